@@ -1,0 +1,252 @@
+"""The values that flow between the rooms, and the errors.
+
+Rules: no I/O, no clock, no chance. Every value is frozen; an unchanged one is passed on as the
+*same object*, so that `is` tells whether there is anything to do.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Policy: TypeAlias = Literal["weighted", "round_robin", "random", "first"]
+Protocol: TypeAlias = Literal["tcp", "udp"]
+Status: TypeAlias = Literal["up", "starting", "draining", "down"]
+
+
+class ConfigError(Exception):
+    """The operator is wrong: a flag, a setting, a URL or a file. Fatal at start, kept out at reload."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Bad data, as a value: where it stands, what is wrong with it, what would cure it."""
+
+    path: str
+    what: str
+    cure: str
+
+
+# --- what a registry tells: one event for each reply or state -----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The part of a znode's Stat that we use (ZooKeeper Programmer's Guide, "Stat structure").
+
+    `czxid`, `mzxid`: transaction ids of creation and last data change; `ctime`: creation time in
+    seconds since the epoch; `ephemeral`: bound to a session.
+    """
+
+    czxid: int
+    mzxid: int
+    ctime: float
+    ephemeral: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The whole child list of `path` as of `zxid` (the pzxid of its Stat). Names only, any order."""
+
+    path: str
+    names: tuple[str, ...]
+    zxid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The data of `path`, ordered by `stat.mzxid`."""
+
+    path: str
+    data: bytes
+    stat: Stat
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """`path` is there but may not be read (an ACL, or a reply that can't be decoded)."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A new full reading starts: zxids seen before bind nothing (an older backup may stand there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The reading that `Begin` opened is complete: it takes the old one's place now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Whether the registry is within reach, and since when (seconds since the epoch)."""
+
+    connected: bool
+    at: float
+
+
+Event: TypeAlias = Children | Data | Unreadable | Begin | Whole | Session
+
+
+# --- what is registered ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an instance says of itself, validated. `host` is set, and `addresses` empty, where it
+    gave a host name. Addresses are canonical text (RFC 5952), in the order given, without repeats.
+    `port` 0 means that none was given."""
+
+    addresses: tuple[str, ...]
+    host: str | None = None
+    port: int = 0
+    weight: int = 1
+    priority: int = 0
+    status: Status = "up"
+    tags: tuple[str, ...] = ()
+    zone: str = ""
+    protocol: Protocol = "tcp"
+    ports: tuple[tuple[str, int], ...] = ()
+    meta: tuple[tuple[str, str], ...] = ()
+    format: str = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How a service's instances are probed. Times in seconds."""
+
+    type: str
+    port: str | int | None = None
+    path: str = "/"
+    command: tuple[str, ...] = ()
+    interval: float = 5.0
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the service's own znode says. `ttl` None: the server's default. `fail_open`: the share
+    of healthy instances below which all are given; 0 is off, and `true` in the data is `NONE_HEALTHY`."""
+
+    ttl: int | None = None
+    policy: Policy = "weighted"
+    answers: int = 8
+    fail_open: float = 0.0
+    warm: float = 0.0
+    hold: float = 0.0
+    srv_scale: float = 1.0
+    check: Check | None = None
+
+
+NONE_HEALTHY = 1e-9
+"""`fail_open: true`: only where not a single instance is healthy."""
+
+DEFAULTS = ServiceSettings()
+
+
+class State(enum.StrEnum):
+    """Why an instance is in or out, in one word (fixed for API, metrics and page)."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    DRAINING = "draining"
+    DOWN = "down"
+    FAILING = "failing"
+    DRAINED = "drained"
+    SUSPECT = "suspect"
+    WARMING = "warming"
+
+
+SERVING = frozenset({State.HEALTHY, State.WARMING, State.SUSPECT})
+"""The states that are answered."""
+
+NEVER = frozenset({State.DRAINING, State.DRAINED})
+"""The states that not even `fail_open` brings back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One registered instance. `id` as registered, `label` as a DNS label (lower case).
+
+    `weight` is the one in force (an override or warming may have changed the registered one);
+    `answered` tells whether it is given out; `reason` is one short phrase for people; `since` is
+    the time of creation, `resolved` the addresses of a host name (seconds since the epoch; text).
+    """
+
+    id: str
+    label: str
+    path: str
+    registration: Registration
+    since: float
+    ephemeral: bool = True
+    state: State = State.HEALTHY
+    reason: str = ""
+    weight: int = 1
+    answered: bool = True
+    resolved: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return self.registration.addresses or self.resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its settings and its instances, in the order of their ids.
+
+    `note` is a short phrase about the whole (`fail_open: all given`, `3 kept by hold`), or empty.
+    """
+
+    name: str
+    label: str
+    path: str
+    settings: ServiceSettings = DEFAULTS
+    instances: tuple[Instance, ...] = ()
+    note: str = ""
+
+    def healthy(self) -> int:
+        return sum(i.state in SERVING for i in self.instances)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All services by name, as one immutable view (Consul's sense of the word, not RFC 9432's).
+
+    `serial`: 32 bits, the SOA's. `complete`: False until the first whole reading. `stale_since`:
+    when the registry went out of reach (seconds since the epoch), None while it is within.
+    """
+
+    services: Mapping[str, Service] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    serial: int = 0
+    complete: bool = False
+    stale_since: float | None = None
+
+
+EMPTY = Catalog()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One raw probe of one instance: was it good, and what a person should read of it."""
+
+    path: str
+    good: bool
+    why: str = ""
+
+
+def serial_of(zxid: int) -> int:
+    """The SOA serial of a zxid: (epoch * 2**24 + counter) mod 2**32."""
+    return ((zxid >> 32) * (1 << 24) + (zxid & 0xFFFFFFFF)) & 0xFFFFFFFF
