@@ -239,6 +239,24 @@ EMPTY = Catalog()
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """What an operator ordered for one instance: `drain`, or another `weight`.
+
+    `until`: when it ends by itself (seconds since the epoch), None for never; `who`, `at` and `why`
+    are told to people. `under`: the override that it was laid upon and that holds again when it
+    ends (a drained instance whose weight was set as well). The JSON of its node has the same keys.
+    """
+
+    drain: bool = False
+    weight: int | None = None
+    until: float | None = None
+    why: str = ""
+    who: str = ""
+    at: float = 0.0
+    under: Override | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One raw probe of one instance: was it good, and what a person should read of it."""
 
