@@ -1,0 +1,48 @@
+"""The fixtures that every room's tests may use: real ZooKeeper servers and plain clients of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kazoo.client import KazooClient
+
+from support import zookeeper as real
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[real.ZooKeeperServer]:
+    """One server for the whole run. Not to be stopped: tests that need that take `own_zookeeper`."""
+    real.demand()
+    with real.ZooKeeperServer() as server:
+        yield server
+
+
+@pytest.fixture
+def zk_root() -> str:
+    """A path of this test's own in the shared server; nothing is there yet."""
+    return real.unique_root()
+
+
+@pytest.fixture
+def zk(zookeeper: real.ZooKeeperServer) -> Iterator[KazooClient]:
+    """A plain kazoo client of the shared server: the operator, or a service that registers itself."""
+    client = zookeeper.client()
+    yield client
+    real.finish(client)
+
+
+@pytest.fixture
+def own_zookeeper() -> Iterator[real.ZooKeeperServer]:
+    """A server of this test's own: to kill, freeze, wipe and set back."""
+    real.demand()
+    with real.ZooKeeperServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ensemble() -> Iterator[real.Ensemble]:
+    """Three servers and a leader, of this test's own."""
+    real.demand()
+    with real.Ensemble(3) as servers:
+        yield servers
