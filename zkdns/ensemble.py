@@ -32,7 +32,7 @@ TARBALLS = (
 
 DEBIAN = Path("/usr/share/java")
 
-DEBIAN_JARS = ("zookeeper.jar", "slf4j-simple.jar", "netty-all.jar")
+DEBIAN_JARS = ("zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
 """zookeeper.jar's manifest names the rest, but no log binding, and not all of Netty that TLS needs."""
 
 

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+PASSWORD = "changeit"
+
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
@@ -16,7 +18,7 @@ class Certificates:
     trust_store: Path
     client_cert: Path
     client_key: Path
-    password: str = "changeit"
+    password: str
 
     @classmethod
     def make(cls, directory: Path) -> Certificates:
@@ -40,15 +42,15 @@ class Certificates:
         store = directory / "server.p12"
         _run(
             "openssl", "pkcs12", "-export", "-in", pairs["server"][0], "-inkey", pairs["server"][1],
-            "-certfile", ca, "-name", "server", "-out", store, "-passout", f"pass:{cls.password}",
+            "-certfile", ca, "-name", "server", "-out", store, "-passout", f"pass:{PASSWORD}",
         )  # fmt: skip
         trust = directory / "trust.p12"
         # keytool, not openssl: Java takes only entries that it marked as trusted itself.
         _run(
             "keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", ca, "-keystore", trust,
-            "-storetype", "PKCS12", "-storepass", cls.password,
+            "-storetype", "PKCS12", "-storepass", PASSWORD,
         )  # fmt: skip
-        return cls(ca, store, trust, *pairs["client"])
+        return cls(ca, store, trust, *pairs["client"], PASSWORD)
 
 
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
