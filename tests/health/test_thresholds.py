@@ -1,0 +1,95 @@
+"""Rise, fall and damping as transcripts: `+` a good probe, `-` a bad one; below it, in or out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.health.thresholds import CAP, STEADY, Count, Standing, count, needed
+
+
+def play(probes: str, rise: int = 2, fall: int = 3, before: Count | None = None) -> tuple[str, Count]:
+    told = ""
+    for probe in probes:
+        before = count(before, probe == "+", "refused", rise, fall)
+        told += "I" if before.standing.good else "."
+    assert before is not None
+    return told, before
+
+
+@pytest.mark.parametrize(
+    ("what", "probes", "told"),
+    [
+        ("one good first probe puts it in", "+", "I"),
+        ("one bad first probe leaves it out, and rise counts then", "-++", "..I"),
+        ("it takes fall bad ones in a row to put it out", "+--+---", "IIIIII."),
+        ("it takes rise good ones in a row to bring it back", "+---+-++", "III....I"),
+        ("a second fall soon after doubles the rise", "+---++---++++", "III..III....I"),
+    ],
+)  # fmt: skip
+def test_transcript(what: str, probes: str, told: str) -> None:
+    assert play(probes)[0] == told, what
+
+
+def test_each_flap_asks_for_twice_as_many_good_probes_up_to_the_cap() -> None:
+    _, state = play("+---")
+    asked = []
+    for _ in range(8):
+        good = 0
+        while not state.standing.good:
+            good += 1
+            _, state = play("+", before=state)
+        asked.append(good)
+        _, state = play("---", before=state)
+    assert asked == [2, 4, 8, 16, 20, 20, 20, 20]
+    assert needed(99, 2) == 2 * CAP
+
+
+def test_flapping_is_told_in_the_reason() -> None:
+    _, state = play("+---++---")
+    assert state.standing == Standing(False, "refused; flapping, so 4 good probes must follow")
+    _, state = play("+---")
+    assert state.standing == Standing(False, "refused")
+
+
+def test_good_probes_on_the_way_back_leave_the_standing_as_it_is() -> None:
+    _, out = play("+---++---")
+    _, later = play("+++", before=out)
+    assert later.standing is out.standing
+
+
+def test_steady_good_probes_forget_the_flapping_one_doubling_at_a_time() -> None:
+    _, state = play("+---++---++++")
+    assert state.flaps == 1
+    _, state = play("---" + "+" * 8, before=state)
+    assert (state.flaps, state.standing.good) == (2, True)
+    _, state = play("+" * STEADY, before=state)
+    assert state.flaps == 1
+    _, state = play("+" * STEADY + "---", before=state)
+    assert (state.flaps, state.standing) == (0, Standing(False, "refused"))
+
+
+def test_a_fall_after_a_long_good_time_is_no_flapping() -> None:
+    _, state = play("+---++" + "+" * STEADY + "---")
+    assert state.flaps == 0
+
+
+@given(st.text("+-", min_size=1, max_size=200), st.integers(1, 5), st.integers(1, 5))
+def test_no_change_without_enough_probes_in_a_row_that_speak_for_it(
+    probes: str, rise: int, fall: int
+) -> None:
+    told, _ = play(probes, rise, fall)
+    for n in range(1, len(told)):
+        if told[n - 1] + told[n] == "I.":
+            assert n + 1 >= fall
+            assert probes[n + 1 - fall : n + 1] == "-" * fall
+        if told[n - 1] + told[n] == ".I":
+            assert n + 1 >= rise
+            assert probes[n + 1 - rise : n + 1] == "+" * rise
+
+
+@given(st.text("+-", max_size=300), st.integers(1, 5), st.integers(1, 5))
+def test_enough_good_probes_always_bring_an_instance_back(probes: str, rise: int, fall: int) -> None:
+    told, _ = play(probes + "+" * (rise * CAP), rise, fall)
+    assert told.endswith("I")

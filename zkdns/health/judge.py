@@ -1,0 +1,233 @@
+"""One service as registered, and what is known about it -> who is in, who is out, and why.
+
+Rules: pure; no I/O, no clock, no chance: replicas with the same inputs give the same states. Never
+raises. What did not change stays the same object, whether it equals what came in or what was given
+the last time. The states rank: drained by an operator, the instance's own status, its check, held
+by the loss guard, warming, healthy; the first that holds is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import is_
+from types import MappingProxyType
+from typing import Final
+
+from zkdns.health.guard import Kept
+from zkdns.health.thresholds import Standing
+from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
+
+STEPS: Final = 20
+"""The most steps that a warming weight takes: each one is a new table for the service."""
+
+FEWEST_STEPS: Final = 10
+"""A weight too small for a rise of its own is drawn out to about this many steps (`stretch`)."""
+
+LARGEST: Final = 65535
+"""A weight is 16 bits wide in an SRV record (RFC 2782)."""
+
+NEVER_MIND: Final = 1e-6
+"""Seconds. A float holds the epoch to 0.24 µs, so a step's own moment may read as just before it."""
+
+NOTHING: Final[Mapping[str, Standing]] = MappingProxyType({})
+NO_ORDERS: Final[Mapping[str, Override]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """What is known about one service beside its registrations.
+
+    `overrides`: by instance id. `checked`: a usable check is in force; then `standings` tells by
+    path how each instance stands, and one that is not in it was never probed. `kept`: what the
+    loss guard holds.
+    """
+
+    overrides: Mapping[str, Override] = field(default_factory=lambda: NO_ORDERS)
+    checked: bool = False
+    standings: Mapping[str, Standing] = field(default_factory=lambda: NOTHING)
+    kept: tuple[Kept, ...] = ()
+
+
+def judge(
+    service: Service, view: ServiceView, now: float, previous: Service | None = None
+) -> tuple[Service, float | None]:
+    """The service with each instance's state, reason, weight and place, and when to judge it again."""
+    before = {i.path: i for i in previous.instances} if previous is not None else {}
+    alarms: list[float] = []
+    factor, stretched_until = stretch(service, now)
+    if factor > 1:
+        alarms.append(stretched_until)
+    judged = [_judge_one(i, service, view, now, factor, False, alarms) for i in service.instances]
+    if view.kept:
+        taken = {i.label for i in service.instances}
+        judged += [
+            _judge_one(k.instance, service, view, now, factor, True, alarms)
+            for k in view.kept
+            if k.until > now and k.instance.label not in taken
+        ]
+        alarms += [k.until for k in view.kept if k.until > now]
+        judged.sort(key=lambda i: i.id)
+    notes = []
+    healthy = sum(i.state in SERVING for i in judged)
+    candidates = sum(i.state not in NEVER for i in judged)
+    if candidates and healthy / candidates < service.settings.fail_open:
+        judged = [_give_all_the_same(i) for i in judged]
+        notes.append(f"fail_open: all given ({healthy} of {candidates} healthy)")
+    if kept := sum(i.state is State.SUSPECT for i in judged):
+        notes.append(f"{kept} kept by hold")
+    if factor > 1:
+        notes.append(f"weights times {factor} while new instances warm up")
+    instances = tuple(_same(i, before) for i in judged)
+    return _settle(service, instances, "; ".join(notes), previous), min(alarms, default=None)
+
+
+def _judge_one(
+    instance: Instance,
+    service: Service,
+    view: ServiceView,
+    now: float,
+    factor: int,
+    gone: bool,
+    alarms: list[float],
+) -> Instance:
+    drain = weigh = None
+    for order in orders_in_force(view.overrides.get(instance.id), now):
+        if order.until is not None:
+            alarms.append(order.until)
+        drain = drain or (order if order.drain else None)
+        weigh = weigh or (order if order.weight is not None else None)
+    own = instance.registration.weight
+    weight = own if weigh is None or weigh.weight is None else weigh.weight
+    state, reason = _state(instance, service, view, drain, gone)
+    if state is State.HEALTHY:
+        if weigh is not None:
+            reason = f"weight {weight}, set {_by(weigh)}"
+        elif service.settings.warm > 0 and own > 0:
+            part, steps, next_step = warmth(instance.since, service.settings.warm, own * factor, now)
+            if part < steps:
+                alarms.append(next_step)
+                state, reason = State.WARMING, f"warming up, at {100 * part // steps} % of its weight"
+                weight = max(1, own * factor * part // steps)
+                factor = 1
+    weight = min(weight * factor, LARGEST)
+    answered = state in SERVING
+    if (
+        instance.state is state
+        and instance.weight == weight
+        and instance.answered == answered
+        and instance.reason == reason
+    ):
+        return instance
+    return replace(instance, state=state, reason=reason, weight=weight, answered=answered)
+
+
+def _state(
+    instance: Instance, service: Service, view: ServiceView, drain: Override | None, gone: bool
+) -> tuple[State, str]:
+    status = instance.registration.status
+    if drain is not None:
+        return State.DRAINED, f"drained {_by(drain)}"
+    if status != "up":
+        return State(status), f"registered as {status}"
+    if view.checked:
+        standing = view.standings.get(instance.path)
+        if standing is None and not gone:
+            return State.STARTING, "no probe yet"
+        if standing is not None and not standing.good:
+            return State.FAILING, standing.why or "check fails"
+    if gone:
+        return State.SUSPECT, "left the registry together with others, kept by hold"
+    return State.HEALTHY, ""
+
+
+def orders_in_force(order: Override | None, now: float) -> Iterator[Override]:
+    """The overrides that hold, the newest first: those that ended uncover what they were laid upon."""
+    while order is not None:
+        if order.until is None or order.until > now:
+            yield order
+        order = order.under
+
+
+def is_drained(order: Override | None, now: float) -> bool:
+    return any(o.drain for o in orders_in_force(order, now))
+
+
+def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int, float]:
+    """How many of how many equal steps a new instance has come up, and when the next one is due.
+
+    It hangs on the time of creation and the clock alone, so that replicas agree without talking.
+    One that was "created" further ahead than the whole rise takes has a clock we can't count by.
+    """
+    steps = min(STEPS, weight)
+    age = now - since + NEVER_MIND
+    part = steps if age >= warm or age < -warm else max(0, int(age * steps / warm))
+    return part, steps, since + warm * (part + 1) / steps
+
+
+def stretch(service: Service, now: float) -> tuple[int, float]:
+    """The factor for all weights while instances warm up whose own weight leaves no room to rise,
+    and until when.
+
+    The default weight is 1, and nothing whole lies between that and 0. Shares don't change by it.
+    """
+    warm = service.settings.warm
+    if warm <= 0:
+        return 1, now
+    rising = [
+        i
+        for i in service.instances
+        if 0 < i.registration.weight < FEWEST_STEPS // 2 and -warm <= now - i.since + NEVER_MIND < warm
+    ]
+    if not rising:
+        return 1, now
+    smallest = min(i.registration.weight for i in rising)
+    largest = max(i.registration.weight for i in service.instances)
+    return min(-(-FEWEST_STEPS // smallest), LARGEST // largest), max(i.since for i in rising) + warm
+
+
+def _give_all_the_same(instance: Instance) -> Instance:
+    if instance.answered or instance.state in NEVER:
+        return instance
+    return replace(instance, answered=True, reason=f"{instance.reason}; given by fail_open")
+
+
+def _same(instance: Instance, before: Mapping[str, Instance]) -> Instance:
+    known = before.get(instance.path)
+    return known if known is not None and (known is instance or known == instance) else instance
+
+
+def _settle(
+    service: Service, instances: tuple[Instance, ...], note: str, previous: Service | None
+) -> Service:
+    if _all_same(service.instances, instances):
+        instances = service.instances
+    if previous is not None and _all_same(previous.instances, instances):
+        settled = replace(service, instances=previous.instances, note=note)
+        if settled == previous:
+            return previous
+    if instances is service.instances and service.note == note:
+        return service
+    return replace(service, instances=instances, note=note)
+
+
+def _all_same(ones: tuple[Instance, ...], others: tuple[Instance, ...]) -> bool:
+    return len(ones) == len(others) and all(map(is_, ones, others))
+
+
+def _by(order: Override) -> str:
+    text = f"by {order.who or 'an operator'}"
+    if order.at:
+        text += f" at {moment(order.at)}"
+    if order.until is not None:
+        text += f" until {moment(order.until)}"
+    return f"{text}: {order.why}" if order.why else text
+
+
+def moment(at: float) -> str:
+    """A time for people, the same on every replica: UTC, to the second."""
+    try:
+        return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
