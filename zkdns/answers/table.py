@@ -11,13 +11,13 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 OWNER = b"\xc0\x0c"
 """A compression pointer to the question's name (RFC 1035, section 4.1.4)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Deal:
     """The orders that an RRset cycles through.
 
@@ -32,7 +32,7 @@ class Deal:
 
     @classmethod
     def of(cls, orders: tuple[tuple[int, ...], ...], sequence: list[int]) -> Deal:
-        return cls(orders, array("H", sequence), tuple(map(_getter, orders)))
+        return cls(orders, array("I", sequence), tuple(map(_getter, orders)))
 
 
 def _getter(order: tuple[int, ...]) -> Callable[[Any], tuple[Any, ...]]:
@@ -96,18 +96,39 @@ class Zone:
     failure: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """An answer spelled on demand, whole wire records in each section. Owners are C00C or spelled
+    out; nothing else is compressed. No answer and no authority: the zone's SOA is put there."""
+
+    answer: tuple[bytes, ...] = ()
+    authority: tuple[bytes, ...] = ()
+    additional: tuple[bytes, ...] = ()
+    rcode: int = 0
+    aa: bool = True
+    ede: bytes = b""
+
+
+class Odd(Protocol):
+    """What answers for a name that needs more than the table."""
+
+    def answer(self, qname: bytes, qtype: int) -> Sections: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Name:
     """A name that exists. A type that the table doesn't hold for it is NODATA, with `ede`.
 
-    `kids`: names one label below that exist as well (lower-case label -> Kid). `odd`: this name, and
-    what is below it, needs more than the table (`spell` gives it): the plain case ends here.
+    `kids`: names one label below that exist as well (lower-case label -> Kid); their types other
+    than A and AAAA are spelled by `spell(label, qtype)`. `odd`: this name, and what is below it,
+    needs more than the table: the plain case ends here.
     """
 
     zone: Zone
     ede: bytes = b""
     kids: Mapping[bytes, Kid] | None = None
-    odd: object | None = None
+    spell: Callable[[bytes, int], Sections] | None = None
+    odd: Odd | None = None
 
 
 Table: TypeAlias = dict[bytes, Entry]

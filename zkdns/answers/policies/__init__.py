@@ -1,0 +1,45 @@
+"""The order of an answer: weights in, a Deal out. One file a policy; the file's name is the option.
+
+Rules: pure; the same weights give the same Deal on every replica. A policy module has
+
+    arrange(weights, cut) -> (orders, sequence)    see table.Deal
+    shares(weights) -> the part of first places that each should get
+
+Weights are whole numbers, at least one of them above 0 (`deal` sees to it), and an instance of weight 0
+is never first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+from weakref import WeakValueDictionary
+
+from zkdns.answers.table import Deal
+
+_dealt: WeakValueDictionary[tuple[str, tuple[int, ...], int], Deal] = WeakValueDictionary()
+
+
+def deal(policy: str, weights: Sequence[int], cut: int) -> Deal:
+    """The Deal for these weights. Services of the same shape share one."""
+    key = (policy, usable(weights), cut)
+    found = _dealt.get(key)
+    if found is None:
+        orders, sequence = _module(policy).arrange(key[1], cut)
+        found = _dealt[key] = Deal.of(orders, sequence)
+    return found
+
+
+def shares(policy: str, weights: Sequence[int]) -> list[float]:
+    """What part of first places each should get; they sum to 1."""
+    return list(_module(policy).shares(usable(weights))) if weights else []
+
+
+def usable(weights: Sequence[int]) -> tuple[int, ...]:
+    """All 0 means equal shares (contract of `weight`)."""
+    return tuple(weights) if any(weights) else (1,) * len(weights)
+
+
+def _module(policy: str) -> Any:
+    return import_module(f"{__name__}.{policy}")

@@ -1,0 +1,200 @@
+"""Answers: the index from names to what is compiled; the one value that the serving half reads.
+
+Rules: no I/O, no clock. Parts are immutable; putting one in is a single step between two queries of
+the same loop, so that no reader sees half of it. `changes` names what moved, for an engine that
+keeps an index of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from zkdns.answers import names, records
+from zkdns.answers.browse import Services
+from zkdns.answers.compile import First, Part, compile_service, several, single
+from zkdns.answers.records import AAAA, NS, PTR, SOA, A
+from zkdns.answers.table import OWNER, Entry, Name, Sections, Table, Zone
+from zkdns.model import Service
+
+NEGATIVE_TTL = 2
+"""The SOA's TTL and minimum, seconds: how long a client may believe that nothing is there (RFC 2308)."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What an engine with its own index has to take over."""
+
+    entries: list[tuple[bytes, Entry | None]] = field(default_factory=list)
+    names: list[tuple[bytes, Name | None]] = field(default_factory=list)
+
+
+class Answers:
+    """`table` and `names` are read by `respond`; all else is for those who publish."""
+
+    def __init__(self, zones: Sequence[str], addresses: Sequence[str] = ("127.0.0.1",), ttl: int = 5) -> None:
+        self.zones = [Zone(n, names.wire(z)) for n, z in enumerate(zones)]
+        self.zone_names = tuple(zones)
+        self.ttl = ttl
+        self.table: Table = {}
+        self.names: dict[bytes, Name] = {}
+        self.parts: dict[str, Part] = {}
+        self.stale = b""
+        """A whole EDE option that every reply with EDNS carries while the registry is out of reach."""
+        self.identity: dict[bytes, str] = {}
+        """CHAOS TXT names (RFC 4892) on the wire, and what they say."""
+        self.serial = -1
+        self.tally: Counter[tuple[str, str]] = Counter()
+        """First places of Entries that stand no more, by service and instance id."""
+        self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.draws.count
+        self._places: dict[bytes, tuple[tuple[str, str], ...]] = {}
+        self._server_addresses = tuple(addresses)
+        self._own: dict[bytes, Name] = {}
+        self.changes = Changes()
+        for zone in self.zones:
+            self._open(zone)
+        self._own = dict(self.names)
+        self.set_serial(0)
+
+    def _open(self, zone: Zone) -> None:
+        """The names that a zone has without any service: the apex, its server, the folders."""
+        server = names.label("ns") + names.label("dns") + zone.apex
+        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
+        for rtype in (A, AAAA):
+            own = [a for a in self._server_addresses if (":" in a) == (rtype == AAAA)]
+            if own:
+                pieces = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
+                self._put(server + rtype.to_bytes(2, "big"), several(pieces))
+        for label in ("_tcp", "_udp", "dns"):
+            self._name(names.label(label) + zone.apex, Name(zone))
+        self._name(zone.apex, Name(zone))
+        self._name(server, Name(zone))
+        meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
+        owner = names.label("_services") + meta
+        self._name(meta, Name(zone))
+        services = Services(owner, zone, self.ttl, lambda: [p.service for p in self.parts.values()])
+        self._name(owner, Name(zone, odd=services))
+
+    def set_serial(self, serial: int) -> None:
+        """The serial of every zone's SOA (32 bits)."""
+        if serial == self.serial:
+            return
+        self.serial = serial
+        for zone in self.zones:
+            server = names.label("ns") + names.label("dns") + zone.apex
+            mailbox = names.label("hostmaster") + zone.apex
+            numbers = b"".join(n.to_bytes(4, "big") for n in (serial, 60, 10, 86400, NEGATIVE_TTL))
+            zone.soa = records.record(b"", SOA, NEGATIVE_TTL, server + mailbox + numbers)
+            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa))
+
+    def set_failure(self, option: bytes) -> None:
+        """SERVFAIL with this EDE option for what is not in the table; b"" ends it."""
+        for zone in self.zones:
+            zone.failure = option
+
+    def compile(self, service: Service) -> Part:
+        """The Part that would stand for this service now."""
+        old = self.parts.get(service.name)
+        draws = {key: first.entry.draws for key, first in old.firsts.items()} if old else {}
+        return compile_service(service, self.zones, self.ttl, draws)
+
+    def replace(self, name: str, part: Part | None) -> None:
+        """Put `part` where the service's old one was; None takes the service out."""
+        old = self.parts.get(name)
+        if old is not None:
+            self._settle(old)
+            if part is None or part.places != old.places:
+                self._unplace(old)
+            gone = old.entries.keys() - (part.entries.keys() if part else ())
+            for key in gone:
+                self._drop(key)
+            for owner in old.names.keys() - (part.names.keys() if part else ()):
+                self._unname(owner)
+        if part is None:
+            self.parts.pop(name, None)
+            return
+        if old is None or part.places != old.places:
+            self._place(part)
+        self.parts[name] = part
+        for key, entry in part.entries.items():
+            self._put(key, entry)
+        for owner, known in part.names.items():
+            self._name(owner, known)
+
+    def take_changes(self) -> Changes:
+        """What moved since the last call."""
+        taken, self.changes = self.changes, Changes()
+        return taken
+
+    def reverse(self, qname: bytes, qtype: int) -> Sections | None:
+        """The answer for a name under in-addr.arpa or ip6.arpa, None where it is not ours."""
+        address = names.address_of(qname)
+        holders = self._places.get(address) if address is not None else None
+        if holders is None:
+            return None
+        if qtype != PTR:
+            return Sections()
+        ends = [names.label(label) + names.label(s) + self.zones[0].apex for s, label in holders]
+        return Sections(tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends))
+
+    def first_answers(self, service: str) -> dict[str, int]:
+        """How often each instance of the service stood first in an answer, by id."""
+        found = Counter({id: n for (name, id), n in self.tally.items() if name == service})
+        part = self.parts.get(service)
+        for key, first in part.firsts.items() if part else ():
+            found.update(firsts_between(first, self.drawn(key, first.entry)))
+        return dict(found)
+
+    def _settle(self, old: Part) -> None:
+        for key, first in old.firsts.items():
+            for id, n in firsts_between(first, self.drawn(key, first.entry)).items():
+                self.tally[old.service.name, id] += n
+
+    def _place(self, part: Part) -> None:
+        label = part.service.label
+        for address, found in part.places.items():
+            others = self._places.get(address, ())
+            self._places[address] = tuple(sorted({*others, *((label, one) for one in found)}))
+
+    def _unplace(self, part: Part) -> None:
+        label = part.service.label
+        for address in part.places:
+            left = tuple(at for at in self._places.get(address, ()) if at[0] != label)
+            if left:
+                self._places[address] = left
+            else:
+                self._places.pop(address, None)
+
+    def _put(self, key: bytes, entry: Entry) -> None:
+        self.table[key] = entry
+        self.changes.entries.append((key, entry))
+
+    def _drop(self, key: bytes) -> None:
+        if self.table.pop(key, None) is not None:
+            self.changes.entries.append((key, None))
+
+    def _name(self, owner: bytes, known: Name) -> None:
+        self.names[owner] = known
+        self.changes.names.append((owner, known))
+
+    def _unname(self, owner: bytes) -> None:
+        if owner in self._own:  # a service named "dns" was the server's folder as well
+            self._name(owner, self._own[owner])
+        elif self.names.pop(owner, None) is not None:
+            self.changes.names.append((owner, None))
+
+
+def firsts_between(first: First, end: int) -> Counter[str]:
+    """Whose first places the draws from `first.start` up to `end` were. A record that several
+    instances share counts for the first of them."""
+    tier = first.entry.tiers[0]
+    deal, cycle = tier.deal, len(tier.deal.sequence)
+    rounds, rest = divmod(end - first.start, cycle)
+    found: Counter[str] = Counter()
+    if rounds:
+        for order in deal.sequence:
+            found[first.ids[deal.orders[order][0]][0]] += rounds
+    for k in range(first.start, first.start + rest):
+        found[first.ids[deal.orders[deal.sequence[k % cycle]][0]][0]] += 1
+    return found

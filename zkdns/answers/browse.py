@@ -1,0 +1,102 @@
+"""Names that are spelled when asked: single instances and DNS-SD browsing (RFC 6763), reverse names.
+
+Rules: pure. Nobody connects through these at speed, and a large registry has too many of them to
+keep ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from zkdns.answers import names, records
+from zkdns.answers.records import PTR, SRV, TXT
+from zkdns.answers.table import OWNER, Sections, Zone
+from zkdns.model import Instance, Service
+
+NXDOMAIN = Sections(rcode=3)
+NODATA = Sections()
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceNames:
+    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready as kids)."""
+
+    service: Service
+    zone: bytes
+    ttl: int
+
+    def spell(self, label: bytes, qtype: int) -> Sections:
+        i = find(self.service, label)
+        if i is None:
+            return NXDOMAIN
+        if qtype == SRV:
+            return srv_of(i, self.service, self.zone, self.ttl)
+        if qtype == TXT:
+            return Sections((records.txt(records.about_instance(i), self.ttl),))
+        return NODATA
+
+
+@dataclass(frozen=True, slots=True)
+class Browsing:
+    """`_web._tcp.<zone>` and the DNS-SD instance names below it: SRV, and TXT with the instance's
+    meta (RFC 6763, section 6)."""
+
+    service: Service
+    protocol: str
+    zone: Zone
+    ttl: int
+    ede: bytes
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        owner = names.label("_" + self.service.label[:62]) + names.label("_" + self.protocol) + self.zone.apex
+        if qname == owner:
+            return Sections(ede=self.ede)
+        if qname[1 + qname[0] :] != owner:
+            return NXDOMAIN
+        i = find(self.service, qname[1 : 1 + qname[0]])
+        if i is None or i.registration.protocol != self.protocol:
+            return NXDOMAIN
+        if qtype == SRV:
+            return srv_of(i, self.service, self.zone.apex, self.ttl)
+        if qtype == TXT:
+            return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
+        return NODATA
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`_services._dns-sd._udp.<zone>`: PTR to each service's type (RFC 6763, section 9)."""
+
+    owner: bytes
+    zone: Zone
+    ttl: int
+    services: Callable[[], Iterable[Service]]
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        if qname != self.owner:
+            return NXDOMAIN
+        if qtype != PTR:
+            return NODATA
+        end = records.pointer(self.owner, self.zone.apex)
+        kinds = [
+            names.label("_" + s.label[:62]) + names.label("_" + protocol) + end
+            for s in self.services()
+            for protocol in records.protocols(s.instances)
+        ]
+        return Sections(tuple(records.record(OWNER, PTR, self.ttl, kind) for kind in kinds))
+
+
+def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
+    """The SRV record of one instance with its addresses."""
+    if not i.registration.port:
+        return NODATA
+    name = records.target(i, {}, names.label(service.label) + zone)
+    extra = [records.addresses(name, (a,), ttl)[0] for a in i.addresses]
+    weight = min(int(i.weight * service.settings.srv_scale), 65535)
+    piece = records.srv(i.registration.priority, weight, i.registration.port, name, ttl)
+    return Sections((piece,), (), tuple(extra))
+
+
+def find(service: Service, label: bytes) -> Instance | None:
+    return next((i for i in service.instances if i.label.encode() == label), None)

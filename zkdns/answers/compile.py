@@ -1,0 +1,139 @@
+"""RRsets -> the table: one service at a time, so that a change costs what changed.
+
+Rules: pure; a Part is never written after it is made. Compiling from nothing and replacing by
+difference give the same table (tests hold it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zkdns.answers import ede, names, policies, records
+from zkdns.answers.browse import Browsing, InstanceNames
+from zkdns.answers.records import PTR, SRV, TXT, Member, Owners
+from zkdns.answers.table import OWNER, Draws, Entry, Kid, Name, Table, Tier, Zone
+from zkdns.model import Service
+
+UNCUT = 65_535
+"""The cut of a browsing answer: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Whose first places an Entry gives: `ids[i]` are the instances behind its first tier's i-th
+    piece; `start` is where `draws` stood when this Entry took over."""
+
+    entry: Entry
+    ids: tuple[tuple[str, ...], ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """All that one service brings to the table. `places`: packed address -> labels of its instances."""
+
+    service: Service
+    entries: Table
+    names: Mapping[bytes, Name]
+    places: Mapping[bytes, tuple[str, ...]]
+    firsts: Mapping[bytes, First] = field(default_factory=dict)
+
+
+def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Mapping[bytes, Draws]) -> Part:
+    """The Part of one service in every zone. `ttl`: seconds, where the service sets none. `draws`:
+    the counters of what stands in the table now, to be carried on."""
+    if service.settings.ttl is not None:
+        ttl = service.settings.ttl
+    entries: Table = {}
+    known: dict[bytes, Name] = {}
+    firsts: dict[bytes, First] = {}
+    kids = kids_of(service, ttl)
+    for zone in zones:
+        apex = zone.apex
+        for about in records.owners(service, apex):
+            said = ede.option(ede.OTHER, records.counts(about.about, about.group))
+            for rtype in about.types:
+                _add(about, rtype, service, zone, ttl, entries, firsts, draws)
+            known[about.owner] = Name(zone, said)
+            if about.port is not None:
+                known.setdefault(about.owner[1 + about.owner[0] :], Name(zone))
+        name = names.label(service.label) + apex
+        said = known[name].ede
+        known[name] = Name(zone, said, kids, InstanceNames(service, apex, ttl).spell)
+        strings = records.about_service(service)
+        entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl))
+        for protocol in records.protocols(service.instances):
+            # "_" and a label of 63 would be 64: such a service is browsed by its first 62
+            owner = names.label("_" + service.label[:62]) + names.label("_" + protocol) + apex
+            said = known[owner].ede
+            known[owner] = Name(zone, said, odd=Browsing(service, protocol, zone, ttl, said))
+            members = [i for i in service.instances if i.answered and i.registration.protocol == protocol]
+            if members:
+                pieces = [records.record(OWNER, PTR, ttl, names.label(i.label) + OWNER) for i in members]
+                entries[owner + PTR.to_bytes(2, "big")] = several(pieces)
+    places: dict[bytes, list[str]] = {}
+    for i in service.instances:
+        for address in i.addresses:
+            places.setdefault(records.packed(address), []).append(i.label)
+    return Part(service, entries, known, {a: tuple(found) for a, found in places.items()}, firsts)
+
+
+def _add(
+    about: Owners, rtype: int, service: Service, zone: Zone, ttl: int, entries: Table,
+    firsts: dict[bytes, First], draws: Mapping[bytes, Draws],
+) -> None:  # fmt: skip
+    if rtype == SRV:
+        tiers = records.srv_tiers(service, about, zone.apex, ttl)
+    else:
+        tiers = records.address_tiers(about.group, rtype, ttl)
+    if not tiers:
+        return
+    key = about.owner + rtype.to_bytes(2, "big")
+    note = ede.option(ede.OTHER, f"{about.about}: {service.note}") if service.note else b""
+    entry = dealt(tiers, service, note, draws.get(key) or Draws())
+    entries[key] = entry
+    if about.counted:
+        firsts[key] = First(entry, tuple(m.ids for m in tiers[0]), entry.draws.count)
+
+
+def dealt(tiers: Sequence[Sequence[Member]], service: Service, note: bytes, draws: Draws) -> Entry:
+    """The Entry that deals these members by the service's policy."""
+    policy, cut = service.settings.policy, service.settings.answers
+    made, left = [], cut
+    for members in tiers:
+        if left <= 0:
+            break
+        made.append(
+            Tier(
+                policies.deal(policy, [m.weight for m in members], min(left, len(members))),
+                tuple(m.piece for m in members),
+                tuple(m.extra for m in members) if any(m.extra for m in members) else (),
+                tuple(m.extra_count for m in members),
+            )
+        )
+        left -= len(members)
+    extras = [m.extra for members in tiers for m in members if m.extra]
+    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), draws)
+
+
+def single(piece: bytes) -> Entry:
+    return several([piece])
+
+
+def several(pieces: Sequence[bytes]) -> Entry:
+    """An Entry that gives all pieces in this order every time."""
+    order = policies.deal("first", [1] * len(pieces), len(pieces))
+    return Entry((Tier(order, tuple(pieces), (), (0,) * len(pieces)),), UNCUT)
+
+
+def kids_of(service: Service, ttl: int) -> dict[bytes, Kid]:
+    """The addresses of every registered instance by its label, whatever its health."""
+    found = {}
+    for i in service.instances:
+        v4 = [a for a in i.addresses if ":" not in a]
+        v6 = [a for a in i.addresses if ":" in a]
+        found[i.label.encode()] = Kid(
+            records.addresses(OWNER, v4, ttl)[0], records.addresses(OWNER, v6, ttl)[0]
+        )
+    return found

@@ -1,0 +1,33 @@
+"""Extended DNS Errors (RFC 8914): the codes we use and their option on the wire.
+
+Rules: pure. A text stays under 100 bytes: it travels in answers that must fit 512.
+"""
+
+from __future__ import annotations
+
+import struct
+
+OTHER, STALE_ANSWER, NOT_READY, PROHIBITED, NO_REACHABLE_AUTHORITY, NETWORK_ERROR = 0, 3, 14, 18, 22, 23
+
+LONGEST = 99
+
+
+def option(code: int, text: str = "") -> bytes:
+    """The whole EDNS option: 15, length, info code, text."""
+    said = text.encode()[:LONGEST].decode(errors="ignore").encode()
+    return struct.pack("!HHH", 15, 2 + len(said), code) + said
+
+
+def bare(options: bytes) -> bytes:
+    """The same options without their texts."""
+    return b"".join(o[:2] + b"\0\2" + o[4:6] for o in each(options))
+
+
+def each(options: bytes) -> list[bytes]:
+    """A run of whole options, one by one."""
+    found, at = [], 0
+    while at < len(options):
+        end = at + 4 + int.from_bytes(options[at + 2 : at + 4], "big")
+        found.append(options[at:end])
+        at = end
+    return found

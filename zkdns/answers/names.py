@@ -1,0 +1,87 @@
+"""Names on the wire: text to bytes and back, suffixes, reverse names (RFC 1035, section 3.1).
+
+Rules: wire names are uncompressed and end in the root label. `bytes.lower()` is safe on them: a
+label's length is at most 63, and "A" is 65.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+ROOT = b"\0"
+_IN_ADDR = b"\7in-addr\4arpa\0"
+_IP6 = b"\3ip6\4arpa\0"
+_OCTETS = {str(n).encode(): n for n in range(256)}
+
+
+def wire(text: str) -> bytes:
+    """The wire form of a name in text, lower case. ValueError where it is none. No escapes: the
+    names that we make are letters, digits, hyphens and leading underscores."""
+    bare = text.lower().rstrip(".")
+    parts = [part.encode("ascii") for part in bare.split(".")] if bare else []
+    if any(not 0 < len(part) < 64 for part in parts):
+        raise ValueError(f"{text!r}: a label must have 1 to 63 characters")
+    name = b"".join(bytes([len(part)]) + part for part in parts) + ROOT
+    if len(name) > 255:
+        raise ValueError(f"{text!r}: longer than 255 bytes")
+    return name
+
+
+def text(name: bytes) -> str:
+    """A wire name as text with a final dot, odd bytes escaped (RFC 4343, section 2.1)."""
+    return "".join(_escape(label) + "." for label in labels(name)) or "."
+
+
+def _escape(label: bytes) -> str:
+    return "".join(
+        f"\\{b:03d}" if not 0x21 <= b <= 0x7E else f"\\{chr(b)}" if b in b'."\\();@$' else chr(b)
+        for b in label
+    )
+
+
+def labels(name: bytes) -> list[bytes]:
+    """The labels of a wire name, the root left out."""
+    found = []
+    at = 0
+    while name[at]:
+        found.append(name[at + 1 : at + 1 + name[at]])
+        at += 1 + name[at]
+    return found
+
+
+def label(text: bytes | str) -> bytes:
+    """One label with its length in front."""
+    raw = text.encode("ascii") if isinstance(text, str) else text
+    return bytes([len(raw)]) + raw
+
+
+def suffixes(name: bytes) -> Iterator[bytes]:
+    """The name without its first label, without its first two, and so on, the root left out."""
+    at = 1 + name[0]
+    while at < len(name) - 1:
+        yield name[at:]
+        at += 1 + name[at]
+
+
+def reverse(address: str) -> bytes:
+    """The name under in-addr.arpa or ip6.arpa for an address in text."""
+    return wire(ipaddress.ip_address(address).reverse_pointer)
+
+
+def address_of(name: bytes) -> bytes | None:
+    """The packed address that a whole reverse name stands for, or None (lower case is asked for)."""
+    if name.endswith(_IN_ADDR):
+        parts = labels(name[: -len(_IN_ADDR)] + ROOT)
+        if len(parts) != 4 or any(p not in _OCTETS for p in parts):
+            return None
+        return bytes(_OCTETS[p] for p in reversed(parts))
+    if name.endswith(_IP6) and len(name) == 64 + len(_IP6):
+        digits = name[1:64:2][::-1]
+        if name[0:64:2] != b"\1" * 32:
+            return None
+        try:
+            return bytes.fromhex(digits.decode("ascii"))
+        except ValueError:
+            return None
+    return None

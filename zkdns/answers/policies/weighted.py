@@ -1,0 +1,116 @@
+"""First places in exact proportion to the weights, spread evenly; the rest shuffled by weight.
+
+The cycle is as long as the weights' sum after division by their greatest common divisor, at most
+10,000 (or four times the number of instances, if more): beyond, places are shared out by largest
+remainder, so that no share is off by more than one place of the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+
+LONGEST = 10_000
+"""The longest cycle, in answers."""
+
+VARIETY = 1024
+"""About how many different orders a Deal may hold: what the rest's shuffle costs in memory."""
+
+Orders = tuple[tuple[int, ...], ...]
+
+
+def arrange(weights: Sequence[int], cut: int) -> tuple[Orders, list[int]]:
+    counts = places(weights, max(LONGEST, 4 * len(weights)))
+    return dealt(spread(counts), counts, weights, cut)
+
+
+def shares(weights: Sequence[int]) -> list[float]:
+    total = sum(weights)
+    return [w / total for w in weights]
+
+
+def places(weights: Sequence[int], longest: int) -> list[int]:
+    """How many first places each gets in one cycle."""
+    divisor = gcd(*weights)
+    total = sum(weights) // divisor
+    if total <= longest:
+        return [w // divisor for w in weights]
+    total *= divisor
+    counts = [w * longest // total for w in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(weights[i] * longest % total), i))
+    for i in by_remainder[: longest - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def spread(counts: Sequence[int]) -> list[int]:
+    """Each index as often as its count says, as far from itself as it gets."""
+    return [i for _, i in sorted(((2 * k + 1) / (2 * n), i) for i, n in enumerate(counts) for k in range(n))]
+
+
+def dealt(
+    firsts: list[int], counts: Sequence[int], weights: Sequence[int], cut: int
+) -> tuple[Orders, list[int]]:
+    """Orders for a cycle of first places: each first meets several rests, so that the load of a
+    dead one spreads over the others by their weights (sampled evenly along the same cycle)."""
+    size = len(weights)
+    length = min(cut, size)
+    rarest = min(n for n in counts if n)
+    rounds = max(min(-(-(size - 1) // rarest), VARIETY // len(firsts)), 1) if length > 1 else 1
+    most = max(VARIETY // size, 1)
+    small = size * len(firsts) <= 200_000
+    orders: list[tuple[int, ...]] = []
+    base: list[int] = []
+    variants: list[int] = []
+    for i, n in enumerate(counts):
+        variants.append(min(n * rounds, most))
+        base.append(len(orders))
+        if not n:
+            continue
+        others = [j for j in firsts if j != i] if small else firsts
+        for v in range(variants[i]):
+            start = (v * len(others)) // variants[i] if small else (v * len(others)) // variants[i] + i
+            orders.append(_order(i, others, start, length, weights, v))
+    met = [0] * size
+    sequence = []
+    for _ in range(rounds):
+        for i in firsts:
+            sequence.append(base[i] + met[i] % variants[i])
+            met[i] += 1
+    return tuple(orders), sequence
+
+
+def _order(
+    first: int, others: list[int], start: int, length: int, weights: Sequence[int], turn: int
+) -> tuple[int, ...]:
+    """`first`, then what is met on a walk through `others` from `start` in wide strides (so that
+    neighbours in the cycle are not neighbours here). What the walk misses follows in turn, and
+    weight 0 last."""
+    order = {first: None}
+    if others:
+        n = len(others)
+        stride = _coprime(n)
+        at = start % n
+        for _ in range(min(n, 4 * length)):
+            order[others[at]] = None
+            if len(order) >= length:
+                return tuple(order)
+            at = (at + stride) % n
+    for group in ([i for i, w in enumerate(weights) if w], [i for i, w in enumerate(weights) if not w]):
+        missed = [i for i in group if i not in order]
+        at = turn % len(missed) if missed else 0
+        order.update(dict.fromkeys(missed[at:] + missed[:at]))
+    return tuple(order)[:length]
+
+
+_strides: dict[int, int] = {}
+
+
+def _coprime(n: int) -> int:
+    """The step nearest to the golden section of n that visits every place."""
+    if n not in _strides:
+        step = max(1, round(n * 0.618))
+        while gcd(step, n) != 1:
+            step += 1
+        _strides[n] = step
+    return _strides[n]
