@@ -99,9 +99,12 @@ def test_standings_bind_nothing_where_no_check_is_in_force() -> None:
 
 def test_fail_open_true_gives_all_but_the_draining_and_the_drained_when_none_is_healthy() -> None:
     service = a_service(
-        an_instance("a"), an_instance("b", status="down"), an_instance("c", status="draining"), an_instance("d"),
+        an_instance("a"),
+        an_instance("b", status="down"),
+        an_instance("c", status="draining"),
+        an_instance("d"),
         fail_open=NONE_HEALTHY,
-    )  # fmt: skip
+    )
     view = ServiceView({"d": Override(drain=True)}, True, {"/services/web/a": BAD})
     judged, _ = judge(service, view, NOW)
     assert [(i.id, str(i.state), i.answered) for i in judged.instances] == [
@@ -170,9 +173,10 @@ def test_weight_nought_stays_nought_and_an_operators_weight_does_not_warm() -> N
     assert [(i.weight, i.state) for i in judged.instances] == [(0, State.HEALTHY), (9, State.HEALTHY)]
 
 
-def test_a_creation_time_far_in_the_future_is_no_reason_to_warm_for_hours() -> None:
-    service = a_service(an_instance("a", 50, since=NOW + 3600), warm=10)
-    assert judge(service, ServiceView(), NOW)[0] is service
+def test_a_creation_time_ahead_of_our_clock_counts_as_now() -> None:
+    service = a_service(an_instance("a", 50, since=NOW + 5), warm=10)
+    judged, again = judge(service, ServiceView(), NOW)
+    assert (judged.instances[0].weight, again) == (1, NOW + 5.5)
 
 
 def test_suspects_stand_among_the_others_until_their_time() -> None:

@@ -158,11 +158,10 @@ def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int
     """How many of how many equal steps a new instance has come up, and when the next one is due.
 
     It hangs on the time of creation and the clock alone, so that replicas agree without talking.
-    One that was "created" further ahead than the whole rise takes has a clock we can't count by.
     """
     steps = min(STEPS, weight)
     age = now - since + NEVER_MIND
-    part = steps if age >= warm or age < -warm else max(0, int(age * steps / warm))
+    part = steps if age >= warm else max(0, int(age * steps / warm))
     return part, steps, since + warm * (part + 1) / steps
 
 
@@ -178,7 +177,7 @@ def stretch(service: Service, now: float) -> tuple[int, float]:
     rising = [
         i
         for i in service.instances
-        if 0 < i.registration.weight < FEWEST_STEPS // 2 and -warm <= now - i.since + NEVER_MIND < warm
+        if 0 < i.registration.weight < FEWEST_STEPS // 2 and now - i.since + NEVER_MIND < warm
     ]
     if not rising:
         return 1, now
