@@ -12,10 +12,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
-
-import msgspec
 
 from zkdns.model import ConfigError
 
@@ -84,3 +82,196 @@ class Settings:
     allow_command_checks: bool = False
     log_format: str = "text"
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
+
+
+DEFAULT_REGISTRY = "zk://127.0.0.1:2181/services"
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from flags (None or () where not given), the environment and `flags["config"]`.
+
+    Raises ConfigError, naming the flag, variable or key of the file that is wrong.
+    """
+    path = flags.get("config")
+    table, where = _read_file(Path(path)) if path else ({}, "")
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        key = name.replace("-", "_")
+        if key not in _PARSERS:
+            raise ConfigError(f"{where}: {name}", f"no such setting; there are {', '.join(sorted(_PARSERS))}")
+        values[key] = _parse(key, value, f"{where}: {name}")
+    for variable, key in (("ZKDNS_REGISTRY", "registry"),):
+        if environ.get(variable):
+            values[key] = _parse(key, environ[variable].split(), variable)
+    if environ.get("ZKDNS_ZOOKEEPER_AUTH"):
+        values["zookeeper"] = replace(
+            values.get("zookeeper", ZooKeeperSettings()), auth=environ["ZKDNS_ZOOKEEPER_AUTH"]
+        )
+    for name, value in flags.items():
+        if name in _PARSERS and value is not None and value != ():
+            values[name] = _parse(name, value, "--" + name.replace("_", "-"))
+    if not values.get("registry"):
+        values["registry"] = _parse("registry", DEFAULT_REGISTRY, "registry")
+    return Settings(**values)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), f"not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or str(error)) from None
+
+
+def _parse(key: str, value: Any, where: str) -> Any:
+    try:
+        return _PARSERS[key](value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(where, str(error)) from None
+
+
+def parse_registry(text: str) -> RegistryURL:
+    """`zk://HOST:PORT,…/ROOT?format=…` or `file:PATH`; ValueError says what is wrong."""
+    if text.startswith("file:"):
+        path = text.removeprefix("file:").removeprefix("//")
+        if not path:
+            raise ValueError(f"{text!r}: no path; write file:PATH")
+        return RegistryURL(text, "file", path=Path(path))
+    if not text.startswith("zk://"):
+        raise ValueError(f"{text!r}: write zk://HOST:PORT/ROOT or file:PATH")
+    parts = urlsplit(text)
+    hosts = [_zookeeper_host(h, text) for h in parts.netloc.split(",")]
+    query = parse_qs(parts.query, keep_blank_values=True)
+    format = query.pop("format", ["auto"])[-1]
+    if query or parts.fragment:
+        raise ValueError(f"{text!r}: only format=… may follow the root")
+    if format not in FORMATS:
+        raise ValueError(f"{text!r}: no format {format!r}; there are {', '.join(FORMATS)}")
+    root = "/" + parts.path.strip("/") if parts.path else "/services"
+    if "//" in root:
+        raise ValueError(f"{text!r}: the root has an empty part")
+    return RegistryURL(text, "zk", ",".join(hosts), root, format=format)
+
+
+def _zookeeper_host(text: str, url: str) -> str:
+    if "@" in text:
+        raise ValueError(f"{url.split('@')[-1]!r}: secrets don't stand in a URL; set ZKDNS_ZOOKEEPER_AUTH")
+    host, colon, port = text.rpartition(":")
+    if not colon or "]" in port:
+        host, port = text, "2181"
+    if not host.strip("[]") or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{url!r}: {text!r} is no HOST:PORT")
+    return f"{host}:{port}"
+
+
+def parse_address(text: Any) -> Address:
+    """`ADDR:PORT`, an IPv6 address in brackets; ValueError says what is wrong."""
+    host, colon, port = str(text).rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no ADDR:PORT")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        raise ValueError(f"{text!r}: {host!r} is no IP address") from None
+    if (address.version == 6) != bracketed:
+        raise ValueError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:5300")
+    return Address(str(address), int(port))
+
+
+def _http(text: Any) -> Address | None:
+    return parse_address(text) if text else None
+
+
+def _many(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def parse_all(value: Any) -> tuple[Any, ...]:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(dict.fromkeys(parse(item) for item in items))
+
+    return parse_all
+
+
+def _zone(text: Any) -> str:
+    name = str(text).lower().rstrip(".")
+    if not all(0 < len(p) < 64 and p.isascii() and p.replace("-", "").replace("_", "").isalnum()
+               for p in name.split(".")) or len(name) > 189:  # fmt: skip
+        raise ValueError(f"{text!r} is no zone name")
+    return name
+
+
+def _network(text: Any) -> str:
+    return str(ipaddress.ip_network(str(text), strict=False))
+
+
+def _words(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
+    return text
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def choose(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+        return str(value)
+
+    return choose
+
+
+def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or (kind is int and value != int(value))
+        ):
+            raise TypeError(f"{value!r} is no {'whole ' if kind is int else ''}number")
+        if not low <= value <= high:
+            raise ValueError(f"{value!r} is not within {low:g} to {high:g}")
+        return kind(value)
+
+    return parse
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _zookeeper(value: Any) -> ZooKeeperSettings:
+    if not isinstance(value, dict):
+        raise TypeError("must be a table: [zookeeper]")
+    known = {f.name: f.type for f in fields(ZooKeeperSettings)}
+    for name in value:
+        if name not in known:
+            raise ValueError(f"no such setting {name!r}; there are {', '.join(known)}")
+    parsers = dict.fromkeys(known, _words) | {"session_timeout": _number(float, 0.5, 600)}
+    given: dict[str, Any] = {name: parsers[name](item) for name, item in value.items()}
+    made = ZooKeeperSettings(**given)
+    if made.auth and made.auth != "sasl" and made.auth.count(":") < 1:
+        raise ValueError("auth must be sasl or SCHEME:CREDENTIALS, as in digest:user:secret")
+    return made
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "registry": _many(lambda text: parse_registry(_words(text))),
+    "zone": _many(_zone),
+    "listen": _many(parse_address),
+    "http": _http,
+    "engine": _one_of(*ENGINES),
+    "workers": _number(int, 0, 1024),
+    "forward": _many(_words),
+    "forward_allow": _many(_network),
+    "zones": _words,
+    "state": _words,
+    "ttl": _number(int, 0, 2**31 - 1),
+    "lameduck": _number(float, 0, 3600),
+    "stale_max": _number(float, 0, 10**9),
+    "allow_command_checks": _flag,
+    "log_format": _one_of("text", "json"),
+    "zookeeper": _zookeeper,
+}

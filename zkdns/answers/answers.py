@@ -39,6 +39,7 @@ class Answers:
         self.ttl = ttl
         self.table: Table = {}
         self.names: dict[bytes, Name] = {}
+        self._table, self._names = self.table, self.names
         self.parts: dict[str, Part] = {}
         self.stale = b""
         """A whole EDE option that every reply with EDNS carries while the registry is out of reach."""
@@ -54,7 +55,7 @@ class Answers:
         self.changes = Changes()
         for zone in self.zones:
             self._open(zone)
-        self._own = dict(self.names)
+        self._own = dict(self._names)
         self.set_serial(0)
 
     def _open(self, zone: Zone) -> None:
@@ -89,9 +90,11 @@ class Answers:
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa))
 
     def set_failure(self, option: bytes) -> None:
-        """SERVFAIL with this EDE option for what is not in the table; b"" ends it."""
+        """SERVFAIL with this EDE option for all that is in our zones; b"" ends it."""
         for zone in self.zones:
             zone.failure = option
+        self.table = {} if option else self._table
+        self.names = {z.apex: Name(z) for z in self.zones} if option else self._names
 
     def compile(self, service: Service) -> Part:
         """The Part that would stand for this service now."""
@@ -167,21 +170,21 @@ class Answers:
                 self._places.pop(address, None)
 
     def _put(self, key: bytes, entry: Entry) -> None:
-        self.table[key] = entry
+        self._table[key] = entry
         self.changes.entries.append((key, entry))
 
     def _drop(self, key: bytes) -> None:
-        if self.table.pop(key, None) is not None:
+        if self._table.pop(key, None) is not None:
             self.changes.entries.append((key, None))
 
     def _name(self, owner: bytes, known: Name) -> None:
-        self.names[owner] = known
+        self._names[owner] = known
         self.changes.names.append((owner, known))
 
     def _unname(self, owner: bytes) -> None:
         if owner in self._own:  # a service named "dns" was the server's folder as well
             self._name(owner, self._own[owner])
-        elif self.names.pop(owner, None) is not None:
+        elif self._names.pop(owner, None) is not None:
             self.changes.names.append((owner, None))
 
 

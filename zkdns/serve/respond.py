@@ -45,8 +45,8 @@ _A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, 255
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
-_PLAIN_OPT = {b"\0\0\0\0\0\0": False, b"\0\0\x80\0\0\0": True}
-"""What follows the size in an OPT record of version 0 without options, and its DO bit."""
+_OPTS: dict[bytes, Edns] = {}
+"""OPT records of version 0 without options, as they came, read: few differ."""
 _HEADS: dict[tuple[int, int, int], bytes] = {}
 
 
@@ -71,9 +71,8 @@ def respond(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0)
                     size = 512 if limit == HIGHEST_UDP else limit
                     return _deal(query, end, entry, draw(entry), size, None, b"", ra)
             elif len(more) == 11 and more[:3] == b"\0\0\x29" and query[10:12] == b"\0\1":
-                do = _PLAIN_OPT.get(more[5:])
-                if do is not None:
-                    edns = Edns(more[3] << 8 | more[4], 0, do)
+                edns = _OPTS.get(more) or _opt(more)
+                if edns is not None:
                     size = packet.room(edns, limit)
                     return _deal(query, end, entry, draw(entry), size, edns, answers.stale + entry.ede, ra)
     return _odd(query, answers, limit, draw, ra)
@@ -105,6 +104,15 @@ def _deal(
     key = ((query[2] & 1) << 8 | ra, len(pieces), extra + (edns is not None))
     head = _HEADS.get(key) or _head(key)
     return b"".join((query[:2], head, query[12:end], body, tail))
+
+
+def _opt(record: bytes) -> Edns | None:
+    edns = packet.read_opt(record, 0, len(record))
+    if edns is None or edns.version:
+        return None
+    if len(_OPTS) < 10_000:
+        _OPTS[record] = edns
+    return edns
 
 
 def _head(key: tuple[int, int, int]) -> bytes:
@@ -167,9 +175,8 @@ def _odd(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int) -> Out
 def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int, ra: int) -> bytes:
     """The name is there; the table has nothing of this type for it."""
     if known.odd is not None:
-        return _spelled(
-            query, asked, known.odd.answer(asked.qname, asked.qtype), known.zone, answers, size, ra
-        )
+        found = known.odd.answer(asked.qname, asked.qtype)
+        return _spelled(query, asked, found, known.zone, answers, size, ra)
     if known.zone.failure:
         return _failed(query, asked, known.zone, size, ra)
     if asked.qtype == _ANY:

@@ -1,0 +1,113 @@
+"""One query, one reply, whatever the transport: counts it, forwards it, lets no error out.
+
+Rules: runs in the loop and never waits; a reply comes back at once, or later through the `reply`
+that the listener gave. What goes wrong in here is ours: SERVFAIL, a count, and the packet in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+
+from zkdns.answers import ede
+from zkdns.answers.answers import Answers
+from zkdns.serve import packet
+from zkdns.serve.forward import Forwarder
+from zkdns.serve.respond import FORWARD, Draw, draw_next, fail, respond
+
+log = logging.getLogger("zkdns.serve")
+
+BUCKETS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.5)
+"""Upper bounds of the query histogram, seconds."""
+
+_SAMPLE = 32
+"""One query in so many is timed: counts are exact, times need not be."""
+
+_TIMED_OUT_LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
+
+
+class Exchange:
+    """`answers` may be exchanged for another at any time between two queries."""
+
+    def __init__(self, answers: Answers, forwarder: Forwarder | None = None, draw: Draw = draw_next) -> None:
+        self.answers = answers
+        self.forwarder = forwarder
+        self.draw = draw
+        self.counts: Counter[tuple[str, bytes, int]] = Counter()
+        """Queries by transport, type (2 bytes) and rcode."""
+        self.dropped: Counter[str] = Counter()
+        self.errors = 0
+        self.misses: Counter[str] = Counter()
+        """Names of other zones asked below ours by a search list, by client (bounded)."""
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self._turn = 0
+
+    def handle(
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
+    ) -> bytes | None:
+        """The reply, or None: nothing to say, or `reply` is called later."""
+        self._turn += 1
+        if self._turn % _SAMPLE:
+            return self._handle(query, client, limit, transport, reply)
+        began = time.perf_counter()
+        made = self._handle(query, client, limit, transport, reply)
+        self.observe(time.perf_counter() - began)
+        return made
+
+    def observe(self, seconds: float) -> None:
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+    def _handle(
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
+    ) -> bytes | None:
+        forwarder = self.forwarder
+        ra = 0x80 if forwarder is not None and forwarder.allows(client) else 0
+        try:
+            outcome = respond(query, self.answers, limit, self.draw, ra)
+            if outcome is FORWARD:
+                return self._forward(query, client, limit, transport, reply, ra)
+        except Exception:
+            self.errors += 1
+            log.exception("a query failed; the packet is %s", query.hex())
+            try:
+                outcome = fail(query, packet.SERVFAIL, b"", limit, ra)
+            except Exception:
+                return None
+        if outcome is None:
+            self.dropped["not a query"] += 1
+            return None
+        self.count(query, outcome, transport)
+        return outcome
+
+    def count(self, query: bytes, reply: bytes, transport: str) -> None:
+        end = query.find(b"\0", 12) + 1
+        self.counts[transport, query[end : end + 2], reply[3] & 15] += 1
+
+    def _forward(
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None], ra: int
+    ) -> bytes | None:
+        forwarder = self.forwarder
+        if forwarder is not None and forwarder.is_probe(query):
+            return fail(query, packet.SERVFAIL, _TIMED_OUT_LOOP, limit)
+        if forwarder is None or not forwarder.enabled:
+            return self._refuse(query, limit, transport, ra, "not a zone of ours")
+        if not ra:
+            forwarder.refused += 1
+            return self._refuse(query, limit, transport, ra, "forwarding is not for this client")
+
+        def answered(made: bytes) -> None:
+            self.count(query, made, transport)
+            reply(made)
+
+        forwarder.answer(query, client, limit, answered)
+        return None
+
+    def _refuse(self, query: bytes, limit: int, transport: str, ra: int, why: str) -> bytes:
+        made = fail(query, packet.REFUSED, ede.option(ede.PROHIBITED, why), limit, ra)
+        self.count(query, made, transport)
+        return made

@@ -1,0 +1,176 @@
+"""TCP by RFC 7766: many queries a connection, pipelined; nobody waits for somebody else.
+
+Rules: a connection that asked nothing for 10 s ends, one that sends or reads slowly too; past the
+limit the idlest makes room. A client that does not read is not read from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import OrderedDict
+from typing import Any
+
+from zkdns.serve.exchange import Exchange
+
+IDLE = 10.0
+"""Seconds (RFC 7766, section 6.2.3)."""
+
+MOST = 1000
+AT_ONCE = 64
+"""Queries of one connection answered before others have their turn."""
+
+LONGEST = 65535
+
+
+class TcpListener:
+    """Answers on bound TCP sockets until it is closed."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.open: OrderedDict[Connection, None] = OrderedDict()
+        """Idlest first."""
+        self._servers: list[asyncio.Server] = []
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    async def start(self, sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
+            self._servers.append(server)
+        self._sweep()
+
+    def stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    def close(self) -> None:
+        self.stop_accepting()
+        if self._sweeping:
+            self._sweeping.cancel()
+        for connection in list(self.open):
+            connection.end()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self.open):
+            if now - connection.active < IDLE:
+                break
+            if connection.waiting:
+                connection.touch()
+            else:
+                connection.abort()
+        self._sweeping = loop.call_later(1.0, self._sweep)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection. `waiting`: its queries that an upstream has still to answer."""
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._transport: Any = None
+        self._buffer = bytearray()
+        self._client = ""
+        self._blocked = False
+        self._scheduled = False
+        self._ending = False
+        self.waiting = 0
+        self.active = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._client = peer[0] if peer else ""
+        opened = self._listener.open
+        if len(opened) >= MOST:
+            next(iter(opened)).abort()
+        opened[self] = None
+        self.touch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.open.pop(self, None)
+
+    def touch(self) -> None:
+        self.active = asyncio.get_running_loop().time()
+        if self in self._listener.open:
+            self._listener.open.move_to_end(self)
+
+    def abort(self) -> None:
+        """End now; what was not sent is lost."""
+        self._listener.open.pop(self, None)
+        self._transport.abort()
+
+    def end(self) -> None:
+        """Answer what is here, then end."""
+        self._ending = True
+        self._work()
+        if not self.waiting:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._work()
+
+    def eof_received(self) -> bool:
+        # A client may close its half and still read (RFC 7766, section 6.2.4)
+        self._ending = True
+        self._work()
+        return bool(self.waiting or self._scheduled)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._work()
+
+    def _work(self) -> None:
+        self._scheduled = False
+        buffer = self._buffer
+        at = 0
+        for _ in range(AT_ONCE):
+            if self._blocked or len(buffer) < at + 2:
+                break
+            end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
+            if len(buffer) < end:
+                break
+            self._ask(bytes(buffer[at + 2 : end]))
+            at = end
+        else:
+            if not self._transport.is_closing():
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._work)
+        if at:
+            del buffer[:at]
+            self.touch()
+        if self._ending and not self._scheduled and not self.waiting and not self._blocked:
+            self._transport.close()
+
+    def _ask(self, query: bytes) -> None:
+        self.waiting += 1
+        done = False
+
+        def reply(made: bytes) -> None:
+            nonlocal done
+            if not done:
+                done = True
+                self.waiting -= 1
+                self._write(made)
+                if self._ending and not self.waiting and not self._scheduled:
+                    self._transport.close()
+
+        made = self._listener.exchange.handle(query, self._client, LONGEST, "tcp", reply)
+        if made is not None:
+            self.waiting -= 1
+            self._write(made)
+        elif len(query) < 12 or query[2] & 0x80:
+            self.waiting -= 1
+            self.abort()  # no query at all: the rest of the stream can't be trusted either
+
+    def _write(self, made: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(len(made).to_bytes(2, "big") + made)

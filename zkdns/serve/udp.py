@@ -1,0 +1,139 @@
+"""UDP: datagrams in, datagrams out, many a wake-up.
+
+Rules: a reply leaves from the address that was asked. A socket that is bound to one address does so
+by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 3542) and is told it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from zkdns.config import Address
+from zkdns.serve.exchange import Exchange
+from zkdns.serve.packet import HIGHEST_UDP
+
+log = logging.getLogger("zkdns.udp")
+
+BATCH = 64
+"""Datagrams taken at one wake-up; then others have their turn."""
+
+BUFFER = 4 << 20
+"""Bytes of receive buffer asked for: a burst waits there instead of being dropped."""
+
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_ANCILLARY = 64
+
+
+def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, kind)
+    try:
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.host, address.port))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class UdpListener:
+    """Answers on one bound UDP socket until it is closed."""
+
+    def __init__(self, sock: socket.socket, exchange: Exchange, wildcard: bool) -> None:
+        self.sock = sock
+        self.exchange = exchange
+        self._wildcard = wildcard
+        if wildcard and sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif wildcard:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self.sock.fileno(), self._drain_wildcard if self._wildcard else self._drain)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Takes no more; what stands in the socket's buffer is answered first."""
+        if self.sock.fileno() < 0:
+            return
+        loop.remove_reader(self.sock.fileno())
+        (self._drain_wildcard if self._wildcard else self._drain)()
+        self.sock.close()
+
+    def _drain(self) -> None:
+        receive, send, handle = self.sock.recvfrom, self.sock.sendto, self.exchange.handle
+        for _ in range(BATCH):
+            try:
+                query, client = receive(65535)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:  # ICMP errors of earlier sends come up here
+                log.debug("receiving: %s", error)
+                continue
+            made = handle(query, client[0], HIGHEST_UDP, "udp", self._later(client))
+            if made is not None:
+                try:
+                    send(made, client)
+                except OSError as error:
+                    self._lost(error)
+
+    def _later(self, client: Any) -> Callable[[bytes], None]:
+        def send(made: bytes) -> None:
+            try:
+                self.sock.sendto(made, client)
+            except OSError as error:
+                self._lost(error)
+
+        return send
+
+    def _drain_wildcard(self) -> None:
+        for _ in range(BATCH):
+            try:
+                query, ancillary, _, client = self.sock.recvmsg(65535, _ANCILLARY)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                log.debug("receiving: %s", error)
+                continue
+            send = self._send_from(_source(ancillary), client)
+            made = self.exchange.handle(query, client[0], HIGHEST_UDP, "udp", send)
+            if made is not None:
+                send(made)
+
+    def _send_from(self, source: list[tuple[int, int, bytes]], client: Any) -> Callable[[bytes], None]:
+        def send(made: bytes) -> None:
+            try:
+                self.sock.sendmsg([made], source, 0, client)
+            except OSError as error:
+                self._lost(error)
+
+        return send
+
+    def _lost(self, error: OSError) -> None:
+        self.exchange.dropped["send"] += 1
+        log.debug("sending: %s", error)
+
+
+def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """What makes a reply leave from the address that a query came to (ip(7), RFC 3542 section 6)."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            # in_pktinfo: interface, address to send from, address in the header. Without the
+            # interface, routing decides, as it would for any reply.
+            return [(level, kind, b"\0\0\0\0" + data[8:12] + b"\0\0\0\0")]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            scoped = data[:2] == b"\xfe\x80"  # a link-local address means nothing without its interface
+            return [(level, kind, data if scoped else data[:16] + b"\0\0\0\0")]
+    return []
