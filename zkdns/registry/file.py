@@ -1,0 +1,213 @@
+"""The file registry: a TOML file of services and instances -> a Catalog, read again when it changes.
+
+Rules: `parse` is pure. A bad instance or setting is a Problem and costs only itself; a file that can't
+be read leaves the last good one in force, and says so in a Problem. Only the first reading raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
+from zkdns.registry.fields import BadData, show
+from zkdns.registry.fold import fold, settle
+from zkdns.registry.formats import native
+from zkdns.registry.tree import tell_collisions
+
+log = logging.getLogger("zkdns.registry.file")
+
+POLL = 1.0
+"""Seconds between two looks at the file."""
+
+SETTLE = 0.05
+"""Seconds for which a changed file must stay as it is before it is read."""
+
+EXAMPLE = 'write [[web.instances]] with id = "a" and address = "10.0.0.5"'
+
+
+def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = None) -> Catalog:
+    """The Catalog in a file's text. `path` is how Problems call the file; an instance that stood in
+    `previous` keeps its `since`. ConfigError, with the line, for what is no TOML."""
+    try:
+        tables = tomllib.loads(text.decode("utf-8").removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise ConfigError(str(path), f"line {line}: not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(str(path), _line_first(str(error))) from None
+    problems: list[Problem] = []
+    services: dict[str, Service] = {}
+    before = previous.services if previous is not None else {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            what = f"{show(table)} stands outside of a service's table"
+            problems.append(Problem(f"{path}: {name}", what, f"write [{name}] for a service; {EXAMPLE}"))
+        elif not name or "/" in name:
+            what = f"the service's name is {show(name)}"
+            problems.append(Problem(f"{path}: {name}", what, "give it a name without a slash"))
+        else:
+            services[name] = _read_service(name, table, changed_at, path, before.get(name), problems)
+    return Catalog(services, tuple(problems), int(changed_at) & 0xFFFFFFFF, complete=True)
+
+
+def _line_first(error: str) -> str:
+    """tomllib ends with "(at line 3, column 7)"."""
+    what, found, place = error.rpartition(" (at ")
+    return f"{place.removesuffix(')')}: {what}" if found else error or "nested too deep"
+
+
+def _read_service(
+    name: str,
+    table: Mapping[str, Any],
+    changed_at: float,
+    path: str,
+    before: Service | None,
+    problems: list[Problem],
+) -> Service:
+    place = f"{path}: {name}"
+    settings, wrong = native.settings({k: v for k, v in table.items() if k != "instances"})
+    problems += [Problem(place, error.what, error.cure) for error in wrong]
+    rows = table.get("instances", [])
+    if not isinstance(rows, list):
+        problems.append(Problem(place, f"instances is {show(rows)}, not an array of tables", EXAMPLE))
+        rows = []
+    known = {i.id: i for i in before.instances} if before is not None else {}
+    found: dict[str, Instance] = {}
+    for at, row in enumerate(rows):
+        try:
+            id = _read_id(row, found)
+        except BadData as error:
+            problems.append(Problem(f"{place}/instances[{at}]", error.what, error.cure))
+            continue
+        try:
+            registration = native.from_table(row)
+        except BadData as error:
+            problems.append(Problem(f"{place}/{id}", error.what, error.cure))
+            continue
+        since = known[id].since if id in known else changed_at
+        found[id] = Instance(id, fold(id), f"{place}/{id}", registration, since, weight=registration.weight)
+    instances = _settle_labels(found, problems)
+    instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)
+    service = Service(name, fold(name), place, settings, instances)
+    return before if before is not None and before == service else service
+
+
+def _read_id(row: object, found: Mapping[str, Instance]) -> str:
+    if not isinstance(row, dict):
+        raise BadData(f"it is {show(row)}, not a table", EXAMPLE)
+    id = row.get("id")
+    if id is None:
+        raise BadData("it has no id", 'add id = "a", unique within the service')
+    if not isinstance(id, str) or not id or "/" in id:
+        raise BadData(f"id is {show(id)}, not a text without slashes", "set id to a text without slashes")
+    if id in found:
+        raise BadData(f"id {show(id)} stands there twice", "give each instance an id of its own")
+    return id
+
+
+def _settle_labels(found: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
+    labels = settle(found)
+    problems += tell_collisions({id: i.path for id, i in found.items()}, labels, "id")
+    instances = [i if i.label == labels[i.id] else replace(i, label=labels[i.id]) for i in found.values()]
+    return tuple(sorted(instances, key=attrgetter("id")))
+
+
+Mark = tuple[int, int, int]
+"""Modification time in nanoseconds, size, inode: another one means that the file changed."""
+
+
+class FileSource:
+    """Follows one file on the asyncio loop. `changed` is called after `catalog` became another one."""
+
+    def __init__(self, path: Path, changed: Callable[[], None], poll: float = POLL) -> None:
+        self.path = path
+        self.catalog = Catalog()
+        self._good = self.catalog
+        self._changed = changed
+        self._poll = poll
+        self._mark: Mark | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def load(self) -> Catalog:
+        """Read it for the first time. ConfigError where it can't be read."""
+        try:
+            text, self._mark = _read(self.path)
+        except OSError as error:
+            raise ConfigError(str(self.path), _why(error)) from None
+        self._good = self.catalog = parse(text, self._mark[0] / 1e9, str(self.path))
+        return self.catalog
+
+    def start(self) -> None:
+        """Follow it from now on; call `load` before."""
+        self._task = asyncio.get_running_loop().create_task(self._follow(), name=f"file {self.path}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("following %s goes on after an error of its own", self.path)
+
+    async def look(self) -> None:
+        """Look at the file once, and take what it says if it changed."""
+        # In threads: a file on a dead network share must not keep the loop from answering.
+        try:
+            mark = await asyncio.to_thread(_mark, self.path)
+            if mark == self._mark:
+                return
+            # A writer that truncates first leaves an empty, valid file for a moment.
+            await asyncio.sleep(min(SETTLE, self._poll))
+            if await asyncio.to_thread(_mark, self.path) != mark:
+                return
+            text, mark = await asyncio.to_thread(_read, self.path)
+            read = await asyncio.to_thread(parse, text, mark[0] / 1e9, str(self.path), self._good)
+        except OSError as error:
+            self._mark = None
+            self._keep(_why(error), "put the file back, readable for the server")
+        except ConfigError as error:
+            self._mark = mark
+            self._keep(error.why, "mend the file; what it said before is in force")
+        else:
+            self._mark = mark
+            self._good = read
+            self._show(read)
+
+    def _keep(self, what: str, cure: str) -> None:
+        problem = Problem(str(self.path), what, cure)
+        if problem not in self.catalog.problems:
+            log.warning("%s: %s; the last good one stays in force", self.path, what)
+        self._show(replace(self._good, problems=(problem, *self._good.problems)))
+
+    def _show(self, catalog: Catalog) -> None:
+        if catalog != self.catalog:
+            self.catalog = catalog
+            self._changed()
+
+
+def _why(error: OSError) -> str:
+    return f"can't be read: {error.strerror or error}"
+
+
+def _mark(path: Path) -> Mark:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read(path: Path) -> tuple[bytes, Mark]:
+    """The text and the mark that goes with it (taken before: a change after it is seen next time)."""
+    mark = _mark(path)
+    return path.read_bytes(), mark

@@ -1,0 +1,32 @@
+"""Decides by payload, node by node: each format says in turn whether it is its kind.
+
+Rules: the order is that of RANK. A payload that nobody claims is read as `native`, whose words then
+tell what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from zkdns.model import Registration
+from zkdns.registry.fields import ABSENT, BadData, show
+from zkdns.registry.formats import Node, native, ranked
+
+FOLDERS: frozenset[str] = frozenset().union(*(module.FOLDERS for module in ranked()))
+QUIET: frozenset[str] = frozenset().union(*(module.QUIET for module in ranked()))
+
+
+def claims(node: Node) -> bool:
+    return any(module.claims(node) for module in ranked())
+
+
+def parse(node: Node) -> Registration:
+    for module in ranked():
+        if module.claims(node):
+            registration: Registration = module.parse(node)
+            return registration
+    if node.value is ABSENT and node.data.strip() and not node.data.lstrip().startswith((b"{", b"[")):
+        text = node.data[:200].decode("utf-8", "replace")
+        raise BadData(
+            f"its data is {show(text)}, of no format that is known",
+            'write JSON such as {"address": "10.0.0.5", "port": 8080}, or plain host:port',
+        )
+    return native.parse(node)
