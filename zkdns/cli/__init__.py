@@ -1,0 +1,127 @@
+"""The command line: one file a command, and one way to fail.
+
+Rules: a mistake or a failure is one line on stderr that names what is wrong, never a traceback
+(ZKDNS_DEBUG=1 shows it). Exit codes: 0 done; 1 failed at run time; 2 wrong usage or settings;
+130 ended by Ctrl-C. A command is imported when it is called, so that the others cost it nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from zkdns import __version__
+from zkdns.model import ConfigError
+
+COMMANDS = (
+    "serve",
+    "demo",
+    "register",
+    "services",
+    "instances",
+    "watch",
+    "explain",
+    "drain",
+    "undrain",
+    "weight",
+    "check",
+    "replicas",
+    "completion",
+)
+"""In the order of the help. Each one is `command` in the file of its name."""
+
+
+class Failure(click.ClickException):
+    """The command could not do what it was asked to do: one line, exit code 1."""
+
+    exit_code = 1
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = f"{__name__}.{cmd_name}"
+        try:
+            command: click.Command = importlib.import_module(module).command
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            return None
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="zkdns %(version)s")
+def commands() -> None:
+    """Makes what is registered in ZooKeeper resolvable by any program, through DNS."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    code, line = _run(args)
+    if line:
+        try:
+            print(line, file=sys.stderr, flush=True)
+        except OSError:
+            pass
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_the_pipe()
+    sys.exit(code)
+
+
+def _run(args: Sequence[str] | None) -> tuple[int, str]:
+    """The exit code, and the line to leave behind."""
+    try:
+        result = commands.main(args, prog_name="zkdns", standalone_mode=False)
+        return (result if isinstance(result, int) else 0), ""
+    except (click.Abort, KeyboardInterrupt):
+        return 130, ""
+    except BrokenPipeError:
+        return _leave_the_pipe(), ""
+    except Exception as error:
+        if os.environ.get("ZKDNS_DEBUG"):
+            traceback.print_exc()
+        return _explain(error)
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return 2, error.format_message()
+    if isinstance(error, click.ClickException):
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zkdns"
+        help = f" (see {path} --help)" if isinstance(error, click.UsageError) else ""
+        return error.exit_code, f"{path}: {_one_line(error.format_message())}{help}"
+    if isinstance(error, ConfigError):
+        return 2, f"zkdns: {_one_line(str(error))}"
+    if type(error).__module__.startswith("zkdns."):  # our own errors are written for people
+        return 1, f"zkdns: {_one_line(str(error))}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return 1, f"zkdns: {where}{_one_line(error.strerror)}"
+    fault = _one_line(f"{type(error).__name__}: {error}")
+    return 1, f"zkdns: a fault of its own: {fault} (ZKDNS_DEBUG=1 shows where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _leave_the_pipe() -> int:
+    """Whoever read our output has gone. What is still in the buffer must go nowhere, or Python
+    complains of it at exit (Python's own advice, library/signal, "Note on SIGPIPE")."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -1,0 +1,38 @@
+"""The options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from zkdns import config
+from zkdns.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# ZKDNS_REGISTRY is read by config.load, which names it in its errors; click would say --registry.
+registry = click.option(
+    "--registry",
+    metavar="URL",
+    multiple=True,
+    help="zk://HOST:PORT,…/ROOT?format=auto or file:PATH; repeatable, the first that names an instance wins. "
+    f"[env ZKDNS_REGISTRY; default {config.DEFAULT_REGISTRY}]",
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, in the shapes of the HTTP API.")
+
+settings_file = click.option(
+    "--config", "config", metavar="FILE", type=click.Path(), help="A TOML file with settings; flags win."
+)
+
+
+def reads_registry(command: F) -> F:
+    """--registry, --config and --json: for each command that reads the registry."""
+    return registry(settings_file(as_json(command)))
+
+
+def load(registry: Sequence[str], config_file: str | None) -> Settings:
+    """The settings of a command that has no flags beside those above. Raises ConfigError."""
+    return config.load({"registry": tuple(registry), "config": config_file})
