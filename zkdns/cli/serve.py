@@ -1,0 +1,41 @@
+"""`zkdns serve`: the server, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import click
+
+from zkdns import config, log
+from zkdns.server import Server
+
+
+@click.command(short_help="The server, in the foreground.")
+@click.option("--registry", multiple=True, metavar="URL", help="zk://H:P,…/ROOT?format=… or file:PATH.")
+@click.option("--zone", multiple=True, metavar="NAME", help="A zone that the services stand in.")
+@click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Where to answer, UDP and TCP.")
+@click.option("--http", metavar="ADDR:PORT", help="Status page, API, metrics; empty turns it off.")
+@click.option("--engine", metavar="|".join(config.ENGINES), help="Who answers UDP.")
+@click.option("--workers", type=int, metavar="N", help="Answering threads of the native engine.")
+@click.option(
+    "--forward", multiple=True, metavar="ADDR[:PORT]", help="Upstream for other names, or resolv.conf."
+)
+@click.option("--forward-allow", multiple=True, metavar="CIDR", help="Who may have names forwarded.")
+@click.option("--zones", metavar="DIR", help="Zone files (*.zone) to serve beside the services.")
+@click.option("--state", metavar="DIR", help="Where the last known catalog is kept.")
+@click.option("--ttl", type=int, metavar="N", help="Seconds, where the service sets none.")
+@click.option("--lameduck", type=float, metavar="N", help="Seconds to answer on after SIGTERM.")
+@click.option("--log-format", metavar="text|json", help="Log lines for people or for machines.")
+@click.option("--config", metavar="FILE", help="A TOML file with these and the finer settings.")
+def command(**flags: Any) -> None:
+    """Answer DNS queries from what is registered, until SIGTERM."""
+    settings = config.load(flags)
+    log.set_up(settings.log_format)
+
+    async def serve() -> None:
+        await Server(settings, lambda: config.load(flags)).run()
+
+    gc.freeze()  # what is imported by now stays for good: no reason to look at it again
+    asyncio.run(serve())

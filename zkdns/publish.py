@@ -1,0 +1,166 @@
+"""What the world says -> what we answer: merged, resolved, judged, compiled, and put in place.
+
+Rules: one loop; the work is done service by service, so that answering never waits for more than one
+of them; only what changed is done again. Clocks and timers come in as arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from zkdns.answers.answers import Answers
+from zkdns.model import EMPTY, Catalog, Instance, Problem, Service
+from zkdns.registry.merge import merge
+
+log = logging.getLogger("zkdns.publish")
+
+SLICE = 0.004
+"""Seconds of work before queries have their turn."""
+
+Judge = Callable[[Service, float, Service | None], tuple[Service, float | None]]
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Publisher:
+    """`registered`: what the registries hold. `services`: the same with states, as it is answered."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        judge: Judge,
+        resolve: Callable[[str, Instance], tuple[str, ...]],
+        call_later: Callable[[float, Callable[[], None]], Timer],
+        *,
+        clock: Callable[[], float] = time.time,
+        tick: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.answers = answers
+        self.registered: Catalog = EMPTY
+        self.services: dict[str, Service] = {}
+        self.changed: list[Callable[[Service | None, Service | None], None]] = []
+        """Called with a service before and after, once its answers are in place."""
+        self.published: Callable[[], None] = lambda: None
+        """Called after each slice that put something in place."""
+        self.host_problems: dict[str, Problem] = {}
+        self._judge = judge
+        self._resolve = resolve
+        self._call_later = call_later
+        self._clock = clock
+        self._tick = tick
+        self._queue: dict[str, None] = {}
+        self._alarms: dict[str, Timer] = {}
+        self._working: Timer | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that is known is in the answers."""
+        return not self._queue
+
+    @property
+    def catalog(self) -> Catalog:
+        """The serving Catalog as one value."""
+        problems = (*self.registered.problems, *self.host_problems.values())
+        return replace(self.registered, services=dict(self.services), problems=problems)
+
+    def take(self, catalogs: Sequence[Catalog]) -> None:
+        """The registries' Catalogs became these."""
+        old, new = self.registered, merge(catalogs, self.registered)
+        if new is old:
+            return
+        self.registered = new
+        self.mark(changes(old.services, new.services))
+
+    def mark(self, names: Iterable[str]) -> None:
+        """These services must be judged and compiled again."""
+        self._queue.update(dict.fromkeys(names))
+        if self._working is None:
+            self.work()
+
+    def work(self) -> None:
+        """Do what is queued, for a slice of time; the rest goes on at the loop's next turn."""
+        self._working = None
+        until = self._tick() + SLICE
+        while self._queue:
+            name = next(iter(self._queue))
+            del self._queue[name]
+            self._publish(name)
+            if self._queue and self._tick() > until:
+                self._working = self._call_later(0, self.work)
+                break
+        self.published()
+
+    def _publish(self, name: str) -> None:
+        if (alarm := self._alarms.pop(name, None)) is not None:
+            alarm.cancel()
+        registered = self.registered.services.get(name)
+        before = self.services.get(name)
+        now = self._clock()
+        after: Service | None = None
+        again: float | None = None
+        # A service that is gone may still have instances that the loss guard keeps: the judge says.
+        asked = registered or (replace(before, instances=()) if before is not None else None)
+        if asked is not None:
+            judged, again = self._judge(self._with_hosts(asked), now, before)
+            if registered is not None or judged.instances:
+                after = judged
+        if after is not before:
+            try:
+                part = self.answers.compile(after) if after is not None else None
+            except Exception:
+                # We are wrong; what stood there goes on. The log has what is needed for a test.
+                log.exception("service %r can't be compiled: %r", name, after)
+                return
+            self.answers.replace(name, part)
+            if after is None:
+                self.services.pop(name, None)
+            else:
+                self.services[name] = after
+            for tell in self.changed:
+                tell(before, after)
+        if again is not None:
+            self._alarms[name] = self._call_later(max(0.0, again - now), lambda: self.mark([name]))
+
+    def _with_hosts(self, service: Service) -> Service:
+        """Host names with the addresses they resolve to; one that doesn't costs its instance."""
+        if not any(i.registration.host for i in service.instances):
+            return service
+        instances = []
+        for i in service.instances:
+            host = i.registration.host
+            if host is None:
+                instances.append(i)
+                continue
+            found = self._resolve(service.label, i)
+            if found:
+                self.host_problems.pop(i.path, None)
+                instances.append(replace(i, resolved=found))
+            else:
+                self.host_problems[i.path] = Problem(
+                    i.path,
+                    f"the host name {host!r} doesn't resolve",
+                    "register an address, or mend the name",
+                )
+        return replace(service, instances=tuple(instances))
+
+    def forget_hosts(self) -> None:
+        """Drop the problems of instances that are registered no more."""
+        paths = {
+            i.path for s in self.registered.services.values() for i in s.instances if i.registration.host
+        }
+        for path in self.host_problems.keys() - paths:
+            del self.host_problems[path]
+
+
+def changes(old: Mapping[str, Service], new: Mapping[str, Service]) -> list[str]:
+    """The names whose service is another object, or gone."""
+    found = [name for name, service in new.items() if old.get(name) is not service]
+    if len(old) + len(found) > len(new):
+        found += [name for name in old if name not in new]
+    return found

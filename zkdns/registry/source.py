@@ -1,0 +1,74 @@
+"""One ensemble as the server's loop sees it: the services' Catalog, and what stands under /zkdns.
+
+Rules: the mirror emits on a thread of its own; everything here happens in the loop, event by event, in
+the order in which it was emitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from zkdns.config import RegistryURL, ZooKeeperSettings
+from zkdns.model import Catalog, Event, Session
+from zkdns.registry.tree import Tree
+from zkdns.registry.zookeeper import Mirror
+
+OWN = "/zkdns"
+OVERRIDES, HEALTH, SERVERS = f"{OWN}/overrides", f"{OWN}/health", f"{OWN}/servers"
+
+
+class Fold(Protocol):
+    """What takes the events of one root."""
+
+    def apply(self, event: Event) -> None: ...
+
+
+class ZooKeeperSource:
+    """`changed(root)` is called in the loop after events of that root were folded. `folds`: who
+    takes the events of roots beside the services'."""
+
+    def __init__(
+        self,
+        url: RegistryURL,
+        settings: ZooKeeperSettings,
+        changed: Callable[[str], None],
+        folds: Mapping[str, Fold],
+    ) -> None:
+        self.url = url
+        self.tree = Tree(url.root, url.format)
+        self.connected = False
+        self.since = time.time()
+        self.noticed: float | None = None
+        """When the oldest event came that is not told by `changed` yet (perf_counter)."""
+        self._changed = changed
+        self._folds: dict[str, Fold] = {**folds, url.root: self.tree}
+        self._loop = asyncio.get_running_loop()
+        self.mirror = Mirror(url.hosts, tuple(self._folds), settings, self._emit)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.tree.catalog()
+
+    def start(self) -> None:
+        self.mirror.start()
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.mirror.stop)
+
+    def _emit(self, root: str, events: list[Event]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._take, root, events, time.perf_counter())
+        except RuntimeError:
+            pass  # the loop is closed: the server is ending
+
+    def _take(self, root: str, events: list[Event], at: float) -> None:
+        fold = self._folds[root]
+        for event in events:
+            if isinstance(event, Session):
+                self.connected, self.since = event.connected, event.at
+            fold.apply(event)
+        self.noticed = at
+        self._changed(root)
