@@ -1,0 +1,153 @@
+"""Where names stand inside rdata, so that records can be moved from one message to another.
+
+Rules: pure; anything may come, and rdata that can't be read is None, never an exception. A name
+read from a message is uncompressed, its case kept. Pointers may only aim backwards, so no walk
+can go round (RFC 1035, section 4.1.4; RFC 9267, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+POINTER = 0xC0
+MAX_NAME = 255
+
+
+class Layout(NamedTuple):
+    """`lead` fixed bytes, then `strings` character strings, then `names` names; after them nothing,
+    `tail` bytes, or (`tail` < 0) anything. `pack`: whether the names may be compressed again."""
+
+    lead: int
+    names: int
+    tail: int = 0
+    pack: bool = False
+    strings: int = 0
+
+
+# RFC 3597, section 4: names are uncompressed in the types of RFC 1035 and in those that RFC 2163,
+# 1183, 2230, 2535, 2782, 2915 and 6672 define, and compressed again in RFC 1035's alone.
+LAYOUTS: Mapping[int, Layout] = {
+    2: Layout(0, 1, pack=True),  # NS
+    3: Layout(0, 1, pack=True),  # MD
+    4: Layout(0, 1, pack=True),  # MF
+    5: Layout(0, 1, pack=True),  # CNAME
+    6: Layout(0, 2, 20, pack=True),  # SOA
+    7: Layout(0, 1, pack=True),  # MB
+    8: Layout(0, 1, pack=True),  # MG
+    9: Layout(0, 1, pack=True),  # MR
+    12: Layout(0, 1, pack=True),  # PTR
+    14: Layout(0, 2, pack=True),  # MINFO
+    15: Layout(2, 1, pack=True),  # MX
+    17: Layout(0, 2),  # RP
+    18: Layout(2, 1),  # AFSDB
+    21: Layout(2, 1),  # RT
+    24: Layout(18, 1, -1),  # SIG
+    26: Layout(2, 2),  # PX
+    30: Layout(0, 1, -1),  # NXT
+    33: Layout(6, 1),  # SRV
+    35: Layout(4, 1, strings=3),  # NAPTR
+    36: Layout(2, 1),  # KX
+    39: Layout(0, 1),  # DNAME
+}
+
+Parts = tuple[bytes, ...]
+"""Rdata cut at its names: plain bytes and names in turn, plain first (it may be empty)."""
+
+
+def read_name(message: bytes, at: int, end: int) -> tuple[bytes, int] | None:
+    """The name at `at`, uncompressed, and where the next thing starts; its own bytes stay before
+    `end`. None where it can't be read."""
+    parts = []
+    size = 1
+    after = -1
+    floor = at
+    while True:
+        if at >= end:
+            return None
+        length = message[at]
+        if length == 0:
+            parts.append(b"\0")
+            return b"".join(parts), after if after >= 0 else at + 1
+        if length < 64:
+            size += 1 + length
+            if at + 1 + length >= end or size > MAX_NAME:
+                return None
+            parts.append(message[at : at + 1 + length])
+            at += 1 + length
+        elif length >= POINTER:
+            if at + 2 > end:
+                return None
+            if after < 0:
+                after = at + 2
+            target = (length & 0x3F) << 8 | message[at + 1]
+            if target >= floor or target < 12:
+                return None
+            end = at
+            at = floor = target
+        else:  # 01 and 10 are label kinds that nobody speaks (RFC 6891, section 5)
+            return None
+
+
+def read_rdata(message: bytes, at: int, end: int, rtype: int) -> Parts | None:
+    """The rdata in message[at:end] in parts, or None where it doesn't fit its type."""
+    layout = LAYOUTS.get(rtype)
+    if layout is None:
+        return (message[at:end],)
+    start = at
+    at += layout.lead
+    for _ in range(layout.strings):
+        if at >= end:
+            return None
+        at += 1 + message[at]
+    if at > end:
+        return None
+    parts = [message[start:at]]
+    for index in range(layout.names):
+        if index:
+            parts.append(b"")
+        found = read_name(message, at, end)
+        if found is None:
+            return None
+        name, at = found
+        parts.append(name)
+    if layout.tail < 0:
+        parts.append(message[at:end])
+    elif end - at != layout.tail:
+        return None
+    elif layout.tail:
+        parts.append(message[at:end])
+    if sum(map(len, parts)) > 0xFFFF:  # its names taken out of their pointers, it may fit nowhere
+        return None
+    return tuple(parts)
+
+
+def offsets_of(name: bytes, at: int = 12) -> dict[bytes, int]:
+    """Where each suffix of a wire name stands that was written at `at`: lower case -> offset."""
+    name = name.lower()
+    found = {}
+    step = 0
+    while name[step]:
+        found[name[step:]] = at + step
+        step += 1 + name[step]
+    return found
+
+
+def pack_name(name: bytes, offsets: Mapping[bytes, int]) -> bytes:
+    """The name with its longest suffix that `offsets` knows as a pointer."""
+    low = name.lower()
+    step = 0
+    while low[step]:
+        at = offsets.get(low[step:])
+        if at is not None:
+            return name[:step] + (0xC000 | at).to_bytes(2, "big")
+        step += 1 + low[step]
+    return name
+
+
+def pack(rtype: int, parts: Parts, offsets: Mapping[bytes, int]) -> bytes:
+    """Rdata from its parts, its names compressed where the type allows it."""
+    layout = LAYOUTS.get(rtype)
+    if layout is None or not layout.pack:
+        return b"".join(parts)
+    return b"".join(pack_name(part, offsets) if index & 1 else part for index, part in enumerate(parts))
