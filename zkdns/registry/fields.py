@@ -199,6 +199,24 @@ def _no_address(value: str, field: str) -> BadData:
     return BadData(what, f"set {field} to an address such as 10.0.0.5")
 
 
+def endpoint(value: Any, field: str, port: Rule) -> tuple[tuple[str, ...], str | None, int]:
+    """Addresses, host name and port out of an object with `host` and `port`. `field`: what holds them."""
+    if not isinstance(value, Mapping):
+        must = "an object with host and port"
+        raise BadData(f"{field} is {show(value)}, not {must}", f"set {field} to {must}")
+    prefix = f"{field}." if field else ""
+    addresses, host = where(value.get("host"), f"{prefix}host")
+    number: int = port.take(f"{prefix}port", value.get("port"))
+    return addresses, host, number
+
+
+def loose_meta(value: Any) -> dict[str, str]:
+    """The texts, numbers and flags of an object of someone else's; the rest is none of our business."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {key: scalar(v) for key, v in value.items() if isinstance(v, str | bool | int | float)}
+
+
 def scalar(value: Any) -> str:
     """A text; numbers and true or false as JSON spells them, for hand-written meta data."""
     if isinstance(value, str):

@@ -72,7 +72,7 @@ def _read_service(
     problems: list[Problem],
 ) -> Service:
     place = f"{path}: {name}"
-    settings, wrong = native.settings({k: v for k, v in table.items() if k != "instances"})
+    settings, wrong, _ = native.settings({k: v for k, v in table.items() if k != "instances"})
     problems += [Problem(place, error.what, error.cure) for error in wrong]
     rows = table.get("instances", [])
     if not isinstance(rows, list):

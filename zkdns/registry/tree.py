@@ -143,10 +143,10 @@ class Tree:
         if self._next is not None and (known := self._known(names, event)) is not None:
             return known
         if len(names) == 1:
-            settings, wrong = formats.settings(self.format, event.data)
-            if settings == DEFAULTS and not wrong:
+            settings, wrong, inherits = formats.settings(self.format, event.data)
+            if settings == DEFAULTS and not wrong and inherits is None:
                 return None
-            return settings, tuple(Problem(event.path, error.what, error.cure) for error in wrong)
+            return settings, tuple(Problem(event.path, error.what, error.cure) for error in wrong), inherits
         name = node.name
         payload = formats.Node(name, event.data)
         if len(names) == 2 and name in self._quiet and not (self.format == "auto" and payload.object):
@@ -257,8 +257,8 @@ class _Reading:
             if old is not None:
                 del self._writable()[name]
         else:
-            if old is None and self._before is not None:
-                old = self._before.services.get(name)
+            if self._before is not None:
+                old = self._before.services.get(name, old)
             service, problems = self._assemble(name, node, old)
             if built.get(name) is not service:
                 self._writable()[name] = service
@@ -280,18 +280,21 @@ class _Reading:
     def _assemble(self, name: str, node: Znode, old: Service | None) -> tuple[Service, tuple[Problem, ...]]:
         path = self._prefix + name
         settings: ServiceSettings = DEFAULTS
+        inherits: formats.Inherits | None = None
         problems: list[Problem] = []
         instances: list[Instance] = []
         if node.unreadable is not None:
             problems.append(Problem(path, f"it can't be read: {node.unreadable}", READABLE))
         if node.value is not None:
-            settings, wrong = node.value
+            settings, wrong, inherits = node.value
             problems += wrong
         for kid_name, kid in node.listed_kids():
             self._sort_in(kid, f"{path}/{kid_name}" if kid.unreadable else "", instances, problems)
             if kid.kids and kid_name in self._folders:
                 for below, leaf in kid.listed_kids():
                     self._sort_in(leaf, f"{path}/{kid_name}/{below}", instances, problems)
+        if inherits is not None:
+            instances = [replace(i, registration=inherits.complete(i.registration)) for i in instances]
         instances.sort(key=attrgetter("id"))
         found = _distinct(tuple(instances), old, problems)
         problems.sort(key=attrgetter("path"))

@@ -8,8 +8,8 @@ Rules: pure; `BadData` is the only error that leaves a format. A format module h
     claims(node)  whether this payload is of its kind (for `auto`); never raises
     parse(node)   -> Registration, or BadData
 
-and, where it gives service nodes a meaning of its own, `settings(value)` -> the settings and what
-is wrong in them, or None for a value that is not its own.
+and, where it gives service nodes a meaning of its own, `settings(value)` -> the settings, what is
+wrong in them, and an Inherited or None; or None for a value that is not its own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import ipaddress
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, Protocol
 
-from zkdns.model import DEFAULTS, ServiceSettings
+from zkdns.model import DEFAULTS, Registration, ServiceSettings
 from zkdns.registry.fields import ABSENT, BadData, decode, why_no_json
 
 
@@ -66,21 +66,35 @@ def ranked() -> tuple[Any, ...]:
     return tuple(sorted((named(n) for n in names() if n != "auto"), key=lambda module: module.RANK))
 
 
-def settings(format: str, data: bytes) -> tuple[ServiceSettings, list[BadData]]:
+def demand_object(node: Node) -> dict[str, Any]:
+    """The JSON object in the node's data, or BadData."""
+    value = node.value
+    if not isinstance(value, dict):
+        raise why_no_json(node.data)
+    return value
+
+
+class Inherits(Protocol):
+    """What a service's node gives to its instances; equal ones compare equal."""
+
+    def complete(self, registration: Registration, /) -> Registration: ...
+
+
+def settings(format: str, data: bytes) -> tuple[ServiceSettings, list[BadData], Inherits | None]:
     """What a service's own node says. Bad settings cost only themselves."""
     if not data.strip() or _is_address(data):
-        return DEFAULTS, []
+        return DEFAULTS, [], None
     value = decode(data)
     if value is ABSENT:
         error = why_no_json(data)
         cure = 'write JSON such as {"ttl": 5, "policy": "weighted"}, or nothing'
-        return DEFAULTS, [BadData(error.what, cure)]
+        return DEFAULTS, [BadData(error.what, cure)], None
     for module in ranked() if format == "auto" else (named(format), named("native")):
         read = getattr(module, "settings", None)
-        found: tuple[ServiceSettings, list[BadData]] | None = read(value) if read else None
+        found: tuple[ServiceSettings, list[BadData], Inherits | None] | None = read(value) if read else None
         if found is not None:
             return found
-    return DEFAULTS, []
+    return DEFAULTS, [], None
 
 
 def _is_address(data: bytes) -> bool:

@@ -183,11 +183,11 @@ CHECK: Final[Mapping[str, Rule]] = {
 }
 
 
-def settings(value: Any) -> tuple[ServiceSettings, list[BadData]]:
+def settings(value: Any) -> tuple[ServiceSettings, list[BadData], None]:
     """The settings, and what is wrong: each wrong one leaves its default in force."""
     if not isinstance(value, Mapping):
         what = f"the service's data is {show(value)}, not a JSON object"
-        return ServiceSettings(), [BadData(what, 'write an object such as {"ttl": 5}, or nothing')]
+        return ServiceSettings(), [BadData(what, 'write an object such as {"ttl": 5}, or nothing')], None
     taken, wrong = _take(value, SETTINGS, "")
     check = value.get("check")
     if check is not None:
@@ -196,7 +196,7 @@ def settings(value: Any) -> tuple[ServiceSettings, list[BadData]]:
         except BadData as error:
             cure = f"{error.cure}; until then the service has no check"
             wrong.append(BadData(error.what, cure))
-    return ServiceSettings(**taken), wrong
+    return ServiceSettings(**taken), wrong, None
 
 
 def _check(value: Any) -> Check:

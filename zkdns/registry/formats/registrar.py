@@ -1,0 +1,116 @@
+"""Joyent's registrar, whose DNS server is Binder (Triton, Manta). A host record, and the service's own:
+
+    {"type": "load_balancer", "address": "172.27.10.62", "ttl": 30,
+     "load_balancer": {"address": "172.27.10.62", "ports": [80]}}
+    {"type": "service", "service": {"type": "service", "ttl": 60,
+     "service": {"srvce": "_http", "proto": "_tcp", "port": 80, "ttl": 60}}}
+
+Schema: "ZooKeeper data format" in TritonDataCenter/registrar's README. Rules: every type of host record
+is an instance (Binder leaves `host` and `db_host` out of a service, for reasons of its history); the
+first of `ports` is the main port, the others are named `port2`, `port3`, ...; a host record without
+ports takes the service record's; that record's `srvce` names the main port; the ttl is the service's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zkdns.model import Protocol, Registration, ServiceSettings
+from zkdns.registry.fields import BadData, Rule, share, show, where, whole
+from zkdns.registry.formats import Node, demand_object
+
+RANK = 40
+FOLDERS: frozenset[str] = frozenset()
+QUIET: frozenset[str] = frozenset()
+
+_PORT = whole(1, 65535)
+_TTL = whole(0, 2**31 - 1)
+
+
+def _read_ports(value: Any) -> list[int]:
+    if not isinstance(value, list):
+        raise ValueError
+    return [_PORT.read(port) for port in value]
+
+
+_PORTS = Rule("a list of port numbers from 1 to 65535", _read_ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What the service's record gives to its instances."""
+
+    port: int
+    name: str
+    protocol: Protocol
+
+    def complete(self, registration: Registration) -> Registration:
+        if registration.format != "registrar":
+            return registration
+        port = registration.port or self.port
+        ports = dict(registration.ports)
+        if self.name and port:
+            ports.setdefault(self.name, port)
+        return replace(
+            registration, port=port, protocol=self.protocol, ports=share(tuple(sorted(ports.items())))
+        )
+
+
+def claims(node: Node) -> bool:
+    kind = node.object.get("type")
+    return isinstance(kind, str) and isinstance(node.object.get(kind), dict)
+
+
+def parse(node: Node) -> Registration:
+    value = demand_object(node)
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        raise BadData(f"type is {show(kind)}, not a record's type", 'set type, such as "load_balancer"')
+    inner = value.get(kind)
+    if kind == "service" or not isinstance(inner, dict):
+        raise BadData(f"it is no host record of type {kind}", f'add "{kind}": {{"address": ...}}')
+    address = inner.get("address", value.get("address"))
+    if address is None:
+        raise BadData("it has no address", f"set {kind}.address to an IPv4 address")
+    addresses, host = where(address, f"{kind}.address")
+    ports = inner.get("ports")
+    numbers: list[int] = _PORTS.take(f"{kind}.ports", ports) if ports is not None else []
+    named = tuple((f"port{at}", port) for at, port in enumerate(numbers[1:], 2))
+    return Registration(
+        addresses,
+        host,
+        numbers[0] if numbers else 0,
+        ports=share(tuple(sorted(named))),
+        meta=share((("type", kind),)),
+        format="registrar",
+    )
+
+
+def settings(value: Any) -> tuple[ServiceSettings, list[BadData], Inherited] | None:
+    """The settings in a service record; None where it is none."""
+    if not isinstance(value, dict) or value.get("type") != "service":
+        return None
+    outer = value.get("service")
+    if not isinstance(outer, dict):
+        return None
+    inner = outer.get("service")
+    inner = inner if isinstance(inner, dict) else {}
+    wrong: list[BadData] = []
+    ttl = _take(_TTL, "service.ttl", inner.get("ttl", outer.get("ttl")), wrong)
+    port = _take(_PORT, "service.port", inner.get("port"), wrong)
+    name = inner.get("srvce")
+    label = name.removeprefix("_") if isinstance(name, str) else ""
+    protocol: Protocol = "udp" if inner.get("proto") == "_udp" else "tcp"
+    return ServiceSettings(ttl=ttl), wrong, Inherited(port or 0, label, protocol)
+
+
+def _take(rule: Rule, field: str, value: object, wrong: list[BadData]) -> int | None:
+    if value is None:
+        return None
+    try:
+        taken: int = rule.take(field, value)
+    except BadData as error:
+        wrong.append(error)
+        return None
+    return taken
