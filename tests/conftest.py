@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
+from support.server import Zkdns
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +49,14 @@ def ensemble() -> Iterator[real.Ensemble]:
     real.demand()
     with real.Ensemble(3) as servers:
         yield servers
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Zkdns]]:
+    """Starts `zkdns serve` processes: `serve("--ttl", "1", registry="zk://…")` gives a ready server."""
+    with ExitStack() as servers:
+
+        def start(*flags: str, **options: Any) -> Zkdns:
+            return servers.enter_context(Zkdns(*flags, **options))
+
+        yield start

@@ -6,8 +6,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,16 +14,10 @@ from kazoo.exceptions import ConnectionLoss, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from support import zookeeper as real
+from support.waiting import eventually
 from zkdns import ensemble as installed
 
 pytestmark = pytest.mark.zookeeper
-
-
-def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def test_zookeeper_own_shell_and_kazoo_see_the_same_nodes(

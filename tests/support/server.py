@@ -1,0 +1,226 @@
+"""`zkdns serve` as a process of its own, as an operator runs it, with clients to ask it.
+
+    with Zkdns(registry=f"zk://{zookeeper.hosts}{zk_root}") as server:
+        assert server.answers("web.svc.local") == ["10.0.0.1"]
+
+What it logged is printed when it ends; pytest shows that where the test failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rdatatype
+
+from support.ports import free_port
+from support.waiting import eventually
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Zkdns:
+    """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
+    given. `env` is added to the environment."""
+
+    def __init__(
+        self,
+        *flags: str,
+        registry: str | Sequence[str] = (),
+        host: str = "127.0.0.1",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = free_port(host)
+        self.http_port = free_port()
+        registries = [registry] if isinstance(registry, str) else registry
+        self.command = [sys.executable, "-m", "zkdns", "serve", *flags]
+        for url in registries:
+            self.command += ["--registry", url]
+        if "--listen" not in flags:
+            self.command += ["--listen", f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"]
+        if "--http" not in flags:
+            self.command += ["--http", f"127.0.0.1:{self.http_port}"]
+        self.env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.process: subprocess.Popen[bytes] | None = None
+        descriptor, path = tempfile.mkstemp(prefix="zkdns-log-")
+        os.close(descriptor)
+        self._log = Path(path)
+
+    def launch(self) -> None:
+        """Start it and return at once."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env
+            )
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Start it and wait for the line that says `ready`."""
+        before = len(self.log)
+        self.launch()
+        eventually(lambda: "ready" in self.log[before:] or self._check_alive(), timeout)
+
+    def _check_alive(self) -> bool:
+        if self.process is None or self.process.poll() is not None:
+            code = None if self.process is None else self.process.returncode
+            raise RuntimeError(f"zkdns serve ended with {code}: {self.log}")
+        return False
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stdout and stderr so far."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def terminate(self, timeout: float = 15.0) -> int:
+        """SIGTERM; the exit code. A server that doesn't end is killed, and that fails the test."""
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"zkdns serve went on for {timeout:.0f} s after SIGTERM") from None
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+    def ask(
+        self,
+        name: str,
+        type: str = "A",
+        *,
+        tcp: bool = False,
+        edns: bool | int = False,
+        rd: bool = False,
+        cls: str = "IN",
+        timeout: float = 5.0,
+        source: str | None = None,
+    ) -> dns.message.Message:
+        """One query and its reply. `edns`: True for EDNS with 1232, a number for that size."""
+        query = dns.message.make_query(name, type, rdclass=cls, use_edns=0 if edns else False)
+        if edns:
+            query.use_edns(0, payload=1232 if edns is True else edns)
+        query.flags = dns.flags.Flag(dns.flags.RD if rd else 0)
+        send = dns.query.tcp if tcp else dns.query.udp
+        return send(query, self.host, timeout, self.port, source=source)
+
+    def answers(self, name: str, type: str = "A", **how: Any) -> list[str]:
+        """The rdata of the answer section as text, sorted; names without the last dot's surprises."""
+        reply = self.ask(name, type, **how)
+        wanted = dns.rdatatype.from_text(type)
+        return sorted(item.to_text() for rrset in reply.answer if rrset.rdtype == wanted for item in rrset)
+
+    def dig(self, *words: str) -> str:
+        """What the real dig prints, given `words` beside the address and port."""
+        command = ["dig", f"@{self.host}", "-p", str(self.port), "+tries=1", "+time=5", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def http(self, path: str, timeout: float = 10.0) -> tuple[int, str]:
+        """Status and body of `GET path`, for a status of any kind."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def json(self, path: str) -> Any:
+        status, body = self.http(path)
+        assert status == 200, f"GET {path}: {status}: {body[:300]}"
+        return json.loads(body)
+
+    def metrics(self) -> dict[str, float]:
+        """Each sample of /metrics: `name{labels}` as it is spelled there -> value."""
+        status, body = self.http("/metrics")
+        assert status == 200, f"GET /metrics: {status}"
+        lines = (line for line in body.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    def __enter__(self) -> Zkdns:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it if it still runs, and print its log."""
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.terminate()
+        finally:
+            print(f"--- {' '.join(self.command[1:])}\n{self.log}---")
+            self._log.unlink(missing_ok=True)
+
+
+class Ran:
+    """A command that ended: `code`, `out`, `err`."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self) -> str:
+        return f"Ran(code={self.code}, out={self.out!r}, err={self.err!r})"
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def fails(self, code: int, *words: str) -> None:
+        """It must have ended with `code` and one line on stderr that has `words` in it."""
+        assert self.code == code, self
+        assert "Traceback" not in self.err, self
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self
+        for word in words:
+            assert word in lines[0], self
+
+
+def run(
+    *words: str, timeout: float = 60.0, env: Mapping[str, str] | None = None, input: str | None = None
+) -> Ran:
+    """One command, `zkdns WORDS`, to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "zkdns", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
+        input=input or "",
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
