@@ -1,0 +1,1 @@
+"""Who is well: probes -> verdicts -> the serving Catalog."""

@@ -1,0 +1,1 @@
+"""What is registered: ZooKeeper or a file -> Catalog."""
