@@ -8,7 +8,7 @@ or when its check fails.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,11 +50,11 @@ def hold(
     previous: Service | None,
     current: Service | None,
     now: float,
-    released: Collection[str] = (),
+    released: Callable[[Instance], bool] = lambda instance: False,
 ) -> Losses:
     """The losses after the registered service went from `previous` to `current`.
 
-    `released`: paths that an operator drained or whose check fails. Where the whole service is gone
+    `released`: whether an operator drained it or its check fails. Where the whole service is gone
     its last settings hold on. An instance that said it was going (its status was not `up`) is never
     kept. What came in the same moment counts for the service: as many new ones are no loss.
     """
@@ -69,15 +69,15 @@ def hold(
     kept = {
         k.instance.path: k
         for k in losses.kept
-        if k.until > now and k.instance.path not in here and k.instance.path not in released
+        if k.until > now and k.instance.path not in here and not released(k.instance)
     }
     if len(gone) > len(here):  # more than half of what was there and is there
         for g in gone:
             path, until = g.instance.path, g.at + settings.hold
-            if g.instance.registration.status == "up" and until > now and path not in released:
+            if g.instance.registration.status == "up" and until > now and not released(g.instance):
                 kept.setdefault(path, Kept(g.instance, until))
     # One that was let go must not be caught again by the next loss.
-    gone = [g for g in gone if g.instance.path not in released]
+    gone = [g for g in gone if not released(g.instance)]
     after = Losses(tuple(gone), tuple(kept[p] for p in sorted(kept)))
     return losses if after == losses else after
 

@@ -1,0 +1,53 @@
+"""`command`: a program exits with 0.
+
+Rules: never through a shell; the words are what the settings say, and what the registry says of the
+instance goes into the environment alone. The program sees none of the server's own environment but
+where programs are found: secrets stand there. It leads a process group of its own, and a timeout
+kills all of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL
+
+from zkdns.health.targets import Target
+
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+async def probe(target: Target) -> str:
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
+        "ZKDNS_ADDRESS": target.address,
+        "ZKDNS_PORT": str(target.port),
+        "ZKDNS_ID": target.id,
+    }
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *target.check.command,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"can't run {target.check.command[0]}: {error.strerror}"
+    try:
+        code = await process.wait()
+    except asyncio.CancelledError:
+        kill_group(process.pid)
+        await process.wait()
+        raise
+    if code < 0:
+        return f"killed by signal {-code}"
+    return f"exit code {code}" if code else ""
+
+
+def kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except OSError:  # it is gone, or became another user's
+        pass

@@ -1,0 +1,143 @@
+"""When each target is probed: spread over its interval, a bounded number at once.
+
+Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a
+moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
+nor the replicas of one target fire together. Where there is more to do than sockets, probes come late
+and none is left out. A probe that raises is a bad one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zkdns.health import checks
+from zkdns.health.sharing import draw
+from zkdns.health.targets import Target
+from zkdns.model import Verdict
+
+log = logging.getLogger("zkdns.health")
+
+SOCKETS = 256
+"""Probes under way at once; the limit of open files is often 1,024."""
+
+
+@dataclass(slots=True, eq=False)
+class _Aimed:
+    target: Target
+    due: float
+
+
+class Prober:
+    """`told` gets each verdict, in the loop, with the target that it is of."""
+
+    def __init__(
+        self,
+        told: Callable[[Target, Verdict], None],
+        salt: str = "",
+        sockets: int = SOCKETS,
+        named: Callable[[str], checks.Probe] = checks.named,
+    ) -> None:
+        self._told = told
+        self._salt = salt
+        self._free = sockets
+        self._named = named
+        self._aimed: dict[str, _Aimed] = {}
+        self._queue: list[tuple[float, int, _Aimed]] = []
+        self._queued = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def aim(self, target: Target) -> None:
+        """Probe this, at once where it is new or has moved."""
+        known = self._aimed.get(target.path)
+        if known is not None and known.target == target:
+            return
+        aimed = self._aimed[target.path] = _Aimed(target, asyncio.get_running_loop().time())
+        self._enqueue(aimed)
+
+    def drop(self, path: str) -> None:
+        self._aimed.pop(path, None)
+
+    async def stop(self) -> None:
+        """End all probes under way, and start no more."""
+        self._aimed.clear()
+        self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _enqueue(self, aimed: _Aimed) -> None:
+        self._queued += 1
+        heapq.heappush(self._queue, (aimed.due, self._queued, aimed))
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._queue or not self._free:
+            return
+        due = self._queue[0][0]
+        if self._timer is not None:
+            if self._timer.when() <= due and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._queue and self._free and self._queue[0][0] <= loop.time():
+            _, _, aimed = heapq.heappop(self._queue)
+            if self._aimed.get(aimed.target.path) is not aimed:
+                continue
+            self._free -= 1
+            task = loop.create_task(self._probe(aimed))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+        self._arm()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free += 1
+        self._arm()
+
+    async def _probe(self, aimed: _Aimed) -> None:
+        target = aimed.target
+        started = asyncio.get_running_loop().time()
+        why = target.why_not or await self._ask(target)
+        if self._aimed.get(target.path) is not aimed:
+            return
+        aimed.due = self._next(target, max(started, aimed.due))
+        self._enqueue(aimed)
+        self._told(target, Verdict(target.path, not why, why))
+
+    async def _ask(self, target: Target) -> str:
+        try:
+            async with asyncio.timeout(target.check.timeout):
+                return await self._named(target.check.type)(target)
+        except TimeoutError:
+            return f"no answer within {target.check.timeout:g} s"
+        except OSError as error:
+            return _say(error)
+        except Exception as error:
+            log.exception("the %s check of %s broke", target.check.type, target.path)
+            return f"the check itself broke: {type(error).__name__}"
+
+    def _next(self, target: Target, started: float) -> float:
+        """The target's own moment in the interval, at least half of one away."""
+        interval = target.check.interval
+        phase = draw(self._salt, target.path) / 2**64 * interval
+        earliest = started + interval / 2
+        return earliest + (phase - earliest) % interval
+
+
+def _say(error: OSError) -> str:
+    # asyncio gives several addresses' errors as one OSError without a number.
+    if error.errno is None or error.errno < 0:
+        return str(error)[:80] or type(error).__name__
+    return os.strerror(error.errno).lower()

@@ -1,0 +1,102 @@
+"""Who of the replicas probes which instance, and what all their verdicts amount to.
+
+Rules: pure; no I/O, no clock, no chance. Each instance is probed by three replicas at most, so its
+load doesn't grow with their number: the three with the highest hash of replica and path (rendezvous
+hashing, Thaler and Ravishankar 1998), so a replica that comes or goes moves no more than its part.
+The majority of votes rules; where they are even the instance is good: a service is rather served
+with one bad instance than emptied by one replica that sees badly.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from zkdns.health.thresholds import Standing
+
+PROBED_BY: Final = 3
+LARGEST_PLAIN: Final = 16 * 1024
+"""Bytes up to which a ballot stays plain JSON, for people with zkCli."""
+
+LARGEST: Final = 960 * 1024
+"""ZooKeeper takes 1 MiB a request (jute.maxbuffer)."""
+
+LARGEST_UNPACKED: Final = 64 * 1024 * 1024
+LONGEST_WHY: Final = 100
+
+
+class _Ballot(msgspec.Struct):
+    good: list[str] = []
+    bad: dict[str, str] = {}
+
+
+def assign(path: str, replicas: Collection[str]) -> frozenset[str]:
+    """The replicas that probe the instance."""
+    if len(replicas) <= PROBED_BY:
+        return frozenset(replicas)
+    return frozenset(sorted(replicas, key=lambda replica: (draw(replica, path), replica))[-PROBED_BY:])
+
+
+def draw(one: str, other: str) -> int:
+    """A number of 64 bits that looks like chance and is the same everywhere."""
+    key = f"{one}\0{other}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(key, digest_size=8).digest())
+
+
+def rule(votes: Iterable[Standing]) -> Standing | None:
+    """What the majority says; None where nobody voted. The commonest reason is told."""
+    good = 0
+    bad: list[str] = []
+    for vote in votes:
+        if vote.good:
+            good += 1
+        else:
+            bad.append(vote.why)
+    if len(bad) > good:
+        reasons = Counter(bad)
+        return Standing(False, min(reasons, key=lambda why: (-reasons[why], why)))
+    return Standing(True) if good else None
+
+
+def write_ballot(votes: Mapping[str, Standing]) -> bytes:
+    """One replica's verdicts, as the data of its node: JSON, and where that is long, zlib of it.
+
+    What passes ZooKeeper's limit even so loses its reasons, and at last its good votes' tail.
+    """
+    good = sorted(path for path, vote in votes.items() if vote.good)
+    bad = {path: votes[path].why[:LONGEST_WHY] for path in sorted(votes) if not votes[path].good}
+    data = _pack(good, bad)
+    if len(data) > LARGEST:
+        bad = dict.fromkeys(bad, "")
+        data = _pack(good, bad)
+    while len(data) > LARGEST and good:
+        good = good[: len(good) // 2]
+        data = _pack(good, bad)
+    return data
+
+
+def _pack(good: list[str], bad: dict[str, str]) -> bytes:
+    data = msgspec.json.encode(_Ballot(good, bad))
+    return data if len(data) <= LARGEST_PLAIN else zlib.compress(data, 6)
+
+
+def read_ballot(data: bytes) -> dict[str, Standing]:
+    """The other way; what can't be read says nothing. Never raises."""
+    try:
+        if not data.startswith(b"{"):
+            unpack = zlib.decompressobj()
+            data = unpack.decompress(data, LARGEST_UNPACKED)
+            if not unpack.eof:
+                return {}
+        ballot = msgspec.json.decode(data, type=_Ballot)
+    except (zlib.error, ValueError, RecursionError):
+        return {}
+    good = Standing(True)
+    votes = dict.fromkeys(ballot.good, good)
+    votes |= {path: Standing(False, why[:LONGEST_WHY]) for path, why in ballot.bad.items()}
+    return votes

@@ -1,0 +1,66 @@
+"""A service's check and its instances -> what is to be probed, or why the check can't be.
+
+Rules: pure. A check that no instance could pass because of how it is set is a Problem, and the
+service goes on without it; an instance that lacks what others have fails its check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from zkdns.model import Check, Instance, Problem, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One instance to be probed. `why_not`: it can't be, which counts as a bad probe."""
+
+    path: str
+    id: str
+    address: str
+    port: int
+    since: float
+    check: Check
+    why_not: str = ""
+
+    def same_place(self, other: Target) -> bool:
+        return (self.address, self.port, self.why_not) == (other.address, other.port, other.why_not)
+
+
+def aim(
+    service: Service, instances: Iterable[Instance], types: Collection[str], allow_command: bool
+) -> tuple[tuple[Target, ...], Problem | None]:
+    """Where to probe `instances` (the registered ones, and any that are kept)."""
+    check = service.settings.check
+    if check is None:
+        return (), None
+    if check.type not in types:
+        what = f"check.type {check.type!r} is unknown, so the service has no check"
+        return (), Problem(service.path, what, f"set check.type to one of {', '.join(sorted(types))}")
+    if check.type == "command" and not allow_command:
+        what = "command checks are not allowed on this server, so the service has no check"
+        cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
+        return (), Problem(service.path, what, cure)
+    targets = tuple(_aim_one(instance, check) for instance in instances)
+    if targets and all(t.why_not for t in targets):
+        what = f"no instance can be checked ({targets[0].why_not}), so the service has no check"
+        return (), Problem(service.path, what, "set check.port to a port that instances have, or register it")
+    return targets, None
+
+
+def _aim_one(instance: Instance, check: Check) -> Target:
+    address = next(iter(instance.addresses), instance.registration.host or "")
+    port, why_not = _port(instance, check)
+    return Target(instance.path, instance.id, address, port, instance.since, check, why_not)
+
+
+def _port(instance: Instance, check: Check) -> tuple[int, str]:
+    if isinstance(check.port, int):
+        return check.port, ""
+    if check.port is not None:
+        port = dict(instance.registration.ports).get(check.port)
+        return (0, f"has no port named {check.port!r}") if port is None else (port, "")
+    if not instance.registration.port and check.type != "command":
+        return 0, "has no port to check"
+    return instance.registration.port, ""
