@@ -1,0 +1,184 @@
+//! A map from wire keys to shared values whose copy costs next to nothing.
+//!
+//! Rules: a copy shares all that it does not change, so a publish touches the leaves of its own keys
+//! and no more, and a reader's copy stays whole for as long as it is held. Two levels of 64 make
+//! 4,096 leaves: a dozen slots in each at 50,000 keys, and a binary search where there are more.
+
+use std::sync::Arc;
+
+const FAN: usize = 64;
+
+pub trait Keyed {
+    fn key(&self) -> &[u8];
+}
+
+type Slot<T> = (u64, Arc<T>);
+type Leaf<T> = Arc<[Slot<T>]>;
+type Branch<T> = Arc<[Leaf<T>; FAN]>;
+
+pub struct Index<T> {
+    branches: [Branch<T>; FAN],
+    len: usize,
+}
+
+/// A change to one key: a value that takes its place, or none.
+pub struct Change<T> {
+    pub key: Vec<u8>,
+    pub value: Option<Arc<T>>,
+}
+
+impl<T> Clone for Index<T> {
+    fn clone(&self) -> Self {
+        Index { branches: self.branches.clone(), len: self.len }
+    }
+}
+
+impl<T: Keyed> Default for Index<T> {
+    fn default() -> Self {
+        let leaf: Leaf<T> = Arc::from(Vec::new());
+        let branch: Branch<T> = Arc::new(std::array::from_fn(|_| leaf.clone()));
+        Index { branches: std::array::from_fn(|_| branch.clone()), len: 0 }
+    }
+}
+
+impl<T: Keyed> Index<T> {
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<&Arc<T>> {
+        let hash = hash(key);
+        let leaf = &self.branches[(hash >> 58) as usize][(hash >> 52) as usize % FAN];
+        let from = leaf.partition_point(|slot| slot.0 < hash);
+        leaf[from..]
+            .iter()
+            .take_while(|slot| slot.0 == hash)
+            .map(|slot| &slot.1)
+            .find(|value| value.key() == key)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Of two changes to one key the later wins.
+    pub fn apply(&mut self, changes: Vec<Change<T>>) {
+        let mut changes: Vec<(u64, Change<T>)> = changes.into_iter().map(|c| (hash(&c.key), c)).collect();
+        changes.sort_by_key(|(hash, _)| *hash); // stable: the order of two changes to one key stays
+        let mut changes = changes.into_iter().peekable();
+        while let Some((first, change)) = changes.next() {
+            let branch = Arc::make_mut(&mut self.branches[(first >> 58) as usize]);
+            let leaf = &mut branch[(first >> 52) as usize % FAN];
+            let mut slots = leaf.to_vec();
+            let before = slots.len();
+            put(&mut slots, first, change);
+            while let Some((hash, change)) = changes.next_if(|(hash, _)| hash >> 52 == first >> 52) {
+                put(&mut slots, hash, change);
+            }
+            self.len = self.len + slots.len() - before;
+            *leaf = Arc::from(slots);
+        }
+    }
+}
+
+fn put<T: Keyed>(slots: &mut Vec<Slot<T>>, hash: u64, change: Change<T>) {
+    let from = slots.partition_point(|slot| slot.0 < hash);
+    let same = slots[from..]
+        .iter()
+        .take_while(|slot| slot.0 == hash)
+        .position(|slot| slot.1.key() == change.key)
+        .map(|offset| from + offset);
+    match (same, change.value) {
+        (Some(at), Some(value)) => slots[at].1 = value,
+        (Some(at), None) => drop(slots.remove(at)),
+        (None, Some(value)) => slots.insert(from, (hash, value)),
+        (None, None) => (),
+    }
+}
+
+/// Multiply and fold, eight bytes a step. Keys come from the registry, not from those who ask, so it
+/// need not withstand chosen collisions; a leaf with some is still searched right.
+#[inline]
+pub fn hash(bytes: &[u8]) -> u64 {
+    const K: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut state = (bytes.len() as u64).wrapping_mul(K);
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        state = fold(state ^ word, K);
+    }
+    let mut last = [0; 8];
+    let rest = chunks.remainder();
+    last[..rest.len()].copy_from_slice(rest);
+    fold(fold(state ^ u64::from_le_bytes(last), 0xD6E8_FEB8_6659_FD93), K)
+}
+
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[derive(Debug, PartialEq)]
+    struct Pair(Vec<u8>, u32);
+
+    impl Keyed for Pair {
+        fn key(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn an_index_is_a_map_and_its_copies_stay_as_they_were(
+            rounds in prop::collection::vec(prop::collection::vec((0u16..400, prop::option::of(any::<u32>())), 0..60), 1..8)
+        ) {
+            let mut index = Index::<Pair>::default();
+            let mut model: HashMap<Vec<u8>, u32> = HashMap::new();
+            let mut past = Vec::new();
+            for round in rounds {
+                past.push((index.clone(), model.clone()));
+                let mut changes = Vec::new();
+                for (key, value) in round {
+                    let key = key.to_be_bytes().to_vec();
+                    match value {
+                        Some(v) => model.insert(key.clone(), v),
+                        None => model.remove(&key),
+                    };
+                    let value = value.map(|v| Arc::new(Pair(key.clone(), v)));
+                    changes.push(Change { key, value });
+                }
+                index.apply(changes);
+            }
+            past.push((index, model));
+            for (index, model) in past {
+                prop_assert_eq!(index.len(), model.len());
+                for key in 0u16..400 {
+                    let key = key.to_be_bytes();
+                    prop_assert_eq!(index.get(&key).map(|p| p.1), model.get(&key[..]).copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let mut slots = Vec::new();
+        for n in 0..3u8 {
+            let key = vec![n];
+            put(&mut slots, 7, Change { key: key.clone(), value: Some(Arc::new(Pair(key, n.into()))) });
+        }
+        put(&mut slots, 7, Change { key: vec![1], value: None });
+        let mut left: Vec<u32> = slots.iter().map(|s| s.1.1).collect();
+        left.sort_unstable();
+        assert_eq!(left, [0, 2]);
+    }
+}

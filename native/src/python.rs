@@ -1,0 +1,471 @@
+//! The face that Python sees: an engine to publish to, to start and stop, and to take packets from.
+//!
+//! Rules: reads the values of `zkdns/answers/table.py` by their attributes and keeps none of them,
+//! but for the deals and draws that many entries share: those are known by identity, so they are held.
+
+use crate::counters::BOUNDS;
+use crate::index::Change;
+use crate::query::KEY;
+use crate::respond::{Desk, Outcome, respond};
+use crate::socket::Origin;
+use crate::table::{Deal, Entry, Given, Kid, Kids, Name, Recursion, Table, Zone};
+use crate::worker::{self, Shared, Worker};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
+
+/// Python values that entries share, by identity; each is held as long as an entry uses its twin.
+struct Twins<T> {
+    known: HashMap<usize, (Py<PyAny>, Arc<T>)>,
+    sweep_at: usize,
+}
+
+impl<T> Default for Twins<T> {
+    fn default() -> Self {
+        Twins { known: HashMap::new(), sweep_at: 1024 }
+    }
+}
+
+impl<T> Twins<T> {
+    fn find(&mut self, value: &Bound<PyAny>, make: impl FnOnce() -> PyResult<T>) -> PyResult<Arc<T>> {
+        if let Some((_, twin)) = self.known.get(&(value.as_ptr() as usize)) {
+            return Ok(twin.clone());
+        }
+        let twin = Arc::new(make()?);
+        self.known.insert(value.as_ptr() as usize, (value.clone().unbind(), twin.clone()));
+        Ok(twin)
+    }
+
+    /// Lets go of what no entry uses any more, with a last look at it; the cost is spread over what
+    /// was added since.
+    fn sweep(&mut self, last: impl Fn(&Py<PyAny>, &T)) {
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|_, (value, twin)| {
+                let used = Arc::strong_count(twin) > 1;
+                if !used {
+                    last(value, twin);
+                }
+                used
+            });
+            self.sweep_at = (self.known.len() * 2).max(1024);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Publisher {
+    deals: Twins<Deal>,
+    draws: Twins<AtomicU64>,
+}
+
+/// Whom a handed-over packet came from and by which socket: what its reply needs.
+#[pyclass(frozen, module = "zkdns._native")]
+struct Route {
+    origin: Origin,
+    socket: usize,
+}
+
+#[pymethods]
+impl Route {
+    #[getter]
+    fn host(&self) -> String {
+        self.origin.peer.ip().to_canonical().to_string()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.origin.peer.port()
+    }
+}
+
+#[pyclass(frozen, module = "zkdns._native")]
+struct Engine {
+    shared: Arc<Shared>,
+    publisher: Mutex<Publisher>,
+    workers: Mutex<Vec<Worker>>,
+    desk: Mutex<Desk>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The same for what may be held while Python code runs: to wait with the interpreter held would
+/// keep the holder from ever letting go.
+fn attached<'a, T>(py: Python, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    mutex.lock_py_attached(py).unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A panic of an answering thread is reported with its packet; all others are told as ever.
+fn hush_answering_threads() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !std::thread::current().name().is_some_and(|name| name.starts_with(worker::THREAD)) {
+                told(panic);
+            }
+        }));
+    });
+}
+
+#[pymethods]
+impl Engine {
+    /// `queue`: how many packets may wait for Python.
+    #[new]
+    fn new(queue: usize) -> PyResult<Engine> {
+        hush_answering_threads();
+        Ok(Engine {
+            shared: Arc::new(Shared::new(queue)?),
+            publisher: Mutex::default(),
+            workers: Mutex::default(),
+            desk: Mutex::default(),
+        })
+    }
+
+    /// Puts changes in force in one step: an answer is of the table before or of the one after.
+    #[pyo3(signature = (entries, names, zones, stale=None, networks=None, afresh=false))]
+    #[allow(clippy::too_many_arguments, reason = "each has its name on the Python side")]
+    fn publish(
+        &self,
+        py: Python,
+        entries: &Bound<PyAny>,
+        names: &Bound<PyAny>,
+        zones: &Bound<PyAny>,
+        stale: Option<&[u8]>,
+        networks: Option<Vec<(String, u8)>>,
+        afresh: bool,
+    ) -> PyResult<()> {
+        let mut publisher = attached(py, &self.publisher);
+        let mut table = if afresh { Table::default() } else { Table::clone(&self.shared.table.load()) };
+        for zone in zones.try_iter()? {
+            put_zone(&mut table, &zone?)?;
+        }
+        let mut changes = Vec::new();
+        for change in entries.try_iter()? {
+            let change = change?;
+            let (key, entry) = change.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
+            let key = key.as_bytes();
+            let value = match entry.is_none() {
+                true => None,
+                false => Some(Arc::new(publisher.entry(key, &entry)?)),
+            };
+            changes.push(Change { key: key.into(), value });
+        }
+        table.entries.apply(changes);
+        let mut changes = Vec::new();
+        for change in names.try_iter()? {
+            let change = change?;
+            let (key, name) = change.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
+            let key = key.as_bytes();
+            let value = match name.is_none() {
+                true => None,
+                false => Some(Arc::new(read_name(&mut table, key, &name)?)),
+            };
+            changes.push(Change { key: key.into(), value });
+        }
+        table.names.apply(changes);
+        if let Some(stale) = stale {
+            table.stale = stale.into();
+        }
+        if let Some(networks) = networks {
+            let read = |(net, bits): (String, u8)| match net.parse::<IpAddr>() {
+                Ok(net) => Ok((net, bits)),
+                Err(_) => Err(PyValueError::new_err(format!("not an address: {net}"))),
+            };
+            table.recursion =
+                Recursion { networks: networks.into_iter().map(read).collect::<PyResult<_>>()? };
+        }
+        self.shared.table.store(Arc::new(table));
+        publisher.deals.sweep(|_, _| ());
+        // The count goes back to where it came from: the same draws may be published again.
+        publisher
+            .draws
+            .sweep(|draws, counter| drop(draws.setattr(py, intern!(py, "count"), counter.load(Relaxed))));
+        Ok(())
+    }
+
+    /// Binds `workers` sockets on each address and answers on them; returns what was bound.
+    fn start(
+        &self,
+        addresses: Vec<(String, u16)>,
+        workers: usize,
+        buffer: i32,
+    ) -> PyResult<Vec<(String, u16)>> {
+        let mut running = lock(&self.workers);
+        if !running.is_empty() {
+            return Err(PyRuntimeError::new_err("it runs already"));
+        }
+        let mut wanted = Vec::new();
+        for (host, port) in &addresses {
+            let ip: IpAddr =
+                host.parse().map_err(|_| PyValueError::new_err(format!("not an address: {host}")))?;
+            wanted.push((ip, *port).into());
+        }
+        let sockets = worker::bind(&wanted, workers, buffer).map_err(|(at, error)| {
+            PyOSError::new_err((error.raw_os_error().unwrap_or(0), format!("{at}: {error}")))
+        })?;
+        let mut bound = Vec::new();
+        for socket in sockets.iter().step_by(workers.max(1)) {
+            let at = socket.udp.local_addr()?;
+            bound.push((at.ip().to_string(), at.port()));
+        }
+        *running = worker::start(&self.shared, sockets)?;
+        Ok(bound)
+    }
+
+    /// Takes no new queries, answers those that have come, and ends the threads.
+    fn stop(&self, py: Python) {
+        py.detach(|| worker::stop(&self.shared, &mut lock(&self.workers)));
+    }
+
+    /// Closes the sockets: no reply leaves any more.
+    fn close(&self, py: Python) {
+        self.stop(py);
+        lock(&self.workers).clear();
+    }
+
+    /// Readable while packets or reports of panics wait.
+    fn fileno(&self) -> RawFd {
+        self.shared.handover.descriptor()
+    }
+
+    /// Packets that are Python's to answer, oldest first, at most `most`.
+    fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
+        let taken = self.shared.handover.take(most);
+        let pair = |handed: crate::handover::Handed| {
+            let route = Py::new(py, Route { origin: handed.origin, socket: handed.socket })?;
+            (PyBytes::new(py, &handed.packet), route).into_pyobject(py)
+        };
+        PyList::new(py, taken.into_iter().map(pair).collect::<PyResult<Vec<Bound<PyTuple>>>>()?)
+    }
+
+    /// How many packets wait for Python.
+    fn waiting(&self) -> usize {
+        self.shared.handover.waiting()
+    }
+
+    /// Packets that an answering thread died on, each with what it said.
+    fn take_faults<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, String)> {
+        let faults = self.shared.handover.take_faults();
+        faults.into_iter().map(|fault| (PyBytes::new(py, &fault.packet), fault.what)).collect()
+    }
+
+    /// Sends a reply where its packet came from. False where it could not be sent.
+    fn send(&self, route: &Route, reply: &[u8]) -> bool {
+        match lock(&self.workers).get(route.socket) {
+            Some(worker) => worker.socket.send(reply, &route.origin).is_ok(),
+            None => false,
+        }
+    }
+
+    /// The answer to one packet in the plain case, None where it is Python's to say.
+    fn respond<'py>(
+        &self,
+        py: Python<'py>,
+        packet: &[u8],
+        limit: usize,
+        ra: u8,
+    ) -> Option<Bound<'py, PyBytes>> {
+        let mut out = Vec::new();
+        let table = self.shared.table.load();
+        match respond(packet, &table, limit, ra != 0, &mut attached(py, &self.desk), &mut out) {
+            Outcome::Reply { .. } => Some(PyBytes::new(py, &out)),
+            Outcome::Drop | Outcome::Pass => None,
+        }
+    }
+
+    /// How often these draws were dealt from; None where no entry in force has them.
+    fn drawn(&self, draws: &Bound<PyAny>) -> Option<u64> {
+        self.counter(draws).map(|counter| counter.load(Relaxed))
+    }
+
+    /// The next number of these draws, for an answer that Python gives.
+    fn draw(&self, draws: &Bound<PyAny>) -> Option<u64> {
+        self.counter(draws).map(|counter| counter.fetch_add(1, Relaxed))
+    }
+
+    /// Replies by type (0: all above 254) and rcode.
+    fn replies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let mut sums: HashMap<(u16, u8), u64> = HashMap::new();
+        for worker in lock(&self.workers).iter() {
+            for (cell, n) in worker.counters.replies() {
+                *sums.entry(cell).or_default() += n;
+            }
+        }
+        let dict = PyDict::new(py);
+        for (cell, n) in sums {
+            dict.set_item(cell, n)?;
+        }
+        Ok(dict)
+    }
+
+    /// Everything else that is counted, by name.
+    fn totals(&self) -> HashMap<&'static str, u64> {
+        let mut sums = HashMap::new();
+        for worker in lock(&self.workers).iter() {
+            let c = &worker.counters;
+            for (name, count) in [
+                ("dropped", &c.dropped),
+                ("passed", &c.passed),
+                ("overflowed", &c.overflowed),
+                ("unsent", &c.unsent),
+                ("panics", &c.panics),
+                ("rounds", &c.rounds),
+            ] {
+                *sums.entry(name).or_default() += count.get();
+            }
+        }
+        sums
+    }
+
+    /// Replies by how long they took (bounds in `BOUNDS`, one bucket more above), and the sum in seconds.
+    fn latency(&self) -> (Vec<u64>, f64) {
+        let (mut sums, mut nanoseconds) = (vec![0; BOUNDS.len() + 1], 0);
+        for worker in lock(&self.workers).iter() {
+            for (sum, n) in sums.iter_mut().zip(worker.counters.buckets()) {
+                *sum += n;
+            }
+            nanoseconds += worker.counters.nanoseconds.get();
+        }
+        (sums, nanoseconds as f64 / 1e9)
+    }
+
+    /// How many entries and names are in force.
+    fn size(&self) -> (usize, usize) {
+        let table = self.shared.table.load();
+        (table.entries.len(), table.names.len())
+    }
+}
+
+impl Engine {
+    fn counter(&self, draws: &Bound<PyAny>) -> Option<Arc<AtomicU64>> {
+        attached(draws.py(), &self.publisher)
+            .draws
+            .known
+            .get(&(draws.as_ptr() as usize))
+            .map(|(_, counter)| counter.clone())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        worker::stop(&self.shared, &mut lock(&self.workers));
+    }
+}
+
+fn too_long<E>(_: E) -> PyErr {
+    PyValueError::new_err("longer than a message can carry")
+}
+
+impl Publisher {
+    fn entry(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Entry> {
+        let py = value.py();
+        if key.len() > KEY {
+            return Err(too_long(()));
+        }
+        let tiers = value.getattr(intern!(py, "tiers"))?.cast_into::<PyTuple>()?;
+        let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
+        let repeats = value.getattr(intern!(py, "repeats"))?.extract()?;
+        let draws = value.getattr(intern!(py, "draws"))?;
+        let counter = self
+            .draws
+            .find(&draws, || Ok(AtomicU64::new(draws.getattr(intern!(py, "count"))?.extract()?)))?;
+        let mut held = Vec::with_capacity(tiers.len());
+        for tier in tiers.iter() {
+            let deal = tier.getattr(intern!(py, "deal"))?;
+            let deal = self.deals.find(&deal, || read_deal(&deal))?;
+            let pieces = tier.getattr(intern!(py, "pieces"))?.extract::<Vec<Bound<PyBytes>>>()?;
+            let extras = tier.getattr(intern!(py, "extras"))?.extract::<Vec<Bound<PyBytes>>>()?;
+            let counts = tier.getattr(intern!(py, "extra_counts"))?.extract::<Vec<u32>>()?;
+            held.push((deal, pieces, extras, counts));
+        }
+        let given: Vec<Given> = held
+            .iter()
+            .map(|(deal, pieces, extras, counts)| Given {
+                deal: deal.clone(),
+                pieces: pieces.iter().map(|piece| piece.as_bytes()).collect(),
+                extras: extras
+                    .iter()
+                    .map(|extra| extra.as_bytes())
+                    .zip(counts.iter().map(|n| u16::try_from(*n).unwrap_or(u16::MAX)))
+                    .collect(),
+            })
+            .collect();
+        Entry::new(key, &given, ede.as_bytes(), repeats, counter).map_err(too_long)
+    }
+}
+
+fn read_deal(value: &Bound<PyAny>) -> PyResult<Deal> {
+    let py = value.py();
+    let orders: Vec<Vec<u32>> = value.getattr(intern!(py, "orders"))?.extract()?;
+    let sequence: Vec<u32> = value.getattr(intern!(py, "sequence"))?.extract()?;
+    Ok(Deal::new(orders.iter().map(Vec::as_slice), &sequence))
+}
+
+fn read_name(table: &mut Table, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
+    let py = value.py();
+    let zone = value.getattr(intern!(py, "zone"))?;
+    let index: usize = zone.getattr(intern!(py, "index"))?.extract()?;
+    if !matches!(table.zones.get(index), Some(Some(_))) {
+        put_zone(table, &zone)?;
+    }
+    let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
+    let odd = !value.getattr(intern!(py, "odd"))?.is_none();
+    let kids = value.getattr(intern!(py, "kids"))?;
+    let kids = if kids.is_none() { None } else { Some(read_kids(&kids)?) };
+    Ok(Name::new(key, index as u32, ede.as_bytes(), kids, odd))
+}
+
+fn read_kids(value: &Bound<PyAny>) -> PyResult<Kids> {
+    let py = value.py();
+    let mut held = Vec::new();
+    for item in value.call_method0(intern!(py, "items"))?.try_iter()? {
+        let (label, kid) = item?.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
+        let a = kid.getattr(intern!(py, "a"))?.cast_into::<PyBytes>()?;
+        let aaaa = kid.getattr(intern!(py, "aaaa"))?.cast_into::<PyBytes>()?;
+        held.push((label, a, aaaa));
+    }
+    let kids = held
+        .iter()
+        .map(|(label, a, aaaa)| (label.as_bytes(), Kid { a: a.as_bytes(), aaaa: aaaa.as_bytes() }));
+    Kids::new(kids).map_err(too_long)
+}
+
+fn put_zone(table: &mut Table, value: &Bound<PyAny>) -> PyResult<()> {
+    let py = value.py();
+    let index: usize = value.getattr(intern!(py, "index"))?.extract()?;
+    let run = |name: &Bound<pyo3::types::PyString>| -> PyResult<Box<[u8]>> {
+        Ok(value.getattr(name)?.cast_into::<PyBytes>()?.as_bytes().into())
+    };
+    let zone = Zone {
+        apex: run(intern!(py, "apex"))?,
+        soa: run(intern!(py, "soa"))?,
+        failing: !run(intern!(py, "failure"))?.is_empty(),
+    };
+    if table.zones.len() <= index {
+        table.zones.resize(index + 1, None);
+    }
+    table.zones[index] = Some(Arc::new(zone));
+    Ok(())
+}
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{Engine, Route};
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("BOUNDS", crate::counters::BOUNDS.map(|bound| bound as f64 / 1e9).to_vec())
+    }
+}

@@ -1,0 +1,264 @@
+//! One query in, one outcome out: the Rust twin of `zkdns/serve/respond.py`, for the plain case.
+//!
+//! Rules: no I/O, no clock, no chance; the same bytes as the Python twin for the same table, query
+//! and draw. Whatever needs more than the table is passed on, untouched.
+
+use crate::query::{Edns, KEY, Query, Read, read};
+use crate::table::{Entry, Name, Span, Table, Zone};
+use std::sync::Arc;
+
+pub const A: u16 = 1;
+pub const AAAA: u16 = 28;
+pub const NOERROR: u8 = 0;
+pub const NXDOMAIN: u8 = 3;
+
+/// No fragment on any path that DNS flag day 2020 knows of.
+pub const UDP_LIMIT: usize = 1232;
+/// Without EDNS (RFC 1035, section 4.2.1).
+pub const UDP_PLAIN: usize = 512;
+
+const RESPONSE_AA: u8 = 0x84;
+const TC: u8 = 0x02;
+const EDE: [u8; 2] = [0, 15];
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Reply { qtype: u16, rcode: u8 },
+    Drop,
+    Pass,
+}
+
+/// Where answers are made: kept by the caller, so that none of it is made anew for each query.
+pub struct Desk {
+    key: [u8; KEY],
+    answers: Vec<Span>,
+    extras: Vec<Span>,
+    short: Vec<u8>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Desk { key: [0; KEY], answers: Vec::new(), extras: Vec::new(), short: Vec::new() }
+    }
+}
+
+/// Appends the reply to `out`. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP.
+#[inline]
+pub fn respond(
+    packet: &[u8],
+    table: &Table,
+    limit: usize,
+    offered: bool,
+    desk: &mut Desk,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let query = match read(packet, &mut desk.key) {
+        Read::Plain(query) => query,
+        Read::Drop => return Outcome::Drop,
+        Read::Pass => return Outcome::Pass,
+    };
+    let limit = match query.edns {
+        _ if limit > UDP_LIMIT => limit,
+        Some(edns) => (edns.size as usize).max(UDP_PLAIN).min(limit),
+        None => UDP_PLAIN,
+    };
+    let reply = Reply { packet, query, stale: &table.stale, limit, offered };
+    if let Some(entry) = table.entries.get(&desk.key[..query.name + 2]) {
+        let Desk { answers, extras, short, .. } = desk;
+        entry.deal(entry.draw(), answers, extras);
+        reply.positive(entry, answers, extras, short, out);
+        return Outcome::Reply { qtype: query.qtype, rcode: NOERROR };
+    }
+    reply.miss(table, &desk.key[..query.name], &mut desk.short, out)
+}
+
+struct Reply<'a> {
+    packet: &'a [u8],
+    query: Query,
+    stale: &'a [u8],
+    limit: usize,
+    offered: bool,
+}
+
+impl Reply<'_> {
+    /// Header and question; the counts of the three sections after it.
+    #[inline]
+    fn open(&self, out: &mut Vec<u8>, flags: u8, rcode: u8, counts: [u16; 3]) {
+        let [answers, authority, additional] = counts.map(u16::to_be_bytes);
+        let (id, rd) = ([self.packet[0], self.packet[1]], self.packet[2] & 0x01);
+        let head = [
+            id[0],
+            id[1],
+            RESPONSE_AA | flags | rd,
+            (u8::from(self.offered) << 7) | rcode,
+            0,
+            1,
+            answers[0],
+            answers[1],
+            authority[0],
+            authority[1],
+            additional[0],
+            additional[1],
+        ];
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&self.packet[12..12 + self.query.name + 4]);
+    }
+
+    #[inline]
+    fn close(&self, out: &mut Vec<u8>, options: [&[u8]; 2]) {
+        let Some(Edns { dnssec_ok, .. }) = self.query.edns else { return };
+        let [hi, lo] = ((options[0].len() + options[1].len()) as u16).to_be_bytes();
+        let size = (UDP_LIMIT as u16).to_be_bytes();
+        out.extend_from_slice(&[0, 0, 41, size[0], size[1], 0, 0, u8::from(dnssec_ok) << 7, 0, hi, lo]);
+        out.extend_from_slice(options[0]);
+        out.extend_from_slice(options[1]);
+    }
+
+    /// What header, question and an empty OPT take.
+    #[inline]
+    fn frame(&self) -> usize {
+        12 + self.query.name + 4 + if self.query.edns.is_some() { 11 } else { 0 }
+    }
+
+    /// The options that fit beside `body`: with their texts, without, or none at all.
+    #[inline]
+    fn options<'o>(&'o self, body: usize, ede: &'o [u8], short: &'o mut Vec<u8>) -> [&'o [u8]; 2] {
+        if self.query.edns.is_none() {
+            return [&[], &[]];
+        }
+        let room = self.limit.saturating_sub(self.frame() + body);
+        if self.stale.len() + ede.len() <= room {
+            return [self.stale, ede];
+        }
+        short.clear();
+        shorten(self.stale, short);
+        shorten(ede, short);
+        if short.len() <= room { [short, &[]] } else { [&[], &[]] }
+    }
+
+    #[inline]
+    fn positive(
+        &self,
+        entry: &Entry,
+        answers: &[Span],
+        extras: &[Span],
+        short: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        let length = |spans: &[Span]| spans.iter().map(|s| s.len as usize).sum::<usize>();
+        let (body, more) = (length(answers), length(extras));
+        let opt = u16::from(self.query.edns.is_some());
+        let whole = self.frame() + body + more <= self.limit;
+        if !whole && self.frame() + body > self.limit {
+            return self.cut(entry, answers, out);
+        }
+        let extras = if whole { extras } else { &[] };
+        let options = if whole { self.options(body + more, entry.ede(), short) } else { [&[][..], &[]] };
+        let additional = extras.iter().map(|s| s.records).sum::<u16>() + opt;
+        self.open(out, 0, NOERROR, [answers.len() as u16, 0, additional]);
+        for span in answers.iter().chain(extras) {
+            out.extend_from_slice(entry.bytes(*span));
+        }
+        self.close(out, options);
+    }
+
+    /// As many whole records as fit, and the sign that there are more.
+    #[cold]
+    fn cut(&self, entry: &Entry, answers: &[Span], out: &mut Vec<u8>) {
+        let mut room = self.limit.saturating_sub(self.frame());
+        let fit = answers.iter().take_while(|span| {
+            let fits = span.len as usize <= room;
+            room = room.saturating_sub(span.len as usize);
+            fits
+        });
+        let fit = fit.count();
+        self.open(out, TC, NOERROR, [fit as u16, 0, u16::from(self.query.edns.is_some())]);
+        for span in &answers[..fit] {
+            out.extend_from_slice(entry.bytes(*span));
+        }
+        self.close(out, [&[], &[]]);
+    }
+
+    fn miss(&self, table: &Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
+        let zone_of = |found: &Name| -> Option<&Arc<Zone>> {
+            let zone = table.zones.get(found.zone as usize)?.as_ref()?;
+            (!found.odd && !zone.failing).then_some(zone)
+        };
+        if let Some(found) = table.names.get(name) {
+            let Some(zone) = zone_of(found) else { return Outcome::Pass };
+            return self.negative(zone, NOERROR, &found.ede, short, out);
+        }
+        let mut stripped = 0;
+        let mut parent = name;
+        while parent[0] != 0 {
+            parent = &parent[1 + parent[0] as usize..];
+            stripped += 1;
+            if parent[0] == 0 {
+                break; // the root is nobody's closest encloser here: what only it holds is not ours
+            }
+            let Some(found) = table.names.get(parent) else { continue };
+            let Some(zone) = zone_of(found) else { return Outcome::Pass };
+            let kid = match &found.kids {
+                Some(kids) if stripped == 1 => kids.get(&name[1..name.len() - parent.len()]),
+                _ => None,
+            };
+            let Some(kid) = kid else { return self.negative(zone, NXDOMAIN, &[], short, out) };
+            let (records, size) = match self.query.qtype {
+                A => (kid.a, 16),
+                AAAA => (kid.aaaa, 28),
+                _ => return Outcome::Pass,
+            };
+            if records.is_empty() {
+                return self.negative(zone, NOERROR, &[], short, out);
+            }
+            return self.kid(records, size, short, out);
+        }
+        Outcome::Pass
+    }
+
+    fn kid(&self, records: &[u8], size: usize, short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
+        let room = self.limit.saturating_sub(self.frame());
+        let given = &records[..records.len().min(room / size * size)];
+        let cut = given.len() < records.len();
+        let options = if cut { [&[][..], &[]] } else { self.options(given.len(), &[], short) };
+        let opt = u16::from(self.query.edns.is_some());
+        self.open(out, if cut { TC } else { 0 }, NOERROR, [(given.len() / size) as u16, 0, opt]);
+        out.extend_from_slice(given);
+        self.close(out, options);
+        Outcome::Reply { qtype: self.query.qtype, rcode: NOERROR }
+    }
+
+    /// Nothing there: the SOA in authority says for how long (RFC 2308), its owner the apex in the question.
+    fn negative(
+        &self,
+        zone: &Zone,
+        rcode: u8,
+        ede: &[u8],
+        short: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let owner = (0xC000 | (12 + self.query.name - zone.apex.len()) as u16).to_be_bytes();
+        let edns = u16::from(self.query.edns.is_some());
+        if self.frame() + 2 + zone.soa.len() > self.limit {
+            self.open(out, TC, rcode, [0, 0, edns]);
+            self.close(out, [&[], &[]]);
+            return Outcome::Reply { qtype: self.query.qtype, rcode };
+        }
+        let options = self.options(2 + zone.soa.len(), ede, short);
+        self.open(out, 0, rcode, [0, 1, edns]);
+        out.extend_from_slice(&owner);
+        out.extend_from_slice(&zone.soa);
+        self.close(out, options);
+        Outcome::Reply { qtype: self.query.qtype, rcode }
+    }
+}
+
+/// Cuts each Extended DNS Error (RFC 8914) to its code: the text is for people, the code for programs.
+#[cold]
+fn shorten(mut options: &[u8], out: &mut Vec<u8>) {
+    while options.len() >= 6 {
+        let length = u16::from_be_bytes([options[2], options[3]]) as usize;
+        out.extend_from_slice(&[EDE[0], EDE[1], 0, 2, options[4], options[5]]);
+        options = &options[(4 + length).min(options.len())..];
+    }
+}

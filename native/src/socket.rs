@@ -1,0 +1,427 @@
+//! The system calls: sockets that share a port, datagrams in batches, replies that leave from where
+//! they were asked.
+//!
+//! Rules: the only file with `unsafe` in it. Nothing here reads what is in a packet.
+#![allow(unsafe_code)]
+// Lengths of control messages are size_t in glibc and socklen_t in musl.
+#![allow(clippy::unnecessary_cast)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{addr_of, null_mut};
+
+use libc::{c_int, c_void, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
+
+pub const BATCH: usize = 64;
+/// The longest query taken whole. No resolver sends one of a quarter of this.
+pub const LONGEST: usize = 4096;
+
+/// Room for one IPV6_PKTINFO message, the larger of the two kinds; aligned as the kernel wants it.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 64]);
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn set(fd: c_int, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let size = size_of::<c_int>() as socklen_t;
+    // SAFETY: the pointer is to a live c_int, and the size is its own.
+    check(unsafe { libc::setsockopt(fd, level, name, addr_of!(value).cast(), size) }).map(drop)
+}
+
+/// A bound UDP socket, one of several on its address. On a wildcard address each packet tells where
+/// it was sent to, so that its reply can leave from there.
+pub struct Socket {
+    pub udp: UdpSocket,
+    pub wildcard: bool,
+}
+
+impl Socket {
+    pub fn bind(at: SocketAddr, buffer: c_int) -> io::Result<Socket> {
+        let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        // SAFETY: no pointers; the descriptor is ours alone from here on.
+        let fd = unsafe {
+            let fd = check(libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        let raw = fd.as_raw_fd();
+        set(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        // A burst that comes while a thread is off its core waits here. Past net.core.rmem_max only
+        // with CAP_NET_ADMIN; either way what the kernel grants is good enough.
+        if set(raw, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer).is_err() {
+            let _ = set(raw, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer);
+        }
+        let wildcard = at.ip().is_unspecified();
+        if at.is_ipv6() {
+            set(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        }
+        match (wildcard, at.is_ipv6()) {
+            (true, true) => set(raw, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?,
+            (true, false) => set(raw, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?,
+            _ => (),
+        }
+        let (address, length) = encode(at);
+        // SAFETY: the address is a live sockaddr_storage of which `length` bytes are the address.
+        check(unsafe { libc::bind(raw, addr_of!(address).cast(), length) })?;
+        Ok(Socket { udp: UdpSocket::from(fd), wildcard })
+    }
+
+    /// New packets go to the others that share the port; what has come stays to be read, and whoever
+    /// waits for more is woken. A connected socket is passed over when one is chosen from a
+    /// SO_REUSEPORT group (Linux commit acdcecc61285, in 5.4), and its own address never asks us.
+    pub fn retire(&self) -> io::Result<()> {
+        let mut at = self.udp.local_addr()?;
+        if at.ip().is_unspecified() {
+            at.set_ip(if at.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        let connected = self.udp.connect(at);
+        // SAFETY: no pointers; the descriptor lives as long as `self`.
+        let woken = check(unsafe { libc::shutdown(self.udp.as_raw_fd(), libc::SHUT_RD) });
+        connected.and(woken.map(drop))
+    }
+
+    /// One reply, from any thread; waits for nothing.
+    pub fn send(&self, bytes: &[u8], origin: &Origin) -> io::Result<()> {
+        let (mut address, length) = encode(origin.peer);
+        let mut io = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let mut control = Control([0; 64]);
+        // SAFETY: a msghdr is plain data, and all zeroes is one of its values.
+        let mut header: msghdr = unsafe { zeroed() };
+        header.msg_name = (&raw mut address).cast();
+        header.msg_namelen = length;
+        header.msg_iov = &raw mut io;
+        header.msg_iovlen = 1;
+        if let Some(local) = origin.local {
+            header.msg_controllen = spell_source(&mut control, local) as _;
+            header.msg_control = (&raw mut control).cast();
+        }
+        // SAFETY: name, data and control outlive the call, with the lengths given; data is only read.
+        let sent = unsafe { libc::sendmsg(self.udp.as_raw_fd(), &header, libc::MSG_DONTWAIT) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// Whom to answer, and the address and interface to answer from where the socket is a wildcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub peer: SocketAddr,
+    pub local: Option<(IpAddr, u32)>,
+}
+
+fn encode(at: SocketAddr) -> (sockaddr_storage, socklen_t) {
+    // SAFETY: a sockaddr_storage is plain data, and all zeroes is one of its values.
+    let mut storage: sockaddr_storage = unsafe { zeroed() };
+    let length = match at {
+        SocketAddr::V4(at) => {
+            let spelled = sockaddr_in {
+                sin_family: libc::AF_INET as _,
+                sin_port: at.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(at.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: a sockaddr_storage is as large and as aligned as every address there is.
+            unsafe { (&raw mut storage).cast::<sockaddr_in>().write(spelled) };
+            size_of::<sockaddr_in>()
+        }
+        SocketAddr::V6(at) => {
+            let spelled = sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as _,
+                sin6_port: at.port().to_be(),
+                sin6_flowinfo: at.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: at.ip().octets() },
+                sin6_scope_id: at.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { (&raw mut storage).cast::<sockaddr_in6>().write(spelled) };
+            size_of::<sockaddr_in6>()
+        }
+    };
+    (storage, length as socklen_t)
+}
+
+fn decode(storage: &sockaddr_storage) -> SocketAddr {
+    if c_int::from(storage.ss_family) == libc::AF_INET6 {
+        // SAFETY: the family says that this is what the kernel wrote; the storage is aligned for it.
+        let at = unsafe { &*addr_of!(*storage).cast::<sockaddr_in6>() };
+        let ip = Ipv6Addr::from(at.sin6_addr.s6_addr);
+        SocketAddrV6::new(ip, u16::from_be(at.sin6_port), at.sin6_flowinfo, at.sin6_scope_id).into()
+    } else {
+        // SAFETY: our sockets are of two families only, and this is the other.
+        let at = unsafe { &*addr_of!(*storage).cast::<sockaddr_in>() };
+        let ip = Ipv4Addr::from(at.sin_addr.s_addr.to_ne_bytes());
+        SocketAddrV4::new(ip, u16::from_be(at.sin_port)).into()
+    }
+}
+
+const HEADER: usize = size_of::<libc::cmsghdr>();
+
+/// The one control message that tells the kernel where a reply leaves from; returns its length.
+fn spell_source(control: &mut Control, local: (IpAddr, u32)) -> usize {
+    let mut info = [0; 20];
+    let (level, kind, length) = match local {
+        (IpAddr::V4(ip), _) => {
+            // in_pktinfo: the interface is left to the routing table, as for any reply (RFC 1122).
+            info[4..8].copy_from_slice(&ip.octets());
+            (libc::IPPROTO_IP, libc::IP_PKTINFO, 12)
+        }
+        (IpAddr::V6(ip), interface) => {
+            // in6_pktinfo: a link-local address says nothing without its link.
+            let interface = if ip.is_unicast_link_local() { interface } else { 0 };
+            info[..16].copy_from_slice(&ip.octets());
+            info[16..].copy_from_slice(&interface.to_ne_bytes());
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, 20)
+        }
+    };
+    // SAFETY: a cmsghdr is plain data, and all zeroes is one of its values.
+    let mut header: libc::cmsghdr = unsafe { zeroed() };
+    header.cmsg_len = (HEADER + length) as _;
+    header.cmsg_level = level;
+    header.cmsg_type = kind;
+    // SAFETY: the buffer is larger than a header and aligned as one.
+    unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
+    control.0[HEADER..HEADER + length].copy_from_slice(&info[..length]);
+    (HEADER + length).next_multiple_of(align_of::<libc::cmsghdr>())
+}
+
+/// The address that a packet was sent to, and the interface it came in by.
+fn read_target(control: &Control, length: usize) -> Option<(IpAddr, u32)> {
+    if length < HEADER + 12 {
+        return None;
+    }
+    // SAFETY: the kernel wrote a header of this size, and the buffer is aligned as one.
+    let header = unsafe { control.0.as_ptr().cast::<libc::cmsghdr>().read() };
+    let data = &control.0[HEADER..];
+    let word = |at: usize| u32::from_ne_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+    match (header.cmsg_level, header.cmsg_type) {
+        // ipi_spec_dst: for a packet to a broadcast or multicast address, our own address there.
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            Some((Ipv4Addr::from([data[4], data[5], data[6], data[7]]).into(), word(0)))
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            let ip = Ipv6Addr::from(<[u8; 16]>::try_from(&data[..16]).ok()?);
+            (!ip.is_multicast()).then_some((ip.into(), word(16)))
+        }
+        _ => None,
+    }
+}
+
+/// A round of packets, and the replies to them. All is allocated once; a round makes ready again
+/// only what the last one used.
+pub struct Batch {
+    wildcard: bool,
+    used: usize,
+    replies: usize,
+    packets: Box<[[u8; LONGEST]]>,
+    peers: Box<[sockaddr_storage]>,
+    targets: Box<[Control]>,
+    iov_in: Box<[iovec]>,
+    headers_in: Box<[mmsghdr]>,
+    sources: Box<[Control]>,
+    iov_out: Box<[iovec]>,
+    headers_out: Box<[mmsghdr]>,
+    out: Vec<u8>,
+    ends: Vec<(usize, usize)>,
+}
+
+fn many<T: Clone>(one: T) -> Box<[T]> {
+    vec![one; BATCH].into()
+}
+
+impl Batch {
+    pub fn new(wildcard: bool, reply: usize) -> Batch {
+        // SAFETY: these are plain data of the C interface, and all zeroes is a value of each.
+        let (peer, io, header): (sockaddr_storage, iovec, mmsghdr) =
+            unsafe { (zeroed(), zeroed(), zeroed()) };
+        Batch {
+            wildcard,
+            used: BATCH,
+            replies: 0,
+            packets: many([0; LONGEST]),
+            peers: many(peer),
+            targets: many(Control([0; 64])),
+            iov_in: many(io),
+            headers_in: many(header),
+            sources: many(Control([0; 64])),
+            iov_out: many(io),
+            headers_out: many(header),
+            out: Vec::with_capacity(BATCH * reply),
+            ends: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Waits for a first packet (unless `flags` say not to) and takes what else is there.
+    pub fn receive(&mut self, socket: &Socket, flags: c_int) -> io::Result<usize> {
+        for i in 0..self.used {
+            self.iov_in[i] = iovec { iov_base: self.packets[i].as_mut_ptr().cast(), iov_len: LONGEST };
+            let header = &mut self.headers_in[i].msg_hdr;
+            header.msg_name = (&raw mut self.peers[i]).cast();
+            header.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
+            header.msg_iov = &raw mut self.iov_in[i];
+            header.msg_iovlen = 1;
+            if self.wildcard {
+                header.msg_control = (&raw mut self.targets[i]).cast();
+                header.msg_controllen = size_of::<Control>() as _;
+            }
+        }
+        self.used = 0;
+        self.replies = 0;
+        self.out.clear();
+        self.ends.clear();
+        let headers = self.headers_in.as_mut_ptr();
+        // SAFETY: BATCH headers, each pointing at buffers of its own that live in `self`'s boxes,
+        // with their true lengths; nothing else touches them during the call.
+        let got =
+            unsafe { libc::recvmmsg(socket.udp.as_raw_fd(), headers, BATCH as _, flags as _, null_mut()) };
+        self.used = check(got)? as usize;
+        Ok(self.used)
+    }
+
+    #[inline]
+    pub fn packet(&self, i: usize) -> &[u8] {
+        &self.packets[i][..(self.headers_in[i].msg_len as usize).min(LONGEST)]
+    }
+
+    /// The i-th packet, and the run of bytes that replies are appended to.
+    #[inline]
+    pub fn packet_and_out(&mut self, i: usize) -> (&[u8], &mut Vec<u8>) {
+        let length = (self.headers_in[i].msg_len as usize).min(LONGEST);
+        (&self.packets[i][..length], &mut self.out)
+    }
+
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Forgets what was written past `length`: a reply that was not finished.
+    pub fn unwrite(&mut self, length: usize) {
+        self.out.truncate(length);
+    }
+
+    /// What was written since the last reply ended is the reply to packet `i`.
+    #[inline]
+    pub fn end_reply(&mut self, i: usize) {
+        self.ends.push((i, self.out.len()));
+    }
+
+    #[inline]
+    pub fn client(&self, i: usize) -> IpAddr {
+        decode(&self.peers[i]).ip()
+    }
+
+    pub fn origin(&self, i: usize) -> Origin {
+        let local = match self.wildcard {
+            true => read_target(&self.targets[i], self.headers_in[i].msg_hdr.msg_controllen as usize),
+            false => None,
+        };
+        Origin { peer: decode(&self.peers[i]), local }
+    }
+
+    /// Sends the replies; returns how many the kernel would not take.
+    pub fn send(&mut self, socket: &Socket) -> usize {
+        let mut from = 0;
+        for (k, (i, end)) in self.ends.iter().enumerate() {
+            let (i, reply) = (*i, &mut self.out[from..*end]);
+            from = *end;
+            self.iov_out[k] = iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: reply.len() };
+            let header = &mut self.headers_out[k].msg_hdr;
+            header.msg_name = (&raw mut self.peers[i]).cast();
+            header.msg_namelen = self.headers_in[i].msg_hdr.msg_namelen;
+            header.msg_iov = &raw mut self.iov_out[k];
+            header.msg_iovlen = 1;
+            if self.wildcard {
+                let control = self.headers_in[i].msg_hdr.msg_controllen as usize;
+                header.msg_control = null_mut::<c_void>();
+                header.msg_controllen = 0;
+                if let Some(local) = read_target(&self.targets[i], control) {
+                    header.msg_controllen = spell_source(&mut self.sources[k], local) as _;
+                    header.msg_control = (&raw mut self.sources[k]).cast();
+                }
+            }
+        }
+        let (mut at, mut failed) = (0, 0);
+        while at < self.ends.len() {
+            let headers = &mut self.headers_out[at..self.ends.len()];
+            // SAFETY: as many headers as given, each pointing at a reply, an address and a control
+            // message that live in `self` and that nothing else touches during the call.
+            let sent = unsafe {
+                libc::sendmmsg(socket.udp.as_raw_fd(), headers.as_mut_ptr(), headers.len() as _, 0)
+            };
+            match check(sent) {
+                Ok(sent) => at += sent as usize,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                // The first of them could not go (a firewall, no route, port 0): the others can.
+                Err(_) => (at, failed) = (at + 1, failed + 1),
+            }
+        }
+        failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn exchange(bound: &str, asked: &str) {
+        let socket = Socket::bind(bound.parse().unwrap(), 1 << 16).unwrap();
+        let mut at: SocketAddr = asked.parse().unwrap();
+        at.set_port(socket.udp.local_addr().unwrap().port());
+        let client = UdpSocket::bind(if at.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.send_to(b"one", at).unwrap();
+        let mut batch = Batch::new(socket.wildcard, 512);
+        assert_eq!(batch.receive(&socket, libc::MSG_WAITFORONE).unwrap(), 1);
+        assert_eq!(batch.packet(0), b"one");
+        assert_eq!(batch.origin(0).peer, client.local_addr().unwrap());
+        batch.packet_and_out(0).1.extend_from_slice(b"two");
+        batch.end_reply(0);
+        assert_eq!(batch.send(&socket), 0);
+        socket.send(b"three", &batch.origin(0)).unwrap();
+        for expected in [&b"two"[..], b"three"] {
+            let mut got = [0; 16];
+            let (length, from) = client.recv_from(&mut got).unwrap();
+            assert_eq!((&got[..length], from), (expected, at));
+        }
+    }
+
+    #[test]
+    fn a_reply_leaves_from_the_address_that_was_asked() {
+        exchange("127.0.0.1:0", "127.0.0.1:0");
+        exchange("0.0.0.0:0", "127.0.0.7:0");
+    }
+
+    #[test]
+    fn a_reply_leaves_from_the_ipv6_address_that_was_asked() {
+        if UdpSocket::bind("[::1]:0").is_err() {
+            return; // a machine without IPv6
+        }
+        exchange("[::1]:0", "[::1]:0");
+        exchange("[::]:0", "[::1]:0");
+    }
+
+    #[test]
+    fn a_retired_socket_keeps_what_has_come_and_gets_no_more() {
+        let old = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
+        let at = old.udp.local_addr().unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"early", at).unwrap();
+        let new = Socket::bind(at, 1 << 16).unwrap();
+        old.retire().unwrap();
+        for n in 0..50 {
+            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[n], at).unwrap();
+        }
+        let mut batch = Batch::new(false, 512);
+        assert_eq!(batch.receive(&old, libc::MSG_DONTWAIT).unwrap(), 1);
+        assert_eq!(batch.packet(0), b"early");
+        batch.packet_and_out(0).1.extend_from_slice(b"late");
+        batch.end_reply(0);
+        assert_eq!(batch.send(&old), 0);
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
+        assert!(batch.receive(&old, libc::MSG_DONTWAIT).is_err());
+        assert_eq!(batch.receive(&new, libc::MSG_DONTWAIT).unwrap(), 50);
+    }
+}

@@ -1,0 +1,185 @@
+"""The native engine seen from Python: publish to it, start it, answer what it hands over.
+
+Rules: the compiled module is imported here and nowhere else, and may be missing. The engine counts
+draws for both: while an Entry is published, its own counter is the truth and `Draws.count` follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zkdns.answers.table import Entry, Name, Zone
+
+if TYPE_CHECKING:
+    from zkdns.answers.answers import Changes
+
+_native: Any = None
+WHY_NOT = ""
+"""Why there is no native engine, in a few words; "" where there is one."""
+try:
+    _native = import_module("zkdns._native")
+except ImportError as error:  # not built here: see tool.setuptools-rust in pyproject.toml
+    WHY_NOT = str(error)
+
+log = logging.getLogger(__name__)
+
+QUEUE = 8192
+"""How many packets may wait for Python; past that they are dropped and counted."""
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes. The kernel's usual 212,992 hold fewer than 256 queries: one slow moment of a busy server."""
+
+TURN = 64
+"""How many packets are taken at once, so that a flood of them leaves the loop its other work."""
+
+
+class Route(Protocol):
+    """Where a handed-over packet came from. Only the engine knows the rest of the way back."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+Taken = Callable[[bytes, Route], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long replies took: `counts[i]` of them up to `bounds[i]` seconds, the last above them all.
+    The counts are exact, the times are those of one round in sixteen."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    seconds: float
+
+
+class Native:
+    """One engine: its table, its threads, its sockets."""
+
+    def __init__(self, queue: int = QUEUE) -> None:
+        if _native is None:
+            raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
+        self._engine = _native.Engine(queue)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._taken: Taken | None = None
+
+    # --- what is answered -------------------------------------------------------------------------
+
+    def publish(
+        self,
+        changes: Changes | None = None,
+        zones: Iterable[Zone] = (),
+        stale: bytes | None = None,
+        *,
+        entries: Sequence[tuple[bytes, Entry | None]] = (),
+        names: Sequence[tuple[bytes, Name | None]] = (),
+        afresh: bool = False,
+    ) -> None:
+        """Put changes in force in one step. `zones`: those whose SOA or failure may have moved (a
+        zone is known from the first Name in it). `stale`: the option of every answer, None to leave
+        it. `afresh`: from an empty table. Where it raises, the table before stays."""
+        if changes is not None:
+            entries, names = [*changes.entries, *entries], [*changes.names, *names]
+        self._engine.publish(entries, names, zones, stale, None, afresh)
+
+    def offer_recursion(self, networks: Iterable[str]) -> None:
+        """Who is told that recursion is available (RA): clients in these networks, nobody where none."""
+        found = [ip_network(n, strict=False) for n in networks]
+        pairs = [(str(n.network_address), n.prefixlen) for n in found]
+        self._engine.publish((), (), (), None, pairs, False)
+
+    def respond(self, packet: bytes, limit: int, ra: int = 0) -> bytes | None:
+        """The answer in the plain case (TCP asks so); None where `serve.respond` has to say."""
+        answer: bytes | None = self._engine.respond(packet, limit, ra)
+        return answer
+
+    # --- draws -------------------------------------------------------------------------------------
+
+    def draw(self, entry: Entry) -> int:
+        """The next number of this Entry, whoever gives the answer."""
+        draws = entry.draws
+        n: int | None = self._engine.draw(draws)
+        if n is None:
+            n = draws.count
+            draws.count = n + 1
+        return n
+
+    def drawn(self, entry: Entry) -> int:
+        """How often this Entry was dealt, by all threads together."""
+        n: int | None = self._engine.drawn(entry.draws)
+        if n is not None:
+            entry.draws.count = n
+        return entry.draws.count
+
+    # --- running -----------------------------------------------------------------------------------
+
+    def start(self, listen: Iterable[tuple[str, int]], workers: int = 0) -> list[tuple[str, int]]:
+        """Bind and answer: `workers` threads for each address, 0 for one a core. Returns what was
+        bound, with its port. Raises OSError that names the address."""
+        workers = workers or len(os.sched_getaffinity(0))
+        bound: list[tuple[str, int]] = self._engine.start(list(listen), workers, RECEIVE_BUFFER)
+        return bound
+
+    def watch(self, loop: asyncio.AbstractEventLoop, taken: Taken) -> None:
+        """Have `taken` called in `loop` with each packet that is Python's to answer."""
+        self._loop, self._taken = loop, taken
+        loop.add_reader(self._engine.fileno(), self.take)
+
+    def take(self) -> None:
+        """Answer what waits now, a turn of it."""
+        for packet, what in self._engine.take_faults():
+            log.error("the native engine failed on packet %s: %s", packet.hex(), what)
+        taken = self._taken
+        if taken is not None:
+            for packet, route in self._engine.take(TURN):
+                taken(packet, route)
+
+    def reply(self, route: Route, reply: bytes) -> bool:
+        """Send a reply by the socket, and from the address, that its query came to. False where the
+        kernel would not take it, or the engine is closed."""
+        sent: bool = self._engine.send(route, reply)
+        return sent
+
+    def stop(self) -> None:
+        """Take no new queries, answer what has come, end the threads. Replies may still be sent."""
+        self._engine.stop()
+        if self._taken is not None:
+            while self._waiting():
+                self.take()
+
+    def _waiting(self) -> bool:
+        return bool(self._engine.waiting())
+
+    def close(self) -> None:
+        """Close the sockets and let go of the loop. Counters stay readable until then."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._engine.fileno())
+            self._loop = None
+        self._engine.close()
+
+    # --- what it has done --------------------------------------------------------------------------
+
+    def replies(self) -> dict[tuple[int, int], int]:
+        """Replies by type (0 stands for all above 254) and rcode; exact."""
+        found: dict[tuple[int, int], int] = self._engine.replies()
+        return found
+
+    def totals(self) -> dict[str, int]:
+        """`dropped` (replies, or too short), `passed` (to Python), `overflowed` (no room there),
+        `unsent`, `panics`, `rounds` (system calls that brought packets)."""
+        found: dict[str, int] = self._engine.totals()
+        return found
+
+    def latency(self) -> Latency:
+        """How long replies took, from their packet being read to being sent."""
+        counts, seconds = self._engine.latency()
+        return Latency(tuple(_native.BOUNDS), tuple(counts), seconds)
