@@ -1,0 +1,79 @@
+# What a clone can do. On Debian as root each target installs what it needs; elsewhere it says in one
+# line what is missing. PYTHON chooses the interpreter, ARGS goes to pytest (make test ARGS="-k demo").
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard native/Cargo.toml native/Cargo.lock native/src/*.rs)
+
+# $(call install,PACKAGES,WHAT): Debian's packages where we may, a line that names them where we may not.
+define install
+if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+	apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive \
+	apt-get install -qy --no-install-recommends $(1) >/dev/null; \
+else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(1)" >&2; exit 1; fi
+endef
+
+.PHONY: help venv zookeeper demo test check check-python check-native bench soak fuzz clean
+
+help:
+	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
+	@echo "make test   all tests (ARGS=... goes to pytest)"
+	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
+	@echo "make bench  the numbers of the README        make soak, make fuzz  longer runs"
+
+venv: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)
+	@[ -n "$(PYTHON)" ] || { $(call install,python3 python3-venv,Python 3.11 or newer); }
+	@$(or $(PYTHON),python3) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv,Python'\''s venv); }
+	@[ -x $(BIN)/python ] || $(or $(PYTHON),python3) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# What the tests and the demo run beside Python: ZooKeeper itself, dig, and what makes certificates.
+zookeeper: venv
+	@$(BIN)/python -c 'from zkdns.ensemble import find; find()' 2>/dev/null \
+		|| { $(call install,zookeeper,ZooKeeper and Java); }
+	@command -v dig >/dev/null || { $(call install,bind9-dnsutils,dig); }
+	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
+
+demo: venv
+	@$(MAKE) --silent --no-print-directory zookeeper || true
+	@$(BIN)/zkdns demo
+
+test: venv zookeeper
+	$(BIN)/python -m pytest $(ARGS)
+
+check: check-python check-native test
+
+check-python: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Rust is optional, for us as for who installs: plain Python serves without it. The crate needs 1.85.
+check-native:
+	@if ! cargo --version 2>/dev/null | awk '{split($$2, v, "."); new = v[1] > 1 || v[2] >= 85} END {exit !new}'; then \
+		echo "no Rust 1.85 here: the native engine is not checked"; \
+	else set -e; cd native; \
+		cargo fmt --check; \
+		cargo clippy --quiet --locked --all-targets --no-default-features -- -D warnings; \
+		cargo clippy --quiet --locked --lib -- -D warnings; \
+		cargo test --quiet --locked --no-default-features; \
+	fi
+
+bench: venv zookeeper
+	$(BIN)/python -m bench $(ARGS)
+
+soak: venv zookeeper
+	$(BIN)/python -m bench.soak $(ARGS)
+
+fuzz: venv
+	$(BIN)/python -m bench.fuzz $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info native/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find zkdns tests bench -name __pycache__ -prune -exec rm -rf {} +
