@@ -1,0 +1,317 @@
+"""Each kind of check against a real socket or a real program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from zkdns.health import checks
+from zkdns.health.prober import Prober
+from zkdns.health.targets import Target
+from zkdns.model import Check, Verdict
+
+
+@asynccontextmanager
+async def listening(answer: bytes | None, host: str = "127.0.0.1") -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server that sends `answer` to what it reads (None: it never answers)."""
+    heard: list[bytes] = []
+    over = asyncio.Event()
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            heard.append(await reader.read(4096))
+            if answer is None:
+                await over.wait()
+            else:
+                writer.write(answer)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, host, 0)
+    try:
+        yield server.sockets[0].getsockname()[1], heard
+    finally:
+        over.set()
+        server.close()
+        for _ in range(10):  # what was accepted already still has to reach `serve`
+            await asyncio.sleep(0)
+        await asyncio.gather(*serving)
+
+
+async def verdict_of(check: Check, port: int, host: str = "127.0.0.1") -> Verdict:
+    """The first verdict, through the prober: its limits are part of every check."""
+    told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+    def tell(target: Target, verdict: Verdict) -> None:
+        if not told.done():
+            told.set_result(verdict)
+
+    prober = Prober(tell)
+    prober.aim(Target("/s/web/a", "a", host, port, 0.0, check))
+    try:
+        return await asyncio.wait_for(told, 30)
+    finally:
+        await prober.stop()
+
+
+def test_the_kinds_of_check_are_the_files() -> None:
+    assert checks.names() == {"tcp", "http", "command"}
+
+
+async def test_tcp_is_good_where_the_port_takes_a_connection() -> None:
+    async with listening(None) as (port, _):
+        assert (await verdict_of(Check("tcp"), port)).good
+
+
+async def test_tcp_says_connection_refused() -> None:
+    async with listening(None) as (port, _):
+        pass
+    assert await verdict_of(Check("tcp"), port) == Verdict("/s/web/a", False, "connection refused")
+
+
+async def test_tcp_over_ipv6() -> None:
+    async with listening(None, "::1") as (port, _):
+        assert (await verdict_of(Check("tcp"), port, "::1")).good
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", ""),
+        (b"HTTP/1.0 204 No Content\r\n\r\n", ""),
+        (b"HTTP/1.1 299\r\n\r\n", ""),
+        (b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", ""),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP status 503"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", "HTTP status 301"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP in the answer"),
+        (b"HTTP/1.1 2x0 OK\r\n\r\n", "no HTTP in the answer"),
+        (b"x" * 100_000, "no HTTP in the answer"),
+        (b"", "connection closed without an answer"),
+    ],
+)
+async def test_http_is_good_with_2xx_alone(answer: bytes, why: str) -> None:
+    async with listening(answer) as (port, _):
+        assert await verdict_of(Check("http"), port) == Verdict("/s/web/a", not why, why)
+
+
+async def test_http_asks_for_the_path_with_a_host() -> None:
+    async with listening(b"HTTP/1.1 200 OK\r\n\r\n", "::1") as (port, heard):
+        await verdict_of(Check("http", path="/healthz?deep=1"), port, "::1")
+        lines = heard[0].decode().split("\r\n")
+        assert lines[0] == "GET /healthz?deep=1 HTTP/1.1"
+        assert f"Host: [::1]:{port}" in lines
+
+
+async def test_a_server_that_never_answers_is_bad_after_the_timeout() -> None:
+    async with listening(None) as (port, _):
+        verdict = await verdict_of(Check("http", timeout=0.1), port)
+        assert verdict == Verdict("/s/web/a", False, "no answer within 0.1 s")
+
+
+async def test_a_server_that_drips_interim_answers_is_bad_after_the_timeout() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        except OSError:
+            pass
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        verdict = await verdict_of(Check("http", timeout=0.2), server.sockets[0].getsockname()[1])
+        assert not verdict.good
+
+
+def a_program(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("true",), ""),
+        (("false",), "exit code 1"),
+        (a_program("import os; os.kill(os.getpid(), 9)"), "killed by signal 9"),
+        (("/nonexistent/check",), "can't run /nonexistent/check: No such file or directory"),
+        (("test", "$(id)", "=", "$(id)"), ""),
+    ],
+)
+async def test_command_is_good_with_exit_code_0(command: tuple[str, ...], why: str) -> None:
+    assert await verdict_of(Check("command", command=command, timeout=20), 80) == Verdict(
+        "/s/web/a", not why, why
+    )
+
+
+async def test_no_word_of_a_command_ever_reaches_a_shell(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    command = ("echo", f"; touch {mark}", f"$(touch {mark})", f"| touch {mark}")
+    assert (await verdict_of(Check("command", command=command, timeout=20), 80)).good
+    assert not mark.exists()
+
+
+async def test_a_command_sees_the_instance_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZKDNS_ZOOKEEPER_AUTH", "digest:user:secret")
+    seen = tmp_path / "seen"
+    code = f"import os; open({str(seen)!r}, 'w').write(repr(sorted(os.environ.items())))"
+    assert (await verdict_of(Check("command", command=a_program(code), timeout=20), 8080)).good
+    text = seen.read_text()
+    assert "secret" not in text
+    for pair in (("ZKDNS_ADDRESS", "127.0.0.1"), ("ZKDNS_PORT", "8080"), ("ZKDNS_ID", "a")):
+        assert repr(pair) in text
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+async def test_a_commands_timeout_kills_its_children_too(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    code = (
+        "import os, subprocess, sys, time; child = subprocess.Popen(['sleep', '600']);"
+        f"f = open({str(pids)!r}, 'w'); f.write(f'{{os.getpid()}} {{child.pid}}'); f.close(); time.sleep(600)"
+    )
+    verdict = await verdict_of(Check("command", command=a_program(code), timeout=3), 80)
+    assert verdict.why == "no answer within 3 s"
+    for pid in map(int, pids.read_text().split()):
+        await until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
+
+
+# --- the prober -------------------------------------------------------------------------------------
+
+
+async def test_no_more_probes_are_under_way_than_there_are_sockets() -> None:
+    under_way = most = 0
+    told: list[str] = []
+
+    async def probe(target: Target) -> str:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.005)
+        under_way -= 1
+        return ""
+
+    prober = Prober(lambda target, verdict: told.append(target.path), sockets=7, named=lambda name: probe)
+    for n in range(100):
+        prober.aim(Target(f"/s/web/{n}", "", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+    await until(lambda: len(told) == 100)
+    assert most == 7
+    assert len(set(told)) == 100
+    await prober.stop()
+
+
+class Recorder:
+    """A probe that notes when it was asked, on the loop's clock."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, list[float]] = {}
+
+    def named(self, name: str) -> Callable[[Target], Awaitable[str]]:
+        return self.probe
+
+    async def probe(self, target: Target) -> str:
+        self.asked.setdefault(target.path, []).append(asyncio.get_running_loop().time())
+        return ""
+
+
+def test_moments_spread_over_the_interval_and_differ_between_replicas() -> None:
+    def moments(salt: str) -> list[float]:
+        prober = Prober(lambda target, verdict: None, salt)
+        check = Check("tcp", interval=10)
+        return [
+            prober._next(Target(f"/s/web/{n}", "", "10.0.0.1", 80, 0.0, check), 1000.0) for n in range(200)
+        ]
+
+    one, other = moments("one"), moments("other")
+    assert all(1005 <= at < 1015 for at in one)
+    tenths = [sum(1005 + n <= at < 1006 + n for at in one) for n in range(10)]
+    assert min(tenths) >= 8
+    assert max(tenths) <= 35
+    assert not set(one) & set(other)
+
+
+def test_from_one_moment_to_the_next_it_is_exactly_the_interval() -> None:
+    prober = Prober(lambda target, verdict: None)
+    target = Target("/s/web/a", "", "10.0.0.1", 80, 0.0, Check("tcp", interval=10))
+    first = prober._next(target, 1000.0)
+    assert prober._next(target, first) == pytest.approx(first + 10)
+
+
+async def test_a_dropped_target_is_not_probed_again_and_a_moved_one_is_probed_at_once() -> None:
+    recorder = Recorder()
+    prober = Prober(lambda target, verdict: None, named=recorder.named)
+    check = Check("tcp", interval=0.1)
+    for id in "ab":
+        prober.aim(Target(f"/{id}", id, "10.0.0.1", 80, 0.0, check))
+    await until(lambda: len(recorder.asked.get("/a", [])) > 1)
+    prober.drop("/a")
+    before = len(recorder.asked["/a"])
+    slow = Check("tcp", interval=3600)
+    prober.aim(Target("/b", "b", "10.0.0.2", 80, 0.0, slow))
+    seen = len(recorder.asked["/b"])
+    await until(lambda: len(recorder.asked["/b"]) > seen)
+    prober.aim(Target("/c", "c", "10.0.0.2", 80, 0.0, check))
+    await until(lambda: len(recorder.asked.get("/c", [])) > 3)
+    assert len(recorder.asked["/a"]) == before
+    assert len(recorder.asked["/b"]) == seen + 1
+    await prober.stop()
+
+
+async def test_a_check_that_breaks_is_a_bad_probe_and_the_next_one_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[Verdict] = []
+
+    async def probe(target: Target) -> str:
+        raise RuntimeError("oops")
+
+    prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
+    prober.aim(Target("/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=0.1)))
+    await until(lambda: len(told) >= 2)
+    assert told[0].why == "the check itself broke: RuntimeError"
+    await prober.stop()
+
+
+async def test_stop_ends_what_is_under_way(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    code = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    prober = Prober(lambda target, verdict: None)
+    prober.aim(Target("/a", "a", "x", 80, 0.0, Check("command", command=a_program(code), timeout=600)))
+    try:
+        await until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    finally:
+        await prober.stop()
+    pid = int(pid_file.read_text())
+    await until(lambda: not is_alive(pid))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
