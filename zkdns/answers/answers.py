@@ -49,7 +49,7 @@ class Answers:
         self.tally: Counter[tuple[str, str]] = Counter()
         """First places of Entries that stand no more, by service and instance id."""
         self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.draws.count
-        self._places: dict[bytes, tuple[tuple[str, str], ...]] = {}
+        self._places: dict[bytes, tuple[str, ...]] = {}
         self._server_addresses = tuple(addresses)
         self._own: dict[bytes, Name] = {}
         self.changes = Changes()
@@ -105,6 +105,35 @@ class Answers:
     def replace(self, name: str, part: Part | None) -> None:
         """Put `part` where the service's old one was; None takes the service out."""
         old = self.parts.get(name)
+        self._replace(name, part)
+        if self.settled is not None:
+            for label in {p.service.label for p in (old, part) if p is not None}:
+                self.settled(label)
+
+    def is_built_in(self, owner: bytes) -> bool:
+        """Whether a name is there without any service or file."""
+        return owner in self._built_in
+
+    def put_name(self, owner: bytes, known: Name) -> None:
+        """Put another Name where one of our own stands (an apex that a zone file shares)."""
+        self._own[owner] = known
+        self._name(owner, known)
+
+    def lay_under(self, owner: bytes, known: Name | None) -> None:
+        """A name that stands wherever no service has one of its own; None takes it out."""
+        under = self._own.get(owner)
+        standing = self.names.get(owner)
+        if known is None:
+            self._own.pop(owner, None)
+            if standing is not None and standing is under:
+                self._unname(owner)
+            return
+        self._own[owner] = known
+        if standing is None or standing is under:
+            self._name(owner, known)
+
+    def _replace(self, name: str, part: Part | None) -> None:
+        old = self.parts.get(name)
         if old is not None:
             self._settle(old)
             if part is None or part.places != old.places:
@@ -133,12 +162,17 @@ class Answers:
     def reverse(self, qname: bytes, qtype: int) -> Sections | None:
         """The answer for a name under in-addr.arpa or ip6.arpa, None where it is not ours."""
         address = names.address_of(qname)
-        holders = self._places.get(address) if address is not None else None
-        if holders is None:
+        holders = self._places.get(address, ()) if address is not None else ()
+        if address is None or not holders:
             return None
         if qtype != PTR:
             return Sections()
-        ends = [names.label(label) + names.label(s) + self.zones[0].apex for s, label in holders]
+        ends = [
+            names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
+            for part in map(self.parts.__getitem__, holders)
+            for i in part.service.instances
+            if address in map(records.packed, i.addresses)
+        ]
         return Sections(tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends))
 
     def first_answers(self, service: str) -> dict[str, int]:
@@ -155,15 +189,14 @@ class Answers:
                 self.tally[old.service.name, id] += n
 
     def _place(self, part: Part) -> None:
-        label = part.service.label
-        for address, found in part.places.items():
-            others = self._places.get(address, ())
-            self._places[address] = tuple(sorted({*others, *((label, one) for one in found)}))
+        alone = (part.service.name,)
+        for address in part.places:
+            others = self._places.get(address)
+            self._places[address] = tuple(sorted({*others, *alone})) if others else alone
 
     def _unplace(self, part: Part) -> None:
-        label = part.service.label
         for address in part.places:
-            left = tuple(at for at in self._places.get(address, ()) if at[0] != label)
+            left = tuple(name for name in self._places.get(address, ()) if name != part.service.name)
             if left:
                 self._places[address] = left
             else:
@@ -197,7 +230,7 @@ def firsts_between(first: First, end: int) -> Counter[str]:
     found: Counter[str] = Counter()
     if rounds:
         for order in deal.sequence:
-            found[first.ids[deal.orders[order][0]][0]] += rounds
+            found[first.ids[deal.orders[order][0]]] += rounds
     for k in range(first.start, first.start + rest):
-        found[first.ids[deal.orders[deal.sequence[k % cycle]][0]][0]] += 1
+        found[first.ids[deal.orders[deal.sequence[k % cycle]][0]]] += 1
     return found

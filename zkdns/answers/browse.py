@@ -51,7 +51,13 @@ class Browsing:
     def answer(self, qname: bytes, qtype: int) -> Sections:
         owner = names.label("_" + self.service.label[:62]) + names.label("_" + self.protocol) + self.zone.apex
         if qname == owner:
-            return Sections(ede=self.ede)
+            given = [
+                i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol
+            ]
+            if qtype != PTR or not given:
+                return Sections(ede=self.ede)
+            ends = [names.label(i.label) + OWNER for i in given]
+            return Sections(tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends))
         if qname[1 + qname[0] :] != owner:
             return NXDOMAIN
         i = find(self.service, qname[1 : 1 + qname[0]])
@@ -91,7 +97,7 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
     """The SRV record of one instance with its addresses."""
     if not i.registration.port:
         return NODATA
-    name = records.target(i, {}, names.label(service.label) + zone)
+    name = records.target(i, names.label(service.label) + zone)
     extra = [records.addresses(name, (a,), ttl)[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
     piece = records.srv(i.registration.priority, weight, i.registration.port, name, ttl)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from zkdns.answers import ede, names, policies, records
 from zkdns.answers.browse import Browsing, InstanceNames
-from zkdns.answers.records import PTR, SRV, TXT, Member, Owners
-from zkdns.answers.table import OWNER, Draws, Entry, Kid, Name, Table, Tier, Zone
+from zkdns.answers.records import SRV, TXT, Member
+from zkdns.answers.table import Draws, Entry, Kid, Name, Table, Tier, Zone
 from zkdns.model import Service
 
 UNCUT = 65_535
@@ -21,22 +21,22 @@ UNCUT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """Whose first places an Entry gives: `ids[i]` are the instances behind its first tier's i-th
+    """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
     piece; `start` is where `draws` stood when this Entry took over."""
 
     entry: Entry
-    ids: tuple[tuple[str, ...], ...]
+    ids: tuple[str, ...]
     start: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """All that one service brings to the table. `places`: packed address -> labels of its instances."""
+    """All that one service brings to the table. `places`: the packed addresses of its instances."""
 
     service: Service
     entries: Table
     names: Mapping[bytes, Name]
-    places: Mapping[bytes, tuple[str, ...]]
+    places: frozenset[bytes]
     firsts: Mapping[bytes, First] = field(default_factory=dict)
 
 
@@ -48,13 +48,27 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
     entries: Table = {}
     known: dict[bytes, Name] = {}
     firsts: dict[bytes, First] = {}
-    kids = kids_of(service, ttl)
+    spelled = records.spell(service, ttl)
+    kids = {
+        s.label[1:]: Kid(b"".join(p for _, p in s.v4), b"".join(p for _, p in s.v6)) for s in spelled.values()
+    }
     for zone in zones:
         apex = zone.apex
+        pieces: dict[tuple[bytes, int, int, int], bytes] = {}
         for about in records.owners(service, apex):
             said = ede.option(ede.OTHER, records.counts(about.about, about.group))
             for rtype in about.types:
-                _add(about, rtype, service, zone, ttl, entries, firsts, draws)
+                if rtype == SRV:
+                    tiers = records.srv_tiers(service, about, apex, ttl, spelled, pieces)
+                else:
+                    tiers = records.address_tiers(about.group, rtype, spelled)
+                if not tiers:
+                    continue
+                key = about.owner + rtype.to_bytes(2, "big")
+                note = ede.option(ede.OTHER, f"{about.about}: {service.note}") if service.note else b""
+                entry = entries[key] = dealt(tiers, service, note, draws.get(key) or Draws())
+                if about.counted:
+                    firsts[key] = First(entry, tuple(m.id for m in tiers[0]), entry.draws.count)
             known[about.owner] = Name(zone, said)
             if about.port is not None:
                 known.setdefault(about.owner[1 + about.owner[0] :], Name(zone))
@@ -68,33 +82,8 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
             owner = names.label("_" + service.label[:62]) + names.label("_" + protocol) + apex
             said = known[owner].ede
             known[owner] = Name(zone, said, odd=Browsing(service, protocol, zone, ttl, said))
-            members = [i for i in service.instances if i.answered and i.registration.protocol == protocol]
-            if members:
-                pieces = [records.record(OWNER, PTR, ttl, names.label(i.label) + OWNER) for i in members]
-                entries[owner + PTR.to_bytes(2, "big")] = several(pieces)
-    places: dict[bytes, list[str]] = {}
-    for i in service.instances:
-        for address in i.addresses:
-            places.setdefault(records.packed(address), []).append(i.label)
-    return Part(service, entries, known, {a: tuple(found) for a, found in places.items()}, firsts)
-
-
-def _add(
-    about: Owners, rtype: int, service: Service, zone: Zone, ttl: int, entries: Table,
-    firsts: dict[bytes, First], draws: Mapping[bytes, Draws],
-) -> None:  # fmt: skip
-    if rtype == SRV:
-        tiers = records.srv_tiers(service, about, zone.apex, ttl)
-    else:
-        tiers = records.address_tiers(about.group, rtype, ttl)
-    if not tiers:
-        return
-    key = about.owner + rtype.to_bytes(2, "big")
-    note = ede.option(ede.OTHER, f"{about.about}: {service.note}") if service.note else b""
-    entry = dealt(tiers, service, note, draws.get(key) or Draws())
-    entries[key] = entry
-    if about.counted:
-        firsts[key] = First(entry, tuple(m.ids for m in tiers[0]), entry.draws.count)
+    places = frozenset(tail[10:] for s in spelled.values() for tail in s.tails)
+    return Part(service, entries, known, places, firsts)
 
 
 def dealt(tiers: Sequence[Sequence[Member]], service: Service, note: bytes, draws: Draws) -> Entry:
@@ -125,15 +114,3 @@ def several(pieces: Sequence[bytes]) -> Entry:
     """An Entry that gives all pieces in this order every time."""
     order = policies.deal("first", [1] * len(pieces), len(pieces))
     return Entry((Tier(order, tuple(pieces), (), (0,) * len(pieces)),), UNCUT)
-
-
-def kids_of(service: Service, ttl: int) -> dict[bytes, Kid]:
-    """The addresses of every registered instance by its label, whatever its health."""
-    found = {}
-    for i in service.instances:
-        v4 = [a for a in i.addresses if ":" not in a]
-        v6 = [a for a in i.addresses if ":" in a]
-        found[i.label.encode()] = Kid(
-            records.addresses(OWNER, v4, ttl)[0], records.addresses(OWNER, v6, ttl)[0]
-        )
-    return found
