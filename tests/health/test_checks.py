@@ -125,6 +125,8 @@ async def test_a_server_that_never_answers_is_bad_after_the_timeout() -> None:
 
 
 async def test_a_server_that_drips_interim_answers_is_bad_after_the_timeout() -> None:
+    over = asyncio.Event()
+
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
@@ -132,12 +134,14 @@ async def test_a_server_that_drips_interim_answers_is_bad_after_the_timeout() ->
                 await writer.drain()
                 await asyncio.sleep(0.01)
         except OSError:
-            pass
+            writer.transport.abort()
+            over.set()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     async with server:
         verdict = await verdict_of(Check("http", timeout=0.2), server.sockets[0].getsockname()[1])
-        assert not verdict.good
+        assert verdict.why == "no answer within 0.2 s"
+        await over.wait()
 
 
 def a_program(code: str) -> tuple[str, ...]:
