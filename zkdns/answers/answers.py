@@ -49,6 +49,8 @@ class Answers:
         self.tally: Counter[tuple[str, str]] = Counter()
         """First places of Entries that stand no more, by service and instance id."""
         self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.draws.count
+        self.settled: Callable[[str], None] | None = None
+        """Told the label of a service whose Part was put in or taken out (zone files give way to it)."""
         self._places: dict[bytes, tuple[str, ...]] = {}
         self._server_addresses = tuple(addresses)
         self._own: dict[bytes, Name] = {}
@@ -56,6 +58,7 @@ class Answers:
         for zone in self.zones:
             self._open(zone)
         self._own = dict(self._names)
+        self._built_in = frozenset(self._own)
         self.set_serial(0)
 
     def _open(self, zone: Zone) -> None:
@@ -90,11 +93,13 @@ class Answers:
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa))
 
     def set_failure(self, option: bytes) -> None:
-        """SERVFAIL with this EDE option for all that is in our zones; b"" ends it."""
+        """SERVFAIL with this EDE option for all that is in our zones, save what files hold; b"" ends it."""
         for zone in self.zones:
             zone.failure = option
         self.table = {} if option else self._table
-        self.names = {z.apex: Name(z) for z in self.zones} if option else self._names
+        apexes = {zone.apex for zone in self.zones}
+        files = {at: known for at, known in self._own.items() if at in apexes or at not in self._built_in}
+        self.names = files if option else self._names
 
     def compile(self, service: Service) -> Part:
         """The Part that would stand for this service now."""
@@ -122,7 +127,7 @@ class Answers:
     def lay_under(self, owner: bytes, known: Name | None) -> None:
         """A name that stands wherever no service has one of its own; None takes it out."""
         under = self._own.get(owner)
-        standing = self.names.get(owner)
+        standing = self._names.get(owner)
         if known is None:
             self._own.pop(owner, None)
             if standing is not None and standing is under:

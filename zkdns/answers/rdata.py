@@ -151,3 +151,26 @@ def pack(rtype: int, parts: Parts, offsets: Mapping[bytes, int]) -> bytes:
     if layout is None or not layout.pack:
         return b"".join(parts)
     return b"".join(pack_name(part, offsets) if index & 1 else part for index, part in enumerate(parts))
+
+
+def detach(piece: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | None:
+    """A record that pointed at its question, taken out of it: owner, type, class, TTL, rdata."""
+    message = b"\0" * 12 + qname + b"\0\0\0\0" + piece
+    found = read_name(message, 16 + len(qname), len(message))
+    if found is None or found[1] + 10 > len(message):
+        return None
+    owner, at = found
+    rtype, rclass = (
+        int.from_bytes(message[at : at + 2], "big"),
+        int.from_bytes(message[at + 2 : at + 4], "big"),
+    )
+    parts = read_rdata(message, at + 10, len(message), rtype)
+    if parts is None:
+        return None
+    return owner, rtype, rclass, int.from_bytes(message[at + 4 : at + 8], "big"), parts
+
+
+def cut_rdata(rdata: bytes, rtype: int) -> Parts:
+    """Uncompressed rdata in parts."""
+    parts = read_rdata(b"\0" * 12 + rdata, 12, 12 + len(rdata), rtype)
+    return parts if parts is not None else (rdata,)

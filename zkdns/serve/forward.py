@@ -29,7 +29,7 @@ from zkdns.model import ConfigError
 from zkdns.serve.cache import SIZE, Cache, Stored
 from zkdns.serve.hosts import Resolved, Unresolved, addresses_in
 from zkdns.serve.message import failure, read_query, read_reply, skim, spell_query
-from zkdns.serve.probe import Probe, probe_question
+from zkdns.serve.probe import PROBE_MARK, Probe, probe_question
 from zkdns.serve.resolvconf import PATH, RESOLV_CONF, upstreams_of
 from zkdns.serve.sockets import connect, converse, is_local_lack, reason
 from zkdns.serve.upstream import (
@@ -341,6 +341,8 @@ class Forwarder:
 
     def is_probe(self, query: bytes) -> bool:
         """Whether this is our own probe, come back; if so, its upstream is turned off."""
+        if not self._probes or PROBE_MARK not in query.lower():
+            return False
         asked = read_query(query)
         return asked is not None and self._seen_probe(asked[0])
 

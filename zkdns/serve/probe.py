@@ -14,6 +14,7 @@ from zkdns.serve.message import spell_query
 from zkdns.serve.sockets import connect, is_local_lack, reason
 from zkdns.serve.upstream import TOTAL, Upstream
 
+PROBE_MARK = b"zkdns-"
 _ROOT_NS = b"\0\0\2\0\1"
 _TXT_IN = b"\0\x10\0\1"
 

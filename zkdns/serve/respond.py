@@ -193,6 +193,8 @@ def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -
         zone = known.zone
         if known.odd is not None:
             found = known.odd.answer(asked.qname, asked.qtype)
+            if zone.failure and _is_negative(found):
+                return _failed(query, asked, zone, size, ra)
         elif zone.failure:
             return _failed(query, asked, zone, size, ra)
         else:
@@ -202,6 +204,11 @@ def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -
     if reverse is not None:
         return _spelled(query, asked, reverse, answers.zones[0], answers, size, ra)
     return FORWARD
+
+
+def _is_negative(found: Sections) -> bool:
+    """Whether it says that something is not there: only a catalog can tell, in a zone of services."""
+    return found.aa and not found.answer
 
 
 def _kid(asked: Query, suffix: bytes, known: Name) -> Sections:
