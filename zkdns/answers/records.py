@@ -122,7 +122,9 @@ def spell(service: Service, ttl: int) -> dict[str, Spelled]:
     stand: at 100,000 instances that is half of the memory."""
     found = {}
     for i in service.instances:
-        tails, v4, v6 = [], [], []
+        tails: list[bytes] = []
+        v4: list[tuple[str, bytes]] = []
+        v6: list[tuple[str, bytes]] = []
         for a in i.addresses:
             tail = record(b"", AAAA if ":" in a else A, ttl, packed(a))
             tails.append(tail)
