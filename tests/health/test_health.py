@@ -1,0 +1,527 @@
+"""Health as the server wires it: real backends that sicken and recover, replicas, losses, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from zkdns.health.health import Health
+from zkdns.health.targets import Target
+from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings
+
+NOW = 1_700_000_000.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def an_instance(id: str, port: int = 80, since: float = NOW, status: str = "up") -> Instance:
+    registration = Registration(("127.0.0.1",), port=port, status=status)  # type: ignore[arg-type]
+    return Instance(id, id, f"/services/web/{id}", registration, since)
+
+
+def a_service(ids: str = "a", check: Check | None = None, hold: float = 0.0, name: str = "web") -> Service:
+    settings = ServiceSettings(check=check, hold=hold)
+    instances = tuple(replace(an_instance(c), path=f"/services/{name}/{c}") for c in ids)
+    return Service(name, name, f"/services/{name}", settings, instances)
+
+
+QUICK = Check("tcp", interval=0.05, timeout=5, rise=2, fall=3)
+ONCE = Check("tcp", interval=3600, timeout=5, rise=2, fall=3)
+
+
+class Ensemble:
+    """What stands under /zkdns: every replica's ballot, told to every replica that can reach it."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, bytes] = {}
+        self.writes: list[tuple[str, float, bytes]] = []
+        self.worlds: dict[str, World] = {}
+
+    def write(self, replica: str, data: bytes) -> None:
+        self.writes.append((replica, asyncio.get_running_loop().time(), data))
+        if self.worlds[replica].reaches:
+            self.nodes[replica] = data
+            self.tell()
+
+    def tell(self) -> None:
+        for world in list(self.worlds.values()):
+            if world.reaches:
+                world.health.replicas(self.worlds)
+                world.health.ballots(self.nodes)
+
+    def leave(self, replica: str) -> None:
+        del self.worlds[replica]
+        self.nodes.pop(replica, None)
+        self.tell()
+
+
+class World:
+    """One replica: its services, judged whenever its Health asks for it."""
+
+    def __init__(
+        self,
+        replica: str = "r1",
+        ensemble: Ensemble | None = None,
+        probe: Callable[[Target], Awaitable[str]] | None = None,
+        **options: object,
+    ) -> None:
+        self.now = NOW
+        self.reaches = True
+        self.registered: dict[str, Service] = {}
+        self.serving: dict[str, Service] = {}
+        self.again: float | None = None
+        self.marked = 0
+        self.probed: list[str] = []
+        ensemble = ensemble or Ensemble()
+
+        async def ask(target: Target) -> str:
+            self.probed.append(target.path)
+            return await probe(target) if probe is not None else ""
+
+        if probe is not None:
+            options["named"] = lambda name: ask
+        self.health = Health(replica, self.mark, lambda data: ensemble.write(replica, data), **options)  # type: ignore[arg-type]
+        ensemble.worlds[replica] = self
+        ensemble.tell()
+
+    def mark(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            self.marked += 1
+            before = self.serving.get(name)
+            service = self.registered.get(name)
+            if service is None and before is None:
+                continue
+            asked = service or replace(before, instances=())  # type: ignore[type-var]
+            judged, self.again = self.health.judge(asked, self.now, before)  # type: ignore[arg-type]
+            if service is None and not judged.instances:
+                del self.serving[name]
+            else:
+                self.serving[name] = judged
+
+    def take(self, *services: Service) -> None:
+        names = {*self.registered, *(s.name for s in services)}
+        self.registered = {s.name: s for s in services}
+        self.mark(names)
+
+    def states(self, name: str = "web") -> str:
+        """Each instance as id=state."""
+        service = self.serving.get(name)
+        return " ".join(f"{i.id}={i.state}" for i in service.instances) if service is not None else "gone"
+
+
+async def well(target: Target) -> str:
+    return ""
+
+
+async def ill(target: Target) -> str:
+    return "refused"
+
+
+async def never(target: Target) -> str:
+    await asyncio.Event().wait()
+    return ""
+
+
+class Backend:
+    """A real server that can be taken down and brought up on its port."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.status = 200
+        self._server: asyncio.Server | None = None
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if await reader.readline():
+                writer.write(f"HTTP/1.1 {self.status} X\r\nContent-Length: 0\r\n\r\n".encode())
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
+# --- one replica ------------------------------------------------------------------------------------
+
+
+async def test_a_tcp_backend_that_dies_goes_out_and_comes_back_when_it_lives_again() -> None:
+    backend, world = Backend(), World()
+    await backend.up()
+    service = a_service(check=QUICK)
+    world.take(replace(service, instances=(an_instance("a", backend.port),)))
+    assert world.states() == "a=starting"
+    await until(lambda: world.states() == "a=healthy")
+    await backend.down()
+    await until(lambda: world.states() == "a=failing")
+    assert world.serving["web"].instances[0].reason == "connection refused"
+    assert not world.serving["web"].instances[0].answered
+    await backend.up()
+    await until(lambda: world.states() == "a=healthy")
+    await backend.down()
+    await world.health.stop()
+
+
+async def test_an_http_backend_that_says_503_goes_out_and_comes_back_with_200() -> None:
+    backend, world = Backend(), World()
+    await backend.up()
+    check = replace(QUICK, type="http", port="http", path="/healthz")
+    registration = Registration(("127.0.0.1",), port=1, ports=(("http", backend.port),))
+    instance = replace(an_instance("a"), registration=registration)
+    world.take(replace(a_service(check=check), instances=(instance,)))
+    await until(lambda: world.states() == "a=healthy")
+    backend.status = 503
+    await until(lambda: world.states() == "a=failing")
+    assert world.serving["web"].instances[0].reason == "HTTP status 503"
+    backend.status = 204
+    await until(lambda: world.states() == "a=healthy")
+    await backend.down()
+    await world.health.stop()
+
+
+async def test_the_first_round_ends_when_all_are_probed() -> None:
+    world = World(probe=well)
+    world.take(a_service("abc", ONCE))
+    await world.health.first_round()
+    assert world.states() == "a=healthy b=healthy c=healthy"
+    await world.health.stop()
+
+
+async def test_the_first_round_does_not_wait_for_a_backend_that_never_answers() -> None:
+    world = World(probe=never)
+    world.take(a_service("a", replace(ONCE, timeout=0.05)))
+    await world.health.first_round()
+    assert world.states() == "a=failing"
+    await world.health.stop()
+
+
+async def test_the_first_round_is_bounded_where_there_are_too_few_sockets() -> None:
+    world = World(probe=never, sockets=1)
+    world.take(a_service("abcdefgh", replace(ONCE, timeout=0.5)))
+    await world.health.first_round()
+    assert "starting" in world.states()
+    await world.health.stop()
+
+
+async def test_without_a_check_there_is_nothing_to_wait_for() -> None:
+    world = World(probe=never)
+    world.take(a_service("ab"))
+    await world.health.first_round()
+    assert world.states() == "a=healthy b=healthy"
+    assert world.probed == []
+
+
+async def test_a_new_instance_is_out_until_its_first_probe_and_others_stay_as_they_are() -> None:
+    answers = {"a": asyncio.Event(), "b": asyncio.Event()}
+
+    async def probe(target: Target) -> str:
+        await answers[target.id].wait()
+        return ""
+
+    world = World(probe=probe)
+    world.take(a_service("a", ONCE))
+    answers["a"].set()
+    await until(lambda: world.states() == "a=healthy")
+    world.take(a_service("ab", ONCE))
+    assert world.states() == "a=healthy b=starting"
+    answers["b"].set()
+    await until(lambda: world.states() == "a=healthy b=healthy")
+    await world.health.stop()
+
+
+async def test_a_failing_instance_that_registers_anew_starts_with_a_clean_slate() -> None:
+    sick = True
+
+    async def probe(target: Target) -> str:
+        return "refused" if sick else ""
+
+    world = World(probe=probe)
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=failing")
+    sick = False
+    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", since=NOW + 9),)))
+    assert world.states() == "a=starting"
+    await until(lambda: world.states() == "a=healthy")
+    assert len(world.probed) == 2  # one good first probe, though rise is 2
+    await world.health.stop()
+
+
+async def test_a_good_instance_that_registers_anew_stays_in() -> None:
+    world = World(probe=well)
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=healthy")
+    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", since=NOW + 9),)))
+    assert world.states() == "a=healthy"
+    await world.health.stop()
+
+
+async def test_another_port_is_another_place_to_be_probed_first() -> None:
+    world = World(probe=well)
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=healthy")
+    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", port=81),)))
+    assert world.states() == "a=starting"
+    await until(lambda: world.states() == "a=healthy")
+    await world.health.stop()
+
+
+async def test_a_wrong_check_is_a_problem_and_the_service_goes_on_without_it() -> None:
+    world = World(probe=ill)
+    world.take(a_service("a", Check("tcp", port="htpt")))
+    assert world.states() == "a=healthy"
+    assert world.health.problems["web"].path == "/services/web"
+    world.take(a_service("a", Check("command", command=("true",))))
+    assert "not allowed" in world.health.problems["web"].what
+    world.take(a_service("a", ONCE))
+    assert world.health.problems == {}
+    await until(lambda: world.states() == "a=failing")
+    await world.health.stop()
+
+
+async def test_a_check_taken_away_brings_its_failing_instances_back() -> None:
+    world = World(probe=ill)
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=failing")
+    world.take(a_service("a"))
+    assert world.states() == "a=healthy"
+    await world.health.stop()
+
+
+async def test_unchanged_verdicts_judge_nothing_again() -> None:
+    world = World(probe=well)
+    world.take(a_service("a", replace(QUICK, interval=0.02)))
+    await until(lambda: len(world.probed) > 10)
+    assert world.marked == 2  # registered, first probe
+    await world.health.stop()
+
+
+# --- overrides and losses -----------------------------------------------------------------------------
+
+
+async def test_overrides_mark_only_their_services_and_end_at_their_time() -> None:
+    world = World()
+    world.take(a_service("ab"), a_service("a", name="db"))
+    marked = world.marked
+    world.health.override({("web", "a"): Override(drain=True, until=NOW + 60)})
+    assert world.marked == marked + 1
+    assert (world.states(), world.again) == ("a=drained b=healthy", NOW + 60)
+    world.health.override({("web", "a"): Override(drain=True, until=NOW + 60)})
+    assert world.marked == marked + 1
+    world.now = NOW + 60
+    world.mark(["web"])
+    assert world.states() == "a=healthy b=healthy"
+    world.health.override({("web", "b"): Override(drain=True)})
+    world.take(a_service("ab"), a_service("a", name="db"))  # registered anew
+    assert world.states() == "a=healthy b=drained"
+    world.health.override({})
+    assert world.states() == "a=healthy b=healthy"
+
+
+async def test_a_mass_loss_is_held_until_its_time_is_over() -> None:
+    world = World()
+    world.take(a_service("abcd", hold=60))
+    world.take(a_service("a", hold=60))
+    assert world.states() == "a=healthy b=suspect c=suspect d=suspect"
+    assert world.serving["web"].note == "3 kept by hold"
+    assert world.again == NOW + 60
+    world.take(a_service("ac", hold=60))
+    assert world.states() == "a=healthy b=suspect c=healthy d=suspect"
+    world.now = NOW + 60
+    world.mark(["web"])
+    assert world.states() == "a=healthy c=healthy"
+
+
+async def test_a_service_that_vanished_as_a_whole_is_held_and_then_gone() -> None:
+    world = World()
+    world.take(a_service("ab", hold=60))
+    world.take()
+    assert world.states() == "a=suspect b=suspect"
+    world.now = NOW + 60
+    world.mark(["web"])
+    assert world.states() == "gone"
+
+
+async def test_a_suspect_whose_check_fails_is_let_go_and_a_well_one_is_kept() -> None:
+    sick: set[str] = set()
+
+    async def probe(target: Target) -> str:
+        return "refused" if target.id in sick else ""
+
+    world = World(probe=probe)
+    world.take(a_service("abc", QUICK, hold=60))
+    await until(lambda: world.states() == "a=healthy b=healthy c=healthy")
+    world.take(a_service("", QUICK, hold=60))
+    assert world.states() == "a=suspect b=suspect c=suspect"
+    sick.add("b")
+    await until(lambda: world.states() == "a=suspect c=suspect")
+    await world.health.stop()
+
+
+async def test_a_drained_suspect_is_let_go_and_undrain_does_not_bring_it_back() -> None:
+    world = World()
+    world.take(a_service("abc", hold=60))
+    world.health.override({("web", "a"): Override(drain=True)})
+    world.take(a_service("", hold=60))
+    assert world.states() == "b=suspect c=suspect"
+    world.health.override({("web", "b"): Override(drain=True)})
+    assert world.states() == "c=suspect"
+    world.health.override({})
+    assert world.states() == "c=suspect"
+
+
+# --- replicas -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ensemble() -> Ensemble:
+    return Ensemble()
+
+
+async def stop_all(ensemble: Ensemble) -> None:
+    for world in ensemble.worlds.values():
+        await world.health.stop()
+
+
+async def test_a_replica_that_sees_badly_is_outvoted_by_two(ensemble: Ensemble) -> None:
+    worlds = [World("r1", ensemble, well), World("r2", ensemble, well), World("r3", ensemble, ill)]
+    for world in worlds:
+        world.take(a_service("ab", ONCE))
+    await until(lambda: len(ensemble.nodes) == 3)
+    await until(lambda: {w.states() for w in worlds} == {"a=healthy b=healthy"})
+    await stop_all(ensemble)
+
+
+async def test_a_backend_that_two_of_three_find_bad_is_out_for_all(ensemble: Ensemble) -> None:
+    worlds = [World("r1", ensemble, ill), World("r2", ensemble, well), World("r3", ensemble, ill)]
+    for world in worlds:
+        world.take(a_service("a", ONCE))
+    await until(lambda: {w.states() for w in worlds} == {"a=failing"})
+    assert worlds[1].serving["web"].instances[0].reason == "refused"
+    await stop_all(ensemble)
+
+
+async def test_when_the_others_leave_a_replica_s_own_verdict_counts(ensemble: Ensemble) -> None:
+    worlds = [World("r1", ensemble, ill), World("r2", ensemble, well), World("r3", ensemble, well)]
+    for world in worlds:
+        world.take(a_service("a", ONCE))
+    await until(lambda: len(ensemble.nodes) == 3)
+    await until(lambda: worlds[0].states() == "a=healthy")
+    for world in worlds[1:]:
+        await world.health.stop()
+    ensemble.leave("r2")
+    ensemble.leave("r3")
+    await until(lambda: worlds[0].states() == "a=failing")
+    await stop_all(ensemble)
+
+
+async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble: Ensemble) -> None:
+    worlds = [World(f"r{n}", ensemble, well) for n in range(5)]
+    for world in worlds:
+        world.take(a_service("abcdefgh", ONCE))
+    healthy = " ".join(f"{c}=healthy" for c in "abcdefgh")
+    await until(lambda: {w.states() for w in worlds} == {healthy})
+    await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)
+    for world in worlds:
+        assert len(set(world.probed)) == len(world.probed) < 8
+    await stop_all(ensemble)
+
+
+async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble) -> None:
+    worlds = [World(f"r{n}", ensemble, well) for n in range(4)]
+    for world in worlds:
+        world.take(a_service("abcdefgh", ONCE))
+    await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)
+    await worlds[3].health.stop()
+    ensemble.leave("r3")
+    await until(lambda: all(len(set(w.probed)) == 8 for w in worlds[:3]))
+    await stop_all(ensemble)
+
+
+async def test_a_restarted_replica_takes_the_verdicts_that_others_hold(ensemble: Ensemble) -> None:
+    other = World("r1", ensemble, well)
+    other.take(a_service("ab", ONCE))
+    await until(lambda: "r1" in ensemble.nodes)
+    fresh = World("r2", ensemble, never)
+    fresh.take(a_service("ab", replace(ONCE, timeout=3600)))
+    assert fresh.states() == "a=healthy b=healthy"
+    await fresh.health.first_round()
+    await stop_all(ensemble)
+
+
+async def test_a_restarted_replica_begins_with_its_own_last_ballot(ensemble: Ensemble) -> None:
+    before = World("r1", ensemble, well)
+    before.take(a_service("ab", ONCE))
+    await until(lambda: "r1" in ensemble.nodes)
+    await before.health.stop()
+    after = World("r1", ensemble, ill)
+    after.take(a_service("ab", ONCE))
+    assert after.states() == "a=healthy b=healthy"
+    await until(lambda: after.states() == "a=failing b=failing")
+    await stop_all(ensemble)
+
+
+async def test_while_zookeeper_is_away_own_checks_count_and_old_ballots_do_not(ensemble: Ensemble) -> None:
+    sick = False
+
+    async def probe(target: Target) -> str:
+        return "refused" if sick else ""
+
+    worlds = [World("r1", ensemble, probe), World("r2", ensemble, well), World("r3", ensemble, well)]
+    for world in worlds:
+        world.take(a_service("a", QUICK))
+    await until(lambda: {w.states() for w in worlds} == {"a=healthy"} and len(ensemble.nodes) == 3)
+    worlds[0].reaches = False
+    worlds[0].health.connected(False)
+    sick = True
+    await until(lambda: worlds[0].states() == "a=failing")
+    assert worlds[1].states() == "a=healthy"
+    worlds[0].reaches = True
+    worlds[0].health.connected(True)
+    assert worlds[0].states() == "a=healthy"
+    await stop_all(ensemble)
+
+
+async def test_a_ballot_is_written_only_on_change_and_once_a_second_at_most(ensemble: Ensemble) -> None:
+    sick: set[str] = set()
+
+    async def probe(target: Target) -> str:
+        return "refused" if target.id in sick else ""
+
+    world = World("r1", ensemble, probe)
+    world.take(a_service("abcd", replace(QUICK, interval=0.1, fall=1)))
+    await until(lambda: len(ensemble.writes) == 1)
+    probed = len(world.probed)
+    await until(lambda: len(world.probed) > probed + 40)
+    assert len(ensemble.writes) == 1
+    for id in "abc":
+        sick.add(id)
+        await until(lambda id=id: f"{id}=failing" in world.states())  # type: ignore[misc]
+    await until(lambda: ensemble.nodes["r1"].count(b"refused") == 3)
+    times = [at for _, at, _ in ensemble.writes]
+    assert all(later - earlier >= 0.99 for earlier, later in pairwise(times))
+    await stop_all(ensemble)
+
+
+async def test_garbage_as_a_ballot_is_no_vote(ensemble: Ensemble) -> None:
+    world = World("r1", ensemble, well)
+    world.health.replicas({"r1", "r2", "r3"})
+    world.health.ballots({"r2": b"\x00\xff", "r3": b'{"bad": {"/services/web/a": "x"}, "good": 7}'})
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=healthy")
+    await stop_all(ensemble)
