@@ -84,7 +84,7 @@ class Ensemble:
             found += [self.get(service), self.list(service)]
             for name, kid in node.kids.items():
                 found.append(self.get(f"{service}/{name}"))
-                if kid.kids:
+                if kid.pzxid != kid.czxid:  # it has children, or had some
                     found.append(self.list(f"{service}/{name}"))
                     found += [self.get(f"{service}/{name}/{below}") for below in kid.kids]
         return [event for event in found if event is not None]

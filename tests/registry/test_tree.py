@@ -26,14 +26,9 @@ from zkdns.registry.tree import Tree
 
 A = b'{"address": "10.0.0.1", "port": 80}'
 B = b'{"address": "10.0.0.2", "port": 80}'
-PAYLOADS = (
-    A,
-    B,
-    b'{"address": "db.example", "tags": ["x"]}',
-    b"",
-    b"{",
-    b'{"address": "10.0.0.1", "port": "80"}',
-)
+HOST = b'{"address": "db.example", "tags": ["x"]}'
+BAD = (b"", b"{", b'{"address": "10.0.0.1", "port": "80"}')
+PAYLOADS = (A, B, HOST, *BAD)
 SETTINGS = (b"", b'{"ttl": 9}', b'{"ttl": "x"}', b"junk")
 
 
@@ -281,7 +276,7 @@ def test_each_bad_payload_costs_only_itself_and_is_named() -> None:
     ensemble = Ensemble()
     ensemble.create("web", b"not json")
     ensemble.create("web/good", A)
-    for at_, payload in enumerate(PAYLOADS[3:]):
+    for at_, payload in enumerate(BAD):
         ensemble.create(f"web/bad{at_}", payload)
     catalog = folded(ensemble.reading())
     assert one(catalog) == {"good": ("10.0.0.1",)}

@@ -28,12 +28,19 @@ _pool: dict[Any, Any] = {}
 
 
 class BadData(Exception):
-    """A payload that can't be taken: `what` is wrong, and the `cure`. Becomes a Problem."""
+    """A payload that can't be taken: `what` is wrong, and the `cure`. Becomes a Problem. Both are
+    printable, whatever the payload was: they end in logs and on terminals."""
 
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(f"{what}; {cure}")
-        self.what = what
-        self.cure = cure
+        self.what = _printable(what)
+        self.cure = _printable(cure)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,137 @@
+"""Several registries into one Catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.registry.fold import fold, settle
+from zkdns.registry.merge import merge
+
+
+def instance(registry: str, service: str, id: str, address: str = "10.0.0.1") -> Instance:
+    return Instance(id, fold(id), f"{registry}/{service}/{id}", Registration((address,)), 1.0)
+
+
+def service(registry: str, name: str, *ids: str, settings: ServiceSettings = DEFAULTS) -> Service:
+    labels = settle(ids)
+    found = tuple(replace(instance(registry, name, id), label=labels[id]) for id in sorted(ids))
+    return Service(name, fold(name), f"{registry}/{name}", settings, found)
+
+
+def catalog(*services: Service, **rest: object) -> Catalog:
+    return Catalog({s.name: s for s in services}, complete=True, **rest)  # type: ignore[arg-type]
+
+
+def paths(merged: Catalog, name: str) -> list[str]:
+    return [i.path for i in merged.services[name].instances]
+
+
+def test_one_registry_passes_through_as_it_is() -> None:
+    one = catalog(service("/a", "web", "x"), serial=7)
+    merged = merge([one])
+    assert merged == one
+    assert merged.services is one.services
+
+
+def test_the_first_that_names_an_instance_wins() -> None:
+    one = catalog(service("/a", "web", "x", "y"), service("/a", "db", "p"))
+    two = catalog(service("/b", "web", "y", "z"), service("/b", "mail", "q"))
+    merged = merge([one, two])
+    assert paths(merged, "web") == ["/a/web/x", "/a/web/y", "/b/web/z"]
+    assert set(merged.services) == {"web", "db", "mail"}
+    assert merged.services["db"] is one.services["db"]
+    assert merged.services["web"].path == "/a/web"
+    assert paths(merge([two, one]), "web") == ["/a/web/x", "/b/web/y", "/b/web/z"]
+
+
+def test_settings_come_from_the_first_that_has_some() -> None:
+    own = ServiceSettings(ttl=9)
+    one, two = catalog(service("/a", "web", "x")), catalog(service("/b", "web", "y", settings=own))
+    assert merge([one, two]).services["web"].settings == own
+    three = catalog(service("/c", "web", settings=ServiceSettings(ttl=1)))
+    assert merge([one, two, three]).services["web"].settings == own
+
+
+def test_serial_age_and_completeness() -> None:
+    one = Catalog(serial=5, complete=True, stale_since=20.0)
+    two = Catalog(serial=9, complete=True, stale_since=10.0)
+    assert merge([one, two]) == Catalog({}, (), 9, True, 10.0)
+    assert not merge([one, Catalog()]).complete
+    assert merge([Catalog(serial=1, complete=True), one]).stale_since == 20.0
+    assert merge([Catalog(complete=True)]).stale_since is None
+
+
+def test_problems_of_all_are_told() -> None:
+    one, two = Problem("/a/x", "w", "c"), Problem("/b/x", "w", "c")
+    assert merge([Catalog(problems=(one,)), Catalog(problems=(two,))]).problems == (one, two)
+
+
+def test_services_that_fold_to_the_same_label_get_a_hash_each_and_a_problem() -> None:
+    one = catalog(service("/a", "My_Web", "x"), service("/a", "my-web"), service("/a", "db"))
+    merged = merge([one])
+    labels = {name: s.label for name, s in merged.services.items()}
+    assert labels["db"] == "db"
+    assert labels["My_Web"].startswith("my-web-")
+    assert labels["my-web"].startswith("my-web-")
+    assert len(set(labels.values())) == 3
+    assert [p.path for p in merged.problems] == ["/a/My_Web", "/a/my-web"]
+    assert merge([one], merged) is merged
+    changed = catalog(*one.services.values(), service("/a", "new"))
+    after = merge([changed], merged)
+    assert after.services["My_Web"] is merged.services["My_Web"]
+    split = merge([catalog(service("/a", "My_Web", "x")), catalog(service("/b", "my-web"))])
+    assert {s.label for s in split.services.values()} == {labels["My_Web"], labels["my-web"]}
+    assert merge([catalog(service("/a", "My_Web", "x"))], merged).services["My_Web"].label == "my-web"
+
+
+def test_ids_of_two_registries_that_fold_to_the_same_get_a_hash_each() -> None:
+    one, two = catalog(service("/a", "web", "Host_1")), catalog(service("/b", "web", "host-1", "z"))
+    merged = merge([one, two])
+    labels = {i.id: i.label for i in merged.services["web"].instances}
+    assert labels["z"] == "z"
+    assert labels["Host_1"] != labels["host-1"]
+    assert {label[:7] for id, label in labels.items() if id != "z"} == {"host-1-"}
+    assert sorted(p.path for p in merged.problems) == ["/a/web/Host_1", "/b/web/host-1"]
+    again = merge([one, two], merged)
+    assert again is merged
+
+
+names = st.sampled_from(["web", "Web", "db"])
+ids = st.sets(st.sampled_from(["a", "b", "A"]), max_size=3)
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> list[Catalog]:
+    found = []
+    for registry in ("/a", "/b", "/c")[: draw(st.integers(1, 3))]:
+        content: Mapping[str, set[str]] = draw(st.dictionaries(names, ids))
+        found.append(catalog(*(service(registry, name, *kids) for name, kids in content.items())))
+    return found
+
+
+@given(catalogs(), catalogs())
+def test_what_stood_before_changes_which_object_and_never_what_it_says(first, second) -> None:
+    before = merge(first)
+    after = merge(second, before)
+    assert after == merge(second)
+    given_ = [found for one in second for found in one.services.values()]
+    for name, merged in after.services.items():
+        if before.services.get(name) == merged and not any(merged is found for found in given_):
+            assert before.services[name] is merged
+    assert merge(second, after) is after
+
+
+@given(catalogs())
+def test_nothing_is_lost_or_made_up_and_all_labels_differ(every) -> None:
+    merged = merge(every)
+    assert set(merged.services) == {name for one in every for name in one.services}
+    assert len({s.label for s in merged.services.values()}) == len(merged.services)
+    for name, found in merged.services.items():
+        known = [i.id for one in every if name in one.services for i in one.services[name].instances]
+        assert [i.id for i in found.instances] == sorted(set(known))
+        assert len({i.label for i in found.instances}) == len(found.instances)
