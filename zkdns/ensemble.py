@@ -79,6 +79,13 @@ def _find_jars() -> str:
     return ""
 
 
+def tie(command: Sequence[str]) -> list[str]:
+    """The same command, killed with whoever started it. The kernel can do that, but Python can't ask it
+    safely (preexec_fn and threads); util-linux can. Elsewhere than on Linux: the command as it is."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
+
+
 class Server:
     """One ZooKeeper process on loopback, its files in `directory`.
 
@@ -115,13 +122,9 @@ class Server:
         program = find()
         self.data.mkdir(parents=True, exist_ok=True)
         command = program.command(MAIN, str(self._configure()), options=[*OPTIONS, *self._options])
-        # A killed parent must leave no server behind; Python can't ask that of the kernel safely
-        # (preexec_fn), util-linux can.
-        if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-            command = [setpriv, "--pdeathsig", "KILL", *command]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                tie(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

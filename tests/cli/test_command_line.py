@@ -1,0 +1,201 @@
+"""How the command line behaves whatever the command: version, help, failures, pipes, completion."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from support.server import Ran, run
+from zkdns import __version__, cli
+from zkdns.cli import commands
+
+FOUND = [
+    path.stem
+    for path in sorted(Path(cli.__file__).parent.glob("[a-z]*.py"))
+    for node in ast.parse(path.read_text()).body
+    if isinstance(node, ast.FunctionDef) and node.name == "command"
+]
+"""The files in zkdns/cli that define a command."""
+
+
+def test_version_is_one_line_and_loads_no_command() -> None:
+    ran = run("--version")
+    assert (ran.code, ran.out, ran.err) == (0, f"zkdns {__version__}\n", "")
+    source = "import sys; from zkdns.cli import main\ntry: main(['--version'])\nfinally: print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", source], text=True).split()
+    assert "click" in loaded
+    assert not {"kazoo", "aiohttp", "dnslib", "rich", "asyncio", "zkdns.server"} & set(loaded)
+
+
+def test_the_installed_program_is_the_module() -> None:
+    program = Path(sys.executable).with_name("zkdns")
+    assert subprocess.check_output([program, "--version"], text=True) == f"zkdns {__version__}\n"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_every_command_has_a_help_that_opens_with_a_sentence(name: str) -> None:
+    ran = run(name, "--help")
+    assert ran.code == 0, ran
+    assert ran.out.startswith(f"Usage: zkdns {name}")
+    assert len(ran.out.splitlines()[2].strip()) > 15, ran
+
+
+def test_help_names_every_command_and_each_has_its_file() -> None:
+    assert set(FOUND) <= set(cli.COMMANDS)
+    listed = re.findall(r"^  ([a-z]+)  ", run("--help").out.partition("Commands:")[2], re.MULTILINE)
+    assert listed == [name for name in cli.COMMANDS if name in FOUND]
+    assert "serve" in listed
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["serv"], ["serv", "--help"]),
+        (["--bogus"], ["--bogus"]),
+        (["serve", "--bogus"], ["--bogus", "zkdns serve"]),
+        (["serve", "extra"], ["extra"]),
+        (["serve", "--ttl", "soon"], ["--ttl", "soon"]),
+        (["serve", "--listen", "nowhere"], ["--listen", "nowhere"]),
+        (["serve", "--registry", "http://x/"], ["--registry", "http://x/"]),
+        (["serve", "--registry", "zk://127.0.0.1:2181/s?format=x"], ["--registry", "'x'"]),
+        (["serve", "--config", "/no/such.toml"], ["/no/such.toml", "No such file"]),
+        (["serve", "--engine", "steam"], ["--engine", "steam"]),
+        (["serve", "--ttl"], ["--ttl"]),
+        (["completion", "tcsh"], ["tcsh", "bash"]),
+        (["demo", "--for", "-1"], ["--for", "-1"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_wrong_usage_is_one_line_that_names_it_and_exit_code_2(words: list[str], named: list[str]) -> None:
+    run(*words).fails(2, *named)
+
+
+def test_a_wrong_environment_variable_is_named() -> None:
+    run("serve", env={"ZKDNS_REGISTRY": "zk:/typo"}).fails(2, "ZKDNS_REGISTRY", "zk:/typo")
+
+
+def test_a_wrong_settings_file_is_named_with_the_setting(tmp_path: Path) -> None:
+    path = tmp_path / "zkdns.toml"
+    path.write_text("tttl = 5\n")
+    run("serve", "--config", str(path)).fails(2, str(path), "tttl")
+    path.write_text("ttl = \n")
+    run("serve", "--config", str(path)).fails(2, str(path), "line 1")
+
+
+def test_without_a_command_the_help_is_shown_as_wrong_usage() -> None:
+    ran = run()
+    assert ran.code == 2
+    assert "Usage: zkdns" in ran.err
+
+
+# --- one command that fails as it is told, run by the real main ----------------------------------
+
+
+SOURCE = """
+import sys, os, click
+from zkdns import cli
+from zkdns.cli import Failure
+from zkdns.model import ConfigError
+@cli.commands.command("fail")
+def fail():
+    {body}
+cli.COMMANDS = ("fail",)
+cli.Commands.get_command = click.Group.get_command
+cli.main(["fail"])
+"""
+
+
+def fail(body: str, **env: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-c", SOURCE.format(body=body)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        timeout=60,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ("raise Failure('ZooKeeper at 127.0.0.1:1 is out of reach')", 1, "127.0.0.1:1 is out of reach"),
+        ("raise ConfigError('--zone', 'is no name')", 2, "--zone: is no name"),
+        ("open('/no/such/file')", 1, "/no/such/file: No such file"),
+        ("raise ValueError('one\\ntwo')", 1, "ValueError: one two"),
+        ("click.get_current_context().exit(1)", 1, ""),
+        ("raise click.UsageError('what?')", 2, "what?"),
+    ],
+)
+def test_a_failure_is_one_line_and_its_exit_code(body: str, code: int, said: str) -> None:
+    ran = fail(body)
+    assert ran.code == code, ran
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == bool(said), ran
+
+
+def test_debugging_shows_where_it_failed() -> None:
+    ran = fail("raise ValueError('x')", ZKDNS_DEBUG="1")
+    assert "Traceback" in ran.err
+    assert ran.code == 1
+
+
+def test_ctrl_c_is_quiet_and_exit_code_130() -> None:
+    ran = fail("os.kill(os.getpid(), 2); import time; time.sleep(30)")
+    assert ran.code == 130, ran
+    assert ran.err.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "body", ["print('x' * 300000)", "[click.echo('x' * 99) for _ in range(9999)]", "print(1)"]
+)
+def test_a_closed_pipe_is_met_in_silence(body: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SOURCE.format(body=f"sys.stdin.read(); {body}")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert errors.read() == b""
+    assert process.wait(60) == 1
+
+
+# --- completion ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_printed(shell: str) -> None:
+    ran = run("completion", shell)
+    assert ran.code == 0
+    assert "_ZKDNS_COMPLETE" in ran.out
+
+
+def test_bash_completes_commands_and_flags() -> None:
+    assert shutil.which("bash")
+    script = (
+        f'PATH="{Path(sys.executable).parent}:$PATH"; {run("completion", "bash").out}\n'
+        "COMP_WORDS=(zkdns se); COMP_CWORD=1; _zkdns_completion zkdns; echo ${COMPREPLY[@]}\n"
+        "COMPREPLY=(); COMP_WORDS=(zkdns serve --eng); "
+        "COMP_CWORD=2; _zkdns_completion zkdns; echo ${COMPREPLY[@]}\n"
+    )
+    said = subprocess.check_output(["bash", "-c", script], text=True, timeout=60).splitlines()
+    assert said[0].split()[0] == "serve"
+    assert said[1] == "--engine"
+
+
+def test_a_command_that_is_not_there_is_not_made_up() -> None:
+    assert commands.get_command(click.Context(commands), "options") is None
