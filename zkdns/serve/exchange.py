@@ -16,7 +16,7 @@ from zkdns.answers import ede
 from zkdns.answers.answers import Answers
 from zkdns.serve import packet
 from zkdns.serve.forward import Forwarder
-from zkdns.serve.respond import FORWARD, Draw, draw_next, fail, respond
+from zkdns.serve.respond import FORWARD, Draw, Outcome, draw_next, fail, respond
 
 log = logging.getLogger("zkdns.serve")
 
@@ -26,7 +26,7 @@ BUCKETS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1
 _SAMPLE = 32
 """One query in so many is timed: counts are exact, times need not be."""
 
-_TIMED_OUT_LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
+_LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
 
 class Exchange:
@@ -40,8 +40,6 @@ class Exchange:
         """Queries by transport, type (2 bytes) and rcode."""
         self.dropped: Counter[str] = Counter()
         self.errors = 0
-        self.misses: Counter[str] = Counter()
-        """Names of other zones asked below ours by a search list, by client (bounded)."""
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
         self._turn = 0
@@ -50,50 +48,57 @@ class Exchange:
         self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
     ) -> bytes | None:
         """The reply, or None: nothing to say, or `reply` is called later."""
-        self._turn += 1
-        if self._turn % _SAMPLE:
-            return self._handle(query, client, limit, transport, reply)
-        began = time.perf_counter()
-        made = self._handle(query, client, limit, transport, reply)
-        self.observe(time.perf_counter() - began)
-        return made
+        outcome = self.answer(query, client, limit)
+        if outcome is FORWARD:
+            return self.forward(query, client, limit, transport, reply)
+        if outcome is not None:
+            self.count(query, outcome, transport)
+        return outcome
 
-    def observe(self, seconds: float) -> None:
-        self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
-
-    def _handle(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
-    ) -> bytes | None:
+    def answer(self, query: bytes, client: str, limit: int) -> Outcome:
+        """What there is to say at once; not counted yet."""
         forwarder = self.forwarder
         ra = 0x80 if forwarder is not None and forwarder.allows(client) else 0
+        self._turn += 1
         try:
-            outcome = respond(query, self.answers, limit, self.draw, ra)
-            if outcome is FORWARD:
-                return self._forward(query, client, limit, transport, reply, ra)
+            if self._turn % _SAMPLE:
+                outcome = respond(query, self.answers, limit, self.draw, ra)
+            else:
+                began = time.perf_counter()
+                outcome = respond(query, self.answers, limit, self.draw, ra)
+                self.observe(time.perf_counter() - began)
         except Exception:
             self.errors += 1
             log.exception("a query failed; the packet is %s", query.hex())
             try:
                 outcome = fail(query, packet.SERVFAIL, b"", limit, ra)
             except Exception:
-                return None
+                outcome = None
         if outcome is None:
             self.dropped["not a query"] += 1
-            return None
-        self.count(query, outcome, transport)
         return outcome
+
+    def observe(self, seconds: float) -> None:
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+    def count_batch(self, seen: list[bytes], transport: str) -> None:
+        """`seen`: of each reply its rcode's byte and its query's type."""
+        for key, n in Counter(seen).items():
+            self.counts[transport, key[1:], key[0] & 15] += n
 
     def count(self, query: bytes, reply: bytes, transport: str) -> None:
         end = query.find(b"\0", 12) + 1
         self.counts[transport, query[end : end + 2], reply[3] & 15] += 1
 
-    def _forward(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None], ra: int
+    def forward(
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
     ) -> bytes | None:
+        """The same as `handle` for a query whose outcome is FORWARD."""
         forwarder = self.forwarder
+        ra = 0x80 if forwarder is not None and forwarder.allows(client) else 0
         if forwarder is not None and forwarder.is_probe(query):
-            return fail(query, packet.SERVFAIL, _TIMED_OUT_LOOP, limit)
+            return fail(query, packet.SERVFAIL, _LOOP, limit)
         if forwarder is None or not forwarder.enabled:
             return self._refuse(query, limit, transport, ra, "not a zone of ours")
         if not ra:

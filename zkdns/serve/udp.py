@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from zkdns.config import Address
+from zkdns.serve.batch import Batch
 from zkdns.serve.exchange import Exchange
 from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.serve.respond import FORWARD
 
 log = logging.getLogger("zkdns.udp")
 
@@ -60,45 +62,60 @@ class UdpListener:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif wildcard:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        try:
+            self._batch: Batch | None = Batch(sock, wildcard)
+        except OSError:
+            self._batch = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self.sock.fileno(), self._drain_wildcard if self._wildcard else self._drain)
+        loop.add_reader(self.sock.fileno(), self._drain)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Takes no more; what stands in the socket's buffer is answered first."""
         if self.sock.fileno() < 0:
             return
         loop.remove_reader(self.sock.fileno())
-        (self._drain_wildcard if self._wildcard else self._drain)()
+        self._drain()
         self.sock.close()
 
     def _drain(self) -> None:
-        receive, send, handle = self.sock.recvfrom, self.sock.sendto, self.exchange.handle
-        for _ in range(BATCH):
-            try:
-                query, client = receive(65535)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:  # ICMP errors of earlier sends come up here
-                log.debug("receiving: %s", error)
-                continue
-            made = handle(query, client[0], HIGHEST_UDP, "udp", self._later(client))
+        if self._batch is not None:
+            self._drain_batch(self._batch)
+        else:
+            self._drain_singly()
+
+    def _drain_batch(self, batch: Batch) -> None:
+        exchange = self.exchange
+        forwarding = exchange.forwarder is not None and exchange.forwarder.enabled
+        try:
+            count = batch.receive()
+        except OSError as error:  # ICMP errors of earlier sends come up here
+            log.debug("receiving: %s", error)
+            return
+        seen = []
+        slot = 0
+        for k in range(count):
+            query = batch.query(k)
+            made = exchange.answer(query, batch.client(k) if forwarding else "", HIGHEST_UDP)
+            if made is FORWARD:
+                made = exchange.forward(query, batch.client(k), HIGHEST_UDP, "udp", self._later(batch, k))
+            elif made is not None:
+                end = query.find(b"\0", 12) + 1
+                seen.append(made[3:4] + query[end : end + 2])
             if made is not None:
-                try:
-                    send(made, client)
-                except OSError as error:
-                    self._lost(error)
+                batch.put(slot, k, made)
+                slot += 1
+        if slot:
+            lost = batch.send(slot, shifted=slot != count)
+            if lost:
+                self.exchange.dropped["send"] += lost
+            exchange.count_batch(seen, "udp")
 
-    def _later(self, client: Any) -> Callable[[bytes], None]:
-        def send(made: bytes) -> None:
-            try:
-                self.sock.sendto(made, client)
-            except OSError as error:
-                self._lost(error)
+    def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
+        source = batch.source(k) if self._wildcard else []
+        return self._send_from(source, batch.peer(k))
 
-        return send
-
-    def _drain_wildcard(self) -> None:
+    def _drain_singly(self) -> None:
         for _ in range(BATCH):
             try:
                 query, ancillary, _, client = self.sock.recvmsg(65535, _ANCILLARY)
