@@ -1,0 +1,136 @@
+"""Overrides and the replicas' nodes: folded from any order of replies, and never broken by bad data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
+from zkdns.registry.nodes import Nodes
+from zkdns.registry.overrides import Overrides, parse, spell
+
+ROOT = "/zkdns/overrides"
+
+
+def data(path: str, value: object, zxid: int) -> Data:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return Data(path, raw, Stat(zxid, zxid, 0.0, False))
+
+
+def fold(*events: Event) -> Overrides:
+    overrides = Overrides()
+    for event in events:
+        overrides.apply(event)
+    return overrides
+
+
+STANDING: tuple[Event, ...] = (
+    Children(ROOT, ("web",), 1),
+    data(f"{ROOT}/web", b"", 1),
+    Children(f"{ROOT}/web", ("a", "b"), 3),
+    data(f"{ROOT}/web/a", {"drain": True, "who": "ann@box", "why": "disk", "until": 99, "at": 1.5}, 2),
+    data(f"{ROOT}/web/b", {"weight": 5, "later": "unknown keys are left alone"}, 3),
+)
+
+ORDERS = {
+    ("web", "a"): Override(drain=True, until=99, why="disk", who="ann@box", at=1.5),
+    ("web", "b"): Override(weight=5),
+}
+
+
+@given(st.permutations(STANDING))
+def test_any_order_of_the_same_replies_gives_the_same_overrides(events: list[Event]) -> None:
+    assert fold(*events).orders() == ORDERS
+
+
+def test_a_deleted_override_orders_nothing_and_the_rest_stays() -> None:
+    overrides = fold(*STANDING)
+    overrides.apply(Children(f"{ROOT}/web", ("b",), 4))
+    assert overrides.orders() == {("web", "b"): Override(weight=5)}
+
+
+def test_a_new_reading_counts_when_it_is_whole_whatever_its_zxids() -> None:
+    overrides = fold(*STANDING)
+    before = overrides.orders()
+    for event in (Begin(), Children(ROOT, (), 1)):
+        overrides.apply(event)
+    assert overrides.orders() is before
+    overrides.apply(Whole())
+    assert overrides.orders() == {}
+
+
+def test_a_reading_that_was_refused_leaves_the_overrides_in_force() -> None:
+    overrides = fold(*STANDING, Begin(), Unreadable(ROOT, "NoAuth"), Whole())
+    assert overrides.orders() == ORDERS
+
+
+def test_without_a_change_the_orders_are_the_same_object() -> None:
+    overrides = fold(*STANDING)
+    before = overrides.orders()
+    overrides.apply(STANDING[2])
+    assert overrides.orders() is before
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (b"", "the override can't be read: Input data was truncated"),
+        ({}, "the override orders nothing"),
+        ({"weight": 65536}, "the override can't be read: Expected `int` <= 65535 - at `$.weight`"),
+        ({"drain": "yes"}, "the override can't be read: Expected `bool`, got `str` - at `$.drain`"),
+    ],
+)
+def test_a_bad_override_is_a_problem_and_costs_itself_alone(value: object, what: str) -> None:
+    overrides = fold(*STANDING, data(f"{ROOT}/web/a", value, 9))
+    assert overrides.orders() == {("web", "b"): Override(weight=5)}
+    (problem,) = overrides.problems()
+    assert (problem.path, problem.what) == (f"{ROOT}/web/a", what)
+
+
+@given(st.binary())
+def test_any_bytes_are_an_override_or_a_value_error(raw: bytes) -> None:
+    try:
+        parse(raw)
+    except ValueError:
+        pass
+
+
+def test_nesting_without_end_is_cut() -> None:
+    parse(b'{"drain":true,"under":' * 30 + b"{}" + b"}" * 30)
+    with pytest.raises(ValueError, match="can't be read"):
+        parse(b'{"drain":true,"under":' * 100_000)
+
+
+orders = st.recursive(
+    st.builds(Override, st.just(True), st.none() | st.integers(0, 65535), st.none() | st.floats(0, 1e10)),
+    lambda under: st.builds(
+        Override,
+        st.booleans(),
+        st.integers(0, 65535),
+        st.none() | st.floats(0, 1e10),
+        st.text(),
+        st.text(),
+        st.floats(0, 1e10),
+        under,
+    ),
+    max_leaves=4,
+)
+
+
+@given(orders)
+def test_what_is_spelled_reads_the_same(order: Override) -> None:
+    assert parse(spell(order)) == order
+
+
+def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
+    nodes = Nodes("/zkdns/servers")
+    nodes.apply(Children("/zkdns/servers", ("r1", "r2"), 2))
+    nodes.apply(data("/zkdns/servers/r1", b"x", 1))
+    assert nodes.nodes() == {("r1",): b"x"}
+    nodes.apply(data("/zkdns/servers/r2", b"", 2))
+    assert nodes.nodes() == {("r1",): b"x", ("r2",): b""}
+    nodes.apply(Children("/zkdns/servers", ("r2",), 3))
+    assert (nodes.nodes(), nodes.zxid) == ({("r2",): b""}, 3)

@@ -1,0 +1,97 @@
+"""The nodes /zkdns/overrides/SERVICE/ID <-> operators' overrides.
+
+Rules: pure. A node that can't be read costs itself: it is a Problem and orders nothing. Its JSON has
+the keys of `model.Override`; unknown ones are left alone, so that a later version may add some.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from zkdns.model import Event, Override, Problem
+from zkdns.registry.nodes import Nodes
+
+ROOT: Final = "/zkdns/overrides"
+DEEPEST: Final = 8
+"""Overrides that lie upon each other."""
+
+CURE: Final = 'write {"drain": true} or {"weight": N}, with "until", "why" and "who" as wanted, or delete it'
+
+
+class _Order(msgspec.Struct, omit_defaults=True):
+    drain: bool = False
+    weight: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    until: float | None = None
+    why: str = ""
+    who: str = ""
+    at: float = 0.0
+    under: _Order | None = None
+
+
+class Overrides:
+    """The fold: `orders()` by service and instance id, `problems()` by what is wrong."""
+
+    def __init__(self, root: str = ROOT) -> None:
+        self.root = root
+        self._nodes = Nodes(root, depth=2)
+        self._read: dict[tuple[str, ...], bytes] = {}
+        self._orders: dict[tuple[str, str], Override] = {}
+        self._problems: tuple[Problem, ...] = ()
+
+    @property
+    def zxid(self) -> int:
+        return self._nodes.zxid
+
+    def apply(self, event: Event) -> None:
+        self._nodes.apply(event)
+
+    def orders(self) -> dict[tuple[str, str], Override]:
+        """What stands there now; the same object as before where nothing changed."""
+        self._settle()
+        return self._orders
+
+    def problems(self) -> tuple[Problem, ...]:
+        self._settle()
+        return self._problems
+
+    def _settle(self) -> None:
+        nodes = self._nodes.nodes()
+        if nodes is self._read:
+            return
+        self._read = nodes
+        orders, problems = {}, []
+        for (service, id), data in sorted(nodes.items()):
+            try:
+                orders[service, id] = parse(data)
+            except ValueError as error:
+                problems.append(Problem(f"{self.root}/{service}/{id}", f"the override {error}", CURE))
+        self._orders, self._problems = orders, tuple(problems)
+
+
+def parse(data: bytes) -> Override:
+    """The override that a node's data orders; ValueError tells what is wrong with it."""
+    try:
+        order = msgspec.json.decode(data, type=_Order)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"can't be read: {str(error)[:80]}") from None
+    found = _build(order, DEEPEST)
+    if not found.drain and found.weight is None:
+        raise ValueError("orders nothing")
+    return found
+
+
+def _build(order: _Order, deepest: int) -> Override:
+    under = _build(order.under, deepest - 1) if order.under is not None and deepest else None
+    return Override(order.drain, order.weight, order.until, order.why, order.who, order.at, under)
+
+
+def spell(order: Override) -> bytes:
+    """The other way."""
+    return msgspec.json.encode(_struct(order))
+
+
+def _struct(order: Override) -> _Order:
+    under = _struct(order.under) if order.under is not None else None
+    return _Order(order.drain, order.weight, order.until, order.why, order.who, order.at, under)
