@@ -184,6 +184,7 @@ impl Engine {
             table.recursion =
                 Recursion { networks: networks.into_iter().map(read).collect::<PyResult<_>>()? };
         }
+        table.failing = table.zones.iter().flatten().any(|zone| zone.failing);
         self.shared.table.store(Arc::new(table));
         publisher.deals.sweep(|_, _| ());
         // The count goes back to where it came from: the same draws may be published again.
@@ -414,15 +415,19 @@ fn read_deal(value: &Bound<PyAny>) -> PyResult<Deal> {
 fn read_name(table: &mut Table, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
     let py = value.py();
     let zone = value.getattr(intern!(py, "zone"))?;
-    let index: usize = zone.getattr(intern!(py, "index"))?.extract()?;
-    if !matches!(table.zones.get(index), Some(Some(_))) {
+    // A zone below 0 is a file's, and a file's names are Python's to answer.
+    let index: i64 = zone.getattr(intern!(py, "index"))?.extract()?;
+    let odd = index < 0 || !value.getattr(intern!(py, "odd"))?.is_none();
+    if odd {
+        return Ok(Name::new(key, 0, b"", None, true));
+    }
+    if !matches!(table.zones.get(index as usize), Some(Some(_))) {
         put_zone(table, &zone)?;
     }
     let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
-    let odd = !value.getattr(intern!(py, "odd"))?.is_none();
     let kids = value.getattr(intern!(py, "kids"))?;
     let kids = if kids.is_none() { None } else { Some(read_kids(&kids)?) };
-    Ok(Name::new(key, index as u32, ede.as_bytes(), kids, odd))
+    Ok(Name::new(key, index as u32, ede.as_bytes(), kids, false))
 }
 
 fn read_kids(value: &Bound<PyAny>) -> PyResult<Kids> {

@@ -53,9 +53,9 @@ pub fn respond(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let query = match read(packet, &mut desk.key) {
-        Read::Plain(query) => query,
+        Read::Plain(query) if !table.failing => query,
         Read::Drop => return Outcome::Drop,
-        Read::Pass => return Outcome::Pass,
+        Read::Plain(_) | Read::Pass => return Outcome::Pass,
     };
     let limit = match query.edns {
         _ if limit > UDP_LIMIT => limit,
@@ -182,7 +182,7 @@ impl Reply<'_> {
     fn miss(&self, table: &Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
         let zone_of = |found: &Name| -> Option<&Arc<Zone>> {
             let zone = table.zones.get(found.zone as usize)?.as_ref()?;
-            (!found.odd && !zone.failing).then_some(zone)
+            (!found.odd).then_some(zone)
         };
         if let Some(found) = table.names.get(name) {
             let Some(zone) = zone_of(found) else { return Outcome::Pass };

@@ -295,6 +295,8 @@ pub struct Table {
     pub entries: Index<Entry>,
     pub names: Index<Name>,
     pub zones: Vec<Option<Arc<Zone>>>,
+    /// There is no catalog to answer from: all is passed on until there is one.
+    pub failing: bool,
     /// The option that every answer carries while the registry is out of reach.
     pub stale: Box<[u8]>,
     pub recursion: Recursion,

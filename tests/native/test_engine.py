@@ -1,0 +1,458 @@
+"""The native engine with real sockets: threads, batches, hand-over, publishing while it answers, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import tables
+from support.waiting import eventually
+from zkdns.answers import ede, names
+from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
+from zkdns.serve import exchange, native
+
+pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
+
+APEX = names.wire("svc.local")
+WEB = names.label("web") + APEX
+A = b"\0\1"
+
+
+def address(n: int, value: int = 0) -> bytes:
+    return b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4" + bytes((10, value >> 8 & 255, value & 255, n))
+
+
+def turns(count: int) -> Deal:
+    """Each in turn first, the others after it."""
+    return Deal.of(
+        tuple(tuple((i + k) % count for k in range(count)) for i in range(count)), list(range(count))
+    )
+
+
+def entry(count: int, value: int = 0, deal: Deal | None = None) -> Entry:
+    pieces = tuple(address(n, value) for n in range(count))
+    return Entry((Tier(deal or turns(count), pieces, (), (0,) * count),), 8)
+
+
+@pytest.fixture
+def engine() -> Iterator[native.Native]:
+    made = native.Native()
+    zone = tables.zone()
+    made.publish(None, [zone], entries=[(WEB + A, entry(3))], names=[(APEX, Name(zone)), (WEB, Name(zone))])
+    yield made
+    made.close()
+
+
+def client(at: tuple[str, int]) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in at[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(20)
+    made.connect(at)
+    return made
+
+
+def ask(at: tuple[str, int], packet: bytes) -> bytes:
+    with client(at) as one:
+        one.send(packet)
+        return one.recv(4096)
+
+
+def first(reply: bytes) -> int:
+    """The last byte of the first address in an answer for WEB."""
+    return reply[12 + len(WEB) + 4 + 15]
+
+
+def test_every_address_is_answered_on_by_every_worker(engine: native.Native) -> None:
+    bound = engine.start([("127.0.0.1", 0), ("127.0.0.2", 0)], 3)
+    assert [host for host, _ in bound] == ["127.0.0.1", "127.0.0.2"]
+    for at in bound:
+        firsts = Counter(first(ask(at, tables.query(WEB, 1))) for _ in range(60))
+        assert firsts == {0: 20, 1: 20, 2: 20}, "the draws are shared by all threads, so turns are exact"
+
+
+def test_ipv6_is_answered_on(engine: native.Native) -> None:
+    try:
+        bound = engine.start([("::1", 0)], 1)
+    except OSError as error:
+        pytest.skip(str(error))
+    assert ask(bound[0], tables.query(WEB, 1))[:4] == b"\x12\x34\x85\0"
+
+
+def test_on_a_wildcard_the_reply_leaves_from_the_address_that_was_asked(engine: native.Native) -> None:
+    loop = asyncio.new_event_loop()
+    (_, port) = engine.start([("0.0.0.0", 0)], 2)[0]
+    engine.watch(loop, lambda packet, route: engine.reply(route, b"handed" + packet) and None)
+    for host in ("127.0.0.1", "127.0.0.9"):
+        # A connected socket takes nothing that comes from elsewhere.
+        assert ask((host, port), tables.query(WEB, 1))[:2] == b"\x12\x34"
+        with client((host, port)) as one:
+            one.send(b"\0" * 20)
+            eventually(engine._waiting)
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            assert one.recv(100) == b"handed" + b"\0" * 20
+    engine.close()
+    loop.close()
+
+
+async def test_what_is_not_plain_comes_to_python_and_goes_back_by_the_same_way(engine: native.Native) -> None:
+    loop = asyncio.get_running_loop()
+    seen: list[str] = []
+
+    def taken(packet: bytes, route: native.Route) -> None:
+        seen.append(route.host)
+        loop.call_soon(engine.reply, route, packet[::-1])
+
+    at = engine.start([("127.0.0.1", 0)], 2)[0]
+    engine.watch(loop, taken)
+    odd = [tables.query(names.wire(f"n{n}.example"), 1) for n in range(150)]
+    with client(at) as one:
+        one.setblocking(False)
+        for packet in odd:
+            one.send(packet)
+        got = {await asyncio.wait_for(loop.sock_recv(one, 4096), 20) for _ in odd}
+    assert got == {packet[::-1] for packet in odd}
+    assert seen == ["127.0.0.1"] * len(odd)
+    assert engine.totals()["passed"] == len(odd)
+
+
+def test_a_full_queue_drops_and_counts_and_the_plain_case_goes_on() -> None:
+    engine = native.Native(queue=10)
+    zone = tables.zone()
+    engine.publish(None, [zone], entries=[(WEB + A, entry(1))], names=[(WEB, Name(zone))])
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    with client(at) as one:
+        for _ in range(50):
+            one.send(tables.query(names.wire("example"), 1))
+        one.send(tables.query(WEB, 1))
+        assert one.recv(4096)[3] & 15 == 0
+    totals = engine.totals()
+    assert (totals["passed"], totals["overflowed"]) == (10, 40)
+    engine.close()
+
+
+def test_replies_and_packets_of_no_size_are_dropped_and_counted(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    with client(at) as one:
+        for packet in (b"", b"\0" * 11, tables.query(WEB, 1, flags=0x8100)):
+            one.send(packet)
+        one.send(tables.query(WEB, 1))
+        assert one.recv(4096)[2] & 0x80
+    eventually(lambda: engine.totals()["dropped"] == 3)
+
+
+def test_counts_are_exact_by_type_and_rcode_and_in_the_histogram(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 2)[0]
+    nope = names.label("nope") + APEX
+    for _ in range(7):
+        ask(at, tables.query(WEB, 1))
+    for _ in range(5):
+        ask(at, tables.query(nope, 28, tables.opt()))
+    for _ in range(3):
+        ask(at, tables.query(WEB, 65280))
+    eventually(lambda: sum(engine.latency().counts) == 15)
+    assert engine.replies() == {(1, 0): 7, (28, 3): 5, (0, 0): 3}
+    assert engine.latency().bounds == exchange.BUCKETS
+    assert engine.latency().seconds > 0
+
+
+def test_recursion_is_offered_to_those_in_the_networks_only(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    assert ask(at, tables.query(WEB, 1))[3] & 0x80 == 0
+    engine.offer_recursion(["10.0.0.0/8", "127.0.0.0/8"])
+    assert ask(at, tables.query(WEB, 1))[3] & 0x80
+    engine.offer_recursion(["10.0.0.0/8", "::/0"])
+    assert ask(at, tables.query(WEB, 1))[3] & 0x80 == 0
+
+
+def test_the_stale_option_goes_with_every_answer_that_has_edns(engine: native.Native) -> None:
+    stale = ede.option(3, "out of reach")
+    before = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
+    engine.publish(stale=stale)
+    after = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
+    assert before is not None
+    assert after is not None
+    assert after.endswith(stale)
+    assert len(after) == len(before) + len(stale)
+    engine.publish(stale=b"")
+    again = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
+    assert again is not None
+    assert len(again) == len(before)
+
+
+def test_without_a_catalog_everything_is_handed_over(engine: native.Native) -> None:
+    zone = tables.zone()
+    zone.failure = ede.option(14)
+    engine.publish(None, [zone])
+    assert engine.respond(tables.query(WEB, 1), 1232) is None
+    zone.failure = b""
+    engine.publish(None, [zone])
+    assert engine.respond(tables.query(WEB, 1), 1232)
+
+
+def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
+    engine: native.Native, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = names.label("broken") + APEX
+    deal = Deal.of(((7,),), [0])  # an instance that the tier does not have
+    engine.publish(entries=[(broken + A, entry(1, deal=deal))])
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    packet = tables.query(broken, 1)
+    taken: list[bytes] = []
+    loop = asyncio.new_event_loop()
+    engine.watch(loop, lambda packet, route: taken.append(packet))
+    with client(at) as one:
+        for _ in range(3):
+            one.send(packet)
+            one.send(tables.query(WEB, 1))
+            assert one.recv(4096)[3] & 15 == 0, "the thread goes on"
+    with caplog.at_level(logging.ERROR):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert [packet.hex() in record.getMessage() for record in caplog.records] == [True] * 3
+    assert taken == [packet] * 3, "Python has the last word: it says SERVFAIL"
+    assert engine.totals()["panics"] == 3
+    engine.close()
+    loop.close()
+
+
+def test_a_change_that_cannot_be_read_leaves_the_table_before(engine: native.Native) -> None:
+    other = names.label("other") + APEX
+    with pytest.raises((TypeError, AttributeError)):
+        engine.publish(entries=[(other + A, entry(1)), (WEB + A, 7)])  # type: ignore[list-item]
+    assert engine.respond(tables.query(WEB, 1), 1232)
+    assert engine.respond(tables.query(other, 1), 1232)[3] & 15 == 3  # type: ignore[index]
+
+
+def test_an_address_longer_than_any_message_is_cut_as_the_python_twin_cuts_it(engine: native.Native) -> None:
+    zone = tables.zone()
+    kids = {b"many": Kid(address(1) * 5000, b"")}
+    engine.publish(names=[(WEB, Name(zone, kids=kids))])
+    said = engine.respond(tables.query(names.label("many") + WEB, 1), 65_535)
+    assert said is not None
+    assert said[2] & 2, "truncated: not even TCP carries it"
+    assert (
+        int.from_bytes(said[6:8], "big") == (65_535 - len(tables.query(names.label("many") + WEB, 1))) // 16
+    )
+
+
+def test_a_taken_port_is_an_error_that_names_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(OSError, match=str(port)):
+            native.Native().start([("127.0.0.1", port)], 1)
+
+
+def threads() -> int:
+    return sum(
+        1 for task in Path("/proc/self/task").iterdir() if (task / "comm").read_text().startswith("zkdns-")
+    )
+
+
+def test_no_thread_and_no_socket_is_left_behind() -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    before = descriptors()
+    for _ in range(3):
+        engine = native.Native()
+        engine.start([("127.0.0.1", 0)], 4)
+        eventually(lambda: threads() == 4)  # a thread names itself
+        engine.close()
+        assert threads() == 0
+        del engine
+    assert descriptors() == before
+
+
+def test_what_had_come_is_answered_after_the_stop_and_python_may_still_reply(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    kept: list[native.Route] = []
+    loop = asyncio.new_event_loop()
+    engine.watch(loop, lambda packet, route: kept.append(route))
+    with client(at) as one:
+        for _ in range(100):
+            one.send(tables.query(WEB, 1))
+        one.send(tables.query(names.wire("example"), 1))
+        engine.stop()
+        for _ in range(100):
+            one.recv(4096)
+        assert len(kept) == 1
+        assert engine.reply(kept[0], b"late")
+        assert one.recv(4096) == b"late"
+    assert engine.replies() == {(1, 0): 100}, "counters outlive the threads"
+    engine.close()
+    assert not engine.reply(kept[0], b"too late")
+    loop.close()
+
+
+class Asking(threading.Thread):
+    """Asks from a new port each time until it is told to stop, and keeps what came."""
+
+    def __init__(self, at: tuple[str, int], packet: bytes) -> None:
+        super().__init__()
+        self.at, self.packet = at, packet
+        self.replies: list[bytes] = []
+        self.lost = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            with client(self.at) as one:
+                one.settimeout(5)
+                one.send(self.packet)
+                try:
+                    self.replies.append(one.recv(4096))
+                except TimeoutError:
+                    self.lost += 1
+
+    def finish(self) -> None:
+        self.done.set()
+        self.join()
+
+
+def test_a_restart_by_overlap_loses_no_query() -> None:
+    def begin(port: int) -> tuple[native.Native, tuple[str, int]]:
+        made = native.Native()
+        zone = tables.zone()
+        made.publish(None, [zone], entries=[(WEB + A, entry(2))], names=[(WEB, Name(zone))])
+        return made, made.start([("127.0.0.1", port)], 2)[0]
+
+    old, at = begin(0)
+    askers = [Asking(at, tables.query(WEB, 1)) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    for _ in range(60):
+        new, _ = begin(at[1])
+        old.stop()
+        old.close()
+        old = new
+    for asker in askers:
+        asker.finish()
+    old.close()
+    assert all(asker.replies for asker in askers)
+    assert [asker.lost for asker in askers] == [0, 0, 0]
+
+
+OTHER = """
+import sys, time
+sys.path[:0] = {path!r}
+from native.test_engine import *
+engine = native.Native()
+engine.publish(None, [tables.zone()], entries=[(WEB + A, entry(2))], names=[(WEB, Name(tables.zone()))])
+engine.start([("127.0.0.1", {port})], 1)
+print("ready", flush=True)
+sys.stdin.read()
+engine.close()
+"""
+
+
+def test_two_processes_share_one_port(engine: native.Native) -> None:
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    here = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+    code = OTHER.format(path=here, port=at[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "ready\n"
+        counts = Counter(ask(at, tables.query(WEB, 1))[7] for _ in range(100))
+        other.stdin.close()
+    assert set(counts) == {2, 3}, "both answered: one has two records, the other three"
+
+
+# --- publishing while answering ----------------------------------------------------------------------
+
+
+def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(engine: native.Native) -> None:
+    """One version number in every record of an answer; a name and its addresses come and go together."""
+    zone = tables.zone()
+    gone = names.label("gone") + APEX
+    at = engine.start([("127.0.0.1", 0)], 2)[0]
+    askers = [Asking(at, tables.query(WEB, 1)), Asking(at, tables.query(gone, 1))]
+    deal = turns(3)
+    engine.publish(entries=[(WEB + A, entry(3, 0, deal))])
+    for asker in askers:
+        asker.start()
+    version = 0
+    while min(len(asker.replies) for asker in askers) < 1000 and version < 2_000_000:
+        version += 1
+        there = version % 2 == 1
+        engine.publish(
+            entries=[(WEB + A, entry(3, version, deal)), (gone + A, entry(1, version) if there else None)],
+            names=[(gone, Name(zone) if there else None)],
+        )
+        if version % 100 == 0:
+            said = engine.respond(tables.query(WEB, 1), 1232)
+            assert said is not None
+            assert said[-3:-1] == (version & 0xFFFF).to_bytes(2, "big"), "the last update is in force"
+    for asker in askers:
+        asker.finish()
+    assert not any(asker.lost for asker in askers)
+    versions = []
+    for reply in askers[0].replies:
+        body = reply[len(tables.query(WEB, 1)) :]
+        assert len(body) == 48
+        seen = {body[k + 13 : k + 15] for k in (0, 16, 32)}
+        assert len(seen) == 1, "all records of an answer are of one version"
+        versions.append(int.from_bytes(seen.pop(), "big"))
+    assert len(set(versions)) > 10, "it was published while it answered"
+    kinds = Counter((reply[3] & 15, reply[7]) for reply in askers[1].replies)
+    assert set(kinds) == {(0, 1), (3, 0)}, "there with its address or not there at all, never NODATA"
+
+
+def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Native) -> None:
+    old = entry(3)
+    engine.publish(entries=[(WEB + A, old)])
+    for _ in range(4):
+        engine.respond(tables.query(WEB, 1), 1232)
+    new = Entry(old.tiers, 8, draws=old.draws)
+    engine.publish(entries=[(WEB + A, new)])
+    said = engine.respond(tables.query(WEB, 1), 1232)
+    assert said is not None
+    assert first(said) == 4 % 3
+    assert engine.drawn(new) == 5
+
+
+def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.Native) -> None:
+    kept = entry(3)
+    for _ in range(3):
+        engine.publish(entries=[(WEB + A, kept)])
+        engine.respond(tables.query(WEB, 1), 1232)
+        engine.publish(entries=[(WEB + A, None)])
+        # What is not used is let go of when enough has come since.
+        engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
+    assert engine.drawn(kept) == 3
+
+
+def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:
+    zone = tables.zone()
+    engine.start([("127.0.0.1", 0)], 4)
+    kids = {f"i{n}".encode(): Kid(address(n), b"") for n in range(20)}
+
+    def publish(times: int) -> None:
+        for n in range(times):
+            deal = turns(20)  # never shared: the worst case for what is known by identity
+            engine.publish(
+                entries=[(WEB + A, entry(20, n, deal))], names=[(WEB, Name(zone, kids=kids))], stale=b""
+            )
+
+    def resident() -> int:
+        fields = Path("/proc/self/statm").read_text().split()
+        return int(fields[1]) * resource.getpagesize()
+
+    publish(5000)
+    before = resident()
+    publish(20_000)
+    assert resident() - before < 4 << 20, "20,000 tables of 3 kB each are 60 MB"

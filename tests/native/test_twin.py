@@ -1,0 +1,120 @@
+"""The twin law: the same table, the same packet, the same draw give the same bytes from both engines.
+
+What the native engine does not take is None, and Python's to answer; a test below sees to it that
+this is no way out of the plain case.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support import tables
+from zkdns.answers import names
+from zkdns.answers.answers import Answers
+from zkdns.answers.table import Entry
+from zkdns.serve import native
+from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.serve.respond import respond
+
+pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
+
+LIMITS = (HIGHEST_UDP, 65_535)
+QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+
+
+def publish(answers: Answers) -> native.Native:
+    engine = native.Native()
+    entries, known = tables.everything(answers)
+    engine.publish(None, answers.zones, answers.stale, entries=entries, names=known)
+    return engine
+
+
+def compare(engine: native.Native, answers: Answers, packet: bytes, limit: int, ra: int) -> bytes | None:
+    """Native's answer, found equal to Python's for the same draw; None where it is handed over."""
+
+    def at(entry: Entry) -> int:
+        return engine.drawn(entry) - 1
+
+    said = engine.respond(packet, limit, ra)
+    if said is not None:
+        assert said == respond(packet, answers, limit, at, ra), packet.hex()
+    return said
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+def test_both_engines_answer_alike_from_what_the_compiler_makes(data: st.DataObject) -> None:
+    answers = data.draw(tables.compiled())
+    check(data, answers)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+def test_both_engines_answer_alike_from_a_table_that_no_compiler_made(data: st.DataObject) -> None:
+    answers = data.draw(tables.invented())
+    check(data, answers)
+
+
+def check(data: st.DataObject, answers: Answers) -> None:
+    engine = publish(answers)
+    known = tables.owners(answers)
+    for packet in data.draw(st.lists(tables.packets(known), min_size=10, max_size=20)):
+        for limit in LIMITS:
+            compare(engine, answers, packet, limit, data.draw(st.sampled_from([0, 0x80])))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+def test_the_plain_case_is_never_handed_over(data: st.DataObject) -> None:
+    answers = data.draw(tables.compiled())
+    answers.set_failure(b"")
+    engine = publish(answers)
+    for key in answers.table:
+        name, rtype = key[:-2], int.from_bytes(key[-2:], "big")
+        for tail in (b"", tables.opt(), tables.opt(4096, 0x8000, b"\0\x0a\0\x08abcdefgh")):
+            assert compare(engine, answers, tables.query(name.upper(), rtype, tail), HIGHEST_UDP, 0)
+    for owner, known in answers.names.items():
+        if known.odd is None:
+            assert compare(engine, answers, tables.query(owner, 99), HIGHEST_UDP, 0)
+            if owner == names.wire("svc.local") or known.kids is not None:
+                nope = names.label("no-such") + owner
+                said = compare(engine, answers, tables.query(nope, 1, tables.opt()), HIGHEST_UDP, 0)
+                assert said is None or said[3] & 15 == 3
+        for kid in known.kids or () if known.odd is None else ():
+            for rtype in (1, 28):
+                asked = tables.query(bytes((len(kid),)) + kid + owner, rtype)
+                assert compare(engine, answers, asked, HIGHEST_UDP, 0)
+
+
+@given(tables.compiled(), st.integers(0, 2**32))
+@settings(max_examples=5, deadline=None, suppress_health_check=QUIET)
+def test_bytes_at_random_are_answered_alike(answers: Answers, seed: int) -> None:
+    """Mutations at volume: seeds that are mostly good, then bytes that are mostly not."""
+    chance = random.Random(seed)
+    engine = publish(answers)
+    known = tables.owners(answers)
+    seeds = [tables.query(o, t, e) for o in known for t in (1, 33) for e in (b"", tables.opt())]
+    for _ in range(2000):
+        packet = tables.mutate(chance, chance.choice(seeds))
+        compare(engine, answers, packet, chance.choice(LIMITS), 0)
+
+
+def test_draws_go_up_by_one_for_each_answer_and_not_for_what_is_handed_over() -> None:
+    answers = Answers(tables.ZONES)
+    engine = publish(answers)
+    owner = names.wire("svc.local")
+    entry = answers.table[owner + b"\0\2"]
+    entry.draws.count = 0
+    for turn in range(3):
+        assert engine.drawn(entry) == turn
+        assert engine.respond(tables.query(owner, 2), HIGHEST_UDP)
+    assert engine.respond(tables.query(owner, 2, tables.opt(version=1)), HIGHEST_UDP) is None
+    assert engine.drawn(entry) == 3
+    assert engine.draw(entry) == 3, "an answer that Python gives takes the next turn of the same count"
+    assert entry.draws.count == 3
+    assert engine.drawn(entry) == 4
+    assert entry.draws.count == 4

@@ -1,0 +1,220 @@
+"""Tables and packets made up by hypothesis: what both engines must answer alike."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+from hypothesis import strategies as st
+
+from zkdns.answers import ede, names
+from zkdns.answers.answers import Answers
+from zkdns.answers.table import Deal, Entry, Kid, Name, Tier, Zone
+from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+
+ZONES = ("svc.local", "Prod.example")
+LABELS = ("web", "api", "db", "ns", "dns", "x" * 63, "a", "canary", "http")
+TYPES = (1, 28, 33, 16, 12, 6, 2, 5, 15, 65, 255, 41, 252, 0, 64, 257, 65280)
+
+addresses = st.sampled_from(
+    ["10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.7", "fd00::1", "fd00::2", "2001:db8::7"]
+)
+
+
+@st.composite
+def instances(draw: st.DrawFn, number: int) -> Instance:
+    held = tuple(dict.fromkeys(draw(st.lists(addresses, min_size=1, max_size=3))))
+    state = draw(st.sampled_from([State.HEALTHY, State.HEALTHY, State.HEALTHY, State.FAILING, State.DOWN]))
+    registration = Registration(
+        addresses=held,
+        port=draw(st.sampled_from([0, 80, 8080])),
+        weight=draw(st.sampled_from([0, 1, 1, 2, 10])),
+        priority=draw(st.sampled_from([0, 0, 1])),
+        tags=tuple(draw(st.sets(st.sampled_from(["canary", "blue"])))),
+        protocol=draw(st.sampled_from(["tcp", "tcp", "udp"])),  # type: ignore[arg-type]
+        ports=draw(st.sampled_from([(), (("http", 80),), (("http", 80), ("admin", 81))])),
+        meta=draw(
+            st.sampled_from([(), (("version", "1.4"),), tuple((f"k{n}", "v" * 200) for n in range(9))])
+        ),
+    )
+    name = f"i{number}"
+    return Instance(
+        name, name, f"/services/s/{name}", registration, 0.0,
+        state=state, weight=registration.weight, answered=state is State.HEALTHY,
+    )  # fmt: skip
+
+
+@st.composite
+def services(draw: st.DrawFn, name: str) -> Service:
+    count = draw(st.sampled_from([0, 1, 2, 3, 3, 5, 9, 40]))
+    settings = ServiceSettings(
+        ttl=draw(st.sampled_from([None, 0, 30])),
+        policy=draw(st.sampled_from(["weighted", "round_robin", "random", "first"])),  # type: ignore[arg-type]
+        answers=draw(st.sampled_from([1, 2, 8, 8, 100])),
+    )
+    held = tuple(draw(instances(n)) for n in range(count))
+    note = draw(st.sampled_from(["", "", "fail_open: all given"]))
+    return Service(name, name.lower(), f"/services/{name}", settings, held, note)
+
+
+@st.composite
+def compiled(draw: st.DrawFn) -> Answers:
+    """What the compiler makes of a few services."""
+    answers = Answers(ZONES, ("127.0.0.1", "::1"))
+    for name in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
+        answers.replace(name, answers.compile(draw(services(name))))
+    answers.set_serial(draw(st.integers(0, 2**32 - 1)))
+    answers.stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
+    if draw(st.integers(0, 9)) == 0:
+        answers.set_failure(ede.option(14, "not loaded"))
+    return answers
+
+
+class Strange:
+    """A name that needs more than the table: the native engine must not answer for it."""
+
+    def answer(self, qname: bytes, qtype: int) -> object:
+        raise AssertionError("the plain case does not come here")
+
+
+records = st.binary(min_size=12, max_size=60).map(lambda b: b"\xc0\x0c" + b[2:])
+options = st.lists(st.builds(ede.option, st.integers(0, 30), st.text(max_size=99)), max_size=2).map(b"".join)
+
+
+@st.composite
+def deals(draw: st.DrawFn, count: int) -> Deal:
+    some = st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True).map(tuple)
+    orders = tuple(draw(st.lists(some, min_size=1, max_size=4)))
+    return Deal.of(orders, draw(st.lists(st.integers(0, len(orders) - 1), min_size=1, max_size=9)))
+
+
+@st.composite
+def tiers(draw: st.DrawFn) -> Tier:
+    count = draw(st.sampled_from([1, 2, 3, 8, 30]))
+    deal = draw(deals(count))
+    pieces = tuple(draw(st.lists(records, min_size=count, max_size=count)))
+    if draw(st.booleans()):
+        return Tier(deal, pieces, (), (0,) * count)
+    pool = [b"", *draw(st.lists(records, min_size=1, max_size=3))]
+    extras = tuple(draw(st.lists(st.sampled_from(pool), min_size=count, max_size=count)))
+    return Tier(deal, pieces, extras, tuple(int(bool(e)) + len(e) % 2 * bool(e) for e in extras))
+
+
+@st.composite
+def invented(draw: st.DrawFn) -> Answers:
+    """A table that no compiler made: odd sizes, odd deals, everything that its types allow."""
+    answers = Answers(ZONES)
+    zone = answers.zones[0]
+    for label in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
+        owner = names.label(label) + zone.apex
+        for rtype in draw(st.sets(st.sampled_from(TYPES[:8]), max_size=4)):
+            held = tuple(draw(st.lists(tiers(), min_size=1, max_size=3)))
+            extras = [e for t in held for e in t.extras]
+            repeats = len(set(extras)) < len(extras)
+            entry = Entry(held, 65_535, draw(options), repeats)
+            answers.table[owner + rtype.to_bytes(2, "big")] = entry
+        kids = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
+        odd = Strange() if draw(st.integers(0, 5)) == 0 else None
+        answers.names[owner] = Name(zone, draw(options), kids or None, None, odd)  # type: ignore[arg-type]
+    answers.stale = draw(options)
+    return answers
+
+
+kid_values = st.builds(
+    Kid,
+    st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(14, b"."))[:16] * (len(b) * 20)),
+    st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(26, b"."))[:28] * len(b)),
+)
+
+
+def everything(answers: Answers) -> tuple[list[tuple[bytes, Entry | None]], list[tuple[bytes, Name | None]]]:
+    """The whole table as changes from nothing."""
+    return list(answers.table.items()), list(answers.names.items())
+
+
+# --- packets -----------------------------------------------------------------------------------------
+
+
+def owners(answers: Answers) -> list[bytes]:
+    found = list(answers.names)
+    for owner, known in answers.names.items():
+        found += [names.label(kid.decode()) + owner for kid in list(known.kids or ())[:3]]
+    return found
+
+
+def query(name: bytes, rtype: int, tail: bytes = b"", flags: int = 0x0100, rclass: int = 1) -> bytes:
+    """A query packet; with a tail, that is its one additional record."""
+    head = struct.pack("!6H", 0x1234, flags, 1, 0, 0, 1 if tail else 0)
+    return head + name + struct.pack("!HH", rtype, rclass) + tail
+
+
+def opt(size: int = 1232, flags: int = 0, data: bytes = b"", version: int = 0, rcode: int = 0) -> bytes:
+    return b"\0" + struct.pack("!HHBBHH", 41, size, rcode, version, flags, len(data)) + data
+
+
+@st.composite
+def tails(draw: st.DrawFn) -> bytes:
+    kind = draw(st.integers(0, 9))
+    if kind < 3:
+        return b""
+    if kind == 9:
+        return draw(st.binary(max_size=20))
+    data = b""
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        body = draw(st.binary(max_size=12))
+        data += struct.pack("!HH", draw(st.sampled_from([10, 8, 12, 3, 15, 65001])), len(body)) + body
+    return opt(
+        draw(st.sampled_from([0, 100, 512, 513, 600, 700, 900, 1231, 1232, 1233, 4096, 65535])),
+        draw(st.sampled_from([0, 0x8000, 0x8001, 0x4000, 0x00FF])),
+        data,
+        draw(st.sampled_from([0, 0, 0, 0, 0, 1])),
+        draw(st.sampled_from([0, 0, 0, 7])),
+    )
+
+
+@st.composite
+def packets(draw: st.DrawFn, known: list[bytes]) -> bytes:
+    """Mostly what resolvers send, of names that exist or nearly do; sometimes broken."""
+    name = draw(st.sampled_from(known))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
+        label = draw(
+            st.sampled_from([b"nope", b"web", b"i0", b"i1", b"_tcp", b"_http", b"canary", b"\0A.", b"y" * 63])
+        )
+        name = bytes((len(label),)) + label + name
+    if draw(st.integers(0, 15)) == 0:
+        name = draw(
+            st.sampled_from([b"\0", b"\3com\0", b"\7example\3com\0", names.reverse("10.0.0.1"), name[:-1]])
+        )
+    if draw(st.booleans()):
+        name = bytes(b ^ 0x20 if 65 <= b & 0xDF <= 90 and draw(st.booleans()) else b for b in name)
+    flags = draw(
+        st.sampled_from([0x0100] * 6 + [0, 0x0120, 0x0110, 0x0170, 0x0500, 0x0300, 0x8100, 0x0900, 0x0180])
+    )
+    rtype = draw(st.sampled_from(TYPES))
+    rclass = draw(st.sampled_from([1] * 12 + [3, 255, 0]))
+    made = query(name, rtype, draw(tails()), flags, rclass)
+    for _ in range(draw(st.sampled_from([0] * 8 + [1, 2, 5]))):
+        at = draw(st.integers(0, len(made)))
+        kind = draw(st.integers(0, 3))
+        if kind == 0 and at < len(made):
+            made = made[:at] + bytes((draw(st.integers(0, 255)),)) + made[at + 1 :]
+        elif kind == 1:
+            made = made[:at]
+        elif kind == 2:
+            made = made[:at] + draw(st.binary(max_size=5)) + made[at:]
+        else:
+            made += made[at:]
+    return made
+
+
+def mutate(chance: random.Random, packet: bytes) -> bytes:
+    """The packet with a few bytes changed, and perhaps cut: mostly bytes that mean something."""
+    made = bytearray(packet)
+    for _ in range(chance.randrange(4)):
+        byte = chance.choice((0, 1, 3, 0x29, 63, 64, 192, chance.randrange(256)))
+        made[chance.randrange(len(made))] = byte
+    return bytes(made[: chance.choice((len(made), len(made), chance.randrange(len(made) + 1)))])
+
+
+def zone(index: int = 0, apex: str = "svc.local") -> Zone:
+    return Zone(index, names.wire(apex), b"\0\6\0\1\0\0\0\2\0\4soa.")
