@@ -105,6 +105,8 @@ class ZoneData:
                 if len(moved) > 255:
                     return reply.sections(YXDOMAIN)
                 reply.put(reply.answer, Step(step.kind, name, RRset(CNAME, step.rrset.ttl, ((b"", moved),))))
+                if qtype == CNAME:
+                    return reply.sections()
                 target = moved
             if target in reply.visited:
                 return reply.sections()
@@ -144,6 +146,16 @@ class ZoneData:
             return Step(Kind.ALIAS, name, node[CNAME])
         return Step(Kind.NODATA)
 
+    def address(self, name: bytes, rtype: int) -> RRset | None:
+        """What a target's address is, be it glue below a delegation or from a wildcard."""
+        if not _is_within(name, self.apex):
+            return None
+        node = self.nodes.get(name)
+        if node is not None:
+            return node.get(rtype)
+        step = self.look(name, rtype)
+        return step.rrset if step.kind is Kind.FOUND else None
+
     def _zone_of(self, name: bytes) -> ZoneData | None:
         for owner in (name, *names.suffixes(name)):
             if owner == self.apex:
@@ -151,6 +163,10 @@ class ZoneData:
             if owner in self.family:
                 return self.family[owner]
         return None
+
+
+def _is_within(name: bytes, apex: bytes) -> bool:
+    return name == apex or apex in names.suffixes(name)
 
 
 def _ancestors(name: bytes, apex: bytes) -> Iterator[bytes]:
@@ -191,10 +207,10 @@ class _Reply:
         if part is None:
             return
         for target in dict.fromkeys(parts[part].lower() for parts in step.rrset.rdatas if len(parts) > part):
-            node = zone.nodes.get(target, {})
             for rtype in (A, AAAA):
-                if rtype in node:
-                    self.additional += self.spell(target, node[rtype])
+                rrset = zone.address(target, rtype)
+                if rrset is not None:
+                    self.additional += self.spell(target, rrset)
 
     def join(self, said: Sections, name: bytes) -> Sections:
         """The end of the chain comes from the services."""

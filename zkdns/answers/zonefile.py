@@ -290,19 +290,18 @@ def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset
         if rtype == SOA and owner != apex:
             raise _Wrong(record.where, f"a SOA record for {shown} in the zone {names.text(apex)}")
         parts = cut_rdata(record.rdata, rtype)
+        old = found.get((owner, rtype))
+        if old is None:
+            found[owner, rtype] = old = record.ttl, [], record.where
+        if record.ttl < old[0]:  # RFC 2181, section 5.2: an RRset has one TTL; the least is the safe one
+            found[owner, rtype] = old = record.ttl, old[1], old[2]
         same = owner, rtype, _canonical(parts)
         if same in known:
             continue
         known.add(same)
-        old = found.get((owner, rtype))
-        if old is None:
-            found[owner, rtype] = record.ttl, [parts], record.where
-            continue
-        if rtype in (SOA, CNAME, DNAME):
+        if old[1] and rtype in (SOA, CNAME, DNAME):
             raise _Wrong(record.where, f"{shown} has a second {kind}")
         old[1].append(parts)
-        if record.ttl < old[0]:  # RFC 2181, section 5.2: an RRset has one TTL; the least is the safe one
-            found[owner, rtype] = record.ttl, old[1], old[2]
     return {key: RRset(key[1], ttl, tuple(rdatas), where) for key, (ttl, rdatas, where) in found.items()}
 
 

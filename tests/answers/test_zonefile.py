@@ -1,0 +1,482 @@
+"""Zone files: read as dnspython reads them, answered as Knot answers, beside the services."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support import knot
+from support.zones import random_zone
+from zkdns.answers import ede, names
+from zkdns.answers.answers import Answers
+from zkdns.answers.mount import Mount
+from zkdns.answers.zonefile import Loaded, ZoneFolder
+from zkdns.model import Instance, Registration, Service
+from zkdns.serve.respond import FORWARD, draw_next, respond
+
+EXAMPLE = Path(__file__).parents[2] / "zones"
+SOA = "@ 300 IN SOA ns root 1 2 3 4 60\n"
+TYPES = "A AAAA NS SOA CNAME MX TXT SRV DNAME DS CAA PTR HINFO TYPE65280".split()  # noqa: SIM905
+
+View = tuple[str, bool, list[str], list[str], list[str]]
+
+
+def service(name: str, *addresses: str) -> Service:
+    found = tuple(
+        Instance(f"i{n}", f"i{n}", f"/services/{name}/i{n}", Registration((address,), port=80), 0.0)
+        for n, address in enumerate(addresses)
+    )
+    return Service(name, name, f"/services/{name}", instances=found)
+
+
+def serving(folder: ZoneFolder | Loaded, *services: Service) -> tuple[Answers, Mount]:
+    answers = Answers(["svc.local"])
+    mount = Mount(answers)
+    for each in services:
+        answers.replace(each.name, answers.compile(each))
+    mount.put(folder.loaded.zones if isinstance(folder, ZoneFolder) else folder.zones)
+    return answers, mount
+
+
+def ask(answers: Answers, name: str, rtype: str = "A", limit: int = 65535) -> dns.message.Message:
+    query = dns.message.make_query(name, rtype, use_edns=0)
+    outcome = respond(query.to_wire(), answers, limit, draw_next)
+    assert isinstance(outcome, bytes), f"{name} is not ours"
+    assert len(outcome) <= limit
+    answered = dns.message.from_wire(outcome)
+    assert answered.question == query.question
+    return answered
+
+
+def said(message: dns.message.Message) -> list[str]:
+    return [f"{r.name} {dns.rdatatype.to_text(r.rdtype)} {rd}" for r in message.answer for rd in r]
+
+
+def view(message: dns.message.Message) -> View:
+    def lines(section: list[dns.rrset.RRset]) -> list[str]:
+        return sorted(line.lower() for rrset in section for line in rrset.to_text().splitlines())
+
+    return (
+        dns.rcode.to_text(message.rcode()),
+        bool(message.flags & dns.flags.AA),
+        lines(message.answer),
+        lines(message.authority),
+        lines(message.additional),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ZoneFolder:
+    (tmp_path / "zones").mkdir()
+    return ZoneFolder(tmp_path / "zones", [names.wire("svc.local")])
+
+
+def write(folder: ZoneFolder, name: str, text: str) -> Path:
+    path = folder.folder / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(text)
+    return path
+
+
+# --- as others read and answer them ---------------------------------------------------------------------
+
+
+def read_by_dnspython(path: Path, apex: str) -> dns.zone.Zone:
+    return dns.zone.from_file(str(path), apex, relativize=False, check_origin=False)
+
+
+def test_the_example_is_read_as_dnspython_reads_it() -> None:
+    loaded = ZoneFolder(EXAMPLE).load()
+    assert loaded.problems == ()
+    (data,) = loaded.zones.values()
+    theirs = read_by_dnspython(Path(data.path), "lab.example.")
+    expected = {
+        (name.to_digestable(), int(rdataset.rdtype)): (rdataset.ttl, sorted(rd.to_wire() for rd in rdataset))
+        for name, rdataset in theirs.iterate_rdatasets()
+    }
+    ours = {
+        (owner, rtype): (rrset.ttl, sorted(b"".join(parts) for parts in rrset.rdatas))
+        for owner, node in data.nodes.items()
+        for rtype, rrset in node.items()
+    }
+    assert ours == expected
+    assert len(ours) > 15
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Answers, Loaded, socket.socket]]:
+    """The example and forty zones made up at random, served by Knot and by us."""
+    where = tmp_path_factory.mktemp("judged")
+    (where / "ours").mkdir()
+    (where / "knot").mkdir()
+    shutil.copy(EXAMPLE / "example.zone", where / "ours")
+    for seed in range(40):
+        apex, text = random_zone(seed)
+        (where / "ours" / f"{apex}zone").write_text(text)
+    loaded = ZoneFolder(where / "ours").load()
+    assert loaded.problems == ()
+    assert len(loaded.zones) == 41
+    texts = {}
+    for apex, data in loaded.zones.items():
+        zone = read_by_dnspython(Path(data.path), names.text(apex))
+        texts[names.text(apex)] = zone.to_text(relativize=False)
+    answers, _ = serving(loaded)
+    with (
+        knot.serve(where / "knot", texts) as port,
+        socket.create_connection(("127.0.0.1", port)) as connection,
+    ):
+        yield answers, loaded, connection
+
+
+def around(loaded: Loaded, apex: str) -> list[str]:
+    """Every name of a zone, and names beside, below and between them."""
+    owners = [names.text(owner) for owner in loaded.zones[names.wire(apex)].nodes]
+    return sorted({prefix + owner for owner in owners for prefix in ("", "x.", "x.y.", "*.", "x.*.")})
+
+
+@pytest.mark.parametrize("apex", ["lab.example.", *(f"r{seed}.example." for seed in range(40))])
+def test_answers_are_knots_for_every_name_and_type_in_the_file_and_around_it(
+    apex: str, judged: tuple[Answers, Loaded, socket.socket]
+) -> None:
+    answers, loaded, connection = judged
+    different = {}
+    for name in around(loaded, apex):
+        if name.endswith("backend.lab.example."):
+            continue  # leads to a service, of which Knot knows nothing
+        for rtype in TYPES:
+            query = dns.message.make_query(name, rtype, use_edns=0)
+            query.flags &= ~dns.flags.RD
+            dns.query.send_tcp(connection, query)
+            theirs, _ = dns.query.receive_tcp(connection)
+            ours = ask(answers, name, rtype)
+            if view(ours) != view(theirs):
+                different[name, rtype] = view(ours), view(theirs)
+    assert not different
+
+
+# --- what can be in a file ------------------------------------------------------------------------------
+
+
+def test_a_zone_is_named_by_its_file_by_origin_or_by_its_soa(folder: ZoneFolder) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.1\n")
+    write(folder, "whatever.zone", "$ORIGIN two.test.\n$TTL 60\n" + SOA + "a A 192.0.2.2\n")
+    write(
+        folder,
+        "more.zone",
+        "$TTL 60\nthree.test. IN SOA ns.three.test. r.three.test. 1 2 3 4 5\na.three.test. A 192.0.2.3\n",
+    )
+    write(folder, "README.txt", "no zone")
+    assert folder.load().problems == ()
+    answers, _ = serving(folder)
+    for number, zone in enumerate(("one", "two", "three"), 1):
+        assert said(ask(answers, f"a.{zone}.test.")) == [f"a.{zone}.test. A 192.0.2.{number}"]
+
+
+def test_includes_and_generated_and_unknown_types(folder: ZoneFolder) -> None:
+    write(
+        folder,
+        "one.test.zone",
+        "$TTL 60\n"
+        + SOA
+        + "$INCLUDE parts/hosts sub\n$GENERATE 8-10/2 n${0,3} A 192.0.2.$\nafter TYPE65280 \\# 2 abcd\n",
+    )
+    write(
+        folder, "parts/hosts", "a A 192.0.2.1\n$ORIGIN deeper.one.test.\nb A 192.0.2.2\n$INCLUDE parts/more\n"
+    )
+    write(folder, "parts/more", "c A 192.0.2.3\n")
+    assert folder.load().problems == ()
+    answers, _ = serving(folder)
+    for name, last in (("a.sub", 1), ("b.deeper", 2), ("c.deeper", 3), ("n008", 8), ("n010", 10)):
+        assert said(ask(answers, f"{name}.one.test")) == [f"{name}.one.test. A 192.0.2.{last}"]
+    assert said(ask(answers, "after.one.test", "TYPE65280")) == [r"after.one.test. TYPE65280 \# 2 abcd"]
+
+
+WRONG = {
+    "an unknown type": (SOA + "a A 192.0.2.1\nb FOO 1\n", 3, "unknown rdatatype"),
+    "a bad address": (SOA + "\n; note\na A 192.0.2.256\n", 4, ""),
+    "an open bracket": (SOA + 'a TXT ( "x"\n', 2, ""),
+    "an open quote": (SOA + 'a TXT "x\n', 2, ""),
+    "no rdata": (SOA + "a A\nb A 192.0.2.1\n", 2, ""),
+    "an alias and other records": (
+        SOA + "a CNAME b\na A 192.0.2.1\n",
+        3,
+        "a.one.test. has a CNAME and other records",
+    ),
+    "two aliases": (SOA + "a CNAME b\na CNAME c\n", 3, "second CNAME"),
+    "two SOA records": (SOA + SOA.replace(" 1 ", " 7 "), 2, "second SOA"),
+    "no SOA record": ("a A 192.0.2.1\n", 1, "no SOA"),
+    "a name outside": (SOA + "a.other.test. A 192.0.2.1\n", 2, "outside the zone"),
+    "a name that only looks inside": (SOA + "a.xone.test. A 192.0.2.1\n", 2, "outside the zone"),
+    "a label too long": (SOA + "a" * 64 + " A 192.0.2.1\n", 2, ""),
+    "an unknown directive": (SOA + "$FOO bar\n", 2, "$FOO"),
+    "too many generated": (SOA + "$GENERATE 1-99999999 a$ A 192.0.2.1\n", 2, "$GENERATE"),
+    "an include that is not there": (SOA + "a A 192.0.2.1\n$INCLUDE nowhere\n", 3, "nowhere can't be read"),
+    "an include that goes up": (SOA + "$INCLUDE ../secret\n", 2, "outside the folder"),
+    "an include of the whole system": (SOA + "$INCLUDE /etc/passwd\n", 2, "outside the folder"),
+    "an include that goes through a link": (SOA + "$INCLUDE link\n", 2, "outside the folder"),
+    "an include of itself": (SOA + "$INCLUDE one.test.zone\n", 2, "deep"),
+    "another class": (SOA + "a CH A 192.0.2.1\n", 2, ""),
+    "a type of queries": (SOA + "a TYPE255 \\# 0\n", 2, "no type of data"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_is_named_with_its_line_and_the_last_good_copy_stays(case: str, folder: ZoneFolder) -> None:
+    text, line, what = WRONG[case]
+    (folder.folder.parent / "secret").write_text("a A 192.0.2.66\n")
+    (folder.folder / "link").symlink_to(folder.folder.parent / "secret")
+    path = write(folder, "one.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.1\n")
+    other = write(folder, "other.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.9\n")
+    assert folder.load().problems == ()
+    path.write_text("$TTL 60\n" + text)
+    (problem,) = folder.load().problems
+    assert problem.path == f"{folder.folder}/one.test.zone:{line + 1 if case != 'no SOA record' else 1}"
+    assert what in problem.what
+    assert "\n" not in problem.what
+    assert "last good copy" in problem.cure
+    answers, _ = serving(folder)
+    assert said(ask(answers, "a.one.test")) == ["a.one.test. A 192.0.2.1"]
+    assert said(ask(answers, "a.other.test")) == ["a.other.test. A 192.0.2.9"]
+    path.write_text("$TTL 60\n" + SOA + "a A 192.0.2.2\n")
+    other.unlink()
+    assert folder.changed()
+    assert folder.load().problems == ()
+    assert not folder.changed()
+    answers, _ = serving(folder)
+    assert said(ask(answers, "a.one.test")) == ["a.one.test. A 192.0.2.2"]
+    query = dns.message.make_query("a.other.test", "A").to_wire()
+    assert respond(query, answers, 1232, draw_next) is FORWARD
+
+
+def test_a_file_that_was_never_good_costs_only_itself(folder: ZoneFolder) -> None:
+    write(folder, "bad.test.zone", "what is this")
+    (folder.folder / "binary.test.zone").write_bytes(os.urandom(2000) + b"\xff")
+    write(folder, "good.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.1\n")
+    write(folder, "second.zone", "$ORIGIN good.test.\n$TTL 60\n" + SOA)
+    loaded = folder.load()
+    assert [Path(p.path).name.partition(":")[0] for p in loaded.problems] == [
+        "bad.test.zone",
+        "binary.test.zone",
+        "second.zone",
+    ]
+    assert "good.test.zone already" in loaded.problems[2].what
+    assert list(loaded.zones) == [names.wire("good.test")]
+
+
+def test_an_included_file_that_changes_is_seen(folder: ZoneFolder) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA + "$INCLUDE hosts\n")
+    part = write(folder, "hosts", "a A 192.0.2.1\n")
+    folder.load()
+    assert not folder.changed()
+    part.write_text("a A 192.0.2.1\nb A 192.0.2.2\n")
+    assert folder.changed()
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = ZoneFolder(tmp_path / "nowhere").load().problems
+    assert problem.path == str(tmp_path / "nowhere")
+    assert "no such file" in problem.what
+
+
+@given(
+    st.text(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [
+                "$TTL 60\n",
+                SOA,
+                "a ",
+                "A ",
+                "192.0.2.1",
+                "(",
+                ")",
+                '"',
+                ";",
+                "\n",
+                "\\",
+                "$INCLUDE ",
+                "$GENERATE 1-2 a$ A ",
+                "@",
+                "*",
+                "$ORIGIN ",
+                "CNAME ",
+                ".",
+                "TXT ",
+            ]
+        ),
+        max_size=40,
+    ).map("".join)
+)
+def test_no_text_of_a_file_raises(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    where = tmp_path_factory.mktemp("fuzz")
+    (where / "one.test.zone").write_text("$TTL 60\n" + text, encoding="utf-8", errors="replace")
+    loaded = ZoneFolder(where).load()
+    assert len(loaded.zones) + len(loaded.problems) == 1
+    for problem in loaded.problems:
+        assert problem.path.startswith(str(where))
+        assert problem.what
+    shutil.rmtree(where)
+
+
+# --- beside the services --------------------------------------------------------------------------------
+
+SHARED = """$TTL 60
+@ MX 10 mail
+mail A 192.0.2.25
+www CNAME web
+ext CNAME a.other.test.
+to.instance CNAME i1.web
+gone CNAME nope
+*.wild A 192.0.2.99
+web A 192.0.2.66
+extra.web A 192.0.2.67
+ns.dns A 192.0.2.68
+_sip._tcp SRV 1 2 5060 mail
+"""
+
+
+@pytest.fixture
+def shared(folder: ZoneFolder) -> ZoneFolder:
+    write(folder, "svc.local.zone", SHARED)
+    write(
+        folder,
+        "other.test.zone",
+        "$TTL 60\n" + SOA + "a A 192.0.2.9\nback CNAME web.svc.local.\napi CNAME api.svc.local.\n",
+    )
+    assert folder.load().problems == ()
+    return folder
+
+
+def test_a_file_and_services_share_a_zone(shared: ZoneFolder) -> None:
+    answers, _ = serving(shared, service("web", "10.0.0.1", "10.0.0.2"))
+    assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
+    assert sorted(said(ask(answers, "web.svc.local"))) == [
+        "web.svc.local. A 10.0.0.1",
+        "web.svc.local. A 10.0.0.2",
+    ]
+    assert said(ask(answers, "svc.local", "MX")) == ["svc.local. MX 10 mail.svc.local."]
+    assert "ns.dns.svc.local." in said(ask(answers, "svc.local", "SOA"))[0]
+    assert said(ask(answers, "any.wild.svc.local")) == ["any.wild.svc.local. A 192.0.2.99"]
+    assert said(ask(answers, "_sip._tcp.svc.local", "SRV")) == [
+        "_sip._tcp.svc.local. SRV 1 2 5060 mail.svc.local."
+    ]
+    for name, rcode in (
+        ("nope.svc.local", "NXDOMAIN"),
+        ("wild.svc.local", "NOERROR"),
+        ("nope.web.svc.local", "NXDOMAIN"),
+    ):
+        negative = ask(answers, name)
+        assert dns.rcode.to_text(negative.rcode()) == rcode
+        assert negative.flags & dns.flags.AA
+        assert str(negative.authority[0].name) == "svc.local."
+        assert negative.authority[0].ttl <= 2
+
+
+def test_an_alias_leads_on_to_services_instances_and_other_files(shared: ZoneFolder) -> None:
+    answers, _ = serving(shared, service("web", "10.0.0.1", "10.0.0.2"))
+    www = said(ask(answers, "WWW.svc.local"))
+    assert www[0] == "WWW.svc.local. CNAME web.svc.local."
+    assert sorted(www[1:]) == ["web.svc.local. A 10.0.0.1", "web.svc.local. A 10.0.0.2"]
+    assert said(ask(answers, "to.instance.svc.local"))[1:] == ["i1.web.svc.local. A 10.0.0.2"]
+    assert said(ask(answers, "ext.svc.local"))[1:] == ["a.other.test. A 192.0.2.9"]
+    assert sorted(said(ask(answers, "back.other.test"))[1:]) == [
+        "web.svc.local. A 10.0.0.1",
+        "web.svc.local. A 10.0.0.2",
+    ]
+    srv = said(ask(answers, "back.other.test", "SRV"))
+    assert sorted(srv[1:]) == [
+        "web.svc.local. SRV 0 1 80 i0.web.svc.local.",
+        "web.svc.local. SRV 0 1 80 i1.web.svc.local.",
+    ]
+    assert ask(answers, "gone.svc.local").rcode() == dns.rcode.NXDOMAIN
+    assert ask(answers, "www.svc.local", "AAAA").rcode() == dns.rcode.NOERROR
+    assert str(ask(answers, "back.other.test", "AAAA").authority[0].name) == "svc.local."
+
+
+def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: ZoneFolder) -> None:
+    answers, mount = serving(shared)
+    assert said(ask(answers, "web.svc.local")) == ["web.svc.local. A 192.0.2.66"]
+    assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
+    assert [p.path for p in mount.problems()] == [f"{shared.folder}/svc.local.zone:11"]  # ns.dns is ours
+    answers.replace("web", answers.compile(service("web", "10.0.0.1")))
+    assert said(ask(answers, "web.svc.local")) == ["web.svc.local. A 10.0.0.1"]
+    assert ask(answers, "extra.web.svc.local").rcode() == dns.rcode.NXDOMAIN
+    problems = mount.problems()
+    assert [p.path.rpartition(":")[2] for p in problems] == ["9", "10", "11"]
+    assert "the service web" in problems[0].what
+    answers.replace("web", None)
+    assert said(ask(answers, "web.svc.local")) == ["web.svc.local. A 192.0.2.66"]
+    assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
+
+
+def test_files_put_and_taken_out_leave_no_trace(shared: ZoneFolder) -> None:
+    answers, mount = serving(shared, service("web", "10.0.0.1"))
+    before, _ = serving(Loaded(), service("web", "10.0.0.1"))
+    mount.put({})
+    assert answers.names.keys() == before.names.keys()
+    assert {at for at, known in answers.names.items() if known.odd} == {
+        at for at, known in before.names.items() if known.odd
+    }
+    assert ask(answers, "mail.svc.local").rcode() == dns.rcode.NXDOMAIN
+    mount.put(shared.loaded.zones)
+    assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
+
+
+def test_before_the_first_catalog_files_answer_and_nothing_is_said_not_to_be_there(
+    shared: ZoneFolder,
+) -> None:
+    answers = Answers(["svc.local"])
+    answers.set_failure(ede.option(ede.NOT_READY))
+    Mount(answers).put(shared.loaded.zones)
+    assert said(ask(answers, "a.other.test")) == ["a.other.test. A 192.0.2.9"]
+    assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
+    for name in ("nope.svc.local", "api.svc.local", "gone.svc.local", "api.other.test"):
+        assert ask(answers, name).rcode() == dns.rcode.SERVFAIL, name
+    answers.set_failure(b"")
+    assert ask(answers, "nope.svc.local").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_aliases_that_go_round_end(folder: ZoneFolder) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA + "a CNAME b\nb CNAME c\nc CNAME a\nd DNAME e.d\n")
+    folder.load()
+    answers, _ = serving(folder)
+    assert len(said(ask(answers, "a.one.test"))) == 3
+    assert ask(answers, "x.d.one.test").rcode() in (dns.rcode.NOERROR, dns.rcode.YXDOMAIN)
+    long = ".".join(["x" * 60] * 4)[:235] + ".d.one.test"
+    assert ask(answers, long).rcode() in (dns.rcode.NOERROR, dns.rcode.YXDOMAIN)
+
+
+def test_any_gets_one_record_that_says_why(folder: ZoneFolder) -> None:
+    write(folder, "one.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.1\n")
+    folder.load()
+    answers, _ = serving(folder)
+    assert "RFC8482" in said(ask(answers, "a.one.test", "ANY"))[0]
+    assert ask(answers, "b.one.test", "ANY").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_large_answers_are_cut_to_whole_records(folder: ZoneFolder) -> None:
+    write(
+        folder,
+        "one.test.zone",
+        "$TTL 60\n" + SOA + "".join(f'big TXT "{n:03d}{"x" * 90}"\n' for n in range(50)),
+    )
+    folder.load()
+    answers, _ = serving(folder)
+    cut = ask(answers, "big.one.test", "TXT", 1232)
+    assert cut.flags & dns.flags.TC
+    assert 8 < len(said(cut)) < 13
+    assert len(said(ask(answers, "big.one.test", "TXT"))) == 50
