@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
 from zkdns.registry.nodes import Nodes
-from zkdns.registry.overrides import Overrides, parse, spell
+from zkdns.registry.overrides import Overrides, parse, path, spell
 
 ROOT = "/zkdns/overrides"
 
@@ -123,6 +123,31 @@ orders = st.recursive(
 @given(orders)
 def test_what_is_spelled_reads_the_same(order: Override) -> None:
     assert parse(spell(order)) == order
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+def test_the_path_of_any_service_and_id_leads_back_to_them(service: str, id: str) -> None:
+    names = path(service, id).removeprefix(ROOT + "/").split("/")
+    assert len(names) == 2
+    assert not {".", "..", ""} & set(names)
+    assert path(service, id).isascii()
+    assert path(service, id).isprintable()
+    overrides = fold(
+        Children(ROOT, (names[0],), 2),
+        Children(f"{ROOT}/{names[0]}", (names[1],), 3),
+        data(path(service, id), {"drain": True}, 3),
+    )
+    assert overrides.orders()[service, id] == Override(drain=True)
+
+
+def test_a_name_that_was_not_encoded_counts_too() -> None:
+    id = "dubbo%3A%2F%2F10.0.0.5"
+    overrides = fold(
+        Children(ROOT, ("web",), 2),
+        Children(f"{ROOT}/web", (id,), 3),
+        data(f"{ROOT}/web/{id}", {"drain": True}, 3),
+    )
+    assert overrides.orders()["web", id] == Override(drain=True)
 
 
 def test_the_nodes_of_replicas_are_their_data_by_name() -> None:

@@ -1,12 +1,15 @@
 """The nodes /zkdns/overrides/SERVICE/ID <-> operators' overrides.
 
 Rules: pure. A node that can't be read costs itself: it is a Problem and orders nothing. Its JSON has
-the keys of `model.Override`; unknown ones are left alone, so that a later version may add some.
+the keys of `model.Override`; unknown ones are left alone, so that a later version may add some. SERVICE
+and ID are percent-encoded by `path`, since Dubbo's ids hold "%" and old ids may hold anything; names that
+stand there as they are count as well.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Final
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -61,13 +64,28 @@ class Overrides:
         if nodes is self._read:
             return
         self._read = nodes
-        orders, problems = {}, []
+        orders: dict[tuple[str, str], Override] = {}
+        as_they_are: dict[tuple[str, str], Override] = {}
+        problems = []
         for (service, id), data in sorted(nodes.items()):
             try:
-                orders[service, id] = parse(data)
+                order = parse(data)
+                orders[unquote(service), unquote(id)] = order
+                if "%" in service + id:
+                    as_they_are[service, id] = order
             except ValueError as error:
                 problems.append(Problem(f"{self.root}/{service}/{id}", f"the override {error}", CURE))
-        self._orders, self._problems = orders, tuple(problems)
+        self._orders, self._problems = as_they_are | orders, tuple(problems)
+
+
+def path(service: str, id: str, root: str = ROOT) -> str:
+    """The node that orders for this instance."""
+    return f"{root}/{_encode(service)}/{_encode(id)}"
+
+
+def _encode(name: str) -> str:
+    encoded = quote(name, safe=":@,;=+~!*'()")
+    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded  # ZooKeeper takes neither
 
 
 def parse(data: bytes) -> Override:

@@ -99,8 +99,10 @@ class Replies:
             self.zxid = max(self.zxid, event.stat.mzxid)
             changed = self._take_data(names, event)
         elif isinstance(event, Children):
+            if len(names) == self._depth:
+                return None
             self.zxid = max(self.zxid, event.zxid)
-            changed = len(names) < self._depth and self._take_list(names, event)
+            changed = self._take_list(names, event)
         else:
             changed = self._take_refusal(names, event)
         if not changed:

@@ -1,0 +1,207 @@
+"""The last known Catalog on disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.ensemble import Ensemble
+from zkdns.model import Catalog, Problem, State
+from zkdns.registry import state
+from zkdns.registry.state import NAME, Loaded, load, save
+from zkdns.registry.tree import Tree
+
+
+def catalog(instances: int = 3) -> Catalog:
+    ensemble = Ensemble(zxid=5 << 32)
+    ensemble.create("web", b'{"ttl": 3, "check": {"type": "http", "port": "http"}}')
+    for at in range(instances):
+        data = (
+            b'{"address": ["10.0.0.1", "fd00::1"], "tags": ["x"], "ports": {"http": 80}, "meta": {"a": "b"}}'
+        )
+        ensemble.create(f"web/i{at:05}", data)
+    ensemble.create("db", b"junk")
+    ensemble.create("db/a", b'{"address": "db.example"}')
+    ensemble.create("db/bad", b"")
+    tree = Tree("/services")
+    for event in ensemble.reading():
+        tree.apply(event)
+    return tree.catalog()
+
+
+@pytest.mark.parametrize("instances", [0, 1, 100, 101, 250])
+def test_what_is_saved_is_loaded(tmp_path: Path, instances: int) -> None:
+    saved = catalog(instances)
+    assert len(saved.problems) == 2
+    save(tmp_path / "new" / "folder", saved)
+    assert load(tmp_path / "new" / "folder") == Loaded(saved, None)
+
+
+def test_states_and_resolved_addresses_are_kept(tmp_path: Path) -> None:
+    saved = catalog()
+    service = saved.services["db"]
+    known = replace(
+        service.instances[0],
+        state=State.FAILING,
+        reason="r",
+        answered=False,
+        resolved=("10.0.0.9",),
+        weight=7,
+    )
+    saved = replace(saved, services={"db": replace(service, instances=(known,), note="n")})
+    save(tmp_path, saved)
+    loaded = load(tmp_path).catalog
+    assert loaded == saved
+    assert loaded is not None
+    assert loaded.services["db"].instances[0].state is State.FAILING
+
+
+def test_a_loaded_catalog_is_complete_and_its_age_is_for_others_to_tell(tmp_path: Path) -> None:
+    save(tmp_path, replace(catalog(), stale_since=5.0))
+    loaded = load(tmp_path).catalog
+    assert loaded is not None
+    assert (loaded.complete, loaded.stale_since) == (True, None)
+
+
+def test_no_file_is_no_problem(tmp_path: Path) -> None:
+    assert load(tmp_path) == load(tmp_path / "none") == Loaded(None, None)
+
+
+def test_a_second_saving_replaces_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
+    save(tmp_path, catalog(1))
+    save(tmp_path, catalog(2))
+    assert load(tmp_path).catalog == catalog(2)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def spoil(data: bytes, how: str) -> bytes:
+    if how == "cut":
+        return data[: len(data) // 2]
+    if how == "empty":
+        return b""
+    if how == "corrupt":
+        return data[:200] + bytes([data[200] ^ 1]) + data[201:]
+    if how == "newer":
+        return data.replace(state.MAGIC + b"\0\1", state.MAGIC + b"\0\2")
+    if how == "another":
+        at = len(state.MAGIC) + 2
+        return data[:at] + b"........" + data[at + 8 :]
+    return b"\x7fELF" + data
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [("cut", "cut"), ("empty", "empty"), ("corrupt", "corrupt"), ("newer", "newer"),
+     ("another", "another version"), ("foreign", "not a file of zkdns")],
+)  # fmt: skip
+def test_a_bad_file_is_reported_and_left_alone_and_kept_aside_by_the_next_saving(
+    tmp_path: Path, how: str, word: str
+) -> None:
+    save(tmp_path, catalog())
+    path = tmp_path / NAME
+    bad = spoil(path.read_bytes(), how)
+    aside = tmp_path / "x"
+    aside.write_bytes(bad)
+    aside.replace(path)
+    loaded = load(tmp_path)
+    assert loaded.catalog is None
+    assert loaded.problem is not None
+    assert loaded.problem.path == str(path)
+    assert word in loaded.problem.what
+    assert path.read_bytes() == bad
+    save(tmp_path, catalog())
+    assert load(tmp_path) == Loaded(catalog(), None)
+    assert (tmp_path / f"{NAME}.aside-1").read_bytes() == bad
+    save(tmp_path, catalog(5))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@given(st.data())
+def test_any_cut_and_any_changed_byte_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("state")
+    save(directory, catalog(2))
+    path = directory / NAME
+    whole = path.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    bad = data.draw(st.sampled_from([whole[:at], whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :]]))
+    path.write_bytes(bad)
+    loaded = load(directory)
+    assert loaded.catalog is None
+    assert loaded.problem is not None
+
+
+def test_a_file_with_a_checksum_that_fits_and_no_sense_is_a_problem(tmp_path: Path) -> None:
+    import hashlib
+
+    head = state.MAGIC + b"\0\1" + state.FINGERPRINT
+    for body in (
+        b"",
+        b"\0\0\0\0",
+        b"\0\0\0\1\xc0\0\0\0\0",
+        b"\0\0\0\4\x93\x05\x05\x90\0\0\0\0",
+        b"\xff\xff\xff\xff",
+    ):
+        data = head + body
+        (tmp_path / NAME).write_bytes(data + hashlib.sha256(data).digest())
+        loaded = load(tmp_path)
+        assert loaded.catalog is None
+        assert loaded.problem is not None
+
+
+def test_a_file_that_may_not_be_read_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    loaded = load(tmp_path)
+    assert loaded.problem is not None
+    assert "can't be read" in loaded.problem.what
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from registry.test_state import catalog
+from zkdns.registry.state import save
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    save(Path(sys.argv[1]), catalog(1000))
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_full_disk_is_an_oserror_and_the_old_file_stays_whole(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: write fails in the same place."""
+    save(tmp_path, catalog(1))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout=60,
+    )
+    assert done.stdout.strip() == str(errno.EFBIG), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert load(tmp_path) == Loaded(catalog(1), None)
+
+
+def test_a_folder_that_is_none_is_an_oserror(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        save(tmp_path / "file", catalog())
+
+
+def test_problems_are_kept(tmp_path: Path) -> None:
+    saved = Catalog({}, (Problem("/a", "w", "c"),), 7, True)
+    save(tmp_path, saved)
+    assert load(tmp_path).catalog == saved

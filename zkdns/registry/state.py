@@ -1,0 +1,260 @@
+"""The last known Catalog on disk, so that a restart without a registry can answer.
+
+Rules: written aside, synced, renamed, and the folder synced: what stands under the name is always whole.
+A file that is cut, corrupt, foreign or newer is reported and left as it is; before the first writing
+replaces such a file it is renamed to `catalog.zkdns.aside-<n>`, never overwritten. OSError (a full disk)
+is the caller's to log. Written in small pieces, so that a thread that saves never holds the GIL for long.
+
+The file: MAGIC, VERSION and the schema's fingerprint, then items of msgpack, each with its length in
+front (a head, for each service its fields and its instances in slices), length 0, and the SHA-256 of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple, get_type_hints
+
+import msgspec
+
+from zkdns.model import Catalog, Check, Instance, Problem, Registration, Service, ServiceSettings
+
+NAME: Final = "catalog.zkdns"
+MAGIC: Final = b"zkdns catalog\n"
+VERSION: Final = 1
+SLICE: Final = 100
+"""Instances in one item: under a millisecond of packing."""
+
+_START = struct.Struct("!H8s")
+_LENGTH = struct.Struct("!I")
+_KINDS = (Registration, Check, ServiceSettings, Instance, Problem)
+
+# Files that this process wrote or read whole, by path: (inode, mtime_ns, size). Only others are looked into
+# before they are replaced.
+_known: dict[Path, tuple[int, int, int]] = {}
+
+
+class Loaded(NamedTuple):
+    """`catalog` is None where there is none to be had; `problem` then says why, None for no file at all."""
+
+    catalog: Catalog | None
+    problem: Problem | None
+
+
+class _Bad(Exception):
+    """The file is none of ours, or not whole: what a person should read of it."""
+
+
+# --- the model as rows: a field more or less makes another fingerprint -------------------------------
+
+
+def _columns(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _fingerprint() -> bytes:
+    shape = [(kind.__name__, [(f.name, str(f.type)) for f in fields(kind)]) for kind in _KINDS]
+    return hashlib.sha256(repr(shape).encode()).digest()[:8]
+
+
+FINGERPRINT: Final = _fingerprint()
+_REGISTRATION = _columns(Registration)
+_INSTANCE = _columns(Instance)
+_AT = _INSTANCE.index("registration")
+
+
+def _row_type(columns: tuple[str, ...], types: dict[str, Any]) -> Any:
+    return tuple.__class_getitem__(tuple(types[name] for name in columns))
+
+
+_REGISTRATION_ROW = _row_type(_REGISTRATION, get_type_hints(Registration))
+_INSTANCE_ROW = _row_type(_INSTANCE, get_type_hints(Instance) | {"registration": _REGISTRATION_ROW})
+_ROWS: Any = list.__class_getitem__(_INSTANCE_ROW)
+
+
+class _Head(msgspec.Struct, array_like=True):
+    serial: int
+    services: int
+    problems: list[Problem]
+
+
+class _ServiceHead(msgspec.Struct, array_like=True):
+    name: str
+    label: str
+    path: str
+    settings: ServiceSettings
+    note: str
+    slices: int
+
+
+def _row(instance: Instance) -> tuple[Any, ...]:
+    values = [getattr(instance, name) for name in _INSTANCE]
+    values[_AT] = tuple(getattr(instance.registration, name) for name in _REGISTRATION)
+    return tuple(values)
+
+
+def _instance(row: Any) -> Instance:
+    values = list(row)
+    values[_AT] = Registration(*values[_AT])
+    return Instance(*values)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def save(directory: Path, catalog: Catalog) -> None:
+    """Write the Catalog down. OSError where that is not possible; what was there before still is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / NAME
+    _put_aside(target)
+    aside = directory / f".{NAME}.{os.getpid()}.tmp"
+    try:
+        with aside.open("wb") as file:
+            digest = hashlib.sha256()
+            for piece in _spell(catalog):
+                digest.update(piece)
+                file.write(piece)
+            file.write(digest.digest())
+            file.flush()
+            os.fsync(file.fileno())
+            mark = _mark(os.fstat(file.fileno()))
+        aside.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    _known[target] = mark
+    _sync_directory(directory)
+
+
+def _spell(catalog: Catalog) -> Iterator[bytes]:
+    encode = msgspec.msgpack.encode
+    yield MAGIC + _START.pack(VERSION, FINGERPRINT)
+    head = _Head(catalog.serial, len(catalog.services), list(catalog.problems))
+    yield _framed(encode(head))
+    for service in catalog.services.values():
+        slices = -(-len(service.instances) // SLICE)
+        yield _framed(
+            encode(
+                _ServiceHead(
+                    service.name, service.label, service.path, service.settings, service.note, slices
+                )
+            )
+        )
+        rest = iter(service.instances)
+        while some := list(islice(rest, SLICE)):
+            yield _framed(encode([_row(instance) for instance in some]))
+    yield _LENGTH.pack(0)
+
+
+def _framed(item: bytes) -> bytes:
+    return _LENGTH.pack(len(item)) + item
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _mark(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _put_aside(target: Path) -> None:
+    """Keep what another program, or another version of this one, left under our name."""
+    try:
+        mark = _mark(target.stat())
+    except FileNotFoundError:
+        return
+    if _known.get(target) == mark:
+        return
+    try:
+        for _ in _items(target):
+            pass
+    except _Bad:
+        number = 1
+        while (kept := target.with_name(f"{NAME}.aside-{number}")).exists():
+            number += 1
+        target.rename(kept)
+    else:
+        _known[target] = mark
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def load(directory: Path) -> Loaded:
+    """The Catalog that was saved last. Never raises: what is wrong with the file is its problem."""
+    path = directory / NAME
+    try:
+        mark = _mark(path.stat())
+        catalog = _assemble(_items(path))
+    except FileNotFoundError:
+        return Loaded(None, None)
+    except OSError as error:
+        what = f"can't be read: {error.strerror or error}"
+        return Loaded(None, Problem(str(path), what, "make it readable for the server, or remove it"))
+    except _Bad as error:
+        cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
+        return Loaded(None, Problem(str(path), str(error), cure))
+    _known[path] = mark
+    return Loaded(catalog, None)
+
+
+def _items(path: Path) -> Iterator[bytes]:
+    """The items of a file. The checksum is verified before the first is given."""
+    data = path.read_bytes()
+    start = len(MAGIC) + _START.size
+    if not data.startswith(MAGIC):
+        raise _Bad("it is empty" if not data else "it is not a file of zkdns")
+    if len(data) < start:
+        raise _Bad("it is cut short")
+    version, fingerprint = _START.unpack_from(data, len(MAGIC))
+    if version > VERSION:
+        raise _Bad(
+            f"it was written by a newer zkdns (version {version} of the file, this one knows {VERSION})"
+        )
+    if version != VERSION or fingerprint != FINGERPRINT:
+        raise _Bad("it was written by another version of zkdns")
+    body = len(data) - hashlib.sha256().digest_size
+    if body < start or hashlib.sha256(memoryview(data)[:body]).digest() != data[body:]:
+        raise _Bad("it is cut short or corrupt: its checksum does not fit")
+    return _split(data, start)
+
+
+def _split(data: bytes, at: int) -> Iterator[bytes]:
+    try:
+        while length := _LENGTH.unpack_from(data, at)[0]:
+            at += _LENGTH.size
+            yield data[at : at + length]
+            at += length
+    except struct.error:
+        raise _Bad("its last item is cut") from None
+
+
+def _assemble(items: Iterator[bytes]) -> Catalog:
+    try:
+        head = msgspec.msgpack.decode(next(items), type=_Head)
+        decode_head = msgspec.msgpack.Decoder(_ServiceHead).decode
+        decode_rows = msgspec.msgpack.Decoder(_ROWS).decode
+        services = {}
+        for _ in range(head.services):
+            found = decode_head(next(items))
+            instances: list[Instance] = []
+            for _ in range(found.slices):
+                instances += map(_instance, decode_rows(next(items)))
+            services[found.name] = Service(
+                found.name, found.label, found.path, found.settings, tuple(instances), found.note
+            )
+    except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
+        raise _Bad(f"its content makes no sense: {error}") from None
+    return Catalog(services, tuple(head.problems), head.serial, complete=True)
