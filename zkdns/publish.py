@@ -66,8 +66,12 @@ class Publisher:
     @property
     def catalog(self) -> Catalog:
         """The serving Catalog as one value."""
-        problems = (*self.registered.problems, *self.host_problems.values())
-        return replace(self.registered, services=dict(self.services), problems=problems)
+        return replace(self.registered, services=dict(self.services), problems=self.problems)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with what is registered."""
+        return (*self.registered.problems, *self.host_problems.values())
 
     def take(self, catalogs: Sequence[Catalog]) -> None:
         """The registries' Catalogs became these."""
@@ -75,7 +79,13 @@ class Publisher:
         if new is old:
             return
         self.registered = new
-        self.mark(changes(old.services, new.services))
+        if self.host_problems:
+            self._forget_hosts()
+        changed = changes(old.services, new.services)
+        if changed:
+            self.mark(changed)
+        else:
+            self.published()  # the serial moved, or the age
 
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
@@ -149,7 +159,7 @@ class Publisher:
                 )
         return replace(service, instances=tuple(instances))
 
-    def forget_hosts(self) -> None:
+    def _forget_hosts(self) -> None:
         """Drop the problems of instances that are registered no more."""
         paths = {
             i.path for s in self.registered.services.values() for i in s.instances if i.registration.host

@@ -11,22 +11,28 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
 
-from zkdns import __version__
+from zkdns import __version__, engine
 from zkdns.answers import ede, names
 from zkdns.answers.answers import Answers
+from zkdns.answers.mount import Mount
+from zkdns.answers.zonefile import ZoneFolder
 from zkdns.config import Address, Settings
-from zkdns.health.judge import ServiceView, judge
-from zkdns.model import ConfigError, Instance, Service
+from zkdns.health.health import Health
+from zkdns.hosting import Hosting
+from zkdns.model import ConfigError, Problem, serial_of
 from zkdns.publish import Publisher
 from zkdns.registry.file import FileSource
 from zkdns.registry.source import ZooKeeperSource
+from zkdns.remember import Memory
+from zkdns.replica import Replica
 from zkdns.serve.exchange import Exchange
 from zkdns.serve.forward import Forwarder
-from zkdns.serve.hosts import Hosts, Resolved, Unresolved, ask_machine
 from zkdns.serve.tcp import TcpListener
-from zkdns.serve.udp import UdpListener, bind
+from zkdns.serve.udp import bind
 
 log = logging.getLogger("zkdns")
 
@@ -34,18 +40,21 @@ NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
 STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for longer than stale_max")
 
-FIRST_ROUND = 3.0
+FIRST_HOSTS = 3.0
 """Seconds that `ready` waits for host names at most."""
+
+PATIENCE = 2.0
+"""Seconds that a start waits for the registry before it answers from the state that was kept."""
+
+FIXED = ("registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "ttl", "zones")
+"""Settings that a reload can't change."""
 
 
 class Server:
-    """`run` serves until it is told to stop."""
+    """`run` serves until it is told to stop. `reload`: reads the settings again (ConfigError)."""
 
     def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
         self.settings = settings
-        self.name = f"{socket.gethostname()}"
-        self.answers = Answers(settings.zone, server_addresses(settings.listen), settings.ttl)
-        self.answers.set_failure(NOT_READY)
         self.ready = False
         self.lameduck = False
         self.reload_failed = False
@@ -54,22 +63,58 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._loaded = asyncio.Event()
-        self.publisher = Publisher(self.answers, self._judge, self._addresses_of, self._loop.call_later)
-        self.publisher.published = self._published
+        self._tasks: set[asyncio.Task[None]] = set()
+
+        self.answers = Answers(settings.zone, server_addresses(settings.listen), settings.ttl)
+        self.answers.set_failure(NOT_READY)
+        self._failure = NOT_READY
+        self._taking = False
+        self.replica = Replica(str(settings.listen[0]), str(settings.http or ""))
+        self.health = Health(
+            self.replica.id,
+            lambda names: self.publisher.mark(names),
+            self.replica.vote,
+            allow_command_checks=settings.allow_command_checks,
+        )
         self.forwarder = Forwarder(settings)
+        self.hosting = Hosting(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
+        self.publisher = Publisher(
+            self.answers, self.health.judge, self.hosting.resolve, self._loop.call_later
+        )
+        self.hosting.services = self.publisher.services
+        self.publisher.published = self._published
         self.exchange = Exchange(self.answers, self.forwarder)
-        self.hosts = Hosts(self._resolve, self._host_changed)
-        self._hosted: dict[str, set[str]] = {}
-        self.sources: list[ZooKeeperSource | FileSource] = []
+        self.engine = engine.choose(settings.engine, self.exchange)
         self.tcp = TcpListener(self.exchange)
-        self.udp: list[UdpListener] = []
-        for text, said in {
-            "version.bind": f"zkdns {__version__}",
-            "version.server": f"zkdns {__version__}",
-            "id.server": self.name,
-            "hostname.bind": self.name,
-        }.items():
-            self.answers.identity[names.wire(text)] = said
+        self.memory = Memory(settings.state)
+        self.sources: list[ZooKeeperSource | FileSource] = []
+        self.zone_folder = (
+            ZoneFolder(Path(settings.zones), [z.apex for z in self.answers.zones]) if settings.zones else None
+        )
+        self.mount = Mount(self.answers)
+        host = socket.gethostname()
+        for text in ("version.bind", "version.server"):
+            self.answers.identity[names.wire(text)] = f"zkdns {__version__}"
+        for text in ("id.server", "hostname.bind"):
+            self.answers.identity[names.wire(text)] = host
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is wrong with the data now, wherever it comes from."""
+        found = [*self.publisher.problems, *self.replica.problems, *self.health.problems.values()]
+        if self.zone_folder is not None:
+            found += [*self.zone_folder.loaded.problems, *self.mount.problems()]
+        if self.memory.problem is not None:
+            found.append(self.memory.problem)
+        if self.forwarder.problem:
+            found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
+        return tuple(found)
+
+    @property
+    def stale_seconds(self) -> float:
+        """How long the registry has been out of reach; 0 while it is within."""
+        since = self.publisher.registered.stale_since
+        return max(0.0, time.time() - since) if since is not None else 0.0
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -85,59 +130,102 @@ class Server:
             await self.stop()
 
     async def start(self) -> None:
+        await self._load_zone_files()
+        self._open_sources()
         await self._listen()
         await self.forwarder.start()
-        self._open_sources()
-        self._loop.create_task(self._get_ready(), name="ready")
+        for source in self.sources:
+            source.start()
+        self._spawn(self._get_ready(), "ready")
+        self._spawn(self._tick(), "tick")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended: %r", task.get_name(), error, exc_info=error)
 
     async def _listen(self) -> None:
         streams = []
         for address in self.settings.listen:
             try:
-                datagrams = bind(address, socket.SOCK_DGRAM)
-                self.udp.append(UdpListener(datagrams, self.exchange, address.wildcard))
                 stream = bind(address, socket.SOCK_STREAM)
                 stream.listen(1024)
             except OSError as error:
                 raise ConfigError(f"--listen {address}", error.strerror or str(error)) from None
             streams.append(stream)
+        self.engine.configure(self.settings)
+        self.engine.start(self.settings.listen, self.settings.workers)
         await self.tcp.start(streams)
-        for listener in self.udp:
-            listener.start(self._loop)
 
     def _open_sources(self) -> None:
+        own = True
         for url in self.settings.registry:
             if url.scheme == "file":
                 source = FileSource(url.path, self._sources_changed)
                 source.load()
                 self.sources.append(source)
-            else:
-                self.sources.append(
-                    ZooKeeperSource(url, self.settings.zookeeper, lambda root: self._sources_changed(), {})
-                )
-        for each in self.sources:
-            each.start()
-        self._sources_changed()
+                continue
+            folds = self.replica.folds if own else {}
+            zookeeper = ZooKeeperSource(url, self.settings.zookeeper, self._root_changed, folds)
+            if own:
+                self.replica.hold = zookeeper.mirror.hold
+            own = False
+            self.sources.append(zookeeper)
 
     async def _get_ready(self) -> None:
-        await self._loaded.wait()
+        self._sources_changed()
         try:
-            await asyncio.wait_for(self.hosts.settled(), FIRST_ROUND)
+            await asyncio.wait_for(self._loaded.wait(), PATIENCE)
+        except TimeoutError:
+            self._answer_from_memory()
+            await self._loaded.wait()
+        try:
+            await asyncio.wait_for(self.hosting.settled(), FIRST_HOSTS)
         except TimeoutError:
             pass
-        while not self.publisher.idle:
-            await asyncio.sleep(0.005)  # noqa: ASYNC110  (a few turns of the loop at start)
+        while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
+            await asyncio.sleep(0.005)
+        await self.health.first_round()
         self.ready = True
         self._tell_age()
-        catalog = self.publisher.catalog
+        services = self.publisher.services.values()
         log.info(
             "ready: engine %s, zones %s, %d services, %d instances, on %s",
-            "python",
+            self.engine.name,
             ", ".join(self.settings.zone),
-            len(catalog.services),
-            sum(len(s.instances) for s in catalog.services.values()),
+            len(services),
+            sum(len(s.instances) for s in services),
             ", ".join(map(str, self.settings.listen)),
         )
+
+    def _answer_from_memory(self) -> None:
+        remembered = self.memory.load()
+        if remembered is None:
+            log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
+        elif not self._loaded.is_set():
+            log.warning("the registry is not read yet: answers are those that the state directory holds")
+            self.publisher.take([remembered])
+            self.hosting.follow(self.publisher.registered)
+            self._loaded.set()
+
+    async def _tick(self) -> None:
+        """What is looked at every second: ages, zone files, our own node, the state directory."""
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                self._tell_age()
+                if self.ready:
+                    self.replica.tell(self.answers.serial)
+                    self.memory.keep(self.publisher.registered)
+                if self.zone_folder is not None and await asyncio.to_thread(self.zone_folder.changed):
+                    await self._load_zone_files()
+            except Exception:
+                log.exception("the server goes on after an error of its own")
 
     async def stop(self) -> None:
         """Lameduck, then take no more, answer what is here, end."""
@@ -145,14 +233,19 @@ class Server:
         if self.settings.lameduck:
             log.info("lameduck for %g s: /ready is 503, answers go on", self.settings.lameduck)
             await asyncio.sleep(self.settings.lameduck)
+        for task in list(self._tasks):
+            task.cancel()
         self.tcp.stop_accepting()
-        for listener in self.udp:
-            listener.close(self._loop)
+        await asyncio.to_thread(self.engine.stop) if self.engine.name == "native" else self.engine.stop()
         await self.forwarder.stop(0.5)
         self.tcp.close()
-        await self.hosts.stop()
+        self.engine.close()
+        await self.health.stop()
+        await self.hosting.stop()
         for source in self.sources:
             await source.stop()
+        if self.ready:
+            await self.memory.stop(self.publisher.registered)
         log.info("stopped")
 
     def reload(self) -> None:
@@ -165,87 +258,72 @@ class Server:
             log.error("reload: %s; the old settings stay in force", error)
             return
         self.reload_failed = False
-        fixed = ("registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "ttl")
-        for name in fixed:
+        for name in FIXED:
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("reload: %s needs a restart; the old one stays in force", name)
         self.settings = settings
+        self.engine.configure(settings)
+        self._spawn(self._load_zone_files(), "zone files")
         log.info("reload: done")
+
+    async def _load_zone_files(self) -> None:
+        if self.zone_folder is None:
+            return
+        loaded = await asyncio.to_thread(self.zone_folder.load)
+        for problem in loaded.problems:
+            log.warning("%s: %s", problem.path, problem.what)
+        self.mount.put(loaded.zones)
+        if self.ready:
+            self.engine.publish(self.answers)
+        else:
+            self.engine.publish_afresh(self.answers)
 
     # --- from the world to the answers -----------------------------------------------------------------
 
+    def _root_changed(self, root: str) -> None:
+        if root in self.replica.folds:
+            self.replica.changed(root, self.health)
+        self._sources_changed()
+
     def _sources_changed(self) -> None:
-        catalogs = [source.catalog for source in self.sources]
-        if not all(c.complete for c in catalogs) and not self.ready:
-            return
-        self.publisher.take(catalogs)
-        self._follow_hosts()
+        """Take what the sources hold at the loop's next turn: once, however much comes in this one."""
+        if not self._taking:
+            self._taking = True
+            self._loop.call_soon(self._take)
+
+    def _take(self) -> None:
+        self._taking = False
+        complete = all(s.complete if isinstance(s, ZooKeeperSource) else True for s in self.sources)
+        zookeepers = [s for s in self.sources if isinstance(s, ZooKeeperSource)]
+        if zookeepers:
+            self.health.connected(zookeepers[0].connected)
+        if not complete:
+            return  # nothing is known, or what was remembered answers until all is whole
+        self.publisher.take([s.catalog for s in self.sources])
+        self.hosting.follow(self.publisher.registered)
         self._tell_age()
-        if not self._loaded.is_set() and self.publisher.registered.complete:
-            self._loaded.set()
+        self._loaded.set()
 
     def _tell_age(self) -> None:
-        """How the answers tell of the registry: not there yet, out of reach, or all well."""
-        registered = self.publisher.registered
-        self.answers.stale = STALE if registered.stale_since is not None else b""
-        if not self.ready:
-            return
-        too_old = (
-            self.settings.stale_max > 0
-            and registered.stale_since is not None
-            and time.time() - registered.stale_since > self.settings.stale_max
-        )
-        self.answers.set_failure(TOO_OLD if too_old else b"")
+        """How the answers tell of the registry: not there yet, out of reach, too long so, or all well."""
+        stale = STALE if self.publisher.registered.stale_since is not None else b""
+        limit = self.settings.stale_max
+        failure = NOT_READY if not self.ready else TOO_OLD if 0 < limit < self.stale_seconds else b""
+        if failure != self._failure:
+            self._failure = failure
+            self.answers.stale = stale
+            self.answers.set_failure(failure)
+            self.engine.publish_afresh(self.answers)
+        elif stale != self.answers.stale:
+            self.answers.stale = stale
+            self.engine.publish(self.answers)
 
     def _published(self) -> None:
-        self.answers.set_serial(self.publisher.registered.serial)
-
-    def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
-        return judge(service, ServiceView(), now, previous)
-
-    # --- host names ---------------------------------------------------------------------------------
-
-    def _follow_hosts(self) -> None:
-        hosted: dict[str, set[str]] = {}
-        for service in self.publisher.registered.services.values():
-            for i in service.instances:
-                if i.registration.host:
-                    hosted.setdefault(i.registration.host, set()).add(service.name)
-        self._hosted = hosted
-        self.hosts.want(hosted)
-        self.publisher.forget_hosts()
-
-    def _host_changed(self, host: str, addresses: tuple[str, ...]) -> None:
-        self.publisher.mark(self._hosted.get(host, ()))
-
-    def _addresses_of(self, service: str, instance: Instance) -> tuple[str, ...]:
-        host = (instance.registration.host or "").rstrip(".").lower()
-        if host in {f"{service}.{zone}" for zone in self.settings.zone}:
-            return ()  # the service's own name: it would keep itself alive
-        return self.hosts.addresses(instance.registration.host or "")
-
-    async def _resolve(self, host: str) -> Resolved:
-        own = self._resolve_own(host.rstrip(".").lower())
-        if own is not None:
-            return own
-        return await (self.forwarder.resolve(host) if self.forwarder.enabled else ask_machine(host))
-
-    def _resolve_own(self, host: str) -> Resolved | None:
-        """A host name in a zone of ours: what is registered there by address; never by another host
-        name, so that two services can't keep each other's dead addresses alive."""
-        zone = next((z for z in self.settings.zone if host.endswith("." + z)), None)
-        if zone is None:
-            return None
-        *instance, label = host.removesuffix("." + zone).split(".")
-        for service in self.publisher.services.values():
-            if service.label == label and len(instance) < 2:
-                chosen = [
-                    i for i in service.instances if (i.label == instance[0] if instance else i.answered)
-                ]
-                addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
-                if addresses:
-                    return Resolved(addresses, 1)
-        raise Unresolved(f"{host} has no address here")
+        self.answers.set_serial(max(self.publisher.registered.serial, serial_of(self.replica.zxid)))
+        if self._failure:
+            self.answers.take_changes()  # all of it is published when there is something to answer again
+        else:
+            self.engine.publish(self.answers)
 
 
 def server_addresses(listen: tuple[Address, ...]) -> tuple[str, ...]:
@@ -253,11 +331,13 @@ def server_addresses(listen: tuple[Address, ...]) -> tuple[str, ...]:
     found = [a.host for a in listen if not a.wildcard]
     for a in listen:
         if a.wildcard:
-            family, far = (socket.AF_INET6, "2001:db8::1") if ":" in a.host else (socket.AF_INET, "192.0.2.1")
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            v6 = ":" in a.host
+            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 try:
-                    probe.connect((far, 53))  # sends nothing: it asks the kernel for a route
+                    probe.connect(
+                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
+                    )  # asks for a route, sends nothing
                     found.append(probe.getsockname()[0])
                 except OSError:
-                    found.append("::1" if ":" in a.host else "127.0.0.1")
+                    found.append("::1" if v6 else "127.0.0.1")
     return tuple(dict.fromkeys(found)) or ("127.0.0.1",)

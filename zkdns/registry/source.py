@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from zkdns.config import RegistryURL, ZooKeeperSettings
-from zkdns.model import Catalog, Event, Session
+from zkdns.model import Catalog, Event, Session, Whole
 from zkdns.registry.tree import Tree
 from zkdns.registry.zookeeper import Mirror
 
@@ -41,6 +41,8 @@ class ZooKeeperSource:
         self.tree = Tree(url.root, url.format)
         self.connected = False
         self.since = time.time()
+        self.whole: set[str] = set()
+        """The roots that were read whole at least once."""
         self.noticed: float | None = None
         """When the oldest event came that is not told by `changed` yet (perf_counter)."""
         self._changed = changed
@@ -51,6 +53,11 @@ class ZooKeeperSource:
     @property
     def catalog(self) -> Catalog:
         return self.tree.catalog()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the services and all that goes with them were read."""
+        return self.whole == self._folds.keys()
 
     def start(self) -> None:
         self.mirror.start()
@@ -69,6 +76,8 @@ class ZooKeeperSource:
         for event in events:
             if isinstance(event, Session):
                 self.connected, self.since = event.connected, event.at
+            elif isinstance(event, Whole):
+                self.whole.add(root)
             fold.apply(event)
         self.noticed = at
         self._changed(root)

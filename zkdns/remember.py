@@ -1,0 +1,84 @@
+"""The last known catalog on disk: read once at start, written aside as it changes.
+
+Rules: writing is done in a thread and never holds up an answer; a full disk is a line in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from zkdns.model import Catalog, Problem
+from zkdns.registry import state
+
+log = logging.getLogger("zkdns.state")
+
+EVERY = 5.0
+"""Seconds between two writes."""
+
+
+class Memory:
+    """The state directory of one server; does nothing where none is set."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory) if directory else None
+        self._saved: Catalog | None = None
+        self._saved_at = float("-inf")
+        self._writing: asyncio.Task[None] | None = None
+        self.problem: Problem | None = None
+
+    def load(self) -> Catalog | None:
+        """What was known last, with the time it was known as its age."""
+        if self._directory is None:
+            return None
+        loaded = state.load(self._directory)
+        self.problem = loaded.problem
+        if loaded.problem is not None:
+            log.warning("%s: %s", loaded.problem.path, loaded.problem.what)
+        if loaded.catalog is None:
+            return None
+        known_at = (self._directory / state.NAME).stat().st_mtime
+        return replace(loaded.catalog, stale_since=known_at)
+
+    def keep(self, catalog: Catalog) -> None:
+        """Write this Catalog soon, unless it is on disk. Called every second or so."""
+        if self._directory is None or catalog is self._saved:
+            return
+        if not catalog.complete or catalog.stale_since is not None:
+            return
+        if self._writing is not None or time.monotonic() - self._saved_at < EVERY:
+            return
+        self._writing = asyncio.create_task(self._write(self._directory, catalog), name="state")
+
+    async def _write(self, directory: Path, catalog: Catalog) -> None:
+        self._saved_at = time.monotonic()
+        try:
+            await asyncio.to_thread(state.save, directory, catalog)
+        except OSError as error:
+            self._fail(directory, error.strerror or str(error))
+        except Exception:
+            log.exception("the state can't be written")
+        else:
+            self._saved, self.problem = catalog, None
+        finally:
+            self._writing = None
+
+    def _fail(self, directory: Path, why: str) -> None:
+        problem = Problem(
+            str(directory), f"the state can't be written: {why}", "make room, or mend the rights"
+        )
+        if problem != self.problem:
+            log.warning("%s: %s; answers go on", problem.path, problem.what)
+        self.problem = problem
+
+    async def stop(self, catalog: Catalog) -> None:
+        """Write what is not on disk yet."""
+        if self._writing is not None:
+            await self._writing
+        self._saved_at = float("-inf")
+        self.keep(catalog)
+        if self._writing is not None:
+            await self._writing
