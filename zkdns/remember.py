@@ -40,14 +40,12 @@ class Memory:
             log.warning("%s: %s", loaded.problem.path, loaded.problem.what)
         if loaded.catalog is None:
             return None
-        known_at = (self._directory / state.NAME).stat().st_mtime
+        known_at = loaded.catalog.stale_since or (self._directory / state.NAME).stat().st_mtime
         return replace(loaded.catalog, stale_since=known_at)
 
     def keep(self, catalog: Catalog) -> None:
         """Write this Catalog soon, unless it is on disk. Called every second or so."""
-        if self._directory is None or catalog is self._saved:
-            return
-        if not catalog.complete or catalog.stale_since is not None:
+        if self._directory is None or catalog is self._saved or not catalog.complete:
             return
         if self._writing is not None or time.monotonic() - self._saved_at < EVERY:
             return

@@ -44,7 +44,9 @@ FIRST_HOSTS = 3.0
 """Seconds that `ready` waits for host names at most."""
 
 PATIENCE = 2.0
-"""Seconds that a start waits for the registry before it answers from the state that was kept."""
+"""Seconds that a start waits for a registry that is being read before it answers from the state that
+was kept; and GLANCE for one that can't be reached."""
+GLANCE = 0.5
 
 FIXED = ("registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "ttl", "zones")
 """Settings that a reload can't change."""
@@ -69,6 +71,8 @@ class Server:
         self.answers.set_failure(NOT_READY)
         self._failure = NOT_READY
         self._taking = False
+        self._live = False
+        """Whether what is served was read by this process (and is not what a former one left)."""
         self.replica = Replica(str(settings.listen[0]), str(settings.http or ""))
         self.health = Health(
             self.replica.id,
@@ -179,9 +183,14 @@ class Server:
 
     async def _get_ready(self) -> None:
         self._sources_changed()
-        try:
-            await asyncio.wait_for(self._loaded.wait(), PATIENCE)
-        except TimeoutError:
+        for _ in range(int(PATIENCE / GLANCE)):
+            try:
+                await asyncio.wait_for(self._loaded.wait(), GLANCE)
+                break
+            except TimeoutError:
+                if not any(s.connected for s in self.sources if isinstance(s, ZooKeeperSource)):
+                    break  # nobody is there to wait for
+        if not self._loaded.is_set():
             self._answer_from_memory()
             await self._loaded.wait()
         try:
@@ -221,6 +230,7 @@ class Server:
                 self._tell_age()
                 if self.ready:
                     self.replica.tell(self.answers.serial)
+                if self._live:
                     self.memory.keep(self.publisher.registered)
                 if self.zone_folder is not None and await asyncio.to_thread(self.zone_folder.changed):
                     await self._load_zone_files()
@@ -244,7 +254,7 @@ class Server:
         await self.hosting.stop()
         for source in self.sources:
             await source.stop()
-        if self.ready:
+        if self._live:
             await self.memory.stop(self.publisher.registered)
         log.info("stopped")
 
@@ -299,6 +309,7 @@ class Server:
             self.health.connected(zookeepers[0].connected)
         if not complete:
             return  # nothing is known, or what was remembered answers until all is whole
+        self._live = True
         self.publisher.take([s.catalog for s in self.sources])
         self.hosting.follow(self.publisher.registered)
         self._tell_age()
@@ -315,6 +326,10 @@ class Server:
             self.answers.set_failure(failure)
             self.engine.publish_afresh(self.answers)
         elif stale != self.answers.stale:
+            if stale:
+                log.warning("the registry is out of reach: answers go on from what was last known (EDE 3)")
+            else:
+                log.info("the registry is back")
             self.answers.stale = stale
             self.engine.publish(self.answers)
 
