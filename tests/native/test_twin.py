@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.answers import names
+from zkdns.answers import ede, names
 from zkdns.answers.answers import Answers
-from zkdns.answers.table import Entry
+from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
 from zkdns.serve import native
 from zkdns.serve.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
@@ -118,3 +118,53 @@ def test_draws_go_up_by_one_for_each_answer_and_not_for_what_is_handed_over() ->
     assert entry.draws.count == 3
     assert engine.drawn(entry) == 4
     assert entry.draws.count == 4
+
+
+def sized(length: int, fill: bytes = b".") -> bytes:
+    return b"\xc0\x0c" + fill * (length - 2)
+
+
+@pytest.mark.parametrize("said", [b"", ede.option(0, "w" * 40), ede.option(0, "w" * 40) + ede.option(3)])
+@pytest.mark.parametrize("extras", [(), (sized(60, b"x"), b"", sized(90, b"y"), sized(90, b"y"))])
+def test_at_every_size_the_same_is_left_out(said: bytes, extras: tuple[bytes, ...]) -> None:
+    """Texts, options, additional records, records: each goes at the very byte where room ends."""
+    answers = Answers(tables.ZONES)
+    deal = Deal.of(((0, 1, 2, 3), (3, 2, 1, 0)), [0, 1])
+    pieces = tuple(sized(length) for length in (150, 170, 190, 210))
+    entry = Entry((Tier(deal, pieces, extras, tuple(map(bool, extras)) or (0,) * 4),), 8, said, True)
+    owner = names.label("web") + answers.zones[0].apex
+    answers.table[owner + b"\0\1"] = entry
+    answers.names[owner] = Name(answers.zones[0], said, {b"k": Kid(sized(16) * 70, sized(28) * 40)})
+    for stale in (b"", ede.option(3, "out of reach")):
+        answers.stale = stale
+        engine = publish(answers)
+        for size in range(500, 1240):
+            for name, rtype in ((owner, 1), (owner, 99), (b"\1k" + owner, 1), (b"\1k" + owner, 28)):
+                assert compare(engine, answers, tables.query(name, rtype, tables.opt(size)), HIGHEST_UDP, 0)
+
+
+def test_without_edns_an_answer_has_512_bytes_and_not_one_more() -> None:
+    answers = Answers(tables.ZONES)
+    owner = names.label("web") + answers.zones[0].apex
+    deal = Deal.of(((0, 1),), [0])
+    lengths = range(300, 420)
+    for length in lengths:
+        pieces = (sized(100), sized(length))
+        answers.table[owner + length.to_bytes(2, "big")] = Entry((Tier(deal, pieces, (), (0, 0)),), 8)
+    engine = publish(answers)
+    whole = []
+    for length in lengths:
+        said = compare(engine, answers, tables.query(owner, length), HIGHEST_UDP, 0)
+        assert said
+        whole.append(len(said) if not said[2] & 2 else 0)
+    assert max(whole) == 512
+
+
+@pytest.mark.parametrize("length", range(430, 500))
+def test_a_soa_that_does_not_fit_is_left_out_alike(length: int) -> None:
+    answers = Answers(tables.ZONES)
+    answers.zones[0].soa = sized(length)
+    engine = publish(answers)
+    for tail in (b"", tables.opt(0), tables.opt(600)):
+        nope = names.label("nope") + answers.zones[0].apex
+        assert compare(engine, answers, tables.query(nope, 1, tail), HIGHEST_UDP, 0)
