@@ -211,7 +211,7 @@ class Exchange:
     _queued: deque[Attempt] = field(default_factory=deque)
     _failed: list[Upstream] = field(default_factory=list)
     _next_at: float = -math.inf
-    _turn: int = 0
+    _turns: list[Upstream] = field(default_factory=list)
     _cut: Answered | None = None
     _network: bool = False
     _why: str = ""
@@ -349,13 +349,9 @@ class Exchange:
             if not asking:
                 self._end(self._why or "no upstream to ask")
             return
-        upstream = turn[self._turn % len(turn)]
-        for step in range(len(turn)):  # one that wasn't asked yet comes first
-            other = turn[(self._turn + step) % len(turn)]
-            if all(a.upstream is not other for a in self._attempts):
-                upstream = other
-                break
-        self._turn += 1
+        # One that wasn't asked yet, in the order of the settings; then the one whose turn is longest past.
+        upstream = min(turn, key=lambda u: max((n for n, a in enumerate(self._turns) if a is u), default=-1))
+        self._turns.append(upstream)
         for attempt in asking:
             if attempt.upstream is upstream:
                 # Lost on the way, perhaps: the same packet once more, so that a late reply still counts.
