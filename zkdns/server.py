@@ -283,6 +283,7 @@ class Server:
         for problem in loaded.problems:
             log.warning("%s: %s", problem.path, problem.what)
         self.mount.put(loaded.zones)
+        self.forwarder.forget()
         if self.ready:
             self.engine.publish(self.answers)
         else:

@@ -6,7 +6,7 @@ there is a Problem for as long as the service is there, and the service wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,8 @@ class Mount:
         self._owners: dict[bytes, Name] = {}
         self._below: dict[str, list[bytes]] = {}
         self._plain_apexes = {apex: answers.names[apex] for apex in self._apexes}
+        self.draw: Callable[[Entry], int] = _draw_next
+        """An Entry's turn, where an alias leads to it: that of the engine in force."""
         self.files: Mapping[bytes, ZoneData] = {}
         answers.settled = self._settle
 
@@ -82,7 +84,7 @@ class Mount:
             return None if qname in self._owners else Sections(rcode=SERVFAIL)
         entry = table.table.get(qname + qtype.to_bytes(2, "big"))
         if entry is not None:
-            return Sections(_apart(qname, deal_next(entry)), ede=entry.ede)
+            return Sections(_apart(qname, _deal(entry, self.draw(entry))), ede=entry.ede)
         for suffix in (qname, *names.suffixes(qname)):
             known = table.names.get(suffix)
             if known is None:
@@ -146,10 +148,14 @@ def _said(known: Name, suffix: bytes, qname: bytes, qtype: int) -> Sections:
     return known.spell(label, qtype) if known.spell else Sections()
 
 
-def deal_next(entry: Entry) -> tuple[bytes, ...]:
-    """The pieces of the next answer of this Entry."""
+def _draw_next(entry: Entry) -> int:
     n = entry.draws.count
     entry.draws.count = n + 1
+    return n
+
+
+def _deal(entry: Entry, n: int) -> tuple[bytes, ...]:
+    """The pieces of the n-th answer of this Entry."""
     return tuple(
         piece
         for tier in entry.tiers

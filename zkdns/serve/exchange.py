@@ -16,7 +16,7 @@ from zkdns.answers import ede
 from zkdns.answers.answers import Answers
 from zkdns.serve import packet
 from zkdns.serve.forward import Forwarder
-from zkdns.serve.respond import FORWARD, Draw, Outcome, draw_next, fail, respond
+from zkdns.serve.respond import FORWARD, Draw, Outcome, draw_next, fail, respond_oddly, respond_plainly
 
 log = logging.getLogger("zkdns.serve")
 
@@ -62,10 +62,10 @@ class Exchange:
         self._turn += 1
         try:
             if self._turn % _SAMPLE:
-                outcome = respond(query, self.answers, limit, self.draw, ra)
+                outcome = self._respond(query, limit, ra)
             else:
                 began = time.perf_counter()
-                outcome = respond(query, self.answers, limit, self.draw, ra)
+                outcome = self._respond(query, limit, ra)
                 self.observe(time.perf_counter() - began)
         except Exception:
             self.errors += 1
@@ -77,6 +77,13 @@ class Exchange:
         if outcome is None:
             self.dropped["not a query"] += 1
         return outcome
+
+    def _respond(self, query: bytes, limit: int, ra: int) -> Outcome:
+        """`respond`, with a look at what upstreams said before the long way round is taken."""
+        made = respond_plainly(query, self.answers, limit, self.draw, ra)
+        if made is None and ra and self.forwarder is not None:
+            made = self.forwarder.cached(query, limit)
+        return respond_oddly(query, self.answers, limit, self.draw, ra) if made is None else made
 
     def observe(self, seconds: float) -> None:
         self.buckets[bisect_left(BUCKETS, seconds)] += 1

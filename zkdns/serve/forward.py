@@ -251,22 +251,34 @@ class Forwarder:
     def answer(self, query: bytes, client: str, limit: int, reply: Reply) -> None:
         """Reply to a query for a name that is not ours, now or later. `limit`: what the transport
         takes; 65535 on a stream, where the client's EDNS size says nothing."""
-        asked = skim(query)
-        if asked is not None and self._allows(client):
-            try:
-                stored = self._cache.find(asked[0])
-            except KeyError:
-                pass
-            else:
-                now = self._clock()
-                if now < stored.expires:
-                    self.cache_hits += 1
-                    stored.hits += 1
-                    reply(stored.reply(query, asked[1], asked[2], limit, now))
-                    if now >= stored.renew_at and stored.hits > OFTEN:
-                        self._renew(asked[0], stored, now)
-                    return
+        made = self.cached(query, limit) if self._allows(client) else None
+        if made is not None:
+            reply(made)
+            return
         self._answer_slowly(query, client, limit, reply)
+
+    def cached(self, query: bytes, limit: int) -> bytes | None:
+        """The reply, where a fresh one is in the cache and the query is a plain one."""
+        asked = skim(query)
+        if asked is None:
+            return None
+        key, end, size = asked
+        try:
+            stored = self._cache.find(key)
+        except KeyError:
+            return None
+        now = self._clock()
+        if now >= stored.expires:
+            return None
+        self.cache_hits += 1
+        stored.hits += 1
+        if now >= stored.renew_at and stored.hits > OFTEN:
+            self._renew(key, stored, now)
+        return stored.reply(query, end, size, limit, now)
+
+    def forget(self) -> None:
+        """Empties the cache: some of its names may be ours from now on."""
+        self._cache.clear()
 
     def _answer_slowly(self, query: bytes, client: str | None, limit: int, reply: Reply) -> None:
         if len(query) < 12:

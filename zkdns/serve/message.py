@@ -33,17 +33,15 @@ def skim(query: bytes) -> Asked | None:
     A label may hold a zero byte, and such a name ends too early here. That is safe to look up (no
     whole key begins with half a name) but not to go on with: what misses is read by `read_query`.
     """
+    if query[2:3] > b"\1":
+        return None
     counts = query[4:12]
     end = query.find(0, 12) + 5
     if counts == _PLAIN_OPT:
-        rest = len(query) - end
-        if (
-            rest >= 11
-            and query[end : end + 3] == b"\0\0\x29"
-            and rest == 11 + (query[end + 9] << 8 | query[end + 10])
-        ):
-            flags = query[end + 7] >> 7 | (query[3] & 0x10) >> 3
-            size = query[end + 3] << 8 | query[end + 4]
+        more = query[end:]
+        if len(more) == 11 and more[:3] == b"\0\0\x29" and more[5:7] == b"\0\0" and more[9:] == b"\0\0":
+            flags = more[7] >> 7 | (query[3] & 0x10) >> 3
+            size = more[3] << 8 | more[4]
             return query[12 : end - 4].lower() + query[end - 4 : end] + _FLAGS[flags], end, size or 512
     elif counts == _PLAIN and len(query) == end:
         return query[12 : end - 4].lower() + query[end - 4 : end] + _FLAGS[(query[3] & 0x10) >> 3], end, 0

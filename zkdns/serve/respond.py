@@ -1,7 +1,7 @@
 """One query in, one outcome out: the reply's bytes, FORWARD, or None (drop).
 
 Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short;
-everything else goes through `_odd`, in the order of RFC 1035 and RFC 6891. The native engine is
+everything else goes through `respond_oddly`, in the order of RFC 1035 and RFC 6891. The native engine is
 this module's twin for the plain case, byte for byte.
 """
 
@@ -61,6 +61,12 @@ def draw_next(entry: Entry) -> int:
 def respond(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0) -> Outcome:
     """`limit`: the most bytes that the transport carries (UDP: HIGHEST_UDP; TCP: 65535). `draw`
     gives an Entry's turn. `ra`: 0x80 where this client may have names forwarded, else 0."""
+    made = respond_plainly(query, answers, limit, draw, ra)
+    return respond_oddly(query, answers, limit, draw, ra) if made is None else made
+
+
+def respond_plainly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0) -> bytes | None:
+    """The plain case alone; None for all else."""
     if query[2:3] <= b"\1" and query[4:10] == b"\0\1\0\0\0\0":
         end = query.find(b"\0", 12) + 5
         entry = answers.table.get(query[12 : end - 4].lower() + query[end - 4 : end - 2])
@@ -75,7 +81,7 @@ def respond(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0)
                 if edns is not None:
                     size = packet.room(edns, limit)
                     return _deal(query, end, entry, draw(entry), size, edns, answers.stale + entry.ede, ra)
-    return _odd(query, answers, limit, draw, ra)
+    return None
 
 
 def _deal(
@@ -144,7 +150,7 @@ def _deal_tiers(
     return packet.reply(query, end, NOERROR, pieces, (), more, edns, options, size, _AA | ra, counts)
 
 
-def _odd(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int) -> Outcome:
+def respond_oddly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int) -> Outcome:
     """All that is not the plain case, and every miss."""
     if len(query) < 12 or query[2] & 0x80:
         return None  # nothing to answer to; a reply to a reply could go round for ever
