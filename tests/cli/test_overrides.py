@@ -1,0 +1,229 @@
+"""drain, undrain, weight and replicas against a real ZooKeeper, as an operator runs them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
+
+from support.zookeeper import ZooKeeperServer
+from zkdns import cli
+from zkdns.cli.replicas import tabulate
+from zkdns.model import Override
+from zkdns.registry import overrides
+
+pytestmark = pytest.mark.zookeeper
+
+
+class Operator:
+    """Runs one command line; keeps what it said."""
+
+    def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self._capsys = capsys
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """Its stdout, or its one line of complaint where it is to fail."""
+        got, line = cli._run([words[0], "--registry", self.url, *words[1:]])
+        out = self._capsys.readouterr().out
+        assert got == code, f"{out}{line}"
+        return line if code else out
+
+
+@pytest.fixture
+def operator(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Operator]:
+    zk.create(f"{zk_root}/web/a", b'{"address": "10.0.0.1", "weight": 3}', makepath=True)
+    zk.create(f"{zk_root}/web/b", b'{"address": "10.0.0.2"}')
+    zk.create(f"{zk_root}/Data_Base/Node_1", b'{"address": "10.0.0.3"}', makepath=True)
+    yield Operator(f"zk://{zookeeper.hosts}{zk_root}", capsys)
+    zk.delete("/zkdns", recursive=True)
+
+
+def standing(zk: KazooClient, service: str = "web", id: str = "a") -> Override | None:
+    try:
+        return overrides.parse(zk.get(overrides.path(service, id))[0])
+    except NoNodeError:
+        return None
+
+
+def test_drain_writes_who_when_why_and_until(operator: Operator, zk: KazooClient) -> None:
+    before = time.time()
+    out = operator.run("drain", "web/a", "--for", "30m", "--why", "disk  swap")
+    order = standing(zk)
+    assert order is not None
+    assert order.drain
+    assert order.why == "disk swap"
+    assert "@" in order.who
+    assert before <= order.at <= time.time()
+    assert order.until == pytest.approx(order.at + 1800)
+    assert out.startswith("web/a: drained until ")
+    assert "1 of 2 instances of web are not drained" in out
+
+
+def test_undrain_leaves_nothing_behind(operator: Operator, zk: KazooClient) -> None:
+    operator.run("drain", "web/a")
+    out = operator.run("undrain", "web/a")
+    assert "web/a: override ended (it was drained" in out
+    assert zk.get_children("/zkdns/overrides") == []
+
+
+def test_a_weight_set_on_a_drained_instance_leaves_it_drained(operator: Operator, zk: KazooClient) -> None:
+    operator.run("drain", "web/a")
+    operator.run("weight", "web/a", "50", "--for", "1h")
+    order = standing(zk)
+    assert order is not None
+    assert (order.weight, order.drain) == (50, False)
+    assert order.under is not None
+    assert order.under.drain
+
+
+def test_undrain_gives_back_the_weight_that_was_set_and_a_second_one_ends_that(
+    operator: Operator, zk: KazooClient
+) -> None:
+    operator.run("weight", "web/a", "0")
+    operator.run("drain", "web/a")
+    operator.run("drain", "web/a", "--why", "again")
+    assert "weight 0" in operator.run("undrain", "web/a")
+    order = standing(zk)
+    assert order is not None
+    assert (order.weight, order.drain, order.under) == (0, False, None)
+    operator.run("undrain", "web/a")
+    assert standing(zk) is None
+
+
+def test_an_override_whose_time_is_over_is_not_kept_beneath_a_new_one(
+    operator: Operator, zk: KazooClient
+) -> None:
+    ended = Override(weight=5, until=time.time() - 1)
+    zk.create(overrides.path("web", "a"), overrides.spell(ended), makepath=True)
+    operator.run("drain", "web/a")
+    order = standing(zk)
+    assert order is not None
+    assert order.under is None
+
+
+def test_an_unreadable_override_is_overwritten(operator: Operator, zk: KazooClient) -> None:
+    zk.create(overrides.path("web", "a"), b"\xff", makepath=True)
+    operator.run("drain", "web/a")
+    assert standing(zk) is not None
+
+
+def test_names_as_dns_has_them_are_understood(operator: Operator, zk: KazooClient) -> None:
+    operator.run("drain", "data-base/node-1")
+    assert standing(zk, "Data_Base", "Node_1") is not None
+
+
+def test_an_unknown_service_is_an_error_that_names_what_exists(operator: Operator) -> None:
+    assert operator.run("drain", "wbe/a", code=1) == "zkdns: no service 'wbe'; there are web, Data_Base"
+
+
+def test_an_unknown_instance_is_an_error_that_names_what_exists(operator: Operator) -> None:
+    for command in (["drain", "web/c"], ["weight", "web/c", "1"], ["undrain", "web/c"]):
+        assert operator.run(*command, code=1) == "zkdns: no instance 'c' in service 'web'; there are a, b"
+
+
+def test_undrain_without_an_override_names_those_that_have_one(operator: Operator) -> None:
+    assert operator.run("undrain", "web/a", code=1) == "zkdns: web/a has no override; none has"
+    operator.run("drain", "web/b")
+    assert operator.run("undrain", "web/a", code=1) == "zkdns: web/a has no override; those have: web/b"
+
+
+def test_undrain_works_for_an_instance_that_is_registered_no_more(
+    operator: Operator, zk: KazooClient
+) -> None:
+    operator.run("drain", "web/a")
+    root = "/" + operator.url.rpartition("/")[2]
+    zk.delete(f"{root}/web/a")
+    operator.run("undrain", "web/a")
+    assert standing(zk) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["drain", "web"],
+        ["drain", "/a"],
+        ["drain", "web/a", "--for", "soon"],
+        ["drain", "web/a", "--for", "0m"],
+        ["weight", "web/a", "65536"],
+        ["weight", "web/a", "ten"],
+        ["weight", "web/a"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(operator: Operator, words: list[str]) -> None:
+    assert operator.run(*words, code=2)
+
+
+def test_json_tells_what_stands_now(operator: Operator) -> None:
+    said = json.loads(operator.run("weight", "web/a", "7", "--json"))
+    assert (said["service"], said["id"], said["override"]["weight"]) == ("web", "a", 7)
+    assert json.loads(operator.run("undrain", "web/a", "--json"))["override"] is None
+
+
+def test_an_instance_in_a_folder_is_found(operator: Operator, zk: KazooClient) -> None:
+    root = "/" + operator.url.rpartition("/")[2]
+    url = "dubbo%3A%2F%2F10.0.0.9%3A20880%2Fcom.acme.Api"
+    zk.create(f"{root}/com.acme.Api/providers/{url}", b"", makepath=True)
+    operator.url += "?format=dubbo"
+    id = operator.run("drain", "com.acme.Api/nope", code=1).rpartition("there are ")[2]
+    operator.run("drain", f"com.acme.Api/{id}")
+    assert standing(zk, "com.acme.Api", id) is not None
+
+
+def test_without_a_zookeeper_registry_there_is_no_place_for_overrides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
+    code, line = cli._run(["drain", "--registry", f"file:{path}", "web/a"])
+    assert (code, line) == (
+        1, "zkdns: overrides are kept in ZooKeeper, and no --registry is a zk:// one",
+    )  # fmt: skip
+
+
+def test_instances_of_a_file_registry_beside_zookeeper_can_be_drained(
+    operator: Operator, zk: KazooClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[[old.instances]]\nid = "x"\naddress = "10.0.0.1"\n')
+    code, line = cli._run(["drain", "--registry", f"file:{path}", "--registry", operator.url, "old/x"])
+    assert (code, line) == (0, "")
+    assert standing(zk, "old", "x") is not None
+
+
+def test_a_zookeeper_out_of_reach_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = cli._run(["drain", "--registry", "zk://127.0.0.1:1/services", "web/a"])
+    assert code == 1
+    assert line.startswith("zkdns: ZooKeeper at 127.0.0.1:1: ")
+
+
+# --- replicas -----------------------------------------------------------------------------------------
+
+
+def test_replicas_are_told_with_their_lag(operator: Operator, zk: KazooClient) -> None:
+    assert "no server is registered" in operator.run("replicas")
+    for name, serial in (("r1", 100), ("r2", 97)):
+        said = {"address": ["10.0.0.1:53", "[fd00::1]:53"], "version": "0.1.0", "serial": serial}
+        zk.create(f"/zkdns/servers/{name}", json.dumps(said).encode(), makepath=True)
+    zk.create("/zkdns/servers/odd", b"\xff")
+    table = operator.run("replicas").splitlines()
+    assert table[0].split() == ["id", "address", "version", "serial", "lag"]
+    assert table[2].split() == ["r1", "10.0.0.1:53,", "[fd00::1]:53", "0.1.0", "100", "0"]
+    assert table[3].split()[-1] == "3"
+    assert table[1].split() == ["odd", "-", "-", "-", "-"]
+    rows = json.loads(operator.run("replicas", "--json"))["replicas"]
+    assert rows[2] == {
+        "id": "r2", "address": "10.0.0.1:53, [fd00::1]:53", "version": "0.1.0", "serial": 97, "lag": 3,
+    }  # fmt: skip
+
+
+def test_lag_counts_over_the_end_of_serials() -> None:
+    rows = tabulate({"old": b'{"serial": 4294967290}', "new": b'{"serial": 5}'})
+    assert [row["lag"] for row in rows] == [11, 0]

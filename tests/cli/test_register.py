@@ -1,0 +1,386 @@
+"""`zkdns register` as a process of its own, against a real ZooKeeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
+
+from support.zookeeper import ZooKeeperServer, finish
+from zkdns import cli
+from zkdns.cli.holder import Notes
+
+pytestmark = pytest.mark.zookeeper
+
+PYTHON = sys.executable
+
+
+def until(condition: Callable[[], object], what: str = "", seconds: float = 40.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+class Bench:
+    """Starts `zkdns register` and looks at what stands in ZooKeeper."""
+
+    def __init__(self, zk: KazooClient, hosts: str, root: str, directory: Path) -> None:
+        self.zk = zk
+        self.root = root
+        self.url = f"zk://{hosts}{root}"
+        self.directory = directory
+        self.started: list[subprocess.Popen[bytes]] = []
+        settings = directory / "settings.toml"
+        settings.write_text("[zookeeper]\nsession_timeout = 4\n")
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory)}
+
+    def register(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        name = f"said-{len(self.started)}"
+        with (self.directory / name).open("wb") as said:
+            process = subprocess.Popen(
+                [PYTHON, "-m", "zkdns", "register", "--registry", self.url,
+                 "--config", str(self.directory / "settings.toml"), *words],
+                stdout=subprocess.PIPE, stderr=said, stdin=subprocess.DEVNULL,
+                env={**self.environment, **environment},
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def said(self, process: subprocess.Popen[bytes]) -> str:
+        return (self.directory / f"said-{self.started.index(process)}").read_text()
+
+    def owner(self, name: str = "web/a") -> int:
+        """The session that holds it, 0 where nothing stands."""
+        stat = self.zk.exists(f"{self.root}/{name}")
+        return stat.ephemeralOwner if stat is not None else 0
+
+    def payload(self, name: str = "web/a") -> dict[str, object]:
+        try:
+            found: dict[str, object] = json.loads(self.zk.get(f"{self.root}/{name}")[0])
+        except NoNodeError:
+            return {}
+        return found
+
+    def end(self, process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
+        process.send_signal(number)
+        return process.wait(30)
+
+    def clean(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+@pytest.fixture
+def bench(zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(zk, zookeeper.hosts, zk_root, tmp_path)
+    yield bench
+    bench.clean()
+
+
+WEB_A = ("web", "--id", "a", "--address", "10.0.0.1", "--port", "80")
+
+
+def test_every_flag_is_in_the_registration(bench: Bench) -> None:
+    bench.register(
+        "web", "--id", "a", "--address", "10.0.0.1", "--address", "fd00::1", "--port", "80", "--weight", "0",
+        "--priority", "2", "--tag", "canary", "--tag", "eu", "--port-name", "http=8080",
+        "--meta", "version=1.4",
+    )  # fmt: skip
+    until(bench.owner)
+    assert bench.payload() == {
+        "address": ["10.0.0.1", "fd00::1"], "port": 80, "weight": 0, "priority": 2, "tags": ["canary", "eu"],
+        "ports": {"http": 8080}, "meta": {"version": "1.4"},
+    }  # fmt: skip
+
+
+def test_address_and_id_have_defaults(bench: Bench) -> None:
+    bench.register("web", "--port", "80")
+    name = f"web/{socket.gethostname()}-80"
+    until(lambda: bench.owner(name))
+    assert bench.payload(name) == {"address": "127.0.0.1", "port": 80}
+
+
+def test_sigterm_removes_the_node_at_once_and_exits_0(bench: Bench) -> None:
+    process = bench.register(*WEB_A)
+    until(bench.owner)
+    assert bench.end(process) == 0
+    assert bench.owner() == 0
+    assert bench.said(process).splitlines() == [
+        f"zkdns register: registered {bench.root}/web/a",
+        f"zkdns register: removed {bench.root}/web/a",
+    ]
+
+
+def test_a_deleted_node_is_made_again(bench: Bench) -> None:
+    bench.register(*WEB_A)
+    until(bench.owner)
+    for _ in range(3):
+        created = bench.zk.exists(f"{bench.root}/web/a").czxid
+        bench.zk.delete(f"{bench.root}/web/a")
+        until(lambda created=created: (s := bench.zk.exists(f"{bench.root}/web/a")) and s.czxid > created)
+    bench.zk.delete(bench.root, recursive=True)  # its parents too
+    until(bench.owner)
+
+
+def test_after_the_session_expired_the_node_is_made_again(bench: Bench) -> None:
+    process = bench.register(*WEB_A)
+    until(bench.owner)
+    first = bench.owner()
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: not bench.owner(), "the session expires")
+    process.send_signal(signal.SIGCONT)
+    until(bench.owner)
+    assert bench.owner() != first
+
+
+def test_a_killed_one_is_taken_back_by_a_quick_restart_without_a_gap(bench: Bench) -> None:
+    before = bench.register(*WEB_A)
+    until(bench.owner)
+    first = bench.owner()
+    before.kill()
+    before.wait()
+    seen: list[int] = []
+    bench.register(*WEB_A, "--weight", "7")
+    until(lambda: seen.append(bench.owner()) or seen[-1] != first)  # type: ignore[func-returns-value]
+    # The old session goes on for its timeout: who sees another owner before 0 saw it taken over.
+    assert 0 not in seen
+    assert bench.payload()["weight"] == 7
+
+
+def test_two_on_one_machine_do_not_fight_and_the_second_follows_the_first(bench: Bench) -> None:
+    first = bench.register(*WEB_A)
+    until(bench.owner)
+    owner = bench.owner()
+    second = bench.register(*WEB_A)
+    until(lambda: "standing by" in bench.said(second))
+    assert bench.owner() == owner
+    bench.end(first)
+    until(bench.owner)
+    assert bench.owner() != owner
+    assert bench.said(first).count("registered ") == 1
+
+
+def test_two_on_two_machines_do_not_fight_even_with_equal_data(bench: Bench) -> None:
+    bench.register(*WEB_A)
+    until(bench.owner)
+    owner = bench.owner()
+    elsewhere = bench.directory / "elsewhere"
+    elsewhere.mkdir()
+    second = bench.register(*WEB_A, XDG_RUNTIME_DIR=str(elsewhere))
+    until(lambda: "standing by" in bench.said(second))
+    assert bench.owner() == owner
+    bench.end(second)
+    assert bench.owner() == owner
+
+
+def test_a_lasting_node_that_another_made_is_left_alone(bench: Bench) -> None:
+    bench.zk.create(f"{bench.root}/web/a", b"theirs", makepath=True)
+    process = bench.register(*WEB_A)
+    until(lambda: "held by nobody's session; standing by" in bench.said(process))
+    bench.end(process)
+    assert bench.zk.get(f"{bench.root}/web/a")[0] == b"theirs"
+
+
+def test_ttl_check_keeps_it_registered_only_while_it_succeeds(bench: Bench) -> None:
+    flag = bench.directory / "well"
+    process = bench.register(*WEB_A, "--ttl-check", f"test -e '{flag}'", "--ttl-interval", "0.2")
+    until(lambda: "the ttl check fails (exit code 1)" in bench.said(process))
+    assert bench.owner() == 0
+    flag.touch()
+    until(bench.owner)
+    flag.unlink()
+    until(lambda: not bench.owner())
+    flag.touch()
+    until(bench.owner)
+    assert bench.end(process) == 0
+
+
+def test_a_ttl_check_that_hangs_counts_as_failed_and_its_children_end(bench: Bench) -> None:
+    pid_file = bench.directory / "pid"
+    code = (
+        "import subprocess, time; child = subprocess.Popen(['sleep', '600']); "
+        f"open({str(pid_file)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    )
+    process = bench.register(*WEB_A, "--ttl-check", f'{PYTHON} -c "{code}"', "--ttl-interval", "2")
+    until(lambda: "not done within 2 s" in bench.said(process))
+    assert bench.owner() == 0
+    bench.end(process)
+    until(lambda: _is_gone(int(pid_file.read_text())), "the check's child ends")
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_ttl_check_never_reaches_a_shell(bench: Bench) -> None:
+    mark = bench.directory / "mark"
+    bench.register(*WEB_A, "--ttl-check", f"echo '; touch {mark}' $(touch {mark}) > /dev/null")
+    until(bench.owner)
+    assert not mark.exists()
+
+
+# --- with a program ---------------------------------------------------------------------------------
+
+
+def test_a_program_that_a_signal_ends_gives_the_code_that_a_shell_gives(bench: Bench) -> None:
+    process = bench.register(*WEB_A, "--", "sleep", "600")
+    until(bench.owner)
+    assert bench.end(process) == 128 + signal.SIGTERM
+    assert bench.owner() == 0
+
+
+def test_the_program_gets_the_signal_after_the_node_is_gone_and_its_exit_code_counts(bench: Bench) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(42)))\n"
+        "signal.signal(signal.SIGHUP, lambda *_: print('hup', flush=True))\n"
+        "print('up', flush=True)\n"
+        "while True: time.sleep(600)\n"
+    )
+    process = bench.register(*WEB_A, "--", PYTHON, "-c", code)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    until(bench.owner)
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline() == b"hup\n"
+    assert bench.owner()
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == b"bye\n"
+    assert bench.owner() == 0
+    assert process.wait(30) == 42
+    assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137)]
+)
+def test_when_the_program_ends_so_does_the_registration(bench: Bench, words: list[str], code: int) -> None:
+    process = bench.register(*WEB_A, "--", *words)
+    assert process.wait(30) == code
+    assert bench.owner() == 0
+
+
+def test_the_programs_own_flags_are_not_ours(bench: Bench) -> None:
+    process = bench.register(*WEB_A, "--", "echo", "--id", "x", "--version")
+    assert process.stdout is not None
+    assert process.stdout.read() == b"--id x --version\n"
+    assert process.wait(30) == 0
+
+
+def test_a_program_that_is_not_there_is_one_line(bench: Bench) -> None:
+    process = bench.register(*WEB_A, "--", "/nonexistent/program")
+    assert process.wait(30) == 1
+    assert bench.said(process) == "zkdns: can't run /nonexistent/program: No such file or directory\n"
+
+
+def test_a_program_runs_whether_zookeeper_is_there_or_not(bench: Bench) -> None:
+    bench.url = "zk://127.0.0.1:1/services"
+    process = bench.register(*WEB_A, "--", "sh", "-c", "exit 3")
+    assert process.wait(30) == 3
+
+
+# --- without the ensemble -----------------------------------------------------------------------------
+
+
+def test_it_waits_for_an_ensemble_that_comes_late_goes_and_comes_back(
+    own_zookeeper: ZooKeeperServer, zk_root: str, tmp_path: Path
+) -> None:
+    own_zookeeper.stop()
+    probe: list[KazooClient] = []
+    bench = Bench(None, own_zookeeper.hosts, zk_root, tmp_path)
+    try:
+        process = bench.register(*WEB_A)
+        until(lambda: "is out of reach, trying on" in bench.said(process))
+        own_zookeeper.start()
+        probe.append(own_zookeeper.client())
+        bench.zk = probe[0]
+        until(bench.owner, "it registers when the ensemble is there")
+        own_zookeeper.kill()
+        time.sleep(1)
+        own_zookeeper.start()
+        until(lambda: bench.zk.connected)
+        until(bench.owner, "it is there after the ensemble came back")
+        own_zookeeper.wipe()
+        finish(probe.pop())
+        probe.append(own_zookeeper.client())
+        bench.zk = probe[0]
+        until(bench.owner, "it is there in an ensemble that lost everything", 90)
+        own_zookeeper.freeze()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        own_zookeeper.thaw()
+    finally:
+        for client in probe:
+            finish(client)
+        bench.clean()
+
+
+# --- usage ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--port", "0"], "--port"),
+        (["--weight", "65536"], "--weight"),
+        (["--port-name", "http"], "'http' is no KEY=VALUE"),
+        (["--port-name", "http=x"], "ports"),
+        (["--address", "10.0.0.300"], "address"),
+        (["--ttl-check", "'"], "No closing quotation"),
+        (["--id", "a/b"], "'a/b' can't be a znode's name"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], what: str) -> None:
+    code, line = cli._run(["register", "web", *words])
+    assert code == 2
+    assert what in line
+
+
+# --- the notes of a machine -----------------------------------------------------------------------------
+
+
+def test_notes_are_for_one_holder_at_a_time_and_outlive_it(tmp_path: Path) -> None:
+    first = Notes("h1:2181,h2:2181", "/services/web/a", tmp_path)
+    first.write(7)
+    assert Notes("h1:2181,h2:2181", "/services/web/a", tmp_path).session == 0
+    other = Notes("h1:2181", "/services/web/a", tmp_path)
+    assert other.session == 0
+    first.close()
+    again = Notes("h2:2181,h1:2181", "/services/web/a", tmp_path)
+    assert again.session == 7
+    again.close()
+    other.close()
+
+
+def test_notes_in_a_folder_where_others_may_write_are_not_believed(tmp_path: Path) -> None:
+    mine = Notes("h", "/p", tmp_path)
+    mine.write(7)
+    mine.close()
+    tmp_path.chmod(0o777)
+    assert Notes("h", "/p", tmp_path).session == 0
+
+
+def test_spoiled_notes_are_no_notes(tmp_path: Path) -> None:
+    notes = Notes("h", "/p", tmp_path)
+    notes.close()
+    (file,) = tmp_path.iterdir()
+    file.write_text("garbage")
+    assert Notes("h", "/p", tmp_path).session == 0

@@ -1,0 +1,103 @@
+"""`zkdns replicas`: the servers that are registered under /zkdns/servers.
+
+Rules: what a server wrote may be of any version; what is missing or odd is shown as "-".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import click
+from kazoo.exceptions import KazooException, NoNodeError
+from rich.console import Console
+from rich.table import Table
+
+from zkdns.cli import Failure, options
+from zkdns.registry import connect
+from zkdns.registry.source import SERVERS
+
+COLUMNS: Final = ("id", "address", "version", "serial", "lag")
+
+
+@click.command(short_help="The servers that are registered, and how far behind they are.")
+@options.reads_registry
+def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+    """The servers registered under /zkdns/servers.
+
+    `lag` is by how many transactions of the registry a server's serial is behind the newest one's.
+    """
+    settings = options.load(registry, config)
+    hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
+    if hosts is None:
+        raise Failure("replicas register in ZooKeeper, and no --registry is a zk:// one")
+    client = connect.connect(hosts, settings.zookeeper)
+    try:
+        nodes = {}
+        for name in sorted(client.get_children(SERVERS)):
+            try:
+                nodes[name] = client.get(f"{SERVERS}/{name}")[0]
+            except NoNodeError:
+                continue  # it has just left
+    except NoNodeError:
+        nodes = {}
+    except KazooException as error:
+        raise Failure(f"ZooKeeper at {hosts}: {SERVERS}: {type(error).__name__}") from None
+    finally:
+        connect.close(client, 2.0)
+    replicas = tabulate(nodes)
+    if as_json:
+        click.echo(json.dumps({"replicas": replicas}))
+    elif not replicas:
+        click.echo(f"no server is registered under {SERVERS} at {hosts}")
+    else:
+        show(replicas)
+
+
+def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:
+    """One row a server. Serials wrap (RFC 1982), so the newest is the one that none is ahead of."""
+    rows = [_row(name, data) for name, data in nodes.items()]
+    serials = [row["serial"] for row in rows if row["serial"] is not None]
+    for row in rows:
+        if row["serial"] is not None:
+            row["lag"] = max(ahead(other, row["serial"]) for other in serials)
+    return rows
+
+
+def ahead(one: int, other: int) -> int:
+    """By how much `one` is ahead of `other`; 0 where it is not."""
+    distance = (one - other) & 0xFFFFFFFF
+    return distance if distance < 1 << 31 else 0
+
+
+def _row(name: str, data: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        said = {}
+    address = said.get("address")
+    if isinstance(address, list):
+        address = ", ".join(map(str, address))
+    serial = said.get("serial")
+    return {
+        "id": name,
+        "address": address if isinstance(address, str) else None,
+        "version": said["version"] if isinstance(said.get("version"), str) else None,
+        "serial": serial if type(serial) is int and 0 <= serial < 1 << 32 else None,
+        "lag": None,
+    }
+
+
+def show(replicas: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in ("serial", "lag") else "left", no_wrap=True)
+    for row in replicas:
+        table.add_row(*("-" if row[column] is None else str(row[column]) for column in COLUMNS))
+    # Piped output is for grep: never folded to a width that nobody has.
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
