@@ -90,6 +90,29 @@ def test_any_order_of_the_same_replies_gives_the_same_catalog(history, random) -
     assert folded(other) == folded(seen)
 
 
+@st.composite
+def short_lives(draw: st.DrawFn) -> list[Event]:
+    """One service and one instance made and deleted over and over, and any of the replies in between."""
+    ensemble = Ensemble()
+    ensemble.create("web")
+    seen: list[Event] = []
+    paths = st.sampled_from(["web/a", "web/a", "web"])
+    for path, data in draw(st.lists(st.tuples(paths, st.sampled_from([A, B])), min_size=3, max_size=9)):
+        if not ensemble.create(path, data if "/" in path else b""):
+            ensemble.delete(path)
+        ask = [ensemble.list(""), ensemble.list("web"), ensemble.get("web/a")]
+        seen += [reply for reply in ask if reply is not None and draw(st.booleans())]
+    return seen
+
+
+@settings(max_examples=500)
+@given(short_lives(), st.randoms(use_true_random=False))
+def test_any_order_of_the_replies_of_short_lives_gives_the_same_catalog(seen, random) -> None:
+    other = seen[:]
+    random.shuffle(other)
+    assert folded(other) == folded(seen)
+
+
 @given(histories(), st.randoms(use_true_random=False))
 def test_late_replies_change_nothing_once_the_newest_are_there(history, random) -> None:
     ensemble, seen = history
@@ -203,6 +226,67 @@ def test_data_of_a_service_that_was_removed_with_all_below_does_not_come_back() 
     assert one(folded(events)) == {}
 
 
+def test_old_data_that_comes_before_the_new_listing_is_dead_all_the_same() -> None:
+    events = [
+        Children("/services", ("web",), 2),
+        Children("/services/web", (), 4),
+        Data("/services/web/a", A, at(3)),
+        Children("/services/web", ("a",), 5),
+    ]
+    assert one(folded(events)) == {}
+
+
+def test_data_from_before_its_services_end_is_dead_below_a_newer_listing() -> None:
+    events = [
+        Children("/services", ("web",), 2),
+        Children("/services/web", ("a",), 13),
+        Data("/services/web/a", A, at(3)),
+        Children("/services", (), 10),
+        Children("/services", ("web",), 12),
+    ]
+    assert one(folded(events)) == {}
+    assert one(folded([*events, Data("/services/web/a", B, at(13))])) == {"a": ("10.0.0.2",)}
+
+
+def test_a_listing_from_before_its_services_end_lists_nothing() -> None:
+    events = [
+        Children("/services", ("web",), 2),
+        Children("/services/web", ("a",), 3),
+        Data("/services/web/a", A, at(14)),
+        Children("/services", (), 10),
+        Children("/services", ("web",), 12),
+    ]
+    assert one(folded(events)) == {}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_settings_from_before_a_services_end_are_dead_while_its_new_listing_waits(
+    order: tuple[int, int],
+) -> None:
+    told = [Children("/services", (), 5), Children("/services/web", (), 7)]
+    events = [
+        *(told[at_] for at_ in order),
+        Data("/services/web", b'{"ttl": 9}', at(3)),
+        Children("/services", ("web",), 7),
+    ]
+    assert folded(events).services["web"].settings == DEFAULTS
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    ensemble = Ensemble()
+    tree = Tree("/services")
+    for number in range(50):
+        ensemble.create("web")
+        ensemble.create("web/a", A)
+        ensemble.create(f"web/{number}", A)
+        folded(ensemble.replies(), tree)
+        ensemble.delete(f"web/{number}")
+        folded(ensemble.replies(), tree)
+        ensemble.delete("web")
+        folded(ensemble.replies(), tree)
+    assert not tree._now.replies.root.kids
+
+
 def test_data_that_comes_before_its_listing_waits_for_it() -> None:
     events = [
         Children("/services", ("web",), 2),
@@ -270,6 +354,11 @@ def test_the_same_zxids_with_other_data_are_read_anew() -> None:
         ensemble.create("web/a", payload)
         catalog = folded(ensemble.reading(), tree)
     assert one(catalog) == {"a": ("10.0.0.2",)}
+    reading = [Children("/services", ("web",), 2), Children("/services/web", ("a",), 3)]
+    for ctime in 5.0, 6.0:
+        stat = Stat(3, 3, ctime, True)
+        catalog = folded([Begin(), *reading, Data("/services/web/a", A, stat), Whole()], tree)
+        assert catalog.services["web"].instances[0].since == ctime
 
 
 def test_each_bad_payload_costs_only_itself_and_is_named() -> None:

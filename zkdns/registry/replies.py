@@ -132,7 +132,7 @@ class Replies:
                     return None
                 missing = len(names) - at
                 break
-            if zxid <= kid.floor or (not kid.listed and zxid <= node.zxid):
+            if zxid <= kid.floor:
                 return None
             node = kid
         for name in names[len(names) - missing :] if missing else ():
@@ -148,7 +148,7 @@ class Replies:
         if not names:
             return False
         node = self._walk(names, stat.czxid)
-        if node is None or (stat.mzxid <= node.mzxid and node.unreadable is None) or stat.mzxid < node.mzxid:
+        if node is None or stat.mzxid <= node.mzxid:
             return False
         if node.mzxid == NONE and node.listed:
             parent = self.find(names[:-1])
@@ -199,12 +199,10 @@ class Replies:
         # A second list at the same zxid corrects the first, so that one is no evidence of absence.
         floor = before if before < event.zxid else NONE
         for name in added:
-            found = kids.get(name)
-            if found is None:
-                kids[name] = Znode(name, True, floor)
+            if name in kids:
+                kids[name].listed = True  # and its floor is this list's predecessor already
             else:
-                found.listed = True
-                found.floor = max(found.floor, floor) if floor != NONE else min(found.floor, event.zxid - 1)
+                kids[name] = Znode(name, True, floor)
         node.waiting = sum(kid.listed and kid.mzxid == NONE for kid in kids.values())
         return changed or bool(added)
 
