@@ -81,6 +81,7 @@ class NativeEngine(PythonEngine):
         exchange.draw = self.native.draw
         exchange.answers.drawn = lambda key, entry: self.native.drawn(entry)
         self._serial = -1
+        self._networks: tuple[str, ...] = ()
 
     def start(self, listen: Sequence[Address], workers: int) -> None:
         try:
@@ -91,7 +92,8 @@ class NativeEngine(PythonEngine):
         self.native.watch(self._loop, self._taken)
 
     def configure(self, settings: Settings) -> None:
-        self.native.offer_recursion(settings.forward_allow if settings.forward else ())
+        self._networks = settings.forward_allow if settings.forward else ()
+        self.native.offer_recursion(self._networks)
 
     def publish(self, answers: Answers) -> None:
         moved = answers.serial != self._serial
@@ -109,6 +111,7 @@ class NativeEngine(PythonEngine):
             names=list(answers.names.items()),
             afresh=True,
         )
+        self.native.offer_recursion(self._networks)  # an empty table offers it to nobody
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
         def reply(made: bytes) -> None:

@@ -614,7 +614,7 @@ async def test_where_all_is_a_loop_it_is_servfail_at_once() -> None:
 async def test_resolv_conf_is_read_again_and_our_own_address_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zkdns.serve.forward.LOOK", 0.1)
+    monkeypatch.setattr("zkdns.serve.upstreams.LOOK", 0.1)
     path = tmp_path / "resolv.conf"
     path.write_text("# made by a test\nsearch svc.local\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n")
     listen = (Address("127.0.0.53", 53),)
