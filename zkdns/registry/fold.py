@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+
+from zkdns.model import Problem
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OTHER = re.compile(r"[^a-z0-9-]")
@@ -52,3 +54,12 @@ def colliding(names: Iterable[str]) -> dict[str, list[str]]:
     for name in sorted(set(names)):
         groups.setdefault(fold(name), []).append(name)
     return {label: group for label, group in groups.items() if len(group) > 1}
+
+
+def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: str) -> Iterator[Problem]:
+    """A Problem for each name that shares its label with another. `paths`: by name."""
+    for label, names in colliding(paths).items():
+        for name in names:
+            others = ", ".join(other for other in names if other != name)
+            what = f"its {word} folds to the label {label}, as {others} does; it is served as {labels[name]}"
+            yield Problem(paths[name], what, f"choose {word}s that differ in more than case and punctuation")

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Service
-from zkdns.registry.fold import fold, settle
-from zkdns.registry.tree import tell_collisions
+from zkdns.registry.fold import fold, settle, tell_collisions
 
 
 def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:
