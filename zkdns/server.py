@@ -313,6 +313,8 @@ class Server:
         self._live = True
         self.publisher.take([s.catalog for s in self.sources])
         self.hosting.follow(self.publisher.registered)
+        if self._serial != self.answers.serial and self.publisher.idle:
+            self._published()  # a ballot that changed no standing has its part in the serial all the same
         self._tell_age()
         self._loaded.set()
 
@@ -334,8 +336,12 @@ class Server:
             self.answers.stale = stale
             self.engine.publish(self.answers)
 
+    @property
+    def _serial(self) -> int:
+        return max(self.publisher.registered.serial, serial_of(self.replica.zxid))
+
     def _published(self) -> None:
-        self.answers.set_serial(max(self.publisher.registered.serial, serial_of(self.replica.zxid)))
+        self.answers.set_serial(self._serial)
         if self._failure:
             self.answers.take_changes()  # all of it is published when there is something to answer again
         else:
