@@ -4,12 +4,18 @@
 //! and no more, and a reader's copy stays whole for as long as it is held. Two levels of 64 make
 //! 4,096 leaves: a dozen slots in each at 50,000 keys, and a binary search where there are more.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 const FAN: usize = 64;
 
 pub trait Keyed {
     fn key(&self) -> &[u8];
+
+    /// Reads a little of all that an answer will read.
+    fn touch(&self) -> u64 {
+        u64::from(self.key()[0])
+    }
 }
 
 type Slot<T> = (u64, Arc<T>);
@@ -43,15 +49,43 @@ impl<T: Keyed> Default for Index<T> {
 
 impl<T: Keyed> Index<T> {
     #[inline]
-    pub fn get(&self, key: &[u8]) -> Option<&Arc<T>> {
+    fn leaf(&self, hash: u64) -> &[Slot<T>] {
+        &self.branches[(hash >> 58) as usize][(hash >> 52) as usize % FAN]
+    }
+
+    pub fn get(&self, key: &[u8]) -> Option<&T> {
         let hash = hash(key);
-        let leaf = &self.branches[(hash >> 58) as usize][(hash >> 52) as usize % FAN];
+        let leaf = self.leaf(hash);
         let from = leaf.partition_point(|slot| slot.0 < hash);
         leaf[from..]
             .iter()
             .take_while(|slot| slot.0 == hash)
-            .map(|slot| &slot.1)
+            .map(|slot| &*slot.1)
             .find(|value| value.key() == key)
+    }
+
+    /// The first value of each hash; whether it is the one of the key is for the caller to see.
+    ///
+    /// An answer is in a handful of places, each known from the one before, and the kernel's work
+    /// between two rounds has driven most of them out of the near caches. One step for all hashes,
+    /// then the next: so the processor waits for many of them at once, and not for each in turn.
+    #[inline]
+    pub fn first_of_each<'t, const N: usize>(&'t self, hashes: &[u64], found: &mut [Option<&'t T>; N]) {
+        let mut leaves: [&[Slot<T>]; N] = [&[]; N];
+        for (leaf, hash) in leaves.iter_mut().zip(hashes) {
+            *leaf = self.leaf(*hash);
+        }
+        for ((found, leaf), hash) in found.iter_mut().zip(&leaves).zip(hashes) {
+            let from = if leaf.len() > 8 { leaf.partition_point(|slot| slot.0 < *hash) } else { 0 };
+            *found = leaf[from..]
+                .iter()
+                .find(|slot| slot.0 >= *hash)
+                .filter(|slot| slot.0 == *hash)
+                .map(|slot| &*slot.1);
+        }
+        for found in found.iter().take(hashes.len()).flatten() {
+            black_box(found.touch());
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -163,7 +197,11 @@ mod tests {
                 prop_assert_eq!(index.len(), model.len());
                 for key in 0u16..400 {
                     let key = key.to_be_bytes();
-                    prop_assert_eq!(index.get(&key).map(|p| p.1), model.get(&key[..]).copied());
+                    let value = model.get(&key[..]).copied();
+                    prop_assert_eq!(index.get(&key).map(|p| p.1), value);
+                    let mut found = [None; 2];
+                    index.first_of_each(&[hash(&key)], &mut found);
+                    prop_assert_eq!(found.map(|p| p.map(|p| p.1)), [value, None]);
                 }
             }
         }

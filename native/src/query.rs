@@ -10,13 +10,13 @@ const OPT: u16 = 41;
 const NSID: u16 = 3;
 
 /// What came with EDNS (RFC 6891).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Edns {
     pub size: u16,
     pub dnssec_ok: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Query {
     pub qtype: u16,
     /// Length of the name on the wire, its root label included.
@@ -24,6 +24,7 @@ pub struct Query {
     pub edns: Option<Edns>,
 }
 
+#[derive(Clone, Copy, Debug)]
 pub enum Read {
     Plain(Query),
     /// Too short to be answered, or a reply itself: answering would make a loop.

@@ -3,6 +3,7 @@
 //! Rules: no I/O, no clock, no chance; the same bytes as the Python twin for the same table, query
 //! and draw. Whatever needs more than the table is passed on, untouched.
 
+use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
 use crate::table::{Entry, Name, Span, Table, Zone};
 use std::sync::Arc;
@@ -29,21 +30,47 @@ pub enum Outcome {
 }
 
 /// Where answers are made: kept by the caller, so that none of it is made anew for each query.
+#[derive(Default)]
 pub struct Desk {
-    key: [u8; KEY],
     answers: Vec<Span>,
     extras: Vec<Span>,
     short: Vec<u8>,
 }
 
-impl Default for Desk {
+/// A packet as it was read, and its key: the name in lower case, and the type.
+#[derive(Clone)]
+pub struct Asked {
+    pub read: Read,
+    pub hash: u64,
+    key: [u8; KEY],
+}
+
+impl Default for Asked {
     fn default() -> Self {
-        Desk { key: [0; KEY], answers: Vec::new(), extras: Vec::new(), short: Vec::new() }
+        Asked { read: Read::Drop, hash: 0, key: [0; KEY] }
+    }
+}
+
+impl Asked {
+    #[inline]
+    pub fn read(&mut self, packet: &[u8]) {
+        self.read = read(packet, &mut self.key);
+        self.hash = match self.read {
+            Read::Plain(query) => hash(&self.key[..query.name + 2]),
+            _ => 0,
+        };
+    }
+
+    /// The name and the one above it, where both can be ours.
+    #[inline]
+    pub fn names(&self) -> Option<(&[u8], &[u8])> {
+        let Read::Plain(query) = self.read else { return None };
+        let name = &self.key[..query.name];
+        (name[0] > 0).then(|| (name, &name[1 + name[0] as usize..]))
     }
 }
 
 /// Appends the reply to `out`. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP.
-#[inline]
 pub fn respond(
     packet: &[u8],
     table: &Table,
@@ -52,7 +79,25 @@ pub fn respond(
     desk: &mut Desk,
     out: &mut Vec<u8>,
 ) -> Outcome {
-    let query = match read(packet, &mut desk.key) {
+    let mut asked = Asked::default();
+    asked.read(packet);
+    answer(packet, &asked, None, table, limit, offered, desk, out)
+}
+
+/// The same for a packet that was read before. `likely`: the first entry of its hash.
+#[inline]
+#[allow(clippy::too_many_arguments, reason = "all that an answer depends on, and nothing else")]
+pub fn answer(
+    packet: &[u8],
+    asked: &Asked,
+    likely: Option<&Entry>,
+    table: &Table,
+    limit: usize,
+    offered: bool,
+    desk: &mut Desk,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let query = match asked.read {
         Read::Plain(query) if !table.failing => query,
         Read::Drop => return Outcome::Drop,
         Read::Plain(_) | Read::Pass => return Outcome::Pass,
@@ -63,13 +108,18 @@ pub fn respond(
         None => UDP_PLAIN,
     };
     let reply = Reply { packet, query, stale: &table.stale, limit, offered };
-    if let Some(entry) = table.entries.get(&desk.key[..query.name + 2]) {
-        let Desk { answers, extras, short, .. } = desk;
+    let key = &asked.key[..query.name + 2];
+    let found = match likely {
+        Some(entry) if entry.key() == key => likely,
+        _ => table.entries.get(key),
+    };
+    if let Some(entry) = found {
+        let Desk { answers, extras, short } = desk;
         entry.deal(entry.draw(), answers, extras);
         reply.positive(entry, answers, extras, short, out);
         return Outcome::Reply { qtype: query.qtype, rcode: NOERROR };
     }
-    reply.miss(table, &desk.key[..query.name], &mut desk.short, out)
+    reply.miss(table, &key[..query.name], &mut desk.short, out)
 }
 
 struct Reply<'a> {

@@ -292,13 +292,9 @@ impl Batch {
         (&self.packets[i][..length], &mut self.out)
     }
 
-    pub fn written(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Forgets what was written past `length`: a reply that was not finished.
-    pub fn unwrite(&mut self, length: usize) {
-        self.out.truncate(length);
+    /// Forgets what was written of a reply that was not ended.
+    pub fn unwrite(&mut self) {
+        self.out.truncate(self.ends.last().map_or(0, |(_, end)| *end));
     }
 
     /// What was written since the last reply ended is the reply to packet `i`.

@@ -4,6 +4,7 @@
 //! key, its option, its pieces) and the places of the pieces in it.
 
 use crate::index::{Index, Keyed, hash};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,11 +72,45 @@ pub struct Span {
     pub records: u16,
 }
 
+/// Where the records of a tier stand: equally long ones one behind the other, others by a list of spans.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    at: u32,
+    count: u32,
+    /// 0: a list.
+    stride: u16,
+}
+
+const SPAN: usize = 8;
+
+impl Places {
+    fn list(spans: &[Span], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+        let at = place_of(bytes)?;
+        for span in spans {
+            bytes.extend_from_slice(&span.at.to_le_bytes());
+            bytes.extend_from_slice(&span.len.to_le_bytes());
+            bytes.extend_from_slice(&span.records.to_le_bytes());
+        }
+        Ok(Places { at, count: spans.len() as u32, stride: 0 })
+    }
+
+    #[inline]
+    fn get(&self, index: u32, bytes: &[u8]) -> Span {
+        assert!(index < self.count, "a deal of more than the tier holds");
+        if self.stride > 0 {
+            return Span { at: self.at + index * u32::from(self.stride), len: self.stride, records: 1 };
+        }
+        let at = self.at as usize + index as usize * SPAN;
+        let word = u64::from_le_bytes(bytes[at..at + SPAN].try_into().expect("eight bytes"));
+        Span { at: word as u32, len: (word >> 32) as u16, records: (word >> 48) as u16 }
+    }
+}
+
 struct Tier {
     deal: Arc<Deal>,
-    pieces: Box<[Span]>,
-    /// Empty where the tier has none. Equal extras are the same span.
-    extras: Box<[Span]>,
+    pieces: Places,
+    /// None at all where the tier has none. Equal extras are the same span.
+    extras: Places,
 }
 
 /// A tier as it is given: its pieces, and the additional records that go with each.
@@ -85,19 +120,26 @@ pub struct Given<'a> {
     pub extras: Vec<(&'a [u8], u16)>,
 }
 
+/// Packed for the cache: what is dear is not to copy an answer but to wait for the memory it is in.
 pub struct Entry {
+    draws: Arc<AtomicU64>,
     bytes: Box<[u8]>,
+    first: Tier,
+    more: Box<[Tier]>,
     key: u16,
     ede: u16,
     repeats: bool,
-    tiers: Box<[Tier]>,
-    draws: Arc<AtomicU64>,
 }
 
 impl Keyed for Entry {
     #[inline]
     fn key(&self) -> &[u8] {
         &self.bytes[..self.key as usize]
+    }
+
+    #[inline]
+    fn touch(&self) -> u64 {
+        self.drawn() ^ u64::from(self.bytes[0])
     }
 }
 
@@ -118,32 +160,34 @@ impl Entry {
         draws: Arc<AtomicU64>,
     ) -> Result<Entry, TooLong> {
         let mut bytes = [key, ede].concat();
-        let mut known = std::collections::HashMap::new();
-        let put = |run: &[u8], records: u16, bytes: &mut Vec<u8>| {
-            let at = u32::try_from(bytes.len()).map_err(|_| TooLong)?;
-            let run = &run[..run.len().min(MESSAGE)];
-            bytes.extend_from_slice(run);
-            Ok(Span { at, len: run.len() as u16, records })
-        };
+        let mut known = HashMap::new();
         let mut packed = Vec::with_capacity(tiers.len());
         for tier in tiers {
-            let pieces = tier.pieces.iter().map(|p| put(p, 1, &mut bytes)).collect::<Result<_, _>>()?;
-            let mut extras = Vec::with_capacity(tier.extras.len());
+            let pieces = pack_pieces(&tier.pieces, &mut bytes)?;
+            let mut spans = Vec::with_capacity(tier.extras.len());
             for (run, records) in &tier.extras {
-                extras.push(match known.get(run) {
+                spans.push(match known.get(run) {
                     Some(span) => *span,
                     None => {
-                        let span = put(run, *records, &mut bytes)?;
+                        let span = pack(run, *records, &mut bytes)?;
                         known.insert(*run, span);
                         span
                     }
                 });
             }
-            packed.push(Tier { deal: tier.deal.clone(), pieces, extras: extras.into() });
+            let extras = Places::list(&spans, &mut bytes)?;
+            packed.push(Tier { deal: tier.deal.clone(), pieces, extras });
         }
+        place_of(&bytes)?;
+        let mut packed = packed.into_iter();
+        let first = packed.next().unwrap_or_else(|| Tier {
+            deal: Arc::default(),
+            pieces: Places::default(),
+            extras: Places::default(),
+        });
         let key = u16::try_from(key.len()).map_err(|_| TooLong)?;
         let ede = u16::try_from(ede.len()).map_err(|_| TooLong)?;
-        Ok(Entry { bytes: bytes.into(), key, ede, repeats, tiers: packed.into(), draws })
+        Ok(Entry { draws, bytes: bytes.into(), first, more: packed.collect(), key, ede, repeats })
     }
 
     #[inline]
@@ -174,18 +218,47 @@ impl Entry {
     pub fn deal(&self, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
         answers.clear();
         extras.clear();
-        for tier in &self.tiers {
-            let order = tier.deal.order(draw); // cut already to what the service gives
-            answers.extend(order.iter().map(|i| tier.pieces[*i as usize]));
-            if !tier.extras.is_empty() {
-                for i in order {
-                    let span = tier.extras[*i as usize];
-                    if span.len > 0 && !(self.repeats && extras.contains(&span)) {
-                        extras.push(span);
-                    }
-                }
+        self.deal_tier(&self.first, draw, answers, extras);
+        for tier in &self.more {
+            self.deal_tier(tier, draw, answers, extras);
+        }
+    }
+
+    #[inline]
+    fn deal_tier(&self, tier: &Tier, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+        let order = tier.deal.order(draw); // cut already to what the service gives
+        answers.extend(order.iter().map(|index| tier.pieces.get(*index, &self.bytes)));
+        if tier.extras.count == 0 {
+            return;
+        }
+        for index in order {
+            let span = tier.extras.get(*index, &self.bytes);
+            if span.len > 0 && !(self.repeats && extras.contains(&span)) {
+                extras.push(span);
             }
         }
+    }
+}
+
+fn place_of(bytes: &[u8]) -> Result<u32, TooLong> {
+    u32::try_from(bytes.len()).map_err(|_| TooLong)
+}
+
+fn pack(run: &[u8], records: u16, bytes: &mut Vec<u8>) -> Result<Span, TooLong> {
+    let at = place_of(bytes)?;
+    let run = &run[..run.len().min(MESSAGE)];
+    bytes.extend_from_slice(run);
+    Ok(Span { at, len: run.len() as u16, records })
+}
+
+fn pack_pieces(pieces: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+    let at = place_of(bytes)?;
+    let spans = pieces.iter().map(|piece| pack(piece, 1, bytes)).collect::<Result<Vec<_>, _>>()?;
+    match spans.first() {
+        Some(one) if one.len > 0 && spans.iter().all(|span| span.len == one.len) => {
+            Ok(Places { at, count: spans.len() as u32, stride: one.len })
+        }
+        _ => Places::list(&spans, bytes),
     }
 }
 
@@ -253,6 +326,12 @@ impl Keyed for Name {
     #[inline]
     fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    #[inline]
+    fn touch(&self) -> u64 {
+        let kids = self.kids.as_ref().and_then(|kids| kids.places.get(kids.places.len() / 2));
+        u64::from(self.key[0]) ^ kids.map_or(0, |place| u64::from(place.0))
     }
 }
 

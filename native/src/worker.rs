@@ -6,9 +6,10 @@
 
 use crate::counters::Counters;
 use crate::handover::{Fault, Handover};
-use crate::respond::{Desk, Outcome, UDP_LIMIT, respond};
+use crate::index::hash;
+use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
 use crate::socket::{BATCH, Batch, Socket};
-use crate::table::Table;
+use crate::table::{Entry, Table};
 use arc_swap::ArcSwap;
 use std::any::Any;
 use std::io::{self, ErrorKind};
@@ -76,7 +77,7 @@ pub fn start(shared: &Arc<Shared>, sockets: Vec<Socket>) -> io::Result<Vec<Worke
         let (socket, counters) = (Arc::new(socket), Arc::new(Counters::default()));
         let thread = {
             let (shared, socket, counters) = (shared.clone(), socket.clone(), counters.clone());
-            let run = move || answer(&shared, &socket, &counters, number);
+            let run = move || serve(&shared, &socket, &counters, number);
             thread::Builder::new().name(format!("{THREAD}{number}")).spawn(run)?
         };
         workers.push(Worker { socket, counters, thread: Some(thread) });
@@ -98,8 +99,17 @@ pub fn stop(shared: &Shared, workers: &mut [Worker]) {
     }
 }
 
-fn answer(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
-    let mut round = Round { shared, socket, counters, number, desk: Desk::default(), took: 0, rounds: 0 };
+fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
+    let mut round = Round {
+        shared,
+        socket,
+        counters,
+        number,
+        desk: Desk::default(),
+        asked: vec![Asked::default(); BATCH].into(),
+        took: 0,
+        rounds: 0,
+    };
     let mut batch = Batch::new(socket.wildcard, UDP_LIMIT);
     while !shared.stopping.load(Ordering::Relaxed) {
         match batch.receive(socket, libc::MSG_WAITFORONE) {
@@ -133,6 +143,7 @@ struct Round<'a> {
     counters: &'a Counters,
     number: usize,
     desk: Desk,
+    asked: Box<[Asked]>,
     took: u64,
     rounds: u64,
 }
@@ -142,10 +153,16 @@ impl Round<'_> {
         debug_assert!(got <= BATCH);
         let started = (self.rounds % TIMED == 0).then(Instant::now);
         self.rounds += 1;
-        let mut replies = 0;
         let table = self.shared.table.load();
-        for i in 0..got {
-            replies += u64::from(self.answer(&table, batch, i));
+        let mut at = 0;
+        let mut replies = 0;
+        while at < got {
+            // A panic ends this run of packets; the next begins behind the one that it was about.
+            let run = AssertUnwindSafe(|| self.answer(&table, batch, &mut at, got, &mut replies));
+            if let Err(panic) = catch_unwind(run) {
+                self.report(batch, at, panic.as_ref());
+                at += 1;
+            }
         }
         drop(table);
         let unsent = batch.send(self.socket);
@@ -159,33 +176,62 @@ impl Round<'_> {
         self.counters.rounds.add(1);
     }
 
-    #[inline]
-    fn answer(&mut self, table: &Table, batch: &mut Batch, i: usize) -> bool {
-        let before = batch.written();
-        let offered = !table.recursion.networks.is_empty() && table.recursion.offered(batch.client(i));
-        let desk = &mut self.desk;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+    /// Answers the packets from `at` on; `at` is where it is.
+    fn answer(&mut self, table: &Table, batch: &mut Batch, at: &mut usize, got: usize, replies: &mut u64) {
+        let mut hashes = [0; BATCH];
+        let mut likely = [None; BATCH];
+        let first = *at;
+        for i in first..got {
+            self.asked[i].read(batch.packet(i));
+            hashes[i - first] = self.asked[i].hash;
+        }
+        table.entries.first_of_each(&hashes[..got - first], &mut likely);
+        self.touch_misses(table, &likely[..got - first], first);
+        let offers = !table.recursion.networks.is_empty();
+        while *at < got {
+            let i = *at;
+            let offered = offers && table.recursion.offered(batch.client(i));
+            let asked = &self.asked[i];
             let (packet, out) = batch.packet_and_out(i);
-            respond(packet, table, UDP_LIMIT, offered, desk, out)
-        }));
-        match outcome {
-            Ok(Outcome::Reply { qtype, rcode }) => {
-                batch.end_reply(i);
-                self.counters.reply(qtype, rcode);
-                return true;
+            let outcome =
+                answer(packet, asked, likely[i - first], table, UDP_LIMIT, offered, &mut self.desk, out);
+            match outcome {
+                Outcome::Reply { qtype, rcode } => {
+                    batch.end_reply(i);
+                    self.counters.reply(qtype, rcode);
+                    *replies += 1;
+                }
+                Outcome::Drop => self.counters.dropped.add(1),
+                Outcome::Pass => self.pass(batch, i),
             }
-            Ok(Outcome::Drop) => self.counters.dropped.add(1),
-            Ok(Outcome::Pass) => self.pass(batch, i),
-            Err(panic) => {
-                batch.unwrite(before);
-                self.desk = Desk::default();
-                self.counters.panics.add(1);
-                let packet = batch.packet(i).into();
-                self.shared.handover.report(Fault { packet, what: describe(panic.as_ref()) });
-                self.pass(batch, i);
+            *at += 1;
+        }
+    }
+
+    /// A flood of names that are not there must not find each of its answers in cold memory.
+    #[inline]
+    fn touch_misses(&self, table: &Table, likely: &[Option<&Entry>], first: usize) {
+        let mut hashes = [0; 2 * BATCH];
+        let mut misses = 0;
+        for (asked, _) in self.asked[first..].iter().zip(likely).filter(|(_, likely)| likely.is_none()) {
+            if let Some((name, parent)) = asked.names() {
+                (hashes[misses], hashes[misses + 1]) = (hash(name), hash(parent));
+                misses += 2;
             }
         }
-        false
+        if misses > 2 {
+            table.names.first_of_each(&hashes[..misses], &mut [None; 2 * BATCH]);
+        }
+    }
+
+    #[cold]
+    fn report(&mut self, batch: &mut Batch, i: usize, panic: &(dyn Any + Send)) {
+        batch.unwrite();
+        self.desk = Desk::default();
+        self.counters.panics.add(1);
+        let packet = batch.packet(i).into();
+        self.shared.handover.report(Fault { packet, what: describe(panic) });
+        self.pass(batch, i);
     }
 
     #[cold]
