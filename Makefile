@@ -39,7 +39,7 @@ zookeeper: venv
 		|| { $(call install,zookeeper,ZooKeeper and Java); }
 	@command -v dig >/dev/null || { $(call install,bind9-dnsutils,dig); }
 	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
-	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd,systemd-analyze); }
+	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd procps,systemd-analyze); }
 
 demo: venv
 	@$(MAKE) --silent --no-print-directory zookeeper || true
