@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 from pathlib import Path
 from typing import Any
@@ -636,3 +637,18 @@ def test_no_service_data_makes_the_settings_raise(data: bytes) -> None:
         found, wrong, _ = formats.settings(format, data)
         assert found == DEFAULTS or isinstance(found.answers, int)
         assert all(error.what and error.cure for error in wrong)
+
+
+octets = st.sampled_from(
+    ["0", "1", "9", "10", "99", "100", "199", "249", "250", "255", "256", "01", "", "٣", "a", "-1"]
+)
+
+
+@given(st.lists(octets, min_size=3, max_size=5), st.sampled_from(["", " ", "\n", "."]))
+def test_an_ipv4_address_is_what_the_standard_library_says(parts: list[str], tail: str) -> None:
+    value = ".".join(parts) + tail
+    try:
+        expected = str(ipaddress.IPv4Address(value))
+    except ValueError:
+        expected = None
+    assert canonical(value) == (None if expected == "0.0.0.0" else expected)

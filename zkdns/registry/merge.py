@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Service
-from zkdns.registry.fold import fold, settle, tell_collisions
+from zkdns.registry.fold import settle, tell_collisions
 
 
 def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:
@@ -75,8 +75,7 @@ def _join_one(standing: list[Service], before: Service | None, problems: list[Pr
     known = {i.id: i for i in before.instances} if before is not None else {}
     instances = tuple(_relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
     first = standing[0]
-    label = before.label if before is not None else first.label
-    service = Service(first.name, label, first.path, settings, instances, first.note)
+    service = Service(first.name, first.label, first.path, settings, instances, first.note)
     return before if before is not None and before == service else service
 
 
@@ -89,12 +88,11 @@ def _relabel(instance: Instance, label: str, known: Instance | None) -> Instance
 def _label(
     services: Mapping[str, Service], before: Mapping[str, Service], problems: list[Problem]
 ) -> Mapping[str, Service]:
-    plain = {name: fold(name) for name in services}
-    if len(set(plain.values())) == len(plain):
-        labels = plain
-    else:
-        labels = settle(services)
-        problems += tell_collisions({name: s.path for name, s in services.items()}, labels, "name")
+    # As they come, labels are those of each name alone (or settled by an earlier merge).
+    if len({service.label for service in services.values()}) == len(services):
+        return services
+    labels = settle(services)
+    problems += tell_collisions({name: s.path for name, s in services.items()}, labels, "name")
     other = dict(_relabel_services(services, labels, before))
     return {**services, **other} if other else services
 

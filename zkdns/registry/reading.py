@@ -51,8 +51,8 @@ class Reading:
         self._building: dict[str, Service] | None = None
         self._told = True
 
-    def apply(self, event: Children | Data | Unreadable) -> None:
-        changed = self.replies.apply(event)
+    def apply(self, event: Children | Data | Unreadable, names: tuple[str, ...]) -> None:
+        changed = self.replies.apply(event, names)
         if changed is None:
             return
         if changed:

@@ -90,9 +90,11 @@ class Replies:
         self.zxid = 0
         self.filled = False
 
-    def apply(self, event: Children | Data | Unreadable) -> str | None:
+    def apply(self, event: Children | Data | Unreadable, names: tuple[str, ...] | None = None) -> str | None:
+        """Fold one reply. `names`: those of its path, where they are known already."""
         self.filled = False
-        names = self.names(event.path)
+        if names is None:
+            names = self.names(event.path)
         if names is None or len(names) > self._depth:
             return None
         if isinstance(event, Data):

@@ -59,8 +59,9 @@ class Tree:
     def apply(self, event: Event) -> None:
         """Fold one event. Never raises on what the registry holds."""
         if isinstance(event, Children | Data | Unreadable):
-            if self._counts(event):
-                (self._next or self._now).apply(event)
+            names = self._now.replies.names(event.path)
+            if names is not None and self._counts(event, names):
+                (self._next or self._now).apply(event, names)
                 if self._refused and self._now.replies.root.unreadable is None:
                     self._end_reading()
         elif isinstance(event, Begin):
@@ -96,7 +97,7 @@ class Tree:
         self._refused = refused is not None
         if refused is not None:
             # Nothing was read, which is no sign that nothing is there: the old reading stands.
-            self._now.apply(Unreadable(self.root, refused))
+            self._now.apply(Unreadable(self.root, refused), ())
             return
         if done is not None:
             done.settle()
@@ -120,10 +121,9 @@ class Tree:
 
     # --- what a node means --------------------------------------------------------------------------
 
-    def _counts(self, event: Children | Data | Unreadable) -> bool:
+    def _counts(self, event: Children | Data | Unreadable, names: tuple[str, ...]) -> bool:
         """Whether the path can have a part in the Catalog (and so in its serial)."""
-        names = self._now.replies.names(event.path)
-        if names is None or (names and self.root == "/" and names[0] in NOT_SERVICES):
+        if names and self.root == "/" and names[0] in NOT_SERVICES:
             return False
         if len(names) == 2 and isinstance(event, Children):
             return names[1] in self._folders

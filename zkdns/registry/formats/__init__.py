@@ -27,12 +27,13 @@ from zkdns.registry.fields import ABSENT, BadData, decode, why_no_json
 class Node:
     """One znode as a format sees it: its own name, its data, and the JSON in it (read at need)."""
 
-    __slots__ = ("_value", "data", "name")
+    __slots__ = ("_object", "_value", "data", "name")
 
     def __init__(self, name: str, data: bytes) -> None:
         self.name = name
         self.data = data
         self._value: Any = self
+        self._object: dict[str, Any] | None = None
 
     @property
     def value(self) -> Any:
@@ -44,8 +45,11 @@ class Node:
     @property
     def object(self) -> dict[str, Any]:
         """The JSON object in the data; empty where it is something else."""
-        value = self.value
-        return value if isinstance(value, dict) else {}
+        found = self._object
+        if found is None:
+            value = self.value
+            found = self._object = value if isinstance(value, dict) else {}
+        return found
 
 
 @cache
