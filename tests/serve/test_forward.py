@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -473,6 +475,37 @@ async def test_the_whole_has_a_limit_and_the_cache_answers_all_the_same() -> Non
         assert forwarder.status().in_flight == MOST
         assert said(await ask(forwarder, "known.example.com")) == ["192.0.2.1"]
         await until(lambda: len(early) == MOST + 30)
+
+
+async def test_where_files_run_out_it_is_our_lack_and_not_the_upstreams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lacking(upstream: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        await ask(forwarder, "first.example.com")
+        with monkeypatch.context() as patch:
+            patch.setattr("zkdns.serve.flight.connect", lacking)
+            answered = await ask(forwarder, query("www.example.com", use_edns=0))
+            assert answered.rcode() == dns.rcode.SERVFAIL
+            assert edes(answered) == [23]
+        assert forwarder.status().upstreams[0].state == "healthy"
+        assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.1"]
+
+
+async def test_many_questions_hold_many_sockets() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        async with run(silent) as up, forwarding(up) as forwarder:
+            found: list[bytes] = []
+            for n in range(600):
+                forwarder.answer(query(f"n{n}.example.com").to_wire(), f"10.0.{n % 9}.1", 1232, found.append)
+            assert not found
+            await until(lambda: len(up.queries) >= 600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_who_may_not_is_refused() -> None:

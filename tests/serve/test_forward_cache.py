@@ -142,6 +142,15 @@ def test_expired_answers_are_kept_for_a_day_and_the_least_asked_go_first() -> No
     assert cache.get(keys[0]) is None
 
 
+def test_a_very_large_answer_is_given_but_not_kept() -> None:
+    wire = query(rtype="TXT")
+    kept = stored(wire, replied(wire, "\n".join(f"{NAME} 60 TXT {n:03d}{'x' * 200}" for n in range(60))))
+    cache = Cache(lambda: 0.0)
+    cache.put(b"key", kept)
+    assert len(cache) == 0
+    assert len(served(kept, wire, 0.0).answer[0]) == 60
+
+
 # --- bytes ----------------------------------------------------------------------------------------------
 
 labels = st.binary(min_size=1, max_size=8) | st.sampled_from([b"www", b"example", b"com", b"\0", b"a\0b"])

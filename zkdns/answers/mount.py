@@ -35,7 +35,7 @@ class Mount:
     def put(self, zones: Mapping[bytes, ZoneData]) -> None:
         """These files, in place of the ones before: one step between two queries."""
         for owner in self._owners:
-            self._take_out(owner)
+            self._answers.lay_under(owner, None)
         for apex, plain in self._plain_apexes.items():
             self._answers.put_name(apex, plain)
         self._owners, self._below = {}, {}
@@ -58,19 +58,24 @@ class Mount:
                 if label is not None:
                     self._below.setdefault(label, []).append(owner)
         self.files = files
-        for owner in self._owners:
-            self._put_in(owner)
+        held = {part.service.label for part in self._answers.parts.values()}
+        for owner, known in self._owners.items():
+            self._answers.lay_under(owner, None if self._label(owner) in held else known)
         self._answers.set_failure(self._answers.zones[0].failure)  # what it shows has changed
 
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
         found = []
+        labels, owners = self._holders()
         for apex, data in self.files.items():
             folder = Path(data.path).parent
             for owner, node in data.nodes.items():
                 if not node or (owner == apex and apex in self._apexes):
                     continue
-                holder = self._holder(owner)
+                if self._answers.is_built_in(owner):
+                    holder = "zkdns itself"
+                else:
+                    holder = owners.get(owner) or labels.get(self._label(owner) or "", "")
                 if holder:
                     where = next(iter(node.values())).where
                     what = f"{names.text(owner)} belongs to {holder}, which is answered instead"
@@ -105,31 +110,20 @@ class Mount:
                 return suffix[1 : 1 + suffix[0]].decode("latin-1")
         return None
 
-    def _holder(self, owner: bytes) -> str:
-        if self._answers.is_built_in(owner):
-            return "zkdns itself"
-        label = self._label(owner)
-        if label is None:
-            return ""
-        for part in self._answers.parts.values():
-            if part.service.label == label or owner in part.names:
-                return f"the service {part.service.name}"
-        return ""
+    def _holders(self) -> tuple[dict[str, str], dict[bytes, str]]:
+        """Which services hold something now: by label, and by whole name."""
+        parts = self._answers.parts.values()
+        shown = {part.service.label: f"the service {part.service.name}" for part in parts}
+        return shown, {owner: shown[part.service.label] for part in parts for owner in part.names}
 
     def _settle(self, label: str) -> None:
         """The service of this label came, changed or went."""
-        for owner in self._below.get(label, ()):
-            self._put_in(owner)
-
-    def _put_in(self, owner: bytes) -> None:
-        label = self._label(owner)
-        if label is not None and any(p.service.label == label for p in self._answers.parts.values()):
-            self._take_out(owner)
-        else:
-            self._answers.lay_under(owner, self._owners[owner])
-
-    def _take_out(self, owner: bytes) -> None:
-        self._answers.lay_under(owner, None)
+        below = self._below.get(label)
+        if below is None:
+            return
+        held = any(part.service.label == label for part in self._answers.parts.values())
+        for owner in below:
+            self._answers.lay_under(owner, None if held else self._owners[owner])
 
 
 def _said(known: Name, suffix: bytes, qname: bytes, qtype: int) -> Sections:

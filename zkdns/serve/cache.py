@@ -20,6 +20,8 @@ from zkdns.serve.message import CD, DO, SOA, Message, Record
 SIZE = 10_000
 MAX_TTL = 86_400
 MAX_NEGATIVE_TTL = 10_800  # RFC 2308, section 5
+LARGEST = 8192
+"""Bytes of the largest body that is kept: what bounds the memory of SIZE of them."""
 KEEP = 86_400
 """How long an expired answer is kept (RFC 8767, section 5, suggests one to three days)."""
 STALE_TTL = 30
@@ -201,7 +203,7 @@ class Cache:
 
     def put(self, key: bytes, stored: Stored) -> None:
         """Keep an answer; one that mustn't be kept does not push out what stands there."""
-        if stored.ttl > 0:
+        if stored.ttl > 0 and len(stored.body) <= LARGEST:
             self._items[key] = stored
 
     def clear(self) -> None:

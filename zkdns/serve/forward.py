@@ -28,6 +28,7 @@ from zkdns.serve.hosts import Resolved, Unresolved, addresses_in
 from zkdns.serve.message import failure, read_query, read_reply, skim, spell_query
 from zkdns.serve.packet import FORMERR, REFUSED, SERVFAIL
 from zkdns.serve.resolvconf import PATH
+from zkdns.serve.sockets import allow_many_sockets
 from zkdns.serve.upstream import Answered, Exchange, Failed, order
 from zkdns.serve.upstreams import Upstreams, UpstreamStatus
 
@@ -124,6 +125,7 @@ class Forwarder:
 
     async def start(self) -> None:
         self._stopping = False
+        allow_many_sockets()
         self._upstreams.start()
 
     async def stop(self, wait: float = 0.0) -> None:

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import socket
 
 from zkdns.config import Address
 from zkdns.serve.upstream import Upstream
+
+ENOUGH_FILES = 8192
+
+
+def allow_many_sockets() -> None:
+    """A socket for each question under way may be more than the usual soft limit of 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(ENOUGH_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def family_of(host: str) -> socket.AddressFamily:
