@@ -1,0 +1,128 @@
+"""A mirror of a real ZooKeeper with a plain fold of its events beside it, and the truth to compare with.
+
+The fold here is deliberately naive (the last event wins, no zxids): the mirror's order alone must be
+enough for it, and no bug of the real fold can hide one of the mirror.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError, NoNodeError
+
+from zkdns.config import ZooKeeperSettings
+from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.registry.zookeeper import Mirror
+
+Nodes = dict[str, bytes | None]
+"""Path -> data, None for a node that may not be read."""
+
+
+class Reading:
+    """One reading of a root: the last word on each path."""
+
+    def __init__(self) -> None:
+        self.data: Nodes = {}
+        self.names: dict[str, tuple[str, ...]] = {}
+
+    def fold(self, event: Event) -> None:
+        match event:
+            case Data(path, data):
+                self.data[path] = data
+            case Unreadable(path):
+                self.forget(path)
+                self.data[path] = None
+            case Children(path, names):
+                for name in set(self.names.get(path, ())) - set(names):
+                    self.forget(f"{path}/{name}")
+                self.names[path] = names
+
+    def forget(self, path: str) -> None:
+        self.data.pop(path, None)
+        for name in self.names.pop(path, ()):
+            self.forget(f"{path}/{name}")
+
+
+class Mirrored:
+    """Folds what a Mirror tells; `view(root)` is what a reader would see now."""
+
+    def __init__(self, hosts: str, *roots: str, timeout: float = 4.0, auth: str = "", **options: Any) -> None:
+        self.events: list[tuple[str, Event]] = []
+        self.wholes = 0
+        self._readings: dict[str, Reading] = {root: Reading() for root in roots}
+        self._begun: dict[str, Reading] = {}
+        self._lock = threading.Lock()
+        settings = options.pop("settings", None) or ZooKeeperSettings(session_timeout=timeout, auth=auth)
+        self.mirror = Mirror(hosts, roots, settings, self.take, **options)
+
+    def take(self, root: str, events: list[Event]) -> None:
+        assert events
+        with self._lock:
+            for event in events:
+                self.events.append((root, event))
+                if isinstance(event, Begin):
+                    self._begun[root] = Reading()
+                elif isinstance(event, Whole):
+                    self._readings[root] = self._begun.pop(root)
+                    self.wholes += 1
+                else:
+                    self._begun.get(root, self._readings[root]).fold(event)
+
+    def view(self, root: str) -> Nodes:
+        with self._lock:
+            return dict(self._readings[root].data)
+
+    @property
+    def connected(self) -> list[bool]:
+        """Each change of the session, as it was told."""
+        with self._lock:
+            return [event.connected for _, event in self.events if isinstance(event, Session)]
+
+    def follows(self, client: KazooClient, root: str, timeout: float = 30.0) -> None:
+        """Wait until the mirror's view is the truth."""
+        deadline = time.monotonic() + timeout
+        while (seen := self.view(root)) != (real := truth(client, root)):
+            if time.monotonic() > deadline:
+                lacks = sorted(real.items() - seen.items())[:5]
+                extra = sorted(seen.items() - real.items(), key=str)[:5]
+                raise AssertionError(f"the mirror lacks {lacks}, has {extra}; {self.mirror.status()}")
+            time.sleep(0.02)
+
+    def __enter__(self) -> Mirrored:
+        self.mirror.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.mirror.stop()
+
+
+def truth(client: KazooClient, root: str, depth: int = 3) -> Nodes:
+    """The subtree as a plain client reads it, node by node."""
+    nodes: Nodes = {}
+    waiting = [(root, 0)]
+    while waiting:
+        path, at = waiting.pop()
+        try:
+            nodes[path] = client.get(path)[0]
+            if at < depth:
+                names = client.get_children(path)
+                waiting += [(f"{path}/{name}", at + 1) for name in names]
+        except NoAuthError:
+            nodes[path] = None
+        except NoNodeError:
+            nodes.pop(path, None)
+    return nodes
+
+
+def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
