@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -267,6 +268,51 @@ def test_the_program_gets_the_signal_after_the_node_is_gone_and_its_exit_code_co
     assert bench.owner() == 0
     assert process.wait(30) == 42
     assert process.stdout.read() == b""
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_program_once(bench: Bench) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('int', flush=True))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "print('up', flush=True)\n"
+        "while True: time.sleep(0.1)\n"
+    )
+    # A session of its own takes the terminal that its stdin is for its controlling one.
+    take = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [PYTHON, "-c", take, PYTHON, "-m", "zkdns", "register", "--registry", bench.url, *WEB_A,
+         "--", PYTHON, "-c", code],
+        stdin=inside, stdout=inside, stderr=inside, start_new_session=True, env=bench.environment,
+    )  # fmt: skip
+    os.close(inside)
+    seen = b""
+    try:
+        while b"registered" not in seen or b"up" not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        while b"int" not in seen:
+            seen += os.read(terminal, 4096)
+        until(lambda: bench.owner() == 0)
+        process.send_signal(signal.SIGTERM)
+        while chunk := _read(terminal):
+            seen += chunk
+    finally:
+        os.close(terminal)
+        code_kept = process.wait(30)
+    assert code_kept == 5
+    assert seen.count(b"int\r\n") == 1
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # EIO: the other side is closed
+        return b""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -65,7 +66,8 @@ class Notes:
         try:
             folder = directory or _directory()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:
+            there = folder.lstat()  # /tmp is everybody's: a link there may lead anywhere
+            if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o022:
                 return  # others could write there
             self._file = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,22 +205,22 @@ class Holder:
 
     def _put(self) -> float:
         session = self._session()
-        stat = self._wait(self._client.exists_async(self._path, watch=self._look))
-        if stat is not None and stat.ephemeralOwner == session:
+        found = self._wait(self._client.exists_async(self._path, watch=self._look))
+        if found is not None and found.ephemeralOwner == session:
             self._say(f"registered {self._path}")
             return LOOK_AGAIN
-        if stat is not None and stat.ephemeralOwner not in self._own:
-            owner = f"session {stat.ephemeralOwner:#x}" if stat.ephemeralOwner else "nobody's session"
+        if found is not None and found.ephemeralOwner not in self._own:
+            owner = f"session {found.ephemeralOwner:#x}" if found.ephemeralOwner else "nobody's session"
             self._say(f"{self._path} is held by {owner}; standing by until it is gone")
             return LOOK_AGAIN
         now = time.monotonic()
-        if stat is None and now < self._not_before:
+        if found is None and now < self._not_before:
             return self._not_before - now
         try:
-            if stat is None:
+            if found is None:
                 self._wait(self._client.create_async(self._path, self._data, ephemeral=True, makepath=True))
             else:
-                self._replace(stat.version)
+                self._replace(found.version)
         except (NodeExistsError, NoNodeError):
             return 0.0
         self._made(session)
@@ -244,9 +246,9 @@ class Holder:
     def _remove(self) -> float:
         self._session()
         try:
-            stat = self._wait(self._client.exists_async(self._path))
-            if stat is not None and stat.ephemeralOwner in self._own:
-                self._wait(self._client.delete_async(self._path, version=stat.version))
+            found = self._wait(self._client.exists_async(self._path))
+            if found is not None and found.ephemeralOwner in self._own:
+                self._wait(self._client.delete_async(self._path, version=found.version))
                 self._say(f"removed {self._path}")
         except NoNodeError:
             pass

@@ -163,8 +163,8 @@ class Health:
     def _aim(self, service: Service, losses: Losses) -> Problem | None:
         name = service.name
         instances = (*service.instances, *(k.instance for k in losses.kept))
-        aimed, problem = aim(service, instances, checks.names(), self._allow_command)
         old = self._targets.get(name, {})
+        aimed, problem = aim(service, instances, checks.names(), self._allow_command, old)
         new = {target.path: target for target in aimed}
         if new:
             self._targets[name] = new
@@ -178,7 +178,7 @@ class Health:
             self._note_probed(path)
         for path, target in new.items():
             known = old.get(path)
-            if known == target:
+            if known is target or known == target:
                 continue
             if known is None:
                 self._service_of[path] = name

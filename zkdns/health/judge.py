@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from operator import is_
+from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Final
 
@@ -54,12 +54,14 @@ def judge(
     service: Service, view: ServiceView, now: float, previous: Service | None = None
 ) -> tuple[Service, float | None]:
     """The service with each instance's state, reason, weight and place, and when to judge it again."""
-    before = {i.path: i for i in previous.instances} if previous is not None else {}
     alarms: list[float] = []
     factor, stretched_until = stretch(service, now)
     if factor > 1:
         alarms.append(stretched_until)
-    judged = [_judge_one(i, service, view, now, factor, False, alarms) for i in service.instances]
+    told = _find_told(service, view)
+    judged = list(service.instances)
+    for at in told:
+        judged[at] = _judge_one(judged[at], service, view, now, factor, False, alarms)
     if view.kept:
         taken = {i.label for i in service.instances}
         judged += [
@@ -68,7 +70,9 @@ def judge(
             if k.until > now and k.instance.label not in taken
         ]
         alarms += [k.until for k in view.kept if k.until > now]
-        judged.sort(key=lambda i: i.id)
+        judged.sort(key=attrgetter("id"))
+    elif not told:
+        return _settle(service, service.instances, "", previous), None
     notes = []
     healthy = sum(i.state in SERVING for i in judged)
     candidates = sum(i.state not in NEVER for i in judged)
@@ -79,8 +83,28 @@ def judge(
         notes.append(f"{kept} kept by hold")
     if factor > 1:
         notes.append(f"weights times {factor} while new instances warm up")
+    before = {i.path: i for i in previous.instances} if previous is not None else {}
     instances = tuple(_same(i, before) for i in judged)
     return _settle(service, instances, "; ".join(notes), previous), min(alarms, default=None)
+
+
+def _find_told(service: Service, view: ServiceView) -> list[int]:
+    """Where the instances stand of which there is anything to tell. Most of a large service are as
+    they registered, and cost no more than this look."""
+    instances, standings, overrides = service.instances, view.standings, view.overrides
+    if service.settings.warm > 0:
+        return list(range(len(instances)))
+    return [
+        at
+        for at, i in enumerate(instances)
+        if i.registration.status != "up"
+        or i.state is not State.HEALTHY
+        or i.reason
+        or not i.answered
+        or i.weight != i.registration.weight
+        or (view.checked and ((standing := standings.get(i.path)) is None or not standing.good))
+        or (overrides and i.id in overrides)
+    ]
 
 
 def _judge_one(

@@ -137,7 +137,7 @@ class Prober:
 
 
 def _say(error: OSError) -> str:
-    # asyncio gives several addresses' errors as one OSError without a number.
+    # asyncio gives several addresses' errors as one without a number; resolving gives negative ones.
     if error.errno is None or error.errno < 0:
-        return str(error)[:80] or type(error).__name__
+        return (error.strerror or str(error))[:80].lower() or type(error).__name__
     return os.strerror(error.errno).lower()

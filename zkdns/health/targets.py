@@ -6,15 +6,17 @@ service goes on without it; an instance that lacks what others have fails its ch
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from zkdns.model import Check, Instance, Problem, Service
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One instance to be probed. `why_not`: it can't be, which counts as a bad probe."""
+    """One instance to be probed. `why_not`: it can't be, which counts as a bad probe. `origin`: what
+    it was made of, so that it need not be made again."""
 
     path: str
     id: str
@@ -23,15 +25,21 @@ class Target:
     since: float
     check: Check
     why_not: str = ""
+    origin: Instance | None = field(default=None, compare=False, repr=False)
 
     def same_place(self, other: Target) -> bool:
         return (self.address, self.port, self.why_not) == (other.address, other.port, other.why_not)
 
 
 def aim(
-    service: Service, instances: Iterable[Instance], types: Collection[str], allow_command: bool
+    service: Service,
+    instances: Iterable[Instance],
+    types: Collection[str],
+    allow_command: bool,
+    known: Mapping[str, Target] = MappingProxyType({}),
 ) -> tuple[tuple[Target, ...], Problem | None]:
-    """Where to probe `instances` (the registered ones, and any that are kept)."""
+    """Where to probe `instances` (the registered ones, and any that are kept). `known`: by path, the
+    targets of the last time."""
     check = service.settings.check
     if check is None:
         return (), None
@@ -42,17 +50,19 @@ def aim(
         what = "command checks are not allowed on this server, so the service has no check"
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
-    targets = tuple(_aim_one(instance, check) for instance in instances)
+    targets = tuple(_aim_one(instance, check, known.get(instance.path)) for instance in instances)
     if targets and all(t.why_not for t in targets):
         what = f"no instance can be checked ({targets[0].why_not}), so the service has no check"
         return (), Problem(service.path, what, "set check.port to a port that instances have, or register it")
     return targets, None
 
 
-def _aim_one(instance: Instance, check: Check) -> Target:
+def _aim_one(instance: Instance, check: Check, known: Target | None) -> Target:
+    if known is not None and known.origin is instance and known.check is check:
+        return known
     address = next(iter(instance.addresses), instance.registration.host or "")
     port, why_not = _port(instance, check)
-    return Target(instance.path, instance.id, address, port, instance.since, check, why_not)
+    return Target(instance.path, instance.id, address, port, instance.since, check, why_not, instance)
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:
