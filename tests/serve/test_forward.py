@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 import resource
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,7 @@ from support.upstream import (
 from zkdns.config import Address, Settings
 from zkdns.serve.forward import MOST, MOST_OF_CLIENT, Forwarder
 from zkdns.serve.hosts import Unresolved
+from zkdns.serve.message import read_reply
 
 LOCAL = "127.0.0.1"
 
@@ -371,6 +373,57 @@ async def test_a_reply_that_does_not_match_is_ignored_not_believed(lie: str) -> 
         assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.1"]
         assert len(up.queries) == 1
         assert forwarder.forgeries == 1
+
+
+async def test_whatever_an_upstream_sends_each_client_has_its_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    draw = random.Random(20)
+
+    def hostile(seen: Seen) -> list[bytes | Wait]:
+        wire = bytearray(
+            reply(seen, *(f"{seen.name} 60 MX {n} mail{n}.example." for n in range(draw.randrange(9))))
+        )
+        if draw.random() < 0.3:
+            wire[2] |= 0x02  # truncated: come again over TCP
+        for _ in range(draw.randrange(5)):
+            wire[draw.randrange(len(wire))] = draw.randrange(256)
+        end = draw.randrange(len(wire) + 1) if draw.random() < 0.3 else len(wire)
+        return [bytes(wire[:end])] * draw.choice([1, 1, 2, 40])
+
+    async with run(hostile) as up, forwarding(up) as forwarder:
+        names = [query(f"h{n}.example.com", "MX").to_wire() for n in range(400)]
+        asked = (ask_wire(forwarder, wire, client=f"10.0.0.{n % 9}") for n, wire in enumerate(names))
+        for wire, answered in zip(names, await asyncio.gather(*asked), strict=True):
+            assert answered[:2] == wire[:2]
+            assert answered[12 : 12 + len(wire) - 12] == wire[12:]
+            assert (
+                read_reply(answered) is not None
+            )  # each record whole, what a type holds being the upstream's
+        assert forwarder.queries[up.address, "NOERROR"] > 50
+        assert forwarder.forgeries > 50
+        assert not forwarder.status().in_flight
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_an_upstream_on_ipv6() -> None:
+    class Echo(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            said = reply(Seen(data, False, addr), rcode="NXDOMAIN", authority=(soa(),))
+            self.transport.sendto(said, addr)  # type: ignore[attr-defined]
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("::1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    try:
+        async with forwarding(f"[::1]:{port}") as forwarder:
+            assert (await ask(forwarder, "www.example.com")).rcode() == dns.rcode.NXDOMAIN
+            assert forwarder.status().upstreams[0].address == f"[::1]:{port}"
+    finally:
+        transport.close()
 
 
 async def test_a_reply_from_another_address_is_not_heard() -> None:

@@ -91,6 +91,15 @@ def test_a_looping_one_is_never_asked() -> None:
     assert isinstance(talk.outcome, Failed)
 
 
+def test_a_loop_that_is_found_meanwhile_ends_the_waiting() -> None:
+    (up,) = upstreams(1)
+    talk = exchange([up])
+    assert talk.due(0.0) is not None
+    up.loop(0.1)
+    assert talk.due(0.5) is None
+    assert talk.outcome == Failed(23, "192.0.2.1:53: a loop: our own query came back")
+
+
 def test_a_loop_is_over_after_some_probes_that_did_not_come_back() -> None:
     (up,) = upstreams(1)
     up.loop(0.0)

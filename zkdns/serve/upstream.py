@@ -339,6 +339,9 @@ class Exchange:
         """Nobody answered so far: the next in turn, or the same one again."""
         for attempt in self._attempts:
             self._give_up_on(attempt, now)
+            if attempt.upstream.looping and not attempt.done:
+                self._network = True
+                self._pass(attempt, attempt.upstream.why)
         left = [u for u in self.upstreams if u not in self._failed and not u.looping]
         asking = [a for a in self._attempts if not a.done]
         turn = [u for u in left if u.usable]
