@@ -1,4 +1,4 @@
-"""One question on its way: an Exchange's decisions carried out by sockets and timers.
+"""One question on its way: an Inquiry's decisions carried out by sockets and timers.
 
 Rules: one asyncio loop; never raises out of it; `landed` is told the outcome once. Each question
 goes out on a socket of its own, so on a source port of its own (RFC 5452, section 9.2).
@@ -10,8 +10,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from zkdns.serve.inquiry import Answered, Attempt, Failed, Inquiry
 from zkdns.serve.sockets import connect, converse, is_local_lack, reason
-from zkdns.serve.upstream import Answered, Attempt, Exchange, Failed
 
 AT_ONCE = 32
 """Datagrams read of one socket before the others have their turn."""
@@ -21,9 +21,9 @@ class Flight:
     """Starts when `step` is called first; over when `landed` was called."""
 
     def __init__(
-        self, exchange: Exchange, clock: Callable[[], float], landed: Callable[[Answered | Failed], None]
+        self, inquiry: Inquiry, clock: Callable[[], float], landed: Callable[[Answered | Failed], None]
     ) -> None:
-        self.exchange = exchange
+        self.inquiry = inquiry
         self._clock = clock
         self._landed = landed
         self._over = False
@@ -35,17 +35,17 @@ class Flight:
         """Does what is due, and comes again when something will be."""
         if self._over:
             return
-        exchange = self.exchange
-        while (attempt := exchange.due(self._clock())) is not None:
+        inquiry = self.inquiry
+        while (attempt := inquiry.due(self._clock())) is not None:
             self._send(attempt)
         for attempt in [a for a in self._sockets if a.done]:
             _close(self._sockets.pop(attempt))
-        if exchange.outcome is not None:
-            self.end(exchange.outcome)
+        if inquiry.outcome is not None:
+            self.end(inquiry.outcome)
             return
         if self._timer is not None:
             self._timer.cancel()
-        delay = max(0.0, exchange.wake - self._clock())
+        delay = max(0.0, inquiry.wake - self._clock())
         self._timer = asyncio.get_running_loop().call_later(delay, self.step)
 
     def end(self, outcome: Answered | Failed) -> None:
@@ -80,7 +80,7 @@ class Flight:
         except BlockingIOError:
             pass  # lost, as any datagram may be
         except OSError as error:
-            self.exchange.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
+            self.inquiry.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
 
     def _read(self, attempt: Attempt, sock: socket.socket) -> None:
         for _ in range(AT_ONCE):
@@ -89,9 +89,9 @@ class Flight:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                self.exchange.fail(attempt, reason(error), self._clock())
+                self.inquiry.fail(attempt, reason(error), self._clock())
                 break
-            self.exchange.receive(attempt, data, self._clock())
+            self.inquiry.receive(attempt, data, self._clock())
             if attempt.done:
                 break
         else:
@@ -102,11 +102,11 @@ class Flight:
         """The attempt over TCP."""
         try:
             data = await converse(attempt.upstream, attempt.packet)
-            self.exchange.receive(attempt, data, self._clock())
+            self.inquiry.receive(attempt, data, self._clock())
         except OSError as error:
-            self.exchange.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
+            self.inquiry.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
         except EOFError:
-            self.exchange.fail(attempt, "the connection ended early", self._clock())
+            self.inquiry.fail(attempt, "the connection ended early", self._clock())
         self.step()
 
 

@@ -25,11 +25,12 @@ from zkdns.serve.allow import permit
 from zkdns.serve.cache import SIZE, Cache, Stored
 from zkdns.serve.flight import Flight
 from zkdns.serve.hosts import Resolved, Unresolved, addresses_in
+from zkdns.serve.inquiry import Answered, Failed, Inquiry
 from zkdns.serve.message import failure, read_query, read_reply, skim, spell_query
 from zkdns.serve.packet import FORMERR, REFUSED, SERVFAIL
 from zkdns.serve.resolvconf import PATH
 from zkdns.serve.sockets import allow_many_sockets
-from zkdns.serve.upstream import Answered, Exchange, Failed, order
+from zkdns.serve.upstream import order
 from zkdns.serve.upstreams import Upstreams, UpstreamStatus
 
 Reply: TypeAlias = Callable[[bytes], None]
@@ -260,8 +261,8 @@ class Forwarder:
 
     def _take_off(self, asked: _Asked) -> None:
         upstreams = order(self._upstreams.all)
-        exchange = Exchange(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
-        asked.flight = Flight(exchange, self._clock, partial(self._land, asked))
+        inquiry = Inquiry(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
+        asked.flight = Flight(inquiry, self._clock, partial(self._land, asked))
         self._asked[_place(asked.key, asked.rd)] = asked
         if asked.client is not None:
             self._load[asked.client] += 1
@@ -276,8 +277,8 @@ class Forwarder:
         if asked.patience is not None:
             asked.patience.cancel()
         assert asked.flight is not None  # noqa: S101
-        self.forgeries += asked.flight.exchange.forgeries
-        for upstream, what in asked.flight.exchange.log:
+        self.forgeries += asked.flight.inquiry.forgeries
+        for upstream, what in asked.flight.inquiry.log:
             self.queries[str(upstream.address), what] += 1
         if isinstance(outcome, Failed):
             self._give(asked.stale or self._cache.get(asked.key) or outcome, asked.waiting)
