@@ -16,6 +16,12 @@ LONGEST = 10_000
 VARIETY = 1024
 """About how many different orders a Deal may hold: what the rest's shuffle costs in memory."""
 
+FINENESS = 16
+"""How many different rests even the rarest first should meet."""
+
+GOLDEN = 0.6180339887498949
+"""Its multiples stand as far from each other as numbers can (Knuth, TAOCP 3, section 6.4)."""
+
 Orders = tuple[tuple[int, ...], ...]
 
 
@@ -52,25 +58,35 @@ def dealt(
     firsts: list[int], counts: Sequence[int], weights: Sequence[int], cut: int
 ) -> tuple[Orders, list[int]]:
     """Orders for a cycle of first places: each first meets several rests, so that the load of a
-    dead one spreads over the others by their weights (sampled evenly along the same cycle)."""
+    dead one spreads over the others by their weights."""
     size = len(weights)
     length = min(cut, size)
+    cycle = len(firsts)
     rarest = min(n for n in counts if n)
-    rounds = max(min(-(-(size - 1) // rarest), VARIETY // len(firsts)), 1) if length > 1 else 1
+    rounds = max(min(_meetings(size - 1) // rarest, VARIETY // cycle), 1) if length > 1 else 1
     most = max(VARIETY // size, 1)
-    small = size * len(firsts) <= 200_000
+    by_index = sorted(firsts)
+    small = size * cycle <= 200_000
     orders: list[tuple[int, ...]] = []
     base: list[int] = []
     variants: list[int] = []
+    before = 0
     for i, n in enumerate(counts):
-        variants.append(min(n * rounds, most))
+        variants.append(min(n * rounds, most) if length > 1 else min(n, 1))
         base.append(len(orders))
         if not n:
             continue
+        rest = cycle - n
         others = [j for j in firsts if j != i] if small else firsts
+        stride = _coprime(variants[i])
         for v in range(variants[i]):
-            start = (v * len(others)) // variants[i] if small else (v * len(others)) // variants[i] + i
-            orders.append(_order(i, others, start, length, weights, v))
+            # Systematic sampling: at even steps through all places but its own, from a point of its own;
+            # in strides, so that the same second does not come many times in a row.
+            step = v * stride % variants[i]
+            at = (round(i * GOLDEN * rest) + step * rest // variants[i]) % rest if rest else 0
+            second = by_index[at if at < before else at + n] if rest else None
+            orders.append(_order(i, second, others, v + i, length, weights))
+        before += n
     met = [0] * size
     sequence = []
     for _ in range(rounds):
@@ -80,17 +96,26 @@ def dealt(
     return tuple(orders), sequence
 
 
+def _meetings(others: int) -> int:
+    """How many seconds the rarest first should meet: each other one equally often, and enough of them
+    that unequal weights show."""
+    return -(-FINENESS // others) * others
+
+
 def _order(
-    first: int, others: list[int], start: int, length: int, weights: Sequence[int], turn: int
+    first: int, second: int | None, others: list[int], turn: int, length: int, weights: Sequence[int]
 ) -> tuple[int, ...]:
-    """`first`, then what is met on a walk through `others` from `start` in wide strides (so that
-    neighbours in the cycle are not neighbours here). What the walk misses follows in turn, and
-    weight 0 last."""
+    """`first`, `second`, then what is met on a walk through `others` in wide strides (so that neighbours
+    in the cycle are not neighbours here). What the walk misses follows in turn, and weight 0 last."""
     order = {first: None}
+    if second is not None:
+        order[second] = None
+    if length <= 2 and len(order) >= length:
+        return tuple(order)[:length]
     if others:
         n = len(others)
         stride = _coprime(n)
-        at = start % n
+        at = turn * stride % n
         for _ in range(min(n, 4 * length)):
             order[others[at]] = None
             if len(order) >= length:
