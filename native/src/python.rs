@@ -18,7 +18,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 
@@ -145,7 +145,10 @@ impl Engine {
         afresh: bool,
     ) -> PyResult<()> {
         let mut publisher = attached(py, &self.publisher);
-        let mut table = if afresh { Table::default() } else { Table::clone(&self.shared.table.load()) };
+        let mut table = Table::clone(&self.shared.table.load());
+        if afresh {
+            table = Table { recursion: table.recursion, ..Table::default() };
+        }
         for zone in zones.try_iter()? {
             put_zone(&mut table, &zone?)?;
         }
@@ -212,7 +215,10 @@ impl Engine {
             wanted.push((ip, *port).into());
         }
         let sockets = worker::bind(&wanted, workers, buffer).map_err(|(at, error)| {
-            PyOSError::new_err((error.raw_os_error().unwrap_or(0), format!("{at}: {error}")))
+            let code = error.raw_os_error().unwrap_or(0);
+            let told = error.to_string();
+            let told = told.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((code, told, at.to_string()))
         })?;
         let mut bound = Vec::new();
         for socket in sockets.iter().step_by(workers.max(1)) {
@@ -278,7 +284,10 @@ impl Engine {
     ) -> Option<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
         let table = self.shared.table.load();
-        match respond(packet, &table, limit, ra != 0, &mut attached(py, &self.desk), &mut out) {
+        let mut desk = attached(py, &self.desk);
+        let run = AssertUnwindSafe(|| respond(packet, &table, limit, ra != 0, &mut desk, &mut out));
+        // A panic passes it on, as it does in the threads: Python has the last word.
+        match panic::catch_unwind(run).unwrap_or(Outcome::Pass) {
             Outcome::Reply { .. } => Some(PyBytes::new(py, &out)),
             Outcome::Drop | Outcome::Pass => None,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -19,7 +20,9 @@ import pytest
 from support import tables
 from support.waiting import eventually
 from zkdns.answers import ede, names
+from zkdns.answers.answers import Answers
 from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
+from zkdns.model import Instance, Registration, Service
 from zkdns.serve import exchange, native
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
@@ -97,7 +100,7 @@ def test_on_a_wildcard_the_reply_leaves_from_the_address_that_was_asked(engine: 
         assert ask((host, port), tables.query(WEB, 1))[:2] == b"\x12\x34"
         with client((host, port)) as one:
             one.send(b"\0" * 20)
-            eventually(engine._waiting)
+            eventually(engine._engine.waiting)
             loop.call_soon(loop.stop)
             loop.run_forever()
             assert one.recv(100) == b"handed" + b"\0" * 20
@@ -250,8 +253,10 @@ def test_a_taken_port_is_an_error_that_names_it() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        with pytest.raises(OSError, match=str(port)):
+        with pytest.raises(OSError, match="in use") as caught:
             native.Native().start([("127.0.0.1", port)], 1)
+        assert caught.value.filename == f"127.0.0.1:{port}"
+        assert caught.value.errno == errno.EADDRINUSE
 
 
 def threads() -> int:
@@ -287,6 +292,7 @@ def test_what_had_come_is_answered_after_the_stop_and_python_may_still_reply(eng
         engine.stop()
         for _ in range(100):
             one.recv(4096)
+        engine.take()
         assert len(kept) == 1
         assert engine.reply(kept[0], b"late")
         assert one.recv(4096) == b"late"
@@ -434,6 +440,31 @@ def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.N
         # What is not used is let go of when enough has come since.
         engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
     assert engine.drawn(kept) == 3
+
+
+def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:
+    """The count that native keeps is the truth, also for the Part that takes over."""
+
+    def service(weight: int) -> Service:
+        held = [
+            Instance(f"i{n}", f"i{n}", f"/s/w/i{n}", Registration((f"10.0.0.{n}",)), 0.0, weight=weight)
+            for n in (1, 2)
+        ]
+        return Service("w", "w", "/s/w", instances=tuple(held))
+
+    answers = Answers(["svc.local"])
+    answers.drawn = lambda key, known: engine.drawn(known)
+    asked = tables.query(names.label("w") + APEX, 1)
+    for turn in range(1, 6):
+        part = answers.compile(service(turn))
+        engine.respond(asked, 1232)  # a thread deals on while a Part is compiled
+        answers.replace("w", part)
+        engine.publish(answers.take_changes(), answers.zones)
+        for _ in range(9):
+            engine.respond(asked, 1232)
+        firsts = answers.first_answers("w")
+        assert sum(firsts.values()) == 10 * turn - 1  # the first of all found nothing
+    assert abs(firsts["i1"] - firsts["i2"]) <= 5
 
 
 def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:

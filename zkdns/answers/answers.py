@@ -8,8 +8,8 @@ keeps an index of its own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from zkdns.answers import names, records
 from zkdns.answers.browse import Services
@@ -140,7 +140,7 @@ class Answers:
     def _replace(self, name: str, part: Part | None) -> None:
         old = self.parts.get(name)
         if old is not None:
-            self._settle(old)
+            part = self._carry_on(part, self._settle(old))
             if part is None or part.places != old.places:
                 self._unplace(old)
             gone = old.entries.keys() - (part.entries.keys() if part else ())
@@ -188,10 +188,33 @@ class Answers:
             found.update(firsts_between(first, self.drawn(key, first.entry)))
         return dict(found)
 
-    def _settle(self, old: Part) -> None:
+    def all_first_answers(self) -> Counter[tuple[str, str]]:
+        """The same for all services at once, by service and id; those that never stood first left out."""
+        found = Counter(self.tally)
+        for name, part in self.parts.items():
+            for key, first in part.firsts.items():
+                end = self.drawn(key, first.entry)
+                if end != first.start:
+                    for id, n in firsts_between(first, end).items():
+                        found[name, id] += n
+        return found
+
+    def _settle(self, old: Part) -> dict[bytes, int]:
+        """Whose first places were dealt until now; returns where each count stands."""
+        ends = {}
         for key, first in old.firsts.items():
-            for id, n in firsts_between(first, self.drawn(key, first.entry)).items():
+            ends[key] = self.drawn(key, first.entry)
+            for id, n in firsts_between(first, ends[key]).items():
                 self.tally[old.service.name, id] += n
+        return ends
+
+    @staticmethod
+    def _carry_on(part: Part | None, ends: Mapping[bytes, int]) -> Part | None:
+        """The Part counted from where the old one was settled: threads deal on while it is compiled."""
+        if part is None:
+            return None
+        firsts = {key: replace(first, start=ends.get(key, first.start)) for key, first in part.firsts.items()}
+        return replace(part, firsts=firsts)
 
     def _place(self, part: Part) -> None:
         alone = (part.service.name,)

@@ -150,20 +150,19 @@ class Native:
         return sent
 
     def stop(self) -> None:
-        """Take no new queries, answer what has come, end the threads. Replies may still be sent."""
+        """Take no new queries, answer what has come, end the threads: some milliseconds, from any
+        thread. What was handed over can still be taken, and replied to, until `close`."""
         self._engine.stop()
-        if self._taken is not None:
-            while self._waiting():
-                self.take()
-
-    def _waiting(self) -> bool:
-        return bool(self._engine.waiting())
 
     def close(self) -> None:
-        """Close the sockets and let go of the loop. Counters stay readable until then."""
+        """Let Python answer what still waits, then close the sockets and let go of the loop."""
+        self._engine.stop()
+        if self._taken is not None:
+            while self._engine.waiting():
+                self.take()
         if self._loop is not None:
             self._loop.remove_reader(self._engine.fileno())
-            self._loop = None
+            self._loop = self._taken = None
         self._engine.close()
 
     # --- what it has done --------------------------------------------------------------------------
