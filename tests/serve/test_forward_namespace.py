@@ -45,7 +45,8 @@ set -e
 ip link set lo up
 ip addr add 198.51.100.1/32 dev lo  # getent asks for IPv4 only where there is some (AI_ADDRCONFIG)
 mount --bind resolv.conf /etc/resolv.conf
-"$PYTHON" -m support.upstream 5399 192.0.2.77 & UPSTREAM=$!
+"$PYTHON" -m support.upstream 5399 192.0.2.77 > upstream.log & UPSTREAM=$!
+for n in $(seq 200); do grep -q listening upstream.log && break; kill -0 $UPSTREAM; sleep 0.1; done
 "$PYTHON" -m zkdns serve --registry file:registry.toml --listen 127.0.0.1:53 --http 127.0.0.1:8053 \
     --zones zones --forward 127.0.0.1:5399 > log 2>&1 & SERVER=$!
 trap 'kill $UPSTREAM $SERVER' EXIT
@@ -123,5 +124,5 @@ def test_everything_resolves_with_us_as_the_only_name_server(container: Path) ->
     assert ran.returncode == 0, ran.stderr + log
     for libc in ("./glibc", "./musl"):
         assert sorted(parts[libc].splitlines()) == sorted(BY_LIBC.splitlines()), (libc, log)
-    assert parts["getent"].split() == ["10.0.0.1", "none", "192.0.2.77"]
-    assert parts["curl"].split() == ["200", "127.0.0.1"]
+    assert parts["getent"].split() == ["10.0.0.1", "none", "192.0.2.77"], ran.stderr + log
+    assert parts["curl"].split() == ["200", "127.0.0.1"], ran.stderr + log

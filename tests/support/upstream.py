@@ -220,6 +220,7 @@ def dead_port() -> int:
 
 async def serve_for_ever(port: int, *texts: str) -> None:
     async with run(addresses(*texts), port=port):
+        print("listening", flush=True)
         await asyncio.Event().wait()
 
 
