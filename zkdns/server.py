@@ -7,13 +7,18 @@ that fails later is logged and costs only itself.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from zkdns import __version__, engine
 from zkdns.answers import ede, names
@@ -33,6 +38,7 @@ from zkdns.serve.exchange import Exchange
 from zkdns.serve.forward import Forwarder
 from zkdns.serve.tcp import TcpListener
 from zkdns.serve.udp import bind
+from zkdns.web.http import Web
 
 log = logging.getLogger("zkdns")
 
@@ -48,6 +54,8 @@ PATIENCE = 2.0
 was kept; and GLANCE for one that can't be reached."""
 GLANCE = 0.5
 
+CHANGE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
 FIXED = ("registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "ttl", "zones")
 """Settings that a reload can't change."""
 
@@ -61,6 +69,7 @@ class Server:
         self.lameduck = False
         self.reload_failed = False
         self.started = time.time()
+        self.change_seconds = (CHANGE_BOUNDS, [0] * (len(CHANGE_BOUNDS) + 1), 0.0)
         self._reload = reload
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -96,6 +105,7 @@ class Server:
             ZoneFolder(Path(settings.zones), [z.apex for z in self.answers.zones]) if settings.zones else None
         )
         self.mount = Mount(self.answers)
+        self.web = Web(self)
         host = socket.gethostname()
         for text in ("version.bind", "version.server"):
             self.answers.identity[names.wire(text)] = f"zkdns {__version__}"
@@ -113,6 +123,11 @@ class Server:
         if self.forwarder.problem:
             found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
         return tuple(found)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether /ready says so: a catalog is loaded, and we are not about to go."""
+        return self.ready and not self.lameduck
 
     @property
     def stale_seconds(self) -> float:
@@ -137,6 +152,8 @@ class Server:
         await self._load_zone_files()
         self._open_sources()
         await self._listen()
+        if self.settings.http is not None:
+            await self.web.start(self.settings.http)
         await self.forwarder.start()
         for source in self.sources:
             source.start()
@@ -201,6 +218,8 @@ class Server:
             await asyncio.sleep(0.005)
         await self.health.first_round()
         self.ready = True
+        gc.collect()
+        gc.freeze()  # most of what was loaded stays: the collector need not walk it again
         self._tell_age()
         services = self.publisher.services.values()
         log.info(
@@ -252,6 +271,7 @@ class Server:
         self.engine.close()
         await self.health.stop()
         await self.hosting.stop()
+        await self.web.stop()
         for source in self.sources:
             await source.stop()
         if self._live:
@@ -340,8 +360,59 @@ class Server:
     def _serial(self) -> int:
         return max(self.publisher.registered.serial, serial_of(self.replica.zxid))
 
+    def status(self) -> dict[str, Any]:
+        """How the parts of the server stand, for the page and people."""
+        registries = []
+        for source in self.sources:
+            if isinstance(source, ZooKeeperSource):
+                status = source.mirror.status()
+                registries.append(
+                    {
+                        "url": source.url.text,
+                        "connected": status.connected,
+                        "nodes": status.nodes,
+                        "reads": status.reads,
+                        "resyncs": status.resyncs,
+                        "audit_repairs": status.audit_repairs,
+                        "zxid": f"{status.last_zxid:#x}",
+                        "trouble": status.trouble,
+                    }
+                )
+            else:
+                registries.append({"url": f"file:{source.path}", "connected": True})
+        forwarding = self.forwarder.status()
+        files = self.zone_folder.loaded.zones.values() if self.zone_folder is not None else ()
+        return {
+            "version": __version__,
+            "engine": self.engine.name,
+            "ready": self.is_ready,
+            "serial": self.answers.serial,
+            "stale_seconds": self.stale_seconds,
+            "started": self.started,
+            "zones": [*self.settings.zone],
+            "zone_files": [zone.path for zone in files],
+            "registries": registries,
+            "replica": self.replica.id,
+            "lag_seconds": self.replica.lag,
+            "replicas": {id: msgspec.to_builtins(node) for id, node in self.replica.all().items()},
+            "upstreams": [asdict(upstream) for upstream in forwarding.upstreams],
+            "forward": {"cached": forwarding.cached, "in_flight": forwarding.in_flight},
+        }
+
+    def _observe_change(self) -> None:
+        """How long the change took that is in the answers now."""
+        now = time.perf_counter()
+        for source in self.sources:
+            if isinstance(source, ZooKeeperSource) and source.noticed is not None:
+                seconds, source.noticed = now - source.noticed, None
+                bounds, counts, total = self.change_seconds
+                counts[bisect_left(bounds, seconds)] += 1
+                self.change_seconds = (bounds, counts, total + seconds)
+
     def _published(self) -> None:
         self.answers.set_serial(self._serial)
+        if self.publisher.idle:
+            self._observe_change()
         if self._failure:
             self.answers.take_changes()  # all of it is published when there is something to answer again
         else:

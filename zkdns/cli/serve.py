@@ -37,5 +37,8 @@ def command(**flags: Any) -> None:
     async def serve() -> None:
         await Server(settings, lambda: config.load(flags)).run()
 
-    gc.freeze()  # what is imported by now stays for good: no reason to look at it again
+    # What is imported by now stays for good, and the catalog has no cycles: the collector, left as it
+    # is, walks all of it again and again while it loads (50 to 80 ms each time at 100,000 instances).
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
     asyncio.run(serve())

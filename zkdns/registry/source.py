@@ -79,5 +79,6 @@ class ZooKeeperSource:
             elif isinstance(event, Whole):
                 self.whole.add(root)
             fold.apply(event)
-        self.noticed = at
+        if self.noticed is None:
+            self.noticed = at
         self._changed(root)

@@ -1,0 +1,223 @@
+"""HTTP: health, metrics, API, events and the page, in the server's loop.
+
+Rules: reads only; nothing here can change an answer. A client that is slow, or asks for what is not
+there, costs itself; no error of ours shows a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from zkdns.answers import names
+from zkdns.config import Address
+from zkdns.model import ConfigError, Service
+from zkdns.web import changes, metrics, shapes
+from zkdns.web.page import render
+
+if TYPE_CHECKING:
+    from zkdns.server import Server
+
+log = logging.getLogger("zkdns.web")
+
+STATIC = Path(__file__).parent / "static"
+BACKLOG = 1000
+"""Events that wait for one client; one that is further behind is cut off."""
+
+HEARTBEAT = 15.0
+"""Seconds between comments on an idle stream: proxies and clients see that it lives."""
+
+CLIENTS = 200
+"""Event streams at once."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Web:
+    """The HTTP side of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._clients: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._runner: web.AppRunner | None = None
+        server.publisher.changed.append(self._changed)
+
+    async def start(self, address: Address) -> None:
+        """Bind and serve. ConfigError where the address can't be had."""
+        app = web.Application(middlewares=[_guard], client_max_size=1 << 16)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/api/v1/services", self._services)
+        app.router.add_get("/api/v1/services/{name:.+}", self._service)
+        app.router.add_get("/api/v1/explain", self._explain)
+        app.router.add_get("/api/v1/problems", self._problems)
+        app.router.add_get("/api/v1/status", self._status)
+        app.router.add_get("/api/v1/events", self._events)
+        app.router.add_get("/", self._page)
+        app.router.add_static("/static", STATIC)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            # Shared like the DNS sockets, so that a restart may overlap.
+            await web.TCPSite(self._runner, address.host, address.port, reuse_port=True).start()
+        except OSError as error:
+            raise ConfigError(f"--http {address}", error.strerror or str(error)) from None
+
+    async def stop(self) -> None:
+        for queue in list(self._clients):
+            _put(queue, None)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # --- requests -------------------------------------------------------------------------------------
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return _json({"health": "ok"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        server = self._server
+        why = "lameduck" if server.lameduck else "" if server.ready else "the first catalog is not loaded yet"
+        if server.ready and server.stale_seconds:
+            why = "stale"
+        return _json({"ready": server.is_ready, "why": why}, 200 if server.is_ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = await asyncio.to_thread(metrics.take(self._server).text)
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _services(self, request: web.Request) -> web.Response:
+        server = self._server
+        found = {name: self._names(name) for name in server.publisher.services}
+        catalog = server.publisher.catalog
+        said = shapes.services(catalog, server.settings.ttl, found, time.time())
+        said["serial"] = server.answers.serial
+        return _json(said)
+
+    async def _service(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        service = self._find(name)
+        if service is None:
+            return _json({"error": f"no service {name!r}"}, 404)
+        return _json(self.describe(service))
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        from zkdns.explain import explain
+
+        asked = request.query
+        if not asked.get("name"):
+            return _json({"error": "name=… is missing"}, 400)
+        client, changes = asked.get("client"), asked.getall("if", [])
+        try:
+            said = explain(
+                self._server.answers, self._server.publisher.catalog, asked["name"], asked.get("type", "A"),
+                client=client, changes=changes, forwards=self._server.forwarder.allows,
+            )  # fmt: skip
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        return _json(said)
+
+    async def _problems(self, request: web.Request) -> web.Response:
+        return _json(shapes.problems(self._server.problems))
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return _json(self._server.status())
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.Response(text=render(self._server, self.describe, request.query), content_type="text/html")
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if len(self._clients) >= CLIENTS:
+            return _json({"error": "too many event streams"}, 503)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(BACKLOG)
+        self._clients.add(queue)
+        try:
+            await stream.prepare(request)
+            await stream.write(b"retry: 2000\n\n")
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), HEARTBEAT)
+                except TimeoutError:
+                    await stream.write(b": alive\n\n")
+                    continue
+                if event is None:
+                    break
+                await stream.write(f"event: change\ndata: {json.dumps(event)}\n\n".encode())
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._clients.discard(queue)
+        return stream
+
+    # --- from the server --------------------------------------------------------------------------------
+
+    def describe(self, service: Service) -> dict[str, Any]:
+        """One service in the shape of the API."""
+        server = self._server
+        firsts = server.answers.first_answers(service.name)
+        return shapes.service(service, server.settings.ttl, server.settings.zone[0], firsts)
+
+    def _find(self, name: str) -> Service | None:
+        services = self._server.publisher.services
+        return services.get(name) or next((s for s in services.values() if s.label == name), None)
+
+    def _names(self, name: str) -> list[str]:
+        part = self._server.answers.parts.get(name)
+        apex = self._server.answers.zones[0].apex
+        return [names.text(o).rstrip(".") for o in part.names if o.endswith(apex)] if part else []
+
+    def _changed(self, before: Service | None, after: Service | None) -> None:
+        if not self._clients:
+            return
+        for event in changes.between(before, after, time.time()):
+            for queue in list(self._clients):
+                _put(queue, event)
+
+
+def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
+    if queue.full():  # too far behind: what it missed it can read again after it reconnects
+        while not queue.empty():
+            queue.get_nowait()
+        event = None
+    queue.put_nowait(event)
+
+
+def _json(said: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        text=json.dumps(said, ensure_ascii=False) + "\n", status=status, content_type="application/json"
+    )
+
+
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Errors as JSON, ours without their inside; the headers that keep a browser strict."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _json({"error": error.reason.lower()}, error.status)
+        if allow := error.headers.get("Allow"):
+            response.headers["Allow"] = allow
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.rel_url)
+        response = _json({"error": "internal error"}, 500)
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    return response

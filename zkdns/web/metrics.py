@@ -1,0 +1,153 @@
+"""Prometheus metrics: read from plain counters at each scrape, kept nowhere.
+
+Rules: names are fixed; labels are bounded by what is registered, never by what clients send.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from zkdns import __version__
+from zkdns.registry.source import ZooKeeperSource
+
+if TYPE_CHECKING:
+    from zkdns.server import Server
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+TYPES = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA",
+    33: "SRV", 35: "NAPTR", 43: "DS", 48: "DNSKEY", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 252: "AXFR",
+    255: "ANY", 257: "CAA",
+}  # fmt: skip
+"""Types that have a label of their own; the rest are "other", or a client could make series at will."""
+
+RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
+
+
+class Snapshot(Collector):
+    """The metrics of one moment."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+        self._process = ProcessCollector(registry=None)
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._metrics
+        yield from self._process.collect()
+
+    def text(self) -> bytes:
+        """Slow for a large registry: call it in a thread."""
+        return generate_latest(self)
+
+
+def take(server: Server) -> Snapshot:
+    """What the counters say now. Runs in the loop, so that they don't move meanwhile."""
+    return Snapshot([*_queries(server), *_registry(server), *_services(server), *_forwarding(server)])
+
+
+def _queries(server: Server) -> Iterable[Metric]:
+    queries = CounterMetricFamily("zkdns_queries", "Queries answered.", labels=("transport", "type", "rcode"))
+    totals: Counter[tuple[str, str, str]] = Counter()
+    for (transport, qtype, rcode), n in server.engine.counts().items():
+        code = RCODES[rcode] if rcode < len(RCODES) else str(rcode)
+        totals[transport, TYPES.get(qtype, "other"), code] += n
+    for labels, n in sorted(totals.items()):
+        queries.add_metric(labels, n)
+    yield queries
+    yield _histogram(
+        "zkdns_query_seconds", "Time from a query to its reply, sampled.", *server.engine.latency()
+    )
+    dropped = CounterMetricFamily("zkdns_dropped", "Packets without a reply.", labels=("reason",))
+    for reason, n in sorted(server.engine.dropped().items()):
+        dropped.add_metric((reason,), n)
+    yield dropped
+    yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.exchange.errors)
+    yield _gauge("zkdns_tcp_connections", "Open TCP connections.", len(server.tcp.open))
+    info = GaugeMetricFamily("zkdns_build_info", "What is running.", labels=("version", "engine"))
+    info.add_metric((__version__, server.engine.name), 1)
+    yield info
+    yield _gauge("zkdns_ready", "1 while /ready is 200.", server.is_ready)
+    yield _gauge("zkdns_config_reload_success", "1 if the last reload was good.", not server.reload_failed)
+
+
+def _registry(server: Server) -> Iterable[Metric]:
+    zookeepers = [s for s in server.sources if isinstance(s, ZooKeeperSource)]
+    statuses = [s.mirror.status() for s in zookeepers]
+    yield _gauge(
+        "zkdns_registry_connected",
+        "1 while every registry is within reach.",
+        all(s.connected for s in zookeepers),
+    )
+    yield _gauge(
+        "zkdns_registry_stale_seconds", "Seconds since a registry went out of reach.", server.stale_seconds
+    )
+    yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(server.problems))
+    yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", sum(s.reads for s in statuses))
+    yield _counter("zkdns_registry_resyncs", "Whole readings.", sum(s.resyncs for s in statuses))
+    yield _counter(
+        "zkdns_registry_audit_repairs", "Differences that the audit found and mended.",
+        sum(s.audit_repairs for s in statuses),
+    )  # fmt: skip
+    yield _histogram(
+        "zkdns_change_seconds", "Time from a watch event to the answer being served.", *server.change_seconds
+    )
+    yield _gauge("zkdns_serial", "The SOA serial.", server.answers.serial)
+    if server.replica.lag is not None:
+        yield _gauge(
+            "zkdns_replica_lag_seconds", "Time from a write of ours to its watch event.", server.replica.lag
+        )
+
+
+def _services(server: Server) -> Iterable[Metric]:
+    yield _gauge("zkdns_services", "Services registered.", len(server.publisher.services))
+    instances = GaugeMetricFamily(
+        "zkdns_instances", "Instances by service and state.", labels=("service", "state")
+    )
+    firsts = CounterMetricFamily(
+        "zkdns_first_answers", "Answers in which an instance stood first.", labels=("service", "instance")
+    )
+    for name, service in server.publisher.services.items():
+        for state, n in Counter(i.state for i in service.instances).items():
+            instances.add_metric((name, str(state)), n)
+    for (name, id), n in server.answers.all_first_answers().items():
+        firsts.add_metric((name, id), n)
+    yield instances
+    yield firsts
+
+
+def _forwarding(server: Server) -> Iterable[Metric]:
+    forwarder = server.forwarder
+    queries = CounterMetricFamily(
+        "zkdns_forward_queries", "Queries sent to upstreams.", labels=("upstream", "rcode")
+    )
+    for (upstream, rcode), n in sorted(forwarder.queries.items()):
+        queries.add_metric((upstream, rcode), n)
+    yield queries
+    yield _counter(
+        "zkdns_forward_cache_hits", "Forwarded queries answered from the cache.", forwarder.cache_hits
+    )
+    yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", forwarder.limited)
+    yield _gauge("zkdns_forward_in_flight", "Questions under way.", forwarder.status().in_flight)
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help, value=float(value))
+
+
+def _counter(name: str, help: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help, value=float(value))
+
+
+def _histogram(name: str, help: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
+    running, buckets = 0, []
+    for bound, n in zip([*map(repr, map(float, bounds)), "+Inf"], counts, strict=True):
+        running += n
+        buckets.append((bound, float(running)))
+    return HistogramMetricFamily(name, help, buckets=buckets, sum_value=total)

@@ -1,0 +1,102 @@
+"""The JSON of the HTTP API, which `--json` prints too: one function a shape.
+
+Rules: pure; every value here is a plain dict, list, text or number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from zkdns.answers.shares import shares_of
+from zkdns.model import NONE_HEALTHY, Catalog, Instance, Problem, Service, ServiceSettings
+
+
+def moment(at: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+
+
+def service_row(service: Service, ttl: int, names: Iterable[str]) -> dict[str, Any]:
+    """One row of the list of services. `ttl`: the server's default, seconds."""
+    return {
+        "name": service.name,
+        "instances": len(service.instances),
+        "healthy": service.healthy(),
+        "policy": service.settings.policy,
+        "ttl": service.settings.ttl if service.settings.ttl is not None else ttl,
+        "names": list(names),
+    }
+
+
+def services(catalog: Catalog, ttl: int, names: Mapping[str, Iterable[str]], now: float) -> dict[str, Any]:
+    """All services. `age_seconds`: how long the registry has been out of reach."""
+    stale = catalog.stale_since is not None
+    return {
+        "services": [service_row(s, ttl, names.get(n, ())) for n, s in sorted(catalog.services.items())],
+        "serial": catalog.serial,
+        "stale": stale,
+        "age_seconds": max(0.0, now - (catalog.stale_since or now)),
+    }
+
+
+def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
+    """A service's settings as its own znode would write them."""
+    said: dict[str, Any] = msgspec.to_builtins(given)
+    said["ttl"] = given.ttl if given.ttl is not None else ttl
+    said["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
+    return said
+
+
+def instance(one: Instance, zone_name: str, share: float, first_answers: int) -> dict[str, Any]:
+    """One instance. `zone_name`: the name of its service, in the first zone."""
+    r = one.registration
+    return {
+        "id": one.id,
+        "name": f"{one.label}.{zone_name}",
+        "address": list(one.addresses) or ([r.host] if r.host else []),
+        "port": r.port or None,
+        "ports": dict(r.ports),
+        "weight": one.weight,
+        "priority": r.priority,
+        "tags": list(r.tags),
+        "meta": dict(r.meta),
+        "state": str(one.state),
+        "reason": one.reason,
+        "share": round(share, 6),
+        "first_answers": first_answers,
+        "path": one.path,
+        "format": r.format,
+        "since": moment(one.since),
+        "in": one.answered,
+        "host": r.host,
+        "zone": r.zone,
+        "protocol": r.protocol,
+        "registered_weight": r.weight,
+    }
+
+
+def service(one: Service, ttl: int, zone: str, first_answers: Mapping[str, int]) -> dict[str, Any]:
+    """One service with its instances."""
+    shares = shares_of(one)
+    name = f"{one.label}.{zone}"
+    return {
+        "name": one.name,
+        "policy": one.settings.policy,
+        "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
+        "settings": settings(one.settings, ttl),
+        "instances": [instance(i, name, shares[i.id], first_answers.get(i.id, 0)) for i in one.instances],
+        "note": one.note,
+        "path": one.path,
+        "dns_name": name,
+    }
+
+
+def problems(found: Iterable[Problem]) -> dict[str, Any]:
+    return {"problems": [{"path": p.path, "what": p.what, "cure": p.cure} for p in found]}
