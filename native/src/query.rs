@@ -97,3 +97,87 @@ fn opt(record: &[u8]) -> Option<Edns> {
     }
     Some(Edns { size: short(record, 3), dnssec_ok: record[7] & 0x80 != 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query(name: &[u8], tail: &[u8]) -> Vec<u8> {
+        let head = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(!tail.is_empty())];
+        [&head, name, &[0, 1, 0, 1], tail].concat()
+    }
+
+    fn name_of(length: usize) -> Vec<u8> {
+        let mut name = Vec::new();
+        while name.len() + 1 < length {
+            let label = (length - name.len() - 2).min(63);
+            name.push(label as u8);
+            name.extend(std::iter::repeat_n(b'A', label));
+        }
+        name.push(0);
+        name
+    }
+
+    fn plain(packet: &[u8]) -> Option<Query> {
+        match read(packet, &mut [0; KEY]) {
+            Read::Plain(query) => Some(query),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_name_may_have_255_bytes_and_not_one_more() {
+        for (length, taken) in [(1, true), (64, true), (254, true), (255, true), (256, false), (300, false)] {
+            let name = name_of(length);
+            assert_eq!(name.len(), length);
+            assert_eq!(plain(&query(&name, b"")).map(|q| q.name), taken.then_some(length));
+        }
+    }
+
+    #[test]
+    fn the_key_is_in_lower_case_but_for_lengths_and_type() {
+        let mut packet = query(b"\x3fABC\0", b"");
+        packet.splice(12..17, [&[0x3f][..], &[b'Q'; 63], &[0]].concat());
+        let at = packet.len() - 4;
+        packet[at + 1] = 65; // HTTPS: its type is the letter A
+        let mut key = [0; KEY];
+        let Read::Plain(found) = read(&packet, &mut key) else { panic!("not plain") };
+        assert_eq!(key[..found.name + 2], [&[0x3f][..], &[b'q'; 63], &[0, 0, 65]].concat());
+    }
+
+    #[test]
+    fn only_one_whole_opt_of_version_0_without_nsid_is_plain() {
+        let opt = |version: u8, data: &[u8]| {
+            [&[0, 0, 41, 4, 0xD0, 0, version, 0x80, 0, 0, data.len() as u8], data].concat()
+        };
+        let asked = |tail: &[u8]| plain(&query(b"\0", tail)).map(|q| q.edns.map(|e| (e.size, e.dnssec_ok)));
+        assert_eq!(asked(b""), Some(None));
+        assert_eq!(asked(&opt(0, b"")), Some(Some((1232, true))));
+        assert_eq!(asked(&opt(0, &[0, 10, 0, 2, 1, 2, 0, 12, 0, 0])), Some(Some((1232, true))));
+        assert_eq!(asked(&opt(1, b"")), None);
+        assert_eq!(asked(&opt(0, &[0, 3, 0, 0])), None);
+        assert_eq!(asked(&opt(0, &[0, 10, 0, 3, 1, 2])), None);
+        assert_eq!(asked(&opt(0, &[0, 10, 0])), None);
+        assert_eq!(asked(&[opt(0, b""), vec![0]].concat()), None);
+        assert_eq!(asked(&opt(0, b"")[..10]), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+        #[test]
+        fn no_packet_makes_it_panic(
+            head in prop::collection::vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..14),
+            tail in prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(41), Just(63), any::<u8>()], 0..300),
+        ) {
+            let mut packet = query(b"", b"");
+            let most = head.len().min(packet.len());
+            packet[..most].copy_from_slice(&head[..most]);
+            packet.truncate(12);
+            packet.extend(tail);
+            if let Some(found) = plain(&packet) {
+                prop_assert!(found.name <= 255 && 12 + found.name + 4 <= packet.len());
+            }
+        }
+    }
+}
