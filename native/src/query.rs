@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(5000))]
+        #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
         fn no_packet_makes_it_panic(
             head in prop::collection::vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..14),
