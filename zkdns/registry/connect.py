@@ -42,6 +42,8 @@ class Reasons(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
+        # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
+        record.msg, record.args = text, None
         if record.levelno >= logging.WARNING and not text.startswith("Transition"):
             self.latest = text
         now = time.monotonic()
@@ -141,10 +143,10 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
             break
     if client.connected and client.client_state != KeeperState.AUTH_FAILED:
         return client
-    refused = client.client_state == KeeperState.AUTH_FAILED
-    close(client, 1.0)
+    refused = "authentication refused; " if client.client_state == KeeperState.AUTH_FAILED else ""
     why = reasons.latest or f"no answer within {timeout:g} s"
-    raise Unreachable(f"ZooKeeper at {hosts}: {'authentication refused; ' if refused else ''}{why}")
+    close(client, 1.0)
+    raise Unreachable(f"ZooKeeper at {hosts}: {refused}{why}")
 
 
 def close(client: KazooClient, within: float) -> bool:

@@ -46,6 +46,12 @@ def child_of(path: str, name: str) -> str:
     return f"/{name}" if path == "/" else f"{path}/{name}"
 
 
+def lineage(path: str) -> list[str]:
+    """The path itself and all that it stands under, save `/`."""
+    at = [i for i, letter in enumerate(path) if letter == "/" and i]
+    return [path, *(path[:i] for i in at)]
+
+
 def mark(root: str, kind: int, path: str, one_shot: bool) -> list[Want] | None:
     """What a watch event asks to be read again. None: the whole root, which came or went."""
     depth = depth_of(root, path)

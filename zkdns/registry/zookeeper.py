@@ -52,7 +52,7 @@ from zkdns.registry.multiread import (
     send,
     size,
 )
-from zkdns.registry.seen import Seen, Want, mark
+from zkdns.registry.seen import Seen, Want, lineage, mark
 
 log = logging.getLogger("zkdns.registry.zookeeper")
 
@@ -72,6 +72,8 @@ CLOSE_WITHIN = 1.5
 MOST_TRIES = 5
 """After so many AddWatches in a row that failed, one-shot watches are tried: proxies and other makes of
 server drop the connection at a request that they don't know."""
+
+LONG_DRAIN = 0.005
 
 OLD = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
 """How servers before 3.6 refuse AddWatch and multiRead."""
@@ -432,7 +434,13 @@ class Mirror:
                 self._holds.keep(self._client, self._wait, now)
             if now >= self._audit_at:
                 self._audit()
-            if not self._drain(epoch):
+            began = time.monotonic()
+            if self._drain(epoch):
+                # Listing 50,000 names at each of many changes would take the whole machine: a long
+                # drain is followed by a pause as long, in which what comes falls together.
+                if (took := time.monotonic() - began) > LONG_DRAIN:
+                    self._sleep(min(took, 0.25))
+            else:
                 due = min(self._audit_at, self._holds.next_due(), now + 10.0)
                 self._gather(due - time.monotonic())
 
@@ -493,7 +501,7 @@ class Mirror:
         self._gather(0)
         announced = {want.path for want in self._dirty[root]}
         told = (event.path for event in events if isinstance(event, Children | Data | Unreadable))
-        missed = [path for path in told if path not in announced]
+        missed = [path for path in told if announced.isdisjoint(lineage(path))]
         if missed and root not in self._anew:
             self._repairs += len(missed)
             log.warning("the audit found %d changes that no watch told, %s first", len(missed), missed[0])
