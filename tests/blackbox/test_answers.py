@@ -526,7 +526,19 @@ def test_without_edns_in_the_query_there_is_none_in_the_reply(world: Zkdns) -> N
         assert world.ask(name, edns=True).edns == 0
 
 
-@pytest.mark.parametrize("name", ["web.svc.local", "a.web.svc.local", "svc.local", "_web._tcp.svc.local"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "web.svc.local",
+        "a.web.svc.local",
+        "canary.web.svc.local",
+        "svc.local",
+        "_web._tcp.svc.local",
+        "a._web._tcp.svc.local",
+        "_services._dns-sd._udp.svc.local",
+        "1.0.0.10.in-addr.arpa",
+    ],
+)
 def test_any_gets_the_one_record_of_rfc_8482(world: Zkdns, name: str) -> None:
     [rrset] = world.ask(name, "ANY").answer
     assert rrset.to_text().endswith('IN HINFO "RFC8482" ""')

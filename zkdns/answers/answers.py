@@ -104,7 +104,7 @@ class Answers:
     def compile(self, service: Service) -> Part:
         """The Part that would stand for this service now."""
         old = self.parts.get(service.name)
-        draws = {key: first.entry.draws for key, first in old.firsts.items()} if old else {}
+        draws = {key: entry.draws for key, entry in old.entries.items()} if old else {}
         return compile_service(service, self.zones, self.ttl, draws)
 
     def replace(self, name: str, part: Part | None) -> None:
@@ -171,7 +171,7 @@ class Answers:
         if address is None or not holders:
             return None
         if qtype != PTR:
-            return Sections()
+            return Sections((records.RFC8482,) if qtype == records.ANY else ())
         ends = [
             names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
             for part in map(self.parts.__getitem__, holders)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from zkdns.answers import names, records
-from zkdns.answers.records import PTR, SRV, TXT
+from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
 from zkdns.answers.table import OWNER, Sections, Zone
 from zkdns.model import Instance, Service
 
 NXDOMAIN = Sections(rcode=3)
 NODATA = Sections()
+ANSWERED_ANY = Sections((RFC8482,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Browsing:
     def answer(self, qname: bytes, qtype: int) -> Sections:
         owner = names.label("_" + self.service.label[:62]) + names.label("_" + self.protocol) + self.zone.apex
         if qname == owner:
+            if qtype == ANY:
+                return ANSWERED_ANY
             given = [
                 i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol
             ]
@@ -67,7 +70,7 @@ class Browsing:
             return srv_of(i, self.service, self.zone.apex, self.ttl)
         if qtype == TXT:
             return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
-        return NODATA
+        return ANSWERED_ANY if qtype == ANY else NODATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Services:
         if qname != self.owner:
             return NXDOMAIN
         if qtype != PTR:
-            return NODATA
+            return ANSWERED_ANY if qtype == ANY else NODATA
         end = records.pointer(self.owner, self.zone.apex)
         kinds = [
             names.label("_" + s.label[:62]) + names.label("_" + protocol) + end

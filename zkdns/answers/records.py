@@ -22,7 +22,7 @@ from zkdns.answers import names
 from zkdns.answers.table import OWNER
 from zkdns.model import Instance, Service
 
-A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV = 1, 2, 6, 12, 13, 16, 28, 33
+A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 255
 
 _HEAD = struct.Struct("!HHIH").pack
 _SRV = struct.Struct("!HHH").pack
@@ -72,6 +72,10 @@ def packed(address: str) -> bytes:
 def record(owner: bytes, rtype: int, ttl: int, rdata: bytes) -> bytes:
     """One wire record of class IN (RFC 1035, section 3.2.1)."""
     return owner + _HEAD(rtype, 1, ttl, len(rdata)) + rdata
+
+
+RFC8482 = record(OWNER, HINFO, 3600, b"\7RFC8482\0")
+"""The answer to ANY (RFC 8482, section 4.2): one HINFO that names the reason."""
 
 
 def addresses(owner: bytes, found: Iterable[str], ttl: int) -> tuple[bytes, int]:

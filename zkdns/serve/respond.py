@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from zkdns.answers import ede, names, records
 from zkdns.answers.answers import Answers
-from zkdns.answers.table import OWNER, Entry, Name, Sections, Zone
+from zkdns.answers.table import Entry, Name, Sections, Zone
 from zkdns.serve import packet
 from zkdns.serve.packet import (
     BADVERS,
@@ -41,7 +41,7 @@ Draw: TypeAlias = Callable[[Entry], int]
 
 IN, CH = 1, 3
 _AA = 0x0400
-_A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, 255
+_A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
@@ -186,7 +186,7 @@ def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int,
     if known.zone.failure:
         return _failed(query, asked, known.zone, size, ra)
     if asked.qtype == _ANY:
-        return _spelled(query, asked, Sections((_RFC8482,)), known.zone, answers, size, ra)
+        return _spelled(query, asked, Sections((records.RFC8482,)), known.zone, answers, size, ra)
     return _spelled(query, asked, Sections(ede=known.ede), known.zone, answers, size, ra)
 
 
@@ -228,7 +228,7 @@ def _kid(asked: Query, suffix: bytes, known: Name) -> Sections:
     if asked.qtype == _AAAA:
         return Sections(_slices(kid.aaaa, 28))
     if asked.qtype == _ANY:
-        return Sections((_RFC8482,))
+        return Sections((records.RFC8482,))
     return known.spell(label, asked.qtype) if known.spell else Sections()
 
 
@@ -299,5 +299,3 @@ def _nsid(asked: Query, answers: Answers) -> bytes:
 
 
 _ID_SERVER = names.wire("id.server")
-_RFC8482 = records.record(OWNER, records.HINFO, 3600, b"\7RFC8482\0")
-"""The answer to ANY (RFC 8482, section 4.2): one HINFO that names the reason."""
