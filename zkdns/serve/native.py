@@ -25,7 +25,9 @@ WHY_NOT = ""
 """Why there is no native engine, in a few words; "" where there is one."""
 try:
     _native = import_module("zkdns._native")
-except ImportError as error:  # not built here: see tool.setuptools-rust in pyproject.toml
+except ModuleNotFoundError:
+    WHY_NOT = "no Rust 1.85 when it was installed, or a failed build; pip install -v tells which"
+except ImportError as error:
     WHY_NOT = str(error)
 
 log = logging.getLogger(__name__)
