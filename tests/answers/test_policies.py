@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 from math import gcd
 
 import pytest
@@ -194,7 +195,7 @@ def test_random_gives_each_the_same_and_neighbours_are_not_in_turn() -> None:
     found = firsts(deal)
     assert len(set(found.values())) == 1
     order = [deal.orders[at][0] for at in deal.sequence]
-    in_turn = sum((a + 1) % 5 == b for a, b in zip(order, order[1:], strict=False))
+    in_turn = sum((a + 1) % 5 == b for a, b in pairwise(order))
     assert in_turn < len(order) / 2
 
 

@@ -60,6 +60,8 @@ class Answers:
         self._own = dict(self._names)
         self._built_in = frozenset(self._own)
         self.set_serial(0)
+        self._own_entries = frozenset(self._table)
+        """What no service takes the place of: each NS name keeps its address."""
 
     def _open(self, zone: Zone) -> None:
         """The names that a zone has without any service: the apex, its server, the folders."""
@@ -131,7 +133,7 @@ class Answers:
         if known is None:
             self._own.pop(owner, None)
             if standing is not None and standing is under:
-                self._unname(owner)
+                self._unname(owner, standing)
             return
         self._own[owner] = known
         if standing is None or standing is under:
@@ -143,11 +145,10 @@ class Answers:
             part = self._carry_on(part, self._settle(old))
             if part is None or part.places != old.places:
                 self._unplace(old)
-            gone = old.entries.keys() - (part.entries.keys() if part else ())
-            for key in gone:
-                self._drop(key)
+            for key in old.entries.keys() - (part.entries.keys() if part else ()):
+                self._drop(key, old.entries[key])
             for owner in old.names.keys() - (part.names.keys() if part else ()):
-                self._unname(owner)
+                self._unname(owner, old.names[owner])
         if part is None:
             self.parts.pop(name, None)
             return
@@ -155,7 +156,8 @@ class Answers:
             self._place(part)
         self.parts[name] = part
         for key, entry in part.entries.items():
-            self._put(key, entry)
+            if key not in self._own_entries:
+                self._put(key, entry)
         for owner, known in part.names.items():
             self._name(owner, known)
 
@@ -234,18 +236,22 @@ class Answers:
         self._table[key] = entry
         self.changes.entries.append((key, entry))
 
-    def _drop(self, key: bytes) -> None:
-        if self._table.pop(key, None) is not None:
+    def _drop(self, key: bytes, entry: Entry) -> None:
+        if self._table.get(key) is entry:  # else another service took the name over
+            del self._table[key]
             self.changes.entries.append((key, None))
 
     def _name(self, owner: bytes, known: Name) -> None:
         self._names[owner] = known
         self.changes.names.append((owner, known))
 
-    def _unname(self, owner: bytes) -> None:
+    def _unname(self, owner: bytes, known: Name) -> None:
+        if self._names.get(owner) is not known:
+            return  # another service took the name over
         if owner in self._own:  # a service named "dns" was the server's folder as well
             self._name(owner, self._own[owner])
-        elif self._names.pop(owner, None) is not None:
+        else:
+            del self._names[owner]
             self.changes.names.append((owner, None))
 
 

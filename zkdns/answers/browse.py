@@ -50,7 +50,11 @@ class Browsing:
     ede: bytes
 
     def answer(self, qname: bytes, qtype: int) -> Sections:
-        owner = names.label("_" + self.service.label[:62]) + names.label("_" + self.protocol) + self.zone.apex
+        owner = (
+            names.label(names.underscored(self.service.label))
+            + names.label("_" + self.protocol)
+            + self.zone.apex
+        )
         if qname == owner:
             if qtype == ANY:
                 return ANSWERED_ANY
@@ -89,7 +93,7 @@ class Services:
             return ANSWERED_ANY if qtype == ANY else NODATA
         end = records.pointer(self.owner, self.zone.apex)
         kinds = [
-            names.label("_" + s.label[:62]) + names.label("_" + protocol) + end
+            names.label(names.underscored(s.label)) + names.label("_" + protocol) + end
             for s in self.services()
             for protocol in records.protocols(s.instances)
         ]

@@ -78,8 +78,7 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
         strings = records.about_service(service)
         entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl))
         for protocol in records.protocols(service.instances):
-            # "_" and a label of 63 would be 64: such a service is browsed by its first 62
-            owner = names.label("_" + service.label[:62]) + names.label("_" + protocol) + apex
+            owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
             known[owner] = Name(zone, said, odd=Browsing(service, protocol, zone, ttl, said))
     places = frozenset(tail[10:] for s in spelled.values() for tail in s.tails)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from hashlib import blake2b
 
 ROOT = b"\0"
 _IN_ADDR = b"\7in-addr\4arpa\0"
@@ -54,6 +55,14 @@ def label(text: bytes | str) -> bytes:
     """One label with its length in front."""
     raw = text.encode("ascii") if isinstance(text, str) else text
     return bytes([len(raw)]) + raw
+
+
+def underscored(label: str) -> str:
+    """`_web`, as it stands in `_web._tcp` (RFC 2782). A label of 63 has no room for it: it is cut, and
+    ends in a hash of itself, so that two of them stay two."""
+    if len(label) < 63:
+        return "_" + label
+    return f"_{label[:53]}-{blake2b(label.encode(), digest_size=4).hexdigest()}"
 
 
 def suffixes(name: bytes) -> Iterator[bytes]:

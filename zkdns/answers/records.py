@@ -145,7 +145,9 @@ def owners(service: Service, zone: bytes) -> Iterator[Owners]:
     for protocol in protocols(everyone):
         of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
         below = names.label("_" + protocol)
-        yield Owners(names.label("_" + service.label[:62]) + below + zone, service.label, of_protocol, (SRV,))
+        yield Owners(
+            names.label(names.underscored(service.label)) + below + zone, service.label, of_protocol, (SRV,)
+        )
         for port in dict.fromkeys(port_label(n) for i in of_protocol for n, _ in i.registration.ports):
             having = tuple(i for i in of_protocol if port_of(i, port))
             owner = names.label("_" + port) + below + name
