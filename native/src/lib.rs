@@ -1,9 +1,13 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
-//! Reading order: `table`, `respond`, `worker`; then `query`, `index`, `handover`, `socket`, and
-//! `python`, the face. It knows no policy, no zone rule and no registry: all that is in the table.
+//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `index`, `handover`, `socket`;
+//! `python` is the face, and `convert` reads for it. It knows no policy, no zone rule and no registry:
+//! all that is in the table.
 
+#[cfg(feature = "python")]
+mod convert;
 pub mod counters;
+pub mod entry;
 pub mod handover;
 pub mod index;
 #[cfg(feature = "python")]

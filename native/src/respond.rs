@@ -3,9 +3,10 @@
 //! Rules: no I/O, no clock, no chance; the same bytes as the Python twin for the same table, query
 //! and draw. Whatever needs more than the table is passed on, untouched.
 
+use crate::entry::{Entry, Span};
 use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
-use crate::table::{Entry, Name, Span, Table, Zone};
+use crate::table::{Name, Table, Zone};
 use std::sync::Arc;
 
 pub const A: u16 = 1;

@@ -5,11 +5,12 @@
 //! panic costs its own packet.
 
 use crate::counters::Counters;
+use crate::entry::Entry;
 use crate::handover::{Fault, Handover};
 use crate::index::hash;
 use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
 use crate::socket::{BATCH, Batch, Socket};
-use crate::table::{Entry, Table};
+use crate::table::Table;
 use arc_swap::ArcSwap;
 use std::any::Any;
 use std::io::{self, ErrorKind};

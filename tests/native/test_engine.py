@@ -6,73 +6,22 @@ import asyncio
 import errno
 import logging
 import os
-import resource
 import socket
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support import tables
+from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first
 from support.waiting import eventually
 from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
-from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
-from zkdns.model import Instance, Registration, Service
+from zkdns.answers.table import Deal, Kid, Name
 from zkdns.serve import exchange, native
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
-
-APEX = names.wire("svc.local")
-WEB = names.label("web") + APEX
-A = b"\0\1"
-
-
-def address(n: int, value: int = 0) -> bytes:
-    return b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4" + bytes((10, value >> 8 & 255, value & 255, n))
-
-
-def turns(count: int) -> Deal:
-    """Each in turn first, the others after it."""
-    return Deal.of(
-        tuple(tuple((i + k) % count for k in range(count)) for i in range(count)), list(range(count))
-    )
-
-
-def entry(count: int, value: int = 0, deal: Deal | None = None) -> Entry:
-    pieces = tuple(address(n, value) for n in range(count))
-    return Entry((Tier(deal or turns(count), pieces, (), (0,) * count),), 8)
-
-
-@pytest.fixture
-def engine() -> Iterator[native.Native]:
-    made = native.Native()
-    zone = tables.zone()
-    made.publish(None, [zone], entries=[(WEB + A, entry(3))], names=[(APEX, Name(zone)), (WEB, Name(zone))])
-    yield made
-    made.close()
-
-
-def client(at: tuple[str, int]) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in at[0] else socket.AF_INET, socket.SOCK_DGRAM)
-    made.settimeout(20)
-    made.connect(at)
-    return made
-
-
-def ask(at: tuple[str, int], packet: bytes) -> bytes:
-    with client(at) as one:
-        one.send(packet)
-        return one.recv(4096)
-
-
-def first(reply: bytes) -> int:
-    """The last byte of the first address in an answer for WEB."""
-    return reply[12 + len(WEB) + 4 + 15]
 
 
 def test_every_address_is_answered_on_by_every_worker(engine: native.Native) -> None:
@@ -302,31 +251,6 @@ def test_what_had_come_is_answered_after_the_stop_and_python_may_still_reply(eng
     loop.close()
 
 
-class Asking(threading.Thread):
-    """Asks from a new port each time until it is told to stop, and keeps what came."""
-
-    def __init__(self, at: tuple[str, int], packet: bytes) -> None:
-        super().__init__()
-        self.at, self.packet = at, packet
-        self.replies: list[bytes] = []
-        self.lost = 0
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        while not self.done.is_set():
-            with client(self.at) as one:
-                one.settimeout(5)
-                one.send(self.packet)
-                try:
-                    self.replies.append(one.recv(4096))
-                except TimeoutError:
-                    self.lost += 1
-
-    def finish(self) -> None:
-        self.done.set()
-        self.join()
-
-
 def test_a_restart_by_overlap_loses_no_query() -> None:
     def begin(port: int) -> tuple[native.Native, tuple[str, int]]:
         made = native.Native()
@@ -353,7 +277,10 @@ def test_a_restart_by_overlap_loses_no_query() -> None:
 OTHER = """
 import sys, time
 sys.path[:0] = {path!r}
-from native.test_engine import *
+from support import tables
+from support.native import *
+from zkdns.answers.table import Name
+from zkdns.serve import native
 engine = native.Native()
 engine.publish(None, [tables.zone()], entries=[(WEB + A, entry(2))], names=[(WEB, Name(tables.zone()))])
 engine.start([("127.0.0.1", {port})], 1)
@@ -376,114 +303,3 @@ def test_two_processes_share_one_port(engine: native.Native) -> None:
         counts = Counter(ask(at, tables.query(WEB, 1))[7] for _ in range(100))
         other.stdin.close()
     assert set(counts) == {2, 3}, "both answered: one has two records, the other three"
-
-
-# --- publishing while answering ----------------------------------------------------------------------
-
-
-def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(engine: native.Native) -> None:
-    """One version number in every record of an answer; a name and its addresses come and go together."""
-    zone = tables.zone()
-    gone = names.label("gone") + APEX
-    at = engine.start([("127.0.0.1", 0)], 2)[0]
-    askers = [Asking(at, tables.query(WEB, 1)), Asking(at, tables.query(gone, 1))]
-    deal = turns(3)
-    engine.publish(entries=[(WEB + A, entry(3, 0, deal))])
-    for asker in askers:
-        asker.start()
-    version = 0
-    while min(len(asker.replies) for asker in askers) < 1000 and version < 2_000_000:
-        version += 1
-        there = version % 2 == 1
-        engine.publish(
-            entries=[(WEB + A, entry(3, version, deal)), (gone + A, entry(1, version) if there else None)],
-            names=[(gone, Name(zone) if there else None)],
-        )
-        if version % 100 == 0:
-            said = engine.respond(tables.query(WEB, 1), 1232)
-            assert said is not None
-            assert said[-3:-1] == (version & 0xFFFF).to_bytes(2, "big"), "the last update is in force"
-    for asker in askers:
-        asker.finish()
-    assert not any(asker.lost for asker in askers)
-    versions = []
-    for reply in askers[0].replies:
-        body = reply[len(tables.query(WEB, 1)) :]
-        assert len(body) == 48
-        seen = {body[k + 13 : k + 15] for k in (0, 16, 32)}
-        assert len(seen) == 1, "all records of an answer are of one version"
-        versions.append(int.from_bytes(seen.pop(), "big"))
-    assert len(set(versions)) > 10, "it was published while it answered"
-    kinds = Counter((reply[3] & 15, reply[7]) for reply in askers[1].replies)
-    assert set(kinds) == {(0, 1), (3, 0)}, "there with its address or not there at all, never NODATA"
-
-
-def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Native) -> None:
-    old = entry(3)
-    engine.publish(entries=[(WEB + A, old)])
-    for _ in range(4):
-        engine.respond(tables.query(WEB, 1), 1232)
-    new = Entry(old.tiers, 8, draws=old.draws)
-    engine.publish(entries=[(WEB + A, new)])
-    said = engine.respond(tables.query(WEB, 1), 1232)
-    assert said is not None
-    assert first(said) == 4 % 3
-    assert engine.drawn(new) == 5
-
-
-def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.Native) -> None:
-    kept = entry(3)
-    for _ in range(3):
-        engine.publish(entries=[(WEB + A, kept)])
-        engine.respond(tables.query(WEB, 1), 1232)
-        engine.publish(entries=[(WEB + A, None)])
-        # What is not used is let go of when enough has come since.
-        engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
-    assert engine.drawn(kept) == 3
-
-
-def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:
-    """The count that native keeps is the truth, also for the Part that takes over."""
-
-    def service(weight: int) -> Service:
-        held = [
-            Instance(f"i{n}", f"i{n}", f"/s/w/i{n}", Registration((f"10.0.0.{n}",)), 0.0, weight=weight)
-            for n in (1, 2)
-        ]
-        return Service("w", "w", "/s/w", instances=tuple(held))
-
-    answers = Answers(["svc.local"])
-    answers.drawn = lambda key, known: engine.drawn(known)
-    asked = tables.query(names.label("w") + APEX, 1)
-    for turn in range(1, 6):
-        part = answers.compile(service(turn))
-        engine.respond(asked, 1232)  # a thread deals on while a Part is compiled
-        answers.replace("w", part)
-        engine.publish(answers.take_changes(), answers.zones)
-        for _ in range(9):
-            engine.respond(asked, 1232)
-        firsts = answers.first_answers("w")
-        assert sum(firsts.values()) == 10 * turn - 1  # the first of all found nothing
-    assert abs(firsts["i1"] - firsts["i2"]) <= 5
-
-
-def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:
-    zone = tables.zone()
-    engine.start([("127.0.0.1", 0)], 4)
-    kids = {f"i{n}".encode(): Kid(address(n), b"") for n in range(20)}
-
-    def publish(times: int) -> None:
-        for n in range(times):
-            deal = turns(20)  # never shared: the worst case for what is known by identity
-            engine.publish(
-                entries=[(WEB + A, entry(20, n, deal))], names=[(WEB, Name(zone, kids=kids))], stale=b""
-            )
-
-    def resident() -> int:
-        fields = Path("/proc/self/statm").read_text().split()
-        return int(fields[1]) * resource.getpagesize()
-
-    publish(5000)
-    before = resident()
-    publish(20_000)
-    assert resident() - before < 4 << 20, "20,000 tables of 3 kB each are 60 MB"

@@ -1,0 +1,280 @@
+//! One positive answer, packed for reading, and the deals that say which records come in which order.
+//!
+//! Rules: never written once it is published, but for the draws; an entry is one run of bytes (its
+//! key, its option, its records) and the places of the records in it.
+
+use crate::index::Keyed;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The orders that an RRset cycles through, and which comes at each draw.
+#[derive(Default)]
+pub struct Deal {
+    indices: Box<[u32]>,
+    ends: Box<[u32]>,
+    sequence: Sequence,
+}
+
+/// Cycles run to thousands and there is one for each shape of service: two bytes a place where they do.
+enum Sequence {
+    Narrow(Box<[u16]>),
+    Wide(Box<[u32]>),
+}
+
+impl Default for Sequence {
+    fn default() -> Self {
+        Sequence::Narrow(Box::default())
+    }
+}
+
+impl Deal {
+    pub fn new<'a>(orders: impl IntoIterator<Item = &'a [u32]>, sequence: &[u32]) -> Deal {
+        let (mut indices, mut ends) = (Vec::new(), Vec::new());
+        for order in orders {
+            indices.extend_from_slice(order);
+            ends.push(indices.len() as u32);
+        }
+        let narrow: Result<Vec<u16>, _> = sequence.iter().map(|order| u16::try_from(*order)).collect();
+        let sequence = match narrow {
+            Ok(narrow) => Sequence::Narrow(narrow.into()),
+            Err(_) => Sequence::Wide(sequence.into()),
+        };
+        Deal { indices: indices.into(), ends: ends.into(), sequence }
+    }
+
+    #[inline]
+    fn order(&self, draw: u64) -> &[u32] {
+        let order = match &self.sequence {
+            Sequence::Narrow(sequence) => sequence[place(draw, sequence.len())] as usize,
+            Sequence::Wide(sequence) => sequence[place(draw, sequence.len())] as usize,
+        };
+        let from = if order == 0 { 0 } else { self.ends[order - 1] };
+        &self.indices[from as usize..self.ends[order] as usize]
+    }
+}
+
+/// A 32-bit division is a third of the price, and covers the first four thousand million draws.
+#[inline]
+fn place(draw: u64, length: usize) -> usize {
+    match (u32::try_from(draw), u32::try_from(length)) {
+        (Ok(draw), Ok(length)) => (draw % length) as usize,
+        _ => (draw % length as u64) as usize,
+    }
+}
+
+/// Where some bytes of an entry stand, and how many records they are.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Span {
+    pub at: u32,
+    pub len: u16,
+    pub records: u16,
+}
+
+/// Where the records of a tier stand: equally long ones one behind the other, others by a list of spans.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    at: u32,
+    count: u32,
+    /// 0: a list.
+    stride: u16,
+}
+
+const SPAN: usize = 8;
+
+impl Places {
+    fn list(spans: &[Span], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+        let at = place_of(bytes)?;
+        for span in spans {
+            bytes.extend_from_slice(&span.at.to_le_bytes());
+            bytes.extend_from_slice(&span.len.to_le_bytes());
+            bytes.extend_from_slice(&span.records.to_le_bytes());
+        }
+        Ok(Places { at, count: spans.len() as u32, stride: 0 })
+    }
+
+    #[inline]
+    fn get(&self, index: u32, bytes: &[u8]) -> Span {
+        assert!(index < self.count, "a deal of more than the tier holds");
+        if self.stride > 0 {
+            return Span { at: self.at + index * u32::from(self.stride), len: self.stride, records: 1 };
+        }
+        let at = self.at as usize + index as usize * SPAN;
+        let word = u64::from_le_bytes(bytes[at..at + SPAN].try_into().expect("eight bytes"));
+        Span { at: word as u32, len: (word >> 32) as u16, records: (word >> 48) as u16 }
+    }
+}
+
+struct Tier {
+    deal: Arc<Deal>,
+    pieces: Places,
+    /// None at all where the tier has none. Equal extras are the same span.
+    extras: Places,
+}
+
+/// A tier as it is given: its pieces, and the additional records that go with each.
+pub struct Given<'a> {
+    pub deal: Arc<Deal>,
+    pub pieces: Vec<&'a [u8]>,
+    pub extras: Vec<(&'a [u8], u16)>,
+}
+
+/// Packed for the cache: what is dear is not to copy an answer but to wait for the memory it is in.
+pub struct Entry {
+    draws: Arc<AtomicU64>,
+    bytes: Box<[u8]>,
+    first: Tier,
+    more: Box<[Tier]>,
+    key: u16,
+    ede: u16,
+    repeats: bool,
+}
+
+impl Keyed for Entry {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        &self.bytes[..self.key as usize]
+    }
+
+    #[inline]
+    fn touch(&self) -> u64 {
+        self.drawn() ^ u64::from(self.bytes[0])
+    }
+}
+
+/// More than the packing can address: four gigabytes for one name, or a name that is none.
+#[derive(Debug)]
+pub struct TooLong;
+
+/// The longest message (RFC 1035, section 4.2.2). What is longer is never given whole, and no more
+/// than this is ever given of it, so that its beginning stands for it.
+pub(crate) const MESSAGE: usize = u16::MAX as usize;
+
+impl Entry {
+    pub fn new(
+        key: &[u8],
+        tiers: &[Given],
+        ede: &[u8],
+        repeats: bool,
+        draws: Arc<AtomicU64>,
+    ) -> Result<Entry, TooLong> {
+        let mut bytes = [key, ede].concat();
+        let mut known = HashMap::new();
+        let mut packed = Vec::with_capacity(tiers.len());
+        for tier in tiers {
+            let pieces = pack_pieces(&tier.pieces, &mut bytes)?;
+            let mut spans = Vec::with_capacity(tier.extras.len());
+            for (run, records) in &tier.extras {
+                spans.push(match known.get(run) {
+                    Some(span) => *span,
+                    None => {
+                        let span = pack(run, *records, &mut bytes)?;
+                        known.insert(*run, span);
+                        span
+                    }
+                });
+            }
+            let extras = Places::list(&spans, &mut bytes)?;
+            packed.push(Tier { deal: tier.deal.clone(), pieces, extras });
+        }
+        place_of(&bytes)?;
+        let mut packed = packed.into_iter();
+        let first = packed.next().unwrap_or_else(|| Tier {
+            deal: Arc::default(),
+            pieces: Places::default(),
+            extras: Places::default(),
+        });
+        let key = u16::try_from(key.len()).map_err(|_| TooLong)?;
+        let ede = u16::try_from(ede.len()).map_err(|_| TooLong)?;
+        Ok(Entry { draws, bytes: bytes.into(), first, more: packed.collect(), key, ede, repeats })
+    }
+
+    #[inline]
+    pub fn ede(&self) -> &[u8] {
+        &self.bytes[self.key as usize..self.key as usize + self.ede as usize]
+    }
+
+    #[inline]
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        &self.bytes[span.at as usize..span.at as usize + span.len as usize]
+    }
+
+    #[inline]
+    pub fn draw(&self) -> u64 {
+        self.draws.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn drawn(&self) -> u64 {
+        self.draws.load(Ordering::Relaxed)
+    }
+
+    pub fn draws(&self) -> &Arc<AtomicU64> {
+        &self.draws
+    }
+
+    /// The records of one draw: answers and what goes with them, in the order dealt.
+    #[inline]
+    pub fn deal(&self, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+        answers.clear();
+        extras.clear();
+        self.deal_tier(&self.first, draw, answers, extras);
+        for tier in &self.more {
+            self.deal_tier(tier, draw, answers, extras);
+        }
+    }
+
+    #[inline]
+    fn deal_tier(&self, tier: &Tier, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+        let order = tier.deal.order(draw); // cut already to what the service gives
+        answers.extend(order.iter().map(|index| tier.pieces.get(*index, &self.bytes)));
+        if tier.extras.count == 0 {
+            return;
+        }
+        for index in order {
+            let span = tier.extras.get(*index, &self.bytes);
+            if span.len > 0 && !(self.repeats && extras.contains(&span)) {
+                extras.push(span);
+            }
+        }
+    }
+}
+
+fn place_of(bytes: &[u8]) -> Result<u32, TooLong> {
+    u32::try_from(bytes.len()).map_err(|_| TooLong)
+}
+
+fn pack(run: &[u8], records: u16, bytes: &mut Vec<u8>) -> Result<Span, TooLong> {
+    let at = place_of(bytes)?;
+    let run = &run[..run.len().min(MESSAGE)];
+    bytes.extend_from_slice(run);
+    Ok(Span { at, len: run.len() as u16, records })
+}
+
+fn pack_pieces(pieces: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+    let at = place_of(bytes)?;
+    let spans = pieces.iter().map(|piece| pack(piece, 1, bytes)).collect::<Result<Vec<_>, _>>()?;
+    match spans.first() {
+        Some(one) if one.len > 0 && spans.iter().all(|span| span.len == one.len) => {
+            Ok(Places { at, count: spans.len() as u32, stride: one.len })
+        }
+        _ => Places::list(&spans, bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deal_gives_its_orders_in_sequence_for_ever() {
+        let orders: [&[u32]; 3] = [&[0, 1], &[1, 0], &[]];
+        let deal = Deal::new(orders, &[0, 1, 2, 1]);
+        let seen: Vec<&[u32]> = (0..5).map(|n| deal.order(n)).collect();
+        assert_eq!(seen, [&[0, 1][..], &[1, 0], &[], &[1, 0], &[0, 1]]);
+        assert_eq!(deal.order((1 << 40) + 1), [1, 0]);
+        let many: Vec<[u32; 1]> = (0..70_000).map(|n| [n]).collect();
+        let sequence: Vec<u32> = (0..70_000).rev().collect();
+        let deal = Deal::new(many.iter().map(|o| &o[..]), &sequence);
+        assert_eq!(deal.order(1), [69_998]);
+    }
+}

@@ -1,0 +1,127 @@
+"""Publishing while threads answer: nothing torn, nothing lost, no memory kept, counts carried on."""
+
+from __future__ import annotations
+
+import resource
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support import tables
+from support.native import APEX, WEB, A, Asking, address, entry, first, turns
+from zkdns.answers import names
+from zkdns.answers.answers import Answers
+from zkdns.answers.table import Entry, Kid, Name
+from zkdns.model import Instance, Registration, Service
+from zkdns.serve import native
+
+pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
+
+
+def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(engine: native.Native) -> None:
+    """One version number in every record of an answer; a name and its addresses come and go together."""
+    zone = tables.zone()
+    gone = names.label("gone") + APEX
+    at = engine.start([("127.0.0.1", 0)], 2)[0]
+    askers = [Asking(at, tables.query(WEB, 1)), Asking(at, tables.query(gone, 1))]
+    deal = turns(3)
+    engine.publish(entries=[(WEB + A, entry(3, 0, deal))])
+    for asker in askers:
+        asker.start()
+    version = 0
+    while min(len(asker.replies) for asker in askers) < 1000 and version < 2_000_000:
+        version += 1
+        there = version % 2 == 1
+        engine.publish(
+            entries=[(WEB + A, entry(3, version, deal)), (gone + A, entry(1, version) if there else None)],
+            names=[(gone, Name(zone) if there else None)],
+        )
+        if version % 100 == 0:
+            said = engine.respond(tables.query(WEB, 1), 1232)
+            assert said is not None
+            assert said[-3:-1] == (version & 0xFFFF).to_bytes(2, "big"), "the last update is in force"
+    for asker in askers:
+        asker.finish()
+    assert not any(asker.lost for asker in askers)
+    versions = []
+    for reply in askers[0].replies:
+        body = reply[len(tables.query(WEB, 1)) :]
+        assert len(body) == 48
+        seen = {body[k + 13 : k + 15] for k in (0, 16, 32)}
+        assert len(seen) == 1, "all records of an answer are of one version"
+        versions.append(int.from_bytes(seen.pop(), "big"))
+    assert len(set(versions)) > 10, "it was published while it answered"
+    kinds = Counter((reply[3] & 15, reply[7]) for reply in askers[1].replies)
+    assert set(kinds) == {(0, 1), (3, 0)}, "there with its address or not there at all, never NODATA"
+
+
+def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Native) -> None:
+    old = entry(3)
+    engine.publish(entries=[(WEB + A, old)])
+    for _ in range(4):
+        engine.respond(tables.query(WEB, 1), 1232)
+    new = Entry(old.tiers, 8, draws=old.draws)
+    engine.publish(entries=[(WEB + A, new)])
+    said = engine.respond(tables.query(WEB, 1), 1232)
+    assert said is not None
+    assert first(said) == 4 % 3
+    assert engine.drawn(new) == 5
+
+
+def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.Native) -> None:
+    kept = entry(3)
+    for _ in range(3):
+        engine.publish(entries=[(WEB + A, kept)])
+        engine.respond(tables.query(WEB, 1), 1232)
+        engine.publish(entries=[(WEB + A, None)])
+        # What is not used is let go of when enough has come since.
+        engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
+    assert engine.drawn(kept) == 3
+
+
+def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:
+    """The count that native keeps is the truth, also for the Part that takes over."""
+
+    def service(weight: int) -> Service:
+        held = [
+            Instance(f"i{n}", f"i{n}", f"/s/w/i{n}", Registration((f"10.0.0.{n}",)), 0.0, weight=weight)
+            for n in (1, 2)
+        ]
+        return Service("w", "w", "/s/w", instances=tuple(held))
+
+    answers = Answers(["svc.local"])
+    answers.drawn = lambda key, known: engine.drawn(known)
+    asked = tables.query(names.label("w") + APEX, 1)
+    for turn in range(1, 6):
+        part = answers.compile(service(turn))
+        engine.respond(asked, 1232)  # a thread deals on while a Part is compiled
+        answers.replace("w", part)
+        engine.publish(answers.take_changes(), answers.zones)
+        for _ in range(9):
+            engine.respond(asked, 1232)
+        firsts = answers.first_answers("w")
+        assert sum(firsts.values()) == 10 * turn - 1  # the first of all found nothing
+    assert abs(firsts["i1"] - firsts["i2"]) <= 5
+
+
+def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:
+    zone = tables.zone()
+    engine.start([("127.0.0.1", 0)], 4)
+    kids = {f"i{n}".encode(): Kid(address(n), b"") for n in range(20)}
+
+    def publish(times: int) -> None:
+        for n in range(times):
+            deal = turns(20)  # never shared: the worst case for what is known by identity
+            engine.publish(
+                entries=[(WEB + A, entry(20, n, deal))], names=[(WEB, Name(zone, kids=kids))], stale=b""
+            )
+
+    def resident() -> int:
+        fields = Path("/proc/self/statm").read_text().split()
+        return int(fields[1]) * resource.getpagesize()
+
+    publish(5000)
+    before = resident()
+    publish(20_000)
+    assert resident() - before < 4 << 20, "20,000 tables of 3 kB each are 60 MB"
