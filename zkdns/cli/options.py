@@ -33,6 +33,14 @@ def reads_registry(command: F) -> F:
     return registry(settings_file(as_json(command)))
 
 
-def load(registry: Sequence[str], config_file: str | None) -> Settings:
+zone = click.option(
+    "--zone",
+    metavar="NAME",
+    multiple=True,
+    help="The zones that the services stand in; repeatable. [default: svc.local]",
+)
+
+
+def load(registry: Sequence[str], config_file: str | None, zone: Sequence[str] = ()) -> Settings:
     """The settings of a command that has no flags beside those above. Raises ConfigError."""
-    return config.load({"registry": tuple(registry), "config": config_file})
+    return config.load({"registry": tuple(registry), "config": config_file, "zone": tuple(zone)})

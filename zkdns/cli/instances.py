@@ -1,0 +1,67 @@
+"""`zkdns instances SERVICE`: one row an instance, with its state and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from zkdns.cli import options, reading, show
+from zkdns.cli.show import Column
+from zkdns.web import shapes
+
+COLUMNS = (
+    Column("ID"),
+    Column("ADDRESS", folds=15),
+    Column("PORT", right=True, spare=2),
+    Column("WEIGHT", right=True, spare=1),
+    Column("PRIO", right=True, spare=4),
+    Column("SHARE", right=True),
+    Column("STATE"),
+    Column("SINCE", spare=5),
+    Column("TAGS", spare=3),
+    Column("REASON", folds=20),
+)
+
+
+@click.command(short_help="The instances of a service, with state and reason.")
+@click.argument("service")
+@options.zone
+@options.reads_registry
+def command(
+    service: str, zone: tuple[str, ...], registry: tuple[str, ...], config: str | None, as_json: bool
+) -> None:
+    """The instances of SERVICE: address, weight in force, share of first places, state, and why."""
+    settings = options.load(registry, config, zone)
+
+    async def work(registries: reading.Registries) -> None:
+        found = registries.find(service)
+        said = shapes.service(found, settings.ttl, settings.zone[0], {})
+        if as_json:
+            click.echo(json.dumps(said, ensure_ascii=False))
+            return
+        if said["instances"]:
+            show.print_table(show.open_console(), COLUMNS, map(_row, said["instances"]))
+        else:
+            click.echo(f"no instance of {found.name} is registered")
+        if found.note:
+            click.echo(show.clean(found.note))
+
+    reading.run(settings, work)
+
+
+def _row(said: dict[str, Any]) -> tuple[object, ...]:
+    addresses = ", ".join([said["host"]] if said["host"] else said["address"])
+    return (
+        said["id"],
+        addresses,
+        said["port"],
+        said["weight"],
+        said["priority"],
+        show.percent(said["share"]),
+        said["state"],
+        said["since"],
+        ", ".join(said["tags"]),
+        said["reason"],
+    )

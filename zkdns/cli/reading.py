@@ -1,0 +1,264 @@
+"""The registries as a server sees them, for commands that show or explain them: read once, or followed.
+
+Rules: it only reads. Overrides and the verdicts of the servers' probes come from /zkdns, so states are
+those that servers answer by; nothing is probed from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from rich.console import Console
+
+from zkdns.answers import ede
+from zkdns.answers.answers import Answers
+from zkdns.answers.compile import Part
+from zkdns.answers.mount import Mount
+from zkdns.answers.zonefile import ZoneFolder
+from zkdns.cli import Failure
+from zkdns.config import Settings
+from zkdns.health.health import Health
+from zkdns.hosting import Hosting
+from zkdns.model import Catalog, Problem, Service, State, serial_of
+from zkdns.publish import Publisher
+from zkdns.registry.file import FileSource
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource
+from zkdns.replica import Replica
+from zkdns.serve.forward import Forwarder
+from zkdns.why.suppose import list_near
+
+T = TypeVar("T")
+
+CONNECT: Final = 10.0
+"""Seconds to wait for a session."""
+
+SILENT: Final = 30.0
+"""Seconds for which a reading may make no headway."""
+
+HOSTS: Final = 3.0
+"""Seconds to wait for host names."""
+
+SOON: Final = 1.0
+"""Seconds after which a person is told what is waited for."""
+
+NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
+
+
+class Uncompiled(Answers):
+    """Stands where answers are compiled, for commands that ask for none."""
+
+    def compile(self, service: Service) -> Part:
+        return Part(service, {}, {}, frozenset())
+
+
+class Registries:
+    """What all `--registry` hold together; `publisher.services` by name, with their states, and
+    `publisher.changed` for those who follow. `answering`: compile the answers too."""
+
+    def __init__(self, settings: Settings, *, answering: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.answers = (Answers if answering else Uncompiled)(settings.zone, (), settings.ttl)
+        self._replica = Replica("", "")
+        # Without a socket it takes the verdicts of others, and probes nothing itself.
+        self._health = Health("", self._mark, sockets=0, allow_command_checks=settings.allow_command_checks)
+        self._forwarder = Forwarder(settings)
+        self._hosting = Hosting(settings.zone, self._forwarder, self._mark)
+        self.publisher = Publisher(self.answers, self._judge, self._hosting.resolve, loop.call_later)
+        self._hosting.services = self.publisher.services
+        self.publisher.published = lambda: self.answers.set_serial(self.serial)
+        self._mount: Mount | None = None
+        self._zone_files: tuple[Problem, ...] = ()
+        if settings.zones:
+            self._read_zone_files(Path(settings.zones))
+        self.sources: list[ZooKeeperSource | FileSource] = []
+        self._taking = False
+        self._loaded = asyncio.Event()
+        self._open_sources()
+
+    def _open_sources(self) -> None:
+        own = True
+        for url in self.settings.registry:
+            if url.scheme == "file":
+                source = FileSource(url.path, self._sources_changed)
+                source.load()
+                self.sources.append(source)
+                continue
+            folds = self._replica.folds if own else {}
+            own = False
+            self.sources.append(ZooKeeperSource(url, self.settings.zookeeper, self._root_changed, folds))
+
+    def _read_zone_files(self, folder: Path) -> None:
+        loaded = ZoneFolder(folder, [z.apex for z in self.answers.zones]).load()
+        self._zone_files = loaded.problems
+        self._mount = Mount(self.answers)
+        self._mount.put(loaded.zones)
+
+    # --- what is there --------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        return replace(self.publisher.catalog, serial=self.serial)
+
+    @property
+    def serial(self) -> int:
+        return max(self.publisher.registered.serial, serial_of(self._replica.zxid))
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        found = [*self.publisher.problems, *self._replica.problems, *self._health.problems.values()]
+        found += self._zone_files
+        if self._mount is not None:
+            found += self._mount.problems()
+        return tuple(found)
+
+    @property
+    def probed(self) -> bool:
+        """Whether there is a server that probes."""
+        return bool(self._replica.servers.nodes())
+
+    def forwards(self, client: str) -> bool:
+        """Whether a server with these settings would ask upstream for this client."""
+        return bool(self._forwarder.allows(client))
+
+    def find(self, name: str) -> Service:
+        """A service by its name or its label; Failure names what exists."""
+        services = self.publisher.services
+        found = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
+        if found is None:
+            raise Failure(f"no service {name!r}; {list_near(name, services)}")
+        return found
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Returns when all is read; Failure where it can't be."""
+        for source in self.sources:
+            source.start()
+        self._sources_changed()
+        with _telling() as tell:
+            await self._wait(tell)
+            try:
+                await asyncio.wait_for(self._hosting.settled(), HOSTS)
+            except TimeoutError:
+                pass
+            while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
+                await asyncio.sleep(0.002)
+        self.answers.set_failure(b"")
+
+    async def _wait(self, tell: Callable[[str], None]) -> None:
+        started = moved = time.monotonic()
+        reads = 0
+        zookeepers = [s for s in self.sources if isinstance(s, ZooKeeperSource)]
+        while not self._loaded.is_set():
+            try:
+                await asyncio.wait_for(self._loaded.wait(), 0.05)
+                return
+            except TimeoutError:
+                pass
+            now = time.monotonic()
+            statuses = [(s.url.hosts, s.mirror.status()) for s in zookeepers]
+            read = sum(status.reads for _, status in statuses)
+            if read != reads:
+                reads, moved = read, now
+            for hosts, status in statuses:
+                limit, since = (SILENT, moved) if status.connected else (CONNECT, started)
+                if now - since > limit:
+                    raise Failure(f"ZooKeeper at {hosts}: {status.trouble or f'no answer in {limit:g} s'}")
+            if now - started > SOON:
+                tell(f"reading: {read} requests" if read else "connecting")
+
+    async def stop(self) -> None:
+        await self._health.stop()
+        await self._hosting.stop()
+        await self._forwarder.stop()
+        await asyncio.gather(*(source.stop() for source in self.sources))
+
+    # --- from the sources -------------------------------------------------------------------------------
+
+    def _mark(self, names: Iterable[str]) -> None:
+        self.publisher.mark(names)
+
+    def _judge(
+        self, service: Service, now: float, previous: Service | None
+    ) -> tuple[Service, float | None]:
+        judged, again = self._health.judge(service, now, previous)
+        if service.settings.check is None or self.probed:
+            return judged, again
+        # Nobody can say how they stand; to show all as out would be the greater lie.
+        instances = tuple(
+            replace(i, state=State.HEALTHY, reason=NOT_PROBED, answered=True)
+            if i.state is State.STARTING and i.registration.status == "up"
+            else i
+            for i in judged.instances
+        )
+        return replace(judged, instances=instances), again
+
+    def _root_changed(self, root: str) -> None:
+        if root in (OVERRIDES, HEALTH, SERVERS):
+            self._replica.changed(root, self._health)
+        if root == SERVERS and self._loaded.is_set():
+            self._mark(s.name for s in self.publisher.services.values() if s.settings.check is not None)
+        self._sources_changed()
+
+    def _sources_changed(self) -> None:
+        if not self._taking:
+            self._taking = True
+            asyncio.get_running_loop().call_soon(self._take)
+
+    def _take(self) -> None:
+        self._taking = False
+        if not all(s.complete for s in self.sources if isinstance(s, ZooKeeperSource)):
+            return
+        self.publisher.take([s.catalog for s in self.sources])
+        self._hosting.follow(self.publisher.registered)
+        stale = self.publisher.registered.stale_since is not None
+        self.answers.stale = ede.option(ede.STALE_ANSWER, "the registry is out of reach") if stale else b""
+        self._loaded.set()
+
+
+def run(
+    settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]], *, answering: bool = False
+) -> T:
+    """Load the registries, do the work on them, and close them."""
+    # What the mirror logs would stand among what we print; failures are told by `load`.
+    logging.getLogger("zkdns").addHandler(logging.NullHandler())
+
+    async def do() -> T:
+        registries = Registries(settings, answering=answering)
+        try:
+            await registries.load()
+            return await work(registries)
+        finally:
+            await registries.stop()
+
+    return asyncio.run(do())
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Tells a person at a terminal what is waited for; silent where nobody looks."""
+    console = Console(stderr=True)
+    status = console.status("")
+    started = False
+
+    def tell(text: str) -> None:
+        nonlocal started
+        if console.is_terminal:
+            if not started:
+                started = True
+                status.start()
+            status.update(f"{text} …")
+
+    try:
+        yield tell
+    finally:
+        if started:
+            status.stop()

@@ -1,0 +1,63 @@
+"""`zkdns services`: what the registry holds, one row a service."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from zkdns.answers import names
+from zkdns.cli import options, reading, show
+from zkdns.cli.show import Column
+from zkdns.web import shapes
+
+COLUMNS = (
+    Column("SERVICE"),
+    Column("HEALTHY", right=True),
+    Column("INSTANCES", right=True),
+    Column("POLICY", spare=2),
+    Column("TTL", right=True, spare=3),
+    Column("NAME", spare=1),
+    Column("NOTE", folds=20),
+)
+
+
+@click.command(short_help="The services that are registered.")
+@options.zone
+@options.reads_registry
+def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+    """The services that are registered, how many of their instances are healthy, and their names."""
+    settings = options.load(registry, config, zone)
+
+    async def work(registries: reading.Registries) -> None:
+        catalog = registries.catalog
+        if as_json:
+            apex = registries.answers.zones[0].apex
+            found = {
+                name: [names.text(o).rstrip(".") for o in part.names if o.endswith(apex)]
+                for name, part in registries.answers.parts.items()
+            }
+            said = shapes.services(catalog, settings.ttl, found, time.time())
+            click.echo(json.dumps(said, ensure_ascii=False))
+            return
+        if not catalog.services:
+            click.echo(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
+            return
+        rows = [
+            (
+                s.name,
+                s.healthy(),
+                len(s.instances),
+                s.settings.policy,
+                s.settings.ttl if s.settings.ttl is not None else settings.ttl,
+                f"{s.label}.{settings.zone[0]}",
+                s.note,
+            )
+            for _, s in sorted(catalog.services.items())
+        ]
+        show.print_table(show.open_console(), COLUMNS, rows)
+        if problems := registries.problems:
+            click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
+
+    reading.run(settings, work, answering=as_json)

@@ -1,0 +1,115 @@
+"""Tables for people: they fit the terminal, and piped they are plain lines for grep.
+
+Rules: colour only on a terminal; text from the registry is never read as markup, and its control
+characters never reach the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDEST: Final = 100_000
+GAP: Final = 2
+
+STYLES: Final = {
+    "healthy": "green",
+    "warming": "cyan",
+    "suspect": "yellow",
+    "starting": "yellow",
+    "draining": "yellow",
+    "drained": "yellow",
+    "down": "red",
+    "failing": "red",
+    "in": "green",
+    "out": "red",
+    "added": "green",
+    "removed": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`spare`: left out where the terminal is narrow, the highest first; 0 never. `folds`: what is
+    longer goes on below, in at least this width; 0 is never folded."""
+
+    title: str
+    right: bool = False
+    spare: int = 0
+    folds: int = 0
+
+
+def open_console() -> Console:
+    """Piped, a width that nobody has would fold lines: there is none."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDEST
+    return console
+
+
+def print_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+    """One line a row where there is room; piped, always."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max([len(c.title), *(len(row[at]) for row in cells)]) for at, c in enumerate(columns)]
+    if not console.is_terminal:
+        _print_plainly(console, columns, cells, widths)
+        return
+    shown = fit(columns, widths, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for at in shown:
+        column = columns[at]
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+            min_width=min(column.folds, widths[at]) or None,
+        )
+    for row in cells:
+        table.add_row(*(Text(row[at], STYLES.get(row[at], "")) for at in shown))
+    console.print(table)
+
+
+def fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Which columns there is room for, by their place."""
+    shown = list(range(len(columns)))
+
+    def needed() -> int:
+        least = (min(widths[at], columns[at].folds or widths[at]) for at in shown)
+        return sum(least) + GAP * (len(shown) - 1)
+
+    while needed() > room:
+        spare = max(shown, key=lambda at: columns[at].spare)
+        if not columns[spare].spare:
+            break
+        shown.remove(spare)
+    return shown
+
+
+def _print_plainly(
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    for cells in [[column.title for column in columns], *rows]:
+        line = (" " * GAP).join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(cells, widths, columns, strict=True)
+        )
+        console.file.write(line.rstrip() + "\n")
+
+
+def _text(value: object) -> str:
+    return clean("-" if value is None or value == "" else str(value))
+
+
+def clean(text: str) -> str:
+    """Without what could move the cursor or recolour the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
