@@ -186,9 +186,7 @@ class Registries:
     def _mark(self, names: Iterable[str]) -> None:
         self.publisher.mark(names)
 
-    def _judge(
-        self, service: Service, now: float, previous: Service | None
-    ) -> tuple[Service, float | None]:
+    def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
         judged, again = self._health.judge(service, now, previous)
         if service.settings.check is None or self.probed:
             return judged, again
