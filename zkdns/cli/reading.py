@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from zkdns.cli import Failure
 from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
-from zkdns.model import Catalog, Problem, Service, State, serial_of
+from zkdns.model import Catalog, Override, Problem, Service, State, serial_of
 from zkdns.publish import Publisher
 from zkdns.registry.file import FileSource
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource
@@ -48,6 +48,7 @@ HOSTS: Final = 3.0
 SOON: Final = 1.0
 """Seconds after which a person is told what is waited for."""
 
+STALE: Final = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
 
 
@@ -118,6 +119,16 @@ class Registries:
         if self._mount is not None:
             found += self._mount.problems()
         return tuple(found)
+
+    @property
+    def orders(self) -> Mapping[tuple[str, str], Override]:
+        """All overrides, by service and instance id."""
+        return self._replica.overrides.orders()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a registry is out of reach."""
+        return self.publisher.registered.stale_since is not None
 
     @property
     def probed(self) -> bool:
@@ -217,8 +228,7 @@ class Registries:
             return
         self.publisher.take([s.catalog for s in self.sources])
         self._hosting.follow(self.publisher.registered)
-        stale = self.publisher.registered.stale_since is not None
-        self.answers.stale = ede.option(ede.STALE_ANSWER, "the registry is out of reach") if stale else b""
+        self.answers.stale = STALE if self.is_stale else b""
         self._loaded.set()
 
 

@@ -1,0 +1,79 @@
+"""`zkdns check`: settings, zone files and every registration, with what is wrong and what cures it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from zkdns import config as settings_of
+from zkdns.cli import lint, options, reading, show
+from zkdns.model import Problem
+from zkdns.web import shapes
+
+
+@click.command(short_help="What is wrong with settings, zone files and registrations.")
+@options.zone
+@click.option("--zones", metavar="DIR", help="Zone files to read, as `zkdns serve` does.")
+@options.reads_registry
+def command(
+    zone: tuple[str, ...],
+    zones: str | None,
+    registry: tuple[str, ...],
+    config: str | None,
+    as_json: bool,
+) -> int:
+    """Reads settings, zone files and every registration; prints each problem, where it is, and its cure.
+
+    Exit code 1 where there is a problem. Notes tell of what works and may surprise; they don't count.
+    """
+    flags = {"registry": registry, "config": config, "zone": zone, "zones": zones}
+    settings = settings_of.load(flags)
+
+    async def work(registries: reading.Registries) -> int:
+        services = registries.publisher.services
+        problems = sorted(set(registries.problems), key=lambda p: (p.path, p.what))
+        notes = lint.lint(services, registries.orders, settings.zone, registries.answers)
+        read = {name: lint.formats(service) for name, service in sorted(services.items())}
+        if as_json:
+            said: dict[str, Any] = shapes.problems(problems)
+            said["notes"] = [asdict(note) for note in notes]
+            said["formats"] = read
+            click.echo(json.dumps(said, ensure_ascii=False))
+        else:
+            _show(problems, notes, read)
+        return 1 if problems else 0
+
+    return reading.run(settings, work, answering=True)
+
+
+def _show(problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]]) -> None:
+    console = show.open_console()
+    if read:
+        columns = (
+            show.Column("SERVICE"),
+            show.Column("INSTANCES", right=True),
+            show.Column("READ AS", folds=12),
+        )
+        rows = [
+            (name, sum(found.values()), ", ".join(f"{format} {n}" for format, n in found.items()))
+            for name, found in read.items()
+        ]
+        show.print_table(console, columns, rows)
+        console.print()
+    for word, style, found in (("problem", "red", problems), ("note", "yellow", notes)):
+        for one in found:
+            console.print(f"{word}: {show.clean(one.path)}", style=style, soft_wrap=True)
+            console.print(f"  {show.clean(one.what)}", soft_wrap=not console.is_terminal)
+            console.print(f"  cure: {show.clean(one.cure)}", soft_wrap=not console.is_terminal)
+    instances = sum(sum(found.values()) for found in read.values())
+    console.print(
+        f"{_count(len(read), 'service')}, {_count(instances, 'instance')}, "
+        f"{_count(len(problems), 'problem')}, {_count(len(notes), 'note')}"
+    )
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"

@@ -1,0 +1,123 @@
+"""What is registered in good order and may surprise all the same: notes beside the problems of `check`.
+
+Rules: pure. A note costs no instance and fails no check; one for a service, not one for each instance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from zkdns.answers import names
+from zkdns.answers.answers import Answers
+from zkdns.answers.records import AAAA, SRV, A
+from zkdns.answers.table import Entry
+from zkdns.model import Instance, Override, Problem, Service
+from zkdns.registry.overrides import path
+from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.serve.respond import respond
+
+MOST_NAMED = 5
+_TYPES = {A: "A", AAAA: "AAAA", SRV: "SRV"}
+_TRUNCATED = 0x02
+
+
+def lint(
+    services: Mapping[str, Service],
+    orders: Mapping[tuple[str, str], Override],
+    zones: Sequence[str],
+    answers: Answers,
+) -> list[Problem]:
+    """All notes. `answers`: the same services, compiled."""
+    found = [note for zone in zones for note in _on_zone(zone)]
+    for _, service in sorted(services.items()):
+        found += _on_places(service)
+        found += _on_ports(service)
+        found += _on_persistence(service)
+        found += _on_sizes(service, answers)
+    found += _on_orders(services, orders)
+    return found
+
+
+def formats(service: Service) -> dict[str, int]:
+    """How many instances were read in which format."""
+    return dict(sorted(Counter(i.registration.format for i in service.instances).items()))
+
+
+def _on_zone(zone: str) -> Iterator[Problem]:
+    if zone == "local" or zone.endswith(".local"):
+        what = "names below .local go to multicast DNS on many machines (RFC 6762), and never come here"
+        cure = f"with systemd-resolved set Domains=~{zone}, or choose a zone below a domain of your own"
+        yield Problem(f"zone {zone}", what, cure)
+
+
+def _on_places(service: Service) -> Iterator[Problem]:
+    places: dict[tuple[object, int], list[Instance]] = {}
+    for i in service.instances:
+        for address in i.addresses or (i.registration.host or "",):
+            places.setdefault((address, i.registration.port), []).append(i)
+    for (address, port), meeting in places.items():
+        if len(meeting) > 1:
+            what = f"{_list(i.id for i in meeting)} are all at {address}, port {port}"
+            yield Problem(
+                service.path, what, "end the registrations that are not meant; their weights add up"
+            )
+
+
+def _on_ports(service: Service) -> Iterator[Problem]:
+    without = [i for i in service.instances if not i.registration.port]
+    if without and len(without) == len(service.instances):
+        yield Problem(service.path, "no instance has a port, so SRV is empty", "register a port with each")
+    elif without:
+        what = f"without a port, and so in no SRV answer: {_list(i.id for i in without)}"
+        yield Problem(service.path, what, "register a port with each")
+
+
+def _on_persistence(service: Service) -> Iterator[Problem]:
+    # In a file nothing is bound to a session.
+    lasting = [i for i in service.instances if not i.ephemeral and i.path.startswith("/")]
+    if lasting:
+        which = _list(i.id for i in lasting)
+        what = f"persistent nodes, which stay when the process dies: {which}"
+        yield Problem(service.path, what, "create ephemeral nodes, or give the service a check")
+
+
+def _on_sizes(service: Service, answers: Answers) -> Iterator[Problem]:
+    part = answers.parts.get(service.name)
+    for key, entry in part.entries.items() if part is not None else ():
+        qname, rtype = key[:-2], int.from_bytes(key[-2:], "big")
+        if rtype not in _TYPES or not qname.endswith(answers.zones[0].apex):
+            continue
+        for edns, size in ((True, HIGHEST_UDP), (False, 512)):
+            if _is_cut(qname, rtype, edns, answers, entry):
+                what = f"{names.text(qname).rstrip('.')} {_TYPES[rtype]} passes {size} bytes"
+                who = "" if edns else " from clients without EDNS"
+                what += f": over UDP it is cut, and asked again over TCP{who}"
+                yield Problem(service.path, what, f"set answers below {service.settings.answers}")
+                break
+
+
+def _is_cut(qname: bytes, rtype: int, edns: bool, answers: Answers, entry: Entry) -> bool:
+    turn: Callable[[Entry], int] = lambda one: 0  # noqa: E731
+    opt = b"\0\0\x29" + HIGHEST_UDP.to_bytes(2, "big") + bytes(6) if edns else b""
+    counts = b"\0\1" + bytes(5) + (b"\1" if edns else b"\0")
+    query = b"\0\0\0\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + opt
+    reply = respond(query, answers, HIGHEST_UDP, turn)
+    return isinstance(reply, bytes) and bool(reply[2] & _TRUNCATED)
+
+
+def _on_orders(
+    services: Mapping[str, Service], orders: Mapping[tuple[str, str], Override]
+) -> Iterator[Problem]:
+    for (name, id), order in sorted(orders.items()):
+        service = services.get(name)
+        if service is None or all(i.id != id for i in service.instances):
+            word = "drain" if order.drain else f"weight {order.weight}"
+            what = f"an override ({word}) of an instance that is not registered"
+            yield Problem(path(name, id), what, "register it again, or delete the node")
+
+
+def _list(ids: Iterable[str]) -> str:
+    every = list(ids)
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    return ", ".join(every[:MOST_NAMED]) + more
