@@ -79,7 +79,7 @@ class Answers:
         meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
         owner = names.label("_services") + meta
         self._name(meta, Name(zone))
-        services = Services(owner, zone, self.ttl, lambda: [p.service for p in self.parts.values()])
+        services = Services(owner, zone, self.ttl, lambda: [p.service for _, p in sorted(self.parts.items())])
         self._name(owner, Name(zone, odd=services))
 
     def set_serial(self, serial: int) -> None:

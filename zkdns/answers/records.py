@@ -155,8 +155,8 @@ def owners(service: Service, zone: bytes) -> Iterator[Owners]:
     taken = {i.label for i in everyone}
     by_tag: dict[str, list[Instance]] = {}
     for i in everyone:
-        for tag in i.registration.tags:
-            by_tag.setdefault(tag_label(tag), []).append(i)
+        for tag in dict.fromkeys(map(tag_label, i.registration.tags)):  # "v1.0" and "v1-0" are one
+            by_tag.setdefault(tag, []).append(i)
     for tag, tagged in by_tag.items():
         if tag and tag not in taken:
             about = f"{tag}.{service.label}"

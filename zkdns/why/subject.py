@@ -81,7 +81,7 @@ def _locate_inside(
     by_label = {s.label: s for s in services.values()}
     service = by_label.get(labels[-1])
     if service is None and len(labels) > 1 and labels[-1] in ("_tcp", "_udp"):
-        service = next((s for s in services.values() if "_" + s.label[:62] == labels[-2]), None)
+        service = next((s for s in services.values() if names.underscored(s.label) == labels[-2]), None)
     if service is None:
         return None
     for about in records.owners(service, zone.apex):
