@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.answers import names
 from zkdns.config import Address
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdns.web")
 
-STATIC = Path(__file__).parent / "static"
+STATIC = {path.name: path.read_bytes() for path in (Path(__file__).parent / "static").iterdir()}
+"""Read once: no path of a client's is ever looked up on the disk."""
+
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+IDLE = 60.0
+"""Seconds after which a connection without a request ends; aiohttp's own are an hour."""
+
 BACKLOG = 1000
 """Events that wait for one client; one that is further behind is cut off."""
 
@@ -68,8 +76,15 @@ class Web:
         app.router.add_get("/api/v1/status", self._status)
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/", self._page)
-        app.router.add_static("/static", STATIC)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        app.router.add_get("/static/{name}", _static)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE,
+            logger=log,
+        )
         await self._runner.setup()
         try:
             # Shared like the DNS sockets, so that a restart may overlap.
@@ -143,6 +158,8 @@ class Web:
         if len(self._clients) >= CLIENTS:
             return _json({"error": "too many event streams"}, 503)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
+        if request.method == "HEAD":
+            return stream
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(BACKLOG)
         self._clients.add(queue)
         try:
@@ -194,6 +211,23 @@ def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | No
             queue.get_nowait()
         event = None
     queue.put_nowait(event)
+
+
+class _OfOurs(logging.Filter):
+    """A request that can't be read is its client's affair: a line for each would let anyone fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+log.addFilter(_OfOurs())
+
+
+async def _static(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if name not in STATIC:
+        raise web.HTTPNotFound
+    return web.Response(body=STATIC[name], content_type=TYPES[name.rpartition(".")[2]], charset="utf-8")
 
 
 def _json(said: Any, status: int = 200) -> web.Response:
