@@ -52,9 +52,9 @@ def _on_zone(zone: str) -> Iterator[Problem]:
 
 
 def _on_places(service: Service) -> Iterator[Problem]:
-    places: dict[tuple[object, int], list[Instance]] = {}
+    places: dict[tuple[str, int], list[Instance]] = {}
     for i in service.instances:
-        for address in i.addresses or (i.registration.host or "",):
+        for address in i.addresses or ((i.registration.host or ""),):
             places.setdefault((address, i.registration.port), []).append(i)
     for (address, port), meeting in places.items():
         if len(meeting) > 1:
