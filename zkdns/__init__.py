@@ -1,2 +1,31 @@
-"""zkdns: ZooKeeper registrations as DNS."""
+"""zkdns: what is registered in ZooKeeper, as DNS.
+
+Two halves and one immutable value between them. The left half runs when the world changes: it parses,
+validates, decides health, orders by weight and spells records. The right half runs when someone asks:
+it looks up, deals the next order, splices and sends.
+
+    ZooKeeper / file                zones/*.zone                    upstream resolvers
+          | events (zxid)                |                                ^ |
+          v                              |                                | v
+     registry/  -> Catalog               |                            forwarding
+          |                              |                                ^
+          v                              v                                | FORWARD
+      health/   -> Catalog (serving)  answers/zonefile                    |
+          |                              |                                |
+          v                              v                                |
+     answers/   -> records -> compile -> Answers --one step--> serve/respond --> UDP, TCP
+
+The rooms: `registry` (what is registered), `health` (who is well), `answers` (what we say), `serve` (how it
+is asked), `web` and `cli` (what people look at), `explain` and `why` (why it is what it is). `server` and
+`publish` wire them; `native/` is a Rust twin of `serve/respond` for the plain case.
+
+Reading order: model -> serve/respond -> answers/table -> answers/compile -> answers/records ->
+registry/tree -> publish -> server. See the answer first, then ask where it came from.
+
+The words: a *service* has *instances*; a *registration* is what an instance says of itself; the *Catalog* is
+the immutable view of all services; a *deal* is the orders that an RRset cycles through; a *piece* is one
+record on the wire; *Answers* is the table that replies are read from; to *publish* is to put new ones in
+force; an *upstream* is a resolver that we forward to. Query and reply are DNS's, request and response HTTP's.
+"""
+
 __version__ = "0.1.0"
