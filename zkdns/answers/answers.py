@@ -174,13 +174,16 @@ class Answers:
             return None
         if qtype != PTR:
             return Sections((records.RFC8482,) if qtype == records.ANY else ())
+        services = [self.parts[name].service for name in holders]
         ends = [
-            names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
-            for part in map(self.parts.__getitem__, holders)
-            for i in part.service.instances
+            names.label(i.label) + names.label(service.label) + self.zones[0].apex
+            for service in services
+            for i in service.instances
             if address in map(records.packed, i.addresses)
         ]
-        return Sections(tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends))
+        # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
+        ttl = min(self.ttl if s.settings.ttl is None else s.settings.ttl for s in services)
+        return Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in ends))
 
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
