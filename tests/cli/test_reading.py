@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from support.server import REPOSITORY, run
 from support.waiting import eventually
+from support.watching import Watch
 from zkdns.cli import show
 from zkdns.cli.show import Column
 
@@ -231,35 +231,6 @@ def test_check_notes_what_may_surprise(file: Path) -> None:
 
 
 # --- watch ---------------------------------------------------------------------------------------------
-
-
-class Watch:
-    """`zkdns watch` while it runs."""
-
-    def __init__(self, *words: str, folder: Path) -> None:
-        self._out = folder / "watched.txt"
-        self._err = folder / "told.txt"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "zkdns", "watch", *words],
-                stdout=out,
-                stderr=err,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            )
-        eventually(lambda: "watching" in self.told)
-
-    @property
-    def told(self) -> str:
-        return self._err.read_text()
-
-    @property
-    def lines(self) -> list[str]:
-        return self._out.read_text().splitlines()
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
 
 
 def test_watch_prints_each_change_and_ctrl_c_ends_it(file: Path, tmp_path: Path) -> None:

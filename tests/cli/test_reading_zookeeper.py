@@ -1,0 +1,155 @@
+"""The reading commands on a real ZooKeeper: they say what a running server says."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+
+from support.server import Zkdns, run
+from support.waiting import eventually
+from support.watching import Watch
+from support.zookeeper import ZooKeeperServer
+
+pytestmark = pytest.mark.zookeeper
+
+
+@pytest.fixture
+def url(zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str) -> Iterator[str]:
+    yield f"zk://{zookeeper.hosts}{zk_root}"
+    zk.delete("/zkdns", recursive=True)
+
+
+def register(zk: KazooClient, path: str, **fields: Any) -> None:
+    zk.create(path, json.dumps(fields).encode(), ephemeral=True, makepath=True)
+
+
+def read_json(url: str, *words: str, code: int = 0) -> dict[str, Any]:
+    done = run(words[0], "--registry", url, *words[1:], "--json")
+    assert done.code == code, f"{done.out}{done.err}"
+    said = json.loads(done.out)
+    assert isinstance(said, dict)
+    return said
+
+
+def states(said: dict[str, Any]) -> dict[str, tuple[str, str, float, int]]:
+    return {i["id"]: (i["state"], i["reason"], i["share"], i["weight"]) for i in said["instances"]}
+
+
+def test_states_are_those_of_the_servers(
+    url: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as well:
+        port = well.getsockname()[1]
+        settings = {"check": {"type": "tcp", "interval": 0.2, "timeout": 1, "fall": 1}}
+        zk.create(f"{zk_root}/web", json.dumps(settings).encode(), makepath=True)
+        register(zk, f"{zk_root}/web/well", address="127.0.0.1", port=port, weight=2)
+        register(zk, f"{zk_root}/web/other", address="127.0.0.2", port=port)
+        register(zk, f"{zk_root}/web/sick", address="127.0.0.1", port=1)
+        register(zk, f"{zk_root}/web/drained", address="127.0.0.1", port=port)
+        register(zk, f"{zk_root}/web/leaving", address="127.0.0.1", port=port, status="draining")
+        alone = read_json(url, "instances", "web")
+        assert states(alone)["well"][:2] == (
+            "healthy",
+            "not probed: no server is registered under /zkdns/servers",
+        )
+        server = serve(registry=url)
+        assert run("drain", "web/drained", "--why", "disk", "--registry", url).code == 0
+        assert run("weight", "web/well", "6", "--registry", url).code == 0
+
+        def agree() -> bool:
+            told = states(server.json("/api/v1/services/web"))
+            said = states(read_json(url, "instances", "web"))
+            assert said == told
+            return told["sick"][0] == "failing" and told["drained"][0] == "drained" and told["well"][3] == 6
+
+        eventually(agree)
+        ours = read_json(url, "explain", "web.svc.local")
+        theirs = server.json("/api/v1/explain?name=web.svc.local&type=A")
+        for key in ("name", "type", "rcode", "stale", "instances", "notes"):
+            assert ours[key] == theirs[key], key
+        assert set(ours["answer"]) == set(theirs["answer"])
+        assert read_json(url, "services")["services"] == server.json("/api/v1/services")["services"]
+
+
+def test_watch_tells_of_what_comes_goes_and_is_drained(
+    url: str, zk: KazooClient, zk_root: str, tmp_path: Path
+) -> None:
+    register(zk, f"{zk_root}/web/a", address="10.0.0.1", port=80)
+    watch = Watch("--registry", url, "--json", folder=tmp_path)
+
+    def told(service: str, id: str, change: str, state: str | None = None) -> dict[str, Any]:
+        def find() -> list[dict[str, Any]]:
+            events = map(json.loads, watch.lines)
+            return [
+                e
+                for e in events
+                if (e["service"], e.get("instance"), e["change"]) == (service, id, change)
+                and state in (None, e.get("state"))
+            ]
+
+        return eventually(find)[0]
+
+    try:
+        register(zk, f"{zk_root}/db/one", address="10.0.0.2", port=5432)
+        assert told("db", "one", "added", "healthy")["address"] == ["10.0.0.2"]
+        assert run("drain", "web/a", "--why", "disk swap", "--registry", url).code == 0
+        assert "disk swap" in told("web", "a", "changed", "drained")["reason"]
+        assert run("undrain", "web/a", "--registry", url).code == 0
+        assert told("web", "a", "changed", "healthy")["was"] == "drained"
+        zk.delete(f"{zk_root}/web/a")
+        told("web", "a", "removed")
+    finally:
+        assert watch.end() == 130
+
+
+def test_check_names_what_is_wrong_and_how_it_was_read(url: str, zk: KazooClient, zk_root: str) -> None:
+    register(zk, f"{zk_root}/web/a", address="10.0.0.1", port=80)
+    clean = read_json(url, "check")
+    assert clean["problems"] == []
+    assert [n["path"] for n in clean["notes"]] == ["zone svc.local"]
+    zk.create(f"{zk_root}/web/stays", b"10.0.0.2:80")
+    zk.create(f"{zk_root}/web/empty", b"")
+    zk.create(f"{zk_root}/db", b'{"ttl": "soon"}')
+    zk.create("/zkdns/overrides/web/gone", b'{"drain": true}', makepath=True)
+    zk.create("/zkdns/overrides/web/a", b"nonsense")
+    said = read_json(url, "check", code=1)
+    problems = {p["path"]: p for p in said["problems"]}
+    assert problems.keys() == {f"{zk_root}/web/empty", f"{zk_root}/db", "/zkdns/overrides/web/a"}
+    assert all(p["what"] and p["cure"] for p in problems.values())
+    assert said["formats"] == {"db": {}, "web": {"hostport": 1, "native": 1}}
+    notes = {n["path"]: n["what"] for n in said["notes"]}
+    assert "persistent" in notes[f"{zk_root}/web"]
+    assert "stays" in notes[f"{zk_root}/web"]
+    assert "not registered" in notes["/zkdns/overrides/web/gone"]
+
+
+def test_an_empty_registry_is_no_failure(url: str) -> None:
+    done = run("services", "--registry", url)
+    assert done.code == 0
+    assert "no service" in done.out
+    assert read_json(url, "services")["services"] == []
+    assert run("instances", "web", "--registry", url).code == 1
+
+
+def test_watch_goes_on_through_a_loss_of_zookeeper(own_zookeeper: ZooKeeperServer, tmp_path: Path) -> None:
+    client = own_zookeeper.client()
+    register(client, "/services/web/a", address="10.0.0.1", port=80)
+    client.create("/services/web/b", b'{"address": "10.0.0.2"}')
+    watch = Watch("--registry", f"zk://{own_zookeeper.hosts}/services", folder=tmp_path)
+    try:
+        own_zookeeper.stop()
+        eventually(lambda: "out of reach" in watch.told)
+        own_zookeeper.start()
+        eventually(lambda: "is back" in watch.told, 60)
+        client.set("/services/web/b", b'{"address": "10.0.0.3"}')
+        eventually(lambda: any("10.0.0.3" in line for line in watch.lines))
+    finally:
+        assert watch.end() == 130
+        client.stop()
+        client.close()
