@@ -105,6 +105,7 @@ class Server:
             ZoneFolder(Path(settings.zones), [z.apex for z in self.answers.zones]) if settings.zones else None
         )
         self.mount = Mount(self.answers)
+        self.mount.draw = self.exchange.draw
         self.web = Web(self)
         host = socket.gethostname()
         for text in ("version.bind", "version.server"):
@@ -149,6 +150,7 @@ class Server:
             await self.stop()
 
     async def start(self) -> None:
+        check_folders(self.settings)
         await self._load_zone_files()
         self._open_sources()
         await self._listen()
@@ -417,6 +419,17 @@ class Server:
             self.answers.take_changes()  # all of it is published when there is something to answer again
         else:
             self.engine.publish(self.answers)
+
+
+def check_folders(settings: Settings) -> None:
+    """A folder that was named must be one. The state's is made where it is missing."""
+    if settings.zones and not Path(settings.zones).is_dir():
+        raise ConfigError(f"--zones {settings.zones}", "no such directory")
+    if settings.state:
+        try:
+            Path(settings.state).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--state {settings.state}", error.strerror or str(error)) from None
 
 
 def server_addresses(listen: tuple[Address, ...]) -> tuple[str, ...]:
