@@ -184,7 +184,7 @@ def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int,
         found = known.odd.answer(asked.qname, asked.qtype)
         return _spelled(query, asked, found, known.zone, answers, size, ra)
     if known.zone.failure:
-        return _failed(query, asked, known.zone, size, ra)
+        return _failed(query, asked, known.zone, answers, size, ra)
     if asked.qtype == _ANY:
         return _spelled(query, asked, Sections((records.RFC8482,)), known.zone, answers, size, ra)
     return _spelled(query, asked, Sections(ede=known.ede), known.zone, answers, size, ra)
@@ -200,9 +200,9 @@ def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -
         if known.odd is not None:
             found = known.odd.answer(asked.qname, asked.qtype)
             if zone.failure and _is_negative(found):
-                return _failed(query, asked, zone, size, ra)
+                return _failed(query, asked, zone, answers, size, ra)
         elif zone.failure:
-            return _failed(query, asked, zone, size, ra)
+            return _failed(query, asked, zone, answers, size, ra)
         else:
             found = _kid(asked, suffix, known)
         return _spelled(query, asked, found, zone, answers, size, ra)
@@ -261,9 +261,10 @@ def _spelled(
     )
 
 
-def _failed(query: bytes, asked: Query, zone: Zone, size: int, ra: int) -> bytes:
+def _failed(query: bytes, asked: Query, zone: Zone, answers: Answers, size: int, ra: int) -> bytes:
     """There is no catalog that could be answered from: never NXDOMAIN then."""
-    return packet.reply(query, asked.end, SERVFAIL, (), (), (), asked.edns, zone.failure, size, ra)
+    options = _nsid(asked, answers) + zone.failure
+    return packet.reply(query, asked.end, SERVFAIL, (), (), (), asked.edns, options, size, ra)
 
 
 def _chaos(query: bytes, asked: Query, answers: Answers, limit: int, ra: int) -> bytes:
@@ -275,7 +276,8 @@ def _chaos(query: bytes, asked: Query, answers: Answers, limit: int, ra: int) ->
     piece = records.txt([said], 0)
     piece = piece[:4] + b"\0\3" + piece[6:]
     found = (piece,) if asked.qtype in (_TXT, _ANY) else ()
-    return packet.reply(query, asked.end, NOERROR, found, (), (), asked.edns, b"", size, _AA | ra)
+    options = _nsid(asked, answers)
+    return packet.reply(query, asked.end, NOERROR, found, (), (), asked.edns, options, size, _AA | ra)
 
 
 def fail(

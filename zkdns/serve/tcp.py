@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         # A client may close its half and still read (RFC 7766, section 6.2.4)
         self._ending = True
         self._work()
-        return bool(self.waiting or self._scheduled)
+        return True  # what is left is answered; then `_work` or the last reply ends it
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._blocked = False
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            if not self._ending:
+                self._transport.resume_reading()
             self._work()
 
     def _work(self) -> None:
@@ -147,7 +148,10 @@ class Connection(asyncio.Protocol):
         if at:
             del buffer[:at]
             self.touch()
-        if self._ending and not self._scheduled and not self.waiting and not self._blocked:
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._ending and not (self._scheduled or self.waiting or self._blocked):
             self._transport.close()
 
     def _ask(self, query: bytes) -> None:
@@ -160,16 +164,14 @@ class Connection(asyncio.Protocol):
                 done = True
                 self.waiting -= 1
                 self._write(made)
-                if self._ending and not self.waiting and not self._scheduled:
-                    self._transport.close()
+                self._end_if_done()
 
         made = self._listener.exchange.handle(query, self._client, LONGEST, "tcp", reply)
         if made is not None:
             self.waiting -= 1
             self._write(made)
         elif len(query) < 12 or query[2] & 0x80:
-            self.waiting -= 1
-            self.abort()  # no query at all: the rest of the stream can't be trusted either
+            self.waiting -= 1  # no query, no reply; those behind it are not to blame
 
     def _write(self, made: bytes) -> None:
         if not self._transport.is_closing():

@@ -1,0 +1,387 @@
+"""TCP by RFC 7766, on real sockets in a loop of the test's own: pipelining, limits, slow and rude clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+import pytest
+import pytest_asyncio
+
+from zkdns.answers import names
+from zkdns.answers.answers import Answers
+from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.serve import tcp
+from zkdns.serve.exchange import Exchange
+from zkdns.serve.tcp import Connection, TcpListener
+
+A, ANSWER = 1, 0
+TCP = socket.SOCK_STREAM
+PATIENCE = 30.0
+
+
+def query(name: str = "web.svc.local", rtype: int = A, id: int = 0x1234, flags: int = 0) -> bytes:
+    head = id.to_bytes(2, "big") + flags.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\0"
+    return head + names.wire(name) + rtype.to_bytes(2, "big") + b"\0\1"
+
+
+def framed(*messages: bytes) -> bytes:
+    return b"".join(len(m).to_bytes(2, "big") + m for m in messages)
+
+
+def service(name: str, size: int) -> Service:
+    held = tuple(
+        Instance(f"i{n}", f"i{n}", f"/s/i{n}", Registration((f"10.0.{n // 256}.{n % 256}",), port=80), 0.0)
+        for n in range(size)
+    )
+    return Service(name, name, f"/s/{name}", ServiceSettings(answers=4000, policy="first"), held)
+
+
+class Client:
+    """One connection; `ask` and `read` as bytes go over it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, *messages: bytes) -> None:
+        self.writer.write(framed(*messages))
+
+    async def read(self) -> bytes:
+        size = await asyncio.wait_for(self.reader.readexactly(2), PATIENCE)
+        return await asyncio.wait_for(self.reader.readexactly(int.from_bytes(size, "big")), PATIENCE)
+
+    async def ask(self, message: bytes) -> bytes:
+        self.send(message)
+        return await self.read()
+
+    async def ended(self) -> bool:
+        """Wait for the server to end it, whichever way."""
+        try:
+            return await asyncio.wait_for(self.reader.read(1), PATIENCE) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Upstream:
+    """Stands where the forwarder does: keeps what it is asked, until the test answers it."""
+
+    enabled = True
+    refused = 0
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, Callable[[bytes], None]]] = []
+
+    def allows(self, client: str) -> bool:
+        return True
+
+    def cached(self, query: bytes, limit: int) -> None:
+        return None
+
+    def is_probe(self, query: bytes) -> bool:
+        return False
+
+    def answer(self, query: bytes, client: str, limit: int, reply: Callable[[bytes], None]) -> None:
+        self.asked.append((query, reply))
+
+
+class Server:
+    def __init__(self, listener: TcpListener, address: tuple[str, int], upstream: Upstream) -> None:
+        self.listener, self.address, self.upstream = listener, address, upstream
+        self._clients: list[Client] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def connect(self, *, receive: int | None = None) -> Client:
+        """`receive`: a small receive buffer, for one that reads slowly."""
+        sock = socket.socket(socket.AF_INET, TCP)
+        if receive is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, self.address)
+        except OSError:
+            sock.close()
+            raise
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024 if receive else 2**16)
+        self._clients.append(Client(reader, writer))
+        return self._clients[-1]
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Work that goes on beside the test, and ends with it."""
+        self._tasks.append(asyncio.create_task(work))
+        return self._tasks[-1]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for client in self._clients:
+            client.writer.transport.abort()
+        self.listener.close()
+        for connection in list(self.listener.open):
+            connection.abort()
+        await asyncio.sleep(0.01)  # sockets are closed at the loop's next turn
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    answers = Answers(["svc.local"])
+    for one in (service("web", 1), service("big", 3000)):
+        answers.replace(one.name, answers.compile(one))
+    upstream = Upstream()
+    listener = TcpListener(Exchange(answers, upstream))  # type: ignore[arg-type]
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    await listener.start([sock])
+    running = Server(listener, sock.getsockname(), upstream)
+    yield running
+    await running.close()
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_many_queries_on_one_connection(server: Server) -> None:
+    client = await server.connect()
+    for id in range(5):
+        reply = await client.ask(query(id=id))
+        assert (reply[:2], reply[6:8]) == (id.to_bytes(2, "big"), b"\0\1")
+
+
+async def test_pipelined_queries_are_all_answered_however_they_are_cut(server: Server) -> None:
+    client = await server.connect()
+    stream = framed(*(query(id=id) for id in range(1, 6)))
+    for at in range(0, len(stream), 7):
+        client.writer.write(stream[at : at + 7])
+        await asyncio.sleep(0.001)
+    assert sorted([(await client.read())[:2] for _ in range(5)]) == [
+        id.to_bytes(2, "big") for id in range(1, 6)
+    ]
+
+
+async def test_a_thousand_pipelined_in_one_write(server: Server) -> None:
+    client = await server.connect()
+    client.send(*(query(id=id) for id in range(1000)))
+    seen = {(await client.read())[:2] for _ in range(1000)}
+    assert len(seen) == 1000
+
+
+async def test_an_answer_of_ours_does_not_wait_for_an_upstream(server: Server) -> None:
+    client = await server.connect()
+    client.send(query("example.com", id=1), query(id=2))
+    assert (await client.read())[:2] == b"\0\2", "answers come in any order (RFC 7766, section 7)"
+    ((asked, reply),) = server.upstream.asked
+    reply(asked[:2] + b"\x81\x80" + asked[4:])
+    assert (await client.read())[:2] == b"\0\1"
+
+
+async def test_an_upstreams_second_reply_is_not_sent(server: Server) -> None:
+    client = await server.connect()
+    client.send(query("example.com", id=1))
+    await until(lambda: server.upstream.asked)
+    ((asked, reply),) = server.upstream.asked
+    for _ in range(2):
+        reply(asked[:2] + b"\x81\x80" + asked[4:])
+    assert (await client.read())[:2] == b"\0\1"
+    assert (await client.ask(query(id=3)))[:2] == b"\0\3"
+
+
+async def test_a_large_answer_comes_whole_and_without_tc(server: Server) -> None:
+    client = await server.connect()
+    reply = await client.ask(query("big.svc.local"))
+    assert int.from_bytes(reply[6:8], "big") == 3000
+    assert not reply[2] & 2
+    assert len(reply) > 48_000
+
+
+async def test_a_client_that_closes_its_half_gets_all_its_answers_and_the_end(server: Server) -> None:
+    client = await server.connect()
+    client.send(query("example.com", id=1), *(query(id=id) for id in range(2, 200)))
+    client.writer.write_eof()
+    seen = {(await client.read())[:2] for _ in range(198)}
+    await until(lambda: server.upstream.asked)
+    ((asked, reply),) = server.upstream.asked
+    reply(asked[:2] + b"\x81\x80" + asked[4:])
+    seen.add((await client.read())[:2])
+    assert len(seen) == 199
+    assert await client.ended()
+
+
+async def test_a_client_that_closes_its_half_and_reads_slowly_gets_all_its_answers(server: Server) -> None:
+    client = await server.connect(receive=4096)
+    # Its end is seen between the small answers and the large ones, which don't fit its buffer.
+    client.send(*(query(id=id) for id in range(130)))
+    client.send(*(query("big.svc.local", id=id) for id in range(130, 230)))
+    client.writer.write_eof()
+    await until(lambda: any(c._blocked for c in server.listener.open))
+    seen = {(await client.read())[:2] for _ in range(230)}
+    assert len(seen) == 230
+    assert await client.ended()
+
+
+async def test_a_client_that_does_not_read_is_not_read_from(server: Server) -> None:
+    """Its answers wait in bounded memory, and others are answered."""
+    rude = await server.connect(receive=4096)
+    pushing = server.spawn(push(rude, framed(*(query("big.svc.local") for _ in range(64))), 2000))
+    await until(lambda: any(c._blocked for c in server.listener.open))
+    other = await server.connect()
+    for _ in range(20):
+        assert (await other.ask(query()))[6:8] == b"\0\1"
+    (blocked,) = [c for c in server.listener.open if c._blocked]
+    assert blocked._transport.get_write_buffer_size() < 4 << 20
+    assert len(blocked._buffer) < 1 << 20
+    assert not pushing.done(), "what it sends is no longer taken"
+
+
+async def push(client: Client, data: bytes, times: int) -> None:
+    for _ in range(times):
+        client.writer.write(data)
+        await client.writer.drain()
+
+
+async def test_no_query_gets_no_reply_and_those_behind_it_do(server: Server) -> None:
+    client = await server.connect()
+    client.send(b"", b"short", query(flags=0x8000), query(id=7))
+    assert (await client.read())[:2] == b"\0\7"
+
+
+async def test_what_cannot_be_read_is_a_format_error_and_the_connection_goes_on(server: Server) -> None:
+    client = await server.connect()
+    reply = await client.ask(query()[:-3])
+    assert reply[3] & 15 == 1
+    assert (await client.ask(query(id=9)))[:2] == b"\0\x09"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "IDLE", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_idle_connection_ends(server: Server) -> None:
+    silent, asked = await server.connect(), await server.connect()
+    await asked.ask(query())
+    assert await silent.ended()
+    assert await asked.ended()
+    await until(lambda: not server.listener.open)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_slow_sender_ends_though_it_sends(server: Server) -> None:
+    slow = await server.connect()
+    slow.writer.write(framed(query())[:3])
+
+    async def drip() -> None:
+        while not slow.reader.at_eof():
+            slow.writer.write(b"\1")
+            await asyncio.sleep(0.2)
+
+    slow.writer.write(b"\xff\xff")
+    server.spawn(drip())
+    assert await slow.ended()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_client_that_reads_nothing_ends(server: Server) -> None:
+    rude = await server.connect(receive=4096)
+    rude.send(*(query("big.svc.local") for _ in range(100)))
+    await until(lambda: any(c._blocked for c in server.listener.open))
+    await until(lambda: not server.listener.open)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_is_used_does_not_end(server: Server) -> None:
+    busy, silent = await server.connect(), await server.connect()
+
+    async def use() -> None:
+        while True:
+            await busy.ask(query())
+            await asyncio.sleep(0.02)
+
+    using = server.spawn(use())
+    assert await silent.ended()
+    await asyncio.sleep(1.1)  # a sweep at least
+    assert not using.done()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_waits_for_an_upstream_is_not_idle(server: Server) -> None:
+    waiting, silent = await server.connect(), await server.connect()
+    waiting.send(query("example.com", id=1))
+    assert await silent.ended()
+    await asyncio.sleep(1.1)
+    ((asked, reply),) = server.upstream.asked
+    reply(asked[:2] + b"\x81\x80" + asked[4:])
+    assert (await waiting.read())[:2] == b"\0\1"
+
+
+async def test_past_the_limit_the_idlest_makes_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "MOST", 3)
+    one, two, three = [await server.connect() for _ in range(3)]
+    for client in (one, two, three, one):
+        await client.ask(query())
+    four = await server.connect()
+    await four.ask(query())
+    assert await two.ended(), "it was idle for the longest"
+    for client in (one, three, four):
+        assert (await client.ask(query()))[6:8] == b"\0\1"
+    assert len(server.listener.open) == 3
+
+
+async def test_the_end_answers_what_is_here(server: Server) -> None:
+    client = await server.connect()
+    client.send(query("example.com", id=1))
+    await until(lambda: server.upstream.asked)
+    client.send(*(query(id=id) for id in range(2, 9)))
+    await until(lambda: sum(server.listener.exchange.counts.values()) == 7)
+    server.listener.close()
+    ((asked, reply),) = server.upstream.asked
+    reply(asked[:2] + b"\x81\x80" + asked[4:])
+    assert len({(await client.read())[:2] for _ in range(8)}) == 8
+    assert await client.ended()
+    with pytest.raises(OSError, match=r"refused|Connect"):
+        await server.connect()
+
+
+async def test_a_client_that_goes_while_an_upstream_is_asked_costs_nothing(server: Server) -> None:
+    client = await server.connect()
+    client.send(query("example.com", id=1))
+    await until(lambda: server.upstream.asked)
+    client.writer.transport.abort()
+    ((asked, reply),) = server.upstream.asked
+    reply(asked)
+    await until(lambda: not server.listener.open)
+    assert (await (await server.connect()).ask(query()))[6:8] == b"\0\1"
+
+
+async def test_an_error_of_ours_is_servfail_and_the_connection_goes_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: object) -> bytes:
+        raise RuntimeError("a fault")
+
+    client = await server.connect()
+    with monkeypatch.context() as broken:
+        broken.setattr("zkdns.serve.exchange.respond_plainly", fail)
+        reply = await client.ask(query(id=5))
+    assert (reply[:2], reply[3] & 15) == (b"\0\5", 2)
+    assert query(id=5).hex() in caplog.text, "the packet is in the log, to become a test"
+    assert server.listener.exchange.errors == 1
+    assert (await client.ask(query()))[6:8] == b"\0\1"
+
+
+async def test_counts_tell_the_transport(server: Server) -> None:
+    client = await server.connect()
+    await client.ask(query())
+    await client.ask(query("nope.svc.local"))
+    assert server.listener.exchange.counts == {("tcp", b"\0\1", 0): 1, ("tcp", b"\0\1", 3): 1}
+
+
+def test_the_limits_are_those_that_are_promised() -> None:
+    assert (tcp.IDLE, tcp.MOST) == (10.0, 1000)
+    assert issubclass(Connection, asyncio.Protocol)
