@@ -104,9 +104,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         if environ.get(variable):
             values[key] = _parse(key, environ[variable].split(), variable)
     if environ.get("ZKDNS_ZOOKEEPER_AUTH"):
-        values["zookeeper"] = replace(
-            values.get("zookeeper", ZooKeeperSettings()), auth=environ["ZKDNS_ZOOKEEPER_AUTH"]
-        )
+        auth = _parse("zookeeper", {"auth": environ["ZKDNS_ZOOKEEPER_AUTH"]}, "ZKDNS_ZOOKEEPER_AUTH").auth
+        values["zookeeper"] = replace(values.get("zookeeper", ZooKeeperSettings()), auth=auth)
     for name, value in flags.items():
         if name in _PARSERS and value is not None and value != ():
             values[name] = _parse(name, value, "--" + name.replace("_", "-"))
@@ -230,7 +229,7 @@ def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
         ):
             raise TypeError(f"{value!r} is no {'whole ' if kind is int else ''}number")
         if not low <= value <= high:
-            raise ValueError(f"{value!r} is not within {low:g} to {high:g}")
+            raise ValueError(f"{value!r} is not within {low:.10g} to {high:.10g}")
         return kind(value)
 
     return parse

@@ -53,10 +53,11 @@ class PythonEngine:
 
     def stop(self) -> None:
         for listener in self._listeners:
-            listener.close(self._loop)
+            listener.retire(self._loop)
 
     def close(self) -> None:
-        pass
+        for listener in self._listeners:
+            listener.close()
 
     def counts(self) -> Counter[tuple[str, int, int]]:
         """Queries answered by transport, type and rcode."""

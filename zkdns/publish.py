@@ -55,6 +55,7 @@ class Publisher:
         self._clock = clock
         self._tick = tick
         self._queue: dict[str, None] = {}
+        self._respelled: set[str] = set()
         self._alarms: dict[str, Timer] = {}
         self._working: Timer | None = None
 
@@ -93,6 +94,11 @@ class Publisher:
         if self._working is None:
             self.work()
 
+    def respell(self) -> None:
+        """Compile all services as they stand: what they are spelled with (the TTL) has changed."""
+        self._respelled.update(self.services)
+        self.mark(self.services)
+
     def work(self) -> None:
         """Do what is queued, for a slice of time; the rest goes on at the loop's next turn."""
         self._working = None
@@ -120,7 +126,9 @@ class Publisher:
             judged, again = self._judge(self._with_hosts(asked), now, before)
             if registered is not None or judged.instances:
                 after = judged
-        if after is not before:
+        respelled = name in self._respelled
+        self._respelled.discard(name)
+        if after is not before or (respelled and after is not None):
             try:
                 part = self.answers.compile(after) if after is not None else None
             except Exception:

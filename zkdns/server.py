@@ -14,18 +14,16 @@ import socket
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from zkdns import __version__, engine
 from zkdns.answers import ede, names
 from zkdns.answers.answers import Answers
 from zkdns.answers.mount import Mount
 from zkdns.answers.zonefile import ZoneFolder
-from zkdns.config import Address, Settings
+from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
 from zkdns.model import ConfigError, Problem, serial_of
@@ -37,7 +35,7 @@ from zkdns.replica import Replica
 from zkdns.serve.exchange import Exchange
 from zkdns.serve.forward import Forwarder
 from zkdns.serve.tcp import TcpListener
-from zkdns.serve.udp import bind
+from zkdns.serve.udp import bind, is_shared, reached_at
 from zkdns.web.http import Web
 
 log = logging.getLogger("zkdns")
@@ -56,7 +54,10 @@ GLANCE = 0.5
 
 CHANGE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-FIXED = ("registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "ttl", "zones")
+FIXED = (
+    "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
+    "allow_command_checks", "log_format",
+)  # fmt: skip
 """Settings that a reload can't change."""
 
 
@@ -75,8 +76,12 @@ class Server:
         self._stopping = asyncio.Event()
         self._loaded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._joining: asyncio.Task[None] | None = None
+        """Waits for our turn on addresses where another server still answers."""
+        self._mistake: ConfigError | None = None
+        """The operator's error that came up after the start, and ends us."""
 
-        self.answers = Answers(settings.zone, server_addresses(settings.listen), settings.ttl)
+        self.answers = Answers(settings.zone, reached_at(settings.listen), settings.ttl)
         self.answers.set_failure(NOT_READY)
         self._failure = NOT_READY
         self._taking = False
@@ -148,29 +153,48 @@ class Server:
             await self._stopping.wait()
         finally:
             await self.stop()
+        if self._mistake is not None:
+            raise self._mistake
 
     async def start(self) -> None:
         check_folders(self.settings)
         await self._load_zone_files()
         self._open_sources()
-        await self._listen()
-        if self.settings.http is not None:
-            await self.web.start(self.settings.http)
+        if self._is_shared():
+            log.info("another server answers on our addresses: this one joins it as soon as it is ready")
+            self._joining = self._spawn(self._join(), "join")
+        else:
+            await self._listen()
         await self.forwarder.start()
         for source in self.sources:
             source.start()
         self._spawn(self._get_ready(), "ready")
         self._spawn(self._tick(), "tick")
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ConfigError):
+            self._mistake = error
+            self._stopping.set()
+        elif error is not None:
             log.error("%s ended: %r", task.get_name(), error, exc_info=error)
+
+    def _is_shared(self) -> bool:
+        http = self.settings.http
+        return any(map(is_shared, (*self.settings.listen, *([http] if http else []))))
+
+    async def _join(self) -> None:
+        """A restart by overlap: SERVFAIL until we are ready would lose what the other can answer."""
+        while not self.ready and self._is_shared():
+            await asyncio.sleep(0.05)
+        await self._listen()
 
     async def _listen(self) -> None:
         streams = []
@@ -184,6 +208,8 @@ class Server:
         self.engine.configure(self.settings)
         self.engine.start(self.settings.listen, self.settings.workers)
         await self.tcp.start(streams)
+        if self.settings.http is not None:
+            await self.web.start(self.settings.http)
 
     def _open_sources(self) -> None:
         own = True
@@ -223,6 +249,8 @@ class Server:
         gc.collect()
         gc.freeze()  # most of what was loaded stays: the collector need not walk it again
         self._tell_age()
+        if self._joining is not None:
+            await self._joining
         services = self.publisher.services.values()
         log.info(
             "ready: engine %s, zones %s, %d services, %d instances, on %s",
@@ -263,7 +291,11 @@ class Server:
         self.lameduck = True
         if self.settings.lameduck:
             log.info("lameduck for %g s: /ready is 503, answers go on", self.settings.lameduck)
-            await asyncio.sleep(self.settings.lameduck)
+            self._stopping.clear()
+            try:
+                await asyncio.wait_for(self._stopping.wait(), self.settings.lameduck)
+            except TimeoutError:
+                pass
         for task in list(self._tasks):
             task.cancel()
         self.tcp.stop_accepting()
@@ -293,6 +325,10 @@ class Server:
         for name in FIXED:
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("reload: %s needs a restart; the old one stays in force", name)
+        settings = replace(settings, **{name: getattr(self.settings, name) for name in FIXED})
+        if settings.ttl != self.settings.ttl:
+            self.answers.set_ttl(settings.ttl)
+            self.publisher.respell()
         self.settings = settings
         self.engine.configure(settings)
         self._spawn(self._load_zone_files(), "zone files")
@@ -362,45 +398,6 @@ class Server:
     def _serial(self) -> int:
         return max(self.publisher.registered.serial, serial_of(self.replica.zxid))
 
-    def status(self) -> dict[str, Any]:
-        """How the parts of the server stand, for the page and people."""
-        registries = []
-        for source in self.sources:
-            if isinstance(source, ZooKeeperSource):
-                status = source.mirror.status()
-                registries.append(
-                    {
-                        "url": source.url.text,
-                        "connected": status.connected,
-                        "nodes": status.nodes,
-                        "reads": status.reads,
-                        "resyncs": status.resyncs,
-                        "audit_repairs": status.audit_repairs,
-                        "zxid": f"{status.last_zxid:#x}",
-                        "trouble": status.trouble,
-                    }
-                )
-            else:
-                registries.append({"url": f"file:{source.path}", "connected": True})
-        forwarding = self.forwarder.status()
-        files = self.zone_folder.loaded.zones.values() if self.zone_folder is not None else ()
-        return {
-            "version": __version__,
-            "engine": self.engine.name,
-            "ready": self.is_ready,
-            "serial": self.answers.serial,
-            "stale_seconds": self.stale_seconds,
-            "started": self.started,
-            "zones": [*self.settings.zone],
-            "zone_files": [zone.path for zone in files],
-            "registries": registries,
-            "replica": self.replica.id,
-            "lag_seconds": self.replica.lag,
-            "replicas": {id: msgspec.to_builtins(node) for id, node in self.replica.all().items()},
-            "upstreams": [asdict(upstream) for upstream in forwarding.upstreams],
-            "forward": {"cached": forwarding.cached, "in_flight": forwarding.in_flight},
-        }
-
     def _observe_change(self) -> None:
         """How long the change took that is in the answers now."""
         now = time.perf_counter()
@@ -430,20 +427,3 @@ def check_folders(settings: Settings) -> None:
             Path(settings.state).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--state {settings.state}", error.strerror or str(error)) from None
-
-
-def server_addresses(listen: tuple[Address, ...]) -> tuple[str, ...]:
-    """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
-    found = [a.host for a in listen if not a.wildcard]
-    for a in listen:
-        if a.wildcard:
-            v6 = ":" in a.host
-            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.connect(
-                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
-                    )  # asks for a route, sends nothing
-                    found.append(probe.getsockname()[0])
-                except OSError:
-                    found.append("::1" if v6 else "127.0.0.1")
-    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)

@@ -66,12 +66,7 @@ class Answers:
     def _open(self, zone: Zone) -> None:
         """The names that a zone has without any service: the apex, its server, the folders."""
         server = names.label("ns") + names.label("dns") + zone.apex
-        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
-        for rtype in (A, AAAA):
-            own = [a for a in self._server_addresses if (":" in a) == (rtype == AAAA)]
-            if own:
-                pieces = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
-                self._put(server + rtype.to_bytes(2, "big"), several(pieces))
+        self._put_server(zone, server)
         for label in ("_tcp", "_udp", "dns"):
             self._name(names.label(label) + zone.apex, Name(zone))
         self._name(zone.apex, Name(zone))
@@ -79,8 +74,24 @@ class Answers:
         meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
         owner = names.label("_services") + meta
         self._name(meta, Name(zone))
-        services = Services(owner, zone, self.ttl, lambda: [p.service for _, p in sorted(self.parts.items())])
-        self._name(owner, Name(zone, odd=services))
+        self._name(owner, Name(zone, odd=Services(owner, zone, self._listed)))
+
+    def _put_server(self, zone: Zone, server: bytes) -> None:
+        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
+        for rtype in (A, AAAA):
+            own = [a for a in self._server_addresses if (":" in a) == (rtype == AAAA)]
+            if own:
+                pieces = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
+                self._put(server + rtype.to_bytes(2, "big"), several(pieces))
+
+    def _listed(self) -> tuple[list[Service], int]:
+        return [part.service for _, part in sorted(self.parts.items())], self.ttl
+
+    def set_ttl(self, ttl: int) -> None:
+        """Seconds where a service sets none; a Part has them once it is compiled again."""
+        self.ttl = ttl
+        for zone in self.zones:
+            self._put_server(zone, names.label("ns") + names.label("dns") + zone.apex)
 
     def set_serial(self, serial: int) -> None:
         """The serial of every zone's SOA (32 bits)."""

@@ -83,8 +83,8 @@ class Services:
 
     owner: bytes
     zone: Zone
-    ttl: int
-    services: Callable[[], Iterable[Service]]
+    listed: Callable[[], tuple[Iterable[Service], int]]
+    """The services there are, and the TTL of this answer."""
 
     def answer(self, qname: bytes, qtype: int) -> Sections:
         if qname != self.owner:
@@ -92,12 +92,13 @@ class Services:
         if qtype != PTR:
             return ANSWERED_ANY if qtype == ANY else NODATA
         end = records.pointer(self.owner, self.zone.apex)
+        services, ttl = self.listed()
         kinds = [
             names.label(names.underscored(s.label)) + names.label("_" + protocol) + end
-            for s in self.services()
+            for s in services
             for protocol in records.protocols(s.instances)
         ]
-        return Sections(tuple(records.record(OWNER, PTR, self.ttl, kind) for kind in kinds))
+        return Sections(tuple(records.record(OWNER, PTR, ttl, kind) for kind in kinds))
 
 
 def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:

@@ -7,8 +7,10 @@ by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 35
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +53,27 @@ def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
     return sock
 
 
+def is_shared(address: Address) -> bool:
+    """Whether another server that shares its address stands there already. Asked of TCP, since a UDP
+    socket is given queries from the moment it is bound."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            alone.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            alone.bind((address.host, address.port))
+            return False
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return False
+    try:
+        bind(address, socket.SOCK_STREAM).close()
+    except OSError:
+        return False  # someone who doesn't share: whoever listens there is told
+    return True
+
+
 class UdpListener:
     """Answers on one bound UDP socket until it is closed."""
 
@@ -70,28 +93,28 @@ class UdpListener:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self.sock.fileno(), self._drain)
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Takes no more; what stands in the socket's buffer is answered first."""
-        if self.sock.fileno() < 0:
-            return
+    def retire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Takes no more; all that came is answered. The socket stays for replies that are still due."""
         loop.remove_reader(self.sock.fileno())
-        self._drain()
+        _leave_the_group(self.sock)
+        while self._drain():
+            pass
+
+    def close(self) -> None:
         self.sock.close()
 
-    def _drain(self) -> None:
-        if self._batch is not None:
-            self._drain_batch(self._batch)
-        else:
-            self._drain_singly()
+    def _drain(self) -> int:
+        """How many datagrams were taken."""
+        return self._drain_singly() if self._batch is None else self._drain_batch(self._batch)
 
-    def _drain_batch(self, batch: Batch) -> None:
+    def _drain_batch(self, batch: Batch) -> int:
         exchange = self.exchange
         forwarding = exchange.forwarder is not None and exchange.forwarder.enabled
         try:
             count = batch.receive()
         except OSError as error:  # ICMP errors of earlier sends come up here
             log.debug("receiving: %s", error)
-            return
+            return 0
         seen = []
         slot = 0
         for k in range(count):
@@ -110,17 +133,18 @@ class UdpListener:
             if lost:
                 self.exchange.dropped["send"] += lost
             exchange.count_batch(seen, "udp")
+        return count
 
     def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
         source = batch.source(k) if self._wildcard else []
         return self._send_from(source, batch.peer(k))
 
-    def _drain_singly(self) -> None:
-        for _ in range(BATCH):
+    def _drain_singly(self) -> int:
+        for n in range(BATCH):
             try:
                 query, ancillary, _, client = self.sock.recvmsg(65535, _ANCILLARY)
             except (BlockingIOError, InterruptedError):
-                return
+                return n
             except OSError as error:
                 log.debug("receiving: %s", error)
                 continue
@@ -128,6 +152,7 @@ class UdpListener:
             made = self.exchange.handle(query, client[0], HIGHEST_UDP, "udp", send)
             if made is not None:
                 send(made)
+        return BATCH
 
     def _send_from(self, source: list[tuple[int, int, bytes]], client: Any) -> Callable[[bytes], None]:
         def send(made: bytes) -> None:
@@ -143,6 +168,20 @@ class UdpListener:
         log.debug("sending: %s", error)
 
 
+def _leave_the_group(sock: socket.socket) -> None:
+    """New datagrams go to the others that share the port, what has come stays to be read: a connected
+    socket is passed over when one is chosen from a SO_REUSEPORT group (Linux commit acdcecc61285,
+    in 5.4), and its own address never asks us. Elsewhere a connected socket can't answer others."""
+    if sys.platform != "linux":
+        return
+    host, port, *rest = sock.getsockname()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        sock.connect((host, port, *rest))
+    except OSError as error:
+        log.debug("leaving: %s", error)
+
+
 def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
     """What makes a reply leave from the address that a query came to (ip(7), RFC 3542 section 6)."""
     for level, kind, data in ancillary:
@@ -154,3 +193,20 @@ def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, byt
             scoped = data[:2] == b"\xfe\x80"  # a link-local address means nothing without its interface
             return [(level, kind, data if scoped else data[:16] + b"\0\0\0\0")]
     return []
+
+
+def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
+    """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
+    found = [a.host for a in listen if not a.wildcard]
+    for a in listen:
+        if a.wildcard:
+            v6 = ":" in a.host
+            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.connect(
+                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
+                    )  # asks for a route, sends nothing
+                    found.append(probe.getsockname()[0])
+                except OSError:
+                    found.append("::1" if v6 else "127.0.0.1")
+    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)

@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from zkdns.answers import names
 from zkdns.config import Address
 from zkdns.model import ConfigError, Service
+from zkdns.status import status
 from zkdns.web import changes, metrics, shapes
 from zkdns.web.page import render
 
@@ -149,7 +150,7 @@ class Web:
         return _json(shapes.problems(self._server.problems))
 
     async def _status(self, request: web.Request) -> web.Response:
-        return _json(self._server.status())
+        return _json(status(self._server))
 
     async def _page(self, request: web.Request) -> web.Response:
         return web.Response(text=render(self._server, self.describe, request.query), content_type="text/html")

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from zkdns import __version__
 from zkdns.model import Service
+from zkdns.status import status
 
 if TYPE_CHECKING:
     from zkdns.server import Server
@@ -33,18 +34,18 @@ def _(text: object) -> str:
 
 def render(server: Server, describe: Describe, query: Mapping[str, str]) -> str:
     """The page for this query string: `service` opens one, `q` searches, `page` turns."""
-    status = server.status()
+    said = status(server)
     search = query.get("q", "")[:200]
     opened = query.get("service", "")
     body = [
-        _summary(server, status),
+        _summary(server, said),
         _problems(server),
         _services(server, search, opened, _number(query.get("page", "1"))),
     ]
     service = server.publisher.services.get(opened)
     if opened:
         body.insert(1, _service(describe(service), server.answers.ttl) if service else _unknown(opened))
-    body += [_changes(), _registry(status), _forwarding(status), _replicas(status)]
+    body += [_changes(), _registry(said), _forwarding(said), _replicas(said)]
     return _frame("".join(body), search)
 
 
