@@ -1,0 +1,207 @@
+"""UDP on real sockets: bursts, wildcard addresses, clients that are gone; in batches and one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from support import tables
+from zkdns.answers import names
+from zkdns.answers.answers import Answers
+from zkdns.answers.table import Entry
+from zkdns.config import Address
+from zkdns.model import Instance, Registration, Service
+from zkdns.serve import udp
+from zkdns.serve.exchange import Exchange
+from zkdns.serve.udp import UdpListener, bind
+
+WEB = names.wire("web.svc.local")
+BURST = 150
+"""More than two batches, and no more than a client's default receive buffer holds."""
+
+
+def answers() -> Answers:
+    made = Answers(("svc.local",))
+    instance = Instance("a", "a", "/s/web/a", Registration(("10.0.0.1",), port=80), 0.0)
+    made.replace("web", made.compile(Service("web", "web", "/s/web", instances=(instance,))))
+    return made
+
+
+@pytest.fixture(params=["in batches", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "one by one":
+
+        def none_here(*_: object) -> None:
+            raise OSError("no recvmmsg here")
+
+        monkeypatch.setattr(udp, "Batch", none_here)
+    return str(request.param)
+
+
+@asynccontextmanager
+async def listening(host: str, exchange: Exchange | None = None) -> AsyncIterator[tuple[Exchange, int]]:
+    exchange = exchange or Exchange(answers())
+    address = Address(host, 0)
+    sock = bind(address, socket.SOCK_DGRAM)
+    listener = UdpListener(sock, exchange, address.wildcard)
+    listener.start(asyncio.get_running_loop())
+    try:
+        yield exchange, sock.getsockname()[1]
+    finally:
+        listener.retire(asyncio.get_running_loop())
+        listener.close()
+
+
+def client(host: str = "127.0.0.1") -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(10)
+    sock.bind((host, 0))
+    return sock
+
+
+def numbered(n: int, name: bytes = WEB, rtype: int = 1) -> bytes:
+    return n.to_bytes(2, "big") + tables.query(name, rtype)[2:]
+
+
+async def receive(sock: socket.socket, count: int) -> list[tuple[bytes, tuple[str, int]]]:
+    return await asyncio.to_thread(lambda: [sock.recvfrom(4096) for _ in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.2"),
+        ("0.0.0.0", "127.3.2.1"),
+        ("::1", "::1"),
+        ("::", "::1"),
+    ],
+)
+async def test_a_reply_leaves_from_the_address_that_was_asked(way: str, bound: str, asked: str) -> None:
+    async with listening(bound) as (_, port):
+        with client("::1" if ":" in asked else "127.0.0.1") as sock:
+            for n in range(5):
+                sock.sendto(numbered(n), (asked, port))
+            for reply, source in await receive(sock, 5):
+                assert source[:2] == (asked, port)
+                assert reply[3] & 15 == 0
+
+
+async def test_two_clients_that_ask_two_addresses_at_once_each_get_their_own(way: str) -> None:
+    """In one batch: whose address and whose source go with which reply."""
+    async with listening("0.0.0.0") as (_, port):
+        with client() as one, client() as two:
+            for n in range(40):
+                who, where = ((one, "127.0.0.1"), (two, "127.0.0.2"))[n % 2]
+                # Every third gets no reply, so that replies and queries are not in step.
+                query = numbered(n) if n % 3 else b"\0" + numbered(n)[1:3] + b"\x81"
+                who.sendto(query, (where, port))
+            due = [n for n in range(40) if n % 3]
+            for who, where, parity in ((one, "127.0.0.1", 0), (two, "127.0.0.2", 1)):
+                expected = [n for n in due if n % 2 == parity]
+                got = await receive(who, len(expected))
+                assert {source[0] for _, source in got} == {where}
+                assert sorted(int.from_bytes(reply[:2], "big") for reply, _ in got) == expected
+
+
+async def test_a_burst_is_answered_whole_each_with_its_own_answer(way: str) -> None:
+    kinds: list[Callable[[int], bytes]] = [
+        lambda n: numbered(n),
+        lambda n: numbered(n, names.wire("nope.svc.local")),
+        lambda n: numbered(n, names.wire("a.web.svc.local"), 33),
+        lambda n: numbered(n)[:20],
+        lambda n: numbered(n, names.wire("example.com")),
+    ]
+    rcodes = [0, 3, 0, 1, 5]
+    async with listening("127.0.0.1") as (exchange, port):
+        with client() as sock:
+            for n in range(BURST):
+                sock.sendto(kinds[n % 5](n), ("127.0.0.1", port))
+            got = await receive(sock, BURST)
+            assert sorted(int.from_bytes(reply[:2], "big") for reply, _ in got) == [*range(BURST)]
+            for reply, _ in got:
+                assert reply[3] & 15 == rcodes[int.from_bytes(reply[:2], "big") % 5]
+        counted: Counter[int] = Counter()
+        for (transport, _, rcode), n in exchange.counts.items():
+            assert transport == "udp"
+            counted[rcode] += n
+        assert counted == {0: 60, 3: 30, 1: 30, 5: 30}
+
+
+async def test_a_query_that_breaks_us_costs_its_own_answer_alone(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def draw(entry: Entry) -> int:
+        draws.append(entry)
+        if len(draws) == 3:
+            raise RuntimeError("a mistake of ours")
+        return 0
+
+    draws: list[Entry] = []
+    exchange = Exchange(answers(), draw=draw)
+    async with listening("127.0.0.1", exchange) as (_, port):
+        with client() as sock:
+            for n in range(6):
+                sock.sendto(numbered(n), ("127.0.0.1", port))
+            got = await receive(sock, 6)
+    assert [reply[3] & 15 for reply, _ in sorted(got)] == [0, 0, 2, 0, 0, 0]
+    assert exchange.errors == 1
+    assert numbered(2).hex() in caplog.text, "the packet is in the log: it becomes a test"
+
+
+async def test_clients_that_are_gone_disturb_nobody(way: str) -> None:
+    """Replies to a closed port come back as ICMP errors on our socket."""
+    async with listening("127.0.0.1") as (_, port):
+        for n in range(20):
+            with client() as gone:
+                gone.sendto(numbered(n), ("127.0.0.1", port))
+        with client() as sock:
+            for n in range(20):
+                sock.sendto(numbered(n), ("127.0.0.1", port))
+            assert len(await receive(sock, 20)) == 20
+
+
+async def test_an_empty_datagram_and_one_that_is_too_long_are_nothing_to_fear(way: str) -> None:
+    async with listening("127.0.0.1") as (_, port):
+        with client() as sock:
+            sock.sendto(b"", ("127.0.0.1", port))
+            sock.sendto(numbered(1) + bytes(60_000), ("127.0.0.1", port))
+            sock.sendto(numbered(2), ("127.0.0.1", port))
+            first, second = await receive(sock, 2)
+            assert first[0][3] & 15 == 1, "bytes that are left over"
+            assert second[0][:2] == b"\0\2"
+
+
+async def test_what_waits_in_the_socket_is_answered_before_it_closes(way: str) -> None:
+    exchange = Exchange(answers())
+    address = Address("127.0.0.1", 0)
+    sock = bind(address, socket.SOCK_DGRAM)
+    listener = UdpListener(sock, exchange, False)
+    loop = asyncio.get_running_loop()
+    with client() as asking:
+        for n in range(30):
+            asking.sendto(numbered(n), sock.getsockname())
+        listener.start(loop)
+        listener.retire(loop)
+        listener.close()
+        assert len(await receive(asking, 30)) == 30
+
+
+def test_two_may_stand_on_one_address() -> None:
+    one = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    port = one.getsockname()[1]
+    two = bind(Address("127.0.0.1", port), socket.SOCK_DGRAM)
+    assert two.getsockname() == one.getsockname()
+    one.close()
+    two.close()
+
+
+def test_an_address_that_is_not_ours_is_an_error_and_leaves_no_socket() -> None:
+    with pytest.raises(OSError, match="assign"):
+        bind(Address("192.0.2.1", 5300), socket.SOCK_DGRAM)
