@@ -161,15 +161,15 @@ def _zookeeper_host(text: str, url: str) -> str:
     host, colon, port = text.rpartition(":")
     if not colon or "]" in port:
         host, port = text, "2181"
-    if not host.strip("[]") or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host.strip("[]") or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ValueError(f"{url!r}: {text!r} is no HOST:PORT")
     return f"{host}:{port}"
 
 
 def parse_address(text: Any) -> Address:
     """`ADDR:PORT`, an IPv6 address in brackets; ValueError says what is wrong."""
-    host, colon, port = str(text).rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    host, colon, port = _words(text).rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f"{text!r} is no ADDR:PORT")
     bracketed = host.startswith("[") and host.endswith("]")
     try:
@@ -193,8 +193,19 @@ def _many(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     return parse_all
 
 
+def _some(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    parse_all = _many(parse)
+
+    def parse_some(value: Any) -> tuple[Any, ...]:
+        if value in ([], ()):
+            raise ValueError("an empty list; name at least one")
+        return parse_all(value)
+
+    return parse_some
+
+
 def _zone(text: Any) -> str:
-    name = str(text).lower().rstrip(".")
+    name = _words(text).lower().rstrip(".")
     if not all(0 < len(p) < 64 and p.isascii() and p.replace("-", "").replace("_", "").isalnum()
                for p in name.split(".")) or len(name) > 189:  # fmt: skip
         raise ValueError(f"{text!r} is no zone name")
@@ -249,7 +260,12 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
         if name not in known:
             raise ValueError(f"no such setting {name!r}; there are {', '.join(known)}")
     parsers = dict.fromkeys(known, _words) | {"session_timeout": _number(float, 0.5, 600)}
-    given: dict[str, Any] = {name: parsers[name](item) for name, item in value.items()}
+    given: dict[str, Any] = {}
+    for name, item in value.items():
+        try:
+            given[name] = parsers[name](item)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from None
     made = ZooKeeperSettings(**given)
     if made.auth and made.auth != "sasl" and made.auth.count(":") < 1:
         raise ValueError("auth must be sasl or SCHEME:CREDENTIALS, as in digest:user:secret")
@@ -257,9 +273,9 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
-    "registry": _many(lambda text: parse_registry(_words(text))),
-    "zone": _many(_zone),
-    "listen": _many(parse_address),
+    "registry": _some(lambda text: parse_registry(_words(text))),
+    "zone": _some(_zone),
+    "listen": _some(parse_address),
     "http": _http,
     "engine": _one_of(*ENGINES),
     "workers": _number(int, 0, 1024),
