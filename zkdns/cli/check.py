@@ -34,8 +34,9 @@ def command(
 
     async def work(registries: reading.Registries) -> int:
         services = registries.publisher.services
+        answers = registries.compile(services.values())
         problems = sorted(set(registries.problems), key=lambda p: (p.path, p.what))
-        notes = lint.lint(services, registries.orders, settings.zone, registries.answers)
+        notes = lint.lint(services, registries.orders, settings.zone, answers)
         read = {name: lint.formats(service) for name, service in sorted(services.items())}
         if as_json:
             said: dict[str, Any] = shapes.problems(problems)
@@ -46,7 +47,7 @@ def command(
             _show(problems, notes, read)
         return 1 if problems else 0
 
-    return reading.run(settings, work, answering=True)
+    return reading.run(settings, work)
 
 
 def _show(problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]]) -> None:

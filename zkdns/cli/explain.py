@@ -54,7 +54,7 @@ def command(
     settings = options.load(registry, config, zone)
     qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
     try:
-        read_name(name)
+        qname = read_name(name)
         read_type(qtype)
         for text in changes:
             suppose.parse(text)
@@ -62,9 +62,11 @@ def command(
         raise click.UsageError(str(error)) from None
 
     async def work(registries: reading.Registries) -> None:
+        answers = registries.compile_for(qname)
+
         def ask(tried: tuple[str, ...]) -> dict[str, Any]:
             return explain(
-                registries.answers, registries.catalog, name, qtype,
+                answers, registries.catalog, name, qtype,
                 client=client, changes=tried, forwards=registries.forwards,
             )  # fmt: skip
 
@@ -78,7 +80,7 @@ def command(
         else:
             _show(said, before)
 
-    reading.run(settings, work, answering=True)
+    reading.run(settings, work)
 
 
 def _show(said: dict[str, Any], before: dict[str, Any] | None) -> None:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from rich.console import Console
+from rich.progress import track
 
 from zkdns.answers import ede
 from zkdns.answers.answers import Answers
 from zkdns.answers.compile import Part
 from zkdns.answers.mount import Mount
-from zkdns.answers.zonefile import ZoneFolder
+from zkdns.answers.zonefile import Loaded, ZoneFolder
 from zkdns.cli import Failure
 from zkdns.config import Settings
 from zkdns.health.health import Health
@@ -32,6 +33,7 @@ from zkdns.registry.file import FileSource
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource
 from zkdns.replica import Replica
 from zkdns.serve.forward import Forwarder
+from zkdns.why.subject import locate
 from zkdns.why.suppose import list_near
 
 T = TypeVar("T")
@@ -49,11 +51,14 @@ SOON: Final = 1.0
 """Seconds after which a person is told what is waited for."""
 
 STALE: Final = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
+MANY: Final = 1000
+"""Services that take about a second to compile."""
+
 NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
 
 
 class Uncompiled(Answers):
-    """Stands where answers are compiled, for commands that ask for none."""
+    """Stands where a server compiles its answers: most commands need none, or few."""
 
     def compile(self, service: Service) -> Part:
         return Part(service, {}, {}, frozenset())
@@ -61,24 +66,24 @@ class Uncompiled(Answers):
 
 class Registries:
     """What all `--registry` hold together; `publisher.services` by name, with their states, and
-    `publisher.changed` for those who follow. `answering`: compile the answers too."""
+    `publisher.changed` for those who follow."""
 
-    def __init__(self, settings: Settings, *, answering: bool = False) -> None:
+    def __init__(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
-        self.answers = (Answers if answering else Uncompiled)(settings.zone, (), settings.ttl)
+        uncompiled = Uncompiled(settings.zone, (), settings.ttl)
         self._replica = Replica("", "")
         # Without a socket it takes the verdicts of others, and probes nothing itself.
         self._health = Health("", self._mark, sockets=0, allow_command_checks=settings.allow_command_checks)
         self._forwarder = Forwarder(settings)
         self._hosting = Hosting(settings.zone, self._forwarder, self._mark)
-        self.publisher = Publisher(self.answers, self._judge, self._hosting.resolve, loop.call_later)
+        self.publisher = Publisher(uncompiled, self._judge, self._hosting.resolve, loop.call_later)
         self._hosting.services = self.publisher.services
-        self.publisher.published = lambda: self.answers.set_serial(self.serial)
         self._mount: Mount | None = None
-        self._zone_files: tuple[Problem, ...] = ()
+        self._zone_files = Loaded()
         if settings.zones:
-            self._read_zone_files(Path(settings.zones))
+            apexes = [zone.apex for zone in uncompiled.zones]
+            self._zone_files = ZoneFolder(Path(settings.zones), apexes).load()
         self.sources: list[ZooKeeperSource | FileSource] = []
         self._taking = False
         self._loaded = asyncio.Event()
@@ -96,12 +101,6 @@ class Registries:
             own = False
             self.sources.append(ZooKeeperSource(url, self.settings.zookeeper, self._root_changed, folds))
 
-    def _read_zone_files(self, folder: Path) -> None:
-        loaded = ZoneFolder(folder, [z.apex for z in self.answers.zones]).load()
-        self._zone_files = loaded.problems
-        self._mount = Mount(self.answers)
-        self._mount.put(loaded.zones)
-
     # --- what is there --------------------------------------------------------------------------------
 
     @property
@@ -115,7 +114,7 @@ class Registries:
     @property
     def problems(self) -> tuple[Problem, ...]:
         found = [*self.publisher.problems, *self._replica.problems, *self._health.problems.values()]
-        found += self._zone_files
+        found += self._zone_files.problems
         if self._mount is not None:
             found += self._mount.problems()
         return tuple(found)
@@ -138,6 +137,28 @@ class Registries:
     def forwards(self, client: str) -> bool:
         """Whether a server with these settings would ask upstream for this client."""
         return bool(self._forwarder.allows(client))
+
+    def compile(self, services: Iterable[Service]) -> Answers:
+        """The answers that a server gives for these services, beside those of zone files."""
+        answers = Answers(self.settings.zone, (), self.settings.ttl)
+        self._mount = Mount(answers)
+        self._mount.put(self._zone_files.zones)
+        for service in _progress(list(services), "compiling"):
+            answers.replace(service.name, answers.compile(service))
+        answers.set_serial(self.serial)
+        answers.stale = STALE if self.is_stale else b""
+        answers.set_failure(b"")
+        return answers
+
+    def compile_for(self, qname: bytes) -> Answers:
+        """Those that a question for this name is about: of a large registry the rest costs seconds."""
+        services = self.publisher.services
+        subject = locate(services, self.publisher.answers.zones, qname)
+        if subject.services:
+            return self.compile(subject.services)
+        # An alias in a zone file may lead anywhere, and browsing lists all.
+        everything = subject.kind == "zone" or bool(self._zone_files.zones)
+        return self.compile(services.values() if everything else ())
 
     def find(self, name: str) -> Service:
         """A service by its name or its label; Failure names what exists."""
@@ -162,7 +183,6 @@ class Registries:
                 pass
             while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
                 await asyncio.sleep(0.002)
-        self.answers.set_failure(b"")
 
     async def _wait(self, tell: Callable[[str], None]) -> None:
         started = moved = time.monotonic()
@@ -228,19 +248,16 @@ class Registries:
             return
         self.publisher.take([s.catalog for s in self.sources])
         self._hosting.follow(self.publisher.registered)
-        self.answers.stale = STALE if self.is_stale else b""
         self._loaded.set()
 
 
-def run(
-    settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]], *, answering: bool = False
-) -> T:
+def run(settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]]) -> T:
     """Load the registries, do the work on them, and close them."""
     # What the mirror logs would stand among what we print; failures are told by `load`.
     logging.getLogger("zkdns").addHandler(logging.NullHandler())
 
     async def do() -> T:
-        registries = Registries(settings, answering=answering)
+        registries = Registries(settings)
         try:
             await registries.load()
             return await work(registries)
@@ -248,6 +265,14 @@ def run(
             await registries.stop()
 
     return asyncio.run(do())
+
+
+def _progress(every: Sequence[T], what: str) -> Iterable[T]:
+    """The same one by one, with a bar for a person at a terminal where they are many."""
+    console = Console(stderr=True)
+    if len(every) < MANY or not console.is_terminal:
+        return every
+    return track(every, what, console=console, transient=True)
 
 
 @contextmanager

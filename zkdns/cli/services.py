@@ -33,10 +33,11 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
     async def work(registries: reading.Registries) -> None:
         catalog = registries.catalog
         if as_json:
-            apex = registries.answers.zones[0].apex
+            answers = registries.compile(catalog.services.values())
+            apex = answers.zones[0].apex
             found = {
                 name: [names.text(o).rstrip(".") for o in part.names if o.endswith(apex)]
-                for name, part in registries.answers.parts.items()
+                for name, part in answers.parts.items()
             }
             said = shapes.services(catalog, settings.ttl, found, time.time())
             click.echo(json.dumps(said, ensure_ascii=False))
@@ -60,4 +61,4 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
         if problems := registries.problems:
             click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
 
-    reading.run(settings, work, answering=as_json)
+    reading.run(settings, work)
