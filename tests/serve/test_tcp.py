@@ -287,6 +287,19 @@ async def test_a_slow_sender_ends_though_it_sends(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_what_is_no_query_is_no_sign_of_life(server: Server) -> None:
+    idle = await server.connect()
+
+    async def babble() -> None:
+        while not idle.reader.at_eof():
+            idle.send(b"", query(flags=0x8000))
+            await asyncio.sleep(0.05)
+
+    server.spawn(babble())
+    assert await idle.ended()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_client_that_reads_nothing_ends(server: Server) -> None:
     rude = await server.connect(receive=4096)
     rude.send(*(query("big.svc.local") for _ in range(100)))

@@ -133,13 +133,14 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         buffer = self._buffer
         at = 0
+        asked = False
         for _ in range(AT_ONCE):
             if self._blocked or len(buffer) < at + 2:
                 break
             end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
             if len(buffer) < end:
                 break
-            self._ask(bytes(buffer[at + 2 : end]))
+            asked |= self._ask(bytes(buffer[at + 2 : end]))
             at = end
         else:
             if not self._transport.is_closing():
@@ -147,6 +148,7 @@ class Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_soon(self._work)
         if at:
             del buffer[:at]
+        if asked:
             self.touch()
         self._end_if_done()
 
@@ -154,7 +156,8 @@ class Connection(asyncio.Protocol):
         if self._ending and not (self._scheduled or self.waiting or self._blocked):
             self._transport.close()
 
-    def _ask(self, query: bytes) -> None:
+    def _ask(self, query: bytes) -> bool:
+        """Answer it, now or later. False where it is no query: no reply, and no sign of life."""
         self.waiting += 1
         done = False
 
@@ -171,7 +174,9 @@ class Connection(asyncio.Protocol):
             self.waiting -= 1
             self._write(made)
         elif len(query) < 12 or query[2] & 0x80:
-            self.waiting -= 1  # no query, no reply; those behind it are not to blame
+            self.waiting -= 1
+            return False  # those behind it are not to blame
+        return True
 
     def _write(self, made: bytes) -> None:
         if not self._transport.is_closing():
