@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import lcm
 
 from zkdns.answers import policies
@@ -20,7 +21,8 @@ from zkdns.why.subject import Subject
 @dataclass(frozen=True, slots=True)
 class Placing:
     """`shares`: by path, the part of first places of those that are given. `tiers`: by priority, the
-    instances that have a record here. `shared`: instances that meet in one record."""
+    instances that have a record here. `shared`: instances that meet in one record. `cut`: an answer
+    never gives all records."""
 
     subject: Subject
     rtype: int
@@ -28,6 +30,8 @@ class Placing:
     tiers: tuple[tuple[Instance, ...], ...] = ()
     shared: tuple[tuple[Instance, ...], ...] = ()
     cut: bool = False
+    lowest: int = 0
+    _group: frozenset[str] = frozenset()
 
     def given(self, instance: Instance) -> bool:
         return instance.path in self.shares
@@ -38,26 +42,24 @@ class Placing:
     def why_out(self, instance: Instance) -> str:
         """Why one that is given out is not in this answer all the same."""
         subject = self.subject
-        if all(i is not instance for i in subject.group):
+        if instance.path not in self._group:
             if subject.kind == "port":
                 return f"has no port named {subject.port} for {subject.word}"
             if subject.kind == "tag":
                 return f"has no tag {subject.word}"
             return f"its protocol is {instance.registration.protocol}"
         if self.rtype in (A, AAAA):
-            first = answered(subject.group)
-            if first and instance.registration.priority != first[0][0].registration.priority:
-                return (
-                    f"priority {instance.registration.priority}: stands by while one of priority "
-                    f"{first[0][0].registration.priority} is given"
-                )
+            lowest = self.lowest
+            if instance.registration.priority != lowest:
+                own = instance.registration.priority
+                return f"priority {own}: stands by while one of priority {lowest} is given"
             if not instance.addresses:
                 return f"the host name {instance.registration.host!r} doesn't resolve"
             if not _keys(instance, self.rtype, subject.port):
                 return f"has no {'IPv6' if self.rtype == AAAA else 'IPv4'} address"
         if self.rtype == SRV and not port_of(instance, subject.port):
             return "has no main port" if subject.port is None else f"has no port named {subject.port}"
-        if any(instance is i for tier in self.tiers for i in tier):
+        if any(instance.registration.priority == tier[0].registration.priority for tier in self.tiers):
             return "past the number of answers that are given"
         return "has no record of this type"
 
@@ -65,41 +67,41 @@ class Placing:
 def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> Placing:
     """`entry`: what is dealt for the name and type, None where nothing is. `positive`: whether the reply
     has any record."""
+    group = frozenset(i.path for i in subject.group)
+    lowest = min((i.registration.priority for i in subject.group if i.answered), default=0)
+    placing = partial(Placing, subject, rtype, lowest=lowest, _group=group)
     if not positive:
-        return Placing(subject, rtype)
+        return placing()
     if subject.kind == "instance":
         fits = [i for i in subject.group if rtype not in (A, AAAA, SRV) or _keys(i, rtype, None)]
-        return Placing(subject, rtype, dict.fromkeys((i.path for i in fits), 1.0))
+        return placing(dict.fromkeys((i.path for i in fits), 1.0))
     if subject.kind == "reverse":
-        return Placing(subject, rtype, dict.fromkeys((i.path for i in subject.group), 0.0))
+        return placing(dict.fromkeys(group, 0.0))
     service = subject.service
     if service is None or rtype not in (A, AAAA, SRV) or entry is None:
         given = () if rtype in (A, AAAA, SRV) else (i for i in subject.group if i.answered)
-        return Placing(subject, rtype, dict.fromkeys((i.path for i in given), 0.0))
+        return placing(dict.fromkeys((i.path for i in given), 0.0))
     serving = answered(subject.group)
-    if rtype != SRV:
-        serving = serving[:1]
     shares: dict[str, float] = {}
     tiers: list[tuple[Instance, ...]] = []
     shared: list[tuple[Instance, ...]] = []
     cut = False
-    for tier in serving:
+    for tier in serving if rtype == SRV else serving[:1]:
         found = _meet(tier, rtype, subject.port)
         if not found:
             continue
-        at = len(tiers)
         weights = [sum(weight for _, weight in members) for members in found]
-        parts = policies.shares(service.settings.policy, weights) if not at else [0.0] * len(weights)
-        dealt = _dealt(entry, at)
-        for index, (members, part) in enumerate(zip(found, parts, strict=True)):
-            if index in dealt:
-                for instance, weight in members:
-                    own = part * weight / weights[index] if weights[index] else part / len(members)
-                    shares[instance.path] = shares.get(instance.path, 0.0) + own
+        parts = [0.0] * len(weights) if tiers else policies.shares(service.settings.policy, weights)
+        dealt = _dealt(entry, len(tiers))
+        for index in dealt:
+            members, part = found[index], parts[index]
+            for instance, weight in members:
+                own = part * weight / weights[index] if weights[index] else part / len(members)
+                shares[instance.path] = shares.get(instance.path, 0.0) + own
         cut = cut or entry.cut < len(found) or len(dealt) < len(found)
-        tiers.append(tuple(dict.fromkeys(i for members in found for i, _ in members)))
+        tiers.append(tuple({i.path: i for members in found for i, _ in members}.values()))
         shared += [tuple(i for i, _ in members) for members in found if len(members) > 1]
-    return Placing(subject, rtype, shares, tuple(tiers), tuple(shared), cut)
+    return placing(shares, tuple(tiers), tuple(shared), cut)
 
 
 def _dealt(entry: Entry, at: int) -> set[int]:
