@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from support.mirrored import Mirrored, eventually, truth
@@ -15,6 +17,7 @@ from support.zookeeper import Ensemble, ZooKeeperServer, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
 from zkdns.registry.connect import Unreachable, close, connect
+from zkdns.registry.multiread import cut
 from zkdns.registry.zookeeper import Mirror
 
 pytestmark = pytest.mark.zookeeper
@@ -22,13 +25,32 @@ pytestmark = pytest.mark.zookeeper
 ROOT = "/services"
 
 
-def test_a_killed_server_leaves_the_old_view_until_it_is_back(own_zookeeper: ZooKeeperServer) -> None:
-    zk = own_zookeeper.client()
+Clients = Callable[[ZooKeeperServer], KazooClient]
+
+
+@pytest.fixture
+def client_of() -> Iterator[Clients]:
+    """Makes plain clients that end with the test: one that is left goes on to connect for ever."""
+    made: list[KazooClient] = []
+
+    def make(server: ZooKeeperServer) -> KazooClient:
+        made.append(server.client())
+        return made[-1]
+
+    yield make
+    for client in made:
+        finish(client)
+
+
+def test_a_killed_server_leaves_the_old_view_until_it_is_back(
+    own_zookeeper: ZooKeeperServer, client_of: Clients
+) -> None:
+    zk = client_of(own_zookeeper)
     zk.create(f"{ROOT}/web/a", b"1", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT) as it:
         it.follows(zk, ROOT)
         it.mirror.hold("/zkdns/servers/me", b"here")
-        eventually(lambda: zk.exists("/zkdns/servers/me"))
+        eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
         before = it.view(ROOT)
         own_zookeeper.kill()
         eventually(lambda: it.connected[-1] is False)
@@ -36,15 +58,16 @@ def test_a_killed_server_leaves_the_old_view_until_it_is_back(own_zookeeper: Zoo
         assert it.mirror.status().trouble
         own_zookeeper.start()
         eventually(lambda: it.connected[-1])
-        zk.set(f"{ROOT}/web/a", b"2")
+        zk.retry(zk.set, f"{ROOT}/web/a", b"2")
         it.follows(zk, ROOT)
-        eventually(lambda: zk.exists("/zkdns/servers/me"))
+        eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
         assert it.mirror.status().restarts == 0
-    finish(zk)
 
 
-def test_a_frozen_server_is_noticed_and_followed_again(own_zookeeper: ZooKeeperServer) -> None:
-    zk = own_zookeeper.client()
+def test_a_frozen_server_is_noticed_and_followed_again(
+    own_zookeeper: ZooKeeperServer, client_of: Clients
+) -> None:
+    zk = client_of(own_zookeeper)
     zk.create(f"{ROOT}/web/a", b"1", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT, timeout=2.0) as it:
         it.follows(zk, ROOT)
@@ -56,7 +79,6 @@ def test_a_frozen_server_is_noticed_and_followed_again(own_zookeeper: ZooKeeperS
         eventually(lambda: it.connected[-1])
         zk.retry(zk.set, f"{ROOT}/web/a", b"2")
         it.follows(zk, ROOT)
-    finish(zk)
 
 
 @pytest.mark.parametrize("how", ["freeze", "kill"])
@@ -70,8 +92,10 @@ def test_stopping_ends_although_the_server_is_gone(own_zookeeper: ZooKeeperServe
         own_zookeeper.thaw()
 
 
-def test_a_server_wiped_to_smaller_zxids_is_followed_by_a_new_client(own_zookeeper: ZooKeeperServer) -> None:
-    zk = own_zookeeper.client()
+def test_a_server_wiped_to_smaller_zxids_is_followed_by_a_new_client(
+    own_zookeeper: ZooKeeperServer, client_of: Clients
+) -> None:
+    zk = client_of(own_zookeeper)
     for i in range(50):
         zk.create(f"{ROOT}/web/i{i}", b"before", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT, watchdog=1.0) as it:
@@ -80,18 +104,17 @@ def test_a_server_wiped_to_smaller_zxids_is_followed_by_a_new_client(own_zookeep
         finish(zk)
         own_zookeeper.wipe()
         eventually(lambda: it.connected[-1] and it.view(ROOT) == {})
-        zk = own_zookeeper.client()
+        zk = client_of(own_zookeeper)
         zk.create(f"{ROOT}/web/new", b"after", makepath=True)
         it.follows(zk, ROOT)
         assert it.mirror.status().restarts >= 1
-        eventually(lambda: zk.exists("/zkdns/servers/me"))
-    finish(zk)
+        eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
 
 
 def test_a_server_restored_from_an_older_backup_is_served_as_it_stands(
-    own_zookeeper: ZooKeeperServer,
+    own_zookeeper: ZooKeeperServer, client_of: Clients
 ) -> None:
-    zk = own_zookeeper.client()
+    zk = client_of(own_zookeeper)
     zk.create(f"{ROOT}/web/a", b"old", makepath=True)
     backup = own_zookeeper.snapshot()
     zk.set(f"{ROOT}/web/a", b"newer")
@@ -102,15 +125,14 @@ def test_a_server_restored_from_an_older_backup_is_served_as_it_stands(
         finish(zk)
         own_zookeeper.restore(backup)
         eventually(lambda: it.view(ROOT).get(f"{ROOT}/web/a") == b"old")
-        zk = own_zookeeper.client()
+        zk = client_of(own_zookeeper)
         it.follows(zk, ROOT)
-        zk.set(f"{ROOT}/web/a", b"after")
+        zk.retry(zk.set, f"{ROOT}/web/a", b"after")
         it.follows(zk, ROOT)
-    finish(zk)
 
 
-def test_each_member_of_an_ensemble_may_die_in_turn(ensemble: Ensemble) -> None:
-    zk = ensemble.servers[0].client()
+def test_each_member_of_an_ensemble_may_die_in_turn(ensemble: Ensemble, client_of: Clients) -> None:
+    zk = client_of(ensemble.servers[0])
     zk.set_hosts(ensemble.hosts)
     zk.create(f"{ROOT}/web/a", b"0", makepath=True)
     with Mirrored(ensemble.hosts, ROOT) as it:
@@ -134,14 +156,13 @@ def test_each_member_of_an_ensemble_may_die_in_turn(ensemble: Ensemble) -> None:
         ensemble.start()
         zk.retry(zk.set, f"{ROOT}/web/a", b"back")
         it.follows(zk, ROOT)
-    finish(zk)
 
 
 @pytest.mark.parametrize("one_shot", [False, True], ids=["persistent", "one-shot"])
 def test_after_any_churn_and_any_number_of_breaks_the_view_is_the_truth(
-    zookeeper: ZooKeeperServer, zk_root: str, one_shot: bool
+    zookeeper: ZooKeeperServer, zk_root: str, one_shot: bool, client_of: Clients
 ) -> None:
-    zk = zookeeper.client()
+    zk = client_of(zookeeper)
     zk.create(zk_root, b"")
     chance = random.Random(7)
     done = threading.Event()
@@ -175,7 +196,7 @@ def test_after_any_churn_and_any_number_of_breaks_the_view_is_the_truth(
                 client = it.mirror._client
                 # kazoo's own hooks for its tests: a broken connection, and an expired session.
                 if turn % 3:
-                    client._connection._socket.shutdown(2)
+                    cut(client)
                 else:
                     zk_session = client.client_id
                     finish(zookeeper.client(client_id=zk_session))
@@ -187,7 +208,33 @@ def test_after_any_churn_and_any_number_of_breaks_the_view_is_the_truth(
         it.follows(zk, zk_root)
         assert it.view(zk_root) == truth(zk, zk_root)
         assert it.mirror.status().resyncs >= 8
-    finish(zk)
+
+
+class Poison(tuple[()]):
+    """A request that kazoo's connection thread dies of, as of an error code that it doesn't know."""
+
+    type = 1
+
+    def serialize(self) -> bytes:
+        raise RuntimeError("Invalid error code")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_client_whose_own_thread_died_is_replaced(
+    zookeeper: ZooKeeperServer, zk_root: str, client_of: Clients
+) -> None:
+    zk = client_of(zookeeper)
+    zk.create(f"{zk_root}/web/a", b"1", makepath=True)
+    with Mirrored(zookeeper.hosts, zk_root, watchdog=0.5) as it:
+        it.follows(zk, zk_root)
+        it.mirror.hold(f"{zk_root}/web/held", b"here")
+        it.follows(zk, zk_root)
+        it.mirror._client._call(Poison(), it.mirror._client.handler.async_result())
+        eventually(lambda: it.mirror.status().restarts)
+        zk.set(f"{zk_root}/web/a", b"2")
+        it.follows(zk, zk_root)
+        # The old session lives on for a while, and our node is no longer to hang on it.
+        eventually(lambda: zk.get(f"{zk_root}/web/held")[1].ephemeralOwner == it.mirror.status().session_id)
 
 
 def test_an_ensemble_that_is_not_there_is_one_clear_error() -> None:

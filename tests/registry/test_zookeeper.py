@@ -12,6 +12,7 @@ from kazoo.security import make_acl, make_digest_acl
 from support.mirrored import Mirrored, eventually, truth
 from support.zookeeper import ZooKeeperServer, expire, finish
 from zkdns.model import Begin, Children, Data, Session, Unreadable, Whole
+from zkdns.registry.multiread import cut
 
 pytestmark = pytest.mark.zookeeper
 
@@ -183,7 +184,7 @@ def test_a_reading_that_is_begun_leaves_the_old_view_alone_until_it_is_whole(
     zk.create(f"{zk_root}/web/a", b"1", makepath=True)
     mirrored.follows(zk, zk_root)
     before, begun = mirrored.view(zk_root), mirrored.wholes
-    mirrored.mirror._client._connection._socket.shutdown(2)  # type: ignore[union-attr]
+    cut(mirrored.mirror._client)
     eventually(lambda: mirrored.wholes > begun)
     assert mirrored.view(zk_root) == before
     assert mirrored.connected == [False, True, False, True]
@@ -319,7 +320,7 @@ def test_without_the_right_to_write_holding_is_given_up_with_one_line(
         it.mirror.hold(f"{zk_root}/servers/one", b"1")
         eventually(lambda: "can't hold" in caplog.text)
         mirrored_again = it.wholes
-        it.mirror._client._connection._socket.shutdown(2)  # type: ignore[union-attr]
+        cut(it.mirror._client)
         eventually(lambda: it.wholes > mirrored_again)
         it.mirror.hold(f"{zk_root}/servers/one", b"2")
         it.follows(zk, zk_root)

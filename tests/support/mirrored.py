@@ -110,9 +110,9 @@ def truth(client: KazooClient, root: str, depth: int = 3) -> Nodes:
     while waiting:
         path, at = waiting.pop()
         try:
-            nodes[path] = client.get(path)[0]
+            nodes[path] = client.retry(client.get, path)[0]
             if at < depth:
-                names = client.get_children(path)
+                names = client.retry(client.get_children, path)
                 waiting += [(f"{path}/{name}", at + 1) for name in names]
         except NoAuthError:
             nodes[path] = None

@@ -105,17 +105,20 @@ class Holds:
         self._refused.add(path)
 
     def _put(self, client: KazooClient, wait: Wait, path: str, data: bytes, session: int) -> None:
-        for _ in range(3):
+        for _ in range(4):
             try:
-                wait(client.create_async(path, data, ephemeral=True))
-                break
-            except NoNodeError:
-                wait(client.ensure_path_async(path.rpartition("/")[0] or "/"))
-                continue
-            except NodeExistsError:
-                pass
-            try:
+                # Looked at first: a create that fails costs the ensemble a transaction all the same.
                 there, stat = wait(client.get_async(path))
+            except NoNodeError:
+                try:
+                    wait(client.create_async(path, data, ephemeral=True))
+                    break
+                except NoNodeError:
+                    wait(client.ensure_path_async(path.rpartition("/")[0] or "/"))
+                except NodeExistsError:
+                    pass
+                continue
+            try:
                 if stat.ephemeralOwner == session:
                     if there != data:
                         wait(client.set_async(path, data))

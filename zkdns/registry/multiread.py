@@ -42,6 +42,12 @@ class Node(NamedTuple):
     owner: int
     children: int
 
+    @property
+    def ephemeral(self) -> bool:
+        """Bound to a session. Container and TTL nodes have marks where an ephemeral has its session
+        (ZooKeeper's EphemeralType)."""
+        return self.owner != 0 and self.owner != -(1 << 63) and self.owner >> 56 != -1
+
 
 class Op(NamedTuple):
     """One read: GET_DATA or GET_CHILDREN (multiRead allows no others) of a path."""

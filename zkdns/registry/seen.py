@@ -114,7 +114,7 @@ class Seen:
         events: list[Event] = []
         more: list[Want] = []
         if self._told(path) != data.mzxid:
-            stat = Stat(data.czxid, data.mzxid, data.ctime, data.owner != 0)
+            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral)
             events.append(Data(path, data.data, stat))
             self._tell(path, data.mzxid)
         if names is not None:
@@ -128,10 +128,8 @@ class Seen:
             return path not in self._names
         if depth == DEEPEST or self._pzxid.get(path) == data.pzxid:
             return False
-        # An ephemeral node can't have children; TTL and container nodes have marks in `owner` too,
-        # but then their count says so.
         # One that had children once counts too: its pzxid is part of the serial, on every replica.
-        return data.pzxid != data.czxid or (self.one_shot and data.owner == 0)
+        return path in self._names or data.pzxid != data.czxid or (self.one_shot and not data.ephemeral)
 
     def _told(self, path: str) -> int:
         if path == self.root:
@@ -147,6 +145,12 @@ class Seen:
         siblings = self._names.get(parent or "/")
         if siblings is not None:
             siblings[name] = mzxid
+
+    def _doubt(self, path: str) -> None:
+        """It is gone, and not said to be: what is listed there from now on is new, whatever its name."""
+        self._tell(path, UNTOLD)
+        for name in self._names.get(path, ()):
+            self._doubt(child_of(path, name))
 
     def _forget(self, path: str) -> None:
         self._pzxid.pop(path, None)
@@ -178,8 +182,10 @@ class Seen:
         if code == NO_NODE:
             # Gone between its parent's listing and this read: what is listed now decides.
             parent, _, name = path.rpartition("/")
-            known = name in self._names.get(parent or "/", ())
-            return [], [Want(parent or "/", True)] if known else []
+            if name not in self._names.get(parent or "/", ()):
+                return [], []
+            self._doubt(path)
+            return [], [Want(parent or "/", True)]
         if self._told(path) == UNREADABLE:
             return [], []
         self._forget(path)

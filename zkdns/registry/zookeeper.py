@@ -14,77 +14,32 @@ import queue
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import (
-    APIError,
-    BadArgumentsError,
-    KazooException,
-    MarshallingError,
-    UnimplementedError,
-    ZookeeperError,
-)
+from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState, KeeperState
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.connect import Reasons, close, open_client
-from zkdns.registry.holds import NOT_REFUSALS, Holds
-from zkdns.registry.multiread import (
-    EXISTS,
-    GET_CHILDREN,
-    GET_DATA,
-    AddWatch,
-    MultiRead,
-    Op,
-    Reply,
-    WatchedRead,
-    adopt,
-    decode,
-    decode_all,
-    send,
-    size,
-)
+from zkdns.registry.holds import Holds
+from zkdns.registry.multiread import adopt
+from zkdns.registry.reads import BATCH, Lost, Reads, Stopped
 from zkdns.registry.seen import Seen, Want, lineage, mark
 
 log = logging.getLogger("zkdns.registry.zookeeper")
 
 Emit = Callable[[str, list[Event]], None]
 
-BATCH = 100
-"""Reads in one request: 100,000 nodes in 1.4 s, while asyncio beside it is late by a few ms at most."""
-
-BATCH_BYTES = 256 * 1024
-"""A request of 1 MiB and more makes the server drop the connection (jute.maxbuffer)."""
-
-IN_FLIGHT = 2
-"""Requests under way; the server's globalOutstandingLimit (1000) is shared by all its clients."""
-
 WAKE = (0, "")
 CLOSE_WITHIN = 1.5
-MOST_TRIES = 5
-"""After so many AddWatches in a row that failed, one-shot watches are tried: proxies and other makes of
-server drop the connection at a request that they don't know."""
-
 LONG_DRAIN = 0.005
-
-OLD = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
-"""How servers before 3.6 refuse AddWatch and multiRead."""
-
-
-class Stopped(Exception):
-    """`stop()` was called."""
-
-
-class Lost(Exception):
-    """The connection that a reading began with is no longer there."""
+DEAD_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +82,6 @@ class Mirror:
         self._emit = emit
         self._watchdog = watchdog
         self._audit_every = audit
-        self._one_shot = one_shot
         self._seen = {root: Seen(root, one_shot) for root in roots}
         self._inbox: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._dirty: dict[str, dict[Want, None]] = {root: {} for root in roots}
@@ -142,10 +96,10 @@ class Mirror:
         self._away_since = time.monotonic()
         self._client: KazooClient = None
         self._reasons = Reasons()
-        self._failed_watches = 0
+        self._reads = Reads(self._stopping, max(15.0, 2 * settings.session_timeout), one_shot)
         self._audit_at = float("inf")
         self._auditing: Iterator[tuple[str, list[Want]]] | None = None
-        self._reads = self._audits = self._repairs = self._resyncs = self._restarts = 0
+        self._audits = self._repairs = self._resyncs = self._restarts = 0
         self._open()
 
     # --- what others call ---------------------------------------------------------------------------
@@ -177,14 +131,14 @@ class Mirror:
             connected=self._connected,
             session_id=session[0] if session else 0,
             epoch=self._epoch,
-            reads=self._reads,
+            reads=self._reads.count,
             audits=self._audits,
             audit_repairs=self._repairs,
             resyncs=self._resyncs,
             restarts=self._restarts,
             nodes=sum(map(len, list(self._seen.values()))),
             last_zxid=client.last_zxid,
-            one_shot=self._one_shot,
+            one_shot=self._reads.one_shot,
             trouble="" if self._connected else self._reasons.latest,
         )
 
@@ -204,7 +158,7 @@ class Mirror:
             self._inbox.put(WAKE)
 
         client.add_listener(listen)
-        self._client = client
+        self._client = self._reads.client = client
         self._connected = False
         self._epoch += 1
         self._away_since = time.monotonic()
@@ -258,10 +212,11 @@ class Mirror:
             away = time.monotonic() - self._away_since
             # A refused authentication, or an error in kazoo's own thread, ends its client for good.
             dead = self._client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
-            if away > self._watchdog or (dead and away > min(self._watchdog, 5.0)):
+            if away > self._watchdog or (dead and away > min(self._watchdog, DEAD_AFTER)):
                 log.warning("no ZooKeeper at %s for %.0f s: %s; trying with a new client",
                             self._hosts, away, self._reasons.latest or "no answer")  # fmt: skip
                 close(self._client, CLOSE_WITHIN)
+                self._sleep(0)
                 self._restarts += 1
                 self._open()
                 self._client.start_async()
@@ -283,90 +238,11 @@ class Mirror:
     def _mark(self, kind: int, path: str) -> None:
         self._holds.notice(path)
         for root, dirty in self._dirty.items():
-            wants = mark(root, kind, path, self._one_shot)
+            wants = mark(root, kind, path, self._reads.one_shot)
             if wants is None:
                 self._anew.add(root)
             else:
                 dirty.update(dict.fromkeys(wants))
-
-    # --- requests -----------------------------------------------------------------------------------
-
-    def _wait(self, result: Any) -> Any:
-        """The result of a request: ours to give up, where kazoo never ends it."""
-        deadline = time.monotonic() + max(15.0, 2 * self._settings.session_timeout)
-        while not result.wait(0.25):
-            if self._stopping.is_set():
-                raise Stopped
-            if time.monotonic() > deadline:
-                raise Lost("no reply")
-        return result.get(block=False)
-
-    def _send(self, ops: list[Op]) -> Any:
-        if self._one_shot:
-            return [send(self._client, WatchedRead(op)) for op in ops]
-        return send(self._client, MultiRead(tuple(ops)))
-
-    def _receive(self, ops: list[Op], under_way: Any) -> list[Reply]:
-        if not self._one_shot:
-            try:
-                return decode_all(self._wait(under_way))
-            except OLD as why:
-                raise self._fall_back(why) from why
-        replies: list[Reply] = []
-        for op, result in zip(ops, under_way, strict=True):
-            try:
-                replies.append(decode(op, self._wait(result)))
-            except NOT_REFUSALS:
-                raise
-            except ZookeeperError as why:
-                replies.append(why.code)
-        return replies
-
-    def _fall_back(self, why: Exception) -> Lost:
-        log.warning(
-            "this ZooKeeper knows no persistent watches (%s): using one-shot watches", type(why).__name__
-        )
-        self._one_shot = True
-        return Lost("an old server")
-
-    def _read(self, seen: Seen, wants: Iterable[Want], take: Callable[[list[Event]], None]) -> None:
-        """Read what is wanted, and what those replies ask for, handing on the events of each batch."""
-        waiting = deque(wants)
-        queued = set(waiting)
-        tries: dict[Want, int] = {}
-        flying: deque[tuple[list[Want], list[Op], Any]] = deque()
-        while waiting or flying:
-            while waiting and len(flying) < IN_FLIGHT:
-                batch: list[Want] = []
-                ops: list[Op] = []
-                length = 0
-                while waiting and len(ops) < BATCH and length < BATCH_BYTES:
-                    want = waiting.popleft()
-                    queued.discard(want)
-                    batch.append(want)
-                    length += size(want.path)
-                    # The data comes first: names that are newer than the pzxid beside them are put
-                    # right by the event that is on its way, older ones would stay.
-                    ops.append(Op(GET_DATA, want.path))
-                    if want.listing:
-                        ops.append(Op(GET_CHILDREN, want.path))
-                flying.append((batch, ops, self._send(ops)))
-            batch, ops, under_way = flying.popleft()
-            replies: Iterator[Any] = iter(self._receive(ops, under_way))
-            self._reads += len(ops)
-            events: list[Event] = []
-            for want in batch:
-                found, more = seen.take(want, next(replies), next(replies) if want.listing else None)
-                events += found
-                for again in more:
-                    if again.listing:
-                        tries[again] = tries.get(again, 0) + 1
-                    # A server whose listing and data disagree for ever must not hold us for ever.
-                    if again not in queued and tries.get(again, 0) < MOST_TRIES:
-                        queued.add(again)
-                        waiting.append(again)
-            if events:
-                take(events)
 
     # --- a connection -------------------------------------------------------------------------------
 
@@ -374,26 +250,10 @@ class Mirror:
         if self._epoch != epoch:
             raise Lost("the connection changed")
 
-    def _watch(self) -> None:
-        if self._one_shot:
-            return
-        for root in self._seen:
-            try:
-                if not self._wait(send(self._client, AddWatch(root))):
-                    raise UnimplementedError("an empty reply")
-                self._failed_watches = 0
-            except OLD as why:
-                raise self._fall_back(why) from why
-            except ZookeeperError as why:
-                self._failed_watches += 1
-                if self._failed_watches >= MOST_TRIES:
-                    raise self._fall_back(why) from why
-                raise
-
     def _resync(self, epoch: int) -> None:
-        self._wait(self._client.sync_async(next(iter(self._seen), "/")))
+        self._reads.wait(self._client.sync_async(next(iter(self._seen), "/")))
         self._same(epoch)
-        self._watch()
+        self._reads.watch(self._seen)
         self._same(epoch)
         self._gather(0)
         for dirty in self._dirty.values():
@@ -408,10 +268,10 @@ class Mirror:
     def _read_whole(self, root: str, epoch: int) -> None:
         """One root from nothing. The old reading stands, here and in the fold, until the end."""
         self._emit(root, [Begin()])
-        seen = Seen(root, self._one_shot)
+        seen = Seen(root, self._reads.one_shot)
         while True:
-            self._read(seen, [Want(root, True)], partial(self._emit, root))
-            if not (seen.missing and self._one_shot and self._appeared(root)):
+            self._reads.read(seen, [Want(root, True)], partial(self._emit, root))
+            if not (seen.missing and self._reads.one_shot and self._reads.appeared(root)):
                 break
         self._same(epoch)
         self._seen[root] = seen
@@ -421,17 +281,13 @@ class Mirror:
             events.append(Session(True, time.time()))
         self._emit(root, events)
 
-    def _appeared(self, root: str) -> bool:
-        """Leave a watch on a root that is not there; was it made in between?"""
-        return self._wait(send(self._client, WatchedRead(Op(EXISTS, root)))) is not None
-
     def _follow(self, epoch: int) -> None:
         """Keep up, for as long as this connection lasts."""
         while True:
             self._same(epoch)
             now = time.monotonic()
             if self._holds.next_due() <= now:
-                self._holds.keep(self._client, self._wait, now)
+                self._holds.keep(self._client, self._reads.wait, now)
             if now >= self._audit_at:
                 self._audit()
             began = time.monotonic()
@@ -463,7 +319,7 @@ class Mirror:
     def _read_some(self, root: str, wants: Iterable[Want], take: Callable[[list[Event]], None]) -> None:
         seen = self._seen[root]
         was_missing = seen.missing
-        self._read(seen, wants, take)
+        self._reads.read(seen, wants, take)
         if seen.missing and not was_missing:
             self._anew.add(root)
 
@@ -477,7 +333,7 @@ class Mirror:
         """Read one portion of everything again, and plan the next one."""
         if self._auditing is None:
             # Adding a watch that is there changes nothing; one that got lost is there again.
-            self._watch()
+            self._reads.watch(self._seen)
             self._auditing = self._portions()
         portion = next(self._auditing, None)
         if portion is None:
