@@ -16,7 +16,7 @@ if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
 else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(1)" >&2; exit 1; fi
 endef
 
-.PHONY: help venv zookeeper demo test check check-python check-native bench soak fuzz clean
+.PHONY: help venv zookeeper programs demo test check check-python check-native bench soak fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
@@ -41,11 +41,20 @@ zookeeper: venv
 	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
 	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd procps,systemd-analyze); }
 
+# What other programs the tests run: upstreams and judges, a container's C libraries. Those that read our
+# examples for them, and the browser, are for CI; elsewhere their tests are skipped where they are missing.
+programs: export PATH := $(PATH):/usr/sbin:/sbin
+programs:
+	@for p in knotd unbound gcc musl-gcc ip unshare curl; do command -v $$p >/dev/null \
+		|| { $(call install,knot unbound gcc libc6-dev musl-tools iproute2 util-linux curl,$$p); break; }; done
+	@[ -z "$$CI" ] || for p in haproxy nginx dnsmasq promtool chromium chromedriver; do command -v $$p >/dev/null \
+		|| { $(call install,haproxy nginx-light dnsmasq-base prometheus chromium chromium-driver,$$p); break; }; done
+
 demo: venv
 	@$(MAKE) --silent --no-print-directory zookeeper || true
 	@$(BIN)/zkdns demo
 
-test: venv zookeeper
+test: venv zookeeper programs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: check-python check-native test
