@@ -84,6 +84,9 @@ class Settings:
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
 
 
+LONGEST_ZONE = 120
+"""Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
+
 DEFAULT_REGISTRY = "zk://127.0.0.1:2181/services"
 
 
@@ -207,8 +210,10 @@ def _some(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
 def _zone(text: Any) -> str:
     name = _words(text).lower().rstrip(".")
     if not all(0 < len(p) < 64 and p.isascii() and p.replace("-", "").replace("_", "").isalnum()
-               for p in name.split(".")) or len(name) > 189:  # fmt: skip
-        raise ValueError(f"{text!r} is no zone name")
+               for p in name.split(".")) or len(name) > LONGEST_ZONE:  # fmt: skip
+        raise ValueError(
+            f"{text!r} is no zone name: labels of letters, digits, - and _, {LONGEST_ZONE} characters at most"
+        )
     return name
 
 

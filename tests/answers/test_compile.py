@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from support import tables
 from zkdns.answers import names
 from zkdns.answers.answers import Answers
+from zkdns.answers.browse import find
 from zkdns.answers.table import Entry, Kid, Name
+from zkdns.config import LONGEST_ZONE, load
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.publish import Publisher
 from zkdns.registry.fold import fold
@@ -187,6 +189,63 @@ def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
     firsts = Counter(answers.table[owner + b"\0\1"].tiers[0].deal.orders[at][0]
                      for at in answers.table[owner + b"\0\1"].tiers[0].deal.sequence)  # fmt: skip
     assert firsts[0] == firsts[1]
+
+
+def test_with_the_longest_labels_and_zone_every_name_fits_in_255_bytes() -> None:
+    zone = ".".join(["z" * 59, "y" * (LONGEST_ZONE - 60)])
+    assert len(parse_zone(zone)) == LONGEST_ZONE
+    answers = Answers((zone,))
+    name = "s" * 63
+    registration = Registration(
+        ("10.0.0.1", "fd00::1"), port=80, tags=("t" * 80,), ports=(("p" * 80, 81),), protocol="tcp"
+    )
+    instance = Instance("i" * 63, "i" * 63, f"/s/{name}/i", registration, 0.0)
+    answers.replace(name, answers.compile(Service(name, name, f"/s/{name}", instances=(instance,))))
+    assert max(map(len, answers.names)) <= 255
+    asked = [*answers.names, *(names.label(b"i" * 63) + owner for owner in answers.names if len(owner) < 192)]
+    asked.append(names.reverse("10.0.0.1"))
+    seen = set()
+    for owner in asked:
+        for rtype in (1, 28, 33, 12, 16, 6, 2):
+            reply = respond(tables.query(owner, rtype), answers, 65_535, draw_next)
+            assert isinstance(reply, bytes)
+            message = dns.message.from_wire(reply)  # which refuses names that are too long
+            seen.update(rrset.rdtype for rrset in message.answer)
+    assert seen == {1, 28, 33, 12, 16, 6, 2}
+
+
+def parse_zone(zone: str) -> str:
+    return load({"zone": (zone,)}, {}).zone[0]
+
+
+def test_an_instance_whose_id_was_folded_is_found_by_its_label() -> None:
+    ids = ["A:1", "B", "a-2", "b_3", "z", "Z/9"]
+    instances = tuple(
+        Instance(id, fold(id), f"/s/web/{n}", Registration((f"10.0.0.{n}",), port=80), 0.0)
+        for n, id in enumerate(sorted(ids))
+    )
+    service = Service("web", "web", "/s/web", instances=instances)
+    for i in instances:
+        assert find(service, i.label.encode()) is i
+    for label in (b"nope", b"", b"A:1", b"\xff", b"zz"):
+        assert find(service, label) is None
+
+
+def test_a_megabyte_of_meta_is_cut_to_what_a_message_holds() -> None:
+    answers = Answers(("svc.local",))
+    meta = tuple((f"key{n}", "v" * 240) for n in range(4000))
+    service = a_service("web", {"a": 1})
+    big = replace(service.instances[0], registration=replace(service.instances[0].registration, meta=meta))
+    answers.replace("web", answers.compile(replace(service, instances=(big,))))
+    for owner in ("a.web.svc.local", "a._web._tcp.svc.local"):
+        reply = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 65_535, draw_next)
+        assert isinstance(reply, bytes)
+        ((txt,),) = dns.message.from_wire(reply).answer
+        assert len(txt.strings) > 200
+        assert any(s.startswith(b"key0=v") for s in txt.strings)
+        over_udp = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 1232, draw_next)
+        assert isinstance(over_udp, bytes)
+        assert over_udp[2] & 2, "the client asks again over TCP"
 
 
 # --- accounting ---------------------------------------------------------------------------------------------

@@ -84,8 +84,8 @@ class Answers:
                 pieces = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
                 self._put(server + rtype.to_bytes(2, "big"), several(pieces))
 
-    def _listed(self) -> tuple[list[Service], int]:
-        return [part.service for _, part in sorted(self.parts.items())], self.ttl
+    def _listed(self) -> tuple[list[tuple[str, Sequence[str]]], int]:
+        return [(part.service.label, part.protocols) for _, part in sorted(self.parts.items())], self.ttl
 
     def set_ttl(self, ttl: int) -> None:
         """Seconds where a service sets none; a Part has them once it is compiled again."""
@@ -154,7 +154,7 @@ class Answers:
         old = self.parts.get(name)
         if old is not None:
             part = self._carry_on(part, self._settle(old))
-            if part is None or part.places != old.places:
+            if part is None or part.places.keys() != old.places.keys():
                 self._unplace(old)
             for key in old.entries.keys() - (part.entries.keys() if part else ()):
                 self._drop(key, old.entries[key])
@@ -163,7 +163,7 @@ class Answers:
         if part is None:
             self.parts.pop(name, None)
             return
-        if old is None or part.places != old.places:
+        if old is None or part.places.keys() != old.places.keys():
             self._place(part)
         self.parts[name] = part
         for key, entry in part.entries.items():
@@ -185,15 +185,15 @@ class Answers:
             return None
         if qtype != PTR:
             return Sections((records.RFC8482,) if qtype == records.ANY else ())
-        services = [self.parts[name].service for name in holders]
+        parts = [self.parts[name] for name in holders]
         ends = [
-            names.label(i.label) + names.label(service.label) + self.zones[0].apex
-            for service in services
-            for i in service.instances
-            if address in map(records.packed, i.addresses)
+            names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
+            for part in parts
+            for i in part.places[address]
         ]
         # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
-        ttl = min(self.ttl if s.settings.ttl is None else s.settings.ttl for s in services)
+        found = [part.service.settings.ttl for part in parts]
+        ttl = min(self.ttl if own is None else own for own in found)
         return Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in ends))
 
     def first_answers(self, service: str) -> dict[str, int]:

@@ -6,8 +6,10 @@ keep ready.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 from zkdns.answers import names, records
 from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
@@ -48,6 +50,8 @@ class Browsing:
     zone: Zone
     ttl: int
     ede: bytes
+    _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
+    """The PTR answer, once it was asked for."""
 
     def answer(self, qname: bytes, qtype: int) -> Sections:
         owner = (
@@ -58,13 +62,11 @@ class Browsing:
         if qname == owner:
             if qtype == ANY:
                 return ANSWERED_ANY
-            given = [
-                i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol
-            ]
-            if qtype != PTR or not given:
+            if qtype != PTR:
                 return Sections(ede=self.ede)
-            ends = [names.label(i.label) + OWNER for i in given]
-            return Sections(tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends))
+            if not self._spelled:
+                self._spelled.append(self._list())
+            return self._spelled[0]
         if qname[1 + qname[0] :] != owner:
             return NXDOMAIN
         i = find(self.service, qname[1 : 1 + qname[0]])
@@ -76,6 +78,13 @@ class Browsing:
             return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
         return ANSWERED_ANY if qtype == ANY else NODATA
 
+    def _list(self) -> Sections:
+        given = [i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol]
+        ends = [names.label(i.label) + OWNER for i in given]
+        return Sections(
+            tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if given else self.ede
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -83,8 +92,8 @@ class Services:
 
     owner: bytes
     zone: Zone
-    listed: Callable[[], tuple[Iterable[Service], int]]
-    """The services there are, and the TTL of this answer."""
+    listed: Callable[[], tuple[Iterable[tuple[str, Sequence[str]]], int]]
+    """The labels and protocols of the services there are, and the TTL of this answer."""
 
     def answer(self, qname: bytes, qtype: int) -> Sections:
         if qname != self.owner:
@@ -94,9 +103,9 @@ class Services:
         end = records.pointer(self.owner, self.zone.apex)
         services, ttl = self.listed()
         kinds = [
-            names.label(names.underscored(s.label)) + names.label("_" + protocol) + end
-            for s in services
-            for protocol in records.protocols(s.instances)
+            names.label(names.underscored(label)) + names.label("_" + protocol) + end
+            for label, protocols in services
+            for protocol in protocols
         ]
         return Sections(tuple(records.record(OWNER, PTR, ttl, kind) for kind in kinds))
 
@@ -113,4 +122,11 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
 
 
 def find(service: Service, label: bytes) -> Instance | None:
-    return next((i for i in service.instances if i.label.encode() == label), None)
+    """The instance with this label. Labels are mostly their ids, and instances stand in the order of
+    these: only one that was folded is looked for one by one."""
+    text = label.decode("latin-1")
+    instances = service.instances
+    at = bisect_left(instances, text, key=attrgetter("id"))
+    if at < len(instances) and instances[at].label == text:
+        return instances[at]
+    return next((i for i in instances if i.label == text), None)

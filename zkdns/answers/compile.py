@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from zkdns.answers import ede, names, policies, records
 from zkdns.answers.browse import Browsing, InstanceNames
-from zkdns.answers.records import SRV, TXT, Member
+from zkdns.answers.records import SRV, TXT, Member, Spelled
 from zkdns.answers.table import Draws, Entry, Kid, Name, Table, Tier, Zone
-from zkdns.model import Service
+from zkdns.model import Instance, Service
 
 UNCUT = 65_535
 """The cut of a browsing answer: none."""
@@ -31,12 +31,14 @@ class First:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """All that one service brings to the table. `places`: the packed addresses of its instances."""
+    """All that one service brings to the table. `places`: the instances at each packed address;
+    `protocols`: those that it has a `_service._proto` name for."""
 
     service: Service
     entries: Table
     names: Mapping[bytes, Name]
-    places: frozenset[bytes]
+    places: Mapping[bytes, Sequence[Instance]]
+    protocols: Sequence[str]
     firsts: Mapping[bytes, First] = field(default_factory=dict)
 
 
@@ -49,6 +51,7 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
     known: dict[bytes, Name] = {}
     firsts: dict[bytes, First] = {}
     spelled = records.spell(service, ttl)
+    protocols = records.protocols(service.instances)
     kids = {
         s.label[1:]: Kid(b"".join(p for _, p in s.v4), b"".join(p for _, p in s.v6)) for s in spelled.values()
     }
@@ -77,12 +80,20 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
         known[name] = Name(zone, said, kids, InstanceNames(service, apex, ttl).spell)
         strings = records.about_service(service)
         entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl))
-        for protocol in records.protocols(service.instances):
+        for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
             known[owner] = Name(zone, said, odd=Browsing(service, protocol, zone, ttl, said))
-    places = frozenset(tail[10:] for s in spelled.values() for tail in s.tails)
-    return Part(service, entries, known, places, firsts)
+    return Part(service, entries, known, _places(service, spelled), protocols, firsts)
+
+
+def _places(service: Service, spelled: Mapping[str, Spelled]) -> dict[bytes, list[Instance]]:
+    """The instances at each address: reverse names are asked for one by one, of services of any size."""
+    found: dict[bytes, list[Instance]] = {}
+    for i in service.instances:
+        for tail in spelled[i.label].tails:
+            found.setdefault(tail[10:], []).append(i)
+    return found
 
 
 def dealt(tiers: Sequence[Sequence[Member]], service: Service, note: bytes, draws: Draws) -> Entry:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from math import lcm
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from zkdns.answers.table import OWNER
 from zkdns.model import Instance, Service
 
 A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 255
+
+LONGEST_TXT = 64_000
+"""Bytes of a TXT record's rdata: its registration may hold a megabyte of meta."""
 
 _HEAD = struct.Struct("!HHIH").pack
 _SRV = struct.Struct("!HHH").pack
@@ -89,8 +93,13 @@ def srv(priority: int, weight: int, port: int, target: bytes, ttl: int) -> bytes
 
 
 def txt(strings: Iterable[str], ttl: int) -> bytes:
-    """One TXT record; a string past 255 bytes is cut there (RFC 1035, section 3.3.14)."""
-    rdata = dnslib.TXT([s.encode()[:255] for s in strings] or [b""])
+    """One TXT record; a string past 255 bytes is cut there (RFC 1035, section 3.3.14), and the list of
+    them where a message over TCP would have no room for more."""
+    kept = [s.encode()[:255] for s in strings] or [b""]
+    if sum(map(len, kept)) + len(kept) > LONGEST_TXT:
+        lengths = accumulate(len(s) + 1 for s in kept)
+        kept = [s for s, end in zip(kept, lengths, strict=True) if end <= LONGEST_TXT]
+    rdata = dnslib.TXT(kept)
     buffer = dnslib.DNSBuffer()
     rdata.pack(buffer)
     return record(OWNER, TXT, ttl, bytes(buffer.data))

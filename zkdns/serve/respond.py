@@ -242,9 +242,8 @@ def _spelled(
     """A reply of what was spelled on demand; where that is nothing, the zone's SOA (RFC 2308)."""
     authority = found.authority
     if not found.answer and not authority and found.rcode in (NOERROR, NXDOMAIN):
-        authority = (records.pointer(asked.qname, zone.apex) + zone.soa,)
-        if not asked.qname.endswith(zone.apex):  # a reverse name: its SOA stands elsewhere
-            authority = (zone.apex + zone.soa,)
+        inside = asked.qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
+        authority = ((records.pointer(asked.qname, zone.apex) if inside else zone.apex) + zone.soa,)
     options = _nsid(asked, answers) + answers.stale + found.ede
     flags = ra | (_AA if found.aa else 0)
     return packet.reply(
