@@ -61,7 +61,7 @@ class Uncompiled(Answers):
     """Stands where a server compiles its answers: most commands need none, or few."""
 
     def compile(self, service: Service) -> Part:
-        return Part(service, {}, {}, frozenset())
+        return Part(service, {}, {}, {}, ())
 
 
 class Registries:
