@@ -9,7 +9,7 @@ import shlex
 import socket
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from support.waiting import eventually
 from zkdns import config
 from zkdns.answers import ede
 from zkdns.cli import COMMANDS, commands
+from zkdns.model import State
 from zkdns.registry import file, formats
 from zkdns.server import FIXED
 
@@ -181,6 +182,24 @@ def test_the_table_of_errors_has_each_code_that_is_sent() -> None:
         if name.isupper() and name != "LONGEST" and isinstance(value, int)
     }
     assert told == codes
+
+
+@pytest.mark.zookeeper
+def test_the_table_of_metrics_has_each_one_that_a_server_gives(
+    serve: Callable[..., Zkdns], zookeeper: real.ZooKeeperServer, zk_root: str
+) -> None:
+    server = serve("--forward", "127.0.0.1:9", registry=f"zk://{zookeeper.hosts}{zk_root}")
+    told = {row[0] for row in rows(OPERATIONS, "Metrics")}
+
+    def given() -> set[str]:
+        return set(re.findall(r"^# TYPE (zkdns_\w+)", server.http("/metrics")[1], re.M))
+
+    eventually(lambda: "zkdns_replica_lag_seconds" in given())
+    assert given() == told
+
+
+def test_the_table_of_states_has_each_one() -> None:
+    assert {row[0] for row in rows(OPERATIONS, "States")} == {str(state) for state in State}
 
 
 # --- formats ------------------------------------------------------------------------------------------
