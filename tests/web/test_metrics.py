@@ -17,6 +17,7 @@ import yaml
 from kazoo.client import KazooClient
 
 from support.ports import free_port
+from support.programs import demand
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
@@ -43,6 +44,7 @@ PROMISED = {
 
 
 def run(*words: str, input: str = "") -> str:
+    demand("prometheus", words[0])
     done = subprocess.run(words, input=input, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -227,6 +229,7 @@ def scraping(server: Zkdns, directory: Path) -> Iterator[Prometheus]:
 
 
 def test_every_panel_has_data_in_a_real_prometheus(busy: Zkdns, tmp_path: Path) -> None:
+    demand("prometheus", "prometheus")
     again: Callable[[], None] = busy.stir  # type: ignore[attr-defined]
     with scraping(busy, tmp_path) as prometheus:
         eventually(lambda: again() or prometheus.query("rate(zkdns_forward_queries_total[30s])"), pause=0.5)

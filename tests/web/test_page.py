@@ -1,0 +1,352 @@
+"""The status page in a real Chromium: live with script, whole without, for keyboards, phones, many services.
+
+ZKDNS_PICTURES=1 writes the pictures of docs/images anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from kazoo.client import KazooClient
+
+from support.browser import ENTER, TAB, Browser, demand
+from support.server import Zkdns
+from support.waiting import eventually
+from support.zookeeper import ZooKeeperServer
+
+PICTURES = Path(__file__).parents[2] / "docs" / "images"
+
+EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>'\"&amp;"
+
+CONTRAST = """
+  const channel = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+  const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  const numbers = (s) => s.match(/[\\d.]+/g).map(Number);
+  const paper = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = numbers(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    if (e.classList.contains("skip") || !e.offsetParent) continue;
+    const [a, b] = [light(numbers(getComputedStyle(e).color)), light(paper(e))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)}: ${e.textContent}`);
+  }
+  return poor;
+"""
+"""WCAG 2.1, success criterion 1.4.3: what has less than 4.5 to 1 between text and ground."""
+
+NAMELESS = """
+  return [...document.querySelectorAll("a, button, input, meter, [role=search]")].filter((e) =>
+    !(e.getAttribute("aria-label") || e.textContent.trim() || (e.labels && e.labels.length))
+    && e.getAttribute("role") !== "search").map((e) => e.outerHTML);
+"""
+
+
+@pytest.fixture(scope="module")
+def world(zookeeper: ZooKeeperServer) -> Iterator[tuple[Zkdns, KazooClient, str]]:
+    """A server over a registry with some of everything, and the operator's client."""
+    demand()
+    root = "/page"
+    client = zookeeper.client()
+    with Zkdns(registry=f"zk://{zookeeper.hosts}{root}") as server:
+        fill(client, root)
+        eventually(lambda: len(server.json("/api/v1/services")["services"]) == 6)
+        for _ in range(60):
+            server.ask("web.svc.local")
+        yield server, client, root
+    client.delete(root, recursive=True)
+    client.stop()
+    client.close()
+
+
+def fill(client: KazooClient, root: str) -> None:
+    def put(path: str, **data: Any) -> None:
+        client.create(f"{root}/{path}", json.dumps(data).encode(), makepath=True)
+
+    put("web/a", address="10.0.0.11", port=8080, weight=10, tags=["canary"], meta={"version": "1.4"})
+    put("web/b", address="10.0.0.12", port=8080, weight=30)
+    put("web/c", address="10.0.0.13", port=8080, weight=20, status="draining")
+    put("web/d", address="10.0.0.14", port=8080, weight=20, priority=10)
+    put("api/one", address=["10.0.1.1", "fd00::1"], port=9090)
+    put("api/two", address="10.0.1.2", port=9090, status="starting")
+    put("db/main", address="10.0.2.1", port=5432, status="down")
+    put("cache/x", address="10.0.3.300")
+    put("queue/q1", address="10.0.4.1", port=5672)
+    name = EVIL.replace("/", "")
+    put(f"{name}/{name}", address="10.0.9.9", tags=[EVIL], meta={EVIL: EVIL})
+    put(f"{name}/bad{name}", address=EVIL)
+
+
+@pytest.fixture(scope="module")
+def chromium(world: tuple[Zkdns, KazooClient, str]) -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(world: tuple[Zkdns, KazooClient, str], chromium: Browser) -> Browser:
+    """The page as it opens."""
+    chromium.cdp("Emulation.clearDeviceMetricsOverride")
+    chromium.scheme("light")
+    chromium.complaints()
+    chromium.go(at(world[0]))
+    eventually(lambda: chromium.text("#live") == "Live")
+    return chromium
+
+
+def at(server: Zkdns, query: str = "") -> str:
+    return f"http://127.0.0.1:{server.http_port}/{query}"
+
+
+def row(page: Browser, service: str) -> str:
+    """The text of a service's row."""
+    found = [line for line in page.text("#services tbody tr").splitlines() if line.startswith(service + " ")]
+    return found[0] if found else ""
+
+
+World = tuple[Zkdns, KazooClient, str]
+
+
+def test_the_page_shows_services_problems_and_how_the_registry_stands(page: Browser) -> None:
+    services = page.text("#services")
+    assert "Services (6)" in services
+    assert "healthy" in services
+    assert "10.0.3.300" in page.text("#problems")
+    assert "set address to" in page.text("#problems")
+    assert "1 service without a healthy instance." in page.text("#summary")
+    assert "connected" in page.text("#registry")
+    assert "svc.local" in page.text("#registry")
+
+
+def test_a_service_opened_shows_share_due_beside_share_given(page: Browser) -> None:
+    page.click("#services a[href*='service=web']")
+    opened = page.text("#opened")
+    assert "25.0%" in opened
+    assert "75.0%" in opened
+    assert "registered as draining" in opened
+    assert "/page/web/a" in opened
+    meters = page.run(
+        "return [...document.querySelectorAll('#opened tbody tr')].map(r =>"
+        " [...r.querySelectorAll('meter')].map(m => m.value))"
+    )
+    assert meters == [[0.25, 0.25], [0.75, 0.75], [0, 0], [0, 0]]
+
+
+def test_nothing_comes_from_outside_and_the_policy_forbids_nothing_that_is_used(
+    page: Browser, world: World
+) -> None:
+    loaded = page.run("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert len(loaded) >= 3
+    assert all(url.startswith(at(world[0])) for url in loaded), loaded
+    assert page.complaints() == []
+    assert page.run("return document.querySelectorAll('[style], style, script:not([src])').length") == 0
+
+
+def test_a_change_shows_by_itself(page: Browser, world: World) -> None:
+    _, client, root = world
+    client.create(f"{root}/queue/q2", b'{"address": "10.0.4.2"}')
+    try:
+        eventually(lambda: "queue/q2" in page.text("#events"))
+        eventually(lambda: "2 / 2" in row(page, "queue"))
+        client.set(f"{root}/queue/q2", b'{"address": "10.0.4.2", "status": "draining"}')
+        eventually(lambda: "healthy → draining" in page.text("#events"))
+        eventually(lambda: "1 / 2" in row(page, "queue"))
+    finally:
+        client.delete(f"{root}/queue/q2")
+    eventually(lambda: "removed" in page.text("#events"))
+    assert page.complaints() == []
+
+
+def test_what_is_typed_and_where_the_focus_is_outlives_a_refresh(page: Browser, world: World) -> None:
+    _, client, root = world
+    page.type("#q", "half a wor")
+    page.run("document.querySelector(\"#services a[href*='service=queue']\").focus()")
+    client.set(f"{root}/queue/q1", b'{"address": "10.0.4.1", "port": 5672, "status": "down"}')
+    try:
+        eventually(lambda: "0 / 1" in row(page, "queue"))
+        assert page.run("return document.activeElement.textContent") == "queue"
+        assert page.run("return document.getElementById('q').value") == "half a wor"
+    finally:
+        client.set(f"{root}/queue/q1", b'{"address": "10.0.4.1", "port": 5672}')
+
+
+def test_what_the_registry_holds_runs_nothing(page: Browser, world: World) -> None:
+    _, client, root = world
+    name = EVIL.replace("/", "")
+    for query in (f"?service={quote(name)}", f"?service={quote(EVIL)}", f"?q={quote(EVIL)}", "?q=%3Cimg"):
+        page.go(at(world[0], query))
+        eventually(lambda: page.text("#live") == "Live")
+        client.set(
+            f"{root}/{name}/{name}", json.dumps({"address": "10.0.9.9", "tags": [EVIL, query]}).encode()
+        )
+        eventually(lambda: "changed" in page.text("#events"))
+        assert page.run("return document.title") == "zkdns"
+        assert page.run("return document.querySelectorAll('img').length") == 0
+        assert page.run("return document.scripts.length") == 1
+    assert EVIL.replace("/", "") in page.text("#events")
+
+
+def test_a_server_that_went_away_is_told(
+    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
+    server = serve(registry=f"file:{path}")
+    chromium.go(at(server))
+    eventually(lambda: chromium.text("#live") == "Live")
+    server.kill()
+    eventually(lambda: chromium.text("#live") not in ("Live", ""))
+    assert "web" in chromium.text("#services")
+    server.start()
+    eventually(lambda: chromium.text("#live") == "Live")
+
+
+# --- for everyone ------------------------------------------------------------------------------------------
+
+
+def test_without_javascript_the_page_is_whole(world: World) -> None:
+    server = world[0]
+    with Browser(script=False) as plain:
+        plain.go(at(server))
+        assert plain.text("#live") == ""
+        assert "Services (6)" in plain.text("#services")
+        assert "They need JavaScript" in plain.text("#changes")
+        plain.type("#q", "ap")
+        plain.click("form button")
+        assert plain.url.endswith("?q=ap")
+        assert "Services (1)" in plain.text("#services")
+        plain.click("#services tbody a")
+        assert "fd00::1" in plain.text("#opened")
+        assert "registered as starting" in plain.text("#opened")
+
+
+def test_the_keyboard_reaches_everything(page: Browser) -> None:
+    page.press(TAB)
+    assert page.run("return document.activeElement.textContent") == "Skip to content"
+    assert page.run(
+        "const r = document.activeElement.getBoundingClientRect(); return r.left >= 0 && r.top >= 0"
+    )
+    reached = []
+    for _ in range(40):
+        page.press(TAB)
+        reached.append(page.run("const e = document.activeElement; return e.id || e.textContent"))
+        if page.run("return getComputedStyle(document.activeElement).outlineStyle") == "none":
+            assert page.run("return document.activeElement === document.body")
+        if reached[-1] == "web":
+            break
+    assert "q" in reached
+    assert "Find" in reached
+    page.press(ENTER)
+    eventually(lambda: "10.0.0.12" in page.text("#opened"))
+
+
+def test_a_screen_reader_finds_names_headings_and_languages(page: Browser, world: World) -> None:
+    for query in ("", "?service=web"):
+        page.go(at(world[0], query))
+        assert page.run(NAMELESS) == []
+        assert page.run("return document.documentElement.lang") == "en"
+        assert page.run("return document.querySelectorAll('h1').length") == 1
+        assert page.run("return document.querySelectorAll('main').length") == 1
+        assert page.run("return [...document.querySelectorAll('th:not([scope])')].length") == 0
+        ids = page.run("return [...document.querySelectorAll('[id]')].map(e => e.id)")
+        assert len(ids) == len(set(ids))
+        assert page.run("return document.getElementById('live').getAttribute('role')") == "status"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(page: Browser, world: World, scheme: str) -> None:
+    page.scheme(scheme)
+    for query in ("", "?service=web"):
+        page.go(at(world[0], query))
+        dark = page.run("return getComputedStyle(document.body).backgroundColor")
+        assert (dark == "rgb(255, 255, 255)") == (scheme == "light")
+        assert page.run(CONTRAST) == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 800])
+def test_the_page_fits_a_narrow_screen(page: Browser, world: World, width: int) -> None:
+    page.screen(width, 700, phone=True)
+    for query in ("", "?service=web"):
+        page.go(at(world[0], query))
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        assert page.run("return innerWidth") <= width
+
+
+def test_five_thousand_services_stay_usable(
+    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    rows = (f'[[svc-{n:04}.instances]]\nid = "a"\naddress = "10.{n >> 8}.{n & 255}.1"\n' for n in range(5000))
+    path.write_text("".join(rows))
+    server = serve(registry=f"file:{path}")
+    chromium.go(at(server))
+    assert "Services (5,000)" in chromium.text("#services h2")
+    assert chromium.run("return document.querySelectorAll('#services tbody tr').length") == 100
+    assert len(server.http("/")[1]) < 100_000
+    assert "Page 1 of 50" in chromium.text("#services nav")
+    chromium.click("a[rel=next]")
+    assert "svc-0100" in chromium.text("#services tbody tr:first-child")
+    chromium.click("a[rel=prev]")
+    assert "svc-0000" in chromium.text("#services tbody tr:first-child")
+    chromium.type("#q", "svc-43")
+    chromium.press(ENTER)
+    eventually(lambda: "Services (100)" in chromium.text("#services h2"))
+    chromium.go(at(server, "?page=999999"))
+    assert "Page 50 of 50" in chromium.text("#services nav")
+    assert "svc-4999" in chromium.text("#services tbody tr:last-child")
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "scheme", "width", "height"),
+    [
+        ("page", "?service=web", "light", 1200, 1000),
+        ("page-dark", "?service=web", "dark", 1200, 1000),
+        ("page-phone", "", "dark", 390, 844),
+    ],
+)
+def test_the_pictures_of_the_documents_are_taken_here(
+    world: World, page: Browser, name: str, query: str, scheme: str, width: int, height: int
+) -> None:
+    server, client, root = world
+    evil = EVIL.replace("/", "")
+    client.delete(f"{root}/{evil}", recursive=True)
+    try:
+        page.scheme(scheme)
+        page.screen(width, height, phone=width < 500)
+        page.go(at(server, query))
+        eventually(lambda: page.text("#live") == "Live")
+        eventually(lambda: "Services (5)" in page.text("#services"))
+        client.create(f"{root}/queue/q2", b'{"address": "10.0.4.2", "port": 5672}')
+        eventually(lambda: "added" in page.text("#events"))
+        client.delete(f"{root}/queue/q2")
+        eventually(lambda: "removed" in page.text("#events"))
+        picture = page.picture()
+    finally:
+        fill_evil(client, root, evil)
+    size = struct.unpack("!II", picture[16:24])
+    assert size == ((width * 2, height * 2) if width < 500 else (width, height))
+    kept = PICTURES / f"{name}.png"
+    if os.environ.get("ZKDNS_PICTURES"):
+        PICTURES.mkdir(exist_ok=True)
+        kept.write_bytes(picture)
+    assert struct.unpack("!II", kept.read_bytes()[16:24]) == size
+
+
+def fill_evil(client: KazooClient, root: str, name: str) -> None:
+    client.create(f"{root}/{name}/{name}", b'{"address": "10.0.9.9"}', makepath=True)
