@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from support.ports import free_port
 from support.server import REPOSITORY, run
 from support.waiting import eventually
 from support.watching import Watch
-from zkdns.cli import show
+from zkdns import cli
+from zkdns.cli import reading, show
 from zkdns.cli.show import Column
 
 FILE = """
@@ -174,6 +176,19 @@ def test_a_registry_that_is_not_there_is_one_line(words: tuple[str, ...], tmp_pa
     assert missing.code == 2
     assert len(missing.err.splitlines()) == 1
     assert "nothing.toml" in missing.err
+
+
+def test_a_zookeeper_that_is_not_there_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reading, "CONNECT", 0.3)
+    hosts = f"127.0.0.1:{free_port()}"
+    for words in (["services"], ["instances", "web"], ["explain", "x"], ["check"], ["watch"]):
+        code, line = cli._run([*words, "--registry", f"zk://{hosts}/services"])
+        assert code == 1
+        assert hosts in line
+        assert "\n" not in line
+    assert capsys.readouterr().out == ""
 
 
 # --- check ---------------------------------------------------------------------------------------------
