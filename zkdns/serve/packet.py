@@ -6,7 +6,7 @@ Rules: pure; reading never raises (what can't be read is None); a reply never pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zkdns.answers import ede
 
@@ -26,6 +26,11 @@ class Edns:
     version: int = 0
     do: bool = False
     nsid: bool = False
+    room: int = field(init=False, compare=False)
+    """How long a UDP reply may be."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "room", min(max(self.size, 512), HIGHEST_UDP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ def room(edns: Edns | None, limit: int) -> int:
     """How long the reply may be: over TCP `limit`, over UDP what the client can take of it."""
     if limit > HIGHEST_UDP:
         return limit
-    return min(max(edns.size, 512), limit) if edns else 512
+    return edns.room if edns else 512
 
 
 def reply(

@@ -47,7 +47,8 @@ _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 
 _OPTS: dict[bytes, Edns] = {}
 """OPT records of version 0 without options, as they came, read: few differ."""
-_HEADS: dict[tuple[int, int, int], bytes] = {}
+_HEADS: dict[int, bytes] = {}
+_TAILS: dict[tuple[bytes, bool], bytes] = {}
 
 
 def draw_next(entry: Entry) -> int:
@@ -79,7 +80,7 @@ def respond_plainly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: 
             elif len(more) == 11 and more[:3] == b"\0\0\x29" and query[10:12] == b"\0\1":
                 edns = _OPTS.get(more) or _opt(more)
                 if edns is not None:
-                    size = packet.room(edns, limit)
+                    size = edns.room if limit == HIGHEST_UDP else limit
                     return _deal(query, end, entry, draw(entry), size, edns, answers.stale + entry.ede, ra)
     return None
 
@@ -95,7 +96,7 @@ def _deal(
     pieces = turn(tier.pieces)
     if len(tiers) > 1:
         return _deal_tiers(query, end, entry, n, size, edns, options, ra)
-    tail = packet.opt(options, edns.do) if edns else b""
+    tail = _TAILS.get((options, edns.do)) or _tail(options, edns.do) if edns else b""
     if not tier.extras:
         body = b"".join(pieces)
         extra = 0
@@ -107,7 +108,9 @@ def _deal(
     if end + len(body) + len(tail) > size:
         extras = turn(tier.extras) if extra else ()
         return packet.reply(query, end, NOERROR, pieces, (), extras, edns, options, size, _AA | ra, (extra,))
-    key = ((query[2] & 1) << 8 | ra, len(pieces), extra + (edns is not None))
+    if edns is not None:
+        extra += 1
+    key = ((query[2] & 1) << 8 | ra) << 32 | len(pieces) << 16 | extra
     head = _HEADS.get(key) or _head(key)
     return b"".join((query[:2], head, query[12:end], body, tail))
 
@@ -121,11 +124,18 @@ def _opt(record: bytes) -> Edns | None:
     return edns
 
 
-def _head(key: tuple[int, int, int]) -> bytes:
-    """Flags and counts: few differ, so they are kept."""
-    flags, answers, additional = key
-    made = (0x8000 | _AA | flags).to_bytes(2, "big") + b"\0\1" + answers.to_bytes(2, "big") + b"\0\0"
-    made += additional.to_bytes(2, "big")
+def _tail(options: bytes, do: bool) -> bytes:
+    """Our OPT record: few differ, so they are kept."""
+    made = packet.opt(options, do)
+    if len(_TAILS) < 10_000:
+        _TAILS[options, do] = made
+    return made
+
+
+def _head(key: int) -> bytes:
+    """Flags and counts (16 bits of each in `key`): few differ, so they are kept."""
+    made = (0x8000 | _AA | key >> 32).to_bytes(2, "big") + b"\0\1" + (key >> 16 & 0xFFFF).to_bytes(2, "big")
+    made += b"\0\0" + (key & 0xFFFF).to_bytes(2, "big")
     if len(_HEADS) < 10_000:
         _HEADS[key] = made
     return made
