@@ -56,17 +56,14 @@ class Exchange:
         return outcome
 
     def answer(self, query: bytes, client: str, limit: int) -> Outcome:
-        """What there is to say at once; not counted yet."""
-        forwarder = self.forwarder
-        ra = 0x80 if forwarder is not None and forwarder.allows(client) else 0
+        """What there is to say at once; not counted yet. `client` may be empty where nothing is forwarded."""
+        ra = 0x80 if client and self.forwarder is not None and self.forwarder.allows(client) else 0
         self._turn += 1
+        began = 0.0 if self._turn % _SAMPLE else time.perf_counter()
         try:
-            if self._turn % _SAMPLE:
-                outcome = self._respond(query, limit, ra)
-            else:
-                began = time.perf_counter()
-                outcome = self._respond(query, limit, ra)
-                self.observe(time.perf_counter() - began)
+            outcome: Outcome = respond_plainly(query, self.answers, limit, self.draw, ra)
+            if outcome is None:
+                outcome = self._respond_oddly(query, limit, ra)
         except Exception:
             self.errors += 1
             log.exception("a query failed; the packet is %s", query.hex())
@@ -74,16 +71,19 @@ class Exchange:
                 outcome = fail(query, packet.SERVFAIL, b"", limit, ra)
             except Exception:
                 outcome = None
+        if began:
+            self.observe(time.perf_counter() - began)
         if outcome is None:
             self.dropped["not a query"] += 1
         return outcome
 
-    def _respond(self, query: bytes, limit: int, ra: int) -> Outcome:
-        """`respond`, with a look at what upstreams said before the long way round is taken."""
-        made = respond_plainly(query, self.answers, limit, self.draw, ra)
-        if made is None and ra and self.forwarder is not None:
+    def _respond_oddly(self, query: bytes, limit: int, ra: int) -> Outcome:
+        """What upstreams said is looked at before the long way through our own names is taken."""
+        if ra and self.forwarder is not None:
             made = self.forwarder.cached(query, limit)
-        return respond_oddly(query, self.answers, limit, self.draw, ra) if made is None else made
+            if made is not None:
+                return made
+        return respond_oddly(query, self.answers, limit, self.draw, ra)
 
     def observe(self, seconds: float) -> None:
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
