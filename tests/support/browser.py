@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from support import programs
+from support import missing
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -24,7 +24,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 def demand() -> None:
     """Skip the test where there is no Chromium; in CI fail it."""
-    programs.demand("chromium chromium-driver", "chromium", "chromedriver")
+    missing.demand("chromium chromium-driver", "chromium", "chromedriver")
 
 
 class Browser:

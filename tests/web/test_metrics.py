@@ -16,8 +16,8 @@ import pytest
 import yaml
 from kazoo.client import KazooClient
 
+from support.missing import demand
 from support.ports import free_port
-from support.programs import demand
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
