@@ -161,7 +161,7 @@ class Server:
         await self._load_zone_files()
         self._open_sources()
         if self._is_shared():
-            log.info("another server answers on our addresses: this one joins it as soon as it is ready")
+            log.info("another server answers on our addresses: this one joins it once its catalog is loaded")
             self._joining = self._spawn(self._join(), "join")
         else:
             await self._listen()
@@ -290,7 +290,7 @@ class Server:
         """Lameduck, then take no more, answer what is here, end."""
         self.lameduck = True
         if self.settings.lameduck:
-            log.info("lameduck for %g s: /ready is 503, answers go on", self.settings.lameduck)
+            log.info("lameduck for %g s: answers go on, health checks are told 503", self.settings.lameduck)
             self._stopping.clear()
             try:
                 await asyncio.wait_for(self._stopping.wait(), self.settings.lameduck)
@@ -300,14 +300,12 @@ class Server:
             task.cancel()
         self.tcp.stop_accepting()
         await asyncio.to_thread(self.engine.stop) if self.engine.name == "native" else self.engine.stop()
-        await self.forwarder.stop(0.5)
+        await self.forwarder.stop(1.0)
         self.tcp.close()
         self.engine.close()
-        await self.health.stop()
-        await self.hosting.stop()
-        await self.web.stop()
-        for source in self.sources:
-            await source.stop()
+        # At once: each may take its seconds (a frozen ensemble, a slow browser), and all have five.
+        stops = [part.stop() for part in (self.health, self.hosting, self.web, *self.sources)]
+        await asyncio.gather(*stops)
         if self._live:
             await self.memory.stop(self.publisher.registered)
         log.info("stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dns.asyncquery
 import dns.edns
 import dns.flags
 import dns.message
@@ -20,6 +22,8 @@ import pytest
 
 from support.ports import free_port
 from support.server import Zkdns, run
+from support.upstream import Seen, Wait, reply
+from support.upstream import run as run_upstream
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import __version__
@@ -241,6 +245,7 @@ def test_lameduck_answers_on_while_not_ready(file: Path, engine: str) -> None:
         assert server.answers("web.svc.local", tcp=True) == ["10.0.0.1", "10.0.0.2"]
         assert server.process is not None
         assert server.process.wait(10) == 0
+        assert server.log.count("ready") == 1
 
 
 def test_a_second_sigterm_in_lameduck_ends_it_at_once(file: Path) -> None:
@@ -250,6 +255,47 @@ def test_a_second_sigterm_in_lameduck_ends_it_at_once(file: Path) -> None:
         server.signal(signal.SIGTERM)
         assert server.process is not None
         assert server.process.wait(10) == 0
+
+
+def test_what_came_before_sigterm_is_answered(file: Path, engine: str) -> None:
+    with Zkdns("--engine", engine, registry=f"file:{file}") as server:
+        server.signal(signal.SIGSTOP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            asking.settimeout(10)
+            asking.connect((server.host, server.port))
+            for id in range(500):
+                asking.send(dns.message.make_query("web.svc.local", "A", id=id).to_wire())
+            server.signal(signal.SIGTERM)
+            server.signal(signal.SIGCONT)
+            replies = {int.from_bytes(asking.recv(600)[:2], "big") for _ in range(500)}
+        assert replies == set(range(500))
+        assert server.process is not None
+        assert server.process.wait(10) == 0
+
+
+async def test_a_forwarded_query_under_way_at_sigterm_is_answered(file: Path, engine: str) -> None:
+    def script(seen: Seen) -> list[bytes | Wait] | None:
+        if seen.is_probe:
+            return None
+        asked.set()
+        return [Wait(0.3), reply(seen, f"{seen.name} 60 A 192.0.2.1")]
+
+    asked = asyncio.Event()
+    async with run_upstream(script) as upstream:
+        flags = ("--forward", upstream.address, "--engine", engine)
+        server = Zkdns(*flags, registry=f"file:{file}")
+        try:
+            await asyncio.to_thread(server.start)
+            query = dns.message.make_query("www.example.com", "A")
+            waiting = asyncio.create_task(dns.asyncquery.udp(query, server.host, 5, server.port))
+            await asyncio.wait_for(asked.wait(), 5)
+            server.signal(signal.SIGTERM)
+            assert (await waiting).answer[0][0].to_text() == "192.0.2.1"
+            assert server.process is not None
+            assert await asyncio.to_thread(server.process.wait, 10) == 0
+        finally:
+            await asyncio.to_thread(server.close)
 
 
 # --- reload ------------------------------------------------------------------------------------------
@@ -349,12 +395,15 @@ class Asking:
             thread.join()
 
 
-def test_a_restart_by_overlap_loses_no_query(file: Path, engine: str) -> None:
+@pytest.mark.parametrize("send", [dns.query.udp, dns.query.tcp])
+def test_a_restart_by_overlap_loses_no_query(
+    file: Path, engine: str, send: Callable[..., dns.message.Message]
+) -> None:
     """The same command line for both, HTTP included."""
     first = Zkdns("--engine", engine, registry=f"file:{file}")
     second = Zkdns("--engine", engine, registry=f"file:{file}")
     second.command, second.port, second.http_port = first.command, first.port, first.http_port
-    with first, Asking(first.port, dns.query.udp) as asking:
+    with first, Asking(first.port, send) as asking:
         eventually(lambda: asking.asked > 100)
         with second:
             before = asking.asked
@@ -364,6 +413,36 @@ def test_a_restart_by_overlap_loses_no_query(file: Path, engine: str) -> None:
             eventually(lambda: asking.asked > before + 200)
             assert not asking.lost
             assert second.http("/ready")[0] == 200
+
+
+def test_a_server_that_is_not_ready_leaves_the_address_to_the_one_that_answers(
+    file: Path, engine: str
+) -> None:
+    first = Zkdns("--engine", engine, registry=f"file:{file}")
+    at = ("--listen", f"127.0.0.1:{first.port}", "--http", f"127.0.0.1:{first.http_port}")
+    nowhere = f"zk://127.0.0.1:{free_port()}/services"
+    second, third = (Zkdns(*at, "--engine", engine, registry=nowhere) for _ in range(2))
+    second.port, second.http_port = first.port, first.http_port
+    try:
+        with first:
+            for waiting in (second, third):
+                waiting.launch()
+                eventually(lambda: "another server" in waiting.log)  # noqa: B023
+            eventually(lambda: "not read yet" in second.log)
+            for _ in range(50):
+                assert first.answers("web.svc.local") == ["10.0.0.1", "10.0.0.2"]
+                assert first.http("/ready")[0] == 200
+            assert third.terminate() == 0
+            assert first.terminate() == 0
+        eventually(lambda: answers_at_all(second))
+        assert codes(second.ask("web.svc.local", edns=True)) == [14]
+        assert second.http("/ready")[0] == 503
+        assert "ready" not in second.log
+        assert second.terminate() == 0
+        assert "Traceback" not in second.log + third.log
+    finally:
+        for each in (second, third):
+            each.close()
 
 
 # --- wildcard sockets ----------------------------------------------------------------------------------
