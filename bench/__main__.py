@@ -1,0 +1,62 @@
+"""`make bench`: every number that the documents give, in one run, as text and as bench/results.json.
+
+    python -m bench [--quick]
+
+The parts can be run alone, with more to choose: bench.engines, bench.registry, bench.server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def run(title: str, *words: str) -> str:
+    """Run one part, show what it says, give it back."""
+    print(f"\n## {title}\n$ python -m {' '.join(words)}", flush=True)
+    lines = []
+    process = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    if process.wait():
+        print(f"(ended with {process.returncode})")
+    return "".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds; for a look only")
+    quick = parser.parse_args().quick
+    rounds = ["--rounds", "3", "--seconds", "1"] if quick else ["--rounds", "7", "--seconds", "2"]
+    sizes = ["1000"] if quick else ["1000", "10000", "100000"]
+    said = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "load_average": os.getloadavg()[0],
+    }
+    print(json.dumps(said))
+    said |= {
+        "engines": run("CPU an answer, as a ratio to the floor", "bench.engines", *rounds),
+        "threads": run("Two answering threads against one", "bench.engines", "--threads"),
+        "publish": run("A publish at 100,000 instances", "bench.engines", "--publish"),
+        "registry": run("The mirror beside a plain kazoo client", "bench.registry"),
+        "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
+    }
+    RESULTS.write_text(json.dumps(said, indent=1) + "\n")
+    print(f"\nwritten to {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
