@@ -12,6 +12,9 @@ from zkdns.model import Catalog, Instance, Service
 from zkdns.serve.forward import Forwarder
 from zkdns.serve.hosts import Hosts, Resolved, Unresolved, ask_machine
 
+OWN_TTL = 60
+"""Seconds: what leads to another place is asked again at once (`changed`)."""
+
 
 class Hosting:
     """`mark`: these services must be published again. `services`: those that are served now, by name."""
@@ -25,6 +28,8 @@ class Hosting:
         self._mark = mark
         self._followed: Catalog | None = None
         self._users: dict[str, set[str]] = {}
+        self._led: dict[str, list[str]] = {}
+        """By the label of a service of ours, the host names that lead to it."""
         self._hosts = Hosts(self._look_up, lambda host, addresses: self._mark(self._users.get(host, ())))
 
     def follow(self, registered: Catalog) -> None:
@@ -41,10 +46,13 @@ class Hosting:
             for i in service.instances:
                 if i.registration.host:
                     self._users.setdefault(i.registration.host, set()).add(name)
+        self._led = {}
         for host, users in list(self._users.items()):
             users &= registered.services.keys()
             if not users:
                 del self._users[host]
+            elif (own := self._own_labels(host)) is not None:
+                self._led.setdefault(own[-1], []).append(host)
         self._hosts.want(self._users)
 
     def resolve(self, service: str, instance: Instance) -> tuple[str, ...]:
@@ -54,6 +62,12 @@ class Hosting:
             return ()  # the service's own name: it would keep itself alive
         return self._hosts.addresses(host)
 
+    def changed(self, before: Service | None, after: Service | None) -> None:
+        """A service's answers are others now: names in our zones may lead elsewhere."""
+        for label in {service.label for service in (before, after) if service is not None}:
+            for host in self._led.get(label, ()):
+                self._hosts.ask_again(host)
+
     async def settled(self) -> None:
         """Returns when each name was resolved or failed once."""
         await self._hosts.settled()
@@ -62,11 +76,16 @@ class Hosting:
         await self._hosts.stop()
 
     async def _look_up(self, host: str) -> Resolved:
+        labels = self._own_labels(host)
+        if labels is not None:
+            return self._look_up_own(host, labels)
+        return await (self._forwarder.resolve(host) if self._forwarder.enabled else ask_machine(host))
+
+    def _own_labels(self, host: str) -> list[str] | None:
+        """The labels of a name in a zone of ours, the zone left out."""
         name = host.rstrip(".").lower()
         zone = next((z for z in self._zones if name.endswith("." + z)), None)
-        if zone is not None:
-            return self._look_up_own(name, name.removesuffix("." + zone).split("."))
-        return await (self._forwarder.resolve(host) if self._forwarder.enabled else ask_machine(host))
+        return None if zone is None else name.removesuffix("." + zone).split(".")
 
     def _look_up_own(self, name: str, labels: list[str]) -> Resolved:
         *instance, label = labels
@@ -76,5 +95,5 @@ class Hosting:
                 chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
                 addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
                 if addresses:
-                    return Resolved(addresses, 1)
+                    return Resolved(addresses, OWN_TTL)
         raise Unresolved(f"{name} has no address here")

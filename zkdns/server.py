@@ -101,6 +101,7 @@ class Server:
         )
         self.hosting.services = self.publisher.services
         self.publisher.published = self._published
+        self.publisher.changed.append(self.hosting.changed)
         self.exchange = Exchange(self.answers, self.forwarder)
         self.engine = engine.choose(settings.engine, self.exchange)
         self.tcp = TcpListener(self.exchange)
@@ -238,12 +239,12 @@ class Server:
         if not self._loaded.is_set():
             self._answer_from_memory()
             await self._loaded.wait()
+        await self._settle()  # host names may lead to services of ours
         try:
             await asyncio.wait_for(self.hosting.settled(), FIRST_HOSTS)
         except TimeoutError:
             pass
-        while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
-            await asyncio.sleep(0.005)
+        await self._settle()
         await self.health.first_round()
         self.ready = True
         gc.collect()
@@ -260,6 +261,10 @@ class Server:
             sum(len(s.instances) for s in services),
             ", ".join(map(str, self.settings.listen)),
         )
+
+    async def _settle(self) -> None:
+        while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, twice)
+            await asyncio.sleep(0.005)
 
     def _answer_from_memory(self) -> None:
         remembered = self.memory.load()

@@ -314,13 +314,20 @@ def test_a_host_name_stays_the_target_and_is_resolved_for_addresses(
     put("loop/a", address="loop.svc.local", port=1)
     put("loop/b", address="10.0.0.8", port=1)
     server = serve("--engine", engine, registry=url)
-    becomes(server, "web.svc.local", ["10.0.0.7", "127.0.0.1"])
+    assert server.answers("web.svc.local") == ["10.0.0.7", "127.0.0.1"]
     assert server.answers("web.svc.local", "SRV") == ["0 1 80 localhost.", "0 1 81 a.db.svc.local."]
-    becomes(server, "loop.svc.local", ["10.0.0.8"])
+    assert server.answers("loop.svc.local") == ["10.0.0.8"]
     reply = server.ask("web.svc.local", "SRV")
     assert "10.0.0.7" in {item.to_text() for rrset in reply.additional for item in rrset}
     put("db/a", address="10.0.0.77", port=1)
     becomes(server, "web.svc.local", ["10.0.0.77", "127.0.0.1"])
+    put("late/a", address="later.svc.local", port=1)
+    eventually(lambda: "later.svc.local" in str(problems(server)))
+    put("later/x", address="10.0.0.5")
+    becomes(server, "late.svc.local", ["10.0.0.5"])
+    put("later/x", address="10.0.0.5", status="down")
+    put("later/y", address="10.0.0.6")
+    becomes(server, "late.svc.local", ["10.0.0.6"])
 
 
 # --- several registries ----------------------------------------------------------------------------------

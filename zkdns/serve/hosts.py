@@ -104,6 +104,8 @@ class Hosts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._problems: dict[str, str] = {}
+        self._again: dict[str, asyncio.Event] = {}
+        self._due: set[str] = set()
         self._news = asyncio.Event()
         self._room = asyncio.Semaphore(AT_ONCE)
 
@@ -114,10 +116,20 @@ class Hosts:
             self._tasks.pop(name).cancel()
             self._addresses.pop(name, None)
             self._problems.pop(name, None)
+            self._again.pop(name)
+            self._due.discard(name)
         for name in names - self._tasks.keys():
+            self._again[name] = asyncio.Event()
+            self._due.add(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(
                 self._follow(name), name=f"host {name}"
             )
+
+    def ask_again(self, name: str) -> None:
+        """Resolve this name now: what it leads to has changed."""
+        if name in self._again:
+            self._due.add(name)
+            self._again[name].set()
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """The last good addresses; empty before the first."""
@@ -129,8 +141,8 @@ class Hosts:
         return dict(self._problems)
 
     async def settled(self) -> None:
-        """Returns when each wanted name was resolved or failed once."""
-        while self._tasks.keys() - self._addresses.keys() - self._problems.keys():
+        """Returns when each wanted name was resolved or failed once, and again where that was due."""
+        while self._due:
             self._news.clear()
             await self._news.wait()
 
@@ -143,7 +155,9 @@ class Hosts:
 
     async def _follow(self, name: str) -> None:
         retry = RETRY_LEAST
+        again = self._again[name]
         while True:
+            again.clear()
             try:
                 async with self._room:
                     found = await self._resolve(name)
@@ -162,8 +176,13 @@ class Hosts:
                 if was_failing or set(found.addresses) != set(self.addresses(name)):
                     self._addresses[name] = found.addresses
                     self._changed(name, found.addresses)
+            if not again.is_set():
+                self._due.discard(name)
             self._news.set()
-            await asyncio.sleep(wait)
+            try:
+                await asyncio.wait_for(again.wait(), wait)
+            except TimeoutError:
+                pass
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:
