@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.answers import names
+from zkdns.answers import names, tally
 from zkdns.answers.answers import Answers
 from zkdns.answers.browse import find
 from zkdns.answers.table import Entry, Kid, Name
@@ -334,6 +334,24 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
                 respond(tables.query(tagged, rtype), answers, 65_535, draw_next)  # a tag's are not counted
     assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
     assert {id: n for (_, id), n in answers.all_first_answers().items() if n} == dict(given_out)
+
+
+def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tally, "MOST_GONE", 3)
+    answers = Answers(("svc.local",))
+    for id in "abcdef":
+        answers.replace("web", answers.compile(a_service("web", {id: 1})))
+        respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, draw_next)
+    assert answers.first_answers("web") == dict.fromkeys("cdef", 1)
+    answers.replace("web", answers.compile(a_service("web", {"c": 1, "f": 1})))
+    assert answers.first_answers("web") == dict.fromkeys("cdef", 1), "one that came back has its count still"
+    answers.replace("web", None)
+    assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
+    answers.replace("other", answers.compile(a_service("other", {"z": 1})))
+    respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, draw_next)
+    assert answers.all_first_answers()["other", "z"] == 1
 
 
 def test_a_part_that_was_compiled_before_more_answers_were_dealt_counts_them_too() -> None:

@@ -16,6 +16,7 @@ from zkdns.answers.browse import Services
 from zkdns.answers.compile import First, Part, compile_service, several, single
 from zkdns.answers.records import AAAA, NS, PTR, SOA, A
 from zkdns.answers.table import OWNER, Entry, Name, Sections, Table, Zone
+from zkdns.answers.tally import Tally
 from zkdns.model import Service
 
 NEGATIVE_TTL = 2
@@ -46,8 +47,7 @@ class Answers:
         self.identity: dict[bytes, str] = {}
         """CHAOS TXT names (RFC 4892) on the wire, and what they say."""
         self.serial = -1
-        self.tally: Counter[tuple[str, str]] = Counter()
-        """First places of Entries that stand no more, by service and instance id."""
+        self._tally = Tally()
         self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.draws.count
         self.settled: Callable[[str], None] | None = None
         """Told the label of a service whose Part was put in or taken out (zone files give way to it)."""
@@ -154,6 +154,7 @@ class Answers:
         old = self.parts.get(name)
         if old is not None:
             part = self._carry_on(part, self._settle(old))
+            self._tally.keep(name, {i.id for i in part.service.instances} if part is not None else ())
             if part is None or part.places.keys() != old.places.keys():
                 self._unplace(old)
             for key in old.entries.keys() - (part.entries.keys() if part else ()):
@@ -198,7 +199,7 @@ class Answers:
 
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
-        found = Counter({id: n for (name, id), n in self.tally.items() if name == service})
+        found = self._tally.of(service)
         part = self.parts.get(service)
         for key, first in part.firsts.items() if part else ():
             found.update(firsts_between(first, self.drawn(key, first.entry)))
@@ -206,7 +207,7 @@ class Answers:
 
     def all_first_answers(self) -> Counter[tuple[str, str]]:
         """The same for all services at once, by service and id; those that never stood first left out."""
-        found = Counter(self.tally)
+        found = self._tally.all()
         for name, part in self.parts.items():
             for key, first in part.firsts.items():
                 end = self.drawn(key, first.entry)
@@ -220,8 +221,7 @@ class Answers:
         ends = {}
         for key, first in old.firsts.items():
             ends[key] = self.drawn(key, first.entry)
-            for id, n in firsts_between(first, ends[key]).items():
-                self.tally[old.service.name, id] += n
+            self._tally.add(old.service.name, firsts_between(first, ends[key]))
         return ends
 
     @staticmethod
