@@ -1,7 +1,8 @@
 """Go's own resolver asks zkdns directly.
 
-Proves: what Go's strict parser reads (hosts, SRV with its own order by priority, TXT, reverse names); a missing
-name is told as such; an answer too long for UDP comes over TCP; each question sees the registry as it is then.
+Proves: what Go's strict parser reads (hosts, SRV with its own order by priority, TXT, reverse names); a
+missing name is told as such; an answer too long for UDP comes over TCP; each question sees the registry as it
+is then.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interop.conftest import Registry
 
 from support.programs import Dialogue, find
+from support.services import Registry
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper

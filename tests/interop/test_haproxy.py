@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from interop.conftest import Backend, Registry
 
 from support.ports import free_port
 from support.programs import find, running
+from support.services import Backend, Registry
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper
@@ -116,9 +116,8 @@ def test_server_template_follows_srv_records_with_their_weights(
     put("c", c, 30)
     holds((a, 10), (b, 20), (c, 30))
     served = Counter(haproxy.get() for _ in range(120))
-    assert served == pytest.approx({"a": 20, "b": 40, "c": 60}, abs=4), (
-        "where it stood in its round is its own"
-    )
+    # A round of HAProxy's need not start where ours does.
+    assert served == pytest.approx({"a": 20, "b": 40, "c": 60}, abs=4)
 
     put("d", d, 1)
     put("b", b, 40)

@@ -1,7 +1,7 @@
 """Java's own DNS client, the JNDI provider, asks zkdns directly.
 
-Proves: A, AAAA, SRV, TXT and PTR records are read; a missing name is NameNotFoundException and missing data is
-none; an answer too long for UDP comes over TCP; each question sees the registry as it is then.
+Proves: A, AAAA, SRV, TXT and PTR records are read; a missing name is NameNotFoundException and missing data
+is none; an answer too long for UDP comes over TCP; each question sees the registry as it is then.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from interop.conftest import Registry
 
 from support.programs import Dialogue, find
+from support.services import Registry
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper

@@ -1,8 +1,8 @@
 """Node's own resolver (c-ares) asks zkdns directly.
 
-Proves: addresses, SRV, TXT and reverse names are read; the first place goes to the instances by their weights,
-exactly, as c-ares keeps the order; no such name (ENOTFOUND) and no such data (ENODATA) stay apart; an answer
-too long for UDP comes over TCP; each question sees the registry as it is then.
+Proves: addresses, SRV, TXT and reverse names are read; the first place goes to the instances by their
+weights, exactly, as c-ares keeps the order; no such name (ENOTFOUND) and no such data (ENODATA) stay apart;
+an answer too long for UDP comes over TCP; each question sees the registry as it is then.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interop.conftest import Registry
 
 from support.programs import Dialogue, find
+from support.services import Registry
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper

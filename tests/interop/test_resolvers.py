@@ -19,10 +19,10 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import pytest
-from interop.conftest import Registry
 
 from support.ports import free_port
 from support.programs import find, running
+from support.services import Registry
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper

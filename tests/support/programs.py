@@ -91,6 +91,11 @@ class Dialogue:
         answer, _, self._read = self._read.partition(b"\n")
         return answer.decode().strip()
 
+    def kill(self) -> None:
+        """SIGKILL: it has no time to say goodbye to anybody."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """The end of its input is the end of it."""
         assert self._process.stdin is not None
