@@ -39,7 +39,7 @@ def _blocks(path: Path) -> int:
     return sum(len(script.blocks) for p, script in PLAYS if p == path)
 
 
-def test_a_transcript_that_says_something_else_is_told() -> None:
+def test_what_a_transcript_prints_follows_its_world() -> None:
     world = scenario.World()
     said = world.run(
         ["list /services web", "list /services/web a", 'data /services/web/a {"address": "10.0.0.1"}']
