@@ -384,6 +384,8 @@ ROWS = [
     Row("2308 2.2", "a service without instances has no SRV", ask("_empty._tcp.svc.local", SRV), no_data),
     Row("8020 2", "below a name that does not exist there is nothing", ask("a.b.nope.svc.local"), nowhere),
     Row("8020 2", "a name with names below it exists", ask("_tcp.web.svc.local"), no_data),
+    Row("8020 2", "the folder of named ports exists before them", ask("_tcp.four.svc.local"), no_data),
+    Row("8020 2", "a port in it does not", ask("_http._tcp.four.svc.local", SRV), nowhere),
     Row("8020 2", "_tcp of the zone exists", ask("_tcp.svc.local"), no_data),
     Row("8020 2", "_udp of the zone exists", ask("_udp.svc.local"), no_data),
     Row("8020 2", "_dns-sd._udp of the zone exists", ask("_dns-sd._udp.svc.local"), no_data),

@@ -73,8 +73,6 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
                 if about.counted:
                     firsts[key] = First(entry, tuple(m.id for m in tiers[0]), entry.draws.count)
             known[about.owner] = Name(zone, said)
-            if about.port is not None:
-                known.setdefault(about.owner[1 + about.owner[0] :], Name(zone))
         name = names.label(service.label) + apex
         said = known[name].ede
         known[name] = Name(zone, said, kids, InstanceNames(service, apex, ttl).spell)
@@ -84,6 +82,9 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
             known[owner] = Name(zone, said, odd=Browsing(service, protocol, zone, ttl, said))
+            # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
+            # here would know of nothing below it (RFC 8020).
+            known[names.label("_" + protocol) + name] = Name(zone)
     return Part(service, entries, known, _places(service, spelled), protocols, firsts)
 
 
