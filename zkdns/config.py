@@ -124,6 +124,9 @@ def _read_file(path: Path) -> tuple[dict[str, Any], str]:
         raise ConfigError(str(path), f"not TOML: {error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except (ValueError, RecursionError):  # tomllib has no error of its own for these
+        why = "not TOML that can be read: nested too deep, or a number of thousands of digits"
+        raise ConfigError(str(path), why) from None
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error)) from None
 
@@ -224,6 +227,8 @@ def _network(text: Any) -> str:
 def _words(text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{text!r} is no text")
+    if "\0" in text:
+        raise ValueError(f"{text!r} holds a NUL character")
     return text
 
 
@@ -238,11 +243,7 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
 
 def _number(kind: type, low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or (kind is int and value != int(value))
-        ):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and value % 1):
             raise TypeError(f"{value!r} is no {'whole ' if kind is int else ''}number")
         if not low <= value <= high:
             raise ValueError(f"{value!r} is not within {low:.10g} to {high:.10g}")

@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 ROOT = b"\0"
 _IN_ADDR = b"\7in-addr\4arpa\0"
+_IN_ADDR_LABELS = [b"in-addr", b"arpa"]
 _IP6 = b"\3ip6\4arpa\0"
 _OCTETS = {str(n).encode(): n for n in range(256)}
 
@@ -81,10 +82,10 @@ def reverse(address: str) -> bytes:
 def address_of(name: bytes) -> bytes | None:
     """The packed address that a whole reverse name stands for, or None (lower case is asked for)."""
     if name.endswith(_IN_ADDR):
-        parts = labels(name[: -len(_IN_ADDR)] + ROOT)
-        if len(parts) != 4 or any(p not in _OCTETS for p in parts):
+        parts = labels(name)  # the end may stand inside of a label, where it is no end of a name
+        if parts[4:] != _IN_ADDR_LABELS or any(p not in _OCTETS for p in parts[:4]):
             return None
-        return bytes(_OCTETS[p] for p in reversed(parts))
+        return bytes(_OCTETS[p] for p in reversed(parts[:4]))
     if name.endswith(_IP6) and len(name) == 64 + len(_IP6):
         digits = name[1:64:2][::-1]
         if name[0:64:2] != b"\1" * 32:

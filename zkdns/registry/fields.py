@@ -7,7 +7,6 @@ value that stands there and what it must be, so that a person can mend it withou
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -35,11 +34,12 @@ class BadData(Exception):
 
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(f"{what}; {cure}")
-        self.what = _printable(what)
-        self.cure = _printable(cure)
+        self.what = printable(what)
+        self.cure = printable(cure)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text with what a terminal might act on escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -74,7 +74,10 @@ def show(value: object) -> str:
     try:
         text = msgspec.json.encode(value).decode()
     except (TypeError, ValueError, OverflowError, RecursionError):  # TOML's dates, lone surrogates
-        text = ascii(value) if not isinstance(value, dict | list) else "a nested value"
+        if isinstance(value, dict | list):
+            text = "a nested value"
+        else:  # Python spells no number of more than 4,300 digits
+            text = ascii(value) if not isinstance(value, int) else "a number of very many digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -113,7 +116,7 @@ def whole(low: int, high: int) -> Rule:
 
 def number(low: float, high: float) -> Rule:
     def read(value: Any) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        if type(value) not in (int, float) or not low <= value <= high:  # NaN is within nothing
             raise ValueError
         return float(value)
 
@@ -203,7 +206,7 @@ def _no_address(value: str, field: str) -> BadData:
             f"{field} is {value}, which no client can reach", f"set {field} to the host's own address"
         )
     head, colon, tail = value.rpartition(":")
-    if colon and tail.isdigit() and (canonical(head.strip("[]")) or is_host(head)):
+    if colon and tail.isdigit() and len(tail) <= 5 and (canonical(head.strip("[]")) or is_host(head)):
         return BadData(what, f"set {field} to {head.strip('[]')} and the port field to {tail}")
     if "%" in value:
         return BadData(what, f"leave the scope (%...) out of {field}")

@@ -28,6 +28,9 @@ POLL = 1.0
 SETTLE = 0.05
 """Seconds for which a changed file must stay as it is before it is read."""
 
+NOT_TAKEN = "nested too deep, or a number of thousands of digits"
+"""What tomllib doesn't take, and has no error of its own for."""
+
 EXAMPLE = 'write [[web.instances]] with id = "a" and address = "10.0.0.5"'
 
 
@@ -39,8 +42,10 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
         raise ConfigError(str(path), f"line {line}: not UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), _line_first(str(error))) from None
+    except (ValueError, RecursionError):
+        raise ConfigError(str(path), NOT_TAKEN) from None
     problems: list[Problem] = []
     services: dict[str, Service] = {}
     before = previous.services if previous is not None else {}
@@ -59,7 +64,7 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
 def _line_first(error: str) -> str:
     """tomllib ends with "(at line 3, column 7)"."""
     what, found, place = error.rpartition(" (at ")
-    return f"{place.removesuffix(')')}: {what}" if found else error or "nested too deep"
+    return f"{place.removesuffix(')')}: {what}" if found else error
 
 
 def _read_service(

@@ -14,10 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from zkdns.model import Problem
+from zkdns.registry.fields import printable
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OTHER = re.compile(r"[^a-z0-9-]")
 _SHORT = 8
+
+MOST_TOLD = 3
+"""Others with the same label that a Problem names: each is told, so all of them would be a square."""
 
 
 def fold(name: str, digits: int = 0) -> str:
@@ -60,6 +64,9 @@ def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: s
     """A Problem for each name that shares its label with another. `paths`: by name."""
     for label, names in colliding(paths).items():
         for name in names:
-            others = ", ".join(other for other in names if other != name)
-            what = f"its {word} folds to the label {label}, as {others} does; it is served as {labels[name]}"
+            others = [other for other in names[: MOST_TOLD + 1] if other != name][:MOST_TOLD]
+            shown = printable(", ".join(others))
+            if len(names) > MOST_TOLD + 1:
+                shown += f" (and {len(names) - 1 - MOST_TOLD} more)"
+            what = f"its {word} folds to the label {label}, as {shown} does; it is served as {labels[name]}"
             yield Problem(paths[name], what, f"choose {word}s that differ in more than case and punctuation")

@@ -44,7 +44,7 @@ def parse(node: Node) -> Registration:
         host = url.hostname or ""
         parameters = dict(parse_qsl(url.query, keep_blank_values=True, errors="replace"))
     except ValueError as error:
-        raise BadData(f"its name {show(node.name)} is no provider URL: {error}", _CURE) from None
+        raise BadData(f"its name {show(node.name)} is no provider URL: {str(error)[:80]}", _CURE) from None
     if not url.scheme or not host:
         raise BadData(f"its name {show(node.name)} is no provider URL", _CURE)
     addresses, name = where(host, "the URL's host")
