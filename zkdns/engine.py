@@ -66,6 +66,10 @@ class PythonEngine:
     def dropped(self) -> Counter[str]:
         return Counter(self.exchange.dropped)
 
+    def lost(self) -> Counter[str]:
+        """Names that a search list made, by client."""
+        return Counter(self.exchange.lost)
+
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         """Upper bounds, counts (one more: above them all), and the sum in seconds."""
         return BUCKETS, tuple(self.exchange.buckets), self.exchange.seconds
@@ -142,6 +146,9 @@ class NativeEngine(PythonEngine):
         found["queue"] += totals["overflowed"]
         found["send"] += totals["unsent"]
         return found
+
+    def lost(self) -> Counter[str]:
+        return super().lost() + Counter(self.native.lost())
 
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         latency = self.native.latency()

@@ -3,11 +3,17 @@
 //! Rules: one writer, so an addition is a load and a store and locks nothing; counts are exact, and
 //! only times are sampled.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// Types from 1 to 254 each have their own place; place 0 is for all others.
 pub const TYPES: usize = 255;
 pub const RCODES: [u8; 2] = [crate::respond::NOERROR, crate::respond::NXDOMAIN];
+
+/// Clients whose lost names are counted one by one; those of all others are one sum.
+pub const CLIENTS: usize = 1000;
 
 /// Upper bounds in nanoseconds, those of `zkdns/serve/exchange.py`; one bucket more is for all above.
 pub const BOUNDS: [u64; 13] = [
@@ -55,6 +61,8 @@ pub struct Counters {
     pub panics: Count,
     /// Rounds: packets by rounds is the mean batch.
     pub rounds: Count,
+    /// Names that a search list made, by client; None for those past the first `CLIENTS`.
+    lost: Mutex<HashMap<Option<IpAddr>, u64>>,
 }
 
 impl Default for Counters {
@@ -69,6 +77,7 @@ impl Default for Counters {
             unsent: Count::default(),
             panics: Count::default(),
             rounds: Count::default(),
+            lost: Mutex::default(),
         }
     }
 }
@@ -78,6 +87,18 @@ impl Counters {
     pub fn reply(&self, qtype: u16, rcode: u8) {
         let row = if (qtype as usize) < TYPES { qtype as usize } else { 0 };
         self.replies[row][usize::from(rcode != RCODES[0])].add(1);
+    }
+
+    /// Only the one who asks for the sums ever waits at this lock, or makes its thread wait.
+    pub fn lose(&self, client: IpAddr) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lost.len() < CLIENTS || lost.contains_key(&Some(client));
+        *lost.entry(known.then_some(client)).or_default() += 1;
+    }
+
+    pub fn lost(&self) -> Vec<(Option<IpAddr>, u64)> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.iter().map(|(client, n)| (*client, *n)).collect()
     }
 
     pub fn replies(&self) -> impl Iterator<Item = ((u16, u8), u64)> {
@@ -112,6 +133,18 @@ mod tests {
         }
         let seen: Vec<_> = counters.replies().collect();
         assert_eq!(seen, [((0, 3), 2), ((1, 0), 2), ((1, 3), 1), ((254, 0), 1)]);
+    }
+
+    #[test]
+    fn lost_names_are_counted_by_client_and_past_the_bound_together() {
+        let counters = Counters::default();
+        for n in 0..CLIENTS as u32 + 5 {
+            counters.lose(IpAddr::from(n.to_be_bytes()));
+        }
+        counters.lose(IpAddr::from([0, 0, 0, 0]));
+        let lost: HashMap<_, _> = counters.lost().into_iter().collect();
+        assert_eq!(lost[&Some(IpAddr::from([0, 0, 0, 0]))], 2);
+        assert_eq!((lost.len(), lost[&None]), (CLIENTS + 1, 5));
     }
 
     #[test]

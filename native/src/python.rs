@@ -273,6 +273,18 @@ impl Engine {
         Ok(dict)
     }
 
+    /// Names that a search list made, by the client's address; "" for all past the first thousand.
+    fn lost(&self) -> HashMap<String, u64> {
+        let mut sums = HashMap::new();
+        for worker in lock(&self.workers).iter() {
+            for (client, n) in worker.counters.lost() {
+                let client = client.map(|address| address.to_string()).unwrap_or_default();
+                *sums.entry(client).or_default() += n;
+            }
+        }
+        sums
+    }
+
     /// Everything else that is counted, by name.
     fn totals(&self) -> HashMap<&'static str, u64> {
         let mut sums = HashMap::new();

@@ -25,7 +25,12 @@ const EDE: [u8; 2] = [0, 15];
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Reply { qtype: u16, rcode: u8 },
+    /// `lost`: there is no such name, nor one just above it: a search list went through here.
+    Reply {
+        qtype: u16,
+        rcode: u8,
+        lost: bool,
+    },
     Drop,
     Pass,
 }
@@ -118,7 +123,7 @@ pub fn answer(
         let Desk { answers, extras, short } = desk;
         entry.deal(entry.draw(), answers, extras);
         reply.positive(entry, answers, extras, short, out);
-        return Outcome::Reply { qtype: query.qtype, rcode: NOERROR };
+        return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, lost: false };
     }
     reply.miss(table, &key[..query.name], &mut desk.short, out)
 }
@@ -253,7 +258,11 @@ impl Reply<'_> {
                 Some(kids) if stripped == 1 => kids.get(&name[1..name.len() - parent.len()]),
                 _ => None,
             };
-            let Some(kid) = kid else { return self.negative(zone, NXDOMAIN, &[], short, out) };
+            let Some(kid) = kid else {
+                let reply = self.negative(zone, NXDOMAIN, &[], short, out);
+                let Outcome::Reply { qtype, rcode, .. } = reply else { return reply };
+                return Outcome::Reply { qtype, rcode, lost: stripped > 1 };
+            };
             let (records, size) = match self.query.qtype {
                 A => (kid.a, 16),
                 AAAA => (kid.aaaa, 28),
@@ -276,7 +285,7 @@ impl Reply<'_> {
         self.open(out, if cut { TC } else { 0 }, NOERROR, [(given.len() / size) as u16, 0, opt]);
         out.extend_from_slice(given);
         self.close(out, options);
-        Outcome::Reply { qtype: self.query.qtype, rcode: NOERROR }
+        Outcome::Reply { qtype: self.query.qtype, rcode: NOERROR, lost: false }
     }
 
     /// Nothing there: the SOA in authority says for how long (RFC 2308), its owner the apex in the question.
@@ -293,14 +302,14 @@ impl Reply<'_> {
         if self.frame() + 2 + zone.soa.len() > self.limit {
             self.open(out, TC, rcode, [0, 0, edns]);
             self.close(out, [&[], &[]]);
-            return Outcome::Reply { qtype: self.query.qtype, rcode };
+            return Outcome::Reply { qtype: self.query.qtype, rcode, lost: false };
         }
         let options = self.options(2 + zone.soa.len(), ede, short);
         self.open(out, 0, rcode, [0, 1, edns]);
         out.extend_from_slice(&owner);
         out.extend_from_slice(&zone.soa);
         self.close(out, options);
-        Outcome::Reply { qtype: self.query.qtype, rcode }
+        Outcome::Reply { qtype: self.query.qtype, rcode, lost: false }
     }
 }
 

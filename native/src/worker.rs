@@ -197,9 +197,12 @@ impl Round<'_> {
             let outcome =
                 answer(packet, asked, likely[i - first], table, UDP_LIMIT, offered, &mut self.desk, out);
             match outcome {
-                Outcome::Reply { qtype, rcode } => {
+                Outcome::Reply { qtype, rcode, lost } => {
                     batch.end_reply(i);
                     self.counters.reply(qtype, rcode);
+                    if lost {
+                        self.counters.lose(batch.client(i));
+                    }
                     *replies += 1;
                 }
                 Outcome::Drop => self.counters.dropped.add(1),

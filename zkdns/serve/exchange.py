@@ -26,6 +26,8 @@ BUCKETS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1
 _SAMPLE = 32
 """One query in so many is timed: counts are exact, times need not be."""
 
+_CLIENTS = 1000
+
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
 
@@ -40,6 +42,8 @@ class Exchange:
         """Queries by transport, type (2 bytes) and rcode."""
         self.dropped: Counter[str] = Counter()
         self.errors = 0
+        self.lost: Counter[str] = Counter()
+        """Names that a search list made (`example.com.svc.local`), by client; "" past the first thousand."""
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
         self._turn = 0
@@ -53,6 +57,8 @@ class Exchange:
             return self.forward(query, client, limit, transport, reply)
         if outcome is not None:
             self.count(query, outcome, transport)
+            if outcome[3] & 15 == packet.NXDOMAIN:
+                self.note_lost(query, outcome, client)
         return outcome
 
     def answer(self, query: bytes, client: str, limit: int) -> Outcome:
@@ -93,6 +99,15 @@ class Exchange:
         """`seen`: of each reply its rcode's byte and its query's type."""
         for key, n in Counter(seen).items():
             self.counts[transport, key[1:], key[0] & 15] += n
+
+    def note_lost(self, query: bytes, reply: bytes, client: str) -> None:
+        """Count an NXDOMAIN of ours whose parent isn't there either: a search list went through here,
+        and the client whose `ndots` does that should be found."""
+        end = query.find(b"\0", 12) + 1
+        parent = query[13 + query[12] : end].lower()
+        if reply[2] & 0x04 and parent not in self.answers.names:
+            known = client in self.lost or len(self.lost) < _CLIENTS
+            self.lost[client if known else ""] += 1
 
     def count(self, query: bytes, reply: bytes, transport: str) -> None:
         end = query.find(b"\0", 12) + 1

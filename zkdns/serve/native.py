@@ -174,6 +174,12 @@ class Native:
         found: dict[tuple[int, int], int] = self._engine.replies()
         return found
 
+    def lost(self) -> dict[str, int]:
+        """Names that a search list made (NXDOMAIN two labels and more below what there is), by client;
+        "" for those of all clients past the first thousand."""
+        found: dict[str, int] = self._engine.lost()
+        return found
+
     def totals(self) -> dict[str, int]:
         """`dropped` (replies, or too short), `passed` (to Python), `overflowed` (no room there),
         `unsent`, `panics`, `rounds` (system calls that brought packets)."""

@@ -17,7 +17,7 @@ from typing import Any
 from zkdns.config import Address
 from zkdns.serve.batch import Batch
 from zkdns.serve.exchange import Exchange
-from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.serve.packet import HIGHEST_UDP, NXDOMAIN
 from zkdns.serve.respond import FORWARD
 
 log = logging.getLogger("zkdns.udp")
@@ -125,6 +125,8 @@ class UdpListener:
             elif made is not None:
                 end = query.find(b"\0", 12) + 1
                 seen.append(made[3:4] + query[end : end + 2])
+                if made[3] & 15 == NXDOMAIN:
+                    exchange.note_lost(query, made, batch.client(k))
             if made is not None:
                 batch.put(slot, k, made)
                 slot += 1

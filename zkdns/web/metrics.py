@@ -68,6 +68,8 @@ def _queries(server: Server) -> Iterable[Metric]:
     for reason, n in sorted(server.engine.dropped().items()):
         dropped.add_metric((reason,), n)
     yield dropped
+    lost = server.engine.lost().total()
+    yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", lost)
     yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.exchange.errors)
     yield _gauge("zkdns_tcp_connections", "Open TCP connections.", len(server.tcp.open))
     info = GaugeMetricFamily("zkdns_build_info", "What is running.", labels=("version", "engine"))

@@ -216,12 +216,21 @@ def _registry(status: Mapping[str, Any]) -> str:
 
 
 def _forwarding(status: Mapping[str, Any]) -> str:
+    lost = "".join(
+        f"<li>{_(client or 'others')}: {n:,}</li>" for client, n in status["search_misses"].items()
+    )
+    misses = (
+        '<section id="misses" data-live><h2>Search lists</h2><p>These clients ask for names outside with a '
+        f"zone of ours behind them; set their <code>ndots</code> to 1.</p><ul>{lost}</ul></section>"
+        if lost
+        else ""
+    )
     if not status["upstreams"]:
-        return ""
+        return misses
     rows = "".join(
         "<tr>" + "".join(f"<td>{_(value)}" for value in upstream.values()) for upstream in status["upstreams"]
     )
-    return (
+    return misses + (
         '<section id="upstreams" data-live><h2>Upstreams</h2><div class="scroll"><table><thead><tr>'
         f"{_heads(*status['upstreams'][0])}</thead><tbody>{rows}</tbody></table></div></section>"
     )
