@@ -52,6 +52,9 @@ REGISTERED: dict[str, dict[str, Any]] = {
     "scaled/b": {"address": "10.7.0.2", "port": 1, "weight": 300},
     "zeros/a": {"address": "10.8.0.1", "port": 1, "weight": 0},
     "zeros/b": {"address": "10.8.0.2", "port": 1, "weight": 0},
+    "counted/a": {"address": "10.10.0.1", "port": 1, "weight": 1},
+    "counted/b": {"address": "10.10.0.2", "port": 1, "weight": 3},
+    "counted/c": {"address": "10.10.0.3", "port": 1, "weight": 5, "status": "down"},
     "big": {"": {"answers": 500}},
 }
 for _service in ("first", "robin", "chance"):
@@ -304,6 +307,16 @@ def test_random_gives_everyone_in_any_order(world: Zkdns) -> None:
     found = firsts(world, "chance.svc.local", 120)
     assert set(found) == {f"10.6.0.{n}" for n in (1, 2, 3)}
     assert min(found.values()) >= 15  # the mean is 40; far beyond seven sigma below it fails
+
+
+def test_shares_and_first_answers_are_what_clients_got(world: Zkdns) -> None:
+    found = firsts(world, "counted.svc.local", 8) + firsts(world, "counted.corp.example", 4, tcp=True)
+    assert found == {"10.10.0.1": 3, "10.10.0.2": 9}
+    told = {i["id"]: i for i in world.json("/api/v1/services/counted")["instances"]}
+    assert {id: i["first_answers"] for id, i in told.items()} == {"a": 3, "b": 9, "c": 0}
+    assert {id: i["share"] for id, i in told.items()} == {"a": 0.25, "b": 0.75, "c": 0}
+    metrics = {name: value for name, value in world.metrics().items() if 'service="counted"' in name}
+    assert [n for name, n in metrics.items() if "first_answers" in name and '"b"' in name] == [9]
 
 
 def test_all_weights_zero_are_equal_shares(world: Zkdns) -> None:
