@@ -218,6 +218,8 @@ def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -
         return _spelled(query, asked, found, zone, answers, size, ra)
     reverse = answers.reverse(asked.qname, asked.qtype)
     if reverse is not None:
+        if answers.zones[0].failure:
+            return _failed(query, asked, answers.zones[0], answers, size, ra)
         return _spelled(query, asked, reverse, answers.zones[0], answers, size, ra)
     return FORWARD
 
