@@ -41,14 +41,18 @@ zookeeper: venv
 	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
 	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd procps,systemd-analyze); }
 
-# What other programs the tests run: upstreams and judges, a container's C libraries. Those that read our
-# examples for them, and the browser, are for CI; elsewhere their tests are skipped where they are missing.
-programs: export PATH := $(PATH):/usr/sbin:/sbin
+# What other programs the tests run: upstreams and judges, a container's C libraries, and the clients and
+# registrars of tests/interop. The browser is for CI; elsewhere its tests are skipped where it is missing.
+programs: export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 programs:
 	@for p in knotd unbound gcc musl-gcc ip unshare curl; do command -v $$p >/dev/null \
 		|| { $(call install,knot unbound gcc libc6-dev musl-tools iproute2 util-linux curl,$$p); break; }; done
-	@[ -z "$$CI" ] || for p in haproxy nginx dnsmasq promtool chromium chromedriver; do command -v $$p >/dev/null \
-		|| { $(call install,haproxy nginx-light dnsmasq-base prometheus chromium chromium-driver,$$p); break; }; done
+	@for p in haproxy nginx dnsmasq prometheus node go; do command -v $$p >/dev/null \
+		|| { $(call install,haproxy nginx-light dnsmasq-base prometheus nodejs golang-go,$$p); break; }; done
+	@command -v javac >/dev/null || { $(call install,default-jdk-headless,a JDK); }
+	@[ -f /usr/share/java/curator-x-discovery.jar ] || { $(call install,libcurator-discovery-java,Curator); }
+	@[ -z "$$CI" ] || for p in chromium chromedriver; do command -v $$p >/dev/null \
+		|| { $(call install,chromium chromium-driver,$$p); break; }; done
 
 demo: venv
 	@$(MAKE) --silent --no-print-directory zookeeper || true
@@ -81,7 +85,11 @@ bench: venv zookeeper
 soak: venv zookeeper
 	$(BIN)/python -m bench.soak $(ARGS)
 
+# Guided by coverage where atheris installs (it has no wheel for every Python and machine), else by seed alone.
 fuzz: venv
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]' \
+		|| echo "no atheris here: seeded mutations, not guided by coverage" >&2
 	$(BIN)/python -m bench.fuzz $(ARGS)
 
 clean:

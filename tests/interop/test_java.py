@@ -22,11 +22,11 @@ Ask = Callable[[str, str], list[str]]
 
 @pytest.fixture
 def java(registry: Registry, tmp_path: Path) -> Iterator[Ask]:
-    find("javac", "openjdk-17-jdk-headless")
+    find("javac", "default-jdk-headless")
     program = Path(__file__).parent / "clients" / "Client.java"
     options = ["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m"]
     command = [
-        find("java", "openjdk-17-jdk-headless"),
+        find("java", "default-jdk-headless"),
         *options,
         program,
         f"127.0.0.1:{registry.server.port}",

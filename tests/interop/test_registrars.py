@@ -33,13 +33,13 @@ def becomes(registry: Registry, name: str, *expected: str) -> None:
 
 @pytest.fixture
 def curator(registry: Registry, tmp_path: Path) -> Iterator[Dialogue]:
-    find("javac", "openjdk-17-jdk-headless")
+    find("javac", "default-jdk-headless")
     jars = [JARS / "curator-x-discovery.jar", JARS / "slf4j-simple.jar"]
     if not all(jar.exists() for jar in jars):
         pytest.fail("Curator is missing: apt-get install -y libcurator-discovery-java", pytrace=False)
     program = Path(__file__).parent / "clients" / "Registrar.java"
     classpath = ":".join(map(str, jars))
-    command = [find("java", "openjdk-17-jdk-headless"), *SMALL, "-cp", classpath, program]
+    command = [find("java", "default-jdk-headless"), *SMALL, "-cp", classpath, program]
     with Dialogue(*command, registry.hosts, registry.root, log=tmp_path / "log") as dialogue:
         yield dialogue
 
