@@ -15,7 +15,7 @@ from zkdns.answers.answers import Answers
 from zkdns.config import Address, Settings
 from zkdns.model import ConfigError
 from zkdns.serve import native
-from zkdns.serve.exchange import BUCKETS, Exchange
+from zkdns.serve.exchange import Exchange
 from zkdns.serve.packet import HIGHEST_UDP
 from zkdns.serve.udp import UdpListener, bind
 
@@ -72,7 +72,7 @@ class PythonEngine:
 
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         """Upper bounds, counts (one more: above them all), and the sum in seconds."""
-        return BUCKETS, tuple(self.exchange.buckets), self.exchange.seconds
+        return self.exchange.times.read()
 
 
 class NativeEngine(PythonEngine):

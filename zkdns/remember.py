@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from zkdns.model import Catalog, Problem
+from zkdns.model import Catalog, ConfigError, Problem
 from zkdns.registry import state
 
 log = logging.getLogger("zkdns.state")
@@ -21,10 +21,15 @@ EVERY = 5.0
 
 
 class Memory:
-    """The state directory of one server; does nothing where none is set."""
+    """The state directory of one server, made where it is missing; does nothing where none is set."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory) if directory else None
+        try:
+            if self._directory is not None:
+                self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--state {directory}", error.strerror or str(error)) from None
         self._saved: Catalog | None = None
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None

@@ -12,17 +12,13 @@ import logging
 import signal
 import socket
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from zkdns import __version__, engine
-from zkdns.answers import ede, names
+from zkdns.answers import ede
 from zkdns.answers.answers import Answers
-from zkdns.answers.mount import Mount
-from zkdns.answers.zonefile import ZoneFolder
 from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
@@ -32,11 +28,12 @@ from zkdns.registry.file import FileSource
 from zkdns.registry.source import ZooKeeperSource
 from zkdns.remember import Memory
 from zkdns.replica import Replica
-from zkdns.serve.exchange import Exchange
+from zkdns.serve.exchange import Exchange, Histogram
 from zkdns.serve.forward import Forwarder
 from zkdns.serve.tcp import TcpListener
 from zkdns.serve.udp import bind, is_shared, reached_at
 from zkdns.web.http import Web
+from zkdns.zones import ZoneFiles
 
 log = logging.getLogger("zkdns")
 
@@ -70,7 +67,7 @@ class Server:
         self.lameduck = False
         self.reload_failed = False
         self.started = time.time()
-        self.change_seconds = (CHANGE_BOUNDS, [0] * (len(CHANGE_BOUNDS) + 1), 0.0)
+        self.changes = Histogram(CHANGE_BOUNDS)
         self._reload = reload
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
@@ -107,24 +104,15 @@ class Server:
         self.tcp = TcpListener(self.exchange)
         self.memory = Memory(settings.state)
         self.sources: list[ZooKeeperSource | FileSource] = []
-        self.zone_folder = (
-            ZoneFolder(Path(settings.zones), [z.apex for z in self.answers.zones]) if settings.zones else None
-        )
-        self.mount = Mount(self.answers)
-        self.mount.draw = self.exchange.draw
+        self.zone_files = ZoneFiles(settings.zones, self.answers, self.exchange.draw)
         self.web = Web(self)
-        host = socket.gethostname()
-        for text in ("version.bind", "version.server"):
-            self.answers.identity[names.wire(text)] = f"zkdns {__version__}"
-        for text in ("id.server", "hostname.bind"):
-            self.answers.identity[names.wire(text)] = host
+        self.answers.identify(f"zkdns {__version__}", socket.gethostname())
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All that is wrong with the data now, wherever it comes from."""
         found = [*self.publisher.problems, *self.replica.problems, *self.health.problems.values()]
-        if self.zone_folder is not None:
-            found += [*self.zone_folder.loaded.problems, *self.mount.problems()]
+        found += self.zone_files.problems
         if self.memory.problem is not None:
             found.append(self.memory.problem)
         if self.forwarder.problem:
@@ -158,7 +146,6 @@ class Server:
             raise self._mistake
 
     async def start(self) -> None:
-        check_folders(self.settings)
         await self._load_zone_files()
         self._open_sources()
         if self._is_shared():
@@ -253,14 +240,9 @@ class Server:
         if self._joining is not None:
             await self._joining
         services = self.publisher.services.values()
-        log.info(
-            "ready: engine %s, zones %s, %d services, %d instances, on %s",
-            self.engine.name,
-            ", ".join(self.settings.zone),
-            len(services),
-            sum(len(s.instances) for s in services),
-            ", ".join(map(str, self.settings.listen)),
-        )
+        zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
+        held = f"{len(services)} services, {sum(len(s.instances) for s in services)} instances"
+        log.info("ready: engine %s, zones %s, %s, on %s", self.engine.name, zones, held, addresses)
 
     async def _settle(self) -> None:
         while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, twice)
@@ -286,7 +268,7 @@ class Server:
                     self.replica.tell(self.answers.serial)
                 if self._live:
                     self.memory.keep(self.publisher.registered)
-                if self.zone_folder is not None and await asyncio.to_thread(self.zone_folder.changed):
+                if await self.zone_files.changed():
                     await self._load_zone_files()
             except Exception:
                 log.exception("the server goes on after an error of its own")
@@ -338,12 +320,8 @@ class Server:
         log.info("reload: done")
 
     async def _load_zone_files(self) -> None:
-        if self.zone_folder is None:
+        if not await self.zone_files.load():
             return
-        loaded = await asyncio.to_thread(self.zone_folder.load)
-        for problem in loaded.problems:
-            log.warning("%s: %s", problem.path, problem.what)
-        self.mount.put(loaded.zones)
         self.forwarder.forget()
         if self.ready:
             self.engine.publish(self.answers)
@@ -406,10 +384,8 @@ class Server:
         now = time.perf_counter()
         for source in self.sources:
             if isinstance(source, ZooKeeperSource) and source.noticed is not None:
-                seconds, source.noticed = now - source.noticed, None
-                bounds, counts, total = self.change_seconds
-                counts[bisect_left(bounds, seconds)] += 1
-                self.change_seconds = (bounds, counts, total + seconds)
+                self.changes.observe(now - source.noticed)
+                source.noticed = None
 
     def _published(self) -> None:
         self.answers.set_serial(self._serial)
@@ -419,14 +395,3 @@ class Server:
             self.answers.take_changes()  # all of it is published when there is something to answer again
         else:
             self.engine.publish(self.answers)
-
-
-def check_folders(settings: Settings) -> None:
-    """A folder that was named must be one. The state's is made where it is missing."""
-    if settings.zones and not Path(settings.zones).is_dir():
-        raise ConfigError(f"--zones {settings.zones}", "no such directory")
-    if settings.state:
-        try:
-            Path(settings.state).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"--state {settings.state}", error.strerror or str(error)) from None

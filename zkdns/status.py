@@ -38,7 +38,6 @@ def status(server: Server) -> dict[str, Any]:
         else:
             registries.append({"url": f"file:{source.path}", "connected": True})
     forwarding = server.forwarder.status()
-    files = server.zone_folder.loaded.zones.values() if server.zone_folder is not None else ()
     return {
         "version": __version__,
         "engine": server.engine.name,
@@ -47,7 +46,7 @@ def status(server: Server) -> dict[str, Any]:
         "stale_seconds": server.stale_seconds,
         "started": server.started,
         "zones": [*server.settings.zone],
-        "zone_files": [zone.path for zone in files],
+        "zone_files": server.zone_files.paths,
         "registries": registries,
         "replica": server.replica.id,
         "lag_seconds": server.replica.lag,

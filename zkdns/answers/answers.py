@@ -105,6 +105,11 @@ class Answers:
             zone.soa = records.record(b"", SOA, NEGATIVE_TTL, server + mailbox + numbers)
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa))
 
+    def identify(self, version: str, host: str) -> None:
+        """What the CHAOS names say (RFC 4892), and NSID (RFC 5001)."""
+        said = {"version.bind": version, "version.server": version, "id.server": host, "hostname.bind": host}
+        self.identity = {names.wire(name): text for name, text in said.items()}
+
     def set_failure(self, option: bytes) -> None:
         """SERVFAIL with this EDE option for all that is in our zones, save what files hold; b"" ends it."""
         for zone in self.zones:

@@ -67,7 +67,7 @@ class ZooKeeperSource:
 
     def _emit(self, root: str, events: list[Event]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._take, root, events, time.perf_counter())
+            self._loop.call_soon_threadsafe(self._take, root, events, self.mirror.take_noticed())
         except RuntimeError:
             pass  # the loop is closed: the server is ending
 

@@ -83,6 +83,7 @@ class Mirror:
         self._watchdog = watchdog
         self._audit_every = audit
         self._seen = {root: Seen(root, one_shot) for root in roots}
+        self._noticed: float | None = None
         self._inbox: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._dirty: dict[str, dict[Want, None]] = {root: {} for root in roots}
         self._anew: set[str] = set()
@@ -142,11 +143,21 @@ class Mirror:
             trouble="" if self._connected else self._reasons.latest,
         )
 
+    def take_noticed(self) -> float:
+        """When the first watch event came since the last call (perf_counter); now, where none did."""
+        noticed, self._noticed = self._noticed, None
+        return time.perf_counter() if noticed is None else noticed
+
     # --- kazoo's side: notes only -------------------------------------------------------------------
+
+    def _note(self, kind: int, path: str) -> None:
+        if self._noticed is None:
+            self._noticed = time.perf_counter()
+        self._inbox.put((kind, path))
 
     def _open(self) -> None:
         client, self._reasons = open_client(self._hosts, self._settings)
-        adopt(client, lambda kind, path: self._inbox.put((kind, path)))
+        adopt(client, self._note)
 
         def listen(state: str) -> None:
             if client is not self._client:

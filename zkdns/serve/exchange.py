@@ -31,6 +31,23 @@ _CLIENTS = 1000
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
 
+class Histogram:
+    """How often something took how long. `bounds`: upper ends of the buckets, seconds, ascending."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def read(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
+        """The bounds, the counts (one more: above them all), and the sum."""
+        return self._bounds, tuple(self._counts), self._sum
+
+
 class Exchange:
     """`answers` may be exchanged for another at any time between two queries."""
 
@@ -44,8 +61,7 @@ class Exchange:
         self.errors = 0
         self.lost: Counter[str] = Counter()
         """Names that a search list made (`example.com.svc.local`), by client; "" past the first thousand."""
-        self.buckets = [0] * (len(BUCKETS) + 1)
-        self.seconds = 0.0
+        self.times = Histogram(BUCKETS)
         self._turn = 0
 
     def handle(
@@ -78,7 +94,7 @@ class Exchange:
             except Exception:
                 outcome = None
         if began:
-            self.observe(time.perf_counter() - began)
+            self.times.observe(time.perf_counter() - began)
         if outcome is None:
             self.dropped["not a query"] += 1
         return outcome
@@ -90,10 +106,6 @@ class Exchange:
             if made is not None:
                 return made
         return respond_oddly(query, self.answers, limit, self.draw, ra)
-
-    def observe(self, seconds: float) -> None:
-        self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
 
     def count_batch(self, seen: list[bytes], transport: str) -> None:
         """`seen`: of each reply its rcode's byte and its query's type."""

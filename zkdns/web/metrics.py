@@ -98,7 +98,7 @@ def _registry(server: Server) -> Iterable[Metric]:
         sum(s.audit_repairs for s in statuses),
     )  # fmt: skip
     yield _histogram(
-        "zkdns_change_seconds", "Time from a watch event to the answer being served.", *server.change_seconds
+        "zkdns_change_seconds", "Time from a watch event to the answer being served.", *server.changes.read()
     )
     yield _gauge("zkdns_serial", "The SOA serial.", server.answers.serial)
     if server.replica.lag is not None:
