@@ -250,8 +250,9 @@ def test_what_is_skimmed_is_what_is_read(name: bytes, rtype: int, rclass: int, m
         if skimmed is not None and skimmed != read:
             assert b"\0" in name[:-1]  # it ended too early; then it is no whole name, so no key
             assert not _is_whole(skimmed[0][:-5])
+        options = bool(rest and more)  # they are no plain case: skimming leaves them alone
         if b"\0" not in name[:-1]:
-            assert skimmed == read
+            assert skimmed == (None if options else read)
 
 
 def _is_whole(name: bytes) -> bool:
