@@ -26,9 +26,9 @@ from support.waiting import eventually
 from zkdns import config
 from zkdns.answers import ede
 from zkdns.cli import COMMANDS, commands
+from zkdns.config import FIXED
 from zkdns.model import State
 from zkdns.registry import file, formats
-from zkdns.server import FIXED
 
 BLOCKS = all_blocks()
 NAMES = [path.name for path in DOCUMENTS]
@@ -251,7 +251,9 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"], ids=lambda path: path.name
+    "path",
+    [*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"],
+    ids=lambda path: path.name,
 )
 def test_each_link_within_the_repository_leads_somewhere(path: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):

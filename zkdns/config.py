@@ -87,6 +87,12 @@ class Settings:
 LONGEST_ZONE = 120
 """Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
 
+FIXED = (
+    "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
+    "allow_command_checks", "log_format",
+)  # fmt: skip
+"""Settings that a reload can't change."""
+
 DEFAULT_REGISTRY = "zk://127.0.0.1:2181/services"
 
 

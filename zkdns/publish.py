@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from zkdns.answers.answers import Answers
+from zkdns.answers.compile import Part
 from zkdns.model import EMPTY, Catalog, Instance, Problem, Service
 from zkdns.registry.merge import merge
 
@@ -20,6 +21,13 @@ log = logging.getLogger("zkdns.publish")
 
 SLICE = 0.004
 """Seconds of work before queries have their turn."""
+
+LARGE = 2000
+"""Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
+nobody's query should wait for."""
+
+Aside = Callable[[Callable[[], Part | None], Callable[[Part | None], None]], None]
+"""Does the first in a thread, then calls the second with what came of it, in the loop."""
 
 Judge = Callable[[Service, float, Service | None], tuple[Service, float | None]]
 
@@ -40,6 +48,7 @@ class Publisher:
         *,
         clock: Callable[[], float] = time.time,
         tick: Callable[[], float] = time.perf_counter,
+        aside: Aside | None = None,
     ) -> None:
         self.answers = answers
         self.registered: Catalog = EMPTY
@@ -54,6 +63,9 @@ class Publisher:
         self._call_later = call_later
         self._clock = clock
         self._tick = tick
+        self._aside = aside
+        self._under_way: dict[str, bool] = {}
+        """Services that are compiled aside now, and whether they changed again meanwhile."""
         self._queue: dict[str, None] = {}
         self._respelled: set[str] = set()
         self._alarms: dict[str, Timer] = {}
@@ -62,7 +74,7 @@ class Publisher:
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        return not self._queue
+        return not self._queue and not self._under_way
 
     @property
     def catalog(self) -> Catalog:
@@ -113,6 +125,9 @@ class Publisher:
         self.published()
 
     def _publish(self, name: str) -> None:
+        if name in self._under_way:
+            self._under_way[name] = True
+            return
         if (alarm := self._alarms.pop(name, None)) is not None:
             alarm.cancel()
         registered = self.registered.services.get(name)
@@ -128,22 +143,46 @@ class Publisher:
                 after = judged
         respelled = name in self._respelled
         self._respelled.discard(name)
-        if after is not before or (respelled and after is not None):
-            try:
-                part = self.answers.compile(after) if after is not None else None
-            except Exception:
-                # We are wrong; what stood there goes on. The log has what is needed for a test.
-                log.exception("service %r can't be compiled: %r", name, after)
-                return
-            self.answers.replace(name, part)
-            if after is None:
-                self.services.pop(name, None)
-            else:
-                self.services[name] = after
-            for tell in self.changed:
-                tell(before, after)
         if again is not None:
             self._alarms[name] = self._call_later(max(0.0, again - now), lambda: self.mark([name]))
+        if after is None:
+            if before is not None:
+                self._put(name, before, None, None)
+        elif after is not before or respelled:
+            self._compile(name, before, after)
+
+    def _compile(self, name: str, before: Service | None, after: Service) -> None:
+        if self._aside is not None and len(after.instances) > LARGE:
+            self._under_way[name] = False
+            self._aside(lambda: self._try(after), lambda part: self._finish(name, before, after, part))
+        elif (part := self._try(after)) is not None:
+            self._put(name, before, after, part)
+
+    def _try(self, service: Service) -> Part | None:
+        try:
+            return self.answers.compile(service)
+        except Exception:
+            # We are wrong; what stood there goes on. The log has what is needed for a test.
+            log.exception("service %r can't be compiled", service.name)
+            return None
+
+    def _finish(self, name: str, before: Service | None, after: Service, part: Part | None) -> None:
+        changed = self._under_way.pop(name)
+        if part is not None:
+            self._put(name, before, after, part)
+        if changed:
+            self.mark([name])
+        else:
+            self.published()
+
+    def _put(self, name: str, before: Service | None, after: Service | None, part: Part | None) -> None:
+        self.answers.replace(name, part)
+        if after is None:
+            self.services.pop(name, None)
+        else:
+            self.services[name] = after
+        for tell in self.changed:
+            tell(before, after)
 
     def _with_hosts(self, service: Service) -> Service:
         """Host names with the addresses they resolve to; one that doesn't costs its instance."""

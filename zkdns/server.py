@@ -19,7 +19,7 @@ from typing import Any
 from zkdns import __version__, engine
 from zkdns.answers import ede
 from zkdns.answers.answers import Answers
-from zkdns.config import Settings
+from zkdns.config import FIXED, Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
 from zkdns.model import ConfigError, Problem, serial_of
@@ -43,19 +43,12 @@ TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach f
 
 FIRST_HOSTS = 3.0
 """Seconds that `ready` waits for host names at most."""
-
 PATIENCE = 2.0
 """Seconds that a start waits for a registry that is being read before it answers from the state that
 was kept; and GLANCE for one that can't be reached."""
 GLANCE = 0.5
 
 CHANGE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-
-FIXED = (
-    "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
-    "allow_command_checks", "log_format",
-)  # fmt: skip
-"""Settings that a reload can't change."""
 
 
 class Server:
@@ -94,7 +87,7 @@ class Server:
         self.forwarder = Forwarder(settings)
         self.hosting = Hosting(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
-            self.answers, self.health.judge, self.hosting.resolve, self._loop.call_later
+            self.answers, self.health.judge, self.hosting.resolve, self._loop.call_later, aside=self._aside
         )
         self.hosting.services = self.publisher.services
         self.publisher.published = self._published
@@ -329,6 +322,12 @@ class Server:
             self.engine.publish_afresh(self.answers)
 
     # --- from the world to the answers -----------------------------------------------------------------
+
+    def _aside(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        async def wait() -> None:
+            done(await self._loop.run_in_executor(None, work))
+
+        self._spawn(wait(), "compile")
 
     def _root_changed(self, root: str) -> None:
         if root in self.replica.folds:
