@@ -8,7 +8,18 @@ import random
 from collections.abc import Sequence
 
 LONGEST = 20_000
-NAMES = ("query", "reply", "payload", "override", "ballot", "zone", "settings", "registry-file", "state")
+NAMES = (
+    "query",
+    "reply",
+    "payload",
+    "override",
+    "ballot",
+    "zone",
+    "settings",
+    "registry-file",
+    "state",
+    "explain",
+)
 """The targets, known without importing what they try (whoever instruments it must come first)."""
 
 

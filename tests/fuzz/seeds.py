@@ -77,6 +77,21 @@ def replies(respond: Callable[[bytes], object]) -> tuple[bytes, ...]:
     return (*(made for made in said if isinstance(made, bytes)), head + b"".join(records))
 
 
+EXPLAINED = (
+    b"web.svc.local\nA\n\n",
+    b"_http._web._tcp.svc.local\nSRV\n10.0.0.1\ndrain=web/i0\nweight:web/i1=50",
+    b"10.0.3.1\nPTR\nfd00::1\nremove=web/i1\ndown=db/i0",
+    b"x.team.lab.example\nTYPE65280\n\n",
+    b"_sip._tcp.lab.example\nANY\n\n",
+    b"old.lab.example\n255\n\nundrain=big/i9",
+)
+EXPLAIN_WORDS = (
+    *b"big.svc.local none.svc.local . .. * _tcp www a.old here.old.lab.example example.com ns.dns".split(),
+    *b"A AAAA TXT SOA NS OPT ANY TYPE0 TYPE65536 65535 AXFR NAPTR HTTPS NONE RRSIG DNAME CNAME".split(),
+    *b"drain= up= weight: =65536 web/ / /i0 : = ::ffff:1.2.3.4 [::1] fe80::1%eth0".split(),
+    *(b"\n", b"\0", b"\xff", b"\xc3\xa9", b" ", b"\\000", b"a" * 64, b"a." * 130, b"=" + b"1" * 5000),
+)
+
 # --- JSON ---------------------------------------------------------------------------------------------
 
 _A = {"address": "10.0.0.5", "port": 8080}

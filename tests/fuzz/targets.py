@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import json
 import logging
 import shutil
 import struct
@@ -28,6 +29,7 @@ from zkdns.answers.answers import Answers
 from zkdns.answers.mount import Mount
 from zkdns.answers.table import Entry
 from zkdns.answers.zonefile import ZoneFolder
+from zkdns.explain import explain
 from zkdns.health import sharing
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import file, formats, overrides, state
@@ -69,11 +71,16 @@ def _service(name: str, count: int) -> Service:
 
 
 @cache
+def _services() -> dict[str, Service]:
+    return {name: _service(name, n) for name, n in (("web", 3), ("db", 1), ("big", 70), ("none", 0))}
+
+
+@cache
 def _answers() -> tuple[Answers, Exchange, native.Native | None]:
     """A table with services and zone files, in both engines where both are there."""
     answers = Answers(("svc.local", "prod.example"), ("127.0.0.1", "::1"))
-    for name, count in (("web", 3), ("db", 1), ("big", 70), ("none", 0)):
-        answers.replace(name, answers.compile(_service(name, count)))
+    for name, service in _services().items():
+        answers.replace(name, answers.compile(service))
     answers.stale = ede.option(3, "out of reach")
     Mount(answers).put(ZoneFolder(REPOSITORY / "zones", [z.apex for z in answers.zones]).load().zones)
     engine = None
@@ -152,6 +159,20 @@ def _low(records: tuple[message.Record, ...]) -> list[message.Record]:
         )
         for r in records
     ]
+
+
+def why(data: bytes) -> None:
+    """What anyone may ask /api/v1/explain (name, type, client, changes: a line each): JSON, or ValueError."""
+    name, rtype, client, *changes = [*data.decode("utf-8", "replace").split("\n"), "", "", ""][:6]
+    catalog = Catalog(_services(), complete=True)
+    try:
+        said = explain(
+            _answers()[0], catalog, name, rtype, client=client, changes=[c for c in changes if c],
+            forwards=lambda client: client == "127.0.0.1",
+        )  # fmt: skip
+    except ValueError:
+        return
+    json.dumps(said, ensure_ascii=False).encode()
 
 
 # --- what stands in the registry ----------------------------------------------------------------------
@@ -385,6 +406,7 @@ def targets() -> dict[str, Target]:
         Target(settings, seeds.SETTINGS, seeds.TOML_WORDS),
         Target(registry_file, seeds.REGISTRIES, (*seeds.TOML_WORDS, *seeds.JSON_WORDS)),
         Target(state_file, (_saved_example(),), seeds.STATE_WORDS),
+        Target(why, seeds.EXPLAINED, seeds.EXPLAIN_WORDS),
     )
     return dict(zip(NAMES, made, strict=True))
 

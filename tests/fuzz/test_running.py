@@ -31,8 +31,9 @@ REQUESTS = tuple(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".
 WORDS = (
     *b"HTTP/1.0 HTTP/9.9 POST HEAD OPTIONS CONNECT * // /../ %00 %ff %ed%b3%bf %u0041 ? & = ;".split(),
     *b"name= if= page=-1 page=1e9 weight= drain= type=TYPE65536 type=ANY client=::ffff:1.2.3.4%25x".split(),
-    *b"Host: Range:bytes=5-1 Expect:100-continue Transfer-Encoding:chunked Content-Length:-1 Content-Length:99999999999".split(),
-    *b"Upgrade:websocket Accept-Encoding:gzip Content-Type:multipart/form-data;boundary=x".split(),
+    *b"Host: Range:bytes=5-1 Expect:100-continue Content-Length:-1 Content-Length:99999999999".split(),
+    *b"Transfer-Encoding:chunked Upgrade:websocket Accept-Encoding:gzip".split(),
+    b"Content-Type:multipart/form-data;boundary=x",
     *(b"\r\n", b"\n", b"\r", b"\0", b"\xff", b"\xed\xb3\xbf", b"\r\n\r\n", b"fffffffff\r\n"),
     *(b"a" * 9000, b"name=" + b"a." * 130),
 )
