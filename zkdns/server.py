@@ -278,7 +278,7 @@ class Server:
                 pass
         for task in list(self._tasks):
             task.cancel()
-        self.tcp.stop_accepting()
+        await self.tcp.leave()
         await asyncio.to_thread(self.engine.stop) if self.engine.name == "native" else self.engine.stop()
         await self.forwarder.stop(1.0)
         self.tcp.close()

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import dns.asyncquery
@@ -270,6 +271,23 @@ def test_what_came_before_sigterm_is_answered(file: Path, engine: str) -> None:
             server.signal(signal.SIGCONT)
             replies = {int.from_bytes(asking.recv(600)[:2], "big") for _ in range(500)}
         assert replies == set(range(500))
+        assert server.process is not None
+        assert server.process.wait(10) == 0
+
+
+def test_connections_that_the_kernel_took_before_sigterm_are_answered(file: Path, engine: str) -> None:
+    query = dns.message.make_query("web.svc.local", "A").to_wire()
+    with Zkdns("--engine", engine, registry=f"file:{file}") as server, ExitStack() as sockets:
+        server.signal(signal.SIGSTOP)
+        asking = [
+            sockets.enter_context(socket.create_connection((server.host, server.port), 10)) for _ in range(50)
+        ]
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGCONT)
+        for each in asking:
+            each.sendall(len(query).to_bytes(2, "big") + query)
+        for each in asking:
+            assert each.recv(600)[2:4] == query[:2]
         assert server.process is not None
         assert server.process.wait(10) == 0
 

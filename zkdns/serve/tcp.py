@@ -22,6 +22,9 @@ AT_ONCE = 64
 
 LONGEST = 65535
 
+GRACE = 0.5
+"""Seconds that a new connection has for its first query when we are about to end."""
+
 
 class TcpListener:
     """Answers on bound TCP sockets until it is closed."""
@@ -31,10 +34,12 @@ class TcpListener:
         self.open: OrderedDict[Connection, None] = OrderedDict()
         """Idlest first."""
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._sweeping: asyncio.TimerHandle | None = None
 
     async def start(self, sockets: list[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
+        self._sockets = sockets
         for sock in sockets:
             server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
             self._servers.append(server)
@@ -43,6 +48,18 @@ class TcpListener:
     def stop_accepting(self) -> None:
         for server in self._servers:
             server.close()
+
+    async def leave(self) -> None:
+        """Takes no new connections. Those that the kernel has accepted for us are ours still: they come
+        in, and those that asked nothing yet have a moment to do so."""
+        loop = asyncio.get_running_loop()
+        accepted = [each for sock in self._sockets for each in _accept_all(sock)]
+        self.stop_accepting()
+        for each in accepted:
+            await loop.connect_accepted_socket(lambda: Connection(self), each)
+        end = loop.time() + GRACE
+        while loop.time() < end and not all(c.asked for c in self.open):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def close(self) -> None:
         self.stop_accepting()
@@ -64,8 +81,20 @@ class TcpListener:
         self._sweeping = loop.call_later(1.0, self._sweep)
 
 
+def _accept_all(listening: socket.socket) -> list[socket.socket]:
+    accepted = []
+    try:
+        while True:
+            sock, _ = listening.accept()
+            sock.setblocking(False)
+            accepted.append(sock)
+    except OSError:  # no more of them, or of files
+        return accepted
+
+
 class Connection(asyncio.Protocol):
-    """One client's connection. `waiting`: its queries that an upstream has still to answer."""
+    """One client's connection. `waiting`: its queries that an upstream has still to answer; `asked`:
+    whether there was any."""
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
@@ -76,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         self._ending = False
         self.waiting = 0
+        self.asked = False
         self.active = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -159,6 +189,7 @@ class Connection(asyncio.Protocol):
     def _ask(self, query: bytes) -> bool:
         """Answer it, now or later. False where it is no query: no reply, and no sign of life."""
         self.waiting += 1
+        self.asked = True
         done = False
 
         def reply(made: bytes) -> None:
