@@ -57,16 +57,21 @@ class HAProxy:
     def __init__(self, folder: Path, port: int) -> None:
         self.stats, self.port = folder / "stats", port
 
-    def servers(self, backend: str) -> dict[str, int]:
-        """Address and port of each slot that is filled -> its weight, by the stats socket."""
+    def say(self, command: str) -> str:
+        """What the stats socket answers."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(30)
             client.connect(str(self.stats))
-            client.sendall(f"show servers state {backend}\n".encode())
+            client.sendall(f"{command}\n".encode())
             said = b""
             while piece := client.recv(65536):
                 said += piece
-        version, names, *lines = said.decode().strip().splitlines()
+        return said.decode()
+
+    def servers(self, backend: str) -> dict[str, int]:
+        """Address and port of each slot that is filled -> its weight, by the stats socket."""
+        said = self.say(f"show servers state {backend}")
+        version, names, *lines = said.strip().splitlines()
         assert version == "1"
         slots = [dict(zip(names.split()[1:], line.split(), strict=True)) for line in lines]
         assert len(slots) == 8, said
