@@ -70,6 +70,10 @@ def call(registry: Registry, port: int) -> Iterator[Callable[[], str]]:
 def test_round_robin_spreads_calls_over_the_instances_and_resolves_again(
     registry: Registry, port: int, start: Start, call: Callable[[], str]
 ) -> None:
+    def missing_texts() -> float:
+        found = registry.server.metrics().items()
+        return sum(value for name, value in found if 'type="TXT"' in name and 'rcode="NXDOMAIN"' in name)
+
     def put(name: str, host: str) -> None:
         registry.put(f"grpc/{name}", address=host, port=port)
 
@@ -80,6 +84,7 @@ def test_round_robin_spreads_calls_over_the_instances_and_resolves_again(
 
         eventually(is_so, 60, 0.1)
 
+    before = missing_texts()
     a = start("a", "127.0.3.1")
     for number, name in enumerate("bcd", 2):
         start(name, f"127.0.3.{number}")
@@ -87,6 +92,7 @@ def test_round_robin_spreads_calls_over_the_instances_and_resolves_again(
     put("b", "127.0.3.2")
     eventually(lambda: len(registry.server.answers("grpc.svc.local")) == 2)
     spreads(a=6, b=6)
+    eventually(lambda: missing_texts() > before)
 
     put("c", "127.0.3.3")
     put("d", "127.0.3.4")

@@ -9,7 +9,7 @@ and with names in random upper and lower case (0x20), which takes no answer whos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import dns.exception
@@ -130,10 +130,10 @@ rev-server=10.0.0.0/8,127.0.0.1#{upstream}
 def resolver(
     request: pytest.FixtureRequest, registry: Registry, tmp_path: Path
 ) -> Iterator[tuple[str, Resolver]]:
-    start: Callable[[Registry, Path], Iterator[Resolver]] = request.param
-    with start(registry, tmp_path) as resolver:  # type: ignore[attr-defined]
+    start: Callable[[Registry, Path], AbstractContextManager[Resolver]] = request.param
+    with start(registry, tmp_path) as resolver:
         resolver.wait()
-        yield start.__name__, resolver
+        yield request.param.__name__, resolver
 
 
 def test_a_caching_resolver_in_front_resolves_every_kind_of_name_and_follows_changes(
