@@ -161,6 +161,7 @@ allow_command_checks = true
 auth = "digest:u:p"
 session_timeout = 5
 """,
+    b'forward = ["resolv.conf", "10.0.0.1:53", "[fd00::1]:5300", "fd00::2"]',
     b"zk://a:1,[::1]:2/x",
     b"file:x",
     b"[::1]:53",
@@ -184,6 +185,7 @@ TOML_WORDS = (
     *b"[[web.instances]] [web] [zookeeper] = \" ''' 1979-05-27T07:32:00Z 1_0 true [] {} \xef\xbb\xbf".split(),
     *(f"\n{field.name} = ".encode() for field in fields(config.Settings)),
     *(f"\n{key} = {n}\n".encode() for key in ("ttl", "workers", "lameduck", "web.warm") for n in NUMBERS),
+    *(f":{n}".encode() for n in NUMBERS),
     *b'"\\u0000" "\\U0010ffff" "\\ud800" id= port=0x weight= address= zk:// file: ?format='.split(),
     *(b"\r", b"[" * 40, b"{ a = ", b"a.b.c.d = 1\n", b"a." * 300),
 )

@@ -14,6 +14,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
@@ -36,7 +37,7 @@ from zkdns.registry import file, formats, overrides, state
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
 from zkdns.registry.tree import Tree
-from zkdns.serve import message, native
+from zkdns.serve import message, native, resolvconf
 from zkdns.serve.cache import Stored
 from zkdns.serve.exchange import Exchange
 from zkdns.serve.packet import HIGHEST_UDP
@@ -111,6 +112,8 @@ def query(data: bytes) -> None:
                 return engine.drawn(entry) - 1
 
             assert other == respond(data, answers, limit, at), "the engines differ"
+    quick, slow = message.skim(data), message.read_query(data)
+    assert quick is None or slow is None or quick == slow or quick[1] != slow[1], "read in two ways"
     exchange.answer(data, "", HIGHEST_UDP)
     exchange.handle(data, "127.0.0.1", HIGHEST_UDP, "udp", lambda reply: None)
     assert not exchange.errors
@@ -350,6 +353,10 @@ def _load(flags: dict[str, object], environ: dict[str, str]) -> None:
         return
     hash(found)
     assert all(url.scheme in ("zk", "file") for url in found.registry)
+    resolvconf.nameservers("\n".join(found.forward))
+    for text in found.forward:
+        with suppress(ConfigError):
+            assert 0 < resolvconf.parse_upstream(text).port < 65_536
 
 
 def registry_file(data: bytes) -> None:

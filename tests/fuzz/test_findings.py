@@ -15,6 +15,7 @@ from zkdns.model import Catalog, ConfigError
 from zkdns.registry import file, formats
 from zkdns.registry.fields import BadData
 from zkdns.registry.tree import Tree
+from zkdns.serve import resolvconf
 
 LONG = b"1" * 400
 
@@ -102,6 +103,20 @@ def test_a_path_with_a_nul_in_it_is_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / "zkdns.toml").write_text(line)
     with pytest.raises(ConfigError, match="NUL"):
         config.load({"config": str(tmp_path / "zkdns.toml")}, {})
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "\\u202ex"])
+@pytest.mark.parametrize("value", ["1", '"\\u202e"', "{ instances = '\u202e' }"])
+def test_a_stray_key_is_told_in_few_words_that_a_terminal_takes(name: str, value: str) -> None:
+    (problem,) = file.parse(f'"{name}" = {value}'.encode(), 1.0, "x.toml").problems
+    assert (problem.what + problem.cure).isprintable()
+    assert len(problem.what + problem.cure) < 300
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1:" + "1" * 5000, "[fd00::1]:" + "1" * 5000, "10.0.0.1:٣"])
+def test_an_upstream_with_a_port_of_any_length_is_an_error_of_the_setting(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected ADDRESS"):
+        resolvconf.parse_upstream(text)
 
 
 def collide(ids: list[str]) -> Catalog:

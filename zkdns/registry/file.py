@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
-from zkdns.registry.fields import BadData, show
+from zkdns.registry.fields import BadData, printable, show
 from zkdns.registry.fold import fold, settle, tell_collisions
 from zkdns.registry.formats import native
 
@@ -51,10 +51,12 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
     before = previous.services if previous is not None else {}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            what = f"{show(table)} stands outside of a service's table"
-            problems.append(Problem(f"{path}: {name}", what, f"write [{name}] for a service; {EXAMPLE}"))
+            what = printable(f"{show(table)} stands outside of a service's table")
+            shown = show(name).strip('"')
+            cure = printable(f"write [{shown}] for a service; {EXAMPLE}")
+            problems.append(Problem(f"{path}: {name}", what, cure))
         elif not name or "/" in name:
-            what = f"the service's name is {show(name)}"
+            what = printable(f"the service's name is {show(name)}")
             problems.append(Problem(f"{path}: {name}", what, "give it a name without a slash"))
         else:
             services[name] = _read_service(name, table, changed_at, path, before.get(name), problems)
@@ -80,7 +82,8 @@ def _read_service(
     problems += [Problem(place, error.what, error.cure) for error in wrong]
     rows = table.get("instances", [])
     if not isinstance(rows, list):
-        problems.append(Problem(place, f"instances is {show(rows)}, not an array of tables", EXAMPLE))
+        what = printable(f"instances is {show(rows)}, not an array of tables")
+        problems.append(Problem(place, what, EXAMPLE))
         rows = []
     known = {i.id: i for i in before.instances} if before is not None else {}
     found: dict[str, Instance] = {}

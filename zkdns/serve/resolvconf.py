@@ -18,8 +18,8 @@ from zkdns.serve.sockets import family_of, sockaddr
 RESOLV_CONF = "resolv.conf"
 PATH = Path("/etc/resolv.conf")
 DNS_PORT = 53
-_BRACKETS = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d+))?")
-_PLAIN = re.compile(r"(?P<host>[^:]+)(?::(?P<port>\d+))?")
+_BRACKETS = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>[0-9]{1,5}))?")
+_PLAIN = re.compile(r"(?P<host>[^:]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 def parse_upstream(text: str) -> Address:
