@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from zkdns.answers.table import Entry
 from zkdns.config import Address
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import udp
+from zkdns.serve.batch import Batch
 from zkdns.serve.exchange import Exchange
 from zkdns.serve.udp import UdpListener, bind
 
@@ -185,12 +187,74 @@ async def test_what_waits_in_the_socket_is_answered_before_it_closes(way: str) -
     listener = UdpListener(sock, exchange, False)
     loop = asyncio.get_running_loop()
     with client() as asking:
-        for n in range(30):
+        for n in range(BURST):
             asking.sendto(numbered(n), sock.getsockname())
         listener.start(loop)
         listener.retire(loop)
         listener.close()
-        assert len(await receive(asking, 30)) == 30
+        assert len(await receive(asking, BURST)) == BURST
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a socket cannot leave its group")
+async def test_one_that_retires_leaves_what_comes_to_the_other_on_its_address() -> None:
+    loop = asyncio.get_running_loop()
+    old = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    new = bind(Address("127.0.0.1", old.getsockname()[1]), socket.SOCK_DGRAM)
+    retiring, staying = (UdpListener(sock, Exchange(answers()), False) for sock in (old, new))
+    retiring.start(loop)
+    staying.start(loop)
+    retiring.retire(loop)
+    for n in range(40):  # each from a port of its own: any of them could be the old one's
+        with client() as asking:
+            asking.sendto(numbered(n), new.getsockname())
+            assert (await receive(asking, 1))[0][0][:2] == n.to_bytes(2, "big")
+    retiring.close()
+    staying.retire(loop)
+    staying.close()
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+async def test_a_batch_does_not_remember_whom_the_one_before_was_for(bound: str) -> None:
+    """A query without a reply moves those behind it one place to the front, for that once."""
+    async with listening(bound) as (_, port):
+        with client() as one, client() as two:
+            for _ in range(3):
+                one.sendto(b"no query", ("127.0.0.1", port))
+                two.sendto(numbered(2), ("127.0.0.1", port))
+                assert (await receive(two, 1))[0][0][:2] == b"\0\2"
+                one.sendto(numbered(3), ("127.0.0.1", port))
+                two.sendto(numbered(4), ("127.0.0.1", port))
+                assert (await receive(one, 1))[0][0][:2] == b"\0\3"
+                assert (await receive(two, 1))[0][0][:2] == b"\0\4"
+
+
+async def test_a_reply_that_the_kernel_will_not_take_is_counted_and_those_behind_it_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    real = Batch.__init__
+
+    def fragile(batch: Batch, sock: socket.socket, control: bool = False) -> None:
+        real(batch, sock, control)
+        send = batch._send_call
+
+        def refuse_the_second(fd: int, heads: object, count: int, flags: int) -> int:
+            calls.append(count)
+            if len(calls) == 1:
+                return int(send(fd, heads, 1, flags))  # sendmmsg stops before the one that fails
+            return -1 if len(calls) == 2 else int(send(fd, heads, count, flags))
+
+        batch._send_call = refuse_the_second
+
+    monkeypatch.setattr(Batch, "__init__", fragile)
+    async with listening("127.0.0.1") as (exchange, port):
+        with client() as sock:
+            for n in range(5):
+                sock.sendto(numbered(n), ("127.0.0.1", port))
+            got = await receive(sock, 4)
+    assert sorted(reply[1] for reply, _ in got) == [0, 2, 3, 4]
+    assert exchange.dropped == {"send": 1}
+    assert calls == [5, 4, 3]
 
 
 def test_two_may_stand_on_one_address() -> None:
