@@ -8,6 +8,7 @@ remainder, so that no share is off by more than one place of the cycle.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle as cycled
 from math import gcd
 
 LONGEST = 10_000
@@ -67,33 +68,28 @@ def dealt(
     most = max(VARIETY // size, 1)
     by_index = sorted(firsts)
     small = size * cycle <= 200_000
-    orders: list[tuple[int, ...]] = []
-    base: list[int] = []
-    variants: list[int] = []
+    orders: dict[tuple[int, ...], int] = {}
+    met_by: list[list[int]] = []
     before = 0
     for i, n in enumerate(counts):
-        variants.append(min(n * rounds, most) if length > 1 else min(n, 1))
-        base.append(len(orders))
+        met_by.append([])
         if not n:
             continue
         rest = cycle - n
         others = [j for j in firsts if j != i] if small else firsts
-        stride = _coprime(variants[i])
-        for v in range(variants[i]):
+        variants = min(n * rounds, most) if length > 1 else 1
+        stride = _coprime(variants)
+        for v in range(variants):
             # Systematic sampling: at even steps through all places but its own, from a point of its own;
             # in strides, so that the same second does not come many times in a row.
-            step = v * stride % variants[i]
-            at = (round(i * GOLDEN * rest) + step * rest // variants[i]) % rest if rest else 0
+            step = v * stride % variants
+            at = (round(i * GOLDEN * rest) + step * rest // variants) % rest if rest else 0
             second = by_index[at if at < before else at + n] if rest else None
-            orders.append(_order(i, second, others, v + i, length, weights))
+            order = _order(i, second, others, v + i, length, weights)
+            met_by[i].append(orders.setdefault(order, len(orders)))
         before += n
-    met = [0] * size
-    sequence = []
-    for _ in range(rounds):
-        for i in firsts:
-            sequence.append(base[i] + met[i] % variants[i])
-            met[i] += 1
-    return tuple(orders), sequence
+    turns = [cycled(found) for found in met_by]
+    return tuple(orders), [next(turns[i]) for _ in range(rounds) for i in firsts]
 
 
 def _meetings(others: int) -> int:
