@@ -16,7 +16,7 @@ from support.server import Zkdns
 from support.services import Backend, Registry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry(zookeeper: real.ZooKeeperServer) -> Iterator[Registry]:
     root = real.unique_root()
     client = zookeeper.client()
