@@ -2,7 +2,7 @@
 
     python -m bench [--quick]
 
-The parts can be run alone, with more to choose: bench.engines, bench.registry, bench.server.
+The parts can be run alone, with more to choose: bench.engines, .registry, .server, .forward, .replicas.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def main() -> None:
         "publish": run("A publish at 100,000 instances", "bench.engines", "--publish"),
         "registry": run("The mirror beside a plain kazoo client", "bench.registry"),
         "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
+        "forward": run("Forwarding beside our own names", "bench.forward"),
+        "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }
     RESULTS.write_text(json.dumps(said, indent=1) + "\n")
     print(f"\nwritten to {RESULTS}")
