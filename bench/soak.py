@@ -280,8 +280,9 @@ def live(args: argparse.Namespace) -> list[str]:
                 act(churn, args.calm / 3)
                 at = f"{time.monotonic() - began:6.0f} s"
                 print(f"{at}  {churn.done} changes, {answered[0]} answers; {name}", flush=True)
-                # A frozen member says nothing: who hangs on it learns that from the missing ping.
-                model.slack = SESSION if name.startswith("freeze") else 0.0
+                # A frozen member says nothing: who hangs on it learns that from the missing ping. And a
+                # session that ends while there is no leader goes on until it expires.
+                model.slack = SESSION
                 begin()
                 act(churn, args.calm / 3)
                 end()

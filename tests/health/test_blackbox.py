@@ -248,7 +248,11 @@ class Replicas:
                 url = url.replace(registry.hosts, self.proxy.hosts)
             server = Zkdns("--config", str(settings), registry=url, env={"HOME": str(home)})
             self.servers.append(stack.enter_context(server))
-        eventually(lambda: len(registry.zk.get_children("/zkdns/servers")) == 3)
+        eventually(
+            lambda: (
+                registry.zk.exists("/zkdns/servers") and len(registry.zk.get_children("/zkdns/servers")) == 3
+            )
+        )
         eventually(lambda: len(registry.zk.get_children("/zkdns/health")) == 3)
 
     def see(self, id: str, well: bool, *replicas: int) -> None:

@@ -156,9 +156,10 @@ def test_thousands_of_children_are_read_and_followed(
     wanted = {f"{zk_root}/big/instance-{i:05}": b"%d" % i for i in range(count)}
     eventually(lambda: mirrored.view(zk_root).keys() >= wanted.keys(), 60)
     assert mirrored.view(zk_root) == {zk_root: b"", f"{zk_root}/big": b"", **wanted}
-    # Events fall together while a list is read: not each of them costs another one.
+    # Events fall together while a list is read: not each of them costs another one. A small list on an
+    # idle machine is read before the next event comes, and one-shot watches are seen with small ones only.
     lists = sum(isinstance(event, Children) for _, event in mirrored.events)
-    assert lists < count
+    assert one_shot or lists < count
     gone = list(wanted)[: count - 10]
     for result in [zk.delete_async(path) for path in gone]:
         result.get(timeout=60)
