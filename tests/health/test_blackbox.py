@@ -24,6 +24,11 @@ from support.zookeeper import ZooKeeperServer, finish
 pytestmark = pytest.mark.zookeeper
 
 
+def count_children(zk: KazooClient, path: str) -> int:
+    """0 where there is no such node yet."""
+    return len(zk.get_children(path)) if zk.exists(path) else 0
+
+
 class Backend:
     """An HTTP server on an address of loopback; `status` is what /healthz says."""
 
@@ -248,12 +253,8 @@ class Replicas:
                 url = url.replace(registry.hosts, self.proxy.hosts)
             server = Zkdns("--config", str(settings), registry=url, env={"HOME": str(home)})
             self.servers.append(stack.enter_context(server))
-        eventually(
-            lambda: (
-                registry.zk.exists("/zkdns/servers") and len(registry.zk.get_children("/zkdns/servers")) == 3
-            )
-        )
-        eventually(lambda: len(registry.zk.get_children("/zkdns/health")) == 3)
+        for folder_of_all in ("/zkdns/servers", "/zkdns/health"):
+            eventually(lambda path=folder_of_all: count_children(registry.zk, path) == 3)
 
     def see(self, id: str, well: bool, *replicas: int) -> None:
         for n in replicas:
