@@ -24,8 +24,7 @@ from zkdns.health.health import Health
 from zkdns.hosting import Hosting
 from zkdns.model import ConfigError, Problem, serial_of
 from zkdns.publish import Publisher
-from zkdns.registry.file import FileSource
-from zkdns.registry.source import ZooKeeperSource
+from zkdns.registry.source import Source, ZooKeeperSource, open_sources
 from zkdns.remember import Memory
 from zkdns.replica import Replica
 from zkdns.serve.exchange import Exchange, Histogram
@@ -96,7 +95,7 @@ class Server:
         self.engine = engine.choose(settings.engine, self.exchange)
         self.tcp = TcpListener(self.exchange)
         self.memory = Memory(settings.state)
-        self.sources: list[ZooKeeperSource | FileSource] = []
+        self.sources: list[Source] = []
         self.zone_files = ZoneFiles(settings.zones, self.answers, self.exchange.draw)
         self.web = Web(self)
         self.answers.identify(f"zkdns {__version__}", socket.gethostname())
@@ -193,19 +192,17 @@ class Server:
             await self.web.start(self.settings.http)
 
     def _open_sources(self) -> None:
-        own = True
-        for url in self.settings.registry:
-            if url.scheme == "file":
-                source = FileSource(url.path, self._sources_changed)
-                source.load()
-                self.sources.append(source)
-                continue
-            folds = self.replica.folds if own else {}
-            zookeeper = ZooKeeperSource(url, self.settings.zookeeper, self._root_changed, folds)
-            if own:
-                self.replica.hold = zookeeper.mirror.hold
-            own = False
-            self.sources.append(zookeeper)
+        self.sources = open_sources(
+            self.settings.registry,
+            self.settings.zookeeper,
+            self._sources_changed,
+            self._root_changed,
+            self.replica.folds,
+        )
+        for source in self.sources:
+            if isinstance(source, ZooKeeperSource):
+                self.replica.hold = source.mirror.hold
+                break
 
     async def _get_ready(self) -> None:
         self._sources_changed()

@@ -29,8 +29,7 @@ from zkdns.health.health import Health
 from zkdns.hosting import Hosting
 from zkdns.model import Catalog, Override, Problem, Service, State, serial_of
 from zkdns.publish import Publisher
-from zkdns.registry.file import FileSource
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource, open_sources
 from zkdns.replica import Replica
 from zkdns.serve.forward import Forwarder
 from zkdns.why.subject import locate
@@ -84,22 +83,15 @@ class Registries:
         if settings.zones:
             apexes = [zone.apex for zone in uncompiled.zones]
             self._zone_files = ZoneFolder(Path(settings.zones), apexes).load()
-        self.sources: list[ZooKeeperSource | FileSource] = []
         self._taking = False
         self._loaded = asyncio.Event()
-        self._open_sources()
-
-    def _open_sources(self) -> None:
-        own = True
-        for url in self.settings.registry:
-            if url.scheme == "file":
-                source = FileSource(url.path, self._sources_changed)
-                source.load()
-                self.sources.append(source)
-                continue
-            folds = self._replica.folds if own else {}
-            own = False
-            self.sources.append(ZooKeeperSource(url, self.settings.zookeeper, self._root_changed, folds))
+        self.sources = open_sources(
+            settings.registry,
+            settings.zookeeper,
+            self._sources_changed,
+            self._root_changed,
+            self._replica.folds,
+        )
 
     # --- what is there --------------------------------------------------------------------------------
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeAlias
 
 from zkdns.config import RegistryURL, ZooKeeperSettings
 from zkdns.model import Catalog, Event, Session, Whole
+from zkdns.registry.file import FileSource
 from zkdns.registry.tree import Tree
 from zkdns.registry.zookeeper import Mirror
 
@@ -82,3 +83,27 @@ class ZooKeeperSource:
         if self.noticed is None:
             self.noticed = at
         self._changed(root)
+
+
+Source: TypeAlias = ZooKeeperSource | FileSource
+
+
+def open_sources(
+    urls: Iterable[RegistryURL],
+    settings: ZooKeeperSettings,
+    file_changed: Callable[[], None],
+    root_changed: Callable[[str], None],
+    folds: Mapping[str, Fold],
+) -> list[Source]:
+    """A source for each URL, not started yet. Files are read (ConfigError). What stands under /zkdns is
+    the first ensemble's: `folds` take its events."""
+    sources: list[Source] = []
+    for url in urls:
+        if url.scheme == "file":
+            file = FileSource(url.path, file_changed)
+            file.load()
+            sources.append(file)
+        else:
+            sources.append(ZooKeeperSource(url, settings, root_changed, folds))
+            folds = {}
+    return sources
