@@ -513,7 +513,7 @@ async def test_one_client_has_a_tenth_of_the_room_and_the_rest_is_refused_at_onc
         forwarder.answer(query("n.example.com").to_wire(), "10.0.0.2", 1232, others.append)
         assert not others
         await until(lambda: len(early) == MOST_OF_CLIENT + 20)  # and each gets its answer in the end
-        assert not forwarder.status().in_flight
+        await until(lambda: not forwarder.status().in_flight)
         assert up.queries
 
 
