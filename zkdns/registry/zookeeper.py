@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TypeAlias
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
@@ -36,7 +37,10 @@ log = logging.getLogger("zkdns.registry.zookeeper")
 
 Emit = Callable[[str, list[Event]], None]
 
-WAKE = (0, "")
+Note: TypeAlias = tuple[int, str]
+"""A watch event's type and path."""
+
+WAKE: Note = (0, "")
 CLOSE_WITHIN = 1.5
 LONG_DRAIN = 0.005
 DEAD_AFTER = 5.0
@@ -59,6 +63,18 @@ class Status:
     last_zxid: int
     one_shot: bool
     trouble: str
+
+
+def take(inbox: queue.SimpleQueue[Note], timeout: float) -> list[Note]:
+    """The notes that are there now, in order, waiting for the first at most `timeout` seconds.
+
+    What comes while we look stays for the next time: a flood can't hold us here.
+    """
+    try:
+        first = inbox.get(timeout=timeout) if timeout > 0 else inbox.get_nowait()
+    except queue.Empty:
+        return []
+    return [first, *(inbox.get_nowait() for _ in range(inbox.qsize()))]
 
 
 class Mirror:
@@ -84,7 +100,7 @@ class Mirror:
         self._audit_every = audit
         self._seen = {root: Seen(root, one_shot) for root in roots}
         self._noticed: float | None = None
-        self._inbox: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._dirty: dict[str, dict[Want, None]] = {root: {} for root in roots}
         self._anew: set[str] = set()
         self._told: dict[str, bool] = {}
@@ -235,14 +251,9 @@ class Mirror:
 
     def _gather(self, timeout: float) -> None:
         """Take what is in the inbox, waiting for the first note at most `timeout` seconds."""
-        try:
-            kind, path = self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait()
-            for _ in range(self._inbox.qsize() + 1):
-                if kind:
-                    self._mark(kind, path)
-                kind, path = self._inbox.get_nowait()
-        except queue.Empty:
-            pass
+        for kind, path in take(self._inbox, timeout):
+            if kind:
+                self._mark(kind, path)
         if self._stopping.is_set():
             raise Stopped
 
