@@ -81,6 +81,9 @@ class Settings:
     stale_max: float = 0.0
     allow_command_checks: bool = False
     log_format: str = "text"
+    query_log_sample: int = 0
+    query_log_slow: float = 0.0
+    query_log_most: int = 50
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
 
 
@@ -300,5 +303,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "stale_max": _number(float, 0, 10**9),
     "allow_command_checks": _flag,
     "log_format": _one_of("text", "json"),
+    "query_log_sample": _number(int, 0, 2**32 - 1),
+    "query_log_slow": _number(float, 0, 3600),
+    "query_log_most": _number(int, 1, 10**6),
     "zookeeper": _zookeeper,
 }

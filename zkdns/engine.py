@@ -43,7 +43,7 @@ class PythonEngine:
             listener.start(self._loop)
 
     def configure(self, settings: Settings) -> None:
-        pass
+        self.exchange.configure(settings)
 
     def publish(self, answers: Answers) -> None:
         answers.take_changes()
@@ -97,6 +97,8 @@ class NativeEngine(PythonEngine):
         self.native.watch(self._loop, self._taken)
 
     def configure(self, settings: Settings) -> None:
+        super().configure(settings)
+        self.native.sample(settings.query_log_sample)
         self._networks = settings.forward_allow if settings.forward else ()
         self.native.offer_recursion(self._networks)
 
@@ -123,7 +125,14 @@ class NativeEngine(PythonEngine):
             if not self.native.reply(route, made):
                 self.exchange.dropped["send"] += 1
 
-        made = self.exchange.handle(packet, route.host, HIGHEST_UDP, "udp", reply)
+        exchange = self.exchange
+        if exchange.query_log is None:
+            made = exchange.handle_unseen(packet, route.host, HIGHEST_UDP, "udp", reply)
+        else:
+            made = exchange.query_log.watch(
+                exchange.handle_unseen, packet, route.host, HIGHEST_UDP, "udp", reply,
+                sampled=route.sampled, waited=route.waited,
+            )  # fmt: skip
         if made is not None:
             reply(made)
 

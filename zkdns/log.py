@@ -1,4 +1,7 @@
-"""Log lines for people, or one JSON object a line for machines; on stderr."""
+"""Log lines for people, or one JSON object a line for machines; on stderr.
+
+Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line)

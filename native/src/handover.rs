@@ -9,12 +9,16 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 pub struct Handed {
     pub packet: Box<[u8]>,
     pub origin: Origin,
     /// The number of the socket that it came in by.
     pub socket: usize,
+    /// Python would not have to answer it: the query log is to have it.
+    pub sampled: bool,
+    pub since: Instant,
 }
 
 /// A packet that a thread died on, and what it said.
@@ -55,11 +59,11 @@ impl Handover {
     }
 
     /// Whether there was room. The packet is copied only where there is.
-    pub fn put(&self, packet: &[u8], origin: Origin, socket: usize) -> bool {
+    pub fn put(&self, packet: &[u8], origin: Origin, socket: usize, sampled: bool) -> bool {
         if self.length.load(Ordering::Relaxed) >= self.bound {
             return false;
         }
-        let handed = Handed { packet: packet.into(), origin, socket };
+        let handed = Handed { packet: packet.into(), origin, socket, sampled, since: Instant::now() };
         let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         queue.push_back(handed);
         let waiting = queue.len();
@@ -124,14 +128,14 @@ mod tests {
         let rang = || matches!((&handover.watched).read(&mut [0]), Ok(1));
         assert!(!rang());
         for n in 0..5u8 {
-            assert_eq!(handover.put(&[n], origin(), 0), n < 3);
+            assert_eq!(handover.put(&[n], origin(), 0, false), n < 3);
         }
         assert!(rang());
         assert_eq!(handover.take(2).iter().map(|h| h.packet[0]).collect::<Vec<_>>(), [0, 1]);
         assert!(rang());
         assert_eq!(handover.take(9).len(), 1);
         assert!(!rang());
-        assert!(handover.put(&[9], origin(), 0));
+        assert!(handover.put(&[9], origin(), 0, false));
         assert!(rang());
     }
 }

@@ -20,12 +20,15 @@ use std::os::fd::RawFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::time::Instant;
 
 /// Whom a handed-over packet came from and by which socket: what its reply needs.
 #[pyclass(frozen, module = "zkdns._native")]
 struct Route {
     origin: Origin,
     socket: usize,
+    sampled: bool,
+    since: Instant,
 }
 
 #[pymethods]
@@ -38,6 +41,18 @@ impl Route {
     #[getter]
     fn port(&self) -> u16 {
         self.origin.peer.port()
+    }
+
+    /// Whether it was handed over for the query log alone.
+    #[getter]
+    fn sampled(&self) -> bool {
+        self.sampled
+    }
+
+    /// Seconds since it was handed over.
+    #[getter]
+    fn waited(&self) -> f64 {
+        self.since.elapsed().as_secs_f64()
     }
 }
 
@@ -195,6 +210,11 @@ impl Engine {
         lock(&self.workers).clear();
     }
 
+    /// Hands one packet in so many over to Python, plain ones too; 0: none.
+    fn sample(&self, every: u32) {
+        self.shared.sample.store(every, Relaxed);
+    }
+
     /// Readable while packets or reports of panics wait.
     fn fileno(&self) -> RawFd {
         self.shared.handover.descriptor()
@@ -204,7 +224,13 @@ impl Engine {
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
         let taken = self.shared.handover.take(most);
         let pair = |handed: crate::handover::Handed| {
-            let route = Py::new(py, Route { origin: handed.origin, socket: handed.socket })?;
+            let route = Route {
+                origin: handed.origin,
+                socket: handed.socket,
+                sampled: handed.sampled,
+                since: handed.since,
+            };
+            let route = Py::new(py, route)?;
             (PyBytes::new(py, &handed.packet), route).into_pyobject(py)
         };
         PyList::new(py, taken.into_iter().map(pair).collect::<PyResult<Vec<Bound<PyTuple>>>>()?)

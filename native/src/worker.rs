@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::handover::{Fault, Handover};
 use crate::index::hash;
 use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
+use crate::sampler::Sampler;
 use crate::socket::{BATCH, Batch, Socket};
 use crate::table::Table;
 use arc_swap::ArcSwap;
@@ -17,7 +18,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ const SETTLE: Duration = Duration::from_millis(2);
 pub struct Shared {
     pub table: ArcSwap<Table>,
     pub handover: Handover,
+    /// One packet in so many is handed over for the query log; 0: none.
+    pub sample: AtomicU32,
     stopping: AtomicBool,
 }
 
@@ -41,6 +44,7 @@ impl Shared {
         Ok(Shared {
             table: ArcSwap::from_pointee(Table::default()),
             handover: Handover::new(bound)?,
+            sample: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
         })
     }
@@ -108,6 +112,7 @@ fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
         number,
         desk: Desk::default(),
         asked: vec![Asked::default(); BATCH].into(),
+        sampler: Sampler::new(number as u64),
         took: 0,
         rounds: 0,
     };
@@ -145,6 +150,7 @@ struct Round<'a> {
     number: usize,
     desk: Desk,
     asked: Box<[Asked]>,
+    sampler: Sampler,
     took: u64,
     rounds: u64,
 }
@@ -189,8 +195,13 @@ impl Round<'_> {
         table.entries.first_of_each(&hashes[..got - first], &mut likely);
         self.touch_misses(table, &likely[..got - first], first);
         let offers = !table.recursion.networks.is_empty();
+        let every = self.shared.sample.load(Ordering::Relaxed);
         while *at < got {
             let i = *at;
+            if every != 0 && self.sampler.is_due(every) && self.sample(batch, i) {
+                *at += 1;
+                continue;
+            }
             let offered = offers && table.recursion.offered(batch.client(i));
             let asked = &self.asked[i];
             let (packet, out) = batch.packet_and_out(i);
@@ -238,9 +249,20 @@ impl Round<'_> {
         self.pass(batch, i);
     }
 
+    /// For the query log, which Python writes. Where it has no room the packet is answered here: a log
+    /// costs nobody an answer.
+    #[cold]
+    fn sample(&self, batch: &Batch, i: usize) -> bool {
+        let put = self.shared.handover.put(batch.packet(i), batch.origin(i), self.number, true);
+        if put {
+            self.counters.passed.add(1);
+        }
+        put
+    }
+
     #[cold]
     fn pass(&self, batch: &Batch, i: usize) {
-        let put = self.shared.handover.put(batch.packet(i), batch.origin(i), self.number);
+        let put = self.shared.handover.put(batch.packet(i), batch.origin(i), self.number, false);
         if put { self.counters.passed.add(1) } else { self.counters.overflowed.add(1) }
     }
 }

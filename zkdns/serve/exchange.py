@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from zkdns.answers import ede
 from zkdns.answers.answers import Answers
-from zkdns.serve import packet
+from zkdns.config import Settings
+from zkdns.serve import packet, querylog
 from zkdns.serve.forward import Forwarder
 from zkdns.serve.respond import FORWARD, Draw, Outcome, draw_next, fail, respond_oddly, respond_plainly
 
@@ -62,12 +63,25 @@ class Exchange:
         self.lost: Counter[str] = Counter()
         """Names that a search list made (`example.com.svc.local`), by client; "" past the first thousand."""
         self.times = Histogram(BUCKETS)
+        self.query_log: querylog.QueryLog | None = None
+        """None while it is off."""
         self._turn = 0
+
+    def configure(self, settings: Settings) -> None:
+        self.query_log = querylog.choose(settings)
 
     def handle(
         self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
     ) -> bytes | None:
         """The reply, or None: nothing to say, or `reply` is called later."""
+        if self.query_log is not None:
+            return self.query_log.watch(self.handle_unseen, query, client, limit, transport, reply)
+        return self.handle_unseen(query, client, limit, transport, reply)
+
+    def handle_unseen(
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
+    ) -> bytes | None:
+        """The same, whatever the query log wants."""
         outcome = self.answer(query, client, limit)
         if outcome is FORWARD:
             return self.forward(query, client, limit, transport, reply)

@@ -43,12 +43,17 @@ TURN = 64
 
 
 class Route(Protocol):
-    """Where a handed-over packet came from. Only the engine knows the rest of the way back."""
+    """Where a handed-over packet came from. Only the engine knows the rest of the way back. `sampled`:
+    it came for the query log; `waited`: seconds since it was handed over."""
 
     @property
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def sampled(self) -> bool: ...
+    @property
+    def waited(self) -> float: ...
 
 
 Taken = Callable[[bytes, Route], None]
@@ -135,6 +140,10 @@ class Native:
         """Have `taken` called in `loop` with each packet that is Python's to answer."""
         self._loop, self._taken = loop, taken
         loop.add_reader(self._engine.fileno(), self.take)
+
+    def sample(self, every: int) -> None:
+        """Have one packet in so many handed over whatever it asks, for the query log; 0: none."""
+        self._engine.sample(every)
 
     def take(self) -> None:
         """Answer what waits now, a turn of it."""

@@ -105,7 +105,11 @@ class UdpListener:
 
     def _drain(self) -> int:
         """How many datagrams were taken."""
-        return self._drain_singly() if self._batch is None else self._drain_batch(self._batch)
+        if self._batch is None:
+            return self._drain_singly()
+        if self.exchange.query_log is not None:
+            return self._drain_watched(self._batch)
+        return self._drain_batch(self._batch)
 
     def _drain_batch(self, batch: Batch) -> int:
         exchange = self.exchange
@@ -135,6 +139,24 @@ class UdpListener:
             if lost:
                 self.exchange.dropped["send"] += lost
             exchange.count_batch(seen, "udp")
+        return count
+
+    def _drain_watched(self, batch: Batch) -> int:
+        """The same one by one and each with its client: the query log looks on."""
+        try:
+            count = batch.receive()
+        except OSError as error:
+            log.debug("receiving: %s", error)
+            return 0
+        slot = 0
+        for k in range(count):
+            later = self._later(batch, k)
+            made = self.exchange.handle(batch.query(k), batch.client(k), HIGHEST_UDP, "udp", later)
+            if made is not None:
+                batch.put(slot, k, made)
+                slot += 1
+        if slot:
+            self.exchange.dropped["send"] += batch.send(slot, shifted=slot != count)
         return count
 
     def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:

@@ -1,0 +1,175 @@
+"""The query log: a line for one query in so many, and for each that took long.
+
+Rules: off, there is none of it and it costs nothing. No byte of a client's reaches a line as it came.
+At most so many lines a second, so that a flood can't fill a disk; what was left out is told in one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import dnslib
+
+from zkdns.answers.names import text
+from zkdns.config import Settings
+from zkdns.serve.message import read_reply
+
+log = logging.getLogger("zkdns.query")
+
+Reply: TypeAlias = Callable[[bytes], None]
+Handle: TypeAlias = Callable[[bytes, str, int, str, Reply], bytes | None]
+
+WINDOW = 1.0
+"""Seconds over which lines are counted."""
+
+LINE = "query %(client)s %(transport)s %(name)s %(type)s: %(rcode)s, %(bytes)d bytes, %(microseconds)d us"
+
+_BADVERS = 16
+_LONGEST_NAME = 255
+
+
+def choose(settings: Settings) -> QueryLog | None:
+    """The log that the settings ask for; None where they ask for none."""
+    if not (settings.query_log_sample or settings.query_log_slow):
+        return None
+    return QueryLog(settings.query_log_sample, settings.query_log_slow, settings.query_log_most)
+
+
+def _call_later(delay: float, call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(delay, call)
+
+
+class QueryLog:
+    """`sample`: one query in so many, 0 for none; `slow`: seconds, 0 for none; `most`: lines a second."""
+
+    def __init__(
+        self,
+        sample: int,
+        slow: float,
+        most: int,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        later: Callable[[float, Callable[[], None]], object] = _call_later,
+        draw: Callable[[int], int] = random.randrange,
+    ) -> None:
+        self._sample = sample
+        self._slow = slow
+        self._most = most
+        self._clock = clock
+        self._later = later
+        self._draw = draw
+        self._left = 0
+        self._place = 0
+        self._until = 0.0
+        self._lines = 0
+        self._left_out = 0
+
+    def watch(
+        self,
+        handle: Handle,
+        query: bytes,
+        client: str,
+        limit: int,
+        transport: str,
+        reply: Reply,
+        sampled: bool | None = None,
+        waited: float = 0.0,
+    ) -> bytes | None:
+        """What `handle` does, with a look at it. `sampled`: whether this one was chosen, None where that
+        is to be found out; `waited`: seconds since it was read."""
+        if sampled is None:
+            sampled = self._is_due()
+        if not (sampled or self._slow):
+            return handle(query, client, limit, transport, reply)
+        began = self._clock() - waited
+        returned = False
+
+        def answered(made: bytes) -> None:
+            reply(made)
+            self._note(query, made, client, transport, began, sampled, returned)
+
+        made = handle(query, client, limit, transport, answered)
+        returned = True
+        if made is not None:
+            self._note(query, made, client, transport, began, sampled, False)
+        return made
+
+    def _is_due(self) -> bool:
+        """One of each `sample` that follow one another, at a place drawn anew: every N-th would fall in
+        step with clients that ask A and AAAA in turn."""
+        if not self._sample:
+            return False
+        if not self._left:
+            self._left = self._sample
+            self._place = self._draw(self._sample)
+        self._left -= 1
+        return self._left == self._place
+
+    def _note(
+        self, query: bytes, made: bytes, client: str, transport: str, began: float, sampled: bool, asked: bool
+    ) -> None:
+        now = self._clock()
+        seconds = now - began
+        slow = 0 < self._slow <= seconds
+        if not (sampled or slow):
+            return
+        if now >= self._until:
+            self._until = now + WINDOW
+            self._lines = 0
+        if self._lines >= self._most:
+            if not self._left_out:
+                self._later(self._until - now, self._tell_left_out)
+            self._left_out += 1
+            return
+        self._lines += 1
+        name, qtype = read_question(query)
+        fields = {
+            "client": client,
+            "transport": transport,
+            "name": name,
+            "type": qtype,
+            "rcode": read_rcode(made),
+            "bytes": len(made),
+            "microseconds": round(seconds * 1e6),
+            "forwarded": asked,
+            "slow": slow,
+        }
+        log.info(LINE + ", forwarded" * asked + ", slow" * slow, fields, extra={"fields": fields})
+
+    def _tell_left_out(self) -> None:
+        count, self._left_out = self._left_out, 0
+        log.info(
+            "query log: %(left_out)d lines were left out (query_log_most is %(most)d a second)",
+            {"left_out": count, "most": self._most},
+            extra={"fields": {"left_out": count}},
+        )
+
+
+def read_question(query: bytes) -> tuple[str, str]:
+    """Name and type as text, odd bytes escaped; "-" for what can't be read."""
+    at = 12
+    size = len(query)
+    if query[4:6] == b"\0\0":
+        return "-", "-"
+    while at < size and query[at]:
+        if query[at] > 63:
+            return "-", "-"
+        at += 1 + query[at]
+    if at + 3 > size or at + 1 - 12 > _LONGEST_NAME:
+        return "-", "-"
+    return text(query[12 : at + 1]), dnslib.QTYPE[query[at + 1] << 8 | query[at + 2]]
+
+
+def read_rcode(reply: bytes) -> str:
+    """The whole rcode: its upper bits are in the OPT record (RFC 6891, section 6.1.3)."""
+    message = read_reply(reply)
+    rcode = message.rcode if message is not None else reply[3] & 15
+    if rcode == _BADVERS:
+        return "BADVERS"
+    known: dict[int, str] = dnslib.RCODE.forward
+    return known.get(rcode, f"RCODE{rcode}")
