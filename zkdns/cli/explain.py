@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from zkdns.cli import options, reading, show
+from zkdns.cli import asking, options, reading, show
 from zkdns.cli.show import Column
 from zkdns.explain import explain, read_name, read_type
 from zkdns.why import suppose
@@ -22,6 +23,16 @@ COLUMNS = (
     Column("REASON", folds=20),
 )
 
+SHAPE: asking.Shape = {
+    "name": str, "type": str, "rcode": str, "stale": bool, "answer": list, "instances": list, "notes": list,
+}  # fmt: skip
+ROW: asking.Shape = {"id": str, "in": bool, "state": str, "reason": str, "share": (int, float)}
+MORE: dict[str, Any] = {"service": "", "weight": None, "address": []}
+"""What an older server's row may lack."""
+
+Ask = Callable[[tuple[str, ...]], dict[str, Any]]
+"""What is said with these changes tried."""
+
 
 @click.command(short_help="Why an answer is what it is.")
 @click.argument("name")
@@ -34,13 +45,21 @@ COLUMNS = (
     multiple=True,
     help=f"Tried on a copy, nothing is changed; repeatable: {suppose.EXAMPLES}.",
 )
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Ask this running server, as in http://127.0.0.1:8053, and not the registry.",
+)
 @options.zone
 @options.reads_registry
+@click.pass_context
 def command(
+    ctx: click.Context,
     name: str,
     qtype: str,
     client: str | None,
     changes: tuple[str, ...],
+    server: str | None,
     zone: tuple[str, ...],
     registry: tuple[str, ...],
     config: str | None,
@@ -49,17 +68,24 @@ def command(
     """Why the answer to NAME TYPE (A by default; an address stands for its PTR) is what it is.
 
     Shows the answer that would be given next, and each instance, in or out, with the reason and its
-    share of first places. With --if also what it would be, beside what it is.
+    share of first places. With --if also what it would be, beside what it is. With --server all of it
+    is what that server says, with its checks, its age and the turn that its deal is at.
     """
-    settings = options.load(registry, config, zone)
     qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
     try:
         qname = read_name(name)
         read_type(qtype)
         for text in changes:
             suppose.parse(text)
+        at = asking.read_url(server) if server is not None else ""
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+    if at:
+        _refuse_beside_server(ctx)
+        _tell(lambda tried: _ask_server(at, name, qtype, client, tried), changes, as_json)
+        return
+    settings = options.load(registry, config, zone)
 
     async def work(registries: reading.Registries) -> None:
         answers = registries.compile_for(qname)
@@ -71,49 +97,71 @@ def command(
             )  # fmt: skip
 
         try:
-            said = ask(changes)
-            before = ask(()) if changes else None
+            _tell(ask, changes, as_json)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-        if as_json:
-            click.echo(json.dumps(said, ensure_ascii=False))
-        else:
-            _show(said, before)
 
     reading.run(settings, work)
 
 
+def _refuse_beside_server(ctx: click.Context) -> None:
+    """What would say nothing to a server, which has a registry and zones of its own."""
+    for name in ("registry", "config", "zone"):
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} and --server don't go together: the server has its own")
+
+
+def _ask_server(
+    server: str, name: str, qtype: str, client: str | None, tried: tuple[str, ...]
+) -> dict[str, Any]:
+    asked = {"name": name, "type": qtype, "client": client, "if": tried}
+    said = asking.get(server, "/api/v1/explain", asked, SHAPE)
+    for row in said["instances"]:
+        asking.hold_to(server, row, ROW)
+    return said
+
+
+def _tell(ask: Ask, changes: tuple[str, ...], as_json: bool) -> None:
+    said = ask(changes)
+    if as_json:
+        click.echo(json.dumps(said, ensure_ascii=False))
+    else:
+        _show(said, ask(()) if changes else None)
+
+
 def _show(said: dict[str, Any], before: dict[str, Any] | None) -> None:
     console = show.open_console()
-    console.print(f"{said['name']} {said['type']}: {said['rcode']}{', stale' if said['stale'] else ''}")
+    asked = show.clean(f"{said['name']} {said['type']}: {said['rcode']}")
+    console.print(f"{asked}{', stale' if said['stale'] else ''}", soft_wrap=True)
     if before is not None and before["rcode"] != said["rcode"]:
-        console.print(f"  (now: {before['rcode']})")
+        console.print(f"  (now: {show.clean(before['rcode'])})")
     for rdata in said["answer"]:
-        console.print(f"  {show.clean(rdata)}", soft_wrap=True)
+        console.print(f"  {show.clean(str(rdata))}", soft_wrap=True)
     if said["instances"]:
         console.print()
         _show_instances(console, said, before)
     if said["notes"]:
         console.print()
     for note in said["notes"]:
-        console.print(f"* {show.clean(note)}", soft_wrap=not console.is_terminal)
+        console.print(f"* {show.clean(str(note))}", soft_wrap=not console.is_terminal)
 
 
 def _show_instances(console: Any, said: dict[str, Any], before: dict[str, Any] | None) -> None:
     columns = list(COLUMNS)
-    old = {(i["service"], i["id"]): i for i in before["instances"]} if before is not None else {}
-    several = len({i["service"] for i in said["instances"]}) > 1
+    now = [MORE | one for one in said["instances"]]
+    old = {(i["service"], i["id"]): i for i in (MORE | one for one in before["instances"])} if before else {}
+    several = len({i["service"] for i in now}) > 1
     if before is not None:
         columns.insert(4, Column("NOW", right=True))
     rows = []
-    for one in said["instances"]:
+    for one in now:
         row = [
             f"{one['service']}/{one['id']}" if several else one["id"],
             "in" if one["in"] else "out",
             one["state"],
             one["weight"],
             show.percent(one["share"]),
-            ", ".join(one["address"]),
+            ", ".join(map(str, one["address"])),
             one["reason"],
         ]
         if before is not None:
