@@ -214,7 +214,7 @@ class Server:
                 if not any(s.connected for s in self.sources if isinstance(s, ZooKeeperSource)):
                     break  # nobody is there to wait for
         if not self._loaded.is_set():
-            self._answer_from_memory()
+            await self._answer_from_memory()
             await self._loaded.wait()
         await self._settle()  # host names may lead to services of ours
         try:
@@ -224,8 +224,8 @@ class Server:
         await self._settle()
         await self.health.first_round()
         self.ready = True
-        gc.collect()
         gc.freeze()  # most of what was loaded stays: the collector need not walk it again
+        gc.enable()
         self._tell_age()
         if self._joining is not None:
             await self._joining
@@ -238,8 +238,8 @@ class Server:
         while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, twice)
             await asyncio.sleep(0.005)
 
-    def _answer_from_memory(self) -> None:
-        remembered = self.memory.load()
+    async def _answer_from_memory(self) -> None:
+        remembered = await asyncio.to_thread(self.memory.load)
         if remembered is None:
             log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
         elif not self._loaded.is_set():
