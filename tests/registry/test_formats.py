@@ -16,7 +16,7 @@ from zkdns import config
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
 from zkdns.registry.fields import BadData, canonical, is_host
-from zkdns.registry.formats import Node, native
+from zkdns.registry.formats import Node, auto, native
 
 PAYLOADS = Path(__file__).parent.parent / "fixtures" / "curator" / "payloads"
 DUBBO = (
@@ -596,6 +596,25 @@ def replaced(draw: st.DrawFn) -> bytes:
 
 
 node_names = st.text(max_size=30) | st.sampled_from([DUBBO, "member_0000000001", "base64_12_eyJhIjoxfQ==_1"])
+
+
+@st.composite
+def mixed(draw: st.DrawFn) -> bytes:
+    """The fields of several formats in one payload."""
+    seeds = [json.loads(seed) for seed in SEEDS if seed.startswith(b"{")]
+    fields = [(key, value) for seed in seeds for key, value in seed.items()]
+    return json.dumps(dict(draw(st.lists(st.sampled_from(fields), max_size=8)))).encode()
+
+
+@given(node_names, st.binary(max_size=60) | mutated() | replaced() | mixed())
+def test_the_short_cut_of_auto_gives_what_asking_each_format_gives(name: str, data: bytes) -> None:
+    def outcome(read: Any) -> object:
+        try:
+            return read(Node(name, data))
+        except BadData as error:
+            return error.what, error.cure
+
+    assert outcome(auto.parse) == outcome(auto.ask_each)
 
 
 @given(node_names, st.binary(max_size=60) | mutated() | replaced())

@@ -56,7 +56,12 @@ class _Payload(msgspec.Struct):
     meta: dict[str, str | bool | int | float | None] | None = None
 
 
+class _Plain(_Payload, forbid_unknown_fields=True):
+    pass
+
+
 _decode = msgspec.json.Decoder(_Payload).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 
 FIELDS: Final[Mapping[str, Rule]] = {
     "port": PORT,
@@ -83,6 +88,14 @@ def parse(node: Node) -> Registration:
         if not isinstance(value, dict):
             raise why_no_json(node.data) from None
         return explain(value)
+
+
+def parse_plain(data: bytes) -> Registration | None:
+    """What has fields of this format alone, all of them right; None for anything else."""
+    try:
+        return _build(_decode_plain(data))
+    except (ValueError, RecursionError, BadData):
+        return None
 
 
 def from_table(value: Mapping[str, Any]) -> Registration:
