@@ -54,12 +54,21 @@ def open_console() -> Console:
 
 def print_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """One line a row where there is room; piped, always."""
-    cells = [[_text(value) for value in row] for row in rows]
-    widths = [max([len(c.title), *(len(row[at]) for row in cells)]) for at, c in enumerate(columns)]
-    if not console.is_terminal:
-        _print_plainly(console, columns, cells, widths)
-        return
-    shown = fit(columns, widths, console.width)
+    cells = [[_cell(value) for value in row] for row in rows]
+    if console.is_terminal:
+        console.print(_build(columns, cells, console.width))
+    else:
+        _print_plainly(console, columns, [[cell.plain for cell in row] for row in cells])
+
+
+def build_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], width: int) -> Table:
+    """The same for a terminal of that width, to be drawn with other things."""
+    return _build(columns, [[_cell(value) for value in row] for row in rows], width)
+
+
+def _build(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: int) -> Table:
+    widths = _measure(columns, [[cell.plain for cell in row] for row in cells])
+    shown = fit(columns, widths, width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for at in shown:
         column = columns[at]
@@ -71,8 +80,12 @@ def print_table(console: Console, columns: Sequence[Column], rows: Iterable[Sequ
             min_width=min(column.folds, widths[at]) or None,
         )
     for row in cells:
-        table.add_row(*(Text(row[at], STYLES.get(row[at], "")) for at in shown))
-    console.print(table)
+        table.add_row(*(row[at] for at in shown))
+    return table
+
+
+def _measure(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max([len(c.title), *(len(row[at]) for row in rows)]) for at, c in enumerate(columns)]
 
 
 def fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
@@ -91,9 +104,8 @@ def fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int
     return shown
 
 
-def _print_plainly(
-    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]
-) -> None:
+def _print_plainly(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    widths = _measure(columns, rows)
     for cells in [[column.title for column in columns], *rows]:
         line = (" " * GAP).join(
             cell.rjust(width) if column.right else cell.ljust(width)
@@ -102,8 +114,12 @@ def _print_plainly(
         console.file.write(line.rstrip() + "\n")
 
 
-def _text(value: object) -> str:
-    return clean("-" if value is None or value == "" else str(value))
+def _cell(value: object) -> Text:
+    """Text in the colour of its word; a Text has one already."""
+    if isinstance(value, Text):
+        return value
+    plain = clean("-" if value is None or value == "" else str(value))
+    return Text(plain, STYLES.get(plain, ""))
 
 
 def clean(text: str) -> str:

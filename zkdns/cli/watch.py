@@ -1,40 +1,52 @@
 """`zkdns watch [SERVICE]`: each change as it happens.
 
-Rules: one line a change, written at once. It goes on through a loss of the registry, and says so.
+Rules: on a terminal a view that is drawn anew; elsewhere one line a change, written at once. Either
+goes on through a loss of the registry, and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 import time
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.text import Text
+from rich.console import Console, RenderableType
+from rich.live import Live
 
 from zkdns.cli import options, reading, show
+from zkdns.cli.live import View, spell_event
 from zkdns.model import Service
 from zkdns.web import changes
 
 LOOK = 0.5
 """Seconds between two looks at whether the registry is within reach."""
 
+REST = 0.1
+"""Seconds between two drawings: a flood of changes is for reading, too."""
+
+Events = asyncio.Queue[dict[str, Any]]
+
 
 @click.command(short_help="Each change of the registry, as it happens.")
 @click.argument("service", required=False)
 @options.reads_registry
-def command(service: str | None, registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+def command(service: str | None, registry: tuple[str, ...], config: str | None, as_json: bool) -> int:
     """Each change of SERVICE, or of all services, as it happens: what came, went, or changed, and why.
 
-    With --json one event a line, as in /api/v1/events. Ctrl-C ends it.
+    On a terminal it is a view of how all stands, with the last changes below. Elsewhere each change is a
+    line; with --json one event a line, as in /api/v1/events. Ctrl-C ends it.
     """
     settings = options.load(registry, config)
+    console = show.open_console()
+    alive = sys.stdout.isatty() and not console.is_dumb_terminal and not as_json
 
-    async def work(registries: reading.Registries) -> None:
+    async def work(registries: reading.Registries) -> int:
         name = registries.find(service).name if service is not None else None
-        events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        events: Events = asyncio.Queue()
 
         def take(before: Service | None, after: Service | None) -> None:
             of = (after or before).name if (after or before) else ""  # type: ignore[union-attr]
@@ -43,19 +55,19 @@ def command(service: str | None, registry: tuple[str, ...], config: str | None, 
                     events.put_nowait(event)
 
         registries.publisher.changed.append(take)
+        if alive:
+            where = ", ".join(url.text for url in settings.registry)
+            return await _draw(console, registries, events, View(name, where))
         services = registries.publisher.services
         watched = [services[name]] if name is not None else list(services.values())
         instances = sum(len(s.instances) for s in watched)
         tell(f"watching {len(watched)} services, {instances} instances; Ctrl-C ends it")
-        await _follow(registries, events, as_json)
+        return await _print(console, registries, events, as_json)
 
-    reading.run(settings, work)
+    return reading.run(settings, work)
 
 
-async def _follow(
-    registries: reading.Registries, events: asyncio.Queue[dict[str, Any]], as_json: bool
-) -> None:
-    console = show.open_console()
+async def _print(console: Console, registries: reading.Registries, events: Events, as_json: bool) -> int:
     away = False
     while True:
         try:
@@ -68,7 +80,8 @@ async def _follow(
         if as_json:
             click.echo(json.dumps(event, ensure_ascii=False))
         else:
-            show_event(console, event)
+            console.print(spell_event(event, time.time()), soft_wrap=True)
+            console.file.flush()
 
 
 def tell(text: str) -> None:
@@ -76,22 +89,36 @@ def tell(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
 
 
-def show_event(console: Console, event: dict[str, Any]) -> None:
-    """One line: when, who, what, and why."""
-    name = event["service"] + (f"/{event['instance']}" if "instance" in event else "")
-    change, state, was = event["change"], event.get("state", ""), event.get("was", "")
-    line = Text(f"{time.strftime('%H:%M:%S')}  {show.clean(name):<24}  ")
-    line.append(f"{change:<7}", show.STYLES.get(change, ""))
-    if change != "removed" and was and was != state:
-        line.append("  ").append(was, show.STYLES.get(was, "")).append(" -> ")
-        line.append(state, show.STYLES.get(state, ""))
-    elif state:
-        line.append("  ").append(state, show.STYLES.get(state, ""))
-    elif was:
-        line.append(f"  was {was}")
-    if "address" in event:
-        line.append(f"  {show.clean(', '.join(event['address']))}  weight {event['weight']}")
-    if event.get("reason"):
-        line.append(f"  ({show.clean(event['reason'])})")
-    console.print(line, soft_wrap=True)
-    console.file.flush()
+async def _draw(console: Console, registries: reading.Registries, events: Events, view: View) -> int:
+    """Until Ctrl-C or SIGTERM; either way the terminal is left as it was found."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while not ended.is_set():
+            live.update(_drawn(console, registries, view), refresh=True)
+            await _gather(events, view)
+    return 128 + signal.SIGTERM
+
+
+def _drawn(console: Console, registries: reading.Registries, view: View) -> RenderableType:
+    publisher = registries.publisher
+    size = console.size
+    return view.draw(
+        publisher.services,
+        len(registries.problems),
+        publisher.registered.stale_since,
+        size.width,
+        size.height,
+        time.time(),
+    )
+
+
+async def _gather(events: Events, view: View) -> None:
+    """What comes until the next drawing."""
+    try:
+        view.take(await asyncio.wait_for(events.get(), LOOK), time.time())
+    except TimeoutError:
+        return
+    await asyncio.sleep(REST)
+    while not events.empty():
+        view.take(events.get_nowait(), time.time())
