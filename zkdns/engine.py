@@ -64,7 +64,9 @@ class PythonEngine:
         return Counter({(t, int.from_bytes(q, "big"), r): n for (t, q, r), n in self.exchange.counts.items()})
 
     def dropped(self) -> Counter[str]:
-        return Counter(self.exchange.dropped)
+        found = Counter(self.exchange.dropped)
+        found["buffer"] += sum(listener.missed for listener in self._listeners)
+        return found
 
     def lost(self) -> Counter[str]:
         """Names that a search list made, by client."""
@@ -152,6 +154,7 @@ class NativeEngine(PythonEngine):
         found = super().dropped()
         totals = self.native.totals()
         found["not a query"] += totals["dropped"]
+        found["buffer"] += totals["missed"]
         found["queue"] += totals["overflowed"]
         found["send"] += totals["unsent"]
         return found

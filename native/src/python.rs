@@ -326,6 +326,7 @@ impl Engine {
             ] {
                 *sums.entry(name).or_default() += count.get();
             }
+            *sums.entry("missed").or_default() += worker.socket.missed();
         }
         sums
     }

@@ -14,6 +14,10 @@ use std::ptr::{addr_of, null_mut};
 
 use libc::{c_int, c_void, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
 
+/// Of the numbers that SO_MEMINFO gives, how many there are and which counts drops (linux/sock_diag.h).
+const MEMINFO_VARS: usize = 9;
+const MEMINFO_DROPS: usize = 8;
+
 pub const BATCH: usize = 64;
 /// The longest query taken whole. No resolver sends one of a quarter of this.
 pub const LONGEST: usize = 4096;
@@ -82,6 +86,18 @@ impl Socket {
         // SAFETY: no pointers; the descriptor lives as long as `self`.
         let woken = check(unsafe { libc::shutdown(self.udp.as_raw_fd(), libc::SHUT_RD) });
         connected.and(woken.map(drop))
+    }
+
+    /// Packets that came faster than they were taken, so that the kernel had no room for them.
+    pub fn missed(&self) -> u64 {
+        let mut told = [0u32; MEMINFO_VARS];
+        let mut size = size_of_val(&told) as socklen_t;
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_MEMINFO);
+        // SAFETY: the kernel writes at most `size` bytes, and `told` is as large as that.
+        let got = check(unsafe {
+            libc::getsockopt(self.udp.as_raw_fd(), level, name, told.as_mut_ptr().cast(), &raw mut size)
+        });
+        if got.is_ok() { told[MEMINFO_DROPS].into() } else { 0 } // before Linux 4.12
     }
 
     /// One reply, from any thread; waits for nothing.
@@ -397,6 +413,22 @@ mod tests {
         }
         exchange("[::1]:0", "[::1]:0");
         exchange("[::]:0", "[::1]:0");
+    }
+
+    #[test]
+    fn what_the_buffer_has_no_room_for_is_counted() {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 12).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..500 {
+            client.send_to(&[0; 100], socket.udp.local_addr().unwrap()).unwrap();
+        }
+        let mut batch = Batch::new(false, 512);
+        let mut taken = 0;
+        while let Ok(got) = batch.receive(&socket, libc::MSG_DONTWAIT) {
+            taken += got as u64;
+        }
+        assert!(taken > 0 && socket.missed() > 0);
+        assert_eq!(taken + socket.missed(), 500);
     }
 
     #[test]

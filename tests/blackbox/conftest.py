@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
-from zkdns.serve.native import WHY_NOT
-
-ENGINES = [
-    "python",
-    pytest.param("native", marks=pytest.mark.skipif(bool(WHY_NOT), reason=f"not built: {WHY_NOT}")),
-]
+from support.missing import ENGINES
 
 
 @pytest.fixture(scope="module", params=ENGINES)

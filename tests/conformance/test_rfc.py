@@ -21,12 +21,11 @@ import dns.rdataclass
 import dns.rdatatype
 import pytest
 
+from support.missing import ENGINES
 from support.server import Zkdns
 from zkdns.answers import names
-from zkdns.serve import native
 
 REGISTRY = Path(__file__).with_name("registry.toml")
-ENGINES = ("python", "native") if not native.WHY_NOT else ("python",)
 UDP, TCP = "udp", "tcp"
 
 A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, OPT, AXFR, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 41, 252, 255

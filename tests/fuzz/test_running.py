@@ -12,15 +12,11 @@ import pytest
 
 from fuzz import seeds
 from fuzz.mutate import mutate
+from support.missing import ENGINES
 from support.native import ask
 from support.server import Zkdns
-from zkdns.serve import native
 
 SEED = 20261124
-ENGINES = [
-    "python",
-    pytest.param("native", marks=pytest.mark.skipif(bool(native.WHY_NOT), reason="not built")),
-]
 
 PATHS = (
     "/", "/?q=x&service=web&page=2", "/health", "/ready", "/metrics", "/static/page.css", "/api/v1/services",

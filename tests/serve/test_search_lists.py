@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from support.missing import ENGINES
 from support.server import Zkdns
-from zkdns.serve import native
 
-ENGINES = ["python"] if native.WHY_NOT else ["python", "native"]
 SERVICE = '[web]\n[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
 
 

@@ -7,8 +7,11 @@ limit the idlest makes room. A client that does not read is not read from.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
-from collections import OrderedDict
+import struct
+import termios
+from collections import Counter, OrderedDict
 from typing import Any
 
 from zkdns.serve.exchange import Exchange
@@ -22,6 +25,10 @@ AT_ONCE = 64
 
 LONGEST = 65535
 
+UNSENT = 128 << 10
+"""Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
+for one that reads nothing, and there may be a thousand of those."""
+
 GRACE = 0.5
 """Seconds that a new connection has for its first query when we are about to end."""
 
@@ -33,6 +40,8 @@ class TcpListener:
         self.exchange = exchange
         self.open: OrderedDict[Connection, None] = OrderedDict()
         """Idlest first."""
+        self.closed: Counter[str] = Counter()
+        """Connections that we ended: `idle`, or too many (`limit`)."""
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
         self._sweeping: asyncio.TimerHandle | None = None
@@ -41,6 +50,8 @@ class TcpListener:
         loop = asyncio.get_running_loop()
         self._sockets = sockets
         for sock in sockets:
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
             server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
             self._servers.append(server)
         self._sweep()
@@ -77,6 +88,7 @@ class TcpListener:
             if connection.waiting:
                 connection.touch()
             else:
+                self.closed["idle"] += 1
                 connection.abort()
         self._sweeping = loop.call_later(1.0, self._sweep)
 
@@ -90,6 +102,17 @@ def _accept_all(listening: socket.socket) -> list[socket.socket]:
             accepted.append(sock)
     except OSError:  # no more of them, or of files
         return accepted
+
+
+def _forget_unsent(sock: socket.socket) -> None:
+    """Have the kernel drop what a client does not read, and tell it so (RST), where it would keep that for
+    minutes behind a closed descriptor. A client that has read all just sees the end."""
+    try:
+        left = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+        if left:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except (OSError, ValueError):  # it has ended already
+        pass
 
 
 class Connection(asyncio.Protocol):
@@ -114,6 +137,7 @@ class Connection(asyncio.Protocol):
         self._client = peer[0] if peer else ""
         opened = self._listener.open
         if len(opened) >= MOST:
+            self._listener.closed["limit"] += 1
             next(iter(opened)).abort()
         opened[self] = None
         self.touch()
@@ -129,6 +153,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End now; what was not sent is lost."""
         self._listener.open.pop(self, None)
+        _forget_unsent(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     def end(self) -> None:

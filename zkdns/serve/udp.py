@@ -30,6 +30,9 @@ BUFFER = 4 << 20
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _ANCILLARY = 64
+_SO_MEMINFO = 55
+_DROPS = 4 * 8
+"""Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
 
 
 def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
@@ -102,6 +105,10 @@ class UdpListener:
 
     def close(self) -> None:
         self.sock.close()
+
+    @property
+    def missed(self) -> int:
+        return missed(self.sock)
 
     def _drain(self) -> int:
         """How many datagrams were taken."""
@@ -190,6 +197,18 @@ class UdpListener:
     def _lost(self, error: OSError) -> None:
         self.exchange.dropped["send"] += 1
         log.debug("sending: %s", error)
+
+
+def missed(sock: socket.socket) -> int:
+    """Datagrams that came faster than they were taken, so that the kernel had no room for them (Linux
+    tells; elsewhere 0)."""
+    if sys.platform != "linux" or sock.fileno() < 0:
+        return 0
+    try:
+        told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * 9)
+    except OSError:  # before Linux 4.12
+        return 0
+    return int.from_bytes(told[_DROPS : _DROPS + 4], sys.byteorder)
 
 
 def _leave_the_group(sock: socket.socket) -> None:

@@ -72,6 +72,10 @@ def _queries(server: Server) -> Iterable[Metric]:
     yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", lost)
     yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.exchange.errors)
     yield _gauge("zkdns_tcp_connections", "Open TCP connections.", len(server.tcp.open))
+    closed = CounterMetricFamily("zkdns_tcp_closed", "TCP connections that we ended.", labels=("reason",))
+    for reason in ("idle", "limit"):
+        closed.add_metric((reason,), server.tcp.closed[reason])
+    yield closed
     info = GaugeMetricFamily("zkdns_build_info", "What is running.", labels=("version", "engine"))
     info.add_metric((__version__, server.engine.name), 1)
     yield info

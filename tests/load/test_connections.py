@@ -1,0 +1,149 @@
+"""Connections by the thousand over TCP, slow ones, greedy ones: others are answered, and all is let go of."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from load.conftest import INSTANCES, OWN, Start
+from support.ordinary import Ordinary
+from support.process import descriptors, resident
+from support.server import Zkdns
+from support.waiting import eventually
+from zkdns.answers import names
+
+MOST = 1000
+PIPELINED = 20
+GROWTH = 160 << 20
+"""Bytes: a thousand that don't read, each with a full write buffer, one answer more and its own queries."""
+
+
+def framed(name: str, id: int = 1) -> bytes:
+    message = id.to_bytes(2, "big") + b"\0\0\0\1\0\0\0\0\0\0" + names.wire(name) + b"\0\1\0\1"
+    return len(message).to_bytes(2, "big") + message
+
+
+class Crowd:
+    """Many connections of one client's."""
+
+    def __init__(self, server: Zkdns) -> None:
+        self.server = server
+        self.all: list[socket.socket] = []
+        self._stack = ExitStack()
+
+    def connect(self, *, receive: int = 0) -> socket.socket:
+        sock = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        sock.settimeout(30)
+        if receive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.connect((self.server.host, self.server.port))
+        self.all.append(sock)
+        return sock
+
+    def ended(self) -> int:
+        """How many the server has ended, either way."""
+        poller = select.poll()
+        for sock in self.all:
+            poller.register(sock, select.POLLIN | select.POLLHUP | select.POLLRDHUP)
+        return sum(bool(what & (select.POLLHUP | select.POLLRDHUP)) for _, what in poller.poll(0))
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def crowd(start: Start) -> Iterator[Crowd]:
+    made = Crowd(start())
+    yield made
+    made.close()
+
+
+def closed(server: Zkdns, reason: str) -> float:
+    return server.metrics()[f'zkdns_tcp_closed_total{{reason="{reason}"}}']
+
+
+def send_what_fits(sock: socket.socket, data: bytes) -> None:
+    sock.setblocking(False)
+    try:
+        while data:
+            data = data[sock.send(data) :]
+    except BlockingIOError:
+        pass
+
+
+def read_whole_answers(sock: socket.socket) -> None:
+    with sock.makefile("rb") as stream:
+        ids = set()
+        for _ in range(PIPELINED):
+            reply = stream.read(int.from_bytes(stream.read(2), "big"))
+            assert int.from_bytes(reply[6:8], "big") == INSTANCES
+            assert not reply[2] & 2
+            ids.add(int.from_bytes(reply[:2], "big"))
+    assert ids == set(range(PIPELINED))
+
+
+def test_thirteen_hundred_idle_connections_leave_room_for_one_more(crowd: Crowd) -> None:
+    server = crowd.server
+    files = descriptors(server.pid)
+    with Ordinary(server, OWN) as client:
+        for n in range(1300):
+            sock = crowd.connect()
+            if n % 3 == 0:
+                sock.sendall(framed("web.svc.local"))
+        # The idlest made room; the ordinary client's own connections were among those that came and went.
+        eventually(lambda: server.metrics()["zkdns_tcp_connections"] <= MOST)
+        assert len(server.answers("web.svc.local", tcp=True)) == 2
+        eventually(lambda: crowd.ended() >= 1300 - MOST)
+        assert closed(server, "limit") >= 300
+        eventually(lambda: crowd.ended() == 1300)
+    assert client.right > 50
+    assert closed(server, "limit") + closed(server, "idle") == 1300
+    eventually(lambda: server.metrics()["zkdns_tcp_connections"] == 0)
+    eventually(lambda: descriptors(server.pid) <= files + 2)  # the HTTP connection that asks is one
+
+
+def test_those_that_read_or_write_slowly_cost_nobody_and_are_ended(crowd: Crowd) -> None:
+    server = crowd.server
+    before, files = resident(server.pid), descriptors(server.pid)
+    most = before
+    with Ordinary(server, OWN) as client:
+        for n in range(400):
+            send_what_fits(crowd.connect(receive=4096), framed("big.svc.local") * 100)
+            crowd.connect().sendall(framed("web.svc.local", n)[:5])
+        until = time.monotonic() + 60
+        while crowd.ended() < len(crowd.all) and time.monotonic() < until:
+            for n, sock in enumerate(crowd.all):
+                try:
+                    if n % 2:
+                        sock.send(b"\0")  # a byte of a query that never ends
+                    else:
+                        sock.recv(64)
+                except OSError:
+                    pass
+            most = max(most, resident(server.pid))
+            time.sleep(0.5)
+        assert crowd.ended() == len(crowd.all)
+    assert client.right > 100
+    assert closed(server, "idle") == len(crowd.all)
+    assert most - before < GROWTH
+    eventually(lambda: descriptors(server.pid) <= files + 2)
+
+
+def test_a_service_of_thousands_is_given_whole_at_speed(crowd: Crowd) -> None:
+    server = crowd.server
+    before = resident(server.pid)
+    asked = b"".join(framed("big.svc.local", id) for id in range(PIPELINED))
+    for _ in range(30):
+        crowd.connect()
+    with Ordinary(server, OWN) as client:
+        while client.right < 30 and not client.wrong:
+            for sock in crowd.all:
+                sock.sendall(asked)
+            for sock in crowd.all:
+                read_whole_answers(sock)
+    assert resident(server.pid) - before < GROWTH
