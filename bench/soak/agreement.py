@@ -1,0 +1,134 @@
+"""A quiet moment: every server must answer exactly what ZooKeeper holds, with the same serial.
+
+Rules: nothing moves meanwhile but what ends by itself (sessions, overrides with a time), so the two are
+compared again until they agree or the time is over; then all that a judge needs is printed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.soak.asking import ZONE, ask
+from bench.soak.cast import Cast, Replica
+from bench.soak.churn import TROUBLE, Churn
+from bench.soak.doors import Doors
+from bench.soak.model import Model
+from bench.soak.truth import Expected, Truth, expect, read
+from bench.soak.watch import read_txt
+
+QUIET = 30.0
+"""Seconds within which all servers must agree with ZooKeeper once nothing moves; a server that must give
+up its client first (`restore`) has its watchdog's 30 s before."""
+
+WATCHDOG = 30.0
+GONE_ASKED = 4
+"""Instances that are gone of which each server is asked whether it knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    what: str
+    service: str = ""
+
+
+def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) -> str:
+    """Wait until all agree: "" then, and the model is what ZooKeeper holds; else the whole report."""
+    until = time.monotonic() + within
+    truth: Truth | None = None
+    difference = Difference("ZooKeeper can't be read")
+    while True:
+        try:
+            churn.flush()
+            truth = read(churn.clients[-1], doors.is_open, time.time())
+            found = next(compare(cast.replicas, truth, model), None)
+            if found is None:
+                break
+            difference = found
+        except TROUBLE as trouble:
+            difference = Difference(f"ZooKeeper can't be read: {trouble!r}")
+        if time.monotonic() > until:
+            return report(cast.replicas, truth, difference, within)
+        time.sleep(0.1)
+    now = time.monotonic()
+    model.reset(truth.standing(), truth.services.keys(), now)
+    churn.reconcile(truth.owners(), truth.services.keys(), truth.ordered)
+    return ""
+
+
+def compare(replicas: Sequence[Replica], truth: Truth, model: Model) -> Iterator[Difference]:
+    """What each server answers that it should not."""
+    with model.lock:
+        gone = [key for key in list(model.made)[-100:] if key not in truth.standing()][-GONE_ASKED:]
+    for replica in replicas:
+        said = replica.json("/api/v1/services")
+        if said["stale"]:
+            yield Difference(f"{replica} is out of ZooKeeper's reach for {said['age_seconds']:.0f} s")
+        if said["serial"] != truth.serial:
+            yield Difference(f"{replica} is at serial {said['serial']}, ZooKeeper at {truth.serial}")
+        listed = Expected(frozenset(f"_{service}._tcp.{ZONE}." for service in truth.services))
+        yield from _compare_one(replica, f"_services._dns-sd._udp.{ZONE}", "PTR", listed)
+        for service in truth.services:
+            for (name, type), expected in expect(truth, service).items():
+                yield from _compare_one(replica, name, type, expected, service)
+        for service, id in gone:
+            nothing = Expected(frozenset(), rcode="NXDOMAIN")
+            yield from _compare_one(replica, f"{id}.{service}.{ZONE}", "A", nothing, service)
+
+
+def _compare_one(
+    replica: Replica, name: str, type: str, expected: Expected, service: str = ""
+) -> Iterator[Difference]:
+    reply = ask(replica, name, type)
+    if reply is not None and reply.cut:
+        reply = ask(replica, name, type, tcp=True)
+    if reply is None:
+        yield Difference(f"{replica} doesn't answer {name} {type}", service)
+        return
+    got = reply.texts()
+    if type == "TXT":
+        told = read_txt([rdata for _, rdata in reply.records()])
+        got = {f"{key}={told.get(key)}" for key in ("instances", "healthy")}
+    if reply.stale or not expected.allows(got, reply.rcode):
+        lacks, besides = sorted(expected.rdata - got)[:5], sorted(got - expected.rdata)[:5]
+        most = f" ({expected.most} at most)" if expected.most < len(expected.rdata) else ""
+        yield Difference(
+            f"{replica}: {name} {type}: {reply.rcode}{', stale' if reply.stale else ''}; "
+            f"lacks {lacks}{most}, has {besides} besides, "
+            f"{len(got)} given of {len(expected.rdata)}, {expected.rcode} expected",
+            service,
+        )
+
+
+def report(replicas: Sequence[Replica], truth: Truth | None, difference: Difference, within: float) -> str:
+    """All that is needed to judge who is wrong."""
+    lines = [f"no agreement {within:.0f} s after all was quiet: {difference.what}"]
+    service = difference.service
+    if truth is not None:
+        lines.append(f"  ZooKeeper, serial {truth.serial}:")
+        paths = (f"/services/{service}", f"/zkdns/overrides/{service}", "/zkdns/health")
+        for path, node in truth.raw.items():
+            if service and (path in paths or path.startswith(tuple(f"{p}/" for p in paths))):
+                lines.append(f"    {path}: {node}")
+        for id, standing in truth.services.get(service, {}).items():
+            lines.append(f"    so {id} is {'out: ' + ', '.join(standing.out) if standing.out else 'in'}")
+    for replica in replicas:
+        lines += [f"  {replica}:", *(f"    {line}" for line in _describe(replica, service))]
+    return "\n".join(lines)
+
+
+def _describe(replica: Replica, service: str) -> Iterator[str]:
+    try:
+        said = replica.json("/api/v1/services")
+        yield f"serial {said['serial']}, stale {said['stale']}, age {said['age_seconds']:.1f} s"
+        for name, value in replica.metrics().items():
+            if name.startswith("zkdns_registry"):
+                yield f"{name} {value:g}"
+        if service:
+            for type in ("A", "SRV"):
+                yield f"answers {ask(replica, f'{service}.{ZONE}', type, tcp=True)}"
+            yield f"/api/v1/services/{service}: {replica.http(f'/api/v1/services/{service}')}"
+    except (AssertionError, OSError) as error:
+        yield f"can't be asked: {error!r}"
+    yield from (f"log: {line}" for line in replica.log.splitlines()[-12:])

@@ -1,0 +1,80 @@
+"""One question to one server, and its reply taken apart."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from bench.soak.cast import Replica
+
+ZONE: Final = "svc.local"
+EDE, STALE = 15, 3
+PATIENCE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`asked` and `told`: monotonic seconds. `stale`: what EDE 3 says; None where there was no EDNS to
+    say it in."""
+
+    name: str
+    type: str
+    message: dns.message.Message
+    asked: float
+    told: float
+    stale: bool | None
+
+    @property
+    def rcode(self) -> str:
+        return dns.rcode.to_text(self.message.rcode())
+
+    @property
+    def cut(self) -> bool:
+        return bool(self.message.flags & dns.flags.TC)
+
+    def records(self, type: str = "") -> list[tuple[str, Any]]:
+        """Owner and rdata of each answer of the asked type."""
+        wanted = dns.rdatatype.from_text(type or self.type)
+        return [
+            (rrset.name.to_text(), rdata)
+            for rrset in self.message.answer
+            if rrset.rdtype == wanted
+            for rdata in rrset
+        ]
+
+    def texts(self) -> set[str]:
+        return {rdata.to_text() for _, rdata in self.records()}
+
+    def extras(self) -> list[tuple[str, str]]:
+        """Owner and address of each additional record."""
+        kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
+        found = (rrset for rrset in self.message.additional if rrset.rdtype in kinds)
+        return [(rrset.name.to_text(), rdata.to_text()) for rrset in found for rdata in rrset]
+
+    def __str__(self) -> str:
+        said = sorted(self.texts()) or self.rcode
+        return (
+            f"{self.name} {self.type}: {said}{', stale' if self.stale else ''}{', cut' if self.cut else ''}"
+        )
+
+
+def ask(replica: Replica, name: str, type: str, *, tcp: bool = False, edns: bool = True) -> Reply | None:
+    """None where no reply came in time."""
+    query = dns.message.make_query(name, type, use_edns=0 if edns else -1, payload=1232)
+    send = dns.query.tcp if tcp else dns.query.udp
+    asked = time.monotonic()
+    try:
+        message = send(query, replica.host, port=replica.port, timeout=PATIENCE)
+    except (dns.exception.Timeout, OSError):
+        return None
+    stale = any(o.otype == EDE and o.code == STALE for o in message.options) if edns else None
+    return Reply(name, type, message, asked, time.monotonic(), stale)

@@ -1,0 +1,187 @@
+"""Who takes part: the members of the ensemble and the servers that read it, each in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from bench.soak.network import Loopback, Node
+from support.server import Zkdns
+from support.zookeeper import ZooKeeperServer
+
+SYNC_LIMIT = 10
+"""Ticks (of half a second) after which a member that hears nothing of the others serves no more."""
+
+
+class Member(ZooKeeperServer):
+    """One ZooKeeper of the ensemble."""
+
+    def __init__(self, node: Node, number: int, directory: Path) -> None:
+        self.node = node
+        self.number = number
+        self.ballots = f"{node.addresses['peers']}:{node.port(2888)}:{node.port(3888)}:participant"
+        (directory / "data").mkdir(parents=True)
+        (directory / "data" / "myid").write_text(f"{number}\n")
+        super().__init__(directory, port=node.port(2181))
+
+    def join(self, members: Sequence[Member]) -> None:
+        """Know the others, which is needed before the start."""
+        self._settings |= {"initLimit": 20, "syncLimit": SYNC_LIMIT}
+        self._settings |= {f"server.{m.number}": m.ballots for m in members}
+        if self.node.apart:
+            self._settings["clientPortAddress"] = "0.0.0.0"
+
+    @property
+    def hosts(self) -> str:
+        return f"{self.node.addresses['clients']}:{self.port}"
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of its latest zxid; 0 while it doesn't serve."""
+        for line in self.ask("srvr").splitlines():
+            if line.startswith("Zxid:"):
+                return int(line.split()[1], 16) >> 32
+        return 0
+
+    def launch(self) -> None:
+        with self.node.inside():
+            super().launch()
+
+    def ask(self, word: str) -> str:
+        with self.node.inside():
+            return super().ask(word)
+
+    def copy(self, to: Path) -> None:
+        """Its data as of now. What it acknowledged is in the log file; nothing may be half written."""
+        self.freeze()
+        try:
+            shutil.copytree(self.data, to)
+        finally:
+            self.thaw()
+
+
+class Replica(Zkdns):
+    """One server of ours."""
+
+    def __init__(self, node: Node, number: int, engine: str, hosts: str, state: Path) -> None:
+        self.node = node
+        self.number = number
+        self.engine = engine
+        address = node.addresses["ask"]
+        port, http_port = node.port(5300), node.port(8053)
+        flags = ["--engine", engine, "--listen", f"{address}:{port}", "--http", f"{address}:{http_port}"]
+        super().__init__(*flags, "--state", str(state), registry=f"zk://{hosts}/services")
+        self.host, self.port, self.http_port = address, port, http_port
+
+    def launch(self) -> None:
+        with self.node.inside():
+            super().launch()
+
+    def http(self, path: str, timeout: float = 10.0) -> tuple[int, str]:
+        url = f"http://{self.host}:{self.http_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def size(self) -> tuple[int, int, int]:
+        """Resident KiB, threads, descriptors."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        rss, threads = (int(status.split(key)[1].split()[0]) for key in ("VmRSS:", "Threads:"))
+        return rss, threads, sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def __str__(self) -> str:
+        return f"server {self.number} ({self.engine})"
+
+
+class Cast:
+    """All of them. The members run from the start, the servers from `start_replicas` on."""
+
+    def __init__(self, network: Loopback, members: int, engines: Sequence[str]) -> None:
+        self.network = network
+        self.directory = Path(tempfile.mkdtemp(prefix="zkdns-soak-"))
+        self.members = [
+            Member(network.node(f"m{k}", "peers", "clients"), k + 1, self.directory / f"m{k}")
+            for k in range(members)
+        ]
+        for member in self.members:
+            member.join(self.members)
+        self.replicas = [
+            Replica(network.node(f"s{k}", "clients", "ask"), k, engine, self.hosts, self.directory / f"s{k}")
+            for k, engine in enumerate(engines)
+        ]
+        self.backup: Path | None = None
+        self.backup_epoch = 0
+
+    @property
+    def hosts(self) -> str:
+        return ",".join(member.hosts for member in self.members)
+
+    def start_members(self) -> None:
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.wait()
+
+    def start_replicas(self) -> None:
+        for replica in self.replicas:
+            replica.start()
+
+    def back_up(self) -> None:
+        """Keep all members' data as of now, in the place of what was kept before."""
+        self.backup = self.directory / "backup"
+        shutil.rmtree(self.backup, ignore_errors=True)
+        self.backup_epoch = max(member.epoch for member in self.members)
+        for member in self.members:
+            member.copy(self.backup / str(member.number))
+
+    def set_back(self) -> None:
+        """All members stopped and given the data that was kept; they are to be started again.
+
+        Each election is an epoch, the upper half of every zxid: unless there were two since, the one
+        that follows would bring larger zxids than clients have seen, and be no older backup to them.
+        """
+        assert self.backup is not None, "nothing was kept yet"
+        while max(member.epoch for member in self.members) < self.backup_epoch + 2:
+            for member in self.members:
+                member.kill()
+            self.start_members()
+        for member in self.members:
+            member.stop()
+            shutil.rmtree(member.data)
+            shutil.copytree(self.backup / str(member.number), member.data)
+        self.backup = None
+
+    def __enter__(self) -> Cast:
+        try:
+            self.start_members()
+        except BaseException:
+            self.close(False)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(False)
+
+    def close(self, show: bool) -> None:
+        """End everyone; the servers' logs are printed where `show` says so. A second time does nothing."""
+        for replica in self.replicas:
+            with contextlib.ExitStack() as stack:
+                if not show:
+                    stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+                replica.close()
+        self.replicas = []
+        for member in self.members:
+            member.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
