@@ -225,7 +225,6 @@ class Server:
         await self.health.first_round()
         self.ready = True
         gc.freeze()  # most of what was loaded stays: the collector need not walk it again
-        gc.enable()
         self._tell_age()
         if self._joining is not None:
             await self._joining

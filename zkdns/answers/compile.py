@@ -52,19 +52,17 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
     firsts: dict[bytes, First] = {}
     spelled = records.spell(service, ttl)
     protocols = records.protocols(service.instances)
-    kids = {
-        s.label[1:]: Kid(b"".join(p for _, p in s.v4), b"".join(p for _, p in s.v6)) for s in spelled.values()
-    }
+    kids = {s.label[1:]: Kid(b"".join(s.v4), b"".join(s.v6)) for s in spelled.values()}
     for zone in zones:
         apex = zone.apex
-        pieces: dict[tuple[bytes, int, int, int], bytes] = {}
+        pieces: dict[tuple[str, int], bytes] = {}
         for about in records.owners(service, apex):
             said = ede.option(ede.OTHER, records.counts(about.about, about.group))
             for rtype in about.types:
                 if rtype == SRV:
                     tiers = records.srv_tiers(service, about, apex, ttl, spelled, pieces)
                 else:
-                    tiers = records.address_tiers(about.group, rtype, spelled)
+                    tiers = records.address_tiers(about.serving, rtype, spelled)
                 if not tiers:
                     continue
                 key = about.owner + rtype.to_bytes(2, "big")
@@ -104,14 +102,9 @@ def dealt(tiers: Sequence[Sequence[Member]], service: Service, note: bytes, draw
     for members in tiers:
         if left <= 0:
             break
-        made.append(
-            Tier(
-                policies.deal(policy, [m.weight for m in members], min(left, len(members))),
-                tuple(m.piece for m in members),
-                tuple(m.extra for m in members) if any(m.extra for m in members) else (),
-                tuple(m.extra_count for m in members),
-            )
-        )
+        pieces, weights, _, runs, counts = zip(*members, strict=True)
+        deal = policies.deal(policy, weights, min(left, len(members)))
+        made.append(Tier(deal, pieces, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
     return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), draws)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -45,22 +45,26 @@ class Member(NamedTuple):
 
 class Spelled(NamedTuple):
     """What the RRsets of one service share of an instance. `tails`: its A and AAAA records without
-    their owner, in one run, and `count` of them; `v4` and `v6`: address and piece of each."""
+    their owner; `v4` and `v6`: the same as pieces. `alone`: it has addresses, and nobody else in
+    the service has one of them."""
 
     label: bytes
     tails: tuple[bytes, ...]
-    v4: tuple[tuple[str, bytes], ...]
-    v6: tuple[tuple[str, bytes], ...]
+    v4: tuple[bytes, ...]
+    v6: tuple[bytes, ...]
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Which instances an owner name is about; `about` names it for people. `counted`: its answers are
-    about the whole service, so that their first places prove its weights (a tag's don't)."""
+    """Which instances an owner name is about, and those of them that are given out, by priority; `about`
+    names it for people. `counted`: its answers are about the whole service, so that their first places
+    prove its weights (a tag's don't)."""
 
     owner: bytes
     about: str
     group: tuple[Instance, ...]
+    serving: list[list[Instance]]
     types: tuple[int, ...]
     port: str | None = None
     counted: bool = True
@@ -134,15 +138,20 @@ def spell(service: Service, ttl: int) -> dict[str, Spelled]:
     """What the RRsets share, by the instance's label. Its pieces are the same objects wherever they
     stand: at 100,000 instances that is half of the memory."""
     found = {}
+    holders = Counter(a for i in service.instances for a in i.addresses)
+    before_v4, before_v6 = _HEAD(A, 1, ttl, 4), _HEAD(AAAA, 1, ttl, 16)
     for i in service.instances:
         tails: list[bytes] = []
-        v4: list[tuple[str, bytes]] = []
-        v6: list[tuple[str, bytes]] = []
+        v4: list[bytes] = []
+        v6: list[bytes] = []
+        alone = i.registration.host is None
         for a in i.addresses:
-            tail = record(b"", AAAA if ":" in a else A, ttl, packed(a))
+            is_v6 = ":" in a
+            tail = (before_v6 if is_v6 else before_v4) + packed(a)
             tails.append(tail)
-            (v6 if ":" in a else v4).append((a, OWNER + tail))
-        found[i.label] = Spelled(names.label(i.label), tuple(tails), tuple(v4), tuple(v6))
+            (v6 if is_v6 else v4).append(OWNER + tail)
+            alone = alone and holders[a] == 1
+        found[i.label] = Spelled(names.label(i.label), tuple(tails), tuple(v4), tuple(v6), alone)
     return found
 
 
@@ -150,17 +159,19 @@ def owners(service: Service, zone: bytes) -> Iterator[Owners]:
     """Every name of the service that can be enumerated cheaply: all but those of single instances."""
     name = names.label(service.label) + zone
     everyone = service.instances
-    yield Owners(name, service.label, everyone, (A, AAAA, SRV))
+    serving = answered(everyone)
+    yield Owners(name, service.label, everyone, serving, (A, AAAA, SRV))
     for protocol in protocols(everyone):
         of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
         below = names.label("_" + protocol)
-        yield Owners(
-            names.label(names.underscored(service.label)) + below + zone, service.label, of_protocol, (SRV,)
-        )
+        given = serving if len(of_protocol) == len(everyone) else answered(of_protocol)
+        owner = names.label(names.underscored(service.label)) + below + zone
+        yield Owners(owner, service.label, of_protocol, given, (SRV,))
         for port in dict.fromkeys(port_label(n) for i in of_protocol for n, _ in i.registration.ports):
             having = tuple(i for i in of_protocol if port_of(i, port))
+            those = given if len(having) == len(of_protocol) else answered(having)
             owner = names.label("_" + port) + below + name
-            yield Owners(owner, f"{service.label}:{port}", having, (SRV,), port)
+            yield Owners(owner, f"{service.label}:{port}", having, those, (SRV,), port)
     taken = {i.label for i in everyone}
     by_tag: dict[str, list[Instance]] = {}
     for i in everyone:
@@ -169,9 +180,11 @@ def owners(service: Service, zone: bytes) -> Iterator[Owners]:
     for tag, tagged in by_tag.items():
         if tag and tag not in taken:
             about = f"{tag}.{service.label}"
-            yield Owners(names.label(tag) + name, about, tuple(tagged), (A, AAAA, SRV), counted=False)
+            owner, group = names.label(tag) + name, tuple(tagged)
+            yield Owners(owner, about, group, answered(group), (A, AAAA, SRV), counted=False)
 
 
+@lru_cache(4096)  # as port_label
 def tag_label(tag: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in tag.lower())[:63]
 
@@ -182,21 +195,22 @@ def protocols(instances: Iterable[Instance]) -> list[str]:
 
 
 def address_tiers(
-    group: Iterable[Instance], rtype: int, spelled: Mapping[str, Spelled]
+    serving: Sequence[Sequence[Instance]], rtype: int, spelled: Mapping[str, Spelled]
 ) -> tuple[tuple[Member, ...], ...]:
     """The lowest priority's addresses of one family. An address that two instances share is one
     member with the weights added; an instance's weight is shared among its own addresses."""
-    serving = answered(group)
     if not serving:
         return ()
     wanted = [spelled[i.label].v6 if rtype == AAAA else spelled[i.label].v4 for i in serving[0]]
+    if not any(wanted):
+        return ()
     scale = lcm(*{len(own) for own in wanted if own})
-    found: dict[str, Member] = {}
+    found: dict[bytes, Member] = {}
     for i, own in zip(serving[0], wanted, strict=True):
-        for address, piece in own:
+        for piece in own:
             weight = i.weight * scale // len(own)
-            known = found.get(address)
-            found[address] = (
+            known = found.get(piece)
+            found[piece] = (
                 Member(piece, weight, i.id) if known is None else known._replace(weight=known.weight + weight)
             )
     return (tuple(found.values()),) if found else ()
@@ -204,11 +218,11 @@ def address_tiers(
 
 def srv_tiers(
     service: Service, about: Owners, zone: bytes, ttl: int, spelled: Mapping[str, Spelled],
-    pieces: dict[tuple[bytes, int, int, int], bytes],
+    pieces: dict[tuple[str, int], bytes],
 ) -> tuple[tuple[Member, ...], ...]:  # fmt: skip
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target.
-    `pieces`: the SRV records that were spelled for another owner already, and will be for the next."""
+    `pieces`: by label and port, the SRV records of instances that stand alone, for the owners to share."""
     label = names.label(service.label)
     name = label + zone
     inside = about.owner.endswith(name)
@@ -216,34 +230,47 @@ def srv_tiers(
     if not inside:
         suffix = label + suffix
     scale = service.settings.srv_scale
-    home: dict[tuple[str, ...], bytes] = {}
+    homes: dict[tuple[str, ...], bytes] = {}
     tiers = []
-    for tier in answered(about.group):
-        found: dict[tuple[bytes, int], tuple[int, Instance, bytes]] = {}
+    for tier in about.serving:
+        members: list[Member] = []
+        places: dict[tuple[bytes, int], int] = {}
         for i in tier:
-            port = port_of(i, about.port)
+            port = i.registration.port if about.port is None else port_of(i, about.port)
             if not port:
                 continue
+            own = spelled[i.label]
+            if own.alone:
+                piece = pieces.get((i.label, port))
+                if piece is None:
+                    piece = pieces[i.label, port] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
+                members.append(Member(piece, i.weight, i.id, _run(own.label + suffix, own), len(own.tails)))
+                continue
             if i.registration.host:
-                at = owner = names.wire(i.registration.host)
+                target = owner = names.wire(i.registration.host)
             else:
-                first = home.setdefault(i.addresses, spelled[i.label].label)
-                at, owner = first + name, first + suffix
-            known = found.get((at, port))
-            found[at, port] = (i.weight, i, owner) if known is None else (known[0] + i.weight, *known[1:])
-        members = []
-        for (at, port), (weight, i, owner) in found.items():
-            scaled = min(int(weight * scale), 65535)
-            key = (at, i.registration.priority, scaled, port)
-            piece = pieces.get(key)
-            if piece is None:
-                piece = pieces[key] = srv(i.registration.priority, scaled, port, at, ttl)
-            tails = spelled[i.label].tails
-            extra = owner + tails[0] if len(tails) == 1 else b"".join(owner + tail for tail in tails)
-            members.append(Member(piece, weight, i.id, extra, len(tails)))
+                home = homes.setdefault(i.addresses, own.label)
+                target, owner = home + name, home + suffix
+            at = places.setdefault((target, port), len(members))
+            if at < len(members):
+                weight = members[at].weight + i.weight
+                piece = _srv_of(i, weight, scale, port, target, ttl)
+                members[at] = members[at]._replace(piece=piece, weight=weight)
+            else:
+                piece = _srv_of(i, i.weight, scale, port, target, ttl)
+                members.append(Member(piece, i.weight, i.id, _run(owner, own), len(own.tails)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)
+
+
+def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, ttl: int) -> bytes:
+    return srv(i.registration.priority, min(int(weight * scale), 65535), port, target, ttl)
+
+
+def _run(owner: bytes, own: Spelled) -> bytes:
+    """The address records of one instance under this owner."""
+    return owner + own.tails[0] if len(own.tails) == 1 else b"".join([owner + tail for tail in own.tails])
 
 
 def target(instance: Instance, name: bytes) -> bytes:

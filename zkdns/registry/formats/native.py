@@ -134,8 +134,14 @@ def _build(raw: _Payload) -> Registration:
         sys.intern(raw.zone) if raw.zone else "",
         raw.protocol or "tcp",
         share(tuple(sorted(ports.items()))) if ports else (),
-        share(read_meta(raw.meta)) if raw.meta else (),
+        share(_pairs(raw.meta)) if raw.meta else (),
     )
+
+
+def _pairs(meta: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    if all(type(value) is str for value in meta.values()):  # as nearly all are: no need to spell them
+        return tuple(sorted(meta.items()))
+    return read_meta(meta)
 
 
 # --- the settings of a service ------------------------------------------------------------------
