@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.soak.asking import ZONE, ask
+from bench.soak.asking import ZONE, ask, describe
 from bench.soak.cast import Cast, Replica
 from bench.soak.churn import TROUBLE, Churn
 from bench.soak.doors import Doors
@@ -114,21 +114,5 @@ def report(replicas: Sequence[Replica], truth: Truth | None, difference: Differe
         for id, standing in truth.services.get(service, {}).items():
             lines.append(f"    so {id} is {'out: ' + ', '.join(standing.out) if standing.out else 'in'}")
     for replica in replicas:
-        lines += [f"  {replica}:", *(f"    {line}" for line in _describe(replica, service))]
+        lines += [f"  {replica}:", *(f"    {line}" for line in describe(replica, service))]
     return "\n".join(lines)
-
-
-def _describe(replica: Replica, service: str) -> Iterator[str]:
-    try:
-        said = replica.json("/api/v1/services")
-        yield f"serial {said['serial']}, stale {said['stale']}, age {said['age_seconds']:.1f} s"
-        for name, value in replica.metrics().items():
-            if name.startswith("zkdns_registry"):
-                yield f"{name} {value:g}"
-        if service:
-            for type in ("A", "SRV"):
-                yield f"answers {ask(replica, f'{service}.{ZONE}', type, tcp=True)}"
-            yield f"/api/v1/services/{service}: {replica.http(f'/api/v1/services/{service}')}"
-    except (AssertionError, OSError) as error:
-        yield f"can't be asked: {error!r}"
-    yield from (f"log: {line}" for line in replica.log.splitlines()[-12:])

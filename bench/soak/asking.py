@@ -1,8 +1,9 @@
-"""One question to one server, and its reply taken apart."""
+"""One question to one server, and its reply taken apart; and what the server says of itself."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,3 +79,20 @@ def ask(replica: Replica, name: str, type: str, *, tcp: bool = False, edns: bool
         return None
     stale = any(o.otype == EDE and o.code == STALE for o in message.options) if edns else None
     return Reply(name, type, message, asked, time.monotonic(), stale)
+
+
+def describe(replica: Replica, service: str) -> Iterator[str]:
+    """What the server itself says of one service, and its last words, for a judge."""
+    try:
+        said = replica.json("/api/v1/services")
+        yield f"serial {said['serial']}, stale {said['stale']}, age {said['age_seconds']:.1f} s"
+        for name, value in replica.metrics().items():
+            if name.startswith("zkdns_registry"):
+                yield f"{name} {value:g}"
+        if service:
+            for type in ("A", "SRV"):
+                yield f"answers {ask(replica, f'{service}.{ZONE}', type, tcp=True)}"
+            yield f"/api/v1/services/{service}: {replica.http(f'/api/v1/services/{service}')}"
+    except (AssertionError, OSError) as error:
+        yield f"can't be asked: {error!r}"
+    yield from (f"log: {line}" for line in replica.log.splitlines()[-12:])

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from bench.soak.network import Loopback, Node
 from support.server import Zkdns
+from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 
 SYNC_LIMIT = 10
@@ -93,6 +94,10 @@ class Replica(Zkdns):
             with error:
                 return error.code, error.read().decode()
 
+    @property
+    def is_connected(self) -> bool:
+        return self.metrics()["zkdns_registry_connected"] == 1
+
     def size(self) -> tuple[int, int, int]:
         """Resident KiB, threads, descriptors."""
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -147,14 +152,15 @@ class Cast:
     def set_back(self) -> None:
         """All members stopped and given the data that was kept; they are to be started again.
 
-        Each election is an epoch, the upper half of every zxid: unless there were two since, the one
-        that follows would bring larger zxids than clients have seen, and be no older backup to them.
+        Each election is an epoch, the upper half of every zxid: unless there were two since, and clients
+        saw the second, the one that follows brings larger zxids than theirs, and is no older data to them.
         """
         assert self.backup is not None, "nothing was kept yet"
         while max(member.epoch for member in self.members) < self.backup_epoch + 2:
             for member in self.members:
                 member.kill()
             self.start_members()
+        eventually(lambda: all(replica.is_connected for replica in self.replicas), 60)
         for member in self.members:
             member.stop()
             shutil.rmtree(member.data)

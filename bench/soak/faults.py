@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bench.soak import session
 from bench.soak.cast import Cast
 from bench.soak.plan import Fault
-from bench.soak.session import end_session
 
 
 def begin(fault: Fault, cast: Cast) -> None:
@@ -31,10 +31,10 @@ def begin(fault: Fault, cast: Cast) -> None:
         case "cut-server":
             cast.network.cut(replica.node, "clients")
         case "expire":
-            end_session(cast.hosts, replica.pid)
+            session.end_of_server(cast.hosts, replica.pid)
         case "expire-all":
             for server in cast.replicas:
-                end_session(cast.hosts, server.pid)
+                session.end_of_server(cast.hosts, server.pid)
         case "restore":
             cast.set_back()
 

@@ -8,6 +8,7 @@ threads of their own.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -61,7 +62,8 @@ class Model:
         self.lock = threading.RLock()
         self.made: dict[Key, Made] = {}
         self.by_address: dict[str, Made] = {}
-        self.services: set[str] = set()
+        self.services: dict[str, None] = {}
+        self.recent: deque[Made] = deque(maxlen=200)
         self.slack = 0.0
         self.broken: list[str] = []
         self._gone: dict[Key, float] = {}
@@ -77,7 +79,9 @@ class Model:
     def coming(self, made: Made) -> None:
         """It is about to be registered: from now on it may be answered."""
         with self.lock:
-            self.made[made.key] = made
+            if made.key not in self.made:
+                self.made[made.key] = made
+                self.recent.append(made)
             self.by_address.update(dict.fromkeys(made.addresses, made))
             self._gone.pop(made.key, None)
 
@@ -101,7 +105,7 @@ class Model:
 
     def founding(self, service: str) -> None:
         with self.lock:
-            self.services.add(service)
+            self.services[service] = None
             self._dissolved.pop(service, None)
 
     def dissolved(self, service: str, now: float) -> None:

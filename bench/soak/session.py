@@ -25,7 +25,11 @@ def password(session: int) -> bytes:
     return made
 
 
-def end_session(hosts: str, pid: int) -> None:
+def end(hosts: str, session: int) -> None:
+    finish(connect(hosts, client_id=(session, password(session))))
+
+
+def end_of_server(hosts: str, pid: int) -> None:
     """End the session of the server with this process id. One that holds no node now has none to end."""
     client = connect(hosts)
     try:
@@ -33,5 +37,4 @@ def end_session(hosts: str, pid: int) -> None:
     finally:
         finish(client)
     if stat is not None:
-        session = stat.ephemeralOwner
-        finish(connect(hosts, client_id=(session, password(session))))
+        end(hosts, stat.ephemeralOwner)

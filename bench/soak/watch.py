@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.soak.asking import ZONE, Reply, ask
+from bench.soak.asking import ZONE, Reply, ask, describe
 from bench.soak.cast import Replica
 from bench.soak.churn import SETTINGS
 from bench.soak.model import Made, Model
@@ -28,6 +28,11 @@ BETWEEN = 8
 
 PAUSE = 0.002
 """Seconds between two questions: the machine has others to serve."""
+
+DESCRIBED = 3
+
+RECENT = 8
+"""Services that came and maybe went, of which is asked beside those that stay."""
 
 TAGS = ("blue", "canary")
 NEVER = ("nope", "a.nope", "nope.s0", "_nope._tcp.s0", "_nope._tcp", "a.b.s0")
@@ -88,7 +93,13 @@ class Watch:
         for question, reply in asked:
             held_to_bounds = fresh if reply.stale is None else not reply.stale
             for what in self._judge(question, reply, held_to_bounds):
-                self._model.blame(f"{replica}: {reply}: {what}")
+                self._blame(replica, question, f"{replica}: {reply}: {what}")
+
+    def _blame(self, replica: Replica, question: Question, what: str) -> None:
+        """With what the server itself says of it, the first times."""
+        if len(self._model.broken) < DESCRIBED:
+            what = "\n    ".join([what, *describe(replica, question.about)])
+        self._model.blame(what)
 
     def _is_fresh(self, replica: Replica) -> bool:
         reply = ask(replica, ZONE, "SOA")
@@ -107,9 +118,9 @@ class Watch:
     def _draw(self) -> Question:
         draw = self._chance
         with self._model.lock:
-            services = sorted(self._model.services)
-            made = list(self._model.made.values())[-200:]
-        service = draw.choice(services)
+            services = list(self._model.services)
+            made = list(self._model.recent)
+        service = draw.choice(services[: len(SETTINGS)] + services[len(SETTINGS) :][-RECENT:])
         name = f"{service}.{ZONE}"
         kind = draw.choice(
             ("A", "A", "AAAA", "SRV", "SRV", "TXT", "tag", "id", "PTR", "list", "reverse", "never")
