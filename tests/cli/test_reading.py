@@ -214,6 +214,27 @@ def test_check_names_each_problem_with_path_and_cure(file: Path) -> None:
     assert all(p["what"] and p["cure"] for p in said["problems"])
 
 
+def test_a_registry_file_that_is_no_toml_is_a_problem_with_its_line_and_the_others_are_checked(
+    file: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[web]\nttl = = 5\n")
+    alone = read_json(broken, "check", code=1)
+    (problem,) = alone["problems"]
+    assert (problem["path"], problem["what"][:7]) == (str(broken), "line 2,")
+    assert problem["cure"]
+    both = run("check", "--registry", f"file:{broken}", "--registry", f"file:{file}")
+    assert both.code == 1
+    assert f"problem: {broken}\n" in both.out
+    assert both.out.splitlines()[-1].startswith("2 services, 4 instances, 1 problem")
+    for command in (("services",), ("instances", "web"), ("explain", "web.svc.local"), ("watch",)):
+        run(*command, "--registry", f"file:{broken}").fails(2, str(broken), "line 2")
+
+
+def test_a_registry_file_that_is_a_folder_is_a_wrong_url(tmp_path: Path) -> None:
+    run("check", "--registry", f"file:{tmp_path}").fails(2, str(tmp_path), "directory")
+
+
 def test_check_reads_zone_files(file: Path, tmp_path: Path) -> None:
     zones = tmp_path / "zones"
     zones.mkdir()

@@ -29,14 +29,22 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class OnTerminal:
-    """`zkdns WORDS` with stdin, stdout and stderr on a terminal of `width` and `height`."""
+    """`zkdns WORDS` with stdin, stdout and stderr on a terminal of `width` and `height`. `before`: lines
+    of Python that are run first."""
 
-    def __init__(self, *words: str, width: int = 80, height: int = 24, env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        *words: str,
+        width: int = 80,
+        height: int = 24,
+        env: Mapping[str, str] | None = None,
+        before: str = "",
+    ) -> None:
         self._controller, terminal = pty.openpty()
         self.resize(width, height, terminal)
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zkdns", *words],
+            [sys.executable, "-c", f"{before}\nfrom zkdns.cli import main\nmain()", *words],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -69,7 +77,8 @@ class OnTerminal:
 
     @property
     def screen(self) -> list[str]:
-        """The lines of the last drawing but one, which is whole, without colours and ends of blanks."""
+        """Where it draws whole screens: the lines of the last one but one, which is complete, without
+        colours and ends of blanks."""
         drawn = ["", *self.sent.split(HOME)]
         return [_CODES.sub("", line).rstrip() for line in drawn[-2].split("\r\n")]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
 
 from zkdns import config as settings_of
 from zkdns.cli import lint, options, reading, show
-from zkdns.model import Problem
+from zkdns.config import RegistryURL
+from zkdns.model import ConfigError, Problem
 from zkdns.web import shapes
 
 
@@ -31,12 +33,16 @@ def command(
     """
     flags = {"registry": registry, "config": config, "zone": zone, "zones": zones}
     settings = settings_of.load(flags)
+    broken: list[Problem] = []
 
     async def work(registries: reading.Registries) -> int:
         services = registries.publisher.services
         answers = registries.compile(services.values())
-        problems = sorted(set(registries.problems), key=lambda p: (p.path, p.what))
-        notes = lint.lint(services, registries.orders, settings.zone, answers)
+        problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
+        notes = lint.lint(
+            services, registries.orders, settings.zone, answers,
+            lambda every: registries.waiting.each(every, "checking"),
+        )  # fmt: skip
         read = {name: lint.formats(service) for name, service in sorted(services.items())}
         if as_json:
             said: dict[str, Any] = shapes.problems(problems)
@@ -47,7 +53,22 @@ def command(
             _show(problems, notes, read)
         return 1 if problems else 0
 
-    return reading.run(settings, work)
+    while True:
+        try:
+            return reading.run(settings, work)
+        except ConfigError as error:
+            # What is no TOML is wrong data like any other; the other registries are checked all the same.
+            rest = tuple(url for url in settings.registry if not _is_said_of(url, error))
+            if rest == settings.registry:
+                raise
+            broken.append(Problem(error.where, error.why, "mend the file; until then a server can't start"))
+            settings = replace(settings, registry=rest)
+
+
+def _is_said_of(url: RegistryURL, error: ConfigError) -> bool:
+    """A file that is not there, or not ours to read, is a wrong URL: that stays the operator's error."""
+    path = url.path
+    return url.scheme == "file" and str(path) == error.where and path.is_file() and os.access(path, os.R_OK)
 
 
 def _show(problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]]) -> None:

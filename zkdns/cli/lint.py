@@ -27,10 +27,11 @@ def lint(
     orders: Mapping[tuple[str, str], Override],
     zones: Sequence[str],
     answers: Answers,
+    each: Callable[[Sequence[Service]], Iterable[Service]] = iter,
 ) -> list[Problem]:
-    """All notes. `answers`: the same services, compiled."""
+    """All notes. `answers`: the same services, compiled; `each` gives them one by one."""
     found = [note for zone in zones for note in _on_zone(zone)]
-    for _, service in sorted(services.items()):
+    for service in each([service for _, service in sorted(services.items())]):
         found += _on_places(service)
         found += _on_ports(service)
         found += _on_persistence(service)

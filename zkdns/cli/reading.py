@@ -9,14 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-from rich.console import Console
-from rich.progress import track
 
 from zkdns.answers import ede
 from zkdns.answers.answers import Answers
@@ -24,6 +20,7 @@ from zkdns.answers.compile import Part
 from zkdns.answers.mount import Mount
 from zkdns.answers.zonefile import Loaded, ZoneFolder
 from zkdns.cli import Failure
+from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
@@ -46,12 +43,7 @@ SILENT: Final = 30.0
 HOSTS: Final = 3.0
 """Seconds to wait for host names."""
 
-SOON: Final = 1.0
-"""Seconds after which a person is told what is waited for."""
-
 STALE: Final = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
-MANY: Final = 1000
-"""Services that take about a second to compile."""
 
 NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
 
@@ -70,6 +62,7 @@ class Registries:
     def __init__(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
+        self.waiting = Waiting()
         uncompiled = Uncompiled(settings.zone, (), settings.ttl)
         self._replica = Replica("", "")
         # Without a socket it takes the verdicts of others, and probes nothing itself.
@@ -85,13 +78,14 @@ class Registries:
             self._zone_files = ZoneFolder(Path(settings.zones), apexes).load()
         self._taking = False
         self._loaded = asyncio.Event()
-        self.sources = open_sources(
-            settings.registry,
-            settings.zookeeper,
-            self._sources_changed,
-            self._root_changed,
-            self._replica.folds,
-        )
+        with self.waiting.phase("reading"):
+            self.sources = open_sources(
+                settings.registry,
+                settings.zookeeper,
+                self._sources_changed,
+                self._root_changed,
+                self._replica.folds,
+            )
 
     # --- what is there --------------------------------------------------------------------------------
 
@@ -135,7 +129,7 @@ class Registries:
         answers = Answers(self.settings.zone, (), self.settings.ttl)
         self._mount = Mount(answers)
         self._mount.put(self._zone_files.zones)
-        for service in _progress(list(services), "compiling"):
+        for service in self.waiting.each(list(services), "compiling"):
             answers.replace(service.name, answers.compile(service))
         answers.set_serial(self.serial)
         answers.stale = STALE if self.is_stale else b""
@@ -167,8 +161,15 @@ class Registries:
         for source in self.sources:
             source.start()
         self._sources_changed()
-        with _telling() as tell:
-            await self._wait(tell)
+        zookeepers = [s for s in self.sources if isinstance(s, ZooKeeperSource)]
+        headways = [Headway(s.url.root) for s in zookeepers]
+        for source, headway in zip(zookeepers, headways, strict=True):
+            source.observe = headway.take
+        with self.waiting.phase("connecting" if zookeepers else "reading") as phase:
+            await self._wait(phase, zookeepers, headways)
+            for source in zookeepers:
+                source.observe = None
+            phase.tell("resolving host names")
             try:
                 await asyncio.wait_for(self._hosting.settled(), HOSTS)
             except TimeoutError:
@@ -176,10 +177,11 @@ class Registries:
             while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
                 await asyncio.sleep(0.002)
 
-    async def _wait(self, tell: Callable[[str], None]) -> None:
+    async def _wait(
+        self, phase: Phase, zookeepers: Sequence[ZooKeeperSource], headways: Sequence[Headway]
+    ) -> None:
         started = moved = time.monotonic()
         reads = 0
-        zookeepers = [s for s in self.sources if isinstance(s, ZooKeeperSource)]
         while not self._loaded.is_set():
             try:
                 await asyncio.wait_for(self._loaded.wait(), 0.05)
@@ -195,8 +197,10 @@ class Registries:
                 limit, since = (SILENT, moved) if status.connected else (CONNECT, started)
                 if now - since > limit:
                     raise Failure(f"ZooKeeper at {hosts}: {status.trouble or f'no answer in {limit:g} s'}")
-            if now - started > SOON:
-                tell(f"reading: {read} requests" if read else "connecting")
+            if read:
+                shares = [headway.share for headway in headways]
+                done = None if None in shares else sum(filter(None, shares)) / len(shares)
+                phase.tell(f"reading: {sum(h.read for h in headways):,} nodes", done)
 
     async def stop(self) -> None:
         await self._health.stop()
@@ -257,33 +261,3 @@ def run(settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]]
             await registries.stop()
 
     return asyncio.run(do())
-
-
-def _progress(every: Sequence[T], what: str) -> Iterable[T]:
-    """The same one by one, with a bar for a person at a terminal where they are many."""
-    console = Console(stderr=True)
-    if len(every) < MANY or not console.is_terminal:
-        return every
-    return track(every, what, console=console, transient=True)
-
-
-@contextmanager
-def _telling() -> Iterator[Callable[[str], None]]:
-    """Tells a person at a terminal what is waited for; silent where nobody looks."""
-    console = Console(stderr=True)
-    status = console.status("")
-    started = False
-
-    def tell(text: str) -> None:
-        nonlocal started
-        if console.is_terminal:
-            if not started:
-                started = True
-                status.start()
-            status.update(f"{text} …")
-
-    try:
-        yield tell
-    finally:
-        if started:
-            status.stop()

@@ -70,7 +70,8 @@ def _row(name: str, data: bytes) -> dict[str, Any]:
     address = said.get("address")
     if isinstance(address, list):
         address = ", ".join(map(str, address))
-    serial, lag = said.get("serial"), said.get("lag")
+    # Servers leave out what is 0; whoever tells a version would tell a serial.
+    serial, lag = said.get("serial", 0 if "version" in said else None), said.get("lag")
     return {
         "id": name,
         "address": address if isinstance(address, str) else None,

@@ -46,6 +46,8 @@ class ZooKeeperSource:
         """The roots that were read whole at least once."""
         self.noticed: float | None = None
         """When the oldest event came that is not told by `changed` yet (perf_counter)."""
+        self.observe: Callable[[str, list[Event]], None] | None = None
+        """Is shown all events as well, before they are folded."""
         self._changed = changed
         self._folds: dict[str, Fold] = {**folds, url.root: self.tree}
         self._loop = asyncio.get_running_loop()
@@ -74,6 +76,8 @@ class ZooKeeperSource:
 
     def _take(self, root: str, events: list[Event], at: float) -> None:
         fold = self._folds[root]
+        if self.observe is not None:
+            self.observe(root, events)
         for event in events:
             if isinstance(event, Session):
                 self.connected, self.since = event.connected, event.at
