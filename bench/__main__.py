@@ -2,7 +2,8 @@
 
     python -m bench [--quick]
 
-The parts can be run alone, with more to choose: bench.engines, .registry, .server, .forward, .replicas.
+The parts can be run alone, with more to choose: bench.engines, .registry, .server, .resync, .forward,
+.replicas.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main() -> None:
         "publish": run("A publish at 100,000 instances", "bench.engines", "--publish"),
         "registry": run("The mirror beside a plain kazoo client", "bench.registry"),
         "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
+        "resync": run("While all is read again", "bench.resync", "--instances", *sizes),
         "forward": run("Forwarding beside our own names", "bench.forward"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }
