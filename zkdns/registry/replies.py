@@ -197,9 +197,13 @@ class Replies:
             kid.floor = max(kid.floor, event.zxid)
             if not kid.prune(event.zxid):
                 del kids[name]
-        added = sorted(name for name in listed if name not in kids or not kids[name].listed)
         # A second list at the same zxid corrects the first, so that one is no evidence of absence.
         floor = before if before < event.zxid else NONE
+        if not kids:  # the first list of 50,000 names should not hold us for long
+            node.kids = {name: Znode(name, True, floor) for name in sorted(listed)}
+            node.waiting = len(listed)
+            return changed or bool(listed)
+        added = sorted(name for name in listed if name not in kids or not kids[name].listed)
         for name in added:
             if name in kids:
                 kids[name].listed = True  # and its floor is this list's predecessor already
