@@ -301,7 +301,7 @@ def test_the_node_of_an_earlier_run_is_replaced_once_and_not_fought_over(
     zk.create(path, b"the run before", ephemeral=True, makepath=True)
     with Mirrored(zookeeper.hosts, zk_root) as it:
         it.mirror.hold(path, b"this run")
-        eventually(lambda: zk.get(path)[0] == b"this run")
+        eventually(lambda: it.view(zk_root).get(path) == b"this run")
         with zk.transaction() as both:
             both.delete(path)
             both.create(path, b"a second process with the same name", ephemeral=True)

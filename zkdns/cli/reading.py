@@ -195,7 +195,7 @@ class Registries:
                 reads, moved = read, now
             for hosts, status in statuses:
                 limit, since = (SILENT, moved) if status.connected else (CONNECT, started)
-                if now - since > limit:
+                if now - since > limit or status.refused:
                     raise Failure(f"ZooKeeper at {hosts}: {status.trouble or f'no answer in {limit:g} s'}")
             if read:
                 shares = [headway.share for headway in headways]

@@ -15,17 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient
+from kazoo.exceptions import AuthFailedError, KazooException, SessionClosedRequireSaslError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.hosts import collect_hosts
-from kazoo.protocol.states import KeeperState
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
-from zkdns.registry import multiread
+from zkdns.registry import handshake, multiread
+from zkdns.registry.acl import own_acl
 
 log = logging.getLogger("zkdns.registry.zookeeper")
 
 REPEAT_AFTER = 60.0
 """Seconds for which kazoo's equal warnings (one an attempt, one attempt a second) are said once."""
+
+TURNED_AWAY = 6
+"""Connections in a row that were closed instead of answered, after which it is hardly chance."""
+
+DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
 
 class Unreachable(RuntimeError):
@@ -38,13 +45,34 @@ class Reasons(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.latest = ""
+        self.refused = False
+        """Whether a login failed: kazoo has ended its client."""
         self._said: dict[str, float] = {}
+        self._turned_away = 0
+
+    def begin(self) -> None:
+        """A new client takes the old one's place."""
+        self.refused, self._turned_away = False, 0
+
+    def opened(self, answered: bool) -> None:
+        """A member accepted a connection, and answered or closed it."""
+        self._turned_away = 0 if answered else self._turned_away + 1
+
+    def is_outrun(self, client: KazooClient) -> bool:
+        """Whether this client seems to know zxids that the ensemble doesn't have (a restored backup): it
+        is turned away and always will be, while one that starts anew is taken (kazoo #42)."""
+        return client.last_zxid > 0 and self._turned_away >= TURNED_AWAY
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
+        if text.startswith("AUTH_FAILED closing: "):
+            text = text.removeprefix("AUTH_FAILED closing: ")
+            self.refused = True
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
         record.msg, record.args = text, None
-        if record.levelno >= logging.WARNING and not text.startswith("Transition"):
+        # What follows upon a login that is missing says less than that.
+        told = text.startswith("Transition") or (self.latest == DEMANDS and "dropped" in text)
+        if record.levelno >= logging.WARNING and not told:
             self.latest = text
         now = time.monotonic()
         if now - self._said.get(text, -REPEAT_AFTER) < REPEAT_AFTER:
@@ -52,18 +80,22 @@ class Reasons(logging.Filter):
         if len(self._said) > 100:
             self._said.clear()
         self._said[text] = now
-        return not text.startswith("Transition")
+        return not text.startswith("Transition") and log.isEnabledFor(record.levelno)
 
 
-def open_client(hosts: str, settings: ZooKeeperSettings) -> tuple[KazooClient, Reasons]:
-    """A client that is not started yet, and the keeper of its complaints."""
+def open_client(
+    hosts: str, settings: ZooKeeperSettings, reasons: Reasons | None = None
+) -> tuple[KazooClient, Reasons]:
+    """A client that is not started yet, and the keeper of its complaints (`reasons`: that of the client
+    whose place it takes)."""
     try:
         found, chroot = collect_hosts(hosts)
     except ValueError as why:
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: {why}") from None
     if chroot or not found or not all(host and 0 < port < 65536 for host, port in found):
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: expected host:port,host:port")
-    reasons = Reasons()
+    reasons = reasons or Reasons()
+    reasons.begin()
     logger = logging.Logger("zkdns.registry.zookeeper.kazoo", logging.WARNING)
     logger.parent = log
     logger.addFilter(reasons)
@@ -76,6 +108,7 @@ def open_client(hosts: str, settings: ZooKeeperSettings) -> tuple[KazooClient, R
         **_auth(settings),
         **_tls(settings),
     )
+    handshake.follow(client, reasons.opened)
     return client, reasons
 
 
@@ -89,12 +122,16 @@ def _auth(settings: ZooKeeperSettings) -> dict[str, Any]:
         return {"auth_data": [(scheme, credentials)]}
     if importlib.util.find_spec("puresasl") is None:
         raise ConfigError("zookeeper.auth", "sasl needs the package pure-sasl: pip install 'zkdns[sasl]'")
+    # A login and no more: ZooKeeper protects no traffic by SASL.
+    common = {"service": "zookeeper", "qops": (b"auth",)}
     if not credentials:
-        return {"sasl_options": {"mechanism": "GSSAPI", "service": "zookeeper"}}
-    user, found, secret = credentials.partition(":")
-    if not found:
+        if importlib.util.find_spec("kerberos") is None:
+            raise ConfigError("zookeeper.auth", "sasl alone is Kerberos: pip install 'zkdns[kerberos]'")
+        return {"sasl_options": {"mechanism": "GSSAPI", **common}}
+    user, _, secret = credentials.partition(":")
+    if not (user and secret):
         raise ConfigError("zookeeper.auth", 'expected "sasl" (Kerberos) or "sasl:user:secret"')
-    return {"sasl_options": {"mechanism": "DIGEST-MD5", "username": user, "password": secret}}
+    return {"sasl_options": {"mechanism": "DIGEST-MD5", "username": user, "password": secret, **common}}
 
 
 def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
@@ -134,19 +171,35 @@ def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
 
 
 def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> KazooClient:
-    """A started client, or Unreachable after `timeout` seconds. To be ended with `close`."""
+    """A started client whose login is done, or Unreachable after `timeout` seconds. What it makes bears
+    `zookeeper.acl`. To be ended with `close`."""
     client, reasons = open_client(hosts, settings)
+    client.default_acl = own_acl(settings)
+    client.logger.propagate = False  # who called is told by what is raised
+    client.logger.addHandler(logging.NullHandler())
     live = client.start_async()
     deadline = time.monotonic() + timeout
-    while not live.wait(0.05) and time.monotonic() < deadline:
-        if client.client_state == KeeperState.AUTH_FAILED:
+    while (left := deadline - time.monotonic()) > 0 and not reasons.refused:
+        if not live.wait(min(0.05, left)):
+            continue
+        try:
+            # kazoo tells of a session before it has logged in; what is asked waits for that.
+            client.exists_async("/").get(timeout=left)
+            return client
+        except (AuthFailedError, SessionClosedRequireSaslError) as why:
+            complain(client, why)
             break
-    if client.connected and client.client_state != KeeperState.AUTH_FAILED:
-        return client
-    refused = "authentication refused; " if client.client_state == KeeperState.AUTH_FAILED else ""
-    why = reasons.latest or f"no answer within {timeout:g} s"
-    close(client, 1.0)
-    raise Unreachable(f"ZooKeeper at {hosts}: {refused}{why}")
+        except (KazooException, KazooTimeoutError):
+            time.sleep(0.05)
+    trouble = reasons.latest or f"no answer within {timeout:g} s"
+    close(client, 1.0)  # kazoo complains of that too
+    raise Unreachable(f"ZooKeeper at {hosts}: {trouble}")
+
+
+def complain(client: KazooClient, why: Exception) -> None:
+    """Say what an answer to a request tells about our login, if it does; once a minute at most."""
+    if isinstance(why, SessionClosedRequireSaslError):
+        client.logger.warning(DEMANDS)
 
 
 def close(client: KazooClient, within: float) -> bool:

@@ -1,6 +1,6 @@
-"""ZooKeeper requests that kazoo 2.11 lacks (AddWatch, multiRead), and every private part of kazoo we touch.
+"""ZooKeeper requests that kazoo 2.11 lacks (AddWatch, multiRead), and the private parts of kazoo we touch.
 
-Rules: all of kazoo's private names stand in this file and are checked when a client is adopted, so
+Rules: kazoo's private names stand in this file (in `handshake`, those of its connecting) and are checked, so
 that another kazoo fails at start with one clear line instead of later in a thread. Replies are handed
 on raw and decoded by whoever asked, so that kazoo's connection thread only copies bytes.
 """

@@ -27,7 +27,8 @@ from kazoo.protocol.states import KazooState, KeeperState
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
-from zkdns.registry.connect import Reasons, close, open_client
+from zkdns.registry.acl import own_acl
+from zkdns.registry.connect import Reasons, close, complain, open_client
 from zkdns.registry.holds import Holds
 from zkdns.registry.multiread import adopt
 from zkdns.registry.reads import BATCH, Lost, Reads, Stopped
@@ -49,7 +50,7 @@ DEAD_AFTER = 5.0
 @dataclass(frozen=True, slots=True)
 class Status:
     """How the mirror stands. `one_shot`: the server knows no persistent watches. `trouble`: kazoo's
-    latest complaint, empty while connected."""
+    latest complaint, empty while connected. `refused`: a login failed, and is tried again seldom."""
 
     connected: bool
     session_id: int
@@ -63,6 +64,7 @@ class Status:
     last_zxid: int
     one_shot: bool
     trouble: str
+    refused: bool = False
 
 
 def take(inbox: queue.SimpleQueue[Note], timeout: float) -> list[Note]:
@@ -157,6 +159,7 @@ class Mirror:
             last_zxid=client.last_zxid,
             one_shot=self._reads.one_shot,
             trouble="" if self._connected else self._reasons.latest,
+            refused=self._reasons.refused,
         )
 
     def take_noticed(self) -> float:
@@ -172,7 +175,8 @@ class Mirror:
         self._inbox.put((kind, path))
 
     def _open(self) -> None:
-        client, self._reasons = open_client(self._hosts, self._settings)
+        client, self._reasons = open_client(self._hosts, self._settings, self._reasons)
+        client.default_acl = own_acl(self._settings)
         adopt(client, self._note)
 
         def listen(state: str) -> None:
@@ -203,10 +207,12 @@ class Mirror:
                     pause = min(1.0, pause * 2 + 0.05)
                     epoch = self._reach()
                     self._resync(epoch)
+                    self._reasons.latest = ""
                     pause = 0.0
                     self._follow(epoch)
                 except (Lost, KazooException, KazooTimeoutError) as why:
                     log.debug("the reading ends: %r", why)
+                    complain(self._client, why)
                     if not self._connected:
                         self._tell_session(False)
                 except Stopped:
@@ -239,9 +245,12 @@ class Mirror:
             away = time.monotonic() - self._away_since
             # A refused authentication, or an error in kazoo's own thread, ends its client for good.
             dead = self._client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
-            if away > self._watchdog or (dead and away > min(self._watchdog, DEAD_AFTER)):
-                log.warning("no ZooKeeper at %s for %.0f s: %s; trying with a new client",
-                            self._hosts, away, self._reasons.latest or "no answer")  # fmt: skip
+            # A member that has no quorum turns away too, for a while: within the session's time, wait for it.
+            outrun = away > self._settings.session_timeout and self._reasons.is_outrun(self._client)
+            if outrun or away > self._watchdog or (dead and away > min(self._watchdog, DEAD_AFTER)):
+                if not self._reasons.refused:  # that was said already
+                    log.warning("no ZooKeeper at %s for %.0f s: %s; trying with a new client",
+                                self._hosts, away, self._reasons.latest or "no answer")  # fmt: skip
                 close(self._client, CLOSE_WITHIN)
                 self._sleep(0)
                 self._restarts += 1

@@ -1,0 +1,98 @@
+"""Who may change what zkdns makes under /zkdns, by `zookeeper.acl`, on a real ZooKeeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl
+
+from support.mirrored import Mirrored, eventually
+from support.zookeeper import ZooKeeperServer, finish
+from zkdns.config import ZooKeeperSettings
+from zkdns.model import ConfigError
+from zkdns.registry import connect
+from zkdns.registry.acl import own_acl
+
+GUARDED = [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+OURS = "digest:zkdns:secret"
+
+
+@pytest.mark.parametrize(
+    ("settings", "acl"),
+    [
+        (ZooKeeperSettings(), OPEN_ACL_UNSAFE),
+        (ZooKeeperSettings(auth=OURS), GUARDED),
+        (ZooKeeperSettings(auth=OURS, acl="creator"), GUARDED),
+        (ZooKeeperSettings(tls_cert="c.pem", acl="creator"), GUARDED),
+        (ZooKeeperSettings(auth=OURS, acl="open"), OPEN_ACL_UNSAFE),
+        (
+            ZooKeeperSettings(acl="sasl:ops:cdrwa, digest:a:b:c=:rw,world:anyone:r"),
+            [
+                make_acl("sasl", "ops", all=True),
+                make_acl("digest", "a:b:c=", read=True, write=True),
+                make_acl("world", "anyone", read=True),
+            ],
+        ),
+    ],
+)
+def test_where_we_log_in_what_we_make_is_ours_unless_the_settings_say_otherwise(
+    settings: ZooKeeperSettings, acl: list[ACL]
+) -> None:
+    assert own_acl(settings) == acl
+
+
+@pytest.mark.parametrize(
+    "acl", ["closed", "creator", "world:anyone", "world:anyone:", ":a:r", "sasl:a:rx", ","]
+)
+def test_an_acl_that_makes_no_sense_is_a_settings_error(acl: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        connect.connect("127.0.0.1:1", ZooKeeperSettings(acl=acl))
+    assert error.value.where == "zookeeper.acl"
+
+
+@pytest.fixture
+def connected(zookeeper: ZooKeeperServer) -> Iterator[Callable[[str], KazooClient]]:
+    """Clients of the shared server with this auth, that end with the test."""
+    clients: list[KazooClient] = []
+
+    def make(auth: str) -> KazooClient:
+        clients.append(connect.connect(zookeeper.hosts, ZooKeeperSettings(auth=auth)))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        finish(client)
+
+
+@pytest.mark.zookeeper
+def test_what_a_server_with_a_login_holds_is_read_by_all_and_changed_by_its_own_user_alone(
+    zookeeper: ZooKeeperServer,
+    zk: KazooClient,
+    zk_root: str,
+    connected: Callable[[str], KazooClient],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = f"{zk_root}/servers/one"
+    with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth=OURS) as it:
+        it.mirror.hold(path, b"1")
+        eventually(lambda: it.view(f"{zk_root}/servers").get(path) == b"1")
+        assert zk.get(path)[0] == b"1"
+        for stranger in (zk, connected("digest:other:one")):
+            with pytest.raises(NoAuthError):
+                stranger.set(path, b"forged")
+            with pytest.raises(NoAuthError):
+                stranger.delete(path)
+            with pytest.raises(NoAuthError):
+                stranger.create(f"{zk_root}/servers/two", b"forged")
+        # Another replica with the same login stands beside it, one with another is told once and goes on.
+        with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth=OURS) as beside:
+            beside.mirror.hold(f"{zk_root}/servers/two", b"2")
+            eventually(lambda: it.view(f"{zk_root}/servers").get(f"{zk_root}/servers/two") == b"2")
+        with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth="digest:other:one") as refused:
+            refused.mirror.hold(f"{zk_root}/servers/three", b"3")
+            eventually(lambda: "can't hold" in caplog.text)
+            assert refused.view(f"{zk_root}/servers")[path] == b"1"
+        connected(OURS).set(path, b"by an operator who has the login")
