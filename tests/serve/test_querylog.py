@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
@@ -22,10 +23,11 @@ from support.upstream import Seen, Wait, reply
 from support.upstream import run as upstream
 from support.waiting import eventually
 from zkdns.answers import names
-from zkdns.answers.table import Name
+from zkdns.answers.table import Entry, Name
 from zkdns.config import Settings
 from zkdns.log import JsonLines
 from zkdns.serve import native, packet, querylog
+from zkdns.serve.exchange import Exchange
 from zkdns.serve.message import failure
 from zkdns.serve.querylog import QueryLog, Reply
 
@@ -256,9 +258,9 @@ def told(server: Zkdns) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_server_logs_one_query_in_n_of_each_transport(engine: str, registry: str, tmp_path: Path) -> None:
-    settings = tmp_path / "zkdns.toml"
-    settings.write_text('query_log_sample = 5\nlog_format = "json"\nworkers = 1\n')
-    with Zkdns("--config", str(settings), "--engine", engine, registry=registry) as server:
+    file = tmp_path / "zkdns.toml"
+    file.write_text('query_log_sample = 5\nlog_format = "json"\nworkers = 1\n')
+    with Zkdns("--config", str(file), "--engine", engine, registry=registry) as server:
         for tcp in (False, True):
             for _ in range(20):
                 assert server.answers("web.svc.local", tcp=tcp) == ["10.0.0.1"]
@@ -279,9 +281,9 @@ def test_a_server_logs_one_query_in_n_of_each_transport(engine: str, registry: s
 def test_with_every_query_in_the_log_the_answers_are_the_same(
     engine: str, host: str, registry: str, tmp_path: Path
 ) -> None:
-    settings = tmp_path / "zkdns.toml"
-    settings.write_text("query_log_sample = 1\n")
-    with Zkdns("--config", str(settings), "--engine", engine, registry=registry, host=host) as server:
+    file = tmp_path / "zkdns.toml"
+    file.write_text("query_log_sample = 1\n")
+    with Zkdns("--config", str(file), "--engine", engine, registry=registry, host=host) as server:
         server.host = "127.0.0.1"
         for name, kind, rcode in [
             ("web.svc.local", "A", 0),
@@ -300,15 +302,15 @@ def test_with_every_query_in_the_log_the_answers_are_the_same(
 async def test_a_slow_upstream_is_told_with_the_time_to_its_answer(
     engine: str, registry: str, tmp_path: Path
 ) -> None:
-    settings = tmp_path / "zkdns.toml"
-    settings.write_text('query_log_slow = 0.2\nlog_format = "json"\n')
+    file = tmp_path / "zkdns.toml"
+    file.write_text('query_log_slow = 0.2\nlog_format = "json"\n')
 
     def script(seen: Seen) -> Iterable[bytes | Wait]:
         wait = [Wait(0.3)] if "slow" in seen.name.lower() else []
         return [*wait, reply(seen, f"{seen.name} 60 A 192.0.2.1")]
 
     async with upstream(script) as there:
-        flags = ("--config", str(settings), "--engine", engine, "--forward", f"127.0.0.1:{there.port}")
+        flags = ("--config", str(file), "--engine", engine, "--forward", f"127.0.0.1:{there.port}")
         with Zkdns(*flags, registry=registry) as server:
             for name in ("web.svc.local", "quick.example.com", "slow.example.com"):
                 for tcp in (False, True):
@@ -321,16 +323,16 @@ async def test_a_slow_upstream_is_told_with_the_time_to_its_answer(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_reload_turns_it_on_and_off(engine: str, registry: str, tmp_path: Path) -> None:
-    settings = tmp_path / "zkdns.toml"
-    settings.write_text("")
-    with Zkdns("--config", str(settings), "--engine", engine, registry=registry) as server:
+    file = tmp_path / "zkdns.toml"
+    file.write_text("")
+    with Zkdns("--config", str(file), "--engine", engine, registry=registry) as server:
         server.answers("web.svc.local")
-        settings.write_text("query_log_sample = 1\n")
+        file.write_text("query_log_sample = 1\n")
         server.signal(1)
         eventually(lambda: server.log.count("reload: done") == 1)
         server.answers("web.svc.local")
         eventually(lambda: server.log.count(" query 127.0.0.1 ") == 1)
-        settings.write_text("")
+        file.write_text("")
         server.signal(1)
         eventually(lambda: server.log.count("reload: done") == 2)
         server.answers("web.svc.local")
@@ -358,3 +360,26 @@ def test_a_log_that_python_has_no_time_for_costs_no_answer() -> None:
     engine.sample(0)
     assert ask_once(at, WEB)[3] & 15 == 0
     engine.close()
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whoever_is_looked_at_gets_the_same_answer(data: st.DataObject) -> None:
+    made = data.draw(tables.compiled())
+    told = Counter[str]()
+
+    def draw_zero(entry: Entry) -> int:
+        return 0
+
+    plain, watched = Exchange(made, draw=draw_zero), Exchange(made, draw=draw_zero)
+    watched.query_log = QueryLog(1, 0.001, 10**6)
+    for packet_ in data.draw(st.lists(tables.packets(tables.owners(made)), min_size=10, max_size=20)):
+        for transport, limit in (("udp", 1232), ("tcp", 65535)):
+            without, with_ = (
+                each.handle(packet_, "192.0.2.7", limit, transport, lambda reply: told.update(["later"]))
+                for each in (plain, watched)
+            )
+            assert without == with_, packet_.hex()
+    assert plain.counts == watched.counts
+    assert not watched.errors
+    assert not told
