@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_check_of_a_large_file_shows_how_far_it_is(file: Path) -> None:
     assert re.search(r"\breading +━", said)
     for what in ("compiling", "checking"):
         assert re.search(rf"{what}: [\d,]+ of 800 +━", said), what
-    assert terminal.sent.rfind(SHOWN) > terminal.sent.rfind(HIDDEN) > 0
+    assert terminal.sent.rfind(SHOWN) > terminal.sent.rfind(HIDDEN) >= 0
     result = said[said.index("SERVICE") :]
     assert "━" not in result, "the bar is gone when the result comes"
     assert result.rstrip().endswith("800 services, 800 instances, 0 problems, 1 note")
@@ -54,6 +55,23 @@ def test_nothing_is_shown_where_a_second_does_not_pass(file: Path) -> None:
     with OnTerminal("check", "--registry", f"file:{file}", before=late) as terminal:
         assert terminal.wait() == 0
     assert "━" not in terminal.sent
+
+
+@pytest.mark.parametrize(
+    "words", [("replicas",), ("drain", "web/a"), ("services",)], ids=lambda words: words[0]
+)
+def test_a_zookeeper_that_does_not_answer_is_waited_for_in_sight(words: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = f"127.0.0.1:{silent.getsockname()[1]}"
+        sooner = "from zkdns.cli import reading; reading.CONNECT = 2.0\nfrom zkdns.registry import connect\n"
+        sooner += "connect.connect.__defaults__ = (2.0,)"
+        with OnTerminal(
+            *words, "--registry", f"zk://{hosts}/services", before=f"{AT_ONCE}\n{sooner}"
+        ) as terminal:
+            assert terminal.wait() == 1
+    assert re.search(r"\bconnecting .*━", told(terminal))
+    assert hosts in told(terminal).splitlines()[-1]
+    assert terminal.sent.rfind(SHOWN) > terminal.sent.rfind(HIDDEN) >= 0
 
 
 def test_nothing_is_shown_where_nobody_looks(file: Path) -> None:

@@ -30,6 +30,7 @@ from kazoo.exceptions import (
 )
 
 from zkdns.cli import Failure
+from zkdns.cli.waiting import Waiting
 from zkdns.config import RegistryURL, Settings
 from zkdns.health.judge import moment, orders_in_force
 from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
@@ -106,7 +107,8 @@ class Operator:
 
     def _client_of(self, hosts: str) -> KazooClient:
         if hosts not in self._clients:
-            self._clients[hosts] = connect.connect(hosts, self._settings.zookeeper)
+            with Waiting().phase(f"connecting to {hosts}"):
+                self._clients[hosts] = connect.connect(hosts, self._settings.zookeeper)
         return self._clients[hosts]
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zkdns.cli import Failure, options
+from zkdns.cli.waiting import Waiting
 from zkdns.registry import connect
 from zkdns.registry.source import SERVERS
 
@@ -32,7 +33,8 @@ def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> Non
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
     if hosts is None:
         raise Failure("replicas register in ZooKeeper, and no --registry is a zk:// one")
-    client = connect.connect(hosts, settings.zookeeper)
+    with Waiting().phase(f"connecting to {hosts}"):
+        client = connect.connect(hosts, settings.zookeeper)
     try:
         nodes = {}
         for name in sorted(client.get_children(SERVERS)):
