@@ -206,6 +206,18 @@ class Churn:
                 client, "create", _path(key), _spell(made, 1 + int(action.more * 3), "up"), ephemeral=True
             )
 
+    def _burst(self, action: Action) -> None:
+        """All of a session's instances register anew in one go: their events come as one flood."""
+        client, held = self._whose(action)
+        calls = []
+        for key in sorted(held):
+            made = self._model.made[key]
+            self._model.coming(made)
+            self._model.back(key, "status")
+            calls.append(client.set_async(_path(key), _spell(made, 1 + int(action.more * 9), "up")))
+        for call in calls:
+            call.get(timeout=PATIENCE)
+
     def _end(self, action: Action) -> None:
         """A session ends: all that it held goes at once."""
         k = int(action.who * len(self._sessions))

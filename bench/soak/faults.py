@@ -61,5 +61,5 @@ def end(fault: Fault, cast: Cast) -> None:
                 cast.network.mend(each.node, "peers")
         case "cut-server":
             cast.network.mend(replica.node, "clients")
-        case "expire" | "expire-all":
+        case "expire" | "expire-all" | "nothing":
             pass

@@ -78,7 +78,7 @@ class Life:
                 cast.back_up()
             self._act(calm / 3)
             self._tell(str(fault))
-            self.model.slack = SESSION
+            self.model.slack = 0.0 if fault.kind == "nothing" else SESSION
             faults.begin(fault, cast)
             self._act(calm if fault.long else calm / 3)
             faults.end(fault, cast)

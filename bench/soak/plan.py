@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 KINDS: Final = {
+    "nothing": "churn alone, with nobody made to read all again: what was missed is still missed",
     "kill": "one member is killed, and started again",
     "freeze": "one member is frozen (SIGSTOP), and thawed",
     "kill-all": "all members are killed at once",
@@ -37,6 +38,7 @@ WEIGHTS: Final = {
     "delete": 3.5,
     "change": 3.0,
     "again": 1.0,
+    "burst": 0.3,
     "end": 0.3,
     "found": 0.3,
     "dissolve": 0.3,
@@ -58,7 +60,7 @@ class Fault:
     long: bool = False
 
     def __str__(self) -> str:
-        whom = "" if self.kind.endswith(("-all", "-peers", "restore")) else f" {self.target}"
+        whom = "" if self.kind.endswith(("-all", "-peers", "restore", "nothing")) else f" {self.target}"
         return f"{self.kind}{whom}{' (long)' if self.long else ''}"
 
 
@@ -95,7 +97,7 @@ def faults(seed: int, members: int, servers: int, kinds: Collection[str]) -> Ite
         for kind, target in once:
             long = draw.random() < LONG
             if kind in kinds:
-                yield Fault(kind, target, long)
+                yield Fault(kind, target, long or kind == "nothing")
 
 
 def actions(seed: int) -> Iterator[Action]:

@@ -40,7 +40,7 @@ def test_a_seed_plans_the_same_faults_and_actions_again_and_another_one_does_not
 
 
 def test_a_round_of_the_plan_has_every_fault_for_everyone() -> None:
-    whole = 6 * 3 + 5
+    whole = 6 * 3 + 6
     first = [(f.kind, f.target) for f in islice(plan.faults(5, 3, 3, plan.KINDS), whole)]
     assert len(set(first)) == whole
     assert {kind for kind, _ in first} == plan.KINDS.keys()
