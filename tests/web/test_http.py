@@ -414,6 +414,21 @@ def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
             stream.close()
 
 
+def test_the_page_of_a_large_service_stays_short_and_the_json_is_whole(
+    serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    one = '[[big.instances]]\nid = "i{0}"\naddress = "10.0.{1}.{2}"\n'
+    many = "".join(one.format(n, n >> 8, n & 255) for n in range(620))
+    path = tmp_path / "services.toml"
+    path.write_text(f"[big]\n{many}")
+    server = serve(registry=f"file:{path}")
+    status, _, page = get(server, "/?service=big")
+    assert status == 200
+    assert b"and 120 more in the JSON" in page
+    assert page.count(b'<meter min="0" max="1"') == 2 * 500
+    assert len(server.json("/api/v1/services/big")["instances"]) == 620
+
+
 def test_the_server_ends_in_time_with_streams_open(live: Zkdns) -> None:
     streams = [Stream(live) for _ in range(5)]
     try:

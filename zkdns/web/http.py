@@ -1,28 +1,31 @@
 """HTTP: health, metrics, API, events and the page, in the server's loop.
 
-Rules: reads only; nothing here can change an answer. A client that is slow, or asks for what is not
-there, costs itself; no error of ours shows a traceback.
+Rules: reads only; nothing here can change an answer. What takes long in a large registry is made in a
+thread, from what was read in the loop: queries don't wait for it. A client that is slow, or asks for
+what is not there, costs itself; no error of ours shows a traceback.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.answers import names
+from zkdns.answers.compile import Part
 from zkdns.config import Address
 from zkdns.model import ConfigError, Service
 from zkdns.status import status
 from zkdns.web import changes, metrics, shapes
-from zkdns.web.page import render
+from zkdns.web.page import View, render
 
 if TYPE_CHECKING:
     from zkdns.server import Server
@@ -117,30 +120,37 @@ class Web:
 
     async def _services(self, request: web.Request) -> web.Response:
         server = self._server
-        found = {name: self._names(name) for name in server.publisher.services}
-        catalog = server.publisher.catalog
-        said = shapes.services(catalog, server.settings.ttl, found, time.time())
-        said["serial"] = server.answers.serial
-        return _json(said)
+        catalog = replace(server.publisher.catalog, serial=server.answers.serial)
+        parts, apex, ttl = dict(server.answers.parts), server.answers.zones[0].apex, server.settings.ttl
+
+        def spell() -> web.Response:
+            found = {name: _names(part, apex) for name, part in parts.items()}
+            return _json(shapes.services(catalog, ttl, found, time.time()))
+
+        return await asyncio.to_thread(spell)
 
     async def _service(self, request: web.Request) -> web.Response:
+        server = self._server
         name = request.match_info["name"]
         service = self._find(name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
-        return _json(self.describe(service))
+        firsts = server.answers.first_answers(service.name)
+        ttl, zone = server.settings.ttl, server.settings.zone[0]
+        return await asyncio.to_thread(lambda: _json(shapes.service(service, ttl, zone, firsts)))
 
     async def _explain(self, request: web.Request) -> web.Response:
         from zkdns.explain import explain
 
-        asked = request.query
+        server, asked = self._server, request.query
         if not asked.get("name"):
             return _json({"error": "name=… is missing"}, 400)
         client, changes = asked.get("client"), asked.getall("if", [])
         try:
-            said = explain(
-                self._server.answers, self._server.publisher.catalog, asked["name"], asked.get("type", "A"),
-                client=client, changes=changes, forwards=self._server.forwarder.allows,
+            # Beside the loop, which may publish meanwhile: what is published is never written again.
+            said = await asyncio.to_thread(
+                explain, server.answers, server.publisher.catalog, asked["name"], asked.get("type", "A"),
+                client=client, changes=changes, forwards=server.forwarder.allows,
             )  # fmt: skip
         except ValueError as error:
             return _json({"error": str(error)}, 400)
@@ -153,7 +163,14 @@ class Web:
         return _json(status(self._server))
 
     async def _page(self, request: web.Request) -> web.Response:
-        return web.Response(text=render(self._server, self.describe, request.query), content_type="text/html")
+        server, query = self._server, request.query
+        services = dict(server.publisher.services)
+        opened = services.get(query.get("service", ""))
+        view = View(
+            status(server), server.ready, services, server.problems, server.settings.ttl,
+            server.answers.first_answers(opened.name) if opened else {}, time.time(),
+        )  # fmt: skip
+        return web.Response(text=await asyncio.to_thread(render, view, query), content_type="text/html")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if len(self._clients) >= CLIENTS:
@@ -174,7 +191,7 @@ class Web:
                     continue
                 if event is None:
                     break
-                await stream.write(f"event: change\ndata: {json.dumps(event)}\n\n".encode())
+                await stream.write(b"event: change\ndata: " + msgspec.json.encode(event) + b"\n\n")
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -183,20 +200,9 @@ class Web:
 
     # --- from the server --------------------------------------------------------------------------------
 
-    def describe(self, service: Service) -> dict[str, Any]:
-        """One service in the shape of the API."""
-        server = self._server
-        firsts = server.answers.first_answers(service.name)
-        return shapes.service(service, server.settings.ttl, server.settings.zone[0], firsts)
-
     def _find(self, name: str) -> Service | None:
         services = self._server.publisher.services
         return services.get(name) or next((s for s in services.values() if s.label == name), None)
-
-    def _names(self, name: str) -> list[str]:
-        part = self._server.answers.parts.get(name)
-        apex = self._server.answers.zones[0].apex
-        return [names.text(o).rstrip(".") for o in part.names if o.endswith(apex)] if part else []
 
     def _changed(self, before: Service | None, after: Service | None) -> None:
         if not self._clients:
@@ -204,6 +210,10 @@ class Web:
         for event in changes.between(before, after, time.time()):
             for queue in list(self._clients):
                 _put(queue, event)
+
+
+def _names(part: Part, apex: bytes) -> list[str]:
+    return [names.text(owner).rstrip(".") for owner in part.names if owner.endswith(apex)]
 
 
 def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
@@ -233,7 +243,10 @@ async def _static(request: web.Request) -> web.Response:
 
 def _json(said: Any, status: int = 200) -> web.Response:
     return web.Response(
-        text=json.dumps(said, ensure_ascii=False) + "\n", status=status, content_type="application/json"
+        body=msgspec.json.encode(said) + b"\n",
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
     )
 
 

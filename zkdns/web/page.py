@@ -1,51 +1,60 @@
 """The status page: whole as HTML, without a line of script; the script only keeps it fresh.
 
-Rules: everything that comes from a registry, a file or a query is escaped here, by `_`. No outside
-resource, no inline style or script (the Content-Security-Policy forbids both).
+Rules: pure; it may run in a thread, beside the server that it shows. Everything that comes from a
+registry, a file or a query is escaped here, by `_`. No outside resource, no inline style or script (the
+Content-Security-Policy forbids both).
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from zkdns import __version__
-from zkdns.model import Service
-from zkdns.status import status
-
-if TYPE_CHECKING:
-    from zkdns.server import Server
+from zkdns.model import Problem, Service
+from zkdns.web import shapes
 
 PAGE = 100
 """Services a page."""
 
 INSTANCE_COLUMNS = ("Instance", "State", "Why", "Address", "Weight", "Share due and given", "Since")
 
-Describe = Callable[[Service], dict[str, Any]]
+SHOWN = 500
+"""Instances of an opened service; the JSON has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A server at one moment. `status`: see zkdns.status; `ready`: a catalog is loaded, lameduck or not;
+    `firsts`: the first answers of the service that is opened, by instance; `now`: seconds since the epoch."""
+
+    status: Mapping[str, Any]
+    ready: bool
+    services: Mapping[str, Service]
+    problems: tuple[Problem, ...]
+    ttl: int
+    firsts: Mapping[str, int]
+    now: float
 
 
 def _(text: object) -> str:
     return escape(str(text), quote=True)
 
 
-def render(server: Server, describe: Describe, query: Mapping[str, str]) -> str:
+def render(view: View, query: Mapping[str, str]) -> str:
     """The page for this query string: `service` opens one, `q` searches, `page` turns."""
-    said = status(server)
     search = query.get("q", "")[:200]
     opened = query.get("service", "")
-    body = [
-        _summary(server, said),
-        _problems(server),
-        _services(server, search, opened, _number(query.get("page", "1"))),
-    ]
-    service = server.publisher.services.get(opened)
+    body = [_summary(view), _problems(view)]
     if opened:
-        body.insert(1, _service(describe(service), server.answers.ttl) if service else _unknown(opened))
-    body += [_changes(), _registry(said), _forwarding(said), _replicas(said)]
+        service = view.services.get(opened)
+        body.append(_service(service, view) if service else _unknown(opened))
+    body += [_services(view, search, opened, _number(query.get("page", "1")))]
+    body += [_changes(), _registry(view.status), _forwarding(view.status), _replicas(view)]
     return _frame("".join(body), search)
 
 
@@ -67,11 +76,11 @@ def _frame(body: str, search: str) -> str:
     )
 
 
-def _summary(server: Server, status: Mapping[str, Any]) -> str:
-    services = server.publisher.services.values()
+def _summary(view: View) -> str:
+    status, services = view.status, view.services.values()
     states = Counter(str(i.state) for s in services for i in s.instances)
     down = sum(1 for s in services if s.instances and not s.healthy())
-    if not server.ready:
+    if not view.ready:
         word, why = "bad", "Not ready: the first catalog is not loaded yet. Our names get SERVFAIL (EDE 14)."
     elif status["stale_seconds"]:
         age = _age(status["stale_seconds"])
@@ -91,8 +100,8 @@ def _summary(server: Server, status: Mapping[str, Any]) -> str:
     )
 
 
-def _problems(server: Server) -> str:
-    problems = server.problems
+def _problems(view: View) -> str:
+    problems = view.problems
     if not problems:
         return '<section id="problems" data-live aria-label="Problems"></section>'
     rows = "".join(f"<tr><td><code>{_(p.path)}</code><td>{_(p.what)}<td>{_(p.cure)}" for p in problems[:PAGE])
@@ -105,14 +114,12 @@ def _problems(server: Server) -> str:
     )
 
 
-def _services(server: Server, search: str, opened: str, page: int) -> str:
+def _services(view: View, search: str, opened: str, page: int) -> str:
     wanted = search.lower()
-    found = [
-        s for n, s in sorted(server.publisher.services.items()) if wanted in n.lower() or wanted in s.label
-    ]
+    found = [s for n, s in sorted(view.services.items()) if wanted in n.lower() or wanted in s.label]
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(page, 1), pages)
-    rows = "".join(_row(s, server, search, opened) for s in found[(page - 1) * PAGE : page * PAGE])
+    rows = "".join(_row(s, view.ttl, search, opened) for s in found[(page - 1) * PAGE : page * PAGE])
     empty = "Nothing is registered yet." if not search else "No service matches."
     turn = ""
     if pages > 1:
@@ -130,11 +137,11 @@ def _services(server: Server, search: str, opened: str, page: int) -> str:
     return f'<section id="services" data-live><h2>Services ({len(found):,})</h2>{shown}{turn}</section>'
 
 
-def _row(s: Service, server: Server, search: str, opened: str) -> str:
+def _row(s: Service, default_ttl: int, search: str, opened: str) -> str:
     states = Counter(str(i.state) for i in s.instances)
     word = "bad" if s.instances and not s.healthy() else ""
     here = ' aria-current="true"' if s.name == opened else ""
-    ttl = s.settings.ttl if s.settings.ttl is not None else server.answers.ttl
+    ttl = s.settings.ttl if s.settings.ttl is not None else default_ttl
     badges = " ".join(f"{_badge(state)} {n}" for state, n in states.most_common())
     link = f'<a href="/?{_query(q=search, service=s.name)}"{here}>{_(s.name)}</a>'
     return (
@@ -143,9 +150,12 @@ def _row(s: Service, server: Server, search: str, opened: str) -> str:
     )
 
 
-def _service(said: Mapping[str, Any], default_ttl: int) -> str:
-    total = sum(i["first_answers"] for i in said["instances"])
-    rows = "".join(_instance(i, total) for i in said["instances"])
+def _service(service: Service, view: View) -> str:
+    said = shapes.service(service, view.ttl, view.status["zones"][0], view.firsts)
+    total = sum(view.firsts.values())
+    rows = "".join(_instance(i, total) for i in said["instances"][:SHOWN])
+    beyond = len(said["instances"]) - SHOWN
+    more = f"<p>and {beyond:,} more in the JSON</p>" if beyond > 0 else ""
     note = f'<p class="warn">{_(said["note"])}</p>' if said["note"] else ""
     empty = f'<tr><td colspan="{len(INSTANCE_COLUMNS)}">No instance is registered.'
     json = f'<a href="/api/v1/services/{quote(said["name"], safe="")}">JSON</a>'
@@ -155,7 +165,7 @@ def _service(said: Mapping[str, Any], default_ttl: int) -> str:
         f"<p><code>{_(said['dns_name'])}</code> · policy {_(said['policy'])} · TTL {said['ttl']} s · "
         f'<code>{_(said["path"])}</code> · {json} · <a href="/">close</a></p>{note}'
         f'<div class="scroll"><table><thead><tr>{_heads(*INSTANCE_COLUMNS)}</thead>'
-        f"<tbody>{rows or empty}</tbody></table></div>"
+        f"<tbody>{rows or empty}</tbody></table></div>{more}"
         f"<p>Share: the part of first places. Given: what this server counted, {total:,} in all.</p>"
         "</section>"
     )
@@ -236,13 +246,14 @@ def _forwarding(status: Mapping[str, Any]) -> str:
     )
 
 
-def _replicas(status: Mapping[str, Any]) -> str:
+def _replicas(view: View) -> str:
+    status = view.status
     if not status["replicas"]:
         return ""
     rows = "".join(
         f"<tr><th scope=row>{_(id)}{' (this one)' if id == status['replica'] else ''}"
         f"<td>{_(r.get('address', ''))}<td>{_(r.get('version', ''))}<td>{_(r.get('serial', 0))}"
-        f"<td>{_lag(r.get('lag'))}<td>{_age(max(0.0, time.time() - r.get('at', 0.0)))} ago"
+        f"<td>{_lag(r.get('lag'))}<td>{_age(max(0.0, view.now - r.get('at', 0.0)))} ago"
         for id, r in status["replicas"].items()
     )
     return (
