@@ -12,6 +12,7 @@ from rich.console import Console
 
 from support.terminal import ALTERNATE, BACK, HIDDEN, SHOWN, OnTerminal
 from support.waiting import eventually
+from support.zookeeper import ZooKeeperServer
 from zkdns.cli.live import View
 from zkdns.model import Instance, Registration, Service, State
 from zkdns.web import changes
@@ -197,3 +198,25 @@ def test_it_never_passes_the_size_of_the_terminal(
     assert len(lines) <= height
     console = Console(width=width)
     assert all(console.measure(line).maximum <= width for line in lines)
+
+
+@pytest.mark.zookeeper
+def test_a_view_goes_on_through_a_loss_of_zookeeper_and_says_so(own_zookeeper: ZooKeeperServer) -> None:
+    client = own_zookeeper.client()
+    client.create("/services/web/a", b'{"address": "10.0.0.1", "port": 80}', makepath=True)
+    url = f"zk://{own_zookeeper.hosts}/services"
+    try:
+        with OnTerminal("watch", "--registry", url, width=100) as terminal:
+            eventually(lambda: row(terminal, "web")[:3] == ["web", "1", "1"])
+            own_zookeeper.stop()
+            eventually(lambda: "out of reach since" in terminal.screen[1], 60)
+            assert row(terminal, "web")[:3] == ["web", "1", "1"], "what was last known stands"
+            own_zookeeper.start()
+            eventually(lambda: "out of reach since" not in terminal.screen[1], 60)
+            client.retry(client.create, "/services/web/b", b'{"address": "10.0.0.2", "port": 80}')
+            eventually(lambda: row(terminal, "web")[:3] == ["web", "2", "2"], 60)
+            assert terminal.signal(signal.SIGINT) == 130
+    finally:
+        client.stop()
+        client.close()
+    assert "Traceback" not in terminal.sent
