@@ -131,6 +131,47 @@ def test_a_server_restored_from_an_older_backup_is_served_as_it_stands(
         it.follows(zk, ROOT)
 
 
+def test_a_server_with_smaller_zxids_is_taken_up_when_the_session_s_time_is_over_not_the_watchdog_s(
+    own_zookeeper: ZooKeeperServer, client_of: Clients
+) -> None:
+    zk = client_of(own_zookeeper)
+    zk.create(f"{ROOT}/web/a", b"before", makepath=True)
+    with Mirrored(own_zookeeper.hosts, ROOT, timeout=2.0, watchdog=3600.0) as it:
+        it.follows(zk, ROOT)
+        it.mirror.hold("/zkdns/servers/me", b"here")
+        eventually(lambda: zk.exists("/zkdns/servers/me"))
+        finish(zk)
+        own_zookeeper.wipe()
+        eventually(lambda: it.connected[-1] and it.view(ROOT) == {})
+        assert it.mirror.status().restarts == 1
+        zk = client_of(own_zookeeper)
+        eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
+
+
+def test_members_without_a_quorum_cost_one_client_and_no_more(ensemble: Ensemble, client_of: Clients) -> None:
+    zk = client_of(ensemble.servers[0])
+    zk.set_hosts(ensemble.hosts)
+    zk.create(f"{ROOT}/web/a", b"before", makepath=True)
+    with Mirrored(ensemble.hosts, ROOT, timeout=2.0, watchdog=3600.0) as it:
+        it.follows(zk, ROOT)
+        it.mirror.hold("/zkdns/servers/me", b"here")
+        for server in ensemble.followers:
+            server.kill()
+        eventually(lambda: it.mirror.status().restarts)
+        turned_away = it.mirror._reasons._turned_away
+        eventually(lambda: it.mirror._reasons._turned_away > turned_away + 10)
+        assert it.mirror.status().restarts == 1
+        assert it.view(ROOT)[f"{ROOT}/web/a"] == b"before"
+        for server in ensemble.servers:
+            if not server.running:
+                server.start()
+        zk.retry(zk.set, f"{ROOT}/web/a", b"after")
+        it.follows(zk, ROOT)
+        eventually(lambda: zk.retry(zk.get, "/zkdns/servers/me")[0] == b"here")
+        session = it.mirror.status().session_id
+        eventually(lambda: zk.retry(zk.get, "/zkdns/servers/me")[1].ephemeralOwner == session)
+
+
 def test_each_member_of_an_ensemble_may_die_in_turn(ensemble: Ensemble, client_of: Clients) -> None:
     zk = client_of(ensemble.servers[0])
     zk.set_hosts(ensemble.hosts)

@@ -19,7 +19,9 @@ from kazoo.exceptions import NoNodeError
 
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
-from zkdns.cli.holder import Notes
+from zkdns.cli import holder
+from zkdns.cli.holder import Holder, Notes
+from zkdns.config import ZooKeeperSettings
 
 pytestmark = pytest.mark.zookeeper
 
@@ -377,6 +379,30 @@ def test_it_waits_for_an_ensemble_that_comes_late_goes_and_comes_back(
         for client in probe:
             finish(client)
         bench.clean()
+
+
+def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
+    own_zookeeper: ZooKeeperServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holder, "WATCHDOG", 1e9)
+    path = "/services/web/a"
+    notes = Notes(own_zookeeper.hosts, path, tmp_path / "notes")
+    settings = ZooKeeperSettings(session_timeout=2.0)
+    held = Holder(own_zookeeper.hosts, settings, path, b"1", lambda line: None, notes)
+    held.start()
+    held.want(True)
+    try:
+        for _ in range(2):
+            zk = own_zookeeper.client()
+            try:
+                until(lambda zk=zk: zk.exists(path))  # type: ignore[misc]
+                for _ in range(20):
+                    zk.set("/services", b"")  # zxids that the wiped server does not reach by itself
+            finally:
+                finish(zk)
+            own_zookeeper.wipe()
+    finally:
+        held.stop()
 
 
 # --- usage ----------------------------------------------------------------------------------------------

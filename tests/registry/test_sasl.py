@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
-from kazoo.security import make_acl
 
 from support import zookeeper as real
 from support.mirrored import Mirrored, eventually
+from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG, sasl_server
 from support.zookeeper import ZooKeeperServer, expire, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
@@ -22,26 +22,6 @@ from zkdns.registry.connect import Unreachable
 from zkdns.registry.multiread import cut
 
 pytestmark = pytest.mark.zookeeper
-
-SECRET = "top:secret, with=all"
-GOOD = f"sasl:zkdns:{SECRET}"
-WRONG = "sasl:zkdns:not-the-secret"
-MINE = [make_acl("sasl", "zkdns", all=True)]
-
-
-def sasl_server(directory: Path, **settings: str) -> ZooKeeperServer:
-    jaas = directory / "jaas.conf"
-    jaas.write_text(
-        "Server {\n"
-        "  org.apache.zookeeper.server.auth.DigestLoginModule required\n"
-        f'  user_zkdns="{SECRET}"\n'
-        '  user_other="else";\n'
-        "};\n"
-    )
-    provider = {"authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
-    return ZooKeeperServer(
-        settings={**provider, **settings}, options=[f"-Djava.security.auth.login.config={jaas}"]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +77,7 @@ def test_without_a_login_the_same_nodes_are_closed(
     sasl: ZooKeeperServer, zk_root: str, connected: Callable[..., KazooClient]
 ) -> None:
     connected(sasl, GOOD).create(zk_root, b"", acl=MINE)
-    for auth in ("", "sasl:other:else", "digest:zkdns:other"):
+    for auth in ("", OTHER, "digest:zkdns:other"):
         with pytest.raises(NoAuthError):
             connected(sasl, auth).get(zk_root)
 
