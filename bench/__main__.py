@@ -3,7 +3,7 @@
     python -m bench [--quick]
 
 The parts can be run alone, with more to choose: bench.engines, .registry, .server, .resync, .forward,
-.replicas.
+.flood, .replicas.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def main() -> None:
         "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
         "resync": run("While all is read again", "bench.resync", "--instances", *sizes),
         "forward": run("Forwarding beside our own names", "bench.forward"),
+        "flood": run("Own names while others flood", "bench.flood"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }
     RESULTS.write_text(json.dumps(said, indent=1) + "\n")

@@ -212,23 +212,38 @@ impl Entry {
         &self.draws
     }
 
-    /// The records of one draw: answers and what goes with them, in the order dealt.
+    /// The records of one draw: answers and what goes with them, in the order dealt. More than `most`
+    /// answers are cut to that many, with nothing beside them.
     #[inline]
-    pub fn deal(&self, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+    pub fn deal(&self, draw: u64, most: usize, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
         answers.clear();
         extras.clear();
-        self.deal_tier(&self.first, draw, answers, extras);
+        let mut whole = self.deal_tier(&self.first, draw, most, answers, extras);
         for tier in &self.more {
-            self.deal_tier(tier, draw, answers, extras);
+            whole = whole && self.deal_tier(tier, draw, most, answers, extras);
+        }
+        if !whole {
+            extras.clear();
         }
     }
 
     #[inline]
-    fn deal_tier(&self, tier: &Tier, draw: u64, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+    fn deal_tier(
+        &self,
+        tier: &Tier,
+        draw: u64,
+        most: usize,
+        answers: &mut Vec<Span>,
+        extras: &mut Vec<Span>,
+    ) -> bool {
         let order = tier.deal.order(draw); // cut already to what the service gives
-        answers.extend(order.iter().map(|index| tier.pieces.get(*index, &self.bytes)));
+        let given = &order[..order.len().min(most - answers.len())];
+        answers.extend(given.iter().map(|index| tier.pieces.get(*index, &self.bytes)));
+        if given.len() < order.len() {
+            return false;
+        }
         if tier.extras.count == 0 {
-            return;
+            return true;
         }
         for index in order {
             let span = tier.extras.get(*index, &self.bytes);
@@ -236,6 +251,7 @@ impl Entry {
                 extras.push(span);
             }
         }
+        true
     }
 }
 

@@ -19,6 +19,9 @@ pub const UDP_LIMIT: usize = 1232;
 /// Without EDNS (RFC 1035, section 4.2.1).
 pub const UDP_PLAIN: usize = 512;
 
+/// A record without rdata: owner C00C, type, class, TTL, length. So many of them fill any reply.
+const SHORTEST: usize = 12;
+
 const RESPONSE_AA: u8 = 0x84;
 const TC: u8 = 0x02;
 const EDE: [u8; 2] = [0, 15];
@@ -121,7 +124,7 @@ pub fn answer(
     };
     if let Some(entry) = found {
         let Desk { answers, extras, short } = desk;
-        entry.deal(entry.draw(), answers, extras);
+        entry.deal(entry.draw(), limit / SHORTEST + 1, answers, extras);
         reply.positive(entry, answers, extras, short, out);
         return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, lost: false };
     }

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from load.conftest import INSTANCES, OWN, Start
+from support.crowd import Crowd, framed, send_what_fits
 from support.ordinary import Ordinary
 from support.process import descriptors, resident
 from support.server import Zkdns
 from support.waiting import eventually
-from zkdns.answers import names
 
 MOST = 1000
 PIPELINED = 20
 GROWTH = 160 << 20
 """Bytes: a thousand that don't read, each with a full write buffer, one answer more and its own queries."""
-
-
-def framed(name: str, id: int = 1) -> bytes:
-    message = id.to_bytes(2, "big") + b"\0\0\0\1\0\0\0\0\0\0" + names.wire(name) + b"\0\1\0\1"
-    return len(message).to_bytes(2, "big") + message
-
-
-class Crowd:
-    """Many connections of one client's."""
-
-    def __init__(self, server: Zkdns) -> None:
-        self.server = server
-        self.all: list[socket.socket] = []
-        self._stack = ExitStack()
-
-    def connect(self, *, receive: int = 0) -> socket.socket:
-        sock = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        sock.settimeout(30)
-        if receive:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-        sock.connect((self.server.host, self.server.port))
-        self.all.append(sock)
-        return sock
-
-    def ended(self) -> int:
-        """How many the server has ended, either way."""
-        poller = select.poll()
-        for sock in self.all:
-            poller.register(sock, select.POLLIN | select.POLLHUP | select.POLLRDHUP)
-        return sum(bool(what & (select.POLLHUP | select.POLLRDHUP)) for _, what in poller.poll(0))
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.fixture
@@ -65,15 +30,6 @@ def crowd(start: Start) -> Iterator[Crowd]:
 
 def closed(server: Zkdns, reason: str) -> float:
     return server.metrics()[f'zkdns_tcp_closed_total{{reason="{reason}"}}']
-
-
-def send_what_fits(sock: socket.socket, data: bytes) -> None:
-    sock.setblocking(False)
-    try:
-        while data:
-            data = data[sock.send(data) :]
-    except BlockingIOError:
-        pass
 
 
 def read_whole_answers(sock: socket.socket) -> None:

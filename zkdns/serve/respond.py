@@ -45,6 +45,10 @@ _A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
+_MANY = 100
+_SHORTEST = 12
+"""Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
+
 _OPTS: dict[bytes, Edns] = {}
 """OPT records of version 0 without options, as they came, read: few differ."""
 _HEADS: dict[int, bytes] = {}
@@ -94,7 +98,7 @@ def _deal(
     deal = tier.deal
     turn = deal.getters[deal.sequence[n % len(deal.sequence)]]
     pieces = turn(tier.pieces)
-    if len(tiers) > 1:
+    if len(tiers) > 1 or len(pieces) > _MANY:
         return _deal_tiers(query, end, entry, n, size, edns, options, ra)
     tail = _TAILS.get((options, edns.do)) or _tail(options, edns.do) if edns else b""
     if not tier.extras:
@@ -144,12 +148,18 @@ def _head(key: int) -> bytes:
 def _deal_tiers(
     query: bytes, end: int, entry: Entry, n: int, size: int, edns: Edns | None, options: bytes, ra: int
 ) -> bytes:
-    """The n-th answer where there are several tiers, or additional records that must be folded."""
+    """The n-th answer where there are several tiers, many records, or additional ones to be folded."""
     pieces: list[bytes] = []
     extras: list[tuple[bytes, int]] = []
+    most = size // _SHORTEST + 1
     for tier in entry.tiers:
         deal = tier.deal
-        turn = deal.getters[deal.sequence[n % len(deal.sequence)]]
+        k = deal.sequence[n % len(deal.sequence)]
+        if len(pieces) + len(deal.orders[k]) > most:
+            # So many fill the reply, and the rest need not be dealt: thousands over UDP cost no more.
+            pieces += [tier.pieces[i] for i in deal.orders[k][: most - len(pieces)]]
+            return packet.reply(query, end, NOERROR, pieces, (), (), edns, options, size, _AA | ra)
+        turn = deal.getters[k]
         pieces += turn(tier.pieces)
         if tier.extras:
             extras += zip(turn(tier.extras), turn(tier.extra_counts), strict=True)
