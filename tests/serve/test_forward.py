@@ -30,7 +30,8 @@ from support.upstream import (
     soa,
 )
 from zkdns.config import Address, Settings
-from zkdns.serve.forward import MOST, MOST_OF_CLIENT, Forwarder
+from zkdns.serve.flight import Flight
+from zkdns.serve.forward import AT_ONCE, MOST, MOST_OF_CLIENT, Forwarder
 from zkdns.serve.hosts import Unresolved
 from zkdns.serve.message import read_reply
 
@@ -764,3 +765,34 @@ async def test_a_name_is_resolved_for_ourselves_through_its_aliases() -> None:
         up.script = lambda seen: reply(seen, rcode="SERVFAIL")
         with pytest.raises(Unresolved, match="no upstream"):
             await forwarder.resolve("other.example")
+
+
+async def test_a_burst_of_questions_takes_off_a_few_at_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own answers have their turns in between: a thousand sockets at once would hold them up."""
+    taken_off: list[object] = []
+
+    class Noted(Flight):
+        def step(self) -> None:
+            taken_off.append(self)
+            super().step()
+
+    monkeypatch.setattr("zkdns.serve.forward.Flight", Noted)
+    async with run(silent) as upstream, forwarding(upstream) as forwarder:
+        for n in range(40):
+            forwarder.answer(query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", 1232, lambda made: None)
+        assert forwarder.status().in_flight == 40, "they count from the moment they are taken"
+        assert not taken_off
+        await asyncio.sleep(0)
+        assert len(taken_off) == AT_ONCE
+        await until(lambda: len(upstream.queries) == 40)
+
+
+async def test_stop_answers_those_that_have_not_taken_off() -> None:
+    async with run(silent) as upstream:
+        replies: list[bytes] = []
+        async with forwarding(upstream) as forwarder:
+            for n in range(40):
+                forwarder.answer(query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", 1232, replies.append)
+        assert len(replies) == 40
+        assert {reply[3] & 15 for reply in replies} == {dns.rcode.SERVFAIL}
+        assert forwarder.status().in_flight == 0

@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +42,9 @@ MOST_WAITING = 1000
 """Clients that wait for one and the same question."""
 STALE_AFTER = 1.8
 """Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
+AT_ONCE = 4
+"""Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
+answers of our own, and those must not wait behind a thousand of them."""
 OFTEN = 3
 """Times an answer must have been asked for, to be fetched anew before it ends."""
 STREAM = 65535
@@ -110,6 +113,9 @@ class Forwarder:
         # Other upstreams may know other names: what the old ones said is forgotten.
         self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self._cache.clear)
         self._asked: dict[bytes, _Asked] = {}
+        self._departing: deque[_Asked] = deque()
+        """Those of `_asked` that have no flight yet."""
+        self._departure: asyncio.Handle | None = None
         self._load: Counter[str] = Counter()
         self._stopping = False
         self.queries: Counter[tuple[str, str]] = Counter()
@@ -136,9 +142,12 @@ class Forwarder:
         while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
             await asyncio.sleep(0.02)
         await self._upstreams.stop()
+        self._departing.clear()
         for asked in list(self._asked.values()):
             if asked.flight is not None:
                 asked.flight.end(STOPPING)
+            else:
+                self._land(asked, STOPPING)
         await asyncio.sleep(0)
 
     def reload(self, settings: Settings) -> None:
@@ -260,13 +269,21 @@ class Forwarder:
             self._take_off(_Asked(key, True, None))
 
     def _take_off(self, asked: _Asked) -> None:
-        upstreams = order(self._upstreams.all)
-        inquiry = Inquiry(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
-        asked.flight = Flight(inquiry, self._clock, partial(self._land, asked))
         self._asked[_place(asked.key, asked.rd)] = asked
         if asked.client is not None:
             self._load[asked.client] += 1
-        asked.flight.step()
+        self._departing.append(asked)
+        if self._departure is None:
+            self._departure = asyncio.get_running_loop().call_soon(self._depart)
+
+    def _depart(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._departing))):
+            asked = self._departing.popleft()
+            upstreams = order(self._upstreams.all)
+            inquiry = Inquiry(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
+            asked.flight = Flight(inquiry, self._clock, partial(self._land, asked))
+            asked.flight.step()
+        self._departure = asyncio.get_running_loop().call_soon(self._depart) if self._departing else None
 
     def _land(self, asked: _Asked, outcome: Answered | Failed) -> None:
         self._asked.pop(_place(asked.key, asked.rd), None)
@@ -276,10 +293,10 @@ class Forwarder:
                 del self._load[asked.client]
         if asked.patience is not None:
             asked.patience.cancel()
-        assert asked.flight is not None  # noqa: S101
-        self.forgeries += asked.flight.inquiry.forgeries
-        for upstream, what in asked.flight.inquiry.log:
-            self.queries[str(upstream.address), what] += 1
+        if asked.flight is not None:
+            self.forgeries += asked.flight.inquiry.forgeries
+            for upstream, what in asked.flight.inquiry.log:
+                self.queries[str(upstream.address), what] += 1
         if isinstance(outcome, Failed):
             self._give(asked.stale or self._cache.get(asked.key) or outcome, asked.waiting)
             return
