@@ -423,6 +423,34 @@ def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: Zon
     assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
 
 
+def test_a_service_has_the_reverse_names_of_its_addresses_in_a_file_s_zone(folder: ZoneFolder) -> None:
+    text = "$TTL 60\n" + SOA + "1.0.0 PTR file.test.\n9.0.0 PTR file.test.\n0.1 NS ns.test.\n"
+    write(folder, "10.in-addr.arpa.zone", text)
+    folder.load()
+    answers, mount = serving(folder, service("web", "10.0.0.1", "10.0.0.2", "10.1.0.3"))
+    for n, address in enumerate(("1.0.0", "2.0.0", "3.0.1")):
+        name = f"{address}.10.in-addr.arpa."
+        assert said(ask(answers, name, "PTR")) == [f"{name} PTR i{n}.web.svc.local."]
+    nodata = ask(answers, "2.0.0.10.in-addr.arpa", "A")
+    assert nodata.rcode() == dns.rcode.NOERROR
+    assert nodata.authority[0].name.to_text() == "10.in-addr.arpa."
+    assert said(ask(answers, "9.0.0.10.in-addr.arpa", "PTR")) == ["9.0.0.10.in-addr.arpa. PTR file.test."]
+    assert ask(answers, "8.0.0.10.in-addr.arpa", "PTR").rcode() == dns.rcode.NXDOMAIN
+    assert not dns.flags.AA & ask(answers, "4.0.1.10.in-addr.arpa", "PTR").flags
+    (problem,) = mount.problems()
+    assert problem.path.endswith("10.in-addr.arpa.zone:3")
+    assert "the service web" in problem.what
+    answers.set_failure(ede.option(ede.NOT_READY))
+    for name in ("1.0.0.10.in-addr.arpa", "8.0.0.10.in-addr.arpa"):
+        assert ask(answers, name, "PTR").rcode() == dns.rcode.SERVFAIL, name
+    assert said(ask(answers, "9.0.0.10.in-addr.arpa", "PTR")) == ["9.0.0.10.in-addr.arpa. PTR file.test."]
+    assert ask(answers, "0.10.in-addr.arpa", "PTR").rcode() == dns.rcode.NOERROR
+    answers.set_failure(b"")
+    answers.replace("web", None)
+    assert said(ask(answers, "1.0.0.10.in-addr.arpa", "PTR")) == ["1.0.0.10.in-addr.arpa. PTR file.test."]
+    assert mount.problems() == ()
+
+
 def test_files_put_and_taken_out_leave_no_trace(shared: ZoneFolder) -> None:
     answers, mount = serving(shared, service("web", "10.0.0.1"))
     before, _ = serving(Loaded(), service("web", "10.0.0.1"))

@@ -183,10 +183,15 @@ class Answers:
         taken, self.changes = self.changes, Changes()
         return taken
 
+    def holders(self, qname: bytes) -> tuple[str, ...]:
+        """The services with an instance at the address of a reverse name."""
+        address = names.address_of(qname)
+        return self._places.get(address, ()) if address is not None else ()
+
     def reverse(self, qname: bytes, qtype: int) -> Sections | None:
         """The answer for a name under in-addr.arpa or ip6.arpa, None where it is not ours."""
         address = names.address_of(qname)
-        holders = self._places.get(address, ()) if address is not None else ()
+        holders = self.holders(qname)
         if address is None or not holders:
             return None
         if qtype != PTR:

@@ -1,13 +1,14 @@
 """Zone files beside the services: which of their names stand in the index, and which give way.
 
-Rules: pure. A service owns its name and all below it, in every zone of services; a file's record
-there is a Problem for as long as the service is there, and the service wins.
+Rules: pure. A service owns its name and all below it, in every zone of services, and the reverse name
+of each address it has; a file's record there is a Problem for as long as the service is there, and the
+service wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zkdns.answers import names
@@ -16,6 +17,8 @@ from zkdns.answers.rdata import detach
 from zkdns.answers.table import Entry, Name, Sections
 from zkdns.answers.zonedata import NXDOMAIN, SERVFAIL, ZoneData
 from zkdns.model import Problem
+
+_ARPA = names.label("arpa") + names.ROOT
 
 
 class Mount:
@@ -44,7 +47,7 @@ class Mount:
             zone = self._apexes.get(apex, data.zone) if data.shared else data.zone
             files[apex] = replace(data, zone=zone, family=files, services=self.find)
         for apex, data in files.items():
-            known = Name(data.zone, odd=data)
+            known = Name(data.zone, odd=_Reverse(data, self._answers) if apex.endswith(_ARPA) else data)
             if apex in self._apexes:
                 self._answers.put_name(apex, known)
                 owners = [owner for owner in data.nodes if owner != apex]
@@ -76,6 +79,7 @@ class Mount:
                     holder = "zkdns itself"
                 else:
                     holder = owners.get(owner) or labels.get(self._label(owner) or "", "")
+                    holder = holder or self._place(owner)
                 if holder:
                     where = next(iter(node.values())).where
                     what = f"{names.text(owner)} belongs to {holder}, which is answered instead"
@@ -116,6 +120,10 @@ class Mount:
         shown = {part.service.label: f"the service {part.service.name}" for part in parts}
         return shown, {owner: shown[part.service.label] for part in parts for owner in part.names}
 
+    def _place(self, owner: bytes) -> str:
+        """Which services have the address of a reverse name now."""
+        return ", ".join(f"the service {name}" for name in self._answers.holders(owner))
+
     def _settle(self, label: str) -> None:
         """The service of this label came, changed or went."""
         below = self._below.get(label)
@@ -124,6 +132,25 @@ class Mount:
         held = any(part.service.label == label for part in self._answers.parts.values())
         for owner in below:
             self._answers.lay_under(owner, None if held else self._owners[owner])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reverse:
+    """The file of a reverse zone: who has an address that an instance has is the services' to say."""
+
+    data: ZoneData
+    answers: Answers
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        said = self.answers.reverse(qname, qtype)
+        failure = self.answers.zones[0].failure
+        if not failure:
+            return self.data.answer(qname, qtype) if said is None else said
+        if said is None:
+            found = self.data.answer(qname, qtype)
+            if found.answer or not found.aa or names.address_of(qname) is None:
+                return found
+        return Sections(rcode=SERVFAIL, aa=False, ede=failure)  # only a catalog can tell who is there
 
 
 def _said(known: Name, suffix: bytes, qname: bytes, qtype: int) -> Sections:
