@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import dns.message
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from zkdns.answers import ede, names
 from zkdns.answers.answers import Answers
+from zkdns.answers.mount import Mount
+from zkdns.answers.zonefile import ZoneFolder
 from zkdns.explain import explain
 from zkdns.health.judge import ServiceView, judge
 from zkdns.health.thresholds import Standing
@@ -368,6 +371,24 @@ def test_names_of_the_zone_itself_are_answered() -> None:
     assert world.explain("svc.local", "SOA")["answer"][0].startswith("ns.dns.svc.local.")
     assert world.explain("_web._tcp.svc.local", "PTR")["answer"] == ["a._web._tcp.svc.local."]
     assert world.explain("web.second.test")["answer"] == ["10.0.0.97"]
+
+
+def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
+    world = World(service(instance("a")))
+    (tmp_path / "corp.test.zone").write_text(
+        "$TTL 60\n@ SOA ns root 1 1 1 1 60\nsub NS ns.sub\nwww A 192.0.2.1\nlost CNAME gone\n"
+    )
+    folder = ZoneFolder(tmp_path, [])
+    folder.load()
+    Mount(world.answers).put(folder.loaded.zones)
+    assert world.explain("www.corp.test")["answer"] == ["192.0.2.1"]
+    assert world.explain("x.sub.corp.test")["notes"] == [
+        "delegated: the servers of sub.corp.test. answer for it"
+    ]
+    assert world.explain("nope.corp.test")["notes"] == ["no record of a zone file has this name"]
+    assert world.explain("lost.corp.test")["notes"] == [
+        "an alias leads to gone.corp.test., which is not there"
+    ]
 
 
 # --- what if ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -35,12 +36,17 @@ def notes_on(
     """What there is to say about the reply."""
     yield from _on_names(subject, placing.rtype)
     rcode = reply.rcode()
-    if rcode == dns.rcode.NXDOMAIN:
+    if rcode == dns.rcode.NXDOMAIN and reply.answer:
+        yield f"an alias leads to {reply.answer[-1][0]}, which is not there"
+    elif rcode == dns.rcode.NXDOMAIN:
         yield from _on_missing(subject, services, answers)
     elif rcode == dns.rcode.SERVFAIL:
         yield "there is no catalog to answer from now, so it is SERVFAIL and never NXDOMAIN"
     elif rcode == dns.rcode.NOERROR and not reply.answer:
-        yield from _on_nothing(subject, placing)
+        if reply.flags & dns.flags.AA:
+            yield from _on_nothing(subject, placing)
+        else:
+            yield f"delegated: the servers of {reply.authority[0].name} answer for it"
     elif placing.rtype in _DEALT:
         yield from _on_dealt(subject, placing)
     if answers.stale:
@@ -72,14 +78,16 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
 def _on_missing(subject: Subject, services: Mapping[str, Service], answers: Answers) -> Iterator[str]:
     wanted = names.labels(subject.qname)[0].decode("latin-1")
     service = subject.service
+    if subject.zone is None:
+        yield "no record of a zone file has this name"
+        return
     if service is not None:
         about = f"no instance, tag or port of {service.name}"
         known = {i.label for i in service.instances}
         known |= {tag for i in service.instances for tag in i.registration.tags}
         yield f"{wanted!r} is {about}; {suppose.list_near(wanted, sorted(known))}"
         return
-    apex = subject.zone.apex if subject.zone is not None else b""
-    own = names.labels(subject.qname[: -len(apex)] + names.ROOT) if apex else []
+    own = names.labels(subject.qname[: -len(subject.zone.apex)] + names.ROOT)
     wanted = own[-1].decode("latin-1") if own else wanted
     by_label = sorted(service.label for service in services.values())
     yield f"no service {wanted!r} is registered; {suppose.list_near(wanted, by_label)}"
