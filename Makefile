@@ -30,6 +30,7 @@ $(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)
 	@[ -n "$(PYTHON)" ] || { $(call install,python3 python3-venv,Python 3.11 or newer); }
 	@$(or $(PYTHON),python3) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv,Python'\''s venv); }
 	@[ -x $(BIN)/python ] || $(or $(PYTHON),python3) -m venv $(VENV)
+	@rm -f zkdns/_native*.so  # an engine that does not build any more must not leave the one before it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
@@ -93,5 +94,5 @@ fuzz: venv
 	$(BIN)/python -m bench.fuzz $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info native/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist zkdns/_native*.so *.egg-info native/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find zkdns tests bench -name __pycache__ -prune -exec rm -rf {} +
