@@ -16,7 +16,10 @@ if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
 else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(1)" >&2; exit 1; fi
 endef
 
-.PHONY: help venv zookeeper programs demo test check check-python check-native bench soak fuzz clean
+# Whether there is a Rust that builds the native engine (the crate needs 1.85).
+has_rust = cargo --version 2>/dev/null | awk '{split($$2, v, "."); new = v[1] > 1 || v[2] >= 85} END {exit !new}'
+
+.PHONY: help venv rust zookeeper programs demo test check check-python check-native bench soak fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
@@ -26,13 +29,19 @@ help:
 
 venv: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)
+$(VENV)/ready: pyproject.toml constraints.txt $(NATIVE) | rust
 	@[ -n "$(PYTHON)" ] || { $(call install,python3 python3-venv,Python 3.11 or newer); }
 	@$(or $(PYTHON),python3) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv,Python'\''s venv); }
 	@[ -x $(BIN)/python ] || $(or $(PYTHON),python3) -m venv $(VENV)
 	@rm -f zkdns/_native*.so  # an engine that does not build any more must not leave the one before it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# In CI both engines are tested, so there it must be. Debian 12 has a Rust that is new enough by another name.
+rust:
+	@[ -z "$$CI" ] || { $(has_rust); } || { . /etc/os-release; if [ "$$VERSION_ID" = 12 ]; then \
+		$(call install,cargo-web rustfmt-web rust-web-clippy gcc libc6-dev,Rust 1.85 or newer); else \
+		$(call install,cargo rustfmt rust-clippy gcc libc6-dev,Rust 1.85 or newer); fi; }
 
 # What the tests and the demo run beside Python: ZooKeeper itself, dig, and what makes certificates.
 zookeeper: venv
@@ -69,9 +78,9 @@ check-python: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Rust is optional, for us as for who installs: plain Python serves without it. The crate needs 1.85.
-check-native:
-	@if ! cargo --version 2>/dev/null | awk '{split($$2, v, "."); new = v[1] > 1 || v[2] >= 85} END {exit !new}'; then \
+# Rust is optional, for us as for who installs: plain Python serves without it.
+check-native: rust
+	@if ! { $(has_rust); }; then \
 		echo "no Rust 1.85 here: the native engine is not checked"; \
 	else set -e; cd native; \
 		cargo fmt --check; \
