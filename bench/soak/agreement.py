@@ -19,10 +19,12 @@ from bench.soak.truth import Expected, Truth, expect, read
 from bench.soak.watch import read_txt
 
 QUIET = 30.0
-"""Seconds within which all servers must agree with ZooKeeper once nothing moves; a server that must give
-up its client first (`restore`) has its watchdog's 30 s before."""
+"""Seconds within which all servers must agree with ZooKeeper once nothing moves."""
 
 WATCHDOG = 30.0
+"""Seconds more after a restore: a client with larger zxids than the ensemble's is turned away for ever, and
+given up by the servers' watchdog at the latest."""
+
 GONE_ASKED = 4
 """Instances that are gone of which each server is asked whether it knows."""
 
@@ -62,7 +64,14 @@ def compare(replicas: Sequence[Replica], truth: Truth, model: Model) -> Iterator
     with model.lock:
         gone = [key for key in list(model.made)[-100:] if key not in truth.standing()][-GONE_ASKED:]
     for replica in replicas:
-        said = replica.json("/api/v1/services")
+        if replica.process is None or replica.process.poll() is not None:
+            yield Difference(f"{replica} has ended")
+            continue
+        try:
+            said = replica.json("/api/v1/services")
+        except (AssertionError, OSError) as error:
+            yield Difference(f"{replica}: /api/v1/services: {error!r}")
+            continue
         if said["stale"]:
             yield Difference(f"{replica} is out of ZooKeeper's reach for {said['age_seconds']:.0f} s")
         if said["serial"] != truth.serial:

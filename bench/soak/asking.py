@@ -92,7 +92,11 @@ def describe(replica: Replica, service: str) -> Iterator[str]:
         if service:
             for type in ("A", "SRV"):
                 yield f"answers {ask(replica, f'{service}.{ZONE}', type, tcp=True)}"
-            yield f"/api/v1/services/{service}: {replica.http(f'/api/v1/services/{service}')}"
+            view = replica.json(f"/api/v1/services/{service}")
+            yield f"/api/v1/services/{service}: {view['settings']} {view['note']}"
+            for i in view["instances"]:
+                given = "in" if i["in"] else "out"
+                yield f"  {i['id']}: {i['state']}, {given}, weight {i['weight']}, {i['address']} {i['reason']}"
     except (AssertionError, OSError) as error:
         yield f"can't be asked: {error!r}"
     yield from (f"log: {line}" for line in replica.log.splitlines()[-12:])

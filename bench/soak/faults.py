@@ -1,10 +1,22 @@
-"""How each fault of the plan begins and how it ends."""
+"""How each fault of the plan begins, how it ends, and which servers must tell of it."""
 
 from __future__ import annotations
 
 from bench.soak import session
 from bench.soak.cast import Cast
 from bench.soak.plan import Fault
+
+NOTICED_AT_ONCE = frozenset({"kill-all", "restore"})
+"""Connections break, where others just fall silent."""
+
+ALL_AWAY = NOTICED_AT_ONCE | {"freeze-all", "cut-peers"}
+
+
+def find_away(fault: Fault, cast: Cast) -> list[int]:
+    """The servers that can't read the registry while it lasts."""
+    if fault.kind in ALL_AWAY:
+        return [replica.number for replica in cast.replicas]
+    return [fault.target % len(cast.replicas)] if fault.kind == "cut-server" else []
 
 
 def begin(fault: Fault, cast: Cast) -> None:

@@ -12,7 +12,7 @@ from bench.soak.agreement import QUIET, WATCHDOG, settle
 from bench.soak.cast import Cast
 from bench.soak.churn import Churn
 from bench.soak.doors import Doors
-from bench.soak.model import Model
+from bench.soak.model import BOUND, Model
 from bench.soak.network import Loopback
 from bench.soak.watch import Watch
 
@@ -80,7 +80,11 @@ class Life:
             self._tell(str(fault))
             self.model.slack = 0.0 if fault.kind == "nothing" else SESSION
             faults.begin(fault, cast)
+            notice = BOUND + (0.0 if fault.kind in faults.NOTICED_AT_ONCE else SESSION)
+            for number in faults.find_away(fault, cast):
+                self.model.away(number, time.monotonic() + notice)
             self._act(calm if fault.long else calm / 3)
+            self.model.near()
             faults.end(fault, cast)
             if fault.kind == "restore":
                 self.model.forget()
@@ -99,9 +103,11 @@ class Life:
         began = time.monotonic()
         if wrong := settle(self.cast, self.churn, self.doors, self.model, within):
             self.model.blame(wrong)
-        else:
-            self._tell(f"all agree after {time.monotonic() - began:.1f} s")
-        self._sizes.append([replica.size() for replica in self.cast.replicas])
+            return
+        sizes = [replica.size() for replica in self.cast.replicas]
+        self._sizes.append(sizes)
+        memory = ", ".join(f"{rss / 1024:.1f}" for rss, _, _ in sizes)
+        self._tell(f"all agree after {time.monotonic() - began:.1f} s; {memory} MiB")
 
     def _tell(self, what: str) -> None:
         at, asked = time.monotonic() - self._began, self.watch.answered.total()

@@ -69,6 +69,7 @@ class Model:
         self._gone: dict[Key, float] = {}
         self._out: dict[Key, dict[str, Out]] = {}
         self._dissolved: dict[str, float] = {}
+        self._away: dict[int, float] = {}
 
     def blame(self, what: str) -> None:
         with self.lock:
@@ -112,6 +113,18 @@ class Model:
         with self.lock:
             self._dissolved.setdefault(service, now)
 
+    # --- what befalls servers -----------------------------------------------------------------------
+
+    def away(self, server: int, since: float) -> None:
+        """The registry is out of this server's reach, and it must know that from `since` on."""
+        with self.lock:
+            self._away[server] = since
+
+    def near(self) -> None:
+        """From now on every server may be back."""
+        with self.lock:
+            self._away.clear()
+
     # --- quiet moments ---------------------------------------------------------------------------------
 
     def forget(self) -> None:
@@ -154,6 +167,13 @@ class Model:
                 if asked - out.since > bound and told < out.until:
                     return f"out ({why}) {asked - out.since:.1f} s before"
             return ""
+
+    def must_be_stale(self, server: int, asked: float) -> bool:
+        """Whether this server can't have been fresh then. Asked once the reply is there: `near` is told
+        before the registry is given back, so that one that is back in time is not blamed."""
+        with self.lock:
+            since = self._away.get(server)
+            return since is not None and asked > since
 
     def late_service(self, service: str, asked: float) -> str:
         with self.lock:

@@ -6,6 +6,7 @@ answers has a part in it.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -169,6 +170,7 @@ def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:
         )
     for i in sorted(everyone, key=lambda i: i.id)[-2:]:
         expected[f"{i.id}.{name}", "A"] = Expected(frozenset(a for a in i.addresses if ":" not in a))
-        pointer = ".".join(reversed(i.addresses[0].split("."))) + ".in-addr.arpa"
-        expected[pointer, "PTR"] = Expected(frozenset({f"{i.id}.{name}."}))
+        expected[ipaddress.ip_address(i.addresses[-1]).reverse_pointer, "PTR"] = Expected(
+            frozenset({f"{i.id}.{name}."})
+        )
     return expected

@@ -3,7 +3,8 @@
   1. An address, a target or an id name that was never registered there.
   2. Without EDE 3: an instance that went, or was put out of service, longer than its bound ago.
   3. SERVFAIL, or any other sign of distress; NXDOMAIN for a service that is there from first to last.
-  4. Anything but NXDOMAIN for names that never were; a cut reply with nothing in it.
+  4. No EDE 3, though the registry has been out of the server's reach for long enough to know it.
+  5. Anything but NXDOMAIN for names that never were; a cut reply with nothing in it.
 
 Rules: one thread for all servers. Without EDNS a reply can't say that it is stale: such questions stand
 between two with EDNS, and are held to the bounds where both of these were fresh.
@@ -11,6 +12,7 @@ between two with EDNS, and are held to the bounds where both of these were fresh
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +90,10 @@ class Watch:
             self._count(replica, reply, f"{'tcp' if tcp else 'udp'}{'+edns' if edns else ''}")
             if reply is not None:
                 asked.append((question, reply))
+                # A name that isn't ours (REFUSED) has no age.
+                told = reply.stale is not False or reply.rcode == "REFUSED"
+                if not told and self._model.must_be_stale(replica.number, reply.asked):
+                    self._blame(replica, question, f"{replica}: {reply}: not told that it is stale")
             self._stopping.wait(PAUSE)
         fresh = self._is_fresh(replica) and fresh
         for question, reply in asked:
@@ -148,9 +154,10 @@ class Watch:
             return Question(f"{draw.choice(NEVER)}.{ZONE}", type, self._never)
         one = draw.choice(made)
         if kind == "id":
-            return Question(f"{one.id}.{one.service}.{ZONE}", "A", self._one, one.service)
-        pointer = ".".join(reversed(one.v4.split("."))) + ".in-addr.arpa"
-        return Question(pointer, "PTR", self._reversed)
+            types = {"A": self._one, "AAAA": self._one, "SRV": self._one_target}
+            type = draw.choice(list(types))
+            return Question(f"{one.id}.{one.service}.{ZONE}", type, types[type], one.service)
+        return Question(spell_reverse(draw.choice(one.addresses)), "PTR", self._reversed)
 
     # --- what is judged --------------------------------------------------------------------------------
 
@@ -219,6 +226,14 @@ class Watch:
             else:
                 yield from self._late(made, reply, fresh, registered=True)
 
+    def _one_target(self, reply: Reply, service: str, fresh: bool) -> Iterator[str]:
+        for _, rdata in reply.records():
+            made = self._known(service, reply.name.split(".")[0])
+            if made is None or rdata.target.to_text() != f"{reply.name}." or rdata.port != made.port:
+                yield f"{rdata.to_text()} was never its target"
+            else:
+                yield from self._late(made, reply, fresh, registered=True)
+
     def _browsed(self, reply: Reply, service: str, fresh: bool) -> Iterator[str]:
         for _, rdata in reply.records():
             target = rdata.to_text()
@@ -240,7 +255,7 @@ class Watch:
         for _, rdata in reply.records():
             id, service, *_ = rdata.to_text().split(".")
             made = self._known(service, id)
-            if made is None or reply.name != ".".join(reversed(made.v4.split("."))) + ".in-addr.arpa":
+            if made is None or reply.name not in map(spell_reverse, made.addresses):
                 yield f"{rdata.to_text()} never had this address"
             else:
                 yield from self._late(made, reply, fresh, registered=True)
@@ -248,6 +263,10 @@ class Watch:
     def _never(self, reply: Reply, service: str, fresh: bool) -> Iterator[str]:
         if reply.rcode != "NXDOMAIN":
             yield "this name never was"
+
+
+def spell_reverse(address: str) -> str:
+    return ipaddress.ip_address(address).reverse_pointer
 
 
 def read_txt(records: Sequence[Any]) -> dict[str, str]:

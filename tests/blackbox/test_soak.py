@@ -70,7 +70,14 @@ def test_servers_are_compared_with_zookeeper_and_the_report_shows_what_each_hold
     assert "serial" in found[0].what
     assert "['10.0.0.2'] besides" in found[1].what
     report = agreement.report([server], held, found[1], 30.0)
-    for told in (found[1].what, "/services/s0/i1: mzxid", "so i1 is in", '"id": "i2"', "serial", "log: "):
+    for told in (
+        found[1].what,
+        "/services/s0/i1: mzxid",
+        "so i1 is in",
+        "i2: healthy, in",
+        "serial",
+        "log: ",
+    ):
         assert told in report, report
 
 

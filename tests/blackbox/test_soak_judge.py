@@ -112,6 +112,15 @@ def test_what_may_be_there_or_not_is_never_late_until_a_quiet_moment_tells(model
     assert model.late_service("s0", 503.0)
 
 
+def test_a_server_that_is_cut_off_must_tell_it_from_then_on_until_it_may_be_back(model: Model) -> None:
+    model.away(1, 100.0)
+    assert not model.must_be_stale(1, 99.0)
+    assert model.must_be_stale(1, 100.1)
+    assert not model.must_be_stale(0, 100.1)
+    model.near()
+    assert not model.must_be_stale(1, 100.2)
+
+
 # --- the watch ------------------------------------------------------------------------------------------
 
 
@@ -145,6 +154,7 @@ RIGHT = [
     ("_targets", reply("_http._tcp." + NAME, "SRV", f"0 1 8001 {TARGET}")),
     ("_text", reply(NAME, "TXT", '"instances=2" "healthy=1" "policy=weighted"')),
     ("_one", reply("i1." + NAME, "A", "10.0.0.1")),
+    ("_one_target", reply("i1." + NAME, "SRV", f"0 1 7001 {TARGET}")),
     ("_browsed", reply("_s0._tcp.svc.local", "PTR", "i1._s0._tcp.svc.local.")),
     ("_listed", reply("_services._dns-sd._udp.svc.local", "PTR", "_s0._tcp.svc.local.")),
     ("_reversed", reply(REVERSE, "PTR", TARGET)),
@@ -166,6 +176,8 @@ WRONG = [
     ("no counts", "_text", reply(NAME, "TXT", '"instances=1" "healthy=2"')),
     ("no counts", "_text", reply(NAME, "TXT", '"policy=weighted"')),
     ("never its address", "_one", reply("i2." + NAME, "A", "10.0.0.1")),
+    ("never its target", "_one_target", reply("i1." + NAME, "SRV", "0 1 7001 i2.s0.svc.local.")),
+    ("never its target", "_one_target", reply("i1." + NAME, "SRV", f"0 1 8001 {TARGET}")),
     ("no instance of", "_browsed", reply("_s0._tcp.svc.local", "PTR", "i2._s0._tcp.svc.local.")),
     ("never a service", "_listed", reply("_services._dns-sd._udp.svc.local", "PTR", "_s1._tcp.svc.local.")),
     ("never had this address", "_reversed", reply("2.0.0.10.in-addr.arpa", "PTR", TARGET)),
@@ -206,8 +218,9 @@ def test_the_watch_sees_an_instance_that_went_long_ago_unless_the_answer_is_stal
 
 def test_the_watch_sees_a_service_that_was_removed_long_ago(watch: Watch, model: Model) -> None:
     model.dissolved("s0", 100.0)
-    assert "removed" in judge(watch, "_text", RIGHT[5][1])[0]
-    assert "removed" in judge(watch, "_listed", RIGHT[8][1])[0]
+    assert "removed" in judge(watch, "_text", reply(NAME, "TXT", '"instances=2" "healthy=1"'))[0]
+    listed = reply("_services._dns-sd._udp.svc.local", "PTR", "_s0._tcp.svc.local.")
+    assert "removed" in judge(watch, "_listed", listed)[0]
 
 
 # --- the quiet moment --------------------------------------------------------------------------------
