@@ -1,13 +1,12 @@
 """A long unkind life: an ensemble of three, several servers, churn, faults, and a model beside them.
 
 Read in this order: plan (what will happen), model (what may be answered), network and cast (who takes
-part, and where), churn and faults (how it happens), asking and watch (what is asked all the while),
+part, and where), services, churn and faults (how it happens), asking and watch (what is asked all the while),
 truth and agreement (what must be answered when all is quiet), life (the rounds), __main__.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2] / "tests")
-)  # the servers of the tests' own support
+# The members and servers are those of the tests' own support.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))

@@ -95,8 +95,8 @@ def describe(replica: Replica, service: str) -> Iterator[str]:
             view = replica.json(f"/api/v1/services/{service}")
             yield f"/api/v1/services/{service}: {view['settings']} {view['note']}"
             for i in view["instances"]:
-                given = "in" if i["in"] else "out"
-                yield f"  {i['id']}: {i['state']}, {given}, weight {i['weight']}, {i['address']} {i['reason']}"
+                state = f"{i['state']}, {'in' if i['in'] else 'out'}"
+                yield f"  {i['id']}: {state}, weight {i['weight']}, {i['address']} {i['reason']}"
     except (AssertionError, OSError) as error:
         yield f"can't be asked: {error!r}"
     yield from (f"log: {line}" for line in replica.log.splitlines()[-12:])

@@ -17,9 +17,10 @@ from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from bench.soak.doors import Doors
-from bench.soak.model import FALL, INTERVAL, Key, Made, Model
+from bench.soak.model import Key, Made, Model
 from bench.soak.network import Loopback
 from bench.soak.plan import Action
+from bench.soak.services import CHECKED, SETTINGS, spell_instance, spell_path
 from support.waiting import eventually
 from zkdns.model import Override
 from zkdns.registry import overrides
@@ -35,25 +36,8 @@ PATIENCE: Final = 2.0
 HELD_MOST: Final = 24
 """Instances of one session, above which it lets one go instead of making another."""
 
-CHECKED: Final = ("c0", "c1", "c2")
 CHECKED_MOST: Final = 5
 FOUNDED_MOST: Final = 4
-
-SETTINGS: Final[Mapping[str, dict[str, Any]]] = {
-    **{f"s{k}": {"answers": 100} for k in range(6)},
-    "s6": {},
-    "s7": {"answers": 100, "policy": "round_robin"},
-    "s8": {"answers": 100, "policy": "first", "srv_scale": 10},
-    "s9": {"answers": 3, "policy": "random"},
-    **{
-        name: {
-            "answers": 100,
-            "check": {"type": "tcp", "interval": INTERVAL, "timeout": 1, "rise": 1, "fall": FALL},
-        }
-        for name in CHECKED
-    },
-}
-"""The services that are there from first to last. Two of them give fewer than they have."""
 
 STATUS: Final = ("up", "up", "up", "draining", "down", "starting", "garbage")
 
@@ -152,8 +136,8 @@ class Churn:
         held[made.key] = None
         if service in CHECKED:
             self._doors.open(made.key, made.v4, made.port)
-        data = _spell(made, 1 + int(action.more * 3), "up")
-        self._call(client, "create", _path(made.key), data, ephemeral=True)
+        data = spell_instance(made, 1 + int(action.more * 3), "up")
+        self._call(client, "create", spell_path(made.key), data, ephemeral=True)
 
     def _make(self, service: str, n: int, how: float) -> Made:
         v4 = self._network.door(n) if service in CHECKED else f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
@@ -171,7 +155,7 @@ class Churn:
 
     def _remove(self, client: KazooClient, key: Key) -> None:
         try:
-            self._call(client, "delete", _path(key))
+            self._call(client, "delete", spell_path(key))
         except NoNodeError:
             pass
         self._model.went(key, time.monotonic())
@@ -186,8 +170,8 @@ class Churn:
         status = _pick(STATUS, action.how)
         self._model.coming(made)
         self._model.back(key, "status")
-        data = b"{garbage" if status == "garbage" else _spell(made, 1 + int(action.more * 9), status)
-        self._call(client, "set", _path(key), data)
+        data = b"{garbage" if status == "garbage" else spell_instance(made, 1 + int(action.more * 9), status)
+        self._call(client, "set", spell_path(key), data)
         if status == "garbage":
             self._model.went(key, time.monotonic())  # what nobody can read is not registered
         elif status != "up":
@@ -201,9 +185,13 @@ class Churn:
             made = self._model.made[key]
             self._model.unsure(key)
             self._model.back(key, "status")
-            self._call(client, "delete", _path(key))
+            self._call(client, "delete", spell_path(key))
             self._call(
-                client, "create", _path(key), _spell(made, 1 + int(action.more * 3), "up"), ephemeral=True
+                client,
+                "create",
+                spell_path(key),
+                spell_instance(made, 1 + int(action.more * 3), "up"),
+                ephemeral=True,
             )
 
     def _burst(self, action: Action) -> None:
@@ -214,7 +202,9 @@ class Churn:
             made = self._model.made[key]
             self._model.coming(made)
             self._model.back(key, "status")
-            calls.append(client.set_async(_path(key), _spell(made, 1 + int(action.more * 9), "up")))
+            calls.append(
+                client.set_async(spell_path(key), spell_instance(made, 1 + int(action.more * 9), "up"))
+            )
         for call in calls:
             call.get(timeout=PATIENCE)
 
@@ -314,18 +304,3 @@ class Churn:
 
 def _pick(many: Sequence[T], share: float) -> T:
     return many[int(share * len(many))]
-
-
-def _path(key: Key) -> str:
-    return f"/services/{key[0]}/{key[1]}"
-
-
-def _spell(made: Made, weight: int, status: str) -> bytes:
-    said: dict[str, Any] = {"address": list(made.addresses), "port": made.port, "weight": weight}
-    said |= {"priority": int(made.id[1:]) % 5 == 0, "status": status}
-    if made.http:
-        said["ports"] = {"http": made.http}
-    if made.tag:
-        said["tags"] = [made.tag]
-    said["priority"] = int(said["priority"])
-    return json.dumps(said).encode()

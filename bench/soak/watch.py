@@ -21,9 +21,9 @@ from typing import Any
 
 from bench.soak.asking import ZONE, Reply, ask, describe
 from bench.soak.cast import Replica
-from bench.soak.churn import SETTINGS
 from bench.soak.model import Made, Model
 from bench.soak.plan import chance
+from bench.soak.services import SETTINGS
 
 BETWEEN = 8
 """Questions between two that tell whether the server is fresh."""
