@@ -474,8 +474,11 @@ def test_before_the_first_catalog_files_answer_and_nothing_is_said_not_to_be_the
     assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
     for name in ("nope.svc.local", "api.svc.local", "gone.svc.local", "api.other.test"):
         assert ask(answers, name).rcode() == dns.rcode.SERVFAIL, name
+    for name, rtype in (("svc.local", "SOA"), ("svc.local", "NS"), ("mail.svc.local", "SRV")):
+        assert ask(answers, name, rtype).rcode() == dns.rcode.SERVFAIL, f"{name} {rtype}"
     answers.set_failure(b"")
     assert ask(answers, "nope.svc.local").rcode() == dns.rcode.NXDOMAIN
+    assert said(ask(answers, "svc.local", "SOA"))
 
 
 def test_aliases_that_go_round_end(folder: ZoneFolder) -> None:

@@ -202,6 +202,8 @@ def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int,
     """The name is there; the table has nothing of this type for it."""
     if known.odd is not None:
         found = known.odd.answer(asked.qname, asked.qtype)
+        if known.zone.failure and _is_negative(found):
+            return _failed(query, asked, known.zone, answers, size, ra)
         return _spelled(query, asked, found, known.zone, answers, size, ra)
     if known.zone.failure:
         return _failed(query, asked, known.zone, answers, size, ra)
