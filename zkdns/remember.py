@@ -1,4 +1,4 @@
-"""The last known catalog on disk: read once at start, written aside as it changes.
+"""The last known catalog and overrides on disk: read once at start, written aside as it changes.
 
 Rules: writing is done in a thread and never holds up an answer; a full disk is a line in the log.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zkdns.model import Catalog, ConfigError, Problem
 from zkdns.registry import state
+from zkdns.registry.state import Orders
 
 log = logging.getLogger("zkdns.state")
 
@@ -30,42 +31,47 @@ class Memory:
                 self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--state {directory}", error.strerror or str(error)) from None
-        self._saved: Catalog | None = None
+        self._saved: tuple[Catalog | None, Orders] = None, state.NO_ORDERS
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
         self.problem: Problem | None = None
 
-    def load(self) -> Catalog | None:
-        """What was known last, with the time it was known as its age."""
+    def load(self) -> tuple[Catalog | None, Orders]:
+        """What was known last, with the time it was known as its age, and what operators had ordered."""
         if self._directory is None:
-            return None
+            return None, state.NO_ORDERS
         loaded = state.load(self._directory)
         self.problem = loaded.problem
         if loaded.problem is not None:
             log.warning("%s: %s", loaded.problem.path, loaded.problem.what)
         if loaded.catalog is None:
-            return None
+            return None, state.NO_ORDERS
         known_at = loaded.catalog.stale_since or (self._directory / state.NAME).stat().st_mtime
-        return replace(loaded.catalog, stale_since=known_at)
+        return replace(loaded.catalog, stale_since=known_at), loaded.orders
 
-    def keep(self, catalog: Catalog) -> None:
-        """Write this Catalog soon, unless it is on disk. Called every second or so."""
-        if self._directory is None or catalog is self._saved or not catalog.complete:
+    def keep(self, catalog: Catalog, orders: Orders, serial: int) -> None:
+        """Write these soon, unless they are on disk. `serial`: the one that the answers bear. Called every
+        second or so."""
+        if self._directory is None or not catalog.complete:
+            return
+        if self._saved[0] is catalog and self._saved[1] == orders:
             return
         if self._writing is not None or time.monotonic() - self._saved_at < EVERY:
             return
-        self._writing = asyncio.create_task(self._write(self._directory, catalog), name="state")
+        self._writing = asyncio.create_task(
+            self._write(self._directory, catalog, orders, serial), name="state"
+        )
 
-    async def _write(self, directory: Path, catalog: Catalog) -> None:
+    async def _write(self, directory: Path, catalog: Catalog, orders: Orders, serial: int) -> None:
         self._saved_at = time.monotonic()
         try:
-            await asyncio.to_thread(state.save, directory, catalog)
+            await asyncio.to_thread(state.save, directory, replace(catalog, serial=serial), orders)
         except OSError as error:
             self._fail(directory, error.strerror or str(error))
         except Exception:
             log.exception("the state can't be written")
         else:
-            self._saved, self.problem = catalog, None
+            self._saved, self.problem = (catalog, orders), None
         finally:
             self._writing = None
 
@@ -77,11 +83,11 @@ class Memory:
             log.warning("%s: %s; answers go on", problem.path, problem.what)
         self.problem = problem
 
-    async def stop(self, catalog: Catalog) -> None:
+    async def stop(self, catalog: Catalog, orders: Orders, serial: int) -> None:
         """Write what is not on disk yet."""
         if self._writing is not None:
             await self._writing
         self._saved_at = float("-inf")
-        self.keep(catalog)
+        self.keep(catalog, orders, serial)
         if self._writing is not None:
             await self._writing

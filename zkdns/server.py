@@ -22,9 +22,10 @@ from zkdns.answers.answers import Answers
 from zkdns.config import FIXED, Settings
 from zkdns.health.health import Health
 from zkdns.hosting import Hosting
-from zkdns.model import ConfigError, Problem, serial_of
+from zkdns.model import Catalog, ConfigError, Problem, serial_of
 from zkdns.publish import Publisher
-from zkdns.registry.source import Source, ZooKeeperSource, open_sources
+from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, open_sources
+from zkdns.registry.state import Orders
 from zkdns.remember import Memory
 from zkdns.replica import Replica
 from zkdns.serve.exchange import Exchange, Histogram
@@ -238,11 +239,13 @@ class Server:
             await asyncio.sleep(0.005)
 
     async def _answer_from_memory(self) -> None:
-        remembered = await asyncio.to_thread(self.memory.load)
+        remembered, orders = await asyncio.to_thread(self.memory.load)
         if remembered is None:
             log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
         elif not self._loaded.is_set():
             log.warning("the registry is not read yet: answers are those that the state directory holds")
+            if not self._is_read(OVERRIDES):
+                self.health.override(orders)
             self.publisher.take([remembered])
             self.hosting.follow(self.publisher.registered)
             self._loaded.set()
@@ -256,7 +259,7 @@ class Server:
                 if self.ready:
                     self.replica.tell(self.answers.serial)
                 if self._live:
-                    self.memory.keep(self.publisher.registered)
+                    self.memory.keep(*self._known())
                 if await self.zone_files.changed():
                     await self._load_zone_files()
             except Exception:
@@ -283,7 +286,7 @@ class Server:
         stops = [part.stop() for part in (self.health, self.hosting, self.web, *self.sources)]
         await asyncio.gather(*stops)
         if self._live:
-            await self.memory.stop(self.publisher.registered)
+            await self.memory.stop(*self._known())
         log.info("stopped")
 
     def reload(self) -> None:
@@ -325,8 +328,16 @@ class Server:
 
         self._spawn(wait(), "compile")
 
+    def _is_read(self, root: str) -> bool:
+        """Whether what stands under this root was read whole, and is not what a former process left."""
+        return any(root in s.whole for s in self.sources if isinstance(s, ZooKeeperSource))
+
+    def _known(self) -> tuple[Catalog, Orders, int]:
+        """What the state directory is to hold."""
+        return self.publisher.registered, self.replica.overrides.orders(), self._serial
+
     def _root_changed(self, root: str) -> None:
-        if root in self.replica.folds:
+        if root in self.replica.folds and self._is_read(root):
             self.replica.changed(root, self.health)
         self._sources_changed()
 

@@ -375,6 +375,41 @@ def put_alone(server: ZooKeeperServer, path: str, **fields: Any) -> None:
     finish(client)
 
 
+def test_what_operators_took_out_stays_out_in_a_restart_while_the_registry_is_away(
+    own_zookeeper: ZooKeeperServer, serve: Serve, tmp_path: Path, engine: str
+) -> None:
+    for id, address in (("a", "10.0.0.1"), ("b", "10.0.0.2"), ("c", "10.0.0.3")):
+        put_alone(own_zookeeper, f"web/{id}", address=address, port=80)
+    registry = f"zk://{own_zookeeper.hosts}/services"
+    flags = ("--engine", engine, "--state", str(tmp_path))
+    server = serve(*flags, registry=registry)
+    assert run("weight", "web/b", "7", "--registry", registry).code == 0
+    assert run("drain", "web/a", "--registry", registry).code == 0
+    becomes(server, "web.svc.local", ["10.0.0.2", "10.0.0.3"])
+    serial = server.json("/api/v1/services")["serial"]
+    own_zookeeper.stop()
+    eventually(lambda: codes(server.ask("web.svc.local", edns=True)) == [3])
+    assert server.terminate() == 0
+
+    again = serve(*flags, registry=registry)
+    given = ["0 1 80 c.web.svc.local.", "0 7 80 b.web.svc.local."]
+    assert again.answers("web.svc.local", "SRV") == given
+    assert again.json("/api/v1/services")["serial"] == serial
+
+    # Back, and while it is read again: never a moment with the drained one.
+    seen: list[list[str]] = []
+    own_zookeeper.start()
+
+    def is_back() -> bool:
+        seen.append(again.answers("web.svc.local", "SRV"))
+        return codes(again.ask("web.svc.local", edns=True)) == []
+
+    eventually(is_back)
+    assert all(answer == given for answer in seen)
+    assert run("undrain", "web/a", "--registry", registry).code == 0
+    becomes(again, "web.svc.local", ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+
+
 def test_answers_go_on_while_the_registry_is_away_and_say_so(
     own_zookeeper: ZooKeeperServer, serve: Serve, tmp_path: Path, engine: str
 ) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.ensemble import Ensemble
-from zkdns.model import Catalog, Problem, State
+from zkdns.model import Catalog, Override, Problem, State
 from zkdns.registry import state
 from zkdns.registry.state import NAME, Loaded, load, save
 from zkdns.registry.tree import Tree
@@ -62,6 +62,13 @@ def test_states_and_resolved_addresses_are_kept(tmp_path: Path) -> None:
     assert loaded == saved
     assert loaded is not None
     assert loaded.services["db"].instances[0].state is State.FAILING
+
+
+def test_overrides_are_kept(tmp_path: Path) -> None:
+    weight = Override(weight=7, until=5.5, who="o")
+    orders = {("web", "i00000"): Override(drain=True, why="disk", under=weight), ("db", "ä/b"): weight}
+    save(tmp_path, catalog(), orders)
+    assert load(tmp_path) == Loaded(catalog(), None, orders)
 
 
 def test_a_loaded_catalog_is_complete_and_its_age_is_for_others_to_tell(tmp_path: Path) -> None:

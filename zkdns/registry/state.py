@@ -1,4 +1,4 @@
-"""The last known Catalog on disk, so that a restart without a registry can answer.
+"""The last known Catalog and overrides on disk, so that a restart without a registry can answer.
 
 Rules: written aside, synced, renamed, and the folder synced: what stands under the name is always whole.
 A file that is cut, corrupt, foreign or newer is reported and left as it is; before the first writing
@@ -6,7 +6,8 @@ replaces such a file it is renamed to `catalog.zkdns.aside-<n>`, never overwritt
 is the caller's to log. Written in small pieces, so that a thread that saves never holds the GIL for long.
 
 The file: MAGIC, VERSION and the schema's fingerprint, then items of msgpack, each with its length in
-front (a head, for each service its fields and its instances in slices), length 0, and the SHA-256 of all.
+front (a head with the overrides, for each service its fields and its instances in slices), length 0,
+and the SHA-256 of all.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import msgspec
 
-from zkdns.model import Catalog, Check, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.model import Catalog, Check, Instance, Override, Problem, Registration, Service, ServiceSettings
 
 NAME: Final = "catalog.zkdns"
 MAGIC: Final = b"zkdns catalog\n"
@@ -33,11 +35,17 @@ SLICE: Final = 100
 
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
-_KINDS = (Registration, Check, ServiceSettings, Instance, Problem)
+_KINDS = (Registration, Check, ServiceSettings, Instance, Problem, Override)
 
 # Files that this process wrote or read whole, by path: (inode, mtime_ns, size). Only others are looked into
 # before they are replaced.
 _known: dict[Path, tuple[int, int, int]] = {}
+
+
+Orders: TypeAlias = Mapping[tuple[str, str], Override]
+"""What operators ordered, by service and instance id."""
+
+NO_ORDERS: Final[Orders] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
@@ -45,6 +53,7 @@ class Loaded(NamedTuple):
 
     catalog: Catalog | None
     problem: Problem | None
+    orders: Orders = NO_ORDERS
 
 
 class _Bad(Exception):
@@ -82,6 +91,7 @@ class _Head(msgspec.Struct, array_like=True):
     serial: int
     services: int
     problems: list[Problem]
+    orders: list[tuple[str, str, Override]]
 
 
 class _ServiceHead(msgspec.Struct, array_like=True):
@@ -108,8 +118,8 @@ def _instance(row: Any) -> Instance:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save(directory: Path, catalog: Catalog) -> None:
-    """Write the Catalog down. OSError where that is not possible; what was there before still is."""
+def save(directory: Path, catalog: Catalog, orders: Orders = NO_ORDERS) -> None:
+    """Write them down. OSError where that is not possible; what was there before still is."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / NAME
     _put_aside(target)
@@ -117,7 +127,7 @@ def save(directory: Path, catalog: Catalog) -> None:
     try:
         with aside.open("wb") as file:
             digest = hashlib.sha256()
-            for piece in _spell(catalog):
+            for piece in _spell(catalog, orders):
                 digest.update(piece)
                 file.write(piece)
             file.write(digest.digest())
@@ -133,10 +143,11 @@ def save(directory: Path, catalog: Catalog) -> None:
     _sync_directory(directory)
 
 
-def _spell(catalog: Catalog) -> Iterator[bytes]:
+def _spell(catalog: Catalog, orders: Orders) -> Iterator[bytes]:
     encode = msgspec.msgpack.encode
     yield MAGIC + _START.pack(VERSION, FINGERPRINT)
-    head = _Head(catalog.serial, len(catalog.services), list(catalog.problems))
+    ordered = [(service, id, order) for (service, id), order in orders.items()]
+    head = _Head(catalog.serial, len(catalog.services), list(catalog.problems), ordered)
     yield _framed(encode(head))
     for service in catalog.services.values():
         slices = -(-len(service.instances) // SLICE)
@@ -193,11 +204,11 @@ def _put_aside(target: Path) -> None:
 
 
 def load(directory: Path) -> Loaded:
-    """The Catalog that was saved last. Never raises: what is wrong with the file is its problem."""
+    """What was saved last. Never raises: what is wrong with the file is its problem."""
     path = directory / NAME
     try:
         mark = _mark(path.stat())
-        catalog = _assemble(_items(path))
+        catalog, orders = _assemble(_items(path))
     except FileNotFoundError:
         return Loaded(None, None)
     except OSError as error:
@@ -207,7 +218,7 @@ def load(directory: Path) -> Loaded:
         cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
         return Loaded(None, Problem(str(path), str(error), cure))
     _known[path] = mark
-    return Loaded(catalog, None)
+    return Loaded(catalog, None, orders)
 
 
 def _items(path: Path) -> Iterator[bytes]:
@@ -241,7 +252,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
         raise _Bad("its last item is cut") from None
 
 
-def _assemble(items: Iterator[bytes]) -> Catalog:
+def _assemble(items: Iterator[bytes]) -> tuple[Catalog, Orders]:
     try:
         head = msgspec.msgpack.decode(next(items), type=_Head)
         decode_head = msgspec.msgpack.Decoder(_ServiceHead).decode
@@ -257,4 +268,5 @@ def _assemble(items: Iterator[bytes]) -> Catalog:
             )
     except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
         raise _Bad(f"its content makes no sense: {error}") from None
-    return Catalog(services, tuple(head.problems), head.serial, complete=True)
+    orders = {(service, id): order for service, id, order in head.orders}
+    return Catalog(services, tuple(head.problems), head.serial, complete=True), orders
