@@ -51,11 +51,10 @@ class RegistryURL:
 @dataclass(frozen=True, slots=True)
 class ZooKeeperSettings:
     """How to reach ZooKeeper. `auth`: "scheme:credentials" or "sasl". Secrets are kept out of repr.
-    `acl`: of what zkdns makes under /zkdns: "open", "creator" or SCHEME:ID:RIGHTS,…; empty for creator
-    where `auth` is set, else open."""
+    `acl`: of what zkdns makes under /zkdns: "open", "creator" or SCHEME:ID:RIGHTS,…."""
 
     auth: str = field(default="", repr=False)
-    acl: str = ""
+    acl: str = "open"
     tls_ca: str = ""
     tls_cert: str = ""
     tls_key: str = ""

@@ -63,19 +63,22 @@ def test_a_server_that_logs_in_follows_what_is_guarded_and_tells_no_secret(
 
 
 def test_operators_with_the_login_may_drain_and_others_are_told_in_one_line(
-    sasl: ZooKeeperServer, owner: KazooClient, serve: Callable[..., Zkdns]
+    sasl: ZooKeeperServer, owner: KazooClient, serve: Callable[..., Zkdns], tmp_path: Path
 ) -> None:
+    config = tmp_path / "zkdns.toml"
+    config.write_text('[zookeeper]\nacl = "creator"\n')
     owner.set_acls(ROOT, readable := [*MINE, *READ_ACL_UNSAFE])
     owner.set_acls(f"{ROOT}/web", readable)
     owner.set_acls(f"{ROOT}/web/a", readable)
     url = f"zk://{sasl.hosts}{ROOT}"
-    server = serve(registry=url, env={"ZKDNS_ZOOKEEPER_AUTH": GOOD})
+    server = serve("--config", str(config), registry=url, env={"ZKDNS_ZOOKEEPER_AUTH": GOOD})
     eventually(lambda: owner.exists("/zkdns/servers"))
     for auth in ("", OTHER):
         env = {"ZKDNS_ZOOKEEPER_AUTH": auth}
         run("drain", "web/a", "--registry", url, env=env).fails(1, "/zkdns/overrides/web/a", "zookeeper.auth")
     assert server.answers("web.svc.local") == ["10.0.0.1"]
-    assert run("drain", "web/a", "--registry", url, env={"ZKDNS_ZOOKEEPER_AUTH": GOOD}).code == 0
+    words = ("--registry", url, "--config", str(config))
+    assert run("drain", "web/a", *words, env={"ZKDNS_ZOOKEEPER_AUTH": GOOD}).code == 0
     eventually(lambda: server.answers("web.svc.local") == [])
     for auth in ("", OTHER):
         env = {"ZKDNS_ZOOKEEPER_AUTH": auth}

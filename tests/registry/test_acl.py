@@ -24,7 +24,7 @@ OURS = "digest:zkdns:secret"
     ("settings", "acl"),
     [
         (ZooKeeperSettings(), OPEN_ACL_UNSAFE),
-        (ZooKeeperSettings(auth=OURS), GUARDED),
+        (ZooKeeperSettings(auth=OURS), OPEN_ACL_UNSAFE),
         (ZooKeeperSettings(auth=OURS, acl="creator"), GUARDED),
         (ZooKeeperSettings(tls_cert="c.pem", acl="creator"), GUARDED),
         (ZooKeeperSettings(auth=OURS, acl="open"), OPEN_ACL_UNSAFE),
@@ -38,7 +38,7 @@ OURS = "digest:zkdns:secret"
         ),
     ],
 )
-def test_where_we_log_in_what_we_make_is_ours_unless_the_settings_say_otherwise(
+def test_what_we_make_is_open_unless_the_settings_say_otherwise(
     settings: ZooKeeperSettings, acl: list[ACL]
 ) -> None:
     assert own_acl(settings) == acl
@@ -68,7 +68,7 @@ def connected(zookeeper: ZooKeeperServer) -> Iterator[Callable[[str], KazooClien
 
 
 @pytest.mark.zookeeper
-def test_what_a_server_with_a_login_holds_is_read_by_all_and_changed_by_its_own_user_alone(
+def test_with_creator_what_a_server_holds_is_read_by_all_and_changed_by_its_own_user_alone(
     zookeeper: ZooKeeperServer,
     zk: KazooClient,
     zk_root: str,
@@ -76,7 +76,8 @@ def test_what_a_server_with_a_login_holds_is_read_by_all_and_changed_by_its_own_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = f"{zk_root}/servers/one"
-    with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth=OURS) as it:
+    ours = ZooKeeperSettings(auth=OURS, acl="creator")
+    with Mirrored(zookeeper.hosts, f"{zk_root}/servers", settings=ours) as it:
         it.mirror.hold(path, b"1")
         eventually(lambda: it.view(f"{zk_root}/servers").get(path) == b"1")
         assert zk.get(path)[0] == b"1"
@@ -88,7 +89,7 @@ def test_what_a_server_with_a_login_holds_is_read_by_all_and_changed_by_its_own_
             with pytest.raises(NoAuthError):
                 stranger.create(f"{zk_root}/servers/two", b"forged")
         # Another replica with the same login stands beside it, one with another is told once and goes on.
-        with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth=OURS) as beside:
+        with Mirrored(zookeeper.hosts, f"{zk_root}/servers", settings=ours) as beside:
             beside.mirror.hold(f"{zk_root}/servers/two", b"2")
             eventually(lambda: it.view(f"{zk_root}/servers").get(f"{zk_root}/servers/two") == b"2")
         with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth="digest:other:one") as refused:

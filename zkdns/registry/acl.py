@@ -1,7 +1,7 @@
 """Who may do what with the nodes that zkdns makes under /zkdns: the setting `zookeeper.acl` -> ACLs.
 
-Rules: reads text and asks nobody. Where we log in, what we make is ours to change and everybody's to read,
-unless the settings say otherwise: an override or a verdict moves traffic.
+Rules: reads text and asks nobody. The default is open, with a login too: replicas and operators share these
+nodes, and one that logs in otherwise, or is not changed over yet, would be locked out by whoever came first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RIGHTS = {"c": "create", "d": "delete", "r": "read", "w": "write", "a": "admin"}
 
 def own_acl(settings: ZooKeeperSettings) -> list[ACL]:
     """The ACL of the nodes that we make under /zkdns."""
-    text = settings.acl or ("creator" if settings.auth else "open")
+    text = settings.acl
     if text == "open":
         return list(OPEN_ACL_UNSAFE)
     if text != "creator":
