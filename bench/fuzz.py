@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -164,8 +165,12 @@ def share(names: list[str], seconds: float, seed: int, plain: bool) -> int:
         ended = run.returncode
         if ended or list(folder.glob(f"{name}-*")):
             failed.append(name)
-    print(f"found something: {', '.join(failed)}" if failed else "nothing was found")
-    return 1 if failed else 0
+    if failed:
+        print(f"found something: {', '.join(failed)}; kept in {folder}")
+        return 1
+    shutil.rmtree(folder)  # what its inputs grew to is of use to nobody who found nothing
+    print("nothing was found")
+    return 0
 
 
 if __name__ == "__main__":
