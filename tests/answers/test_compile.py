@@ -395,3 +395,13 @@ def test_two_services_asked_in_turn_do_not_resonate() -> None:
             assert isinstance(reply, bytes)
             found[name, who_is_first(reply)] += 1
     assert set(found.values()) == {5}
+
+
+def test_the_names_that_are_shown_are_for_asking_and_of_one_zone() -> None:
+    answers = Answers(["svc.local", "eu.svc.local"])
+    registered = Registration(("10.0.0.1",), port=80, ports=(("http", 8080),), tags=("canary",))
+    held = Service("web", "web", "/s/web", instances=(Instance("a", "a", "/s/web/a", registered, 0.0),))
+    part = answers.compile(held)
+    wanted = ["_http._tcp.web", "_web._tcp", "canary.web", "web"]
+    for zone, name in zip(answers.zones, answers.zone_names, strict=True):
+        assert sorted(part.shown(zone)) == [f"{label}.{name}" for label in wanted]

@@ -41,6 +41,15 @@ class Part:
     protocols: Sequence[str]
     firsts: Mapping[bytes, First] = field(default_factory=dict)
 
+    def shown(self, zone: Zone) -> list[str]:
+        """Its names in one zone as text: those that are for asking, and no folder of named ports."""
+        folders = [names.label("_" + protocol) for protocol in self.protocols]
+        return [
+            names.text(owner).rstrip(".")
+            for owner, known in self.names.items()
+            if known.zone is zone and not any(owner.startswith(folder) for folder in folders)
+        ]
+
 
 def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Mapping[bytes, Draws]) -> Part:
     """The Part of one service in every zone. `ttl`: seconds, where the service sets none. `draws`:

@@ -7,7 +7,6 @@ import time
 
 import click
 
-from zkdns.answers import names
 from zkdns.cli import options, reading, show
 from zkdns.cli.show import Column
 from zkdns.web import shapes
@@ -34,11 +33,7 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
         catalog = registries.catalog
         if as_json:
             answers = registries.compile(catalog.services.values())
-            apex = answers.zones[0].apex
-            found = {
-                name: [names.text(o).rstrip(".") for o in part.names if o.endswith(apex)]
-                for name, part in answers.parts.items()
-            }
+            found = {name: part.shown(answers.zones[0]) for name, part in answers.parts.items()}
             said = shapes.services(catalog, settings.ttl, found, time.time())
             click.echo(json.dumps(said, ensure_ascii=False))
             return

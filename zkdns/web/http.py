@@ -19,8 +19,6 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from zkdns.answers import names
-from zkdns.answers.compile import Part
 from zkdns.config import Address
 from zkdns.model import ConfigError, Service
 from zkdns.status import status
@@ -121,10 +119,10 @@ class Web:
     async def _services(self, request: web.Request) -> web.Response:
         server = self._server
         catalog = replace(server.publisher.catalog, serial=server.answers.serial)
-        parts, apex, ttl = dict(server.answers.parts), server.answers.zones[0].apex, server.settings.ttl
+        parts, zone, ttl = dict(server.answers.parts), server.answers.zones[0], server.settings.ttl
 
         def spell() -> web.Response:
-            found = {name: _names(part, apex) for name, part in parts.items()}
+            found = {name: part.shown(zone) for name, part in parts.items()}
             return _json(shapes.services(catalog, ttl, found, time.time()))
 
         return await asyncio.to_thread(spell)
@@ -210,10 +208,6 @@ class Web:
         for event in changes.between(before, after, time.time()):
             for queue in list(self._clients):
                 _put(queue, event)
-
-
-def _names(part: Part, apex: bytes) -> list[str]:
-    return [names.text(owner).rstrip(".") for owner in part.names if owner.endswith(apex)]
 
 
 def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
