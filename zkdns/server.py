@@ -24,7 +24,7 @@ from zkdns.health.health import Health
 from zkdns.hosting import Hosting
 from zkdns.model import Catalog, ConfigError, Problem, serial_of
 from zkdns.publish import Publisher
-from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, open_sources
+from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, open_sources
 from zkdns.registry.state import Orders
 from zkdns.remember import Memory
 from zkdns.replica import Replica
@@ -244,7 +244,7 @@ class Server:
             log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
         elif not self._loaded.is_set():
             log.warning("the registry is not read yet: answers are those that the state directory holds")
-            if not self._is_read(OVERRIDES):
+            if not is_read(OVERRIDES, self.sources):
                 self.health.override(orders)
             self.publisher.take([remembered])
             self.hosting.follow(self.publisher.registered)
@@ -328,16 +328,12 @@ class Server:
 
         self._spawn(wait(), "compile")
 
-    def _is_read(self, root: str) -> bool:
-        """Whether what stands under this root was read whole, and is not what a former process left."""
-        return any(root in s.whole for s in self.sources if isinstance(s, ZooKeeperSource))
-
     def _known(self) -> tuple[Catalog, Orders, int]:
         """What the state directory is to hold."""
         return self.publisher.registered, self.replica.overrides.orders(), self._serial
 
     def _root_changed(self, root: str) -> None:
-        if root in self.replica.folds and self._is_read(root):
+        if root in self.replica.folds and is_read(root, self.sources):
             self.replica.changed(root, self.health)
         self._sources_changed()
 

@@ -129,6 +129,23 @@ def test_check_names_what_is_wrong_and_how_it_was_read(url: str, zk: KazooClient
     assert "not registered" in notes["/zkdns/overrides/web/gone"]
 
 
+def test_check_tells_of_each_override_without_an_instance_once(
+    url: str, zk: KazooClient, zk_root: str
+) -> None:
+    # Encoded as `zkdns drain` does it, and as they are, as by hand.
+    for id in ("Node 1", "a%3Ab", "by%20hand"):
+        register(zk, f"{zk_root}/web/{id}", address="10.0.0.1", port=80)
+    made = ["Node%201", "a%253Ab", "by%20hand", "gone%20one"]
+    for name in made:
+        zk.create(f"/zkdns/overrides/web/{name}", b'{"drain": true}', makepath=True)
+    notes = [n["path"] for n in read_json(url, "check")["notes"] if n["path"].startswith("/zkdns")]
+    assert notes == ["/zkdns/overrides/web/gone%20one"]
+    run("undrain", "web/a%3Ab", "--registry", url)
+    run("undrain", "web/a%3Ab", "--registry", url).fails(
+        1, "those have: web/Node 1, web/by hand, web/gone one"
+    )
+
+
 def test_an_empty_registry_is_no_failure(url: str) -> None:
     done = run("services", "--registry", url)
     assert done.code == 0

@@ -13,7 +13,7 @@ from zkdns.answers.answers import Answers
 from zkdns.answers.records import AAAA, SRV, A
 from zkdns.answers.table import Entry
 from zkdns.model import Instance, Override, Problem, Service
-from zkdns.registry.overrides import path
+from zkdns.registry.overrides import decode, once, path
 from zkdns.serve.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
 
@@ -110,9 +110,10 @@ def _is_cut(qname: bytes, rtype: int, edns: bool, answers: Answers, entry: Entry
 def _on_orders(
     services: Mapping[str, Service], orders: Mapping[tuple[str, str], Override]
 ) -> Iterator[Problem]:
-    for (name, id), order in sorted(orders.items()):
-        service = services.get(name)
-        if service is None or all(i.id != id for i in service.instances):
+    registered = {(name, i.id) for name, service in services.items() for i in service.instances}
+    met = {decode(key) for key in orders if key in registered}
+    for (name, id), order in sorted(once(orders).items()):
+        if (name, id) not in registered and (name, id) not in met:
             word = "drain" if order.drain else f"weight {order.weight}"
             what = f"an override ({word}) of an instance that is not registered"
             yield Problem(path(name, id), what, "register it again, or delete the node")

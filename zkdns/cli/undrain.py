@@ -6,6 +6,7 @@ import click
 
 from zkdns.cli import Failure, options, orders
 from zkdns.model import Override
+from zkdns.registry.overrides import once
 
 
 @click.command(short_help="End an instance's override.")
@@ -23,7 +24,7 @@ def command(target: tuple[str, str], registry: tuple[str, ...], config: str | No
             found, instance = operator.find(service, id)
             service, id = found.name, instance.id
         if (service, id) not in held:
-            others = ", ".join(f"{s}/{i}" for s, i in sorted(held))
+            others = ", ".join(f"{s}/{i}" for s, i in sorted(once(held)))
             raise Failure(
                 f"{service}/{id} has no override; " + (f"those have: {others}" if others else "none has")
             )

@@ -8,6 +8,7 @@ stand there as they are count as well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import quote, unquote
 
@@ -70,7 +71,7 @@ class Overrides:
         for (service, id), data in sorted(nodes.items()):
             try:
                 order = parse(data)
-                orders[unquote(service), unquote(id)] = order
+                orders[decode((service, id))] = order
                 if "%" in service + id:
                     as_they_are[service, id] = order
             except ValueError as error:
@@ -81,6 +82,16 @@ class Overrides:
 def path(service: str, id: str, root: str = ROOT) -> str:
     """The node that orders for this instance."""
     return f"{root}/{_encode(service)}/{_encode(id)}"
+
+
+def decode(key: tuple[str, str]) -> tuple[str, str]:
+    """The service and id that a node's names stand for."""
+    return unquote(key[0]), unquote(key[1])
+
+
+def once(orders: Mapping[tuple[str, str], Override]) -> dict[tuple[str, str], Override]:
+    """Each node's order once, by what its names stand for: `orders()` has it by the names themselves, too."""
+    return {k: o for k, o in orders.items() if decode(k) == k or orders.get(decode(k)) != o}
 
 
 def _encode(name: str) -> str:

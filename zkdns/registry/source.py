@@ -111,3 +111,8 @@ def open_sources(
             sources.append(ZooKeeperSource(url, settings, root_changed, folds))
             folds = {}
     return sources
+
+
+def is_read(root: str, sources: Iterable[Source]) -> bool:
+    """Whether what stands under `root` was read whole by one of these, and is not nothing yet."""
+    return any(isinstance(source, ZooKeeperSource) and root in source.whole for source in sources)
