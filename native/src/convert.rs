@@ -14,41 +14,67 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// Python values that entries share, by identity; each is held as long as an entry uses its twin.
+/// How much memory a value and its Python twin take, as a count of the numbers in it.
+pub trait Weighed {
+    fn weight(&self) -> usize;
+}
+
+impl Weighed for Deal {
+    fn weight(&self) -> usize {
+        self.numbers()
+    }
+}
+
+impl Weighed for AtomicU64 {
+    fn weight(&self) -> usize {
+        16
+    }
+}
+
+/// What may lie unused before it is looked for: a megabyte or two.
+const SPARE: usize = 1 << 15;
+
+/// Python values that entries share, by identity; each is held as long as an entry uses its twin, and
+/// for a while after: looking for those that none uses costs as much as there are.
 pub struct Twins<T> {
     pub known: HashMap<usize, (Py<PyAny>, Arc<T>)>,
-    sweep_at: usize,
+    used: usize,
+    added: usize,
 }
 
 impl<T> Default for Twins<T> {
     fn default() -> Self {
-        Twins { known: HashMap::new(), sweep_at: 1024 }
+        Twins { known: HashMap::new(), used: 0, added: 0 }
     }
 }
 
-impl<T> Twins<T> {
+impl<T: Weighed> Twins<T> {
     fn find(&mut self, value: &Bound<PyAny>, make: impl FnOnce() -> PyResult<T>) -> PyResult<Arc<T>> {
         if let Some((_, twin)) = self.known.get(&(value.as_ptr() as usize)) {
             return Ok(twin.clone());
         }
         let twin = Arc::new(make()?);
+        self.added += twin.weight();
         self.known.insert(value.as_ptr() as usize, (value.clone().unbind(), twin.clone()));
         Ok(twin)
     }
 
-    /// Lets go of what no entry uses any more, with a last look at it; the cost is spread over what
-    /// was added since.
+    /// Lets go of what no entry uses any more, with a last look at it, once as much was added as is
+    /// used: by weight, for one deal may be as large as a thousand others.
     pub fn sweep(&mut self, last: impl Fn(&Py<PyAny>, &T)) {
-        if self.known.len() >= self.sweep_at {
-            self.known.retain(|_, (value, twin)| {
-                let used = Arc::strong_count(twin) > 1;
-                if !used {
-                    last(value, twin);
-                }
-                used
-            });
-            self.sweep_at = (self.known.len() * 2).max(1024);
+        if self.added <= self.used.max(SPARE) {
+            return;
         }
+        (self.used, self.added) = (0, 0);
+        self.known.retain(|_, (value, twin)| {
+            let used = Arc::strong_count(twin) > 1;
+            if used {
+                self.used += twin.weight();
+            } else {
+                last(value, twin);
+            }
+            used
+        });
     }
 }
 

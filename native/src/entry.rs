@@ -43,6 +43,15 @@ impl Deal {
         Deal { indices: indices.into(), ends: ends.into(), sequence }
     }
 
+    /// How many numbers it is made of.
+    pub fn numbers(&self) -> usize {
+        let sequence = match &self.sequence {
+            Sequence::Narrow(sequence) => sequence.len(),
+            Sequence::Wide(sequence) => sequence.len(),
+        };
+        self.indices.len() + self.ends.len() + sequence
+    }
+
     #[inline]
     fn order(&self, draw: u64) -> &[u32] {
         let order = match &self.sequence {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -127,3 +128,14 @@ def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Na
     before = resident()
     publish(20_000)
     assert resident() - before < 4 << 20, "20,000 tables of 3 kB each are 60 MB"
+
+
+def test_large_deals_that_nobody_uses_are_let_go_of_before_they_are_many(engine: native.Native) -> None:
+    """One of 200 orders is as large as a thousand of the usual ones: so many of them can't wait."""
+    made = []
+    for n in range(60):
+        deal = turns(200)
+        made.append(weakref.ref(deal))
+        engine.publish(entries=[(WEB + A, entry(200, n, deal))])
+        del deal
+    assert sum(ref() is not None for ref in made) <= 3
