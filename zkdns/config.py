@@ -158,7 +158,10 @@ def parse_registry(text: str) -> RegistryURL:
         return RegistryURL(text, "file", path=Path(path))
     if not text.startswith("zk://"):
         raise ValueError(f"{text!r}: write zk://HOST:PORT/ROOT or file:PATH")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(f"{text!r}: a bracket of its hosts has no other") from None
     hosts = [_zookeeper_host(h, text) for h in parts.netloc.split(",")]
     query = parse_qs(parts.query, keep_blank_values=True)
     format = query.pop("format", ["auto"])[-1]
@@ -169,6 +172,8 @@ def parse_registry(text: str) -> RegistryURL:
     root = "/" + parts.path.strip("/") if parts.path else "/services"
     if "//" in root:
         raise ValueError(f"{text!r}: the root has an empty part")
+    if any(part in (".", "..") for part in root.split("/")) or not root.isprintable():
+        raise ValueError(f"{text!r}: the root is no path of ZooKeeper's")
     return RegistryURL(text, "zk", ",".join(hosts), root, format=format)
 
 

@@ -46,7 +46,7 @@ def explain(
     """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `suppose`.
     `forwards`: whether names that are not ours are asked upstream for this client."""
     qname, rtype = read_name(name), read_type(qtype)
-    asker = _read_client(client)
+    asker = read_client(client)
     services = catalog.services
     touched, effects = suppose.suppose(services, changes)
     subject = locate(services, answers.zones, qname)
@@ -108,7 +108,7 @@ def read_type(text: str) -> dns.rdatatype.RdataType:
         raise ValueError(f"{text!r} is no record type; there are A, AAAA, SRV, TXT, PTR, …") from None
 
 
-def _read_client(text: str | None) -> str:
+def read_client(text: str | None) -> str:
     if not text:
         return "127.0.0.1"
     try:

@@ -156,7 +156,7 @@ def test_explain_knows_other_zones_and_zone_files(file: Path, tmp_path: Path) ->
         (("explain", "a..b"), 2, "a..b"),
         (("explain", "web.svc.local", "--if", "nonsense"), 2, "nonsense"),
         (("explain", "web.svc.local", "--if", "drain=web/z"), 1, "there are a, b, c"),
-        (("explain", "web.svc.local", "--client", "nobody"), 1, "nobody"),
+        (("explain", "web.svc.local", "--client", "nobody"), 2, "nobody"),
         (("check", "--zone", "..."), 2, "--zone"),
     ],
 )

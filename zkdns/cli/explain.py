@@ -10,7 +10,7 @@ import click
 
 from zkdns.cli import asking, options, reading, show
 from zkdns.cli.show import Column
-from zkdns.explain import explain, read_name, read_type
+from zkdns.explain import explain, read_client, read_name, read_type
 from zkdns.why import suppose
 
 COLUMNS = (
@@ -75,6 +75,7 @@ def command(
     try:
         qname = read_name(name)
         read_type(qtype)
+        read_client(client)
         for text in changes:
             suppose.parse(text)
         at = asking.read_url(server) if server is not None else ""
