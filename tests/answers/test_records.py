@@ -216,6 +216,17 @@ def test_the_counts_stay_under_100_bytes_and_add_up(service: Service) -> None:
             assert sum(parts) <= len(group.group)
 
 
+def test_a_long_name_is_cut_before_the_counts() -> None:
+    tag = "t" * 63
+    service = a_service(an_instance("a", "10.0.0.1", tags=(tag,)))
+    service = replace(service, name="s" * 63, label="s" * 63)
+    group = next(g for g in records.owners(service, APEX) if g.about.startswith("t"))
+    said = records.counts(group.about, group.group)
+    assert len(said) == 99
+    assert said.startswith("ttt")
+    assert said.endswith("..: 1 registered, 1 healthy, none for this type")
+
+
 @pytest.mark.parametrize(
     ("states", "said"),
     [

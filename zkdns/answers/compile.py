@@ -75,7 +75,7 @@ def compile_service(service: Service, zones: Sequence[Zone], ttl: int, draws: Ma
                 if not tiers:
                     continue
                 key = about.owner + rtype.to_bytes(2, "big")
-                note = ede.option(ede.OTHER, f"{about.about}: {service.note}") if service.note else b""
+                note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
                 entry = entries[key] = dealt(tiers, service, note, draws.get(key) or Draws())
                 if about.counted:
                     firsts[key] = First(entry, tuple(m.id for m in tiers[0]), entry.draws.count)

@@ -12,6 +12,12 @@ OTHER, STALE_ANSWER, NOT_READY, PROHIBITED, NO_REACHABLE_AUTHORITY, NETWORK_ERRO
 LONGEST = 99
 
 
+def about(name: str, said: str) -> str:
+    """`NAME: SAID`, under 100 bytes: a name that is too long is cut before what is said of it."""
+    room = LONGEST - len(said) - len(": ")
+    return f"{name if len(name) <= room else name[: max(room - 2, 0)] + '..'}: {said}"
+
+
 def option(code: int, text: str = "") -> bytes:
     """The whole EDNS option: 15, length, info code, text."""
     said = text.encode()[:LONGEST].decode(errors="ignore").encode()

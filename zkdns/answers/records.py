@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import dnslib
 
-from zkdns.answers import names
+from zkdns.answers import ede, names
 from zkdns.answers.table import OWNER
 from zkdns.model import Instance, Service
 
@@ -291,13 +291,14 @@ def counts(about: str, group: Iterable[Instance]) -> str:
     states = Counter(i.state for i in group)
     given = sum(1 for i in group if i.answered)
     total = states.total()
-    said = f"{about}: {total} registered, {given} healthy"
+    said = f"{total} registered, {given} healthy"
     if given:
-        return f"{said}, none for this type"[:99]
+        return ede.about(about, f"{said}, none for this type")
+    said = ede.about(about, said)
     detail = ""
     for state, n in states.most_common():
         longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
-        if len(said) + len(longer) + 3 > 99:
+        if len(said) + len(longer) + 3 > ede.LONGEST:
             break
         detail = longer
     return f"{said} ({detail})" if detail else said
