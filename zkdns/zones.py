@@ -41,6 +41,11 @@ class ZoneFiles:
         """What is wrong in the files, and which of their records give way to a service."""
         return (*self._folder.loaded.problems, *self._mount.problems()) if self._folder else ()
 
+    @property
+    def broken(self) -> bool:
+        """Whether a file could not be taken as it stands now."""
+        return self._folder is not None and bool(self._folder.loaded.problems)
+
     async def changed(self) -> bool:
         """Whether a file is not what it was when it was read."""
         return self._folder is not None and await asyncio.to_thread(self._folder.changed)

@@ -69,9 +69,11 @@ def test_a_change_is_served_and_an_error_is_named_while_the_last_good_copy_stays
     line = len(good.splitlines()) + 1
     eventually(lambda: f"example.zone:{line}" in server.log)
     assert addresses(server, "mail.lab.example") == ["192.0.2.26"]
+    assert server.metrics()["zkdns_config_reload_success"] == 0
     (folder / "svc.local.zone").write_text("$TTL 60\nmail A 192.0.2.27\nweb A 192.0.2.66\n")
     eventually(lambda: addresses(server, "mail.svc.local") == ["192.0.2.27"])
     assert addresses(server, "web.svc.local") == ["10.0.0.1"]
     path.unlink()
     eventually(lambda: server.ask("mail.lab.example").rcode() == dns.rcode.REFUSED)
+    assert server.metrics()["zkdns_config_reload_success"] == 1
     assert "Traceback" not in server.log

@@ -80,7 +80,8 @@ def _queries(server: Server) -> Iterable[Metric]:
     info.add_metric((__version__, server.engine.name), 1)
     yield info
     yield _gauge("zkdns_ready", "1 while /ready is 200.", server.is_ready)
-    yield _gauge("zkdns_config_reload_success", "1 if the last reload was good.", not server.reload_failed)
+    read = not (server.reload_failed or server.zone_files.broken)
+    yield _gauge("zkdns_config_reload_success", "1 if settings and zone files were read as they stand.", read)
 
 
 def _registry(server: Server) -> Iterable[Metric]:
