@@ -164,7 +164,7 @@ def test_a_path_that_is_not_the_server_s_is_one_line(server: Zkdns) -> None:
 
 def test_what_the_server_refuses_is_told_in_its_words(server: Zkdns) -> None:
     words = ("explain", "web.svc.local", "--server", url(server))
-    run(*words, "--client", "nobody").fails(1, "nobody")
+    run(*words, "--client", "nobody").fails(2, "nobody")
     run(*words, "--if", "drain=web/z").fails(1, "there are a, b")
 
 
