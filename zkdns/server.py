@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from zkdns import __version__, engine
-from zkdns.answers import ede
+from zkdns.age import Age
 from zkdns.answers.answers import Answers
 from zkdns.config import FIXED, Settings
 from zkdns.health.health import Health
@@ -36,10 +36,6 @@ from zkdns.web.http import Web
 from zkdns.zones import ZoneFiles
 
 log = logging.getLogger("zkdns")
-
-NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
-STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
-TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for longer than stale_max")
 
 FIRST_HOSTS = 3.0
 """Seconds that `ready` waits for host names at most."""
@@ -72,8 +68,6 @@ class Server:
         """The operator's error that came up after the start, and ends us."""
 
         self.answers = Answers(settings.zone, reached_at(settings.listen), settings.ttl)
-        self.answers.set_failure(NOT_READY)
-        self._failure = NOT_READY
         self._taking = False
         self._live = False
         """Whether what is served was read by this process (and is not what a former one left)."""
@@ -94,6 +88,7 @@ class Server:
         self.publisher.changed.append(self.hosting.changed)
         self.exchange = Exchange(self.answers, self.forwarder)
         self.engine = engine.choose(settings.engine, self.exchange)
+        self.age = Age(self.answers, self.engine, self.publisher)
         self.tcp = TcpListener(self.exchange)
         self.memory = Memory(settings.state)
         self.sources: list[Source] = []
@@ -116,12 +111,6 @@ class Server:
     def is_ready(self) -> bool:
         """Whether /ready says so: a catalog is loaded, and we are not about to go."""
         return self.ready and not self.lameduck
-
-    @property
-    def stale_seconds(self) -> float:
-        """How long the registry has been out of reach; 0 while it is within."""
-        since = self.publisher.registered.stale_since
-        return max(0.0, time.time() - since) if since is not None else 0.0
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -360,22 +349,7 @@ class Server:
         self._loaded.set()
 
     def _tell_age(self) -> None:
-        """How the answers tell of the registry: not there yet, out of reach, too long so, or all well."""
-        stale = STALE if self.publisher.registered.stale_since is not None else b""
-        limit = self.settings.stale_max
-        failure = NOT_READY if not self.ready else TOO_OLD if 0 < limit < self.stale_seconds else b""
-        if failure != self._failure:
-            self._failure = failure
-            self.answers.stale = stale
-            self.answers.set_failure(failure)
-            self.engine.publish_afresh(self.answers)
-        elif stale != self.answers.stale:
-            if stale:
-                log.warning("the registry is out of reach: answers go on from what was last known (EDE 3)")
-            else:
-                log.info("the registry is back")
-            self.answers.stale = stale
-            self.engine.publish(self.answers)
+        self.age.tell(self.ready, self.settings.stale_max)
 
     @property
     def _serial(self) -> int:
@@ -393,7 +367,4 @@ class Server:
         self.answers.set_serial(self._serial)
         if self.publisher.idle:
             self._observe_change()
-        if self._failure:
-            self.answers.take_changes()  # all of it is published when there is something to answer again
-        else:
-            self.engine.publish(self.answers)
+        self.age.publish()
