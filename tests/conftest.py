@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,13 @@ from kazoo.client import KazooClient
 
 from support import zookeeper as real
 from support.server import Zkdns
+
+
+def pytest_configure() -> None:
+    # A shell that runs us in the background has us, and whom we start, ignore Ctrl-C. The programs under
+    # test are to heed it, as from a terminal.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
