@@ -167,7 +167,8 @@ def test_members_without_a_quorum_cost_one_client_and_no_more(ensemble: Ensemble
                 server.start()
         zk.retry(zk.set, f"{ROOT}/web/a", b"after")
         it.follows(zk, ROOT)
-        eventually(lambda: zk.retry(zk.get, "/zkdns/servers/me")[0] == b"here")
+        eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
+        assert zk.retry(zk.get, "/zkdns/servers/me")[0] == b"here"
         session = it.mirror.status().session_id
         eventually(lambda: zk.retry(zk.get, "/zkdns/servers/me")[1].ephemeralOwner == session)
 

@@ -27,7 +27,7 @@ NAME = "s0.svc.local"
 @pytest.mark.zookeeper
 @pytest.mark.timeout(240)
 def test_no_wrong_answer_is_given_while_members_are_frozen_killed_and_cut_off() -> None:
-    words = ("--seconds", "30", "--calm", "5", "--replicas", "2", "--seed", "144")
+    words = ("--seconds", "20", "--calm", "5", "--replicas", "2", "--seed", "144")
     faults = "freeze,kill,cut-member,cut-server,cut-peer,freeze-all,expire"
     done = subprocess.run(
         [sys.executable, "-m", "bench.soak", *words, "--faults", faults],

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import stat
 import threading
@@ -156,7 +155,7 @@ class Holder:
 
     def _open(self) -> None:
         client, reasons = connect.open_client(self._hosts, self._settings)
-        logging.getLogger("zkdns.registry.zookeeper").setLevel(logging.ERROR)  # we say it ourselves
+        connect.hush(client)  # we say it ourselves
         self._reasons = reasons
 
         def listen(state: str) -> None:  # on kazoo's connection thread, which must never wait

@@ -175,8 +175,7 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
     `zookeeper.acl`. To be ended with `close`."""
     client, reasons = open_client(hosts, settings)
     client.default_acl = own_acl(settings)
-    client.logger.propagate = False  # who called is told by what is raised
-    client.logger.addHandler(logging.NullHandler())
+    hush(client)  # who called is told by what is raised
     live = client.start_async()
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0 and not reasons.refused:
@@ -194,6 +193,12 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
     trouble = reasons.latest or f"no answer within {timeout:g} s"
     close(client, 1.0)  # kazoo complains of that too
     raise Unreachable(f"ZooKeeper at {hosts}: {trouble}")
+
+
+def hush(client: KazooClient) -> None:
+    """Keep its complaints out of the log; `Reasons` hears them all the same."""
+    client.logger.propagate = False
+    client.logger.addHandler(logging.NullHandler())
 
 
 def complain(client: KazooClient, why: Exception) -> None:
