@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from bench.forward import latencies, question
+from bench.forward import latencies, middle_and_last, question
 from support.crowd import Crowd, framed, send_what_fits
 from support.flood import Flood
 from support.process import allow_files, resident
@@ -90,10 +90,6 @@ LOADS: dict[str, tuple[Load, bool]] = {
     "800 slow connections": (slow, False),
 }
 """What is done meanwhile, and whether there is an upstream."""
-
-
-def middle_and_last(found: list[float]) -> tuple[float, float]:
-    return found[len(found) // 2], found[int(len(found) * 0.99)]
 
 
 def measure(engine: str, registry: Path, what: str, seconds: float) -> str:

@@ -97,6 +97,11 @@ def latencies(server: Zkdns, ask: bytes, seconds: float) -> list[float]:
     return sorted(found)
 
 
+def middle_and_last(found: list[float]) -> tuple[float, float]:
+    """The median and the 99th percentile of what `latencies` found."""
+    return found[len(found) // 2], found[int(len(found) * 0.99)]
+
+
 def flood(server: Zkdns, names: int) -> None:
     """That many different names, each once, as fast as the limits of one client let them through."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -138,7 +143,7 @@ def main() -> None:
         busy = latencies(server, own, args.seconds)
         flooding.join()
         for word, found in (("quiet", quiet), ("with the flood", busy)):
-            middle, last = found[len(found) // 2], found[int(len(found) * 0.99)]
+            middle, last = middle_and_last(found)
             print(f"own answers, {word}: median {middle:.2f} ms, 99 % within {last:.2f} ms")
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import dns.message
 from kazoo.client import KazooClient
 
+from bench.registry import quantile
 from bench.server import PER_SERVICE, fill
 from support.server import Zkdns
 from support.zookeeper import ZooKeeperServer
@@ -100,14 +101,13 @@ def measure(instances: int, engine: str, times: int) -> dict[str, Any]:
             server.close()
             writer.stop()
             writer.close()
-    late.sort()
     nodes = instances + instances // PER_SERVICE + 1
     return {
         "instances": instances,
         "engine": engine,
         "late_p50_ms": round(statistics.median(late) * 1000, 2),
-        "late_p99_ms": round(late[int(len(late) * 0.99)] * 1000, 1),
-        "late_most_ms": round(late[-1] * 1000, 1),
+        "late_p99_ms": round(quantile(late, 0.99) * 1000, 1),
+        "late_most_ms": round(max(late) * 1000, 1),
         "fresh_s": round(statistics.median(fresh), 2),
         "reads_a_node": round(statistics.median(reads) / nodes, 2),
     }

@@ -11,6 +11,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
+from support.sasl import sasl_server
 from support.server import Zkdns
 
 
@@ -41,6 +42,14 @@ def zk(zookeeper: real.ZooKeeperServer) -> Iterator[KazooClient]:
     client = zookeeper.client()
     yield client
     real.finish(client)
+
+
+@pytest.fixture(scope="module")
+def sasl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.ZooKeeperServer]:
+    """A server whose users log in, for one file's tests."""
+    real.demand()
+    with sasl_server(tmp_path_factory.mktemp("sasl")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -127,14 +127,9 @@ class NativeEngine(PythonEngine):
             if not self.native.reply(route, made):
                 self.exchange.dropped["send"] += 1
 
-        exchange = self.exchange
-        if exchange.query_log is None:
-            made = exchange.handle_unseen(packet, route.host, HIGHEST_UDP, "udp", reply)
-        else:
-            made = exchange.query_log.watch(
-                exchange.handle_unseen, packet, route.host, HIGHEST_UDP, "udp", reply,
-                sampled=route.sampled, waited=route.waited,
-            )  # fmt: skip
+        made = self.exchange.handle(
+            packet, route.host, HIGHEST_UDP, "udp", reply, sampled=route.sampled, waited=route.waited
+        )
         if made is not None:
             reply(made)
 

@@ -6,13 +6,12 @@ import contextlib
 import io
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from bench.soak.network import Loopback, Node
+from support.process import descriptors, resident
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
@@ -79,20 +78,12 @@ class Replica(Zkdns):
         port, http_port = node.port(5300), node.port(8053)
         flags = ["--engine", engine, "--listen", f"{address}:{port}", "--http", f"{address}:{http_port}"]
         super().__init__(*flags, "--state", str(state), registry=f"zk://{hosts}/services")
-        self.host, self.port, self.http_port = address, port, http_port
+        self.host = self.http_host = address
+        self.port, self.http_port = port, http_port
 
     def launch(self) -> None:
         with self.node.inside():
             super().launch()
-
-    def http(self, path: str, timeout: float = 10.0) -> tuple[int, str]:
-        url = f"http://{self.host}:{self.http_port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=timeout) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
 
     @property
     def is_connected(self) -> bool:
@@ -100,9 +91,8 @@ class Replica(Zkdns):
 
     def size(self) -> tuple[int, int, int]:
         """Resident KiB, threads, descriptors."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        rss, threads = (int(status.split(key)[1].split()[0]) for key in ("VmRSS:", "Threads:"))
-        return rss, threads, sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+        threads = sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+        return resident(self.pid) // 1024, threads, descriptors(self.pid)
 
     def __str__(self) -> str:
         return f"server {self.number} ({self.engine})"

@@ -10,8 +10,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import READ_ACL_UNSAFE
 
-from support import zookeeper as real
-from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG, sasl_server
+from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG
 from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
@@ -22,13 +21,6 @@ pytestmark = pytest.mark.zookeeper
 
 ROOT = "/services"
 PLACES = ("/", "/api/v1/status", "/api/v1/problems", "/metrics")
-
-
-@pytest.fixture(scope="module")
-def sasl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperServer]:
-    real.demand()
-    with sasl_server(tmp_path_factory.mktemp("sasl")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -24,13 +24,6 @@ from zkdns.registry.multiread import cut
 pytestmark = pytest.mark.zookeeper
 
 
-@pytest.fixture(scope="module")
-def sasl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperServer]:
-    real.demand()
-    with sasl_server(tmp_path_factory.mktemp("sasl")) as server:
-        yield server
-
-
 @pytest.fixture
 def connected() -> Iterator[Callable[..., KazooClient]]:
     """Logged-in clients that end with the test."""

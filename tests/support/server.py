@@ -45,6 +45,7 @@ class Zkdns:
     ) -> None:
         self.host = host
         self.port = free_port(host)
+        self.http_host = "127.0.0.1"
         self.http_port = free_port()
         registries = [registry] if isinstance(registry, str) else registry
         self.command = [sys.executable, "-m", "zkdns", "serve", *flags]
@@ -53,7 +54,7 @@ class Zkdns:
         if "--listen" not in flags:
             self.command += ["--listen", f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"]
         if "--http" not in flags:
-            self.command += ["--http", f"127.0.0.1:{self.http_port}"]
+            self.command += ["--http", f"{self.http_host}:{self.http_port}"]
         self.env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
         descriptor, path = tempfile.mkstemp(prefix="zkdns-log-")
@@ -145,7 +146,7 @@ class Zkdns:
 
     def http(self, path: str, timeout: float = 10.0) -> tuple[int, str]:
         """Status and body of `GET path`, for a status of any kind."""
-        url = f"http://127.0.0.1:{self.http_port}{path}"
+        url = f"http://{self.http_host}:{self.http_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=timeout) as response:
                 return response.status, response.read().decode()

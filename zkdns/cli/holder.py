@@ -190,7 +190,7 @@ class Holder:
             if away > 1.0:
                 why = self._reasons.latest
                 self._say(f"ZooKeeper at {self._hosts} is out of reach, trying on" + (why and f": {why}"))
-            outrun = away > self._settings.session_timeout and self._reasons.is_outrun(self._client)
+            outrun = self._reasons.is_outrun(self._client, away, self._settings.session_timeout)
             if outrun or away > WATCHDOG:
                 connect.close(self._client, 2.0)
                 self._open()

@@ -58,10 +58,12 @@ class Reasons(logging.Filter):
         """A member accepted a connection, and answered or closed it."""
         self._turned_away = 0 if answered else self._turned_away + 1
 
-    def is_outrun(self, client: KazooClient) -> bool:
-        """Whether this client seems to know zxids that the ensemble doesn't have (a restored backup): it
-        is turned away and always will be, while one that starts anew is taken (kazoo #42)."""
-        return client.last_zxid > 0 and self._turned_away >= TURNED_AWAY
+    def is_outrun(self, client: KazooClient, away: float, session: float) -> bool:
+        """Whether this client, which was `away` for so many seconds, seems to know zxids that the ensemble
+        doesn't have (a restored backup): it is turned away and always will be, while one that starts anew
+        is taken (kazoo #42). A member without a quorum turns away too, for a while: within the time of
+        a `session` that is waited for."""
+        return away > session and client.last_zxid > 0 and self._turned_away >= TURNED_AWAY
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import kazoo.version
 from kazoo.client import KazooClient
 from kazoo.exceptions import AuthFailedError
 from kazoo.protocol.connection import ConnectionDropped
 from kazoo.protocol.serialization import SASL, Connect
 
-from zkdns.model import ConfigError
+from zkdns.registry.multiread import demand
 
 ROUNDS = 10
 """Messages of ours in one login; DIGEST-MD5 takes two, Kerberos three."""
@@ -31,12 +30,9 @@ NO_SASL = "this ZooKeeper does no SASL login, or lets those in who fail at it; z
 def follow(client: KazooClient, opened: Callable[[bool], None]) -> None:
     """From now on log in our way, and tell `opened` of each connection that was accepted: True with
     a session's answer, False where the server closed it instead."""
-    connection = getattr(client, "_connection", None)
-    for name in ("_invoke", "_submit", "_read_header", "_authenticate_with_sasl", "sasl_options"):
-        if not hasattr(connection, name):
-            version = kazoo.version.__version__
-            raise ConfigError("kazoo", f"version {version} has no {name}; zkdns needs kazoo 2.11")
-    invoke: Callable[..., Any] = connection._invoke  # type: ignore[union-attr]
+    names = ("_invoke", "_submit", "_read_header", "_authenticate_with_sasl", "sasl_options")
+    connection = demand(getattr(client, "_connection", None), *names)
+    invoke: Callable[..., Any] = connection._invoke
 
     def watched(timeout: float, request: Any, xid: int | None = None) -> Any:
         if not isinstance(request, Connect):
@@ -52,8 +48,8 @@ def follow(client: KazooClient, opened: Callable[[bool], None]) -> None:
     def login(host: str, timeout: float) -> None:
         _login(connection, host, timeout)
 
-    connection._invoke = watched  # type: ignore[union-attr]
-    connection._authenticate_with_sasl = login  # type: ignore[union-attr]
+    connection._invoke = watched
+    connection._authenticate_with_sasl = login
 
 
 def _login(connection: Any, host: str, timeout: float) -> None:

@@ -182,23 +182,29 @@ def size(path: str) -> int:
 # --- kazoo's private parts -------------------------------------------------------------------------
 
 
+def demand(owner: Any, *names: str) -> Any:
+    """The same, if it has all of these names: another kazoo is told at start (ConfigError)."""
+    for name in names:
+        if not hasattr(owner, name):
+            version = kazoo.version.__version__
+            raise ConfigError("kazoo", f"version {version} has no {name}; zkdns needs kazoo 2.11")
+    return owner
+
+
 def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     """Have `on_event(type, path)` called for each watch event, on kazoo's connection thread.
 
     It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
     """
-    connection = getattr(client, "_connection", None)
-    for owner, name in ((client, "_call"), (connection, "_read_watch_event"), (connection, "_write_sock")):
-        if not hasattr(owner, name):
-            version = kazoo.version.__version__
-            raise ConfigError("kazoo", f"version {version} has no {name}; zkdns needs kazoo 2.11")
+    demand(client, "_call")
+    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock")
 
     def read_watch_event(buffer: bytes, offset: int) -> None:
         kind, _state = _INT_INT.unpack_from(buffer, offset)
         (length,) = _INT.unpack_from(buffer, offset + 8)
         on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
 
-    connection._read_watch_event = read_watch_event  # type: ignore[union-attr]
+    connection._read_watch_event = read_watch_event
 
 
 def send(client: KazooClient, request: AddWatch | MultiRead | WatchedRead) -> Any:

@@ -245,8 +245,7 @@ class Mirror:
             away = time.monotonic() - self._away_since
             # A refused authentication, or an error in kazoo's own thread, ends its client for good.
             dead = self._client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
-            # A member that has no quorum turns away too, for a while: within the session's time, wait for it.
-            outrun = away > self._settings.session_timeout and self._reasons.is_outrun(self._client)
+            outrun = self._reasons.is_outrun(self._client, away, self._settings.session_timeout)
             if outrun or away > self._watchdog or (dead and away > min(self._watchdog, DEAD_AFTER)):
                 if not self._reasons.refused:  # that was said already
                     log.warning("no ZooKeeper at %s for %.0f s: %s; trying with a new client",

@@ -71,14 +71,18 @@ class Exchange:
         self.query_log = querylog.choose(settings)
 
     def handle(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
-    ) -> bytes | None:
-        """The reply, or None: nothing to say, or `reply` is called later."""
-        if self.query_log is not None:
-            return self.query_log.watch(self.handle_unseen, query, client, limit, transport, reply)
-        return self.handle_unseen(query, client, limit, transport, reply)
+        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None],
+        sampled: bool | None = None, waited: float = 0.0,
+    ) -> bytes | None:  # fmt: skip
+        """The reply, or None: nothing to say, or `reply` is called later. `sampled` and `waited` are for
+        the query log."""
+        if self.query_log is None:
+            return self._handle(query, client, limit, transport, reply)
+        return self.query_log.watch(
+            self._handle, query, client, limit, transport, reply, sampled=sampled, waited=waited
+        )
 
-    def handle_unseen(
+    def _handle(
         self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
     ) -> bytes | None:
         """The same, whatever the query log wants."""

@@ -121,11 +121,7 @@ class UdpListener:
     def _drain_batch(self, batch: Batch) -> int:
         exchange = self.exchange
         forwarding = exchange.forwarder is not None and exchange.forwarder.enabled
-        try:
-            count = batch.receive()
-        except OSError as error:  # ICMP errors of earlier sends come up here
-            log.debug("receiving: %s", error)
-            return 0
+        count = _receive(batch)
         seen = []
         slot = 0
         for k in range(count):
@@ -142,19 +138,13 @@ class UdpListener:
                 batch.put(slot, k, made)
                 slot += 1
         if slot:
-            lost = batch.send(slot, shifted=slot != count)
-            if lost:
-                self.exchange.dropped["send"] += lost
+            self._send(batch, slot, count)
             exchange.count_batch(seen, "udp")
         return count
 
     def _drain_watched(self, batch: Batch) -> int:
         """The same one by one and each with its client: the query log looks on."""
-        try:
-            count = batch.receive()
-        except OSError as error:
-            log.debug("receiving: %s", error)
-            return 0
+        count = _receive(batch)
         slot = 0
         for k in range(count):
             later = self._later(batch, k)
@@ -163,8 +153,12 @@ class UdpListener:
                 batch.put(slot, k, made)
                 slot += 1
         if slot:
-            self.exchange.dropped["send"] += batch.send(slot, shifted=slot != count)
+            self._send(batch, slot, count)
         return count
+
+    def _send(self, batch: Batch, slots: int, count: int) -> None:
+        if lost := batch.send(slots, shifted=slots != count):
+            self.exchange.dropped["send"] += lost
 
     def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
         source = batch.source(k) if self._wildcard else []
@@ -197,6 +191,14 @@ class UdpListener:
     def _lost(self, error: OSError) -> None:
         self.exchange.dropped["send"] += 1
         log.debug("sending: %s", error)
+
+
+def _receive(batch: Batch) -> int:
+    try:
+        return batch.receive()
+    except OSError as error:  # ICMP errors of earlier sends come up here
+        log.debug("receiving: %s", error)
+        return 0
 
 
 def missed(sock: socket.socket) -> int:

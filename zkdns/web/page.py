@@ -151,10 +151,10 @@ def _row(s: Service, default_ttl: int, search: str, opened: str) -> str:
 
 
 def _service(service: Service, view: View) -> str:
-    said = shapes.service(service, view.ttl, view.status["zones"][0], view.firsts)
+    said = shapes.service(service, view.ttl, view.status["zones"][0], view.firsts, SHOWN)
     total = sum(view.firsts.values())
-    rows = "".join(_instance(i, total) for i in said["instances"][:SHOWN])
-    beyond = len(said["instances"]) - SHOWN
+    rows = "".join(_instance(i, total) for i in said["instances"])
+    beyond = len(service.instances) - SHOWN
     more = f"<p>and {beyond:,} more in the JSON</p>" if beyond > 0 else ""
     note = f'<p class="warn">{_(said["note"])}</p>' if said["note"] else ""
     empty = f'<tr><td colspan="{len(INSTANCE_COLUMNS)}">No instance is registered.'

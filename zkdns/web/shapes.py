@@ -82,8 +82,10 @@ def instance(one: Instance, zone_name: str, share: float, first_answers: int) ->
     }
 
 
-def service(one: Service, ttl: int, zone: str, first_answers: Mapping[str, int]) -> dict[str, Any]:
-    """One service with its instances."""
+def service(
+    one: Service, ttl: int, zone: str, first_answers: Mapping[str, int], most: int | None = None
+) -> dict[str, Any]:
+    """One service with its instances, or with so many of them."""
     shares = shares_of(one)
     name = f"{one.label}.{zone}"
     return {
@@ -91,7 +93,9 @@ def service(one: Service, ttl: int, zone: str, first_answers: Mapping[str, int])
         "policy": one.settings.policy,
         "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
         "settings": settings(one.settings, ttl),
-        "instances": [instance(i, name, shares[i.id], first_answers.get(i.id, 0)) for i in one.instances],
+        "instances": [
+            instance(i, name, shares[i.id], first_answers.get(i.id, 0)) for i in one.instances[:most]
+        ],
         "note": one.note,
         "path": one.path,
         "dns_name": name,
