@@ -183,7 +183,7 @@ def threads(args: argparse.Namespace, folder: Path) -> None:
 
 def publish(services: int = 5000, instances: int = 20) -> None:
     """What one changed service costs when there are very many, and what they all take."""
-    from zkdns.answers.answers import Answers
+    from zkdns.answers.builder import Answers
     from zkdns.model import Instance, Registration, Service
     from zkdns.serve.native import Native
 

@@ -33,8 +33,8 @@ from kazoo.client import KazooClient
 from zkdns import ensemble
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Data, Event, Whole
-from zkdns.registry.connect import close, connect
-from zkdns.registry.zookeeper import Mirror
+from zkdns.registry.zk.connect import close, connect
+from zkdns.registry.zk.mirror import Mirror
 
 ROOT = "/services"
 SETTINGS = ZooKeeperSettings(session_timeout=20.0)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import scenario
-from zkdns.answers import names
+from zkdns.dns import names
 from zkdns.model import Children, Data, Stat
 
 anything = st.recursive(

@@ -24,9 +24,9 @@ from support.ports import free_port
 from support.server import REPOSITORY, Zkdns
 from support.waiting import eventually
 from zkdns import config
-from zkdns.answers import ede
 from zkdns.cli import COMMANDS, commands
 from zkdns.config import FIXED
+from zkdns.dns import ede
 from zkdns.model import State
 from zkdns.registry import file, formats
 

@@ -10,17 +10,19 @@ it looks up, deals the next order, splices and sends.
      registry/  -> Catalog               |                            forwarding
           |                              |                                ^
           v                              v                                | FORWARD
-      health/   -> Catalog (serving)  answers/zonefile                    |
+      health/   -> Catalog (serving)  answers/zonefiles                   |
           |                              |                                |
           v                              v                                |
      answers/   -> records -> compile -> Answers --one step--> serve/respond --> UDP, TCP
 
-The rooms: `registry` (what is registered), `health` (who is well), `answers` (what we say), `serve` (how it
-is asked), `web` and `cli` (what people look at), `explain` and `why` (why it is what it is). `server` and
-`publish` wire them; `native/` is a Rust twin of `serve/respond` for the plain case.
+The rooms: `registry` (what is registered), `health` (who is well), `answers` (what we say), `pipeline` (the
+three as one line of work), `serve` (how it is asked), `forward` (names that are not ours), `explain` (why it
+is what it is), `web` and `cli` (what people look at), `dns` (what any DNS program needs), `server` (one
+process). `native/` is a Rust twin of `serve/respond` for the plain case.
 
-Reading order: model -> serve/respond -> answers/table -> answers/compile -> answers/records ->
-registry/tree -> publish -> server. See the answer first, then ask where it came from.
+Reading order: model -> serve/respond -> answers/table -> answers/service -> answers/records ->
+registry/service_tree -> pipeline/publisher -> server/lifecycle. See the answer first, then ask where it came
+from.
 
 The words: a *service* has *instances*; a *registration* is what an instance says of itself; the *Catalog* is
 the immutable view of all services; a *deal* is the orders that an RRset cycles through; a *piece* is one

@@ -24,7 +24,7 @@ from bench.soak.services import CHECKED, SETTINGS, spell_instance, spell_path
 from support.waiting import eventually
 from zkdns.model import Override
 from zkdns.registry import overrides
-from zkdns.registry.connect import close
+from zkdns.registry.zk.connect import close
 
 T = TypeVar("T")
 

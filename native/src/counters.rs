@@ -15,7 +15,7 @@ pub const RCODES: [u8; 2] = [crate::respond::NOERROR, crate::respond::NXDOMAIN];
 /// Clients whose lost names are counted one by one; those of all others are one sum.
 pub const CLIENTS: usize = 1000;
 
-/// Upper bounds in nanoseconds, those of `zkdns/serve/exchange.py`; one bucket more is for all above.
+/// Upper bounds in nanoseconds, those of `zkdns/serve/dispatch.py`; one bucket more is for all above.
 pub const BOUNDS: [u64; 13] = [
     5_000,
     10_000,

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.answers import ede, names, records
+from zkdns.answers import records
 from zkdns.answers.records import AAAA, SRV, TXT, A, Owners
 from zkdns.answers.table import OWNER
+from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)

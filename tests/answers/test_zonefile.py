@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from support import knot
 from support.zones import random_zone
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
-from zkdns.answers.mount import Mount
-from zkdns.answers.zonefile import Loaded, ZoneFolder
+from zkdns.answers.builder import Answers
+from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
+from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.respond import FORWARD, draw_next, respond
 

@@ -15,7 +15,7 @@ from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns.config import ZooKeeperSettings
-from zkdns.registry import connect
+from zkdns.registry.zk import connect
 
 pytestmark = pytest.mark.zookeeper
 

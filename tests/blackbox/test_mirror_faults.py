@@ -16,9 +16,9 @@ from support.ports import free_port
 from support.zookeeper import Ensemble, ZooKeeperServer, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
-from zkdns.registry.connect import Unreachable, close, connect
-from zkdns.registry.multiread import cut
-from zkdns.registry.zookeeper import Mirror
+from zkdns.registry.zk.connect import Unreachable, close, connect
+from zkdns.registry.zk.mirror import Mirror
+from zkdns.registry.zk.wire import cut
 
 pytestmark = pytest.mark.zookeeper
 

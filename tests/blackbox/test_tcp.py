@@ -17,7 +17,7 @@ import pytest
 
 from support.server import Zkdns
 from support.waiting import eventually
-from zkdns.answers import names
+from zkdns.dns import names
 
 MOST, IDLE = 1000, 10.0
 

@@ -23,7 +23,7 @@ import pytest
 
 from support.missing import ENGINES
 from support.server import Zkdns
-from zkdns.answers import names
+from zkdns.dns import names
 
 REGISTRY = Path(__file__).with_name("registry.toml")
 UDP, TCP = "udp", "tcp"

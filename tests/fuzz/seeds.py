@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from zkdns import config
-from zkdns.answers import names
+from zkdns.dns import names
 from zkdns.registry.formats import native
 
 NUMBERS = ("0", "-1", "65536", "0.5", "1e400", "1" * 400, "1" * 5000, "NaN", "inf", "0x" + "f" * 5000)

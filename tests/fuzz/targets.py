@@ -25,22 +25,23 @@ from fuzz.mutate import NAMES
 from registry.ensemble import Ensemble
 from support import wire
 from zkdns import config
-from zkdns.answers import ede
-from zkdns.answers.answers import Answers
-from zkdns.answers.mount import Mount
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
-from zkdns.answers.zonefile import ZoneFolder
-from zkdns.explain import explain
-from zkdns.health import sharing
+from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.reader import ZoneFolder
+from zkdns.dns import ede, message
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.explain.explain import explain
+from zkdns.forward import resolvconf
+from zkdns.forward.cache import Stored
+from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import file, formats, overrides, state
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
-from zkdns.registry.tree import Tree
-from zkdns.serve import message, native, resolvconf
-from zkdns.serve.cache import Stored
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.registry.service_tree import Tree
+from zkdns.serve import native
+from zkdns.serve.dispatch import Exchange
 from zkdns.serve.respond import FORWARD, respond
 
 REPOSITORY = Path(__file__).parents[2]
@@ -282,8 +283,8 @@ def override(data: bytes) -> None:
 
 def ballot(data: bytes) -> None:
     """Another replica's verdicts: never raises, and what was read can be written."""
-    votes = sharing.read_ballot(data)
-    again = sharing.read_ballot(sharing.write_ballot(votes))
+    votes = consensus.read_ballot(data)
+    again = consensus.read_ballot(consensus.write_ballot(votes))
     assert again == votes or len(votes) > 1000
 
 

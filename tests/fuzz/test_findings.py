@@ -10,12 +10,12 @@ import pytest
 from fuzz.targets import targets
 from registry.ensemble import Ensemble
 from zkdns import config
-from zkdns.answers import names
+from zkdns.dns import names
+from zkdns.forward import resolvconf
 from zkdns.model import Catalog, ConfigError
 from zkdns.registry import file, formats
 from zkdns.registry.fields import BadData
-from zkdns.registry.tree import Tree
-from zkdns.serve import resolvconf
+from zkdns.registry.service_tree import Tree
 
 LONG = b"1" * 400
 

@@ -17,9 +17,9 @@ import pytest
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first
 from support.waiting import eventually
-from zkdns.answers import ede, names
 from zkdns.answers.table import Deal, Kid, Name
-from zkdns.serve import exchange, native
+from zkdns.dns import ede, names
+from zkdns.serve import dispatch, native
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 
@@ -114,7 +114,7 @@ def test_counts_are_exact_by_type_and_rcode_and_in_the_histogram(engine: native.
         ask(at, tables.query(WEB, 65280))
     eventually(lambda: sum(engine.latency().counts) == 15)
     assert engine.replies() == {(1, 0): 7, (28, 3): 5, (0, 0): 3}
-    assert engine.latency().bounds == exchange.BUCKETS
+    assert engine.latency().bounds == dispatch.BUCKETS
     assert engine.latency().seconds > 0
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, entry, first, turns
-from zkdns.answers import names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, Kid, Name
+from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import native
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
+from zkdns.dns import ede, names
+from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve import native
-from zkdns.serve.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")

@@ -13,8 +13,8 @@ from support.mirrored import Mirrored, eventually
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
-from zkdns.registry import connect
-from zkdns.registry.acl import own_acl
+from zkdns.registry.zk import connect
+from zkdns.registry.zk.acl import own_acl
 
 GUARDED = [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
 OURS = "digest:zkdns:secret"

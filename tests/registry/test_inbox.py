@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 
-from zkdns.registry.zookeeper import Note, take
+from zkdns.registry.zk.mirror import Note, take
 
 
 class Busy(queue.SimpleQueue[Note]):

@@ -12,8 +12,8 @@ from kazoo.client import KazooClient
 from support import zookeeper as real
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Catalog, Event
-from zkdns.registry.tree import Tree
-from zkdns.registry.zookeeper import Mirror
+from zkdns.registry.service_tree import Tree
+from zkdns.registry.zk.mirror import Mirror
 
 pytestmark = pytest.mark.zookeeper
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
-from zkdns.registry.fold import fold, settle
+from zkdns.registry.labels import fold, settle
 from zkdns.registry.merge import merge
 
 

@@ -17,9 +17,9 @@ from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG, sasl_server
 from support.zookeeper import ZooKeeperServer, expire, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
-from zkdns.registry import connect
-from zkdns.registry.connect import Unreachable
-from zkdns.registry.multiread import cut
+from zkdns.registry.zk import connect
+from zkdns.registry.zk.connect import Unreachable
+from zkdns.registry.zk.wire import cut
 
 pytestmark = pytest.mark.zookeeper
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from registry.ensemble import Ensemble
 from zkdns.model import Catalog, Override, Problem, State
 from zkdns.registry import state
+from zkdns.registry.service_tree import Tree
 from zkdns.registry.state import NAME, Loaded, load, save
-from zkdns.registry.tree import Tree
 
 
 def catalog(instances: int = 3) -> Catalog:

@@ -12,7 +12,7 @@ from kazoo.security import make_acl, make_digest_acl
 from support.mirrored import Mirrored, eventually, truth
 from support.zookeeper import ZooKeeperServer, expire, finish
 from zkdns.model import Begin, Children, Data, Session, Unreadable, Whole
-from zkdns.registry.multiread import cut
+from zkdns.registry.zk.wire import cut
 
 pytestmark = pytest.mark.zookeeper
 

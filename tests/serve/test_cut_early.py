@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.wire import take_apart
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Deal, Entry, Tier
-from zkdns.serve import packet
-from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.dns import ede, names, packet
+from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
 
 OWNER = names.wire("big.svc.local")

@@ -22,13 +22,13 @@ from support.server import Zkdns
 from support.upstream import Seen, Wait, reply
 from support.upstream import run as upstream
 from support.waiting import eventually
-from zkdns.answers import names
 from zkdns.answers.table import Entry, Name
 from zkdns.config import Settings
+from zkdns.dns import names, packet
+from zkdns.dns.message import failure
 from zkdns.log import JsonLines
-from zkdns.serve import native, packet, querylog
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.message import failure
+from zkdns.serve import native, querylog
+from zkdns.serve.dispatch import Exchange
 from zkdns.serve.querylog import QueryLog, Reply
 
 WEB = tables.query(names.wire("web.svc.local"), 1)

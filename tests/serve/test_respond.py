@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables, wire
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.dns import ede, names
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.serve.dispatch import Exchange
 from zkdns.serve.respond import FORWARD, respond, respond_oddly, respond_plainly
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import pytest
 import pytest_asyncio
 
-from zkdns.answers import names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
+from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service, ServiceSettings
-from zkdns.serve import tcp
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.tcp import Connection, TcpListener
+from zkdns.serve.dispatch import Exchange
+from zkdns.serve.listen import tcp
+from zkdns.serve.listen.tcp import Connection, TcpListener
 
 A, ANSWER = 1, 0
 TCP = socket.SOCK_STREAM
@@ -380,7 +380,7 @@ async def test_an_error_of_ours_is_servfail_and_the_connection_goes_on(
 
     client = await server.connect()
     with monkeypatch.context() as broken:
-        broken.setattr("zkdns.serve.exchange.respond_plainly", fail)
+        broken.setattr("zkdns.serve.dispatch.respond_plainly", fail)
         reply = await client.ask(query(id=5))
     assert (reply[:2], reply[3] & 15) == (b"\0\5", 2)
     assert query(id=5).hex() in caplog.text, "the packet is in the log, to become a test"

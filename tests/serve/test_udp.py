@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from support import tables
-from zkdns.answers import names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
 from zkdns.config import Address
+from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
-from zkdns.serve import udp
 from zkdns.serve.batch import Batch
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.udp import UdpListener, bind
+from zkdns.serve.dispatch import Exchange
+from zkdns.serve.listen import udp
+from zkdns.serve.listen.udp import UdpListener, bind
 
 WEB = names.wire("web.svc.local")
 BURST = 150

@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 
 from support.server import Zkdns
-from zkdns.answers import names
+from zkdns.dns import names
 
 
 def framed(name: str, id: int = 1) -> bytes:

@@ -17,7 +17,7 @@ from kazoo.exceptions import NoAuthError, NoNodeError
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
-from zkdns.registry.zookeeper import Mirror
+from zkdns.registry.zk.mirror import Mirror
 
 Nodes = dict[str, bytes | None]
 """Path -> data, None for a node that may not be read."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 
-from zkdns.answers import names
 from zkdns.answers.table import Deal, Entry, Tier
+from zkdns.dns import names
 
 APEX = names.wire("svc.local")
 WEB = names.label("web") + APEX

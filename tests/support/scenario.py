@@ -36,8 +36,9 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
+from zkdns.dns import ede, names
+from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.health.guard import NO_LOSSES, Losses, hold
 from zkdns.health.judge import ServiceView, is_drained, judge
 from zkdns.health.thresholds import Count, count
@@ -54,12 +55,11 @@ from zkdns.model import (
     Whole,
     serial_of,
 )
-from zkdns.publish import Publisher
+from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.overrides import ROOT as OVERRIDES
 from zkdns.registry.overrides import Overrides
-from zkdns.registry.tree import Tree
-from zkdns.serve.exchange import Exchange
-from zkdns.serve.packet import HIGHEST_UDP
+from zkdns.registry.service_tree import Tree
+from zkdns.serve.dispatch import Exchange
 
 START = 1_700_000_000.0
 NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")

@@ -7,9 +7,9 @@ import struct
 
 from hypothesis import strategies as st
 
-from zkdns.answers import ede, names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Deal, Entry, Kid, Name, Tier, Zone
+from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
 ZONES = ("svc.local", "Prod.example")

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import dnslib
 
-from zkdns.answers import ede, names
 from zkdns.answers.table import OWNER
+from zkdns.dns import ede, names
 from zkdns.model import Instance, Service
 
 A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 255

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zkdns import config as settings_of
-from zkdns.cli import lint, options, reading, show
+from zkdns.cli import lint, options, registries, show
 from zkdns.config import RegistryURL
 from zkdns.model import ConfigError, Problem
 from zkdns.web import shapes
@@ -35,7 +35,7 @@ def command(
     settings = settings_of.load(flags)
     broken: list[Problem] = []
 
-    async def work(registries: reading.Registries) -> int:
+    async def work(registries: registries.Registries) -> int:
         services = registries.publisher.services
         answers = registries.compile(services.values())
         problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
@@ -55,7 +55,7 @@ def command(
 
     while True:
         try:
-            return reading.run(settings, work)
+            return registries.run(settings, work)
         except ConfigError as error:
             # What is no TOML is wrong data like any other; the other registries are checked all the same.
             rest = tuple(url for url in settings.registry if not _is_said_of(url, error))

@@ -29,7 +29,7 @@ from zkdns import ensemble
 from zkdns.cli import Failure
 from zkdns.cli.sample_services import INSTANCES, QUESTIONS, ROUND, SETTINGS, Payload
 from zkdns.config import ZooKeeperSettings
-from zkdns.registry import connect
+from zkdns.registry.zk import connect
 
 HOST = "127.0.0.1"
 ROOT = "/services"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from zkdns.cli import options, orders
+from zkdns.cli import options, overrides
 from zkdns.health.judge import is_drained
 
 
 @click.command(short_help="Take an instance out of all answers.")
-@orders.target
-@orders.span
-@orders.why
+@overrides.target
+@overrides.span
+@overrides.why
 @options.reads_registry
 def command(
     target: tuple[str, str],
@@ -22,13 +22,13 @@ def command(
     as_json: bool,
 ) -> None:
     """Take an instance out of all answers, on every replica, whatever it registers."""
-    with orders.operate(options.load(registry, config)) as operator:
+    with overrides.operate(options.load(registry, config)) as operator:
         service, instance = operator.find(*target)
-        order = orders.signed(why, span, drain=True)
-        _, after = operator.change(service.name, instance.id, lambda held, now: orders.lay(order, held))
+        order = overrides.signed(why, span, drain=True)
+        _, after = operator.change(service.name, instance.id, lambda held, now: overrides.lay(order, held))
         ordered = operator.ordered()
     name = f"{service.name}/{instance.id}"
     in_service = sum(not is_drained(ordered.get((service.name, i.id)), order.at) for i in service.instances)
     left = f"{in_service} of {len(service.instances)} instances of {service.name} are not drained"
-    line = f"{name}: {orders.describe(after or order)}\n{left}"
-    orders.report(as_json, service.name, instance.id, after, line)
+    line = f"{name}: {overrides.describe(after or order)}\n{left}"
+    overrides.report(as_json, service.name, instance.id, after, line)

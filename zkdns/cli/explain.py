@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from zkdns.cli import asking, options, reading, show
+from zkdns.cli import asking, options, registries, show
 from zkdns.cli.show import Column
-from zkdns.explain import explain, read_client, read_name, read_type
-from zkdns.why import suppose
+from zkdns.explain import what_if
+from zkdns.explain.explain import explain, read_client, read_name, read_type
 
 COLUMNS = (
     Column("INSTANCE"),
@@ -43,7 +43,7 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
     "changes",
     metavar="CHANGE",
     multiple=True,
-    help=f"Tried on a copy, nothing is changed; repeatable: {suppose.EXAMPLES}.",
+    help=f"Tried on a copy, nothing is changed; repeatable: {what_if.EXAMPLES}.",
 )
 @click.option(
     "--server",
@@ -77,7 +77,7 @@ def command(
         read_type(qtype)
         read_client(client)
         for text in changes:
-            suppose.parse(text)
+            what_if.parse(text)
         at = asking.read_url(server) if server is not None else ""
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -88,7 +88,7 @@ def command(
         return
     settings = options.load(registry, config, zone)
 
-    async def work(registries: reading.Registries) -> None:
+    async def work(registries: registries.Registries) -> None:
         answers = registries.compile_for(qname)
 
         def ask(tried: tuple[str, ...]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def command(
         except ValueError as error:
             raise click.ClickException(str(error)) from None
 
-    reading.run(settings, work)
+    registries.run(settings, work)
 
 
 def _refuse_beside_server(ctx: click.Context) -> None:

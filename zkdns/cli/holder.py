@@ -31,7 +31,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
 
 from zkdns.config import ZooKeeperSettings
-from zkdns.registry import connect
+from zkdns.registry.zk import connect
 
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a node that stands is looked at again: a watch may get lost."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zkdns.cli import options, reading, show
+from zkdns.cli import options, registries, show
 from zkdns.cli.show import Column
 from zkdns.web import shapes
 
@@ -35,7 +35,7 @@ def command(
     """The instances of SERVICE: address, weight in force, share of first places, state, and why."""
     settings = options.load(registry, config, zone)
 
-    async def work(registries: reading.Registries) -> None:
+    async def work(registries: registries.Registries) -> None:
         found = registries.find(service)
         said = shapes.service(found, settings.ttl, settings.zone[0], {})
         if as_json:
@@ -48,7 +48,7 @@ def command(
         if found.note:
             click.echo(show.clean(found.note))
 
-    reading.run(settings, work)
+    registries.run(settings, work)
 
 
 def _row(said: dict[str, Any]) -> tuple[object, ...]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from zkdns.answers import names
-from zkdns.answers.answers import Answers
+from zkdns.answers.builder import Answers
 from zkdns.answers.records import AAAA, SRV, A
 from zkdns.answers.table import Entry
+from zkdns.dns import names
+from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import Instance, Override, Problem, Service
 from zkdns.registry.overrides import decode, once, path
-from zkdns.serve.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
 
 MOST_NAMED = 5

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from zkdns.cli import Failure, options
 from zkdns.cli.waiting import Waiting
-from zkdns.registry import connect
 from zkdns.registry.source import SERVERS
+from zkdns.registry.zk import connect
 
 COLUMNS: Final = ("id", "address", "version", "serial", "lag")
 

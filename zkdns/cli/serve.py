@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zkdns import config, log
-from zkdns.server import Server
+from zkdns.server.lifecycle import Server
 
 
 @click.command(short_help="The server, in the foreground.")

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from zkdns.cli import options, reading, show
+from zkdns.cli import options, registries, show
 from zkdns.cli.show import Column
 from zkdns.web import shapes
 
@@ -29,7 +29,7 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
     """The services that are registered, how many of their instances are healthy, and their names."""
     settings = options.load(registry, config, zone)
 
-    async def work(registries: reading.Registries) -> None:
+    async def work(registries: registries.Registries) -> None:
         catalog = registries.catalog
         if as_json:
             answers = registries.compile(catalog.services.values())
@@ -56,4 +56,4 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
         if problems := registries.problems:
             click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
 
-    reading.run(settings, work)
+    registries.run(settings, work)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from zkdns.cli import Failure, options, orders
+from zkdns.cli import Failure, options, overrides
 from zkdns.model import Override
 from zkdns.registry.overrides import once
 
 
 @click.command(short_help="End an instance's override.")
-@orders.target
+@overrides.target
 @options.reads_registry
 def command(target: tuple[str, str], registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """End a drain; where the instance is not drained, end the weight that was set for it.
 
     A weight that was set beside a drain holds on.
     """
-    with orders.operate(options.load(registry, config)) as operator:
+    with overrides.operate(options.load(registry, config)) as operator:
         held = operator.ordered()
         service, id = target
         if target not in held:
@@ -29,11 +29,11 @@ def command(target: tuple[str, str], registry: tuple[str, ...], config: str | No
                 f"{service}/{id} has no override; " + (f"those have: {others}" if others else "none has")
             )
         before, after = operator.change(service, id, lambda held, now: _end(held))
-    ended = "" if before is None else f" (it was {orders.describe(before)})"
-    on = "" if after is None else f"; {orders.describe(after)} holds on"
-    orders.report(as_json, service, id, after, f"{service}/{id}: override ended{ended}{on}")
+    ended = "" if before is None else f" (it was {overrides.describe(before)})"
+    on = "" if after is None else f"; {overrides.describe(after)} holds on"
+    overrides.report(as_json, service, id, after, f"{service}/{id}: override ended{ended}{on}")
 
 
 def _end(held: Override | None) -> Override | None:
-    rest = orders.strip(held, drain=True)
+    rest = overrides.strip(held, drain=True)
     return None if rest == held else rest

@@ -17,7 +17,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from zkdns.cli import options, reading, show
+from zkdns.cli import options, registries, show
 from zkdns.cli.live import View, spell_event
 from zkdns.model import Service
 from zkdns.web import changes
@@ -44,7 +44,7 @@ def command(service: str | None, registry: tuple[str, ...], config: str | None, 
     console = show.open_console()
     alive = sys.stdout.isatty() and not console.is_dumb_terminal and not as_json
 
-    async def work(registries: reading.Registries) -> int:
+    async def work(registries: registries.Registries) -> int:
         name = registries.find(service).name if service is not None else None
         events: Events = asyncio.Queue()
 
@@ -64,10 +64,10 @@ def command(service: str | None, registry: tuple[str, ...], config: str | None, 
         tell(f"watching {len(watched)} services, {instances} instances; Ctrl-C ends it")
         return await _print(console, registries, events, as_json)
 
-    return reading.run(settings, work)
+    return registries.run(settings, work)
 
 
-async def _print(console: Console, registries: reading.Registries, events: Events, as_json: bool) -> int:
+async def _print(console: Console, registries: registries.Registries, events: Events, as_json: bool) -> int:
     away = False
     while True:
         try:
@@ -89,7 +89,7 @@ def tell(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
 
 
-async def _draw(console: Console, registries: reading.Registries, events: Events, view: View) -> int:
+async def _draw(console: Console, registries: registries.Registries, events: Events, view: View) -> int:
     """Until Ctrl-C or SIGTERM; either way the terminal is left as it was found."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
@@ -100,7 +100,7 @@ async def _draw(console: Console, registries: reading.Registries, events: Events
     return 128 + signal.SIGTERM
 
 
-def _drawn(console: Console, registries: reading.Registries, view: View) -> RenderableType:
+def _drawn(console: Console, registries: registries.Registries, view: View) -> RenderableType:
     publisher = registries.publisher
     size = console.size
     return view.draw(

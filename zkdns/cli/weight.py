@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from zkdns.cli import options, orders
+from zkdns.cli import options, overrides
 
 
 @click.command(short_help="Set another weight for an instance.")
-@orders.target
+@overrides.target
 @click.argument("weight", metavar="N", type=click.IntRange(0, 65535))
-@orders.span
-@orders.why
+@overrides.span
+@overrides.why
 @options.reads_registry
 def command(
     target: tuple[str, str],
@@ -23,10 +23,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Set another weight for an instance than it registers, 0 to 65535; `undrain` ends it."""
-    with orders.operate(options.load(registry, config)) as operator:
+    with overrides.operate(options.load(registry, config)) as operator:
         service, instance = operator.find(*target)
-        order = orders.signed(why, span, weight=weight)
-        _, after = operator.change(service.name, instance.id, lambda held, now: orders.lay(order, held))
+        order = overrides.signed(why, span, weight=weight)
+        _, after = operator.change(service.name, instance.id, lambda held, now: overrides.lay(order, held))
     registered = instance.registration.weight
-    line = f"{service.name}/{instance.id}: {orders.describe(after or order)}; it registers {registered}"
-    orders.report(as_json, service.name, instance.id, after, line)
+    line = f"{service.name}/{instance.id}: {overrides.describe(after or order)}; it registers {registered}"
+    overrides.report(as_json, service.name, instance.id, after, line)

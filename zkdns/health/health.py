@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from zkdns.health import checks, sharing
+from zkdns.health import checks, consensus
+from zkdns.health.consensus import assign, rule
 from zkdns.health.guard import NO_LOSSES, Losses, hold
 from zkdns.health.judge import NO_ORDERS, ServiceView, is_drained, judge
 from zkdns.health.prober import SOCKETS, Prober
-from zkdns.health.sharing import assign, rule
 from zkdns.health.targets import Target, aim
 from zkdns.health.thresholds import Count, Standing, count
 from zkdns.model import Instance, Override, Problem, Service, Verdict
@@ -258,7 +258,7 @@ class Health:
 
     def _write_ballot(self) -> None:
         self._writer = None
-        data = sharing.write_ballot({path: c.standing for path, c in self._counts.items()})
+        data = consensus.write_ballot({path: c.standing for path, c in self._counts.items()})
         if data != self._written:
             self._written = data
             self._written_at = asyncio.get_running_loop().time()
@@ -266,4 +266,4 @@ class Health:
 
 
 _NO_BALLOT: tuple[bytes, dict[str, Standing]] = (b"", {})
-_read = sharing.read_ballot
+_read = consensus.read_ballot

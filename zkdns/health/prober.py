@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zkdns.health import checks
-from zkdns.health.sharing import draw
+from zkdns.health.consensus import draw
 from zkdns.health.targets import Target
 from zkdns.model import Verdict
 

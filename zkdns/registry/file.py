@@ -17,8 +17,8 @@ from typing import Any
 
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
 from zkdns.registry.fields import BadData, printable, show
-from zkdns.registry.fold import fold, settle, tell_collisions
 from zkdns.registry.formats import native
+from zkdns.registry.labels import fold, settle, tell_collisions
 
 log = logging.getLogger("zkdns.registry.file")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Service
-from zkdns.registry.fold import settle, tell_collisions
+from zkdns.registry.labels import settle, tell_collisions
 
 
 def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:

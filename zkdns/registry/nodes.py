@@ -7,7 +7,7 @@ same nodes, and a new reading takes the old one's place when it is whole. One th
 from __future__ import annotations
 
 from zkdns.model import Begin, Children, Data, Event, Unreadable, Whole
-from zkdns.registry.replies import Replies, Znode
+from zkdns.registry.znodes import Replies, Znode
 
 
 class Nodes:

@@ -22,8 +22,8 @@ from zkdns.model import (
     Unreadable,
 )
 from zkdns.registry import formats
-from zkdns.registry.fold import fold, settle, tell_collisions
-from zkdns.registry.replies import Read, Replies, Znode
+from zkdns.registry.labels import fold, settle, tell_collisions
+from zkdns.registry.znodes import Read, Replies, Znode
 
 DEPTH = 3
 """service / instance, or service / folder / instance."""

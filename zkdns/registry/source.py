@@ -14,8 +14,8 @@ from typing import Protocol, TypeAlias
 from zkdns.config import RegistryURL, ZooKeeperSettings
 from zkdns.model import Catalog, Event, Session, Whole
 from zkdns.registry.file import FileSource
-from zkdns.registry.tree import Tree
-from zkdns.registry.zookeeper import Mirror
+from zkdns.registry.service_tree import Tree
+from zkdns.registry.zk.mirror import Mirror
 
 OWN = "/zkdns"
 OVERRIDES, HEALTH, SERVERS = f"{OWN}/overrides", f"{OWN}/health", f"{OWN}/servers"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zkdns.answers.table import Entry, Name, Zone
 
 if TYPE_CHECKING:
-    from zkdns.answers.answers import Changes
+    from zkdns.answers.builder import Changes
 
 _native: Any = None
 WHY_NOT = ""

@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 import dnslib
 
-from zkdns.answers.names import text
 from zkdns.config import Settings
-from zkdns.serve.message import read_reply
+from zkdns.dns.message import read_reply
+from zkdns.dns.names import text
 
 log = logging.getLogger("zkdns.query")
 

@@ -11,11 +11,11 @@ import enum
 from collections.abc import Callable
 from typing import TypeAlias
 
-from zkdns.answers import ede, names, records
-from zkdns.answers.answers import Answers
+from zkdns.answers import records
+from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, Name, Sections, Zone
-from zkdns.serve import packet
-from zkdns.serve.packet import (
+from zkdns.dns import ede, names, packet
+from zkdns.dns.packet import (
     BADVERS,
     FORMERR,
     HIGHEST_UDP,

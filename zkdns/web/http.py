@@ -21,12 +21,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
 from zkdns.model import ConfigError, Service
-from zkdns.status import status
+from zkdns.server.status import status
 from zkdns.web import changes, metrics, shapes
 from zkdns.web.page import View, render
 
 if TYPE_CHECKING:
-    from zkdns.server import Server
+    from zkdns.server.lifecycle import Server
 
 log = logging.getLogger("zkdns.web")
 
@@ -138,7 +138,7 @@ class Web:
         return await asyncio.to_thread(lambda: _json(shapes.service(service, ttl, zone, firsts)))
 
     async def _explain(self, request: web.Request) -> web.Response:
-        from zkdns.explain import explain
+        from zkdns.explain.explain import explain
 
         server, asked = self._server, request.query
         if not asked.get("name"):

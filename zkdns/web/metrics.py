@@ -17,7 +17,7 @@ from zkdns import __version__
 from zkdns.registry.source import ZooKeeperSource
 
 if TYPE_CHECKING:
-    from zkdns.server import Server
+    from zkdns.server.lifecycle import Server
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -29,8 +29,9 @@ SHOWN = 500
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A server at one moment. `status`: see zkdns.status; `ready`: a catalog is loaded, lameduck or not;
-    `firsts`: the first answers of the service that is opened, by instance; `now`: seconds since the epoch."""
+    """A server at one moment. `status`: see zkdns.server.status; `ready`: a catalog is loaded, lameduck or
+    not; `firsts`: the first answers of the service that is opened, by instance; `now`: seconds since the
+    epoch."""
 
     status: Mapping[str, Any]
     ready: bool

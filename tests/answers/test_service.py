@@ -1,0 +1,408 @@
+"""Publishing by difference is compiling from nothing; and every first place that is dealt is counted once."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import dns.message
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support import tables
+from zkdns.answers import first_places
+from zkdns.answers.builder import Answers
+from zkdns.answers.on_demand import find
+from zkdns.answers.table import Entry, Kid, Name
+from zkdns.config import LONGEST_ZONE, load
+from zkdns.dns import names
+from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
+from zkdns.pipeline.publisher import Publisher
+from zkdns.registry.labels import fold
+from zkdns.serve.respond import draw_next, respond
+
+EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
+"""For each law; a few hundred find what a change to the compiler breaks."""
+
+QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
+NAMES = (
+    "web",
+    "Web",
+    "WEB",
+    "we_b",
+    "we-b",
+    "dns",
+    "a.b",
+    "a-b",
+    "x" * 63,
+    "x" * 62 + "y",
+    "x" * 64,
+    "x" * 62,
+)
+ZONES = ("svc.local", "local", "prod.example")
+
+
+# --- the table as plain values ---------------------------------------------------------------------------
+
+
+def plain_entry(entry: Entry) -> Any:
+    tiers = [(t.deal.orders, list(t.deal.sequence), t.pieces, t.extras, t.extra_counts) for t in entry.tiers]
+    return tiers, entry.cut, entry.ede, entry.repeats
+
+
+def plain_kid(kid: Kid) -> Any:
+    return kid.a, kid.aaaa
+
+
+def plain_name(known: Name) -> Any:
+    kids = {label: plain_kid(kid) for label, kid in (known.kids or {}).items()}
+    spelled = {(k, t): known.spell(k, t) for k in kids for t in (33, 16, 99)} if known.spell else None
+    return known.zone.apex, known.ede, kids, spelled, type(known.odd)
+
+
+def plain(answers: Answers) -> Any:
+    """All that a reader can see."""
+    return (
+        {key: plain_entry(entry) for key, entry in answers.table.items()},
+        {owner: plain_name(known) for owner, known in answers.names.items()},
+        {
+            (owner, rtype): known.odd.answer(owner, rtype)
+            for owner, known in answers.names.items()
+            if known.odd is not None
+            for rtype in (12, 16, 33)
+        },
+        {
+            reverse: sorted(found.answer)
+            for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.7", "fd00::1", "2001:db8::7")
+            if (found := answers.reverse(reverse := names.reverse(address), 12)) is not None
+        },
+    )
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    held: dict[str, Service] = {}
+    for name in draw(st.sets(st.sampled_from(NAMES), max_size=5)):
+        service = draw(tables.services(name))
+        instances = tuple(
+            replace(i, registration=replace(i.registration, tags=draw(tags))) for i in service.instances[:9]
+        )
+        held[name] = replace(service, label=fold(name), instances=instances)
+    return Catalog(held, (), draw(st.integers(0, 9)), True)
+
+
+tags = st.sets(st.sampled_from(["canary", "blue", "ns", "i0", "a.b", "a-b"]), max_size=3).map(tuple)
+
+
+class NoAlarm:
+    def cancel(self) -> None:
+        pass
+
+
+def publisher(zones: tuple[str, ...]) -> Publisher:
+    return Publisher(
+        Answers(zones, ("127.0.0.1", "::1")),
+        lambda service, now, previous: (service, None),
+        lambda label, instance: (),
+        lambda wait, ring: NoAlarm(),
+        clock=lambda: 0.0,
+        tick=lambda: 0.0,
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
+@given(st.data(), st.sampled_from([ZONES[:1], ZONES[:2], ZONES]))
+def test_publishing_by_difference_equals_compiling_from_nothing(
+    data: st.DataObject, zones: tuple[str, ...]
+) -> None:
+    following = publisher(zones)
+    former: list[Service] = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        catalog = data.draw(catalogs())
+        # Some services stay the same objects, as the registry's Tree keeps them.
+        kept = {s.name: s for s in former if data.draw(st.booleans())}
+        catalog = replace(catalog, services={**catalog.services, **kept})
+        former = list(catalog.services.values())
+        following.take([catalog])
+    from_nothing = publisher(zones)
+    from_nothing.take([catalog])
+    assert plain(following.answers) == plain(from_nothing.answers)
+    following.take([Catalog(complete=True)])
+    assert plain(following.answers) == plain(publisher(zones).answers), "nothing is left of what is gone"
+
+
+@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=QUIET)
+@given(st.lists(catalogs(), min_size=1, max_size=4))
+def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Catalog]) -> None:
+    ours = publisher(ZONES)
+    table: dict[bytes, Entry] = {}
+    known: dict[bytes, Name] = {}
+    for catalog in steps:
+        ours.take([catalog])
+        changes = ours.answers.take_changes()
+        for key, entry in changes.entries:
+            if entry is None:
+                del table[key]
+            else:
+                table[key] = entry
+        for owner, name in changes.names:
+            if name is None:
+                del known[owner]
+            else:
+                known[owner] = name
+        assert table == ours.answers.table
+        assert known == ours.answers.names
+
+
+def test_a_change_of_one_service_leaves_the_others_entries_as_they_are() -> None:
+    ours = publisher(ZONES)
+    one, other = a_service("one", {"a": 1}), a_service("other", {"a": 1})
+    ours.take([Catalog({"one": one, "other": other}, complete=True)])
+    before = dict(ours.answers.table)
+    ours.take([Catalog({"one": a_service("one", {"a": 2}), "other": other}, complete=True)])
+    moved = {key for key, entry in ours.answers.table.items() if before.get(key) is not entry}
+    assert moved
+    assert all(b"one" in key for key in moved)
+
+
+def test_the_servers_own_address_comes_back_when_a_service_that_hid_it_goes() -> None:
+    ours = publisher(("svc.local",))
+    before = plain(ours.answers)
+    hides = a_service("dns", {"a": 1}, tags=("ns",))
+    ours.take([Catalog({"dns": hides}, complete=True)])
+    ours.take([Catalog(complete=True)])
+    assert plain(ours.answers) == before
+
+
+def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
+    answers = Answers(("svc.local",))
+    service = a_service("web", {"a": 1, "b": 1}, tags=())
+    a, b = service.instances
+    tagged = replace(a, registration=replace(a.registration, tags=("v1.0", "v1-0")))
+    other = replace(b, registration=replace(b.registration, tags=("v1.0",)))
+    answers.replace("web", answers.compile(replace(service, instances=(tagged, other))))
+    owner = names.wire("v1-0.web.svc.local")
+    srv = answers.table[owner + b"\0\x21"].tiers[0]
+    assert sorted(piece[14:16] for piece in srv.pieces) == [b"\0\1", b"\0\1"], "each with its own weight"
+    firsts = Counter(answers.table[owner + b"\0\1"].tiers[0].deal.orders[at][0]
+                     for at in answers.table[owner + b"\0\1"].tiers[0].deal.sequence)  # fmt: skip
+    assert firsts[0] == firsts[1]
+
+
+def test_with_the_longest_labels_and_zone_every_name_fits_in_255_bytes() -> None:
+    zone = ".".join(["z" * 59, "y" * (LONGEST_ZONE - 60)])
+    assert len(parse_zone(zone)) == LONGEST_ZONE
+    answers = Answers((zone,))
+    name = "s" * 63
+    registration = Registration(
+        ("10.0.0.1", "fd00::1"), port=80, tags=("t" * 80,), ports=(("p" * 80, 81),), protocol="tcp"
+    )
+    instance = Instance("i" * 63, "i" * 63, f"/s/{name}/i", registration, 0.0)
+    answers.replace(name, answers.compile(Service(name, name, f"/s/{name}", instances=(instance,))))
+    assert max(map(len, answers.names)) <= 255
+    asked = [*answers.names, *(names.label(b"i" * 63) + owner for owner in answers.names if len(owner) < 192)]
+    asked.append(names.reverse("10.0.0.1"))
+    seen = set()
+    for owner in asked:
+        for rtype in (1, 28, 33, 12, 16, 6, 2):
+            reply = respond(tables.query(owner, rtype), answers, 65_535, draw_next)
+            assert isinstance(reply, bytes)
+            message = dns.message.from_wire(reply)  # which refuses names that are too long
+            seen.update(rrset.rdtype for rrset in message.answer)
+    assert seen == {1, 28, 33, 12, 16, 6, 2}
+
+
+def parse_zone(zone: str) -> str:
+    return load({"zone": (zone,)}, {}).zone[0]
+
+
+def test_an_instance_whose_id_was_folded_is_found_by_its_label() -> None:
+    ids = ["A:1", "B", "a-2", "b_3", "z", "Z/9"]
+    instances = tuple(
+        Instance(id, fold(id), f"/s/web/{n}", Registration((f"10.0.0.{n}",), port=80), 0.0)
+        for n, id in enumerate(sorted(ids))
+    )
+    service = Service("web", "web", "/s/web", instances=instances)
+    for i in instances:
+        assert find(service, i.label.encode()) is i
+    for label in (b"nope", b"", b"A:1", b"\xff", b"zz"):
+        assert find(service, label) is None
+
+
+def test_a_megabyte_of_meta_is_cut_to_what_a_message_holds() -> None:
+    answers = Answers(("svc.local",))
+    meta = tuple((f"key{n}", "v" * 240) for n in range(4000))
+    service = a_service("web", {"a": 1})
+    big = replace(service.instances[0], registration=replace(service.instances[0].registration, meta=meta))
+    answers.replace("web", answers.compile(replace(service, instances=(big,))))
+    for owner in ("a.web.svc.local", "a._web._tcp.svc.local"):
+        reply = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 65_535, draw_next)
+        assert isinstance(reply, bytes)
+        ((txt,),) = dns.message.from_wire(reply).answer
+        assert len(txt.strings) > 200
+        assert any(s.startswith(b"key0=v") for s in txt.strings)
+        over_udp = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 1232, draw_next)
+        assert isinstance(over_udp, bytes)
+        assert over_udp[2] & 2, "the client asks again over TCP"
+
+
+# --- accounting ---------------------------------------------------------------------------------------------
+
+
+def a_service(
+    name: str,
+    weights: dict[str, int],
+    policy: str = "weighted",
+    cut: int = 8,
+    tags: tuple[str, ...] = ("all",),
+    priorities: dict[str, int] | None = None,
+) -> Service:
+    """An address and a port for each, so that an answer tells who stands first."""
+    instances = tuple(
+        Instance(
+            id,
+            id,
+            f"/services/{name}/{id}",
+            Registration(
+                (f"10.0.0.{ord(id)}", f"fd00::{ord(id):x}"),
+                port=8000 + ord(id),
+                weight=weight,
+                tags=tags,
+                priority=(priorities or {}).get(id, 0),
+            ),
+            0.0,
+            weight=weight,
+        )
+        for id, weight in sorted(weights.items())
+    )
+    chosen = ServiceSettings(policy=policy, answers=cut)  # type: ignore[arg-type]
+    return Service(name, name, f"/services/{name}", chosen, instances)
+
+
+def who_is_first(reply: bytes) -> str | None:
+    answer = dns.message.from_wire(reply).answer
+    if not answer:
+        return None
+    text = answer[0][0].to_text()
+    if " " in text:
+        return chr(int(text.split()[2]) - 8000)
+    return chr(int(text.rpartition(":")[2], 16)) if ":" in text else chr(int(text.rpartition(".")[2]))
+
+
+ids = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 5), max_size=5)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from([1, 28, 33]), st.integers(1, 30), st.booleans()),
+        st.tuples(
+            st.just("put"),
+            ids,
+            st.sampled_from(["weighted", "round_robin", "random", "first"]),
+            st.integers(1, 8),
+        ),
+        st.tuples(st.just("take out")),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
+@given(steps)
+def test_every_first_place_that_was_given_is_counted_once_whatever_was_published_between(
+    story: list[Any],
+) -> None:
+    answers = Answers(("svc.local", "other.example"))
+    given_out: Counter[str] = Counter()
+    answers.replace("web", answers.compile(a_service("web", {"a": 1, "b": 2})))
+    for step in story:
+        if step[0] == "put":
+            answers.replace("web", answers.compile(a_service("web", *step[1:])))
+        elif step[0] == "take out":
+            answers.replace("web", None)
+        else:
+            _, rtype, times, second_zone = step
+            zone = answers.zones[second_zone].apex
+            owner = names.label("web") + zone
+            for _ in range(times):
+                reply = respond(tables.query(owner, rtype), answers, 65_535, draw_next)
+                assert isinstance(reply, bytes)
+                first = who_is_first(reply)
+                if first is not None:
+                    given_out[first] += 1
+                tagged = names.label("all") + owner
+                respond(tables.query(tagged, rtype), answers, 65_535, draw_next)  # a tag's are not counted
+    assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
+    assert {id: n for (_, id), n in answers.all_first_answers().items() if n} == dict(given_out)
+
+
+def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(first_places, "MOST_GONE", 3)
+    answers = Answers(("svc.local",))
+    for id in "abcdef":
+        answers.replace("web", answers.compile(a_service("web", {id: 1})))
+        respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, draw_next)
+    assert answers.first_answers("web") == dict.fromkeys("cdef", 1)
+    answers.replace("web", answers.compile(a_service("web", {"c": 1, "f": 1})))
+    assert answers.first_answers("web") == dict.fromkeys("cdef", 1), "one that came back has its count still"
+    answers.replace("web", None)
+    assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
+    answers.replace("other", answers.compile(a_service("other", {"z": 1})))
+    respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, draw_next)
+    assert answers.all_first_answers()["other", "z"] == 1
+
+
+def test_a_part_that_was_compiled_before_more_answers_were_dealt_counts_them_too() -> None:
+    answers = Answers(("svc.local",))
+    answers.replace("web", answers.compile(a_service("web", {"a": 1, "b": 1})))
+    next_part = answers.compile(a_service("web", {"a": 3, "b": 1}))
+    owner = names.label("web") + answers.zones[0].apex
+    for _ in range(10):
+        respond(tables.query(owner, 1), answers, 65_535, draw_next)
+    answers.replace("web", next_part)
+    assert answers.first_answers("web") == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize("weights", [{"a": 1, "b": 2, "c": 3}, {"a": 0, "b": 7}, {"a": 0, "b": 0}])
+def test_over_a_cycle_answers_give_first_places_in_exact_proportion(weights: dict[str, int]) -> None:
+    answers = Answers(("svc.local",))
+    answers.replace("web", answers.compile(a_service("web", weights)))
+    in_force = weights if any(weights.values()) else dict.fromkeys(weights, 1)
+    total = sum(in_force.values())
+    for rtype in (1, 28, 33):
+        key = names.wire("web.svc.local") + rtype.to_bytes(2, "big")
+        cycle = len(answers.table[key].tiers[0].deal.sequence)
+        found: Counter[str | None] = Counter()
+        for _ in range(cycle):
+            reply = respond(tables.query(key[:-2], rtype), answers, 65_535, draw_next)
+            assert isinstance(reply, bytes)
+            found[who_is_first(reply)] += 1
+        assert {id: n * total for id, n in found.items()} == {
+            id: w * cycle for id, w in in_force.items() if w
+        }
+
+
+def test_two_services_asked_in_turn_do_not_resonate() -> None:
+    answers = Answers(("svc.local",))
+    for name in ("one", "two"):
+        answers.replace(name, answers.compile(a_service(name, {"a": 1, "b": 1})))
+    found: Counter[tuple[str, str | None]] = Counter()
+    for _ in range(10):
+        for name in ("one", "two"):
+            reply = respond(tables.query(names.wire(f"{name}.svc.local"), 1), answers, 512, draw_next)
+            assert isinstance(reply, bytes)
+            found[name, who_is_first(reply)] += 1
+    assert set(found.values()) == {5}
+
+
+def test_the_names_that_are_shown_are_for_asking_and_of_one_zone() -> None:
+    answers = Answers(["svc.local", "eu.svc.local"])
+    registered = Registration(("10.0.0.1",), port=80, ports=(("http", 8080),), tags=("canary",))
+    held = Service("web", "web", "/s/web", instances=(Instance("a", "a", "/s/web/a", registered, 0.0),))
+    part = answers.compile(held)
+    wanted = ["_http._tcp.web", "_web._tcp", "canary.web", "web"]
+    for zone, name in zip(answers.zones, answers.zone_names, strict=True):
+        assert sorted(part.shown(zone)) == [f"{label}.{name}" for label in wanted]

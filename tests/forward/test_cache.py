@@ -1,0 +1,293 @@
+"""What is kept of upstreams' answers: times by a clock of the test's own, bytes by dnspython."""
+
+from __future__ import annotations
+
+import random
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.dns import names
+from zkdns.dns.message import read_query, read_reply, skim
+from zkdns.forward.cache import KEEP, MAX_TTL, Cache, Stored
+
+NAME = "www.example.com."
+
+
+def query(name: str = NAME, rtype: str = "A", **more: object) -> bytes:
+    return dns.message.make_query(name, rtype, **more).to_wire()  # type: ignore[arg-type]
+
+
+def replied(
+    wire: bytes, answer: str = "", authority: str = "", additional: str = "", rcode: str = "NOERROR"
+) -> bytes:
+    made = dns.message.make_response(dns.message.from_wire(wire), recursion_available=True)
+    made.set_rcode(dns.rcode.from_text(rcode))
+    for section, text in ((made.answer, answer), (made.authority, authority), (made.additional, additional)):
+        for line in filter(None, text.split("\n")):
+            name, ttl, rtype, rdata = line.split(None, 3)
+            section.append(dns.rrset.from_text(name, int(ttl), "IN", rtype, rdata))
+    return made.to_wire(max_size=65535)
+
+
+def stored(wire: bytes, reply: bytes, now: float = 0.0) -> Stored:
+    message = read_reply(reply)
+    asked = read_query(wire)
+    assert message is not None
+    assert asked is not None
+    return Stored(message, asked[0], now)
+
+
+def served(kept: Stored, wire: bytes, now: float, limit: int = 65535) -> dns.message.Message:
+    asked = read_query(wire)
+    assert asked is not None
+    made = kept.reply(wire, asked[1], asked[2], limit, now)
+    assert len(made) <= limit
+    return dns.message.from_wire(made)
+
+
+# --- times ----------------------------------------------------------------------------------------------
+
+COUNTDOWN = """
+0      www.example.com. 300
+0.9    www.example.com. 300
+1      www.example.com. 299
+150.5  www.example.com. 150
+299.9  www.example.com. 1
+300    www.example.com. 30 stale
+4000   www.example.com. 30 stale
+86699  www.example.com. 30 stale
+"""
+
+
+def test_ttls_count_down_and_end_in_stale_answers() -> None:
+    wire = query(use_edns=0)
+    kept = stored(wire, replied(wire, f"{NAME} 300 A 192.0.2.1"))
+    for line in COUNTDOWN.strip().splitlines():
+        now, _, ttl, *stale = line.split()
+        answered = served(kept, wire, float(now))
+        assert answered.answer[0].ttl == int(ttl), line
+        assert [int(o.code) for o in answered.options if isinstance(o, dns.edns.EDEOption)] == [3] * len(
+            stale
+        ), line
+
+
+def test_each_record_counts_down_from_its_own_ttl_and_the_least_ends_all() -> None:
+    wire = query()
+    kept = stored(wire, replied(wire, f"{NAME} 300 CNAME b.example.\nb.example. 60 A 192.0.2.1"))
+    assert kept.ttl == 60
+    assert [r.ttl for r in served(kept, wire, 59.5).answer] == [241, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "authority", "rcode", "rtype", "ttl"),
+    [
+        ("", "example.com. 900 SOA a. b. 1 2 3 4 300", "NXDOMAIN", "A", 300),
+        ("", "example.com. 60 SOA a. b. 1 2 3 4 300", "NXDOMAIN", "A", 60),
+        ("", "example.com. 900 SOA a. b. 1 2 3 4 300", "NOERROR", "A", 300),
+        ("", "example.com. 99999 SOA a. b. 1 2 3 4 99999", "NXDOMAIN", "A", 10800),
+        ("", "", "NXDOMAIN", "A", 0),
+        ("", "", "NOERROR", "A", 0),
+        ("", "com. 60 NS a.gtld.", "NOERROR", "A", 0),
+        (f"{NAME} 20 CNAME b.", "example.com. 900 SOA a. b. 1 2 3 4 300", "NXDOMAIN", "A", 20),
+        (f"{NAME} 20 CNAME b.", "", "NOERROR", "A", 0),
+        (f"{NAME} 20 CNAME b.", "", "NOERROR", "CNAME", 20),
+        (f"{NAME} 0 A 192.0.2.1", "", "NOERROR", "A", 0),
+        (f"{NAME} 20 A 192.0.2.1", "", "SERVFAIL", "A", 0),
+        (f"{NAME} 2147483647 A 192.0.2.1", "", "NOERROR", "A", MAX_TTL),
+        (f"{NAME} 20 A 192.0.2.1", "", "NOERROR", "ANY", 20),
+    ],
+)
+def test_how_long_an_answer_is_kept(answer: str, authority: str, rcode: str, rtype: str, ttl: int) -> None:
+    wire = query(rtype=rtype)
+    assert stored(wire, replied(wire, answer, authority, rcode=rcode)).ttl == ttl
+
+
+def test_a_negative_answers_soa_shows_how_long_it_may_be_believed() -> None:
+    wire = query()
+    kept = stored(wire, replied(wire, "", "example.com. 900 SOA a. b. 1 2 3 4 300", rcode="NXDOMAIN"))
+    assert served(kept, wire, 100).authority[0].ttl == 200
+
+
+def test_a_ttl_with_its_highest_bit_set_is_zero() -> None:
+    wire = query()
+    reply = replied(wire, f"{NAME} 1 A 192.0.2.1").replace(b"\0\0\0\1\0\4", b"\xff\0\0\1\0\4")
+    kept = stored(wire, reply)
+    assert kept.ttl == 0
+    assert served(kept, wire, 0).answer[0].ttl == 0
+
+
+def test_expired_answers_are_kept_for_a_day_and_the_least_asked_go_first() -> None:
+    now = 0.0
+    cache = Cache(lambda: now, 3)
+    keys = []
+    for number in range(4):
+        wire = query(f"h{number}.example.")
+        kept = stored(wire, replied(wire, f"h{number}.example. 60 A 192.0.2.1"))
+        keys.append(wire[12:-4] + wire[-4:] + b"\0")
+        cache.put(keys[-1], kept)
+        if number == 2:
+            assert cache.get(keys[0]) is not None  # asked: so the second is the least asked
+    assert [cache.get(key) is not None for key in keys] == [True, False, True, True]
+    now = 60 + KEEP - 1
+    assert cache.get(keys[0]) is not None
+    now = 60 + KEEP + 1
+    assert cache.get(keys[0]) is None
+
+
+def test_a_very_large_answer_is_given_but_not_kept() -> None:
+    wire = query(rtype="TXT")
+    kept = stored(wire, replied(wire, "\n".join(f"{NAME} 60 TXT {n:03d}{'x' * 200}" for n in range(60))))
+    cache = Cache(lambda: 0.0)
+    cache.put(b"key", kept)
+    assert len(cache) == 0
+    assert len(served(kept, wire, 0.0).answer[0]) == 60
+
+
+# --- bytes ----------------------------------------------------------------------------------------------
+
+labels = st.binary(min_size=1, max_size=8) | st.sampled_from([b"www", b"example", b"com", b"\0", b"a\0b"])
+owners = st.lists(labels, min_size=1, max_size=5).map(
+    lambda parts: b"".join(bytes([len(p)]) + p for p in parts) + b"\0"
+)
+RDATA = """A 192.0.2.1 | AAAA 2001:db8::1 | CNAME b.example.com. | NS ns.example.com. | PTR Example.COM.
+MX 10 mail.example.com. | SRV 1 2 3 srv.example.com. | TXT "a" "b" | CAA 0 issue "ca.example"
+KX 1 kx.example. | NAPTR 1 2 "u" "sip" "!a!b!" next.example.com. | DNAME d.example.com.
+RP a.example. b.example. | AFSDB 1 af.example. | HTTPS 1 . alpn=h2 | TYPE65280 \\# 3 abcdef
+RRSIG A 8 2 60 20300101000000 20200101000000 1 example.com. AAAA""".replace("\n", "|").split("|")
+records = st.lists(
+    st.tuples(
+        st.sampled_from(["www.example.com.", "b.example.com.", "EXAMPLE.com.", "x."]),
+        st.integers(1, 9999),
+        st.sampled_from(RDATA),
+    ),
+    max_size=8,
+).map(lambda found: "\n".join(f"{owner} {ttl} {rdata}" for owner, ttl, rdata in found))
+
+
+def lines(section: list[dns.rrset.RRset]) -> list[str]:
+    return sorted(line.lower() for rrset in section for line in rrset.to_text().splitlines())
+
+
+@given(records, records, records, st.sampled_from([False, True]), st.integers(300, 2000))
+def test_every_record_survives_the_way_through_the_cache(
+    answer: str, authority: str, additional: str, edns: bool, limit: int
+) -> None:
+    wire = query("wWw.example.com", use_edns=0 if edns else False, want_dnssec=edns)
+    reply = replied(wire, answer, authority, additional)
+    kept = stored(wire, reply)
+    asked = query("www.EXAMPLE.com", use_edns=0 if edns else False, want_dnssec=edns)
+    theirs, ours = dns.message.from_wire(reply), served(kept, asked, 0.0)
+    assert lines(ours.answer) == lines(theirs.answer)
+    assert [r for r in lines(ours.authority) if " soa " not in r] == [
+        r for r in lines(theirs.authority) if " soa " not in r
+    ]
+    assert lines(ours.additional) == lines(theirs.additional)
+    assert ours.question[0].name.to_text() == "www.EXAMPLE.com."
+    cut = served(kept, asked, 0.0, limit)
+    if len(cut.answer) + len(cut.authority) < len(ours.answer) + len(ours.authority):
+        assert cut.flags & dns.flags.TC
+    if lines(cut.answer) == lines(ours.answer) and lines(cut.authority) == lines(ours.authority):
+        assert not cut.flags & dns.flags.TC
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> bytes:
+    """A reply that somebody meddled with."""
+    wire = bytearray(replied(query(), draw(records), draw(records), draw(records)))
+    for _ in range(draw(st.integers(0, 8))):
+        at = draw(st.integers(0, len(wire) - 1))
+        how = draw(st.sampled_from(["set", "point", "cut", "grow"]))
+        if how == "set":
+            wire[at] = draw(st.integers(0, 255))
+        elif how == "point":
+            wire[at : at + 2] = draw(st.integers(0xC000, 0xC000 + len(wire))).to_bytes(2, "big")
+        elif how == "cut":
+            del wire[max(at, 1) :]
+        else:
+            wire[at:at] = draw(st.binary(max_size=20))
+    return bytes(wire)
+
+
+@given(hostile() | st.binary(max_size=300), st.integers(12, 1400), st.floats(0, 1e6))
+def test_nothing_that_an_upstream_sends_raises_or_makes_a_reply_that_cant_be_read(
+    reply: bytes, limit: int, now: float
+) -> None:
+    message = read_reply(reply)
+    if message is None:
+        return
+    name = message.question[:-4].lower()
+    key = name + message.question[-4:] + b"\0"
+    kept = Stored(message, key, 0.0)
+    wire = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + message.question
+    made = kept.reply(wire, len(wire), 0, 65535, now)
+    again = read_reply(made)
+    assert again is not None
+    assert [len(s) for s in again[3:6]] == [len(s) for s in message[3:6]]
+    assert len(kept.reply(wire, len(wire), 0, limit, now)) <= max(limit, len(wire))
+
+
+@given(owners, st.integers(0, 65535), st.integers(0, 65535), st.binary(max_size=14), st.booleans())
+def test_what_is_skimmed_is_what_is_read(name: bytes, rtype: int, rclass: int, more: bytes, cd: bool) -> None:
+    if len(name) > 255:
+        return
+    tail = rtype.to_bytes(2, "big") + rclass.to_bytes(2, "big")
+    for counts, rest in (
+        (b"\0\0", b""),
+        (b"\0\1", b"\0\0\x29\4\xd0\0\0\x80\0" + len(more).to_bytes(2, "big") + more),
+    ):
+        wire = b"\x12\x34\1" + (b"\x10" if cd else b"\0") + b"\0\1\0\0\0\0" + counts + name + tail + rest
+        read, skimmed = read_query(wire), skim(wire)
+        if read is None:
+            continue
+        if skimmed is not None and skimmed != read:
+            assert b"\0" in name[:-1]  # it ended too early; then it is no whole name, so no key
+            assert not _is_whole(skimmed[0][:-5])
+        options = bool(rest and more)  # they are no plain case: skimming leaves them alone
+        if b"\0" not in name[:-1]:
+            assert skimmed == (None if options else read)
+
+
+def _is_whole(name: bytes) -> bool:
+    at = 0
+    while at < len(name):
+        if name[at] == 0:
+            return at == len(name) - 1
+        at += 1 + name[at]
+    return False
+
+
+def test_a_pointer_loop_and_a_tower_of_pointers_are_no_names() -> None:
+    head = b"\0\0\x81\x80\0\1\0\1\0\0\0\0"
+    assert read_reply(head + b"\xc0\x0c\0\1\0\1") is None
+    tower = b"".join((0xC000 | 12 + 2 * n).to_bytes(2, "big") for n in range(8000))
+    assert read_reply(head + b"\0\0\1\0\1" + tower) is None
+
+
+def test_half_a_gigabyte_of_names_out_of_pointers_is_not_made() -> None:
+    """Each record's rdata points at one long name: small on the wire, large when read."""
+    long = names.wire(".".join(["x" * 60] * 4))
+    head = b"\0\0\x81\x80\0\1\x0f\xa0\0\0\0\0" + long + b"\0\2\0\1"
+    record = b"\xc0\x0c\0\2\0\1\0\0\0\x3c\0\2\xc0\x0c"
+    message = read_reply(head + record * 4000)
+    assert message is not None
+    kept = Stored(message, long + b"\0\2\0\1\0", 0.0)
+    assert len(kept.body) < 65535
+
+
+def test_random_packets_as_queries_never_raise() -> None:
+    draw = random.Random(7)
+    for _ in range(20_000):
+        wire = bytearray(query(use_edns=0))
+        for _ in range(draw.randrange(6)):
+            wire[draw.randrange(len(wire))] = draw.randrange(256)
+        packet = bytes(wire[: draw.randrange(12, len(wire) + 1)])
+        skim(packet)
+        read_query(packet)

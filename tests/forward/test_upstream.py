@@ -1,0 +1,274 @@
+"""The decisions of forwarding, without a socket: a clock and chances of the test's own."""
+
+from __future__ import annotations
+
+import random
+
+import dns.message
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.config import Address
+from zkdns.forward.resolution import Answered, Attempt, Failed, Inquiry, scramble
+from zkdns.forward.resolvconf import is_local, is_ours, nameservers, parse_upstream, upstreams_of
+from zkdns.forward.upstream import Upstream, order
+from zkdns.model import ConfigError
+
+QUESTION = b"\3www\7example\3com\0\0\1\0\1"
+
+
+def upstreams(count: int) -> list[Upstream]:
+    return [Upstream(Address(f"192.0.2.{n}", 53)) for n in range(1, count + 1)]
+
+
+def inquiry(asked: list[Upstream], now: float = 0.0) -> Inquiry:
+    return Inquiry(QUESTION, 0, True, order(asked), now, random.Random(1))
+
+
+def reply(attempt: Attempt, rcode: int = 0, tc: bool = False) -> bytes:
+    made = dns.message.make_response(dns.message.from_wire(attempt.packet), recursion_available=True)
+    made.set_rcode(rcode)
+    if not rcode:
+        made.answer.append(dns.rrset.from_text(made.question[0].name, 60, "IN", "A", "192.0.2.80"))
+    if tc:
+        made.flags |= 0x0200
+    return made.to_wire()
+
+
+def play(talk: Inquiry, until: float = 5.0) -> list[tuple[float, str]]:
+    """Who is asked when, where nobody answers."""
+    now, asked = talk.started, []
+    while talk.outcome is None:
+        while (attempt := talk.due(now)) is not None:
+            asked.append((now, attempt.upstream.address.host[-1]))
+        assert talk.outcome is not None or talk.wake > now
+        now = talk.wake
+        assert now < talk.started + until
+    return asked
+
+
+def test_the_next_is_asked_after_half_a_second_and_all_ends_after_two() -> None:
+    talk = inquiry(upstreams(3))
+    assert play(talk) == [(0.0, "1"), (0.5, "2"), (1.0, "3"), (1.5, "2")]  # the first is dead by then
+    assert talk.outcome == Failed(22, "no upstream answered in time")
+
+
+def test_one_that_is_alone_is_asked_again_with_the_same_packet() -> None:
+    talk = inquiry(upstreams(1))
+    assert [at for at, _ in play(talk)] == [0.0, 0.5, 1.0, 1.5]
+    assert talk.upstreams[0].state == "dead"
+
+
+def test_an_error_brings_the_next_at_once() -> None:
+    ups = upstreams(3)
+    talk = inquiry(ups)
+    for expected in ups:
+        attempt = talk.due(0.1)
+        assert attempt is not None
+        assert attempt.upstream is expected
+        talk.fail(attempt, "connection refused", 0.1)
+    assert talk.due(0.1) is None
+    assert talk.outcome == Failed(23, "192.0.2.3:53: connection refused")
+
+
+def test_the_dead_are_left_alone_while_one_lives_and_tried_when_none_does() -> None:
+    first, second = upstreams(2)
+    first.broke("connection refused", 0.0)
+    talk = inquiry([first, second], 1.0)
+    assert {who for at, who in play(talk) if at < 2.2} == {"2"}
+    talk = inquiry([first, second], 1.0)
+    assert second.state == "dead"
+    assert {who for _, who in play(talk)} == {"1", "2"}
+
+
+def test_a_looping_one_is_never_asked() -> None:
+    first, second = upstreams(2)
+    first.loop(0.0)
+    assert order([first, second]) == (second,)
+    talk = inquiry([first])
+    assert talk.due(0.0) is None
+    assert isinstance(talk.outcome, Failed)
+
+
+def test_a_loop_that_is_found_meanwhile_ends_the_waiting() -> None:
+    (up,) = upstreams(1)
+    talk = inquiry([up])
+    assert talk.due(0.0) is not None
+    up.loop(0.1)
+    assert talk.due(0.5) is None
+    assert talk.outcome == Failed(23, "192.0.2.1:53: a loop: our own query came back")
+
+
+def test_a_loop_is_over_after_some_probes_that_did_not_come_back() -> None:
+    (up,) = upstreams(1)
+    up.loop(0.0)
+    up.probed(True, True, 30.0)
+    states = []
+    for n in range(3):
+        up.probed(True, False, 60.0 + 30 * n)
+        states.append(up.state)
+    assert states == ["loop", "loop", "healthy"]
+
+
+def test_a_slow_one_that_answers_others_is_not_dead() -> None:
+    (up,) = upstreams(1)
+    talk = inquiry([up])
+    for now in (0.0, 0.5, 1.0, 1.5, 2.0):
+        talk.due(now)
+        up.heard(now + 0.1, 0.1)  # another question's reply
+    assert isinstance(talk.outcome, Failed)
+    assert up.state == "healthy"
+
+
+def test_the_dead_are_probed_less_and_less_often() -> None:
+    (up,) = upstreams(1)
+    up.broke("connection refused", 0.0)
+    gaps, now = [], 0.0
+    for _ in range(7):
+        gaps.append(up.probe_at - now)
+        now = up.probe_at
+        up.probed(False, False, now)
+    assert gaps == [1, 1, 2, 4, 8, 15, 15]
+    up.heard(now, 0.01)
+    assert up.state == "healthy"
+    assert up.probe_at == now
+
+
+def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
+    talk = inquiry(upstreams(2))
+    first = talk.due(0.0)
+    assert first is not None
+    talk.receive(first, reply(first, tc=True), 0.1)
+    second = talk.due(0.1)
+    assert second is not None
+    assert second.tcp
+    assert second.upstream is first.upstream
+    assert second.ident != first.ident
+    talk.receive(second, reply(second), 0.2)
+    assert isinstance(talk.outcome, Answered)
+    assert not talk.outcome.cut
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 1)
+)
+def test_a_changed_reply_is_believed_only_with_its_id_and_question(
+    changes: list[tuple[int, int]], tcp: int
+) -> None:
+    talk = inquiry(upstreams(1))
+    attempt = talk.due(0.0)
+    assert attempt is not None
+    attempt.tcp = bool(tcp)
+    wire = bytearray(reply(attempt))
+    for at, to in changes:
+        wire[at % len(wire)] = to
+    talk.receive(attempt, bytes(wire), 0.1)
+    if isinstance(talk.outcome, Answered):
+        assert wire[:2] == attempt.packet[:2]
+        assert wire[12 : 12 + len(QUESTION)] == attempt.question
+        assert wire[2] & 0xF8 == 0x80
+    talk.due(0.2)
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_raise(data: bytes) -> None:
+    talk = inquiry(upstreams(1))
+    attempt = talk.due(0.0)
+    assert attempt is not None
+    for prefix in (
+        b"",
+        attempt.packet[:2],
+        attempt.packet[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + attempt.question,
+    ):
+        talk.receive(attempt, prefix + data, 0.1)
+    talk.due(0.2)
+
+
+def test_scrambling_changes_letters_of_the_name_and_nothing_else() -> None:
+    seen = {scramble(QUESTION, random.Random(n)) for n in range(200)}
+    assert len(seen) > 100
+    assert all(each[:-4].lower() == QUESTION[:-4] and each[-4:] == QUESTION[-4:] for each in seen)
+    binary = b"\x0aaAzZ\x40\x5b\x60\x7b\x01\xff\1z\0\0\x61\0\1"
+    assert all(scramble(binary, random.Random(n)).lower() == binary.lower() for n in range(50))
+    assert all(scramble(binary, random.Random(n))[-4:] == b"\0\x61\0\1" for n in range(50))
+
+
+# --- the settings -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("192.0.2.1", "192.0.2.1", 53),
+        ("192.0.2.1:5353", "192.0.2.1", 5353),
+        ("2001:db8::1", "2001:db8::1", 53),
+        ("[2001:db8::1]", "2001:db8::1", 53),
+        ("[2001:db8::1]:5353", "2001:db8::1", 5353),
+        ("fe80::1%lo", "fe80::1%lo", 53),
+    ],
+)
+def test_how_an_upstream_is_written(text: str, host: str, port: int) -> None:
+    assert parse_upstream(text) == Address(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "dns.example",
+        "192.0.2.1:",
+        "192.0.2.1:0",
+        "192.0.2.1:99999",
+        "[::1",
+        "::1]:53",
+        "192.0.2.256",
+        "1.2.3.4:a",
+    ],
+)
+def test_a_wrong_upstream_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="forward"):
+        parse_upstream(text)
+
+
+RESOLV_CONF = """
+# a comment: nameserver 192.0.2.9
+domain example.com
+nameserver 127.0.0.1
+nameserver\t192.0.2.1 # the first
+ nameserver 192.0.2.1
+nameserver not-an-address
+nameserver
+nameserver fe80::1%lo
+options ndots:5
+"""
+
+
+def test_resolv_conf_as_its_manual_says() -> None:
+    assert nameservers(RESOLV_CONF) == ["127.0.0.1", "192.0.2.1", "fe80::1%lo"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "kept"),
+    [
+        (Address("127.0.0.1", 5300), ["127.0.0.1", "192.0.2.1", "fe80::1%lo"]),
+        (Address("127.0.0.1", 53), ["192.0.2.1", "fe80::1%lo"]),
+        (Address("0.0.0.0", 53), ["192.0.2.1", "fe80::1%lo"]),
+    ],
+)
+def test_our_own_addresses_in_it_are_left_out(listen: Address, kept: list[str]) -> None:
+    found = upstreams_of(["resolv.conf"], [listen], RESOLV_CONF)
+    assert [each.host for each in found] == kept
+
+
+def test_what_is_local() -> None:
+    assert is_local("127.0.0.1")
+    assert not is_local("192.0.2.1")
+    assert is_ours(Address("127.0.0.53", 53), [Address("0.0.0.0", 53)])
+    assert not is_ours(Address("127.0.0.53", 53), [Address("127.0.0.1", 53)])
+
+
+def test_resolv_conf_may_stand_among_others() -> None:
+    found = upstreams_of(["192.0.2.7", "resolv.conf", "192.0.2.1:53"], [], RESOLV_CONF)
+    assert [each.host for each in found] == ["192.0.2.7", "127.0.0.1", "192.0.2.1", "fe80::1%lo"]

@@ -1,0 +1,111 @@
+"""Sharing: who probes, how votes are counted, and ballots that survive the wire and any garbage."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.health.consensus import LARGEST, assign, read_ballot, rule, write_ballot
+from zkdns.health.thresholds import Standing
+
+GOOD = Standing(True)
+
+
+def bad(why: str = "refused") -> Standing:
+    return Standing(False, why)
+
+
+PATHS = [f"/services/web/{n}" for n in range(300)]
+
+
+def test_up_to_three_replicas_probe_everything() -> None:
+    assert assign("/s/web/a", {"r1", "r2", "r3"}) == {"r1", "r2", "r3"}
+    assert assign("/s/web/a", {"r1"}) == {"r1"}
+
+
+@given(st.sets(st.text(min_size=1), min_size=4, max_size=9))
+def test_of_many_replicas_exactly_three_probe_an_instance(replicas: set[str]) -> None:
+    chosen = assign("/s/web/a", replicas)
+    assert len(chosen) == 3
+    assert chosen <= replicas
+
+
+@given(st.sets(st.text(min_size=1), min_size=5, max_size=9), st.data())
+def test_a_replica_that_goes_moves_only_what_it_probed(replicas: set[str], data: st.DataObject) -> None:
+    gone = data.draw(st.sampled_from(sorted(replicas)))
+    for path in PATHS[:20]:
+        before, after = assign(path, replicas), assign(path, replicas - {gone})
+        assert before - {gone} <= after
+        if gone not in before:
+            assert before == after
+
+
+def test_the_load_is_spread_evenly() -> None:
+    replicas = [f"replica-{n}" for n in range(10)]
+    load = dict.fromkeys(replicas, 0)
+    for path in PATHS:
+        for replica in assign(path, replicas):
+            load[replica] += 1
+    assert max(load.values()) < 2 * min(load.values())  # 90 each; the hash is fixed, so this is no chance
+
+
+@pytest.mark.parametrize(
+    ("votes", "ruling"),
+    [
+        ([], None),
+        ([GOOD], GOOD),
+        ([bad()], bad()),
+        ([GOOD, bad()], GOOD),
+        ([GOOD, bad(), bad()], bad()),
+        ([GOOD, GOOD, bad("cut off")], GOOD),
+        ([bad("x"), bad("y"), bad("y")], bad("y")),
+        ([bad("y"), bad("x")], bad("x")),
+    ],
+)
+def test_the_majority_rules(votes: list[Standing], ruling: Standing | None) -> None:
+    assert rule(votes) == ruling
+
+
+votes = st.builds(Standing, st.just(True)) | st.builds(Standing, st.just(False), st.text(max_size=30))
+
+
+@given(st.lists(votes, max_size=5), st.randoms())
+def test_the_order_of_votes_does_not_matter(ballots: list[Standing], random: object) -> None:
+    shuffled = list(ballots)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert rule(ballots) == rule(shuffled)
+
+
+@given(st.dictionaries(st.text(min_size=1), votes))
+def test_a_ballot_reads_as_it_was_written_and_equal_votes_are_equal_bytes(given: dict[str, Standing]) -> None:
+    data = write_ballot(given)
+    assert read_ballot(data) == given
+    assert write_ballot(dict(reversed(given.items()))) == data
+
+
+def test_a_small_ballot_is_json_for_people() -> None:
+    assert json.loads(write_ballot({"/s/a/1": GOOD, "/s/a/2": bad("refused")})) == {
+        "good": ["/s/a/1"],
+        "bad": {"/s/a/2": "refused"},
+    }
+
+
+def test_a_ballot_of_fifty_thousand_fits_a_znode() -> None:
+    many = {f"/services/web-{n % 100}/host-{n}.example.net:8080": GOOD for n in range(50_000)}
+    data = write_ballot(many)
+    assert len(data) < LARGEST
+    assert read_ballot(data) == many
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_ballot_are_no_crash(data: bytes) -> None:
+    for garbage in (data, b"{" + data, zlib.compress(data), zlib.compress(data)[:-1]):
+        assert isinstance(read_ballot(garbage), dict)
+
+
+def test_a_ballot_that_unpacks_without_end_is_not_unpacked() -> None:
+    assert read_ballot(zlib.compress(b" " * 80_000_000 + b"{}")) == {}

@@ -1,0 +1,133 @@
+"""Names that are spelled when asked: single instances and DNS-SD browsing (RFC 6763), reverse names.
+
+Rules: pure. Nobody connects through these at speed, and a large registry has too many of them to
+keep ready.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from zkdns.answers import records
+from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
+from zkdns.answers.table import OWNER, Sections, Zone
+from zkdns.dns import names
+from zkdns.model import Instance, Service
+
+NXDOMAIN = Sections(rcode=3)
+NODATA = Sections()
+ANSWERED_ANY = Sections((RFC8482,))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceNames:
+    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready as kids)."""
+
+    service: Service
+    zone: bytes
+    ttl: int
+
+    def spell(self, label: bytes, qtype: int) -> Sections:
+        i = find(self.service, label)
+        if i is None:
+            return NXDOMAIN
+        if qtype == SRV:
+            return srv_of(i, self.service, self.zone, self.ttl)
+        if qtype == TXT:
+            return Sections((records.txt(records.about_instance(i), self.ttl),))
+        return NODATA
+
+
+@dataclass(frozen=True, slots=True)
+class Browsing:
+    """`_web._tcp.<zone>` and the DNS-SD instance names below it: SRV, and TXT with the instance's
+    meta (RFC 6763, section 6)."""
+
+    service: Service
+    protocol: str
+    zone: Zone
+    ttl: int
+    ede: bytes
+    _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
+    """The PTR answer, once it was asked for."""
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        owner = (
+            names.label(names.underscored(self.service.label))
+            + names.label("_" + self.protocol)
+            + self.zone.apex
+        )
+        if qname == owner:
+            if qtype == ANY:
+                return ANSWERED_ANY
+            if qtype != PTR:
+                return Sections(ede=self.ede)
+            if not self._spelled:
+                self._spelled.append(self._list())
+            return self._spelled[0]
+        if qname[1 + qname[0] :] != owner:
+            return NXDOMAIN
+        i = find(self.service, qname[1 : 1 + qname[0]])
+        if i is None or i.registration.protocol != self.protocol:
+            return NXDOMAIN
+        if qtype == SRV:
+            return srv_of(i, self.service, self.zone.apex, self.ttl)
+        if qtype == TXT:
+            return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
+        return ANSWERED_ANY if qtype == ANY else NODATA
+
+    def _list(self) -> Sections:
+        given = [i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol]
+        ends = [names.label(i.label) + OWNER for i in given]
+        return Sections(
+            tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if given else self.ede
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`_services._dns-sd._udp.<zone>`: PTR to each service's type (RFC 6763, section 9)."""
+
+    owner: bytes
+    zone: Zone
+    listed: Callable[[], tuple[Iterable[tuple[str, Sequence[str]]], int]]
+    """The labels and protocols of the services there are, and the TTL of this answer."""
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        if qname != self.owner:
+            return NXDOMAIN
+        if qtype != PTR:
+            return ANSWERED_ANY if qtype == ANY else NODATA
+        end = records.pointer(self.owner, self.zone.apex)
+        services, ttl = self.listed()
+        kinds = [
+            names.label(names.underscored(label)) + names.label("_" + protocol) + end
+            for label, protocols in services
+            for protocol in protocols
+        ]
+        return Sections(tuple(records.record(OWNER, PTR, ttl, kind) for kind in kinds))
+
+
+def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
+    """The SRV record of one instance with its addresses."""
+    if not i.registration.port:
+        return NODATA
+    name = records.target(i, names.label(service.label) + zone)
+    extra = [records.addresses(name, (a,), ttl)[0] for a in i.addresses]
+    weight = min(int(i.weight * service.settings.srv_scale), 65535)
+    piece = records.srv(i.registration.priority, weight, i.registration.port, name, ttl)
+    return Sections((piece,), (), tuple(extra))
+
+
+def find(service: Service, label: bytes) -> Instance | None:
+    """The instance with this label. Labels are mostly their ids, and instances stand in the order of
+    these: only one that was folded is looked for one by one."""
+    text = label.decode("latin-1")
+    instances = service.instances
+    at = bisect_left(instances, text, key=attrgetter("id"))
+    if at < len(instances) and instances[at].label == text:
+        return instances[at]
+    return next((i for i in instances if i.label == text), None)

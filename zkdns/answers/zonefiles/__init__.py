@@ -1,0 +1,1 @@
+"""Zone files: read, looked up, and laid beneath what the services say."""

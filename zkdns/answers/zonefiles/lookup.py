@@ -1,0 +1,244 @@
+"""One zone's records and what they say to a question (RFC 1034, section 4.3.2; RFC 4592; RFC 6672).
+
+Rules: pure; built once, never written after. Names are wire names in lower case; rdata keeps its
+case. An empty non-terminal is a node without records.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from zkdns.answers.records import AAAA, NS, SOA, SRV, A
+from zkdns.answers.table import Sections, Zone
+from zkdns.dns import names
+from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
+
+CNAME, HINFO, MX, DNAME, DS, ANY = 5, 13, 15, 39, 43, 255
+NOERROR, SERVFAIL, NXDOMAIN, YXDOMAIN = 0, 2, 3, 6
+LONGEST_CHAIN = 16
+_IN = b"\0\1"
+_STAR = b"\1*"
+_TARGET_OF = {NS: 1, MX: 1, SRV: 1}
+"""Types whose targets' addresses go along, and which part of the rdata the target is."""
+
+
+class RRset(NamedTuple):
+    """Records of one type at one name. `where`: `FILE:LINE` of the first."""
+
+    rtype: int
+    ttl: int
+    rdatas: tuple[Parts, ...]
+    where: str = ""
+
+
+Node: TypeAlias = Mapping[int, RRset]
+_REFUSED_ANY = RRset(HINFO, 3600, ((b"\7RFC8482\0",),))
+
+
+class Kind(enum.Enum):
+    """What one name comes to."""
+
+    FOUND = enum.auto()
+    ALIAS = enum.auto()
+    REDIRECT = enum.auto()
+    REFERRAL = enum.auto()
+    NODATA = enum.auto()
+    NOWHERE = enum.auto()
+
+
+class Step(NamedTuple):
+    """One step of a lookup. `owner`: whose `rrset` it is, in a reply."""
+
+    kind: Kind
+    owner: bytes = b""
+    rrset: RRset | None = None
+
+
+Elsewhere: TypeAlias = Callable[[bytes, int], "Sections | None"]
+"""What else we know: the answer for a name that is none of a file's, or None."""
+
+
+def _nothing(qname: bytes, qtype: int) -> Sections | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoneData:
+    """A zone file's records. `zone` has the SOA that goes with a negative answer: the file's own, or
+    that of the services' zone which it shares. `family`: all zone files by apex. `services`: the
+    services' part of the zones that are shared."""
+
+    apex: bytes
+    nodes: Mapping[bytes, Node]
+    zone: Zone
+    path: str = ""
+    shared: bool = False
+    family: Mapping[bytes, ZoneData] = field(default_factory=dict, repr=False)
+    services: Elsewhere = field(default=_nothing, repr=False)
+
+    def answer(self, qname: bytes, qtype: int) -> Sections:
+        """The whole answer: aliases are followed as far as our data goes. AA is for the first name."""
+        reply = _Reply(qname)
+        name: bytes = qname
+        zone: ZoneData = self
+        for _ in range(LONGEST_CHAIN):
+            step = zone.look(name, qtype)
+            if step.kind is Kind.FOUND:
+                reply.put(reply.answer, step)
+                reply.add_targets(step, zone)
+                return reply.sections()
+            if step.kind is Kind.REFERRAL:
+                reply.put(reply.authority, step)
+                reply.add_targets(step, zone)
+                return reply.sections(aa=bool(reply.answer))
+            if step.kind in (Kind.NODATA, Kind.NOWHERE):
+                reply.authority.append(reply.owner(zone.apex) + zone.zone.soa)
+                return reply.sections(NXDOMAIN if step.kind is Kind.NOWHERE else NOERROR)
+            assert step.rrset is not None  # noqa: S101
+            reply.put(reply.answer, step)
+            target = step.rrset.rdatas[0][1].lower()
+            if step.kind is Kind.REDIRECT:
+                moved = name[: len(name) - len(step.owner)] + target
+                if len(moved) > 255:
+                    return reply.sections(YXDOMAIN)
+                reply.put(reply.answer, Step(step.kind, name, RRset(CNAME, step.rrset.ttl, ((b"", moved),))))
+                if qtype == CNAME:
+                    return reply.sections()
+                target = moved
+            if target in reply.visited:
+                return reply.sections()
+            reply.visited.add(target)
+            name = target
+            said = self.services(name, qtype)
+            if said is not None:
+                return reply.join(said, name)
+            following = self._zone_of(name)
+            if following is None:
+                return reply.sections()  # the rest is someone else's to tell
+            zone = following
+        return reply.sections()
+
+    def look(self, name: bytes, qtype: int) -> Step:
+        """What this zone has for a name in it."""
+        nodes = self.nodes
+        for owner in _ancestors(name, self.apex):
+            node = nodes.get(owner)
+            if node is None:
+                break
+            if owner != self.apex and NS in node and not (owner == name and qtype == DS):
+                return Step(Kind.REFERRAL, owner, node[NS])
+            if owner != name and DNAME in node:
+                return Step(Kind.REDIRECT, owner, node[DNAME])
+            encloser = owner
+        node = nodes.get(name)
+        if node is None:
+            node = nodes.get(_STAR + encloser)  # RFC 4592, section 3.3.2: the source of synthesis
+            if node is None:
+                return Step(Kind.NOWHERE)
+        if qtype == ANY:
+            return Step(Kind.FOUND, name, _REFUSED_ANY) if node else Step(Kind.NODATA)
+        if qtype in node:
+            return Step(Kind.FOUND, name, node[qtype])
+        if CNAME in node:
+            return Step(Kind.ALIAS, name, node[CNAME])
+        return Step(Kind.NODATA)
+
+    def address(self, name: bytes, rtype: int) -> RRset | None:
+        """What a target's address is, be it glue below a delegation or from a wildcard."""
+        if not _is_within(name, self.apex):
+            return None
+        node = self.nodes.get(name)
+        if node is not None:
+            return node.get(rtype)
+        step = self.look(name, rtype)
+        return step.rrset if step.kind is Kind.FOUND else None
+
+    def _zone_of(self, name: bytes) -> ZoneData | None:
+        for owner in (name, *names.suffixes(name)):
+            if owner == self.apex:
+                return self
+            if owner in self.family:
+                return self.family[owner]
+        return None
+
+
+def _is_within(name: bytes, apex: bytes) -> bool:
+    return name == apex or apex in names.suffixes(name)
+
+
+def _ancestors(name: bytes, apex: bytes) -> Iterator[bytes]:
+    """From the apex down to the name itself."""
+    found = [name]
+    while len(found[-1]) > len(apex):
+        found.append(found[-1][1 + found[-1][0] :])
+    return reversed(found)
+
+
+class _Reply:
+    """The sections of a reply as they fill; names are compressed against the question alone."""
+
+    def __init__(self, qname: bytes) -> None:
+        self.qname = qname
+        self.offsets = offsets_of(qname)
+        self.answer: list[bytes] = []
+        self.authority: list[bytes] = []
+        self.additional: list[bytes] = []
+        self.visited = {qname}
+
+    def owner(self, name: bytes) -> bytes:
+        return pack_name(name, self.offsets)
+
+    def put(self, section: list[bytes], step: Step) -> None:
+        assert step.rrset is not None  # noqa: S101
+        section += self.spell(step.owner, step.rrset)
+
+    def spell(self, owner: bytes, rrset: RRset) -> list[bytes]:
+        head = self.owner(owner) + rrset.rtype.to_bytes(2, "big") + _IN + rrset.ttl.to_bytes(4, "big")
+        packed = (pack(rrset.rtype, parts, self.offsets) for parts in rrset.rdatas)
+        return [head + len(rdata).to_bytes(2, "big") + rdata for rdata in packed]
+
+    def add_targets(self, step: Step, zone: ZoneData) -> None:
+        """The addresses of what NS, MX and SRV point at, glue among them, as far as this zone has them."""
+        assert step.rrset is not None  # noqa: S101
+        part = _TARGET_OF.get(step.rrset.rtype)
+        if part is None:
+            return
+        for target in dict.fromkeys(parts[part].lower() for parts in step.rrset.rdatas if len(parts) > part):
+            for rtype in (A, AAAA):
+                rrset = zone.address(target, rtype)
+                if rrset is not None:
+                    self.additional += self.spell(target, rrset)
+
+    def join(self, said: Sections, name: bytes) -> Sections:
+        """The end of the chain comes from the services."""
+        for section, more in (
+            (self.answer, said.answer),
+            (self.authority, said.authority),
+            (self.additional, said.additional),
+        ):
+            section += more
+        return self.sections(said.rcode, ede=said.ede)
+
+    def sections(self, rcode: int = NOERROR, aa: bool = True, ede: bytes = b"") -> Sections:
+        return Sections(tuple(self.answer), tuple(self.authority), tuple(self.additional), rcode, aa, ede)
+
+
+def grow(apex: bytes, rrsets: Mapping[tuple[bytes, int], RRset]) -> dict[bytes, dict[int, RRset]]:
+    """The nodes of a zone: its owners, and the empty non-terminals between them and the apex."""
+    nodes: dict[bytes, dict[int, RRset]] = {apex: {}}
+    for (owner, rtype), rrset in rrsets.items():
+        for between in _ancestors(owner, apex):
+            nodes.setdefault(between, {})
+        nodes[owner][rtype] = rrset
+    return nodes
+
+
+def negative_soa(rrset: RRset) -> bytes:
+    """The SOA record after its owner, with the TTL of a negative answer (RFC 2308, section 3)."""
+    parts = rrset.rdatas[0]
+    ttl = min(rrset.ttl, int.from_bytes(parts[4][16:20], "big"))
+    rdata = b"".join(parts)
+    return SOA.to_bytes(2, "big") + _IN + ttl.to_bytes(4, "big") + len(rdata).to_bytes(2, "big") + rdata

@@ -1,0 +1,328 @@
+"""What `drain`, `undrain` and `weight` share: who is meant, what is ordered already, and the writing.
+
+Rules: a change is written on the version that was read, so two operators at once lose nothing. The
+registrations themselves are only read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+import click
+from kazoo.client import KazooClient
+from kazoo.exceptions import (
+    BadVersionError,
+    KazooException,
+    NoAuthError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+)
+
+from zkdns.cli import Failure
+from zkdns.cli.waiting import Waiting
+from zkdns.config import RegistryURL, Settings
+from zkdns.health.judge import moment, orders_in_force
+from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
+from zkdns.registry import file, formats, overrides
+from zkdns.registry.labels import fold
+from zkdns.registry.service_tree import Tree
+from zkdns.registry.zk import connect
+
+TRIES = 10
+IN_FLIGHT = 200
+LATEST = 1 << 62
+"""A zxid for lists that are read once: later than that of anything they name."""
+
+MOST_NAMED = 12
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Fold(Protocol):
+    def apply(self, event: Event) -> None: ...
+
+
+Change = Callable[[Override | None, float], Override | None]
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """A time span: 90, 90s, 30m, 2h, 1d, 1h30m."""
+
+    name = "span"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower()
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
+        seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif not parts or "".join(number + unit for number, unit in parts) != text:
+            self.fail(f"{value!r} is no time span such as 90s, 30m, 2h or 1h30m", param, ctx)
+        if not 0 < seconds < 1e9:
+            self.fail(f"{value!r} is no time span above 0 and below 30 years", param, ctx)
+        return seconds
+
+
+class Target(click.ParamType):  # type: ignore[type-arg]
+    """SERVICE/ID."""
+
+    name = "target"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        service, slash, id = str(value).partition("/")
+        if not (service and slash and id):
+            self.fail(f"{value!r} is no SERVICE/ID, as in web/a", param, ctx)
+        return service, id
+
+
+target = click.argument("target", metavar="SERVICE/ID", type=Target())
+span = click.option("--for", "span", metavar="SPAN", type=Span(), help="Ends by itself: 90s, 30m, 2h, 1d.")
+why = click.option("--why", default="", metavar="TEXT", help="Shown wherever the override is.")
+
+
+class Operator:
+    """One connected ensemble's overrides, and the instances of all registries."""
+
+    def __init__(self, settings: Settings, hosts: str) -> None:
+        self._settings = settings
+        self._clients: dict[str, KazooClient] = {}
+        self.client = self._client_of(hosts)
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            connect.close(client, 2.0)
+
+    def _client_of(self, hosts: str) -> KazooClient:
+        if hosts not in self._clients:
+            with Waiting().phase(f"connecting to {hosts}"):
+                self._clients[hosts] = connect.connect(hosts, self._settings.zookeeper)
+        return self._clients[hosts]
+
+    def find(self, service: str, id: str) -> tuple[Service, Instance]:
+        """The instance that is meant, by its name as registered or as in DNS; Failure names what exists."""
+        found: list[Service] = []
+        names: set[str] = set()
+        for url in self._settings.registry:
+            known = self._names(url)
+            names |= known
+            name = service if service in known else _by_label(service, known)
+            if name is not None:
+                found.append(self._read(url, name))
+        if not found:
+            raise Failure(f"no service {service!r}; {_name(names, service, 'there are')}")
+        for one in found:
+            for instance in one.instances:
+                if instance.id == id:
+                    return one, instance
+        labels = [(one, i) for one in found for i in one.instances if i.label == id.lower()]
+        if len(labels) == 1:
+            return labels[0]
+        ids = {i.id for one in found for i in one.instances}
+        raise Failure(f"no instance {id!r} in service {found[0].name!r}; {_name(ids, id, 'there are')}")
+
+    def _names(self, url: RegistryURL) -> set[str]:
+        if url.scheme == "file":
+            return set(_read_file(url).services)
+        try:
+            return set(self._client_of(url.hosts).get_children(url.root))
+        except NoNodeError:
+            return set()
+
+    def _read(self, url: RegistryURL, name: str) -> Service:
+        """One service's znodes are enough."""
+        if url.scheme == "file":
+            return _read_file(url).services[name]
+        tree = Tree(url.root, url.format)
+        tree.apply(Children(url.root, (name,), LATEST))
+        folders = formats.named(url.format).FOLDERS
+        path = f"{url.root.rstrip('/')}/{name}"
+        _read_below(self._client_of(url.hosts), path, 1, tree, folders)
+        return tree.catalog().services.get(name) or Service(name, fold(name), path)
+
+    def change(self, service: str, id: str, change: Change) -> tuple[Override | None, Override | None]:
+        """Give what is ordered for the instance the new form; what it was before and is now."""
+        path = overrides.path(service, id)
+        try:
+            for _ in range(TRIES):
+                try:
+                    return self._change_once(path, change)
+                except (BadVersionError, NodeExistsError, NoNodeError):
+                    continue  # somebody else wrote in between
+        except NoAuthError:
+            raise Failure(
+                f"ZooKeeper refuses to let us write {path} (zookeeper.auth in the settings)"
+            ) from None
+        except KazooException as error:
+            raise Failure(f"ZooKeeper did not take {path}: {type(error).__name__} {error}") from None
+        raise Failure(f"{path} was changed by others each time that we wrote; try again")
+
+    def _change_once(self, path: str, change: Change) -> tuple[Override | None, Override | None]:
+        before, version = None, None
+        try:
+            data, stat = self.client.get(path)
+            version = stat.version
+            before = overrides.parse(data)
+        except NoNodeError:
+            pass
+        except ValueError:
+            pass  # what nobody can read orders nothing, and is overwritten
+        now = time.time()
+        after = change(_trim(before, now), now)
+        if after is None:
+            if version is not None:
+                self.client.delete(path, version=version)
+                self._tidy(path.rpartition("/")[0])
+        elif version is None:
+            self.client.create(path, overrides.spell(after), makepath=True)
+        else:
+            self.client.set(path, overrides.spell(after), version=version)
+        return before, after
+
+    def _tidy(self, folder: str) -> None:
+        try:
+            self.client.delete(folder)
+        except (NotEmptyError, NoNodeError, NoAuthError):
+            pass
+
+    def ordered(self) -> dict[tuple[str, str], Override]:
+        """All overrides that hold now."""
+        found: dict[tuple[str, str], Override] = {}
+        fold = overrides.Overrides()
+        _read_below(self.client, overrides.ROOT, 2, fold)
+        for key, order in fold.orders().items():
+            if (held := _trim(order, time.time())) is not None:
+                found[key] = held
+        return found
+
+
+@contextmanager
+def operate(settings: Settings) -> Iterator[Operator]:
+    """Connected to the ensemble that holds /zkdns: that of the first zk:// registry."""
+    hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
+    if hosts is None:
+        raise Failure("overrides are kept in ZooKeeper, and no --registry is a zk:// one")
+    operator = Operator(settings, hosts)
+    try:
+        yield operator
+    except KazooException as error:
+        raise Failure(f"ZooKeeper at {hosts}: {type(error).__name__} {error}") from None
+    finally:
+        operator.close()
+
+
+def lay(order: Override, upon: Override | None) -> Override:
+    """`order` in the place of an older one of its kind, upon one of the other kind."""
+    return replace(order, under=strip(upon, drain=order.drain))
+
+
+def strip(order: Override | None, *, drain: bool) -> Override | None:
+    """Without the drains, or without the weights."""
+    if order is None:
+        return None
+    under = strip(order.under, drain=drain)
+    kept = replace(order, drain=False) if drain else replace(order, weight=None)
+    return replace(kept, under=under) if kept.drain or kept.weight is not None else under
+
+
+def _trim(order: Override | None, now: float) -> Override | None:
+    """Without what has ended."""
+    held = list(orders_in_force(order, now))
+    trimmed = None
+    for one in reversed(held):
+        trimmed = replace(one, under=trimmed)
+    return trimmed
+
+
+def signed(why: str, span: float | None, **what: object) -> Override:
+    """A new override by whoever runs this command, now."""
+    now = time.time()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no name for its user
+        user = f"uid{os.getuid()}"
+    who = f"{user}@{socket.gethostname()}"
+    until = None if span is None else now + span
+    return Override(until=until, why=" ".join(why.split()), who=who, at=now, **what)  # type: ignore[arg-type]
+
+
+def describe(order: Override) -> str:
+    """One line for people."""
+    what = "drained" if order.drain else f"weight {order.weight}"
+    text = f"{what}{'' if order.until is None else ' until ' + moment(order.until)}"
+    if order.who:
+        text += f", by {order.who}"
+    if order.why:
+        text += f": {order.why}"
+    return text if order.under is None else f"{text} (beneath it: {describe(order.under)})"
+
+
+def report(as_json: bool, service: str, id: str, after: Override | None, line: str) -> None:
+    if as_json:
+        order = json.loads(overrides.spell(after)) if after is not None else None
+        click.echo(json.dumps({"service": service, "id": id, "override": order}))
+    else:
+        click.echo(line)
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def _read_file(url: RegistryURL) -> Catalog:
+    try:
+        return file.parse(url.path.read_bytes(), 0.0, str(url.path))
+    except OSError as error:
+        raise Failure(f"{url.path}: {error.strerror}") from None
+
+
+def _read_below(
+    client: KazooClient, path: str, depth: int, fold: Fold, folders: Collection[str] = ()
+) -> None:
+    """Tell `fold` of all down to `depth` below `path`, and one level more in `folders`."""
+    try:
+        names = client.get_children(path)
+    except (NoNodeError, NoAuthError):
+        return
+    fold.apply(Children(path, tuple(names), LATEST))
+    paths = [path, *(f"{path}/{name}" for name in names)]
+    for at in range(0, len(paths), IN_FLIGHT):
+        some = paths[at : at + IN_FLIGHT]
+        for one, reply in [(one, client.get_async(one)) for one in some]:
+            try:
+                data, stat = reply.get(timeout=30)
+            except (NoNodeError, NoAuthError):
+                continue
+            stands = Stat(stat.czxid, stat.mzxid, stat.ctime / 1000, bool(stat.ephemeralOwner))
+            fold.apply(Data(one, data, stands))
+    for name in names:
+        if depth > 1 or name in folders:
+            _read_below(client, f"{path}/{name}", depth - 1, fold)
+
+
+def _by_label(name: str, known: Iterable[str]) -> str | None:
+    same = [other for other in known if fold(other) == name.lower()]
+    return same[0] if len(same) == 1 else None
+
+
+def _name(names: Iterable[str], wanted: str, lead: str) -> str:
+    """What exists, the likeliest first."""
+    every = sorted(names)
+    if not every:
+        return "there is none"
+    close = difflib.get_close_matches(wanted, every, MOST_NAMED, 0.5)
+    shown = (close + [name for name in every if name not in close])[:MOST_NAMED]
+    more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
+    return f"{lead} {', '.join(shown)}{more}"

@@ -1,0 +1,1 @@
+"""What any DNS program needs: names, types, records, messages. It knows nothing of services."""

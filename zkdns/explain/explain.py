@@ -1,0 +1,184 @@
+"""Why an answer is what it is: the reply that would be sent now, and each instance in or out of it.
+
+Rules: pure; it asks the same `respond` as the sockets do, and moves no turn while it looks. ValueError,
+in words for people, where the name, the type, the client or a change can't be read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import dns.edns
+import dns.exception
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from zkdns.answers.builder import Answers
+from zkdns.answers.table import Entry
+from zkdns.dns import names
+from zkdns.explain import what_if
+from zkdns.explain.notes import notes_on
+from zkdns.explain.shares import Placing, place
+from zkdns.explain.subject import Subject, locate
+from zkdns.model import Catalog, Service
+from zkdns.serve.respond import FORWARD, respond
+
+WHOLE: Final = 65535
+"""Room for the whole answer, as over TCP."""
+
+_OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+"""An OPT record of a client that takes 1232 bytes (RFC 6891, section 6.1.2)."""
+
+
+def explain(
+    answers: Answers,
+    catalog: Catalog,
+    name: str,
+    qtype: str,
+    *,
+    client: str | None,
+    changes: Sequence[str],
+    forwards: Callable[[str], bool],
+) -> dict[str, Any]:
+    """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `suppose`.
+    `forwards`: whether names that are not ours are asked upstream for this client."""
+    qname, rtype = read_name(name), read_type(qtype)
+    asker = read_client(client)
+    services = catalog.services
+    touched, effects = what_if.suppose(services, changes)
+    subject = locate(services, answers.zones, qname)
+    asked = answers
+    if touched:
+        services = {**services, **touched}
+        before, subject = subject, locate(services, answers.zones, qname)
+        involved = {s.name for one in (before, subject) for s in one.services}
+        if involved & touched.keys() and not any(zone.failure for zone in answers.zones):
+            asked = _try(answers, [services[n] for n in sorted(involved | touched.keys())])
+    query = _spell_query(qname, rtype)
+    outcome = respond(query, asked, WHOLE, _peek(answers, qname, rtype), 0)
+    said: dict[str, Any] = {
+        "name": names.text(qname).rstrip(".") or ".",
+        "type": dns.rdatatype.to_text(rtype),
+        "rcode": "REFUSED",
+        "stale": bool(answers.stale) or catalog.stale_since is not None,
+        "answer": [],
+        "instances": [],
+        "notes": [],
+    }
+    if isinstance(outcome, bytes):
+        reply = dns.message.from_wire(outcome)
+        said["rcode"] = dns.rcode.to_text(reply.rcode())
+        said["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
+        placing = place(subject, rtype, asked.table.get(_key(qname, rtype)), bool(reply.answer))
+        said["instances"] = list(_rows(subject, placing))
+        told = [*_errors(reply), *notes_on(subject, placing, reply, services, asked)]
+    elif outcome is FORWARD and forwards(asker):
+        said["rcode"] = "FORWARDED"
+        told = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
+    else:
+        told = [_refusal(subject, asker, answers)]
+    said["notes"] = list(dict.fromkeys([*effects, *told]))
+    return said
+
+
+# --- in -----------------------------------------------------------------------------------------------
+
+
+def read_name(text: str) -> bytes:
+    """A name in text as it is asked for; an address stands for its reverse name."""
+    try:
+        return names.reverse(text.strip())
+    except ValueError:
+        pass
+    try:
+        return names.wire(text.strip())
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is no domain name: only ASCII; write xn--… for others") from None
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no domain name: {str(error).rpartition(': ')[2]}") from None
+
+
+def read_type(text: str) -> dns.rdatatype.RdataType:
+    try:
+        return dns.rdatatype.from_text(f"TYPE{text}" if text.isascii() and text.isdigit() else text)
+    except (dns.exception.DNSException, ValueError):
+        raise ValueError(f"{text!r} is no record type; there are A, AAAA, SRV, TXT, PTR, …") from None
+
+
+def read_client(text: str | None) -> str:
+    if not text:
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(text.strip().strip("[]")))
+    except ValueError:
+        raise ValueError(f"the client {text!r} is no IP address") from None
+
+
+def _spell_query(qname: bytes, rtype: int) -> bytes:
+    counts = b"\0\1" + bytes(4) + b"\0\1"
+    return b"\0\0\1\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + _OPT
+
+
+def _key(qname: bytes, rtype: int) -> bytes:
+    return qname + rtype.to_bytes(2, "big")
+
+
+def _peek(answers: Answers, qname: bytes, rtype: int) -> Callable[[Entry], int]:
+    """The turn that is next, which stays the next one."""
+    key = _key(qname, rtype)
+    standing = answers.table.get(key)
+    turn = answers.drawn(key, standing) if standing is not None else 0
+    return lambda entry: turn
+
+
+def _try(answers: Answers, services: Sequence[Service]) -> Answers:
+    """Answers of these services alone, beside those that are in force."""
+    trial = Answers(answers.zone_names, (), answers.ttl)
+    trial.set_serial(answers.serial)
+    trial.stale = answers.stale
+    for service in services:
+        trial.replace(service.name, trial.compile(service))
+    return trial
+
+
+# --- out ----------------------------------------------------------------------------------------------
+
+
+def _in_order(wire: bytes) -> Any:
+    """The answer section record by record: in one RRset dnspython would lose the order."""
+    return dns.message.from_wire(wire, one_rr_per_rrset=True).answer
+
+
+def _errors(reply: dns.message.Message) -> Iterator[str]:
+    """What the reply itself says of its reasons (RFC 8914)."""
+    for option in reply.options:
+        if isinstance(option, dns.edns.EDEOption):
+            text = f": {option.text}" if option.text else ""
+            yield f"the reply carries EDE {int(option.code)}{text}"
+
+
+def _refusal(subject: Subject, client: str, answers: Answers) -> str:
+    zones = ", ".join(answers.zone_names)
+    if subject.kind == "reverse":
+        return f"no instance has this address, and nothing is forwarded for {client}: REFUSED"
+    return f"the name is in no zone of ours ({zones}), and nothing is forwarded for {client}: REFUSED"
+
+
+def _rows(subject: Subject, placing: Placing) -> Iterator[Mapping[str, Any]]:
+    for service, instance in subject.shown():
+        given = placing.given(instance)
+        yield {
+            "id": instance.id,
+            "in": given,
+            "state": str(instance.state),
+            "reason": instance.reason if given or not instance.answered else placing.why_out(instance),
+            "share": round(placing.share(instance), 6),
+            "service": service.name,
+            "weight": instance.weight,
+            "priority": instance.registration.priority,
+            "address": list(instance.addresses)
+            or ([instance.registration.host] if instance.registration.host else []),
+        }

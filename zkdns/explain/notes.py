@@ -1,0 +1,176 @@
+"""The notes beside an explained answer: what a person would ask next.
+
+Rules: pure; each note is one short sentence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from zkdns.answers.builder import Answers
+from zkdns.answers.records import AAAA, SRV, A, answered
+from zkdns.dns import names
+from zkdns.explain import what_if
+from zkdns.explain.shares import Placing
+from zkdns.explain.subject import Subject
+from zkdns.model import Service
+
+LEAST, EDNS, OPT = 512, 1232, 11
+"""Bytes: an answer without EDNS, one with it, and its OPT record."""
+_DEALT = (A, AAAA, SRV)
+
+
+def notes_on(
+    subject: Subject,
+    placing: Placing,
+    reply: dns.message.Message,
+    services: Mapping[str, Service],
+    answers: Answers,
+) -> Iterator[str]:
+    """What there is to say about the reply."""
+    yield from _on_names(subject, placing.rtype)
+    rcode = reply.rcode()
+    if rcode == dns.rcode.NXDOMAIN and reply.answer:
+        yield f"an alias leads to {reply.answer[-1][0]}, which is not there"
+    elif rcode == dns.rcode.NXDOMAIN:
+        yield from _on_missing(subject, services, answers)
+    elif rcode == dns.rcode.SERVFAIL:
+        yield "there is no catalog to answer from now, so it is SERVFAIL and never NXDOMAIN"
+    elif rcode == dns.rcode.NOERROR and not reply.answer:
+        if reply.flags & dns.flags.AA:
+            yield from _on_nothing(subject, placing)
+        else:
+            yield f"delegated: the servers of {reply.authority[0].name} answer for it"
+    elif placing.rtype in _DEALT:
+        yield from _on_dealt(subject, placing)
+    if answers.stale:
+        yield "the registry is out of reach: this is what was last known"
+    yield from _on_size(reply)
+
+
+def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
+    service = subject.service
+    if service is None:
+        return
+    if service.label != service.name:
+        yield f"registered as {service.name!r}, which is no DNS label: folded to {service.label!r}"
+    if subject.kind == "instance":
+        (instance,) = subject.group
+        if instance.label != instance.id:
+            yield f"registered as {instance.id!r}, which is no DNS label: folded to {instance.label!r}"
+        if rtype in _DEALT:
+            yield "an instance's own name is answered for as long as it is registered, whatever its state"
+    elif subject.kind == "tag":
+        yield f"those with the tag {subject.word!r}: {len(subject.group)} of {len(service.instances)}"
+    elif subject.kind in ("protocol", "port") and len(subject.group) < len(service.instances):
+        which = f"a port named {subject.port!r}" if subject.port else f"protocol {subject.word}"
+        yield f"those with {which}: {len(subject.group)} of {len(service.instances)}"
+    if service.note and subject.kind != "instance":
+        yield service.note
+
+
+def _on_missing(subject: Subject, services: Mapping[str, Service], answers: Answers) -> Iterator[str]:
+    wanted = names.labels(subject.qname)[0].decode("latin-1")
+    service = subject.service
+    if subject.zone is None:
+        yield "no record of a zone file has this name"
+        return
+    if service is not None:
+        about = f"no instance, tag or port of {service.name}"
+        known = {i.label for i in service.instances}
+        known |= {tag for i in service.instances for tag in i.registration.tags}
+        yield f"{wanted!r} is {about}; {what_if.list_near(wanted, sorted(known))}"
+        return
+    own = names.labels(subject.qname[: -len(subject.zone.apex)] + names.ROOT)
+    wanted = own[-1].decode("latin-1") if own else wanted
+    by_label = sorted(service.label for service in services.values())
+    yield f"no service {wanted!r} is registered; {what_if.list_near(wanted, by_label)}"
+
+
+def _on_nothing(subject: Subject, placing: Placing) -> Iterator[str]:
+    """Why it is NODATA."""
+    service, rtype = subject.service, placing.rtype
+    if service is None or subject.kind == "below":
+        yield "NODATA: the name exists, and has nothing of this type"
+        return
+    about = service.name
+    shown = dns.rdatatype.to_text(dns.rdatatype.RdataType(rtype))
+    if subject.kind == "instance":
+        yield (
+            f"NODATA: {subject.group[0].id} has {_lack(rtype, None)}"
+            if rtype in _DEALT
+            else (f"NODATA: an instance has A, AAAA, SRV and TXT, no {shown}")
+        )
+    elif rtype not in _DEALT:
+        types = "SRV and PTR" if subject.kind in ("protocol", "port") else "A, AAAA, SRV and TXT"
+        types = "A, AAAA and SRV" if subject.kind == "tag" else types
+        yield f"NODATA: the name has {types}, no {shown}"
+    elif not service.instances:
+        yield f"NODATA: no instance of {about} is registered"
+    elif subject.kind in ("protocol", "port") and rtype != SRV:
+        yield f"NODATA: the name has SRV, no {shown}"
+    elif not (serving := answered(subject.group)):
+        states = Counter(str(i.state) for i in subject.group)
+        counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
+        yield f"NODATA: none of {len(subject.group)} is given out ({counts})"
+    elif rtype == SRV:
+        yield f"NODATA: none of those that are given out has {_lack(rtype, subject.port, True)}"
+    else:
+        priority = serving[0][0].registration.priority
+        lack = _lack(rtype, None, True)
+        yield f"NODATA: none of those that are given out has {lack} (priority {priority}, the lowest)"
+
+
+def _lack(rtype: int, port: str | None, any: bool = False) -> str:
+    word = {A: "IPv4 address", AAAA: "IPv6 address", SRV: f"port named {port}" if port else "main port"}[
+        rtype
+    ]
+    return f"{'an' if word[0] == 'I' else 'a'} {word}" if any else f"no {word}"
+
+
+def _on_dealt(subject: Subject, placing: Placing) -> Iterator[str]:
+    service = subject.service
+    if service is None or subject.kind == "instance":
+        return
+    serving = answered(subject.group)
+    out = [i for i in subject.group if not i.answered]
+    if out:
+        states = ", ".join(f"{n} {state}" for state, n in Counter(str(i.state) for i in out).most_common())
+        yield f"{len(out)} of {len(subject.group)} are not given out: {states}"
+    if placing.rtype != SRV and len(serving) > 1:
+        low = serving[0][0].registration.priority
+        waiting = sum(map(len, serving[1:]))
+        yield f"A and AAAA give the lowest healthy priority ({low}); {waiting} of higher ones stand by"
+    first = placing.tiers[0] if placing.tiers else ()
+    zeros = [i for i in first if not i.weight]
+    if zeros and len(zeros) == len(first):
+        yield "all weights are 0, which means equal shares"
+    elif zeros:
+        yield f"weight 0, never first while another weight is above 0: {', '.join(i.id for i in zeros[:8])}"
+    for meeting in placing.shared[:4]:
+        ids = " and ".join(i.id for i in meeting[:4])
+        what = "target and port" if placing.rtype == SRV else "address"
+        yield f"{ids} have the same {what}: one record, with the weights added"
+    if placing.cut:
+        yield f"each answer gives {service.settings.answers} of the records (the setting `answers`)"
+    weighed = [i for i in first if i.weight != i.registration.weight and "warm" not in i.reason]
+    for i in weighed[:4]:
+        if not service.note:
+            yield f"{i.id} registered the weight {i.registration.weight}, and {i.weight} is in force"
+    if placing.rtype == SRV and service.settings.srv_scale != 1:
+        yield f"weights in SRV records are multiplied by {service.settings.srv_scale:g} (srv_scale)"
+
+
+def _on_size(reply: dns.message.Message) -> Iterator[str]:
+    size = len(reply.to_wire())
+    records = sum(map(len, reply.answer))
+    if records and size > EDNS:
+        yield f"{size} bytes: over UDP it is cut to {EDNS} (additional records first, then TC and TCP)"
+    elif records and size > LEAST + OPT:
+        yield f"{size} bytes: without EDNS it is cut to {LEAST} (additional records first, then TC and TCP)"

@@ -1,0 +1,107 @@
+"""Which service and which of its instances a name is about.
+
+Rules: pure. It finds by the same `records.owners` that the table is compiled of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from zkdns.answers import records
+from zkdns.answers.table import Zone
+from zkdns.dns import names
+from zkdns.model import Instance, Service
+
+Kind: TypeAlias = Literal[
+    "service", "protocol", "port", "tag", "instance", "reverse", "below", "zone", "foreign"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`group`: the instances that the name is about; the others of the service are shown as out.
+
+    `kind`: `protocol` is `_web._tcp`, `port` is `_http._tcp.web` (its name in `port`), `below` some
+    other name under a service's, `zone` any other name in a zone of ours. `word`: the tag, the
+    protocol or the port for people.
+    """
+
+    kind: Kind
+    qname: bytes
+    zone: Zone | None = None
+    services: tuple[Service, ...] = ()
+    group: tuple[Instance, ...] = ()
+    port: str | None = None
+    word: str = ""
+
+    @property
+    def service(self) -> Service | None:
+        return self.services[0] if len(self.services) == 1 else None
+
+    def shown(self) -> Iterator[tuple[Service, Instance]]:
+        """The instances to tell about: all of the service, or those that the name alone is about."""
+        if self.kind in ("instance", "reverse"):
+            about = {id(i) for i in self.group}
+            yield from ((s, i) for s in self.services for i in s.instances if id(i) in about)
+        elif self.kind != "below":
+            yield from ((s, i) for s in self.services for i in s.instances)
+
+
+def locate(services: Mapping[str, Service], zones: Sequence[Zone], qname: bytes) -> Subject:
+    """What the wire name `qname` (lower case) is about."""
+    zone = max(
+        (z for z in zones if qname == z.apex or z.apex in names.suffixes(qname)),
+        key=lambda z: len(z.apex),
+        default=None,
+    )
+    if zone is None:
+        return _locate_reverse(services, qname)
+    labels = [label.decode("latin-1") for label in names.labels(qname[: -len(zone.apex)] + names.ROOT)]
+    return _locate_inside(services, zone, qname, labels) or Subject("zone", qname, zone)
+
+
+def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
+    address = names.address_of(qname)
+    if address is None:
+        return Subject("foreign", qname)
+    found = [
+        (s, i) for s in services.values() for i in s.instances if address in map(records.packed, i.addresses)
+    ]
+    holders = {s.name: s for s, _ in found}
+    return Subject("reverse", qname, None, tuple(holders.values()), tuple(i for _, i in found))
+
+
+def _locate_inside(
+    services: Mapping[str, Service], zone: Zone, qname: bytes, labels: list[str]
+) -> Subject | None:
+    """A name of a service, or below one; None for the zone's own."""
+    if not labels:
+        return None
+    by_label = {s.label: s for s in services.values()}
+    service = by_label.get(labels[-1])
+    if service is None and len(labels) > 1 and labels[-1] in ("_tcp", "_udp"):
+        service = next((s for s in services.values() if names.underscored(s.label) == labels[-2]), None)
+    if service is None:
+        return None
+    for about in records.owners(service, zone.apex):
+        if about.owner == qname:
+            return _describe(service, zone, about, labels)
+    own = labels[:-1] if labels[-1] == service.label else labels[:-2]
+    if len(own) == 1:
+        instance = next((i for i in service.instances if i.label == own[0]), None)
+        if instance is not None:
+            return Subject("instance", qname, zone, (service,), (instance,))
+    return Subject("below", qname, zone, (service,))
+
+
+def _describe(service: Service, zone: Zone, about: records.Owners, labels: list[str]) -> Subject:
+    alone = (service,)
+    if about.port is not None:
+        return Subject("port", about.owner, zone, alone, about.group, about.port, labels[1].lstrip("_"))
+    if not about.counted:
+        return Subject("tag", about.owner, zone, alone, about.group, word=labels[0])
+    if labels[0].startswith("_"):
+        return Subject("protocol", about.owner, zone, alone, about.group, word=labels[1].lstrip("_"))
+    return Subject("service", about.owner, zone, alone, about.group)

@@ -1,0 +1,358 @@
+"""Forwarding: names outside our zones go to upstream resolvers, through one cache.
+
+Rules: one asyncio loop; `answer` never raises and never waits: what is in the cache is replied to
+at once, the rest when its flight lands. Here are the clients: who may, how many, who waits for
+what. What is decided stands in `upstream`, what is kept in `cache`, what is sent in `flight`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from zkdns.config import Settings
+from zkdns.dns import ede
+from zkdns.dns.message import failure, read_query, read_reply, skim, spell_query
+from zkdns.dns.names import text, wire
+from zkdns.dns.packet import FORMERR, REFUSED, SERVFAIL
+from zkdns.forward.allow import permit
+from zkdns.forward.cache import SIZE, Cache, Stored
+from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
+from zkdns.forward.resolution import Answered, Failed, Inquiry
+from zkdns.forward.resolvconf import PATH
+from zkdns.forward.sockets import allow_many_sockets
+from zkdns.forward.transport import Flight
+from zkdns.forward.upstream import order
+from zkdns.forward.upstreams import Upstreams, UpstreamStatus
+
+Reply: TypeAlias = Callable[[bytes], None]
+
+MOST = 1000
+"""Questions under way; a tenth of it for one client."""
+MOST_OF_CLIENT = MOST // 10
+MOST_WAITING = 1000
+"""Clients that wait for one and the same question."""
+STALE_AFTER = 1.8
+"""Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
+AT_ONCE = 4
+"""Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
+answers of our own, and those must not wait behind a thousand of them."""
+OFTEN = 3
+"""Times an answer must have been asked for, to be fetched anew before it ends."""
+STREAM = 65535
+
+STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping")
+LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server")
+FULL = Failed(ede.NO_REACHABLE_AUTHORITY, "too many forwarded queries in flight")
+FULL_OF_CLIENT = Failed(ede.NO_REACHABLE_AUTHORITY, "too many forwarded queries of this client in flight")
+CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """A client that waits: its query, where the question ends, what its EDNS and transport take."""
+
+    query: bytes
+    end: int
+    size: int
+    limit: int
+    reply: Reply
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A question under way and who waits for it. `client`: on whose account it is, None for ours."""
+
+    key: bytes
+    rd: bool
+    client: str | None
+    flight: Flight | None = None
+    stale: Stored | None = None
+    waiting: list[_Waiter] = field(default_factory=list)
+    patience: asyncio.TimerHandle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStatus:
+    """What people see of forwarding."""
+
+    upstreams: tuple[UpstreamStatus, ...]
+    cached: int
+    in_flight: int
+    cache_hits: int
+    problem: str
+
+
+class Forwarder:
+    """Asks upstreams for what clients want to know, and remembers what they said.
+
+    The counters are plain numbers that only grow: `queries` by upstream and rcode (or what went
+    wrong), `cache_hits` (`stale_hits` of them), `joined`, `limited`, `refused`, `forgeries`, `prefetches`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        resolv_conf: Path = PATH,
+        cache_size: int = SIZE,
+        clock: Callable[[], float] = time.monotonic,
+        draw: random.Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._draw = draw or random.SystemRandom()
+        self._cache = Cache(clock, cache_size)
+        # Other upstreams may know other names: what the old ones said is forgotten.
+        self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self._cache.clear)
+        self._asked: dict[bytes, _Asked] = {}
+        self._departing: deque[_Asked] = deque()
+        """Those of `_asked` that have no flight yet."""
+        self._departure: asyncio.Handle | None = None
+        self._load: Counter[str] = Counter()
+        self._stopping = False
+        self.queries: Counter[tuple[str, str]] = Counter()
+        self.cache_hits = 0
+        self.stale_hits = 0
+        self.joined = 0
+        self.limited = 0
+        self.refused = 0
+        self.forgeries = 0
+        self.prefetches = 0
+        self.reload(settings)
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self._stopping = False
+        allow_many_sockets()
+        self._upstreams.start()
+
+    async def stop(self, wait: float = 0.0) -> None:
+        """Ends; questions under way may still be answered for `wait` seconds, then get SERVFAIL."""
+        self._stopping = True
+        end = self._clock() + wait
+        while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
+            await asyncio.sleep(0.02)
+        await self._upstreams.stop()
+        self._departing.clear()
+        for asked in list(self._asked.values()):
+            if asked.flight is not None:
+                asked.flight.end(STOPPING)
+            else:
+                self._land(asked, STOPPING)
+        await asyncio.sleep(0)
+
+    def reload(self, settings: Settings) -> None:
+        """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be."""
+        allows = permit(settings.forward_allow if settings.forward else ())
+        self._upstreams.configure(settings)
+        self.enabled = bool(settings.forward)
+        self.allows = allows
+        """Whether a client may have names forwarded (RA, or else REFUSED with EDE 18)."""
+
+    def forget(self) -> None:
+        """Empties the cache: some of its names may be ours from now on."""
+        self._cache.clear()
+
+    @property
+    def problem(self) -> str:
+        """Why there is no upstream though some are set; empty where all is well."""
+        return self._upstreams.problem
+
+    def status(self) -> ForwardStatus:
+        """What the page shows."""
+        upstreams = self._upstreams.status()
+        return ForwardStatus(upstreams, len(self._cache), len(self._asked), self.cache_hits, self.problem)
+
+    # --- asked --------------------------------------------------------------------------------------
+
+    def answer(self, query: bytes, client: str, limit: int, reply: Reply) -> None:
+        """Reply to a query for a name that is not ours, now or later. `limit`: what the transport
+        takes; 65535 on a stream, where the client's EDNS size says nothing."""
+        made = self.cached(query, limit) if self.allows(client) else None
+        if made is None:
+            self._answer_slowly(query, client, limit, reply)
+        else:
+            reply(made)
+
+    def cached(self, query: bytes, limit: int) -> bytes | None:
+        """The reply, where a fresh one is in the cache and the query is a plain one."""
+        asked = skim(query)
+        if asked is None:
+            return None
+        key, end, size = asked
+        try:
+            stored = self._cache.find(key)
+        except KeyError:
+            return None
+        now = self._clock()
+        if now >= stored.expires:
+            return None
+        self.cache_hits += 1
+        stored.hits += 1
+        if now >= stored.renew_at and stored.hits > OFTEN:
+            self._renew(key, stored)
+        return stored.reply(query, end, size, limit, now)
+
+    def is_probe(self, query: bytes) -> bool:
+        """Whether this is our own probe, come back; if so, its upstream is turned off."""
+        return self._upstreams.is_probe(query)
+
+    def _answer_slowly(self, query: bytes, client: str | None, limit: int, reply: Reply) -> None:
+        if len(query) < 12:
+            return
+        if client is not None and not self.allows(client):
+            self.refused += 1
+            why = "this client may not have names forwarded"
+            reply(failure(query, REFUSED, ede.PROHIBITED, why, limit, ra=False))
+            return
+        read = read_query(query)
+        if read is None:
+            reply(failure(query, FORMERR, 0, "", limit))
+            return
+        if self.is_probe(query):
+            reply(failure(query, SERVFAIL, LOOPING.code, LOOPING.text, limit))
+            return
+        key, end, size = read
+        waiter = _Waiter(query, end, size, limit, reply)
+        stored = self._cache.get(key)
+        if stored is not None and (self._clock() < stored.expires or not self._upstreams.usable):
+            self._give(stored, [waiter])
+            return
+        self._ask(key, client, waiter, stored)
+
+    def _ask(self, key: bytes, client: str | None, waiter: _Waiter, stale: Stored | None) -> None:
+        """Have the waiter wait for the question's flight; for a new one where none is under way."""
+        rd = bool(waiter.query[2] & 1)
+        asked = self._asked.get(_place(key, rd))
+        hindrance = self._hindrance(client) if asked is None else None
+        if asked is not None and len(asked.waiting) >= MOST_WAITING:
+            hindrance = CROWDED
+        if hindrance is not None:
+            self.limited += 1
+            self._give(stale or hindrance, [waiter])
+        elif asked is not None:
+            self.joined += 1
+            asked.waiting.append(waiter)
+        else:
+            asked = _Asked(key, rd, client, stale=stale, waiting=[waiter])
+            if stale is not None:
+                loop = asyncio.get_running_loop()
+                asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
+            self._take_off(asked)
+
+    def _hindrance(self, client: str | None) -> Failed | None:
+        """Why no question can be asked now; None where one can."""
+        if self._stopping:
+            return STOPPING
+        if self._upstreams.looping:
+            return LOOPING
+        if len(self._asked) >= MOST:
+            return FULL
+        if client is not None and self._load[client] >= MOST_OF_CLIENT:
+            return FULL_OF_CLIENT
+        return None
+
+    def _renew(self, key: bytes, stored: Stored) -> None:
+        """Fetched anew just before it ends, so that nobody waits for what is asked often."""
+        stored.renew_at = math.inf
+        if _place(key, True) not in self._asked and len(self._asked) < MOST // 2 and not self._stopping:
+            self.prefetches += 1
+            self._take_off(_Asked(key, True, None))
+
+    def _take_off(self, asked: _Asked) -> None:
+        self._asked[_place(asked.key, asked.rd)] = asked
+        if asked.client is not None:
+            self._load[asked.client] += 1
+        self._departing.append(asked)
+        if self._departure is None:
+            self._departure = asyncio.get_running_loop().call_soon(self._depart)
+
+    def _depart(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._departing))):
+            asked = self._departing.popleft()
+            upstreams = order(self._upstreams.all)
+            inquiry = Inquiry(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
+            asked.flight = Flight(inquiry, self._clock, partial(self._land, asked))
+            asked.flight.step()
+        self._departure = asyncio.get_running_loop().call_soon(self._depart) if self._departing else None
+
+    def _land(self, asked: _Asked, outcome: Answered | Failed) -> None:
+        self._asked.pop(_place(asked.key, asked.rd), None)
+        if asked.client is not None:
+            self._load[asked.client] -= 1
+            if not self._load[asked.client]:
+                del self._load[asked.client]
+        if asked.patience is not None:
+            asked.patience.cancel()
+        if asked.flight is not None:
+            self.forgeries += asked.flight.inquiry.forgeries
+            for upstream, what in asked.flight.inquiry.log:
+                self.queries[str(upstream.address), what] += 1
+        if isinstance(outcome, Failed):
+            self._give(asked.stale or self._cache.get(asked.key) or outcome, asked.waiting)
+            return
+        stored = Stored(outcome.message, asked.key, self._clock(), cut=outcome.cut)
+        if asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all:
+            self._cache.put(asked.key, stored)
+        self._give(stored, asked.waiting, cached=False)
+
+    def _lose_patience(self, asked: _Asked) -> None:
+        """Those who waited long enough get the expired answer; the flight goes on."""
+        assert asked.stale is not None  # noqa: S101
+        waiting, asked.waiting = asked.waiting, []
+        self._give(asked.stale, waiting)
+
+    def _give(self, what: Stored | Failed, waiting: list[_Waiter], cached: bool = True) -> None:
+        now = self._clock()
+        if isinstance(what, Stored) and cached:
+            self.cache_hits += len(waiting)
+            self.stale_hits += len(waiting) if now >= what.expires else 0
+        for each in waiting:
+            if isinstance(what, Stored):
+                each.reply(what.reply(each.query, each.end, each.size, each.limit, now))
+            else:
+                each.reply(failure(each.query, SERVFAIL, what.code, what.text, each.limit))
+
+    # --- for ourselves ------------------------------------------------------------------------------
+
+    async def resolve(self, name: str) -> Resolved:
+        """The addresses of a name, as clients of ours would get them. Raises Unresolved."""
+        try:
+            owner = wire(name)
+        except ValueError as error:
+            raise Unresolved(str(error)) from None
+        found = await asyncio.gather(self._addresses(owner, 1), self._addresses(owner, 28))
+        addresses = found[0].addresses + found[1].addresses
+        if not addresses:
+            raise Unresolved(f"{name} has no address")
+        return Resolved(addresses, min(each.ttl for each in found if each.addresses))
+
+    async def _addresses(self, owner: bytes, rtype: int) -> Resolved:
+        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def reply(data: bytes) -> None:
+            if not done.done():
+                done.set_result(data)
+
+        question = owner + rtype.to_bytes(2, "big") + b"\0\1"
+        self._answer_slowly(spell_query(0, question, True, 0, True), None, STREAM, reply)
+        message = read_reply(await done)
+        if message is None or message.rcode not in (0, 3):
+            raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
+        if message.rcode == 3:
+            raise Unresolved(f"{text(owner)} does not exist")
+        return addresses_in(message, owner, rtype)
+
+
+def _place(key: bytes, rd: bool) -> bytes:
+    """Where a question under way is found: one that asks for no recursion is another one."""
+    return key + b"\1" if rd else key

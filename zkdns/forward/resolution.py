@@ -1,0 +1,287 @@
+"""Who is asked, when the next one is, and what is believed: the decisions of forwarding.
+
+Rules: no I/O; clock and chance are arguments. An `Inquiry` is one question under way; the loop that
+drives it sends what `due` gives, tells it what came (`receive`) or broke (`fail`), calls again at
+`wake`, and is done when there is an `outcome`. What doesn't match is ignored, not believed: the
+socket is connected, so only the upstream's address gets here; id, question and its random case
+(draft-vixie-dnsext-dns0x20) must be those that were sent, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
+from zkdns.dns.message import Message, read_reply, spell_query
+from zkdns.forward.upstream import TOTAL, Upstream
+
+PATIENCE = 0.5
+"""Seconds after which the next upstream is asked as well."""
+FORGERIES = 16
+"""Wrong replies to one attempt after which the question goes over TCP, which can't be guessed at."""
+
+RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS"}
+
+
+def rcode_name(rcode: int) -> str:
+    return RCODES.get(rcode, f"RCODE{rcode}")
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One query to one upstream. `done`: nothing more is expected of it. `again`: send it once more
+    on its own socket."""
+
+    upstream: Upstream
+    ident: int
+    question: bytes
+    packet: bytes
+    sent_at: float
+    tcp: bool = False
+    edns: bool = True
+    plain_case: bool = False
+    done: bool = False
+    again: bool = False
+    overdue: bool = False
+    forgeries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to believe. `cut`: it lacks something, and TCP didn't give the whole."""
+
+    message: Message
+    upstream: Upstream
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer: the EDE's code and text."""
+
+    code: int
+    text: str
+
+
+def scramble(question: bytes, draw: Random) -> bytes:
+    """The question with the letters of its name in random case."""
+    end = len(question) - 4
+    bits = draw.getrandbits(end)
+    name = bytearray(question)
+    at = 0
+    while name[at]:
+        for i in range(at + 1, at + 1 + name[at]):
+            if 97 <= name[i] <= 122 and bits >> i & 1:
+                name[i] -= 32
+        at += 1 + name[at]
+    return bytes(name)
+
+
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """One question under way. `question`: name in lower case, type, class. `flags`: DO and CD."""
+
+    question: bytes
+    flags: int
+    rd: bool
+    upstreams: Sequence[Upstream]
+    started: float
+    draw: Random
+    total: float = TOTAL
+    outcome: Answered | Failed | None = None
+    wake: float = 0.0
+    forgeries: int = 0
+    log: list[tuple[Upstream, str]] = field(default_factory=list)
+    _attempts: list[Attempt] = field(default_factory=list)
+    _queued: deque[Attempt] = field(default_factory=deque)
+    _failed: list[Upstream] = field(default_factory=list)
+    _next_at: float = -math.inf
+    _turns: list[Upstream] = field(default_factory=list)
+    _cut: Answered | None = None
+    _network: bool = False
+    _why: str = ""
+    _answered: bool = False
+
+    def due(self, now: float) -> Attempt | None:
+        """What is to be sent now; None when there is nothing (call again at `wake`)."""
+        if self.outcome is not None:
+            return None
+        if now >= self.started + self.total:
+            for attempt in self._attempts:
+                self._give_up_on(attempt, now)
+            self._end("no upstream answered in time")
+            return None
+        if not self._queued:
+            if now >= self._next_at or all(a.done for a in self._attempts):
+                self._advance(now)
+            if self.outcome is not None:
+                return None
+        self.wake = min(self._next_at, self.started + self.total)
+        if not self._queued:
+            return None
+        attempt = self._queued.popleft()
+        self._next_at = now + PATIENCE
+        self.wake = min(self._next_at, self.started + self.total)
+        return attempt
+
+    def receive(self, attempt: Attempt, data: bytes, now: float) -> None:
+        """Something came in on the attempt's socket: anything may."""
+        if self.outcome is not None or attempt.done:
+            return None
+        upstream = attempt.upstream
+        size = len(attempt.question)
+        if (
+            len(data) < 12
+            or data[0] << 8 | data[1] != attempt.ident
+            or data[2] & 0xF8 != 0x80  # QR, and opcode QUERY
+        ):
+            return self._forged(attempt, now)
+        rcode = data[3] & 0x0F
+        if data[4:6] == b"\0\0" and rcode in (1, 4) and attempt.edns:  # from before RFC 6891
+            upstream.heard(now, now - attempt.sent_at)
+            return self._retry(attempt, now, edns=False)
+        if data[4:6] != b"\0\1" or data[12 : 12 + size] != attempt.question:
+            same = (
+                data[4:6] == b"\0\1"
+                and data[12 : 8 + size].lower() + data[8 + size : 12 + size] == self.question
+            )
+            if not same or attempt.plain_case:
+                return self._forged(attempt, now)
+            upstream.lost_case(now)
+            return self._retry(attempt, now, plain_case=True)
+        truncated = bool(data[2] & 0x02)
+        message = read_reply(data)
+        if message is None and not (truncated and not attempt.tcp):
+            return self._forged(attempt, now)
+        upstream.heard(now, now - attempt.sent_at)
+        if not attempt.plain_case:
+            upstream.case_losses = 0
+        if truncated:
+            if message is not None and message.rcode in (0, 3):
+                self._cut = Answered(message, upstream, cut=True)
+            if attempt.tcp:
+                return self._pass(attempt, "a truncated answer over TCP")
+            return self._retry(attempt, now, tcp=True)
+        assert message is not None  # noqa: S101  (what isn't truncated was read)
+        if attempt.edns and (message.rcode == 16 or (message.rcode in (1, 4) and not message.edns)):
+            return self._retry(attempt, now, edns=False)
+        if message.rcode not in (0, 3):
+            self._answered = True
+            return self._pass(attempt, rcode_name(message.rcode))
+        if not attempt.edns and upstream.edns:
+            upstream.edns, upstream.edns_learned = False, now
+        attempt.done = True
+        self.log.append((upstream, rcode_name(message.rcode)))
+        self.outcome = Answered(message, upstream)
+        return None
+
+    def fail(self, attempt: Attempt, why: str, now: float, local: bool = False) -> None:
+        """The network says no. `local`: it is our own lack (of file descriptors), not the upstream's."""
+        if self.outcome is not None or attempt.done:
+            return
+        if not local and not (attempt.tcp and attempt.upstream.heard_at >= self.started):
+            attempt.upstream.broke(why, now)
+        self._network = True
+        self._pass(attempt, why)
+
+    def _pass(self, attempt: Attempt, why: str) -> None:
+        attempt.done = True
+        self.log.append((attempt.upstream, why))
+        self._why = f"{attempt.upstream.address}: {why}"
+        if attempt.upstream not in self._failed:
+            self._failed.append(attempt.upstream)
+
+    def _forged(self, attempt: Attempt, now: float) -> None:
+        self.forgeries += 1
+        attempt.forgeries += 1
+        if attempt.tcp:
+            self._pass(attempt, "a reply that can't be read")
+        elif attempt.forgeries >= FORGERIES:
+            self._retry(attempt, now, tcp=True)
+
+    def _retry(
+        self,
+        attempt: Attempt,
+        now: float,
+        *,
+        edns: bool | None = None,
+        plain_case: bool = False,
+        tcp: bool = False,
+    ) -> None:
+        """The same upstream again at once, asked otherwise."""
+        attempt.done = True
+        self._queued.append(
+            self._make(
+                attempt.upstream,
+                now,
+                edns=attempt.edns if edns is None else edns,
+                plain_case=plain_case or attempt.plain_case,
+                tcp=tcp or attempt.tcp,
+            )
+        )
+
+    def _advance(self, now: float) -> None:
+        """Nobody answered so far: the next in turn, or the same one again."""
+        for attempt in self._attempts:
+            self._give_up_on(attempt, now)
+            if attempt.upstream.looping and not attempt.done:
+                self._network = True
+                self._pass(attempt, attempt.upstream.why)
+        left = [u for u in self.upstreams if u not in self._failed and not u.looping]
+        asking = [a for a in self._attempts if not a.done]
+        turn = [u for u in left if u.usable]
+        if not turn and not self._answered and all(a.upstream.dead for a in asking):
+            turn = left  # where all are dead, one of them may have come back
+        if not turn:
+            self._next_at = math.inf
+            if not asking:
+                self._end(self._why or "no upstream to ask")
+            return
+        # One that wasn't asked yet, in the order of the settings; then the one whose turn is longest past.
+        upstream = min(turn, key=lambda u: max((n for n, a in enumerate(self._turns) if a is u), default=-1))
+        self._turns.append(upstream)
+        for attempt in asking:
+            if attempt.upstream is upstream:
+                # Lost on the way, perhaps: the same packet once more, so that a late reply still counts.
+                attempt.again = not attempt.tcp
+                if attempt.again:
+                    self._queued.append(attempt)
+                self._next_at = now + PATIENCE
+                return
+        self._queued.append(self._make(upstream, now))
+
+    def _make(
+        self,
+        upstream: Upstream,
+        now: float,
+        *,
+        edns: bool = True,
+        plain_case: bool = False,
+        tcp: bool = False,
+    ) -> Attempt:
+        edns = edns and upstream.speaks_edns(now)
+        plain_case = plain_case or not upstream.preserves_case(now)
+        question = self.question if plain_case else scramble(self.question, self.draw)
+        ident = self.draw.getrandbits(16)
+        packet = spell_query(ident, question, self.rd, self.flags, edns)
+        attempt = Attempt(upstream, ident, question, packet, now, tcp, edns, plain_case)
+        self._attempts.append(attempt)
+        return attempt
+
+    def _give_up_on(self, attempt: Attempt, now: float) -> None:
+        """It is overdue; its reply still counts, but its silence is told to its upstream."""
+        if not attempt.done and now - attempt.sent_at >= PATIENCE * 0.9:
+            attempt.upstream.silent(attempt.sent_at, now)
+            if not attempt.overdue:
+                attempt.overdue = True
+                self.log.append((attempt.upstream, "timeout"))
+
+    def _end(self, why: str) -> None:
+        if self._cut is not None:
+            self.outcome = self._cut
+        else:
+            self.outcome = Failed(NETWORK_ERROR if self._network else NO_REACHABLE_AUTHORITY, why)

@@ -1,0 +1,82 @@
+"""Sockets toward upstreams, and what their errors mean.
+
+Rules: sockets never block; OSError is left to who called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import socket
+
+from zkdns.config import Address
+from zkdns.forward.upstream import Upstream
+
+ENOUGH_FILES = 8192
+
+
+def allow_many_sockets() -> None:
+    """A socket for each question under way may be more than the usual soft limit of 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(ENOUGH_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def sockaddr(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What `connect` and `bind` want; an IPv6 scope (`fe80::1%eth0`) is its interface's number."""
+    if ":" not in address.host:
+        return address.host, address.port
+    host, _, scope = address.host.partition("%")
+    number = int(scope) if scope.isdigit() else socket.if_nametoindex(scope) if scope else 0
+    return host, address.port, 0, number
+
+
+def connect(upstream: Upstream) -> socket.socket:
+    """A fresh UDP socket, its source port the kernel's random choice, that hears this upstream only."""
+    sock = socket.socket(family_of(upstream.address.host), socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(sockaddr(upstream.address))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def is_local_lack(error: OSError) -> bool:
+    return error.errno in (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+        errno.EAGAIN,
+    )
+
+
+def reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+async def converse(upstream: Upstream, packet: bytes) -> bytes:
+    """One query and its reply over TCP (RFC 7766). OSError, or EOFError where it ends early."""
+    sock = socket.socket(family_of(upstream.address.host), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, sockaddr(upstream.address))
+        reader, writer = await asyncio.open_connection(sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        writer.write(len(packet).to_bytes(2, "big") + packet)
+        await writer.drain()
+        return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,1 @@
+"""How queries come in: one file a transport."""

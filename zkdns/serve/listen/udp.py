@@ -1,0 +1,257 @@
+"""UDP: datagrams in, datagrams out, many a wake-up.
+
+Rules: a reply leaves from the address that was asked. A socket that is bound to one address does so
+by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 3542) and is told it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from zkdns.config import Address
+from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN
+from zkdns.serve.batch import Batch
+from zkdns.serve.dispatch import Exchange
+from zkdns.serve.respond import FORWARD
+
+log = logging.getLogger("zkdns.udp")
+
+BATCH = 64
+"""Datagrams taken at one wake-up; then others have their turn."""
+
+BUFFER = 4 << 20
+"""Bytes of receive buffer asked for: a burst waits there instead of being dropped."""
+
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_ANCILLARY = 64
+_SO_MEMINFO = 55
+_DROPS = 4 * 8
+"""Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
+
+
+def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, kind)
+    try:
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.host, address.port))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def is_shared(address: Address) -> bool:
+    """Whether another server that shares its address stands there already. Asked of TCP, since a UDP
+    socket is given queries from the moment it is bound."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            alone.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            alone.bind((address.host, address.port))
+            return False
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return False
+    try:
+        bind(address, socket.SOCK_STREAM).close()
+    except OSError:
+        return False  # someone who doesn't share: whoever listens there is told
+    return True
+
+
+class UdpListener:
+    """Answers on one bound UDP socket until it is closed."""
+
+    def __init__(self, sock: socket.socket, exchange: Exchange, wildcard: bool) -> None:
+        self.sock = sock
+        self.exchange = exchange
+        self._wildcard = wildcard
+        if wildcard and sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif wildcard:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        try:
+            self._batch: Batch | None = Batch(sock, wildcard)
+        except OSError:
+            self._batch = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self.sock.fileno(), self._drain)
+
+    def retire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Takes no more; all that came is answered. The socket stays for replies that are still due."""
+        loop.remove_reader(self.sock.fileno())
+        _leave_the_group(self.sock)
+        while self._drain():
+            pass
+
+    def close(self) -> None:
+        self.sock.close()
+
+    @property
+    def missed(self) -> int:
+        return missed(self.sock)
+
+    def _drain(self) -> int:
+        """How many datagrams were taken."""
+        if self._batch is None:
+            return self._drain_singly()
+        if self.exchange.query_log is not None:
+            return self._drain_watched(self._batch)
+        return self._drain_batch(self._batch)
+
+    def _drain_batch(self, batch: Batch) -> int:
+        exchange = self.exchange
+        forwarding = exchange.forwarder is not None and exchange.forwarder.enabled
+        count = _receive(batch)
+        seen = []
+        slot = 0
+        for k in range(count):
+            query = batch.query(k)
+            made = exchange.answer(query, batch.client(k) if forwarding else "", HIGHEST_UDP)
+            if made is FORWARD:
+                made = exchange.forward(query, batch.client(k), HIGHEST_UDP, "udp", self._later(batch, k))
+            elif made is not None:
+                end = query.find(b"\0", 12) + 1
+                seen.append(made[3:4] + query[end : end + 2])
+                if made[3] & 15 == NXDOMAIN:
+                    exchange.note_lost(query, made, batch.client(k))
+            if made is not None:
+                batch.put(slot, k, made)
+                slot += 1
+        if slot:
+            self._send(batch, slot, count)
+            exchange.count_batch(seen, "udp")
+        return count
+
+    def _drain_watched(self, batch: Batch) -> int:
+        """The same one by one and each with its client: the query log looks on."""
+        count = _receive(batch)
+        slot = 0
+        for k in range(count):
+            later = self._later(batch, k)
+            made = self.exchange.handle(batch.query(k), batch.client(k), HIGHEST_UDP, "udp", later)
+            if made is not None:
+                batch.put(slot, k, made)
+                slot += 1
+        if slot:
+            self._send(batch, slot, count)
+        return count
+
+    def _send(self, batch: Batch, slots: int, count: int) -> None:
+        if lost := batch.send(slots, shifted=slots != count):
+            self.exchange.dropped["send"] += lost
+
+    def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
+        source = batch.source(k) if self._wildcard else []
+        return self._send_from(source, batch.peer(k))
+
+    def _drain_singly(self) -> int:
+        for n in range(BATCH):
+            try:
+                query, ancillary, _, client = self.sock.recvmsg(65535, _ANCILLARY)
+            except (BlockingIOError, InterruptedError):
+                return n
+            except OSError as error:
+                log.debug("receiving: %s", error)
+                continue
+            send = self._send_from(_source(ancillary), client)
+            made = self.exchange.handle(query, client[0], HIGHEST_UDP, "udp", send)
+            if made is not None:
+                send(made)
+        return BATCH
+
+    def _send_from(self, source: list[tuple[int, int, bytes]], client: Any) -> Callable[[bytes], None]:
+        def send(made: bytes) -> None:
+            try:
+                self.sock.sendmsg([made], source, 0, client)
+            except OSError as error:
+                self._lost(error)
+
+        return send
+
+    def _lost(self, error: OSError) -> None:
+        self.exchange.dropped["send"] += 1
+        log.debug("sending: %s", error)
+
+
+def _receive(batch: Batch) -> int:
+    try:
+        return batch.receive()
+    except OSError as error:  # ICMP errors of earlier sends come up here
+        log.debug("receiving: %s", error)
+        return 0
+
+
+def missed(sock: socket.socket) -> int:
+    """Datagrams that came faster than they were taken, so that the kernel had no room for them (Linux
+    tells; elsewhere 0)."""
+    if sys.platform != "linux" or sock.fileno() < 0:
+        return 0
+    try:
+        told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * 9)
+    except OSError:  # before Linux 4.12
+        return 0
+    return int.from_bytes(told[_DROPS : _DROPS + 4], sys.byteorder)
+
+
+def _leave_the_group(sock: socket.socket) -> None:
+    """New datagrams go to the others that share the port, what has come stays to be read: a connected
+    socket is passed over when one is chosen from a SO_REUSEPORT group (Linux commit acdcecc61285,
+    in 5.4), and its own address never asks us. Elsewhere a connected socket can't answer others."""
+    if sys.platform != "linux":
+        return
+    host, port, *rest = sock.getsockname()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        sock.connect((host, port, *rest))
+    except OSError as error:
+        log.debug("leaving: %s", error)
+
+
+def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """What makes a reply leave from the address that a query came to (ip(7), RFC 3542 section 6)."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            # in_pktinfo: interface, address to send from, address in the header. Without the
+            # interface, routing decides, as it would for any reply.
+            return [(level, kind, b"\0\0\0\0" + data[8:12] + b"\0\0\0\0")]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            scoped = data[:2] == b"\xfe\x80"  # a link-local address means nothing without its interface
+            return [(level, kind, data if scoped else data[:16] + b"\0\0\0\0")]
+    return []
+
+
+def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
+    """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
+    found = [a.host for a in listen if not a.wildcard]
+    for a in listen:
+        if a.wildcard:
+            v6 = ":" in a.host
+            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.connect(
+                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
+                    )  # asks for a route, sends nothing
+                    found.append(probe.getsockname()[0])
+                except OSError:
+                    found.append("::1" if v6 else "127.0.0.1")
+    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)

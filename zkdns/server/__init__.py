@@ -1,0 +1,1 @@
+"""One server process: its life, what it tells of itself, what it keeps on disk."""
