@@ -1,0 +1,125 @@
+"""What a system puts into the ensemble, as data: where its nodes stand and what each of them says.
+
+Rules: pure. A `Place` is one layout and the function that reads a node there; `BadData` is the only
+error that leaves it, and costs that node alone. What a node says are `Part`s: a registration, whose
+leader it names, or a detail of a member that stands elsewhere. `arrange` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from zkdns.model import Registration
+from zkdns.registry.formats import Node
+from zkdns.registry.layout import Layout, layout, name_service
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance, where the node's own name is not its id. `registration` None: only its details,
+    which stand in another node, can tell how it is reached."""
+
+    id: str
+    registration: Registration | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """A vote: `who` (a member's id, or its host:port) leads if no vote of a lower `order` stands.
+
+    `tags`: those of the office, where a place has elections for several.
+    """
+
+    who: str
+    order: int = 0
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What one node tells of a member that another node registers."""
+
+    id: str
+    value: object
+
+
+Part: TypeAlias = Registration | Member | Leads | Detail
+"""A bare Registration is a member whose id is its node's name."""
+
+Read: TypeAlias = Callable[[Node, Mapping[str, str]], Iterable[Part]]
+"""Reads a node (its name and data) and what the layout's holes took of its path. Nothing: it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place where a system's nodes stand.
+
+    `service`: the service's name, with `{service}` for what the path says; `stem` is the part of it
+    that `as=NAME` replaces. `members`: whether a folder here makes a service, with or without
+    instances in it. `offices`: the tags of whoever is elected here, `leader` first; their names exist
+    while nobody bears them.
+    """
+
+    layout: Layout
+    service: str
+    read: Read
+    members: bool = True
+    offices: tuple[str, ...] = ()
+    stem: str = ""
+
+    def service_of(self, holes: Mapping[str, str]) -> str:
+        return name_service(self.service, holes)
+
+    def parts(self, node: Node, holes: Mapping[str, str]) -> tuple[Part, ...]:
+        """What the node says; BadData where it can't be read."""
+        return tuple(self.read(node, holes))
+
+    def renamed(self, other: str) -> Place:
+        """The same with the services named by `as=`. ValueError where that would make one of many."""
+        if "{service}" in other:
+            return replace(self, service=other.replace("{service}", self.service), stem="")
+        if not self.stem:
+            raise ValueError(f"as={other}: the path names the service; write as={other}-{{service}}")
+        return replace(self, service=self.service.replace(self.stem, other, 1), stem=other)
+
+
+def place(
+    where: str,
+    service: str,
+    read: Read,
+    *,
+    members: bool = True,
+    offices: tuple[str, ...] = (),
+    stem: str | None = None,
+) -> Place:
+    """A Place by its layout's text. Unless told, `as=` replaces the whole name, if it is ours to give."""
+    if stem is None:
+        stem = "" if "{service}" in service else service
+    return Place(layout(where), service, read, members, offices, stem)
+
+
+Finish: TypeAlias = Callable[[Registration | None, tuple[str, ...], object], Registration]
+"""Completes a member: its registration, the tags of the offices that it holds, its detail or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One system.
+
+    `places`: in order of trust; the first that registers an id wins. `finish`: completes members
+    where more than adding the offices' tags is to be done. `chroot`: whether it stands below the
+    URL's path (else below the ensemble's root). `usual`: where below a root it likes to stand, for
+    `discover`, which looks at the root and two levels below it anyway.
+    """
+
+    name: str
+    places: tuple[Place, ...]
+    finish: Finish | None = None
+    chroot: bool = True
+    usual: tuple[str, ...] = ()
+
+    def renamed(self, other: str) -> Preset:
+        """The same with its services named by `as=`; ValueError says why that can't be."""
+        return replace(self, places=tuple(place.renamed(other) for place in self.places))
