@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from zkdns.model import Instance, Problem, Registration
 from zkdns.registry.fields import BadData, share
-from zkdns.registry.fold import fold
+from zkdns.registry.labels import fold
 from zkdns.registry.places import Detail, Finish, Leads, Member, Part, Place, Preset
 
 
