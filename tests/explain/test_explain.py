@@ -19,7 +19,7 @@ from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.explain.explain import explain
 from zkdns.health.judge import ServiceView, judge
-from zkdns.health.thresholds import Standing
+from zkdns.health.thresholds import CheckState
 from zkdns.model import (
     NONE_HEALTHY,
     Catalog,
@@ -191,8 +191,8 @@ def test_each_way_to_be_out_has_its_reason() -> None:
     view = ServiceView(
         {"drained": Override(drain=True, who="ann@ops", why="disk swap")},
         checked=True,
-        standings={"/services/web/sick": Standing(False, "connection refused")}
-        | {f"/services/web/{id}": Standing(True) for id in ("well", "drained", "leaving", "six", "later")},
+        check_states={"/services/web/sick": CheckState(False, "connection refused")}
+        | {f"/services/web/{id}": CheckState(True) for id in ("well", "drained", "leaving", "six", "later")},
     )
     world = World(
         service(

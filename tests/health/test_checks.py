@@ -63,7 +63,7 @@ async def verdict_of(check: Check, port: int, host: str = "127.0.0.1") -> Verdic
             told.set_result(verdict)
 
     prober = Prober(tell)
-    prober.aim(Target("/s/web/a", "a", host, port, 0.0, check))
+    prober.schedule(Target("/s/web/a", "a", host, port, 0.0, check))
     try:
         return await asyncio.wait_for(told, 30)
     finally:
@@ -227,7 +227,7 @@ async def test_no_more_probes_are_under_way_than_there_are_sockets() -> None:
 
     prober = Prober(lambda target, verdict: told.append(target.path), sockets=7, named=lambda name: probe)
     for n in range(100):
-        prober.aim(Target(f"/s/web/{n}", "", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+        prober.schedule(Target(f"/s/web/{n}", "", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
     await until(lambda: len(told) == 100)
     assert most == 7
     assert len(set(told)) == 100
@@ -276,15 +276,15 @@ async def test_a_dropped_target_is_not_probed_again_and_a_moved_one_is_probed_at
     prober = Prober(lambda target, verdict: None, named=recorder.named)
     check = Check("tcp", interval=0.1)
     for id in "ab":
-        prober.aim(Target(f"/{id}", id, "10.0.0.1", 80, 0.0, check))
+        prober.schedule(Target(f"/{id}", id, "10.0.0.1", 80, 0.0, check))
     await until(lambda: len(recorder.asked.get("/a", [])) > 1)
     prober.drop("/a")
     before = len(recorder.asked["/a"])
     slow = Check("tcp", interval=3600)
-    prober.aim(Target("/b", "b", "10.0.0.2", 80, 0.0, slow))
+    prober.schedule(Target("/b", "b", "10.0.0.2", 80, 0.0, slow))
     seen = len(recorder.asked["/b"])
     await until(lambda: len(recorder.asked["/b"]) > seen)
-    prober.aim(Target("/c", "c", "10.0.0.2", 80, 0.0, check))
+    prober.schedule(Target("/c", "c", "10.0.0.2", 80, 0.0, check))
     await until(lambda: len(recorder.asked.get("/c", [])) > 3)
     assert len(recorder.asked["/a"]) == before
     assert len(recorder.asked["/b"]) == seen + 1
@@ -300,7 +300,7 @@ async def test_a_check_that_breaks_is_a_bad_probe_and_the_next_one_comes(
         raise RuntimeError("oops")
 
     prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
-    prober.aim(Target("/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=0.1)))
+    prober.schedule(Target("/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=0.1)))
     await until(lambda: len(told) >= 2)
     assert told[0].why == "the check itself broke: RuntimeError"
     await prober.stop()
@@ -310,7 +310,7 @@ async def test_stop_ends_what_is_under_way(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     prober = Prober(lambda target, verdict: None)
-    prober.aim(Target("/a", "a", "x", 80, 0.0, Check("command", command=a_program(code), timeout=600)))
+    prober.schedule(Target("/a", "a", "x", 80, 0.0, Check("command", command=a_program(code), timeout=600)))
     try:
         await until(lambda: pid_file.exists() and pid_file.read_text() != "")
     finally:

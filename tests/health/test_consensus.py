@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.consensus import LARGEST, assign, read_ballot, rule, write_ballot
-from zkdns.health.thresholds import Standing
+from zkdns.health.consensus import LARGEST, assign, majority, read_ballot, write_ballot
+from zkdns.health.thresholds import CheckState
 
-GOOD = Standing(True)
+GOOD = CheckState(True)
 
 
-def bad(why: str = "refused") -> Standing:
-    return Standing(False, why)
+def bad(why: str = "refused") -> CheckState:
+    return CheckState(False, why)
 
 
 PATHS = [f"/services/web/{n}" for n in range(300)]
@@ -66,22 +66,24 @@ def test_the_load_is_spread_evenly() -> None:
         ([bad("y"), bad("x")], bad("x")),
     ],
 )
-def test_the_majority_rules(votes: list[Standing], ruling: Standing | None) -> None:
-    assert rule(votes) == ruling
+def test_the_majority_rules(votes: list[CheckState], ruling: CheckState | None) -> None:
+    assert majority(votes) == ruling
 
 
-votes = st.builds(Standing, st.just(True)) | st.builds(Standing, st.just(False), st.text(max_size=30))
+votes = st.builds(CheckState, st.just(True)) | st.builds(CheckState, st.just(False), st.text(max_size=30))
 
 
 @given(st.lists(votes, max_size=5), st.randoms())
-def test_the_order_of_votes_does_not_matter(ballots: list[Standing], random: object) -> None:
+def test_the_order_of_votes_does_not_matter(ballots: list[CheckState], random: object) -> None:
     shuffled = list(ballots)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert rule(ballots) == rule(shuffled)
+    assert majority(ballots) == majority(shuffled)
 
 
 @given(st.dictionaries(st.text(min_size=1), votes))
-def test_a_ballot_reads_as_it_was_written_and_equal_votes_are_equal_bytes(given: dict[str, Standing]) -> None:
+def test_a_ballot_reads_as_it_was_written_and_equal_votes_are_equal_bytes(
+    given: dict[str, CheckState],
+) -> None:
     data = write_ballot(given)
     assert read_ballot(data) == given
     assert write_ballot(dict(reversed(given.items()))) == data

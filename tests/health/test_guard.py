@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.guard import NO_LOSSES, Losses, hold
+from zkdns.health.guard import NO_LOSSES, Losses, retain
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 
 HOLD = 60.0
@@ -31,7 +31,7 @@ def play(script: list[tuple[float, str]], held: float = HOLD, released: str = ""
     told = []
     for at, ids in script:
         service = a_service(ids, held)
-        losses = hold(losses, before, service, at, lambda i: i.id in released)
+        losses = retain(losses, before, service, at, lambda i: i.id in released)
         before = service
         told.append(kept(losses))
     return told
@@ -67,29 +67,29 @@ def test_without_hold_nothing_is_kept() -> None:
 
 
 def test_hold_taken_back_lets_all_go() -> None:
-    losses = hold(NO_LOSSES, a_service("abcd"), a_service(""), 1)
+    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
     assert kept(losses) == "abcd"
-    assert hold(losses, a_service(""), a_service("", held=0), 2) is NO_LOSSES
+    assert retain(losses, a_service(""), a_service("", held=0), 2) is NO_LOSSES
 
 
 def test_a_drained_or_failing_suspect_is_let_go_and_stays_gone() -> None:
-    losses = hold(NO_LOSSES, a_service("abcd"), a_service(""), 1)
-    losses = hold(losses, a_service(""), a_service(""), 2, lambda i: i.id == "b")
+    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
+    losses = retain(losses, a_service(""), a_service(""), 2, lambda i: i.id == "b")
     assert kept(losses) == "acd"
-    assert kept(hold(losses, a_service(""), a_service(""), 3)) == "acd"
+    assert kept(retain(losses, a_service(""), a_service(""), 3)) == "acd"
 
 
 def test_instances_that_said_they_were_going_are_not_kept() -> None:
-    assert kept(hold(NO_LOSSES, a_service("abcd", status="draining"), a_service(""), 1)) == ""
+    assert kept(retain(NO_LOSSES, a_service("abcd", status="draining"), a_service(""), 1)) == ""
 
 
 def test_a_service_that_is_gone_as_a_whole_is_kept_by_its_last_settings() -> None:
-    assert kept(hold(NO_LOSSES, a_service("abc"), None, 1)) == "abc"
+    assert kept(retain(NO_LOSSES, a_service("abc"), None, 1)) == "abc"
 
 
 def test_without_a_change_the_losses_are_the_same_object() -> None:
-    losses = hold(NO_LOSSES, a_service("abcd"), a_service(""), 1)
-    assert hold(losses, a_service(""), a_service(""), 2) is losses
+    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
+    assert retain(losses, a_service(""), a_service(""), 2) is losses
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.sets(st.sampled_from("abcdef"))), max_size=12))
@@ -101,7 +101,7 @@ def test_nobody_is_kept_who_is_here_or_longer_than_hold(steps: list[tuple[float,
         service = a_service("".join(sorted(ids)))
         if before is not None:
             last_seen |= {i.id: now for i in before.instances}
-        losses = hold(losses, before, service, now)
+        losses = retain(losses, before, service, now)
         before = service
         assert not set(kept(losses)) & ids
         for k in losses.kept:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zkdns.health.guard import Kept
 from zkdns.health.judge import ServiceView, judge, stretch
-from zkdns.health.thresholds import Standing
+from zkdns.health.thresholds import CheckState
 from zkdns.model import (
     NEVER,
     NONE_HEALTHY,
@@ -23,8 +23,8 @@ from zkdns.model import (
 )
 
 NOW = 1_700_000_000.0
-GOOD = Standing(True)
-BAD = Standing(False, "connection refused")
+GOOD = CheckState(True)
+BAD = CheckState(False, "connection refused")
 
 
 def an_instance(id: str, weight: int = 1, status: str = "up", since: float = NOW - 9999) -> Instance:
@@ -83,7 +83,7 @@ def test_a_weight_laid_upon_a_drain_does_not_bring_the_instance_back() -> None:
 
 def test_with_a_check_an_instance_is_out_until_its_first_probe() -> None:
     service = a_service(an_instance("a"), an_instance("b"), an_instance("c"), check=Check("tcp"))
-    view = ServiceView(checked=True, standings={"/services/web/b": GOOD, "/services/web/c": BAD})
+    view = ServiceView(checked=True, check_states={"/services/web/b": GOOD, "/services/web/c": BAD})
     judged, _ = judge(service, view, NOW)
     assert [(i.id, i.state, i.answered, i.reason) for i in judged.instances] == [
         ("a", State.STARTING, False, "no probe yet"),
@@ -93,7 +93,7 @@ def test_with_a_check_an_instance_is_out_until_its_first_probe() -> None:
 
 
 def test_standings_bind_nothing_where_no_check_is_in_force() -> None:
-    view = ServiceView(checked=False, standings={"/services/web/a": BAD})
+    view = ServiceView(checked=False, check_states={"/services/web/a": BAD})
     assert states(judge(a_service(an_instance("a")), view, NOW)[0]) == {"a": "healthy"}
 
 
@@ -117,15 +117,15 @@ def test_fail_open_true_gives_all_but_the_draining_and_the_drained_when_none_is_
 @pytest.mark.parametrize(("good", "given_out"), [(1, 4), (2, 2), (3, 3), (0, 4)])
 def test_fail_open_as_a_ratio_opens_only_below_it(good: int, given_out: int) -> None:
     service = a_service(*map(an_instance, "abcd"), fail_open=0.5)
-    standings = {f"/services/web/{c}": GOOD if n < good else BAD for n, c in enumerate("abcd")}
-    judged, _ = judge(service, ServiceView(checked=True, standings=standings), NOW)
+    check_states = {f"/services/web/{c}": GOOD if n < good else BAD for n, c in enumerate("abcd")}
+    judged, _ = judge(service, ServiceView(checked=True, check_states=check_states), NOW)
     assert sum(i.answered for i in judged.instances) == given_out
 
 
 def test_a_ratio_that_is_just_met_does_not_open() -> None:
     service = a_service(*(an_instance(f"i{n:03}") for n in range(100)), fail_open=0.07)
-    standings = {i.path: GOOD if n < 7 else BAD for n, i in enumerate(service.instances)}
-    judged, _ = judge(service, ServiceView(checked=True, standings=standings), NOW)
+    check_states = {i.path: GOOD if n < 7 else BAD for n, i in enumerate(service.instances)}
+    judged, _ = judge(service, ServiceView(checked=True, check_states=check_states), NOW)
     assert sum(i.answered for i in judged.instances) == 7
 
 
@@ -192,11 +192,13 @@ def test_suspects_stand_among_the_others_until_their_time() -> None:
 
 def test_what_did_not_change_since_the_last_judgement_is_the_same_object() -> None:
     service = a_service(an_instance("a"), an_instance("b"), check=Check("tcp"))
-    first, _ = judge(service, ServiceView(checked=True, standings={"/services/web/a": BAD}), NOW)
-    again, _ = judge(service, ServiceView(checked=True, standings={"/services/web/a": BAD}), NOW + 9, first)
+    first, _ = judge(service, ServiceView(checked=True, check_states={"/services/web/a": BAD}), NOW)
+    again, _ = judge(
+        service, ServiceView(checked=True, check_states={"/services/web/a": BAD}), NOW + 9, first
+    )
     assert again is first
-    standings = {"/services/web/a": BAD, "/services/web/b": GOOD}
-    later, _ = judge(service, ServiceView(checked=True, standings=standings), NOW, first)
+    check_states = {"/services/web/a": BAD, "/services/web/b": GOOD}
+    later, _ = judge(service, ServiceView(checked=True, check_states=check_states), NOW, first)
     assert later is not first
     assert later.instances[0] is first.instances[0]
     assert later.instances[1] is service.instances[1]
@@ -212,7 +214,7 @@ def test_changed_settings_are_never_lost_to_the_memory_of_the_last_judgement() -
 
 ids = st.sampled_from("abcdef")
 times = st.floats(NOW - 100, NOW + 100, allow_nan=False)
-orders = st.recursive(
+overrides = st.recursive(
     st.builds(
         Override, drain=st.booleans(), weight=st.none() | st.integers(0, 65535), until=st.none() | times
     ),
@@ -240,7 +242,7 @@ services = st.builds(
 )
 views = st.builds(
     ServiceView,
-    st.dictionaries(ids, orders),
+    st.dictionaries(ids, overrides),
     st.booleans(),
     st.dictionaries(ids.map(lambda c: f"/services/web/{c}"), st.sampled_from([GOOD, BAD])),
     st.lists(st.builds(Kept, instances, times), unique_by=lambda k: k.instance.id, max_size=3).map(tuple),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zkdns.health.targets import aim
+from zkdns.health.targets import targets_of
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
 
 TYPES = {"tcp", "http", "command"}
@@ -13,8 +13,8 @@ TYPES = {"tcp", "http", "command"}
 def aimed(check: Check | None, *registrations: Registration, allow: bool = False) -> tuple[list[str], str]:
     instances = tuple(Instance(f"i{n}", "", f"/s/i{n}", r, 0.0) for n, r in enumerate(registrations))
     service = Service("s", "s", "/s", ServiceSettings(check=check), instances)
-    targets, problem = aim(service, instances, TYPES, allow)
-    return [t.why_not or f"{t.address} {t.port}" for t in targets], problem.what if problem else ""
+    targets, problem = targets_of(service, instances, TYPES, allow)
+    return [t.unprobeable or f"{t.address} {t.port}" for t in targets], problem.what if problem else ""
 
 
 ONE = Registration(("10.0.0.1", "fd00::1"), port=80, ports=(("http", 8080),))

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.thresholds import CAP, STEADY, Count, Standing, count, needed
+from zkdns.health.thresholds import CAP, STEADY, CheckState, ProbeHistory, advance, needed
 
 
-def play(probes: str, rise: int = 2, fall: int = 3, before: Count | None = None) -> tuple[str, Count]:
+def play(
+    probes: str, rise: int = 2, fall: int = 3, before: ProbeHistory | None = None
+) -> tuple[str, ProbeHistory]:
     told = ""
     for probe in probes:
-        before = count(before, probe == "+", "refused", rise, fall)
-        told += "I" if before.standing.good else "."
+        before = advance(before, probe == "+", "refused", rise, fall)
+        told += "I" if before.check_state.good else "."
     assert before is not None
     return told, before
 
@@ -37,7 +39,7 @@ def test_each_flap_asks_for_twice_as_many_good_probes_up_to_the_cap() -> None:
     asked = []
     for _ in range(8):
         good = 0
-        while not state.standing.good:
+        while not state.check_state.good:
             good += 1
             _, state = play("+", before=state)
         asked.append(good)
@@ -48,26 +50,26 @@ def test_each_flap_asks_for_twice_as_many_good_probes_up_to_the_cap() -> None:
 
 def test_flapping_is_told_in_the_reason() -> None:
     _, state = play("+---++---")
-    assert state.standing == Standing(False, "refused; flapping, so 4 good probes must follow")
+    assert state.check_state == CheckState(False, "refused; flapping, so 4 good probes must follow")
     _, state = play("+---")
-    assert state.standing == Standing(False, "refused")
+    assert state.check_state == CheckState(False, "refused")
 
 
 def test_good_probes_on_the_way_back_leave_the_standing_as_it_is() -> None:
     _, out = play("+---++---")
     _, later = play("+++", before=out)
-    assert later.standing is out.standing
+    assert later.check_state is out.check_state
 
 
 def test_steady_good_probes_forget_the_flapping_one_doubling_at_a_time() -> None:
     _, state = play("+---++---++++")
     assert state.flaps == 1
     _, state = play("---" + "+" * 8, before=state)
-    assert (state.flaps, state.standing.good) == (2, True)
+    assert (state.flaps, state.check_state.good) == (2, True)
     _, state = play("+" * STEADY, before=state)
     assert state.flaps == 1
     _, state = play("+" * STEADY + "---", before=state)
-    assert (state.flaps, state.standing) == (0, Standing(False, "refused"))
+    assert (state.flaps, state.check_state) == (0, CheckState(False, "refused"))
 
 
 def test_a_fall_after_a_long_good_time_is_no_flapping() -> None:

@@ -11,7 +11,7 @@ from zkdns.config import Settings
 from zkdns.forward import hosts
 from zkdns.forward.forwarder import Forwarder
 from zkdns.model import Catalog, Instance, Registration, Service
-from zkdns.pipeline.hostnames import Hosting
+from zkdns.pipeline.hostnames import Hostnames
 
 HOUR = 3600.0
 
@@ -36,11 +36,11 @@ def service(name: str, **instances: str) -> Service:
 class World:
     def __init__(self, *services: Service) -> None:
         self.marked: list[str] = []
-        self.hosting = Hosting(("svc.local", "two.test"), Forwarder(Settings()), self.mark)
+        self.hostnames = Hostnames(("svc.local", "two.test"), Forwarder(Settings()), self.mark)
         self.served: dict[str, Service] = {}
-        self.hosting.services = self.served
+        self.hostnames.services = self.served
         self.registered = {s.name: s for s in services}
-        self.hosting.follow(Catalog(dict(self.registered)))
+        self.hostnames.follow(Catalog(dict(self.registered)))
 
     def mark(self, names: Iterable[str]) -> None:
         self.marked += names
@@ -48,12 +48,12 @@ class World:
     def publish(self, new: Service) -> None:
         before = self.served.get(new.name)
         self.served[new.name] = self.registered[new.name] = new
-        self.hosting.follow(Catalog(dict(self.registered)))
-        self.hosting.changed(before, new)
+        self.hostnames.follow(Catalog(dict(self.registered)))
+        self.hostnames.changed(before, new)
 
     async def leads_to(self, host: str) -> tuple[str, ...]:
-        await asyncio.wait_for(self.hosting.settled(), 10)
-        return self.hosting.resolve("other", service("x", a=host).instances[0])
+        await asyncio.wait_for(self.hostnames.settled(), 10)
+        return self.hostnames.resolve("other", service("x", a=host).instances[0])
 
 
 async def test_a_name_of_ours_is_followed_at_once_when_its_service_changes() -> None:
@@ -66,7 +66,7 @@ async def test_a_name_of_ours_is_followed_at_once_when_its_service_changes() -> 
     world.publish(service("db", a="10.0.0.3"))
     assert await world.leads_to("db.svc.local") == ("10.0.0.3",)
     assert await world.leads_to("a.db.two.test") == ("10.0.0.3",)
-    await world.hosting.stop()
+    await world.hostnames.stop()
 
 
 async def test_names_that_lead_to_each_other_keep_nothing_alive() -> None:
@@ -75,7 +75,7 @@ async def test_names_that_lead_to_each_other_keep_nothing_alive() -> None:
         world.publish(one)
     assert await world.leads_to("a.svc.local") == ()
     assert await world.leads_to("b.svc.local") == ()
-    await world.hosting.stop()
+    await world.hostnames.stop()
 
 
 async def test_a_name_that_nobody_registers_any_more_is_let_go() -> None:
@@ -86,4 +86,4 @@ async def test_a_name_that_nobody_registers_any_more_is_let_go() -> None:
     assert await world.leads_to("db.svc.local") == ()
     world.publish(service("db", a="10.0.0.2"))
     assert await world.leads_to("db.svc.local") == ()
-    await world.hosting.stop()
+    await world.hostnames.stop()

@@ -66,9 +66,9 @@ def test_states_and_resolved_addresses_are_kept(tmp_path: Path) -> None:
 
 def test_overrides_are_kept(tmp_path: Path) -> None:
     weight = Override(weight=7, until=5.5, who="o")
-    orders = {("web", "i00000"): Override(drain=True, why="disk", under=weight), ("db", "ä/b"): weight}
-    save(tmp_path, catalog(), orders)
-    assert load(tmp_path) == Loaded(catalog(), None, orders)
+    overrides = {("web", "i00000"): Override(drain=True, why="disk", under=weight), ("db", "ä/b"): weight}
+    save(tmp_path, catalog(), overrides)
+    assert load(tmp_path) == Loaded(catalog(), None, overrides)
 
 
 def test_a_loaded_catalog_is_complete_and_its_age_is_for_others_to_tell(tmp_path: Path) -> None:

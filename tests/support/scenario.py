@@ -39,9 +39,9 @@ import dns.rrset
 from zkdns.answers.builder import Answers
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.health.guard import NO_LOSSES, Losses, hold
-from zkdns.health.judge import ServiceView, is_drained, judge
-from zkdns.health.thresholds import Count, count
+from zkdns.health.guard import NO_LOSSES, Losses, retain
+from zkdns.health.judge import ServiceView, judge
+from zkdns.health.thresholds import ProbeHistory, advance
 from zkdns.model import (
     Begin,
     Children,
@@ -55,6 +55,7 @@ from zkdns.model import (
     Whole,
     serial_of,
 )
+from zkdns.overrides import is_drained
 from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.overrides import ROOT as OVERRIDES
 from zkdns.registry.overrides import Overrides
@@ -157,7 +158,7 @@ class World:
     alarms: list[Alarm] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     orders: dict[tuple[str, str], Override] = field(default_factory=dict)
-    counts: dict[str, Count] = field(default_factory=dict)
+    counts: dict[str, ProbeHistory] = field(default_factory=dict)
     hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     losses: dict[str, Losses] = field(default_factory=dict)
     registered: dict[str, Service] = field(default_factory=dict)
@@ -188,17 +189,19 @@ class World:
 
     def judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
         name = service.name
-        standings = {path: c.standing for path, c in self.counts.items()}
+        check_states = {path: c.check_state for path, c in self.counts.items()}
         orders = {id: order for (s, id), order in self.orders.items() if s == name}
 
         def released(instance: Instance) -> bool:
-            standing = standings.get(instance.path)
-            return (standing is not None and not standing.good) or is_drained(orders.get(instance.id), now)
+            check_state = check_states.get(instance.path)
+            return (check_state is not None and not check_state.good) or is_drained(
+                orders.get(instance.id), now
+            )
 
-        losses = hold(self.losses.get(name, NO_LOSSES), self.registered.get(name), service, now, released)
+        losses = retain(self.losses.get(name, NO_LOSSES), self.registered.get(name), service, now, released)
         self.losses[name], self.registered[name] = losses, service
         checked = service.settings.check is not None
-        return judge(service, ServiceView(orders, checked, standings, losses.kept), now, previous)
+        return judge(service, ServiceView(orders, checked, check_states, losses.kept), now, previous)
 
     def settle(self) -> None:
         self.answers.set_serial(max(self.publisher.registered.serial, serial_of(self.overrides.zxid)))
@@ -298,7 +301,7 @@ class World:
         check = service.settings.check
         assert check is not None, "a probe needs a check"
         good = {"good": True, "bad": False}[verdict]
-        self.counts[path] = count(self.counts.get(path), good, " ".join(why), check.rise, check.fall)
+        self.counts[path] = advance(self.counts.get(path), good, " ".join(why), check.rise, check.fall)
         self.publisher.mark([service.name])
 
     def do_host(self, rest: str) -> None:

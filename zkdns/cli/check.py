@@ -40,7 +40,7 @@ def command(
         answers = registries.compile(services.values())
         problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
         notes = lint.lint(
-            services, registries.orders, settings.zone, answers,
+            services, registries.overrides, settings.zone, answers,
             lambda every: registries.waiting.each(every, "checking"),
         )  # fmt: skip
         read = {name: lint.formats(service) for name, service in sorted(services.items())}

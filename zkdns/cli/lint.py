@@ -24,7 +24,7 @@ _TRUNCATED = 0x02
 
 def lint(
     services: Mapping[str, Service],
-    orders: Mapping[tuple[str, str], Override],
+    overrides: Mapping[tuple[str, str], Override],
     zones: Sequence[str],
     answers: Answers,
     each: Callable[[Sequence[Service]], Iterable[Service]] = iter,
@@ -36,7 +36,7 @@ def lint(
         found += _on_ports(service)
         found += _on_persistence(service)
         found += _on_sizes(service, answers)
-    found += _on_orders(services, orders)
+    found += _on_overrides(services, overrides)
     return found
 
 
@@ -107,12 +107,12 @@ def _is_cut(qname: bytes, rtype: int, edns: bool, answers: Answers, entry: Entry
     return isinstance(reply, bytes) and bool(reply[2] & _TRUNCATED)
 
 
-def _on_orders(
-    services: Mapping[str, Service], orders: Mapping[tuple[str, str], Override]
+def _on_overrides(
+    services: Mapping[str, Service], overrides: Mapping[tuple[str, str], Override]
 ) -> Iterator[Problem]:
     registered = {(name, i.id) for name, service in services.items() for i in service.instances}
-    met = {decode(key) for key in orders if key in registered}
-    for (name, id), order in sorted(once(orders).items()):
+    met = {decode(key) for key in overrides if key in registered}
+    for (name, id), order in sorted(once(overrides).items()):
         if (name, id) not in registered and (name, id) not in met:
             word = "drain" if order.drain else f"weight {order.weight}"
             what = f"an override ({word}) of an instance that is not registered"

@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Protocol
 
 import click
@@ -32,8 +31,8 @@ from kazoo.exceptions import (
 from zkdns.cli import Failure
 from zkdns.cli.waiting import Waiting
 from zkdns.config import RegistryURL, Settings
-from zkdns.health.judge import moment, orders_in_force
 from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
+from zkdns.overrides import trim
 from zkdns.registry import file, formats, overrides
 from zkdns.registry.labels import fold
 from zkdns.registry.service_tree import Tree
@@ -181,7 +180,7 @@ class Operator:
         except ValueError:
             pass  # what nobody can read orders nothing, and is overwritten
         now = time.time()
-        after = change(_trim(before, now), now)
+        after = change(trim(before, now), now)
         if after is None:
             if version is not None:
                 self.client.delete(path, version=version)
@@ -204,7 +203,7 @@ class Operator:
         fold = overrides.Overrides()
         _read_below(self.client, overrides.ROOT, 2, fold)
         for key, order in fold.orders().items():
-            if (held := _trim(order, time.time())) is not None:
+            if (held := trim(order, time.time())) is not None:
                 found[key] = held
         return found
 
@@ -224,29 +223,6 @@ def operate(settings: Settings) -> Iterator[Operator]:
         operator.close()
 
 
-def lay(order: Override, upon: Override | None) -> Override:
-    """`order` in the place of an older one of its kind, upon one of the other kind."""
-    return replace(order, under=strip(upon, drain=order.drain))
-
-
-def strip(order: Override | None, *, drain: bool) -> Override | None:
-    """Without the drains, or without the weights."""
-    if order is None:
-        return None
-    under = strip(order.under, drain=drain)
-    kept = replace(order, drain=False) if drain else replace(order, weight=None)
-    return replace(kept, under=under) if kept.drain or kept.weight is not None else under
-
-
-def _trim(order: Override | None, now: float) -> Override | None:
-    """Without what has ended."""
-    held = list(orders_in_force(order, now))
-    trimmed = None
-    for one in reversed(held):
-        trimmed = replace(one, under=trimmed)
-    return trimmed
-
-
 def signed(why: str, span: float | None, **what: object) -> Override:
     """A new override by whoever runs this command, now."""
     now = time.time()
@@ -257,17 +233,6 @@ def signed(why: str, span: float | None, **what: object) -> Override:
     who = f"{user}@{socket.gethostname()}"
     until = None if span is None else now + span
     return Override(until=until, why=" ".join(why.split()), who=who, at=now, **what)  # type: ignore[arg-type]
-
-
-def describe(order: Override) -> str:
-    """One line for people."""
-    what = "drained" if order.drain else f"weight {order.weight}"
-    text = f"{what}{'' if order.until is None else ' until ' + moment(order.until)}"
-    if order.who:
-        text += f", by {order.who}"
-    if order.why:
-        text += f": {order.why}"
-    return text if order.under is None else f"{text} (beneath it: {describe(order.under)})"
 
 
 def report(as_json: bool, service: str, id: str, after: Override | None, line: str) -> None:

@@ -27,7 +27,7 @@ from zkdns.explain.what_if import list_near
 from zkdns.forward.forwarder import Forwarder
 from zkdns.health.health import Health
 from zkdns.model import Catalog, Override, Problem, Service, State, serial_of
-from zkdns.pipeline.hostnames import Hosting
+from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.replica import Replica
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, ZooKeeperSource, open_sources
@@ -68,9 +68,9 @@ class Registries:
         # Without a socket it takes the verdicts of others, and probes nothing itself.
         self._health = Health("", self._mark, sockets=0, allow_command_checks=settings.allow_command_checks)
         self._forwarder = Forwarder(settings)
-        self._hosting = Hosting(settings.zone, self._forwarder, self._mark)
-        self.publisher = Publisher(uncompiled, self._judge, self._hosting.resolve, loop.call_later)
-        self._hosting.services = self.publisher.services
+        self._hostnames = Hostnames(settings.zone, self._forwarder, self._mark)
+        self.publisher = Publisher(uncompiled, self._judge, self._hostnames.resolve, loop.call_later)
+        self._hostnames.services = self.publisher.services
         self._mount: Mount | None = None
         self._zone_files = Loaded()
         if settings.zones:
@@ -106,7 +106,7 @@ class Registries:
         return tuple(found)
 
     @property
-    def orders(self) -> Mapping[tuple[str, str], Override]:
+    def overrides(self) -> Mapping[tuple[str, str], Override]:
         """All overrides, by service and instance id."""
         return self._replica.overrides.orders()
 
@@ -171,7 +171,7 @@ class Registries:
                 source.observe = None
             phase.tell("resolving host names")
             try:
-                await asyncio.wait_for(self._hosting.settled(), HOSTS)
+                await asyncio.wait_for(self._hostnames.settled(), HOSTS)
             except TimeoutError:
                 pass
             while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, once)
@@ -204,7 +204,7 @@ class Registries:
 
     async def stop(self) -> None:
         await self._health.stop()
-        await self._hosting.stop()
+        await self._hostnames.stop()
         await self._forwarder.stop()
         await asyncio.gather(*(source.stop() for source in self.sources))
 
@@ -243,7 +243,7 @@ class Registries:
         if not all(s.complete for s in self.sources if isinstance(s, ZooKeeperSource)):
             return
         self.publisher.take([s.catalog for s in self.sources])
-        self._hosting.follow(self.publisher.registered)
+        self._hostnames.follow(self.publisher.registered)
         self._loaded.set()
 
 

@@ -6,6 +6,7 @@ import click
 
 from zkdns.cli import Failure, options, overrides
 from zkdns.model import Override
+from zkdns.overrides import describe, strip
 from zkdns.registry.overrides import once
 
 
@@ -29,11 +30,11 @@ def command(target: tuple[str, str], registry: tuple[str, ...], config: str | No
                 f"{service}/{id} has no override; " + (f"those have: {others}" if others else "none has")
             )
         before, after = operator.change(service, id, lambda held, now: _end(held))
-    ended = "" if before is None else f" (it was {overrides.describe(before)})"
-    on = "" if after is None else f"; {overrides.describe(after)} holds on"
+    ended = "" if before is None else f" (it was {describe(before)})"
+    on = "" if after is None else f"; {describe(after)} holds on"
     overrides.report(as_json, service, id, after, f"{service}/{id}: override ended{ended}{on}")
 
 
 def _end(held: Override | None) -> Override | None:
-    rest = overrides.strip(held, drain=True)
+    rest = strip(held, drain=True)
     return None if rest == held else rest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from zkdns.cli import options, overrides
+from zkdns.overrides import describe, lay
 
 
 @click.command(short_help="Set another weight for an instance.")
@@ -26,7 +27,7 @@ def command(
     with overrides.operate(options.load(registry, config)) as operator:
         service, instance = operator.find(*target)
         order = overrides.signed(why, span, weight=weight)
-        _, after = operator.change(service.name, instance.id, lambda held, now: overrides.lay(order, held))
+        _, after = operator.change(service.name, instance.id, lambda held, now: lay(order, held))
     registered = instance.registration.weight
-    line = f"{service.name}/{instance.id}: {overrides.describe(after or order)}; it registers {registered}"
+    line = f"{service.name}/{instance.id}: {describe(after or order)}; it registers {registered}"
     overrides.report(as_json, service.name, instance.id, after, line)

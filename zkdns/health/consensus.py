@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from zkdns.health.thresholds import Standing
+from zkdns.health.thresholds import CheckState
 
 PROBED_BY: Final = 3
 LARGEST_PLAIN: Final = 16 * 1024
@@ -39,16 +39,16 @@ def assign(path: str, replicas: Collection[str]) -> frozenset[str]:
     """The replicas that probe the instance."""
     if len(replicas) <= PROBED_BY:
         return frozenset(replicas)
-    return frozenset(sorted(replicas, key=lambda replica: (draw(replica, path), replica))[-PROBED_BY:])
+    return frozenset(sorted(replicas, key=lambda replica: (hash_pair(replica, path), replica))[-PROBED_BY:])
 
 
-def draw(one: str, other: str) -> int:
+def hash_pair(one: str, other: str) -> int:
     """A number of 64 bits that looks like chance and is the same everywhere."""
     key = f"{one}\0{other}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(key, digest_size=8).digest())
 
 
-def rule(votes: Iterable[Standing]) -> Standing | None:
+def majority(votes: Iterable[CheckState]) -> CheckState | None:
     """What the majority says; None where nobody voted. The commonest reason is told."""
     good = 0
     bad: list[str] = []
@@ -59,11 +59,11 @@ def rule(votes: Iterable[Standing]) -> Standing | None:
             bad.append(vote.why)
     if len(bad) > good:
         reasons = Counter(bad)
-        return Standing(False, min(reasons, key=lambda why: (-reasons[why], why)))
-    return Standing(True) if good else None
+        return CheckState(False, min(reasons, key=lambda why: (-reasons[why], why)))
+    return CheckState(True) if good else None
 
 
-def write_ballot(votes: Mapping[str, Standing]) -> bytes:
+def write_ballot(votes: Mapping[str, CheckState]) -> bytes:
     """One replica's verdicts, as the data of its node: JSON, and where that is long, zlib of it.
 
     What passes ZooKeeper's limit even so loses its reasons, and at last its good votes' tail.
@@ -85,7 +85,7 @@ def _pack(good: list[str], bad: dict[str, str]) -> bytes:
     return data if len(data) <= LARGEST_PLAIN else zlib.compress(data, 6)
 
 
-def read_ballot(data: bytes) -> dict[str, Standing]:
+def read_ballot(data: bytes) -> dict[str, CheckState]:
     """The other way; what can't be read says nothing. Never raises."""
     try:
         if not data.startswith(b"{"):
@@ -96,7 +96,7 @@ def read_ballot(data: bytes) -> dict[str, Standing]:
         ballot = msgspec.json.decode(data, type=_Ballot)
     except (zlib.error, ValueError, RecursionError):
         return {}
-    good = Standing(True)
+    good = CheckState(True)
     votes = dict.fromkeys(ballot.good, good)
-    votes |= {path: Standing(False, why[:LONGEST_WHY]) for path, why in ballot.bad.items()}
+    votes |= {path: CheckState(False, why[:LONGEST_WHY]) for path, why in ballot.bad.items()}
     return votes

@@ -45,7 +45,7 @@ class Losses:
 NO_LOSSES: Final = Losses()
 
 
-def hold(
+def retain(
     losses: Losses,
     previous: Service | None,
     current: Service | None,

@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from zkdns.health import checks, consensus
-from zkdns.health.consensus import assign, rule
-from zkdns.health.guard import NO_LOSSES, Losses, hold
-from zkdns.health.judge import NO_ORDERS, ServiceView, is_drained, judge
+from zkdns.health.consensus import assign, majority
+from zkdns.health.guard import NO_LOSSES, Losses, retain
+from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
 from zkdns.health.prober import SOCKETS, Prober
-from zkdns.health.targets import Target, aim
-from zkdns.health.thresholds import Count, Standing, count
+from zkdns.health.targets import Target, targets_of
+from zkdns.health.thresholds import CheckState, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
+from zkdns.overrides import is_drained
 
 WRITE_EVERY = 1.0
 """Seconds between two writes of our ballot."""
@@ -50,9 +51,9 @@ class Health:
         self._write = write
         self._allow_command = allow_command_checks
         self._prober = Prober(self._take_verdict, replica, sockets, named)
-        self._orders: dict[str, dict[str, Override]] = {}
+        self._overrides: dict[str, dict[str, Override]] = {}
         self._live: frozenset[str] = frozenset({replica})
-        self._ballots: dict[str, tuple[bytes, dict[str, Standing]]] = {}
+        self._ballots: dict[str, tuple[bytes, dict[str, CheckState]]] = {}
         self._connected = True
         # by service
         self._registered: dict[str, Service] = {}
@@ -60,8 +61,8 @@ class Health:
         self._targets: dict[str, dict[str, Target]] = {}
         # by instance path
         self._service_of: dict[str, str] = {}
-        self._counts: dict[str, Count] = {}
-        self._standings: dict[str, Standing] = {}
+        self._histories: dict[str, ProbeHistory] = {}
+        self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
         self._all_probed = asyncio.Event()
         # our ballot
@@ -71,12 +72,12 @@ class Health:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def override(self, orders: Mapping[tuple[str, str], Override]) -> None:
+    def override(self, overrides: Mapping[tuple[str, str], Override]) -> None:
         """All overrides that there are, by service and instance id."""
         by_service: dict[str, dict[str, Override]] = {}
-        for (service, id), order in orders.items():
+        for (service, id), order in overrides.items():
             by_service.setdefault(service, {})[id] = order
-        old, self._orders = self._orders, by_service
+        old, self._overrides = self._overrides, by_service
         if changed := [s for s in old.keys() | by_service.keys() if old.get(s) != by_service.get(s)]:
             self._mark(changed)
 
@@ -111,7 +112,7 @@ class Health:
         what we probe ourselves is all that is known of it."""
         if connected != self._connected:
             self._connected = connected
-            self._count_votes(list(self._counts))
+            self._count_votes(list(self._histories))
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -121,19 +122,19 @@ class Health:
         """The service with each instance judged, and when to ask again. One that is gone from the
         registry is asked for without instances; it comes back without any when nothing is kept."""
         name = service.name
-        orders = self._orders.get(name, NO_ORDERS)
+        overrides = self._overrides.get(name, NO_OVERRIDES)
 
         def released(instance: Instance) -> bool:
-            return self._fails(instance.path) or is_drained(orders.get(instance.id), now)
+            return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
 
         before = self._registered.get(name)
-        losses = hold(self._losses.get(name, NO_LOSSES), before, service, now, released)
-        problem = self._aim(service, losses)
+        losses = retain(self._losses.get(name, NO_LOSSES), before, service, now, released)
+        problem = self._update_targets(service, losses)
         if problem is None:
             self.problems.pop(name, None)
         else:
             self.problems[name] = problem
-        view = ServiceView(orders, bool(self._targets.get(name)), self._standings, losses.kept)
+        view = ServiceView(overrides, bool(self._targets.get(name)), self._check_states, losses.kept)
         if service.instances or losses != NO_LOSSES:
             self._registered[name], self._losses[name] = service, losses
         else:
@@ -160,12 +161,12 @@ class Health:
 
     # --- one service ------------------------------------------------------------------------------
 
-    def _aim(self, service: Service, losses: Losses) -> Problem | None:
+    def _update_targets(self, service: Service, losses: Losses) -> Problem | None:
         name = service.name
         instances = (*service.instances, *(k.instance for k in losses.kept))
         old = self._targets.get(name, {})
-        aimed, problem = aim(service, instances, checks.names(), self._allow_command, old)
-        new = {target.path: target for target in aimed}
+        targets, problem = targets_of(service, instances, checks.names(), self._allow_command, old)
+        new = {target.path: target for target in targets}
         if new:
             self._targets[name] = new
         else:
@@ -173,7 +174,7 @@ class Health:
         for path in old.keys() - new.keys():
             self._prober.drop(path)
             self._service_of.pop(path, None)
-            self._standings.pop(path, None)
+            self._check_states.pop(path, None)
             self._discount(path)
             self._note_probed(path)
         for path, target in new.items():
@@ -186,61 +187,61 @@ class Health:
                 self._all_probed.clear()
             elif not known.same_place(target) or (self._fails(path) and known.since != target.since):
                 # Another process stands there now: what was counted is not about it.
-                self._standings.pop(path, None)
+                self._check_states.pop(path, None)
                 self._discount(path)
             self._share(path, target)
-            self._settle(path)
+            self._recount(path)
         return problem
 
     def _fails(self, path: str) -> bool:
-        standing = self._standings.get(path)
-        return standing is not None and not standing.good
+        check_state = self._check_states.get(path)
+        return check_state is not None and not check_state.good
 
     # --- one instance -----------------------------------------------------------------------------
 
     def _share(self, path: str, target: Target) -> None:
         """Probe it, or leave it to others."""
         if self._me in assign(path, self._live):
-            self._prober.aim(target)
+            self._prober.schedule(target)
         else:
             self._prober.drop(path)
             self._discount(path)
 
     def _discount(self, path: str) -> None:
-        if self._counts.pop(path, None) is not None:
+        if self._histories.pop(path, None) is not None:
             self._write_soon()
 
     def _take_verdict(self, target: Target, verdict: Verdict) -> None:
-        before = self._counts.get(target.path)
-        after = count(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
-        self._counts[target.path] = after
-        if before is None or before.standing != after.standing:
+        before = self._histories.get(target.path)
+        after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
+        self._histories[target.path] = after
+        if before is None or before.check_state != after.check_state:
             self._count_votes((target.path,))
             self._write_soon()
 
     def _count_votes(self, paths: Iterable[str]) -> None:
-        if changed := {self._service_of[path] for path in paths if self._settle(path)}:
+        if changed := {self._service_of[path] for path in paths if self._recount(path)}:
             self._mark(changed)
 
-    def _settle(self, path: str) -> bool:
-        """Count the votes on one instance. Whether its standing changed."""
+    def _recount(self, path: str) -> bool:
+        """ProbeHistory the votes on one instance. Whether its check_state changed."""
         votes = []
-        own = self._counts.get(path)
+        own = self._histories.get(path)
         if own is not None:
-            votes.append(own.standing)
+            votes.append(own.check_state)
         if own is None or self._connected:
             for replica, (_, ballot) in self._ballots.items():
                 # What we wrote ourselves before a restart counts until we know better.
                 counts = own is None if replica == self._me else replica in self._live
                 if counts and path in ballot:
                     votes.append(ballot[path])
-        standing = rule(votes) or self._standings.get(path)
-        if standing is None:
+        check_state = majority(votes) or self._check_states.get(path)
+        if check_state is None:
             return False
         self._note_probed(path)
-        if standing == self._standings.get(path):
+        if check_state == self._check_states.get(path):
             return False
-        self._standings[path] = standing
+        self._check_states[path] = check_state
         return True
 
     def _note_probed(self, path: str) -> None:
@@ -258,12 +259,12 @@ class Health:
 
     def _write_ballot(self) -> None:
         self._writer = None
-        data = consensus.write_ballot({path: c.standing for path, c in self._counts.items()})
+        data = consensus.write_ballot({path: c.check_state for path, c in self._histories.items()})
         if data != self._written:
             self._written = data
             self._written_at = asyncio.get_running_loop().time()
             self._write(data)
 
 
-_NO_BALLOT: tuple[bytes, dict[str, Standing]] = (b"", {})
+_NO_BALLOT: tuple[bytes, dict[str, CheckState]] = (b"", {})
 _read = consensus.read_ballot

@@ -8,16 +8,16 @@ by the loss guard, warming, healthy; the first that holds is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Final
 
 from zkdns.health.guard import Kept
-from zkdns.health.thresholds import Standing
+from zkdns.health.thresholds import CheckState
 from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
+from zkdns.overrides import attribute, in_force
 
 STEPS: Final = 20
 """The most steps that a warming weight takes: each one is a new table for the service."""
@@ -31,22 +31,22 @@ LARGEST: Final = 65535
 NEVER_MIND: Final = 1e-6
 """Seconds. A float holds the epoch to 0.24 µs, so a step's own moment may read as just before it."""
 
-NOTHING: Final[Mapping[str, Standing]] = MappingProxyType({})
-NO_ORDERS: Final[Mapping[str, Override]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, CheckState]] = MappingProxyType({})
+NO_OVERRIDES: Final[Mapping[str, Override]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
     """What is known about one service beside its registrations.
 
-    `overrides`: by instance id. `checked`: a usable check is in force; then `standings` tells by
+    `overrides`: by instance id. `checked`: a usable check is in force; then `check_states` tells by
     path how each instance stands, and one that is not in it was never probed. `kept`: what the
     loss guard holds.
     """
 
-    overrides: Mapping[str, Override] = field(default_factory=lambda: NO_ORDERS)
+    overrides: Mapping[str, Override] = field(default_factory=lambda: NO_OVERRIDES)
     checked: bool = False
-    standings: Mapping[str, Standing] = field(default_factory=lambda: NOTHING)
+    check_states: Mapping[str, CheckState] = field(default_factory=lambda: NOTHING)
     kept: tuple[Kept, ...] = ()
 
 
@@ -72,7 +72,7 @@ def judge(
         alarms += [k.until for k in view.kept if k.until > now]
         judged.sort(key=attrgetter("id"))
     elif not told:
-        return _settle(service, service.instances, "", previous), None
+        return _reuse(service, service.instances, "", previous), None
     notes = []
     healthy = sum(i.state in SERVING for i in judged)
     candidates = sum(i.state not in NEVER for i in judged)
@@ -85,13 +85,13 @@ def judge(
         notes.append(f"weights times {factor} while new instances warm up")
     before = {i.path: i for i in previous.instances} if previous is not None else {}
     instances = tuple(_same(i, before) for i in judged)
-    return _settle(service, instances, "; ".join(notes), previous), min(alarms, default=None)
+    return _reuse(service, instances, "; ".join(notes), previous), min(alarms, default=None)
 
 
 def _find_told(service: Service, view: ServiceView) -> list[int]:
     """Where the instances stand of which there is anything to tell. Most of a large service are as
     they registered, and cost no more than this look."""
-    instances, standings, overrides = service.instances, view.standings, view.overrides
+    instances, check_states, overrides = service.instances, view.check_states, view.overrides
     if service.settings.warm > 0:
         return list(range(len(instances)))
     return [
@@ -102,7 +102,7 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
         or i.reason
         or not i.answered
         or i.weight != i.registration.weight
-        or (view.checked and ((standing := standings.get(i.path)) is None or not standing.good))
+        or (view.checked and ((check_state := check_states.get(i.path)) is None or not check_state.good))
         or (overrides and i.id in overrides)
     ]
 
@@ -117,7 +117,7 @@ def _judge_one(
     alarms: list[float],
 ) -> Instance:
     drain = weigh = None
-    for order in orders_in_force(view.overrides.get(instance.id), now):
+    for order in in_force(view.overrides.get(instance.id), now):
         if order.until is not None:
             alarms.append(order.until)
         drain = drain or (order if order.drain else None)
@@ -127,7 +127,7 @@ def _judge_one(
     state, reason = _state(instance, service, view, drain, gone)
     if state is State.HEALTHY:
         if weigh is not None:
-            reason = f"weight {weight}, set {_by(weigh)}"
+            reason = f"weight {weight}, set {attribute(weigh)}"
         elif service.settings.warm > 0 and own > 0:
             part, steps, next_step = warmth(instance.since, service.settings.warm, own * factor, now)
             if part < steps:
@@ -152,30 +152,18 @@ def _state(
 ) -> tuple[State, str]:
     status = instance.registration.status
     if drain is not None:
-        return State.DRAINED, f"drained {_by(drain)}"
+        return State.DRAINED, f"drained {attribute(drain)}"
     if status != "up":
         return State(status), f"registered as {status}"
     if view.checked:
-        standing = view.standings.get(instance.path)
-        if standing is None and not gone:
+        check_state = view.check_states.get(instance.path)
+        if check_state is None and not gone:
             return State.STARTING, "no probe yet"
-        if standing is not None and not standing.good:
-            return State.FAILING, standing.why or "check fails"
+        if check_state is not None and not check_state.good:
+            return State.FAILING, check_state.why or "check fails"
     if gone:
         return State.SUSPECT, "left the registry together with others, kept by hold"
     return State.HEALTHY, ""
-
-
-def orders_in_force(order: Override | None, now: float) -> Iterator[Override]:
-    """The overrides that hold, the newest first: those that ended uncover what they were laid upon."""
-    while order is not None:
-        if order.until is None or order.until > now:
-            yield order
-        order = order.under
-
-
-def is_drained(order: Override | None, now: float) -> bool:
-    return any(o.drain for o in orders_in_force(order, now))
 
 
 def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int, float]:
@@ -221,9 +209,7 @@ def _same(instance: Instance, before: Mapping[str, Instance]) -> Instance:
     return known if known is not None and (known is instance or known == instance) else instance
 
 
-def _settle(
-    service: Service, instances: tuple[Instance, ...], note: str, previous: Service | None
-) -> Service:
+def _reuse(service: Service, instances: tuple[Instance, ...], note: str, previous: Service | None) -> Service:
     if _all_same(service.instances, instances):
         instances = service.instances
     if previous is not None and _all_same(previous.instances, instances):
@@ -237,20 +223,3 @@ def _settle(
 
 def _all_same(ones: tuple[Instance, ...], others: tuple[Instance, ...]) -> bool:
     return len(ones) == len(others) and all(map(is_, ones, others))
-
-
-def _by(order: Override) -> str:
-    text = f"by {order.who or 'an operator'}"
-    if order.at:
-        text += f" at {moment(order.at)}"
-    if order.until is not None:
-        text += f" until {moment(order.until)}"
-    return f"{text}: {order.why}" if order.why else text
-
-
-def moment(at: float) -> str:
-    """A time for people, the same on every replica: UTC, to the second."""
-    try:
-        return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return str(at)

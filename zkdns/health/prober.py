@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zkdns.health import checks
-from zkdns.health.consensus import draw
+from zkdns.health.consensus import hash_pair
 from zkdns.health.targets import Target
 from zkdns.model import Verdict
 
@@ -27,7 +27,7 @@ SOCKETS = 256
 
 
 @dataclass(slots=True, eq=False)
-class _Aimed:
+class _Scheduled:
     target: Target
     due: float
 
@@ -46,26 +46,26 @@ class Prober:
         self._salt = salt
         self._free = sockets
         self._named = named
-        self._aimed: dict[str, _Aimed] = {}
-        self._queue: list[tuple[float, int, _Aimed]] = []
+        self._scheduled: dict[str, _Scheduled] = {}
+        self._queue: list[tuple[float, int, _Scheduled]] = []
         self._queued = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def aim(self, target: Target) -> None:
+    def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
-        known = self._aimed.get(target.path)
+        known = self._scheduled.get(target.path)
         if known is not None and known.target == target:
             return
-        aimed = self._aimed[target.path] = _Aimed(target, asyncio.get_running_loop().time())
-        self._enqueue(aimed)
+        scheduled = self._scheduled[target.path] = _Scheduled(target, asyncio.get_running_loop().time())
+        self._enqueue(scheduled)
 
     def drop(self, path: str) -> None:
-        self._aimed.pop(path, None)
+        self._scheduled.pop(path, None)
 
     async def stop(self) -> None:
         """End all probes under way, and start no more."""
-        self._aimed.clear()
+        self._scheduled.clear()
         self._queue.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -73,9 +73,9 @@ class Prober:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _enqueue(self, aimed: _Aimed) -> None:
+    def _enqueue(self, scheduled: _Scheduled) -> None:
         self._queued += 1
-        heapq.heappush(self._queue, (aimed.due, self._queued, aimed))
+        heapq.heappush(self._queue, (scheduled.due, self._queued, scheduled))
         self._arm()
 
     def _arm(self) -> None:
@@ -92,11 +92,11 @@ class Prober:
         self._timer = None
         loop = asyncio.get_running_loop()
         while self._queue and self._free and self._queue[0][0] <= loop.time():
-            _, _, aimed = heapq.heappop(self._queue)
-            if self._aimed.get(aimed.target.path) is not aimed:
+            _, _, scheduled = heapq.heappop(self._queue)
+            if self._scheduled.get(scheduled.target.path) is not scheduled:
                 continue
             self._free -= 1
-            task = loop.create_task(self._probe(aimed))
+            task = loop.create_task(self._probe(scheduled))
             self._tasks.add(task)
             task.add_done_callback(self._done)
         self._arm()
@@ -106,14 +106,14 @@ class Prober:
         self._free += 1
         self._arm()
 
-    async def _probe(self, aimed: _Aimed) -> None:
-        target = aimed.target
+    async def _probe(self, scheduled: _Scheduled) -> None:
+        target = scheduled.target
         started = asyncio.get_running_loop().time()
-        why = target.why_not or await self._ask(target)
-        if self._aimed.get(target.path) is not aimed:
+        why = target.unprobeable or await self._ask(target)
+        if self._scheduled.get(target.path) is not scheduled:
             return
-        aimed.due = self._next(target, max(started, aimed.due))
-        self._enqueue(aimed)
+        scheduled.due = self._next(target, max(started, scheduled.due))
+        self._enqueue(scheduled)
         self._told(target, Verdict(target.path, not why, why))
 
     async def _ask(self, target: Target) -> str:
@@ -131,7 +131,7 @@ class Prober:
     def _next(self, target: Target, started: float) -> float:
         """The target's own moment in the interval, at least half of one away."""
         interval = target.check.interval
-        phase = draw(self._salt, target.path) / 2**64 * interval
+        phase = hash_pair(self._salt, target.path) / 2**64 * interval
         earliest = started + interval / 2
         return earliest + (phase - earliest) % interval
 

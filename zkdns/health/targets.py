@@ -15,7 +15,7 @@ from zkdns.model import Check, Instance, Problem, Service
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One instance to be probed. `why_not`: it can't be, which counts as a bad probe. `origin`: what
+    """One instance to be probed. `unprobeable`: it can't be, which counts as a bad probe. `origin`: what
     it was made of, so that it need not be made again."""
 
     path: str
@@ -24,14 +24,14 @@ class Target:
     port: int
     since: float
     check: Check
-    why_not: str = ""
+    unprobeable: str = ""
     origin: Instance | None = field(default=None, compare=False, repr=False)
 
     def same_place(self, other: Target) -> bool:
-        return (self.address, self.port, self.why_not) == (other.address, other.port, other.why_not)
+        return (self.address, self.port, self.unprobeable) == (other.address, other.port, other.unprobeable)
 
 
-def aim(
+def targets_of(
     service: Service,
     instances: Iterable[Instance],
     types: Collection[str],
@@ -50,19 +50,19 @@ def aim(
         what = "command checks are not allowed on this server, so the service has no check"
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
-    targets = tuple(_aim_one(instance, check, known.get(instance.path)) for instance in instances)
-    if targets and all(t.why_not for t in targets):
-        what = f"no instance can be checked ({targets[0].why_not}), so the service has no check"
+    targets = tuple(_target_of(instance, check, known.get(instance.path)) for instance in instances)
+    if targets and all(t.unprobeable for t in targets):
+        what = f"no instance can be checked ({targets[0].unprobeable}), so the service has no check"
         return (), Problem(service.path, what, "set check.port to a port that instances have, or register it")
     return targets, None
 
 
-def _aim_one(instance: Instance, check: Check, known: Target | None) -> Target:
+def _target_of(instance: Instance, check: Check, known: Target | None) -> Target:
     if known is not None and known.origin is instance and known.check is check:
         return known
     address = next(iter(instance.addresses), instance.registration.host or "")
-    port, why_not = _port(instance, check)
-    return Target(instance.path, instance.id, address, port, instance.since, check, why_not, instance)
+    port, unprobeable = _port(instance, check)
+    return Target(instance.path, instance.id, address, port, instance.since, check, unprobeable, instance)
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:

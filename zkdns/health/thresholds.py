@@ -19,7 +19,7 @@ STEADY: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CheckState:
     """How an instance stands with its check, and for one that fails what a person should read."""
 
     good: bool
@@ -27,27 +27,27 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class ProbeHistory:
     """What the probes so far amount to.
 
-    `run`: probes in a row against the present standing; `steady`: good ones since it came in;
+    `run`: probes in a row against the present check_state; `steady`: good ones since it came in;
     `flaps`: doublings in force; `risen`: it came back from a failure before.
     """
 
-    standing: Standing
+    check_state: CheckState
     run: int = 0
     steady: int = 0
     flaps: int = 0
     risen: bool = False
 
 
-def count(before: Count | None, good: bool, why: str, rise: int, fall: int) -> Count:
+def advance(before: ProbeHistory | None, good: bool, why: str, rise: int, fall: int) -> ProbeHistory:
     """One more probe. `why` is what went wrong, for a bad one."""
     if before is None:
-        return Count(Standing(True)) if good else Count(Standing(False, why))
-    if before.standing.good:
-        return _count_while_in(before, good, why, rise, fall)
-    return _count_while_out(before, good, why, rise)
+        return ProbeHistory(CheckState(True)) if good else ProbeHistory(CheckState(False, why))
+    if before.check_state.good:
+        return _advance_while_in(before, good, why, rise, fall)
+    return _advance_while_out(before, good, why, rise)
 
 
 def needed(flaps: int, rise: int) -> int:
@@ -55,7 +55,7 @@ def needed(flaps: int, rise: int) -> int:
     return rise * min(1 << flaps, CAP)
 
 
-def _count_while_in(before: Count, good: bool, why: str, rise: int, fall: int) -> Count:
+def _advance_while_in(before: ProbeHistory, good: bool, why: str, rise: int, fall: int) -> ProbeHistory:
     if good:
         steady = before.steady + 1
         flaps = before.flaps - 1 if before.flaps and steady % STEADY == 0 else before.flaps
@@ -65,19 +65,19 @@ def _count_while_in(before: Count, good: bool, why: str, rise: int, fall: int) -
         return replace(before, run=run)
     flaps = before.flaps + (before.risen and before.steady < STEADY)
     flaps = min(flaps, CAP.bit_length())
-    return Count(_out(why, flaps, rise), flaps=flaps, risen=before.risen)
+    return ProbeHistory(_out(why, flaps, rise), flaps=flaps, risen=before.risen)
 
 
-def _count_while_out(before: Count, good: bool, why: str, rise: int) -> Count:
+def _advance_while_out(before: ProbeHistory, good: bool, why: str, rise: int) -> ProbeHistory:
     if not good:
-        return replace(before, standing=_out(why, before.flaps, rise), run=0)
+        return replace(before, check_state=_out(why, before.flaps, rise), run=0)
     run = before.run + 1
     if run < needed(before.flaps, rise):
         return replace(before, run=run)
-    return Count(Standing(True), flaps=before.flaps, risen=True)
+    return ProbeHistory(CheckState(True), flaps=before.flaps, risen=True)
 
 
-def _out(why: str, flaps: int, rise: int) -> Standing:
+def _out(why: str, flaps: int, rise: int) -> CheckState:
     if not flaps:
-        return Standing(False, why)
-    return Standing(False, f"{why}; flapping, so {needed(flaps, rise)} good probes must follow")
+        return CheckState(False, why)
+    return CheckState(False, f"{why}; flapping, so {needed(flaps, rise)} good probes must follow")

@@ -16,7 +16,7 @@ OWN_TTL = 60
 """Seconds: what leads to another place is asked again at once (`changed`)."""
 
 
-class Hosting:
+class Hostnames:
     """`mark`: these services must be published again. `services`: those that are served now, by name."""
 
     def __init__(

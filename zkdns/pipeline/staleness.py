@@ -22,7 +22,7 @@ STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for longer than stale_max")
 
 
-class Age:
+class Staleness:
     """What the answers say of the age of `publisher`'s catalog. `clock`: seconds since the epoch."""
 
     def __init__(

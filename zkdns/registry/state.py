@@ -42,10 +42,10 @@ _KINDS = (Registration, Check, ServiceSettings, Instance, Problem, Override)
 _known: dict[Path, tuple[int, int, int]] = {}
 
 
-Orders: TypeAlias = Mapping[tuple[str, str], Override]
+InstanceOverrides: TypeAlias = Mapping[tuple[str, str], Override]
 """What operators ordered, by service and instance id."""
 
-NO_ORDERS: Final[Orders] = MappingProxyType({})
+NO_OVERRIDES: Final[InstanceOverrides] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
@@ -53,7 +53,7 @@ class Loaded(NamedTuple):
 
     catalog: Catalog | None
     problem: Problem | None
-    orders: Orders = NO_ORDERS
+    overrides: InstanceOverrides = NO_OVERRIDES
 
 
 class _Bad(Exception):
@@ -91,7 +91,7 @@ class _Head(msgspec.Struct, array_like=True):
     serial: int
     services: int
     problems: list[Problem]
-    orders: list[tuple[str, str, Override]]
+    overrides: list[tuple[str, str, Override]]
 
 
 class _ServiceHead(msgspec.Struct, array_like=True):
@@ -118,7 +118,7 @@ def _instance(row: Any) -> Instance:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save(directory: Path, catalog: Catalog, orders: Orders = NO_ORDERS) -> None:
+def save(directory: Path, catalog: Catalog, overrides: InstanceOverrides = NO_OVERRIDES) -> None:
     """Write them down. OSError where that is not possible; what was there before still is."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / NAME
@@ -127,7 +127,7 @@ def save(directory: Path, catalog: Catalog, orders: Orders = NO_ORDERS) -> None:
     try:
         with aside.open("wb") as file:
             digest = hashlib.sha256()
-            for piece in _spell(catalog, orders):
+            for piece in _spell(catalog, overrides):
                 digest.update(piece)
                 file.write(piece)
             file.write(digest.digest())
@@ -143,10 +143,10 @@ def save(directory: Path, catalog: Catalog, orders: Orders = NO_ORDERS) -> None:
     _sync_directory(directory)
 
 
-def _spell(catalog: Catalog, orders: Orders) -> Iterator[bytes]:
+def _spell(catalog: Catalog, overrides: InstanceOverrides) -> Iterator[bytes]:
     encode = msgspec.msgpack.encode
     yield MAGIC + _START.pack(VERSION, FINGERPRINT)
-    ordered = [(service, id, order) for (service, id), order in orders.items()]
+    ordered = [(service, id, order) for (service, id), order in overrides.items()]
     head = _Head(catalog.serial, len(catalog.services), list(catalog.problems), ordered)
     yield _framed(encode(head))
     for service in catalog.services.values():
@@ -208,7 +208,7 @@ def load(directory: Path) -> Loaded:
     path = directory / NAME
     try:
         mark = _mark(path.stat())
-        catalog, orders = _assemble(_items(path))
+        catalog, overrides = _assemble(_items(path))
     except FileNotFoundError:
         return Loaded(None, None)
     except OSError as error:
@@ -218,7 +218,7 @@ def load(directory: Path) -> Loaded:
         cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
         return Loaded(None, Problem(str(path), str(error), cure))
     _known[path] = mark
-    return Loaded(catalog, None, orders)
+    return Loaded(catalog, None, overrides)
 
 
 def _items(path: Path) -> Iterator[bytes]:
@@ -252,7 +252,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
         raise _Bad("its last item is cut") from None
 
 
-def _assemble(items: Iterator[bytes]) -> tuple[Catalog, Orders]:
+def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides]:
     try:
         head = msgspec.msgpack.decode(next(items), type=_Head)
         decode_head = msgspec.msgpack.Decoder(_ServiceHead).decode
@@ -268,5 +268,5 @@ def _assemble(items: Iterator[bytes]) -> tuple[Catalog, Orders]:
             )
     except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
         raise _Bad(f"its content makes no sense: {error}") from None
-    orders = {(service, id): order for service, id, order in head.orders}
-    return Catalog(services, tuple(head.problems), head.serial, complete=True), orders
+    overrides = {(service, id): order for service, id, order in head.overrides}
+    return Catalog(services, tuple(head.problems), head.serial, complete=True), overrides

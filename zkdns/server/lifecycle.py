@@ -23,17 +23,17 @@ from zkdns.config import FIXED, Settings
 from zkdns.forward.forwarder import Forwarder
 from zkdns.health.health import Health
 from zkdns.model import Catalog, ConfigError, Problem, serial_of
-from zkdns.pipeline.hostnames import Hosting
+from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.replica import Replica
-from zkdns.pipeline.staleness import Age
+from zkdns.pipeline.staleness import Staleness
 from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, open_sources
-from zkdns.registry.state import Orders
+from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Exchange, Histogram
 from zkdns.serve.listen.tcp import TcpListener
 from zkdns.serve.listen.udp import bind, is_shared, reached_at
-from zkdns.server.state_directory import Memory
+from zkdns.server.state_directory import StateDirectory
 from zkdns.web.http import Web
 
 log = logging.getLogger("zkdns")
@@ -80,18 +80,18 @@ class Server:
             allow_command_checks=settings.allow_command_checks,
         )
         self.forwarder = Forwarder(settings)
-        self.hosting = Hosting(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
+        self.hostnames = Hostnames(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
-            self.answers, self.health.judge, self.hosting.resolve, self._loop.call_later, aside=self._aside
+            self.answers, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside
         )
-        self.hosting.services = self.publisher.services
+        self.hostnames.services = self.publisher.services
         self.publisher.published = self._published
-        self.publisher.changed.append(self.hosting.changed)
+        self.publisher.changed.append(self.hostnames.changed)
         self.exchange = Exchange(self.answers, self.forwarder)
         self.engine = engine.choose(settings.engine, self.exchange)
-        self.age = Age(self.answers, self.engine, self.publisher)
+        self.staleness = Staleness(self.answers, self.engine, self.publisher)
         self.tcp = TcpListener(self.exchange)
-        self.memory = Memory(settings.state)
+        self.state_directory = StateDirectory(settings.state)
         self.sources: list[Source] = []
         self.zone_files = ZoneFiles(settings.zones, self.answers, self.exchange.draw)
         self.web = Web(self)
@@ -102,8 +102,8 @@ class Server:
         """All that is wrong with the data now, wherever it comes from."""
         found = [*self.publisher.problems, *self.replica.problems, *self.health.problems.values()]
         found += self.zone_files.problems
-        if self.memory.problem is not None:
-            found.append(self.memory.problem)
+        if self.state_directory.problem is not None:
+            found.append(self.state_directory.problem)
         if self.forwarder.problem:
             found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
         return tuple(found)
@@ -209,7 +209,7 @@ class Server:
             await self._loaded.wait()
         await self._settle()  # host names may lead to services of ours
         try:
-            await asyncio.wait_for(self.hosting.settled(), FIRST_HOSTS)
+            await asyncio.wait_for(self.hostnames.settled(), FIRST_HOSTS)
         except TimeoutError:
             pass
         await self._settle()
@@ -229,15 +229,15 @@ class Server:
             await asyncio.sleep(0.005)
 
     async def _answer_from_memory(self) -> None:
-        remembered, orders = await asyncio.to_thread(self.memory.load)
+        remembered, overrides = await asyncio.to_thread(self.state_directory.load)
         if remembered is None:
             log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
         elif not self._loaded.is_set():
             log.warning("the registry is not read yet: answers are those that the state directory holds")
             if not is_read(OVERRIDES, self.sources):
-                self.health.override(orders)
+                self.health.override(overrides)
             self.publisher.take([remembered])
-            self.hosting.follow(self.publisher.registered)
+            self.hostnames.follow(self.publisher.registered)
             self._loaded.set()
 
     async def _tick(self) -> None:
@@ -249,7 +249,7 @@ class Server:
                 if self.ready:
                     self.replica.tell(self.answers.serial)
                 if self._live:
-                    self.memory.keep(*self._known())
+                    self.state_directory.keep(*self._known())
                 if await self.zone_files.changed():
                     await self._load_zone_files()
             except Exception:
@@ -273,10 +273,10 @@ class Server:
         self.tcp.close()
         self.engine.close()
         # At once: each may take its seconds (a frozen ensemble, a slow browser), and all have five.
-        stops = [part.stop() for part in (self.health, self.hosting, self.web, *self.sources)]
+        stops = [part.stop() for part in (self.health, self.hostnames, self.web, *self.sources)]
         await asyncio.gather(*stops)
         if self._live:
-            await self.memory.stop(*self._known())
+            await self.state_directory.stop(*self._known())
         log.info("stopped")
 
     def reload(self) -> None:
@@ -318,7 +318,7 @@ class Server:
 
         self._spawn(wait(), "compile")
 
-    def _known(self) -> tuple[Catalog, Orders, int]:
+    def _known(self) -> tuple[Catalog, InstanceOverrides, int]:
         """What the state directory is to hold."""
         return self.publisher.registered, self.replica.overrides.orders(), self._serial
 
@@ -343,14 +343,14 @@ class Server:
             return  # nothing is known, or what was remembered answers until all is whole
         self._live = True
         self.publisher.take([s.catalog for s in self.sources])
-        self.hosting.follow(self.publisher.registered)
+        self.hostnames.follow(self.publisher.registered)
         if self._serial != self.answers.serial and self.publisher.idle:
             self._published()  # a ballot that changed no standing has its part in the serial all the same
         self._tell_age()
         self._loaded.set()
 
     def _tell_age(self) -> None:
-        self.age.tell(self.ready, self.settings.stale_max)
+        self.staleness.tell(self.ready, self.settings.stale_max)
 
     @property
     def _serial(self) -> int:
@@ -368,4 +368,4 @@ class Server:
         self.answers.set_serial(self._serial)
         if self.publisher.idle:
             self._observe_change()
-        self.age.publish()
+        self.staleness.publish()

@@ -43,7 +43,7 @@ def status(server: Server) -> dict[str, Any]:
         "engine": server.engine.name,
         "ready": server.is_ready,
         "serial": server.answers.serial,
-        "stale_seconds": server.age.seconds,
+        "stale_seconds": server.staleness.seconds,
         "started": server.started,
         "zones": [*server.settings.zone],
         "zone_files": server.zone_files.paths,

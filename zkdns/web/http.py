@@ -108,7 +108,7 @@ class Web:
     async def _ready(self, request: web.Request) -> web.Response:
         server = self._server
         why = "lameduck" if server.lameduck else "" if server.ready else "the first catalog is not loaded yet"
-        if server.ready and server.age.seconds:
+        if server.ready and server.staleness.seconds:
             why = "stale"
         return _json({"ready": server.is_ready, "why": why}, 200 if server.is_ready else 503)
 

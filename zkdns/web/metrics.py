@@ -93,7 +93,9 @@ def _registry(server: Server) -> Iterable[Metric]:
         all(s.connected for s in zookeepers),
     )
     yield _gauge(
-        "zkdns_registry_stale_seconds", "Seconds since a registry went out of reach.", server.age.seconds
+        "zkdns_registry_stale_seconds",
+        "Seconds since a registry went out of reach.",
+        server.staleness.seconds,
     )
     yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(server.problems))
     yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", sum(s.reads for s in statuses))
