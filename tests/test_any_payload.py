@@ -117,7 +117,7 @@ def test_any_payload_under_any_name_is_answered_or_named(
     finally:
         logging.getLogger("zkdns").removeHandler(caught)
     assert not caught.said
-    assert not world.exchange.errors
+    assert not world.dispatcher.errors
 
 
 def put(world: scenario.World, path: str, children: list[str]) -> None:

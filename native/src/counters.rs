@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 pub const TYPES: usize = 255;
 pub const RCODES: [u8; 2] = [crate::respond::NOERROR, crate::respond::NXDOMAIN];
 
-/// Clients whose lost names are counted one by one; those of all others are one sum.
+/// Clients whose names are counted one by one; those of all others are one sum.
 pub const CLIENTS: usize = 1000;
 
 /// Upper bounds in nanoseconds, those of `zkdns/serve/dispatch.py`; one bucket more is for all above.
@@ -62,7 +62,7 @@ pub struct Counters {
     /// Rounds: packets by rounds is the mean batch.
     pub rounds: Count,
     /// Names that a search list made, by client; None for those past the first `CLIENTS`.
-    lost: Mutex<HashMap<Option<IpAddr>, u64>>,
+    search_misses: Mutex<HashMap<Option<IpAddr>, u64>>,
 }
 
 impl Default for Counters {
@@ -77,7 +77,7 @@ impl Default for Counters {
             unsent: Count::default(),
             panics: Count::default(),
             rounds: Count::default(),
-            lost: Mutex::default(),
+            search_misses: Mutex::default(),
         }
     }
 }
@@ -90,14 +90,14 @@ impl Counters {
     }
 
     /// Only the one who asks for the sums ever waits at this lock, or makes its thread wait.
-    pub fn lose(&self, client: IpAddr) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn note_search_miss(&self, client: IpAddr) {
+        let mut lost = self.search_misses.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lost.len() < CLIENTS || lost.contains_key(&Some(client));
         *lost.entry(known.then_some(client)).or_default() += 1;
     }
 
-    pub fn lost(&self) -> Vec<(Option<IpAddr>, u64)> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn search_misses(&self) -> Vec<(Option<IpAddr>, u64)> {
+        let lost = self.search_misses.lock().unwrap_or_else(PoisonError::into_inner);
         lost.iter().map(|(client, n)| (*client, *n)).collect()
     }
 
@@ -139,10 +139,10 @@ mod tests {
     fn lost_names_are_counted_by_client_and_past_the_bound_together() {
         let counters = Counters::default();
         for n in 0..CLIENTS as u32 + 5 {
-            counters.lose(IpAddr::from(n.to_be_bytes()));
+            counters.note_search_miss(IpAddr::from(n.to_be_bytes()));
         }
-        counters.lose(IpAddr::from([0, 0, 0, 0]));
-        let lost: HashMap<_, _> = counters.lost().into_iter().collect();
+        counters.note_search_miss(IpAddr::from([0, 0, 0, 0]));
+        let lost: HashMap<_, _> = counters.search_misses().into_iter().collect();
         assert_eq!(lost[&Some(IpAddr::from([0, 0, 0, 0]))], 2);
         assert_eq!((lost.len(), lost[&None]), (CLIENTS + 1, 5));
     }

@@ -300,10 +300,10 @@ impl Engine {
     }
 
     /// Names that a search list made, by the client's address; "" for all past the first thousand.
-    fn lost(&self) -> HashMap<String, u64> {
+    fn search_misses(&self) -> HashMap<String, u64> {
         let mut sums = HashMap::new();
         for worker in lock(&self.workers).iter() {
-            for (client, n) in worker.counters.lost() {
+            for (client, n) in worker.counters.search_misses() {
                 let client = client.map(|address| address.to_string()).unwrap_or_default();
                 *sums.entry(client).or_default() += n;
             }

@@ -28,11 +28,11 @@ const EDE: [u8; 2] = [0, 15];
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// `lost`: there is no such name, nor one just above it: a search list went through here.
+    /// `search_miss`: there is no such name, nor one just above it: a search list went through here.
     Reply {
         qtype: u16,
         rcode: u8,
-        lost: bool,
+        search_miss: bool,
     },
     Drop,
     Pass,
@@ -126,7 +126,7 @@ pub fn answer(
         let Desk { answers, extras, short } = desk;
         entry.deal(entry.draw(), limit / SHORTEST + 1, answers, extras);
         reply.positive(entry, answers, extras, short, out);
-        return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, lost: false };
+        return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, search_miss: false };
     }
     reply.miss(table, &key[..query.name], &mut desk.short, out)
 }
@@ -264,7 +264,7 @@ impl Reply<'_> {
             let Some(kid) = kid else {
                 let reply = self.negative(zone, NXDOMAIN, &[], short, out);
                 let Outcome::Reply { qtype, rcode, .. } = reply else { return reply };
-                return Outcome::Reply { qtype, rcode, lost: stripped > 1 };
+                return Outcome::Reply { qtype, rcode, search_miss: stripped > 1 };
             };
             let (records, size) = match self.query.qtype {
                 A => (kid.a, 16),
@@ -288,7 +288,7 @@ impl Reply<'_> {
         self.open(out, if cut { TC } else { 0 }, NOERROR, [(given.len() / size) as u16, 0, opt]);
         out.extend_from_slice(given);
         self.close(out, options);
-        Outcome::Reply { qtype: self.query.qtype, rcode: NOERROR, lost: false }
+        Outcome::Reply { qtype: self.query.qtype, rcode: NOERROR, search_miss: false }
     }
 
     /// Nothing there: the SOA in authority says for how long (RFC 2308), its owner the apex in the question.
@@ -305,14 +305,14 @@ impl Reply<'_> {
         if self.frame() + 2 + zone.soa.len() > self.limit {
             self.open(out, TC, rcode, [0, 0, edns]);
             self.close(out, [&[], &[]]);
-            return Outcome::Reply { qtype: self.query.qtype, rcode, lost: false };
+            return Outcome::Reply { qtype: self.query.qtype, rcode, search_miss: false };
         }
         let options = self.options(2 + zone.soa.len(), ede, short);
         self.open(out, 0, rcode, [0, 1, edns]);
         out.extend_from_slice(&owner);
         out.extend_from_slice(&zone.soa);
         self.close(out, options);
-        Outcome::Reply { qtype: self.query.qtype, rcode, lost: false }
+        Outcome::Reply { qtype: self.query.qtype, rcode, search_miss: false }
     }
 }
 

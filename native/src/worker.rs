@@ -208,11 +208,11 @@ impl Round<'_> {
             let outcome =
                 answer(packet, asked, likely[i - first], table, UDP_LIMIT, offered, &mut self.desk, out);
             match outcome {
-                Outcome::Reply { qtype, rcode, lost } => {
+                Outcome::Reply { qtype, rcode, search_miss } => {
                     batch.end_reply(i);
                     self.counters.reply(qtype, rcode);
-                    if lost {
-                        self.counters.lose(batch.client(i));
+                    if search_miss {
+                        self.counters.note_search_miss(batch.client(i));
                     }
                     *replies += 1;
                 }

@@ -22,7 +22,7 @@ from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.labels import fold
-from zkdns.serve.respond import draw_next, respond
+from zkdns.serve.respond import next_position, respond
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
 """For each law; a few hundred find what a change to the compiler breaks."""
@@ -208,7 +208,7 @@ def test_with_the_longest_labels_and_zone_every_name_fits_in_255_bytes() -> None
     seen = set()
     for owner in asked:
         for rtype in (1, 28, 33, 12, 16, 6, 2):
-            reply = respond(tables.query(owner, rtype), answers, 65_535, draw_next)
+            reply = respond(tables.query(owner, rtype), answers, 65_535, next_position)
             assert isinstance(reply, bytes)
             message = dns.message.from_wire(reply)  # which refuses names that are too long
             seen.update(rrset.rdtype for rrset in message.answer)
@@ -239,12 +239,12 @@ def test_a_megabyte_of_meta_is_cut_to_what_a_message_holds() -> None:
     big = replace(service.instances[0], registration=replace(service.instances[0].registration, meta=meta))
     answers.replace("web", answers.compile(replace(service, instances=(big,))))
     for owner in ("a.web.svc.local", "a._web._tcp.svc.local"):
-        reply = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 65_535, draw_next)
+        reply = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 65_535, next_position)
         assert isinstance(reply, bytes)
         ((txt,),) = dns.message.from_wire(reply).answer
         assert len(txt.strings) > 200
         assert any(s.startswith(b"key0=v") for s in txt.strings)
-        over_udp = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 1232, draw_next)
+        over_udp = respond(tables.query(names.wire(owner), 16, tables.opt()), answers, 1232, next_position)
         assert isinstance(over_udp, bytes)
         assert over_udp[2] & 2, "the client asks again over TCP"
 
@@ -326,13 +326,15 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
             zone = answers.zones[second_zone].apex
             owner = names.label("web") + zone
             for _ in range(times):
-                reply = respond(tables.query(owner, rtype), answers, 65_535, draw_next)
+                reply = respond(tables.query(owner, rtype), answers, 65_535, next_position)
                 assert isinstance(reply, bytes)
                 first = who_is_first(reply)
                 if first is not None:
                     given_out[first] += 1
                 tagged = names.label("all") + owner
-                respond(tables.query(tagged, rtype), answers, 65_535, draw_next)  # a tag's are not counted
+                respond(
+                    tables.query(tagged, rtype), answers, 65_535, next_position
+                )  # a tag's are not counted
     assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
     assert {id: n for (_, id), n in answers.all_first_answers().items() if n} == dict(given_out)
 
@@ -344,14 +346,14 @@ def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     answers = Answers(("svc.local",))
     for id in "abcdef":
         answers.replace("web", answers.compile(a_service("web", {id: 1})))
-        respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, draw_next)
+        respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, next_position)
     assert answers.first_answers("web") == dict.fromkeys("cdef", 1)
     answers.replace("web", answers.compile(a_service("web", {"c": 1, "f": 1})))
     assert answers.first_answers("web") == dict.fromkeys("cdef", 1), "one that came back has its count still"
     answers.replace("web", None)
     assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
     answers.replace("other", answers.compile(a_service("other", {"z": 1})))
-    respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, draw_next)
+    respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, next_position)
     assert answers.all_first_answers()["other", "z"] == 1
 
 
@@ -361,7 +363,7 @@ def test_a_part_that_was_compiled_before_more_answers_were_dealt_counts_them_too
     next_part = answers.compile(a_service("web", {"a": 3, "b": 1}))
     owner = names.label("web") + answers.zones[0].apex
     for _ in range(10):
-        respond(tables.query(owner, 1), answers, 65_535, draw_next)
+        respond(tables.query(owner, 1), answers, 65_535, next_position)
     answers.replace("web", next_part)
     assert answers.first_answers("web") == {"a": 5, "b": 5}
 
@@ -377,7 +379,7 @@ def test_over_a_cycle_answers_give_first_places_in_exact_proportion(weights: dic
         cycle = len(answers.table[key].tiers[0].deal.sequence)
         found: Counter[str | None] = Counter()
         for _ in range(cycle):
-            reply = respond(tables.query(key[:-2], rtype), answers, 65_535, draw_next)
+            reply = respond(tables.query(key[:-2], rtype), answers, 65_535, next_position)
             assert isinstance(reply, bytes)
             found[who_is_first(reply)] += 1
         assert {id: n * total for id, n in found.items()} == {
@@ -392,7 +394,7 @@ def test_two_services_asked_in_turn_do_not_resonate() -> None:
     found: Counter[tuple[str, str | None]] = Counter()
     for _ in range(10):
         for name in ("one", "two"):
-            reply = respond(tables.query(names.wire(f"{name}.svc.local"), 1), answers, 512, draw_next)
+            reply = respond(tables.query(names.wire(f"{name}.svc.local"), 1), answers, 512, next_position)
             assert isinstance(reply, bytes)
             found[name, who_is_first(reply)] += 1
     assert set(found.values()) == {5}

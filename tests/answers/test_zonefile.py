@@ -26,7 +26,7 @@ from zkdns.answers.zonefiles.overlay import Mount
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service
-from zkdns.serve.respond import FORWARD, draw_next, respond
+from zkdns.serve.respond import FORWARD, next_position, respond
 
 EXAMPLE = Path(__file__).parents[2] / "zones"
 SOA = "@ 300 IN SOA ns root 1 2 3 4 60\n"
@@ -54,7 +54,7 @@ def serving(folder: ZoneFolder | Loaded, *services: Service) -> tuple[Answers, M
 
 def ask(answers: Answers, name: str, rtype: str = "A", limit: int = 65535) -> dns.message.Message:
     query = dns.message.make_query(name, rtype, use_edns=0)
-    outcome = respond(query.to_wire(), answers, limit, draw_next)
+    outcome = respond(query.to_wire(), answers, limit, next_position)
     assert isinstance(outcome, bytes), f"{name} is not ours"
     assert len(outcome) <= limit
     answered = dns.message.from_wire(outcome)
@@ -259,7 +259,7 @@ def test_an_error_is_named_with_its_line_and_the_last_good_copy_stays(case: str,
     answers, _ = serving(folder)
     assert said(ask(answers, "a.one.test")) == ["a.one.test. A 192.0.2.2"]
     query = dns.message.make_query("a.other.test", "A").to_wire()
-    assert respond(query, answers, 1232, draw_next) is FORWARD
+    assert respond(query, answers, 1232, next_position) is FORWARD
 
 
 def test_a_file_that_was_never_good_costs_only_itself(folder: ZoneFolder) -> None:

@@ -32,7 +32,7 @@ from zkdns.model import (
     ServiceSettings,
     State,
 )
-from zkdns.serve.respond import draw_next, respond
+from zkdns.serve.respond import next_position, respond
 
 NOW = 1000.0
 
@@ -72,7 +72,7 @@ class World:
 
     def ask(self, name: str, qtype: str) -> list[str]:
         query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
-        reply = respond(query.to_wire(), self.answers, 65535, draw_next)
+        reply = respond(query.to_wire(), self.answers, 65535, next_position)
         assert isinstance(reply, bytes)
         found = dns.message.from_wire(reply, one_rr_per_rrset=True)
         return [rdata.to_text() for rrset in found.answer for rdata in rrset]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from zkdns.dns import names
 from zkdns.dns.message import read_query, read_reply, skim
-from zkdns.forward.cache import KEEP, MAX_TTL, Cache, Stored
+from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, Cache, Stored
 
 NAME = "www.example.com."
 
@@ -136,9 +136,9 @@ def test_expired_answers_are_kept_for_a_day_and_the_least_asked_go_first() -> No
         if number == 2:
             assert cache.get(keys[0]) is not None  # asked: so the second is the least asked
     assert [cache.get(key) is not None for key in keys] == [True, False, True, True]
-    now = 60 + KEEP - 1
+    now = 60 + KEEP_EXPIRED - 1
     assert cache.get(keys[0]) is not None
-    now = 60 + KEEP + 1
+    now = 60 + KEEP_EXPIRED + 1
     assert cache.get(keys[0]) is None
 
 

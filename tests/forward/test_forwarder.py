@@ -31,9 +31,9 @@ from support.upstream import (
 )
 from zkdns.config import Address, Settings
 from zkdns.dns.message import read_reply
-from zkdns.forward.forwarder import AT_ONCE, MOST, MOST_OF_CLIENT, Forwarder
+from zkdns.forward.forwarder import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT, STARTS_PER_TURN, Forwarder
 from zkdns.forward.hosts import Unresolved
-from zkdns.forward.transport import Flight
+from zkdns.forward.transport import Transport
 
 LOCAL = "127.0.0.1"
 
@@ -506,14 +506,14 @@ async def test_the_upstreams_own_opt_and_records_of_one_hop_stay_out() -> None:
 async def test_one_client_has_a_tenth_of_the_room_and_the_rest_is_refused_at_once() -> None:
     async with run(silent) as up, forwarding(up) as forwarder:
         early: list[bytes] = []
-        for n in range(MOST_OF_CLIENT + 20):
+        for n in range(MAX_IN_FLIGHT_OF_CLIENT + 20):
             forwarder.answer(query(f"n{n}.example.com").to_wire(), "10.0.0.1", 1232, early.append)
         assert [dns.message.from_wire(wire).rcode() for wire in early] == [dns.rcode.SERVFAIL] * 20
         assert forwarder.limited == 20
         others: list[bytes] = []
         forwarder.answer(query("n.example.com").to_wire(), "10.0.0.2", 1232, others.append)
         assert not others
-        await until(lambda: len(early) == MOST_OF_CLIENT + 20)  # and each gets its answer in the end
+        await until(lambda: len(early) == MAX_IN_FLIGHT_OF_CLIENT + 20)  # and each gets its answer in the end
         await until(lambda: not forwarder.status().in_flight)
         assert up.queries
 
@@ -523,12 +523,12 @@ async def test_the_whole_has_a_limit_and_the_cache_answers_all_the_same() -> Non
         await ask(forwarder, "known.example.com")
         up.script = silent
         early: list[bytes] = []
-        for n in range(MOST + 30):
+        for n in range(MAX_IN_FLIGHT + 30):
             forwarder.answer(query(f"n{n}.example.com").to_wire(), f"10.0.{n % 50}.1", 1232, early.append)
         assert len(early) >= 30
-        assert forwarder.status().in_flight == MOST
+        assert forwarder.status().in_flight == MAX_IN_FLIGHT
         assert said(await ask(forwarder, "known.example.com")) == ["192.0.2.1"]
-        await until(lambda: len(early) == MOST + 30)
+        await until(lambda: len(early) == MAX_IN_FLIGHT + 30)
 
 
 async def test_where_files_run_out_it_is_our_lack_and_not_the_upstreams(
@@ -769,21 +769,21 @@ async def test_a_name_is_resolved_for_ourselves_through_its_aliases() -> None:
 
 async def test_a_burst_of_questions_takes_off_a_few_at_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Own answers have their turns in between: a thousand sockets at once would hold them up."""
-    taken_off: list[object] = []
+    started: list[object] = []
 
-    class Noted(Flight):
+    class Noted(Transport):
         def step(self) -> None:
-            taken_off.append(self)
+            started.append(self)
             super().step()
 
-    monkeypatch.setattr("zkdns.forward.forwarder.Flight", Noted)
+    monkeypatch.setattr("zkdns.forward.forwarder.Transport", Noted)
     async with run(silent) as upstream, forwarding(upstream) as forwarder:
         for n in range(40):
             forwarder.answer(query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", 1232, lambda made: None)
         assert forwarder.status().in_flight == 40, "they count from the moment they are taken"
-        assert not taken_off
+        assert not started
         await asyncio.sleep(0)
-        assert len(taken_off) == AT_ONCE
+        assert len(started) == STARTS_PER_TURN
         await until(lambda: len(upstream.queries) == 40)
 
 

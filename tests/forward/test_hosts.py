@@ -39,7 +39,7 @@ class World:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LEAST", "RETRY_LEAST"):
+    for name in ("MIN_WAIT", "MIN_RETRY"):
         monkeypatch.setattr(under_test, name, 0.01)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.config import Address
-from zkdns.forward.resolution import Answered, Attempt, Failed, Inquiry, scramble
+from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution, scramble
 from zkdns.forward.resolvconf import is_local, is_ours, nameservers, parse_upstream, upstreams_of
 from zkdns.forward.upstream import Upstream, order
 from zkdns.model import ConfigError
@@ -23,8 +23,8 @@ def upstreams(count: int) -> list[Upstream]:
     return [Upstream(Address(f"192.0.2.{n}", 53)) for n in range(1, count + 1)]
 
 
-def inquiry(asked: list[Upstream], now: float = 0.0) -> Inquiry:
-    return Inquiry(QUESTION, 0, True, order(asked), now, random.Random(1))
+def resolution(asked: list[Upstream], now: float = 0.0) -> Resolution:
+    return Resolution(QUESTION, 0, True, order(asked), now, random.Random(1))
 
 
 def reply(attempt: Attempt, rcode: int = 0, tc: bool = False) -> bytes:
@@ -37,7 +37,7 @@ def reply(attempt: Attempt, rcode: int = 0, tc: bool = False) -> bytes:
     return made.to_wire()
 
 
-def play(talk: Inquiry, until: float = 5.0) -> list[tuple[float, str]]:
+def play(talk: Resolution, until: float = 5.0) -> list[tuple[float, str]]:
     """Who is asked when, where nobody answers."""
     now, asked = talk.started, []
     while talk.outcome is None:
@@ -50,20 +50,20 @@ def play(talk: Inquiry, until: float = 5.0) -> list[tuple[float, str]]:
 
 
 def test_the_next_is_asked_after_half_a_second_and_all_ends_after_two() -> None:
-    talk = inquiry(upstreams(3))
+    talk = resolution(upstreams(3))
     assert play(talk) == [(0.0, "1"), (0.5, "2"), (1.0, "3"), (1.5, "2")]  # the first is dead by then
     assert talk.outcome == Failed(22, "no upstream answered in time")
 
 
 def test_one_that_is_alone_is_asked_again_with_the_same_packet() -> None:
-    talk = inquiry(upstreams(1))
+    talk = resolution(upstreams(1))
     assert [at for at, _ in play(talk)] == [0.0, 0.5, 1.0, 1.5]
     assert talk.upstreams[0].state == "dead"
 
 
 def test_an_error_brings_the_next_at_once() -> None:
     ups = upstreams(3)
-    talk = inquiry(ups)
+    talk = resolution(ups)
     for expected in ups:
         attempt = talk.due(0.1)
         assert attempt is not None
@@ -76,9 +76,9 @@ def test_an_error_brings_the_next_at_once() -> None:
 def test_the_dead_are_left_alone_while_one_lives_and_tried_when_none_does() -> None:
     first, second = upstreams(2)
     first.broke("connection refused", 0.0)
-    talk = inquiry([first, second], 1.0)
+    talk = resolution([first, second], 1.0)
     assert {who for at, who in play(talk) if at < 2.2} == {"2"}
-    talk = inquiry([first, second], 1.0)
+    talk = resolution([first, second], 1.0)
     assert second.state == "dead"
     assert {who for _, who in play(talk)} == {"1", "2"}
 
@@ -87,14 +87,14 @@ def test_a_looping_one_is_never_asked() -> None:
     first, second = upstreams(2)
     first.loop(0.0)
     assert order([first, second]) == (second,)
-    talk = inquiry([first])
+    talk = resolution([first])
     assert talk.due(0.0) is None
     assert isinstance(talk.outcome, Failed)
 
 
 def test_a_loop_that_is_found_meanwhile_ends_the_waiting() -> None:
     (up,) = upstreams(1)
-    talk = inquiry([up])
+    talk = resolution([up])
     assert talk.due(0.0) is not None
     up.loop(0.1)
     assert talk.due(0.5) is None
@@ -114,7 +114,7 @@ def test_a_loop_is_over_after_some_probes_that_did_not_come_back() -> None:
 
 def test_a_slow_one_that_answers_others_is_not_dead() -> None:
     (up,) = upstreams(1)
-    talk = inquiry([up])
+    talk = resolution([up])
     for now in (0.0, 0.5, 1.0, 1.5, 2.0):
         talk.due(now)
         up.heard(now + 0.1, 0.1)  # another question's reply
@@ -137,7 +137,7 @@ def test_the_dead_are_probed_less_and_less_often() -> None:
 
 
 def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
-    talk = inquiry(upstreams(2))
+    talk = resolution(upstreams(2))
     first = talk.due(0.0)
     assert first is not None
     talk.receive(first, reply(first, tc=True), 0.1)
@@ -157,7 +157,7 @@ def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
 def test_a_changed_reply_is_believed_only_with_its_id_and_question(
     changes: list[tuple[int, int]], tcp: int
 ) -> None:
-    talk = inquiry(upstreams(1))
+    talk = resolution(upstreams(1))
     attempt = talk.due(0.0)
     assert attempt is not None
     attempt.tcp = bool(tcp)
@@ -174,7 +174,7 @@ def test_a_changed_reply_is_believed_only_with_its_id_and_question(
 
 @given(st.binary(max_size=600))
 def test_no_bytes_raise(data: bytes) -> None:
-    talk = inquiry(upstreams(1))
+    talk = resolution(upstreams(1))
     attempt = talk.due(0.0)
     assert attempt is not None
     for prefix in (

@@ -41,13 +41,13 @@ from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
 from zkdns.registry.service_tree import Tree
 from zkdns.serve import native
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD, respond
 
 REPOSITORY = Path(__file__).parents[2]
 LIMITS = (HIGHEST_UDP, 65_535)
 
-# Exchange tells of its own errors in the log, and the targets count them.
+# Dispatcher tells of its own errors in the log, and the targets count them.
 logging.getLogger("zkdns").addHandler(logging.NullHandler())
 logging.getLogger("zkdns").propagate = False
 
@@ -78,7 +78,7 @@ def _services() -> dict[str, Service]:
 
 
 @cache
-def _answers() -> tuple[Answers, Exchange, native.Native | None]:
+def _answers() -> tuple[Answers, Dispatcher, native.Native | None]:
     """A table with services and zone files, in both engines where both are there."""
     answers = Answers(("svc.local", "prod.example"), ("127.0.0.1", "::1"))
     for name, service in _services().items():
@@ -95,12 +95,12 @@ def _answers() -> tuple[Answers, Exchange, native.Native | None]:
             entries=[*answers.table.items()],
             names=[*answers.names.items()],
         )
-    return answers, Exchange(answers), engine
+    return answers, Dispatcher(answers), engine
 
 
 def query(data: bytes) -> None:
     """Any packet: a whole reply that is its own, FORWARD, or nothing; and both engines say the same."""
-    answers, exchange, engine = _answers()
+    answers, dispatcher, engine = _answers()
     for limit in LIMITS:
         said = respond(data, answers, limit, lambda entry: 0)
         if isinstance(said, bytes):
@@ -115,9 +115,9 @@ def query(data: bytes) -> None:
             assert other == respond(data, answers, limit, at), "the engines differ"
     quick, slow = message.skim(data), message.read_query(data)
     assert quick is None or slow is None or quick == slow or quick[1] != slow[1], "read in two ways"
-    exchange.answer(data, "", HIGHEST_UDP)
-    exchange.handle(data, "127.0.0.1", HIGHEST_UDP, "udp", lambda reply: None)
-    assert not exchange.errors
+    dispatcher.answer(data, "", HIGHEST_UDP)
+    dispatcher.handle(data, "127.0.0.1", HIGHEST_UDP, "udp", lambda reply: None)
+    assert not dispatcher.errors
 
 
 def _check_reply(asked: bytes, said: bytes, limit: int) -> None:

@@ -114,7 +114,7 @@ def test_draws_go_up_by_one_for_each_answer_and_not_for_what_is_handed_over() ->
         assert engine.respond(tables.query(owner, 2), HIGHEST_UDP)
     assert engine.respond(tables.query(owner, 2, tables.opt(version=1)), HIGHEST_UDP) is None
     assert engine.drawn(entry) == 3
-    assert engine.draw(entry) == 3, "an answer that Python gives takes the next turn of the same count"
+    assert engine.position(entry) == 3, "an answer that Python gives takes the next turn of the same count"
     assert entry.draws.count == 3
     assert engine.drawn(entry) == 4
     assert entry.draws.count == 4

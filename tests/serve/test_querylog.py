@@ -28,7 +28,7 @@ from zkdns.dns import names, packet
 from zkdns.dns.message import failure
 from zkdns.log import JsonLines
 from zkdns.serve import native, querylog
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.querylog import QueryLog, Reply
 
 WEB = tables.query(names.wire("web.svc.local"), 1)
@@ -371,7 +371,7 @@ def test_whoever_is_looked_at_gets_the_same_answer(data: st.DataObject) -> None:
     def draw_zero(entry: Entry) -> int:
         return 0
 
-    plain, watched = Exchange(made, draw=draw_zero), Exchange(made, draw=draw_zero)
+    plain, watched = Dispatcher(made, position=draw_zero), Dispatcher(made, position=draw_zero)
     watched.query_log = QueryLog(1, 0.001, 10**6)
     for packet_ in data.draw(st.lists(tables.packets(tables.owners(made)), min_size=10, max_size=20)):
         for transport, limit in (("udp", 1232), ("tcp", 65535)):

@@ -16,8 +16,8 @@ from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.serve.dispatch import Exchange
-from zkdns.serve.respond import FORWARD, respond, respond_oddly, respond_plainly
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.respond import FORWARD, respond, respond_fast, respond_general
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 PACKETS = int(os.environ.get("ZKDNS_PACKETS", "6000"))
@@ -144,9 +144,9 @@ def test_the_plain_way_and_the_long_way_say_the_same(data: st.DataObject) -> Non
     known = tables.owners(answers)
     for query in data.draw(st.lists(tables.packets(known), min_size=5, max_size=15)):
         for limit in (HIGHEST_UDP, 65_535):
-            said = respond_plainly(query, answers, limit, turn(3), 0x80)
+            said = respond_fast(query, answers, limit, turn(3), 0x80)
             if said is not None:
-                assert said == respond_oddly(query, answers, limit, turn(3), 0x80)
+                assert said == respond_general(query, answers, limit, turn(3), 0x80)
 
 
 @NORMAL
@@ -171,7 +171,7 @@ def test_the_spelling_of_a_question_changes_the_question_alone(data: st.DataObje
 def test_no_packet_at_random_raises_or_gets_what_no_client_can_read(seed: int) -> None:
     chance = random.Random(seed)
     answers = everything()
-    exchange = Exchange(answers)
+    dispatcher = Dispatcher(answers)
     known = tables.owners(answers)
     seeds = [
         tables.query(o, t, e, rclass=c)
@@ -189,8 +189,8 @@ def test_no_packet_at_random_raises_or_gets_what_no_client_can_read(seed: int) -
         else:
             query = tables.mutate(chance, chance.choice(seeds))
         limit = chance.choice((HIGHEST_UDP, 65_535))
-        reply = exchange.handle(query, "192.0.2.1", limit, "udp", lambda made: None)
-        assert not exchange.errors, query.hex()
+        reply = dispatcher.handle(query, "192.0.2.1", limit, "udp", lambda made: None)
+        assert not dispatcher.errors, query.hex()
         if reply is None:
             assert len(query) < 12 or query[2] & 0x80, query.hex()
             continue
@@ -201,7 +201,7 @@ def test_no_packet_at_random_raises_or_gets_what_no_client_can_read(seed: int) -
         except (dns.exception.DNSException, AssertionError, IndexError) as error:
             raise AssertionError(f"{query.hex()} got {reply.hex()}: {error!r}") from error
         assert len(reply) <= limit
-        assert sum(exchange.counts.values()), "each reply is counted"
+        assert sum(dispatcher.counts.values()), "each reply is counted"
 
 
 def everything() -> Answers:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from zkdns.answers.builder import Answers
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service, ServiceSettings
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import tcp
 from zkdns.serve.listen.tcp import Connection, TcpListener
 
@@ -131,7 +131,7 @@ async def server() -> AsyncIterator[Server]:
     for one in (service("web", 1), service("big", 3000)):
         answers.replace(one.name, answers.compile(one))
     upstream = Upstream()
-    listener = TcpListener(Exchange(answers, upstream))  # type: ignore[arg-type]
+    listener = TcpListener(Dispatcher(answers, upstream))  # type: ignore[arg-type]
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
     await listener.start([sock])
@@ -334,7 +334,7 @@ async def test_a_connection_that_waits_for_an_upstream_is_not_idle(server: Serve
 
 
 async def test_past_the_limit_the_idlest_makes_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "MOST", 3)
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 3)
     one, two, three = [await server.connect() for _ in range(3)]
     for client in (one, two, three, one):
         await client.ask(query())
@@ -351,7 +351,7 @@ async def test_the_end_answers_what_is_here(server: Server) -> None:
     client.send(query("example.com", id=1))
     await until(lambda: server.upstream.asked)
     client.send(*(query(id=id) for id in range(2, 9)))
-    await until(lambda: sum(server.listener.exchange.counts.values()) == 7)
+    await until(lambda: sum(server.listener.dispatcher.counts.values()) == 7)
     server.listener.close()
     ((asked, reply),) = server.upstream.asked
     reply(asked[:2] + b"\x81\x80" + asked[4:])
@@ -380,11 +380,11 @@ async def test_an_error_of_ours_is_servfail_and_the_connection_goes_on(
 
     client = await server.connect()
     with monkeypatch.context() as broken:
-        broken.setattr("zkdns.serve.dispatch.respond_plainly", fail)
+        broken.setattr("zkdns.serve.dispatch.respond_fast", fail)
         reply = await client.ask(query(id=5))
     assert (reply[:2], reply[3] & 15) == (b"\0\5", 2)
     assert query(id=5).hex() in caplog.text, "the packet is in the log, to become a test"
-    assert server.listener.exchange.errors == 1
+    assert server.listener.dispatcher.errors == 1
     assert (await client.ask(query()))[6:8] == b"\0\1"
 
 
@@ -392,9 +392,9 @@ async def test_counts_tell_the_transport(server: Server) -> None:
     client = await server.connect()
     await client.ask(query())
     await client.ask(query("nope.svc.local"))
-    assert server.listener.exchange.counts == {("tcp", b"\0\1", 0): 1, ("tcp", b"\0\1", 3): 1}
+    assert server.listener.dispatcher.counts == {("tcp", b"\0\1", 0): 1, ("tcp", b"\0\1", 3): 1}
 
 
 def test_the_limits_are_those_that_are_promised() -> None:
-    assert (tcp.IDLE, tcp.MOST) == (10.0, 1000)
+    assert (tcp.IDLE, tcp.MAX_CONNECTIONS) == (10.0, 1000)
     assert issubclass(Connection, asyncio.Protocol)

@@ -18,7 +18,7 @@ from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.batch import Batch
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import udp
 from zkdns.serve.listen.udp import UdpListener, bind
 
@@ -46,14 +46,14 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @asynccontextmanager
-async def listening(host: str, exchange: Exchange | None = None) -> AsyncIterator[tuple[Exchange, int]]:
-    exchange = exchange or Exchange(answers())
+async def listening(host: str, dispatcher: Dispatcher | None = None) -> AsyncIterator[tuple[Dispatcher, int]]:
+    dispatcher = dispatcher or Dispatcher(answers())
     address = Address(host, 0)
     sock = bind(address, socket.SOCK_DGRAM)
-    listener = UdpListener(sock, exchange, address.wildcard)
+    listener = UdpListener(sock, dispatcher, address.wildcard)
     listener.start(asyncio.get_running_loop())
     try:
-        yield exchange, sock.getsockname()[1]
+        yield dispatcher, sock.getsockname()[1]
     finally:
         listener.retire(asyncio.get_running_loop())
         listener.close()
@@ -121,7 +121,7 @@ async def test_a_burst_is_answered_whole_each_with_its_own_answer(way: str) -> N
         lambda n: numbered(n, names.wire("example.com")),
     ]
     rcodes = [0, 3, 0, 1, 5]
-    async with listening("127.0.0.1") as (exchange, port):
+    async with listening("127.0.0.1") as (dispatcher, port):
         with client() as sock:
             for n in range(BURST):
                 sock.sendto(kinds[n % 5](n), ("127.0.0.1", port))
@@ -130,7 +130,7 @@ async def test_a_burst_is_answered_whole_each_with_its_own_answer(way: str) -> N
             for reply, _ in got:
                 assert reply[3] & 15 == rcodes[int.from_bytes(reply[:2], "big") % 5]
         counted: Counter[int] = Counter()
-        for (transport, _, rcode), n in exchange.counts.items():
+        for (transport, _, rcode), n in dispatcher.counts.items():
             assert transport == "udp"
             counted[rcode] += n
         assert counted == {0: 60, 3: 30, 1: 30, 5: 30}
@@ -146,14 +146,14 @@ async def test_a_query_that_breaks_us_costs_its_own_answer_alone(
         return 0
 
     draws: list[Entry] = []
-    exchange = Exchange(answers(), draw=draw)
-    async with listening("127.0.0.1", exchange) as (_, port):
+    dispatcher = Dispatcher(answers(), position=draw)
+    async with listening("127.0.0.1", dispatcher) as (_, port):
         with client() as sock:
             for n in range(6):
                 sock.sendto(numbered(n), ("127.0.0.1", port))
             got = await receive(sock, 6)
     assert [reply[3] & 15 for reply, _ in sorted(got)] == [0, 0, 2, 0, 0, 0]
-    assert exchange.errors == 1
+    assert dispatcher.errors == 1
     assert numbered(2).hex() in caplog.text, "the packet is in the log: it becomes a test"
 
 
@@ -181,10 +181,10 @@ async def test_an_empty_datagram_and_one_that_is_too_long_are_nothing_to_fear(wa
 
 
 async def test_what_waits_in_the_socket_is_answered_before_it_closes(way: str) -> None:
-    exchange = Exchange(answers())
+    dispatcher = Dispatcher(answers())
     address = Address("127.0.0.1", 0)
     sock = bind(address, socket.SOCK_DGRAM)
-    listener = UdpListener(sock, exchange, False)
+    listener = UdpListener(sock, dispatcher, False)
     loop = asyncio.get_running_loop()
     with client() as asking:
         for n in range(BURST):
@@ -200,7 +200,7 @@ async def test_one_that_retires_leaves_what_comes_to_the_other_on_its_address() 
     loop = asyncio.get_running_loop()
     old = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
     new = bind(Address("127.0.0.1", old.getsockname()[1]), socket.SOCK_DGRAM)
-    retiring, staying = (UdpListener(sock, Exchange(answers()), False) for sock in (old, new))
+    retiring, staying = (UdpListener(sock, Dispatcher(answers()), False) for sock in (old, new))
     retiring.start(loop)
     staying.start(loop)
     retiring.retire(loop)
@@ -247,13 +247,13 @@ async def test_a_reply_that_the_kernel_will_not_take_is_counted_and_those_behind
         batch._send_call = refuse_the_second
 
     monkeypatch.setattr(Batch, "__init__", fragile)
-    async with listening("127.0.0.1") as (exchange, port):
+    async with listening("127.0.0.1") as (dispatcher, port):
         with client() as sock:
             for n in range(5):
                 sock.sendto(numbered(n), ("127.0.0.1", port))
             got = await receive(sock, 4)
     assert sorted(reply[1] for reply, _ in got) == [0, 2, 3, 4]
-    assert exchange.dropped == {"send": 1}
+    assert dispatcher.dropped == {"send": 1}
     assert calls == [5, 4, 3]
 
 

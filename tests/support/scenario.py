@@ -60,7 +60,7 @@ from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.overrides import ROOT as OVERRIDES
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.service_tree import Tree
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 
 START = 1_700_000_000.0
 NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
@@ -147,7 +147,7 @@ class Node:
 
 @dataclass
 class World:
-    """The server without sockets: Tree, merge, judge, Publisher, Exchange."""
+    """The server without sockets: Tree, merge, judge, Publisher, Dispatcher."""
 
     zones: tuple[str, ...] = ("svc.local",)
     ttl: int = 5
@@ -175,7 +175,7 @@ class World:
             self.answers, self.judge, self.resolve, self.call_later, clock=lambda: self.now, tick=lambda: 0.0
         )
         self.publisher.published = self.settle
-        self.exchange = Exchange(self.answers)
+        self.dispatcher = Dispatcher(self.answers)
 
     # --- what the server wires ------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class World:
     def _reply(self, query: bytes, limit: int) -> bytes | None:
         self.publish()
         late: list[bytes] = []
-        return self.exchange.handle(query, "192.0.2.1", limit, "udp", late.append)
+        return self.dispatcher.handle(query, "192.0.2.1", limit, "udp", late.append)
 
     def do_ask(self, rest: str) -> str:
         name, rtype, *words = rest.split()

@@ -298,7 +298,7 @@ def counts(about: str, group: Iterable[Instance]) -> str:
     detail = ""
     for state, n in states.most_common():
         longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
-        if len(said) + len(longer) + 3 > ede.LONGEST:
+        if len(said) + len(longer) + 3 > ede.MAX_TEXT_BYTES:
             break
         detail = longer
     return f"{said} ({detail})" if detail else said

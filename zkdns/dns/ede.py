@@ -9,18 +9,18 @@ import struct
 
 OTHER, STALE_ANSWER, NOT_READY, PROHIBITED, NO_REACHABLE_AUTHORITY, NETWORK_ERROR = 0, 3, 14, 18, 22, 23
 
-LONGEST = 99
+MAX_TEXT_BYTES = 99
 
 
 def about(name: str, said: str) -> str:
     """`NAME: SAID`, under 100 bytes: a name that is too long is cut before what is said of it."""
-    room = LONGEST - len(said) - len(": ")
+    room = MAX_TEXT_BYTES - len(said) - len(": ")
     return f"{name if len(name) <= room else name[: max(room - 2, 0)] + '..'}: {said}"
 
 
 def option(code: int, text: str = "") -> bytes:
     """The whole EDNS option: 15, length, info code, text."""
-    said = text.encode()[:LONGEST].decode(errors="ignore").encode()
+    said = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore").encode()
     return struct.pack("!HHH", 15, 2 + len(said), code) + said
 
 

@@ -16,12 +16,12 @@ from zkdns.dns import ede, packet
 from zkdns.dns.message import CD, DO, SOA, Message, Record
 from zkdns.dns.rdata import LAYOUTS, offsets_of, pack_name
 
-SIZE = 10_000
+MAX_ENTRIES = 10_000
 MAX_TTL = 86_400
 MAX_NEGATIVE_TTL = 10_800  # RFC 2308, section 5
-LARGEST = 8192
-"""Bytes of the largest body that is kept: what bounds the memory of SIZE of them."""
-KEEP = 86_400
+MAX_BODY_BYTES = 8192
+"""Bytes of the largest body that is kept: what bounds the memory of MAX_ENTRIES of them."""
+KEEP_EXPIRED = 86_400
 """How long an expired answer is kept (RFC 8767, section 5, suggests one to three days)."""
 STALE_TTL = 30
 """RFC 8767, section 4."""
@@ -185,11 +185,11 @@ def _put(body: bytearray, base: int, name: bytes, offsets: dict[bytes, int]) -> 
 
 
 class Cache:
-    """Replies by key: the newest of each, the least asked go first, expired ones for KEEP more seconds."""
+    """Replies by key: the newest of each, the least asked go first, expired ones KEEP_EXPIRED later."""
 
-    def __init__(self, clock: Callable[[], float], size: int = SIZE) -> None:
+    def __init__(self, clock: Callable[[], float], size: int = MAX_ENTRIES) -> None:
         self._items: TLRUCache[bytes, Stored] = TLRUCache(
-            size, lambda _key, stored, _now: stored.expires + KEEP, clock
+            size, lambda _key, stored, _now: stored.expires + KEEP_EXPIRED, clock
         )
         self.find = self._items.__getitem__
         """The answer of a key, expired or not; KeyError where there is none."""
@@ -202,7 +202,7 @@ class Cache:
 
     def put(self, key: bytes, stored: Stored) -> None:
         """Keep an answer; one that mustn't be kept does not push out what stands there."""
-        if stored.ttl > 0 and len(stored.body) <= LARGEST:
+        if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
             self._items[key] = stored
 
     def clear(self) -> None:

@@ -1,8 +1,8 @@
 """Forwarding: names outside our zones go to upstream resolvers, through one cache.
 
 Rules: one asyncio loop; `answer` never raises and never waits: what is in the cache is replied to
-at once, the rest when its flight lands. Here are the clients: who may, how many, who waits for
-what. What is decided stands in `upstream`, what is kept in `cache`, what is sent in `flight`.
+at once, the rest when its question is done. Here are the clients: who may, how many, who waits for
+what. What is decided stands in `upstream`, what is kept in `cache`, what is sent in `transport`.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from zkdns.dns.message import failure, read_query, read_reply, skim, spell_query
 from zkdns.dns.names import text, wire
 from zkdns.dns.packet import FORMERR, REFUSED, SERVFAIL
 from zkdns.forward.allow import permit
-from zkdns.forward.cache import SIZE, Cache, Stored
+from zkdns.forward.cache import MAX_ENTRIES, Cache, Stored
 from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
-from zkdns.forward.resolution import Answered, Failed, Inquiry
+from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
-from zkdns.forward.transport import Flight
+from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 
 Reply: TypeAlias = Callable[[bytes], None]
 
-MOST = 1000
+MAX_IN_FLIGHT = 1000
 """Questions under way; a tenth of it for one client."""
-MOST_OF_CLIENT = MOST // 10
-MOST_WAITING = 1000
+MAX_IN_FLIGHT_OF_CLIENT = MAX_IN_FLIGHT // 10
+MAX_WAITERS = 1000
 """Clients that wait for one and the same question."""
 STALE_AFTER = 1.8
 """Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
-AT_ONCE = 4
+STARTS_PER_TURN = 4
 """Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
 answers of our own, and those must not wait behind a thousand of them."""
-OFTEN = 3
+PREFETCH_HITS = 3
 """Times an answer must have been asked for, to be fetched anew before it ends."""
 STREAM = 65535
 
@@ -74,7 +74,7 @@ class _Asked:
     key: bytes
     rd: bool
     client: str | None
-    flight: Flight | None = None
+    transport: Transport | None = None
     stale: Stored | None = None
     waiting: list[_Waiter] = field(default_factory=list)
     patience: asyncio.TimerHandle | None = None
@@ -103,7 +103,7 @@ class Forwarder:
         settings: Settings,
         *,
         resolv_conf: Path = PATH,
-        cache_size: int = SIZE,
+        cache_size: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.monotonic,
         draw: random.Random | None = None,
     ) -> None:
@@ -113,9 +113,9 @@ class Forwarder:
         # Other upstreams may know other names: what the old ones said is forgotten.
         self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self._cache.clear)
         self._asked: dict[bytes, _Asked] = {}
-        self._departing: deque[_Asked] = deque()
-        """Those of `_asked` that have no flight yet."""
-        self._departure: asyncio.Handle | None = None
+        self._unsent: deque[_Asked] = deque()
+        """Those of `_asked` that have no transport yet."""
+        self._next_send: asyncio.Handle | None = None
         self._load: Counter[str] = Counter()
         self._stopping = False
         self.queries: Counter[tuple[str, str]] = Counter()
@@ -142,12 +142,12 @@ class Forwarder:
         while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
             await asyncio.sleep(0.02)
         await self._upstreams.stop()
-        self._departing.clear()
+        self._unsent.clear()
         for asked in list(self._asked.values()):
-            if asked.flight is not None:
-                asked.flight.end(STOPPING)
+            if asked.transport is not None:
+                asked.transport.end(STOPPING)
             else:
-                self._land(asked, STOPPING)
+                self._finish(asked, STOPPING)
         await asyncio.sleep(0)
 
     def reload(self, settings: Settings) -> None:
@@ -198,7 +198,7 @@ class Forwarder:
             return None
         self.cache_hits += 1
         stored.hits += 1
-        if now >= stored.renew_at and stored.hits > OFTEN:
+        if now >= stored.renew_at and stored.hits > PREFETCH_HITS:
             self._renew(key, stored)
         return stored.reply(query, end, size, limit, now)
 
@@ -230,11 +230,11 @@ class Forwarder:
         self._ask(key, client, waiter, stored)
 
     def _ask(self, key: bytes, client: str | None, waiter: _Waiter, stale: Stored | None) -> None:
-        """Have the waiter wait for the question's flight; for a new one where none is under way."""
+        """Have the waiter wait for the question that is under way; for a new one where none is."""
         rd = bool(waiter.query[2] & 1)
-        asked = self._asked.get(_place(key, rd))
+        asked = self._asked.get(in_flight_key(key, rd))
         hindrance = self._hindrance(client) if asked is None else None
-        if asked is not None and len(asked.waiting) >= MOST_WAITING:
+        if asked is not None and len(asked.waiting) >= MAX_WAITERS:
             hindrance = CROWDED
         if hindrance is not None:
             self.limited += 1
@@ -247,7 +247,7 @@ class Forwarder:
             if stale is not None:
                 loop = asyncio.get_running_loop()
                 asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
-            self._take_off(asked)
+            self._start(asked)
 
     def _hindrance(self, client: str | None) -> Failed | None:
         """Why no question can be asked now; None where one can."""
@@ -255,47 +255,53 @@ class Forwarder:
             return STOPPING
         if self._upstreams.looping:
             return LOOPING
-        if len(self._asked) >= MOST:
+        if len(self._asked) >= MAX_IN_FLIGHT:
             return FULL
-        if client is not None and self._load[client] >= MOST_OF_CLIENT:
+        if client is not None and self._load[client] >= MAX_IN_FLIGHT_OF_CLIENT:
             return FULL_OF_CLIENT
         return None
 
     def _renew(self, key: bytes, stored: Stored) -> None:
         """Fetched anew just before it ends, so that nobody waits for what is asked often."""
         stored.renew_at = math.inf
-        if _place(key, True) not in self._asked and len(self._asked) < MOST // 2 and not self._stopping:
+        if (
+            in_flight_key(key, True) not in self._asked
+            and len(self._asked) < MAX_IN_FLIGHT // 2
+            and not self._stopping
+        ):
             self.prefetches += 1
-            self._take_off(_Asked(key, True, None))
+            self._start(_Asked(key, True, None))
 
-    def _take_off(self, asked: _Asked) -> None:
-        self._asked[_place(asked.key, asked.rd)] = asked
+    def _start(self, asked: _Asked) -> None:
+        self._asked[in_flight_key(asked.key, asked.rd)] = asked
         if asked.client is not None:
             self._load[asked.client] += 1
-        self._departing.append(asked)
-        if self._departure is None:
-            self._departure = asyncio.get_running_loop().call_soon(self._depart)
+        self._unsent.append(asked)
+        if self._next_send is None:
+            self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
 
-    def _depart(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._departing))):
-            asked = self._departing.popleft()
+    def _send_some(self) -> None:
+        for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
+            asked = self._unsent.popleft()
             upstreams = order(self._upstreams.all)
-            inquiry = Inquiry(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
-            asked.flight = Flight(inquiry, self._clock, partial(self._land, asked))
-            asked.flight.step()
-        self._departure = asyncio.get_running_loop().call_soon(self._depart) if self._departing else None
+            resolution = Resolution(
+                asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw
+            )
+            asked.transport = Transport(resolution, self._clock, partial(self._finish, asked))
+            asked.transport.step()
+        self._next_send = asyncio.get_running_loop().call_soon(self._send_some) if self._unsent else None
 
-    def _land(self, asked: _Asked, outcome: Answered | Failed) -> None:
-        self._asked.pop(_place(asked.key, asked.rd), None)
+    def _finish(self, asked: _Asked, outcome: Answered | Failed) -> None:
+        self._asked.pop(in_flight_key(asked.key, asked.rd), None)
         if asked.client is not None:
             self._load[asked.client] -= 1
             if not self._load[asked.client]:
                 del self._load[asked.client]
         if asked.patience is not None:
             asked.patience.cancel()
-        if asked.flight is not None:
-            self.forgeries += asked.flight.inquiry.forgeries
-            for upstream, what in asked.flight.inquiry.log:
+        if asked.transport is not None:
+            self.forgeries += asked.transport.resolution.forgeries
+            for upstream, what in asked.transport.resolution.log:
                 self.queries[str(upstream.address), what] += 1
         if isinstance(outcome, Failed):
             self._give(asked.stale or self._cache.get(asked.key) or outcome, asked.waiting)
@@ -306,7 +312,7 @@ class Forwarder:
         self._give(stored, asked.waiting, cached=False)
 
     def _lose_patience(self, asked: _Asked) -> None:
-        """Those who waited long enough get the expired answer; the flight goes on."""
+        """Those who waited long enough get the expired answer; the question goes on."""
         assert asked.stale is not None  # noqa: S101
         waiting, asked.waiting = asked.waiting, []
         self._give(asked.stale, waiting)
@@ -353,6 +359,6 @@ class Forwarder:
         return addresses_in(message, owner, rtype)
 
 
-def _place(key: bytes, rd: bool) -> bytes:
+def in_flight_key(key: bytes, rd: bool) -> bytes:
     """Where a question under way is found: one that asks for no recursion is another one."""
     return key + b"\1" if rd else key

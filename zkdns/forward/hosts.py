@@ -18,11 +18,11 @@ from zkdns.dns.message import CNAME, Message
 
 log = logging.getLogger("zkdns.hosts")
 
-LEAST, MOST = 1.0, 60.0
-RETRY_LEAST, RETRY_MOST = 5.0, 30.0
+MIN_WAIT, MAX_WAIT = 1.0, 60.0
+MIN_RETRY, MAX_RETRY = 5.0, 30.0
 MACHINE_TTL = 10
 """How long what the machine's own resolver said is taken for true: getaddrinfo tells no TTL."""
-AT_ONCE = 32
+MAX_LOOKUPS = 32
 
 
 class Unresolved(Exception):
@@ -64,7 +64,7 @@ async def ask_machine(name: str) -> Resolved:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Resolved] = loop.create_future()
 
-    def settle(addresses: tuple[str, ...], why: str) -> None:
+    def deliver(addresses: tuple[str, ...], why: str) -> None:
         if done.done():
             return
         if addresses:
@@ -83,7 +83,7 @@ async def ask_machine(name: str) -> Resolved:
         except UnicodeError:
             why = f"{name} is no host name"
         try:
-            loop.call_soon_threadsafe(settle, addresses, why)
+            loop.call_soon_threadsafe(deliver, addresses, why)
         except RuntimeError:
             pass  # the loop has ended meanwhile
 
@@ -107,7 +107,7 @@ class Hosts:
         self._again: dict[str, asyncio.Event] = {}
         self._due: set[str] = set()
         self._news = asyncio.Event()
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(MAX_LOOKUPS)
 
     def want(self, names: Iterable[str]) -> None:
         """From now on exactly these names."""
@@ -154,7 +154,7 @@ class Hosts:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, name: str) -> None:
-        retry = RETRY_LEAST
+        retry = MIN_RETRY
         again = self._again[name]
         while True:
             again.clear()
@@ -163,14 +163,14 @@ class Hosts:
                     found = await self._resolve(name)
             except Unresolved as error:
                 self._fail(name, str(error))
-                wait, retry = retry, min(retry * 2, RETRY_MOST)
+                wait, retry = retry, min(retry * 2, MAX_RETRY)
             except Exception:
                 log.exception("resolving %s", name)
                 self._fail(name, f"{name} can't be resolved")
-                wait = RETRY_MOST
+                wait = MAX_RETRY
             else:
-                retry = RETRY_LEAST
-                wait = min(max(float(found.ttl), LEAST), MOST)
+                retry = MIN_RETRY
+                wait = min(max(float(found.ttl), MIN_WAIT), MAX_WAIT)
                 was_failing = self._problems.pop(name, None) is not None
                 # A server that turns its records round with each answer changes nothing.
                 if was_failing or set(found.addresses) != set(self.addresses(name)):

@@ -1,6 +1,6 @@
 """Who is asked, when the next one is, and what is believed: the decisions of forwarding.
 
-Rules: no I/O; clock and chance are arguments. An `Inquiry` is one question under way; the loop that
+Rules: no I/O; clock and chance are arguments. An `Resolution` is one question under way; the loop that
 drives it sends what `due` gives, tells it what came (`receive`) or broke (`fail`), calls again at
 `wake`, and is done when there is an `outcome`. What doesn't match is ignored, not believed: the
 socket is connected, so only the upstream's address gets here; id, question and its random case
@@ -82,7 +82,7 @@ def scramble(question: bytes, draw: Random) -> bytes:
 
 
 @dataclass(slots=True, eq=False)
-class Inquiry:
+class Resolution:
     """One question under way. `question`: name in lower case, type, class. `flags`: DO and CD."""
 
     question: bytes

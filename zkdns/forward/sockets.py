@@ -13,13 +13,13 @@ import socket
 from zkdns.config import Address
 from zkdns.forward.upstream import Upstream
 
-ENOUGH_FILES = 8192
+WANTED_FILES = 8192
 
 
 def allow_many_sockets() -> None:
     """A socket for each question under way may be more than the usual soft limit of 1,024 files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(ENOUGH_FILES, hard)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -1,6 +1,6 @@
-"""One question on its way: an Inquiry's decisions carried out by sockets and timers.
+"""One question on its way: an Resolution's decisions carried out by sockets and timers.
 
-Rules: one asyncio loop; never raises out of it; `landed` is told the outcome once. Each question
+Rules: one asyncio loop; never raises out of it; `done` is told the outcome once. Each question
 goes out on a socket of its own, so on a source port of its own (RFC 5452, section 9.2).
 """
 
@@ -10,22 +10,22 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from zkdns.forward.resolution import Answered, Attempt, Failed, Inquiry
+from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution
 from zkdns.forward.sockets import connect, converse, is_local_lack, reason
 
-AT_ONCE = 32
+DATAGRAMS_PER_TURN = 32
 """Datagrams read of one socket before the others have their turn."""
 
 
-class Flight:
-    """Starts when `step` is called first; over when `landed` was called."""
+class Transport:
+    """Starts when `step` is called first; over when `done` was called."""
 
     def __init__(
-        self, inquiry: Inquiry, clock: Callable[[], float], landed: Callable[[Answered | Failed], None]
+        self, resolution: Resolution, clock: Callable[[], float], done: Callable[[Answered | Failed], None]
     ) -> None:
-        self.inquiry = inquiry
+        self.resolution = resolution
         self._clock = clock
-        self._landed = landed
+        self._done = done
         self._over = False
         self._sockets: dict[Attempt, socket.socket] = {}
         self._streams: set[asyncio.Task[None]] = set()
@@ -35,17 +35,17 @@ class Flight:
         """Does what is due, and comes again when something will be."""
         if self._over:
             return
-        inquiry = self.inquiry
-        while (attempt := inquiry.due(self._clock())) is not None:
+        resolution = self.resolution
+        while (attempt := resolution.due(self._clock())) is not None:
             self._send(attempt)
         for attempt in [a for a in self._sockets if a.done]:
             _close(self._sockets.pop(attempt))
-        if inquiry.outcome is not None:
-            self.end(inquiry.outcome)
+        if resolution.outcome is not None:
+            self.end(resolution.outcome)
             return
         if self._timer is not None:
             self._timer.cancel()
-        delay = max(0.0, inquiry.wake - self._clock())
+        delay = max(0.0, resolution.wake - self._clock())
         self._timer = asyncio.get_running_loop().call_later(delay, self.step)
 
     def end(self, outcome: Answered | Failed) -> None:
@@ -62,7 +62,7 @@ class Flight:
         for task in self._streams:
             if task is not current:
                 task.cancel()
-        self._landed(outcome)
+        self._done(outcome)
 
     def _send(self, attempt: Attempt) -> None:
         loop = asyncio.get_running_loop()
@@ -80,18 +80,18 @@ class Flight:
         except BlockingIOError:
             pass  # lost, as any datagram may be
         except OSError as error:
-            self.inquiry.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
+            self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
 
     def _read(self, attempt: Attempt, sock: socket.socket) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(DATAGRAMS_PER_TURN):
             try:
                 data = sock.recv(65535)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                self.inquiry.fail(attempt, reason(error), self._clock())
+                self.resolution.fail(attempt, reason(error), self._clock())
                 break
-            self.inquiry.receive(attempt, data, self._clock())
+            self.resolution.receive(attempt, data, self._clock())
             if attempt.done:
                 break
         else:
@@ -102,11 +102,11 @@ class Flight:
         """The attempt over TCP."""
         try:
             data = await converse(attempt.upstream, attempt.packet)
-            self.inquiry.receive(attempt, data, self._clock())
+            self.resolution.receive(attempt, data, self._clock())
         except OSError as error:
-            self.inquiry.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
+            self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
         except EOFError:
-            self.inquiry.fail(attempt, "the connection ended early", self._clock())
+            self.resolution.fail(attempt, "the connection ended early", self._clock())
         self.step()
 
 

@@ -17,7 +17,7 @@ from zkdns.config import Settings
 from zkdns.dns import ede, packet
 from zkdns.forward.forwarder import Forwarder
 from zkdns.serve import querylog
-from zkdns.serve.respond import FORWARD, Draw, Outcome, draw_next, fail, respond_oddly, respond_plainly
+from zkdns.serve.respond import FORWARD, Outcome, Position, fail, next_position, respond_fast, respond_general
 
 log = logging.getLogger("zkdns.serve")
 
@@ -49,18 +49,20 @@ class Histogram:
         return self._bounds, tuple(self._counts), self._sum
 
 
-class Exchange:
+class Dispatcher:
     """`answers` may be exchanged for another at any time between two queries."""
 
-    def __init__(self, answers: Answers, forwarder: Forwarder | None = None, draw: Draw = draw_next) -> None:
+    def __init__(
+        self, answers: Answers, forwarder: Forwarder | None = None, position: Position = next_position
+    ) -> None:
         self.answers = answers
         self.forwarder = forwarder
-        self.draw = draw
+        self.position = position
         self.counts: Counter[tuple[str, bytes, int]] = Counter()
         """Queries by transport, type (2 bytes) and rcode."""
         self.dropped: Counter[str] = Counter()
         self.errors = 0
-        self.lost: Counter[str] = Counter()
+        self.search_misses: Counter[str] = Counter()
         """Names that a search list made (`example.com.svc.local`), by client; "" past the first thousand."""
         self.times = Histogram(BUCKETS)
         self.query_log: querylog.QueryLog | None = None
@@ -92,7 +94,7 @@ class Exchange:
         if outcome is not None:
             self.count(query, outcome, transport)
             if outcome[3] & 15 == packet.NXDOMAIN:
-                self.note_lost(query, outcome, client)
+                self.note_search_miss(query, outcome, client)
         return outcome
 
     def answer(self, query: bytes, client: str, limit: int) -> Outcome:
@@ -101,9 +103,9 @@ class Exchange:
         self._turn += 1
         began = 0.0 if self._turn % _SAMPLE else time.perf_counter()
         try:
-            outcome: Outcome = respond_plainly(query, self.answers, limit, self.draw, ra)
+            outcome: Outcome = respond_fast(query, self.answers, limit, self.position, ra)
             if outcome is None:
-                outcome = self._respond_oddly(query, limit, ra)
+                outcome = self._respond_general(query, limit, ra)
         except Exception:
             self.errors += 1
             log.exception("a query failed; the packet is %s", query.hex())
@@ -117,27 +119,27 @@ class Exchange:
             self.dropped["not a query"] += 1
         return outcome
 
-    def _respond_oddly(self, query: bytes, limit: int, ra: int) -> Outcome:
+    def _respond_general(self, query: bytes, limit: int, ra: int) -> Outcome:
         """What upstreams said is looked at before the long way through our own names is taken."""
         if ra and self.forwarder is not None:
             made = self.forwarder.cached(query, limit)
             if made is not None:
                 return made
-        return respond_oddly(query, self.answers, limit, self.draw, ra)
+        return respond_general(query, self.answers, limit, self.position, ra)
 
     def count_batch(self, seen: list[bytes], transport: str) -> None:
         """`seen`: of each reply its rcode's byte and its query's type."""
         for key, n in Counter(seen).items():
             self.counts[transport, key[1:], key[0] & 15] += n
 
-    def note_lost(self, query: bytes, reply: bytes, client: str) -> None:
+    def note_search_miss(self, query: bytes, reply: bytes, client: str) -> None:
         """Count an NXDOMAIN of ours whose parent isn't there either: a search list went through here,
         and the client whose `ndots` does that should be found."""
         end = query.find(b"\0", 12) + 1
         parent = query[13 + query[12] : end].lower()
         if reply[2] & 0x04 and parent not in self.answers.names:
-            known = client in self.lost or len(self.lost) < _CLIENTS
-            self.lost[client if known else ""] += 1
+            known = client in self.search_misses or len(self.search_misses) < _CLIENTS
+            self.search_misses[client if known else ""] += 1
 
     def count(self, query: bytes, reply: bytes, transport: str) -> None:
         end = query.find(b"\0", 12) + 1

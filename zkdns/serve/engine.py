@@ -16,7 +16,7 @@ from zkdns.config import Address, Settings
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import ConfigError
 from zkdns.serve import native
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.udp import UdpListener, bind
 
 log = logging.getLogger("zkdns.engine")
@@ -27,8 +27,8 @@ class PythonEngine:
 
     name = "python"
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
         self._listeners: list[UdpListener] = []
         self._loop = asyncio.get_running_loop()
 
@@ -38,12 +38,12 @@ class PythonEngine:
                 sock = bind(address, socket.SOCK_DGRAM)
             except OSError as error:
                 raise ConfigError(f"--listen {address}", error.strerror or str(error)) from None
-            self._listeners.append(UdpListener(sock, self.exchange, address.wildcard))
+            self._listeners.append(UdpListener(sock, self.dispatcher, address.wildcard))
         for listener in self._listeners:
             listener.start(self._loop)
 
     def configure(self, settings: Settings) -> None:
-        self.exchange.configure(settings)
+        self.dispatcher.configure(settings)
 
     def publish(self, answers: Answers) -> None:
         answers.take_changes()
@@ -61,20 +61,22 @@ class PythonEngine:
 
     def counts(self) -> Counter[tuple[str, int, int]]:
         """Queries answered by transport, type and rcode."""
-        return Counter({(t, int.from_bytes(q, "big"), r): n for (t, q, r), n in self.exchange.counts.items()})
+        return Counter(
+            {(t, int.from_bytes(q, "big"), r): n for (t, q, r), n in self.dispatcher.counts.items()}
+        )
 
     def dropped(self) -> Counter[str]:
-        found = Counter(self.exchange.dropped)
+        found = Counter(self.dispatcher.dropped)
         found["buffer"] += sum(listener.missed for listener in self._listeners)
         return found
 
-    def lost(self) -> Counter[str]:
+    def search_misses(self) -> Counter[str]:
         """Names that a search list made, by client."""
-        return Counter(self.exchange.lost)
+        return Counter(self.dispatcher.search_misses)
 
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         """Upper bounds, counts (one more: above them all), and the sum in seconds."""
-        return self.exchange.times.read()
+        return self.dispatcher.times.read()
 
 
 class NativeEngine(PythonEngine):
@@ -82,11 +84,11 @@ class NativeEngine(PythonEngine):
 
     name = "native"
 
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(exchange)
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(dispatcher)
         self.native = native.Native()
-        exchange.draw = self.native.draw
-        exchange.answers.drawn = lambda key, entry: self.native.drawn(entry)
+        dispatcher.position = self.native.position
+        dispatcher.answers.drawn = lambda key, entry: self.native.drawn(entry)
         self._serial = -1
         self._networks: tuple[str, ...] = ()
 
@@ -125,9 +127,9 @@ class NativeEngine(PythonEngine):
     def _taken(self, packet: bytes, route: native.Route) -> None:
         def reply(made: bytes) -> None:
             if not self.native.reply(route, made):
-                self.exchange.dropped["send"] += 1
+                self.dispatcher.dropped["send"] += 1
 
-        made = self.exchange.handle(
+        made = self.dispatcher.handle(
             packet, route.host, HIGHEST_UDP, "udp", reply, sampled=route.sampled, waited=route.waited
         )
         if made is not None:
@@ -154,21 +156,21 @@ class NativeEngine(PythonEngine):
         found["send"] += totals["unsent"]
         return found
 
-    def lost(self) -> Counter[str]:
-        return super().lost() + Counter(self.native.lost())
+    def search_misses(self) -> Counter[str]:
+        return super().search_misses() + Counter(self.native.search_misses())
 
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         latency = self.native.latency()
         return latency.bounds, latency.counts, latency.seconds
 
 
-def choose(wanted: str, exchange: Exchange) -> PythonEngine:
+def choose(wanted: str, dispatcher: Dispatcher) -> PythonEngine:
     """The engine that `--engine` names; `auto` takes native where it was built."""
     if wanted == "python":
-        return PythonEngine(exchange)
+        return PythonEngine(dispatcher)
     if native.WHY_NOT:
         if wanted == "native":
             raise ConfigError("--engine native", f"the native engine was not built: {native.WHY_NOT}")
         log.info("the native engine was not built (%s): plain Python answers", native.WHY_NOT)
-        return PythonEngine(exchange)
-    return NativeEngine(exchange)
+        return PythonEngine(dispatcher)
+    return NativeEngine(dispatcher)

@@ -32,13 +32,13 @@ except ImportError as error:
 
 log = logging.getLogger(__name__)
 
-QUEUE = 8192
+MAX_QUEUED = 8192
 """How many packets may wait for Python; past that they are dropped and counted."""
 
-RECEIVE_BUFFER = 4 << 20
+RECEIVE_BUFFER_BYTES = 4 << 20
 """Bytes. The kernel's usual 212,992 hold fewer than 256 queries: one slow moment of a busy server."""
 
-TURN = 64
+PACKETS_PER_TURN = 64
 """How many packets are taken at once, so that a flood of them leaves the loop its other work."""
 
 
@@ -72,7 +72,7 @@ class Latency:
 class Native:
     """One engine: its table, its threads, its sockets."""
 
-    def __init__(self, queue: int = QUEUE) -> None:
+    def __init__(self, queue: int = MAX_QUEUED) -> None:
         if _native is None:
             raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
         self._engine = _native.Engine(queue)
@@ -111,7 +111,7 @@ class Native:
 
     # --- draws -------------------------------------------------------------------------------------
 
-    def draw(self, entry: Entry) -> int:
+    def position(self, entry: Entry) -> int:
         """The next number of this Entry, whoever gives the answer."""
         draws = entry.draws
         n: int | None = self._engine.draw(draws)
@@ -133,7 +133,7 @@ class Native:
         """Bind and answer: `workers` threads for each address, 0 for one a core. Returns what was
         bound, with its port. Raises OSError that names the address."""
         workers = workers or len(os.sched_getaffinity(0))
-        bound: list[tuple[str, int]] = self._engine.start(list(listen), workers, RECEIVE_BUFFER)
+        bound: list[tuple[str, int]] = self._engine.start(list(listen), workers, RECEIVE_BUFFER_BYTES)
         return bound
 
     def watch(self, loop: asyncio.AbstractEventLoop, taken: Taken) -> None:
@@ -151,7 +151,7 @@ class Native:
             log.error("the native engine failed on packet %s: %s", packet.hex(), what)
         taken = self._taken
         if taken is not None:
-            for packet, route in self._engine.take(TURN):
+            for packet, route in self._engine.take(PACKETS_PER_TURN):
                 taken(packet, route)
 
     def reply(self, route: Route, reply: bytes) -> bool:
@@ -183,10 +183,10 @@ class Native:
         found: dict[tuple[int, int], int] = self._engine.replies()
         return found
 
-    def lost(self) -> dict[str, int]:
+    def search_misses(self) -> dict[str, int]:
         """Names that a search list made (NXDOMAIN two labels and more below what there is), by client;
         "" for those of all clients past the first thousand."""
-        found: dict[str, int] = self._engine.lost()
+        found: dict[str, int] = self._engine.search_misses()
         return found
 
     def totals(self) -> dict[str, int]:

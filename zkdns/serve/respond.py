@@ -1,7 +1,7 @@
 """One query in, one outcome out: the reply's bytes, FORWARD, or None (drop).
 
 Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short;
-everything else goes through `respond_oddly`, in the order of RFC 1035 and RFC 6891. The native engine is
+everything else goes through `respond_general`, in the order of RFC 1035 and RFC 6891. The native engine is
 this module's twin for the plain case, byte for byte.
 """
 
@@ -37,7 +37,7 @@ class Forward(enum.Enum):
 
 FORWARD = Forward.FORWARD
 Outcome: TypeAlias = bytes | Forward | None
-Draw: TypeAlias = Callable[[Entry], int]
+Position: TypeAlias = Callable[[Entry], int]
 
 IN, CH = 1, 3
 _AA = 0x0400
@@ -55,7 +55,7 @@ _HEADS: dict[int, bytes] = {}
 _TAILS: dict[tuple[bytes, bool], bytes] = {}
 
 
-def draw_next(entry: Entry) -> int:
+def next_position(entry: Entry) -> int:
     """The next number of this Entry's own counter: two services asked in turn don't resonate."""
     draws = entry.draws
     n = draws.count
@@ -63,14 +63,14 @@ def draw_next(entry: Entry) -> int:
     return n
 
 
-def respond(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0) -> Outcome:
-    """`limit`: the most bytes that the transport carries (UDP: HIGHEST_UDP; TCP: 65535). `draw`
+def respond(query: bytes, answers: Answers, limit: int, position: Position, ra: int = 0) -> Outcome:
+    """`limit`: the most bytes that the transport carries (UDP: HIGHEST_UDP; TCP: 65535). `position`
     gives an Entry's turn. `ra`: 0x80 where this client may have names forwarded, else 0."""
-    made = respond_plainly(query, answers, limit, draw, ra)
-    return respond_oddly(query, answers, limit, draw, ra) if made is None else made
+    made = respond_fast(query, answers, limit, position, ra)
+    return respond_general(query, answers, limit, position, ra) if made is None else made
 
 
-def respond_plainly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int = 0) -> bytes | None:
+def respond_fast(query: bytes, answers: Answers, limit: int, position: Position, ra: int = 0) -> bytes | None:
     """The plain case alone; None for all else."""
     if query[2:3] <= b"\1" and query[4:10] == b"\0\1\0\0\0\0":
         end = query.find(b"\0", 12) + 5
@@ -80,12 +80,14 @@ def respond_plainly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: 
             if not more:
                 if query[10:12] == b"\0\0":
                     size = 512 if limit == HIGHEST_UDP else limit
-                    return _deal(query, end, entry, draw(entry), size, None, b"", ra)
+                    return _deal(query, end, entry, position(entry), size, None, b"", ra)
             elif len(more) == 11 and more[:3] == b"\0\0\x29" and query[10:12] == b"\0\1":
                 edns = _OPTS.get(more) or _opt(more)
                 if edns is not None:
                     size = edns.room if limit == HIGHEST_UDP else limit
-                    return _deal(query, end, entry, draw(entry), size, edns, answers.stale + entry.ede, ra)
+                    return _deal(
+                        query, end, entry, position(entry), size, edns, answers.stale + entry.ede, ra
+                    )
     return None
 
 
@@ -170,7 +172,7 @@ def _deal_tiers(
     return packet.reply(query, end, NOERROR, pieces, (), more, edns, options, size, _AA | ra, counts)
 
 
-def respond_oddly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: int) -> Outcome:
+def respond_general(query: bytes, answers: Answers, limit: int, position: Position, ra: int) -> Outcome:
     """All that is not the plain case, and every miss."""
     if len(query) < 12 or query[2] & 0x80:
         return None  # nothing to answer to; a reply to a reply could go round for ever
@@ -191,7 +193,7 @@ def respond_oddly(query: bytes, answers: Answers, limit: int, draw: Draw, ra: in
     size = packet.room(asked.edns, limit)
     if entry is not None:
         options = _nsid(asked, answers) + answers.stale + entry.ede
-        return _deal(query, asked.end, entry, draw(entry), size, asked.edns, options, ra)
+        return _deal(query, asked.end, entry, position(entry), size, asked.edns, options, ra)
     known = answers.names.get(asked.qname)
     if known is not None:
         return _known(query, asked, known, answers, size, ra)

@@ -30,7 +30,7 @@ from zkdns.pipeline.staleness import Staleness
 from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, open_sources
 from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
-from zkdns.serve.dispatch import Exchange, Histogram
+from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.tcp import TcpListener
 from zkdns.serve.listen.udp import bind, is_shared, reached_at
 from zkdns.server.state_directory import StateDirectory
@@ -87,13 +87,13 @@ class Server:
         self.hostnames.services = self.publisher.services
         self.publisher.published = self._published
         self.publisher.changed.append(self.hostnames.changed)
-        self.exchange = Exchange(self.answers, self.forwarder)
-        self.engine = engine.choose(settings.engine, self.exchange)
+        self.dispatcher = Dispatcher(self.answers, self.forwarder)
+        self.engine = engine.choose(settings.engine, self.dispatcher)
         self.staleness = Staleness(self.answers, self.engine, self.publisher)
-        self.tcp = TcpListener(self.exchange)
+        self.tcp = TcpListener(self.dispatcher)
         self.state_directory = StateDirectory(settings.state)
         self.sources: list[Source] = []
-        self.zone_files = ZoneFiles(settings.zones, self.answers, self.exchange.draw)
+        self.zone_files = ZoneFiles(settings.zones, self.answers, self.dispatcher.position)
         self.web = Web(self)
         self.answers.identify(f"zkdns {__version__}", socket.gethostname())
 

@@ -51,7 +51,7 @@ def status(server: Server) -> dict[str, Any]:
         "replica": server.replica.id,
         "lag_seconds": server.replica.lag,
         "replicas": {id: msgspec.to_builtins(node) for id, node in server.replica.all().items()},
-        "search_misses": dict(server.engine.lost().most_common(10)),
+        "search_misses": dict(server.engine.search_misses().most_common(10)),
         "upstreams": [asdict(upstream) for upstream in forwarding.upstreams],
         "forward": {"cached": forwarding.cached, "in_flight": forwarding.in_flight},
     }

@@ -68,9 +68,9 @@ def _queries(server: Server) -> Iterable[Metric]:
     for reason, n in sorted(server.engine.dropped().items()):
         dropped.add_metric((reason,), n)
     yield dropped
-    lost = server.engine.lost().total()
-    yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", lost)
-    yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.exchange.errors)
+    misses = server.engine.search_misses().total()
+    yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", misses)
+    yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.dispatcher.errors)
     yield _gauge("zkdns_tcp_connections", "Open TCP connections.", len(server.tcp.open))
     closed = CounterMetricFamily("zkdns_tcp_closed", "TCP connections that we ended.", labels=("reason",))
     for reason in ("idle", "limit"):

@@ -227,13 +227,13 @@ def _registry(status: Mapping[str, Any]) -> str:
 
 
 def _forwarding(status: Mapping[str, Any]) -> str:
-    lost = "".join(
+    misses = "".join(
         f"<li>{_(client or 'others')}: {n:,}</li>" for client, n in status["search_misses"].items()
     )
     misses = (
         '<section id="misses" data-live><h2>Search lists</h2><p>These clients ask for names outside with a '
-        f"zone of ours behind them; set their <code>ndots</code> to 1.</p><ul>{lost}</ul></section>"
-        if lost
+        f"zone of ours behind them; set their <code>ndots</code> to 1.</p><ul>{misses}</ul></section>"
+        if misses
         else ""
     )
     if not status["upstreams"]:

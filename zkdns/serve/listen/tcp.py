@@ -14,18 +14,18 @@ import termios
 from collections import Counter, OrderedDict
 from typing import Any
 
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 
 IDLE = 10.0
 """Seconds (RFC 7766, section 6.2.3)."""
 
-MOST = 1000
-AT_ONCE = 64
+MAX_CONNECTIONS = 1000
+QUERIES_PER_TURN = 64
 """Queries of one connection answered before others have their turn."""
 
-LONGEST = 65535
+MAX_MESSAGE_BYTES = 65535
 
-UNSENT = 128 << 10
+MAX_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
 for one that reads nothing, and there may be a thousand of those."""
 
@@ -36,8 +36,8 @@ GRACE = 0.5
 class TcpListener:
     """Answers on bound TCP sockets until it is closed."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
         self.open: OrderedDict[Connection, None] = OrderedDict()
         """Idlest first."""
         self.closed: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class TcpListener:
         self._sockets = sockets
         for sock in sockets:
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
             server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
             self._servers.append(server)
         self._sweep()
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if peer else ""
         opened = self._listener.open
-        if len(opened) >= MOST:
+        if len(opened) >= MAX_CONNECTIONS:
             self._listener.closed["limit"] += 1
             next(iter(opened)).abort()
         opened[self] = None
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         buffer = self._buffer
         at = 0
         asked = False
-        for _ in range(AT_ONCE):
+        for _ in range(QUERIES_PER_TURN):
             if self._blocked or len(buffer) < at + 2:
                 break
             end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
                 self._write(made)
                 self._end_if_done()
 
-        made = self._listener.exchange.handle(query, self._client, LONGEST, "tcp", reply)
+        made = self._listener.dispatcher.handle(query, self._client, MAX_MESSAGE_BYTES, "tcp", reply)
         if made is not None:
             self.waiting -= 1
             self._write(made)

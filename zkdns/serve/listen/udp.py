@@ -17,7 +17,7 @@ from typing import Any
 from zkdns.config import Address
 from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN
 from zkdns.serve.batch import Batch
-from zkdns.serve.dispatch import Exchange
+from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD
 
 log = logging.getLogger("zkdns.udp")
@@ -80,9 +80,9 @@ def is_shared(address: Address) -> bool:
 class UdpListener:
     """Answers on one bound UDP socket until it is closed."""
 
-    def __init__(self, sock: socket.socket, exchange: Exchange, wildcard: bool) -> None:
+    def __init__(self, sock: socket.socket, dispatcher: Dispatcher, wildcard: bool) -> None:
         self.sock = sock
-        self.exchange = exchange
+        self.dispatcher = dispatcher
         self._wildcard = wildcard
         if wildcard and sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -114,32 +114,32 @@ class UdpListener:
         """How many datagrams were taken."""
         if self._batch is None:
             return self._drain_singly()
-        if self.exchange.query_log is not None:
+        if self.dispatcher.query_log is not None:
             return self._drain_watched(self._batch)
         return self._drain_batch(self._batch)
 
     def _drain_batch(self, batch: Batch) -> int:
-        exchange = self.exchange
-        forwarding = exchange.forwarder is not None and exchange.forwarder.enabled
+        dispatcher = self.dispatcher
+        forwarding = dispatcher.forwarder is not None and dispatcher.forwarder.enabled
         count = _receive(batch)
         seen = []
         slot = 0
         for k in range(count):
             query = batch.query(k)
-            made = exchange.answer(query, batch.client(k) if forwarding else "", HIGHEST_UDP)
+            made = dispatcher.answer(query, batch.client(k) if forwarding else "", HIGHEST_UDP)
             if made is FORWARD:
-                made = exchange.forward(query, batch.client(k), HIGHEST_UDP, "udp", self._later(batch, k))
+                made = dispatcher.forward(query, batch.client(k), HIGHEST_UDP, "udp", self._later(batch, k))
             elif made is not None:
                 end = query.find(b"\0", 12) + 1
                 seen.append(made[3:4] + query[end : end + 2])
                 if made[3] & 15 == NXDOMAIN:
-                    exchange.note_lost(query, made, batch.client(k))
+                    dispatcher.note_search_miss(query, made, batch.client(k))
             if made is not None:
                 batch.put(slot, k, made)
                 slot += 1
         if slot:
             self._send(batch, slot, count)
-            exchange.count_batch(seen, "udp")
+            dispatcher.count_batch(seen, "udp")
         return count
 
     def _drain_watched(self, batch: Batch) -> int:
@@ -148,7 +148,7 @@ class UdpListener:
         slot = 0
         for k in range(count):
             later = self._later(batch, k)
-            made = self.exchange.handle(batch.query(k), batch.client(k), HIGHEST_UDP, "udp", later)
+            made = self.dispatcher.handle(batch.query(k), batch.client(k), HIGHEST_UDP, "udp", later)
             if made is not None:
                 batch.put(slot, k, made)
                 slot += 1
@@ -158,7 +158,7 @@ class UdpListener:
 
     def _send(self, batch: Batch, slots: int, count: int) -> None:
         if lost := batch.send(slots, shifted=slots != count):
-            self.exchange.dropped["send"] += lost
+            self.dispatcher.dropped["send"] += lost
 
     def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
         source = batch.source(k) if self._wildcard else []
@@ -174,7 +174,7 @@ class UdpListener:
                 log.debug("receiving: %s", error)
                 continue
             send = self._send_from(_source(ancillary), client)
-            made = self.exchange.handle(query, client[0], HIGHEST_UDP, "udp", send)
+            made = self.dispatcher.handle(query, client[0], HIGHEST_UDP, "udp", send)
             if made is not None:
                 send(made)
         return BATCH
@@ -189,7 +189,7 @@ class UdpListener:
         return send
 
     def _lost(self, error: OSError) -> None:
-        self.exchange.dropped["send"] += 1
+        self.dispatcher.dropped["send"] += 1
         log.debug("sending: %s", error)
 
 
