@@ -19,11 +19,23 @@ endef
 # Whether there is a Rust that builds the native engine (the crate needs 1.85).
 has_rust = cargo --version 2>/dev/null | awk '{split($$2, v, "."); new = v[1] > 1 || v[2] >= 85} END {exit !new}'
 
-.PHONY: help venv rust zookeeper programs demo test check check-python check-native bench soak fuzz clean
+# Most of the suite waits for processes: six at a time keep two cores busy. One file's tests stay together, since
+# they share its servers.
+PARALLEL ?= -n 6 --dist loadfile
+
+# The part that starts no process: a heartbeat while one works.
+QUICK := tests/test_laws.py tests/test_scenarios.py tests/test_config.py tests/dns tests/answers/test_policies.py \
+	tests/answers/test_records.py tests/answers/test_service.py tests/explain tests/pipeline \
+	tests/registry/test_formats.py tests/registry/test_labels.py tests/registry/test_merge.py \
+	tests/registry/test_overrides.py tests/registry/test_service_tree.py tests/registry/test_state.py \
+	tests/health/test_consensus.py tests/health/test_guard.py tests/health/test_judge.py \
+	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py
+
+.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench soak fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
-	@echo "make test   all tests (ARGS=... goes to pytest)"
+	@echo "make test   all tests (ARGS=... goes to pytest)      make quick  those that start no process"
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make bench  the numbers of the README        make soak, make fuzz  longer runs"
 
@@ -69,7 +81,10 @@ demo: venv
 	@$(BIN)/zkdns demo
 
 test: venv zookeeper programs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+quick: venv
+	$(BIN)/python -m pytest -q -n 2 $(QUICK) --hypothesis-profile=quick $(ARGS)
 
 check: check-python check-native test
 

@@ -7,12 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
 from support.sasl import sasl_server
 from support.server import Zkdns
+
+hypothesis.settings.register_profile(
+    # How long an example takes, or its data takes to draw, is no law of ours: a loaded machine breaks it.
+    "untimed",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "quick", parent=hypothesis.settings.get_profile("untimed"), max_examples=20
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -64,9 +65,14 @@ def find() -> Program:
     if not classpath:
         raise Missing(f"no ZooKeeper found on this machine: {INSTALL}")
     # macOS has a /usr/bin/java that does nothing but ask to install one.
-    if not java or subprocess.run([java, "-version"], capture_output=True).returncode:
+    if not java or not _runs(java):
         raise Missing("no Java found on this machine: apt-get install default-jre-headless (Debian, Ubuntu)")
     return Program(java, classpath)
+
+
+@lru_cache
+def _runs(java: str) -> bool:
+    return subprocess.run([java, "-version"], capture_output=True).returncode == 0
 
 
 def _find_jars() -> str:

@@ -164,7 +164,7 @@ def test_watch_goes_on_through_a_loss_of_zookeeper(own_zookeeper: ZooKeeperServe
         eventually(lambda: "out of reach" in watch.told)
         own_zookeeper.start()
         eventually(lambda: "is back" in watch.told, 60)
-        client.set("/services/web/b", b'{"address": "10.0.0.3"}')
+        client.retry(client.set, "/services/web/b", b'{"address": "10.0.0.3"}')
         eventually(lambda: any("10.0.0.3" in line for line in watch.lines))
     finally:
         assert watch.end() == 130

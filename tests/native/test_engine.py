@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import socket
@@ -218,6 +219,7 @@ def test_no_thread_and_no_socket_is_left_behind() -> None:
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
+    gc.collect()  # what earlier tests left is not ours to count
     before = descriptors()
     for _ in range(3):
         engine = native.Native()
@@ -226,7 +228,8 @@ def test_no_thread_and_no_socket_is_left_behind() -> None:
         engine.close()
         assert threads() == 0
         del engine
-    assert descriptors() == before
+    gc.collect()
+    assert descriptors() <= before
 
 
 def test_what_had_come_is_answered_after_the_stop_and_python_may_still_reply(engine: native.Native) -> None:

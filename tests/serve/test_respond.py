@@ -40,9 +40,14 @@ def room_of(query: bytes) -> int:
 
 
 def is_query(query: bytes) -> bool:
-    """Whether it can be read as one question and at most one OPT."""
+    """Whether it can be read as one question, its name spelled out, and at most one OPT."""
     try:
         parts = wire.take_apart(query)
+        at = 12
+        while query[at]:
+            if query[at] > 63:
+                return False  # a pointer: nothing stands before the question that it could aim at
+            at += 1 + query[at]
     except (AssertionError, IndexError):
         return False
     return query[4:6] == b"\0\1" and len(parts.opts) < 2

@@ -19,6 +19,8 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
+from support.ports import free_port
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -213,9 +215,7 @@ async def run(
 
 def dead_port() -> int:
     """A UDP port on which nobody listens: a query there is refused by the kernel."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port()
 
 
 async def serve_for_ever(port: int, *texts: str) -> None:
