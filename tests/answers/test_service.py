@@ -21,7 +21,7 @@ from zkdns.config import LONGEST_ZONE, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
-from zkdns.registry.labels import fold
+from zkdns.registry.labels import to_label
 from zkdns.serve.respond import next_position, respond
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
@@ -90,7 +90,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
         instances = tuple(
             replace(i, registration=replace(i.registration, tags=draw(tags))) for i in service.instances[:9]
         )
-        held[name] = replace(service, label=fold(name), instances=instances)
+        held[name] = replace(service, label=to_label(name), instances=instances)
     return Catalog(held, (), draw(st.integers(0, 9)), True)
 
 
@@ -222,7 +222,7 @@ def parse_zone(zone: str) -> str:
 def test_an_instance_whose_id_was_folded_is_found_by_its_label() -> None:
     ids = ["A:1", "B", "a-2", "b_3", "z", "Z/9"]
     instances = tuple(
-        Instance(id, fold(id), f"/s/web/{n}", Registration((f"10.0.0.{n}",), port=80), 0.0)
+        Instance(id, to_label(id), f"/s/web/{n}", Registration((f"10.0.0.{n}",), port=80), 0.0)
         for n, id in enumerate(sorted(ids))
     )
     service = Service("web", "web", "/s/web", instances=instances)

@@ -39,7 +39,7 @@ from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, S
 from zkdns.registry import file, formats, overrides, state
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD, respond
@@ -210,7 +210,7 @@ def _grow(name: str, data: bytes) -> Catalog:
     ensemble = Ensemble(zxid=5 << 32)
     ensemble.create("web", data)
     ensemble.create(f"web/{name}", data)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     for event in ensemble.reading():
         tree.apply(event)
     return tree.catalog()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zkdns.registry.labels import colliding, fold, settle
+from zkdns.registry.labels import assign_labels, colliding, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 texts = st.text(max_size=70) | st.text(alphabet="aB_-.1", max_size=70) | st.sampled_from(["a" * 63, "a" * 64])
@@ -19,14 +19,14 @@ texts = st.text(max_size=70) | st.text(alphabet="aB_-.1", max_size=70) | st.samp
 @example("İ" * 40)
 @example("\ud800")
 def test_every_name_folds_to_a_label(name: str) -> None:
-    assert LABEL.fullmatch(fold(name))
-    assert LABEL.fullmatch(fold(name, 8))
-    assert fold(fold(name)) == fold(name)
+    assert LABEL.fullmatch(to_label(name))
+    assert LABEL.fullmatch(to_label(name, 8))
+    assert to_label(to_label(name)) == to_label(name)
 
 
 @given(st.from_regex(LABEL, fullmatch=True))
 def test_a_label_stays_as_it_is(name: str) -> None:
-    assert fold(name) == name
+    assert to_label(name) == name
 
 
 @pytest.mark.parametrize(
@@ -42,49 +42,51 @@ def test_a_label_stays_as_it_is(name: str) -> None:
     ],
 )
 def test_folding(name: str, label: str) -> None:
-    assert fold(name) == label
+    assert to_label(name) == label
 
 
 def test_a_long_name_is_cut_to_63_with_a_hash_of_the_whole() -> None:
-    one, two = fold("x" * 70 + "1"), fold("x" * 70 + "2")
+    one, two = to_label("x" * 70 + "1"), to_label("x" * 70 + "2")
     assert one != two
     assert len(one) == len(two) == 63
     assert re.fullmatch("x{54}-[0-9a-f]{8}", one)
 
 
 def test_names_of_nothing_but_other_characters_differ() -> None:
-    assert fold("___") != fold("...")
+    assert to_label("___") != to_label("...")
 
 
 @given(st.lists(texts, max_size=12), st.randoms(use_true_random=False))
 def test_settled_labels_are_distinct_whatever_the_order(names: list[str], random) -> None:
-    labels = settle(names)
+    labels = assign_labels(names)
     assert set(labels) == set(names)
     assert len(set(labels.values())) == len(labels)
     assert all(LABEL.fullmatch(label) for label in labels.values())
     random.shuffle(names)
-    assert settle(names) == labels
+    assert assign_labels(names) == labels
 
 
 @given(st.lists(texts, max_size=12))
 def test_a_name_that_collides_with_none_keeps_its_own_label(names: list[str]) -> None:
-    labels = settle(names)
-    taken = [fold(name) for name in set(names)]
+    labels = assign_labels(names)
+    taken = [to_label(name) for name in set(names)]
     for name in names:
-        if taken.count(fold(name)) == 1 and fold(name) not in {v for k, v in labels.items() if k != name}:
-            assert labels[name] == fold(name)
+        if taken.count(to_label(name)) == 1 and to_label(name) not in {
+            v for k, v in labels.items() if k != name
+        }:
+            assert labels[name] == to_label(name)
 
 
 def test_names_that_fold_to_the_same_get_a_hash_each() -> None:
-    labels = settle(["Web", "web", "other"])
+    labels = assign_labels(["Web", "web", "other"])
     assert labels["other"] == "other"
     assert {labels["Web"][:4], labels["web"][:4]} == {"web-"}
     assert labels["Web"] != labels["web"]
-    assert settle(["web", "WEB"])["web"] == labels["web"]
+    assert assign_labels(["web", "WEB"])["web"] == labels["web"]
     assert colliding(["Web", "web", "other"]) == {"web": ["Web", "web"]}
 
 
 def test_a_name_that_looks_like_anothers_hash_gets_a_longer_one() -> None:
-    taken = settle(["Web", "web"])["web"]
-    labels = settle(["Web", "web", taken])
+    taken = assign_labels(["Web", "web"])["web"]
+    labels = assign_labels(["Web", "web", taken])
     assert len(set(labels.values())) == 3

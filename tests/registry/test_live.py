@@ -1,4 +1,4 @@
-"""Mirror and Tree together on a real ZooKeeper: what a server that followed says, and one that came last."""
+"""Mirror and ServiceTree on a real ZooKeeper: what a server that followed says, and one that came last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kazoo.client import KazooClient
 from support import zookeeper as real
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Catalog, Event
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk.mirror import Mirror
 
 pytestmark = pytest.mark.zookeeper
@@ -23,7 +23,7 @@ NERVE = b'{"host": "10.0.1.5", "port": 80, "name": "i-1"}'
 
 class Follower:
     def __init__(self, hosts: str, root: str, format: str = "auto") -> None:
-        self.tree = Tree(root, format)
+        self.tree = ServiceTree(root, format)
         self._inbox: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         self._mirror = Mirror(hosts, (root,), ZooKeeperSettings(), lambda _, events: self._inbox.put(events))
         self._mirror.start()

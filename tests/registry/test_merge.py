@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
-from zkdns.registry.labels import fold, settle
+from zkdns.registry.labels import assign_labels, to_label
 from zkdns.registry.merge import merge
 
 
 def instance(registry: str, service: str, id: str, address: str = "10.0.0.1") -> Instance:
-    return Instance(id, fold(id), f"{registry}/{service}/{id}", Registration((address,)), 1.0)
+    return Instance(id, to_label(id), f"{registry}/{service}/{id}", Registration((address,)), 1.0)
 
 
 def service(registry: str, name: str, *ids: str, settings: ServiceSettings = DEFAULTS) -> Service:
-    labels = settle(ids)
+    labels = assign_labels(ids)
     found = tuple(replace(instance(registry, name, id), label=labels[id]) for id in sorted(ids))
-    return Service(name, fold(name), f"{registry}/{name}", settings, found)
+    return Service(name, to_label(name), f"{registry}/{name}", settings, found)
 
 
 def catalog(*services: Service, **rest: object) -> Catalog:

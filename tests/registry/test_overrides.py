@@ -43,35 +43,35 @@ ORDERS = {
 
 @given(st.permutations(STANDING))
 def test_any_order_of_the_same_replies_gives_the_same_overrides(events: list[Event]) -> None:
-    assert fold(*events).orders() == ORDERS
+    assert fold(*events).by_instance() == ORDERS
 
 
 def test_a_deleted_override_orders_nothing_and_the_rest_stays() -> None:
     overrides = fold(*STANDING)
     overrides.apply(Children(f"{ROOT}/web", ("b",), 4))
-    assert overrides.orders() == {("web", "b"): Override(weight=5)}
+    assert overrides.by_instance() == {("web", "b"): Override(weight=5)}
 
 
 def test_a_new_reading_counts_when_it_is_whole_whatever_its_zxids() -> None:
     overrides = fold(*STANDING)
-    before = overrides.orders()
+    before = overrides.by_instance()
     for event in (Begin(), Children(ROOT, (), 1)):
         overrides.apply(event)
-    assert overrides.orders() is before
+    assert overrides.by_instance() is before
     overrides.apply(Whole())
-    assert overrides.orders() == {}
+    assert overrides.by_instance() == {}
 
 
 def test_a_reading_that_was_refused_leaves_the_overrides_in_force() -> None:
     overrides = fold(*STANDING, Begin(), Unreadable(ROOT, "NoAuth"), Whole())
-    assert overrides.orders() == ORDERS
+    assert overrides.by_instance() == ORDERS
 
 
 def test_without_a_change_the_orders_are_the_same_object() -> None:
     overrides = fold(*STANDING)
-    before = overrides.orders()
+    before = overrides.by_instance()
     overrides.apply(STANDING[2])
-    assert overrides.orders() is before
+    assert overrides.by_instance() is before
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_without_a_change_the_orders_are_the_same_object() -> None:
 )
 def test_a_bad_override_is_a_problem_and_costs_itself_alone(value: object, what: str) -> None:
     overrides = fold(*STANDING, data(f"{ROOT}/web/a", value, 9))
-    assert overrides.orders() == {("web", "b"): Override(weight=5)}
+    assert overrides.by_instance() == {("web", "b"): Override(weight=5)}
     (problem,) = overrides.problems()
     assert (problem.path, problem.what) == (f"{ROOT}/web/a", what)
 
@@ -137,7 +137,7 @@ def test_the_path_of_any_service_and_id_leads_back_to_them(service: str, id: str
         Children(f"{ROOT}/{names[0]}", (names[1],), 3),
         data(path(service, id), {"drain": True}, 3),
     )
-    assert overrides.orders()[service, id] == Override(drain=True)
+    assert overrides.by_instance()[service, id] == Override(drain=True)
 
 
 def test_a_name_that_was_not_encoded_counts_too() -> None:
@@ -147,7 +147,7 @@ def test_a_name_that_was_not_encoded_counts_too() -> None:
         Children(f"{ROOT}/web", (id,), 3),
         data(f"{ROOT}/web/{id}", {"drain": True}, 3),
     )
-    assert overrides.orders()["web", id] == Override(drain=True)
+    assert overrides.by_instance()["web", id] == Override(drain=True)
 
 
 def test_the_nodes_of_replicas_are_their_data_by_name() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.mirrored import Reading
 from zkdns.model import Children, Data, Unreadable
-from zkdns.registry.zk.read_plan import Seen, Want, depth_of, lineage, mark
+from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, depth_of, lineage, mark
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
 ROOT = "/services"
@@ -82,7 +82,7 @@ class Pretended:
             self.nodes[path][1] = self.zxid
             self.tell(CHANGED, path)
 
-    def read(self, want: Want) -> tuple[Node | int, tuple[str, ...] | int | None]:
+    def read(self, want: ReadRequest) -> tuple[Node | int, tuple[str, ...] | int | None]:
         if want.path not in self.nodes:
             return NO_NODE, NO_NODE if want.listing else None
         if self.one_shot:
@@ -127,7 +127,7 @@ def test_once_nothing_is_dirty_all_is_told_as_it_stands(
     for path in PATHS[:-2]:
         there.create(path)
     there.events.clear()
-    seen, told, dirty = Seen(ROOT, one_shot), Reading(), [Want(ROOT, True)]
+    seen, told, dirty = ReadPlan(ROOT, one_shot), Reading(), [ReadRequest(ROOT, True)]
 
     def gather() -> None:
         for kind, path in there.events:
@@ -163,39 +163,46 @@ def test_once_nothing_is_dirty_all_is_told_as_it_stands(
     assert len(seen) == len(real)
 
 
-def told_of(reply: Node | int) -> tuple[Seen, list[object]]:
-    seen = Seen(ROOT)
+def told_of(reply: Node | int) -> tuple[ReadPlan, list[object]]:
+    seen = ReadPlan(ROOT)
     root = Node(b"", 1, 1, 2, 0.0, 0, 1)
-    seen.take(Want(ROOT, True), root, ("web",))
-    events, _ = seen.take(Want(f"{ROOT}/web", True), reply, ("a",) if isinstance(reply, Node) else reply)
+    seen.take(ReadRequest(ROOT, True), root, ("web",))
+    events, _ = seen.take(
+        ReadRequest(f"{ROOT}/web", True), reply, ("a",) if isinstance(reply, Node) else reply
+    )
     return seen, list(events)
 
 
 def test_what_may_not_be_read_is_told_once_and_told_again_when_it_may() -> None:
     seen, events = told_of(NO_AUTH)
     assert [type(event) for event in events] == [Unreadable]
-    want = Want(f"{ROOT}/web", False)
+    want = ReadRequest(f"{ROOT}/web", False)
     assert seen.take(want, NO_AUTH, None) == ([], [])
     events, more = seen.take(want, Node(b"x", 2, 2, 3, 0.0, 0, 1), None)
     assert [type(event) for event in events] == [Data]
-    assert more == [Want(f"{ROOT}/web", True)]
+    assert more == [ReadRequest(f"{ROOT}/web", True)]
 
 
 def test_a_child_gone_before_it_was_read_has_its_parent_read_again() -> None:
     seen, _ = told_of(Node(b"", 2, 2, 3, 0.0, 0, 1))
-    assert seen.take(Want(f"{ROOT}/web/a", False), NO_NODE, None) == ([], [Want(f"{ROOT}/web", True)])
-    events, _ = seen.take(Want(f"{ROOT}/web", True), Node(b"", 2, 2, 4, 0.0, 0, 0), ())
+    assert seen.take(ReadRequest(f"{ROOT}/web/a", False), NO_NODE, None) == (
+        [],
+        [ReadRequest(f"{ROOT}/web", True)],
+    )
+    events, _ = seen.take(ReadRequest(f"{ROOT}/web", True), Node(b"", 2, 2, 4, 0.0, 0, 0), ())
     assert events == [Children(f"{ROOT}/web", (), 4)]
-    assert seen.take(Want(f"{ROOT}/web/a", False), NO_NODE, None) == ([], [])
+    assert seen.take(ReadRequest(f"{ROOT}/web/a", False), NO_NODE, None) == ([], [])
 
 
 def test_the_whole_tree_as_a_root_leaves_zookeeper_and_ourselves_out() -> None:
-    seen = Seen("/")
-    events, more = seen.take(Want("/", True), Node(b"", 0, 0, 9, 0.0, 0, 3), ("zookeeper", "web", "zkdns"))
+    seen = ReadPlan("/")
+    events, more = seen.take(
+        ReadRequest("/", True), Node(b"", 0, 0, 9, 0.0, 0, 3), ("zookeeper", "web", "zkdns")
+    )
     assert events[1] == Children("/", ("web",), 9)
-    assert more == [Want("/web", True)]
+    assert more == [ReadRequest("/web", True)]
     assert mark("/", CREATED, "/zkdns/servers/a", False) == []
-    assert mark("/", CHANGED, "/web", False) == [Want("/web", False)]
+    assert mark("/", CHANGED, "/web", False) == [ReadRequest("/web", False)]
 
 
 def test_an_event_elsewhere_or_too_deep_asks_for_nothing() -> None:

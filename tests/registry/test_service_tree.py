@@ -1,4 +1,4 @@
-"""Tree: replies in, Catalog out; the laws that make it safe to trust."""
+"""ServiceTree: replies in, Catalog out; the laws that make it safe to trust."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zkdns.model import (
     Whole,
     serial_of,
 )
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.service_tree import ServiceTree
 
 A = b'{"address": "10.0.0.1", "port": 80}'
 B = b'{"address": "10.0.0.2", "port": 80}'
@@ -32,8 +32,8 @@ PAYLOADS = (A, B, HOST, *BAD)
 SETTINGS = (b"", b'{"ttl": 9}', b'{"ttl": "x"}', b"junk")
 
 
-def folded(events: Iterable[Event], tree: Tree | None = None) -> Catalog:
-    tree = tree or Tree("/services", "auto")
+def folded(events: Iterable[Event], tree: ServiceTree | None = None) -> Catalog:
+    tree = tree or ServiceTree("/services", "auto")
     for event in events:
         tree.apply(event)
     return tree.catalog()
@@ -126,7 +126,7 @@ def test_late_replies_change_nothing_once_the_newest_are_there(history, random) 
 @given(histories(), st.randoms(use_true_random=False), st.data())
 def test_looking_between_replies_changes_nothing(history, random, data) -> None:
     _, seen = history
-    tree = Tree("/services", "auto")
+    tree = ServiceTree("/services", "auto")
     for event in seen:
         tree.apply(event)
         if data.draw(st.booleans()):
@@ -137,7 +137,7 @@ def test_looking_between_replies_changes_nothing(history, random, data) -> None:
 @given(histories())
 def test_a_resync_of_an_unchanged_registry_gives_the_very_same_objects(history) -> None:
     ensemble, _ = history
-    tree = Tree("/services", "auto")
+    tree = ServiceTree("/services", "auto")
     before = folded(ensemble.reading(), tree)
     after = folded(reversed(ensemble.replies()), tree)
     assert after is before
@@ -148,14 +148,14 @@ def test_a_resync_of_an_unchanged_registry_gives_the_very_same_objects(history) 
 @given(histories(), histories())
 def test_a_reading_replaces_all_that_the_one_before_it_said(first, second) -> None:
     """An older backup stands there: its zxids are smaller, and it is served all the same."""
-    tree = Tree("/services", "auto")
+    tree = ServiceTree("/services", "auto")
     folded([*first[1], *first[0].reading()], tree)
     assert folded(second[0].reading(), tree) == folded(second[0].reading())
 
 
 @given(histories(), histories())
 def test_a_reading_counts_only_once_it_is_whole(first, second) -> None:
-    tree = Tree("/services", "auto")
+    tree = ServiceTree("/services", "auto")
     before = folded(first[0].reading(), tree)
     assert folded(second[0].reading()[:-1], tree) is before
     assert folded([Whole()], tree).services == folded(second[0].reading()).services
@@ -274,7 +274,7 @@ def test_settings_from_before_a_services_end_are_dead_while_its_new_listing_wait
 
 def test_what_is_gone_is_forgotten() -> None:
     ensemble = Ensemble()
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     for number in range(50):
         ensemble.create("web")
         ensemble.create("web/a", A)
@@ -322,7 +322,7 @@ def test_a_change_leaves_all_other_services_the_same_objects() -> None:
         ensemble.create(service)
         ensemble.create(f"{service}/a", A)
         ensemble.create(f"{service}/b", B)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     before = folded(ensemble.reading(), tree)
     ensemble.set("web/a", B)
     after = folded([ensemble.get("web/a")], tree)
@@ -336,7 +336,7 @@ def test_a_touch_that_says_the_same_moves_the_serial_alone() -> None:
     ensemble = Ensemble(zxid=7 << 32)
     ensemble.create("web")
     ensemble.create("web/a", A)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     before = folded(ensemble.reading(), tree)
     ensemble.set("web/a", A + b" ")
     after = folded([ensemble.get("web/a")], tree)
@@ -347,7 +347,7 @@ def test_a_touch_that_says_the_same_moves_the_serial_alone() -> None:
 
 def test_the_same_zxids_with_other_data_are_read_anew() -> None:
     """Two histories that went apart: a restored ensemble counts the same zxids again."""
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     for payload in A, B:
         ensemble = Ensemble()
         ensemble.create("web")
@@ -374,7 +374,7 @@ def test_each_bad_payload_costs_only_itself_and_is_named() -> None:
     ]  # fmt: skip
     assert all(p.what and p.cure for p in catalog.problems)
     ensemble.set("web/bad0", B)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     folded(ensemble.reading(), tree)
     assert one(tree.catalog()) == {"good": ("10.0.0.1",), "bad0": ("10.0.0.2",)}
 
@@ -383,7 +383,7 @@ def test_a_problem_goes_with_its_node() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
     ensemble.create("web/bad", b"{")
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     assert len(folded(ensemble.reading(), tree).problems) == 1
     ensemble.delete("web/bad")
     assert folded([ensemble.list("web")], tree).problems == ()
@@ -410,7 +410,7 @@ def test_ids_that_fold_to_the_same_label_both_get_a_hash_and_a_problem() -> None
     ensemble.create("web")
     ensemble.create("web/Host_1", A)
     ensemble.create("web/host-1", B)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     catalog = folded(ensemble.reading(), tree)
     labels = [i.label for i in catalog.services["web"].instances]
     assert len(set(labels)) == 2
@@ -443,7 +443,7 @@ def test_what_may_not_be_read_is_a_problem_and_left_out() -> None:
     ensemble.create("web")
     ensemble.create("web/a", A)
     ensemble.create("web/b", B)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     folded(ensemble.reading(), tree)
     catalog = folded([Unreadable("/services/web/a", "an ACL")], tree)
     assert one(catalog) == {"b": ("10.0.0.2",)}
@@ -462,7 +462,7 @@ def test_a_root_that_may_not_be_read_does_not_empty_the_catalog() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
     ensemble.create("web/a", A)
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     before = folded(ensemble.reading(), tree)
     refused = folded([Begin(), Unreadable("/services", "an ACL"), Whole()], tree)
     assert refused.services == before.services
@@ -471,7 +471,7 @@ def test_a_root_that_may_not_be_read_does_not_empty_the_catalog() -> None:
 
 
 def test_a_root_that_may_not_be_read_at_first_is_not_taken_for_an_empty_one() -> None:
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     assert not folded([Begin(), Unreadable("/services", "an ACL"), Whole()], tree).complete
     assert folded(Ensemble().replies(), tree).complete
 
@@ -479,7 +479,7 @@ def test_a_root_that_may_not_be_read_at_first_is_not_taken_for_an_empty_one() ->
 def test_a_missing_root_is_an_empty_catalog() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     folded(ensemble.reading(), tree)
     catalog = folded([Begin(), Children("/services", (), 0), Whole()], tree)
     assert catalog.services == {}
@@ -489,7 +489,7 @@ def test_a_missing_root_is_an_empty_catalog() -> None:
 def test_the_age_is_told_from_the_loss_until_a_new_reading_is_whole() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
-    tree = Tree("/services")
+    tree = ServiceTree("/services")
     assert not folded([Session(False, 5.0)], tree).complete
     assert folded([*ensemble.reading(), Session(True, 6.0)], tree).stale_since is None
     assert folded([Session(False, 7.0)], tree).stale_since == 7.0
@@ -508,7 +508,7 @@ def test_the_slash_as_root_leaves_zookeepers_own_nodes_alone() -> None:
         Children("/web", ("a",), 8),
         Data("/web/a", A, at(8)),
     ]
-    catalog = folded(events, Tree("/"))
+    catalog = folded(events, ServiceTree("/"))
     assert set(catalog.services) == {"web"}
     assert one(catalog) == {"a": ("10.0.0.1",)}
     assert catalog.services["web"].instances[0].path == "/web/a"

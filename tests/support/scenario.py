@@ -59,7 +59,7 @@ from zkdns.overrides import is_drained
 from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.overrides import ROOT as OVERRIDES
 from zkdns.registry.overrides import Overrides
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.serve.dispatch import Dispatcher
 
 START = 1_700_000_000.0
@@ -147,7 +147,7 @@ class Node:
 
 @dataclass
 class World:
-    """The server without sockets: Tree, merge, judge, Publisher, Dispatcher."""
+    """The server without sockets: ServiceTree, merge, judge, Publisher, Dispatcher."""
 
     zones: tuple[str, ...] = ("svc.local",)
     ttl: int = 5
@@ -164,7 +164,7 @@ class World:
     registered: dict[str, Service] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tree = Tree("/services")
+        self.tree = ServiceTree("/services")
         self.overrides = Overrides()
         self._open()
 
@@ -243,8 +243,8 @@ class World:
     def _apply(self, path: str, event: Any) -> None:
         if path.startswith(OVERRIDES):
             self.overrides.apply(event)
-            if self.overrides.orders() != self.orders:
-                self.orders = self.overrides.orders()
+            if self.overrides.by_instance() != self.orders:
+                self.orders = self.overrides.by_instance()
                 self.publisher.mark(self.publisher.registered.services)
         else:
             self.tree.apply(event)

@@ -34,8 +34,8 @@ from zkdns.config import RegistryURL, Settings
 from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
 from zkdns.overrides import trim
 from zkdns.registry import file, formats, overrides
-from zkdns.registry.labels import fold
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.labels import to_label
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk import connect
 
 TRIES = 10
@@ -47,7 +47,7 @@ MOST_NAMED = 12
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-class Fold(Protocol):
+class Reducer(Protocol):
     def apply(self, event: Event) -> None: ...
 
 
@@ -145,12 +145,12 @@ class Operator:
         """One service's znodes are enough."""
         if url.scheme == "file":
             return _read_file(url).services[name]
-        tree = Tree(url.root, url.format)
+        tree = ServiceTree(url.root, url.format)
         tree.apply(Children(url.root, (name,), LATEST))
         folders = formats.named(url.format).FOLDERS
         path = f"{url.root.rstrip('/')}/{name}"
         _read_below(self._client_of(url.hosts), path, 1, tree, folders)
-        return tree.catalog().services.get(name) or Service(name, fold(name), path)
+        return tree.catalog().services.get(name) or Service(name, to_label(name), path)
 
     def change(self, service: str, id: str, change: Change) -> tuple[Override | None, Override | None]:
         """Give what is ordered for the instance the new form; what it was before and is now."""
@@ -200,9 +200,9 @@ class Operator:
     def ordered(self) -> dict[tuple[str, str], Override]:
         """All overrides that hold now."""
         found: dict[tuple[str, str], Override] = {}
-        fold = overrides.Overrides()
-        _read_below(self.client, overrides.ROOT, 2, fold)
-        for key, order in fold.orders().items():
+        reducer = overrides.Overrides()
+        _read_below(self.client, overrides.ROOT, 2, reducer)
+        for key, order in reducer.by_instance().items():
             if (held := trim(order, time.time())) is not None:
                 found[key] = held
         return found
@@ -254,14 +254,14 @@ def _read_file(url: RegistryURL) -> Catalog:
 
 
 def _read_below(
-    client: KazooClient, path: str, depth: int, fold: Fold, folders: Collection[str] = ()
+    client: KazooClient, path: str, depth: int, reducer: Reducer, folders: Collection[str] = ()
 ) -> None:
-    """Tell `fold` of all down to `depth` below `path`, and one level more in `folders`."""
+    """Tell `reducer` of all down to `depth` below `path`, and one level more in `folders`."""
     try:
         names = client.get_children(path)
     except (NoNodeError, NoAuthError):
         return
-    fold.apply(Children(path, tuple(names), LATEST))
+    reducer.apply(Children(path, tuple(names), LATEST))
     paths = [path, *(f"{path}/{name}" for name in names)]
     for at in range(0, len(paths), IN_FLIGHT):
         some = paths[at : at + IN_FLIGHT]
@@ -271,14 +271,14 @@ def _read_below(
             except (NoNodeError, NoAuthError):
                 continue
             stands = Stat(stat.czxid, stat.mzxid, stat.ctime / 1000, bool(stat.ephemeralOwner))
-            fold.apply(Data(one, data, stands))
+            reducer.apply(Data(one, data, stands))
     for name in names:
         if depth > 1 or name in folders:
-            _read_below(client, f"{path}/{name}", depth - 1, fold)
+            _read_below(client, f"{path}/{name}", depth - 1, reducer)
 
 
 def _by_label(name: str, known: Iterable[str]) -> str | None:
-    same = [other for other in known if fold(other) == name.lower()]
+    same = [other for other in known if to_label(other) == name.lower()]
     return same[0] if len(same) == 1 else None
 
 

@@ -84,7 +84,7 @@ class Registries:
                 settings.zookeeper,
                 self._sources_changed,
                 self._root_changed,
-                self._replica.folds,
+                self._replica.reducers,
             )
 
     # --- what is there --------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Registries:
     @property
     def overrides(self) -> Mapping[tuple[str, str], Override]:
         """All overrides, by service and instance id."""
-        return self._replica.overrides.orders()
+        return self._replica.overrides.by_instance()
 
     @property
     def is_stale(self) -> bool:

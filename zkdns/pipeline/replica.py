@@ -18,7 +18,7 @@ from zkdns.health.health import Health
 from zkdns.model import Problem
 from zkdns.registry.nodes import Nodes
 from zkdns.registry.overrides import Overrides
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, Fold
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, Reducer
 
 TELL_EVERY = 5.0
 """Seconds between two writes of our node when the serial moves: twenty replicas that wrote at each
@@ -57,7 +57,7 @@ class Replica:
         self._back = 0.0
 
     @property
-    def folds(self) -> Mapping[str, Fold]:
+    def reducers(self) -> Mapping[str, Reducer]:
         """Who takes the events of which root."""
         return {OVERRIDES: self.overrides, HEALTH: self.ballots, SERVERS: self.servers}
 
@@ -73,7 +73,7 @@ class Replica:
     def changed(self, root: str, health: Health) -> None:
         """The nodes under `root` moved: pass them on."""
         if root == OVERRIDES:
-            health.override(self.overrides.orders())
+            health.override(self.overrides.by_instance())
         elif root == HEALTH:
             health.ballots({names[-1]: data for names, data in self.ballots.nodes().items()})
         elif root == SERVERS:

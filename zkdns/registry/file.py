@@ -18,7 +18,7 @@ from typing import Any
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
 from zkdns.registry.fields import BadData, printable, show
 from zkdns.registry.formats import native
-from zkdns.registry.labels import fold, settle, tell_collisions
+from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 
 log = logging.getLogger("zkdns.registry.file")
 
@@ -99,10 +99,12 @@ def _read_service(
             problems.append(Problem(f"{place}/{id}", error.what, error.cure))
             continue
         since = known[id].since if id in known else changed_at
-        found[id] = Instance(id, fold(id), f"{place}/{id}", registration, since, weight=registration.weight)
-    instances = _settle_labels(found, problems)
+        found[id] = Instance(
+            id, to_label(id), f"{place}/{id}", registration, since, weight=registration.weight
+        )
+    instances = _assign_labels(found, problems)
     instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)
-    service = Service(name, fold(name), place, settings, instances)
+    service = Service(name, to_label(name), place, settings, instances)
     return before if before is not None and before == service else service
 
 
@@ -119,8 +121,8 @@ def _read_id(row: object, found: Mapping[str, Instance]) -> str:
     return id
 
 
-def _settle_labels(found: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
-    labels = settle(found)
+def _assign_labels(found: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
+    labels = assign_labels(found)
     problems += tell_collisions({id: i.path for id, i in found.items()}, labels, "id")
     instances = [i if i.label == labels[i.id] else replace(i, label=labels[i.id]) for i in found.values()]
     return tuple(sorted(instances, key=attrgetter("id")))

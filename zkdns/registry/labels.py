@@ -24,7 +24,7 @@ MOST_TOLD = 3
 """Others with the same label that a Problem names: each is told, so all of them would be a square."""
 
 
-def fold(name: str, digits: int = 0) -> str:
+def to_label(name: str, digits: int = 0) -> str:
     """The label of `name`. With `digits`, it ends in that many hexadecimal digits of the name's hash."""
     if not digits:
         if _LABEL.fullmatch(name):
@@ -38,12 +38,12 @@ def fold(name: str, digits: int = 0) -> str:
     return f"{stem}-{seal}" if stem else seal
 
 
-def settle(names: Iterable[str]) -> dict[str, str]:
+def assign_labels(names: Iterable[str]) -> dict[str, str]:
     """The label of each name, no two the same. Names that fold to the same get a hash, all of them."""
     every = sorted(set(names))
     digits = dict.fromkeys(every, 0)
     while True:
-        labels = {name: fold(name, digits[name]) for name in every}
+        labels = {name: to_label(name, digits[name]) for name in every}
         count = Counter(labels.values())
         if len(count) == len(every):
             return labels
@@ -56,7 +56,7 @@ def colliding(names: Iterable[str]) -> dict[str, list[str]]:
     """By label, the names that fold to it, where there is more than one."""
     groups: dict[str, list[str]] = {}
     for name in sorted(set(names)):
-        groups.setdefault(fold(name), []).append(name)
+        groups.setdefault(to_label(name), []).append(name)
     return {label: group for label, group in groups.items() if len(group) > 1}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Service
-from zkdns.registry.labels import settle, tell_collisions
+from zkdns.registry.labels import assign_labels, tell_collisions
 
 
 def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:
@@ -68,7 +68,7 @@ def _join_one(standing: list[Service], before: Service | None, problems: list[Pr
         for instance in service.instances:
             by_id.setdefault(instance.id, instance)
     settings = next((s.settings for s in standing if s.settings != DEFAULTS), DEFAULTS)
-    labels = settle(by_id)
+    labels = assign_labels(by_id)
     if any(instance.label != labels[id] for id, instance in by_id.items()):
         collisions = tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id")
         problems += [problem for problem in collisions if problem not in problems]
@@ -91,7 +91,7 @@ def _label(
     # As they come, labels are those of each name alone (or settled by an earlier merge).
     if len({service.label for service in services.values()}) == len(services):
         return services
-    labels = settle(services)
+    labels = assign_labels(services)
     problems += tell_collisions({name: s.path for name, s in services.items()}, labels, "name")
     other = dict(_relabel_services(services, labels, before))
     return {**services, **other} if other else services

@@ -1,6 +1,6 @@
 """A small subtree of our own (/zkdns/servers, /zkdns/health, /zkdns/overrides) as plain data by name.
 
-Rules: pure. Like the tree of services: listed means alive, any order of the same replies folds to the
+Rules: pure. Like the tree of services: listed means alive, any order of the same replies fold to the
 same nodes, and a new reading takes the old one's place when it is whole. One that was refused doesn't.
 """
 
@@ -27,7 +27,7 @@ class Nodes:
         return self._now.zxid
 
     def apply(self, event: Event) -> None:
-        """Fold one event. Never raises on what the registry holds."""
+        """Take one event. Never raises on what the registry holds."""
         if isinstance(event, Children | Data | Unreadable):
             (self._next or self._now).apply(event)
             self._changed = True

@@ -35,13 +35,13 @@ class _Order(msgspec.Struct, omit_defaults=True):
 
 
 class Overrides:
-    """The fold: `orders()` by service and instance id, `problems()` by what is wrong."""
+    """The reducer: `by_instance()` by service and instance id, `problems()` by what is wrong."""
 
     def __init__(self, root: str = ROOT) -> None:
         self.root = root
         self._nodes = Nodes(root, depth=2)
         self._read: dict[tuple[str, ...], bytes] = {}
-        self._orders: dict[tuple[str, str], Override] = {}
+        self._by_instance: dict[tuple[str, str], Override] = {}
         self._problems: tuple[Problem, ...] = ()
 
     @property
@@ -51,16 +51,16 @@ class Overrides:
     def apply(self, event: Event) -> None:
         self._nodes.apply(event)
 
-    def orders(self) -> dict[tuple[str, str], Override]:
+    def by_instance(self) -> dict[tuple[str, str], Override]:
         """What stands there now; the same object as before where nothing changed."""
-        self._settle()
-        return self._orders
+        self._rebuild()
+        return self._by_instance
 
     def problems(self) -> tuple[Problem, ...]:
-        self._settle()
+        self._rebuild()
         return self._problems
 
-    def _settle(self) -> None:
+    def _rebuild(self) -> None:
         nodes = self._nodes.nodes()
         if nodes is self._read:
             return
@@ -76,7 +76,7 @@ class Overrides:
                     as_they_are[service, id] = order
             except ValueError as error:
                 problems.append(Problem(f"{self.root}/{service}/{id}", f"the override {error}", CURE))
-        self._orders, self._problems = as_they_are | orders, tuple(problems)
+        self._by_instance, self._problems = as_they_are | orders, tuple(problems)
 
 
 def path(service: str, id: str, root: str = ROOT) -> str:
@@ -90,7 +90,7 @@ def decode(key: tuple[str, str]) -> tuple[str, str]:
 
 
 def once(orders: Mapping[tuple[str, str], Override]) -> dict[tuple[str, str], Override]:
-    """Each node's order once, by what its names stand for: `orders()` has it by the names themselves, too."""
+    """Each node's override once, by what its names stand for: `by_instance()` has it by the names, too."""
     return {k: o for k, o in orders.items() if decode(k) == k or orders.get(decode(k)) != o}
 
 

@@ -22,7 +22,7 @@ from zkdns.model import (
     Unreadable,
 )
 from zkdns.registry import formats
-from zkdns.registry.labels import fold, settle, tell_collisions
+from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 from zkdns.registry.znodes import Read, Replies, Znode
 
 DEPTH = 3
@@ -156,7 +156,7 @@ class Reading:
                 if old.settings == settings:
                     return old, tuple(problems)
             return replace(old, settings=settings, instances=found), tuple(problems)
-        return Service(name, fold(name), path, settings, found), tuple(problems)
+        return Service(name, to_label(name), path, settings, found), tuple(problems)
 
     @staticmethod
     def _sort_in(node: Znode, path: str, instances: list[Instance], problems: list[Problem]) -> None:
@@ -184,7 +184,7 @@ def _distinct(
         if first is not instance:
             what = f"its id is that of {first.path} too, which is served"
             problems.append(Problem(instance.path, what, "register it under an id of its own"))
-    labels = settle(by_id)
+    labels = assign_labels(by_id)
     before = {i.id: i for i in old.instances} if old is not None else {}
     paths = {i.id: i.path for i in instances}
     problems += tell_collisions(paths, labels, "id")

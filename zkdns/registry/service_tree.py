@@ -27,12 +27,12 @@ from zkdns.model import (
 )
 from zkdns.registry import formats
 from zkdns.registry.fields import BadData
-from zkdns.registry.labels import fold
+from zkdns.registry.labels import to_label
 from zkdns.registry.reading import DEPTH, NOT_SERVICES, Reading
 from zkdns.registry.znodes import Znode
 
 
-class Tree:
+class ServiceTree:
     """`root`: where the services stand; `format`: how their instances' data is read."""
 
     def __init__(self, root: str, format: str = "auto") -> None:
@@ -57,7 +57,7 @@ class Tree:
         return self._now.replies.zxid
 
     def apply(self, event: Event) -> None:
-        """Fold one event. Never raises on what the registry holds."""
+        """Take one event. Never raises on what the registry holds."""
         if isinstance(event, Children | Data | Unreadable):
             names = self._now.replies.names(event.path)
             if names is not None and self._counts(event, names):
@@ -149,7 +149,7 @@ class Tree:
         stat = event.stat
         return Instance(
             name,
-            fold(name),
+            to_label(name),
             event.path,
             registration,
             stat.ctime,

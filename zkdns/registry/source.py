@@ -14,21 +14,21 @@ from typing import Protocol, TypeAlias
 from zkdns.config import RegistryURL, ZooKeeperSettings
 from zkdns.model import Catalog, Event, Session, Whole
 from zkdns.registry.file import FileSource
-from zkdns.registry.service_tree import Tree
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk.mirror import Mirror
 
 OWN = "/zkdns"
 OVERRIDES, HEALTH, SERVERS = f"{OWN}/overrides", f"{OWN}/health", f"{OWN}/servers"
 
 
-class Fold(Protocol):
+class Reducer(Protocol):
     """What takes the events of one root."""
 
     def apply(self, event: Event) -> None: ...
 
 
 class ZooKeeperSource:
-    """`changed(root)` is called in the loop after events of that root were folded. `folds`: who
+    """`changed(root)` is called in the loop after events of that root were folded. `reducers`: who
     takes the events of roots beside the services'."""
 
     def __init__(
@@ -36,10 +36,10 @@ class ZooKeeperSource:
         url: RegistryURL,
         settings: ZooKeeperSettings,
         changed: Callable[[str], None],
-        folds: Mapping[str, Fold],
+        reducers: Mapping[str, Reducer],
     ) -> None:
         self.url = url
-        self.tree = Tree(url.root, url.format)
+        self.tree = ServiceTree(url.root, url.format)
         self.connected = False
         self.since = time.time()
         self.whole: set[str] = set()
@@ -49,9 +49,9 @@ class ZooKeeperSource:
         self.observe: Callable[[str, list[Event]], None] | None = None
         """Is shown all events as well, before they are folded."""
         self._changed = changed
-        self._folds: dict[str, Fold] = {**folds, url.root: self.tree}
+        self._reducers: dict[str, Reducer] = {**reducers, url.root: self.tree}
         self._loop = asyncio.get_running_loop()
-        self.mirror = Mirror(url.hosts, tuple(self._folds), settings, self._emit)
+        self.mirror = Mirror(url.hosts, tuple(self._reducers), settings, self._emit)
 
     @property
     def catalog(self) -> Catalog:
@@ -60,7 +60,7 @@ class ZooKeeperSource:
     @property
     def complete(self) -> bool:
         """Whether the services and all that goes with them were read."""
-        return self.whole == self._folds.keys()
+        return self.whole == self._reducers.keys()
 
     def start(self) -> None:
         self.mirror.start()
@@ -75,7 +75,7 @@ class ZooKeeperSource:
             pass  # the loop is closed: the server is ending
 
     def _take(self, root: str, events: list[Event], at: float) -> None:
-        fold = self._folds[root]
+        reducer = self._reducers[root]
         if self.observe is not None:
             self.observe(root, events)
         for event in events:
@@ -83,7 +83,7 @@ class ZooKeeperSource:
                 self.connected, self.since = event.connected, event.at
             elif isinstance(event, Whole):
                 self.whole.add(root)
-            fold.apply(event)
+            reducer.apply(event)
         if self.noticed is None:
             self.noticed = at
         self._changed(root)
@@ -97,10 +97,10 @@ def open_sources(
     settings: ZooKeeperSettings,
     file_changed: Callable[[], None],
     root_changed: Callable[[str], None],
-    folds: Mapping[str, Fold],
+    reducers: Mapping[str, Reducer],
 ) -> list[Source]:
     """A source for each URL, not started yet. Files are read (ConfigError). What stands under /zkdns is
-    the first ensemble's: `folds` take its events."""
+    the first ensemble's: `reducers` take its events."""
     sources: list[Source] = []
     for url in urls:
         if url.scheme == "file":
@@ -108,8 +108,8 @@ def open_sources(
             file.load()
             sources.append(file)
         else:
-            sources.append(ZooKeeperSource(url, settings, root_changed, folds))
-            folds = {}
+            sources.append(ZooKeeperSource(url, settings, root_changed, reducers))
+            reducers = {}
     return sources
 
 

@@ -91,7 +91,7 @@ class Replies:
         self.filled = False
 
     def apply(self, event: Children | Data | Unreadable, names: tuple[str, ...] | None = None) -> str | None:
-        """Fold one reply. `names`: those of its path, where they are known already."""
+        """Reducer one reply. `names`: those of its path, where they are known already."""
         self.filled = False
         if names is None:
             names = self.names(event.path)

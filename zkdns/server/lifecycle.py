@@ -188,7 +188,7 @@ class Server:
             self.settings.zookeeper,
             self._sources_changed,
             self._root_changed,
-            self.replica.folds,
+            self.replica.reducers,
         )
         for source in self.sources:
             if isinstance(source, ZooKeeperSource):
@@ -320,10 +320,10 @@ class Server:
 
     def _known(self) -> tuple[Catalog, InstanceOverrides, int]:
         """What the state directory is to hold."""
-        return self.publisher.registered, self.replica.overrides.orders(), self._serial
+        return self.publisher.registered, self.replica.overrides.by_instance(), self._serial
 
     def _root_changed(self, root: str) -> None:
-        if root in self.replica.folds and is_read(root, self.sources):
+        if root in self.replica.reducers and is_read(root, self.sources):
             self.replica.changed(root, self.health)
         self._sources_changed()
 

@@ -34,7 +34,7 @@ Wait = Callable[[Any], Any]
 """Waits for a kazoo AsyncResult, with a limit."""
 
 
-class Holds:
+class Ephemerals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wanted: dict[str, bytes] = {}

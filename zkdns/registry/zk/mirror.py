@@ -29,8 +29,8 @@ from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.zk.acl import own_acl
 from zkdns.registry.zk.connect import Reasons, close, complain, open_client
-from zkdns.registry.zk.ephemerals import Holds
-from zkdns.registry.zk.read_plan import Seen, Want, lineage, mark
+from zkdns.registry.zk.ephemerals import Ephemerals
+from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.reads import BATCH, Lost, Reads, Stopped
 from zkdns.registry.zk.wire import adopt
 
@@ -100,13 +100,13 @@ class Mirror:
         self._emit = emit
         self._watchdog = watchdog
         self._audit_every = audit
-        self._seen = {root: Seen(root, one_shot) for root in roots}
+        self._plans = {root: ReadPlan(root, one_shot) for root in roots}
         self._noticed: float | None = None
         self._inbox: queue.SimpleQueue[Note] = queue.SimpleQueue()
-        self._dirty: dict[str, dict[Want, None]] = {root: {} for root in roots}
+        self._dirty: dict[str, dict[ReadRequest, None]] = {root: {} for root in roots}
         self._anew: set[str] = set()
         self._told: dict[str, bool] = {}
-        self._holds = Holds()
+        self._ephemerals = Ephemerals()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="zkdns-zookeeper", daemon=True)
         # Written by kazoo's connection thread alone; a reading compares `epoch` with its own.
@@ -117,7 +117,7 @@ class Mirror:
         self._reasons = Reasons()
         self._reads = Reads(self._stopping, max(15.0, 2 * settings.session_timeout), one_shot)
         self._audit_at = float("inf")
-        self._auditing: Iterator[tuple[str, list[Want]]] | None = None
+        self._auditing: Iterator[tuple[str, list[ReadRequest]]] | None = None
         self._audits = self._repairs = self._resyncs = self._restarts = 0
         self._open()
 
@@ -136,11 +136,11 @@ class Mirror:
 
     def hold(self, path: str, data: bytes) -> None:
         """Keep an ephemeral node with this data for as long as this runs; call again to change it."""
-        self._holds.hold(path, data)
+        self._ephemerals.hold(path, data)
         self._inbox.put(WAKE)
 
     def release(self, path: str) -> None:
-        self._holds.release(path)
+        self._ephemerals.release(path)
         self._inbox.put(WAKE)
 
     def status(self) -> Status:
@@ -155,7 +155,7 @@ class Mirror:
             audit_repairs=self._repairs,
             resyncs=self._resyncs,
             restarts=self._restarts,
-            nodes=sum(map(len, list(self._seen.values()))),
+            nodes=sum(map(len, list(self._plans.values()))),
             last_zxid=client.last_zxid,
             one_shot=self._reads.one_shot,
             trouble="" if self._connected else self._reasons.latest,
@@ -226,7 +226,7 @@ class Mirror:
             close(self._client, CLOSE_WITHIN)
 
     def _tell_session(self, connected: bool) -> None:
-        for root in self._seen:
+        for root in self._plans:
             if self._told.get(root) != connected:
                 self._told[root] = connected
                 self._emit(root, [Session(connected, time.time())])
@@ -266,13 +266,13 @@ class Mirror:
             raise Stopped
 
     def _mark(self, kind: int, path: str) -> None:
-        self._holds.notice(path)
+        self._ephemerals.notice(path)
         for root, dirty in self._dirty.items():
-            wants = mark(root, kind, path, self._reads.one_shot)
-            if wants is None:
+            requests = mark(root, kind, path, self._reads.one_shot)
+            if requests is None:
                 self._anew.add(root)
             else:
-                dirty.update(dict.fromkeys(wants))
+                dirty.update(dict.fromkeys(requests))
 
     # --- a connection -------------------------------------------------------------------------------
 
@@ -281,30 +281,30 @@ class Mirror:
             raise Lost("the connection changed")
 
     def _resync(self, epoch: int) -> None:
-        self._reads.wait(self._client.sync_async(next(iter(self._seen), "/")))
+        self._reads.wait(self._client.sync_async(next(iter(self._plans), "/")))
         self._same(epoch)
-        self._reads.watch(self._seen)
+        self._reads.watch(self._plans)
         self._same(epoch)
         self._gather(0)
         for dirty in self._dirty.values():
             dirty.clear()
         self._anew.clear()
-        for root in self._seen:
+        for root in self._plans:
             self._read_whole(root, epoch)
         self._resyncs += 1
         self._plan_audit()
-        self._holds.renew()
+        self._ephemerals.renew()
 
     def _read_whole(self, root: str, epoch: int) -> None:
         """One root from nothing. The old reading stands, here and in the fold, until the end."""
         self._emit(root, [Begin()])
-        seen = Seen(root, self._reads.one_shot)
+        plan = ReadPlan(root, self._reads.one_shot)
         while True:
-            self._reads.read(seen, [Want(root, True)], partial(self._emit, root))
-            if not (seen.missing and self._reads.one_shot and self._reads.appeared(root)):
+            self._reads.read(plan, [ReadRequest(root, True)], partial(self._emit, root))
+            if not (plan.missing and self._reads.one_shot and self._reads.appeared(root)):
                 break
         self._same(epoch)
-        self._seen[root] = seen
+        self._plans[root] = plan
         events: list[Event] = [Whole()]
         if not self._told.get(root):
             self._told[root] = True
@@ -316,8 +316,8 @@ class Mirror:
         while True:
             self._same(epoch)
             now = time.monotonic()
-            if self._holds.next_due() <= now:
-                self._holds.keep(self._client, self._reads.wait, now)
+            if self._ephemerals.next_due() <= now:
+                self._ephemerals.keep(self._client, self._reads.wait, now)
             if now >= self._audit_at:
                 self._audit()
             began = time.monotonic()
@@ -327,7 +327,7 @@ class Mirror:
                 if (took := time.monotonic() - began) > LONG_DRAIN:
                     self._sleep(min(took, 0.25))
             else:
-                due = min(self._audit_at, self._holds.next_due(), now + 10.0)
+                due = min(self._audit_at, self._ephemerals.next_due(), now + 10.0)
                 self._gather(due - time.monotonic())
 
     def _drain(self, epoch: int) -> bool:
@@ -346,11 +346,13 @@ class Mirror:
                 work = True
         return work
 
-    def _read_some(self, root: str, wants: Iterable[Want], take: Callable[[list[Event]], None]) -> None:
-        seen = self._seen[root]
-        was_missing = seen.missing
-        self._reads.read(seen, wants, take)
-        if seen.missing and not was_missing:
+    def _read_some(
+        self, root: str, requests: Iterable[ReadRequest], take: Callable[[list[Event]], None]
+    ) -> None:
+        plan = self._plans[root]
+        was_missing = plan.missing
+        self._reads.read(plan, requests, take)
+        if plan.missing and not was_missing:
             self._anew.add(root)
 
     # --- the audit ----------------------------------------------------------------------------------
@@ -363,29 +365,29 @@ class Mirror:
         """Read one portion of everything again, and plan the next one."""
         if self._auditing is None:
             # Adding a watch that is there changes nothing; one that got lost is there again.
-            self._reads.watch(self._seen)
+            self._reads.watch(self._plans)
             self._auditing = self._portions()
         portion = next(self._auditing, None)
         if portion is None:
             self._audits += 1
             self._plan_audit()
             return
-        root, wants = portion
-        self._read_some(root, wants, partial(self._repair, root))
-        portions = sum(map(len, self._seen.values())) / len(wants) + 1
+        root, requests = portion
+        self._read_some(root, requests, partial(self._repair, root))
+        portions = sum(map(len, self._plans.values())) / len(requests) + 1
         self._audit_at = time.monotonic() + min(0.25, self._audit_every / 2 / portions)
 
-    def _portions(self) -> Iterator[tuple[str, list[Want]]]:
-        for root in self._seen:
-            everything = self._seen[root].everything()
-            while wants := list(islice(everything, BATCH // 2)):
-                yield root, wants
+    def _portions(self) -> Iterator[tuple[str, list[ReadRequest]]]:
+        for root in self._plans:
+            everything = self._plans[root].everything()
+            while requests := list(islice(everything, BATCH // 2)):
+                yield root, requests
 
     def _repair(self, root: str, events: list[Event]) -> None:
         # A client gets a watch event before it gets a reply that shows the change (ZooKeeper's ordering
         # guarantees), so a difference that no event announces by now is one that the watch missed.
         self._gather(0)
-        announced = {want.path for want in self._dirty[root]}
+        announced = {request.path for request in self._dirty[root]}
         told = (event.path for event in events if isinstance(event, Children | Data | Unreadable))
         missed = [path for path in told if announced.isdisjoint(lineage(path))]
         if missed and root not in self._anew:

@@ -21,7 +21,7 @@ NOT_SERVICES = frozenset({"zookeeper", "zkdns"})
 """Children of `/` that are no services, should someone take `/` itself for the root."""
 
 
-class Want(NamedTuple):
+class ReadRequest(NamedTuple):
     """One read that is due: the data of `path`, and with `listing` its children too."""
 
     path: str
@@ -52,24 +52,24 @@ def lineage(path: str) -> list[str]:
     return [path, *(path[:i] for i in at)]
 
 
-def mark(root: str, kind: int, path: str, one_shot: bool) -> list[Want] | None:
+def mark(root: str, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
     """What a watch event asks to be read again. None: the whole root, which came or went."""
     depth = depth_of(root, path)
     if depth < 0 or depth > DEEPEST or (root == "/" and path.split("/")[1] in NOT_SERVICES):
         return []
     if depth == 0:
-        return None if kind in (CREATED, DELETED) else [Want(path, True)]
+        return None if kind in (CREATED, DELETED) else [ReadRequest(path, True)]
     # A one-shot watch tells the deletion and not that the node was made again right after.
     if kind == CREATED or (kind == DELETED and one_shot):
-        return [Want(parent_of(path), True), Want(path, depth == 1)]
+        return [ReadRequest(parent_of(path), True), ReadRequest(path, depth == 1)]
     if kind == DELETED:
-        return [Want(parent_of(path), True)]
+        return [ReadRequest(parent_of(path), True)]
     if kind == CHANGED:
-        return [Want(path, False)]
-    return [Want(path, True)] if kind == CHILD and depth < DEEPEST else []
+        return [ReadRequest(path, False)]
+    return [ReadRequest(path, True)] if kind == CHILD and depth < DEEPEST else []
 
 
-class Seen:
+class ReadPlan:
     """`one_shot`: watches are set by the reads themselves, so a node that has no children yet but may
     get some has to be listed as well. `missing`: the root was not there at the last look."""
 
@@ -86,24 +86,24 @@ class Seen:
     def __len__(self) -> int:
         return sum(map(len, self._names.values())) + (self.root in self._names)
 
-    def everything(self) -> Iterator[Want]:
+    def everything(self) -> Iterator[ReadRequest]:
         """A read for each node that is known, services first with their own. May be taken slowly."""
-        yield Want(self.root, True)
+        yield ReadRequest(self.root, True)
         waiting = [self.root]
         while waiting:
             path = waiting.pop()
             for name in list(self._names.get(path, ())):
                 child = child_of(path, name)
                 listed = child in self._names
-                yield Want(child, listed)
+                yield ReadRequest(child, listed)
                 if listed:
                     waiting.append(child)
 
     def take(
-        self, want: Want, data: Node | int, names: tuple[str, ...] | int | None
-    ) -> tuple[list[Event], list[Want]]:
-        """Fold one reply: the events that it makes, and the reads that it asks for."""
-        path = want.path
+        self, request: ReadRequest, data: Node | int, names: tuple[str, ...] | int | None
+    ) -> tuple[list[Event], list[ReadRequest]]:
+        """Reducer one reply: the events that it makes, and the reads that it asks for."""
+        path = request.path
         depth = depth_of(self.root, path)
         if depth == 0:
             self.missing = NO_NODE in (data, names)
@@ -112,7 +112,7 @@ class Seen:
         if isinstance(names, int):
             return self._refuse(path, depth, names)
         events: list[Event] = []
-        more: list[Want] = []
+        more: list[ReadRequest] = []
         if self._told(path) != data.mzxid:
             stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral)
             events.append(Data(path, data.data, stat))
@@ -120,7 +120,7 @@ class Seen:
         if names is not None:
             self._list(path, depth, names, data.pzxid, events, more)
         elif self._unlisted(path, depth, data):
-            more.append(Want(path, True))
+            more.append(ReadRequest(path, True))
         return events, more
 
     def _unlisted(self, path: str, depth: int, data: Node) -> bool:
@@ -158,7 +158,13 @@ class Seen:
             self._forget(child_of(path, name))
 
     def _list(
-        self, path: str, depth: int, names: tuple[str, ...], pzxid: int, events: list[Event], more: list[Want]
+        self,
+        path: str,
+        depth: int,
+        names: tuple[str, ...],
+        pzxid: int,
+        events: list[Event],
+        more: list[ReadRequest],
     ) -> None:
         if path == "/":
             names = tuple(name for name in names if name not in NOT_SERVICES)
@@ -171,9 +177,9 @@ class Seen:
             for name in old.keys() - new.keys():
                 self._forget(child_of(path, name))
         if depth < DEEPEST:
-            more += [Want(child_of(path, name), depth == 0) for name in names if new[name] == UNTOLD]
+            more += [ReadRequest(child_of(path, name), depth == 0) for name in names if new[name] == UNTOLD]
 
-    def _refuse(self, path: str, depth: int, code: int) -> tuple[list[Event], list[Want]]:
+    def _refuse(self, path: str, depth: int, code: int) -> tuple[list[Event], list[ReadRequest]]:
         if code == NO_NODE and depth == 0:
             self._names.clear()
             self._pzxid.clear()
@@ -185,7 +191,7 @@ class Seen:
             if name not in self._names.get(parent or "/", ()):
                 return [], []
             self._doubt(path)
-            return [], [Want(parent or "/", True)]
+            return [], [ReadRequest(parent or "/", True)]
         if self._told(path) == UNREADABLE:
             return [], []
         self._forget(path)

@@ -24,7 +24,7 @@ from kazoo.exceptions import (
 
 from zkdns.model import Event
 from zkdns.registry.zk.ephemerals import NOT_REFUSALS
-from zkdns.registry.zk.read_plan import Seen, Want
+from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest
 from zkdns.registry.zk.wire import (
     EXISTS,
     GET_CHILDREN,
@@ -108,12 +108,14 @@ class Reads:
         """Leave a one-shot watch on a root that is not there; was it made in between?"""
         return self.wait(send(self.client, WatchedRead(Op(EXISTS, root)))) is not None
 
-    def read(self, seen: Seen, wants: Iterable[Want], take: Callable[[list[Event]], None]) -> None:
+    def read(
+        self, plan: ReadPlan, requests: Iterable[ReadRequest], take: Callable[[list[Event]], None]
+    ) -> None:
         """Read what is wanted, and what those replies ask for, handing on the events of each batch."""
-        waiting = deque(wants)
+        waiting = deque(requests)
         queued = set(waiting)
-        tries: dict[Want, int] = {}
-        flying: deque[tuple[list[Want], list[Op], Any]] = deque()
+        tries: dict[ReadRequest, int] = {}
+        flying: deque[tuple[list[ReadRequest], list[Op], Any]] = deque()
         while waiting or flying:
             while waiting and len(flying) < IN_FLIGHT:
                 batch, ops = _pack(waiting, queued)
@@ -122,8 +124,8 @@ class Reads:
             replies: Iterator[Any] = iter(self._receive(ops, under_way))
             self.count += len(ops)
             events: list[Event] = []
-            for want in batch:
-                found, more = seen.take(want, next(replies), next(replies) if want.listing else None)
+            for request in batch:
+                found, more = plan.take(request, next(replies), next(replies) if request.listing else None)
                 events += found
                 for again in more:
                     if again.listing:
@@ -164,19 +166,19 @@ class Reads:
         return Lost("an old server")
 
 
-def _pack(waiting: deque[Want], queued: set[Want]) -> tuple[list[Want], list[Op]]:
+def _pack(waiting: deque[ReadRequest], queued: set[ReadRequest]) -> tuple[list[ReadRequest], list[Op]]:
     """The next request's share of what waits, and the reads it takes."""
-    batch: list[Want] = []
+    batch: list[ReadRequest] = []
     ops: list[Op] = []
     length = 0
     while waiting and len(ops) < BATCH and length < BATCH_BYTES:
-        want = waiting.popleft()
-        queued.discard(want)
-        batch.append(want)
-        length += size(want.path)
+        request = waiting.popleft()
+        queued.discard(request)
+        batch.append(request)
+        length += size(request.path)
         # The data comes first: names that are newer than the pzxid beside them are put right by the
         # event that is on its way, older ones would stay.
-        ops.append(Op(GET_DATA, want.path))
-        if want.listing:
-            ops.append(Op(GET_CHILDREN, want.path))
+        ops.append(Op(GET_DATA, request.path))
+        if request.listing:
+            ops.append(Op(GET_CHILDREN, request.path))
     return batch, ops
