@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from zkdns.model import Instance, Problem, Registration
 from zkdns.registry.fields import BadData, share
-from zkdns.registry.labels import fold
+from zkdns.registry.labels import to_label
 from zkdns.registry.places import Detail, Finish, Leads, Member, Part, Place, Preset
 
 
@@ -69,7 +69,7 @@ def arrange(preset: Preset, service: str, found: Iterable[Found]) -> Arranged:
             problems.append(Problem(node.path, error.what, error.cure))
             continue
         instances.append(
-            Instance(id, fold(id), node.path, whole, node.since, node.ephemeral, weight=whole.weight)
+            Instance(id, to_label(id), node.path, whole, node.since, node.ephemeral, weight=whole.weight)
         )
     instances.sort(key=attrgetter("id"))
     return Arranged(tuple(instances), offices_of(preset, service), tuple(problems))
