@@ -10,6 +10,7 @@ pub mod counters;
 pub mod entry;
 pub mod handover;
 pub mod index;
+pub mod prefix;
 #[cfg(feature = "python")]
 mod python;
 pub mod query;

@@ -5,9 +5,10 @@
 use crate::convert::{Publisher, put_zone, read_name};
 use crate::counters::BOUNDS;
 use crate::index::Change;
+use crate::prefix::Prefixes;
 use crate::respond::{Desk, Outcome, respond};
 use crate::socket::Origin;
-use crate::table::{Recursion, Table};
+use crate::table::Table;
 use crate::worker::{self, Shared, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -151,11 +152,11 @@ impl Engine {
         }
         if let Some(networks) = networks {
             let read = |(net, bits): (String, u8)| match net.parse::<IpAddr>() {
-                Ok(net) => Ok((net, bits)),
+                Ok(net) => Ok((net, bits, ())),
                 Err(_) => Err(PyValueError::new_err(format!("not an address: {net}"))),
             };
-            table.recursion =
-                Recursion { networks: networks.into_iter().map(read).collect::<PyResult<_>>()? };
+            let networks = networks.into_iter().map(read).collect::<PyResult<Vec<_>>>()?;
+            table.recursion = Prefixes::new(&networks);
         }
         table.failing = table.zones.iter().flatten().any(|zone| zone.failing);
         self.shared.table.store(Arc::new(table));

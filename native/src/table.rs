@@ -4,7 +4,7 @@
 
 use crate::entry::{Entry, MESSAGE, TooLong};
 use crate::index::{Index, Keyed, hash};
-use std::net::IpAddr;
+use crate::prefix::Prefixes;
 use std::sync::Arc;
 
 /// The names one label below a name, each with its addresses. Packed: a large service has many.
@@ -87,32 +87,6 @@ pub struct Zone {
     pub failing: bool,
 }
 
-/// To whom we say that recursion is available: to those whose names we would have forwarded.
-#[derive(Clone, Default)]
-pub struct Recursion {
-    pub networks: Vec<(IpAddr, u8)>,
-}
-
-impl Recursion {
-    #[inline]
-    pub fn offered(&self, client: IpAddr) -> bool {
-        !self.networks.is_empty() && self.networks.iter().any(|(net, bits)| within(*net, *bits, client))
-    }
-}
-
-fn within(net: IpAddr, bits: u8, client: IpAddr) -> bool {
-    match (net, client.to_canonical()) {
-        (IpAddr::V4(net), IpAddr::V4(ip)) => {
-            let shift = 32 - u32::from(bits.min(32));
-            (u64::from(net.to_bits() ^ ip.to_bits()) >> shift) == 0
-        }
-        (IpAddr::V6(net), IpAddr::V6(ip)) => {
-            (net.to_bits() ^ ip.to_bits()).checked_shr(128 - u32::from(bits.min(128))).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
-}
-
 /// All that is answered from, as one value: a reader holds one of these, whole, or another.
 #[derive(Clone, Default)]
 pub struct Table {
@@ -123,7 +97,8 @@ pub struct Table {
     pub failing: bool,
     /// The option that every answer carries while the registry is out of reach.
     pub stale: Box<[u8]>,
-    pub recursion: Recursion,
+    /// To whom we say that recursion is available: to those whose names we would have forwarded.
+    pub recursion: Prefixes<()>,
 }
 
 #[cfg(test)]
@@ -141,23 +116,5 @@ mod tests {
         assert!(kids.get(b"i500").is_none());
         assert!(kids.get(b"").is_none());
         assert!(Kids::default().get(b"a").is_none());
-    }
-
-    #[test]
-    fn networks_bound_whom_recursion_is_offered() {
-        let offer = |nets: &[(&str, u8)], ip: &str| {
-            let networks = nets.iter().map(|(n, b)| (n.parse().unwrap(), *b)).collect();
-            Recursion { networks }.offered(ip.parse().unwrap())
-        };
-        assert!(offer(&[("10.0.0.0", 8)], "10.255.0.1"));
-        assert!(!offer(&[("10.0.0.0", 8)], "11.0.0.1"));
-        assert!(offer(&[("0.0.0.0", 0)], "11.0.0.1"));
-        assert!(!offer(&[("0.0.0.0", 0)], "::2"));
-        assert!(offer(&[("10.0.0.0", 8)], "::ffff:10.1.1.1"));
-        assert!(offer(&[("::", 0)], "fe80::1"));
-        assert!(offer(&[("fc00::", 7)], "fd00::1"));
-        assert!(!offer(&[("fc00::", 7)], "fe00::1"));
-        assert!(offer(&[("::1", 128)], "::1"));
-        assert!(!offer(&[], "127.0.0.1"));
     }
 }

@@ -194,7 +194,7 @@ impl Round<'_> {
         }
         table.entries.first_of_each(&hashes[..got - first], &mut likely);
         self.touch_misses(table, &likely[..got - first], first);
-        let offers = !table.recursion.networks.is_empty();
+        let offers = !table.recursion.is_empty();
         let every = self.shared.sample.load(Ordering::Relaxed);
         while *at < got {
             let i = *at;
@@ -202,7 +202,7 @@ impl Round<'_> {
                 *at += 1;
                 continue;
             }
-            let offered = offers && table.recursion.offered(batch.client(i));
+            let offered = offers && table.recursion.get(batch.client(i)).is_some();
             let asked = &self.asked[i];
             let (packet, out) = batch.packet_and_out(i);
             let outcome =
