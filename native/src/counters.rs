@@ -52,6 +52,8 @@ pub struct Counters {
     pub nanoseconds: Count,
     /// Replies themselves, or too short to answer.
     pub dropped: Count,
+    /// Replies that an upstream had given before.
+    pub cached: Count,
     /// Given to Python.
     pub passed: Count,
     /// Not given to Python: it had no room left.
@@ -72,6 +74,7 @@ impl Default for Counters {
             buckets: Default::default(),
             nanoseconds: Count::default(),
             dropped: Count::default(),
+            cached: Count::default(),
             passed: Count::default(),
             overflowed: Count::default(),
             unsent: Count::default(),

@@ -84,7 +84,7 @@ impl Handover {
         self.ring();
     }
 
-    fn ring(&self) {
+    pub fn ring(&self) {
         let _ = (&self.bell).write(&[0]); // full: it rings already
     }
 

@@ -54,13 +54,18 @@ impl<T: Keyed> Index<T> {
     }
 
     pub fn get(&self, key: &[u8]) -> Option<&T> {
-        let hash = hash(key);
+        self.find(hash(key), key).map(|value| &**value)
+    }
+
+    /// The same for a hash that the caller chose: all keys of an index are put in by the same.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Arc<T>> {
         let leaf = self.leaf(hash);
         let from = leaf.partition_point(|slot| slot.0 < hash);
         leaf[from..]
             .iter()
             .take_while(|slot| slot.0 == hash)
-            .map(|slot| &*slot.1)
+            .map(|slot| &slot.1)
             .find(|value| value.key() == key)
     }
 
@@ -98,7 +103,11 @@ impl<T: Keyed> Index<T> {
 
     /// Of two changes to one key the later wins.
     pub fn apply(&mut self, changes: Vec<Change<T>>) {
-        let mut changes: Vec<(u64, Change<T>)> = changes.into_iter().map(|c| (hash(&c.key), c)).collect();
+        self.apply_hashed(changes.into_iter().map(|c| (hash(&c.key), c)).collect());
+    }
+
+    /// The same for hashes that the caller chose.
+    pub fn apply_hashed(&mut self, mut changes: Vec<(u64, Change<T>)>) {
         changes.sort_by_key(|(hash, _)| *hash); // stable: the order of two changes to one key stays
         let mut changes = changes.into_iter().peekable();
         while let Some((first, change)) = changes.next() {

@@ -1,15 +1,20 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
-//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `index`, `handover`, `sampler`, `socket`;
-//! `python` is the face, and `convert` reads for it. It knows no policy, no zone rule and no registry:
-//! all that is in the table.
+//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `index`, `prefix`, `handover`, `sampler`,
+//! `socket`; what upstreams answered is `stored`, `cache` and `eviction`; `python` and `kept` are the face,
+//! and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
+//! is in the tables.
 
+pub mod cache;
 #[cfg(feature = "python")]
 mod convert;
 pub mod counters;
 pub mod entry;
+pub mod eviction;
 pub mod handover;
 pub mod index;
+#[cfg(feature = "python")]
+mod kept;
 pub mod prefix;
 #[cfg(feature = "python")]
 mod python;
@@ -17,5 +22,6 @@ pub mod query;
 pub mod respond;
 pub mod sampler;
 pub mod socket;
+pub mod stored;
 pub mod table;
 pub mod worker;

@@ -184,7 +184,7 @@ mod tests {
                     false => {
                         let (net, bits, _) = prefixes[which.index(prefixes.len())];
                         let (first, last) = net.span(bits);
-                        u32::from(if end { last } else { first }).wrapping_add(step as u32)
+                        (if end { last } else { first }).wrapping_add(step as u32)
                     }
                 };
                 prop_assert_eq!(map.get(IpAddr::V4(address.into())), naive(&prefixes, address));

@@ -2,11 +2,13 @@
 //!
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
+use crate::cache::Reading;
 use crate::convert::{Publisher, put_zone, read_name};
 use crate::counters::BOUNDS;
 use crate::index::Change;
+use crate::kept::PyCache;
 use crate::prefix::Prefixes;
-use crate::respond::{Desk, Outcome, respond};
+use crate::respond::{Asked, Desk, Outcome, answer};
 use crate::socket::Origin;
 use crate::table::Table;
 use crate::worker::{self, Shared, Worker};
@@ -90,12 +92,12 @@ fn hush_answering_threads() {
 
 #[pymethods]
 impl Engine {
-    /// `queue`: how many packets may wait for Python.
+    /// `queue`: how many packets may wait for Python. `cache`: what upstreams answered.
     #[new]
-    fn new(queue: usize) -> PyResult<Engine> {
+    fn new(queue: usize, cache: &PyCache) -> PyResult<Engine> {
         hush_answering_threads();
         Ok(Engine {
-            shared: Arc::new(Shared::new(queue)?),
+            shared: Arc::new(Shared::new(queue, cache.cache.clone())?),
             publisher: Mutex::default(),
             workers: Mutex::default(),
             desk: Mutex::default(),
@@ -256,22 +258,33 @@ impl Engine {
         }
     }
 
-    /// The answer to one packet in the plain case, None where it is Python's to say.
+    /// The answer to one packet in the plain case, None where it is Python's to say. `ra`: 0x80 for a
+    /// client that may have names forwarded.
+    #[pyo3(signature = (packet, limit, ra, now=None))]
     fn respond<'py>(
         &self,
         py: Python<'py>,
         packet: &[u8],
         limit: usize,
         ra: u8,
+        now: Option<f64>,
     ) -> Option<Bound<'py, PyBytes>> {
-        let mut out = Vec::new();
+        let (mut out, mut asked) = (Vec::new(), Asked::default());
         let table = self.shared.table.load();
         let mut desk = attached(py, &self.desk);
-        let run = AssertUnwindSafe(|| respond(packet, &table, limit, ra != 0, &mut desk, &mut out));
+        let run = AssertUnwindSafe(|| {
+            asked.read(packet);
+            let said = answer(packet, &asked, None, &table, limit, ra != 0, &mut desk, &mut out);
+            if said == Outcome::Outside && ra != 0 {
+                let given = Reading::new(&self.shared.cache, now).give(packet, &asked, limit, &mut out);
+                return given.map_or(Outcome::Pass, |given| given.0);
+            }
+            said
+        });
         // A panic passes it on, as it does in the threads: Python has the last word.
         match panic::catch_unwind(run).unwrap_or(Outcome::Pass) {
             Outcome::Reply { .. } => Some(PyBytes::new(py, &out)),
-            Outcome::Drop | Outcome::Pass => None,
+            _ => None,
         }
     }
 
@@ -319,6 +332,7 @@ impl Engine {
             let c = &worker.counters;
             for (name, count) in [
                 ("dropped", &c.dropped),
+                ("cached", &c.cached),
                 ("passed", &c.passed),
                 ("overflowed", &c.overflowed),
                 ("unsent", &c.unsent),
@@ -371,6 +385,8 @@ impl Drop for Engine {
 mod _native {
     #[pymodule_export]
     use super::{Engine, Route};
+    #[pymodule_export]
+    use crate::kept::{Kept, PyCache};
     use pyo3::prelude::*;
 
     #[pymodule_init]

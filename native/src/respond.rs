@@ -6,6 +6,7 @@
 use crate::entry::{Entry, Span};
 use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
+use crate::stored::DO;
 use crate::table::{Name, Table, Zone};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub enum Outcome {
     },
     Drop,
     Pass,
+    /// No name of ours, nor below one: passed on, unless what an upstream said of it is at hand.
+    Outside,
 }
 
 /// Where answers are made: kept by the caller, so that none of it is made anew for each query.
@@ -46,28 +49,43 @@ pub struct Desk {
     short: Vec<u8>,
 }
 
-/// A packet as it was read, and its key: the name in lower case, and the type.
+/// A packet as it was read, and its keys: the name in lower case and the type; and behind those, for
+/// names that are not ours, the class and a byte of DO and CD.
 #[derive(Clone)]
 pub struct Asked {
     pub read: Read,
     pub hash: u64,
-    key: [u8; KEY],
+    key: [u8; KEY + 3],
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Asked { read: Read::Drop, hash: 0, key: [0; KEY] }
+        Asked { read: Read::Drop, hash: 0, key: [0; KEY + 3] }
     }
 }
 
 impl Asked {
     #[inline]
     pub fn read(&mut self, packet: &[u8]) {
-        self.read = read(packet, &mut self.key);
-        self.hash = match self.read {
-            Read::Plain(query) => hash(&self.key[..query.name + 2]),
-            _ => 0,
-        };
+        let (key, _) = self.key.split_first_chunk_mut().expect("it is longer");
+        self.read = read(packet, key);
+        self.hash = 0;
+        if let Read::Plain(query) = self.read {
+            let end = query.name + 2;
+            self.hash = hash(&self.key[..end]);
+            let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+            let flags = if dnssec_ok { DO } else { 0 } | (packet[3] & 0x10) >> 3; // CD
+            self.key[end..end + 3].copy_from_slice(&[0, 1, flags]); // IN: no other class is plain
+        }
+    }
+
+    /// The key of what an upstream said; empty where the query is not plain.
+    #[inline]
+    pub fn outside_key(&self) -> &[u8] {
+        match self.read {
+            Read::Plain(query) => &self.key[..query.name + 5],
+            _ => &[],
+        }
     }
 
     /// The name and the one above it, where both can be ours.
@@ -108,8 +126,11 @@ pub fn answer(
 ) -> Outcome {
     let query = match asked.read {
         Read::Plain(query) if !table.failing => query,
+        Read::Plain(query) => {
+            return if table.encloses(&asked.key[..query.name]) { Outcome::Pass } else { Outcome::Outside };
+        }
         Read::Drop => return Outcome::Drop,
-        Read::Plain(_) | Read::Pass => return Outcome::Pass,
+        Read::Pass => return Outcome::Pass,
     };
     let limit = match query.edns {
         _ if limit > UDP_LIMIT => limit,
@@ -165,12 +186,9 @@ impl Reply<'_> {
 
     #[inline]
     fn close(&self, out: &mut Vec<u8>, options: [&[u8]; 2]) {
-        let Some(Edns { dnssec_ok, .. }) = self.query.edns else { return };
-        let [hi, lo] = ((options[0].len() + options[1].len()) as u16).to_be_bytes();
-        let size = (UDP_LIMIT as u16).to_be_bytes();
-        out.extend_from_slice(&[0, 0, 41, size[0], size[1], 0, 0, u8::from(dnssec_ok) << 7, 0, hi, lo]);
-        out.extend_from_slice(options[0]);
-        out.extend_from_slice(options[1]);
+        if let Some(Edns { dnssec_ok, .. }) = self.query.edns {
+            close(out, dnssec_ok, options);
+        }
     }
 
     /// What header, question and an empty OPT take.
@@ -276,7 +294,7 @@ impl Reply<'_> {
             }
             return self.kid(records, size, short, out);
         }
-        Outcome::Pass
+        Outcome::Outside
     }
 
     fn kid(&self, records: &[u8], size: usize, short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
@@ -314,6 +332,16 @@ impl Reply<'_> {
         self.close(out, options);
         Outcome::Reply { qtype: self.query.qtype, rcode, search_miss: false }
     }
+}
+
+/// Our OPT record. DO comes back as it was sent (RFC 3225, section 3).
+#[inline]
+pub fn close(out: &mut Vec<u8>, dnssec_ok: bool, options: [&[u8]; 2]) {
+    let [hi, lo] = ((options[0].len() + options[1].len()) as u16).to_be_bytes();
+    let size = (UDP_LIMIT as u16).to_be_bytes();
+    out.extend_from_slice(&[0, 0, 41, size[0], size[1], 0, 0, u8::from(dnssec_ok) << 7, 0, hi, lo]);
+    out.extend_from_slice(options[0]);
+    out.extend_from_slice(options[1]);
 }
 
 /// Cuts each Extended DNS Error (RFC 8914) to its code: the text is for people, the code for programs.

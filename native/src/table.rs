@@ -101,6 +101,22 @@ pub struct Table {
     pub recursion: Prefixes<()>,
 }
 
+impl Table {
+    /// Whether a name of ours is this one or above it. The root is nobody's closest encloser here.
+    pub fn encloses(&self, mut name: &[u8]) -> bool {
+        while self.names.get(name).is_none() {
+            if name.len() < 2 {
+                return false;
+            }
+            name = &name[1 + name[0] as usize..];
+            if name[0] == 0 {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! answered from one table, held for that round only, so an idle thread holds back no memory. A
 //! panic costs its own packet.
 
+use crate::cache::{Cache, Reading};
 use crate::counters::Counters;
 use crate::entry::Entry;
 use crate::handover::{Fault, Handover};
@@ -34,16 +35,19 @@ const SETTLE: Duration = Duration::from_millis(2);
 pub struct Shared {
     pub table: ArcSwap<Table>,
     pub handover: Handover,
+    /// What upstreams answered, for those who may have names forwarded.
+    pub cache: Arc<Cache>,
     /// One packet in so many is handed over for the query log; 0: none.
     pub sample: AtomicU32,
     stopping: AtomicBool,
 }
 
 impl Shared {
-    pub fn new(bound: usize) -> io::Result<Shared> {
+    pub fn new(bound: usize, cache: Arc<Cache>) -> io::Result<Shared> {
         Ok(Shared {
             table: ArcSwap::from_pointee(Table::default()),
             handover: Handover::new(bound)?,
+            cache,
             sample: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
         })
@@ -161,17 +165,19 @@ impl Round<'_> {
         let started = (self.rounds % TIMED == 0).then(Instant::now);
         self.rounds += 1;
         let table = self.shared.table.load();
+        let mut outside = Reading::new(&self.shared.cache, None);
         let mut at = 0;
         let mut replies = 0;
         while at < got {
             // A panic ends this run of packets; the next begins behind the one that it was about.
-            let run = AssertUnwindSafe(|| self.answer(&table, batch, &mut at, got, &mut replies));
+            let run =
+                AssertUnwindSafe(|| self.answer(&table, &mut outside, batch, &mut at, got, &mut replies));
             if let Err(panic) = catch_unwind(run) {
                 self.report(batch, at, panic.as_ref());
                 at += 1;
             }
         }
-        drop(table);
+        drop((table, outside));
         let unsent = batch.send(self.socket);
         if unsent > 0 {
             self.counters.unsent.add(unsent as u64);
@@ -184,7 +190,15 @@ impl Round<'_> {
     }
 
     /// Answers the packets from `at` on; `at` is where it is.
-    fn answer(&mut self, table: &Table, batch: &mut Batch, at: &mut usize, got: usize, replies: &mut u64) {
+    fn answer(
+        &mut self,
+        table: &Table,
+        outside: &mut Reading,
+        batch: &mut Batch,
+        at: &mut usize,
+        got: usize,
+        replies: &mut u64,
+    ) {
         let mut hashes = [0; BATCH];
         let mut likely = [None; BATCH];
         let first = *at;
@@ -193,8 +207,9 @@ impl Round<'_> {
             hashes[i - first] = self.asked[i].hash;
         }
         table.entries.first_of_each(&hashes[..got - first], &mut likely);
-        self.touch_misses(table, &likely[..got - first], first);
         let offers = !table.recursion.is_empty();
+        let forwarded = (offers && !outside.is_empty()).then_some(&*outside);
+        self.touch_misses(table, forwarded, &likely[..got - first], first);
         let every = self.shared.sample.load(Ordering::Relaxed);
         while *at < got {
             let i = *at;
@@ -218,6 +233,21 @@ impl Round<'_> {
                 }
                 Outcome::Drop => self.counters.dropped.add(1),
                 Outcome::Pass => self.pass(batch, i),
+                Outcome::Outside => {
+                    let given = if offered { outside.give(packet, asked, UDP_LIMIT, out) } else { None };
+                    match given {
+                        Some((Outcome::Reply { qtype, rcode, .. }, due)) => {
+                            batch.end_reply(i);
+                            self.counters.reply(qtype, rcode);
+                            self.counters.cached.add(1);
+                            *replies += 1;
+                            if due {
+                                self.shared.handover.ring();
+                            }
+                        }
+                        _ => self.pass(batch, i),
+                    }
+                }
             }
             *at += 1;
         }
@@ -225,17 +255,28 @@ impl Round<'_> {
 
     /// A flood of names that are not there must not find each of its answers in cold memory.
     #[inline]
-    fn touch_misses(&self, table: &Table, likely: &[Option<&Entry>], first: usize) {
+    fn touch_misses(
+        &self,
+        table: &Table,
+        outside: Option<&Reading>,
+        likely: &[Option<&Entry>],
+        first: usize,
+    ) {
         let mut hashes = [0; 2 * BATCH];
+        let mut forwarded = [0; BATCH];
         let mut misses = 0;
         for (asked, _) in self.asked[first..].iter().zip(likely).filter(|(_, likely)| likely.is_none()) {
             if let Some((name, parent)) = asked.names() {
-                (hashes[misses], hashes[misses + 1]) = (hash(name), hash(parent));
-                misses += 2;
+                (hashes[2 * misses], hashes[2 * misses + 1]) = (hash(name), hash(parent));
+                forwarded[misses] = outside.map_or(0, |outside| outside.hash(asked));
+                misses += 1;
             }
         }
-        if misses > 2 {
-            table.names.first_of_each(&hashes[..misses], &mut [None; 2 * BATCH]);
+        if misses > 1 {
+            table.names.first_of_each(&hashes[..2 * misses], &mut [None; 2 * BATCH]);
+            if let Some(outside) = outside {
+                outside.touch(&forwarded[..misses]);
+            }
         }
     }
 

@@ -130,7 +130,7 @@ fn judge_answers(world: &World, shots: &[Shot], limit: usize) -> Judged {
         let mut said = Vec::new();
         let outcome = respond(&packet, &table, limit, false, &mut desk, &mut said);
         let Some(found) = found else {
-            prop_assert_eq!(outcome, Outcome::Pass);
+            prop_assert!(matches!(outcome, Outcome::Pass | Outcome::Outside));
             continue;
         };
         let message = take_apart(&said, 12 + name.len() + 4);

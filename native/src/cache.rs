@@ -1,0 +1,315 @@
+//! What upstreams answered, for every thread to give again: an index that is read without a lock, and
+//! a ledger that says what goes.
+//!
+//! Rules: Python decides what is kept and for how long; here is room for it, bounded by bytes and by
+//! number. Keys come from those who ask, so their hash is a secret of this process.
+
+use crate::eviction::{Aged, Ledger};
+use crate::index::{Change, Index, Keyed};
+use crate::query::Read;
+use crate::respond::{Asked, Outcome};
+use crate::socket::BATCH;
+use crate::stored::{Ask, KEEP, Stored};
+use arc_swap::{ArcSwap, Guard};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Answers that wait to be fetched anew; more are told again by the next who asks.
+const DUE: usize = 1000;
+
+pub type Held = Index<Stored>;
+
+impl Aged for Stored {
+    fn frequency(&self) -> u8 {
+        Stored::frequency(self)
+    }
+
+    fn set_frequency(&self, frequency: u8) {
+        Stored::set_frequency(self, frequency);
+    }
+
+    fn is_over(&self, now: f64) -> bool {
+        now >= self.expires + KEEP
+    }
+}
+
+struct Inside {
+    ledger: Ledger<Stored>,
+    /// Reverse names come and go with instances, one by one, so they are found by name.
+    reverse: HashMap<Box<[u8]>, Vec<u32>>,
+}
+
+pub struct Cache {
+    held: ArcSwap<Held>,
+    inside: Mutex<Inside>,
+    secret: RandomState,
+    due: Mutex<Vec<Box<[u8]>>>,
+    waiting: AtomicUsize,
+    /// Python's clock, and ours at the same moment.
+    began: (f64, Instant),
+}
+
+impl Cache {
+    /// `now`: by the clock that all times of the kept are by.
+    pub fn new(bytes: u64, entries: u64, now: f64) -> Cache {
+        let inside = Inside { ledger: Ledger::new(bytes, entries), reverse: HashMap::new() };
+        Cache {
+            held: ArcSwap::default(),
+            inside: Mutex::new(inside),
+            secret: RandomState::new(),
+            due: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            began: (now, Instant::now()),
+        }
+    }
+
+    pub fn now(&self) -> f64 {
+        self.began.0 + self.began.1.elapsed().as_secs_f64()
+    }
+
+    /// All that is kept at this moment, whole for as long as it is held.
+    #[inline]
+    pub fn held(&self) -> Guard<Arc<Held>> {
+        self.held.load()
+    }
+
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.secret.hash_one(key)
+    }
+
+    /// The reply of a key, expired or not, save those that are past keeping.
+    pub fn get(&self, key: &[u8], now: f64) -> Option<Arc<Stored>> {
+        let held = self.held();
+        held.find(self.hash(key), key).filter(|stored| now < stored.expires + KEEP).cloned()
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn len(&self) -> usize {
+        self.held().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The costs of all that is kept, bytes.
+    pub fn used(&self) -> u64 {
+        self.inside().ledger.used()
+    }
+
+    /// Keeps a reply, in place of what has its key. `share`: of whose asking it came.
+    pub fn put(&self, stored: Stored, share: u8, now: f64) {
+        let mut inside = self.inside();
+        let held = Held::clone(&self.held());
+        let hash = self.hash(stored.key());
+        let (key, weight) = (stored.key().to_vec(), stored.weight());
+        let stored = Arc::new(stored);
+        let mut gone = Vec::new();
+        let old = held.find(hash, &key).map(|old| old.place.load(Relaxed));
+        let place = match old {
+            Some(place) => {
+                inside.ledger.replace(place, stored.clone(), weight, now, &mut gone);
+                place
+            }
+            None => match inside.ledger.put(stored.clone(), hash, weight, share, now, &mut gone) {
+                Some(place) => place,
+                None => return,
+            },
+        };
+        stored.place.store(place, Relaxed);
+        // In this order: of what was replaced and then had to go, nothing is left.
+        let change = (hash, Change { key: key.clone(), value: Some(stored) });
+        self.take_out(&mut inside, held, vec![change], &gone);
+        if old.is_none() {
+            inside.note_reverse(&key, place); // last: it may stand where one of those stood
+        }
+    }
+
+    pub fn resize(&self, bytes: u64, entries: u64, now: f64) {
+        let mut inside = self.inside();
+        let mut gone = Vec::new();
+        inside.ledger.resize(bytes, entries, now, &mut gone);
+        let held = Held::clone(&self.held());
+        self.take_out(&mut inside, held, Vec::new(), &gone);
+    }
+
+    /// Publishes `held` with these changes and without those that are gone.
+    fn take_out(
+        &self,
+        inside: &mut Inside,
+        mut held: Held,
+        mut changes: Vec<(u64, Change<Stored>)>,
+        gone: &[Arc<Stored>],
+    ) {
+        for old in gone {
+            inside.forget_reverse(old);
+            changes.push(self.change_for(old));
+        }
+        held.apply_hashed(changes);
+        self.held.store(Arc::new(held));
+    }
+
+    fn change_for(&self, gone: &Stored) -> (u64, Change<Stored>) {
+        (self.hash(gone.key()), Change { key: gone.key().to_vec(), value: None })
+    }
+
+    /// Lets go of all that is kept of these names, whatever its type; with `below` of what is below them,
+    /// too. They are in lower case. A look at all that is kept, save for reverse names alone.
+    pub fn forget(&self, names: &[&[u8]], below: bool) {
+        let mut inside = self.inside();
+        let mut places = Vec::new();
+        if !below && names.iter().all(|name| is_reverse(name)) {
+            for name in names {
+                places.extend(inside.reverse.get(*name).into_iter().flatten().copied());
+            }
+        } else {
+            let meant = |stored: &Stored| match below {
+                true => names.iter().any(|name| is_within(name_of(stored), name)),
+                false => names.contains(&name_of(stored)),
+            };
+            places.extend(inside.ledger.values().filter(|(_, stored)| meant(stored)).map(|(at, _)| at));
+        }
+        self.drop_all(&mut inside, &places);
+    }
+
+    pub fn clear(&self) {
+        let mut inside = self.inside();
+        let places: Vec<u32> = inside.ledger.values().map(|(at, _)| at).collect();
+        self.drop_all(&mut inside, &places);
+    }
+
+    fn drop_all(&self, inside: &mut Inside, places: &[u32]) {
+        let gone: Vec<Arc<Stored>> = places.iter().filter_map(|at| inside.ledger.remove(*at)).collect();
+        let held = Held::clone(&self.held());
+        self.take_out(inside, held, Vec::new(), &gone);
+    }
+
+    /// Whether there was room to say that this one is to be fetched anew.
+    #[cold]
+    fn tell_due(&self, stored: &Stored) -> bool {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.len() >= DUE {
+            stored.tell_again();
+            return false;
+        }
+        due.push(stored.key().into());
+        self.waiting.store(due.len(), Relaxed);
+        true
+    }
+
+    pub fn take_due(&self) -> Vec<Box<[u8]>> {
+        if self.waiting.load(Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.store(0, Relaxed);
+        std::mem::take(&mut due)
+    }
+}
+
+impl Inside {
+    fn note_reverse(&mut self, key: &[u8], place: u32) {
+        let name = name_in(key);
+        if is_reverse(name) {
+            self.reverse.entry(name.into()).or_default().push(place);
+        }
+    }
+
+    fn forget_reverse(&mut self, gone: &Stored) {
+        let name = name_of(gone);
+        if !is_reverse(name) {
+            return;
+        }
+        let place = gone.place.load(Relaxed);
+        if let Some(places) = self.reverse.get_mut(name) {
+            places.retain(|at| *at != place);
+            if places.is_empty() {
+                self.reverse.remove(name);
+            }
+        }
+    }
+}
+
+/// The name in a key: all but type, class and flags.
+fn name_in(key: &[u8]) -> &[u8] {
+    &key[..key.len() - 5]
+}
+
+fn name_of(stored: &Stored) -> &[u8] {
+    name_in(stored.key())
+}
+
+fn is_reverse(name: &[u8]) -> bool {
+    name.ends_with(b"\x07in-addr\x04arpa\0") || name.ends_with(b"\x03ip6\x04arpa\0")
+}
+
+/// Whether a name is `apex` or below it: at a label's beginning, not within one.
+fn is_within(mut name: &[u8], apex: &[u8]) -> bool {
+    while name.len() > apex.len() && name[0] > 0 {
+        name = name.get(1 + name[0] as usize..).unwrap_or_default();
+    }
+    name == apex
+}
+
+/// What is kept as one round of queries sees it.
+pub struct Reading<'c> {
+    cache: &'c Cache,
+    held: Guard<Arc<Held>>,
+    now: Option<f64>,
+}
+
+impl<'c> Reading<'c> {
+    /// `now`: None to look at the clock where it is needed.
+    pub fn new(cache: &'c Cache, now: Option<f64>) -> Reading<'c> {
+        Reading { cache, held: cache.held(), now }
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    #[inline]
+    pub fn hash(&self, asked: &Asked) -> u64 {
+        self.cache.hash(asked.outside_key())
+    }
+
+    /// Brings what many will be answered from into near memory.
+    #[inline]
+    pub fn touch(&self, hashes: &[u64]) {
+        self.held.first_of_each(hashes, &mut [None; BATCH]);
+    }
+
+    /// What there is to say of a name that is not ours, to a client that may have names forwarded:
+    /// whether a reply was appended to `out`, and whether one is now due to be fetched anew. None: it
+    /// is not at hand, or expired, and Python's to say.
+    #[inline]
+    pub fn give(
+        &mut self,
+        packet: &[u8],
+        asked: &Asked,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<(Outcome, bool)> {
+        let Read::Plain(query) = asked.read else { return None };
+        if self.is_empty() {
+            return None;
+        }
+        let stored = self.held.find(self.hash(asked), asked.outside_key())?;
+        let now = *self.now.get_or_insert_with(|| self.cache.now());
+        if now >= stored.expires {
+            return None;
+        }
+        let due = stored.hit(now) && self.cache.tell_due(stored);
+        let size = query.edns.map(|edns| edns.size);
+        stored.reply(&Ask { packet, end: 12 + query.name + 4, size, limit }, now, out);
+        Some((Outcome::Reply { qtype: query.qtype, rcode: stored.rcode(), lost: false }, due))
+    }
+}
