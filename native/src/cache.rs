@@ -302,7 +302,8 @@ impl<'c> Reading<'c> {
         if self.is_empty() {
             return None;
         }
-        let stored = self.held.find(self.hash(asked), asked.outside_key())?;
+        let hash = if asked.outside != 0 { asked.outside } else { self.hash(asked) };
+        let stored = self.held.find(hash, asked.outside_key())?;
         let now = *self.now.get_or_insert_with(|| self.cache.now());
         if now >= stored.expires {
             return None;

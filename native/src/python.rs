@@ -2,7 +2,7 @@
 //!
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
-use crate::cache::Reading;
+use crate::cache::{Cache, Reading};
 use crate::convert::{Publisher, put_zone, read_name};
 use crate::counters::BOUNDS;
 use crate::index::Change;
@@ -94,10 +94,12 @@ fn hush_answering_threads() {
 impl Engine {
     /// `queue`: how many packets may wait for Python. `cache`: what upstreams answered.
     #[new]
-    fn new(queue: usize, cache: &PyCache) -> PyResult<Engine> {
+    #[pyo3(signature = (queue, cache=None))]
+    fn new(queue: usize, cache: Option<&PyCache>) -> PyResult<Engine> {
         hush_answering_threads();
+        let cache = cache.map_or_else(|| Arc::new(Cache::new(0, 0, 0.0)), |cache| cache.cache.clone());
         Ok(Engine {
-            shared: Arc::new(Shared::new(queue, cache.cache.clone())?),
+            shared: Arc::new(Shared::new(queue, cache)?),
             publisher: Mutex::default(),
             workers: Mutex::default(),
             desk: Mutex::default(),

@@ -55,12 +55,14 @@ pub struct Desk {
 pub struct Asked {
     pub read: Read,
     pub hash: u64,
+    /// The hash of `outside_key`, once somebody has worked it out; else 0.
+    pub outside: u64,
     key: [u8; KEY + 3],
 }
 
 impl Default for Asked {
     fn default() -> Self {
-        Asked { read: Read::Drop, hash: 0, key: [0; KEY + 3] }
+        Asked { read: Read::Drop, hash: 0, outside: 0, key: [0; KEY + 3] }
     }
 }
 
@@ -69,7 +71,7 @@ impl Asked {
     pub fn read(&mut self, packet: &[u8]) {
         let (key, _) = self.key.split_first_chunk_mut().expect("it is longer");
         self.read = read(packet, key);
-        self.hash = 0;
+        (self.hash, self.outside) = (0, 0);
         if let Read::Plain(query) = self.read {
             let end = query.name + 2;
             self.hash = hash(&self.key[..end]);

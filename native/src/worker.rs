@@ -256,7 +256,7 @@ impl Round<'_> {
     /// A flood of names that are not there must not find each of its answers in cold memory.
     #[inline]
     fn touch_misses(
-        &self,
+        &mut self,
         table: &Table,
         outside: Option<&Reading>,
         likely: &[Option<&Entry>],
@@ -265,12 +265,15 @@ impl Round<'_> {
         let mut hashes = [0; 2 * BATCH];
         let mut forwarded = [0; BATCH];
         let mut misses = 0;
-        for (asked, _) in self.asked[first..].iter().zip(likely).filter(|(_, likely)| likely.is_none()) {
-            if let Some((name, parent)) = asked.names() {
-                (hashes[2 * misses], hashes[2 * misses + 1]) = (hash(name), hash(parent));
-                forwarded[misses] = outside.map_or(0, |outside| outside.hash(asked));
-                misses += 1;
+        let missed = self.asked[first..].iter_mut().zip(likely).filter(|(_, likely)| likely.is_none());
+        for (asked, _) in missed {
+            let Some((name, parent)) = asked.names() else { continue };
+            (hashes[2 * misses], hashes[2 * misses + 1]) = (hash(name), hash(parent));
+            if let Some(outside) = outside {
+                asked.outside = outside.hash(asked);
+                forwarded[misses] = asked.outside;
             }
+            misses += 1;
         }
         if misses > 1 {
             table.names.first_of_each(&hashes[..2 * misses], &mut [None; 2 * BATCH]);
