@@ -311,6 +311,6 @@ impl<'c> Reading<'c> {
         let due = stored.hit(now) && self.cache.tell_due(stored);
         let size = query.edns.map(|edns| edns.size);
         stored.reply(&Ask { packet, end: 12 + query.name + 4, size, limit }, now, out);
-        Some((Outcome::Reply { qtype: query.qtype, rcode: stored.rcode(), lost: false }, due))
+        Some((Outcome::Reply { qtype: query.qtype, rcode: stored.rcode(), search_miss: false }, due))
     }
 }

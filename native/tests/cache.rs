@@ -48,7 +48,7 @@ fn ask(cache: &Cache, packet: &[u8], now: f64) -> Option<(Vec<u8>, bool)> {
     let (mut asked, mut out) = (Asked::default(), Vec::new());
     asked.read(packet);
     let (outcome, due) = Reading::new(cache, Some(now)).give(packet, &asked, UDP_LIMIT, &mut out)?;
-    assert!(matches!(outcome, Outcome::Reply { rcode: 0, lost: false, .. }));
+    assert!(matches!(outcome, Outcome::Reply { rcode: 0, search_miss: false, .. }));
     Some((out, due))
 }
 
