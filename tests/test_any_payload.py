@@ -103,7 +103,7 @@ def test_any_payload_under_any_name_is_answered_or_named(
             for rtype in ("A", "AAAA", "SRV", "TXT", "PTR", "ANY", "MX"):
                 said = world.do_ask(f"{names.text(owner)} {rtype} edns")
                 assert said.startswith("NOERROR"), (owner, rtype, said)
-                if known := world.answers.names[owner].kids:
+                if known := world.answers.names[owner].instances:
                     for label in known:
                         below = f"{names.text(names.label(label) + owner)} {rtype} tcp edns"
                         assert world.do_ask(below).startswith("NOERROR")

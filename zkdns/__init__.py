@@ -25,9 +25,9 @@ registry/service_tree -> pipeline/publisher -> server/lifecycle. See the answer 
 from.
 
 The words: a *service* has *instances*; a *registration* is what an instance says of itself; the *Catalog* is
-the immutable view of all services; a *deal* is the orders that an RRset cycles through; a *piece* is one
-record on the wire; *Answers* is the table that replies are read from; to *publish* is to put new ones in
-force; an *upstream* is a resolver that we forward to. Query and reply are DNS's, request and response HTTP's.
+the immutable view of all services; a *rotation* is the orders that an RRset cycles through; *Answers* is the
+table that replies are read from; to *publish* is to put new ones in force; an *upstream* is a resolver that
+we forward to. Query and reply are DNS's, request and response HTTP's.
 """
 
 __version__ = "0.1.0"

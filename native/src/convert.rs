@@ -1,11 +1,11 @@
 //! Reads the values of `zkdns/answers/table.py` by their attributes into the table's own.
 //!
-//! Rules: keeps none of them, but for the deals and draws that many entries share: those are known
+//! Rules: keeps none of them, but for the rotations and counters that many entries share: those are known
 //! by identity, so they are held for as long as an entry uses them.
 
-use crate::entry::{Deal, Entry, Given};
+use crate::entry::{Entry, Given, Rotation};
 use crate::query::KEY;
-use crate::table::{Kid, Kids, Name, Table, Zone};
+use crate::table::{InstanceAddresses, Instances, Name, Table, Zone};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ pub trait Weighed {
     fn weight(&self) -> usize;
 }
 
-impl Weighed for Deal {
+impl Weighed for Rotation {
     fn weight(&self) -> usize {
         self.numbers()
     }
@@ -60,7 +60,7 @@ impl<T: Weighed> Twins<T> {
     }
 
     /// Lets go of what no entry uses any more, with a last look at it, once as much was added as is
-    /// used: by weight, for one deal may be as large as a thousand others.
+    /// used: by weight, for one rotation may be as large as a thousand others.
     pub fn sweep(&mut self, last: impl Fn(&Py<PyAny>, &T)) {
         if self.added <= self.used.max(SPARE) {
             return;
@@ -81,8 +81,8 @@ impl<T: Weighed> Twins<T> {
 /// What a publisher has to remember between two publishes.
 #[derive(Default)]
 pub struct Publisher {
-    pub deals: Twins<Deal>,
-    pub draws: Twins<AtomicU64>,
+    pub rotations: Twins<Rotation>,
+    pub counters: Twins<AtomicU64>,
 }
 
 fn too_long<E>(_: E) -> PyErr {
@@ -98,24 +98,24 @@ impl Publisher {
         let tiers = value.getattr(intern!(py, "tiers"))?.cast_into::<PyTuple>()?;
         let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
         let repeats = value.getattr(intern!(py, "repeats"))?.extract()?;
-        let draws = value.getattr(intern!(py, "draws"))?;
+        let counter = value.getattr(intern!(py, "counter"))?;
         let counter = self
-            .draws
-            .find(&draws, || Ok(AtomicU64::new(draws.getattr(intern!(py, "count"))?.extract()?)))?;
+            .counters
+            .find(&counter, || Ok(AtomicU64::new(counter.getattr(intern!(py, "position"))?.extract()?)))?;
         let mut held = Vec::with_capacity(tiers.len());
         for tier in tiers.iter() {
-            let deal = tier.getattr(intern!(py, "deal"))?;
-            let deal = self.deals.find(&deal, || read_deal(&deal))?;
-            let pieces = tier.getattr(intern!(py, "pieces"))?.extract::<Vec<Bound<PyBytes>>>()?;
+            let rotation = tier.getattr(intern!(py, "rotation"))?;
+            let rotation = self.rotations.find(&rotation, || read_rotation(&rotation))?;
+            let records = tier.getattr(intern!(py, "records"))?.extract::<Vec<Bound<PyBytes>>>()?;
             let extras = tier.getattr(intern!(py, "extras"))?.extract::<Vec<Bound<PyBytes>>>()?;
             let counts = tier.getattr(intern!(py, "extra_counts"))?.extract::<Vec<u32>>()?;
-            held.push((deal, pieces, extras, counts));
+            held.push((rotation, records, extras, counts));
         }
         let given: Vec<Given> = held
             .iter()
-            .map(|(deal, pieces, extras, counts)| Given {
-                deal: deal.clone(),
-                pieces: pieces.iter().map(|piece| piece.as_bytes()).collect(),
+            .map(|(rotation, records, extras, counts)| Given {
+                rotation: rotation.clone(),
+                records: records.iter().map(|record| record.as_bytes()).collect(),
                 extras: extras
                     .iter()
                     .map(|extra| extra.as_bytes())
@@ -127,11 +127,11 @@ impl Publisher {
     }
 }
 
-fn read_deal(value: &Bound<PyAny>) -> PyResult<Deal> {
+fn read_rotation(value: &Bound<PyAny>) -> PyResult<Rotation> {
     let py = value.py();
     let orders: Vec<Vec<u32>> = value.getattr(intern!(py, "orders"))?.extract()?;
     let sequence: Vec<u32> = value.getattr(intern!(py, "sequence"))?.extract()?;
-    Ok(Deal::new(orders.iter().map(Vec::as_slice), &sequence))
+    Ok(Rotation::new(orders.iter().map(Vec::as_slice), &sequence))
 }
 
 pub fn read_name(table: &mut Table, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
@@ -139,32 +139,32 @@ pub fn read_name(table: &mut Table, key: &[u8], value: &Bound<PyAny>) -> PyResul
     let zone = value.getattr(intern!(py, "zone"))?;
     // A zone below 0 is a file's, and a file's names are Python's to answer.
     let index: i64 = zone.getattr(intern!(py, "index"))?.extract()?;
-    let odd = index < 0 || !value.getattr(intern!(py, "odd"))?.is_none();
-    if odd {
+    let responder = index < 0 || !value.getattr(intern!(py, "responder"))?.is_none();
+    if responder {
         return Ok(Name::new(key, 0, b"", None, true));
     }
     if !matches!(table.zones.get(index as usize), Some(Some(_))) {
         put_zone(table, &zone)?;
     }
     let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
-    let kids = value.getattr(intern!(py, "kids"))?;
-    let kids = if kids.is_none() { None } else { Some(read_kids(&kids)?) };
-    Ok(Name::new(key, index as u32, ede.as_bytes(), kids, false))
+    let instances = value.getattr(intern!(py, "instances"))?;
+    let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
+    Ok(Name::new(key, index as u32, ede.as_bytes(), instances, false))
 }
 
-fn read_kids(value: &Bound<PyAny>) -> PyResult<Kids> {
+fn read_instances(value: &Bound<PyAny>) -> PyResult<Instances> {
     let py = value.py();
     let mut held = Vec::new();
     for item in value.call_method0(intern!(py, "items"))?.try_iter()? {
-        let (label, kid) = item?.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
-        let a = kid.getattr(intern!(py, "a"))?.cast_into::<PyBytes>()?;
-        let aaaa = kid.getattr(intern!(py, "aaaa"))?.cast_into::<PyBytes>()?;
+        let (label, instance) = item?.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
+        let a = instance.getattr(intern!(py, "a"))?.cast_into::<PyBytes>()?;
+        let aaaa = instance.getattr(intern!(py, "aaaa"))?.cast_into::<PyBytes>()?;
         held.push((label, a, aaaa));
     }
-    let kids = held
-        .iter()
-        .map(|(label, a, aaaa)| (label.as_bytes(), Kid { a: a.as_bytes(), aaaa: aaaa.as_bytes() }));
-    Kids::new(kids).map_err(too_long)
+    let instances = held.iter().map(|(label, a, aaaa)| {
+        (label.as_bytes(), InstanceAddresses { a: a.as_bytes(), aaaa: aaaa.as_bytes() })
+    });
+    Instances::new(instances).map_err(too_long)
 }
 
 pub fn put_zone(table: &mut Table, value: &Bound<PyAny>) -> PyResult<()> {

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 pub const TYPES: usize = 255;
 pub const RCODES: [u8; 2] = [crate::respond::NOERROR, crate::respond::NXDOMAIN];
 
-/// Clients whose names are counted one by one; those of all others are one sum.
+/// Clients whose search misses are counted one by one; those of all others are one sum.
 pub const CLIENTS: usize = 1000;
 
 /// Upper bounds in nanoseconds, those of `zkdns/serve/dispatch.py`; one bucket more is for all above.

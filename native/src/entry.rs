@@ -1,6 +1,6 @@
-//! One positive answer, packed for reading, and the deals that say which records come in which order.
+//! One positive answer, packed for reading, and the rotations that say which records come in which order.
 //!
-//! Rules: never written once it is published, but for the draws; an entry is one run of bytes (its
+//! Rules: never written once it is published, but for the counter; an entry is one run of bytes (its
 //! key, its option, its records) and the places of the records in it.
 
 use crate::index::Keyed;
@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The orders that an RRset cycles through, and which comes at each draw.
+/// The orders that an RRset cycles through, and which comes at each position.
 #[derive(Default)]
-pub struct Deal {
+pub struct Rotation {
     indices: Box<[u32]>,
     ends: Box<[u32]>,
     sequence: Sequence,
@@ -28,8 +28,8 @@ impl Default for Sequence {
     }
 }
 
-impl Deal {
-    pub fn new<'a>(orders: impl IntoIterator<Item = &'a [u32]>, sequence: &[u32]) -> Deal {
+impl Rotation {
+    pub fn new<'a>(orders: impl IntoIterator<Item = &'a [u32]>, sequence: &[u32]) -> Rotation {
         let (mut indices, mut ends) = (Vec::new(), Vec::new());
         for order in orders {
             indices.extend_from_slice(order);
@@ -40,7 +40,7 @@ impl Deal {
             Ok(narrow) => Sequence::Narrow(narrow.into()),
             Err(_) => Sequence::Wide(sequence.into()),
         };
-        Deal { indices: indices.into(), ends: ends.into(), sequence }
+        Rotation { indices: indices.into(), ends: ends.into(), sequence }
     }
 
     /// How many numbers it is made of.
@@ -53,22 +53,22 @@ impl Deal {
     }
 
     #[inline]
-    fn order(&self, draw: u64) -> &[u32] {
+    fn order(&self, position: u64) -> &[u32] {
         let order = match &self.sequence {
-            Sequence::Narrow(sequence) => sequence[place(draw, sequence.len())] as usize,
-            Sequence::Wide(sequence) => sequence[place(draw, sequence.len())] as usize,
+            Sequence::Narrow(sequence) => sequence[place(position, sequence.len())] as usize,
+            Sequence::Wide(sequence) => sequence[place(position, sequence.len())] as usize,
         };
         let from = if order == 0 { 0 } else { self.ends[order - 1] };
         &self.indices[from as usize..self.ends[order] as usize]
     }
 }
 
-/// A 32-bit division is a third of the price, and covers the first four thousand million draws.
+/// A 32-bit division is a third of the price, and covers the first four thousand million positions.
 #[inline]
-fn place(draw: u64, length: usize) -> usize {
-    match (u32::try_from(draw), u32::try_from(length)) {
-        (Ok(draw), Ok(length)) => (draw % length) as usize,
-        _ => (draw % length as u64) as usize,
+fn place(position: u64, length: usize) -> usize {
+    match (u32::try_from(position), u32::try_from(length)) {
+        (Ok(position), Ok(length)) => (position % length) as usize,
+        _ => (position % length as u64) as usize,
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Span {
 
 /// Where the records of a tier stand: equally long ones one behind the other, others by a list of spans.
 #[derive(Clone, Copy, Default)]
-struct Places {
+struct Spans {
     at: u32,
     count: u32,
     /// 0: a list.
@@ -91,20 +91,20 @@ struct Places {
 
 const SPAN: usize = 8;
 
-impl Places {
-    fn list(spans: &[Span], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+impl Spans {
+    fn list(spans: &[Span], bytes: &mut Vec<u8>) -> Result<Spans, TooLong> {
         let at = place_of(bytes)?;
         for span in spans {
             bytes.extend_from_slice(&span.at.to_le_bytes());
             bytes.extend_from_slice(&span.len.to_le_bytes());
             bytes.extend_from_slice(&span.records.to_le_bytes());
         }
-        Ok(Places { at, count: spans.len() as u32, stride: 0 })
+        Ok(Spans { at, count: spans.len() as u32, stride: 0 })
     }
 
     #[inline]
     fn get(&self, index: u32, bytes: &[u8]) -> Span {
-        assert!(index < self.count, "a deal of more than the tier holds");
+        assert!(index < self.count, "a rotation of more than the tier holds");
         if self.stride > 0 {
             return Span { at: self.at + index * u32::from(self.stride), len: self.stride, records: 1 };
         }
@@ -115,22 +115,22 @@ impl Places {
 }
 
 struct Tier {
-    deal: Arc<Deal>,
-    pieces: Places,
+    rotation: Arc<Rotation>,
+    records: Spans,
     /// None at all where the tier has none. Equal extras are the same span.
-    extras: Places,
+    extras: Spans,
 }
 
-/// A tier as it is given: its pieces, and the additional records that go with each.
+/// A tier as it is given: its records, and the additional records that go with each.
 pub struct Given<'a> {
-    pub deal: Arc<Deal>,
-    pub pieces: Vec<&'a [u8]>,
+    pub rotation: Arc<Rotation>,
+    pub records: Vec<&'a [u8]>,
     pub extras: Vec<(&'a [u8], u16)>,
 }
 
 /// Packed for the cache: what is dear is not to copy an answer but to wait for the memory it is in.
 pub struct Entry {
-    draws: Arc<AtomicU64>,
+    counter: Arc<AtomicU64>,
     bytes: Box<[u8]>,
     first: Tier,
     more: Box<[Tier]>,
@@ -147,7 +147,7 @@ impl Keyed for Entry {
 
     #[inline]
     fn touch(&self) -> u64 {
-        self.drawn() ^ u64::from(self.bytes[0])
+        self.position() ^ u64::from(self.bytes[0])
     }
 }
 
@@ -165,13 +165,13 @@ impl Entry {
         tiers: &[Given],
         ede: &[u8],
         repeats: bool,
-        draws: Arc<AtomicU64>,
+        counter: Arc<AtomicU64>,
     ) -> Result<Entry, TooLong> {
         let mut bytes = [key, ede].concat();
         let mut known = HashMap::new();
         let mut packed = Vec::with_capacity(tiers.len());
         for tier in tiers {
-            let pieces = pack_pieces(&tier.pieces, &mut bytes)?;
+            let records = pack_records(&tier.records, &mut bytes)?;
             let mut spans = Vec::with_capacity(tier.extras.len());
             for (run, records) in &tier.extras {
                 spans.push(match known.get(run) {
@@ -183,19 +183,19 @@ impl Entry {
                     }
                 });
             }
-            let extras = Places::list(&spans, &mut bytes)?;
-            packed.push(Tier { deal: tier.deal.clone(), pieces, extras });
+            let extras = Spans::list(&spans, &mut bytes)?;
+            packed.push(Tier { rotation: tier.rotation.clone(), records, extras });
         }
         place_of(&bytes)?;
         let mut packed = packed.into_iter();
         let first = packed.next().unwrap_or_else(|| Tier {
-            deal: Arc::default(),
-            pieces: Places::default(),
-            extras: Places::default(),
+            rotation: Arc::default(),
+            records: Spans::default(),
+            extras: Spans::default(),
         });
         let key = u16::try_from(key.len()).map_err(|_| TooLong)?;
         let ede = u16::try_from(ede.len()).map_err(|_| TooLong)?;
-        Ok(Entry { draws, bytes: bytes.into(), first, more: packed.collect(), key, ede, repeats })
+        Ok(Entry { counter, bytes: bytes.into(), first, more: packed.collect(), key, ede, repeats })
     }
 
     #[inline]
@@ -209,27 +209,27 @@ impl Entry {
     }
 
     #[inline]
-    pub fn draw(&self) -> u64 {
-        self.draws.fetch_add(1, Ordering::Relaxed)
+    pub fn take_position(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub fn drawn(&self) -> u64 {
-        self.draws.load(Ordering::Relaxed)
+    pub fn position(&self) -> u64 {
+        self.counter.load(Ordering::Relaxed)
     }
 
-    pub fn draws(&self) -> &Arc<AtomicU64> {
-        &self.draws
+    pub fn counter(&self) -> &Arc<AtomicU64> {
+        &self.counter
     }
 
-    /// The records of one draw: answers and what goes with them, in the order dealt. More than `most`
+    /// The records of one position: answers and what goes with them, in the order dealt. More than `most`
     /// answers are cut to that many, with nothing beside them.
     #[inline]
-    pub fn deal(&self, draw: u64, most: usize, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+    pub fn deal(&self, position: u64, most: usize, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
         answers.clear();
         extras.clear();
-        let mut whole = self.deal_tier(&self.first, draw, most, answers, extras);
+        let mut whole = self.deal_tier(&self.first, position, most, answers, extras);
         for tier in &self.more {
-            whole = whole && self.deal_tier(tier, draw, most, answers, extras);
+            whole = whole && self.deal_tier(tier, position, most, answers, extras);
         }
         if !whole {
             extras.clear();
@@ -240,14 +240,14 @@ impl Entry {
     fn deal_tier(
         &self,
         tier: &Tier,
-        draw: u64,
+        position: u64,
         most: usize,
         answers: &mut Vec<Span>,
         extras: &mut Vec<Span>,
     ) -> bool {
-        let order = tier.deal.order(draw); // cut already to what the service gives
+        let order = tier.rotation.order(position); // cut already to what the service gives
         let given = &order[..order.len().min(most - answers.len())];
-        answers.extend(given.iter().map(|index| tier.pieces.get(*index, &self.bytes)));
+        answers.extend(given.iter().map(|index| tier.records.get(*index, &self.bytes)));
         if given.len() < order.len() {
             return false;
         }
@@ -275,14 +275,14 @@ fn pack(run: &[u8], records: u16, bytes: &mut Vec<u8>) -> Result<Span, TooLong> 
     Ok(Span { at, len: run.len() as u16, records })
 }
 
-fn pack_pieces(pieces: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Places, TooLong> {
+fn pack_records(records: &[&[u8]], bytes: &mut Vec<u8>) -> Result<Spans, TooLong> {
     let at = place_of(bytes)?;
-    let spans = pieces.iter().map(|piece| pack(piece, 1, bytes)).collect::<Result<Vec<_>, _>>()?;
+    let spans = records.iter().map(|record| pack(record, 1, bytes)).collect::<Result<Vec<_>, _>>()?;
     match spans.first() {
         Some(one) if one.len > 0 && spans.iter().all(|span| span.len == one.len) => {
-            Ok(Places { at, count: spans.len() as u32, stride: one.len })
+            Ok(Spans { at, count: spans.len() as u32, stride: one.len })
         }
-        _ => Places::list(&spans, bytes),
+        _ => Spans::list(&spans, bytes),
     }
 }
 
@@ -293,13 +293,13 @@ mod tests {
     #[test]
     fn a_deal_gives_its_orders_in_sequence_for_ever() {
         let orders: [&[u32]; 3] = [&[0, 1], &[1, 0], &[]];
-        let deal = Deal::new(orders, &[0, 1, 2, 1]);
-        let seen: Vec<&[u32]> = (0..5).map(|n| deal.order(n)).collect();
+        let rotation = Rotation::new(orders, &[0, 1, 2, 1]);
+        let seen: Vec<&[u32]> = (0..5).map(|n| rotation.order(n)).collect();
         assert_eq!(seen, [&[0, 1][..], &[1, 0], &[], &[1, 0], &[0, 1]]);
-        assert_eq!(deal.order((1 << 40) + 1), [1, 0]);
+        assert_eq!(rotation.order((1 << 40) + 1), [1, 0]);
         let many: Vec<[u32; 1]> = (0..70_000).map(|n| [n]).collect();
         let sequence: Vec<u32> = (0..70_000).rev().collect();
-        let deal = Deal::new(many.iter().map(|o| &o[..]), &sequence);
-        assert_eq!(deal.order(1), [69_998]);
+        let rotation = Rotation::new(many.iter().map(|o| &o[..]), &sequence);
+        assert_eq!(rotation.order(1), [69_998]);
     }
 }

@@ -164,11 +164,11 @@ impl Engine {
         }
         table.failing = table.zones.iter().flatten().any(|zone| zone.failing);
         self.shared.table.store(Arc::new(table));
-        publisher.deals.sweep(|_, _| ());
-        // The count goes back to where it came from: the same draws may be published again.
+        publisher.rotations.sweep(|_, _| ());
+        // The count goes back to where it came from: the same counter may be published again.
         publisher
-            .draws
-            .sweep(|draws, counter| drop(draws.setattr(py, intern!(py, "count"), counter.load(Relaxed))));
+            .counters
+            .sweep(|twin, counter| drop(twin.setattr(py, intern!(py, "position"), counter.load(Relaxed))));
         Ok(())
     }
 
@@ -290,14 +290,14 @@ impl Engine {
         }
     }
 
-    /// How often these draws were dealt from; None where no entry in force has them.
-    fn drawn(&self, draws: &Bound<PyAny>) -> Option<u64> {
-        self.counter(draws).map(|counter| counter.load(Relaxed))
+    /// Where this counter stands; None where no entry in force has it.
+    fn position_of(&self, counter: &Bound<PyAny>) -> Option<u64> {
+        self.counter(counter).map(|counter| counter.load(Relaxed))
     }
 
-    /// The next number of these draws, for an answer that Python gives.
-    fn draw(&self, draws: &Bound<PyAny>) -> Option<u64> {
-        self.counter(draws).map(|counter| counter.fetch_add(1, Relaxed))
+    /// The next position of this counter, for an answer that Python gives.
+    fn take_position(&self, counter: &Bound<PyAny>) -> Option<u64> {
+        self.counter(counter).map(|counter| counter.fetch_add(1, Relaxed))
     }
 
     /// Replies by type (0: all above 254) and rcode.
@@ -368,11 +368,11 @@ impl Engine {
 }
 
 impl Engine {
-    fn counter(&self, draws: &Bound<PyAny>) -> Option<Arc<AtomicU64>> {
-        attached(draws.py(), &self.publisher)
-            .draws
+    fn counter(&self, counter: &Bound<PyAny>) -> Option<Arc<AtomicU64>> {
+        attached(counter.py(), &self.publisher)
+            .counters
             .known
-            .get(&(draws.as_ptr() as usize))
+            .get(&(counter.as_ptr() as usize))
             .map(|(_, counter)| counter.clone())
     }
 }

@@ -147,7 +147,7 @@ pub fn answer(
     };
     if let Some(entry) = found {
         let Desk { answers, extras, short } = desk;
-        entry.deal(entry.draw(), limit / SHORTEST + 1, answers, extras);
+        entry.deal(entry.take_position(), limit / SHORTEST + 1, answers, extras);
         reply.positive(entry, answers, extras, short, out);
         return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, search_miss: false };
     }
@@ -261,7 +261,7 @@ impl Reply<'_> {
     fn miss(&self, table: &Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
         let zone_of = |found: &Name| -> Option<&Arc<Zone>> {
             let zone = table.zones.get(found.zone as usize)?.as_ref()?;
-            (!found.odd).then_some(zone)
+            (!found.responder).then_some(zone)
         };
         if let Some(found) = table.names.get(name) {
             let Some(zone) = zone_of(found) else { return Outcome::Pass };
@@ -277,29 +277,29 @@ impl Reply<'_> {
             }
             let Some(found) = table.names.get(parent) else { continue };
             let Some(zone) = zone_of(found) else { return Outcome::Pass };
-            let kid = match &found.kids {
-                Some(kids) if stripped == 1 => kids.get(&name[1..name.len() - parent.len()]),
+            let instance = match &found.instances {
+                Some(instances) if stripped == 1 => instances.get(&name[1..name.len() - parent.len()]),
                 _ => None,
             };
-            let Some(kid) = kid else {
+            let Some(instance) = instance else {
                 let reply = self.negative(zone, NXDOMAIN, &[], short, out);
                 let Outcome::Reply { qtype, rcode, .. } = reply else { return reply };
                 return Outcome::Reply { qtype, rcode, search_miss: stripped > 1 };
             };
             let (records, size) = match self.query.qtype {
-                A => (kid.a, 16),
-                AAAA => (kid.aaaa, 28),
+                A => (instance.a, 16),
+                AAAA => (instance.aaaa, 28),
                 _ => return Outcome::Pass,
             };
             if records.is_empty() {
                 return self.negative(zone, NOERROR, &[], short, out);
             }
-            return self.kid(records, size, short, out);
+            return self.instance(records, size, short, out);
         }
         Outcome::Outside
     }
 
-    fn kid(&self, records: &[u8], size: usize, short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
+    fn instance(&self, records: &[u8], size: usize, short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
         let room = self.limit.saturating_sub(self.frame());
         let given = &records[..records.len().min(room / size * size)];
         let cut = given.len() < records.len();

@@ -9,25 +9,27 @@ use std::sync::Arc;
 
 /// The names one label below a name, each with its addresses. Packed: a large service has many.
 #[derive(Default)]
-pub struct Kids {
+pub struct Instances {
     places: Box<[(u32, u32)]>,
     bytes: Box<[u8]>,
 }
 
-pub struct Kid<'a> {
+pub struct InstanceAddresses<'a> {
     pub a: &'a [u8],
     pub aaaa: &'a [u8],
 }
 
-impl Kids {
-    pub fn new<'a>(kids: impl IntoIterator<Item = (&'a [u8], Kid<'a>)>) -> Result<Kids, TooLong> {
+impl Instances {
+    pub fn new<'a>(
+        instances: impl IntoIterator<Item = (&'a [u8], InstanceAddresses<'a>)>,
+    ) -> Result<Instances, TooLong> {
         let (mut places, mut bytes) = (Vec::new(), Vec::new());
-        for (label, kid) in kids {
+        for (label, instance) in instances {
             let at = u32::try_from(bytes.len()).map_err(|_| TooLong)?;
             places.push((hash(label) as u32, at));
             bytes.push(u8::try_from(label.len()).map_err(|_| TooLong)?);
             let cut = |run: &'a [u8]| &run[..run.len().min(MESSAGE)];
-            let (a, aaaa) = (cut(kid.a), cut(kid.aaaa));
+            let (a, aaaa) = (cut(instance.a), cut(instance.aaaa));
             for run in [a, aaaa] {
                 bytes.extend_from_slice(&(run.len() as u16).to_le_bytes());
             }
@@ -36,10 +38,10 @@ impl Kids {
             }
         }
         places.sort_unstable();
-        Ok(Kids { places: places.into(), bytes: bytes.into() })
+        Ok(Instances { places: places.into(), bytes: bytes.into() })
     }
 
-    pub fn get(&self, label: &[u8]) -> Option<Kid<'_>> {
+    pub fn get(&self, label: &[u8]) -> Option<InstanceAddresses<'_>> {
         let hash = hash(label) as u32;
         let from = self.places.partition_point(|place| place.0 < hash);
         self.places[from..].iter().take_while(|place| place.0 == hash).find_map(|place| {
@@ -47,23 +49,24 @@ impl Kids {
             let long = |at: usize| u16::from_le_bytes([run[at], run[at + 1]]) as usize;
             let (of_label, of_a, of_aaaa) = (run[0] as usize, long(1), long(3));
             let (found, rest) = run[5..].split_at(of_label);
-            (found == label).then(|| Kid { a: &rest[..of_a], aaaa: &rest[of_a..of_a + of_aaaa] })
+            (found == label)
+                .then(|| InstanceAddresses { a: &rest[..of_a], aaaa: &rest[of_a..of_a + of_aaaa] })
         })
     }
 }
 
-/// A name that exists. What is below an odd one is not ours to say.
+/// A name that exists. What is below one with a responder is not ours to say.
 pub struct Name {
     key: Box<[u8]>,
     pub zone: u32,
     pub ede: Box<[u8]>,
-    pub kids: Option<Kids>,
-    pub odd: bool,
+    pub instances: Option<Instances>,
+    pub responder: bool,
 }
 
 impl Name {
-    pub fn new(key: &[u8], zone: u32, ede: &[u8], kids: Option<Kids>, odd: bool) -> Name {
-        Name { key: key.into(), zone, ede: ede.into(), kids, odd }
+    pub fn new(key: &[u8], zone: u32, ede: &[u8], instances: Option<Instances>, responder: bool) -> Name {
+        Name { key: key.into(), zone, ede: ede.into(), instances, responder }
     }
 }
 
@@ -75,8 +78,9 @@ impl Keyed for Name {
 
     #[inline]
     fn touch(&self) -> u64 {
-        let kids = self.kids.as_ref().and_then(|kids| kids.places.get(kids.places.len() / 2));
-        u64::from(self.key[0]) ^ kids.map_or(0, |place| u64::from(place.0))
+        let instances =
+            self.instances.as_ref().and_then(|instances| instances.places.get(instances.places.len() / 2));
+        u64::from(self.key[0]) ^ instances.map_or(0, |place| u64::from(place.0))
     }
 }
 
@@ -124,13 +128,15 @@ mod tests {
     #[test]
     fn kids_are_found_by_their_label_and_only_by_it() {
         let labels: Vec<Vec<u8>> = (0..500u32).map(|n| format!("i{n}").into_bytes()).collect();
-        let kids = Kids::new(labels.iter().map(|l| (&l[..], Kid { a: &l[..1], aaaa: l }))).unwrap();
+        let instances =
+            Instances::new(labels.iter().map(|l| (&l[..], InstanceAddresses { a: &l[..1], aaaa: l })))
+                .unwrap();
         for label in &labels {
-            let kid = kids.get(label).unwrap();
-            assert_eq!((kid.a, kid.aaaa), (&b"i"[..], &label[..]));
+            let instance = instances.get(label).unwrap();
+            assert_eq!((instance.a, instance.aaaa), (&b"i"[..], &label[..]));
         }
-        assert!(kids.get(b"i500").is_none());
-        assert!(kids.get(b"").is_none());
-        assert!(Kids::default().get(b"a").is_none());
+        assert!(instances.get(b"i500").is_none());
+        assert!(instances.get(b"").is_none());
+        assert!(Instances::default().get(b"a").is_none());
     }
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zkdns.answers import policies
 from zkdns.answers.policies import weighted
-from zkdns.answers.table import Deal
+from zkdns.answers.table import Rotation
 
 POLICIES = ("weighted", "round_robin", "random", "first")
 
@@ -23,35 +23,35 @@ some_weights = st.lists(
 cuts = st.sampled_from([1, 2, 3, 8, 8, 100])
 
 
-def firsts(deal: Deal) -> Counter[int]:
+def firsts(rotation: Rotation) -> Counter[int]:
     """How often each stands first over one cycle."""
-    return Counter(deal.orders[at][0] for at in deal.sequence)
+    return Counter(rotation.orders[at][0] for at in rotation.sequence)
 
 
 def longest(weights: list[int]) -> int:
-    return max(weighted.LONGEST, 4 * len(weights))
+    return max(weighted.MAX_CYCLE, 4 * len(weights))
 
 
 @settings(deadline=None)
 @given(st.sampled_from(POLICIES), some_weights, cuts)
 def test_an_order_loses_nobody_and_invents_nobody(policy: str, weights: list[int], cut: int) -> None:
-    deal = policies.deal(policy, weights, cut)
+    rotation = policies.rotate(policy, weights, cut)
     everyone = tuple(range(len(weights)))
-    for order in deal.orders:
+    for order in rotation.orders:
         assert len(order) == min(cut, len(weights))
         assert len(set(order)) == len(order)
         assert set(order) <= set(everyone)
-    assert len(deal.getters) == len(deal.orders)
-    for order, getter in zip(deal.orders, deal.getters, strict=True):
+    assert len(rotation.getters) == len(rotation.orders)
+    for order, getter in zip(rotation.orders, rotation.getters, strict=True):
         assert getter(everyone) == order, "what is given is the order, also where it is one item"
-    assert deal.sequence
-    assert set(deal.sequence) == set(range(len(deal.orders))), "no order is kept that is never dealt"
+    assert rotation.sequence
+    assert set(rotation.sequence) == set(range(len(rotation.orders))), "no order is kept that is never dealt"
 
 
 @settings(deadline=None)
 @given(some_weights, cuts)
 def test_first_places_are_in_exact_proportion_to_the_weights(weights: list[int], cut: int) -> None:
-    found = firsts(policies.deal("weighted", weights, cut))
+    found = firsts(policies.rotate("weighted", weights, cut))
     in_force = policies.usable(weights)
     total, cycle = sum(in_force), found.total()
     if total // gcd(*in_force) <= longest(weights):
@@ -79,7 +79,7 @@ def test_first_places_are_in_exact_proportion_to_the_weights(weights: list[int],
     ],
 )
 def test_cycles_are_exact_to_ten_thousand_and_near_enough_beyond(weights: list[int], exact: bool) -> None:
-    found = firsts(policies.deal("weighted", weights, 8))
+    found = firsts(policies.rotate("weighted", weights, 8))
     shares = [Fraction(w, sum(weights)) for w in weights]
     assert ([Fraction(found[i], found.total()) for i in range(len(weights))] == shares) is exact
     for i, share in enumerate(shares):
@@ -90,7 +90,7 @@ def test_cycles_are_exact_to_ten_thousand_and_near_enough_beyond(weights: list[i
 @given(st.sampled_from(POLICIES), some_weights, cuts)
 def test_the_shares_that_are_told_are_those_that_are_dealt(policy: str, weights: list[int], cut: int) -> None:
     shares = policies.shares(policy, weights)
-    found = firsts(policies.deal(policy, weights, cut))
+    found = firsts(policies.rotate(policy, weights, cut))
     assert sum(shares) == pytest.approx(1)
     for i, share in enumerate(shares):
         assert found[i] / found.total() == pytest.approx(share, abs=0.0001)
@@ -101,9 +101,9 @@ def test_the_shares_that_are_told_are_those_that_are_dealt(policy: str, weights:
 def test_weight_0_is_never_first_and_gives_way_to_the_others(
     policy: str, weights: list[int], cut: int
 ) -> None:
-    deal = policies.deal(policy, weights, cut)
-    assert not [i for i in firsts(deal) if not weights[i]]
-    for order in deal.orders:
+    rotation = policies.rotate(policy, weights, cut)
+    assert not [i for i in firsts(rotation) if not weights[i]]
+    for order in rotation.orders:
         given_weights = [weights[i] for i in order]
         zeros = [at for at, w in enumerate(given_weights) if not w]
         assert zeros == list(range(len(order) - len(zeros), len(order))), "those of weight 0 stay behind"
@@ -114,21 +114,21 @@ def test_weight_0_is_never_first_and_gives_way_to_the_others(
 @settings(deadline=None)
 @given(st.sampled_from(POLICIES), st.integers(1, 30), cuts)
 def test_all_of_weight_0_are_equals(policy: str, size: int, cut: int) -> None:
-    assert policies.deal(policy, [0] * size, cut) is policies.deal(policy, [1] * size, cut)
+    assert policies.rotate(policy, [0] * size, cut) is policies.rotate(policy, [1] * size, cut)
 
 
 @pytest.mark.parametrize("factor", [1, 3, 6_553])
 def test_equal_proportions_are_dealt_alike(factor: int) -> None:
-    deal = policies.deal("weighted", [factor * w for w in (1, 4, 10)], 8)
-    assert firsts(deal).total() % 15 == 0
-    assert deal.sequence == policies.deal("weighted", [1, 4, 10], 8).sequence
+    rotation = policies.rotate("weighted", [factor * w for w in (1, 4, 10)], 8)
+    assert firsts(rotation).total() % 15 == 0
+    assert rotation.sequence == policies.rotate("weighted", [1, 4, 10], 8).sequence
 
 
 @settings(deadline=None)
 @given(some_weights, cuts)
 def test_each_stands_first_as_far_from_itself_as_its_share_allows(weights: list[int], cut: int) -> None:
     """Spread evenly: never many times in a row while another waits for its turn."""
-    counts = weighted.places(policies.usable(weights), longest(weights))
+    counts = weighted.cycle_counts(policies.usable(weights), longest(weights))
     order = weighted.spread(counts)
     assert Counter(order) == Counter({i: n for i, n in enumerate(counts) if n})
     for i, n in enumerate(counts):
@@ -148,9 +148,11 @@ def test_each_stands_first_as_far_from_itself_as_its_share_allows(weights: list[
 def test_a_dead_first_ones_load_spreads_over_the_others_by_their_weights(
     weights: list[int], cut: int
 ) -> None:
-    deal = policies.deal("weighted", weights, cut)
+    rotation = policies.rotate("weighted", weights, cut)
     for dead in range(len(weights)):
-        seconds = Counter(deal.orders[at][1] for at in deal.sequence if deal.orders[at][0] == dead)
+        seconds = Counter(
+            rotation.orders[at][1] for at in rotation.sequence if rotation.orders[at][0] == dead
+        )
         others = sum(w for i, w in enumerate(weights) if i != dead)
         for i, weight in enumerate(weights):
             if i != dead:
@@ -162,9 +164,11 @@ def test_a_dead_first_ones_load_spreads_over_the_others_by_their_weights(
 @given(st.lists(st.integers(1, 100), min_size=3, max_size=12))
 def test_who_stands_second_is_off_its_weight_by_little(weights: list[int]) -> None:
     """By what three of the orders that the dead one meets amount to, at most."""
-    deal = policies.deal("weighted", weights, 8)
+    rotation = policies.rotate("weighted", weights, 8)
     for dead in range(len(weights)):
-        seconds = Counter(deal.orders[at][1] for at in deal.sequence if deal.orders[at][0] == dead)
+        seconds = Counter(
+            rotation.orders[at][1] for at in rotation.sequence if rotation.orders[at][0] == dead
+        )
         total = seconds.total()
         others = sum(w for i, w in enumerate(weights) if i != dead)
         for i, weight in enumerate(weights):
@@ -174,50 +178,50 @@ def test_who_stands_second_is_off_its_weight_by_little(weights: list[int]) -> No
 
 
 def test_no_order_is_kept_twice() -> None:
-    """A large registry has a deal for each set of weights: small services must cost little."""
-    deal = policies.deal("weighted", [3, 2, 1], 8)
-    assert len(deal.orders) == len(set(deal.orders)) <= 6
-    assert firsts(deal) == {i: n * len(deal.sequence) // 6 for i, n in enumerate([3, 2, 1])}
+    """A large registry has a rotation for each set of weights: small services must cost little."""
+    rotation = policies.rotate("weighted", [3, 2, 1], 8)
+    assert len(rotation.orders) == len(set(rotation.orders)) <= 6
+    assert firsts(rotation) == {i: n * len(rotation.sequence) // 6 for i, n in enumerate([3, 2, 1])}
 
 
 @pytest.mark.parametrize("size", [3, 20, 300, 3_000])
 def test_equals_stand_second_equally_often(size: int) -> None:
-    deal = policies.deal("weighted", [1] * size, 8)
-    seconds = Counter(deal.orders[at][1] for at in deal.sequence)
-    fair = len(deal.sequence) / size
+    rotation = policies.rotate("weighted", [1] * size, 8)
+    seconds = Counter(rotation.orders[at][1] for at in rotation.sequence)
+    fair = len(rotation.sequence) / size
     assert max(seconds.values()) <= 2 * fair
     assert len(seconds) >= 0.5 * size
 
 
 def test_first_is_stable_and_in_the_order_of_ids() -> None:
-    deal = policies.deal("first", [5, 0, 1, 9], 3)
-    assert deal.orders == ((0, 2, 3),)
-    assert list(deal.sequence) == [0]
+    rotation = policies.rotate("first", [5, 0, 1, 9], 3)
+    assert rotation.orders == ((0, 2, 3),)
+    assert list(rotation.sequence) == [0]
 
 
 def test_round_robin_takes_each_in_turn_whatever_the_weights() -> None:
-    deal = policies.deal("round_robin", [5, 1, 9], 8)
-    assert [deal.orders[at] for at in deal.sequence] == [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
+    rotation = policies.rotate("round_robin", [5, 1, 9], 8)
+    assert [rotation.orders[at] for at in rotation.sequence] == [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
 
 
 def test_random_gives_each_the_same_and_neighbours_are_not_in_turn() -> None:
-    deal = policies.deal("random", [7, 1, 1, 1, 1], 8)
-    found = firsts(deal)
+    rotation = policies.rotate("random", [7, 1, 1, 1, 1], 8)
+    found = firsts(rotation)
     assert len(set(found.values())) == 1
-    order = [deal.orders[at][0] for at in deal.sequence]
+    order = [rotation.orders[at][0] for at in rotation.sequence]
     in_turn = sum((a + 1) % 5 == b for a, b in pairwise(order))
     assert in_turn < len(order) / 2
 
 
 def test_the_same_weights_are_the_same_deal_and_no_memory_is_kept_of_old_ones() -> None:
-    one = policies.deal("weighted", [4, 3], 8)
-    assert policies.deal("weighted", (4, 3), 8) is one
-    assert policies.deal("weighted", [3, 4], 8) is not one
+    one = policies.rotate("weighted", [4, 3], 8)
+    assert policies.rotate("weighted", (4, 3), 8) is one
+    assert policies.rotate("weighted", [3, 4], 8) is not one
 
 
 @pytest.mark.parametrize("size", [1_000, 20_000, 50_000])
 def test_a_deal_of_many_is_made_in_bounded_memory(size: int) -> None:
-    deal = policies.deal("weighted", [1] * size, 8)
-    assert len(firsts(deal)) == size
-    assert len(deal.orders) <= max(weighted.VARIETY, size) * 2
-    assert len(deal.sequence) <= 4 * size
+    rotation = policies.rotate("weighted", [1] * size, 8)
+    assert len(firsts(rotation)) == size
+    assert len(rotation.orders) <= max(weighted.VARIETY, size) * 2
+    assert len(rotation.sequence) <= 4 * size

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from zkdns.answers import records
-from zkdns.answers.records import AAAA, SRV, TXT, A, Owners
+from zkdns.answers.records import AAAA, SRV, TXT, A, OwnerName
 from zkdns.answers.table import OWNER
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
@@ -132,7 +132,7 @@ def a_service(*instances: Instance, **fields: object) -> Service:
     return Service("web", "web", "/s/web", replace(ServiceSettings(), **fields), instances)  # type: ignore[arg-type]
 
 
-def about(service: Service) -> Owners:
+def about(service: Service) -> OwnerName:
     return next(records.owners(service, APEX))
 
 
@@ -148,12 +148,12 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
         if not tiers:
             continue
         holders = [i for i in given_out[0] if any((":" in a) == (rtype == AAAA) for a in i.addresses)]
-        assert len({m.piece for m in tiers[0]}) == len(tiers[0]), "no record twice"
+        assert len({m.record for m in tiers[0]}) == len(tiers[0]), "no record twice"
         whole = sum(m.weight for m in tiers[0])
         assert (whole > 0) == any(i.weight for i in holders)
         for m in tiers[0]:
             # An address's share is what its holders give it of their own weights.
-            address = m.piece[12:]
+            address = m.record[12:]
             fair = sum(
                 (
                     Fraction(i.weight, len(own))
@@ -173,11 +173,11 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
     spelled = records.spell(service, 5)
     tiers = records.srv_tiers(service, about(service), APEX, 5, spelled, {})
     given_out = [i for i in service.instances if i.answered and i.registration.port]
-    priorities = [int.from_bytes(m.piece[12:14], "big") for tier in tiers for m in tier]
+    priorities = [int.from_bytes(m.record[12:14], "big") for tier in tiers for m in tier]
     assert priorities == sorted(priorities)
     assert set(priorities) == {i.registration.priority for i in given_out}
     for tier in tiers:
-        assert len({(m.piece[16:]) for m in tier}) == len(tier), "no target and port twice"
+        assert len({(m.record[16:]) for m in tier}) == len(tier), "no target and port twice"
     assert sum(m.weight for tier in tiers for m in tier) == sum(i.weight for i in given_out)
     for tier in tiers:
         for m in tier:
@@ -189,20 +189,20 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
     ((one,),) = records.srv_tiers(both, about(both), APEX, 5, records.spell(both, 5), {})
-    assert (one.weight, one.piece[14:16]) == (5, b"\0\5")
+    assert (one.weight, one.record[14:16]) == (5, b"\0\5")
 
 
 def test_srv_scale_stops_at_65535_and_leaves_the_deal_alone() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=300), srv_scale=256.0)
     ((one,),) = records.srv_tiers(service, about(service), APEX, 5, records.spell(service, 5), {})
     assert one.weight == 300
-    assert one.piece[14:16] == b"\xff\xff"
+    assert one.record[14:16] == b"\xff\xff"
 
 
 def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=3), srv_scale=0.5)
     ((one,),) = records.srv_tiers(service, about(service), APEX, 5, records.spell(service, 5), {})
-    assert one.piece[14:16] == b"\0\1"
+    assert one.record[14:16] == b"\0\1"
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=QUIET)

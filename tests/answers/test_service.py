@@ -16,7 +16,7 @@ from support import tables
 from zkdns.answers import first_places
 from zkdns.answers.builder import Answers
 from zkdns.answers.on_demand import find
-from zkdns.answers.table import Entry, Kid, Name
+from zkdns.answers.table import Entry, InstanceAddresses, Name
 from zkdns.config import LONGEST_ZONE, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
@@ -49,18 +49,21 @@ ZONES = ("svc.local", "local", "prod.example")
 
 
 def plain_entry(entry: Entry) -> Any:
-    tiers = [(t.deal.orders, list(t.deal.sequence), t.pieces, t.extras, t.extra_counts) for t in entry.tiers]
+    tiers = [
+        (t.rotation.orders, list(t.rotation.sequence), t.records, t.extras, t.extra_counts)
+        for t in entry.tiers
+    ]
     return tiers, entry.cut, entry.ede, entry.repeats
 
 
-def plain_kid(kid: Kid) -> Any:
-    return kid.a, kid.aaaa
+def plain_instance(instance: InstanceAddresses) -> Any:
+    return instance.a, instance.aaaa
 
 
 def plain_name(known: Name) -> Any:
-    kids = {label: plain_kid(kid) for label, kid in (known.kids or {}).items()}
-    spelled = {(k, t): known.spell(k, t) for k in kids for t in (33, 16, 99)} if known.spell else None
-    return known.zone.apex, known.ede, kids, spelled, type(known.odd)
+    instances = {label: plain_instance(instance) for label, instance in (known.instances or {}).items()}
+    spelled = {(k, t): known.spell(k, t) for k in instances for t in (33, 16, 99)} if known.spell else None
+    return known.zone.apex, known.ede, instances, spelled, type(known.responder)
 
 
 def plain(answers: Answers) -> Any:
@@ -69,9 +72,9 @@ def plain(answers: Answers) -> Any:
         {key: plain_entry(entry) for key, entry in answers.table.items()},
         {owner: plain_name(known) for owner, known in answers.names.items()},
         {
-            (owner, rtype): known.odd.answer(owner, rtype)
+            (owner, rtype): known.responder.answer(owner, rtype)
             for owner, known in answers.names.items()
-            if known.odd is not None
+            if known.responder is not None
             for rtype in (12, 16, 33)
         },
         {
@@ -186,9 +189,9 @@ def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
     answers.replace("web", answers.compile(replace(service, instances=(tagged, other))))
     owner = names.wire("v1-0.web.svc.local")
     srv = answers.table[owner + b"\0\x21"].tiers[0]
-    assert sorted(piece[14:16] for piece in srv.pieces) == [b"\0\1", b"\0\1"], "each with its own weight"
-    firsts = Counter(answers.table[owner + b"\0\1"].tiers[0].deal.orders[at][0]
-                     for at in answers.table[owner + b"\0\1"].tiers[0].deal.sequence)  # fmt: skip
+    assert sorted(piece[14:16] for piece in srv.records) == [b"\0\1", b"\0\1"], "each with its own weight"
+    firsts = Counter(answers.table[owner + b"\0\1"].tiers[0].rotation.orders[at][0]
+                     for at in answers.table[owner + b"\0\1"].tiers[0].rotation.sequence)  # fmt: skip
     assert firsts[0] == firsts[1]
 
 
@@ -342,7 +345,7 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
 def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(first_places, "MOST_GONE", 3)
+    monkeypatch.setattr(first_places, "MAX_GONE", 3)
     answers = Answers(("svc.local",))
     for id in "abcdef":
         answers.replace("web", answers.compile(a_service("web", {id: 1})))
@@ -376,7 +379,7 @@ def test_over_a_cycle_answers_give_first_places_in_exact_proportion(weights: dic
     total = sum(in_force.values())
     for rtype in (1, 28, 33):
         key = names.wire("web.svc.local") + rtype.to_bytes(2, "big")
-        cycle = len(answers.table[key].tiers[0].deal.sequence)
+        cycle = len(answers.table[key].tiers[0].rotation.sequence)
         found: Counter[str | None] = Counter()
         for _ in range(cycle):
             reply = respond(tables.query(key[:-2], rtype), answers, 65_535, next_position)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from support import knot
 from support.zones import random_zone
 from zkdns.answers.builder import Answers
-from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service
@@ -43,9 +43,9 @@ def service(name: str, *addresses: str) -> Service:
     return Service(name, name, f"/services/{name}", instances=found)
 
 
-def serving(folder: ZoneFolder | Loaded, *services: Service) -> tuple[Answers, Mount]:
+def serving(folder: ZoneFolder | Loaded, *services: Service) -> tuple[Answers, Overlay]:
     answers = Answers(["svc.local"])
-    mount = Mount(answers)
+    mount = Overlay(answers)
     for each in services:
         answers.replace(each.name, answers.compile(each))
     mount.put(folder.loaded.zones if isinstance(folder, ZoneFolder) else folder.zones)
@@ -456,8 +456,8 @@ def test_files_put_and_taken_out_leave_no_trace(shared: ZoneFolder) -> None:
     before, _ = serving(Loaded(), service("web", "10.0.0.1"))
     mount.put({})
     assert answers.names.keys() == before.names.keys()
-    assert {at for at, known in answers.names.items() if known.odd} == {
-        at for at, known in before.names.items() if known.odd
+    assert {at for at, known in answers.names.items() if known.responder} == {
+        at for at, known in before.names.items() if known.responder
     }
     assert ask(answers, "mail.svc.local").rcode() == dns.rcode.NXDOMAIN
     mount.put(shared.loaded.zones)
@@ -469,7 +469,7 @@ def test_before_the_first_catalog_files_answer_and_nothing_is_said_not_to_be_the
 ) -> None:
     answers = Answers(["svc.local"])
     answers.set_failure(ede.option(ede.NOT_READY))
-    Mount(answers).put(shared.loaded.zones)
+    Overlay(answers).put(shared.loaded.zones)
     assert said(ask(answers, "a.other.test")) == ["a.other.test. A 192.0.2.9"]
     assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
     for name in ("nope.svc.local", "api.svc.local", "gone.svc.local", "api.other.test"):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkdns.answers.builder import Answers
-from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.explain.explain import explain
@@ -156,7 +156,7 @@ def test_shares_are_those_of_the_first_places(
     entry = world.answers.table[
         names.wire("web.svc.local") + {"A": 1, "AAAA": 28, "SRV": 33}[qtype].to_bytes(2, "big")
     ]
-    cycle = len(entry.tiers[0].deal.sequence)
+    cycle = len(entry.tiers[0].rotation.sequence)
     firsts: Counter[str] = Counter()
     given_out: set[str] = set()
     for _ in range(cycle):
@@ -380,7 +380,7 @@ def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
     )
     folder = ZoneFolder(tmp_path, [])
     folder.load()
-    Mount(world.answers).put(folder.loaded.zones)
+    Overlay(world.answers).put(folder.loaded.zones)
     assert world.explain("www.corp.test")["answer"] == ["192.0.2.1"]
     assert world.explain("x.sub.corp.test")["notes"] == [
         "delegated: the servers of sub.corp.test. answer for it"

@@ -27,7 +27,7 @@ from support import wire
 from zkdns import config
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
-from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, message
 from zkdns.dns.packet import HIGHEST_UDP
@@ -84,7 +84,7 @@ def _answers() -> tuple[Answers, Dispatcher, native.Native | None]:
     for name, service in _services().items():
         answers.replace(name, answers.compile(service))
     answers.stale = ede.option(3, "out of reach")
-    Mount(answers).put(ZoneFolder(REPOSITORY / "zones", [z.apex for z in answers.zones]).load().zones)
+    Overlay(answers).put(ZoneFolder(REPOSITORY / "zones", [z.apex for z in answers.zones]).load().zones)
     engine = None
     if not native.WHY_NOT:
         engine = native.Native()
@@ -110,7 +110,7 @@ def query(data: bytes) -> None:
         if engine is not None and (other := engine.respond(data, limit)) is not None:
 
             def at(entry: Entry, engine: native.Native = engine) -> int:
-                return engine.drawn(entry) - 1
+                return engine.position_of(entry) - 1
 
             assert other == respond(data, answers, limit, at), "the engines differ"
     quick, slow = message.skim(data), message.read_query(data)
@@ -316,7 +316,7 @@ def zone(data: bytes) -> None:
     for problem in loaded.problems:
         assert problem.what
         assert problem.cure
-    mount = Mount(answers)
+    mount = Overlay(answers)
     mount.put(loaded.zones)
     mount.problems()
     for found in loaded.zones.values():

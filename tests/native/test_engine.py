@@ -18,7 +18,7 @@ import pytest
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first
 from support.waiting import eventually
-from zkdns.answers.table import Deal, Kid, Name
+from zkdns.answers.table import InstanceAddresses, Name, Rotation
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
 
@@ -157,8 +157,8 @@ def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
     engine: native.Native, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = names.label("broken") + APEX
-    deal = Deal.of(((7,),), [0])  # an instance that the tier does not have
-    engine.publish(entries=[(broken + A, entry(1, deal=deal))])
+    rotation = Rotation.of(((7,),), [0])  # an instance that the tier does not have
+    engine.publish(entries=[(broken + A, entry(1, rotation=rotation))])
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     packet = tables.query(broken, 1)
     taken: list[bytes] = []
@@ -189,8 +189,8 @@ def test_a_change_that_cannot_be_read_leaves_the_table_before(engine: native.Nat
 
 def test_an_address_longer_than_any_message_is_cut_as_the_python_twin_cuts_it(engine: native.Native) -> None:
     zone = tables.zone()
-    kids = {b"many": Kid(address(1) * 5000, b"")}
-    engine.publish(names=[(WEB, Name(zone, kids=kids))])
+    instances = {b"many": InstanceAddresses(address(1) * 5000, b"")}
+    engine.publish(names=[(WEB, Name(zone, instances=instances))])
     said = engine.respond(tables.query(names.label("many") + WEB, 1), 65_535)
     assert said is not None
     assert said[2] & 2, "truncated: not even TCP carries it"

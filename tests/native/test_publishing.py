@@ -13,7 +13,7 @@ import pytest
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, entry, first, turns
 from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry, Kid, Name
+from zkdns.answers.table import Entry, InstanceAddresses, Name
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import native
@@ -27,8 +27,8 @@ def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(eng
     gone = names.label("gone") + APEX
     at = engine.start([("127.0.0.1", 0)], 2)[0]
     askers = [Asking(at, tables.query(WEB, 1)), Asking(at, tables.query(gone, 1))]
-    deal = turns(3)
-    engine.publish(entries=[(WEB + A, entry(3, 0, deal))])
+    rotation = turns(3)
+    engine.publish(entries=[(WEB + A, entry(3, 0, rotation))])
     for asker in askers:
         asker.start()
     version = 0
@@ -37,7 +37,10 @@ def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(eng
         time.sleep(0)  # the askers are threads of this interpreter too
         there = version % 2 == 1
         engine.publish(
-            entries=[(WEB + A, entry(3, version, deal)), (gone + A, entry(1, version) if there else None)],
+            entries=[
+                (WEB + A, entry(3, version, rotation)),
+                (gone + A, entry(1, version) if there else None),
+            ],
             names=[(gone, Name(zone) if there else None)],
         )
         if version % 100 == 0:
@@ -64,12 +67,12 @@ def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Nat
     engine.publish(entries=[(WEB + A, old)])
     for _ in range(4):
         engine.respond(tables.query(WEB, 1), 1232)
-    new = Entry(old.tiers, 8, draws=old.draws)
+    new = Entry(old.tiers, 8, counter=old.counter)
     engine.publish(entries=[(WEB + A, new)])
     said = engine.respond(tables.query(WEB, 1), 1232)
     assert said is not None
     assert first(said) == 4 % 3
-    assert engine.drawn(new) == 5
+    assert engine.position_of(new) == 5
 
 
 def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.Native) -> None:
@@ -80,7 +83,7 @@ def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.N
         engine.publish(entries=[(WEB + A, None)])
         # What is not used is let go of when enough has come since.
         engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
-    assert engine.drawn(kept) == 3
+    assert engine.position_of(kept) == 3
 
 
 def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:
@@ -94,7 +97,7 @@ def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: nativ
         return Service("w", "w", "/s/w", instances=tuple(held))
 
     answers = Answers(["svc.local"])
-    answers.drawn = lambda key, known: engine.drawn(known)
+    answers.drawn = lambda key, known: engine.position_of(known)
     asked = tables.query(names.label("w") + APEX, 1)
     for turn in range(1, 6):
         part = answers.compile(service(turn))
@@ -111,13 +114,15 @@ def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: nativ
 def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:
     zone = tables.zone()
     engine.start([("127.0.0.1", 0)], 4)
-    kids = {f"i{n}".encode(): Kid(address(n), b"") for n in range(20)}
+    instances = {f"i{n}".encode(): InstanceAddresses(address(n), b"") for n in range(20)}
 
     def publish(times: int) -> None:
         for n in range(times):
-            deal = turns(20)  # never shared: the worst case for what is known by identity
+            rotation = turns(20)  # never shared: the worst case for what is known by identity
             engine.publish(
-                entries=[(WEB + A, entry(20, n, deal))], names=[(WEB, Name(zone, kids=kids))], stale=b""
+                entries=[(WEB + A, entry(20, n, rotation))],
+                names=[(WEB, Name(zone, instances=instances))],
+                stale=b"",
             )
 
     def resident() -> int:
@@ -134,8 +139,8 @@ def test_large_deals_that_nobody_uses_are_let_go_of_before_they_are_many(engine:
     """One of 200 orders is as large as a thousand of the usual ones: so many of them can't wait."""
     made = []
     for n in range(60):
-        deal = turns(200)
-        made.append(weakref.ref(deal))
-        engine.publish(entries=[(WEB + A, entry(200, n, deal))])
-        del deal
+        rotation = turns(200)
+        made.append(weakref.ref(rotation))
+        engine.publish(entries=[(WEB + A, entry(200, n, rotation))])
+        del rotation
     assert sum(ref() is not None for ref in made) <= 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from zkdns.answers.builder import Answers
-from zkdns.answers.table import Deal, Entry, Kid, Name, Tier
+from zkdns.answers.table import Entry, InstanceAddresses, Name, Rotation, Tier
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve import native
@@ -37,7 +37,7 @@ def compare(engine: native.Native, answers: Answers, packet: bytes, limit: int, 
     """Native's answer, found equal to Python's for the same draw; None where it is handed over."""
 
     def at(entry: Entry) -> int:
-        return engine.drawn(entry) - 1
+        return engine.position_of(entry) - 1
 
     said = engine.respond(packet, limit, ra)
     if said is not None:
@@ -78,15 +78,15 @@ def test_the_plain_case_is_never_handed_over(data: st.DataObject) -> None:
         for tail in (b"", tables.opt(), tables.opt(4096, 0x8000, b"\0\x0a\0\x08abcdefgh")):
             assert compare(engine, answers, tables.query(name.upper(), rtype, tail), HIGHEST_UDP, 0)
     for owner, known in answers.names.items():
-        if known.odd is None:
+        if known.responder is None:
             assert compare(engine, answers, tables.query(owner, 99), HIGHEST_UDP, 0)
-            if owner == names.wire("svc.local") or known.kids is not None:
+            if owner == names.wire("svc.local") or known.instances is not None:
                 nope = names.label("no-such") + owner
                 said = compare(engine, answers, tables.query(nope, 1, tables.opt()), HIGHEST_UDP, 0)
                 assert said is None or said[3] & 15 == 3
-        for kid in known.kids or () if known.odd is None else ():
+        for instance in known.instances or () if known.responder is None else ():
             for rtype in (1, 28):
-                asked = tables.query(bytes((len(kid),)) + kid + owner, rtype)
+                asked = tables.query(bytes((len(instance),)) + instance + owner, rtype)
                 assert compare(engine, answers, asked, HIGHEST_UDP, 0)
 
 
@@ -108,16 +108,18 @@ def test_draws_go_up_by_one_for_each_answer_and_not_for_what_is_handed_over() ->
     engine = publish(answers)
     owner = names.wire("svc.local")
     entry = answers.table[owner + b"\0\2"]
-    entry.draws.count = 0
+    entry.counter.position = 0
     for turn in range(3):
-        assert engine.drawn(entry) == turn
+        assert engine.position_of(entry) == turn
         assert engine.respond(tables.query(owner, 2), HIGHEST_UDP)
     assert engine.respond(tables.query(owner, 2, tables.opt(version=1)), HIGHEST_UDP) is None
-    assert engine.drawn(entry) == 3
-    assert engine.position(entry) == 3, "an answer that Python gives takes the next turn of the same count"
-    assert entry.draws.count == 3
-    assert engine.drawn(entry) == 4
-    assert entry.draws.count == 4
+    assert engine.position_of(entry) == 3
+    assert engine.take_position(entry) == 3, (
+        "an answer that Python gives takes the next turn of the same count"
+    )
+    assert entry.counter.position == 3
+    assert engine.position_of(entry) == 4
+    assert entry.counter.position == 4
 
 
 def sized(length: int, fill: bytes = b".") -> bytes:
@@ -129,12 +131,14 @@ def sized(length: int, fill: bytes = b".") -> bytes:
 def test_at_every_size_the_same_is_left_out(said: bytes, extras: tuple[bytes, ...]) -> None:
     """Texts, options, additional records, records: each goes at the very byte where room ends."""
     answers = Answers(tables.ZONES)
-    deal = Deal.of(((0, 1, 2, 3), (3, 2, 1, 0)), [0, 1])
+    rotation = Rotation.of(((0, 1, 2, 3), (3, 2, 1, 0)), [0, 1])
     pieces = tuple(sized(length) for length in (150, 170, 190, 210))
-    entry = Entry((Tier(deal, pieces, extras, tuple(map(bool, extras)) or (0,) * 4),), 8, said, True)
+    entry = Entry((Tier(rotation, pieces, extras, tuple(map(bool, extras)) or (0,) * 4),), 8, said, True)
     owner = names.label("web") + answers.zones[0].apex
     answers.table[owner + b"\0\1"] = entry
-    answers.names[owner] = Name(answers.zones[0], said, {b"k": Kid(sized(16) * 70, sized(28) * 40)})
+    answers.names[owner] = Name(
+        answers.zones[0], said, {b"k": InstanceAddresses(sized(16) * 70, sized(28) * 40)}
+    )
     for stale in (b"", ede.option(3, "out of reach")):
         answers.stale = stale
         engine = publish(answers)
@@ -146,11 +150,11 @@ def test_at_every_size_the_same_is_left_out(said: bytes, extras: tuple[bytes, ..
 def test_without_edns_an_answer_has_512_bytes_and_not_one_more() -> None:
     answers = Answers(tables.ZONES)
     owner = names.label("web") + answers.zones[0].apex
-    deal = Deal.of(((0, 1),), [0])
+    rotation = Rotation.of(((0, 1),), [0])
     lengths = range(300, 420)
     for length in lengths:
         pieces = (sized(100), sized(length))
-        answers.table[owner + length.to_bytes(2, "big")] = Entry((Tier(deal, pieces, (), (0, 0)),), 8)
+        answers.table[owner + length.to_bytes(2, "big")] = Entry((Tier(rotation, pieces, (), (0, 0)),), 8)
     engine = publish(answers)
     whole = []
     for length in lengths:

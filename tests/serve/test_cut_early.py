@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from support.wire import take_apart
 from zkdns.answers.builder import Answers
-from zkdns.answers.table import Deal, Entry, Tier
+from zkdns.answers.table import Entry, Rotation, Tier
 from zkdns.dns import ede, names, packet
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.respond import respond
@@ -24,7 +24,7 @@ def tier(count: int, rdata: int, extras: bool) -> Tier:
     pieces = tuple(record + n.to_bytes(2, "big") * (rdata // 2) for n in range(count))
     more = tuple(b"\1t\0\0\1\0\1\0\0\0\5\0\4" + bytes((0, 0, n >> 8, n & 255)) for n in range(count))
     return Tier(
-        Deal.of((tuple(reversed(range(count))),), [0]),
+        Rotation.of((tuple(reversed(range(count))),), [0]),
         pieces,
         more if extras else (),
         (1,) * count if extras else (),
@@ -54,7 +54,7 @@ def test_what_is_cut_before_it_is_dealt_is_cut_as_if_all_had_been(
     if repeats:
         extras = list(dict.fromkeys(extras))
     whole = packet.reply(
-        asked, 12 + len(QUESTION), 0, [p for each in made for p in reversed(each.pieces)], (), extras,
+        asked, 12 + len(QUESTION), 0, [p for each in made for p in reversed(each.records)], (), extras,
         edns, answers.stale if edns else b"", packet.room(edns, limit), 0x0400,
     )  # fmt: skip
     assert said == whole

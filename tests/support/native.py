@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from zkdns.answers.table import Deal, Entry, Tier
+from zkdns.answers.table import Entry, Rotation, Tier
 from zkdns.dns import names
 
 APEX = names.wire("svc.local")
@@ -17,16 +17,16 @@ def address(n: int, value: int = 0) -> bytes:
     return b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4" + bytes((10, value >> 8 & 255, value & 255, n))
 
 
-def turns(count: int) -> Deal:
+def turns(count: int) -> Rotation:
     """Each in turn first, the others after it."""
-    return Deal.of(
+    return Rotation.of(
         tuple(tuple((i + k) % count for k in range(count)) for i in range(count)), list(range(count))
     )
 
 
-def entry(count: int, value: int = 0, deal: Deal | None = None) -> Entry:
+def entry(count: int, value: int = 0, rotation: Rotation | None = None) -> Entry:
     pieces = tuple(address(n, value) for n in range(count))
-    return Entry((Tier(deal or turns(count), pieces, (), (0,) * count),), 8)
+    return Entry((Tier(rotation or turns(count), pieces, (), (0,) * count),), 8)
 
 
 def client(at: tuple[str, int]) -> socket.socket:

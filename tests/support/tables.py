@@ -8,7 +8,7 @@ import struct
 from hypothesis import strategies as st
 
 from zkdns.answers.builder import Answers
-from zkdns.answers.table import Deal, Entry, Kid, Name, Tier, Zone
+from zkdns.answers.table import Entry, InstanceAddresses, Name, Rotation, Tier, Zone
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
@@ -82,22 +82,22 @@ options = st.lists(st.builds(ede.option, st.integers(0, 30), st.text(max_size=99
 
 
 @st.composite
-def deals(draw: st.DrawFn, count: int) -> Deal:
+def deals(draw: st.DrawFn, count: int) -> Rotation:
     some = st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True).map(tuple)
     orders = tuple(draw(st.lists(some, min_size=1, max_size=4)))
-    return Deal.of(orders, draw(st.lists(st.integers(0, len(orders) - 1), min_size=1, max_size=9)))
+    return Rotation.of(orders, draw(st.lists(st.integers(0, len(orders) - 1), min_size=1, max_size=9)))
 
 
 @st.composite
 def tiers(draw: st.DrawFn) -> Tier:
     count = draw(st.sampled_from([1, 2, 3, 8, 30]))
-    deal = draw(deals(count))
+    rotation = draw(deals(count))
     pieces = tuple(draw(st.lists(records, min_size=count, max_size=count)))
     if draw(st.booleans()):
-        return Tier(deal, pieces, (), (0,) * count)
+        return Tier(rotation, pieces, (), (0,) * count)
     pool = [b"", *draw(st.lists(records, min_size=1, max_size=3))]
     extras = tuple(draw(st.lists(st.sampled_from(pool), min_size=count, max_size=count)))
-    return Tier(deal, pieces, extras, tuple(int(bool(e)) + len(e) % 2 * bool(e) for e in extras))
+    return Tier(rotation, pieces, extras, tuple(int(bool(e)) + len(e) % 2 * bool(e) for e in extras))
 
 
 @st.composite
@@ -113,15 +113,15 @@ def invented(draw: st.DrawFn) -> Answers:
             repeats = len(set(extras)) < len(extras)
             entry = Entry(held, 65_535, draw(options), repeats)
             answers.table[owner + rtype.to_bytes(2, "big")] = entry
-        kids = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
-        odd = Strange() if draw(st.integers(0, 5)) == 0 else None
-        answers.names[owner] = Name(zone, draw(options), kids or None, None, odd)  # type: ignore[arg-type]
+        instances = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
+        responder = Strange() if draw(st.integers(0, 5)) == 0 else None
+        answers.names[owner] = Name(zone, draw(options), instances or None, None, responder)  # type: ignore[arg-type]
     answers.stale = draw(options)
     return answers
 
 
 kid_values = st.builds(
-    Kid,
+    InstanceAddresses,
     st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(14, b"."))[:16] * (len(b) * 20)),
     st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(26, b"."))[:28] * len(b)),
 )
@@ -138,7 +138,7 @@ def everything(answers: Answers) -> tuple[list[tuple[bytes, Entry | None]], list
 def owners(answers: Answers) -> list[bytes]:
     found = list(answers.names)
     for owner, known in answers.names.items():
-        found += [names.label(kid.decode()) + owner for kid in list(known.kids or ())[:3]]
+        found += [names.label(instance.decode()) + owner for instance in list(known.instances or ())[:3]]
     return found
 
 

@@ -1,6 +1,6 @@
 """Answers: the index from names to what is compiled; the one value that the serving half reads.
 
-Rules: no I/O, no clock. Parts are immutable; putting one in is a single step between two queries of
+Rules: no I/O, no clock. ServiceAnswers are immutable; putting one in is a single step between two queries of
 the same loop, so that no reader sees half of it. `changes` names what moved, for an engine that
 keeps an index of its own.
 """
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zkdns.answers import records
-from zkdns.answers.first_places import Tally
+from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.on_demand import Services
 from zkdns.answers.records import AAAA, NS, PTR, SOA, A
-from zkdns.answers.service import First, Part, compile_service, several, single
+from zkdns.answers.service import FirstPlaces, ServiceAnswers, compile_service, several, single
 from zkdns.answers.table import OWNER, Entry, Name, Sections, Table, Zone
 from zkdns.dns import names
 from zkdns.model import Service
@@ -42,17 +42,17 @@ class Answers:
         self.table: Table = {}
         self.names: dict[bytes, Name] = {}
         self._table, self._names = self.table, self.names
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, ServiceAnswers] = {}
         self.stale = b""
         """A whole EDE option that every reply with EDNS carries while the registry is out of reach."""
         self.identity: dict[bytes, str] = {}
         """CHAOS TXT names (RFC 4892) on the wire, and what they say."""
         self.serial = -1
-        self._tally = Tally()
-        self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.draws.count
+        self._tally = FirstPlaceCounts()
+        self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.counter.position
         self.settled: Callable[[str], None] | None = None
-        """Told the label of a service whose Part was put in or taken out (zone files give way to it)."""
-        self._places: dict[bytes, tuple[str, ...]] = {}
+        """Told the label of a service whose answers were put in or taken out (zone files give way to it)."""
+        self._by_address: dict[bytes, tuple[str, ...]] = {}
         self._server_addresses = tuple(addresses)
         self._own: dict[bytes, Name] = {}
         self.changes = Changes()
@@ -75,21 +75,21 @@ class Answers:
         meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
         owner = names.label("_services") + meta
         self._name(meta, Name(zone))
-        self._name(owner, Name(zone, odd=Services(owner, zone, self._listed)))
+        self._name(owner, Name(zone, responder=Services(owner, zone, self._listed)))
 
     def _put_server(self, zone: Zone, server: bytes) -> None:
         self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
         for rtype in (A, AAAA):
             own = [a for a in self._server_addresses if (":" in a) == (rtype == AAAA)]
             if own:
-                pieces = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
-                self._put(server + rtype.to_bytes(2, "big"), several(pieces))
+                own_records = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
+                self._put(server + rtype.to_bytes(2, "big"), several(own_records))
 
     def _listed(self) -> tuple[list[tuple[str, Sequence[str]]], int]:
         return [(part.service.label, part.protocols) for _, part in sorted(self.parts.items())], self.ttl
 
     def set_ttl(self, ttl: int) -> None:
-        """Seconds where a service sets none; a Part has them once it is compiled again."""
+        """Seconds where a service sets none; a service has them once it is compiled again."""
         self.ttl = ttl
         for zone in self.zones:
             self._put_server(zone, names.label("ns") + names.label("dns") + zone.apex)
@@ -120,13 +120,13 @@ class Answers:
         files = {at: known for at, known in self._own.items() if at in apexes or at not in self._built_in}
         self.names = files if option else self._names
 
-    def compile(self, service: Service) -> Part:
-        """The Part that would stand for this service now."""
+    def compile(self, service: Service) -> ServiceAnswers:
+        """The answers that would stand for this service now."""
         old = self.parts.get(service.name)
-        draws = {key: entry.draws for key, entry in old.entries.items()} if old else {}
-        return compile_service(service, self.zones, self.ttl, draws)
+        counter = {key: entry.counter for key, entry in old.entries.items()} if old else {}
+        return compile_service(service, self.zones, self.ttl, counter)
 
-    def replace(self, name: str, part: Part | None) -> None:
+    def replace(self, name: str, part: ServiceAnswers | None) -> None:
         """Put `part` where the service's old one was; None takes the service out."""
         old = self.parts.get(name)
         self._replace(name, part)
@@ -143,7 +143,7 @@ class Answers:
         self._own[owner] = known
         self._name(owner, known)
 
-    def lay_under(self, owner: bytes, known: Name | None) -> None:
+    def put_beneath(self, owner: bytes, known: Name | None) -> None:
         """A name that stands wherever no service has one of its own; None takes it out."""
         under = self._own.get(owner)
         standing = self._names.get(owner)
@@ -156,12 +156,12 @@ class Answers:
         if standing is None or standing is under:
             self._name(owner, known)
 
-    def _replace(self, name: str, part: Part | None) -> None:
+    def _replace(self, name: str, part: ServiceAnswers | None) -> None:
         old = self.parts.get(name)
         if old is not None:
             part = self._carry_on(part, self._settle(old))
             self._tally.keep(name, {i.id for i in part.service.instances} if part is not None else ())
-            if part is None or part.places.keys() != old.places.keys():
+            if part is None or part.by_address.keys() != old.by_address.keys():
                 self._unplace(old)
             for key in old.entries.keys() - (part.entries.keys() if part else ()):
                 self._drop(key, old.entries[key])
@@ -170,7 +170,7 @@ class Answers:
         if part is None:
             self.parts.pop(name, None)
             return
-        if old is None or part.places.keys() != old.places.keys():
+        if old is None or part.by_address.keys() != old.by_address.keys():
             self._place(part)
         self.parts[name] = part
         for key, entry in part.entries.items():
@@ -187,7 +187,7 @@ class Answers:
     def holders(self, qname: bytes) -> tuple[str, ...]:
         """The services with an instance at the address of a reverse name."""
         address = names.address_of(qname)
-        return self._places.get(address, ()) if address is not None else ()
+        return self._by_address.get(address, ()) if address is not None else ()
 
     def reverse(self, qname: bytes, qtype: int) -> Sections | None:
         """The answer for a name under in-addr.arpa or ip6.arpa, None where it is not ours."""
@@ -201,7 +201,7 @@ class Answers:
         ends = [
             names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
             for part in parts
-            for i in part.places[address]
+            for i in part.by_address[address]
         ]
         # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
         found = [part.service.settings.ttl for part in parts]
@@ -212,7 +212,7 @@ class Answers:
         """How often each instance of the service stood first in an answer, by id."""
         found = self._tally.of(service)
         part = self.parts.get(service)
-        for key, first in part.firsts.items() if part else ():
+        for key, first in part.first_places.items() if part else ():
             found.update(firsts_between(first, self.drawn(key, first.entry)))
         return dict(found)
 
@@ -220,42 +220,44 @@ class Answers:
         """The same for all services at once, by service and id; those that never stood first left out."""
         found = self._tally.all()
         for name, part in self.parts.items():
-            for key, first in part.firsts.items():
+            for key, first in part.first_places.items():
                 end = self.drawn(key, first.entry)
                 if end != first.start:
                     for id, n in firsts_between(first, end).items():
                         found[name, id] += n
         return found
 
-    def _settle(self, old: Part) -> dict[bytes, int]:
+    def _settle(self, old: ServiceAnswers) -> dict[bytes, int]:
         """Whose first places were dealt until now; returns where each count stands."""
         ends = {}
-        for key, first in old.firsts.items():
+        for key, first in old.first_places.items():
             ends[key] = self.drawn(key, first.entry)
             self._tally.add(old.service.name, firsts_between(first, ends[key]))
         return ends
 
     @staticmethod
-    def _carry_on(part: Part | None, ends: Mapping[bytes, int]) -> Part | None:
-        """The Part counted from where the old one was settled: threads deal on while it is compiled."""
+    def _carry_on(part: ServiceAnswers | None, ends: Mapping[bytes, int]) -> ServiceAnswers | None:
+        """The answers counted from where the old one was settled: answering goes on meanwhile."""
         if part is None:
             return None
-        firsts = {key: replace(first, start=ends.get(key, first.start)) for key, first in part.firsts.items()}
-        return replace(part, firsts=firsts)
+        first_places = {
+            key: replace(first, start=ends.get(key, first.start)) for key, first in part.first_places.items()
+        }
+        return replace(part, first_places=first_places)
 
-    def _place(self, part: Part) -> None:
+    def _place(self, part: ServiceAnswers) -> None:
         alone = (part.service.name,)
-        for address in part.places:
-            others = self._places.get(address)
-            self._places[address] = tuple(sorted({*others, *alone})) if others else alone
+        for address in part.by_address:
+            others = self._by_address.get(address)
+            self._by_address[address] = tuple(sorted({*others, *alone})) if others else alone
 
-    def _unplace(self, part: Part) -> None:
-        for address in part.places:
-            left = tuple(name for name in self._places.get(address, ()) if name != part.service.name)
+    def _unplace(self, part: ServiceAnswers) -> None:
+        for address in part.by_address:
+            left = tuple(name for name in self._by_address.get(address, ()) if name != part.service.name)
             if left:
-                self._places[address] = left
+                self._by_address[address] = left
             else:
-                self._places.pop(address, None)
+                self._by_address.pop(address, None)
 
     def _put(self, key: bytes, entry: Entry) -> None:
         self._table[key] = entry
@@ -280,16 +282,16 @@ class Answers:
             self.changes.names.append((owner, None))
 
 
-def firsts_between(first: First, end: int) -> Counter[str]:
+def firsts_between(first: FirstPlaces, end: int) -> Counter[str]:
     """Whose first places the draws from `first.start` up to `end` were. A record that several
     instances share counts for the first of them."""
     tier = first.entry.tiers[0]
-    deal, cycle = tier.deal, len(tier.deal.sequence)
+    rotation, cycle = tier.rotation, len(tier.rotation.sequence)
     rounds, rest = divmod(end - first.start, cycle)
     found: Counter[str] = Counter()
     if rounds:
-        for order in deal.sequence:
-            found[first.ids[deal.orders[order][0]]] += rounds
+        for order in rotation.sequence:
+            found[first.ids[rotation.orders[order][0]]] += rounds
     for k in range(first.start, first.start + rest):
-        found[first.ids[deal.orders[deal.sequence[k % cycle]][0]]] += 1
+        found[first.ids[rotation.orders[rotation.sequence[k % cycle]][0]]] += 1
     return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-MOST_GONE = 10_000
+MAX_GONE = 10_000
 """Ids that are registered no more and still have their count; then the longest gone is forgotten."""
 
 
-class Tally:
+class FirstPlaceCounts:
     """First places by service name and instance id."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Tally:
                 self._gone.pop((service, id), None)
             else:
                 self._gone.setdefault((service, id))
-        while len(self._gone) > MOST_GONE:
+        while len(self._gone) > MAX_GONE:
             name, id = next(iter(self._gone))
             del self._gone[name, id], self._counts[name][id]
             if not self._counts[name]:

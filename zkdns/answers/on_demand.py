@@ -24,7 +24,7 @@ ANSWERED_ANY = Sections((RFC8482,))
 
 @dataclass(frozen=True, slots=True)
 class InstanceNames:
-    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready as kids)."""
+    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready)."""
 
     service: Service
     zone: bytes

@@ -1,6 +1,6 @@
 """What one service says: which instances stand in which RRset, under which name, with which rdata.
 
-Rules: pure. A record is a *piece* (table.py): owner C00C, targets spelled out (RFC 2782: a target
+Rules: pure. Owners are C00C (table.py), targets spelled out (RFC 2782: a target
 is not compressed). The few lines that pack A, AAAA and SRV do by hand what dnslib does, because a
 large registry spells them by the hundred thousand; dnslib spells the rest.
 """
@@ -25,7 +25,7 @@ from zkdns.model import Instance, Service
 
 A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 255
 
-LONGEST_TXT = 64_000
+MAX_TXT_BYTES = 64_000
 """Bytes of a TXT record's rdata: its registration may hold a megabyte of meta."""
 
 _HEAD = struct.Struct("!HHIH").pack
@@ -33,30 +33,30 @@ _SRV = struct.Struct("!HHH").pack
 
 
 class Member(NamedTuple):
-    """One record of an RRset: its piece, its weight in the deal, whose it is (the id of the first,
-    where several share it), and the additional records that go with it."""
+    """One record of an RRset: the record itself, its weight in the rotation, whose it is (the id of the
+    first, where several share it), and the additional records that go with it."""
 
-    piece: bytes
+    record: bytes
     weight: int
     id: str
     extra: bytes = b""
     extra_count: int = 0
 
 
-class Spelled(NamedTuple):
-    """What the RRsets of one service share of an instance. `tails`: its A and AAAA records without
-    their owner; `v4` and `v6`: the same as pieces. `alone`: it has addresses, and nobody else in
-    the service has one of them."""
+class InstanceRecords(NamedTuple):
+    """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
+    their owner; `v4` and `v6`: the same with owner C00C. `sole_holder`: it has addresses, and nobody
+    else in the service has one of them."""
 
     label: bytes
-    tails: tuple[bytes, ...]
+    unowned: tuple[bytes, ...]
     v4: tuple[bytes, ...]
     v6: tuple[bytes, ...]
-    alone: bool
+    sole_holder: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Owners:
+class OwnerName:
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people. `counted`: its answers are about the whole service, so that their first places
     prove its weights (a tag's don't)."""
@@ -100,9 +100,9 @@ def txt(strings: Iterable[str], ttl: int) -> bytes:
     """One TXT record; a string past 255 bytes is cut there (RFC 1035, section 3.3.14), and the list of
     them where a message over TCP would have no room for more."""
     kept = [s.encode()[:255] for s in strings] or [b""]
-    if sum(map(len, kept)) + len(kept) > LONGEST_TXT:
+    if sum(map(len, kept)) + len(kept) > MAX_TXT_BYTES:
         lengths = accumulate(len(s) + 1 for s in kept)
-        kept = [s for s, end in zip(kept, lengths, strict=True) if end <= LONGEST_TXT]
+        kept = [s for s, end in zip(kept, lengths, strict=True) if end <= MAX_TXT_BYTES]
     rdata = dnslib.TXT(kept)
     buffer = dnslib.DNSBuffer()
     rdata.pack(buffer)
@@ -134,44 +134,46 @@ def port_label(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())[:62]
 
 
-def spell(service: Service, ttl: int) -> dict[str, Spelled]:
-    """What the RRsets share, by the instance's label. Its pieces are the same objects wherever they
+def spell(service: Service, ttl: int) -> dict[str, InstanceRecords]:
+    """What the RRsets share, by the instance's label. Its records are the same objects wherever they
     stand: at 100,000 instances that is half of the memory."""
     found = {}
     holders = Counter(a for i in service.instances for a in i.addresses)
     before_v4, before_v6 = _HEAD(A, 1, ttl, 4), _HEAD(AAAA, 1, ttl, 16)
     for i in service.instances:
-        tails: list[bytes] = []
+        unowned: list[bytes] = []
         v4: list[bytes] = []
         v6: list[bytes] = []
-        alone = i.registration.host is None
+        sole_holder = i.registration.host is None
         for a in i.addresses:
             is_v6 = ":" in a
             tail = (before_v6 if is_v6 else before_v4) + packed(a)
-            tails.append(tail)
+            unowned.append(tail)
             (v6 if is_v6 else v4).append(OWNER + tail)
-            alone = alone and holders[a] == 1
-        found[i.label] = Spelled(names.label(i.label), tuple(tails), tuple(v4), tuple(v6), alone)
+            sole_holder = sole_holder and holders[a] == 1
+        found[i.label] = InstanceRecords(
+            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder
+        )
     return found
 
 
-def owners(service: Service, zone: bytes) -> Iterator[Owners]:
+def owners(service: Service, zone: bytes) -> Iterator[OwnerName]:
     """Every name of the service that can be enumerated cheaply: all but those of single instances."""
     name = names.label(service.label) + zone
     everyone = service.instances
     serving = answered(everyone)
-    yield Owners(name, service.label, everyone, serving, (A, AAAA, SRV))
+    yield OwnerName(name, service.label, everyone, serving, (A, AAAA, SRV))
     for protocol in protocols(everyone):
         of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
         below = names.label("_" + protocol)
         given = serving if len(of_protocol) == len(everyone) else answered(of_protocol)
         owner = names.label(names.underscored(service.label)) + below + zone
-        yield Owners(owner, service.label, of_protocol, given, (SRV,))
+        yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
         for port in dict.fromkeys(port_label(n) for i in of_protocol for n, _ in i.registration.ports):
             having = tuple(i for i in of_protocol if port_of(i, port))
             those = given if len(having) == len(of_protocol) else answered(having)
             owner = names.label("_" + port) + below + name
-            yield Owners(owner, f"{service.label}:{port}", having, those, (SRV,), port)
+            yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)
     taken = {i.label for i in everyone}
     by_tag: dict[str, list[Instance]] = {}
     for i in everyone:
@@ -181,7 +183,7 @@ def owners(service: Service, zone: bytes) -> Iterator[Owners]:
         if tag and tag not in taken:
             about = f"{tag}.{service.label}"
             owner, group = names.label(tag) + name, tuple(tagged)
-            yield Owners(owner, about, group, answered(group), (A, AAAA, SRV), counted=False)
+            yield OwnerName(owner, about, group, answered(group), (A, AAAA, SRV), counted=False)
 
 
 @lru_cache(4096)  # as port_label
@@ -195,34 +197,34 @@ def protocols(instances: Iterable[Instance]) -> list[str]:
 
 
 def address_tiers(
-    serving: Sequence[Sequence[Instance]], rtype: int, spelled: Mapping[str, Spelled]
+    serving: Sequence[Sequence[Instance]], rtype: int, by_label: Mapping[str, InstanceRecords]
 ) -> tuple[tuple[Member, ...], ...]:
     """The lowest priority's addresses of one family. An address that two instances share is one
     member with the weights added; an instance's weight is shared among its own addresses."""
     if not serving:
         return ()
-    wanted = [spelled[i.label].v6 if rtype == AAAA else spelled[i.label].v4 for i in serving[0]]
+    wanted = [by_label[i.label].v6 if rtype == AAAA else by_label[i.label].v4 for i in serving[0]]
     if not any(wanted):
         return ()
     scale = lcm(*{len(own) for own in wanted if own})
     found: dict[bytes, Member] = {}
     for i, own in zip(serving[0], wanted, strict=True):
-        for piece in own:
+        for wire in own:
             weight = i.weight * scale // len(own)
-            known = found.get(piece)
-            found[piece] = (
-                Member(piece, weight, i.id) if known is None else known._replace(weight=known.weight + weight)
+            known = found.get(wire)
+            found[wire] = (
+                Member(wire, weight, i.id) if known is None else known._replace(weight=known.weight + weight)
             )
     return (tuple(found.values()),) if found else ()
 
 
 def srv_tiers(
-    service: Service, about: Owners, zone: bytes, ttl: int, spelled: Mapping[str, Spelled],
-    pieces: dict[tuple[str, int], bytes],
+    service: Service, about: OwnerName, zone: bytes, ttl: int, by_label: Mapping[str, InstanceRecords],
+    srv_records: dict[tuple[str, int], bytes],
 ) -> tuple[tuple[Member, ...], ...]:  # fmt: skip
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target.
-    `pieces`: by label and port, the SRV records of instances that stand alone, for the owners to share."""
+    `srv_records`: by label and port, those of instances that share no address, for the owners to share."""
     label = names.label(service.label)
     name = label + zone
     inside = about.owner.endswith(name)
@@ -239,12 +241,14 @@ def srv_tiers(
             port = i.registration.port if about.port is None else port_of(i, about.port)
             if not port:
                 continue
-            own = spelled[i.label]
-            if own.alone:
-                piece = pieces.get((i.label, port))
-                if piece is None:
-                    piece = pieces[i.label, port] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
-                members.append(Member(piece, i.weight, i.id, _run(own.label + suffix, own), len(own.tails)))
+            own = by_label[i.label]
+            if own.sole_holder:
+                wire = srv_records.get((i.label, port))
+                if wire is None:
+                    wire = srv_records[i.label, port] = _srv_of(
+                        i, i.weight, scale, port, own.label + name, ttl
+                    )
+                members.append(Member(wire, i.weight, i.id, _run(own.label + suffix, own), len(own.unowned)))
                 continue
             if i.registration.host:
                 target = owner = names.wire(i.registration.host)
@@ -254,11 +258,11 @@ def srv_tiers(
             at = places.setdefault((target, port), len(members))
             if at < len(members):
                 weight = members[at].weight + i.weight
-                piece = _srv_of(i, weight, scale, port, target, ttl)
-                members[at] = members[at]._replace(piece=piece, weight=weight)
+                wire = _srv_of(i, weight, scale, port, target, ttl)
+                members[at] = members[at]._replace(record=wire, weight=weight)
             else:
-                piece = _srv_of(i, i.weight, scale, port, target, ttl)
-                members.append(Member(piece, i.weight, i.id, _run(owner, own), len(own.tails)))
+                wire = _srv_of(i, i.weight, scale, port, target, ttl)
+                members.append(Member(wire, i.weight, i.id, _run(owner, own), len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)
@@ -268,9 +272,11 @@ def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, tt
     return srv(i.registration.priority, min(int(weight * scale), 65535), port, target, ttl)
 
 
-def _run(owner: bytes, own: Spelled) -> bytes:
+def _run(owner: bytes, own: InstanceRecords) -> bytes:
     """The address records of one instance under this owner."""
-    return owner + own.tails[0] if len(own.tails) == 1 else b"".join([owner + tail for tail in own.tails])
+    return (
+        owner + own.unowned[0] if len(own.unowned) == 1 else b"".join([owner + tail for tail in own.unowned])
+    )
 
 
 def target(instance: Instance, name: bytes) -> bytes:

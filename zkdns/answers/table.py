@@ -1,8 +1,8 @@
 """The table that answers are read from: plain values, compiled before anyone asks.
 
-Rules: no I/O, no clock, no chance. Records are *pieces*: whole wire records whose owner is the
-pointer C00C (offset 12, the question's name), and whose other pointers, if any, aim into the
-question too. So pieces can be put in any order, cut anywhere, and serve any spelling of the name.
+Rules: no I/O, no clock, no chance. Records are whole wire records whose owner is the pointer C00C (offset
+12, the question's name), and whose other pointers, if any, aim into the question too. So they can be put
+in any order, cut anywhere, and serve any spelling of the name.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ OWNER = b"\xc0\x0c"
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Deal:
+class Rotation:
     """The orders that an RRset cycles through.
 
     `orders`: each one the indices of the instances to give, first place first, already cut to the
-    service's `answers`. `sequence`: which order comes at each draw; its length is the cycle. Over
-    it, first places are in exact proportion to the weights. Equal weights share one Deal.
+    service's `answers`. `sequence`: which order comes at each position; its length is the cycle. Over
+    it, first places are in exact proportion to the weights. Equal weights share one Rotation.
     """
 
     orders: tuple[tuple[int, ...], ...]
@@ -31,7 +31,7 @@ class Deal:
     getters: tuple[Callable[[Any], tuple[Any, ...]], ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, orders: tuple[tuple[int, ...], ...], sequence: list[int]) -> Deal:
+    def of(cls, orders: tuple[tuple[int, ...], ...], sequence: list[int]) -> Rotation:
         return cls(orders, array("I", sequence), tuple(map(_getter, orders)))
 
 
@@ -43,21 +43,21 @@ def _getter(order: tuple[int, ...]) -> Callable[[Any], tuple[Any, ...]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tier:
-    """The instances of one priority. `pieces[i]` is the answer record of the i-th; `extras[i]` its
+    """The instances of one priority. `records[i]` is the answer record of the i-th; `extras[i]` its
     additional records in one run (b"" for none) and `extra_counts[i]` how many those are.
     Two equal `extras` are one and the same additional record set and stand in a reply once."""
 
-    deal: Deal
-    pieces: tuple[bytes, ...]
+    rotation: Rotation
+    records: tuple[bytes, ...]
     extras: tuple[bytes, ...] = ()
     extra_counts: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
-class Draws:
-    """How often one owner and type was dealt: the only thing here that moves."""
+class RotationCounter:
+    """Where one owner and type stands in its rotation: the only thing here that moves."""
 
-    count: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class Entry:
     """A positive answer. Tiers follow one another; `cut` bounds the records of all of them.
 
     `ede` is a whole Extended DNS Error option for this answer (RFC 8914), or b"". `repeats` says
-    that equal extras occur, so that they must be folded. `draws` is handed on from an Entry to the
+    that equal extras occur, so that they must be folded. `counter` is handed on from an Entry to the
     one that replaces it, so that a busy registry does not start every cycle anew.
     """
 
@@ -73,11 +73,11 @@ class Entry:
     cut: int
     ede: bytes = b""
     repeats: bool = False
-    draws: Draws = field(default_factory=Draws)
+    counter: RotationCounter = field(default_factory=RotationCounter)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kid:
+class InstanceAddresses:
     """The addresses of one instance's own name: A and AAAA records in one run each."""
 
     a: bytes
@@ -109,7 +109,7 @@ class Sections:
     ede: bytes = b""
 
 
-class Odd(Protocol):
+class Responder(Protocol):
     """What answers for a name that needs more than the table."""
 
     def answer(self, qname: bytes, qtype: int) -> Sections: ...
@@ -119,16 +119,16 @@ class Odd(Protocol):
 class Name:
     """A name that exists. A type that the table doesn't hold for it is NODATA, with `ede`.
 
-    `kids`: names one label below that exist as well (lower-case label -> Kid); their types other
-    than A and AAAA are spelled by `spell(label, qtype)`. `odd`: this name, and what is below it,
+    `instances`: names one label below that exist as well, by lower-case label; their types other than
+    A and AAAA are spelled by `spell(label, qtype)`. `responder`: this name, and what is below it,
     needs more than the table: the plain case ends here.
     """
 
     zone: Zone
     ede: bytes = b""
-    kids: Mapping[bytes, Kid] | None = None
+    instances: Mapping[bytes, InstanceAddresses] | None = None
     spell: Callable[[bytes, int], Sections] | None = None
-    odd: Odd | None = None
+    responder: Responder | None = None
 
 
 Table: TypeAlias = dict[bytes, Entry]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from zkdns.answers.builder import Answers
-from zkdns.answers.service import Part
-from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure
 from zkdns.cli.waiting import Headway, Phase, Waiting
@@ -51,8 +51,8 @@ NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
 class Uncompiled(Answers):
     """Stands where a server compiles its answers: most commands need none, or few."""
 
-    def compile(self, service: Service) -> Part:
-        return Part(service, {}, {}, {}, ())
+    def compile(self, service: Service) -> ServiceAnswers:
+        return ServiceAnswers(service, {}, {}, {}, ())
 
 
 class Registries:
@@ -71,7 +71,7 @@ class Registries:
         self._hostnames = Hostnames(settings.zone, self._forwarder, self._mark)
         self.publisher = Publisher(uncompiled, self._judge, self._hostnames.resolve, loop.call_later)
         self._hostnames.services = self.publisher.services
-        self._mount: Mount | None = None
+        self._mount: Overlay | None = None
         self._zone_files = Loaded()
         if settings.zones:
             apexes = [zone.apex for zone in uncompiled.zones]
@@ -127,7 +127,7 @@ class Registries:
     def compile(self, services: Iterable[Service]) -> Answers:
         """The answers that a server gives for these services, beside those of zone files."""
         answers = Answers(self.settings.zone, (), self.settings.ttl)
-        self._mount = Mount(answers)
+        self._mount = Overlay(answers)
         self._mount.put(self._zone_files.zones)
         for service in self.waiting.each(list(services), "compiling"):
             answers.replace(service.name, answers.compile(service))

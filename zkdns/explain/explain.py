@@ -21,7 +21,7 @@ from zkdns.answers.table import Entry
 from zkdns.dns import names
 from zkdns.explain import what_if
 from zkdns.explain.notes import notes_on
-from zkdns.explain.shares import Placing, place
+from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Catalog, Service
 from zkdns.serve.respond import FORWARD, respond
@@ -48,7 +48,7 @@ def explain(
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
     services = catalog.services
-    touched, effects = what_if.suppose(services, changes)
+    touched, effects = what_if.try_changes(services, changes)
     subject = locate(services, answers.zones, qname)
     asked = answers
     if touched:
@@ -167,7 +167,7 @@ def _refusal(subject: Subject, client: str, answers: Answers) -> str:
     return f"the name is in no zone of ours ({zones}), and nothing is forwarded for {client}: REFUSED"
 
 
-def _rows(subject: Subject, placing: Placing) -> Iterator[Mapping[str, Any]]:
+def _rows(subject: Subject, placing: Shares) -> Iterator[Mapping[str, Any]]:
     for service, instance in subject.shown():
         given = placing.given(instance)
         yield {

@@ -17,7 +17,7 @@ from zkdns.answers.builder import Answers
 from zkdns.answers.records import AAAA, SRV, A, answered
 from zkdns.dns import names
 from zkdns.explain import what_if
-from zkdns.explain.shares import Placing
+from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
 
@@ -28,7 +28,7 @@ _DEALT = (A, AAAA, SRV)
 
 def notes_on(
     subject: Subject,
-    placing: Placing,
+    placing: Shares,
     reply: dns.message.Message,
     services: Mapping[str, Service],
     answers: Answers,
@@ -93,7 +93,7 @@ def _on_missing(subject: Subject, services: Mapping[str, Service], answers: Answ
     yield f"no service {wanted!r} is registered; {what_if.list_near(wanted, by_label)}"
 
 
-def _on_nothing(subject: Subject, placing: Placing) -> Iterator[str]:
+def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
     """Why it is NODATA."""
     service, rtype = subject.service, placing.rtype
     if service is None or subject.kind == "below":
@@ -134,7 +134,7 @@ def _lack(rtype: int, port: str | None, any: bool = False) -> str:
     return f"{'an' if word[0] == 'I' else 'a'} {word}" if any else f"no {word}"
 
 
-def _on_dealt(subject: Subject, placing: Placing) -> Iterator[str]:
+def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
     service = subject.service
     if service is None or subject.kind == "instance":
         return

@@ -19,7 +19,7 @@ from zkdns.model import Instance
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class Shares:
     """`shares`: by path, the part of first places of those that are given. `tiers`: by priority, the
     instances that have a record here. `shared`: instances that meet in one record. `cut`: an answer
     never gives all records."""
@@ -64,12 +64,12 @@ class Placing:
         return "has no record of this type"
 
 
-def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> Placing:
+def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> Shares:
     """`entry`: what is dealt for the name and type, None where nothing is. `positive`: whether the reply
     has any record."""
     group = frozenset(i.path for i in subject.group)
     lowest = min((i.registration.priority for i in subject.group if i.answered), default=0)
-    placing = partial(Placing, subject, rtype, lowest=lowest, _group=group)
+    placing = partial(Shares, subject, rtype, lowest=lowest, _group=group)
     if not positive:
         return placing()
     if subject.kind == "instance":
@@ -108,7 +108,7 @@ def _dealt(entry: Entry, at: int) -> set[int]:
     """Which records of a tier are ever given."""
     if at >= len(entry.tiers):
         return set()
-    return {index for order in entry.tiers[at].deal.orders for index in order}
+    return {index for order in entry.tiers[at].rotation.orders for index in order}
 
 
 def _meet(tier: Iterable[Instance], rtype: int, port: str | None) -> list[list[tuple[Instance, int]]]:

@@ -96,7 +96,7 @@ def _locate_inside(
     return Subject("below", qname, zone, (service,))
 
 
-def _describe(service: Service, zone: Zone, about: records.Owners, labels: list[str]) -> Subject:
+def _describe(service: Service, zone: Zone, about: records.OwnerName, labels: list[str]) -> Subject:
     alone = (service,)
     if about.port is not None:
         return Subject("port", about.owner, zone, alone, about.group, about.port, labels[1].lstrip("_"))

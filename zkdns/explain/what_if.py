@@ -16,8 +16,8 @@ from zkdns.model import NEVER, SERVING, Instance, Service, State
 
 KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove")
 EXAMPLES: Final = "drain=web/a, undrain=web/a, down=web/a, up=web/a, remove=web/a or weight:web/b=50"
-LARGEST: Final = 65535
-MOST_NAMED: Final = 8
+MAX_WEIGHT: Final = 65535
+MAX_NAMED: Final = 8
 
 _CHANGE = re.compile(r"(?P<kind>[a-z]+)[:=](?P<service>[^/]+)/(?P<id>.+?)")
 _GIVEN = "; given by fail_open"
@@ -41,12 +41,14 @@ def parse(text: str) -> Change:
     found = _CHANGE.fullmatch(bare)
     if kind not in KINDS or found is None:
         raise ValueError(f"the change {text!r} can't be read; write {EXAMPLES}")
-    if kind == "weight" and not (number.isascii() and number.isdigit() and int(number) <= LARGEST):
-        raise ValueError(f"the change {text!r} needs a weight of 0 to {LARGEST}, as in weight:web/b=50")
+    if kind == "weight" and not (number.isascii() and number.isdigit() and int(number) <= MAX_WEIGHT):
+        raise ValueError(f"the change {text!r} needs a weight of 0 to {MAX_WEIGHT}, as in weight:web/b=50")
     return Change(text, kind, found["service"], found["id"], int(number) if equals else 0)
 
 
-def suppose(services: Mapping[str, Service], texts: Sequence[str]) -> tuple[dict[str, Service], list[str]]:
+def try_changes(
+    services: Mapping[str, Service], texts: Sequence[str]
+) -> tuple[dict[str, Service], list[str]]:
     """The services that the changes touch, as they would be, and what each change does, for people."""
     touched: dict[str, Service] = {}
     effects = []
@@ -88,8 +90,8 @@ def list_near(wanted: str, names: Sequence[str] | Mapping[str, object]) -> str:
     every = sorted(names)
     if not every:
         return "there is none"
-    close = get_close_matches(wanted, every, MOST_NAMED, 0.5)
-    shown = (close + [name for name in every if name not in close])[:MOST_NAMED]
+    close = get_close_matches(wanted, every, MAX_NAMED, 0.5)
+    shown = (close + [name for name in every if name not in close])[:MAX_NAMED]
     more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
     return f"there are {', '.join(shown)}{more}" if len(every) > 1 else f"there is {every[0]}"
 

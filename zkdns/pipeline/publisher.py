@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from zkdns.answers.builder import Answers
-from zkdns.answers.service import Part
+from zkdns.answers.service import ServiceAnswers
 from zkdns.model import EMPTY, Catalog, Instance, Problem, Service
 from zkdns.registry.merge import merge
 
@@ -26,7 +26,7 @@ LARGE = 2000
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
-Aside = Callable[[Callable[[], Part | None], Callable[[Part | None], None]], None]
+Aside = Callable[[Callable[[], ServiceAnswers | None], Callable[[ServiceAnswers | None], None]], None]
 """Does the first in a thread, then calls the second with what came of it, in the loop."""
 
 Judge = Callable[[Service, float, Service | None], tuple[Service, float | None]]
@@ -158,7 +158,7 @@ class Publisher:
         elif (part := self._try(after)) is not None:
             self._put(name, before, after, part)
 
-    def _try(self, service: Service) -> Part | None:
+    def _try(self, service: Service) -> ServiceAnswers | None:
         try:
             return self.answers.compile(service)
         except Exception:
@@ -166,7 +166,7 @@ class Publisher:
             log.exception("service %r can't be compiled", service.name)
             return None
 
-    def _finish(self, name: str, before: Service | None, after: Service, part: Part | None) -> None:
+    def _finish(self, name: str, before: Service | None, after: Service, part: ServiceAnswers | None) -> None:
         changed = self._under_way.pop(name)
         if part is not None:
             self._put(name, before, after, part)
@@ -175,7 +175,9 @@ class Publisher:
         else:
             self.published()
 
-    def _put(self, name: str, before: Service | None, after: Service | None, part: Part | None) -> None:
+    def _put(
+        self, name: str, before: Service | None, after: Service | None, part: ServiceAnswers | None
+    ) -> None:
         self.answers.replace(name, part)
         if after is None:
             self.services.pop(name, None)

@@ -87,8 +87,8 @@ class NativeEngine(PythonEngine):
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__(dispatcher)
         self.native = native.Native()
-        dispatcher.position = self.native.position
-        dispatcher.answers.drawn = lambda key, entry: self.native.drawn(entry)
+        dispatcher.position = self.native.take_position
+        dispatcher.answers.drawn = lambda key, entry: self.native.position_of(entry)
         self._serial = -1
         self._networks: tuple[str, ...] = ()
 

@@ -111,21 +111,21 @@ class Native:
 
     # --- draws -------------------------------------------------------------------------------------
 
-    def position(self, entry: Entry) -> int:
+    def take_position(self, entry: Entry) -> int:
         """The next number of this Entry, whoever gives the answer."""
-        draws = entry.draws
-        n: int | None = self._engine.draw(draws)
+        counter = entry.counter
+        n: int | None = self._engine.take_position(counter)
         if n is None:
-            n = draws.count
-            draws.count = n + 1
+            n = counter.position
+            counter.position = n + 1
         return n
 
-    def drawn(self, entry: Entry) -> int:
+    def position_of(self, entry: Entry) -> int:
         """How often this Entry was dealt, by all threads together."""
-        n: int | None = self._engine.drawn(entry.draws)
+        n: int | None = self._engine.position_of(entry.counter)
         if n is not None:
-            entry.draws.count = n
-        return entry.draws.count
+            entry.counter.position = n
+        return entry.counter.position
 
     # --- running -----------------------------------------------------------------------------------
 

@@ -57,9 +57,9 @@ _TAILS: dict[tuple[bytes, bool], bytes] = {}
 
 def next_position(entry: Entry) -> int:
     """The next number of this Entry's own counter: two services asked in turn don't resonate."""
-    draws = entry.draws
-    n = draws.count
-    draws.count = n + 1
+    counter = entry.counter
+    n = counter.position
+    counter.position = n + 1
     return n
 
 
@@ -97,9 +97,9 @@ def _deal(
     """The n-th answer of this Entry."""
     tiers = entry.tiers
     tier = tiers[0]
-    deal = tier.deal
-    turn = deal.getters[deal.sequence[n % len(deal.sequence)]]
-    pieces = turn(tier.pieces)
+    rotation = tier.rotation
+    turn = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
+    pieces = turn(tier.records)
     if len(tiers) > 1 or len(pieces) > _MANY:
         return _deal_tiers(query, end, entry, n, size, edns, options, ra)
     tail = _TAILS.get((options, edns.do)) or _tail(options, edns.do) if edns else b""
@@ -155,14 +155,14 @@ def _deal_tiers(
     extras: list[tuple[bytes, int]] = []
     most = size // _SHORTEST + 1
     for tier in entry.tiers:
-        deal = tier.deal
-        k = deal.sequence[n % len(deal.sequence)]
-        if len(pieces) + len(deal.orders[k]) > most:
+        rotation = tier.rotation
+        k = rotation.sequence[n % len(rotation.sequence)]
+        if len(pieces) + len(rotation.orders[k]) > most:
             # So many fill the reply, and the rest need not be dealt: thousands over UDP cost no more.
-            pieces += [tier.pieces[i] for i in deal.orders[k][: most - len(pieces)]]
+            pieces += [tier.records[i] for i in rotation.orders[k][: most - len(pieces)]]
             return packet.reply(query, end, NOERROR, pieces, (), (), edns, options, size, _AA | ra)
-        turn = deal.getters[k]
-        pieces += turn(tier.pieces)
+        turn = rotation.getters[k]
+        pieces += turn(tier.records)
         if tier.extras:
             extras += zip(turn(tier.extras), turn(tier.extra_counts), strict=True)
     if entry.repeats:
@@ -202,8 +202,8 @@ def respond_general(query: bytes, answers: Answers, limit: int, position: Positi
 
 def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int, ra: int) -> bytes:
     """The name is there; the table has nothing of this type for it."""
-    if known.odd is not None:
-        found = known.odd.answer(asked.qname, asked.qtype)
+    if known.responder is not None:
+        found = known.responder.answer(asked.qname, asked.qtype)
         if known.zone.failure and _is_negative(found):
             return _failed(query, asked, known.zone, answers, size, ra)
         return _spelled(query, asked, found, known.zone, answers, size, ra)
@@ -221,8 +221,8 @@ def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -
         if known is None:
             continue
         zone = known.zone
-        if known.odd is not None:
-            found = known.odd.answer(asked.qname, asked.qtype)
+        if known.responder is not None:
+            found = known.responder.answer(asked.qname, asked.qtype)
             if zone.failure and _is_negative(found):
                 return _failed(query, asked, zone, answers, size, ra)
         elif zone.failure:
@@ -246,13 +246,17 @@ def _is_negative(found: Sections) -> bool:
 def _kid(asked: Query, suffix: bytes, known: Name) -> Sections:
     """A name one label below a known one: one of its kids, or nothing."""
     label = asked.qname[1 : 1 + asked.qname[0]]
-    kid = known.kids.get(label) if known.kids and len(asked.qname) == 1 + len(label) + len(suffix) else None
-    if kid is None:
+    instance = (
+        known.instances.get(label)
+        if known.instances and len(asked.qname) == 1 + len(label) + len(suffix)
+        else None
+    )
+    if instance is None:
         return Sections(rcode=NXDOMAIN)
     if asked.qtype == _A:
-        return Sections(_slices(kid.a, 16))
+        return Sections(_slices(instance.a, 16))
     if asked.qtype == _AAAA:
-        return Sections(_slices(kid.aaaa, 28))
+        return Sections(_slices(instance.aaaa, 28))
     if asked.qtype == _ANY:
         return Sections((records.RFC8482,))
     return known.spell(label, asked.qtype) if known.spell else Sections()

@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Barrier};
-use world::{APEX, Positive, Tier, World, find, kid_records, positive, record, world};
-use zkdns_native::entry::{Deal, Entry, Given, Span};
+use world::{APEX, Positive, Tier, World, address_records, find, positive, record, world};
+use zkdns_native::entry::{Entry, Given, Rotation, Span};
 use zkdns_native::respond::{A, Asked, Desk, Outcome, UDP_LIMIT, answer, respond};
-use zkdns_native::table::{Kid, Kids};
+use zkdns_native::table::{InstanceAddresses, Instances};
 
 type Judged = Result<(), TestCaseError>;
 
@@ -61,20 +61,20 @@ proptest! {
 
     #[test]
     fn kids_are_a_map(
-        kids in hash_map(vec(any::<u8>(), 1..64), (0usize..5, 0usize..5), 0..200),
+        instances in hash_map(vec(any::<u8>(), 1..64), (0usize..5, 0usize..5), 0..200),
         others in vec(vec(any::<u8>(), 0..64), 0..50),
     ) {
-        let runs: Vec<_> = kids.iter().map(|(label, n)| (label, kid_records(*n))).collect();
-        let packed = Kids::new(runs.iter().map(|(label, (a, aaaa))| (&label[..], Kid { a, aaaa }))).unwrap();
-        for label in kids.keys().chain(&others) {
-            let found = packed.get(label).map(|kid| (kid.a.to_vec(), kid.aaaa.to_vec()));
-            prop_assert_eq!(found, kids.get(label).map(|n| kid_records(*n)));
+        let runs: Vec<_> = instances.iter().map(|(label, n)| (label, address_records(*n))).collect();
+        let packed = Instances::new(runs.iter().map(|(label, (a, aaaa))| (&label[..], InstanceAddresses { a, aaaa }))).unwrap();
+        for label in instances.keys().chain(&others) {
+            let found = packed.get(label).map(|instance| (instance.a.to_vec(), instance.aaaa.to_vec()));
+            prop_assert_eq!(found, instances.get(label).map(|n| address_records(*n)));
         }
     }
 }
 
 fn lone_tier() -> Tier {
-    Tier { orders: vec![vec![0]], sequence: vec![0], pieces: vec![vec![1]], extras: Vec::new() }
+    Tier { orders: vec![vec![0]], sequence: vec![0], records: vec![vec![1]], extras: Vec::new() }
 }
 
 fn judge_replies(world: &World, shots: &[Shot], limit: usize, offered: bool) -> Judged {
@@ -137,8 +137,8 @@ fn judge_answers(world: &World, shots: &[Shot], limit: usize) -> Judged {
         let cut = message.flags & 0x0200 != 0;
         let left = room(&packet, limit) - frame;
         let nothing = found.answers.is_empty();
-        let (qtype, rcode, lost) = (shot.qtype, found.rcode, found.lost);
-        prop_assert_eq!(outcome, Outcome::Reply { qtype, rcode, lost });
+        let (qtype, rcode, search_miss) = (shot.qtype, found.rcode, found.search_miss);
+        prop_assert_eq!(outcome, Outcome::Reply { qtype, rcode, search_miss });
         let [answers, authority, _] = &message.sections;
         if nothing {
             prop_assert!(answers.is_empty());
@@ -187,17 +187,17 @@ fn judge_deal(positive: &Positive, start: u64) -> Judged {
 
 fn judge_cycle(turns: &[u32], start: u64) -> Judged {
     let orders: Vec<[u32; 1]> = (0..7).map(|n| [n]).collect();
-    let deal = Arc::new(Deal::new(orders.iter().map(|o| &o[..]), turns));
-    let pieces: Vec<Vec<u8>> = (0..7).map(|n| record(b"\xc0\x0c", A, &[n; 4])).collect();
-    let given = Given { deal, pieces: pieces.iter().map(Vec::as_slice).collect(), extras: Vec::new() };
+    let rotation = Arc::new(Rotation::new(orders.iter().map(|o| &o[..]), turns));
+    let records: Vec<Vec<u8>> = (0..7).map(|n| record(b"\xc0\x0c", A, &[n; 4])).collect();
+    let given = Given { rotation, records: records.iter().map(Vec::as_slice).collect(), extras: Vec::new() };
     let entry = Entry::new(b"\0\0\x01", &[given], b"", false, Arc::new(AtomicU64::new(start))).unwrap();
     let (mut answers, mut extras) = (Vec::new(), Vec::new());
     let mut firsts = [0; 7];
     for _ in 0..turns.len() {
-        entry.deal(entry.draw(), 1, &mut answers, &mut extras);
+        entry.deal(entry.take_position(), 1, &mut answers, &mut extras);
         firsts[entry.bytes(answers[0])[12] as usize] += 1;
     }
-    prop_assert_eq!(entry.drawn(), start + turns.len() as u64);
+    prop_assert_eq!(entry.position(), start + turns.len() as u64);
     for (n, first) in firsts.iter().enumerate() {
         prop_assert_eq!(*first, turns.iter().filter(|turn| **turn as usize == n).count());
     }
@@ -214,10 +214,10 @@ fn threads_that_draw_together_lose_no_number() {
             scope.spawn(|| {
                 together.wait();
                 for _ in 0..1_000_000 {
-                    entry.draw();
+                    entry.take_position();
                 }
             });
         }
     });
-    assert_eq!(entry.drawn(), 4_000_000);
+    assert_eq!(entry.position(), 4_000_000);
 }

@@ -5,21 +5,21 @@ use proptest::sample::select;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use zkdns_native::entry::{Deal, Entry, Given};
+use zkdns_native::entry::{Entry, Given, Rotation};
 use zkdns_native::index::Change;
 use zkdns_native::respond::{A, AAAA, NOERROR, NXDOMAIN};
-use zkdns_native::table::{Kid, Kids, Name, Table, Zone};
+use zkdns_native::table::{InstanceAddresses, Instances, Name, Table, Zone};
 
 pub const APEX: &[u8] = b"\x03svc\x05local\0";
 
-/// A name that exists: whether it is odd, its option, and its kids with their A and AAAA records.
+/// A name that exists: whether it has a responder, its option, and its instances with their A and AAAA records.
 pub type Existing = (bool, Vec<u8>, Option<HashMap<Vec<u8>, (usize, usize)>>);
 
 #[derive(Clone, Debug)]
 pub struct Tier {
     pub orders: Vec<Vec<u32>>,
     pub sequence: Vec<u32>,
-    pub pieces: Vec<Vec<u8>>,
+    pub records: Vec<Vec<u8>>,
     pub extras: Vec<(Vec<u8>, u16)>,
 }
 
@@ -79,7 +79,7 @@ pub fn tier() -> impl Strategy<Value = Tier> {
     (lengths, any::<bool>(), 1usize..5, 1usize..6, any::<u64>()).prop_map(
         |(lengths, extra, orders, turns, seed)| {
             let count = lengths.len();
-            let pieces =
+            let records =
                 lengths.iter().enumerate().map(|(n, l)| record(b"\xc0\x0c", A, &vec![n as u8; *l])).collect();
             let extras = (0..if extra { count } else { 0 }).map(|n| match n % 3 {
                 0 => (Vec::new(), 0),
@@ -99,7 +99,7 @@ pub fn tier() -> impl Strategy<Value = Tier> {
                 sequence: (0..turns)
                     .map(|n| (seed.rotate_left(n as u32 * 9) % orders as u64) as u32)
                     .collect(),
-                pieces,
+                records,
                 extras: extras.collect(),
             }
         },
@@ -115,8 +115,8 @@ pub fn positive() -> impl Strategy<Value = Positive> {
 }
 
 pub fn world() -> impl Strategy<Value = World> {
-    let kids = prop::collection::hash_map(label(), (0usize..40, 0usize..40), 0..4);
-    let existing = (prop::bool::weighted(0.1), ede(), prop::option::of(kids));
+    let instances = prop::collection::hash_map(label(), (0usize..40, 0usize..40), 0..4);
+    let existing = (prop::bool::weighted(0.1), ede(), prop::option::of(instances));
     (
         prop::collection::hash_map((owner(), select(vec![A, AAAA, 33, 16, 65])), positive(), 0..8),
         prop::collection::hash_map(owner(), existing, 0..8),
@@ -131,19 +131,19 @@ pub fn world() -> impl Strategy<Value = World> {
 }
 
 impl Positive {
-    pub fn entry(&self, key: &[u8], draws: Arc<AtomicU64>) -> Entry {
+    pub fn entry(&self, key: &[u8], counter: Arc<AtomicU64>) -> Entry {
         let give =
-            |tier: &'_ Tier| Arc::new(Deal::new(tier.orders.iter().map(Vec::as_slice), &tier.sequence));
+            |tier: &'_ Tier| Arc::new(Rotation::new(tier.orders.iter().map(Vec::as_slice), &tier.sequence));
         let given: Vec<Given> = self
             .tiers
             .iter()
             .map(|tier| Given {
-                deal: give(tier),
-                pieces: tier.pieces.iter().map(Vec::as_slice).collect(),
+                rotation: give(tier),
+                records: tier.records.iter().map(Vec::as_slice).collect(),
                 extras: tier.extras.iter().map(|(run, n)| (&run[..], *n)).collect(),
             })
             .collect();
-        Entry::new(key, &given, &self.ede, self.repeats, draws).unwrap()
+        Entry::new(key, &given, &self.ede, self.repeats, counter).unwrap()
     }
 
     /// The answer records of one draw, and what goes with them, as one would write it down.
@@ -152,7 +152,7 @@ impl Positive {
         for tier in &self.tiers {
             let turn = tier.sequence[(draw % tier.sequence.len() as u64) as usize];
             for index in &tier.orders[turn as usize] {
-                answers.push(&tier.pieces[*index as usize][..]);
+                answers.push(&tier.records[*index as usize][..]);
                 let extra = tier.extras.get(*index as usize).map_or(&[][..], |(run, _)| run);
                 let known = self.repeats && extras.contains(&extra);
                 if !extra.is_empty() && !known {
@@ -168,7 +168,7 @@ fn key(name: &[u8], qtype: u16) -> Vec<u8> {
     [name, &qtype.to_be_bytes()].concat()
 }
 
-pub fn kid_records((a, aaaa): (usize, usize)) -> (Vec<u8>, Vec<u8>) {
+pub fn address_records((a, aaaa): (usize, usize)) -> (Vec<u8>, Vec<u8>) {
     (record(b"\xc0\x0c", A, &[1; 4]).repeat(a), record(b"\xc0\x0c", AAAA, &[2; 16]).repeat(aaaa))
 }
 
@@ -186,34 +186,40 @@ impl World {
             Change { key, value }
         });
         table.entries.apply(entries.collect());
-        let names = self.names.iter().map(|(name, (odd, ede, kids))| {
-            let kids = kids.as_ref().map(|kids| {
-                let runs: Vec<_> = kids.iter().map(|(label, n)| (label, kid_records(*n))).collect();
-                Kids::new(runs.iter().map(|(label, (a, aaaa))| (&label[..], Kid { a, aaaa }))).unwrap()
+        let names = self.names.iter().map(|(name, (responder, ede, instances))| {
+            let instances = instances.as_ref().map(|instances| {
+                let runs: Vec<_> = instances.iter().map(|(label, n)| (label, address_records(*n))).collect();
+                Instances::new(
+                    runs.iter().map(|(label, (a, aaaa))| (&label[..], InstanceAddresses { a, aaaa })),
+                )
+                .unwrap()
             });
-            Change { key: name.clone(), value: Some(Arc::new(Name::new(name, 0, ede, kids, *odd))) }
+            Change {
+                key: name.clone(),
+                value: Some(Arc::new(Name::new(name, 0, ede, instances, *responder))),
+            }
         });
         table.names.apply(names.collect());
         table
     }
 }
 
-/// What is found by hand. `lost`: a search list went through here. No answers: the zone's SOA.
+/// What is found by hand. `search_miss`: a search list went through here. No answers: the zone's SOA.
 pub struct Found {
     pub rcode: u8,
-    pub lost: bool,
+    pub search_miss: bool,
     pub answers: Vec<Vec<u8>>,
     pub extras: Vec<Vec<u8>>,
 }
 
 impl Found {
-    fn nothing(rcode: u8, lost: bool) -> Option<Found> {
-        Some(Found { rcode, lost, answers: Vec::new(), extras: Vec::new() })
+    fn nothing(rcode: u8, search_miss: bool) -> Option<Found> {
+        Some(Found { rcode, search_miss, answers: Vec::new(), extras: Vec::new() })
     }
 
     fn records(answers: Vec<&[u8]>, extras: Vec<&[u8]>) -> Option<Found> {
         let own = |runs: Vec<&[u8]>| runs.into_iter().map(<[u8]>::to_vec).collect();
-        Some(Found { rcode: NOERROR, lost: false, answers: own(answers), extras: own(extras) })
+        Some(Found { rcode: NOERROR, search_miss: false, answers: own(answers), extras: own(extras) })
     }
 }
 
@@ -241,16 +247,16 @@ pub fn find(
         rest = &rest[1 + rest[0] as usize..];
     }
     let depth = suffixes.iter().position(|suffix| world.names.contains_key(*suffix))?;
-    let (odd, _, kids) = &world.names[suffixes[depth]];
-    if *odd {
+    let (responder, _, instances) = &world.names[suffixes[depth]];
+    if *responder {
         return None;
     }
     let label = &name[1..1 + name[0] as usize];
-    let kid = kids.as_ref().and_then(|kids| kids.get(label));
-    match (depth, kid) {
+    let instance = instances.as_ref().and_then(|instances| instances.get(label));
+    match (depth, instance) {
         (0, _) => Found::nothing(NOERROR, false),
-        (1, Some(kid)) => {
-            let (a, aaaa) = kid_records(*kid);
+        (1, Some(instance)) => {
+            let (a, aaaa) = address_records(*instance);
             match qtype {
                 A => Found::records(a.chunks(16).collect(), Vec::new()),
                 AAAA => Found::records(aaaa.chunks(28).collect(), Vec::new()),

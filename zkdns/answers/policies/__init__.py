@@ -1,11 +1,11 @@
-"""The order of an answer: weights in, a Deal out. One file a policy; the file's name is the option.
+"""The order of an answer: weights in, a Rotation out. One file a policy; the file's name is the option.
 
-Rules: pure; the same weights give the same Deal on every replica. A policy module has
+Rules: pure; the same weights give the same Rotation on every replica. A policy module has
 
-    arrange(weights, cut) -> (orders, sequence)    see table.Deal
+    arrange(weights, cut) -> (orders, sequence)    see table.Rotation
     shares(weights) -> the part of first places that each should get
 
-Weights are whole numbers, at least one of them above 0 (`deal` sees to it), and an instance of weight 0
+Weights are whole numbers, at least one of them above 0 (`rotate` sees to it), and an instance of weight 0
 is never first.
 """
 
@@ -16,18 +16,18 @@ from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
 
-from zkdns.answers.table import Deal
+from zkdns.answers.table import Rotation
 
-_dealt: WeakValueDictionary[tuple[str, tuple[int, ...], int], Deal] = WeakValueDictionary()
+_rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = WeakValueDictionary()
 
 
-def deal(policy: str, weights: Sequence[int], cut: int) -> Deal:
-    """The Deal for these weights. Services of the same shape share one."""
+def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
+    """The Rotation for these weights. Services of the same shape share one."""
     key = (policy, usable(weights), cut)
-    found = _dealt.get(key)
+    found = _rotations.get(key)
     if found is None:
         orders, sequence = _module(policy).arrange(key[1], cut)
-        found = _dealt[key] = Deal.of(orders, sequence)
+        found = _rotations[key] = Rotation.of(orders, sequence)
     return found
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import cycle as cycled
 from math import gcd
 
-LONGEST = 10_000
+MAX_CYCLE = 10_000
 """The longest cycle, in answers."""
 
 VARIETY = 1024
-"""About how many different orders a Deal may hold: what the rest's shuffle costs in memory."""
+"""About how many different orders a Rotation may hold: what the rest's shuffle costs in memory."""
 
 FINENESS = 16
 """How many different rests even the rarest first should meet."""
@@ -27,7 +27,7 @@ Orders = tuple[tuple[int, ...], ...]
 
 
 def arrange(weights: Sequence[int], cut: int) -> tuple[Orders, list[int]]:
-    counts = places(weights, max(LONGEST, 4 * len(weights)))
+    counts = cycle_counts(weights, max(MAX_CYCLE, 4 * len(weights)))
     return dealt(spread(counts), counts, weights, cut)
 
 
@@ -36,7 +36,7 @@ def shares(weights: Sequence[int]) -> list[float]:
     return [w / total for w in weights]
 
 
-def places(weights: Sequence[int], longest: int) -> list[int]:
+def cycle_counts(weights: Sequence[int], longest: int) -> list[int]:
     """How many first places each gets in one cycle."""
     divisor = gcd(*weights)
     total = sum(weights) // divisor

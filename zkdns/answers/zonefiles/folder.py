@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
-from zkdns.answers.zonefiles.overlay import Mount
+from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.model import ConfigError, Problem
 
@@ -28,7 +28,7 @@ class ZoneFiles:
             raise ConfigError(f"--zones {folder}", "no such directory")
         apexes = [zone.apex for zone in answers.zones]
         self._folder = ZoneFolder(Path(folder), apexes) if folder else None
-        self._mount = Mount(answers)
+        self._mount = Overlay(answers)
         self._mount.draw = draw
 
     @property

@@ -18,7 +18,7 @@ from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
 
 CNAME, HINFO, MX, DNAME, DS, ANY = 5, 13, 15, 39, 43, 255
 NOERROR, SERVFAIL, NXDOMAIN, YXDOMAIN = 0, 2, 3, 6
-LONGEST_CHAIN = 16
+MAX_CHAIN = 16
 _IN = b"\0\1"
 _STAR = b"\1*"
 _TARGET_OF = {NS: 1, MX: 1, SRV: 1}
@@ -46,7 +46,7 @@ class Kind(enum.Enum):
     REDIRECT = enum.auto()
     REFERRAL = enum.auto()
     NODATA = enum.auto()
-    NOWHERE = enum.auto()
+    NXDOMAIN = enum.auto()
 
 
 class Step(NamedTuple):
@@ -84,8 +84,8 @@ class ZoneData:
         reply = _Reply(qname)
         name: bytes = qname
         zone: ZoneData = self
-        for _ in range(LONGEST_CHAIN):
-            step = zone.look(name, qtype)
+        for _ in range(MAX_CHAIN):
+            step = zone.lookup(name, qtype)
             if step.kind is Kind.FOUND:
                 reply.put(reply.answer, step)
                 reply.add_targets(step, zone)
@@ -94,9 +94,9 @@ class ZoneData:
                 reply.put(reply.authority, step)
                 reply.add_targets(step, zone)
                 return reply.sections(aa=bool(reply.answer))
-            if step.kind in (Kind.NODATA, Kind.NOWHERE):
+            if step.kind in (Kind.NODATA, Kind.NXDOMAIN):
                 reply.authority.append(reply.owner(zone.apex) + zone.zone.soa)
-                return reply.sections(NXDOMAIN if step.kind is Kind.NOWHERE else NOERROR)
+                return reply.sections(NXDOMAIN if step.kind is Kind.NXDOMAIN else NOERROR)
             assert step.rrset is not None  # noqa: S101
             reply.put(reply.answer, step)
             target = step.rrset.rdatas[0][1].lower()
@@ -121,7 +121,7 @@ class ZoneData:
             zone = following
         return reply.sections()
 
-    def look(self, name: bytes, qtype: int) -> Step:
+    def lookup(self, name: bytes, qtype: int) -> Step:
         """What this zone has for a name in it."""
         nodes = self.nodes
         for owner in _ancestors(name, self.apex):
@@ -137,7 +137,7 @@ class ZoneData:
         if node is None:
             node = nodes.get(_STAR + encloser)  # RFC 4592, section 3.3.2: the source of synthesis
             if node is None:
-                return Step(Kind.NOWHERE)
+                return Step(Kind.NXDOMAIN)
         if qtype == ANY:
             return Step(Kind.FOUND, name, _REFUSED_ANY) if node else Step(Kind.NODATA)
         if qtype in node:
@@ -153,7 +153,7 @@ class ZoneData:
         node = self.nodes.get(name)
         if node is not None:
             return node.get(rtype)
-        step = self.look(name, rtype)
+        step = self.lookup(name, rtype)
         return step.rrset if step.kind is Kind.FOUND else None
 
     def _zone_of(self, name: bytes) -> ZoneData | None:
@@ -226,7 +226,7 @@ class _Reply:
         return Sections(tuple(self.answer), tuple(self.authority), tuple(self.additional), rcode, aa, ede)
 
 
-def grow(apex: bytes, rrsets: Mapping[tuple[bytes, int], RRset]) -> dict[bytes, dict[int, RRset]]:
+def build_nodes(apex: bytes, rrsets: Mapping[tuple[bytes, int], RRset]) -> dict[bytes, dict[int, RRset]]:
     """The nodes of a zone: its owners, and the empty non-terminals between them and the apex."""
     nodes: dict[bytes, dict[int, RRset]] = {apex: {}}
     for (owner, rtype), rrset in rrsets.items():

@@ -21,7 +21,7 @@ from zkdns.model import Problem
 _ARPA = names.label("arpa") + names.ROOT
 
 
-class Mount:
+class Overlay:
     """The zone files that an Answers gives beside its services."""
 
     def __init__(self, answers: Answers) -> None:
@@ -38,7 +38,7 @@ class Mount:
     def put(self, zones: Mapping[bytes, ZoneData]) -> None:
         """These files, in place of the ones before: one step between two queries."""
         for owner in self._owners:
-            self._answers.lay_under(owner, None)
+            self._answers.put_beneath(owner, None)
         for apex, plain in self._plain_apexes.items():
             self._answers.put_name(apex, plain)
         self._owners, self._below = {}, {}
@@ -47,7 +47,7 @@ class Mount:
             zone = self._apexes.get(apex, data.zone) if data.shared else data.zone
             files[apex] = replace(data, zone=zone, family=files, services=self.find)
         for apex, data in files.items():
-            known = Name(data.zone, odd=_Reverse(data, self._answers) if apex.endswith(_ARPA) else data)
+            known = Name(data.zone, responder=_Reverse(data, self._answers) if apex.endswith(_ARPA) else data)
             if apex in self._apexes:
                 self._answers.put_name(apex, known)
                 owners = [owner for owner in data.nodes if owner != apex]
@@ -63,7 +63,7 @@ class Mount:
         self.files = files
         held = {part.service.label for part in self._answers.parts.values()}
         for owner, known in self._owners.items():
-            self._answers.lay_under(owner, None if self._label(owner) in held else known)
+            self._answers.put_beneath(owner, None if self._label(owner) in held else known)
         self._answers.set_failure(self._answers.zones[0].failure)  # what it shows has changed
 
     def problems(self) -> tuple[Problem, ...]:
@@ -98,7 +98,7 @@ class Mount:
             known = table.names.get(suffix)
             if known is None:
                 continue
-            if isinstance(known.odd, ZoneData) or known.zone.apex not in self._apexes:
+            if isinstance(known.responder, ZoneData) or known.zone.apex not in self._apexes:
                 return None
             said = _said(known, suffix, qname, qtype)
             if said.answer or said.authority:
@@ -131,7 +131,7 @@ class Mount:
             return
         held = any(part.service.label == label for part in self._answers.parts.values())
         for owner in below:
-            self._answers.lay_under(owner, None if held else self._owners[owner])
+            self._answers.put_beneath(owner, None if held else self._owners[owner])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,40 +155,44 @@ class _Reverse:
 
 def _said(known: Name, suffix: bytes, qname: bytes, qtype: int) -> Sections:
     """What a name of the services' says of itself, or of a name below it."""
-    if known.odd is not None:
-        return known.odd.answer(qname, qtype)
+    if known.responder is not None:
+        return known.responder.answer(qname, qtype)
     if suffix == qname:
         return Sections(ede=known.ede)
     label = qname[1 : 1 + qname[0]]
-    kid = known.kids.get(label) if known.kids and qname == names.label(label) + suffix else None
-    if kid is None:
+    instance = (
+        known.instances.get(label) if known.instances and qname == names.label(label) + suffix else None
+    )
+    if instance is None:
         return Sections(rcode=NXDOMAIN)
     if qtype in (1, 28):
-        run, size = (kid.a, 16) if qtype == 1 else (kid.aaaa, 28)
+        run, size = (instance.a, 16) if qtype == 1 else (instance.aaaa, 28)
         return Sections(tuple(run[at : at + size] for at in range(0, len(run), size)))
     return known.spell(label, qtype) if known.spell else Sections()
 
 
 def _draw_next(entry: Entry) -> int:
-    n = entry.draws.count
-    entry.draws.count = n + 1
+    n = entry.counter.position
+    entry.counter.position = n + 1
     return n
 
 
 def _deal(entry: Entry, n: int) -> tuple[bytes, ...]:
-    """The pieces of the n-th answer of this Entry."""
+    """The records of the n-th answer of this Entry."""
     return tuple(
-        piece
+        wire
         for tier in entry.tiers
-        for piece in tier.deal.getters[tier.deal.sequence[n % len(tier.deal.sequence)]](tier.pieces)
+        for wire in tier.rotation.getters[tier.rotation.sequence[n % len(tier.rotation.sequence)]](
+            tier.records
+        )
     )
 
 
-def _apart(qname: bytes, pieces: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def _apart(qname: bytes, wires: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Pieces that pointed at their question, spelled out to stand behind another."""
     found = []
-    for piece in pieces:
-        read = detach(piece, qname)
+    for wire in wires:
+        read = detach(wire, qname)
         if read is not None:
             owner, rtype, rclass, ttl, parts = read
             rdata = b"".join(parts)

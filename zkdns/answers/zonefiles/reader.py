@@ -24,7 +24,7 @@ import dns.zonefile
 
 from zkdns.answers.records import NS, SOA
 from zkdns.answers.table import Zone
-from zkdns.answers.zonefiles.lookup import CNAME, DNAME, RRset, ZoneData, grow, negative_soa
+from zkdns.answers.zonefiles.lookup import CNAME, DNAME, RRset, ZoneData, build_nodes, negative_soa
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
 from zkdns.model import Problem
@@ -267,7 +267,7 @@ def read_zone(
         zone = Zone(-1, apex)
     else:
         zone = Zone(-1, apex, negative_soa(rrsets[apex, SOA]))
-    return ZoneData(apex, grow(apex, rrsets), zone, str(path), shared)
+    return ZoneData(apex, build_nodes(apex, rrsets), zone, str(path), shared)
 
 
 def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset]:
