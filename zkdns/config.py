@@ -38,7 +38,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class RegistryURL:
-    """Where registrations are read: a ZooKeeper ensemble and root, or a file."""
+    """Where registrations are read: a ZooKeeper ensemble and root, or a file. `name`: the label that it goes
+    by, `r1`, `r2` … by position where none is given."""
 
     text: str
     scheme: str
@@ -46,6 +47,7 @@ class RegistryURL:
     root: str = ""
     path: Path = Path()
     format: str = "auto"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ class Settings:
     ttl: int = 5
     lameduck: float = 0.0
     stale_max: float = 0.0
+    grace: float = 15.0
     allow_command_checks: bool = False
     log_format: str = "text"
     query_log_sample: int = 0
     query_log_slow: float = 0.0
     query_log_most: int = 50
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
+    service_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """For services that don't set them: as a service's own znode would write them."""
 
 
 LONGEST_ZONE = 120
@@ -125,7 +130,18 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
             values[name] = _parse(name, value, "--" + name.replace("_", "-"))
     if not values.get("registry"):
         values["registry"] = _parse("registry", DEFAULT_REGISTRY, "registry")
+    values["registry"] = _name_registries(values["registry"])
     return Settings(**values)
+
+
+def _name_registries(urls: tuple[RegistryURL, ...]) -> tuple[RegistryURL, ...]:
+    """Each with a name of its own: `r1`, `r2` … by position where none was given."""
+    every = tuple(replace(url, name=url.name or f"r{at}") for at, url in enumerate(urls, 1))
+    names = [url.name for url in every]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError("--registry", f"two registries are named {name}: give each a name of its own")
+    return every
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], str]:
@@ -150,7 +166,23 @@ def _parse(key: str, value: Any, where: str) -> Any:
 
 
 def parse_registry(text: str) -> RegistryURL:
-    """`zk://HOST:PORT,…/ROOT?format=…` or `file:PATH`; ValueError says what is wrong."""
+    """`[NAME=]zk://HOST:PORT,…/ROOT?format=…` or `[NAME=]file:PATH`; ValueError says what is wrong."""
+    name, equals, url = text.partition("=")
+    if equals and "/" not in name and ":" not in name:
+        label = name.lower()
+        if not _is_label(label):
+            raise ValueError(f"{text!r}: {name!r} is no name: letters, digits and -, 63 characters at most")
+        return replace(_parse_url(url), name=label)
+    return _parse_url(text)
+
+
+def _is_label(text: str) -> bool:
+    """Whether it may stand in names, file names and labels of metrics."""
+    plain = text.replace("-", "")
+    return plain.isascii() and plain.isalnum() and len(text) < 64 and text.strip("-") == text
+
+
+def _parse_url(text: str) -> RegistryURL:
     if text.startswith("file:"):
         path = text.removeprefix("file:").removeprefix("//")
         if not path:
@@ -274,6 +306,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("must be a table: [service_defaults]")
+    return value
+
+
 def _zookeeper(value: Any) -> ZooKeeperSettings:
     if not isinstance(value, dict):
         raise TypeError("must be a table: [zookeeper]")
@@ -308,10 +346,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "ttl": _number(int, 0, 2**31 - 1),
     "lameduck": _number(float, 0, 3600),
     "stale_max": _number(float, 0, 10**9),
+    "grace": _number(float, 0, 3600),
     "allow_command_checks": _flag,
     "log_format": _one_of("text", "json"),
     "query_log_sample": _number(int, 0, 2**32 - 1),
     "query_log_slow": _number(float, 0, 3600),
     "query_log_most": _number(int, 1, 10**6),
     "zookeeper": _zookeeper,
+    "service_defaults": _table,
 }

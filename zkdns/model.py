@@ -27,11 +27,27 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Bad data, as a value: where it stands, what is wrong with it, what would cure it."""
+    """Bad data, as a value: where it stands, what is wrong with it, what would cure it. `ours`: we are
+    wrong, and the item that met it goes without."""
 
     path: str
     what: str
     cure: str
+    ours: bool = False
+
+
+def fault(path: str, error: BaseException) -> Problem:
+    """An error of ours that cost one item, as a row for people with what a report needs."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = ""
+    if trace is not None:
+        file = trace.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+        place = f", {file}:{trace.tb_lineno}"
+    what = f"an error of ours: {type(error).__name__}{place}: {str(error)[:100]}"
+    cure = "report it, with the data that stands there; it is tried again when that changes"
+    return Problem(path, what, cure, ours=True)
 
 
 # --- what a registry tells: one event for each reply or state -----------------------------------
@@ -138,7 +154,8 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """What the service's own znode says. `ttl` None: the server's default. `fail_open`: the share
-    of healthy instances below which all are given; 0 is off, and `true` in the data is `NONE_HEALTHY`."""
+    of healthy instances below which all are given; 0 is off, and `true` in the data is `NONE_HEALTHY`.
+    `given`: the fields that the znode sets; the server's own defaults stand in for the others."""
 
     ttl: int | None = None
     policy: Policy = "weighted"
@@ -148,6 +165,7 @@ class ServiceSettings:
     hold: float = 0.0
     srv_scale: float = 1.0
     check: Check | None = None
+    given: tuple[str, ...] = ()
 
 
 NONE_HEALTHY = 1e-9
@@ -167,12 +185,13 @@ class State(enum.StrEnum):
     DRAINED = "drained"
     SUSPECT = "suspect"
     WARMING = "warming"
+    UNREADABLE = "unreadable"
 
 
 SERVING = frozenset({State.HEALTHY, State.WARMING, State.SUSPECT})
 """The states that are answered."""
 
-NEVER = frozenset({State.DRAINING, State.DRAINED})
+NEVER = frozenset({State.DRAINING, State.DRAINED, State.UNREADABLE})
 """The states that not even `fail_open` brings back."""
 
 
@@ -183,6 +202,7 @@ class Instance:
     `weight` is the one in force (an override or warming may have changed the registered one);
     `answered` tells whether it is given out; `reason` is one short phrase for people; `since` is
     the time of creation, `resolved` the addresses of a host name (seconds since the epoch; text).
+    `registry`: the name of the one that it stands in, where there are several.
     """
 
     id: str
@@ -196,6 +216,7 @@ class Instance:
     weight: int = 1
     answered: bool = True
     resolved: tuple[str, ...] = ()
+    registry: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -207,6 +228,7 @@ class Service:
     """One service: its settings and its instances, in the order of their ids.
 
     `note` is a short phrase about the whole (`fail_open: all given`, `3 kept by hold`), or empty.
+    `registries`: those that it stands in, where there are several.
     """
 
     name: str
@@ -215,6 +237,7 @@ class Service:
     settings: ServiceSettings = DEFAULTS
     instances: tuple[Instance, ...] = ()
     note: str = ""
+    registries: tuple[str, ...] = ()
 
     def healthy(self) -> int:
         return sum(i.state in SERVING for i in self.instances)
@@ -263,6 +286,30 @@ class Verdict:
     path: str
     good: bool
     why: str = ""
+
+
+What: TypeAlias = Literal["registered", "gone", "state", "weight", "settings", "route", "leader", "registry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing about one instance, service or registry that is another in the answers now.
+
+    `id` is "" for the service itself, and `service` too for a registry. `was` and `now`: from what to
+    what, as text, "" for nothing. `zxid`: the newest that its registry had told by then. `why` and `by`
+    are for people. `instance`: as it stands now, or as it stood before it went.
+    """
+
+    at: float
+    zxid: int
+    service: str
+    id: str
+    what: What
+    was: str
+    now: str
+    why: str = ""
+    by: str = ""
+    instance: Instance | None = None
 
 
 def serial_of(zxid: int) -> int:

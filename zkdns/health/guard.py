@@ -1,21 +1,24 @@
-"""The loss guard: instances that vanish together are kept for a while, as suspects.
+"""The loss guard: instances that vanish together, or with an outage of the registry, are kept as suspects.
 
 A registry that loses half of a service at once has more likely lost sight of it (expired sessions, a
-cut-off rack, a root removed by mistake) than seen it die. Rules: pure; no I/O, no clock, no chance.
-A suspect is let go when it is registered again, when its time is over, when an operator drained it
-or when its check fails.
+cut-off rack, a root removed by mistake) than seen it die; and what an outage of the registry took along
+is mostly on its way back. Rules: pure; no I/O, no clock, no chance. A suspect is let go when it is
+registered again, when its time is over, when an operator drained it or when its check fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from zkdns.model import Instance, Service
+from zkdns.model import Instance, Service, State
 
 WINDOW: Final = 5.0
 """Seconds within which losses count as one."""
+
+BY_HOLD: Final = "left the registry together with others, kept by hold"
+BY_GRACE: Final = "its session ended with an outage of the registry, kept by grace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,11 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A suspect, and the time at which it is let go."""
+    """A suspect, the time at which it is let go, and why it is kept."""
 
     instance: Instance
     until: float
+    why: str = BY_HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,23 @@ class Losses:
     kept: tuple[Kept, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """After an outage of a registry: until when ephemeral instances that vanish are kept, by the registry's
+    name, and for how many seconds each."""
+
+    until: tuple[tuple[str, float], ...] = ()
+    seconds: float = 0.0
+
+    def covers(self, instance: Instance, now: float) -> bool:
+        """Whether an instance that vanishes now may have gone with the outage alone."""
+        if not self.seconds or not instance.ephemeral:
+            return False
+        return any(name == instance.registry and now <= until for name, until in self.until)
+
+
 NO_LOSSES: Final = Losses()
+NO_GRACE: Final = Grace()
 
 
 def retain(
@@ -51,6 +71,7 @@ def retain(
     current: Service | None,
     now: float,
     released: Callable[[Instance], bool] = lambda instance: False,
+    grace: Grace = NO_GRACE,
 ) -> Losses:
     """The losses after the registered service went from `previous` to `current`.
 
@@ -59,27 +80,64 @@ def retain(
     kept. What came in the same moment counts for the service: as many new ones are no loss.
     """
     settings = (current or previous or _NOBODY).settings
-    if settings.hold <= 0:
+    if settings.hold <= 0 and not losses.kept and not grace.until:
         return NO_LOSSES
-    here = {i.path for i in current.instances} if current is not None else set()
+    present = current.instances if current is not None else ()
+    here = {i.path for i in present}
     gone = [g for g in losses.gone if now - g.at < WINDOW and g.instance.path not in here]
     known = {g.instance.path for g in gone}
+    vanished: list[Instance] = []
     if previous is not None and previous is not current:
-        gone += [Gone(i, now) for i in previous.instances if i.path not in here and i.path not in known]
+        vanished = [i for i in previous.instances if i.path not in here and i.path not in known]
+        gone += [Gone(i, now) for i in vanished]
     kept = {
         k.instance.path: k
         for k in losses.kept
         if k.until > now and k.instance.path not in here and not released(k.instance)
-    }
-    if len(gone) > len(here):  # more than half of what was there and is there
+        and not (k.why == BY_HOLD and settings.hold <= 0)
+    }  # fmt: skip
+    if settings.hold > 0 and len(gone) > len(here):  # more than half of what was there and is there
         for g in gone:
             path, until = g.instance.path, g.at + settings.hold
-            if g.instance.registration.status == "up" and until > now and not released(g.instance):
+            if _may_be_kept(g.instance) and until > now and not released(g.instance):
                 kept.setdefault(path, Kept(g.instance, until))
+    for i in vanished:
+        if grace.covers(i, now) and _may_be_kept(i) and not released(i):
+            kept.setdefault(i.path, Kept(i, now + grace.seconds, BY_GRACE))
+    kept = _without_needless(kept, [i for i in present if _may_be_kept(i) and not released(i)])
     # One that was let go must not be caught again by the next loss.
-    gone = [g for g in gone if not released(g.instance)]
+    gone = [g for g in gone if not released(g.instance)] if settings.hold > 0 else []
     after = Losses(tuple(gone), tuple(kept[p] for p in sorted(kept)))
+    if after == NO_LOSSES:
+        return NO_LOSSES
     return losses if after == losses else after
+
+
+def _may_be_kept(instance: Instance) -> bool:
+    return instance.registration.status == "up" and instance.state is not State.UNREADABLE
+
+
+def _without_needless(kept: dict[str, Kept], others: list[Instance]) -> dict[str, Kept]:
+    """Grace is for services that would be left with too little: one whose other instances have more than half
+    of its weight goes on without, and a process that registered anew under another id is no suspect."""
+    graced = [k for k in kept.values() if k.why == BY_GRACE]
+    if not graced:
+        return kept
+    places = {_place(i) for i in others}
+    lost = [k.instance for k in graced]
+    # Where all weights are 0, each counts the same.
+    here, gone = _weigh(others), _weigh(lost)
+    if here > gone or (here == gone == 0 and len(others) > len(lost)):
+        return {path: k for path, k in kept.items() if k.why != BY_GRACE}
+    return {path: k for path, k in kept.items() if k.why != BY_GRACE or _place(k.instance) not in places}
+
+
+def _place(i: Instance) -> tuple[tuple[str, ...], str | None, int]:
+    return i.registration.addresses, i.registration.host, i.registration.port
+
+
+def _weigh(instances: Iterable[Instance]) -> int:
+    return sum(i.registration.weight for i in instances)
 
 
 _NOBODY: Final = Service(name="", label="", path="")

@@ -2,7 +2,7 @@
 
 Rules: pure; no I/O, no clock, no chance: replicas with the same inputs give the same states. Never
 raises. What did not change stays the same object, whether it equals what came in or what was given
-the last time. The states rank: drained by an operator, the instance's own status, its check, held
+the last time. The states rank: unreadable, drained by an operator, the instance's own status, its check, held
 by the loss guard, warming, healthy; the first that holds is told.
 """
 
@@ -14,7 +14,7 @@ from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Final
 
-from zkdns.health.guard import Kept
+from zkdns.health.guard import BY_GRACE, BY_HOLD, Kept
 from zkdns.health.thresholds import CheckState
 from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
 from zkdns.overrides import attribute, in_force
@@ -61,11 +61,11 @@ def judge(
     told = _find_told(service, view)
     judged = list(service.instances)
     for at in told:
-        judged[at] = _judge_one(judged[at], service, view, now, factor, False, alarms)
+        judged[at] = _judge_one(judged[at], service, view, now, factor, "", alarms)
     if view.kept:
         taken = {i.label for i in service.instances}
         judged += [
-            _judge_one(k.instance, service, view, now, factor, True, alarms)
+            _judge_one(k.instance, service, view, now, factor, k.why, alarms)
             for k in view.kept
             if k.until > now and k.instance.label not in taken
         ]
@@ -79,8 +79,9 @@ def judge(
     if candidates and healthy / candidates < service.settings.fail_open:
         judged = [_give_all_the_same(i) for i in judged]
         notes.append(f"fail_open: all given ({healthy} of {candidates} healthy)")
-    if kept := sum(i.state is State.SUSPECT for i in judged):
-        notes.append(f"{kept} kept by hold")
+    for word, why in (("hold", BY_HOLD), ("grace", BY_GRACE)):
+        if kept := sum(i.state is State.SUSPECT and i.reason.startswith(why) for i in judged):
+            notes.append(f"{kept} kept by {word}")
     if factor > 1:
         notes.append(f"weights times {factor} while new instances warm up")
     before = {i.path: i for i in previous.instances} if previous is not None else {}
@@ -113,7 +114,7 @@ def _judge_one(
     view: ServiceView,
     now: float,
     factor: int,
-    gone: bool,
+    gone: str,
     alarms: list[float],
 ) -> Instance:
     drain = weigh = None
@@ -148,9 +149,11 @@ def _judge_one(
 
 
 def _state(
-    instance: Instance, service: Service, view: ServiceView, drain: Override | None, gone: bool
+    instance: Instance, service: Service, view: ServiceView, drain: Override | None, gone: str
 ) -> tuple[State, str]:
     status = instance.registration.status
+    if instance.state is State.UNREADABLE:
+        return State.UNREADABLE, instance.reason
     if drain is not None:
         return State.DRAINED, f"drained {attribute(drain)}"
     if status != "up":
@@ -162,7 +165,7 @@ def _state(
         if check_state is not None and not check_state.good:
             return State.FAILING, check_state.why or "check fails"
     if gone:
-        return State.SUSPECT, "left the registry together with others, kept by hold"
+        return State.SUSPECT, gone
     return State.HEALTHY, ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from zkdns.model import Check, Instance, Problem, Service
+from zkdns.model import Check, Instance, Problem, Service, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,11 @@ def targets_of(
         what = "command checks are not allowed on this server, so the service has no check"
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
-    targets = tuple(_target_of(instance, check, known.get(instance.path)) for instance in instances)
+    targets = tuple(
+        _target_of(instance, check, known.get(instance.path))
+        for instance in instances
+        if instance.state is not State.UNREADABLE
+    )
     if targets and all(t.unprobeable for t in targets):
         what = f"no instance can be checked ({targets[0].unprobeable}), so the service has no check"
         return (), Problem(service.path, what, "set check.port to a port that instances have, or register it")

@@ -49,6 +49,7 @@ def services(catalog: Catalog, ttl: int, names: Mapping[str, Iterable[str]], now
 def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
     """A service's settings as its own znode would write them."""
     said: dict[str, Any] = msgspec.to_builtins(given)
+    del said["given"]
     said["ttl"] = given.ttl if given.ttl is not None else ttl
     said["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
     return said

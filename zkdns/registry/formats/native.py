@@ -215,7 +215,7 @@ def settings(value: Any) -> tuple[ServiceSettings, list[BadData], None]:
         except BadData as error:
             cure = f"{error.cure}; until then the service has no check"
             wrong.append(BadData(error.what, cure))
-    return ServiceSettings(**taken), wrong, None
+    return ServiceSettings(**taken, given=tuple(sorted(taken))), wrong, None
 
 
 def _check(value: Any) -> Check:

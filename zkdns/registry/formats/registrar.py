@@ -102,7 +102,8 @@ def settings(value: Any) -> tuple[ServiceSettings, list[BadData], Inherited] | N
     name = inner.get("srvce")
     label = name.removeprefix("_") if isinstance(name, str) else ""
     protocol: Protocol = "udp" if inner.get("proto") == "_udp" else "tcp"
-    return ServiceSettings(ttl=ttl), wrong, Inherited(port or 0, label, protocol)
+    given = ("ttl",) if ttl is not None else ()
+    return ServiceSettings(ttl=ttl, given=given), wrong, Inherited(port or 0, label, protocol)
 
 
 def _take(rule: Rule, field: str, value: object, wrong: list[BadData]) -> int | None:
