@@ -12,7 +12,7 @@ from setuptools_rust import RustExtension, build_rust
 LEFT_OUT = """
 zkdns: the native engine was LEFT OUT of this build (the reason stands above). Plain Python serves instead,
 zkdns: with the same answers. To have it: install Rust 1.85 or newer and a C linker, then
-zkdns: pip install --no-cache-dir --force-reinstall --no-deps zkdns (or . from a clone); `zkdns --version` tells.
+zkdns: pip install --no-cache-dir --force-reinstall --no-deps zkdns (or . from a clone).
 """
 
 

@@ -29,7 +29,7 @@ LOADED_LATE = ("libgcc_s.so.1",)
 SYSTEM = ("/etc/ssl", "/usr/lib/ssl", "/etc/os-release", "/usr/lib/os-release", "/usr/share/ca-certificates")
 
 FILES = {
-    "/etc/passwd": "root:x:0:0:root:/:/sbin/nologin\nzkdns:x:65532:65532:zkdns:/var/lib/zkdns:/sbin/nologin\n",
+    "/etc/passwd": "root:x:0:0:root:/:/bin/false\nzkdns:x:65532:65532::/var/lib/zkdns:/bin/false\n",
     "/etc/group": "root:x:0:\nzkdns:x:65532:\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
@@ -37,10 +37,10 @@ FILES = {
 
 def main(venv: Path, root: Path) -> None:
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        if Path("/", name).is_symlink():  # a merged /usr: /lib/x86_64-linux-gnu is /usr/lib/x86_64-linux-gnu
+        if (merged := Path("/", name)).is_symlink():  # into /usr, where the loader looks all the same
             root.mkdir(parents=True, exist_ok=True)
-            (root / name).symlink_to(os.readlink(f"/{name}"))
-            (root / os.readlink(f"/{name}").lstrip("/")).mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(merged.readlink())
+            (root / str(merged.readlink()).lstrip("/")).mkdir(parents=True, exist_ok=True)
     python = Path(sys.executable)  # a link perhaps, which the venv leads to
     stdlib = Path(sysconfig.get_path("stdlib"))
     for path in (python, stdlib, venv, *map(Path, SYSTEM)):
@@ -70,8 +70,8 @@ def lay(path: Path, root: Path) -> None:
     there = place(root, path)
     if path.is_symlink():
         if not there.is_symlink():
-            there.symlink_to(os.readlink(path))
-        lay(path.parent.resolve() / os.readlink(path), root)
+            there.symlink_to(path.readlink())
+        lay(path.parent.resolve() / path.readlink(), root)
     elif not there.exists():
         shutil.copy2(path, there)
 

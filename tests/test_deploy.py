@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -21,11 +22,17 @@ from zkdns.cli import commands
 HERE = Path(__file__).parents[1]
 DOCKERFILE = (HERE / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((HERE / "deploy/compose.yaml").read_text())
-KUBERNETES = {
-    resource["kind"]: resource
-    for resource in yaml.safe_load_all((HERE / "deploy/kubernetes.yaml").read_text())
-}
-UNIT = (HERE / "deploy/zkdns.service").read_text()
+
+
+def read(name: str) -> dict[str, Any]:
+    """The resources of a manifest by kind."""
+    resources = yaml.safe_load_all((HERE / "deploy" / name).read_text())
+    return {resource["kind"]: resource for resource in resources}
+
+
+KUBERNETES, NODELOCAL = read("kubernetes.yaml"), read("kubernetes-nodelocal.yaml")
+MONITORING = read("kubernetes-monitoring.yaml")
+UNITS = {name: (HERE / "deploy" / name).read_text() for name in ("zkdns.service", "zkdns@.service")}
 
 
 def parse(words: list[str]) -> dict[str, Any]:
@@ -105,27 +112,139 @@ def test_the_settings_in_kubernetes_load_and_meet_the_ports_of_the_pod(tmp_path:
     assert targets == set(ports)
     assert settings.state in {mount["mountPath"] for mount in container["volumeMounts"]}
     assert pod["terminationGracePeriodSeconds"] > settings.lameduck + 5
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_image_needs_no_capability_and_holds_no_second_python() -> None:
     # The kernel starts no program whose file capability is outside of the bounding set.
-    assert "setcap cap_net_bind_service" in DOCKERFILE
-    assert "NET_BIND_SERVICE" in container["securityContext"]["capabilities"]["add"]
+    assert "setcap" not in DOCKERFILE
+    assert "--copies" not in DOCKERFILE
+    assert re.search(r"^FROM scratch$", DOCKERFILE, re.MULTILINE)
+    for service in COMPOSE["services"].values():
+        if service.get("image") == "zkdns":
+            assert service["cap_drop"] == ["ALL"]
+            assert "cap_add" not in service
+            assert service["security_opt"] == ["no-new-privileges:true"]
+            assert service["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
 
 
-def test_the_unit_starts_the_server_with_flags_that_it_has(tmp_path: Path) -> None:
-    found = re.search(r"^ExecStart=/opt/zkdns/bin/zkdns (.*)$", UNIT, re.MULTILINE)
+def test_what_compose_gives_out_by_itself_is_none_of_the_addresses_that_it_names() -> None:
+    (pool,) = COMPOSE["networks"]["services"]["ipam"]["config"]
+    subnet, dynamic = (ipaddress.ip_network(pool[key]) for key in ("subnet", "ip_range"))
+    assert dynamic.subnet_of(subnet)
+    named = [
+        ipaddress.ip_address(network["ipv4_address"])
+        for service in COMPOSE["services"].values()
+        for network in (service["networks"] or {}).values()
+        if network
+    ]
+    assert len(set(named)) == len(named) == 4
+    assert all(address in subnet and address not in dynamic for address in named)
+
+
+def test_the_pods_of_kubernetes_are_found_by_what_selects_them() -> None:
+    labels = KUBERNETES["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    pod = KUBERNETES["Deployment"]["spec"]["template"]["spec"]
+    apart = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    spread = pod["topologySpreadConstraints"]
+    for selector in (
+        KUBERNETES["Deployment"]["spec"]["selector"]["matchLabels"],
+        KUBERNETES["Service"]["spec"]["selector"],
+        KUBERNETES["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        KUBERNETES["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        MONITORING["PodMonitor"]["spec"]["selector"]["matchLabels"],
+        apart[0]["podAffinityTerm"]["labelSelector"]["matchLabels"],
+        spread[0]["labelSelector"]["matchLabels"],
+    ):
+        assert selector == labels
+
+
+def test_every_port_of_the_pod_is_let_in_and_the_service_has_a_fixed_address() -> None:
+    (container,) = KUBERNETES["Deployment"]["spec"]["template"]["spec"]["containers"]
+    policy = KUBERNETES["NetworkPolicy"]["spec"]
+    let_in = {(port["port"], port["protocol"]) for rule in policy["ingress"] for port in rule["ports"]}
+    assert let_in == {(port["name"], port["protocol"]) for port in container["ports"]}
+    assert policy["policyTypes"] == ["Ingress"]  # checks go to instances, wherever these are
+    address = KUBERNETES["Service"]["spec"]["clusterIP"]
+    ipaddress.ip_address(address)
+    assert f"forward . {address}" in (HERE / "deploy/kubernetes.yaml").read_text()
+
+
+def test_the_job_of_the_pod_monitor_is_the_one_that_the_alerts_ask_for() -> None:
+    monitor = MONITORING["PodMonitor"]
+    labels = KUBERNETES["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    job = labels[monitor["spec"]["jobLabel"]]
+    assert f'up{{job="{job}"}}' in (HERE / "deploy/prometheus-rules.yaml").read_text()
+    assert monitor["metadata"]["namespace"] == KUBERNETES["Deployment"]["metadata"]["namespace"]
+    (container,) = KUBERNETES["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert monitor["spec"]["podMetricsEndpoints"][0]["port"] in {port["name"] for port in container["ports"]}
+
+
+def test_the_pods_of_a_node_overlap_on_one_address_of_the_nodes_own(tmp_path: Path) -> None:
+    path = tmp_path / "zkdns.toml"
+    path.write_text(NODELOCAL["ConfigMap"]["data"]["zkdns.toml"])
+    pod = NODELOCAL["DaemonSet"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    words = [word.replace("/etc/zkdns/zkdns.toml", str(path)) for word in container["args"]]
+    given = {env["name"] for env in container["env"]}
+    words = [re.sub(r"\$\((\w+)\)", lambda m: "192.0.2.1" if m[1] in given else m[0], word) for word in words]
+    settings = serving(words)
+    (listen,) = settings.listen
+    (init,) = pod["initContainers"]
+    assert f"{listen.host}/32" in " ".join(init["command"])
+    # A declared port is the node's, and then two pods are not of one node (SO_REUSEPORT would do).
+    assert pod["hostNetwork"]
+    assert "ports" not in container
+    assert NODELOCAL["DaemonSet"]["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"] == 1
+    assert settings.http is not None
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == settings.http.port
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+    assert pod["terminationGracePeriodSeconds"] > settings.lameduck + 5
+    assert settings.advertise is not None
+
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("action", ["ExecStart", "ExecReload"])
+def test_the_units_start_the_server_with_flags_that_it_has(name: str, action: str, tmp_path: Path) -> None:
+    found = re.search(rf"^{action}=/opt/zkdns/bin/zkdns (.*)$", UNITS[name], re.MULTILINE)
     assert found
     settings_file = tmp_path / "zkdns.toml"
     settings_file.write_text('listen = "0.0.0.0:53"\n')
     words = found[1].replace("/etc/zkdns/zkdns.toml", str(settings_file)).replace("${STATE_DIRECTORY}", "/s")
     settings = serving(words.split())
-    assert settings.state == "/s"
+    assert settings.state == ("/s" if action == "ExecStart" else "")
+    assert parse(words.split())["test"] == (action == "ExecReload")
+
+
+def test_the_pair_is_the_single_unit_in_all_that_is_not_its_name() -> None:
+    def lines(name: str) -> list[str]:
+        text = UNITS[name].replace(" (%i of a pair)", "").replace("=zkdns/%i", "=zkdns")
+        return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+    assert lines("zkdns@.service") == lines("zkdns.service")
+    # One user's servers alone may share an address.
+    assert "User=zkdns" in lines("zkdns.service")
+
+
+def as_for(version: int, unit: str) -> str:
+    """The unit as its comment says that a systemd of this version needs it."""
+    if version >= 253:
+        return unit
+    assert "Type=notify, and one line more,\n# ExecReload=/bin/kill -HUP $MAINPID" in unit
+    more = "Type=notify\nExecReload=/bin/kill -HUP $MAINPID"
+    return unit.replace("Type=notify-reload", more)
 
 
 @pytest.mark.skipif(
     not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="no systemd on this machine"
 )
-def test_the_unit_is_understood_by_systemd_and_little_exposed(tmp_path: Path) -> None:
-    unit = tmp_path / "zkdns.service"
-    unit.write_text(UNIT.replace("/opt/zkdns/bin/zkdns", sys.executable))
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_are_understood_by_systemd_and_little_exposed(name: str, tmp_path: Path) -> None:
+    told = subprocess.check_output(["systemd-analyze", "--version"], text=True)
+    version = int(told.split()[1])
+    unit = tmp_path / name.replace("@", "@a")
+    unit.write_text(as_for(version, UNITS[name]).replace("/opt/zkdns/bin/zkdns", sys.executable))
     verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
     assert (verified.returncode, verified.stderr) == (0, "")
     rated = subprocess.run(

@@ -81,6 +81,7 @@ class Settings:
     zones: str = ""
     state: str = ""
     ttl: int = 5
+    advertise: Address | None = None
     lameduck: float = 0.0
     stale_max: float = 0.0
     grace: float = 15.0
@@ -100,6 +101,7 @@ LONGEST_ZONE = 120
 FIXED = (
     "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
     "allow_command_checks", "log_format",
+    "advertise",
 )  # fmt: skip
 """Settings that a reload can't change."""
 
@@ -235,6 +237,22 @@ def parse_address(text: Any) -> Address:
     return Address(str(address), int(port))
 
 
+def _advertise(text: Any) -> Address | None:
+    """`ADDR[:PORT]`; without a port it is that of the first --listen, told by 0."""
+    if not text:
+        return None
+    try:
+        address = Address(str(ipaddress.ip_address(_words(text).strip("[]"))), 0)
+    except ValueError:
+        try:
+            address = parse_address(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no ADDR[:PORT], as in 10.0.0.5 or [fd00::5]:53") from None
+    if address.wildcard:
+        raise ValueError(f"{text!r} is every address: name the one by which others reach this server")
+    return address
+
+
 def _http(text: Any) -> Address | None:
     return parse_address(text) if text else None
 
@@ -344,6 +362,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "zones": _words,
     "state": _words,
     "ttl": _number(int, 0, 2**31 - 1),
+    "advertise": _advertise,
     "lameduck": _number(float, 0, 3600),
     "stale_max": _number(float, 0, 10**9),
     "grace": _number(float, 0, 3600),

@@ -1,19 +1,31 @@
 """Log lines for people, or one JSON object a line for machines; on stderr.
 
-Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name.
+Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name. Where stderr
+is the journal, each line bears its priority (sd-daemon(3)), and no time: the journal has its own.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import time
+from collections.abc import Mapping
+
+PRIORITIES = {
+    logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2,
+}  # fmt: skip
+"""Of syslog(3)."""
 
 
 def set_up(format: str, level: int = logging.INFO) -> None:
     """Once, at start. kazoo speaks at WARNING: its DEBUG slows its own reading."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if format == "json" else TextLines())
+    lines: logging.Formatter = JsonLines() if format == "json" else TextLines()
+    if is_journal(os.environ, sys.stderr.fileno()):
+        lines = JournalLines(lines if format == "json" else logging.Formatter("%(message)s"))
+    handler.setFormatter(lines)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kazoo").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -23,6 +35,29 @@ class TextLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         self.converter = time.gmtime
+
+
+class JournalLines(logging.Formatter):
+    """Those of another formatter, each with its priority in front: also those of a traceback."""
+
+    def __init__(self, lines: logging.Formatter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = PRIORITIES.get(record.levelno, 6)
+        return "\n".join(f"<{priority}>{line}" for line in self._lines.format(record).split("\n"))
+
+
+def is_journal(environ: Mapping[str, str], fd: int) -> bool:
+    """Whether what is written to `fd` goes to the journal: JOURNAL_STREAM names its device and inode
+    (systemd.exec(5)). The variable alone says nothing: a child's output may lead elsewhere."""
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        there = os.fstat(fd)
+        return (int(device), int(inode)) == (there.st_dev, there.st_ino)
+    except (ValueError, OSError):
+        return False
 
 
 class JsonLines(logging.Formatter):

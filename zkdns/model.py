@@ -25,6 +25,10 @@ class ConfigError(Exception):
         self.why = why
 
 
+class ListenError(ConfigError):
+    """An address that can't be had: the settings are well formed, and the machine refuses. Exit code 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Bad data, as a value: where it stands, what is wrong with it, what would cure it. `ours`: we are

@@ -16,6 +16,10 @@ import pytest
 from support.server import Ran, run
 from zkdns import __version__, cli
 from zkdns.cli import commands
+from zkdns.serve import native
+
+ENGINES = ("native", "python (the native one was not built)")
+"""As `--version` names them."""
 
 FOUND = [
     path.stem
@@ -28,7 +32,8 @@ FOUND = [
 
 def test_version_is_one_line_and_loads_no_command() -> None:
     ran = run("--version")
-    assert (ran.code, ran.out, ran.err) == (0, f"zkdns {__version__}\n", "")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out in (f"zkdns {__version__}, engine {engine}\n" for engine in ENGINES)
     source = "import sys; from zkdns.cli import main\ntry: main(['--version'])\nfinally: print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", source], text=True).split()
     assert "click" in loaded
@@ -37,7 +42,22 @@ def test_version_is_one_line_and_loads_no_command() -> None:
 
 def test_the_installed_program_is_the_module() -> None:
     program = Path(sys.executable).with_name("zkdns")
-    assert subprocess.check_output([program, "--version"], text=True) == f"zkdns {__version__}\n"
+    assert subprocess.check_output([program, "--version"], text=True).startswith(f"zkdns {__version__}, ")
+
+
+def test_version_tells_the_engine_that_this_install_has() -> None:
+    without = "import sys; sys.modules['zkdns._native'] = None; from zkdns.cli import main; main()"
+    told = subprocess.check_output([sys.executable, "-c", without, "--version"], text=True)
+    assert told == f"zkdns {__version__}, engine {ENGINES[1]}\n"
+    assert ("native," if native.WHY_NOT else "engine native") in run("--version").out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("serv", "serve or services"), ("regsiter", "register"), ("orders", "serve, demo, register")],
+)
+def test_a_command_that_is_none_is_told_with_those_that_may_be_meant(typed: str, meant: str) -> None:
+    run(typed).fails(2, typed, meant)
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -71,6 +91,11 @@ def test_help_names_every_command_and_each_has_its_file() -> None:
         (["serve", "--ttl"], ["--ttl"]),
         (["completion", "tcsh"], ["tcsh", "bash"]),
         (["demo", "--for", "-1"], ["--for", "-1"]),
+        (["weight", "a", "x"], ["'a'", "SERVICE/ID", "zkdns instances SERVICE"]),
+        (["weight", "web/a", "x"], ["'x'", "whole number from 0 to 65535"]),
+        (["weight", "web/a", "70000"], ["70000", "0 to 65535"]),
+        (["serve", "--advertise", "0.0.0.0"], ["--advertise", "0.0.0.0"]),
+        (["serve", "--advertise", "here"], ["--advertise", "here", "ADDR[:PORT]"]),
     ],
     ids=lambda value: " ".join(value),
 )

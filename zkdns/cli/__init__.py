@@ -7,7 +7,9 @@ Rules: a mistake or a failure is one line on stderr that names what is wrong, ne
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -17,7 +19,7 @@ from typing import NoReturn
 import click
 
 from zkdns import __version__
-from zkdns.model import ConfigError
+from zkdns.model import ConfigError, ListenError
 
 COMMANDS = (
     "serve",
@@ -61,9 +63,41 @@ class Commands(click.Group):
             return None
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a name that is none is told with those that are meant, perhaps."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 3, 0.6)
+            near += [name for name in COMMANDS if name.startswith(args[0]) and name not in near]
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        engine = "native" if _has_engine() else "python (the native one was not built)"
+        click.echo(f"zkdns {__version__}, engine {engine}")
+        ctx.exit()
+
+
+def _has_engine() -> bool:
+    """Whether the compiled engine is there and loads. Found first: what is not there costs no traceback."""
+    if importlib.util.find_spec("zkdns._native") is None:
+        return False
+    try:
+        importlib.import_module("zkdns._native")
+    except ImportError:
+        return False
+    return True
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, message="zkdns %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Show the version and the engine that this install has, and exit.",
+)  # fmt: skip
 def commands() -> None:
     """Makes what is registered in ZooKeeper resolvable by any program, through DNS."""
 
@@ -106,7 +140,7 @@ def _explain(error: Exception) -> tuple[int, str]:
         help = f" (see {path} --help)" if isinstance(error, click.UsageError) else ""
         return error.exit_code, f"{path}: {_one_line(error.format_message())}{help}"
     if isinstance(error, ConfigError):
-        return 2, f"zkdns: {_one_line(str(error))}"
+        return (1 if isinstance(error, ListenError) else 2), f"zkdns: {_one_line(str(error))}"
     if type(error).__module__.startswith("zkdns."):  # our own errors are written for people
         return 1, f"zkdns: {_one_line(str(error))}"
     if isinstance(error, OSError) and error.strerror:

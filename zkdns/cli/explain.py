@@ -12,6 +12,7 @@ from zkdns.cli import asking, options, registries, show
 from zkdns.cli.show import Column
 from zkdns.explain import what_if
 from zkdns.explain.explain import explain, read_client, read_name, read_type
+from zkdns.registry import labels
 
 COLUMNS = (
     Column("INSTANCE"),
@@ -67,13 +68,14 @@ def command(
 ) -> None:
     """Why the answer to NAME TYPE (A by default; an address stands for its PTR) is what it is.
 
-    Shows the answer that would be given next, and each instance, in or out, with the reason and its
-    share of first places. With --if also what it would be, beside what it is. With --server all of it
-    is what that server says, with its checks, its age and the turn that its deal is at.
+    NAME may also be a service's (`web`) or SERVICE/ID. Shows the answer that would be given next, and each
+    instance, in or out, with the reason and its share of first places. With --if also what it would be,
+    beside what it is. With --server all of it is what that server says, with its checks, its age and the
+    turn that its deal is at.
     """
     qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
     try:
-        qname = read_name(name)
+        read_name(name)
         read_type(qtype)
         read_client(client)
         for text in changes:
@@ -87,6 +89,8 @@ def command(
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried), changes, as_json)
         return
     settings = options.load(registry, config, zone)
+    name = whole(name, settings.zone[0])
+    qname = read_name(name)
 
     async def work(registries: registries.Registries) -> None:
         answers = registries.compile_for(qname)
@@ -103,6 +107,17 @@ def command(
             raise click.ClickException(str(error)) from None
 
     registries.run(settings, work)
+
+
+def whole(name: str, zone: str) -> str:
+    """What a person means who names a service (`web`) or an instance (`web/a`) as the other commands do. A
+    dot at the end says that the name is whole already."""
+    service, slash, id = name.strip().partition("/")
+    if slash and service and id and "." not in service and not id.endswith("in-addr.arpa"):  # RFC 2317
+        return f"{labels.to_label(id)}.{labels.to_label(service)}.{zone}"
+    if not slash and service and not any(mark in service for mark in ".:"):
+        return f"{service}.{zone}"
+    return name
 
 
 def _refuse_beside_server(ctx: click.Context) -> None:

@@ -12,6 +12,20 @@ from zkdns.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Whole(click.IntRange):
+    """A whole number within bounds, and an error that says so and no more."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no whole number from {self.min} to {self.max}", param, ctx)
+        if not int(self.min or 0) <= number <= int(self.max or 0):
+            self.fail(f"{value} is not within {self.min} to {self.max}", param, ctx)
+        return number
+
+
 # ZKDNS_REGISTRY is read by config.load, which names it in its errors; click would say --registry.
 registry = click.option(
     "--registry",

@@ -84,7 +84,11 @@ class Target(click.ParamType):  # type: ignore[type-arg]
             return value
         service, slash, id = str(value).partition("/")
         if not (service and slash and id):
-            self.fail(f"{value!r} is no SERVICE/ID, as in web/a", param, ctx)
+            self.fail(
+                f"{value!r} is no SERVICE/ID, as in web/a; `zkdns instances SERVICE` lists the ids",
+                param,
+                ctx,
+            )
         return service, id
 
 

@@ -64,9 +64,9 @@ class Words(click.ParamType):  # type: ignore[type-arg]
     multiple=True,
     help="Repeatable.  [default: this machine's address toward the ensemble]",
 )
-@click.option("--port", type=click.IntRange(1, 65535), metavar="N")
-@click.option("--weight", type=click.IntRange(0, 65535), metavar="N", help="[default: 1]")
-@click.option("--priority", type=click.IntRange(0, 65535), metavar="N", help="Lower first.  [default: 0]")
+@click.option("--port", type=options.Whole(1, 65535), metavar="N")
+@click.option("--weight", type=options.Whole(0, 65535), metavar="N", help="[default: 1]")
+@click.option("--priority", type=options.Whole(0, 65535), metavar="N", help="Lower first.  [default: 0]")
 @click.option("--tag", multiple=True, metavar="TAG", help="Repeatable.")
 @click.option("--port-name", "ports", type=Pair(), multiple=True, metavar="NAME=N", help="Repeatable.")
 @click.option("--meta", type=Pair(), multiple=True, metavar="K=V", help="Repeatable.")

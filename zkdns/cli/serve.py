@@ -27,12 +27,21 @@ from zkdns.server.lifecycle import Server
 @click.option("--zones", metavar="DIR", help="Zone files (*.zone) to serve beside the services.")
 @click.option("--state", metavar="DIR", help="Where the last known catalog is kept.")
 @click.option("--ttl", type=int, metavar="N", help="Seconds, where the service sets none.")
+@click.option(
+    "--advertise", metavar="ADDR[:PORT]",
+    help="How replicas and people reach this server.  [default: its address toward ZooKeeper]",
+)  # fmt: skip
 @click.option("--lameduck", type=float, metavar="N", help="Seconds to answer on after SIGTERM.")
 @click.option("--log-format", metavar="text|json", help="Log lines for people or for machines.")
 @click.option("--config", metavar="FILE", help="A TOML file with these and the finer settings.")
-def command(**flags: Any) -> None:
+@click.option("--test", is_flag=True, help="Say what is wrong with the settings, and start nothing.")
+def command(test: bool, **flags: Any) -> None:
     """Answer DNS queries from what is registered, until SIGTERM."""
     settings = config.load(flags)
+    if test:
+        asyncio.run(prepare(settings))
+        click.echo("the settings are good")
+        return
     log.set_up(settings.log_format)
 
     async def serve() -> None:
@@ -46,3 +55,8 @@ def command(**flags: Any) -> None:
     # The mirror reads on a thread of its own: a query should not wait the usual 5 ms for its turn.
     sys.setswitchinterval(0.001)
     asyncio.run(serve())
+
+
+async def prepare(settings: config.Settings) -> None:
+    """All of a start that the settings alone can make fail; no address is bound. Raises ConfigError."""
+    Server(settings, lambda: settings)

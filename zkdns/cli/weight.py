@@ -10,7 +10,7 @@ from zkdns.overrides import describe, lay
 
 @click.command(short_help="Set another weight for an instance.")
 @overrides.target
-@click.argument("weight", metavar="N", type=click.IntRange(0, 65535))
+@click.argument("weight", metavar="N", type=options.Whole(0, 65535))
 @overrides.span
 @overrides.why
 @options.reads_registry

@@ -7,6 +7,7 @@ may not, serves all the same.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -44,7 +45,8 @@ class Replica:
     """`hold(path, data)` keeps an ephemeral node of ours."""
 
     def __init__(self, address: str, http: str, clock: Callable[[], float] = time.time) -> None:
-        self.id = f"{socket.gethostname()}-{os.getpid()}"
+        # Containers share process ids, and with the host's network its name as well: chance tells them apart.
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.address = address
         self.http = http
         self.lag: float | None = None
@@ -83,6 +85,10 @@ class Replica:
             if own is not None and self._told.at > self._back and self._told.at == _read(own).at:
                 self._back = self._told.at
                 self.lag = max(0.0, self._clock() - self._told.at)
+
+    def move(self, address: str, http: str) -> None:
+        """Where others reach us, from the next time on that we tell."""
+        self.address, self.http = address, http
 
     def vote(self, data: bytes) -> None:
         """Publish our verdicts."""

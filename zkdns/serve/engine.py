@@ -15,8 +15,9 @@ from zkdns.answers.builder import Answers
 from zkdns.config import Address, Settings
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import ConfigError
-from zkdns.serve import native
+from zkdns.serve import cores, native
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.refused import refused
 from zkdns.serve.listen.udp import UdpListener, bind
 
 log = logging.getLogger("zkdns.engine")
@@ -37,7 +38,7 @@ class PythonEngine:
             try:
                 sock = bind(address, socket.SOCK_DGRAM)
             except OSError as error:
-                raise ConfigError(f"--listen {address}", error.strerror or str(error)) from None
+                raise refused("--listen", str(address), error) from None
             self._listeners.append(UdpListener(sock, self.dispatcher, address.wildcard))
         for listener in self._listeners:
             listener.start(self._loop)
@@ -94,10 +95,10 @@ class NativeEngine(PythonEngine):
 
     def start(self, listen: Sequence[Address], workers: int) -> None:
         try:
-            self.native.start([(a.host, a.port) for a in listen], workers)
+            self.native.start([(a.host, a.port) for a in listen], workers or cores.available())
         except OSError as error:
             where = error.filename or ", ".join(map(str, listen))
-            raise ConfigError(f"--listen {where}", error.strerror or str(error)) from None
+            raise refused("--listen", where, error) from None
         self.native.watch(self._loop, self._taken)
 
     def configure(self, settings: Settings) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -129,10 +128,9 @@ class Native:
 
     # --- running -----------------------------------------------------------------------------------
 
-    def start(self, listen: Iterable[tuple[str, int]], workers: int = 0) -> list[tuple[str, int]]:
-        """Bind and answer: `workers` threads for each address, 0 for one a core. Returns what was
-        bound, with its port. Raises OSError that names the address."""
-        workers = workers or len(os.sched_getaffinity(0))
+    def start(self, listen: Iterable[tuple[str, int]], workers: int = 1) -> list[tuple[str, int]]:
+        """Bind and answer: `workers` threads for each address. Returns what was bound, with its port.
+        Raises OSError that names the address."""
         bound: list[tuple[str, int]] = self._engine.start(list(listen), workers, RECEIVE_BUFFER_BYTES)
         return bound
 

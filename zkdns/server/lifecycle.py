@@ -31,8 +31,11 @@ from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, o
 from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Dispatcher, Histogram
+from zkdns.serve.listen.refused import refused
 from zkdns.serve.listen.tcp import TcpListener
 from zkdns.serve.listen.udp import bind, is_shared, reached_at
+from zkdns.server import advertised
+from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory
 from zkdns.web.http import Web
 
@@ -72,6 +75,7 @@ class Server:
         self._taking = False
         self._live = False
         """Whether what is served was read by this process (and is not what a former one left)."""
+        self.notifier = Notifier()
         self.replica = Replica(str(settings.listen[0]), str(settings.http or ""))
         self.health = Health(
             self.replica.id,
@@ -140,6 +144,7 @@ class Server:
         for source in self.sources:
             source.start()
         self._spawn(self._get_ready(), "ready")
+        self._spawn(advertised.follow(self.settings, self.replica.move), "advertise")
         self._spawn(self._tick(), "tick")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -174,7 +179,7 @@ class Server:
                 stream = bind(address, socket.SOCK_STREAM)
                 stream.listen(1024)
             except OSError as error:
-                raise ConfigError(f"--listen {address}", error.strerror or str(error)) from None
+                raise refused("--listen", str(address), error) from None
             streams.append(stream)
         self.engine.configure(self.settings)
         self.engine.start(self.settings.listen, self.settings.workers)
@@ -222,7 +227,9 @@ class Server:
         services = self.publisher.services.values()
         zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
         held = f"{len(services)} services, {sum(len(s.instances) for s in services)} instances"
-        log.info("ready: engine %s, zones %s, %s, on %s", self.engine.name, zones, held, addresses)
+        status = f"ready: engine {self.engine.name}, zones {zones}, {held}, on {addresses}"
+        log.info("%s", status)
+        self.notifier.ready(status)
 
     async def _settle(self) -> None:
         while not self.publisher.idle:  # noqa: ASYNC110  (a few turns of the loop, twice)
@@ -246,6 +253,8 @@ class Server:
             await asyncio.sleep(1.0)
             try:
                 self._tell_age()
+                joining = self._joining is not None and not self._joining.done()
+                self.notifier.wait("waits for the registry to be read", joining=joining)
                 if self.ready:
                     self.replica.tell(self.answers.serial)
                 if self._live:
@@ -258,6 +267,7 @@ class Server:
     async def stop(self) -> None:
         """Lameduck, then take no more, answer what is here, end."""
         self.lameduck = True
+        self.notifier.stopping(f"answers on for {self.settings.lameduck:g} s, then stops")
         if self.settings.lameduck:
             log.info("lameduck for %g s: answers go on, health checks are told 503", self.settings.lameduck)
             self._stopping.clear()
@@ -281,12 +291,14 @@ class Server:
 
     def reload(self) -> None:
         """SIGHUP: settings and zone files again; what is wrong is told, and the old stays in force."""
+        self.notifier.reloading()
         try:
             settings = self._reload()
             self.forwarder.reload(settings)
         except ConfigError as error:
             self.reload_failed = True
             log.error("reload: %s; the old settings stay in force", error)
+            self.notifier.reloaded(f"the last reload failed: {error}; the old settings stay in force")
             return
         self.reload_failed = False
         for name in FIXED:
@@ -300,6 +312,7 @@ class Server:
         self.engine.configure(settings)
         self._spawn(self._load_zone_files(), "zone files")
         log.info("reload: done")
+        self.notifier.reloaded()
 
     async def _load_zone_files(self) -> None:
         if not await self.zone_files.load():

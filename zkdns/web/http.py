@@ -20,7 +20,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
-from zkdns.model import ConfigError, Service
+from zkdns.model import Service
+from zkdns.serve.listen.refused import refused
 from zkdns.server.status import status
 from zkdns.web import changes, metrics, shapes
 from zkdns.web.page import View, render
@@ -92,7 +93,7 @@ class Web:
             # Shared like the DNS sockets, so that a restart may overlap.
             await web.TCPSite(self._runner, address.host, address.port, reuse_port=True).start()
         except OSError as error:
-            raise ConfigError(f"--http {address}", error.strerror or str(error)) from None
+            raise refused("--http", str(address), error) from None
 
     async def stop(self) -> None:
         for queue in list(self._clients):
