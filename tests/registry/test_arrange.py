@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.placing import arrange_all, summaries
+from support.placing import arrange_all, summaries
 from zkdns.model import Registration
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.endpoints import host_port, sequence
@@ -70,7 +70,7 @@ def test_any_order_of_the_nodes_gives_the_same_and_one_leader_at_most(
 ) -> None:
     members, latch = LATCH.places
     found = [
-        Found(path, path[3:], members, members.parts(Node(path[3:], data.encode()), {}))
+        Found(path, path[3:], members, members.parts(Node(path[3:], data.encode()), {})[0])
         for path, data in MEMBERS.items()
     ]
     found += [

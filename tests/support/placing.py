@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from zkdns.model import Instance, Problem
 from zkdns.registry.arrange import Arranged, Found, arrange
-from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Preset
 
@@ -29,11 +28,9 @@ def arrange_all(preset: Preset, znodes: Mapping[str, bytes | str]) -> dict[str, 
             if holes is None:
                 continue
             service = place.service_of(holes)
-            try:
-                parts = place.parts(Node(names[-1], data), holes)
-            except BadData as error:
+            parts, error = place.parts(Node(names[-1], data), holes)
+            if error is not None:
                 problems[service].append(Problem(path, error.what, error.cure))
-                continue
             found[service].append(Found(path, holes.get("id", names[-1]), place, parts))
     arranged = {service: arrange(preset, service, found[service]) for service in services}
     return {

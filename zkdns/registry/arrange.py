@@ -14,7 +14,7 @@ from operator import attrgetter
 from zkdns.model import Instance, Problem, Registration
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
-from zkdns.registry.places import Detail, Finish, Leads, Member, Part, Place, Preset
+from zkdns.registry.places import Detail, Leads, Member, Part, Place, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,3 @@ def _endpoints(members: Mapping[str, tuple[Found, Registration | None]]) -> dict
             for port in ports:
                 ends.setdefault(f"{host}:{port}", id)
     return ends
-
-
-__all__ = ["Arranged", "Finish", "Found", "add_offices", "arrange", "offices_of"]

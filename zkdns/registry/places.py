@@ -1,7 +1,7 @@
 """What a system puts into the ensemble, as data: where its nodes stand and what each of them says.
 
 Rules: pure. A `Place` is one layout and the function that reads a node there; `BadData` is the only
-error that leaves it, and costs that node alone. What a node says are `Part`s: a registration, whose
+error that it may raise, and costs that node alone. What a node says are `Part`s: a registration, whose
 leader it names, or a detail of a member that stands elsewhere. `arrange` puts them together.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from zkdns.model import Registration
+from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.layout import Layout, layout, name_service
 
@@ -72,9 +73,15 @@ class Place:
     def service_of(self, holes: Mapping[str, str]) -> str:
         return name_service(self.service, holes)
 
-    def parts(self, node: Node, holes: Mapping[str, str]) -> tuple[Part, ...]:
-        """What the node says; BadData where it can't be read."""
-        return tuple(self.read(node, holes))
+    def parts(self, node: Node, holes: Mapping[str, str]) -> tuple[tuple[Part, ...], BadData | None]:
+        """What the node says, and what is wrong with it: what it said before that counts. (A vote holds
+        its place in the line though its voter can't be read.)"""
+        parts: list[Part] = []
+        try:
+            parts.extend(self.read(node, holes))
+        except BadData as error:
+            return tuple(parts), error
+        return tuple(parts), None
 
     def renamed(self, other: str) -> Place:
         """The same with the services named by `as=`. ValueError where that would make one of many."""

@@ -34,11 +34,10 @@ def parse(preset: Preset, node: Node) -> Registration:
     """A node of a layout of one's own, read as the preset's members are (`format=kafka`)."""
     refusal: BadData | None = None
     for place in preset.places:
-        try:
-            for part in place.parts(node, {"id": node.name}) if place.members else ():
-                found = part.registration if isinstance(part, Member) else part
-                if isinstance(found, Registration):
-                    return found
-        except BadData as error:
-            refusal = refusal or error
+        parts, error = place.parts(node, {"id": node.name}) if place.members else ((), None)
+        for part in parts:
+            registration = part.registration if isinstance(part, Member) else part
+            if isinstance(registration, Registration):
+                return registration
+        refusal = refusal or error
     raise refusal or BadData(f"its name is none of {preset.name}'s", "narrow the layout")

@@ -1,0 +1,40 @@
+"""Votes of the elections that Curator's recipes hold: the lowest sequence number leads.
+
+Source: curator 5, recipes' LeaderLatch and LeaderSelector (`_c_<uuid>-latch-<seq>`, `_c_<uuid>-lock-<seq>`;
+the data is the participant's id) and LockInternals (sorted by what follows the lock's name). Rules: pure;
+a node without a sequence number takes no part; one without data holds its place and names nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from zkdns.registry.endpoints import anywhere, sequence
+from zkdns.registry.fields import BadData, show
+from zkdns.registry.formats import Node
+from zkdns.registry.places import Leads, Part, Read
+
+
+def latch_reader() -> Read:
+    """Reads votes whose data is a URL or host:port of the voter."""
+
+    def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
+        order = sequence(node.name)
+        if order is None:
+            return
+        try:
+            yield Leads(voter(node), order)
+        except BadData:
+            yield Leads("", order)
+            raise
+
+    return read
+
+
+def voter(node: Node) -> str:
+    """Who votes, as host:port; "" for a node that does not say."""
+    try:
+        text = node.data.decode().strip()
+    except UnicodeDecodeError:
+        raise BadData(f"its data is {show(ascii(node.data[:40]))}, no voter's host:port", "wait") from None
+    return str(anywhere(text, "its data")).lower() if text else ""

@@ -1,0 +1,80 @@
+"""The ensemble's own servers: the lines of `/zookeeper/config`.
+
+    server.1=10.0.0.1:2888:3888:participant;0.0.0.0:2181
+    version=100000000
+
+Source: zookeeper 3.8, QuorumPeer.QuorumServer (`server.N=host:peer:election[:role][;[host:]client]`, several
+addresses of a server separated by `|`), QuorumMaj.toString. Rules: a wildcard client address is the server's
+own host; a server whose line has no client port (the static configuration tells the leader's alone) has the
+one that all the others share. A standalone server writes nothing there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from zkdns.model import Registration
+from zkdns.registry.endpoints import at, host_port, named_ports
+from zkdns.registry.fields import BadData, share, show
+from zkdns.registry.formats import Node
+from zkdns.registry.places import Member, Part, Preset, place
+
+_HOST = r"(?:\[[^\[\]]*\]|[^\[\]:|;]*)"
+_SERVER = re.compile(
+    rf"server\.([0-9]+)=({_HOST}):([0-9]{{1,9}}):([0-9]{{1,9}})(?:\|[^;]*?)?(?::([a-z]+))?(?:;(.*))?"
+)
+_WILDCARDS = frozenset({"", "0.0.0.0", "[::]", "[0:0:0:0:0:0:0:0]", "::"})
+_CURE = "let the ensemble write its configuration again"
+
+
+def _read_config(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
+    try:
+        lines = node.data.decode().split()
+    except UnicodeDecodeError:
+        raise BadData("its data is not UTF-8", _CURE) from None
+    servers = []
+    for line in lines:
+        if line.startswith("server."):
+            server = _SERVER.fullmatch(line)
+            if server is None:
+                raise BadData(f"a line is {show(line)}, not server.N=host:peer:election:role;client", _CURE)
+            servers.append(server.groups())
+    clients = [_split_client(client) for *_, client in servers]
+    shared = {port for _, port in clients if port}
+    usual = shared.pop() if len(shared) == 1 else 0
+    for (number, host, peer, election, role, _), (client, port) in zip(servers, clients, strict=True):
+        own = host.strip("[]")
+        reached = at(own if client in _WILDCARDS else client.strip("[]"), port or usual, f"server.{number}")
+        ports = {
+            "client": reached.port,
+            "peer": at(own, int(peer), f"server.{number}'s peer port").port,
+            "election": at(own, int(election), f"server.{number}'s election port").port,
+        }
+        yield Member(
+            number,
+            Registration(
+                reached.addresses,
+                reached.host,
+                reached.port,
+                tags=share((role or "participant",)),
+                ports=share(named_ports(ports)),
+                format="zookeeper",
+            ),
+        )
+
+
+def _split_client(text: str | None) -> tuple[str, int]:
+    """Host and port behind the `;`, which may be the port alone."""
+    if not text:
+        return "", 0
+    if text.isascii() and text.isdigit():
+        return "", int(text[:9])
+    host, _, port = text.rpartition(":")
+    if host in _WILDCARDS and port.isascii() and port.isdigit():
+        return host, int(port[:9])
+    host_port(text, "the client's address")
+    return host, int(port)
+
+
+PRESET = Preset("zookeeper", (place("/zookeeper/config", "zookeeper", _read_config),), chroot=False)
