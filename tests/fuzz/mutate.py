@@ -19,6 +19,7 @@ NAMES = (
     "registry-file",
     "state",
     "explain",
+    "znode",
 )
 """The targets, known without importing what they try (whoever instruments it must come first)."""
 

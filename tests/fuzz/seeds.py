@@ -11,8 +11,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import fields
 
+from support.placing import read_fixture
 from zkdns import config
 from zkdns.dns import names
+from zkdns.registry import presets
 from zkdns.registry.formats import native
 
 NUMBERS = ("0", "-1", "65536", "0.5", "1e400", "1" * 400, "1" * 5000, "NaN", "inf", "0x" + "f" * 5000)
@@ -223,4 +225,17 @@ ZONE_WORDS = (
 STATE_WORDS = (
     *(b"\0\0\0\0", b"\0\0\0\1", b"\xcf" + b"\xff" * 8, b"\xdd" + b"\xff" * 4, b"\xdf" + b"\xff" * 4),
     *(bytes((n,)) for n in (0x90, 0x93, 0x80, 0xC0, 0xC1, 0xCB, 0xFF)),
+)
+
+# --- what other systems write -------------------------------------------------------------------------
+
+ZNODES = tuple(
+    path.rpartition("/")[2].encode() + b"\n" + data
+    for name in presets.names()
+    for path, data in read_fixture(name).items()
+)
+ZNODE_WORDS = (
+    *b"; = % , : _ | [ ] // serverUri= server.1= -n_ http:// SASL_SSL://[fd00::1]:1 0000000001".split(),
+    *(b"\xff\0\0\0", b"PBUF", b"\xff" * 10, b"\x08", b"\x0a\xff\xff\xff\xff\x0f", b"\x12\0", b"\x0b", b"\n"),
+    *JSON_WORDS,
 )

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -36,9 +36,11 @@ from zkdns.forward import resolvconf
 from zkdns.forward.cache import Stored
 from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings
-from zkdns.registry import file, formats, overrides, state
+from zkdns.registry import file, formats, overrides, presets, state
+from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
+from zkdns.registry.json_fields import JSONFields
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
@@ -271,6 +273,39 @@ def _check_problem(problem: Problem) -> None:
     f"{problem.path}".encode()
 
 
+_FIELDS = JSONFields("address", "port", "a.weight", "status")
+
+
+def znode(data: bytes) -> None:
+    """A node's name and data (a line each), as each preset reads it wherever it may stand: valid
+    registrations, and one problem at most; then all of a service that consists of it and a good member."""
+    first, _, rest = data.partition(b"\n")
+    name = first.decode("utf-8", "replace").replace("/", "%2F") or "a"
+    node = Node(name, rest)
+    for preset in map(presets.named, presets.names()):
+        found = []
+        for at, place in enumerate(preset.places):
+            holes = {"service": "pg1", "id": name, "role": "Cluster Coordinator"}
+            parts, error = place.parts(node, holes)
+            if error is not None:
+                _check_words(error.what, error.cure)
+            found.append(Found(f"/{at}/{name}", name, place, parts))
+        found.append(Found("/good", "good", preset.places[0], (Registration(("10.0.0.9",), port=9),)))
+        arranged = arrange(preset, "pg1", found)
+        assert "good" in {instance.id for instance in arranged.instances}
+        for instance in arranged.instances:
+            _check_registration(instance.registration)
+        for problem in arranged.problems:
+            _check_problem(problem)
+        for office in arranged.offices:
+            assert sum(office in i.registration.tags for i in arranged.instances) <= 1
+    for parse in (*(partial(presets.parse, presets.named(name)) for name in presets.names()), _FIELDS.parse):
+        try:
+            _check_registration(parse(node))
+        except BadData as error:
+            _check_words(error.what, error.cure)
+
+
 def override(data: bytes) -> None:
     """An operator's order: what it says, or ValueError."""
     try:
@@ -415,6 +450,7 @@ def targets() -> dict[str, Target]:
         Target(registry_file, seeds.REGISTRIES, (*seeds.TOML_WORDS, *seeds.JSON_WORDS)),
         Target(state_file, (_saved_example(),), seeds.STATE_WORDS),
         Target(why, seeds.EXPLAINED, seeds.EXPLAIN_WORDS),
+        Target(znode, seeds.ZNODES, seeds.ZNODE_WORDS),
     )
     return dict(zip(NAMES, made, strict=True))
 

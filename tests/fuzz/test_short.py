@@ -9,7 +9,7 @@ import pytest
 from fuzz.mutate import NAMES, mutate
 from fuzz.targets import targets
 
-ROUNDS = {"zone": 400, "payload": 1200}
+ROUNDS = {"zone": 400, "payload": 1200, "znode": 1200}
 SEED = 20261124
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 from zkdns.model import Instance, Problem
 from zkdns.registry.arrange import Arranged, Found, arrange
@@ -60,4 +62,14 @@ def summaries(preset: Preset, znodes: Mapping[str, bytes | str]) -> dict[str, li
     return {
         name: [summary(i) for i in arranged.instances]
         for name, arranged in sorted(arrange_all(preset, znodes).items())
+    }
+
+
+def read_fixture(name: str) -> dict[str, bytes]:
+    """The znodes of `tests/fixtures/presets/NAME.json`: their data by path."""
+    text = (Path(__file__).parents[1] / "fixtures" / "presets" / f"{name}.json").read_text()
+    znodes: dict[str, str | dict[str, str]] = json.loads(text)["znodes"]
+    return {
+        path: data.encode() if isinstance(data, str) else bytes.fromhex(data["hex"])
+        for path, data in znodes.items()
     }

@@ -13,7 +13,7 @@ from typing import Final
 
 from zkdns.model import Registration, Status
 from zkdns.registry.endpoints import Endpoint, at, host_port, named_ports
-from zkdns.registry.fields import share
+from zkdns.registry.fields import PORT, share
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Part, Preset, Read, place
 from zkdns.registry.protobuf import Message
@@ -26,28 +26,31 @@ def _reader(status: Status, tags: tuple[str, ...]) -> Read:
     def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
         if node.name == _READONLY:
             return
-        endpoints = _endpoints(node.data)
-        server = endpoints.get(_MAIN) or host_port(node.name, "its name")
-        ports = {id.lower(): end.port for id, end in endpoints.items() if id != _MAIN}
+        info = Message(node.data, "BookieServiceInfoFormat")
+        ends = {end.text(1, "id"): end for end in info.messages(6, "endpoint")}
+        main = ends.pop(_MAIN, None)
+        server = host_port(node.name, "its name") if main is None else _place(main)
         yield Registration(
             server.addresses,
             server.host,
             server.port,
             status=status,
             tags=tags,
-            ports=share(named_ports(ports)),
+            ports=share(named_ports({id.lower(): _port(end) for id, end in ends.items()})),
             format="bookkeeper",
         )
 
     return read
 
 
-def _endpoints(data: bytes) -> dict[str, Endpoint]:
-    info = Message(data, "BookieServiceInfoFormat")
-    return {
-        end.text(1, "id"): at(end.text(3, "host"), end.number(2, "port"), "the endpoint")
-        for end in info.messages(6, "endpoint")
-    }
+def _place(end: Message) -> Endpoint:
+    return at(end.text(3, "host"), _port(end), "the endpoint")
+
+
+def _port(end: Message) -> int:
+    # The HTTP server's host is 0.0.0.0 unless someone sets it: of the others the port alone counts.
+    port: int = PORT.take("an endpoint's port", end.number(2, "port"))
+    return port
 
 
 PRESET = Preset(

@@ -1,0 +1,362 @@
+"""Each preset over znodes as its system writes them: what comes of them, who leads, and what is no one's
+business. `tests/fixtures/presets/README.md` says which program wrote what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.placing import arrange_all, read_fixture, summaries
+from zkdns.registry import presets
+from zkdns.registry.formats import Node
+
+EXPECTED = {
+    "kafka": {
+        "kafka": [
+            "1 10.0.0.11:9092 client=9092 replication=9093 zone=eu-1a [leader controller]",
+            "2 fd00::12:9092 external=29092 plaintext=9092",
+            "3 kafka-3.example:9093 sasl_ssl=9094 ssl=9093 zone=eu-1b",
+            "4 10.0.0.14:9092 plaintext=9092",
+        ]
+    },
+    "solr": {
+        "solr": [
+            "10.0.7.1:8983_solr 10.0.7.1:8983",
+            "10.0.7.3:7574_admin%2Fsearch 10.0.7.3:7574",
+            "solr-2.example:8983_solr solr-2.example:8983 [leader overseer]",
+        ]
+    },
+    "hbase": {
+        "hbase-master": [
+            "hm1.example,16000,1700000000001 hm1.example:16000 info=16010 [leader active]",
+            "hm2.example,16000,1700000000002 hm2.example:16000 info=16010 [standby]",
+        ],
+        "hbase-rs": [
+            "10.0.1.1,16020,1700000000011 10.0.1.1:16020 info=16030",
+            "10.0.1.2,16020,1700000000012 10.0.1.2:16020 info=16030",
+        ],
+    },
+    "hdfs": {"ns1": ["nn2 nn2.example:8020 zkfc=8019 [leader active]"]},
+    "hive": {
+        "hiveserver2": [
+            "serverUri=10.0.8.2:10001;version=3.1.3;sequence=0000000008 10.0.8.2:10001",
+            "serverUri=hs1.example:10000;version=3.1.3;sequence=0000000007 hs1.example:10000",
+        ]
+    },
+    "kyuubi": {
+        "kyuubi": [
+            "serverUri=10.0.9.1:10009;version=1.9.2;sequence=0000000000 10.0.9.1:10009",
+            "serverUri=kyuubi-2.example:10009;version=1.9.2;refId=0d2b7a1c-3f2e-4b7e-9a51-0a4b8f1a9f1e;"
+            "sequence=0000000001 kyuubi-2.example:10009",
+        ]
+    },
+    "druid": {
+        "druid-broker": ["10.0.2.4:8282 10.0.2.4:8282 https=8282"],
+        "druid-coordinator": [
+            "10.0.2.1:8081 10.0.2.1:8081 [leader]",
+            "10.0.2.2:8081 10.0.2.2:8081",
+        ],
+        "druid-middle_manager": ["10.0.2.5:8091 10.0.2.5:8091"],
+        "druid-overlord": ["druid-2.example:8090 druid-2.example:8090 https=8290 [leader]"],
+    },
+    "pulsar": {
+        "pulsar": [
+            "10.0.10.1:8080 10.0.10.1:6650 http=8080 https=8443 pulsar=6650 pulsar-ssl=6651",
+            "pulsar-2.example:8080 pulsar-2.example:6650 http=8080 pulsar=6650",
+        ]
+    },
+    "bookkeeper": {
+        "bookie": [
+            "10.0.4.1:3181 10.0.4.1:3181 httpserver=8000",
+            "10.0.4.3:3181 10.0.4.3:3181 httpserver=8000 status=draining [readonly]",
+            "10.0.4.4:3181 10.0.4.4:3181",
+            "bookie-2 bk2.example:3181 httpserver=8000",
+        ]
+    },
+    "patroni": {
+        "pg1": [
+            "pg-a 10.0.6.1:5432 api=8008 [replica]",
+            "pg-b 10.0.6.2:5432 api=8008 [leader primary]",
+            "pg-c pg-c.example:5432 api=8008",
+            "pg-d 10.0.6.4:5432 api=8008 status=down [replica]",
+        ]
+    },
+    "clickhouse": {
+        "clickhouse": [
+            "aaaaaaaa-0000-4000-8000-000000000001 10.0.11.1:9000 [shard-1]",
+            "bbbbbbbb-0000-4000-8000-000000000002 ch-2.example:9000 [shard-2]",
+        ]
+    },
+    "mesos": {
+        "mesos": [
+            "json.info_0000000003 10.0.12.3:5050 [leader]",
+            "json.info_0000000005 10.0.12.1:5050",
+        ]
+    },
+    "nifi": {
+        "nifi": [
+            "10.0.3.1:11443 10.0.3.1:11443 [leader cluster-coordinator]",
+            "10.0.3.2:11443 10.0.3.2:11443 [primary-node]",
+            "nifi-3.example:11443 nifi-3.example:11443",
+        ]
+    },
+    "storm": {
+        "storm-nimbus": [
+            "nimbus1.example:6627 nimbus1.example:6627",
+            "nimbus2.example:6627 nimbus2.example:6627 [leader]",
+        ]
+    },
+    "helix": {
+        "pinot": [
+            "Broker_pinot-1.example_8099 pinot-1.example:8099 [broker]",
+            "Controller_10.0.5.4_9000 10.0.5.4:9000 status=draining [controller]",
+            "Server_10.0.5.1_8098 10.0.5.1:8098 [server]",
+            "node-x 10.0.5.3:8100",
+        ]
+    },
+    "d2": {
+        "Greetings": [
+            "10.0.13.1-0000000001 10.0.13.1:1338 http=1338 weight=100",
+            "d2-2.example-0000000002 d2-2.example:1339 https=1339 weight=26",
+        ],
+        "Parted": ["10.0.13.3-0000000007 10.0.13.3:1340 http=1340 weight=200"],
+    },
+    "jodis": {
+        "codis-demo": [
+            "proxy-c7a51ba2a3f9d0e8 10.0.14.1:19000 admin=11080",
+            "proxy-d00d codis-2.example:19000 status=down",
+        ]
+    },
+    "kratos": {
+        "helloworld": [
+            "3e5b0a3a-web 10.0.15.1:9000 grpc=9000 http=8000",
+            "7 fd00::15:9000 grpc=9000",
+        ]
+    },
+    "registrator": {
+        "redis": [
+            "10.0.16.1:32768 10.0.16.1:32768 [cache eu]",
+            "10.0.16.2:32769 10.0.16.2:32769",
+        ]
+    },
+    "zookeeper": {
+        "zookeeper": [
+            "1 10.0.17.1:2181 client=2181 election=3888 peer=2888 [participant]",
+            "2 zk-2.example:2181 client=2181 election=3888 peer=2888 [participant]",
+            "3 10.0.17.13:2182 client=2182 election=3888 peer=2888 [observer]",
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_makes_services_of_what_its_system_writes(name: str) -> None:
+    assert summaries(presets.named(name), read_fixture(name)) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_finds_nothing_wrong_with_what_its_system_writes(name: str) -> None:
+    arranged = arrange_all(presets.named(name), read_fixture(name))
+    assert [problem for one in arranged.values() for problem in one.problems] == []
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_bears_its_files_name_and_says_which_format_was_read(name: str) -> None:
+    preset = presets.named(name)
+    assert preset.name == name
+    for one in arrange_all(preset, read_fixture(name)).values():
+        assert {instance.registration.format for instance in one.instances} <= {name}
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_is_a_format_for_a_layout_of_ones_own(name: str) -> None:
+    """The same nodes, by their name and data alone."""
+    preset = presets.named(name)
+    for path, data in read_fixture(name).items():
+        names = tuple(path.strip("/").split("/"))
+        for place in preset.places:
+            holes = place.layout.match(names)
+            if place.members and holes is not None and names[-1] not in ("readonly", "leader"):
+                if name == "helix" and names[-1] == "node-x":
+                    continue  # its name alone does not say where it is
+                assert presets.parse(preset, Node(names[-1], data)).format == name
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_presets_header_names_the_source_of_its_fields(name: str) -> None:
+    text = Path(presets.__file__).with_name(f"{name}.py").read_text()
+    assert "\nSource: " in text.partition('"""')[2].partition('"""')[0]
+
+
+# --- leaders ------------------------------------------------------------------------------------------
+
+
+def leaders(name: str, znodes: dict[str, bytes], service: str, tag: str = "leader") -> list[str]:
+    return [
+        i.id
+        for i in arrange_all(presets.named(name), znodes)[service].instances
+        if tag in i.registration.tags
+    ]
+
+
+def test_patronis_leader_is_who_has_the_node_and_not_who_says_so() -> None:
+    znodes = read_fixture("patroni") | {"/service/pg1/leader": b"pg-a"}
+    arranged = summaries(presets.named("patroni"), znodes)["pg1"]
+    assert arranged[0] == "pg-a 10.0.6.1:5432 api=8008 [leader primary]"
+    assert arranged[1] == "pg-b 10.0.6.2:5432 api=8008"
+
+
+def test_while_patroni_has_no_leader_nobody_is_primary() -> None:
+    znodes = read_fixture("patroni")
+    del znodes["/service/pg1/leader"]
+    assert leaders("patroni", znodes, "pg1") == leaders("patroni", znodes, "pg1", "primary") == []
+    assert arrange_all(presets.named("patroni"), znodes)["pg1"].offices == ("leader", "primary")
+
+
+def test_a_standby_cluster_has_a_standby_leader_and_no_primary() -> None:
+    znodes = read_fixture("patroni")
+    member = json.loads(znodes["/service/pg1/members/pg-b"])
+    znodes["/service/pg1/members/pg-b"] = json.dumps(member | {"role": "standby_leader"}).encode()
+    arranged = summaries(presets.named("patroni"), znodes)["pg1"]
+    assert arranged[1] == "pg-b 10.0.6.2:5432 api=8008 [leader standby-leader]"
+
+
+def test_patronis_older_word_for_a_primary_is_read_too() -> None:
+    znodes = read_fixture("patroni")
+    member = json.loads(znodes["/service/pg1/members/pg-b"])
+    znodes["/service/pg1/members/pg-b"] = json.dumps(member | {"role": "master"}).encode()
+    assert leaders("patroni", znodes, "pg1", "primary") == ["pg-b"]
+
+
+def test_an_hbase_backup_that_becomes_active_is_the_same_instance() -> None:
+    znodes = read_fixture("hbase")
+    backup = "/hbase/backup-masters/hm2.example,16000,1700000000002"
+    before = {i.id for i in arrange_all(presets.named("hbase"), znodes)["hbase-master"].instances}
+    znodes["/hbase/master"] = znodes[backup]
+    # For a moment both nodes are there: it is active, and once.
+    assert leaders("hbase", znodes, "hbase-master", "active") == ["hm2.example,16000,1700000000002"]
+    assert leaders("hbase", znodes, "hbase-master", "standby") == []
+    assert {i.id for i in arrange_all(presets.named("hbase"), znodes)["hbase-master"].instances} < before
+
+
+def test_a_name_service_without_an_active_namenode_is_there_and_empty() -> None:
+    znodes = read_fixture("hdfs")
+    del znodes["/hadoop-ha/ns1/ActiveStandbyElectorLock"]
+    ns1 = arrange_all(presets.named("hdfs"), znodes)["ns1"]
+    assert (ns1.instances, ns1.offices) == ((), ("leader", "active"))
+
+
+def test_nifis_roles_have_a_leader_each() -> None:
+    znodes = read_fixture("nifi")
+    first = next(path for path in znodes if "Cluster Coordinator" in path and path.endswith("0000000000"))
+    del znodes[first]
+    assert leaders("nifi", znodes, "nifi") == ["10.0.3.2:11443"]
+    assert leaders("nifi", znodes, "nifi", "primary-node") == ["10.0.3.2:11443"]
+
+
+def test_a_vote_that_can_not_be_read_lets_nobody_else_lead() -> None:
+    """The second in line would be a wrong leader."""
+    for name, service, start, data in (
+        ("mesos", "mesos", "/mesos/json.info_0000000003", b"{"),
+        ("nifi", "nifi", "/nifi/leaders/Cluster Coordinator/", b"\xff\xfe"),
+        ("storm", "storm-nimbus", "/storm/leader-lock/", b"no host"),
+    ):
+        znodes = read_fixture(name)
+        votes = [path for path in znodes if path.startswith(start)]
+        first = min(votes, key=lambda path: path[-10:])
+        znodes[first] = data
+        arranged = arrange_all(presets.named(name), znodes)[service]
+        assert leaders(name, znodes, service) == []
+        assert [problem.path for problem in arranged.problems] == [first]
+
+
+def test_a_kafka_controller_that_is_no_broker_leads_nothing() -> None:
+    """While a cluster moves to KRaft, the node names one of KRaft's controllers."""
+    znodes = read_fixture("kafka") | {"/controller": b'{"version":2,"brokerid":3000}'}
+    assert leaders("kafka", znodes, "kafka") == []
+
+
+# --- the details of single systems ----------------------------------------------------------------
+
+
+def test_a_pulsar_brokers_load_report_makes_no_other_registration() -> None:
+    znodes = read_fixture("pulsar")
+    before = arrange_all(presets.named("pulsar"), znodes)
+    path = "/loadbalance/brokers/10.0.10.1:8080"
+    report = json.loads(znodes[path])
+    znodes[path] = json.dumps(report | {"cpu": {"usage": 99.0, "limit": 100.0}, "lastUpdate": 2}).encode()
+    assert arrange_all(presets.named("pulsar"), znodes) == before
+
+
+def test_a_kafka_listener_on_another_host_is_told_where() -> None:
+    arranged = arrange_all(presets.named("kafka"), read_fixture("kafka"))["kafka"]
+    assert ("listener-external", "kafka-2.example:29092") in arranged.instances[1].registration.meta
+
+
+def test_a_kafka_broker_of_the_first_version_has_host_and_port_alone() -> None:
+    znodes = {"/brokers/ids/0": b'{"jmx_port":-1,"timestamp":"1","host":"k0","version":1,"port":9092}'}
+    assert summaries(presets.named("kafka"), znodes) == {"kafka": ["0 k0:9092"]}
+
+
+def test_a_kafka_broker_without_any_endpoint_is_a_problem() -> None:
+    znodes = {"/brokers/ids/0": b'{"endpoints":[],"host":null,"version":5,"port":-1}'}
+    kafka = arrange_all(presets.named("kafka"), znodes)["kafka"]
+    assert kafka.instances == ()
+    assert "host is null" in kafka.problems[0].what
+
+
+def test_a_helix_instance_whose_name_says_nothing_needs_its_config() -> None:
+    znodes = read_fixture("helix")
+    del znodes["/pinot/CONFIGS/PARTICIPANT/node-x"]
+    pinot = arrange_all(presets.named("helix"), znodes)["pinot"]
+    assert [problem.path for problem in pinot.problems] == ["/pinot/LIVEINSTANCES/node-x"]
+    assert len(pinot.instances) == 3
+
+
+def test_a_helix_config_alone_is_no_instance() -> None:
+    znodes = read_fixture("helix")
+    del znodes["/pinot/LIVEINSTANCES/node-x"]
+    assert len(arrange_all(presets.named("helix"), znodes)["pinot"].instances) == 3
+
+
+def test_a_standalone_zookeeper_has_no_servers_to_tell() -> None:
+    arranged = arrange_all(presets.named("zookeeper"), {"/zookeeper/config": b""})["zookeeper"]
+    assert (arranged.instances, arranged.problems) == ((), ())
+
+
+def test_servers_of_a_static_configuration_share_the_client_port_that_one_of_them_tells() -> None:
+    lines = b"server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=b:2888:3888:participant\nversion=0"
+    arranged = summaries(presets.named("zookeeper"), {"/zookeeper/config": lines})["zookeeper"]
+    assert arranged[1] == "2 b:2181 client=2181 election=3888 peer=2888 [participant]"
+
+
+def test_zookeepers_several_addresses_and_ipv6_are_read() -> None:
+    lines = b"server.1=[fd00::1]:2888:3888|10.0.0.1:2888:3888:participant;[fd00::9]:2181"
+    arranged = summaries(presets.named("zookeeper"), {"/zookeeper/config": lines})["zookeeper"]
+    assert arranged == ["1 fd00::9:2181 client=2181 election=3888 peer=2888 [participant]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "service"),
+    [
+        ("kafka", "events", "events"),
+        ("kafka", "prod-{service}", "prod-kafka"),
+        ("druid", "olap", "olap-coordinator"),
+        ("hbase", "base", "base-rs"),
+        ("patroni", "db-{service}", "db-pg1"),
+    ],
+)
+def test_as_gives_a_presets_services_another_name(name: str, other: str, service: str) -> None:
+    preset = presets.named(name).renamed(other)
+    arranged = arrange_all(preset, read_fixture(name))
+    assert service in arranged
+    assert arranged[service].instances
+    if name != "hbase":
+        assert arranged[service].offices[:1] == ("leader",)
+
+
+def test_as_without_the_service_is_refused_where_the_path_names_it() -> None:
+    with pytest.raises(ValueError, match=r"as=db-\{service\}"):
+        presets.named("patroni").renamed("db")
