@@ -1,0 +1,175 @@
+"""Where a network stands: the map from networks to zones, and the zones' shares of the clients.
+
+Rules: pure and frozen; a bad entry costs that entry and is told. The longest prefix that holds an address
+tells its place. A client class is a small whole number: 0 where nothing is known, else the place's
+index + 1, so that both engines can keep variants of an answer in a plain array.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from zkdns.model import Problem
+
+MAX_NETWORKS = 10_000
+MAX_PLACES = 256
+MAX_NAME_CHARS = 63
+"""A zone's name is a label of `ZONE.prefer._zone.SERVICE` (RFC 1035, section 2.3.4)."""
+
+V4_IN_V6 = 96
+"""IPv4 networks are kept as IPv4-mapped ones (RFC 4291, section 2.5.5.2): one table for both."""
+V4_MAPPED = 0xFFFF << 32
+
+
+class Place(NamedTuple):
+    """A zone and the region that it is part of ("" where none was given)."""
+
+    region: str
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.zone}" if self.region else self.zone
+
+
+NOWHERE = Place("", "")
+
+
+class Network(NamedTuple):
+    """One entry of the map: `bits` of 128 fixed to those of `base`."""
+
+    base: int
+    bits: int
+    place: Place
+
+
+def parse_place(text: str) -> Place:
+    """`[REGION/]ZONE`; ValueError tells what is wrong with it."""
+    region, slash, zone = text.strip().lower().rpartition("/")
+    if slash and not region:
+        raise ValueError(f"{text!r} has no region before the slash")
+    for name in (zone, *([region] if slash else [])):
+        if (
+            not name
+            or len(name) > MAX_NAME_CHARS
+            or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name)
+        ):
+            raise ValueError(f"{text!r} is no [REGION/]ZONE of letters, digits, - and _")
+    return Place(region, zone)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """`networks`: longest prefix first. `own`: where this server stands, for clients of no network
+    here. `clients`: the zones' shares of all clients, 1 each where none was given."""
+
+    networks: tuple[Network, ...] = ()
+    own: Place = NOWHERE
+    clients: Mapping[str, Fraction] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """All places of the map and our own, in the order of their names: index + 1 is the client class."""
+        found = {network.place for network in self.networks} | ({self.own} if self.own.zone else set())
+        return tuple(sorted(found, key=lambda place: (place.zone, place.region)))
+
+    @cached_property
+    def _by_bits(self) -> tuple[tuple[int, dict[int, Place]], ...]:
+        tables: dict[int, dict[int, Place]] = {}
+        for network in self.networks:
+            tables.setdefault(network.bits, {})[network.base >> (128 - network.bits)] = network.place
+        return tuple(sorted(tables.items(), reverse=True))
+
+    def place_of(self, address: str) -> Place | None:
+        """The place of the longest prefix that holds `address` (text); None where none does."""
+        try:
+            number = as_number(address)
+        except ValueError:
+            return None
+        for bits, table in self._by_bits:
+            if (place := table.get(number >> (128 - bits))) is not None:
+                return place
+        return None
+
+    def client_place(self, address: str) -> Place:
+        """Where a client stands: by the map, else where we stand."""
+        return self.place_of(address) or self.own
+
+    def class_of(self, place: Place) -> int:
+        """The client class of a place; 0 where it has none."""
+        return self.places.index(place) + 1 if place in self.places else 0
+
+    def region_of(self, zone: str) -> str:
+        """The region of a zone by its name; "" where the map doesn't know."""
+        return next((place.region for place in self.places if place.zone == zone and place.region), "")
+
+    def client_shares(self) -> dict[str, Fraction]:
+        """By zone: its part of all clients; they sum to 1."""
+        zones = dict.fromkeys(place.zone for place in self.places)
+        shares = {
+            zone: self.clients.get(zone, Fraction(0) if self.clients else Fraction(1)) for zone in zones
+        }
+        total = sum(shares.values(), Fraction(0))
+        return {zone: share / total for zone, share in shares.items()} if total else {}
+
+
+NO_TOPOLOGY = Topology()
+
+
+def as_number(address: str) -> int:
+    """An address in text as 128 bits; ValueError where it is none."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return int(found) | (V4_MAPPED if found.version == 4 else 0)
+
+
+def parse_network(text: str, place: str) -> Network:
+    """One entry; ValueError tells what is wrong with it. Host bits are forgiven, as a person writes them."""
+    found = ipaddress.ip_network(text.strip(), strict=False)
+    shift = V4_IN_V6 if found.version == 4 else 0
+    base = int(found.network_address) | (V4_MAPPED if found.version == 4 else 0)
+    return Network(base, found.prefixlen + shift, parse_place(place))
+
+
+def parse_topology(
+    where: str, entries: Any, clients: Any = None, own: Place = NOWHERE
+) -> tuple[Topology, tuple[Problem, ...]]:
+    """The map that `entries` (a JSON object or TOML table of network to place) tells, and what is wrong."""
+    problems: list[Problem] = []
+    found: dict[tuple[int, int], Network] = {}
+    if not isinstance(entries, Mapping):
+        problems.append(Problem(where, "is no object of networks and places", CURE))
+        entries = {}
+    for at, (text, place) in enumerate(entries.items()):
+        try:
+            if at >= MAX_NETWORKS:
+                problems.append(
+                    Problem(where, f"has more than {MAX_NETWORKS} networks: the rest is left out", CURE)
+                )
+                break
+            if not isinstance(place, str):
+                raise ValueError(f"the place of {text!r} is no text")
+            network = parse_network(str(text), place)
+        except ValueError as error:
+            problems.append(Problem(where, str(error)[:200], CURE))
+        else:
+            found[network.base, network.bits] = network
+    shares: dict[str, Fraction] = {}
+    for zone, share in (clients if isinstance(clients, Mapping) else {}).items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1e9:
+            problems.append(Problem(where, f"the clients of {zone!r} are no number from 0 up", CURE))
+        else:
+            shares[str(zone).lower()] = Fraction(share).limit_denominator(10_000)
+    networks = sorted(found.values(), key=lambda network: (-network.bits, network.base))
+    places = dict.fromkeys(network.place for network in networks)
+    if len(places) > MAX_PLACES:
+        problems.append(Problem(where, f"has more than {MAX_PLACES} places: the rest is left out", CURE))
+        kept = set(list(places)[:MAX_PLACES])
+        networks = [network for network in networks if network.place in kept]
+    return Topology(tuple(networks), own, shares), tuple(problems)
+
+
+CURE = 'give networks and places, such as {"10.1.0.0/16": "eu/eu-1a"}'
