@@ -30,7 +30,7 @@ ROOMS = {
 """The rooms with walls: what each may import from. All but `dns` may import VALUES; web, cli and server
 see all."""
 
-VALUES = {"model", "overrides"}
+VALUES = {"model", "overrides", "routes", "topology"}
 
 SETTINGS = {"registry", "health", "forward", "serve"}
 """The rooms that may import `config`, which holds the settings' values."""
@@ -38,6 +38,8 @@ SETTINGS = {"registry", "health", "forward", "serve"}
 PURE = (
     "model.py",
     "overrides.py",
+    "routes.py",
+    "topology.py",
     "dns/names.py",
     "dns/rdata.py",
     "dns/ede.py",
@@ -60,6 +62,9 @@ PURE = (
     "health/guard.py",
     "health/judge.py",
     "answers/records.py",
+    "answers/near.py",
+    "answers/proportions.py",
+    "answers/routes.py",
     "answers/policies/*.py",
     "answers/service.py",
     "answers/table.py",

@@ -1,0 +1,162 @@
+"""A route and its targets -> which instances stand first how often, and the tiers that SRV shows.
+
+Rules: pure. A target is resolved once to a `Pool`: who serves there, in which proportion. A route's own
+pool is made of its targets' pools, so routes of routes need nothing more. Shares are exact fractions until
+the last step, where they become the places of a cycle (`proportions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+from typing import NamedTuple
+
+from zkdns.answers.proportions import cycle_counts
+from zkdns.model import Instance
+from zkdns.routes import Target, Tier
+
+MAX_DEPTH = 8
+"""Routes of routes that are followed."""
+
+
+class Member(NamedTuple):
+    """One instance, and the service (label) that its own name stands under."""
+
+    service: str
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What a name stands for at one moment.
+
+    `first`: who stands first in which part of the answers; the parts sum to 1, or there is nobody.
+    `levels`: the same for each priority that SRV shows, lowest first. `healthy` and `registered`: weights,
+    which `spill` is measured by.
+    """
+
+    first: tuple[tuple[Member, Fraction], ...] = ()
+    levels: tuple[tuple[tuple[Member, Fraction], ...], ...] = ()
+    healthy: int = 0
+    registered: int = 0
+
+
+EMPTY = Pool()
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A route's pool, and how it came: what each target is due (0 to 1, by tier)."""
+
+    pool: Pool
+    due: tuple[tuple[tuple[Target, Fraction], ...], ...]
+    parts: tuple[Fraction, ...]
+    """The part of first places that each tier gives."""
+
+
+def pool_of(service: str, group: Sequence[Instance]) -> Pool:
+    """The pool of a service (its label), or of those of its instances that a tag or a registry names."""
+    by_priority: dict[int, list[Instance]] = {}
+    for i in group:
+        if i.answered:
+            by_priority.setdefault(i.registration.priority, []).append(i)
+    levels = tuple(_by_weight(service, by_priority[p]) for p in sorted(by_priority))
+    healthy = sum(i.registration.weight for i in group if i.answered)
+    registered = sum(i.registration.weight for i in group)
+    if not registered:  # all 0 means equal shares
+        healthy, registered = sum(i.answered for i in group), len(group)
+    return Pool(levels[0] if levels else (), levels, healthy, registered)
+
+
+def _by_weight(service: str, tier: Sequence[Instance]) -> tuple[tuple[Member, Fraction], ...]:
+    total = sum(i.weight for i in tier)
+    return tuple(
+        (Member(service, i), Fraction(i.weight, total) if total else Fraction(1, len(tier))) for i in tier
+    )
+
+
+def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]) -> Composed:
+    """The pool of a route. A target that `pools` doesn't hold counts as without instances."""
+    found = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
+    parts = _parts(found, spill)
+    shares: list[tuple[Member, Fraction]] = []
+    due = []
+    for part, tier in zip(parts, found, strict=True):
+        total = sum((share for _, share, pool in tier if pool.first), Fraction(0))
+        given = [part * share / total if total and pool.first else Fraction(0) for _, share, pool in tier]
+        due.append(tuple((target, share) for (target, _, _), share in zip(tier, given, strict=True)))
+        for share, (_, _, pool) in zip(given, tier, strict=True):
+            if share:
+                shares += [(member, share * inner) for member, inner in pool.first]
+    levels = [level for tier in found for level in _levels([(share, pool) for _, share, pool in tier])]
+    asked = [pool for tier in found for _, share, pool in tier if share]
+    healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
+    return Composed(Pool(_added(shares), tuple(levels), healthy, registered), tuple(due), tuple(parts))
+
+
+def _added(shares: Sequence[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
+    """Each member once: two targets may hold the same instance."""
+    added: dict[tuple[str, int], tuple[Member, Fraction]] = {}
+    for member, share in shares:
+        key = member.service, id(member.instance)  # by the object: to hash its fields costs far more
+        known = added.get(key)
+        added[key] = (member, share if known is None else known[1] + share)
+    return tuple(added.values())
+
+
+def _parts(found: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fraction) -> list[Fraction]:
+    """What part of the first places each tier gives: the first with anybody takes all, unless too little of
+    it is healthy; then what it can't bear goes on by the same rule, and the last that has anybody takes the
+    rest."""
+    able = [any(share and pool.first for _, share, pool in tier) for tier in found]
+    left, parts = Fraction(1), []
+    for n, tier in enumerate(found):
+        keeps = Fraction(0)
+        if able[n] and left:
+            healthy = sum(pool.healthy for _, share, pool in tier if share)
+            needed = spill * sum(pool.registered for _, share, pool in tier if share)
+            keeps = left
+            if any(able[n + 1 :]) and healthy < needed:
+                keeps = left * healthy / needed
+        parts.append(keeps)
+        left -= keeps
+    return parts
+
+
+def _levels(tier: Sequence[tuple[Fraction, Pool]]) -> list[tuple[tuple[Member, Fraction], ...]]:
+    """One tier's SRV priorities: the targets' own, side by side, each with its target's share of those that
+    have that priority."""
+    levels = []
+    for depth in range(max((len(pool.levels) for _, pool in tier), default=0)):
+        having = [(share, pool.levels[depth]) for share, pool in tier if depth < len(pool.levels)]
+        total = sum((share for share, _ in having), Fraction(0))
+        members: dict[Member, Fraction] = {}
+        for share, level in having:
+            for member, inner in level:
+                members[member] = members.get(member, Fraction(0)) + (
+                    share / total * inner if total else inner
+                )
+        levels.append(tuple(members.items()))
+    return levels
+
+
+def places(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) -> list[int]:
+    """First places in one cycle for each member. `groups[i]`: what the i-th belongs to (its target): a
+    group's share is kept before its members' own."""
+    by_group: dict[object, list[int]] = {}
+    for n, group in enumerate(groups):
+        by_group.setdefault(group, []).append(n)
+    nested = []
+    for own in by_group.values():
+        fractions = [shares[n][1] for n in own]
+        scale = lcm(*(f.denominator for f in fractions))
+        weights = [int(f * scale) for f in fractions]
+        divisor = gcd(*weights) or 1
+        nested.append((sum(fractions, Fraction(0)), [w // divisor for w in weights]))
+    counts = [0] * len(shares)
+    for own, found in zip(by_group.values(), cycle_counts(nested), strict=True):
+        for n, count in zip(own, found, strict=True):
+            counts[n] = count
+    return counts

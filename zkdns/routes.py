@@ -1,0 +1,149 @@
+"""A route: what a name stands for, as a value. Targets, their shares by tier, and how they move over time.
+
+Rules: pure. Which instances come of it is `answers.routes`' affair; where it was written (a service's node,
+an override, the settings) is no concern here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple, TypeAlias
+
+MAX_SHARE = 65_535
+MAX_TIERS = 16
+MAX_TARGETS = 64
+"""Targets of one route in all its tiers."""
+MAX_OVER_SECONDS = 30 * 86_400.0
+RAMP_STEPS = 100
+"""A ramp moves in steps of one per cent."""
+
+
+class Target(NamedTuple):
+    """`[tag.]service[@registry]`."""
+
+    service: str
+    tag: str = ""
+    registry: str = ""
+
+    def __str__(self) -> str:
+        tag, registry = self.tag and f"{self.tag}.", self.registry and f"@{self.registry}"
+        return f"{tag}{self.service}{registry}"
+
+
+Tier: TypeAlias = tuple[tuple[Target, Fraction], ...]
+"""Targets with their shares, in the order in which they were written; shares count within their tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`spill`: the healthy share of a tier's registered weight below which the next tiers get a part.
+    `over`: seconds in which the shares move from those of `start` to those of `tiers`, 0 for at once."""
+
+    tiers: tuple[Tier, ...]
+    spill: Fraction = Fraction(0)
+    over: float = 0.0
+    start: tuple[Tier, ...] = ()
+
+    def targets(self) -> tuple[Target, ...]:
+        """Every target once, in the order of the tiers."""
+        return tuple(dict.fromkeys(t for tier in (*self.tiers, *self.start) for t, _ in tier))
+
+
+def parse_target(text: str) -> Target:
+    """ValueError tells what is wrong. A dot parts a tag from the service: neither has one as a label."""
+    name, at, registry = text.strip().partition("@")
+    tag, _, service = name.rpartition(".")
+    if not service or (at and not registry) or name.startswith(".") or len(text) > 255:
+        raise ValueError(f"{text[:80]!r} is no [tag.]service[@registry]")
+    return Target(service, tag, registry)
+
+
+def parse_tiers(found: Any, where: str) -> tuple[Tier, ...]:
+    """The tiers that a list of objects tells; ValueError tells what is wrong with it."""
+    if isinstance(found, Mapping):
+        found = [found]  # one tier needs no list
+    if not isinstance(found, list) or not found:
+        raise ValueError(f"{where} is no list of objects of targets and shares")
+    if len(found) > MAX_TIERS or sum(len(tier) for tier in found if isinstance(tier, Mapping)) > MAX_TARGETS:
+        raise ValueError(f"{where} has more than {MAX_TIERS} tiers or {MAX_TARGETS} targets")
+    tiers = []
+    for one in found:
+        if not isinstance(one, Mapping) or not one:
+            raise ValueError(f"a tier of {where} is no object of targets and shares")
+        tier: dict[Target, Fraction] = {}
+        for text, share in one.items():
+            if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= MAX_SHARE:
+                raise ValueError(f"the share of {str(text)[:80]!r} is no whole number from 0 to {MAX_SHARE}")
+            target = parse_target(str(text))
+            if target in tier:
+                raise ValueError(f"{str(text)[:80]!r} stands twice in a tier of {where}")
+            tier[target] = Fraction(share)
+        tiers.append(tuple(tier.items()))
+    return tuple(tiers)
+
+
+def parse_route(fields: Mapping[str, Any]) -> Route:
+    """The route that `to`, `spill`, `over` and `from` tell; ValueError tells what is wrong with one."""
+    tiers = parse_tiers(fields.get("to"), "to")
+    spill = _number(fields, "spill", 1)
+    over = _number(fields, "over", MAX_OVER_SECONDS)
+    start = parse_tiers(fields["from"], "from") if fields.get("from") is not None else ()
+    return Route(tiers, Fraction(spill).limit_denominator(10_000), float(over), start)
+
+
+def _number(fields: Mapping[str, Any], key: str, most: float) -> float:
+    found = fields.get(key)
+    if found is None:
+        return 0.0
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= most:
+        raise ValueError(f"{key} is no number from 0 to {most:g}")
+    return float(found)
+
+
+def spell_route(route: Route) -> dict[str, Any]:
+    """The other way, for a node's JSON and the API."""
+    found: dict[str, Any] = {"to": spell_tiers(route.tiers)}
+    if route.spill:
+        found["spill"] = float(route.spill)
+    if route.over:
+        found |= {"over": route.over, "from": spell_tiers(route.start)}
+    return found
+
+
+def spell_tiers(tiers: tuple[Tier, ...]) -> list[dict[str, float]]:
+    return [{str(target): _plain(share) for target, share in tier} for tier in tiers]
+
+
+def _plain(share: Fraction) -> float:
+    return int(share) if share.denominator == 1 else round(float(share), 4)
+
+
+def at_time(route: Route, written: float, now: float) -> tuple[tuple[Tier, ...], float | None]:
+    """The tiers in force, and when the next step is due (None: never). `written`: the moment that the
+    node's data was written (its mtime), seconds since the epoch: so all replicas step together."""
+    if not route.over or not route.start:
+        return route.tiers, None
+    step = int(max(0.0, now - written + 1e-6) * RAMP_STEPS / route.over)
+    if step >= RAMP_STEPS:
+        return route.tiers, None
+    part = Fraction(step, RAMP_STEPS)
+    due = written + route.over * (step + 1) / RAMP_STEPS
+    longest = max(len(route.tiers), len(route.start))
+    # A side with fewer tiers stands on its last one: what it has no opinion of does not move.
+    pairs = [
+        (route.start[min(n, len(route.start) - 1)], route.tiers[min(n, len(route.tiers) - 1)])
+        for n in range(longest)
+    ]
+    return tuple(_blend(before, after, part) for before, after in pairs), due
+
+
+def _blend(before: Tier, after: Tier, part: Fraction) -> Tier:
+    blended: dict[Target, Fraction] = {}
+    for tier, weight in ((before, 1 - part), (after, part)):
+        total = sum((share for _, share in tier), Fraction(0))
+        for target, share in tier:
+            moved = share / total * weight * 100 if total else Fraction(0)
+            blended[target] = blended.get(target, Fraction(0)) + moved
+    return tuple(blended.items())
