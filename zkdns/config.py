@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from zkdns.model import ConfigError
+from zkdns.registry.url import RegistryURL as RegistryURL
+from zkdns.registry.url import parse_registry as parse_registry
 
-FORMATS = ("auto", "native", "curator", "serverset", "nerve", "registrar", "dubbo", "hostport")
 ENGINES = ("auto", "native", "python")
 
 
@@ -34,20 +34,6 @@ class Address:
     @property
     def wildcard(self) -> bool:
         return self.host in ("0.0.0.0", "::")
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryURL:
-    """Where registrations are read: a ZooKeeper ensemble and root, or a file. `name`: the label that it goes
-    by, `r1`, `r2` … by position where none is given."""
-
-    text: str
-    scheme: str
-    hosts: str = ""
-    root: str = ""
-    path: Path = Path()
-    format: str = "auto"
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,61 +151,6 @@ def _parse(key: str, value: Any, where: str) -> Any:
         return _PARSERS[key](value)
     except (ValueError, TypeError) as error:
         raise ConfigError(where, str(error)) from None
-
-
-def parse_registry(text: str) -> RegistryURL:
-    """`[NAME=]zk://HOST:PORT,…/ROOT?format=…` or `[NAME=]file:PATH`; ValueError says what is wrong."""
-    name, equals, url = text.partition("=")
-    if equals and "/" not in name and ":" not in name:
-        label = name.lower()
-        if not _is_label(label):
-            raise ValueError(f"{text!r}: {name!r} is no name: letters, digits and -, 63 characters at most")
-        return replace(_parse_url(url), name=label)
-    return _parse_url(text)
-
-
-def _is_label(text: str) -> bool:
-    """Whether it may stand in names, file names and labels of metrics."""
-    plain = text.replace("-", "")
-    return plain.isascii() and plain.isalnum() and len(text) < 64 and text.strip("-") == text
-
-
-def _parse_url(text: str) -> RegistryURL:
-    if text.startswith("file:"):
-        path = text.removeprefix("file:").removeprefix("//")
-        if not path:
-            raise ValueError(f"{text!r}: no path; write file:PATH")
-        return RegistryURL(text, "file", path=Path(path))
-    if not text.startswith("zk://"):
-        raise ValueError(f"{text!r}: write zk://HOST:PORT/ROOT or file:PATH")
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError(f"{text!r}: a bracket of its hosts has no other") from None
-    hosts = [_zookeeper_host(h, text) for h in parts.netloc.split(",")]
-    query = parse_qs(parts.query, keep_blank_values=True)
-    format = query.pop("format", ["auto"])[-1]
-    if query or parts.fragment:
-        raise ValueError(f"{text!r}: only format=… may follow the root")
-    if format not in FORMATS:
-        raise ValueError(f"{text!r}: no format {format!r}; there are {', '.join(FORMATS)}")
-    root = "/" + parts.path.strip("/") if parts.path else "/services"
-    if "//" in root:
-        raise ValueError(f"{text!r}: the root has an empty part")
-    if any(part in (".", "..") for part in root.split("/")) or not root.isprintable():
-        raise ValueError(f"{text!r}: the root is no path of ZooKeeper's")
-    return RegistryURL(text, "zk", ",".join(hosts), root, format=format)
-
-
-def _zookeeper_host(text: str, url: str) -> str:
-    if "@" in text:
-        raise ValueError(f"{url.split('@')[-1]!r}: secrets don't stand in a URL; set ZKDNS_ZOOKEEPER_AUTH")
-    host, colon, port = text.rpartition(":")
-    if not colon or "]" in port:
-        host, port = text, "2181"
-    if not host.strip("[]") or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ValueError(f"{url!r}: {text!r} is no HOST:PORT")
-    return f"{host}:{port}"
 
 
 def parse_address(text: Any) -> Address:

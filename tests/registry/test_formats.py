@@ -41,8 +41,9 @@ def complaint(format: str, data: Any, name: str = "a") -> BadData:
     return caught.value
 
 
-def test_every_format_of_the_settings_is_a_file_and_every_file_a_format() -> None:
-    assert set(config.FORMATS) == set(formats.names())
+def test_every_file_of_the_folder_is_a_format_that_a_url_may_name() -> None:
+    for name in formats.names():
+        assert config.parse_registry(f"zk://h/x?format={name}").format == name
 
 
 # --- native -------------------------------------------------------------------------------------

@@ -1,0 +1,82 @@
+"""What a registry's URL says, and how a mistake in it is told: in one line that names it."""
+
+from __future__ import annotations
+
+import pytest
+
+from zkdns.registry import formats, presets
+from zkdns.registry.json_fields import JSONFields
+from zkdns.registry.url import DEFAULT_LAYOUT, parse_registry
+
+
+def test_without_options_instances_stand_two_below_the_root() -> None:
+    url = parse_registry("zk://h1:2181,h2/services")
+    assert (url.hosts, url.root, url.format) == ("h1:2181,h2:2181", "/services", "auto")
+    assert (url.layout, url.service, url.preset) == (DEFAULT_LAYOUT, "{service}", None)
+    assert parse_registry("zk://h").root == "/services"
+
+
+def test_a_layout_stands_below_the_urls_path() -> None:
+    url = parse_registry("zk://h/x?layout=/{service}/members/{id}&as=db-{service}")
+    assert (url.root, url.layout.text, url.service) == ("/x", "/{service}/members/{id}", "db-{service}")
+    assert parse_registry("zk://h?layout=/a/{id}&as=web").root == "/"
+
+
+def test_a_preset_brings_its_layouts_and_names() -> None:
+    url = parse_registry("events=zk://zk1/kafka-prod?preset=kafka&as=events")
+    assert url.name == "events"
+    assert (url.root, url.format) == ("/kafka-prod", "kafka")
+    assert url.preset is not None
+    assert {place.service for place in url.preset.places} == {"events"}
+    assert parse_registry("zk://zk1?preset=kafka").root == "/"
+
+
+def test_the_ensembles_own_servers_stand_outside_any_chroot() -> None:
+    assert parse_registry("zk://zk1/deep/down?preset=zookeeper").root == "/"
+
+
+@pytest.mark.parametrize("name", [*formats.names(), *presets.names()])
+def test_every_format_and_every_presets_name_is_a_format(name: str) -> None:
+    assert parse_registry(f"zk://h/x?format={name}").format == name
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_file_of_the_folder_is_a_preset_that_a_url_may_name(name: str) -> None:
+    url = parse_registry(f"zk://h/x?preset={name}")
+    assert url.preset is presets.named(name)
+
+
+def test_json_of_ones_own_names_its_fields() -> None:
+    url = parse_registry("zk://h/x?format=json&address=net.url&port=p&weight=w&status=s")
+    assert url.fields == JSONFields("net.url", "p", "w", "s")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("preset=nope", "no preset 'nope'; there are"),
+        ("preset=kafka&format=kafka", "preset=kafka says it all: leave format= out"),
+        ("preset=kafka&layout=/x/{id}", "preset=kafka says it all: leave layout= out"),
+        ("preset=patroni&as=db", "write as=db-{service}"),
+        ("format=nope", "no format 'nope'; there are"),
+        ("layout=x", "must start with /"),
+        ("layout=/{service}", "no {id}"),
+        ("layout=/a/{id}", "names no service: add as=NAME"),
+        ("layout=/a/{id}&as=x-{service}", "has no {service}"),
+        ("as=web", "write as=web-{service}"),
+        ("as=", "is no service's name"),
+        ("as=a/b-{service}", "is no service's name"),
+        ("as={name}-{service}", "is no service's name"),
+        ("as={service}{service}", "is no service's name"),
+        ("format=json", "needs address=FIELD"),
+        ("format=json&address=", "address= names no field"),
+        ("address=a", "address= goes with format=json alone"),
+        ("port=p&format=native", "port= goes with format=json alone"),
+        ("colour=red", "no option 'colour'; there are format=, layout="),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(options: str, why: str) -> None:
+    with pytest.raises(ValueError, match="zk://h/x") as error:
+        parse_registry(f"zk://h/x?{options}")
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
