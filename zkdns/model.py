@@ -232,7 +232,8 @@ class Service:
     """One service: its settings and its instances, in the order of their ids.
 
     `note` is a short phrase about the whole (`fail_open: all given`, `3 kept by hold`), or empty.
-    `registries`: those that it stands in, where there are several.
+    `registries`: those that it stands in, where there are several. `offices`: tags that one instance at
+    most bears, by election; their names exist while nobody does.
     """
 
     name: str
@@ -242,6 +243,7 @@ class Service:
     instances: tuple[Instance, ...] = ()
     note: str = ""
     registries: tuple[str, ...] = ()
+    offices: tuple[str, ...] = ()
 
     def healthy(self) -> int:
         return sum(i.state in SERVING for i in self.instances)

@@ -56,7 +56,9 @@ def test_states_and_resolved_addresses_are_kept(tmp_path: Path) -> None:
         resolved=("10.0.0.9",),
         weight=7,
     )
-    saved = replace(saved, services={"db": replace(service, instances=(known,), note="n")})
+    saved = replace(
+        saved, services={"db": replace(service, instances=(known,), note="n", offices=("leader",))}
+    )
     save(tmp_path, saved)
     loaded = load(tmp_path).catalog
     assert loaded == saved

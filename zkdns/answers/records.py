@@ -58,7 +58,8 @@ class InstanceRecords(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class OwnerName:
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
-    names it for people. `counted`: its answers are about the whole service, so that their first places
+    names it for people; `nobody` says why the group is empty where a name exists all the same.
+    `counted`: its answers are about the whole service, so that their first places
     prove its weights (a tag's don't)."""
 
     owner: bytes
@@ -68,6 +69,7 @@ class OwnerName:
     types: tuple[int, ...]
     port: str | None = None
     counted: bool = True
+    nobody: str = ""
 
 
 def packed(address: str) -> bytes:
@@ -184,6 +186,14 @@ def owners(service: Service, zone: bytes) -> Iterator[OwnerName]:
             about = f"{tag}.{service.label}"
             owner, group = names.label(tag) + name, tuple(tagged)
             yield OwnerName(owner, about, group, answered(group), (A, AAAA, SRV), counted=False)
+    leader = service.offices[0] if service.offices else ""
+    for office in service.offices:
+        if office not in by_tag and office not in taken:
+            # Without the first of them nobody leads; else the others' words alone are vacant.
+            vacant = office if leader in by_tag else leader
+            nobody = ede.about(service.label, f"no {vacant}")
+            about = f"{office}.{service.label}"
+            yield OwnerName(names.label(office) + name, about, (), [], (), counted=False, nobody=nobody)
 
 
 @lru_cache(4096)  # as port_label

@@ -69,7 +69,7 @@ def compile_service(
         apex = zone.apex
         srv_records: dict[tuple[str, int], bytes] = {}
         for about in records.owners(service, apex):
-            said = ede.option(ede.OTHER, records.counts(about.about, about.group))
+            said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
             for rtype in about.types:
                 if rtype == SRV:
                     tiers = records.srv_tiers(service, about, apex, ttl, by_label, srv_records)

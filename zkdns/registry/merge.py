@@ -75,7 +75,8 @@ def _join_one(standing: list[Service], before: Service | None, problems: list[Pr
     known = {i.id: i for i in before.instances} if before is not None else {}
     instances = tuple(_relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
     first = standing[0]
-    service = Service(first.name, first.label, first.path, settings, instances, first.note)
+    offices = tuple(dict.fromkeys(office for service in standing for office in service.offices))
+    service = Service(first.name, first.label, first.path, settings, instances, first.note, offices=offices)
     return before if before is not None and before == service else service
 
 

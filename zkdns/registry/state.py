@@ -35,7 +35,7 @@ SLICE: Final = 100
 
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
-_KINDS = (Registration, Check, ServiceSettings, Instance, Problem, Override)
+_KINDS = (Registration, Check, ServiceSettings, Instance, Service, Problem, Override)
 
 # Files that this process wrote or read whole, by path: (inode, mtime_ns, size). Only others are looked into
 # before they are replaced.
@@ -100,6 +100,7 @@ class _ServiceHead(msgspec.Struct, array_like=True):
     path: str
     settings: ServiceSettings
     note: str
+    offices: tuple[str, ...]
     slices: int
 
 
@@ -154,7 +155,13 @@ def _spell(catalog: Catalog, overrides: InstanceOverrides) -> Iterator[bytes]:
         yield _framed(
             encode(
                 _ServiceHead(
-                    service.name, service.label, service.path, service.settings, service.note, slices
+                    service.name,
+                    service.label,
+                    service.path,
+                    service.settings,
+                    service.note,
+                    service.offices,
+                    slices,
                 )
             )
         )
@@ -264,7 +271,13 @@ def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides]:
             for _ in range(found.slices):
                 instances += map(_instance, decode_rows(next(items)))
             services[found.name] = Service(
-                found.name, found.label, found.path, found.settings, tuple(instances), found.note
+                found.name,
+                found.label,
+                found.path,
+                found.settings,
+                tuple(instances),
+                found.note,
+                offices=found.offices,
             )
     except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
         raise _Bad(f"its content makes no sense: {error}") from None
