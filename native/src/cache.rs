@@ -115,14 +115,11 @@ impl Cache {
         let old = held.find(hash, &key).map(|old| old.place.load(Relaxed));
         let place = match old {
             Some(place) => {
-                inside.ledger.replace(place, stored.clone(), weight, now, &mut gone);
-                place
+                inside.ledger.replace(place, stored.clone(), weight, now, &mut gone).then_some(place)
             }
-            None => match inside.ledger.put(stored.clone(), hash, weight, share, now, &mut gone) {
-                Some(place) => place,
-                None => return,
-            },
+            None => inside.ledger.put(stored.clone(), hash, weight, share, now, &mut gone),
         };
+        let Some(place) = place else { return };
         stored.place.store(place, Relaxed);
         // In this order: of what was replaced and then had to go, nothing is left.
         let change = (hash, Change { key: key.clone(), value: Some(stored) });
@@ -130,14 +127,6 @@ impl Cache {
         if old.is_none() {
             inside.note_reverse(&key, place); // last: it may stand where one of those stood
         }
-    }
-
-    pub fn resize(&self, bytes: u64, entries: u64, now: f64) {
-        let mut inside = self.inside();
-        let mut gone = Vec::new();
-        inside.ledger.resize(bytes, entries, now, &mut gone);
-        let held = Held::clone(&self.held());
-        self.take_out(&mut inside, held, Vec::new(), &gone);
     }
 
     /// Publishes `held` with these changes and without those that are gone.
@@ -181,8 +170,9 @@ impl Cache {
 
     pub fn clear(&self) {
         let mut inside = self.inside();
-        let places: Vec<u32> = inside.ledger.values().map(|(at, _)| at).collect();
-        self.drop_all(&mut inside, &places);
+        inside.ledger.clear();
+        inside.reverse.clear();
+        self.held.store(Arc::default());
     }
 
     fn drop_all(&self, inside: &mut Inside, places: &[u32]) {

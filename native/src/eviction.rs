@@ -96,6 +96,7 @@ pub struct Ledger<T> {
     least: u64,
     nodes: Vec<Node<T>>,
     free: Vec<u32>,
+    kept: usize,
     small: Queue,
     main: Queue,
     ghosts: Ghosts,
@@ -105,24 +106,18 @@ impl<T: Aged> Ledger<T> {
     pub fn new(bytes: u64, entries: u64) -> Self {
         Ledger {
             limit: bytes,
-            least: bytes / entries.max(1),
+            least: bytes.div_ceil(entries.max(1)),
             nodes: Vec::new(),
             free: Vec::new(),
+            kept: 0,
             small: Queue::default(),
             main: Queue::default(),
             ghosts: Ghosts::default(),
         }
     }
 
-    /// Other bounds, from now on also for what is kept already.
-    pub fn resize(&mut self, bytes: u64, entries: u64, now: f64, gone: &mut Vec<Arc<T>>) {
-        (self.limit, self.least) = (bytes, bytes / entries.max(1));
-        while self.used() > self.limit || self.len() as u64 > entries {
-            match self.evict(now) {
-                Some(value) => gone.push(value),
-                None => return,
-            }
-        }
+    pub fn clear(&mut self) {
+        *self = Ledger { limit: self.limit, least: self.least, ..Ledger::new(0, 0) };
     }
 
     /// What something of so many bytes costs: never less than its part of the room by number, so that
@@ -132,7 +127,7 @@ impl<T: Aged> Ledger<T> {
     }
 
     pub fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.kept
     }
 
     pub fn is_empty(&self) -> bool {
@@ -178,22 +173,31 @@ impl<T: Aged> Ledger<T> {
         Some(at)
     }
 
-    /// Something newer in the place of what stands there: it keeps its turn and its share.
-    pub fn replace(&mut self, at: u32, value: Arc<T>, bytes: usize, now: f64, gone: &mut Vec<Arc<T>>) {
+    /// Something newer in the place of what stands there: in its queue and its share, the newest.
+    /// False: it is larger than all the room there is, and the old one stays.
+    pub fn replace(
+        &mut self,
+        at: u32,
+        value: Arc<T>,
+        bytes: usize,
+        now: f64,
+        gone: &mut Vec<Arc<T>>,
+    ) -> bool {
         let cost = self.cost(bytes);
-        let node = &mut self.nodes[at as usize];
-        if let Some(old) = &node.value {
+        if cost > self.limit {
+            return false;
+        }
+        if let Some(old) = &self.nodes[at as usize].value {
             value.set_frequency(old.frequency());
         }
-        node.value = Some(value);
-        let (share, before) = (node.share as usize, node.cost);
-        node.cost = cost;
-        let queue = if node.main { &mut self.main } else { &mut self.small };
-        queue.cost = queue.cost - before + cost;
-        queue.chains[share].cost = queue.chains[share].cost - before + cost;
-        while self.used() > self.limit {
+        self.unlink(at);
+        while self.used() + cost > self.limit {
             gone.extend(self.evict(now));
         }
+        let node = &mut self.nodes[at as usize];
+        (node.value, node.cost) = (Some(value), cost);
+        self.link(at);
+        true
     }
 
     pub fn remove(&mut self, at: u32) -> Option<Arc<T>> {
@@ -230,7 +234,7 @@ impl<T: Aged> Ledger<T> {
                 continue;
             }
             if small {
-                self.ghosts.add(node.hash, self.len() - 1);
+                self.ghosts.add(node.hash, self.kept - 1);
             }
             return self.remove(at);
         }
@@ -239,6 +243,7 @@ impl<T: Aged> Ledger<T> {
 
     fn link(&mut self, at: u32) {
         let Node { share, main, cost, .. } = self.nodes[at as usize];
+        self.kept += 1;
         let queue = if main { &mut self.main } else { &mut self.small };
         queue.cost += cost;
         let chain = &mut queue.chains[share as usize];
@@ -255,6 +260,7 @@ impl<T: Aged> Ledger<T> {
 
     fn unlink(&mut self, at: u32) {
         let Node { share, main, cost, older, newer, .. } = self.nodes[at as usize];
+        self.kept -= 1;
         let queue = if main { &mut self.main } else { &mut self.small };
         queue.cost -= cost;
         let chain = &mut queue.chains[share as usize];

@@ -61,11 +61,6 @@ impl PyCache {
         self.cache.clear();
     }
 
-    /// Room for another number of bytes and entries; what there is no more room for goes.
-    fn resize(&self, limit: u64, entries: u64, now: f64) {
-        self.cache.resize(limit, entries, now);
-    }
-
     /// Keys of what is asked often and ends soon: each is told once.
     fn take_due<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         self.cache.take_due().iter().map(|key| PyBytes::new(py, key)).collect()

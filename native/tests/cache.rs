@@ -121,19 +121,19 @@ fn reverse_names_are_found_by_name_however_others_come_and_go() {
 }
 
 #[test]
-fn less_room_holds_at_once_and_an_expired_one_is_kept_for_a_day() {
-    let cache = Cache::new(1 << 20, 1000, 0.0);
-    for n in 0..200u8 {
-        cache.put(stored(&key(&[1, n, 0], 1, 0), 60, 0.0, n), n, 0.0);
+fn bytes_and_number_are_bounded_and_an_expired_one_is_kept_for_a_day() {
+    for (bytes, entries) in [(1 << 20, 50), (10_000, 1000)] {
+        let cache = Cache::new(bytes, entries, 0.0);
+        for n in 0..200u8 {
+            cache.put(stored(&key(&[1, n, 0], 1, 0), 60, 0.0, n), n, 0.0);
+            assert!(cache.used() <= bytes && cache.len() as u64 <= entries);
+            assert!(cache.get(&key(&[1, n, 0], 1, 0), 1.0).is_some());
+        }
+        let last = key(&[1, 199, 0], 1, 0);
+        assert!(cache.get(&last, 59.0 + KEEP).is_some() && cache.get(&last, 60.0 + KEEP).is_none());
+        cache.clear();
+        assert_eq!((cache.len(), cache.used()), (0, 0));
     }
-    assert!(cache.get(&key(&[1, 9, 0], 1, 0), 59.0 + KEEP).is_some());
-    assert!(cache.get(&key(&[1, 9, 0], 1, 0), 60.0 + KEEP).is_none());
-    cache.resize(1 << 20, 50, 1.0);
-    assert_eq!(cache.len(), 50);
-    cache.resize(4000, 50, 1.0);
-    assert!(cache.used() <= 4000 && !cache.is_empty());
-    cache.clear();
-    assert_eq!((cache.len(), cache.used()), (0, 0));
 }
 
 #[test]

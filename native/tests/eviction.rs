@@ -59,8 +59,9 @@ impl Numbers {
         let item = Arc::new(Item { key, frequency: AtomicU8::new(0), over: AtomicBool::new(false) });
         match self.kept.get(&key).map(|(at, _)| *at) {
             Some(at) => {
-                self.ledger.replace(at, item.clone(), bytes, 0.0, &mut gone);
-                self.kept.insert(key, (at, item));
+                if self.ledger.replace(at, item.clone(), bytes, 0.0, &mut gone) {
+                    self.kept.insert(key, (at, item));
+                }
             }
             None => {
                 if let Some(at) = self.ledger.put(item.clone(), key, bytes, share, 0.0, &mut gone) {
@@ -198,6 +199,7 @@ proptest! {
                         item.set_frequency((item.frequency() + 1).min(3));
                     }
                 }
+                _ if size as u64 > bytes => prop_assert!(numbers.put(key, size, share).is_empty()),
                 _ => {
                     let gone = numbers.put(key, size, share);
                     prop_assert_eq!(gone.iter().collect::<HashSet<_>>().len(), gone.len());
@@ -210,7 +212,7 @@ proptest! {
             prop_assert!(sizes.values().sum::<u64>() <= bytes);
             let listed: HashSet<u64> = numbers.ledger.values().map(|(_, item)| item.key).collect();
             prop_assert_eq!(listed, numbers.kept.keys().copied().collect::<HashSet<_>>());
-            let least = bytes / entries;
+            let least = bytes.div_ceil(entries);
             prop_assert_eq!(numbers.ledger.used(), sizes.values().map(|size| least.max(*size).max(1)).sum::<u64>());
         }
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import dns.edns
 import dns.flags
@@ -124,29 +125,87 @@ def test_a_ttl_with_its_highest_bit_set_is_zero() -> None:
     assert served(kept, wire, 0).answer[0].ttl == 0
 
 
-def test_expired_answers_are_kept_for_a_day_and_the_least_asked_go_first() -> None:
-    now = 0.0
-    cache = Cache(lambda: now, 3)
-    keys = []
-    for number in range(4):
-        wire = query(f"h{number}.example.")
-        kept = stored(wire, replied(wire, f"h{number}.example. 60 A 192.0.2.1"))
-        keys.append(wire[12:-4] + wire[-4:] + b"\0")
-        cache.put(keys[-1], kept)
-        if number == 2:
-            assert cache.get(keys[0]) is not None  # asked: so the second is the least asked
-    assert [cache.get(key) is not None for key in keys] == [True, False, True, True]
-    now = 60 + KEEP_EXPIRED - 1
-    assert cache.get(keys[0]) is not None
-    now = 60 + KEEP_EXPIRED + 1
-    assert cache.get(keys[0]) is None
+def test_expired_answers_are_kept_for_a_day() -> None:
+    wire = query()
+    key = wire[12:] + b"\0"
+    cache = Cache()
+    cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+    assert cache.get(key, 60 + KEEP_EXPIRED - 1) is not None
+    assert cache.get(key, 60 + KEEP_EXPIRED + 1) is None
+
+
+def test_what_is_kept_takes_no_more_memory_than_it_is_charged() -> None:
+    replies = []
+    for number in range(6000):
+        name = names.wire(f"host{number:05d}.example.org")
+        head = b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + name + b"\0\1\0\1"
+        message = read_reply(head + b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2\1")
+        assert message is not None
+        replies.append((name + b"\0\1\0\1\0", message))
+    limit = 2 << 20
+    tracemalloc.start()
+    try:
+        cache = Cache(limit)
+        for key, message in replies:
+            cache.put(key, Stored(message, key, 0.0), 0)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(cache) > 2000
+    assert 0.6 * cache.used < taken < 1.1 * cache.used <= 1.1 * limit
+
+
+def test_an_answer_that_is_asked_often_is_due_once_before_it_ends() -> None:
+    wire = query()
+    kept = stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    assert [kept.hit(now) for now in (1, 59, 59, 59, 59, 59)] == [False] * 3 + [True] + [False] * 2
+
+
+def test_a_name_that_becomes_ours_is_forgotten_with_all_that_is_said_below_it() -> None:
+    own, below = names.wire("svc.example"), names.wire("a.b.svc.example")
+    beside, reverse = names.wire("xsvc.example"), names.reverse("192.0.2.1")
+    keys = [
+        own + b"\0\1\0\1\0", own + b"\0\x1c\0\1\3", below + b"\0\1\0\1\0", beside + b"\0\1\0\1\0",
+        reverse + b"\0\x0c\0\1\0", reverse + b"\0\1\0\1\0",
+    ]  # fmt: skip
+    wire = query()
+
+    def left(owners: list[bytes], below: bool = False) -> list[bool]:
+        cache = Cache()
+        for key in keys:
+            cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+        cache.forget(owners, below)
+        found = [cache.get(key, 1.0) is not None for key in keys]
+        assert len(cache) == sum(found)
+        assert not len(cache) or cache.used
+        return found
+
+    assert left([own]) == [False, False, True, True, True, True]
+    assert left([own], below=True) == [False, False, False, True, True, True]
+    assert left([reverse]) == [True] * 4 + [False] * 2
+    assert left([reverse, own]) == [False, False, True, True, False, False]
+    assert left([names.wire("2.0.192.in-addr.arpa")], below=True) == [True] * 4 + [False] * 2
+    assert left([b"\0"], below=True) == [False] * 6
+
+
+def test_reverse_names_are_found_however_others_come_and_go() -> None:
+    wire, reverse = query(), names.reverse("192.0.2.1")
+    cache = Cache(1 << 20, 8)
+    for turn in range(20):
+        for rtype in range(6):
+            for name in (reverse, names.wire(f"n{turn}.example")):
+                key = name + bytes((0, rtype, 0, 1, 0))
+                cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), rtype)
+        cache.forget([reverse])
+        assert not any(cache.get(reverse + bytes((0, rtype, 0, 1, 0)), 1.0) for rtype in range(6))
+        assert len(cache) <= 8
 
 
 def test_a_very_large_answer_is_given_but_not_kept() -> None:
     wire = query(rtype="TXT")
     kept = stored(wire, replied(wire, "\n".join(f"{NAME} 60 TXT {n:03d}{'x' * 200}" for n in range(60))))
-    cache = Cache(lambda: 0.0)
-    cache.put(b"key", kept)
+    cache = Cache()
+    cache.put(b"key", kept, 0)
     assert len(cache) == 0
     assert len(served(kept, wire, 0.0).answer[0]) == 60
 

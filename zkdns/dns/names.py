@@ -79,6 +79,11 @@ def reverse(address: str) -> bytes:
     return wire(ipaddress.ip_address(address).reverse_pointer)
 
 
+def is_reverse(name: bytes) -> bool:
+    """Whether a name in lower case ends as reverse names do."""
+    return name.endswith((_IN_ADDR, _IP6))
+
+
 def address_of(name: bytes) -> bytes | None:
     """The packed address that a whole reverse name stands for, or None (lower case is asked for)."""
     if name.endswith(_IN_ADDR):

@@ -2,40 +2,95 @@
 
 Rules: no I/O; the clock is an argument. A body is spelled once and stands behind any spelling of
 its question: pointers aim at the question or inside the body, and a question's length is its
-key's. Each second that is asked for costs one pass over the TTLs, not each reply.
+key's. Each second that is asked for costs one pass over the TTLs, not each reply. The native
+engine's `stored` and `cache` are this module's twins, byte for byte.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from struct import Struct
+from typing import NamedTuple, Protocol
 
-from cachetools import TLRUCache
-
-from zkdns.dns import ede, packet
+from zkdns.dns import ede, names, packet
 from zkdns.dns.message import CD, DO, SOA, Message, Record
 from zkdns.dns.rdata import LAYOUTS, offsets_of, pack_name
+from zkdns.forward.eviction import FREQUENT, FairCache
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 100_000
+MAX_BYTES = 64 << 20
 MAX_TTL = 86_400
 MAX_NEGATIVE_TTL = 10_800  # RFC 2308, section 5
 MAX_BODY_BYTES = 8192
-"""Bytes of the largest body that is kept: what bounds the memory of MAX_ENTRIES of them."""
+"""Bytes of the largest body that is kept."""
 KEEP_EXPIRED = 86_400
 """How long an expired answer is kept (RFC 8767, section 5, suggests one to three days)."""
 STALE_TTL = 30
 """RFC 8767, section 4."""
+OFTEN = 3
+"""Times an answer must have been asked for, to be fetched anew before it ends."""
 
 NXDOMAIN = 3
 _STALE = ede.option(3, "no upstream answers")
+_OPTS = {do: (packet.opt(b"", do), packet.opt(_STALE, do)) for do in (False, True)}
+"""Our OPT record by DO: fresh, stale."""
+_MARK = Struct("<III")
+"""Of one record: where its TTL stands, where it ends, the TTL that it came with."""
+OVERHEAD = 900
+"""Bytes that an entry takes beside its key, body and marks: objects, its places in three dictionaries,
+and a ghost to come (measured; a test holds it)."""
+
+
+class Kept(Protocol):
+    """A reply that is kept, by whichever engine."""
+
+    @property
+    def expires(self) -> float: ...
+    def hit(self, now: float) -> bool:
+        """Counts that it was given while it was fresh; whether it is time to fetch it anew, so that
+        nobody waits for what is asked often. Told once."""
+
+    def reply(self, query: bytes, end: int, size: int, limit: int, now: float) -> bytes:
+        """The reply to this query, its question ending at `end`: whole records within `limit`.
+        `size`: what its EDNS allows, 0 without EDNS."""
+
+
+class Replies(Protocol):
+    """Where replies are kept: here, or in the native engine. A key is a name in lower case, type, class
+    and a byte of DO and CD."""
+
+    def get(self, key: bytes, now: float) -> Kept | None:
+        """The reply of a key, expired or not, save those that are past keeping."""
+
+    def put(self, key: bytes, stored: Stored, share: int) -> None:
+        """Keep a reply in place of what has its key; one that mustn't be kept pushes out nothing.
+        `share`: of whose asking it came."""
+
+    def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
+        """Let go of all of these names, in lower case; with `below` of what is below them, too."""
+
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+
+
+class _Heads(NamedTuple):
+    """What replies of one kind begin with: few differ, so they are kept. `by_flags`: bytes 2 to 11, by
+    EDNS and RD."""
+
+    counts: tuple[int, int, int]
+    flags: tuple[int, int]
+    by_flags: tuple[bytes, ...]
 
 
 class Stored:
-    """One reply body. `expires` is math.inf for none; `renew_at` is when an asked one is fetched anew."""
+    """One reply body. `expires` is when it is given for stale only; `renew_at`, when an asked one is
+    fetched anew, is math.inf for never."""
 
     __slots__ = (
-        "age", "authority_end", "body", "counts", "ends", "expires", "fresh_opt", "heads", "hits", "rcode",
-        "renew_at", "stale", "stored_at", "ttl", "ttls",
+        "age", "body", "expires", "frequency", "heads", "hits", "is_main", "is_stale", "marks", "opts",
+        "rcode", "renew_at", "share", "stored_at", "ttl", "weight",
     )  # fmt: skip
 
     def __init__(self, message: Message, key: bytes, now: float, cut: bool = False) -> None:
@@ -43,78 +98,105 @@ class Stored:
         self.rcode = message.rcode
         sections = (message.answer, message.authority, message.additional)
         self.ttl = 0 if cut else lifetime(message, key)
-        negative = _negative_ttl(message, key)
-        body, self.ends, self.ttls = _spell(sections, key[:-5], negative)
-        self.body = bytes(body)
-        self.counts = tuple(map(len, sections))
-        self.authority_end = self.counts[0] + self.counts[1]
-        self.heads = _heads(self.counts, message.rcode, flags, cut)
-        self.fresh_opt = packet.opt(b"", bool(flags & DO))
-        self.stale = False
+        body, marks = _spell(sections, key[:-5], _negative_ttl(message, key))
+        self.body, self.marks = bytes(body), bytes(marks)
+        self.heads = _heads(
+            (len(message.answer), len(message.authority), len(message.additional)), message.rcode, flags, cut
+        )
+        self.opts = _OPTS[bool(flags & DO)]
+        self.is_stale = False
         self.stored_at = now
         self.age = 0
         self.expires = now + self.ttl
         self.renew_at = self.expires - max(1.0, self.ttl / 10) if self.ttl >= 5 else math.inf
         self.hits = 0
+        self.frequency = 0
+        self.share = 0
+        self.is_main = False
+        self.weight = OVERHEAD + len(key) + len(body) + len(marks)
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.expires + KEEP_EXPIRED
+
+    def hit(self, now: float) -> bool:
+        self.hits += 1
+        if self.frequency < FREQUENT:
+            self.frequency += 1
+        if now >= self.renew_at and self.hits > OFTEN:
+            self.renew_at = math.inf
+            return True
+        return False
 
     def reply(self, query: bytes, end: int, size: int, limit: int, now: float) -> bytes:
-        """The reply to this query, its question ending at `end`: whole records within `limit`."""
-        stale = now >= self.expires and self.ttl > 0
-        age = int(now - self.stored_at)
-        if age != self.age or stale != self.stale:
-            self._turn(age, stale)
-        if limit <= packet.HIGHEST_UDP and limit > (size or 512):
-            limit = max(size, 512)
-        if size:
-            tail = packet.opt(_STALE, self.fresh_opt[7] >= 0x80) if stale else self.fresh_opt
-            made = query[:2] + self.heads[2 | query[2] & 1] + query[12:end] + self.body + tail
-        else:
-            tail = b""
-            made = query[:2] + self.heads[query[2] & 1] + query[12:end] + self.body
-        if len(made) > limit:
-            return self._cut(query, end, limit, tail)
-        return made
+        is_stale = now >= self.expires and self.ttl > 0
+        age = max(int(now - self.stored_at), 0)
+        if age != self.age or is_stale != self.is_stale:
+            self._respell(age, is_stale)
+        if limit <= packet.HIGHEST_UDP:
+            limit = min(limit, max(size, 512))
+        tail = self.opts[is_stale] if size else b""
+        head = self.heads.by_flags[(2 if size else 0) | query[2] & 1]
+        if end + len(self.body) + len(tail) > limit:
+            return self._cut(query, end, limit, head, tail)
+        return b"".join((query[:2], head, query[12:end], self.body, tail))
 
-    def _turn(self, age: int, stale: bool) -> None:
+    def _respell(self, age: int, is_stale: bool) -> None:
         body = bytearray(self.body)
-        for at, ttl in self.ttls:
-            left = STALE_TTL if stale else max(ttl - age, 0)
+        for at, _, ttl in _MARK.iter_unpack(self.marks):
+            left = STALE_TTL if is_stale else max(ttl - age, 0)
             body[at : at + 4] = left.to_bytes(4, "big")
         self.body = bytes(body)
-        self.age, self.stale = age, stale
+        self.age, self.is_stale = age, is_stale
 
-    def _cut(self, query: bytes, end: int, limit: int, tail: bytes) -> bytes:
+    def _cut(self, query: bytes, end: int, limit: int, whole: bytes, tail: bytes) -> bytes:
         """Additional records go first, without TC (RFC 2181, section 9); then the rest, with it."""
         room = limit - end - len(tail)
-        ends = self.ends
-        kept = len(ends)
-        while kept and ends[kept - 1] > room:
+        ends = [0, *(end for _, end, _ in _MARK.iter_unpack(self.marks))]
+        kept = len(ends) - 1
+        wanted = self.heads.counts[0] + self.heads.counts[1]
+        while kept and ends[kept] > room:
             kept -= 1
-        if kept < len(ends) and kept > self.authority_end:
-            kept = self.authority_end  # a cut RRset in the additional section would pass for a whole one
+        if wanted < kept < len(ends) - 1:
+            kept = wanted  # a cut RRset in the additional section would pass for a whole one
         counts = []
         left = kept
-        for count in self.counts:
+        for count in self.heads.counts:
             counts.append(min(count, left))
             left -= counts[-1]
-        whole = kept >= self.authority_end
-        head = bytearray(self.heads[(2 if tail else 0) | query[2] & 1])
-        if not whole:
+        head = bytearray(whole)
+        if kept < wanted:
             head[0] |= 0x02
         head[4:8] = counts[0].to_bytes(2, "big") + counts[1].to_bytes(2, "big")
         head[8:10] = (counts[2] + bool(tail)).to_bytes(2, "big")
-        return query[:2] + bytes(head) + query[12:end] + self.body[: ends[kept - 1] if kept else 0] + tail
+        return query[:2] + bytes(head) + query[12:end] + self.body[: ends[kept]] + tail
+
+    # --- what the native engine reads -------------------------------------------------------------
+
+    @property
+    def records(self) -> list[tuple[int, int]]:
+        """Of each record where its TTL stands, and where it ends."""
+        return [(at, end) for at, end, _ in _MARK.iter_unpack(self.marks)]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.heads.counts
+
+    @property
+    def flags(self) -> tuple[int, int]:
+        """Bytes 2 and 3 of a reply, but for RD."""
+        return self.heads.flags
 
 
-def _heads(counts: tuple[int, ...], rcode: int, flags: int, cut: bool) -> tuple[bytes, ...]:
-    """Bytes 2 to 11 of a reply, by RD and EDNS: QR, RA, CD as asked; AA and AD clear."""
+@lru_cache(1024)
+def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool) -> _Heads:
+    """QR, RA, CD as asked; AA and AD clear."""
     low = 0x80 | (0x10 if flags & CD else 0) | rcode & 0x0F
     high = 0x82 if cut else 0x80
     heads = []
     for edns in (0, 1):
         numbers = b"\0\1" + b"".join(n.to_bytes(2, "big") for n in (counts[0], counts[1], counts[2] + edns))
         heads += [bytes((high, low)) + numbers, bytes((high | 1, low)) + numbers]
-    return tuple(heads)
+    return _Heads(counts, (high, low), tuple(heads))
 
 
 def lifetime(message: Message, key: bytes) -> int:
@@ -143,20 +225,19 @@ def _negative_ttl(message: Message, key: bytes) -> int | None:
 
 def _spell(
     sections: tuple[tuple[Record, ...], ...], name: bytes, negative: int | None
-) -> tuple[bytearray, list[int], list[tuple[int, int]]]:
-    """The records behind a question for `name`: body, where each ends, where TTLs stand and what they are."""
+) -> tuple[bytearray, bytearray]:
+    """The records behind a question for `name`: the body, and a mark for each record."""
     base = 12 + len(name) + 4
     offsets = offsets_of(name)
     body = bytearray()
-    ends = []
-    ttls = []
+    marks = bytearray()
     for section in sections:
         for owner, rtype, rclass, ttl, parts in section:
             _put(body, base, owner, offsets)
             if rtype == SOA and negative is not None:
                 ttl = min(ttl, negative)
             ttl = min(ttl, MAX_TTL)
-            ttls.append((len(body) + 4, ttl))
+            at = len(body) + 4
             body += rtype.to_bytes(2, "big") + rclass.to_bytes(2, "big") + ttl.to_bytes(4, "big") + b"\0\0"
             start = len(body)
             layout = LAYOUTS.get(rtype)
@@ -170,8 +251,8 @@ def _spell(
                 for part in parts:
                     body += part
             body[start - 2 : start] = (len(body) - start).to_bytes(2, "big")
-            ends.append(len(body))
-    return body, ends, ttls
+            marks += _MARK.pack(at, len(body), ttl)
+    return body, marks
 
 
 def _put(body: bytearray, base: int, name: bytes, offsets: dict[bytes, int]) -> None:
@@ -184,29 +265,66 @@ def _put(body: bytearray, base: int, name: bytes, offsets: dict[bytes, int]) -> 
     body += packed
 
 
+class _Items(FairCache[Stored]):
+    """Knows the keys of each reverse name: those come and go with instances, one by one."""
+
+    def __init__(self, limit: int, entries: int) -> None:
+        super().__init__(limit, entries)
+        self.of_reverse_name: dict[bytes, set[bytes]] = {}
+
+    def put(self, key: bytes, value: Stored, share: int, now: float) -> None:
+        super().put(key, value, share, now)
+        if names.is_reverse(key[:-5]) and key in self:
+            self.of_reverse_name.setdefault(key[:-5], set()).add(key)
+
+    def __delitem__(self, key: bytes) -> None:
+        super().__delitem__(key)
+        keys = self.of_reverse_name.get(key[:-5])
+        if keys is not None:
+            keys.discard(key)
+            if not keys:
+                del self.of_reverse_name[key[:-5]]
+
+
 class Cache:
-    """Replies by key: the newest of each, the least asked go first, expired ones KEEP_EXPIRED later."""
+    """Replies by key, in Python's own memory."""
 
-    def __init__(self, clock: Callable[[], float], size: int = MAX_ENTRIES) -> None:
-        self._items: TLRUCache[bytes, Stored] = TLRUCache(
-            size, lambda _key, stored, _now: stored.expires + KEEP_EXPIRED, clock
-        )
-        self.find = self._items.__getitem__
-        """The answer of a key, expired or not; KeyError where there is none."""
+    def __init__(self, limit: int = MAX_BYTES, entries: int = MAX_ENTRIES) -> None:
+        self._bounds = (limit, entries)
+        self.clear()
 
-    def get(self, key: bytes) -> Stored | None:
-        try:
-            return self.find(key)
-        except KeyError:
-            return None
+    def get(self, key: bytes, now: float) -> Stored | None:
+        stored: Stored | None = self._find(key)
+        return None if stored is None or stored.is_over(now) else stored
 
-    def put(self, key: bytes, stored: Stored) -> None:
-        """Keep an answer; one that mustn't be kept does not push out what stands there."""
+    def put(self, key: bytes, stored: Stored, share: int) -> None:
         if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
-            self._items[key] = stored
+            self._items.put(key, stored, share, stored.stored_at)
+
+    def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
+        owners = frozenset(owners)
+        if below:
+            gone = [k for k in self._items if not owners.isdisjoint((k[:-5], *_parents(k[:-5])))]
+        elif all(map(names.is_reverse, owners)):
+            gone = [key for owner in owners for key in self._items.of_reverse_name.get(owner, ())]
+        else:
+            gone = [key for key in self._items if key[:-5] in owners]
+        for key in gone:
+            del self._items[key]
 
     def clear(self) -> None:
-        self._items.clear()
+        self._items = _Items(*self._bounds)
+        self._find = self._items.get
+
+    @property
+    def used(self) -> int:
+        """Bytes that what is kept is charged."""
+        return int(self._items.currsize)
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _parents(name: bytes) -> Iterator[bytes]:
+    yield from names.suffixes(name)
+    yield names.ROOT

@@ -8,11 +8,10 @@ what. What is decided stands in `upstream`, what is kept in `cache`, what is sen
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,11 @@ from typing import TypeAlias
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.message import failure, read_query, read_reply, skim, spell_query
-from zkdns.dns.names import text, wire
+from zkdns.dns.names import ROOT, suffixes, text, wire
 from zkdns.dns.packet import FORMERR, REFUSED, SERVFAIL
 from zkdns.forward.allow import permit
-from zkdns.forward.cache import MAX_ENTRIES, Cache, Stored
+from zkdns.forward.cache import Cache, Kept, Replies, Stored
+from zkdns.forward.eviction import share_of
 from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
@@ -45,8 +45,6 @@ STALE_AFTER = 1.8
 STARTS_PER_TURN = 4
 """Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
 answers of our own, and those must not wait behind a thousand of them."""
-PREFETCH_HITS = 3
-"""Times an answer must have been asked for, to be fetched anew before it ends."""
 STREAM = 65535
 
 STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping")
@@ -75,9 +73,11 @@ class _Asked:
     rd: bool
     client: str | None
     transport: Transport | None = None
-    stale: Stored | None = None
+    stale: Kept | None = None
     waiting: list[_Waiter] = field(default_factory=list)
     patience: asyncio.TimerHandle | None = None
+    is_ours: bool = False
+    """Its name became ours meanwhile: the answer is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,15 @@ class Forwarder:
         settings: Settings,
         *,
         resolv_conf: Path = PATH,
-        cache_size: int = MAX_ENTRIES,
+        cache: Replies | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._draw = draw or random.SystemRandom()
-        self._cache = Cache(clock, cache_size)
+        self.cache: Replies = Cache() if cache is None else cache
         # Other upstreams may know other names: what the old ones said is forgotten.
-        self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self._cache.clear)
+        self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self.cache.clear)
         self._asked: dict[bytes, _Asked] = {}
         self._unsent: deque[_Asked] = deque()
         """Those of `_asked` that have no transport yet."""
@@ -158,9 +158,16 @@ class Forwarder:
         self.allows = allows
         """Whether a client may have names forwarded (RA, or else REFUSED with EDE 18)."""
 
-    def forget(self) -> None:
-        """Empties the cache: some of its names may be ours from now on."""
-        self._cache.clear()
+    def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
+        """These names are ours from now on (wire, lower case; with `below` what is below them, too):
+        what upstreams said of them goes, and what they are about to say is not kept."""
+        owners = frozenset(owners)
+        self.cache.forget(owners, below)
+        for asked in self._asked.values():
+            name = asked.key[:-5]
+            above = (name, *suffixes(name), ROOT) if below else (name,)
+            if not owners.isdisjoint(above):
+                asked.is_ours = True
 
     @property
     def problem(self) -> str:
@@ -170,7 +177,7 @@ class Forwarder:
     def status(self) -> ForwardStatus:
         """What the page shows."""
         upstreams = self._upstreams.status()
-        return ForwardStatus(upstreams, len(self._cache), len(self._asked), self.cache_hits, self.problem)
+        return ForwardStatus(upstreams, len(self.cache), len(self._asked), self.cache_hits, self.problem)
 
     # --- asked --------------------------------------------------------------------------------------
 
@@ -189,17 +196,13 @@ class Forwarder:
         if asked is None:
             return None
         key, end, size = asked
-        try:
-            stored = self._cache.find(key)
-        except KeyError:
-            return None
         now = self._clock()
-        if now >= stored.expires:
+        stored = self.cache.get(key, now)
+        if stored is None or now >= stored.expires:
             return None
         self.cache_hits += 1
-        stored.hits += 1
-        if now >= stored.renew_at and stored.hits > PREFETCH_HITS:
-            self._renew(key, stored)
+        if stored.hit(now):
+            self.renew(key)
         return stored.reply(query, end, size, limit, now)
 
     def is_probe(self, query: bytes) -> bool:
@@ -223,13 +226,14 @@ class Forwarder:
             return
         key, end, size = read
         waiter = _Waiter(query, end, size, limit, reply)
-        stored = self._cache.get(key)
-        if stored is not None and (self._clock() < stored.expires or not self._upstreams.usable):
+        now = self._clock()
+        stored = self.cache.get(key, now)
+        if stored is not None and (now < stored.expires or not self._upstreams.usable):
             self._give(stored, [waiter])
             return
         self._ask(key, client, waiter, stored)
 
-    def _ask(self, key: bytes, client: str | None, waiter: _Waiter, stale: Stored | None) -> None:
+    def _ask(self, key: bytes, client: str | None, waiter: _Waiter, stale: Kept | None) -> None:
         """Have the waiter wait for the question that is under way; for a new one where none is."""
         rd = bool(waiter.query[2] & 1)
         asked = self._asked.get(in_flight_key(key, rd))
@@ -261,9 +265,8 @@ class Forwarder:
             return FULL_OF_CLIENT
         return None
 
-    def _renew(self, key: bytes, stored: Stored) -> None:
-        """Fetched anew just before it ends, so that nobody waits for what is asked often."""
-        stored.renew_at = math.inf
+    def renew(self, key: bytes) -> None:
+        """Fetch anew what is about to end, so that nobody waits for what is asked often."""
         if (
             in_flight_key(key, True) not in self._asked
             and len(self._asked) < MAX_IN_FLIGHT // 2
@@ -303,12 +306,14 @@ class Forwarder:
             self.forgeries += asked.transport.resolution.forgeries
             for upstream, what in asked.transport.resolution.log:
                 self.queries[str(upstream.address), what] += 1
+        now = self._clock()
         if isinstance(outcome, Failed):
-            self._give(asked.stale or self._cache.get(asked.key) or outcome, asked.waiting)
+            self._give(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
             return
-        stored = Stored(outcome.message, asked.key, self._clock(), cut=outcome.cut)
-        if asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all:
-            self._cache.put(asked.key, stored)
+        stored = Stored(outcome.message, asked.key, now, cut=outcome.cut)
+        believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
+        if believed and not asked.is_ours:
+            self.cache.put(asked.key, stored, share_of(asked.client))
         self._give(stored, asked.waiting, cached=False)
 
     def _lose_patience(self, asked: _Asked) -> None:
@@ -317,16 +322,17 @@ class Forwarder:
         waiting, asked.waiting = asked.waiting, []
         self._give(asked.stale, waiting)
 
-    def _give(self, what: Stored | Failed, waiting: list[_Waiter], cached: bool = True) -> None:
+    def _give(self, what: Kept | Failed, waiting: list[_Waiter], cached: bool = True) -> None:
         now = self._clock()
-        if isinstance(what, Stored) and cached:
+        if isinstance(what, Failed):
+            for each in waiting:
+                each.reply(failure(each.query, SERVFAIL, what.code, what.text, each.limit))
+            return
+        if cached:
             self.cache_hits += len(waiting)
             self.stale_hits += len(waiting) if now >= what.expires else 0
         for each in waiting:
-            if isinstance(what, Stored):
-                each.reply(what.reply(each.query, each.end, each.size, each.limit, now))
-            else:
-                each.reply(failure(each.query, SERVFAIL, what.code, what.text, each.limit))
+            each.reply(what.reply(each.query, each.end, each.size, each.limit, now))
 
     # --- for ourselves ------------------------------------------------------------------------------
 

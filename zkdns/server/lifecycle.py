@@ -317,7 +317,7 @@ class Server:
     async def _load_zone_files(self) -> None:
         if not await self.zone_files.load():
             return
-        self.forwarder.forget()
+        self.forwarder.forget(self.zone_files.apexes, below=True)
         if self.ready:
             self.engine.publish(self.answers)
         else:

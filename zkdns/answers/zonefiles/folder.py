@@ -37,6 +37,11 @@ class ZoneFiles:
         return [zone.path for zone in self._folder.loaded.zones.values()] if self._folder else []
 
     @property
+    def apexes(self) -> list[bytes]:
+        """The names at and below which files answer."""
+        return [*self._folder.loaded.zones] if self._folder else []
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong in the files, and which of their records give way to a service."""
         return (*self._folder.loaded.problems, *self._mount.problems()) if self._folder else ()
