@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError
 from zkdns.registry.url import RegistryURL as RegistryURL
 from zkdns.registry.url import parse_registry as parse_registry
@@ -134,7 +135,7 @@ def _name_registries(urls: tuple[RegistryURL, ...]) -> tuple[RegistryURL, ...]:
 
 def _read_file(path: Path) -> tuple[dict[str, Any], str]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+        return tomllib.loads(read_bounded(path, MIB)[0].decode("utf-8")), str(path)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"not TOML: {error}") from None
     except UnicodeDecodeError as error:

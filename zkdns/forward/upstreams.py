@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from random import Random
 
 from zkdns.config import Settings
 from zkdns.dns.message import read_query
+from zkdns.files import MIB, mark_of, read_bounded
 from zkdns.forward.probe import PROBE_MARK, Probe, probe_question
 from zkdns.forward.resolvconf import RESOLV_CONF, upstreams_of
 from zkdns.forward.upstream import TOTAL, Upstream
@@ -140,7 +140,7 @@ class Upstreams:
         if RESOLV_CONF not in self._settings.forward:
             return
         try:
-            if _mark(self._resolv_conf.stat()) == self._seen:
+            if mark_of(self._resolv_conf.stat()) == self._seen:
                 return
             self.configure(self._settings)
         except (OSError, ConfigError):
@@ -151,14 +151,8 @@ class Upstreams:
     def _read(self) -> str:
         """resolv.conf's text; the last one while it can't be read."""
         try:
-            seen = self._resolv_conf.stat()
-            text = self._resolv_conf.read_bytes().decode("utf-8", "replace")
+            data, self._seen = read_bounded(self._resolv_conf, MIB)
         except OSError as error:
             log.warning("%s can't be read: %s", self._resolv_conf, error.strerror or error)
             return self._text
-        self._seen = _mark(seen)
-        return text
-
-
-def _mark(seen: os.stat_result) -> object:
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+        return data.decode("utf-8", "replace")

@@ -15,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
 from zkdns.registry.fields import BadData, printable, show
 from zkdns.registry.formats import native
@@ -128,7 +129,7 @@ def _assign_labels(found: Mapping[str, Instance], problems: list[Problem]) -> tu
     return tuple(sorted(instances, key=attrgetter("id")))
 
 
-Mark = tuple[int, int, int]
+MAX_BYTES = 64 * MIB
 """Modification time in nanoseconds, size, inode: another one means that the file changed."""
 
 
@@ -212,11 +213,9 @@ def _why(error: OSError) -> str:
 
 
 def _mark(path: Path) -> Mark:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return mark_of(path.stat())
 
 
 def _read(path: Path) -> tuple[bytes, Mark]:
-    """The text and the mark that goes with it (taken before: a change after it is seen next time)."""
-    mark = _mark(path)
-    return path.read_bytes(), mark
+    """The text and the mark that goes with it."""
+    return read_bounded(path, MAX_BYTES)

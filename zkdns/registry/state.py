@@ -25,11 +25,13 @@ from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import msgspec
 
+from zkdns.files import MIB, create_aside, read_bounded
 from zkdns.model import Catalog, Check, Instance, Override, Problem, Registration, Service, ServiceSettings
 
 NAME: Final = "catalog.zkdns"
 MAGIC: Final = b"zkdns catalog\n"
 VERSION: Final = 1
+MAX_BYTES: Final = 4096 * MIB
 SLICE: Final = 100
 """Instances in one item: under a millisecond of packing."""
 
@@ -126,7 +128,7 @@ def save(directory: Path, catalog: Catalog, overrides: InstanceOverrides = NO_OV
     _put_aside(target)
     aside = directory / f".{NAME}.{os.getpid()}.tmp"
     try:
-        with aside.open("wb") as file:
+        with create_aside(aside) as file:
             digest = hashlib.sha256()
             for piece in _spell(catalog, overrides):
                 digest.update(piece)
@@ -230,7 +232,7 @@ def load(directory: Path) -> Loaded:
 
 def _items(path: Path) -> Iterator[bytes]:
     """The items of a file. The checksum is verified before the first is given."""
-    data = path.read_bytes()
+    data, _ = read_bounded(path, MAX_BYTES)
     start = len(MAGIC) + _START.size
     if not data.startswith(MAGIC):
         raise _Bad("it is empty" if not data else "it is not a file of zkdns")

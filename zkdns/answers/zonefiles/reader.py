@@ -7,6 +7,9 @@ good copy stays.
 
 from __future__ import annotations
 
+import codecs
+import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +30,22 @@ from zkdns.answers.table import Zone
 from zkdns.answers.zonefiles.lookup import CNAME, DNAME, RRset, ZoneData, build_nodes, negative_soa
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
+from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Problem
 
 SUFFIX = ".zone"
 DEEPEST = 8
 """Files that include one another, so that none includes itself for ever."""
 MOST_INCLUDED = 1000
-LONGEST_GENERATE = 65_536
+MAX_FILE_BYTES = 256 * MIB
+MAX_ZONE_BYTES = 512 * MIB
+"""What a zone's files may hold together, each counted as often as it is included."""
+MAX_GENERATED = 65_536
+"""Records that the $GENERATE lines of one zone may make."""
+MAX_WIDTH_CHARS = 255
+NEWLINE = b"\n"
+_WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
+_ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
 _BESIDE_CNAME = frozenset({46, 47})  # RRSIG and NSEC (RFC 4034, section 4; RFC 2181, section 10.1)
 
 
@@ -74,13 +86,25 @@ class _Records:
         self.records.append(_Record(owner, int(rdata.rdtype), ttl, rdata.to_wire() or b"", self.where))
 
 
+class _Tokens:
+    """One line's tokens, where dnspython's reader wants a tokenizer."""
+
+    def __init__(self, tokens: list[dns.tokenizer.Token], lines: dns.tokenizer.Tokenizer) -> None:
+        self._left = iter(tokens)
+        self.idna_codec = lines.idna_codec
+
+    def get(self) -> dns.tokenizer.Token:
+        return next(self._left, dns.tokenizer.Token(dns.tokenizer.EOL, ""))
+
+
 class _Reader(dns.zonefile.Reader):
     """dnspython's reader of lines, with our own directives: an $INCLUDE stays inside the folder."""
 
     def __init__(self, folder: Path, origin: dns.name.Name) -> None:
         self.sink = _Records()
         self.folder = folder.resolve()
-        self.paths: list[Path] = []
+        self.marks: dict[Path, Mark | None] = {}
+        self.bytes_read = self.generated = 0
         self.depth = 0
         self.first_origin: dns.name.Name | None = None
         super().__init__(dns.tokenizer.Tokenizer(""), dns.rdataclass.IN, self.sink)  # type: ignore[arg-type]
@@ -89,14 +113,19 @@ class _Reader(dns.zonefile.Reader):
     def read_file(self, path: Path) -> None:
         saved = self.tok, self.current_origin, self.last_name, self.sink.where
         shown = _shown(path, self.folder)
-        self.paths.append(path)
+        self.marks[path] = _mark(path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            data, _ = read_bounded(path, MAX_FILE_BYTES)
+        except OSError as error:
             raise _Wrong(self.sink.where or shown, f"{shown} can't be read: {_plainly(error)}") from None
-        if "\0" in text:
-            raise _Wrong(shown, "holds a NUL byte")
-        self.tok = dns.tokenizer.Tokenizer(text, shown)
+        self.bytes_read += len(data)
+        if self.bytes_read > MAX_ZONE_BYTES:
+            raise _Wrong(
+                self.sink.where or shown, f"the zone has more than {MAX_ZONE_BYTES // MIB} MiB of files"
+            )
+        if (nul := data.find(b"\0")) >= 0:
+            raise _Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
+        self.tok = dns.tokenizer.Tokenizer(spell_octets(data), shown)
         try:
             self._lines(shown)
         except _Wrong:
@@ -134,19 +163,37 @@ class _Reader(dns.zonefile.Reader):
             if self.first_origin is None and not self.sink.records:
                 self.first_origin = origin
         elif name == "$GENERATE":
-            token = self.tok.get()
-            start, stop, step = dns.grange.from_text(token.value)
-            if (stop - start) // step >= LONGEST_GENERATE:
-                raise ValueError(f"$GENERATE of more than {LONGEST_GENERATE} records")
-            self.tok.unget(token)
-            self._generate_line()  # type: ignore[no-untyped-call]
+            self._generate()
         elif name == "$INCLUDE":
             self._include()
         else:
             raise ValueError(f"unknown directive {name}")
 
+    def _generate(self) -> None:
+        """BIND's directive (ARM, "Zone file", $GENERATE). Its right side may be quoted, which is how several
+        fields are written; dnspython's own reader takes one bare word alone."""
+        tokens = []
+        while not (token := self.tok.get()).is_eol_or_eof():
+            if token.is_quoted_string():
+                token = dns.tokenizer.Token(dns.tokenizer.IDENTIFIER, token.value)
+            tokens.append(token)
+        if not tokens:
+            raise ValueError("$GENERATE without a range")
+        start, stop, step = dns.grange.from_text(tokens[0].value)
+        self.generated += (stop - start) // step + 1
+        if self.generated > MAX_GENERATED:
+            raise ValueError(f"$GENERATE of more than {MAX_GENERATED} records")
+        for width in _WIDTH.findall(" ".join(token.value for token in tokens)):
+            if int(width[:4]) > MAX_WIDTH_CHARS:
+                raise ValueError(f"$GENERATE pads to more than {MAX_WIDTH_CHARS} characters")
+        lines, self.tok = self.tok, _Tokens(tokens, self.tok)  # type: ignore[assignment]
+        try:
+            self._generate_line()  # type: ignore[no-untyped-call]
+        finally:
+            self.tok = lines
+
     def _include(self) -> None:
-        named = self.tok.get_string()
+        named = os.fsdecode(self.tok.get_string().encode("latin-1"))
         token = self.tok.get()
         origin = self.current_origin
         if not token.is_eol_or_eof():
@@ -155,7 +202,7 @@ class _Reader(dns.zonefile.Reader):
         path = (self.folder / named).resolve()
         if not path.is_relative_to(self.folder):
             raise ValueError(f"$INCLUDE {named} is outside the folder of zone files")
-        if self.depth >= DEEPEST or len(self.paths) >= MOST_INCLUDED:
+        if self.depth >= DEEPEST or len(self.marks) >= MOST_INCLUDED:
             raise ValueError(f"$INCLUDE {named}: more than {DEEPEST} deep, or {MOST_INCLUDED} files")
         before, self.current_origin = self.current_origin, origin
         self.depth += 1
@@ -180,29 +227,33 @@ class ZoneFolder:
         self.folder = folder
         self.own = frozenset(own)
         self._good: dict[Path, ZoneData] = {}
-        self._read: set[Path] = set()
-        self._seen: object = None
+        self._marks: dict[Path, Mark | None] | None = None
+        """Each file's mark as of before it was read: a change while it is read is seen next time."""
         self.loaded = Loaded()
 
     def changed(self) -> bool:
         """Whether a file is not what it was at the last `load`."""
-        return self._look() != self._seen
+        if self._marks is None:
+            return True
+        try:
+            return {path: _mark(path) for path in {*self._list(), *self._marks}} != self._marks
+        except OSError:
+            return True
 
     def load(self) -> Loaded:
         """Reads all files. Slow where they are large: call it where nobody waits."""
         problems: list[Problem] = []
-        self._read = set()
         try:
-            paths = sorted(p for p in self.folder.iterdir() if p.name.endswith(SUFFIX) and p.name != SUFFIX)
+            marks = {path: _mark(path) for path in self._list()}
         except OSError as error:
             cure = "name a folder that is there and can be read, with --zones"
             self.loaded = Loaded(self.loaded.zones, (Problem(str(self.folder), _plainly(error), cure),))
             return self.loaded
         good: dict[Path, ZoneData] = {}
         zones: dict[bytes, ZoneData] = {}
-        for path in paths:
+        for path in list(marks):
             try:
-                data = read_zone(path, self.folder, self.own, self._read)
+                data = read_zone(path, self.folder, self.own, marks)
             except _Wrong as wrong:
                 kept = self._good.get(path)
                 cure = "mend the line; " + (
@@ -218,29 +269,38 @@ class ZoneFolder:
                 continue
             good[path] = zones[data.apex] = data
         self._good = good
-        self._seen = self._look()
+        self._marks = marks
         self.loaded = Loaded(zones, tuple(problems))
         return self.loaded
 
-    def _look(self) -> object:
-        try:
-            here = [p for p in self.folder.iterdir() if p.name.endswith(SUFFIX)]
-        except OSError:
-            return None
-        marks = []
-        for path in sorted({*here, *self._read}):
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            marks.append((path, stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        return marks
+    def _list(self) -> list[Path]:
+        """The zone files, and none of those that editors keep beside them (`.#x.zone`, `.x.zone`)."""
+        return sorted(
+            p for p in self.folder.iterdir() if p.name.endswith(SUFFIX) and not p.name.startswith(".")
+        )
+
+
+def _mark(path: Path) -> Mark | None:
+    try:
+        return mark_of(path.stat())
+    except OSError:
+        return None
+
+
+def spell_octets(data: bytes) -> str:
+    """A master file as ASCII: each octet above 127 as the escape \\DDD that stands for it, so that a name or
+    a text has the very octets of the file, whatever its character set (RFC 1035, section 5.1)."""
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", NEWLINE).replace(b"\r", NEWLINE)
+    if data.isascii():
+        return data.decode("ascii")
+    return _ABOVE.sub(lambda m: m[0] if m[0][-1] < 128 else b"\\%03d" % m[0][-1], data).decode("ascii")
 
 
 def read_zone(
-    path: Path, folder: Path, own: Collection[bytes] = (), read: set[Path] | None = None
+    path: Path, folder: Path, own: Collection[bytes] = (), marks: dict[Path, Mark | None] | None = None
 ) -> ZoneData:
-    """One zone from its file. Its name is the SOA's owner; without one, $ORIGIN's, or the file's."""
+    """One zone from its file; what was read goes to `marks`. Its name is the SOA's owner; without one,
+    $ORIGIN's, or the file's."""
     try:
         origin = dns.name.from_text(path.name.removesuffix(SUFFIX))
     except dns.exception.DNSException as error:
@@ -249,8 +309,8 @@ def read_zone(
     try:
         reader.read_file(path)
     finally:
-        if read is not None:
-            read.update(reader.paths)
+        if marks is not None:
+            marks.update(reader.marks)
     records = reader.sink.records
     soas = [record for record in records if record.rtype == SOA]
     apex = soas[0].owner if soas else (reader.first_origin or origin).to_digestable()

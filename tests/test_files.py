@@ -1,0 +1,53 @@
+"""Files that somebody else may have laid in our way."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from zkdns.files import MIB, create_aside, mark_of, read_bounded
+
+
+def test_a_file_is_read_whole_with_the_mark_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    before = mark_of(path.stat())
+    assert read_bounded(path, 3) == (b"abc", before)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "endless", "directory", "large"])
+def test_what_is_no_file_of_a_bounded_size_is_refused_before_it_is_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "large":
+        path.write_bytes(b"x" * (MIB + 1))
+    else:
+        path.symlink_to("/dev/null" if kind == "device" else "/dev/zero")
+    with pytest.raises(OSError, match=r"regular file|directory|larger than 1 MiB"):
+        read_bounded(path, MIB)
+
+
+def test_a_link_under_the_name_aside_is_not_followed(tmp_path: Path) -> None:
+    victim, aside = tmp_path / "victim", tmp_path / "aside"
+    victim.write_text("precious")
+    aside.symlink_to(victim)
+    with create_aside(aside) as file:
+        file.write(b"ours")
+    assert victim.read_text() == "precious"
+    assert not aside.is_symlink()
+    assert aside.read_bytes() == b"ours"
+
+
+def test_what_is_written_aside_is_for_us_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        create_aside(tmp_path / "x").close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600

@@ -1,0 +1,55 @@
+"""Files that others may have put in our way: read with a bound, and written aside without following a link.
+
+Rules: OSError is the caller's. A FIFO, a device or an endless file is refused before a byte is read; a link
+under the name that we are about to write is never followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+MIB = 1 << 20
+
+
+class Mark(NamedTuple):
+    """What tells whether a file is still the one that was read."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+def mark_of(found: os.stat_result) -> Mark:
+    return Mark(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
+    """All of a regular file, and its mark as of before the reading: a change after it is seen next time."""
+    # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
+        if found.st_size > max_bytes or len(data) > max_bytes:
+            raise OSError(errno.EFBIG, f"larger than {max_bytes // MIB} MiB", str(path))
+        return data, mark_of(found)
+
+
+def create_aside(path: Path) -> BinaryIO:
+    """A new file to write to, readable by us alone. Something under that name already (what a former
+    process left, or a link that somebody laid) is removed, and never written through."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o600)
+    except FileExistsError:
+        path.unlink()
+        handle = os.open(path, flags, 0o600)
+    return os.fdopen(handle, "wb")
