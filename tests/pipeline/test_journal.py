@@ -1,0 +1,183 @@
+"""What changed can be read again, and each moment's services stand as they stood."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
+from zkdns.pipeline import journal
+from zkdns.pipeline.journal import MemoryJournal, OutOfReach, Query, Record, World
+
+IDS = ["a", "b", "c"]
+NAMES = ["web", "db"]
+Services = dict[str, Service]
+History = list[tuple[float, Record, Services]]
+"""What came at each moment, and what stood then."""
+
+
+def instance(service: str, id: str, weight: int = 1, state: State = State.HEALTHY) -> Instance:
+    registration = Registration(("10.0.0.1",), port=80, weight=weight, meta=(("k", "ä"),))
+    path = f"/services/{service}/{id}"
+    return Instance(id, id, path, registration, 1.5, state=state, weight=weight, resolved=("10.0.0.9",))
+
+
+def change(at: float, service: str, id: str, what: str, one: Instance | None, zxid: int = 7) -> Change:
+    return Change(at, zxid, service, id, what, "x", "y", "why", "by", one)  # type: ignore[arg-type]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """A life of two services, told step by step."""
+    services: Services = {}
+    history: History = []
+    at = 1000.0
+    for _ in range(draw(st.integers(1, 25))):
+        at += draw(st.sampled_from([0.25, 1.0, 60.0]))
+        name = draw(st.sampled_from(NAMES))
+        action = draw(st.sampled_from(["put", "put", "gone", "settings", "away"]))
+        known = services.get(name)
+        shells: dict[str, Service | None] = {}
+        changes: list[Change] = []
+        if action == "away":
+            if known is None:
+                continue
+            changes = [change(at, name, i.id, "gone", i) for i in known.instances]
+            del services[name]
+            shells[name] = None
+        else:
+            if known is None:
+                known = Service(name, name, f"/services/{name}")
+                shells[name] = known
+            instances = {i.id: i for i in known.instances}
+            id = draw(st.sampled_from(IDS))
+            if action == "put":
+                one = instance(name, id, draw(st.integers(1, 3)), draw(st.sampled_from(list(State))))
+                instances[id] = one
+                changes = [change(at, name, id, "state", one)]
+            elif action == "gone" and id in instances:
+                changes = [change(at, name, id, "gone", instances.pop(id))]
+            elif action == "settings":
+                known = replace(known, settings=ServiceSettings(ttl=draw(st.integers(1, 9))), note="n")
+                shells[name] = replace(known, instances=())
+                changes = [change(at, name, "", "settings", None)]
+            services[name] = replace(known, instances=tuple(i for _, i in sorted(instances.items())))
+        history.append((at, Record(tuple(changes), shells), dict(services)))
+    return history
+
+
+@given(histories(), st.data())
+def test_every_moment_can_be_replayed_from_the_lines(history: History, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(history)))
+    before = history[start - 1][2] if start else {}
+    begun = history[start - 1][0] if start else 999.0
+    text = b"".join(journal.spell_snapshot(before, begun))
+    text += b"".join(journal.spell_record(at, record) for at, record, _ in history[start:])
+    for at, _, services in history[start:]:
+        assert journal.replay(journal.read_lines(text), at) == services
+        assert journal.replay(journal.read_lines(text), at + 0.1) == services
+    assert journal.replay(journal.read_lines(text), begun) == before
+
+
+@given(histories(), st.integers(1, 10))
+def test_memory_alone_tells_every_moment_that_it_reaches(history: History, most: int) -> None:
+    kept = MemoryJournal({}, 999.0, most)
+    for at, record, _ in history:
+        kept.add(at, record)
+    for at, _, services in history:
+        if at >= kept.since:
+            assert kept.at(at) == services
+        else:
+            with pytest.raises(OutOfReach):
+                kept.at(at)
+    assert sum(1 for _ in kept.changes()) <= max(most, len(history[-1][1].changes) if history else 0)
+
+
+@given(histories(), st.data())
+def test_a_torn_end_costs_its_last_line(history: History, data: st.DataObject) -> None:
+    text = b"".join(journal.spell_record(at, record) for at, record, _ in history)
+    whole = list(journal.read_lines(text))
+    cut = data.draw(st.integers(0, len(text)))
+    assert list(journal.read_lines(text[:cut])) == whole[: text[:cut].count(b"\n")]
+
+
+@given(histories(), st.data())
+def test_a_flipped_bit_is_never_read_as_something_else(history: History, data: st.DataObject) -> None:
+    text = bytearray(b"".join(journal.spell_record(at, record) for at, record, _ in history))
+    if not text:
+        return
+    whole = list(journal.read_lines(bytes(text)))
+    at = data.draw(st.integers(0, len(text) - 1))
+    text[at] ^= 1 << data.draw(st.integers(0, 7))
+    found = list(journal.read_lines(bytes(text)))
+    assert found == whole[: len(found)] or text[at] == 10
+
+
+@given(histories())
+def test_changes_are_read_again_without_their_instances(history: History) -> None:
+    text = b"".join(journal.spell_record(at, record) for at, record, _ in history)
+    expected = [replace(c, instance=None) for _, record, _ in history for c in record.changes]
+    assert list(journal.changes_in(journal.read_lines(text))) == expected
+
+
+def flood(service: str, n: int) -> list[Change]:
+    return [change(5.0, service, f"i{k}", "registered", instance(service, f"i{k}")) for k in range(n)]
+
+
+def test_a_flood_is_summed_up_by_service_and_its_moments_are_a_gap() -> None:
+    changes = flood("web", journal.MAX_AT_ONCE) + flood("db", 1)
+    record = journal.gather(changes, {})
+    assert record.gap
+    assert [(c.service, c.id, c.now) for c in record.changes] == [
+        ("web", "", f"{journal.MAX_AT_ONCE} instances"),
+        ("db", "i0", "y"),
+    ]
+    assert record.changes[0].why == f"i0, i1, i2 and {journal.MAX_AT_ONCE - 3} more: why"
+    text = b"".join(journal.spell_snapshot({}, 1.0)) + journal.spell_record(5.0, record)
+    assert len(text) < 2000
+    assert journal.replay(journal.read_lines(text), 4.0) == {}
+    with pytest.raises(OutOfReach, match="too much changed"):
+        journal.replay(journal.read_lines(text), 5.0)
+
+
+def test_fewer_than_a_flood_are_told_one_by_one() -> None:
+    changes = flood("web", journal.MAX_AT_ONCE)
+    assert journal.gather(changes, {}).changes == tuple(changes)
+
+
+def test_a_query_takes_the_newest_of_what_it_asks_for() -> None:
+    changes = [change(float(n), "web" if n % 2 else "db", f"i{n % 3}", "state", None) for n in range(100)]
+    found = Query("web", "i1", 10.0, 80.0, 5).newest(changes)
+    assert [c.at for c in found] == [55.0, 61.0, 67.0, 73.0, 79.0]
+
+
+@given(histories(), st.floats(-1, 1), st.booleans())
+def test_replicas_tell_each_change_once_and_in_order(history: History, late: float, flaps: bool) -> None:
+    one = [replace(c, instance=None, zxid=n) for n, (_, r, _) in enumerate(history) for c in r.changes]
+    if flaps:
+        one = [c for c in one for _ in (0, 1)]
+    other = [replace(c, at=c.at + late) for c in one]
+    merged = journal.merge([one, other])
+    assert len(merged) == len(one)
+    assert [c.at for c in merged] == sorted(c.at for c in merged)
+    assert {(c.zxid, c.service, c.id) for c in merged} == {(c.zxid, c.service, c.id) for c in one}
+
+
+def test_lines_of_another_version_are_no_answers_but_still_history() -> None:
+    text = journal.spell("begin", {"version": journal.VERSION + 1, "at": 1.0, "services": 0})
+    text += journal.spell("whole", {"at": 1.0})
+    text += journal.spell_record(2.0, Record((change(2.0, "web", "a", "state", instance("web", "a")),)))
+    with pytest.raises(OutOfReach):
+        journal.replay(journal.read_lines(text), 2.0)
+    assert [c.id for c in journal.changes_in(journal.read_lines(text))] == ["a"]
+
+
+def test_a_world_that_is_copied_goes_its_own_way() -> None:
+    world = World({"web": Service("web", "web", "/services/web", instances=(instance("web", "a"),))})
+    other = world.copy()
+    other.apply(Record((change(1.0, "web", "a", "gone", None),)))
+    assert len(world.services()["web"].instances) == 1
+    assert other.services()["web"].instances == ()

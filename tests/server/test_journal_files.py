@@ -1,0 +1,138 @@
+"""The journal on disk: bounded, readable after any end, and no reason to stop answering."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from zkdns.model import Change, Instance, Registration, Service
+from zkdns.pipeline.journal import OutOfReach, Query, Record
+from zkdns.server import journal_files
+from zkdns.server.journal_files import JournalFiles, read_changes, read_services, segments
+
+
+class Desk:
+    """A journal with a clock that is set by hand, and the services that it is about."""
+
+    def __init__(self, directory: Path, days: float = 14, megabytes: float = 64) -> None:
+        self.directory = directory
+        self.now = 1_000_000.0
+        self.services: dict[str, Service] = {}
+        self.files = JournalFiles(directory, lambda: self.services, days, megabytes, lambda: self.now)
+
+    async def put(self, id: str, weight: int = 1) -> None:
+        """An instance of `web` comes or changes, and a second goes by."""
+        registration = Registration(("10.0.0.1",), weight=weight, meta=(("text", "x" * 200),))
+        one = Instance(id, id, f"/services/web/{id}", registration, 0.0, weight=weight)
+        known = self.services.get("web") or Service("web", "web", "/services/web")
+        instances = {i.id: i for i in known.instances} | {id: one}
+        after = Service("web", "web", known.path, instances=tuple(i for _, i in sorted(instances.items())))
+        self.services["web"] = after
+        shells = {"web": Service("web", "web", known.path)} if len(instances) == 1 else {}
+        told = Change(self.now, 1, "web", id, "registered", "", "healthy", instance=one)
+        self.files.add(self.now, Record((told,), shells))
+        await self.files.write()
+        self.now += 1
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+async def test_what_was_written_is_read_with_how_far_it_reaches(desk: Desk) -> None:
+    for n in range(5):
+        await desk.put(f"i{n}")
+    changes, since = read_changes(desk.directory, Query("web", limit=3))
+    assert [c.id for c in changes] == ["i2", "i3", "i4"]
+    assert since == 1_000_000.0
+    assert read_changes(desk.directory, Query("db")) == ([], since)
+    assert [i.id for i in read_services(desk.directory, 1_000_002.5)["web"].instances] == ["i0", "i1", "i2"]
+    with pytest.raises(OutOfReach):
+        read_services(desk.directory, 999_999.0)
+
+
+async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
+    desk.files._bytes = 20_000
+    for n in range(400):
+        await desk.put(f"i{n % 3}", n + 1)
+        desk.now += 20
+    paths = segments(desk.directory)
+    assert len(paths) > 2
+    assert sum(p.stat().st_size for p in paths) < 30_000
+    changes, since = read_changes(desk.directory, Query())
+    assert since is not None
+    assert since > 1_000_000
+    assert [c.at for c in changes] == sorted(c.at for c in changes)
+    for c in changes:
+        if c.at >= since:
+            assert c.id in {i.id for i in read_services(desk.directory, c.at)["web"].instances}
+    latest = read_services(desk.directory, desk.now)["web"]
+    assert latest == desk.services["web"]
+
+
+async def test_what_is_too_old_goes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(20):
+        await desk.put("a", n + 1)
+        desk.now += 86_401
+    reach = [journal_files.began_at(p) for p in segments(desk.directory)]
+    assert len(reach) in (14, 15, 16)
+    assert max(reach) - min(reach) < 15 * 86_402
+
+
+async def test_another_process_goes_on_in_a_segment_of_its_own(desk: Desk) -> None:
+    await desk.put("a")
+    (torn,) = segments(desk.directory)
+    with torn.open("ab") as file:
+        file.write(b"0000 torn")
+    other = Desk(desk.directory)
+    other.now, other.services = desk.now + 10, dict(desk.services)
+    await other.put("b")
+    assert len(segments(desk.directory)) == 2
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b"]
+    assert len(read_services(desk.directory, other.now)["web"].instances) == 2
+    assert len(read_services(desk.directory, desk.now)["web"].instances) == 1
+
+
+async def test_a_full_disk_is_a_problem_row_and_nothing_is_lost_that_memory_holds(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.put("a")
+    with monkeypatch.context() as full:
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        full.setattr(journal_files.os, "write", refuse)
+        full.setattr(journal_files, "create_aside", refuse)
+        await desk.put("b")
+        assert desk.files.problem is not None
+        assert "No space left" in desk.files.problem.what
+        await desk.put("c")
+    desk.now += 10
+    await desk.put("d")
+    assert desk.files.problem is None
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c", "d"]
+    assert len(read_services(desk.directory, desk.now)["web"].instances) == 4
+
+
+async def test_what_waits_is_bounded_and_what_is_left_out_is_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_files, "MAX_WAITING_BYTES", 1000)
+    for n in range(10):
+        desk.files.add(desk.now, Record((Change(desk.now, n, "web", "a", "state", "x" * 500, ""),)))
+    assert desk.files.left_out == 8
+
+
+async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:
+    (desk.directory / "journal-notes.zkdns").write_text("mine")
+    await desk.put("a")
+    assert len(segments(desk.directory)) == 1
+    assert (desk.directory / "journal-notes.zkdns").exists()

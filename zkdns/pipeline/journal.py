@@ -1,0 +1,322 @@
+"""What changed in the answers, as lines that can be read again, and the answers of any moment among them.
+
+Rules: pure. A line is whole or it is nothing: its checksum stands first. A journal is segments; each has all
+services as they stood when it began (a snapshot), so that one segment alone rebuilds any of its moments. A
+flood of changes is summed up by service, and a snapshot follows it; until then the moments are a gap, and
+say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from zkdns.model import Change, Instance, Service
+
+VERSION = 1
+MAX_KEPT = 10_000
+"""Changes in memory, where no state directory is set."""
+MAX_AT_ONCE = 2_000
+"""Changes of one moment beyond which they are summed up by service."""
+SLICE = 200
+"""Instances in one line of a snapshot."""
+MAX_NAMED = 3
+"""Instances that a sum names."""
+
+
+class OutOfReach(Exception):
+    """The journal doesn't reach that moment; the text says how far it does."""
+
+
+Shells: TypeAlias = Mapping[str, Service | None]
+"""By name: a service without its instances, where that became another; None where it went."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What came together at one moment: `changes`, and the services' own side of them."""
+
+    changes: tuple[Change, ...]
+    shells: Shells = field(default_factory=dict)
+    gap: bool = False
+    """The changes are sums: what stood from here on is known again at the next snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which changes are asked for: "" and None for any. `since` and `until`: seconds since the epoch."""
+
+    service: str = ""
+    id: str = ""
+    since: float | None = None
+    until: float | None = None
+    limit: int = 1000
+
+    def takes(self, change: Change) -> bool:
+        return (
+            (not self.service or change.service == self.service)
+            and (not self.id or change.id == self.id)
+            and (self.since is None or change.at >= self.since)
+            and (self.until is None or change.at <= self.until)
+        )
+
+    def newest(self, changes: Iterable[Change]) -> list[Change]:
+        """The newest of those that are asked for, oldest first."""
+        return list(deque((c for c in changes if self.takes(c)), maxlen=max(0, self.limit)))
+
+
+def gather(changes: Sequence[Change], shells: Shells) -> Record:
+    """What is to be kept of one moment's changes."""
+    if len(changes) <= MAX_AT_ONCE:
+        return Record(tuple(changes), shells)
+    sums: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        sums.setdefault((change.service, change.what), []).append(change)
+    return Record(tuple(_sum(some) for some in sums.values()), {}, gap=True)
+
+
+def _sum(changes: Sequence[Change]) -> Change:
+    first = changes[0]
+    if len(changes) == 1:
+        return first
+    some = ", ".join(change.id for change in changes[:MAX_NAMED])
+    more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
+    why = f"{some}{more}" + (f": {first.why}" if first.why else "")
+    return replace(first, id="", was="", now=f"{len(changes)} instances", why=why, instance=None)
+
+
+# --- the state that changes make ----------------------------------------------------------------------
+
+
+class World:
+    """Services as they stood, brought forward record by record."""
+
+    def __init__(self, services: Mapping[str, Service] | None = None) -> None:
+        self._shells: dict[str, Service] = {}
+        self._instances: dict[str, dict[str, Instance]] = {}
+        for name, service in (services or {}).items():
+            self._shells[name] = replace(service, instances=())
+            self._instances[name] = {i.id: i for i in service.instances}
+
+    def copy(self) -> World:
+        other = World()
+        other._shells = dict(self._shells)
+        other._instances = {name: dict(own) for name, own in self._instances.items()}
+        return other
+
+    def put(self, name: str, shell: Service | None) -> None:
+        if shell is None:
+            self._shells.pop(name, None)
+            self._instances.pop(name, None)
+        else:
+            self._shells[name] = shell
+            self._instances.setdefault(name, {})
+
+    def place(self, name: str, instances: Iterable[Instance]) -> None:
+        self._instances.setdefault(name, {}).update((i.id, i) for i in instances)
+
+    def apply(self, record: Record) -> None:
+        for name, shell in record.shells.items():
+            if shell is not None:
+                self.put(name, shell)
+        for change in record.changes:
+            self.change(change)
+        for name, shell in record.shells.items():
+            if shell is None:
+                self.put(name, None)
+
+    def change(self, change: Change) -> None:
+        own = self._instances.get(change.service)
+        if own is None or not change.id:
+            return
+        if change.what == "gone":
+            own.pop(change.id, None)
+        elif change.instance is not None:
+            own[change.id] = change.instance
+
+    def services(self) -> dict[str, Service]:
+        """All services, their instances in the order of their ids."""
+        return {
+            name: replace(shell, instances=tuple(i for _, i in sorted(self._instances[name].items())))
+            for name, shell in self._shells.items()
+        }
+
+
+class MemoryJournal:
+    """The newest changes alone, and what they rest upon."""
+
+    def __init__(self, services: Mapping[str, Service], at: float, most: int = MAX_KEPT) -> None:
+        self.since = at
+        self._base = World(services)
+        self._records: deque[tuple[float, Record]] = deque()
+        self._kept = 0
+        self._most = most
+
+    def add(self, at: float, record: Record) -> None:
+        self._records.append((at, record))
+        self._kept += len(record.changes)
+        while self._kept > self._most and len(self._records) > 1:
+            self.since, oldest = self._records.popleft()
+            self._kept -= len(oldest.changes)
+            self._base.apply(oldest)
+
+    def changes(self) -> Iterator[Change]:
+        return (change for _, record in self._records for change in record.changes)
+
+    def at(self, moment: float) -> dict[str, Service]:
+        """The services as they stood; OutOfReach where that is not known."""
+        if moment < self.since:
+            raise OutOfReach(f"the journal reaches back {_ago(moment, self.since)} too short")
+        world = self._base.copy()
+        for at, record in self._records:
+            if at > moment:
+                break
+            world.apply(record)
+        return world.services()
+
+
+def _ago(moment: float, since: float) -> str:
+    return f"{since - moment:.0f} s"
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One line read again: its kind, and what is in it."""
+
+    kind: str
+    fields: dict[str, Any]
+
+
+def spell(kind: str, fields: Mapping[str, Any]) -> bytes:
+    """A line: eight hex digits of CRC-32, a space, JSON, a newline."""
+    text = msgspec.json.encode({"k": kind, **fields}, enc_hook=_encode)
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def read_lines(data: bytes) -> Iterator[Line]:
+    """The whole lines, up to the first that is not: a torn end costs what is torn."""
+    at = 0
+    while (end := data.find(b"\n", at)) >= 0:
+        line = data[at:end]
+        at = end + 1
+        try:
+            if len(line) < 10 or int(line[:8], 16) != zlib.crc32(line[9:]):
+                return
+            fields = msgspec.json.decode(line[9:])
+            yield Line(fields.pop("k"), fields)
+        except (ValueError, KeyError, AttributeError):
+            return
+
+
+def spell_snapshot(services: Mapping[str, Service], at: float) -> Iterator[bytes]:
+    """The lines that a segment begins with."""
+    yield spell("begin", {"version": VERSION, "at": at, "services": len(services)})
+    for service in services.values():
+        yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
+        rest = iter(service.instances)
+        while some := list(islice(rest, SLICE)):
+            packed = zlib.compress(msgspec.json.encode(some, enc_hook=_encode), 1)
+            yield spell("some", {"name": service.name, "z": base64.b64encode(packed).decode()})
+    yield spell("whole", {"at": at})
+
+
+def spell_record(at: float, record: Record) -> bytes:
+    """The lines of one record."""
+    lines = [
+        spell("shell", {"at": at, "name": name, "shell": shell})
+        for name, shell in record.shells.items()
+        if shell is not None
+    ]
+    lines += [spell("change", {"at": at, "c": change}) for change in record.changes]
+    lines += [
+        spell("shell", {"at": at, "name": name, "shell": None})
+        for name, shell in record.shells.items()
+        if shell is None
+    ]
+    if record.gap:
+        lines.append(spell("gap", {"at": at}))
+    return b"".join(lines)
+
+
+def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
+    """The changes of a segment, without the instances that they are about."""
+    for line in lines:
+        if line.kind == "change":
+            try:
+                fields = {**line.fields["c"], "instance": None}
+                yield msgspec.convert(fields, Change, strict=False)
+            except (msgspec.ValidationError, TypeError, KeyError):
+                continue  # of another version
+
+
+def replay(lines: Iterable[Line], moment: float) -> dict[str, Service]:
+    """The services as they stood at a moment of this segment; OutOfReach where that is not known."""
+    world, whole, known = World(), False, True
+    for line in lines:
+        fields = line.fields
+        if whole and fields.get("at", 0.0) > moment:
+            break
+        try:
+            if line.kind == "begin":
+                world, whole, known = World(), False, fields["version"] == VERSION
+            elif line.kind == "whole":
+                whole = True
+            elif line.kind == "gap":
+                known = False
+            elif line.kind == "shell":
+                shell = fields["shell"]
+                world.put(fields["name"], None if shell is None else _decode(shell, Service))
+            elif line.kind == "some":
+                packed = zlib.decompress(base64.b64decode(fields["z"]))
+                world.place(fields["name"], _decode(msgspec.json.decode(packed), list[Instance]))
+            elif line.kind == "change":
+                world.change(_decode(fields["c"], Change))
+        except (msgspec.ValidationError, KeyError, TypeError, ValueError, zlib.error) as error:
+            raise OutOfReach("the journal of that time was written by another version of zkdns") from error
+    if not whole or not known:
+        raise OutOfReach("too much changed at once then: the journal has the sums, and no answers")
+    return world.services()
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode(value: Any, kind: Any) -> Any:
+    return msgspec.convert(value, kind, dec_hook=_read, strict=False)
+
+
+def _read(kind: type, value: Any) -> Any:
+    if kind is Fraction:
+        return Fraction(value)
+    raise NotImplementedError(kind.__name__)
+
+
+# --- several replicas -----------------------------------------------------------------------------------
+
+
+def merge(journals: Iterable[Sequence[Change]]) -> list[Change]:
+    """Each change once, oldest first. Replicas tell the same change at about the same time: the n-th time
+    that one tells it is the n-th time of each other."""
+    found: dict[tuple[Any, ...], Change] = {}
+    for journal in journals:
+        times: Counter[tuple[Any, ...]] = Counter()
+        for change in journal:
+            key = change.zxid, change.service, change.id, change.what, change.was, change.now
+            times[key] += 1
+            known = found.get((*key, times[key]))
+            if known is None or change.at < known.at:
+                found[*key, times[key]] = change
+    return sorted(found.values(), key=lambda change: (change.at, change.zxid))

@@ -1,0 +1,208 @@
+"""The journal on disk: segments in the state directory, appended to once a second, the oldest first out.
+
+Rules: writing is done in a thread and never holds up an answer. A full disk costs the journal, not the
+answers, and is a problem row. A segment is never appended to by another process than the one that began it:
+a torn end is an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from zkdns.files import MIB, create_aside, read_bounded
+from zkdns.model import Change, Problem, Service
+from zkdns.pipeline import journal
+from zkdns.pipeline.journal import Query, Record
+
+log = logging.getLogger("zkdns.journal")
+
+PREFIX, SUFFIX = "journal-", ".zkdns"
+EVERY = 1.0
+"""Seconds between two writings, each of them synced: what a power cut may cost."""
+MAX_SEGMENT_SECONDS = 86_400.0
+MIN_SEGMENT_BYTES = MIB
+SNAPSHOT_EVERY = 60.0
+"""Seconds between two snapshots at least, however much changes."""
+RETRY_EVERY = 5.0
+MAX_SEGMENT_BYTES = 1024 * MIB
+MAX_WAITING_BYTES = 16 * MIB
+"""What waits to be written at most; beyond it, records are left out and counted."""
+
+
+class JournalFiles:
+    """`services`: those that are served now, for snapshots. `days`, `megabytes`: what is kept at most."""
+
+    def __init__(
+        self,
+        directory: Path,
+        services: Callable[[], Mapping[str, Service]],
+        days: float,
+        megabytes: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.problem: Problem | None = None
+        self.left_out = 0
+        self._directory = directory
+        self._services = services
+        self._days = days
+        self._bytes = int(megabytes * MIB)
+        self._clock = clock
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._file: int | None = None
+        self._began_at = self._again_at = float("-inf")
+        self._snapshot_bytes = 0
+        self._written_bytes = 0
+        self._gap = True
+        self._writing = asyncio.Lock()
+
+    def add(self, at: float, record: Record) -> None:
+        """To be written soon."""
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self.left_out += len(record.changes)
+            self._gap = True
+            return
+        text = journal.spell_record(at, record)
+        self._waiting.append(text)
+        self._waiting_bytes += len(text)
+        self._gap |= record.gap
+
+    async def write(self) -> None:
+        """Write what waits. Called every second; never raises."""
+        async with self._writing:
+            now = self._clock()
+            services = dict(self._services()) if self._is_due(now) else None
+            if services is None and (self._file is None or not self._waiting):
+                return
+            text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            try:
+                await asyncio.to_thread(self._write, text, services, now)
+            except OSError as error:
+                self._fail(error, text, now)
+            else:
+                if self.problem is not None:
+                    log.info("the journal is written again")
+                self.problem = None
+
+    async def close(self) -> None:
+        await self.write()
+        self._close()
+
+    def _is_due(self, now: float) -> bool:
+        """Whether a new segment is to begin."""
+        if self._file is None:
+            return now >= self._again_at
+        age = now - self._began_at
+        if age < SNAPSHOT_EVERY:
+            return False
+        full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
+        return self._gap or full or age > MAX_SEGMENT_SECONDS
+
+    def _write(self, text: bytes, services: Mapping[str, Service] | None, now: float) -> None:
+        if text and self._file is not None:
+            self._append(text)
+            text = b""
+        if services is not None:
+            self._close()
+            path = self._directory / f"{PREFIX}{int(now * 1000):015d}{SUFFIX}"
+            with create_aside(path) as file:
+                self._file = os.dup(file.fileno())
+                # Without a segment before it, it tells first what led to its snapshot.
+                size = sum(map(file.write, (text, *journal.spell_snapshot(services, now))))
+                file.flush()
+                os.fsync(file.fileno())
+            self._began_at, self._gap = now, False
+            self._snapshot_bytes, self._written_bytes = size, 0
+            _sync_directory(self._directory)
+            self._remove_old(now)
+
+    def _append(self, text: bytes) -> None:
+        assert self._file is not None  # noqa: S101  (the caller has looked)
+        view = memoryview(text)
+        while view:
+            view = view[os.write(self._file, view) :]
+        os.fsync(self._file)
+        self._written_bytes += len(text)
+
+    def _fail(self, error: OSError, text: bytes, now: float) -> None:
+        """A half-written line ends a segment: what comes after it would not be read."""
+        self._close()
+        self._again_at = now + RETRY_EVERY
+        self._waiting.insert(0, text)
+        self._waiting_bytes += len(text)
+        what = f"the journal can't be written: {error.strerror or error}"
+        if self.problem is None:
+            log.warning("%s: %s; answers go on without it", self._directory, what)
+        self.problem = Problem(str(self._directory), what, "make room, or let the server write there")
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _remove_old(self, now: float) -> None:
+        """The oldest segments go, but the newest, while there is too much or what they hold is too old."""
+        paths = segments(self._directory)
+        sizes = [path.stat().st_size for path in paths]
+        total = sum(sizes)
+        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
+            if total <= self._bytes and began_at(following) > now - self._days * 86_400:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def segments(directory: Path) -> list[Path]:
+    """The segments of a state directory, oldest first."""
+    found = []
+    for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
+        try:
+            began_at(path)
+        except ValueError:
+            continue
+        found.append(path)
+    return sorted(found, key=began_at)
+
+
+def began_at(path: Path) -> float:
+    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) / 1000
+
+
+def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | None]:
+    """The newest changes that are asked for, and how far back the journal reaches (None: there is none).
+    OSError where it can't be read."""
+    paths = segments(directory)
+    found: list[Change] = []
+    for at in range(len(paths) - 1, -1, -1):
+        if query.until is not None and began_at(paths[at]) > query.until:
+            continue
+        some = list(journal.changes_in(_lines(paths[at])))
+        found[:0] = query.newest(some)
+        if len(found) >= query.limit or (query.since is not None and began_at(paths[at]) < query.since):
+            break
+    return query.newest(found), began_at(paths[0]) if paths else None
+
+
+def read_services(directory: Path, moment: float) -> dict[str, Service]:
+    """The services as they stood at a moment; OutOfReach, OSError."""
+    before = [path for path in segments(directory) if began_at(path) <= moment]
+    if not before:
+        raise journal.OutOfReach("the journal does not reach back so far")
+    return journal.replay(_lines(before[-1]), moment)
+
+
+def _lines(path: Path) -> Iterator[journal.Line]:
+    return journal.read_lines(read_bounded(path, MAX_SEGMENT_BYTES)[0])
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
