@@ -1,21 +1,40 @@
 //! The way of a packet from the threads to Python: a bounded queue, and a descriptor to watch.
 //!
-//! Rules: a thread never waits for Python; a full queue costs a packet and nothing more.
+//! Rules: a thread never waits for Python; what it hands over in a round crosses in one step. Datagrams
+//! that find the queue full are dropped; a stream's queries wait with their client, long before that.
 
+use crate::places::Token;
 use crate::socket::Origin;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// The way that a query came by, and its reply goes back.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// By the socket of this number.
+    Datagram { socket: usize, origin: Origin },
+    /// By a connection of the thread of this number.
+    Stream { thread: usize, token: Token, peer: SocketAddr },
+}
+
+impl Way {
+    pub fn peer(&self) -> SocketAddr {
+        match self {
+            Way::Datagram { origin, .. } => origin.peer,
+            Way::Stream { peer, .. } => *peer,
+        }
+    }
+}
+
 pub struct Handed {
     pub packet: Box<[u8]>,
-    pub origin: Origin,
-    /// The number of the socket that it came in by.
-    pub socket: usize,
+    pub way: Way,
     /// Python would not have to answer it: the query log is to have it.
     pub sampled: bool,
     pub since: Instant,
@@ -28,6 +47,9 @@ pub struct Fault {
 }
 
 const FAULTS: usize = 100;
+
+/// Of the queue's room, what queries over TCP may fill: they can wait where they are.
+const STREAMS: usize = 8;
 
 pub struct Handover {
     queue: Mutex<VecDeque<Handed>>,
@@ -58,21 +80,30 @@ impl Handover {
         self.watched.as_raw_fd()
     }
 
-    /// Whether there was room. The packet is copied only where there is.
-    pub fn put(&self, packet: &[u8], origin: Origin, socket: usize, sampled: bool) -> bool {
-        if self.length.load(Ordering::Relaxed) >= self.bound {
-            return false;
+    /// Whether a datagram has room, beside `more` that are about to come. Threads that look at the same
+    /// time may overrun the bound by a round each.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.waiting() + more < self.bound
+    }
+
+    /// The same for a query over TCP.
+    pub fn has_room_for_streams(&self, more: usize) -> bool {
+        self.waiting() + more < self.bound / STREAMS
+    }
+
+    /// Hands over what a thread has put together.
+    pub fn put(&self, round: &mut Vec<Handed>) {
+        if round.is_empty() {
+            return;
         }
-        let handed = Handed { packet: packet.into(), origin, socket, sampled, since: Instant::now() };
         let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        queue.push_back(handed);
-        let waiting = queue.len();
-        self.length.store(waiting, Ordering::Relaxed);
+        let before = queue.len();
+        queue.extend(round.drain(..));
+        self.length.store(queue.len(), Ordering::Relaxed);
         drop(queue);
-        if waiting == 1 {
+        if before == 0 {
             self.ring();
         }
-        true
     }
 
     pub fn report(&self, fault: Fault) {
@@ -118,24 +149,36 @@ impl Handover {
 mod tests {
     use super::*;
 
-    fn origin() -> Origin {
-        Origin { peer: "127.0.0.1:9".parse().unwrap(), local: None }
+    fn handed(n: u8) -> Handed {
+        let origin = Origin { peer: "127.0.0.1:9".parse().unwrap(), local: None };
+        let way = Way::Datagram { socket: 0, origin };
+        Handed { packet: [n].into(), way, sampled: false, since: Instant::now() }
     }
 
     #[test]
     fn the_bell_rings_when_the_queue_fills_and_when_some_is_left() {
-        let handover = Handover::new(3).unwrap();
+        let handover = Handover::new(16).unwrap();
         let rang = || matches!((&handover.watched).read(&mut [0]), Ok(1));
+        handover.put(&mut Vec::new());
         assert!(!rang());
-        for n in 0..5u8 {
-            assert_eq!(handover.put(&[n], origin(), 0, false), n < 3);
-        }
+        handover.put(&mut (0..3).map(handed).collect());
         assert!(rang());
         assert_eq!(handover.take(2).iter().map(|h| h.packet[0]).collect::<Vec<_>>(), [0, 1]);
         assert!(rang());
         assert_eq!(handover.take(9).len(), 1);
         assert!(!rang());
-        assert!(handover.put(&[9], origin(), 0, false));
+        handover.put(&mut vec![handed(9)]);
         assert!(rang());
+    }
+
+    #[test]
+    fn streams_leave_most_of_the_room_to_datagrams() {
+        let handover = Handover::new(16).unwrap();
+        assert!(handover.has_room_for_streams(1));
+        assert!(!handover.has_room_for_streams(2));
+        handover.put(&mut (0..2).map(handed).collect());
+        assert!(!handover.has_room_for_streams(0));
+        assert!(handover.has_room(13));
+        assert!(!handover.has_room(14));
     }
 }

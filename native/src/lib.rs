@@ -1,11 +1,13 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
 //! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `index`, `prefix`, `handover`, `sampler`,
-//! `socket`; what upstreams answered is `stored`, `cache` and `eviction`; `python` and `kept` are the face,
+//! `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `places`; what upstreams answered is `stored`, `cache` and `eviction`; `python` and `kept` are the face,
 //! and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
 
+pub mod asker;
 pub mod cache;
+pub mod connection;
 #[cfg(feature = "python")]
 mod convert;
 pub mod counters;
@@ -15,6 +17,7 @@ pub mod handover;
 pub mod index;
 #[cfg(feature = "python")]
 mod kept;
+pub mod places;
 pub mod prefix;
 #[cfg(feature = "python")]
 mod python;
@@ -23,5 +26,7 @@ pub mod respond;
 pub mod sampler;
 pub mod socket;
 pub mod stored;
+pub mod streams;
 pub mod table;
+pub mod tcp;
 pub mod worker;

@@ -4,32 +4,33 @@
 
 use crate::cache::{Cache, Reading};
 use crate::convert::{Publisher, put_zone, read_name};
-use crate::counters::BOUNDS;
+use crate::counters::{BOUNDS, Counters};
+use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
 use crate::prefix::Prefixes;
 use crate::respond::{Asked, Desk, Outcome, answer};
-use crate::socket::Origin;
+use crate::socket::Socket;
+use crate::streams::{self, Letter, Limits, Phase, Streams, Threads};
 use crate::table::Table;
-use crate::worker::{self, Shared, Worker};
+use crate::worker::{self, Refusal, Shared, Worker};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::RawFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Whom a handed-over packet came from and by which socket: what its reply needs.
+/// Whom a handed-over packet came from and by which way: what its reply needs.
 #[pyclass(frozen, module = "zkdns._native")]
 struct Route {
-    origin: Origin,
-    socket: usize,
+    way: Way,
     sampled: bool,
     since: Instant,
 }
@@ -38,12 +39,20 @@ struct Route {
 impl Route {
     #[getter]
     fn host(&self) -> String {
-        self.origin.peer.ip().to_canonical().to_string()
+        self.way.peer().ip().to_canonical().to_string()
     }
 
     #[getter]
     fn port(&self) -> u16 {
-        self.origin.peer.port()
+        self.way.peer().port()
+    }
+
+    #[getter]
+    fn transport(&self) -> &'static str {
+        match self.way {
+            Way::Datagram { .. } => "udp",
+            Way::Stream { .. } => "tcp",
+        }
     }
 
     /// Whether it was handed over for the query log alone.
@@ -64,6 +73,9 @@ struct Engine {
     shared: Arc<Shared>,
     publisher: Mutex<Publisher>,
     workers: Mutex<Vec<Worker>>,
+    tcp: Mutex<Option<Threads>>,
+    /// Replies of Python's that could not be sent.
+    unsent: AtomicU64,
     desk: Mutex<Desk>,
 }
 
@@ -102,6 +114,8 @@ impl Engine {
             shared: Arc::new(Shared::new(queue, cache)?),
             publisher: Mutex::default(),
             workers: Mutex::default(),
+            tcp: Mutex::default(),
+            unsent: AtomicU64::new(0),
             desk: Mutex::default(),
         })
     }
@@ -172,12 +186,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Binds `workers` sockets on each address and answers on them; returns what was bound.
+    /// Binds `workers` sockets of each kind on each address and answers on them; returns what was bound.
+    /// `tcp`: how many connections there may be, bytes that wait for them, and seconds that one may idle.
     fn start(
         &self,
         addresses: Vec<(String, u16)>,
         workers: usize,
         buffer: i32,
+        tcp: (usize, usize, f64),
     ) -> PyResult<Vec<(String, u16)>> {
         let mut running = lock(&self.workers);
         if !running.is_empty() {
@@ -189,7 +205,9 @@ impl Engine {
                 host.parse().map_err(|_| PyValueError::new_err(format!("not an address: {host}")))?;
             wanted.push((ip, *port).into());
         }
-        let sockets = worker::bind(&wanted, workers, buffer).map_err(|(at, error)| {
+        let (connections, bytes, idle) = tcp;
+        let limits = Limits { connections, bytes, idle: Duration::from_secs_f64(idle) };
+        let (sockets, listeners) = bind(&wanted, workers, buffer).map_err(|(at, error)| {
             let code = error.raw_os_error().unwrap_or(0);
             let told = error.to_string();
             let told = told.split(" (os error").next().unwrap_or_default().to_owned();
@@ -200,18 +218,30 @@ impl Engine {
             let at = socket.udp.local_addr()?;
             bound.push((at.ip().to_string(), at.port()));
         }
+        *lock(&self.tcp) = Some(streams::start(&self.shared, listeners, limits)?);
         *running = worker::start(&self.shared, sockets)?;
         Ok(bound)
     }
 
-    /// Takes no new queries, answers those that have come, and ends the threads.
+    /// Takes no new queries over UDP and no new connections, answers those that have come, and ends
+    /// the threads of UDP.
     fn stop(&self, py: Python) {
-        py.detach(|| worker::stop(&self.shared, &mut lock(&self.workers)));
+        py.detach(|| {
+            self.enter(Phase::Leaving);
+            worker::stop(&self.shared, &mut lock(&self.workers));
+        });
     }
 
-    /// Closes the sockets: no reply leaves any more.
+    /// Takes no more queries of the connections that are left: after this, all that was asked is
+    /// answered, or waits for Python.
+    fn finish(&self, py: Python) {
+        py.detach(|| self.enter(Phase::Finishing));
+    }
+
+    /// Sends what is answered and closes the sockets: no reply leaves any more.
     fn close(&self, py: Python) {
         self.stop(py);
+        py.detach(|| drop(lock(&self.tcp).take()));
         lock(&self.workers).clear();
     }
 
@@ -229,12 +259,7 @@ impl Engine {
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
         let taken = self.shared.handover.take(most);
         let pair = |handed: crate::handover::Handed| {
-            let route = Route {
-                origin: handed.origin,
-                socket: handed.socket,
-                sampled: handed.sampled,
-                since: handed.since,
-            };
+            let route = Route { way: handed.way, sampled: handed.sampled, since: handed.since };
             let route = Py::new(py, route)?;
             (PyBytes::new(py, &handed.packet), route).into_pyobject(py)
         };
@@ -252,11 +277,31 @@ impl Engine {
         faults.into_iter().map(|fault| (PyBytes::new(py, &fault.packet), fault.what)).collect()
     }
 
-    /// Sends a reply where its packet came from. False where it could not be sent.
-    fn send(&self, route: &Route, reply: &[u8]) -> bool {
-        match lock(&self.workers).get(route.socket) {
-            Some(worker) => worker.socket.send(reply, &route.origin).is_ok(),
-            None => false,
+    /// Sends replies where their packets came from.
+    fn send(&self, replies: Vec<(Bound<Route>, Bound<PyBytes>)>) {
+        let (workers, streams) = (lock(&self.workers), self.streams());
+        let mut letters: HashMap<usize, Vec<Letter>> = HashMap::new();
+        let mut unsent = 0;
+        for (route, reply) in &replies {
+            match route.get().way {
+                Way::Datagram { socket, origin } => {
+                    let sent =
+                        workers.get(socket).map(|worker| worker.socket.send(reply.as_bytes(), &origin));
+                    unsent += u64::from(!matches!(sent, Some(Ok(()))));
+                }
+                Way::Stream { thread, token, .. } => {
+                    letters.entry(thread).or_default().push(Letter::Reply(token, reply.as_bytes().into()));
+                }
+            }
+        }
+        self.unsent.fetch_add(unsent, Relaxed);
+        match streams {
+            Some(streams) => {
+                letters.into_iter().for_each(|(thread, letters)| streams.post(thread, letters));
+            }
+            None => {
+                self.unsent.fetch_add(letters.values().map(Vec::len).sum::<usize>() as u64, Relaxed);
+            }
         }
     }
 
@@ -300,12 +345,12 @@ impl Engine {
         self.counter(counter).map(|counter| counter.fetch_add(1, Relaxed))
     }
 
-    /// Replies by type (0: all above 254) and rcode.
+    /// Replies by transport, type (0: all above 254) and rcode.
     fn replies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut sums: HashMap<(u16, u8), u64> = HashMap::new();
-        for worker in lock(&self.workers).iter() {
-            for (cell, n) in worker.counters.replies() {
-                *sums.entry(cell).or_default() += n;
+        let mut sums: HashMap<(&str, u16, u8), u64> = HashMap::new();
+        for (transport, counters) in self.counters() {
+            for ((qtype, rcode), n) in counters.replies() {
+                *sums.entry((transport, qtype, rcode)).or_default() += n;
             }
         }
         let dict = PyDict::new(py);
@@ -315,11 +360,21 @@ impl Engine {
         Ok(dict)
     }
 
+    /// TCP connections that are open, and the bytes that wait for them, in and out.
+    fn connections(&self) -> (usize, usize) {
+        self.streams().map_or((0, 0), |streams| (streams.places.taken(), streams.places.bytes()))
+    }
+
+    /// TCP connections that we ended, by reason.
+    fn closed(&self) -> HashMap<&'static str, u64> {
+        self.streams().map(|streams| streams.closed().collect()).unwrap_or_default()
+    }
+
     /// Names that a search list made, by the client's address; "" for all past the first thousand.
     fn search_misses(&self) -> HashMap<String, u64> {
         let mut sums = HashMap::new();
-        for worker in lock(&self.workers).iter() {
-            for (client, n) in worker.counters.search_misses() {
+        for (_, counters) in self.counters() {
+            for (client, n) in counters.search_misses() {
                 let client = client.map(|address| address.to_string()).unwrap_or_default();
                 *sums.entry(client).or_default() += n;
             }
@@ -330,8 +385,7 @@ impl Engine {
     /// Everything else that is counted, by name.
     fn totals(&self) -> HashMap<&'static str, u64> {
         let mut sums = HashMap::new();
-        for worker in lock(&self.workers).iter() {
-            let c = &worker.counters;
+        for (_, c) in self.counters() {
             for (name, count) in [
                 ("dropped", &c.dropped),
                 ("cached", &c.cached),
@@ -343,19 +397,21 @@ impl Engine {
             ] {
                 *sums.entry(name).or_default() += count.get();
             }
-            *sums.entry("missed").or_default() += worker.socket.missed();
         }
+        let missed = lock(&self.workers).iter().map(|worker| worker.socket.missed()).sum();
+        sums.insert("missed", missed);
+        *sums.entry("unsent").or_default() += self.unsent.load(Relaxed);
         sums
     }
 
     /// Replies by how long they took (bounds in `BOUNDS`, one bucket more above), and the sum in seconds.
     fn latency(&self) -> (Vec<u64>, f64) {
         let (mut sums, mut nanoseconds) = (vec![0; BOUNDS.len() + 1], 0);
-        for worker in lock(&self.workers).iter() {
-            for (sum, n) in sums.iter_mut().zip(worker.counters.buckets()) {
+        for (_, counters) in self.counters() {
+            for (sum, n) in sums.iter_mut().zip(counters.buckets()) {
                 *sum += n;
             }
-            nanoseconds += worker.counters.nanoseconds.get();
+            nanoseconds += counters.nanoseconds.get();
         }
         (sums, nanoseconds as f64 / 1e9)
     }
@@ -367,7 +423,49 @@ impl Engine {
     }
 }
 
+/// Sockets for datagrams, and for each thread its listeners. A port that was left to the kernel is
+/// free for both kinds only by chance, so another is tried where it is not.
+fn bind(
+    wanted: &[SocketAddr],
+    workers: usize,
+    buffer: i32,
+) -> Result<(Vec<Socket>, Vec<Vec<TcpListener>>), Refusal> {
+    let mut tries = if wanted.iter().any(|at| at.port() == 0) { 16 } else { 1 };
+    loop {
+        let sockets = worker::bind(wanted, workers, buffer)?;
+        let mut addresses = Vec::new();
+        for (socket, at) in sockets.iter().step_by(workers.max(1)).zip(wanted) {
+            addresses.push(socket.udp.local_addr().map_err(|error| (*at, error))?);
+        }
+        tries -= 1;
+        match streams::bind(&addresses, workers) {
+            Err(_) if tries > 0 => (),
+            bound => return Ok((sockets, bound?)),
+        }
+    }
+}
+
 impl Engine {
+    fn streams(&self) -> Option<Arc<Streams>> {
+        lock(&self.tcp).as_ref().map(|threads| threads.streams.clone())
+    }
+
+    fn enter(&self, phase: Phase) {
+        if let Some(streams) = self.streams() {
+            streams.enter(phase);
+        }
+    }
+
+    /// Of each thread, by its transport.
+    fn counters(&self) -> Vec<(&'static str, Arc<Counters>)> {
+        let mut found: Vec<_> =
+            lock(&self.workers).iter().map(|worker| ("udp", worker.counters.clone())).collect();
+        if let Some(threads) = &*lock(&self.tcp) {
+            found.extend(threads.counters.iter().map(|counters| ("tcp", counters.clone())));
+        }
+        found
+    }
+
     fn counter(&self, counter: &Bound<PyAny>) -> Option<Arc<AtomicU64>> {
         attached(counter.py(), &self.publisher)
             .counters

@@ -1,5 +1,5 @@
 //! The system calls: sockets that share a port, datagrams in batches, replies that leave from where
-//! they were asked.
+//! they were asked; listeners that end without a loss, and a poller for many streams.
 //!
 //! Rules: the only file with `unsafe` in it. Nothing here reads what is in a packet.
 #![allow(unsafe_code)]
@@ -8,8 +8,10 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
+};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{addr_of, null_mut};
 
 use libc::{c_int, c_void, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t};
@@ -31,10 +33,28 @@ fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn set(fd: c_int, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
-    let size = size_of::<c_int>() as socklen_t;
-    // SAFETY: the pointer is to a live c_int, and the size is its own.
+fn set<T: Copy>(fd: c_int, level: c_int, name: c_int, value: T) -> io::Result<()> {
+    let size = size_of::<T>() as socklen_t;
+    // SAFETY: the pointer is to a live value of plain data, and the size is its own.
     check(unsafe { libc::setsockopt(fd, level, name, addr_of!(value).cast(), size) }).map(drop)
+}
+
+/// A socket that others may share its port with.
+fn open(at: SocketAddr, kind: c_int) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers; the descriptor is ours alone from here on.
+    let fd = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind | libc::SOCK_CLOEXEC, 0))?) };
+    set(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    if at.is_ipv6() {
+        set(fd.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    Ok(fd)
+}
+
+fn bind(fd: &OwnedFd, at: SocketAddr) -> io::Result<()> {
+    let (address, length) = encode(at);
+    // SAFETY: the address is a live sockaddr_storage of which `length` bytes are the address.
+    check(unsafe { libc::bind(fd.as_raw_fd(), addr_of!(address).cast(), length) }).map(drop)
 }
 
 /// A bound UDP socket, one of several on its address. On a wildcard address each packet tells where
@@ -46,31 +66,20 @@ pub struct Socket {
 
 impl Socket {
     pub fn bind(at: SocketAddr, buffer: c_int) -> io::Result<Socket> {
-        let family = if at.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        // SAFETY: no pointers; the descriptor is ours alone from here on.
-        let fd = unsafe {
-            let fd = check(libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
-            OwnedFd::from_raw_fd(fd)
-        };
+        let fd = open(at, libc::SOCK_DGRAM)?;
         let raw = fd.as_raw_fd();
-        set(raw, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         // A burst that comes while a thread is off its core waits here. Past net.core.rmem_max only
         // with CAP_NET_ADMIN; either way what the kernel grants is good enough.
         if set(raw, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, buffer).is_err() {
             let _ = set(raw, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer);
         }
         let wildcard = at.ip().is_unspecified();
-        if at.is_ipv6() {
-            set(raw, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        }
         match (wildcard, at.is_ipv6()) {
             (true, true) => set(raw, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?,
             (true, false) => set(raw, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?,
             _ => (),
         }
-        let (address, length) = encode(at);
-        // SAFETY: the address is a live sockaddr_storage of which `length` bytes are the address.
-        check(unsafe { libc::bind(raw, addr_of!(address).cast(), length) })?;
+        bind(&fd, at)?;
         Ok(Socket { udp: UdpSocket::from(fd), wildcard })
     }
 
@@ -373,83 +382,121 @@ impl Batch {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
+/// Bytes that the kernel takes of us beyond what a client's window has room for. It would take
+/// megabytes for one that reads nothing, and there may be a thousand of those.
+const UNSENT: c_int = 128 << 10;
 
-    fn exchange(bound: &str, asked: &str) {
-        let socket = Socket::bind(bound.parse().unwrap(), 1 << 16).unwrap();
-        let mut at: SocketAddr = asked.parse().unwrap();
-        at.set_port(socket.udp.local_addr().unwrap().port());
-        let client = UdpSocket::bind(if at.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        client.send_to(b"one", at).unwrap();
-        let mut batch = Batch::new(socket.wildcard, 512);
-        assert_eq!(batch.receive(&socket, libc::MSG_WAITFORONE).unwrap(), 1);
-        assert_eq!(batch.packet(0), b"one");
-        assert_eq!(batch.origin(0).peer, client.local_addr().unwrap());
-        batch.packet_and_out(0).1.extend_from_slice(b"two");
-        batch.end_reply(0);
-        assert_eq!(batch.send(&socket), 0);
-        socket.send(b"three", &batch.origin(0)).unwrap();
-        for expected in [&b"two"[..], b"three"] {
-            let mut got = [0; 16];
-            let (length, from) = client.recv_from(&mut got).unwrap();
-            assert_eq!((&got[..length], from), (expected, at));
-        }
+/// One of several listeners on an address. What it accepts inherits its options.
+pub fn listen(at: SocketAddr, backlog: c_int) -> io::Result<TcpListener> {
+    let fd = open(at, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    let raw = fd.as_raw_fd();
+    set(raw, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    set(raw, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set(raw, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT)?;
+    bind(&fd, at)?;
+    // SAFETY: no pointers; the descriptor lives as long as `fd`.
+    check(unsafe { libc::listen(raw, backlog) })?;
+    Ok(TcpListener::from(fd))
+}
+
+/// From here on it begins no connection: a client that opens one hears nothing and tries again in a
+/// second, when another has the port. Those that have begun can be accepted. A listener that is just
+/// closed takes what its queue holds along (tcp_migrate_req is off unless an operator turned it on).
+pub fn refuse_new(listener: &TcpListener) -> io::Result<()> {
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    // The packet begins with the TCP header; its byte 13 holds the flags. SYN without ACK is dropped.
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 13),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0x12),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0x02),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as _, filter: filter.as_mut_ptr() };
+    // The kernel copies the program, of the length given, while `filter` lives.
+    set(listener.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
+}
+
+/// Has the kernel forget what a client does not read, and tell it so (RST), when the stream is closed. It
+/// would keep that for minutes behind a closed descriptor. A client that has read all sees the end.
+pub fn forget_unsent(stream: &TcpStream) {
+    let mut unsent: c_int = 0;
+    // SAFETY: the pointer is to a live c_int, which is what this request writes.
+    let asked = check(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut unsent) });
+    if asked.is_ok() && unsent > 0 {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let _ = set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, linger);
+    }
+}
+
+/// What a poller tells of one descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    pub token: u64,
+    pub readable: bool,
+    pub writable: bool,
+    /// Nothing more can come or go.
+    pub over: bool,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Interest {
+    fn bits(self) -> u32 {
+        let bit = |wanted: bool, flag: c_int| if wanted { flag as u32 } else { 0 };
+        bit(self.read, libc::EPOLLIN) | bit(self.write, libc::EPOLLOUT)
+    }
+}
+
+/// Waits for many descriptors at once. One that is closed leaves by itself.
+pub struct Poller {
+    fd: OwnedFd,
+    events: Box<[libc::epoll_event]>,
+}
+
+impl Poller {
+    pub fn new() -> io::Result<Poller> {
+        // SAFETY: no pointers; the descriptor is ours alone from here on.
+        let fd = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
+        Ok(Poller { fd, events: many(libc::epoll_event { events: 0, u64: 0 }) })
     }
 
-    #[test]
-    fn a_reply_leaves_from_the_address_that_was_asked() {
-        exchange("127.0.0.1:0", "127.0.0.1:0");
-        exchange("0.0.0.0:0", "127.0.0.7:0");
+    pub fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
     }
 
-    #[test]
-    fn a_reply_leaves_from_the_ipv6_address_that_was_asked() {
-        if UdpSocket::bind("[::1]:0").is_err() {
-            return; // a machine without IPv6
-        }
-        exchange("[::1]:0", "[::1]:0");
-        exchange("[::]:0", "[::1]:0");
+    pub fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
-    #[test]
-    fn what_the_buffer_has_no_room_for_is_counted() {
-        let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 12).unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for _ in 0..500 {
-            client.send_to(&[0; 100], socket.udp.local_addr().unwrap()).unwrap();
-        }
-        let mut batch = Batch::new(false, 512);
-        let mut taken = 0;
-        while let Ok(got) = batch.receive(&socket, libc::MSG_DONTWAIT) {
-            taken += got as u64;
-        }
-        assert!(taken > 0 && socket.missed() > 0);
-        assert_eq!(taken + socket.missed(), 500);
+    fn control(&self, what: c_int, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: interest.bits(), u64: token };
+        // SAFETY: the event lives for the call, and is only read.
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), what, fd, &raw mut event) }).map(drop)
     }
 
-    #[test]
-    fn a_retired_socket_keeps_what_has_come_and_gets_no_more() {
-        let old = Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
-        let at = old.udp.local_addr().unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.send_to(b"early", at).unwrap();
-        let new = Socket::bind(at, 1 << 16).unwrap();
-        old.retire().unwrap();
-        for n in 0..50 {
-            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[n], at).unwrap();
+    /// How many things happened within so many milliseconds (-1: whenever that is).
+    pub fn wait(&mut self, milliseconds: c_int) -> io::Result<usize> {
+        let (events, most) = (self.events.as_mut_ptr(), self.events.len() as c_int);
+        // SAFETY: the kernel writes at most `most` events, and there is room for as many.
+        let got = check(unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events, most, milliseconds) })?;
+        Ok(got as usize)
+    }
+
+    #[inline]
+    pub fn happened(&self, i: usize) -> Happened {
+        let libc::epoll_event { events, u64: token } = self.events[i];
+        let any = |flags: c_int| events & flags as u32 != 0;
+        Happened {
+            token,
+            readable: any(libc::EPOLLIN),
+            writable: any(libc::EPOLLOUT),
+            over: any(libc::EPOLLERR | libc::EPOLLHUP),
         }
-        let mut batch = Batch::new(false, 512);
-        assert_eq!(batch.receive(&old, libc::MSG_DONTWAIT).unwrap(), 1);
-        assert_eq!(batch.packet(0), b"early");
-        batch.packet_and_out(0).1.extend_from_slice(b"late");
-        batch.end_reply(0);
-        assert_eq!(batch.send(&old), 0);
-        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
-        assert!(batch.receive(&old, libc::MSG_DONTWAIT).is_err());
-        assert_eq!(batch.receive(&new, libc::MSG_DONTWAIT).unwrap(), 50);
     }
 }

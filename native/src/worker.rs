@@ -7,7 +7,7 @@
 use crate::cache::{Cache, Reading};
 use crate::counters::Counters;
 use crate::entry::Entry;
-use crate::handover::{Fault, Handover};
+use crate::handover::{Fault, Handed, Handover, Way};
 use crate::index::hash;
 use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
 use crate::sampler::Sampler;
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub const THREAD: &str = "zkdns-";
 
 /// A clock read costs as much as finding an answer; every so many rounds one is timed.
-const TIMED: u64 = 16;
+pub const TIMED: u64 = 16;
 
 /// How long a packet that was on its way to a retired socket may take to get there.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -61,12 +61,11 @@ pub struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
+/// An address that could not be bound, and why.
+pub type Refusal = (SocketAddr, io::Error);
+
 /// `workers` sockets on each address. Port 0 is chosen once for each address.
-pub fn bind(
-    addresses: &[SocketAddr],
-    workers: usize,
-    buffer: i32,
-) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
+pub fn bind(addresses: &[SocketAddr], workers: usize, buffer: i32) -> Result<Vec<Socket>, Refusal> {
     let mut sockets = Vec::new();
     for address in addresses {
         let mut at = *address;
@@ -117,6 +116,7 @@ fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
         desk: Desk::default(),
         asked: vec![Asked::default(); BATCH].into(),
         sampler: Sampler::new(number as u64),
+        passed: Vec::new(),
         took: 0,
         rounds: 0,
     };
@@ -155,6 +155,8 @@ struct Round<'a> {
     desk: Desk,
     asked: Box<[Asked]>,
     sampler: Sampler,
+    /// What Python is to have of this round.
+    passed: Vec<Handed>,
     took: u64,
     rounds: u64,
 }
@@ -179,6 +181,7 @@ impl Round<'_> {
         }
         drop((table, outside));
         let unsent = batch.send(self.socket);
+        self.shared.handover.put(&mut self.passed);
         if unsent > 0 {
             self.counters.unsent.add(unsent as u64);
         }
@@ -296,22 +299,32 @@ impl Round<'_> {
     /// For the query log, which Python writes. Where it has no room the packet is answered here: a log
     /// costs nobody an answer.
     #[cold]
-    fn sample(&self, batch: &Batch, i: usize) -> bool {
-        let put = self.shared.handover.put(batch.packet(i), batch.origin(i), self.number, true);
-        if put {
-            self.counters.passed.add(1);
+    fn sample(&mut self, batch: &Batch, i: usize) -> bool {
+        let room = self.shared.handover.has_room(self.passed.len());
+        if room {
+            self.hand_over(batch, i, true);
         }
-        put
+        room
     }
 
     #[cold]
-    fn pass(&self, batch: &Batch, i: usize) {
-        let put = self.shared.handover.put(batch.packet(i), batch.origin(i), self.number, false);
-        if put { self.counters.passed.add(1) } else { self.counters.overflowed.add(1) }
+    fn pass(&mut self, batch: &Batch, i: usize) {
+        if self.shared.handover.has_room(self.passed.len()) {
+            self.hand_over(batch, i, false);
+        } else {
+            self.counters.overflowed.add(1);
+        }
+    }
+
+    fn hand_over(&mut self, batch: &Batch, i: usize, sampled: bool) {
+        let way = Way::Datagram { socket: self.number, origin: batch.origin(i) };
+        let packet = batch.packet(i).into();
+        self.passed.push(Handed { packet, way, sampled, since: Instant::now() });
+        self.counters.passed.add(1);
     }
 }
 
-fn describe(panic: &(dyn Any + Send)) -> String {
+pub fn describe(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
 }

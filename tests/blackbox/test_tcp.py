@@ -1,7 +1,4 @@
-"""TCP from outside: a thousand connections and more, clients that idle, drip and don't read.
-
-One engine is enough: Python answers TCP beside either.
-"""
+"""TCP from outside, on each engine: a thousand connections, clients that idle, drip and don't read."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.missing import ENGINES
 from support.server import Zkdns
 from support.waiting import eventually
 from zkdns.dns import names
@@ -95,12 +93,12 @@ def files_at_most(soft: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.fixture(scope="module")
-def server(file: Path) -> Iterator[Zkdns]:
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, file: Path) -> Iterator[Zkdns]:
     # 1,024 files is the soft limit that a login shell and systemd give.
     with ExitStack() as stack:
         with files_at_most(1024):
-            running = stack.enter_context(Zkdns(registry=f"file:{file}"))
+            running = stack.enter_context(Zkdns("--engine", request.param, registry=f"file:{file}"))
         yield running
 
 

@@ -10,14 +10,10 @@ import pytest
 
 from load.conftest import INSTANCES, OWN, Start
 from support.crowd import Crowd, framed, send_what_fits
-from support.missing import ENGINES
 from support.ordinary import Ordinary
 from support.process import descriptors, resident
 from support.server import Zkdns
 from support.waiting import eventually
-
-# TCP is the same code beside either engine, and its idle time is ten seconds.
-pytestmark = pytest.mark.parametrize("start", ENGINES[:1], indirect=True)
 
 MOST = 1000
 PIPELINED = 20

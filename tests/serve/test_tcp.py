@@ -1,20 +1,24 @@
-"""TCP by RFC 7766, on real sockets in a loop of the test's own: pipelining, limits, slow and rude clients."""
+"""TCP by RFC 7766 on each engine, over real sockets: pipelining, limits, slow and rude clients."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from support.missing import ENGINES
+from support.ports import free_port
 from zkdns.answers.builder import Answers
+from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
-from zkdns.serve.listen import tcp
-from zkdns.serve.listen.tcp import Connection, TcpListener
+from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
+from zkdns.serve.listen.places import Limits
 
 A, ANSWER = 1, 0
 TCP = socket.SOCK_STREAM
@@ -89,19 +93,29 @@ class Upstream:
 
 
 class Server:
-    def __init__(self, listener: TcpListener, address: tuple[str, int], upstream: Upstream) -> None:
-        self.listener, self.address, self.upstream = listener, address, upstream
+    def __init__(self, engine: PythonEngine, address: Address, upstream: Upstream) -> None:
+        self.engine, self.address, self.upstream = engine, address, upstream
         self._clients: list[Client] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def connect(self, *, receive: int | None = None) -> Client:
-        """`receive`: a small receive buffer, for one that reads slowly."""
+    @property
+    def open(self) -> int:
+        return self.engine.connections()[0]
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.engine.connections()[1]
+
+    async def connect(self, *, receive: int | None = None, source: str = "") -> Client:
+        """`receive`: a small receive buffer, for one that reads slowly; `source`: an address of ours."""
         sock = socket.socket(socket.AF_INET, TCP)
+        if source:
+            sock.bind((source, 0))
         if receive is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         sock.setblocking(False)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, self.address)
+            await asyncio.get_running_loop().sock_connect(sock, (self.address.host, self.address.port))
         except OSError:
             sock.close()
             raise
@@ -119,25 +133,45 @@ class Server:
             task.cancel()
         for client in self._clients:
             client.writer.transport.abort()
-        self.listener.close()
-        for connection in list(self.listener.open):
-            connection.abort()
         await asyncio.sleep(0.01)  # sockets are closed at the loop's next turn
+        self.engine.close()
+        await asyncio.sleep(0.01)
+
+
+Start = Callable[..., Awaitable[Server]]
+
+
+@pytest_asyncio.fixture(params=ENGINES)
+async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
+    """`await start(connections=3)`: a server with these limits, and else with the usual ones."""
+    servers = []
+
+    async def run(**limits: Any) -> Server:
+        answers = Answers(["svc.local"])
+        for one in (service("web", 1), service("big", 3000)):
+            answers.replace(one.name, answers.compile(one))
+        upstream = Upstream()
+        kind = NativeEngine if request.param == "native" else PythonEngine
+        engine = kind(Dispatcher(answers, upstream), Limits(**limits))  # type: ignore[arg-type]
+        engine.publish_afresh(answers)
+        address = Address("127.0.0.1", free_port())
+        await engine.start([address], 2)
+        servers.append(Server(engine, address, upstream))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        await server.close()
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[Server]:
-    answers = Answers(["svc.local"])
-    for one in (service("web", 1), service("big", 3000)):
-        answers.replace(one.name, answers.compile(one))
-    upstream = Upstream()
-    listener = TcpListener(Dispatcher(answers, upstream))  # type: ignore[arg-type]
-    sock = socket.create_server(("127.0.0.1", 0))
-    sock.setblocking(False)
-    await listener.start([sock])
-    running = Server(listener, sock.getsockname(), upstream)
-    yield running
-    await running.close()
+async def server(start: Start) -> Server:
+    return await start()
+
+
+@pytest_asyncio.fixture
+async def impatient(start: Start) -> Server:
+    return await start(idle=0.3)
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -218,7 +252,7 @@ async def test_a_client_that_closes_its_half_and_reads_slowly_gets_all_its_answe
     client.send(*(query(id=id) for id in range(130)))
     client.send(*(query("big.svc.local", id=id) for id in range(130, 230)))
     client.writer.write_eof()
-    await until(lambda: any(c._blocked for c in server.listener.open))
+    await until(lambda: server.waiting_bytes)
     seen = {(await client.read())[:2] for _ in range(230)}
     assert len(seen) == 230
     assert await client.ended()
@@ -228,13 +262,11 @@ async def test_a_client_that_does_not_read_is_not_read_from(server: Server) -> N
     """Its answers wait in bounded memory, and others are answered."""
     rude = await server.connect(receive=4096)
     pushing = server.spawn(push(rude, framed(*(query("big.svc.local") for _ in range(64))), 2000))
-    await until(lambda: any(c._blocked for c in server.listener.open))
+    await until(lambda: server.waiting_bytes)
     other = await server.connect()
     for _ in range(20):
         assert (await other.ask(query()))[6:8] == b"\0\1"
-    (blocked,) = [c for c in server.listener.open if c._blocked]
-    assert blocked._transport.get_write_buffer_size() < 4 << 20
-    assert len(blocked._buffer) < 1 << 20
+    assert server.waiting_bytes < 200 << 10
     assert not pushing.done(), "what it sends is no longer taken"
 
 
@@ -257,23 +289,16 @@ async def test_what_cannot_be_read_is_a_format_error_and_the_connection_goes_on(
     assert (await client.ask(query(id=9)))[:2] == b"\0\x09"
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "IDLE", 0.3)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_an_idle_connection_ends(server: Server) -> None:
-    silent, asked = await server.connect(), await server.connect()
+async def test_an_idle_connection_ends(impatient: Server) -> None:
+    silent, asked = await impatient.connect(), await impatient.connect()
     await asked.ask(query())
     assert await silent.ended()
     assert await asked.ended()
-    await until(lambda: not server.listener.open)
+    await until(lambda: not impatient.open)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_slow_sender_ends_though_it_sends(server: Server) -> None:
-    slow = await server.connect()
+async def test_a_slow_sender_ends_though_it_sends(impatient: Server) -> None:
+    slow = await impatient.connect()
     slow.writer.write(framed(query())[:3])
 
     async def drip() -> None:
@@ -282,59 +307,55 @@ async def test_a_slow_sender_ends_though_it_sends(server: Server) -> None:
             await asyncio.sleep(0.2)
 
     slow.writer.write(b"\xff\xff")
-    server.spawn(drip())
+    impatient.spawn(drip())
     assert await slow.ended()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_what_is_no_query_is_no_sign_of_life(server: Server) -> None:
-    idle = await server.connect()
+async def test_what_is_no_query_is_no_sign_of_life(impatient: Server) -> None:
+    idle = await impatient.connect()
 
     async def babble() -> None:
         while not idle.reader.at_eof():
             idle.send(b"", query(flags=0x8000))
             await asyncio.sleep(0.05)
 
-    server.spawn(babble())
+    impatient.spawn(babble())
     assert await idle.ended()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_client_that_reads_nothing_ends(server: Server) -> None:
-    rude = await server.connect(receive=4096)
+async def test_a_client_that_reads_nothing_ends(impatient: Server) -> None:
+    rude = await impatient.connect(receive=4096)
     rude.send(*(query("big.svc.local") for _ in range(100)))
-    await until(lambda: any(c._blocked for c in server.listener.open))
-    await until(lambda: not server.listener.open)
+    await until(lambda: impatient.waiting_bytes)
+    await until(lambda: not impatient.open)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_is_used_does_not_end(server: Server) -> None:
-    busy, silent = await server.connect(), await server.connect()
+async def test_a_connection_that_is_used_does_not_end(impatient: Server) -> None:
+    busy, silent = await impatient.connect(), await impatient.connect()
 
     async def use() -> None:
         while True:
             await busy.ask(query())
             await asyncio.sleep(0.02)
 
-    using = server.spawn(use())
+    using = impatient.spawn(use())
     assert await silent.ended()
     await asyncio.sleep(1.1)  # a sweep at least
     assert not using.done()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_waits_for_an_upstream_is_not_idle(server: Server) -> None:
-    waiting, silent = await server.connect(), await server.connect()
+async def test_a_connection_that_waits_for_an_upstream_is_not_idle(impatient: Server) -> None:
+    waiting, silent = await impatient.connect(), await impatient.connect()
     waiting.send(query("example.com", id=1))
     assert await silent.ended()
     await asyncio.sleep(1.1)
-    ((asked, reply),) = server.upstream.asked
+    ((asked, reply),) = impatient.upstream.asked
     reply(asked[:2] + b"\x81\x80" + asked[4:])
     assert (await waiting.read())[:2] == b"\0\1"
 
 
-async def test_past_the_limit_the_idlest_makes_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 3)
+async def test_past_the_limit_the_idlest_makes_room(start: Start) -> None:
+    server = await start(connections=3)
     one, two, three = [await server.connect() for _ in range(3)]
     for client in (one, two, three, one):
         await client.ask(query())
@@ -343,7 +364,8 @@ async def test_past_the_limit_the_idlest_makes_room(server: Server, monkeypatch:
     assert await two.ended(), "it was idle for the longest"
     for client in (one, three, four):
         assert (await client.ask(query()))[6:8] == b"\0\1"
-    assert len(server.listener.open) == 3
+    assert server.open == 3
+    assert server.engine.closed()["limit"] == 1
 
 
 async def test_the_end_answers_what_is_here(server: Server) -> None:
@@ -351,10 +373,11 @@ async def test_the_end_answers_what_is_here(server: Server) -> None:
     client.send(query("example.com", id=1))
     await until(lambda: server.upstream.asked)
     client.send(*(query(id=id) for id in range(2, 9)))
-    await until(lambda: sum(server.listener.dispatcher.counts.values()) == 7)
-    server.listener.close()
+    await until(lambda: server.engine.counts().total() == 7)
+    await server.engine.stop()
     ((asked, reply),) = server.upstream.asked
     reply(asked[:2] + b"\x81\x80" + asked[4:])
+    server.engine.close()
     assert len({(await client.read())[:2] for _ in range(8)}) == 8
     assert await client.ended()
     with pytest.raises(OSError, match=r"refused|Connect"):
@@ -368,7 +391,7 @@ async def test_a_client_that_goes_while_an_upstream_is_asked_costs_nothing(serve
     client.writer.transport.abort()
     ((asked, reply),) = server.upstream.asked
     reply(asked)
-    await until(lambda: not server.listener.open)
+    await until(lambda: not server.open)
     assert (await (await server.connect()).ask(query()))[6:8] == b"\0\1"
 
 
@@ -379,12 +402,13 @@ async def test_an_error_of_ours_is_servfail_and_the_connection_goes_on(
         raise RuntimeError("a fault")
 
     client = await server.connect()
+    odd = query(rtype=255, id=5)
     with monkeypatch.context() as broken:
         broken.setattr("zkdns.serve.dispatch.respond_fast", fail)
-        reply = await client.ask(query(id=5))
+        reply = await client.ask(odd)
     assert (reply[:2], reply[3] & 15) == (b"\0\5", 2)
-    assert query(id=5).hex() in caplog.text, "the packet is in the log, to become a test"
-    assert server.listener.dispatcher.errors == 1
+    assert odd.hex() in caplog.text, "the packet is in the log, to become a test"
+    assert server.engine.dispatcher.errors == 1
     assert (await client.ask(query()))[6:8] == b"\0\1"
 
 
@@ -392,9 +416,66 @@ async def test_counts_tell_the_transport(server: Server) -> None:
     client = await server.connect()
     await client.ask(query())
     await client.ask(query("nope.svc.local"))
-    assert server.listener.dispatcher.counts == {("tcp", b"\0\1", 0): 1, ("tcp", b"\0\1", 3): 1}
+    assert server.engine.counts() == {("tcp", 1, 0): 1, ("tcp", 1, 3): 1}
+
+
+async def test_empty_messages_cost_nothing_and_a_query_behind_them_is_answered(server: Server) -> None:
+    client = await server.connect()
+    await asyncio.wait_for(push(client, b"\0" * (1 << 20), 16), PATIENCE)
+    assert server.waiting_bytes < 64 << 10
+    assert (await client.ask(query()))[6:8] == b"\0\1"
+
+
+async def test_what_lands_for_a_client_that_does_not_read_is_dropped_with_its_connection(
+    server: Server,
+) -> None:
+    rude = await server.connect(receive=4096)
+    rude.send(*(query("example.com", id=id) for id in range(60)))
+    await until(lambda: len(server.upstream.asked) == 60)
+    server.spawn(push(rude, framed(*(query("big.svc.local") for _ in range(64))), 100))
+    await until(lambda: server.waiting_bytes)
+    for asked, reply in server.upstream.asked:
+        reply(asked[:2] + b"\x81\x80" + asked[4:] + bytes(60_000))
+    await until(lambda: server.engine.closed()["backlog"] == 1)
+    assert (server.open, server.waiting_bytes) == (0, 0)
+    assert (await (await server.connect()).ask(query()))[6:8] == b"\0\1"
+
+
+async def test_what_waits_for_all_is_bounded_and_who_keeps_most_of_it_goes(start: Start) -> None:
+    server = await start(bytes=100_000)
+    rude = [await server.connect(receive=4096) for _ in range(12)]
+    for client in rude:
+        server.spawn(push(client, framed(*(query("big.svc.local") for _ in range(64))), 100))
+    await until(lambda: server.engine.closed()["backlog"] >= 3)
+    await until(lambda: server.waiting_bytes <= 100_000)
+    assert (await (await server.connect()).ask(query()))[6:8] == b"\0\1"
+
+
+async def test_one_network_can_not_take_the_places_of_others(start: Start) -> None:
+    server = await start(connections=4)
+    alone = await server.connect(source="127.0.1.1")
+    await alone.ask(query())
+    many = [await server.connect() for _ in range(10)]
+    await until(lambda: server.engine.closed()["limit"] == 7)
+    assert (await alone.ask(query()))[6:8] == b"\0\1"
+    assert (await many[-1].ask(query()))[6:8] == b"\0\1"
+    assert server.open == 4
+
+
+async def test_one_that_asks_upstreams_for_more_than_its_share_waits_for_replies(server: Server) -> None:
+    client = await server.connect()
+    client.send(*(query("example.com", id=id) for id in range(300)), query(id=999))
+    seen = set()
+    await until(lambda: len(server.upstream.asked) == 128)
+    await asyncio.sleep(0.05)
+    assert len(server.upstream.asked) == 128
+    while len(seen) < 301:
+        for asked, reply in server.upstream.asked:
+            reply(asked[:2] + b"\x81\x80" + asked[4:])
+        server.upstream.asked.clear()
+        seen.add((await client.read())[:2])
+    assert len(seen) == 301
 
 
 def test_the_limits_are_those_that_are_promised() -> None:
-    assert (tcp.IDLE, tcp.MAX_CONNECTIONS) == (10.0, 1000)
-    assert issubclass(Connection, asyncio.Protocol)
+    assert (LIMITS.idle, LIMITS.connections) == (10.0, 1000)

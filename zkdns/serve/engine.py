@@ -1,4 +1,4 @@
-"""Who answers UDP: the native engine's threads, or Python in the loop. Both give the same answers.
+"""Who answers UDP and TCP: the native engine's threads, or Python in the loop. Both give the same answers.
 
 Rules: the rest of the server publishes, counts and stops through this, and knows no difference.
 """
@@ -17,31 +17,41 @@ from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.refused import refused
+from zkdns.serve.listen.tcp import MAX_MESSAGE_BYTES as HIGHEST_TCP
+from zkdns.serve.listen.tcp import TcpListener
 from zkdns.serve.listen.udp import UdpListener, bind
 
 log = logging.getLogger("zkdns.engine")
 
+LIMITS = Limits()
+"""Of TCP, those that clients may rely on."""
+
 
 class PythonEngine:
-    """Plain Python: one socket an address, read in the loop."""
+    """Plain Python: one socket of each kind an address, read in the loop."""
 
     name = "python"
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits = LIMITS) -> None:
         self.dispatcher = dispatcher
         self._listeners: list[UdpListener] = []
+        self._tcp = TcpListener(dispatcher, limits)
         self._loop = asyncio.get_running_loop()
 
-    def start(self, listen: Sequence[Address], workers: int) -> None:
+    async def start(self, listen: Sequence[Address], workers: int) -> None:
+        streams = []
         for address in listen:
             try:
+                streams.append(bind(address, socket.SOCK_STREAM))
                 sock = bind(address, socket.SOCK_DGRAM)
             except OSError as error:
                 raise refused("--listen", str(address), error) from None
             self._listeners.append(UdpListener(sock, self.dispatcher, address.wildcard))
         for listener in self._listeners:
             listener.start(self._loop)
+        await self._tcp.start(streams)
 
     def configure(self, settings: Settings) -> None:
         self.dispatcher.configure(settings)
@@ -52,11 +62,15 @@ class PythonEngine:
     def publish_afresh(self, answers: Answers) -> None:
         answers.take_changes()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Take no new queries over UDP and no new connections, and answer what has come."""
+        await self._tcp.leave()
         for listener in self._listeners:
             listener.retire(self._loop)
 
     def close(self) -> None:
+        """Answer what is here, and end."""
+        self._tcp.close()
         for listener in self._listeners:
             listener.close()
 
@@ -71,6 +85,14 @@ class PythonEngine:
         found["buffer"] += sum(listener.missed for listener in self._listeners)
         return found
 
+    def connections(self) -> tuple[int, int]:
+        """TCP connections that are open, and the bytes that wait for them, in and out."""
+        return len(self._tcp.open), self._tcp.held
+
+    def closed(self) -> Counter[str]:
+        """TCP connections that we ended, by reason: `idle`, `limit` or `backlog`."""
+        return Counter(self._tcp.closed)
+
     def search_misses(self) -> Counter[str]:
         """Names that a search list made, by client."""
         return Counter(self.dispatcher.search_misses)
@@ -81,21 +103,23 @@ class PythonEngine:
 
 
 class NativeEngine(PythonEngine):
-    """Threads of their own for the plain case; what they hand over is answered here."""
+    """Threads of their own for the plain case; what they hand over is answered here, in the loop."""
 
     name = "native"
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        super().__init__(dispatcher)
+    def __init__(self, dispatcher: Dispatcher, limits: Limits = LIMITS) -> None:
+        super().__init__(dispatcher, limits)
+        self._limits = limits
         self.native = native.Native()
         dispatcher.position = self.native.take_position
         dispatcher.answers.drawn = lambda key, entry: self.native.position_of(entry)
         self._serial = -1
         self._networks: tuple[str, ...] = ()
 
-    def start(self, listen: Sequence[Address], workers: int) -> None:
+    async def start(self, listen: Sequence[Address], workers: int) -> None:
         try:
-            self.native.start([(a.host, a.port) for a in listen], workers or cores.available())
+            addresses = [(a.host, a.port) for a in listen]
+            self.native.start(addresses, workers or cores.available(), self._limits)
         except OSError as error:
             where = error.filename or ", ".join(map(str, listen))
             raise refused("--listen", where, error) from None
@@ -126,27 +150,38 @@ class NativeEngine(PythonEngine):
         self.native.offer_recursion(self._networks)  # an empty table offers it to nobody
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
-        def reply(made: bytes) -> None:
-            if not self.native.reply(route, made):
-                self.dispatcher.dropped["send"] += 1
+        replied = False
 
+        def reply(made: bytes) -> None:
+            nonlocal replied
+            if not replied:  # a stream waits for one, and no more
+                replied = True
+                self.native.reply(route, made)
+
+        transport = route.transport
+        limit = HIGHEST_UDP if transport == "udp" else HIGHEST_TCP
         made = self.dispatcher.handle(
-            packet, route.host, HIGHEST_UDP, "udp", reply, sampled=route.sampled, waited=route.waited
+            packet, route.host, limit, transport, reply, sampled=route.sampled, waited=route.waited
         )
         if made is not None:
             reply(made)
 
-    def stop(self) -> None:
-        self.native.stop()
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.native.stop)
 
     def close(self) -> None:
         self.native.close()
 
     def counts(self) -> Counter[tuple[str, int, int]]:
         found = super().counts()
-        for (qtype, rcode), n in self.native.replies().items():
-            found["udp", qtype, rcode] += n
+        found.update(self.native.replies())
         return found
+
+    def connections(self) -> tuple[int, int]:
+        return self.native.connections()
+
+    def closed(self) -> Counter[str]:
+        return Counter(self.native.closed())
 
     def dropped(self) -> Counter[str]:
         found = super().dropped()

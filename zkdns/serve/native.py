@@ -15,6 +15,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zkdns.answers.table import Entry, Name, Zone
+from zkdns.serve.listen.places import Limits
 
 if TYPE_CHECKING:
     from zkdns.answers.builder import Changes
@@ -42,13 +43,15 @@ PACKETS_PER_TURN = 64
 
 
 class Route(Protocol):
-    """Where a handed-over packet came from. Only the engine knows the rest of the way back. `sampled`:
-    it came for the query log; `waited`: seconds since it was handed over."""
+    """Where a handed-over packet came from. Only the engine knows the rest of the way back. `transport`:
+    udp or tcp; `sampled`: it came for the query log; `waited`: seconds since it was handed over."""
 
     @property
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def transport(self) -> str: ...
     @property
     def sampled(self) -> bool: ...
     @property
@@ -77,6 +80,8 @@ class Native:
         self._engine = _native.Engine(queue)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken: Taken | None = None
+        self._replies: list[tuple[Route, bytes]] = []
+        self._flushing = False
 
     # --- what is answered -------------------------------------------------------------------------
 
@@ -128,10 +133,15 @@ class Native:
 
     # --- running -----------------------------------------------------------------------------------
 
-    def start(self, listen: Iterable[tuple[str, int]], workers: int = 1) -> list[tuple[str, int]]:
-        """Bind and answer: `workers` threads for each address. Returns what was bound, with its port.
-        Raises OSError that names the address."""
-        bound: list[tuple[str, int]] = self._engine.start(list(listen), workers, RECEIVE_BUFFER_BYTES)
+    def start(
+        self, listen: Iterable[tuple[str, int]], workers: int = 1, tcp: Limits | None = None
+    ) -> list[tuple[str, int]]:
+        """Bind and answer: `workers` threads for each address over UDP, and as many over TCP. Returns what
+        was bound, with its port. Raises OSError that names the address."""
+        tcp = tcp or Limits()
+        bound: list[tuple[str, int]] = self._engine.start(
+            list(listen), workers, RECEIVE_BUFFER_BYTES, (tcp.connections, tcp.bytes, tcp.idle)
+        )
         return bound
 
     def watch(self, loop: asyncio.AbstractEventLoop, taken: Taken) -> None:
@@ -149,26 +159,40 @@ class Native:
             log.error("the native engine failed on packet %s: %s", packet.hex(), what)
         taken = self._taken
         if taken is not None:
+            self._flushing = True  # below, all at once
             for packet, route in self._engine.take(PACKETS_PER_TURN):
                 taken(packet, route)
+            self._flush()
 
-    def reply(self, route: Route, reply: bytes) -> bool:
-        """Send a reply by the socket, and from the address, that its query came to. False where the
-        kernel would not take it, or the engine is closed."""
-        sent: bool = self._engine.send(route, reply)
-        return sent
+    def reply(self, route: Route, reply: bytes) -> None:
+        """Send a reply by the socket, and from the address, that its query came to, or over its
+        connection: at the end of the loop's turn, with all others of it. What can't be sent is counted."""
+        self._replies.append((route, reply))
+        if self._loop is None:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._replies:
+            replies, self._replies = self._replies, []
+            self._engine.send(replies)
 
     def stop(self) -> None:
-        """Take no new queries, answer what has come, end the threads: some milliseconds, from any
-        thread. What was handed over can still be taken, and replied to, until `close`."""
+        """Take no new queries over UDP and no new connections, answer what has come: half a second at
+        most, from any thread. What was handed over can still be taken, and replied to, until `close`."""
         self._engine.stop()
 
     def close(self) -> None:
         """Let Python answer what still waits, then close the sockets and let go of the loop."""
         self._engine.stop()
+        self._engine.finish()
         if self._taken is not None:
             while self._engine.waiting():
                 self.take()
+        self._flush()
         if self._loop is not None:
             self._loop.remove_reader(self._engine.fileno())
             self._loop = self._taken = None
@@ -176,9 +200,19 @@ class Native:
 
     # --- what it has done --------------------------------------------------------------------------
 
-    def replies(self) -> dict[tuple[int, int], int]:
-        """Replies by type (0 stands for all above 254) and rcode; exact."""
-        found: dict[tuple[int, int], int] = self._engine.replies()
+    def replies(self) -> dict[tuple[str, int, int], int]:
+        """Replies by transport, type (0 stands for all above 254) and rcode; exact."""
+        found: dict[tuple[str, int, int], int] = self._engine.replies()
+        return found
+
+    def connections(self) -> tuple[int, int]:
+        """TCP connections that are open, and the bytes that wait for them, in and out."""
+        found: tuple[int, int] = self._engine.connections()
+        return found
+
+    def closed(self) -> dict[str, int]:
+        """TCP connections that we ended, by reason."""
+        found: dict[str, int] = self._engine.closed()
         return found
 
     def search_misses(self) -> dict[str, int]:

@@ -31,9 +31,7 @@ from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, o
 from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Dispatcher, Histogram
-from zkdns.serve.listen.refused import refused
-from zkdns.serve.listen.tcp import TcpListener
-from zkdns.serve.listen.udp import bind, is_shared, reached_at
+from zkdns.serve.listen.udp import is_shared, reached_at
 from zkdns.server import advertised
 from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory
@@ -94,7 +92,6 @@ class Server:
         self.dispatcher = Dispatcher(self.answers, self.forwarder)
         self.engine = engine.choose(settings.engine, self.dispatcher)
         self.staleness = Staleness(self.answers, self.engine, self.publisher)
-        self.tcp = TcpListener(self.dispatcher)
         self.state_directory = StateDirectory(settings.state)
         self.sources: list[Source] = []
         self.zone_files = ZoneFiles(settings.zones, self.answers, self.dispatcher.position)
@@ -173,17 +170,8 @@ class Server:
         await self._listen()
 
     async def _listen(self) -> None:
-        streams = []
-        for address in self.settings.listen:
-            try:
-                stream = bind(address, socket.SOCK_STREAM)
-                stream.listen(1024)
-            except OSError as error:
-                raise refused("--listen", str(address), error) from None
-            streams.append(stream)
         self.engine.configure(self.settings)
-        self.engine.start(self.settings.listen, self.settings.workers)
-        await self.tcp.start(streams)
+        await self.engine.start(self.settings.listen, self.settings.workers)
         if self.settings.http is not None:
             await self.web.start(self.settings.http)
 
@@ -277,10 +265,8 @@ class Server:
                 pass
         for task in list(self._tasks):
             task.cancel()
-        await self.tcp.leave()
-        await asyncio.to_thread(self.engine.stop) if self.engine.name == "native" else self.engine.stop()
+        await self.engine.stop()
         await self.forwarder.stop(1.0)
-        self.tcp.close()
         self.engine.close()
         # At once: each may take its seconds (a frozen ensemble, a slow browser), and all have five.
         stops = [part.stop() for part in (self.health, self.hostnames, self.web, *self.sources)]

@@ -71,10 +71,13 @@ def _queries(server: Server) -> Iterable[Metric]:
     misses = server.engine.search_misses().total()
     yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", misses)
     yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.dispatcher.errors)
-    yield _gauge("zkdns_tcp_connections", "Open TCP connections.", len(server.tcp.open))
+    connections, waiting = server.engine.connections()
+    yield _gauge("zkdns_tcp_connections", "Open TCP connections.", connections)
+    yield _gauge("zkdns_tcp_waiting_bytes", "Bytes that wait for TCP clients, in and out.", waiting)
     closed = CounterMetricFamily("zkdns_tcp_closed", "TCP connections that we ended.", labels=("reason",))
-    for reason in ("idle", "limit"):
-        closed.add_metric((reason,), server.tcp.closed[reason])
+    ended = server.engine.closed()
+    for reason in ("idle", "limit", "backlog"):
+        closed.add_metric((reason,), ended[reason])
     yield closed
     info = GaugeMetricFamily("zkdns_build_info", "What is running.", labels=("version", "engine"))
     info.add_metric((__version__, server.engine.name), 1)

@@ -1,57 +1,90 @@
 """TCP by RFC 7766: many queries a connection, pipelined; nobody waits for somebody else.
 
 Rules: a connection that asked nothing for 10 s ends, one that sends or reads slowly too; past the
-limit the idlest makes room. A client that does not read is not read from.
+limit the idlest makes room. A client that does not read is not read from, and what waits for one, in
+and out, is bounded by bytes. `native/src/tcp.rs` and `connection.rs` do the same in threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import fcntl
+import logging
+import re
 import socket
 import struct
+import sys
 import termios
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Any
 
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.places import Limits, Places
 
-IDLE = 10.0
-"""Seconds (RFC 7766, section 6.2.3)."""
+log = logging.getLogger("zkdns.tcp")
 
-MAX_CONNECTIONS = 1000
+OWED = 30.0
+"""Seconds that a reply which an upstream owes keeps a connection past its query."""
+
 QUERIES_PER_TURN = 64
 """Queries of one connection answered before others have their turn."""
 
+CHUNK_BYTES = 16 << 10
+"""Bytes read of one connection at a turn."""
+
+BYTES_PER_TURN = 32 << 10
+"""Bytes of replies after which a turn ends."""
+
+MAX_WAITING = 128
+"""Queries of one connection that upstreams may have to answer at a time: more than the forwarder takes
+of one client, so that past its limit each is told so at once."""
+
+MAX_UNSENT_BYTES = 512 << 10
+"""Bytes of replies that may wait for one client: some that came late, of the longest kind."""
+
 MAX_MESSAGE_BYTES = 65535
 
-MAX_UNSENT_BYTES = 128 << 10
+KERNEL_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
 for one that reads nothing, and there may be a thousand of those."""
 
+SETTLE = 0.02
+"""Seconds that a handshake which had begun may take to end when we are about to."""
+
 GRACE = 0.5
 """Seconds that a new connection has for its first query when we are about to end."""
+
+_SO_ATTACH_FILTER = 26
+_EMPTY_ONES = re.compile(rb"(?:\0\0)*")
 
 
 class TcpListener:
     """Answers on bound TCP sockets until it is closed."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits) -> None:
         self.dispatcher = dispatcher
-        self.open: OrderedDict[Connection, None] = OrderedDict()
-        """Idlest first."""
+        self.open: Places[Connection] = Places(limits)
         self.closed: Counter[str] = Counter()
-        """Connections that we ended: `idle`, or too many (`limit`)."""
+        """Connections that we ended: `idle`, for their place (`limit`), or too much waited (`backlog`)."""
+        self.chunk = bytearray(CHUNK_BYTES)
+        """What all connections are read into, one at a time."""
+        self._idle = limits.idle
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
         self._sweeping: asyncio.TimerHandle | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for all of them, in and out."""
+        return self.open.held
 
     async def start(self, sockets: list[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
         self._sockets = sockets
         for sock in sockets:
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
             server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
             self._servers.append(server)
         self._sweep()
@@ -64,6 +97,9 @@ class TcpListener:
         """Takes no new connections. Those that the kernel has accepted for us are ours still: they come
         in, and those that asked nothing yet have a moment to do so."""
         loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            _refuse_new(sock)
+        await asyncio.sleep(SETTLE)
         accepted = [each for sock in self._sockets for each in _accept_all(sock)]
         self.stop_accepting()
         for each in accepted:
@@ -79,18 +115,18 @@ class TcpListener:
         for connection in list(self.open):
             connection.end()
 
+    def dismiss(self, connection: Connection | None, why: str) -> None:
+        if connection is not None:
+            self.closed[why] += 1
+            connection.abort()
+
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in list(self.open):
-            if now - connection.active < IDLE:
-                break
-            if connection.waiting:
-                connection.touch()
-            else:
-                self.closed["idle"] += 1
-                connection.abort()
-        self._sweeping = loop.call_later(1.0, self._sweep)
+            if now - connection.active >= self._idle + (OWED if connection.waiting else 0):
+                self.dismiss(connection, "idle")
+        self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
 
 
 def _accept_all(listening: socket.socket) -> list[socket.socket]:
@@ -104,6 +140,28 @@ def _accept_all(listening: socket.socket) -> list[socket.socket]:
         return accepted
 
 
+def _refuse_new(listening: socket.socket) -> None:
+    """From here on it begins no connection: a client that opens one hears nothing and tries again in a
+    second, when another has the port. Those that have begun can be accepted. A listener that is just
+    closed takes what its queue holds along (tcp_migrate_req is off unless an operator turned it on)."""
+    if sys.platform != "linux":
+        return
+    # Classic BPF over the TCP header, whose byte 13 holds the flags: SYN without ACK is dropped.
+    steps = (
+        (0x30, 0, 0, 13),
+        (0x54, 0, 0, 0x12),
+        (0x15, 0, 1, 0x02),
+        (0x06, 0, 0, 0),
+        (0x06, 0, 0, 0xFFFFFFFF),
+    )
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+    program = struct.pack("@HP", len(steps), ctypes.addressof(code))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError as error:
+        log.debug("leaving: %s", error)
+
+
 def _forget_unsent(sock: socket.socket) -> None:
     """Have the kernel drop what a client does not read, and tell it so (RST), where it would keep that for
     minutes behind a closed descriptor. A client that has read all just sees the end."""
@@ -115,125 +173,167 @@ def _forget_unsent(sock: socket.socket) -> None:
         pass
 
 
-class Connection(asyncio.Protocol):
+def _is_query(message: bytes) -> bool:
+    return len(message) >= 12 and not message[2] & 0x80
+
+
+class Connection(asyncio.BufferedProtocol):
     """One client's connection. `waiting`: its queries that an upstream has still to answer; `asked`:
     whether there was any."""
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
         self._transport: Any = None
-        self._buffer = bytearray()
+        self._buffer = b""
         self._client = ""
         self._blocked = False
         self._scheduled = False
+        self._paused = False
         self._ending = False
+        self._parting = False
         self.waiting = 0
         self.asked = False
         self.active = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if peer else ""
-        opened = self._listener.open
-        if len(opened) >= MAX_CONNECTIONS:
-            self._listener.closed["limit"] += 1
-            next(iter(opened)).abort()
-        opened[self] = None
-        self.touch()
+        self.active = asyncio.get_running_loop().time()
+        self._listener.dismiss(self._listener.open.take(self, self._client), "limit")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._listener.open.pop(self, None)
-
-    def touch(self) -> None:
-        self.active = asyncio.get_running_loop().time()
-        if self in self._listener.open:
-            self._listener.open.move_to_end(self)
+        self._listener.open.release(self)
 
     def abort(self) -> None:
         """End now; what was not sent is lost."""
-        self._listener.open.pop(self, None)
+        self._listener.open.release(self)
         _forget_unsent(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     def end(self) -> None:
-        """Answer what is here, then end."""
-        self._ending = True
-        self._work()
-        if not self.waiting:
-            self._transport.close()
+        """Answer what is here, then end. What the client still sends is read and not heeded, so that no
+        RST overtakes the last replies."""
+        self._ending = self._parting = True
+        self._work(b"")
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._work()
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._listener.chunk
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._parting:
+            self._work(bytes(memoryview(self._listener.chunk)[:nbytes]))
 
     def eof_received(self) -> bool:
         # A client may close its half and still read (RFC 7766, section 6.2.4)
-        self._ending = True
-        self._work()
-        return True  # what is left is answered; then `_work` or the last reply ends it
+        self._ending, self._parting = True, False
+        self._work(b"")
+        return True  # what is left is answered; then `_go_on` ends it
 
     def pause_writing(self) -> None:
         self._blocked = True
-        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._blocked = False
         if not self._transport.is_closing():
-            if not self._ending:
-                self._transport.resume_reading()
-            self._work()
+            self._work(b"")
 
-    def _work(self) -> None:
+    def _turn(self) -> None:
         self._scheduled = False
-        buffer = self._buffer
-        at = 0
-        asked = False
-        for _ in range(QUERIES_PER_TURN):
-            if self._blocked or len(buffer) < at + 2:
+        if not self._transport.is_closing():
+            self._work(b"")
+
+    def _work(self, came: bytes) -> None:
+        """Take what came, answer a turn's worth of what is here, and go on from there."""
+        stream = self._buffer + came if self._buffer else came
+        replies: list[bytes] = []
+        at, whole, asked, size = 0, False, 0, 0
+        while len(stream) >= at + 2:
+            length = stream[at] << 8 | stream[at + 1]
+            if not length:  # one of many, where somebody means harm
+                at = _EMPTY_ONES.match(stream, at).end()  # type: ignore[union-attr]
+                continue
+            end = at + 2 + length
+            if len(stream) < end:
                 break
-            end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
-            if len(buffer) < end:
+            if (
+                self._blocked
+                or asked == QUERIES_PER_TURN
+                or size >= BYTES_PER_TURN
+                or self.waiting >= MAX_WAITING
+            ):
+                whole = True
                 break
-            asked |= self._ask(bytes(buffer[at + 2 : end]))
+            query = stream[at + 2 : end]
             at = end
-        else:
-            if not self._transport.is_closing():
-                self._scheduled = True
-                asyncio.get_running_loop().call_soon(self._work)
-        if at:
-            del buffer[:at]
+            made = self._ask(query)
+            if made is not None:
+                replies.append(len(made).to_bytes(2, "big") + made)
+                size += len(made)
+            elif not _is_query(query):
+                continue  # no query: no reply, and no sign of life
+            asked += 1
+        self._buffer = stream[at:]
         if asked:
-            self.touch()
-        self._end_if_done()
+            self.asked = True
+            self.active = asyncio.get_running_loop().time()
+            self._listener.open.touch(self)
+        if replies:
+            self._transport.write(b"".join(replies))
+        self._go_on(whole)
 
-    def _end_if_done(self) -> None:
-        if self._ending and not (self._scheduled or self.waiting or self._blocked):
-            self._transport.close()
-
-    def _ask(self, query: bytes) -> bool:
-        """Answer it, now or later. False where it is no query: no reply, and no sign of life."""
-        self.waiting += 1
-        self.asked = True
+    def _ask(self, query: bytes) -> bytes | None:
+        """The reply; None where there will be one later, or none at all."""
+        at_once: list[bytes] | None = []
         done = False
+        self.waiting += 1
 
         def reply(made: bytes) -> None:
             nonlocal done
-            if not done:
-                done = True
-                self.waiting -= 1
-                self._write(made)
-                self._end_if_done()
+            if done:
+                return
+            done = True
+            self.waiting -= 1
+            if at_once is not None:
+                at_once.append(made)
+            else:
+                self._reply(made)
 
         made = self._listener.dispatcher.handle(query, self._client, MAX_MESSAGE_BYTES, "tcp", reply)
-        if made is not None:
+        made = at_once.pop() if at_once else made
+        at_once = None
+        if not done and (made is not None or not _is_query(query)):
+            done = True
             self.waiting -= 1
-            self._write(made)
-        elif len(query) < 12 or query[2] & 0x80:
-            self.waiting -= 1
-            return False  # those behind it are not to blame
-        return True
+        return made
 
-    def _write(self, made: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(len(made).to_bytes(2, "big") + made)
+    def _reply(self, made: bytes) -> None:
+        """What an upstream owed. One that leaves too much unread loses it with the connection."""
+        if self._transport.is_closing():
+            return
+        self._transport.write(len(made).to_bytes(2, "big") + made)
+        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._listener.dismiss(self, "backlog")
+        else:
+            self._go_on(bool(self._buffer))
+
+    def _go_on(self, whole: bool) -> None:
+        """`whole`: a message is here that had no turn."""
+        if self._transport.is_closing():
+            return
+        held = len(self._buffer) + self._transport.get_write_buffer_size()
+        self._listener.dismiss(self._listener.open.weigh(self, held), "backlog")
+        stuck = self._blocked or self.waiting >= MAX_WAITING
+        if whole and not stuck:
+            if not self._scheduled:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._turn)
+        elif self._ending and not (whole or self.waiting or self._blocked):
+            self._transport.write_eof() if self._parting else self._transport.close()
+        self._read(self._parting or not (stuck or self._scheduled or self._ending))
+
+    def _read(self, on: bool) -> None:
+        if on == self._paused and not self._transport.is_closing():
+            self._paused = not on
+            self._transport.resume_reading() if on else self._transport.pause_reading()

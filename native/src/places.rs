@@ -1,0 +1,198 @@
+//! The places that TCP connections take, over all threads: who has one, who must go for another.
+//!
+//! Rules: no I/O; the clock comes in. Full, the network with the most connections gives one up, its
+//! idlest, be it the newcomer's own: so one network cannot take the places of all. When too many bytes
+//! wait, the network that has the most of them waiting gives up its largest.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A client's network: its /24, or its /56 in IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Network(bool, u64);
+
+impl Network {
+    fn of(client: IpAddr) -> Network {
+        match client.to_canonical() {
+            IpAddr::V4(ip) => Network(false, u64::from(ip.to_bits() >> 8)),
+            IpAddr::V6(ip) => Network(true, (ip.to_bits() >> 72) as u64),
+        }
+    }
+}
+
+/// Which connection: the number of its place, and which of those that had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    pub place: u32,
+    pub turn: u32,
+}
+
+impl Token {
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.turn) << 32 | u64::from(self.place)
+    }
+
+    pub fn from_bits(bits: u64) -> Token {
+        Token { place: bits as u32, turn: (bits >> 32) as u32 }
+    }
+}
+
+/// A connection that must go, and the number of the thread that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaver {
+    pub token: Token,
+    pub thread: usize,
+}
+
+struct Holder {
+    token: Token,
+    network: Network,
+    thread: usize,
+}
+
+/// What its thread tells of a connection.
+#[derive(Default)]
+struct Told {
+    active: AtomicU64,
+    held: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Book {
+    holders: Vec<Option<Holder>>,
+    free: Vec<u32>,
+    networks: HashMap<Network, usize>,
+    turns: u32,
+}
+
+pub struct Places {
+    book: Mutex<Book>,
+    told: Box<[Told]>,
+    bytes: AtomicUsize,
+    max_bytes: usize,
+}
+
+impl Places {
+    pub fn new(count: usize, max_bytes: usize) -> Places {
+        let count = count.max(1);
+        let book = Book {
+            holders: (0..count).map(|_| None).collect(),
+            free: (0..count as u32).rev().collect(),
+            ..Book::default()
+        };
+        Places {
+            book: Mutex::new(book),
+            told: (0..count).map(|_| Told::default()).collect(),
+            bytes: AtomicUsize::new(0),
+            max_bytes,
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn count(&self) -> usize {
+        self.told.len()
+    }
+
+    pub fn taken(&self) -> usize {
+        let book = self.book();
+        book.holders.len() - book.free.len()
+    }
+
+    /// A place for a connection of `client`, and who loses it.
+    pub fn take(&self, client: IpAddr, thread: usize, now: u64) -> (Token, Option<Leaver>) {
+        let network = Network::of(client);
+        let mut book = self.book();
+        *book.networks.entry(network).or_default() += 1;
+        let leaver = if book.free.is_empty() { self.idlest_of_most(&book, network) } else { None };
+        if let Some(leaver) = leaver {
+            book.release(leaver.token);
+        }
+        let place = book.free.pop().expect("a place was given up where none was free");
+        book.turns = book.turns.wrapping_add(1);
+        let token = Token { place, turn: book.turns };
+        book.holders[place as usize] = Some(Holder { token, network, thread });
+        self.told[place as usize].active.store(now, Relaxed);
+        self.told[place as usize].held.store(0, Relaxed);
+        (token, leaver)
+    }
+
+    /// Of equals the newcomer's network pays.
+    fn idlest_of_most(&self, book: &Book, newcomer: Network) -> Option<Leaver> {
+        let count = |network: &Network| book.networks.get(network).copied().unwrap_or(0);
+        let most = book.networks.values().copied().max()?;
+        let own = most > 1 && count(&newcomer) == most;
+        let pays = |holder: &&Holder| match own {
+            true => holder.network == newcomer,
+            false => count(&holder.network) == most,
+        };
+        let active = |holder: &&Holder| self.told[holder.token.place as usize].active.load(Relaxed);
+        book.holders.iter().flatten().filter(pays).min_by_key(active).map(Holder::leaver)
+    }
+
+    /// It was closed, with `held` bytes still waiting for it.
+    pub fn release(&self, token: Token, held: usize) {
+        self.bytes.fetch_sub(held, Relaxed);
+        self.book().release(token);
+    }
+
+    /// It asked something.
+    #[inline]
+    pub fn touch(&self, token: Token, now: u64) {
+        self.told[token.place as usize].active.store(now, Relaxed);
+    }
+
+    /// `before` bytes waited for it, now `held` do. Returns who must go where that is too much in all.
+    pub fn weigh(&self, token: Token, before: usize, held: usize) -> Option<Leaver> {
+        self.told[token.place as usize].held.store(held, Relaxed);
+        if held <= before {
+            self.bytes.fetch_sub(before - held, Relaxed);
+            return None;
+        }
+        let all = self.bytes.fetch_add(held - before, Relaxed) + held - before;
+        if all > self.max_bytes { self.largest_of_most() } else { None }
+    }
+
+    /// Bytes that wait for all of them.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    fn largest_of_most(&self) -> Option<Leaver> {
+        let mut book = self.book();
+        let held = |holder: &Holder| self.told[holder.token.place as usize].held.load(Relaxed);
+        let mut sums: HashMap<Network, usize> = HashMap::new();
+        for holder in book.holders.iter().flatten() {
+            *sums.entry(holder.network).or_default() += held(holder);
+        }
+        let (pays, _) = sums.into_iter().max_by_key(|(_, sum)| *sum)?;
+        let of_it = book.holders.iter().flatten().filter(|holder| holder.network == pays);
+        let leaver = of_it.max_by_key(|holder| held(holder)).map(Holder::leaver)?;
+        book.release(leaver.token); // so that it is chosen once
+        Some(leaver)
+    }
+}
+
+impl Holder {
+    fn leaver(&self) -> Leaver {
+        Leaver { token: self.token, thread: self.thread }
+    }
+}
+
+impl Book {
+    fn release(&mut self, token: Token) {
+        let place = &mut self.holders[token.place as usize];
+        let Some(holder) = place.take_if(|holder| holder.token == token) else { return };
+        self.free.push(token.place);
+        if let Some(count) = self.networks.get_mut(&holder.network) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&holder.network);
+            }
+        }
+    }
+}

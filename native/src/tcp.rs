@@ -1,0 +1,502 @@
+//! The threads that answer over TCP: each has its own listeners and connections, and waits for all at once.
+//!
+//! Rules: nobody waits for somebody else. A connection has a turn of so many queries and bytes, then the
+//! next has one; what a client sends too slowly or leaves unread waits in its own bounded memory. A
+//! round is answered from one table. A panic costs its own query.
+
+use crate::asker::{Asker, Round};
+use crate::connection::{Connection, MAX_UNSENT, Need};
+use crate::counters::Counters;
+use crate::handover::Way;
+use crate::places::{Leaver, Token};
+use crate::socket::{Happened, Interest, Poller, forget_unsent, refuse_new};
+use crate::streams::{Letter, Phase, Streams, Why};
+use crate::worker::Shared;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+/// Bytes read of one connection at a turn.
+const CHUNK: usize = 16 << 10;
+/// Connections taken of one listener before others have their turn.
+const ACCEPTED: usize = 16;
+// Microseconds.
+const MILLISECOND: u64 = 1000;
+/// How often idle connections are looked for.
+const SWEEP: u64 = 1000 * MILLISECOND;
+/// A reply that Python owes keeps a connection for so long past its query.
+const OWED: u64 = 30_000 * MILLISECOND;
+/// When what could not be taken is tried again.
+const PAUSE: u64 = 5 * MILLISECOND;
+/// How long a handshake that had begun may take to end.
+const SETTLE: u64 = 20 * MILLISECOND;
+/// What a new connection has for its first query when we are about to end, and a client to take its
+/// last replies.
+const GRACE: u64 = 500 * MILLISECOND;
+/// How long no connection is taken after the machine had no descriptor for one.
+const LACK: u64 = 100 * MILLISECOND;
+
+const READ: Interest = Interest { read: true, write: false };
+const WRITE: Interest = Interest { read: false, write: true };
+const NEITHER: Interest = Interest { read: false, write: false };
+
+/// Tokens from here up are not connections': the bell, then the listeners.
+const BELL: u64 = u64::MAX - 1024;
+const LISTENERS: u64 = BELL + 1;
+
+struct Peer {
+    token: Token,
+    stream: TcpStream,
+    address: SocketAddr,
+    connection: Connection,
+    interest: Interest,
+    active: u64,
+    held: usize,
+    /// It stands among those that are ready or paused.
+    queued: bool,
+    /// All is sent, and the client knows; what it still sends is read and not heeded, so that no RST
+    /// overtakes the last replies.
+    parting: bool,
+}
+
+pub struct Server<'a> {
+    shared: &'a Shared,
+    streams: &'a Streams,
+    number: usize,
+    poller: Poller,
+    listeners: Vec<TcpListener>,
+    /// By the number of their place.
+    peers: Box<[Option<Box<Peer>>]>,
+    open: usize,
+    /// Those that have more to do than one turn, and those that have to try again.
+    ready: Vec<Token>,
+    paused: Vec<Token>,
+    asker: Asker<'a>,
+    chunk: Box<[u8]>,
+    room: Vec<u8>,
+    now: u64,
+    swept: u64,
+    lacking: Option<u64>,
+    phase: Phase,
+    since: u64,
+    told: bool,
+}
+
+/// Serves on `listeners` until all is closed.
+pub fn serve(
+    shared: &Shared,
+    streams: &Streams,
+    counters: &Counters,
+    number: usize,
+    listeners: Vec<TcpListener>,
+) {
+    let served = Server::new(shared, streams, counters, number, listeners).map(|mut server| server.run());
+    if served.is_err() {
+        streams.tell_done();
+    }
+}
+
+impl<'a> Server<'a> {
+    fn new(
+        shared: &'a Shared,
+        streams: &'a Streams,
+        counters: &'a Counters,
+        number: usize,
+        listeners: Vec<TcpListener>,
+    ) -> io::Result<Server<'a>> {
+        let poller = Poller::new()?;
+        poller.add(streams.bell(number), BELL, READ)?;
+        for (k, listener) in listeners.iter().enumerate() {
+            poller.add(listener.as_raw_fd(), LISTENERS + k as u64, READ)?;
+        }
+        Ok(Server {
+            shared,
+            streams,
+            number,
+            poller,
+            listeners,
+            peers: (0..streams.places.count()).map(|_| None).collect(),
+            open: 0,
+            ready: Vec::new(),
+            paused: Vec::new(),
+            asker: Asker::new(shared, counters, number),
+            chunk: vec![0; CHUNK].into(),
+            room: Vec::with_capacity(CHUNK),
+            now: 0,
+            swept: 0,
+            lacking: None,
+            phase: Phase::Serving,
+            since: 0,
+            told: false,
+        })
+    }
+
+    fn run(&mut self) {
+        while !(self.phase == Phase::Closing && self.is_over()) {
+            let happened = match self.poller.wait(self.patience()) {
+                Ok(happened) => happened,
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(_) => return, // the poller itself is broken: there is nothing to wait with
+            };
+            self.round(happened);
+        }
+    }
+
+    /// Milliseconds until something is due that no descriptor tells of; -1: never.
+    fn patience(&self) -> i32 {
+        let wait = match (self.lacking, self.open) {
+            _ if !self.ready.is_empty() => 0,
+            _ if !self.paused.is_empty() || self.phase > Phase::Serving => PAUSE,
+            (Some(_), _) => LACK,
+            (None, 0) => return -1,
+            (None, _) => self.sweep_every() + MILLISECOND,
+        };
+        (wait / MILLISECOND) as i32
+    }
+
+    fn sweep_every(&self) -> u64 {
+        SWEEP.min(self.streams.idle.as_micros() as u64 / 2)
+    }
+
+    fn round(&mut self, happened: usize) {
+        self.now = self.streams.now();
+        let shared = self.shared;
+        let table = shared.table.load();
+        let mut round = self.asker.begin(&table);
+        let ready = std::mem::take(&mut self.ready);
+        let paused = std::mem::take(&mut self.paused);
+        for token in ready.into_iter().chain(paused) {
+            if let Some(peer) = self.peek(token) {
+                peer.queued = false;
+                self.turn(&mut round, token, Happened::default());
+            }
+        }
+        for i in 0..happened {
+            let event = self.poller.happened(i);
+            match event.token {
+                BELL => self.read_letters(&mut round),
+                token if token >= LISTENERS => self.accept((token - LISTENERS) as usize),
+                token => self.turn(&mut round, Token::from_bits(token), event),
+            }
+        }
+        self.follow(&mut round);
+        self.asker.end(round);
+        drop(table);
+        if self.now >= self.swept + self.sweep_every() {
+            self.sweep();
+        }
+        if self.lacking.is_some_and(|since| self.now >= since + LACK) {
+            self.lacking = None;
+            self.listen_for(READ);
+        }
+    }
+
+    // --- connections -------------------------------------------------------------------------------
+
+    fn accept(&mut self, k: usize) {
+        for _ in 0..ACCEPTED {
+            let Some(listener) = self.listeners.get(k) else { return };
+            match listener.accept() {
+                Ok((stream, address)) => self.welcome(stream, address),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => match error.raw_os_error() {
+                    // The client has gone already; others may wait behind it.
+                    Some(libc::ECONNABORTED | libc::EINTR) => (),
+                    _ => return self.lack(),
+                },
+            }
+        }
+    }
+
+    /// No descriptor or no memory for one more: to try again at once would only spin.
+    #[cold]
+    fn lack(&mut self) {
+        self.lacking = Some(self.now);
+        self.listen_for(NEITHER);
+    }
+
+    fn listen_for(&self, interest: Interest) {
+        for (k, listener) in self.listeners.iter().enumerate() {
+            let _ = self.poller.change(listener.as_raw_fd(), LISTENERS + k as u64, interest);
+        }
+    }
+
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr) {
+        if stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        let (token, leaver) = self.streams.places.take(address.ip(), self.number, self.now);
+        if let Some(leaver) = leaver {
+            self.dismiss(leaver, Why::Limit);
+        }
+        let raw = stream.as_raw_fd();
+        let peer = Peer {
+            token,
+            stream,
+            address,
+            connection: Connection::default(),
+            interest: READ,
+            active: self.now,
+            held: 0,
+            queued: false,
+            parting: false,
+        };
+        if self.poller.add(raw, token.to_bits(), READ).is_err() {
+            return self.streams.places.release(token, 0);
+        }
+        self.open += 1;
+        self.peers[token.place as usize] = Some(Box::new(peer));
+    }
+
+    fn dismiss(&mut self, leaver: Leaver, why: Why) {
+        if leaver.thread == self.number {
+            if let Some(peer) = self.find(leaver.token) {
+                self.end(*peer, Some(why));
+            }
+        } else {
+            self.streams.end(leaver, why);
+        }
+    }
+
+    fn peek(&mut self, token: Token) -> Option<&mut Peer> {
+        self.peers.get_mut(token.place as usize)?.as_deref_mut().filter(|peer| peer.token == token)
+    }
+
+    /// Takes it out; who finds it puts it back, or lets it go by `end`.
+    fn find(&mut self, token: Token) -> Option<Box<Peer>> {
+        self.peers.get_mut(token.place as usize)?.take_if(|peer| peer.token == token)
+    }
+
+    /// Closes it. `why`: what is unsent is lost on purpose, and that is counted.
+    fn end(&mut self, peer: Peer, why: Option<Why>) {
+        if let Some(why) = why {
+            self.streams.count_closed(why);
+            forget_unsent(&peer.stream);
+        }
+        self.streams.places.release(peer.token, peer.held);
+        self.open -= 1;
+    }
+
+    fn turn(&mut self, round: &mut Round, token: Token, event: Happened) {
+        let Some(mut peer) = self.find(token) else { return };
+        if event.over {
+            return self.end(*peer, None);
+        }
+        match self.serve(round, &mut peer, event) {
+            Ok(()) => self.put_back(peer),
+            Err(_) => self.end(*peer, None), // the client has gone
+        }
+    }
+
+    fn serve(&mut self, round: &mut Round, peer: &mut Peer, event: Happened) -> io::Result<()> {
+        if event.writable {
+            peer.send()?;
+        }
+        if peer.parting {
+            return peer.part(&mut self.chunk, event);
+        }
+        match peer.connection.need() {
+            Need::Bytes if event.readable => match peer.stream.read(&mut self.chunk) {
+                Ok(0) => peer.connection.finish(),
+                Ok(length) => self.answer(round, peer, length),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                Err(error) => return Err(error),
+            },
+            Need::Turn | Need::Pause => self.answer(round, peer, 0),
+            _ => (),
+        }
+        peer.send()?;
+        peer.connection.give_back(&mut self.room);
+        Ok(())
+    }
+
+    fn answer(&mut self, round: &mut Round, peer: &mut Peer, length: usize) {
+        peer.connection.borrow(&mut self.room);
+        let offered = round.offers(peer.address.ip());
+        let way = Way::Stream { thread: self.number, token: peer.token, peer: peer.address };
+        let (asker, came) = (&mut self.asker, &self.chunk[..length]);
+        let asked = peer.connection.receive(came, |query, out| asker.ask(round, query, way, offered, out));
+        if asked {
+            peer.active = self.now;
+            self.streams.places.touch(peer.token, self.now);
+        }
+    }
+
+    /// Where it goes on from here.
+    fn put_back(&mut self, mut peer: Box<Peer>) {
+        let need = peer.connection.need();
+        if peer.connection.unsent().len() > MAX_UNSENT {
+            return self.end(*peer, Some(Why::Backlog));
+        }
+        let interest = match need {
+            Need::Close if self.phase < Phase::Finishing => return self.end(*peer, None),
+            Need::Close => {
+                peer.parting = true;
+                let _ = peer.stream.shutdown(Shutdown::Write);
+                READ
+            }
+            Need::Bytes => READ,
+            Need::Room => WRITE,
+            Need::Turn | Need::Pause | Need::Replies => NEITHER,
+        };
+        if interest != peer.interest {
+            let told = self.poller.change(peer.stream.as_raw_fd(), peer.token.to_bits(), interest);
+            if told.is_err() {
+                return self.end(*peer, None);
+            }
+            peer.interest = interest;
+        }
+        match need {
+            _ if peer.queued => (),
+            Need::Turn => self.ready.push(peer.token),
+            Need::Pause => self.paused.push(peer.token),
+            _ => (),
+        }
+        peer.queued |= matches!(need, Need::Turn | Need::Pause);
+        let (before, held) = (peer.held, peer.connection.held());
+        peer.held = held;
+        let token = peer.token;
+        self.peers[token.place as usize] = Some(peer);
+        if held != before
+            && let Some(leaver) = self.streams.places.weigh(token, before, held)
+        {
+            self.dismiss(leaver, Why::Backlog);
+        }
+    }
+
+    fn read_letters(&mut self, round: &mut Round) {
+        let mut replied = Vec::new();
+        for letter in self.streams.take_letters(self.number) {
+            match letter {
+                Letter::End(token, why) => {
+                    if let Some(peer) = self.find(token) {
+                        self.end(*peer, Some(why));
+                    }
+                }
+                Letter::Reply(token, reply) => {
+                    if let Some(peer) = self.peek(token) {
+                        peer.connection.reply(&reply);
+                        replied.push(token);
+                    }
+                }
+            }
+        }
+        for token in replied {
+            self.turn(round, token, Happened::default());
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.swept = self.now;
+        let idle = self.streams.idle.as_micros() as u64;
+        for place in 0..self.peers.len() {
+            let over = |peer: &mut Box<Peer>| {
+                let kept = if peer.connection.waiting() > 0 { OWED } else { 0 };
+                self.now >= peer.active + idle + kept
+            };
+            if let Some(peer) = self.peers[place].take_if(over) {
+                self.end(*peer, Some(Why::Idle));
+            }
+        }
+    }
+
+    // --- the end -----------------------------------------------------------------------------------
+
+    /// Does what the phase asks of this thread, and says so when it is done.
+    fn follow(&mut self, round: &mut Round) {
+        let phase = self.streams.phase();
+        if phase != self.phase {
+            (self.phase, self.since, self.told) = (phase, self.now, false);
+            match phase {
+                Phase::Serving => (),
+                Phase::Leaving => self.listeners.iter().for_each(|listener| drop(refuse_new(listener))),
+                Phase::Finishing | Phase::Closing => self.finish(round),
+            }
+        }
+        if phase == Phase::Leaving && !self.listeners.is_empty() && self.now >= self.since + SETTLE {
+            self.close_listeners();
+        }
+        let done = match phase {
+            Phase::Serving => true,
+            Phase::Leaving => self.listeners.is_empty() && (self.have_all_asked() || self.is_late()),
+            Phase::Finishing | Phase::Closing => self.ready.is_empty() || self.is_late(),
+        };
+        if phase > Phase::Serving && done && !self.told {
+            self.told = true;
+            self.streams.tell_done();
+        }
+    }
+
+    /// Those that the kernel has accepted for us are ours still.
+    fn close_listeners(&mut self) {
+        for k in 0..self.listeners.len() {
+            while let Ok((stream, address)) = self.listeners[k].accept() {
+                self.welcome(stream, address);
+            }
+        }
+        self.listeners.clear();
+    }
+
+    fn have_all_asked(&self) -> bool {
+        self.peers.iter().flatten().all(|peer| peer.connection.has_asked())
+    }
+
+    fn is_late(&self) -> bool {
+        self.now >= self.since + GRACE
+    }
+
+    /// Reads what is here, and has no connection take more.
+    fn finish(&mut self, round: &mut Round) {
+        self.close_listeners();
+        for place in 0..self.peers.len() {
+            let Some(token) = self.peers[place].as_ref().map(|peer| peer.token) else { continue };
+            self.turn(round, token, Happened { readable: true, ..Happened::default() });
+            if let Some(mut peer) = self.find(token) {
+                peer.connection.finish();
+                self.put_back(peer);
+            }
+        }
+    }
+
+    /// Whether nothing is left to send, or it took too long.
+    fn is_over(&mut self) -> bool {
+        if self.open > 0 && !self.is_late() {
+            return false;
+        }
+        for place in 0..self.peers.len() {
+            if let Some(peer) = self.peers[place].take() {
+                forget_unsent(&peer.stream);
+                self.end(*peer, None);
+            }
+        }
+        true
+    }
+}
+
+impl Peer {
+    /// Reads and forgets, until the client has said that it is gone.
+    fn part(&mut self, chunk: &mut [u8], event: Happened) -> io::Result<()> {
+        if !event.readable {
+            return Ok(());
+        }
+        match self.stream.read(chunk) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what the kernel takes of what is unsent.
+    fn send(&mut self) -> io::Result<()> {
+        while !self.connection.unsent().is_empty() {
+            match self.stream.write(self.connection.unsent()) {
+                Ok(count) => self.connection.sent(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! Laws of a client's stream and of the places that connections take, tried on what chance makes up.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use zkdns_native::connection::{Connection, Fate, MAX_UNSENT, Need};
+use zkdns_native::places::{Leaver, Places};
+
+const CHUNK: usize = 16 << 10;
+
+fn few() -> ProptestConfig {
+    ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn frame(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes(), message].concat()
+}
+
+fn unframe(mut stream: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while !stream.is_empty() {
+        let (head, rest) = stream.split_first_chunk().expect("a length");
+        let (message, rest) = rest.split_at(u16::from_be_bytes(*head).into());
+        messages.push(message.to_vec());
+        stream = rest;
+    }
+    messages
+}
+
+/// What a message of the law asks for: its first byte says how it is answered, the next two by how much.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => Just(Vec::new()),
+        6 => (0u8..10, 0u16..300, 0usize..200).prop_map(|(kind, size, more)| {
+            [&[kind][..], &size.to_be_bytes(), &vec![7; more]].concat()
+        }),
+        1 => (0u8..10, 0u16..60_000, 0usize..65_000).prop_map(|(kind, size, more)| {
+            [&[kind][..], &size.to_be_bytes(), &vec![7; more]].concat()
+        }),
+    ]
+}
+
+const NOTHING: u8 = 0;
+const LATER: u8 = 1;
+
+/// A client and a server round one connection: all that may happen, in any order.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many bytes come.
+    Come(usize),
+    /// The client takes so many.
+    Read(usize),
+    /// One reply that was owed comes.
+    Owed,
+    /// For a while nobody can take what is handed over.
+    Busy(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => prop_oneof![1usize..9, 1..CHUNK].prop_map(Step::Come),
+        4 => prop_oneof![1usize..9, 1..200_000usize].prop_map(Step::Read),
+        2 => Just(Step::Owed),
+        1 => any::<bool>().prop_map(Step::Busy),
+    ]
+}
+
+#[derive(Default)]
+struct Served {
+    connection: Connection,
+    room: Vec<u8>,
+    owed: VecDeque<Vec<u8>>,
+    received: Vec<u8>,
+    busy: bool,
+}
+
+fn reply_to(query: &[u8]) -> Vec<u8> {
+    let size = u16::from_be_bytes([query[1], query[2]]) as usize;
+    [&query[..3], &vec![query.len() as u8; size]].concat()
+}
+
+impl Served {
+    fn turn(&mut self, came: &[u8]) {
+        self.connection.borrow(&mut self.room);
+        let (owed, busy) = (&mut self.owed, self.busy);
+        self.connection.receive(came, |query, out| match query[0] {
+            _ if query.len() < 3 => Fate::Nothing,
+            NOTHING => {
+                out.extend_from_slice(b"half a reply");
+                Fate::Nothing
+            }
+            LATER if busy => Fate::Busy,
+            LATER => {
+                owed.push_back(reply_to(query));
+                Fate::Later
+            }
+            _ => {
+                out.extend(reply_to(query));
+                Fate::Replied
+            }
+        });
+        self.connection.give_back(&mut self.room);
+    }
+
+    fn read(&mut self, most: usize) {
+        let unsent = self.connection.unsent();
+        let count = most.min(unsent.len());
+        self.received.extend_from_slice(&unsent[..count]);
+        self.connection.sent(count);
+    }
+
+    fn pay(&mut self) {
+        if let Some(reply) = self.owed.pop_front() {
+            self.connection.reply(&reply);
+        }
+    }
+}
+
+fn judge(messages: &[Vec<u8>], steps: &[Step], partial: usize) -> Result<(), TestCaseError> {
+    let mut stream: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
+    let mut expected: Vec<_> =
+        messages.iter().filter(|m| m.len() >= 3 && m[0] != NOTHING).map(|m| reply_to(m)).collect();
+    stream.extend(&frame(&[7; 100])[..partial]); // and what never comes whole
+    let mut served = Served { room: Vec::with_capacity(64), ..Served::default() };
+    let mut at = 0;
+    // Then it is busy no more, and everything comes, is paid and is read.
+    let rest = [Step::Busy(false), Step::Come(CHUNK), Step::Owed, Step::Read(200_000)];
+    let enough = stream.len() / CHUNK + 40 * messages.len() + 40;
+    let mut ended = false;
+    for step in steps.iter().chain(std::iter::repeat_n(&rest, enough).flatten()) {
+        match step {
+            Step::Come(count) => match served.connection.need() {
+                Need::Bytes if at == stream.len() => {
+                    ended = true;
+                    served.connection.finish();
+                }
+                Need::Bytes => {
+                    let until = (at + count).min(stream.len());
+                    served.turn(&stream[at..until]);
+                    at = until;
+                }
+                Need::Turn | Need::Pause => served.turn(&[]),
+                _ => (),
+            },
+            Step::Read(count) => served.read(*count),
+            Step::Owed => served.pay(),
+            Step::Busy(busy) => served.busy = *busy,
+        }
+        let (connection, owed) = (&served.connection, &served.owed);
+        prop_assert_eq!(connection.waiting(), owed.len());
+        let unsent = connection.unsent().len();
+        prop_assert!(connection.held() - unsent <= 2 + 65_535 + CHUNK, "in: a message and what came with it");
+        prop_assert!(served.room.capacity() > 0, "the room came back");
+        prop_assert!(unsent == 0 || connection.need() == Need::Room, "who does not read is not read from");
+    }
+    prop_assert!(ended);
+    prop_assert_eq!(served.connection.need(), Need::Close);
+    prop_assert_eq!(served.connection.has_asked(), !expected.is_empty());
+    let mut received = unframe(&served.received);
+    expected.sort();
+    received.sort();
+    prop_assert!(received == expected, "each query has its reply, once: {received:?} {expected:?}");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(few())]
+
+    #[test]
+    fn every_query_has_one_reply_however_it_comes_and_memory_is_bounded(
+        messages in vec(message(), 0..40), steps in vec(step(), 0..200), partial in 0usize..100,
+    ) {
+        judge(&messages, &steps, partial)?;
+    }
+
+    #[test]
+    fn places_are_given_to_all_and_taken_from_who_has_most(
+        count in 1usize..30, clients in vec((0u8..5, any::<bool>(), 0u64..50), 1..200),
+    ) {
+        judge_places(count, &clients)?;
+    }
+}
+
+fn client(network: u8, six: bool) -> IpAddr {
+    match six {
+        false => IpAddr::from([10, 0, network, network.wrapping_mul(31)]),
+        true => format!("2001:db8:0:{network}00::{network}").parse().unwrap(),
+    }
+}
+
+fn judge_places(count: usize, clients: &[(u8, bool, u64)]) -> Result<(), TestCaseError> {
+    let places = Places::new(count, usize::MAX);
+    let mut open: Vec<(Leaver, (u8, bool), u64)> = Vec::new();
+    for (number, (network, six, active)) in clients.iter().enumerate() {
+        let (token, leaver) = places.take(client(*network, *six), number, *active);
+        prop_assert_eq!(leaver.is_some(), open.len() == count);
+        if let Some(leaver) = leaver {
+            let gone = open.iter().position(|(one, _, _)| *one == leaver).expect("it was open");
+            let (_, of, idle_since) = open.remove(gone);
+            let newcomer = (*network, *six);
+            let among =
+                |of: (u8, bool)| open.iter().filter(|one| one.1 == of).count() + usize::from(of == newcomer);
+            let most = open.iter().map(|one| among(one.1)).max().unwrap_or(0);
+            prop_assert!(among(of) + 1 >= most, "it was of a network with the most");
+            for (_, other, active) in &open {
+                prop_assert!(*other != of || *active >= idle_since, "its idlest");
+            }
+        }
+        open.push((Leaver { token, thread: number }, (*network, *six), *active));
+        prop_assert_eq!(places.taken(), open.len());
+    }
+    for (leaver, _, _) in open {
+        places.release(leaver.token, 0);
+    }
+    prop_assert_eq!(places.taken(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_hundred_megabytes_of_empty_messages_cost_nothing() {
+    let mut connection = Connection::default();
+    let zeroes = vec![0; CHUNK + 1]; // odd: a length of which half has come
+    for _ in 0..6400 {
+        assert!(!connection.receive(&zeroes, |_, _| panic!("nothing was asked")));
+        assert_eq!(connection.need(), Need::Bytes);
+        assert!(connection.held() < 2);
+    }
+}
+
+#[test]
+fn replies_for_one_that_does_not_read_pass_the_bound_soon_enough_to_be_dropped() {
+    let mut connection = Connection::default();
+    let mut stream = frame(&[9, 9, 9]);
+    stream.extend(std::iter::repeat_n(frame(&[LATER, 0, 0]), 1000).flatten());
+    let mut later = 0;
+    connection.receive(&stream, |query, out| match query[0] {
+        LATER => {
+            later += 1;
+            Fate::Later
+        }
+        _ => {
+            out.push(1);
+            Fate::Replied
+        }
+    });
+    let left = connection.held();
+    connection.receive(&[], |_, _| panic!("it does not read what it has"));
+    assert_eq!(connection.held(), left);
+    for n in 1..=later {
+        connection.reply(&[0; 65_535]);
+        if connection.unsent().len() > MAX_UNSENT {
+            assert!(n * 65_535 <= MAX_UNSENT + 65_535);
+            return;
+        }
+    }
+    panic!("it may ask for more than the bound at a time");
+}
+
+#[test]
+fn one_network_can_not_take_the_places_of_others() {
+    let places = Places::new(10, usize::MAX);
+    let (mine, none) = places.take(client(1, false), 0, 0);
+    assert!(none.is_none());
+    for n in 1..100 {
+        let (_, leaver) = places.take(client(2, false), 0, n);
+        assert!(leaver.is_none_or(|leaver| leaver.token != mine));
+    }
+    let six: IpAddr = "::ffff:10.0.1.9".parse().unwrap();
+    let (_, leaver) = places.take(six, 0, 0);
+    assert_ne!(leaver.unwrap().token, mine, "2 is the larger still");
+}
+
+#[test]
+fn alone_a_network_loses_its_idlest() {
+    let places = Places::new(3, usize::MAX);
+    let tokens: Vec<_> = (0..3).map(|n| places.take(client(1, true), n, n as u64).0).collect();
+    places.touch(tokens[0], 9);
+    let leaver = places.take(client(1, true), 7, 10).1.unwrap();
+    assert_eq!((leaver.token, leaver.thread), (tokens[1], 1));
+}
+
+#[test]
+fn past_the_bytes_of_all_the_network_that_keeps_the_most_loses_its_largest() {
+    let places = Places::new(8, 1000);
+    let one = places.take(client(1, false), 3, 0).0;
+    let many: Vec<_> = (0..4).map(|_| places.take(client(2, false), 5, 0).0).collect();
+    assert!(places.weigh(one, 0, 400).is_none());
+    for (k, token) in many.iter().enumerate() {
+        let leaver = places.weigh(*token, 0, 150 + k);
+        assert_eq!(leaver.map(|leaver| leaver.token), (k == 3).then_some(*token));
+    }
+    assert_eq!(places.taken(), 4, "it has lost its place at once");
+    places.release(many[3], 153);
+    assert_eq!((places.taken(), places.bytes()), (4, 853));
+}
