@@ -65,6 +65,8 @@ class Settings:
         "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
         "100.64.0.0/10", "fc00::/7", "fe80::/10",
     )  # fmt: skip
+    cache_mb: int = 64
+    cache_entries: int = 100_000
     zones: str = ""
     state: str = ""
     ttl: int = 5
@@ -87,7 +89,7 @@ LONGEST_ZONE = 120
 
 FIXED = (
     "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
-    "allow_command_checks", "log_format",
+    "cache_mb", "cache_entries", "allow_command_checks", "log_format",
     "advertise",
 )  # fmt: skip
 """Settings that a reload can't change."""
@@ -291,6 +293,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "workers": _number(int, 0, 1024),
     "forward": _many(_words),
     "forward_allow": _many(_network),
+    "cache_mb": _number(int, 1, 65_536),
+    "cache_entries": _number(int, 100, 10**7),
     "zones": _words,
     "state": _words,
     "ttl": _number(int, 0, 2**31 - 1),

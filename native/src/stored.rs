@@ -94,7 +94,8 @@ impl Stored {
         let mut from = 0;
         for (ttl, end) in given.records {
             let (ttl, end) = (*ttl as usize, *end as usize);
-            if ttl < from || ttl + 10 > end || end > length {
+            // The TTL, and the length of rdata that may be empty.
+            if ttl < from || ttl + 6 > end || end > length {
                 return Err(TooLong);
             }
             from = end;

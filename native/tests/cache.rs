@@ -182,7 +182,7 @@ fn what_does_not_add_up_is_not_kept() {
         renew_at: 1.0,
     };
     assert!(Stored::new(&good).is_ok());
-    for records in [&[(2, 14), (16, 31)][..], &[(5, 14), (16, 30)], &[(2, 14), (13, 30)], &[(2, 14)], &[]] {
+    for records in [&[(2, 14), (16, 31)][..], &[(9, 14), (16, 30)], &[(2, 14), (13, 30)], &[(2, 14)], &[]] {
         assert!(Stored::new(&Given { records, ..good }).is_err());
     }
     assert!(Stored::new(&Given { counts: [1, 1, 1], ..good }).is_err());

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from zkdns.answers.builder import Answers
 from zkdns.config import Address, Settings
 from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.forward.cache import Cache, Replies
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
 from zkdns.serve.dispatch import Dispatcher
@@ -97,6 +98,11 @@ class PythonEngine:
         """Names that a search list made, by client."""
         return Counter(self.dispatcher.search_misses)
 
+    def cache_hits(self) -> int:
+        """Replies that an upstream had given before."""
+        forwarder = self.dispatcher.forwarder
+        return 0 if forwarder is None else forwarder.cache_hits
+
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         """Upper bounds, counts (one more: above them all), and the sum in seconds."""
         return self.dispatcher.times.read()
@@ -110,7 +116,9 @@ class NativeEngine(PythonEngine):
     def __init__(self, dispatcher: Dispatcher, limits: Limits = LIMITS) -> None:
         super().__init__(dispatcher, limits)
         self._limits = limits
-        self.native = native.Native()
+        forwarder = dispatcher.forwarder
+        cache = None if forwarder is None else forwarder.cache
+        self.native = native.Native(cache=cache if isinstance(cache, native.NativeCache) else None)
         dispatcher.position = self.native.take_position
         dispatcher.answers.drawn = lambda key, entry: self.native.position_of(entry)
         self._serial = -1
@@ -123,7 +131,8 @@ class NativeEngine(PythonEngine):
         except OSError as error:
             where = error.filename or ", ".join(map(str, listen))
             raise refused("--listen", where, error) from None
-        self.native.watch(self._loop, self._taken)
+        forwarder = self.dispatcher.forwarder
+        self.native.watch(self._loop, self._taken, None if forwarder is None else forwarder.renew)
 
     def configure(self, settings: Settings) -> None:
         super().configure(settings)
@@ -195,9 +204,20 @@ class NativeEngine(PythonEngine):
     def search_misses(self) -> Counter[str]:
         return super().search_misses() + Counter(self.native.search_misses())
 
+    def cache_hits(self) -> int:
+        return super().cache_hits() + self.native.totals()["cached"]
+
     def latency(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
         latency = self.native.latency()
         return latency.bounds, latency.counts, latency.seconds
+
+
+def choose_cache(settings: Settings) -> Replies:
+    """Where what upstreams answer is kept: with the engine that answers."""
+    limit, entries = settings.cache_mb << 20, settings.cache_entries
+    if settings.engine == "python" or native.WHY_NOT:
+        return Cache(limit, entries)
+    return native.NativeCache(limit, entries)
 
 
 def choose(wanted: str, dispatcher: Dispatcher) -> PythonEngine:

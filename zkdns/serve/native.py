@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +16,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zkdns.answers.table import Entry, Name, Zone
+from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES, Kept, Stored
 from zkdns.serve.listen.places import Limits
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Route(Protocol):
 
 
 Taken = Callable[[bytes, Route], None]
+Due = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,55 @@ class Latency:
     seconds: float
 
 
-class Native:
-    """One engine: its table, its threads, its sockets."""
+class NativeCache:
+    """What upstreams answered, in the engine's memory: its threads give what is fresh by themselves."""
 
-    def __init__(self, queue: int = MAX_QUEUED) -> None:
+    def __init__(self, limit: int = MAX_BYTES, entries: int = MAX_ENTRIES) -> None:
         if _native is None:
             raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
-        self._engine = _native.Engine(queue)
+        self.native = _native.Cache(limit, entries, time.monotonic())
+
+    def get(self, key: bytes, now: float) -> Kept | None:
+        found: Kept | None = self.native.get(key, now)
+        return found
+
+    def put(self, key: bytes, stored: Stored, share: int) -> None:
+        if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
+            self.native.put(key, stored, share)
+
+    def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
+        self.native.forget(list(owners), below)
+
+    def clear(self) -> None:
+        self.native.clear()
+
+    def take_due(self) -> list[bytes]:
+        """Keys of what is asked often and is about to end: each is told once."""
+        found: list[bytes] = self.native.take_due()
+        return found
+
+    @property
+    def used(self) -> int:
+        """Bytes that what is kept is charged."""
+        used: int = self.native.used()
+        return used
+
+    def __len__(self) -> int:
+        return len(self.native)
+
+
+class Native:
+    """One engine: its table, its threads, its sockets. `cache`: what its threads may give of upstreams'
+    answers."""
+
+    def __init__(self, queue: int = MAX_QUEUED, cache: NativeCache | None = None) -> None:
+        if _native is None:
+            raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
+        self._cache = cache
+        self._engine = _native.Engine(queue, None if cache is None else cache.native)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken: Taken | None = None
+        self._due: Due | None = None
         self._replies: list[tuple[Route, bytes]] = []
         self._flushing = False
 
@@ -108,9 +151,10 @@ class Native:
         pairs = [(str(n.network_address), n.prefixlen) for n in found]
         self._engine.publish((), (), (), None, pairs, False)
 
-    def respond(self, packet: bytes, limit: int, ra: int = 0) -> bytes | None:
-        """The answer in the plain case (TCP asks so); None where `serve.respond` has to say."""
-        answer: bytes | None = self._engine.respond(packet, limit, ra)
+    def respond(self, packet: bytes, limit: int, ra: int = 0, now: float | None = None) -> bytes | None:
+        """The answer in the plain case; None where Python has to say. `now`: for what upstreams answered,
+        None for this moment."""
+        answer: bytes | None = self._engine.respond(packet, limit, ra, now)
         return answer
 
     # --- draws -------------------------------------------------------------------------------------
@@ -144,9 +188,10 @@ class Native:
         )
         return bound
 
-    def watch(self, loop: asyncio.AbstractEventLoop, taken: Taken) -> None:
-        """Have `taken` called in `loop` with each packet that is Python's to answer."""
-        self._loop, self._taken = loop, taken
+    def watch(self, loop: asyncio.AbstractEventLoop, taken: Taken, due: Due | None = None) -> None:
+        """Have `taken` called in `loop` with each packet that is Python's to answer, and `due` with the
+        key of each answer of an upstream that is to be fetched anew."""
+        self._loop, self._taken, self._due = loop, taken, due
         loop.add_reader(self._engine.fileno(), self.take)
 
     def sample(self, every: int) -> None:
@@ -163,6 +208,9 @@ class Native:
             for packet, route in self._engine.take(PACKETS_PER_TURN):
                 taken(packet, route)
             self._flush()
+        if self._due is not None and self._cache is not None:
+            for key in self._cache.take_due():
+                self._due(key)
 
     def reply(self, route: Route, reply: bytes) -> None:
         """Send a reply by the socket, and from the address, that its query came to, or over its
@@ -222,8 +270,8 @@ class Native:
         return found
 
     def totals(self) -> dict[str, int]:
-        """`dropped` (replies, or too short), `passed` (to Python), `overflowed` (no room there),
-        `unsent`, `panics`, `rounds` (system calls that brought packets)."""
+        """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),
+        `overflowed` (no room there), `unsent`, `panics`, `rounds` (system calls that brought packets)."""
         found: dict[str, int] = self._engine.totals()
         return found
 

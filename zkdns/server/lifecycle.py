@@ -81,7 +81,7 @@ class Server:
             self.replica.vote,
             allow_command_checks=settings.allow_command_checks,
         )
-        self.forwarder = Forwarder(settings)
+        self.forwarder = Forwarder(settings, cache=engine.choose_cache(settings))
         self.hostnames = Hostnames(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
             self.answers, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside

@@ -143,7 +143,9 @@ def _forwarding(server: Server) -> Iterable[Metric]:
         queries.add_metric((upstream, rcode), n)
     yield queries
     yield _counter(
-        "zkdns_forward_cache_hits", "Forwarded queries answered from the cache.", forwarder.cache_hits
+        "zkdns_forward_cache_hits",
+        "Forwarded queries answered from the cache.",
+        server.engine.cache_hits(),
     )
     yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", forwarder.limited)
     yield _gauge("zkdns_forward_in_flight", "Questions under way.", forwarder.status().in_flight)

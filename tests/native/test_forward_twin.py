@@ -1,0 +1,206 @@
+"""What upstreams answered is kept and given alike by both engines: same bytes, same times, same evictions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.dns import names
+from zkdns.dns.message import Message, Record, read_query, read_reply
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.forward.cache import KEEP_EXPIRED, Cache, Kept, Stored
+from zkdns.forward.eviction import MIN_GHOSTS
+from zkdns.serve import native
+
+STREAM = 65_535
+RECURSION = 0x80
+OWNERS = [names.wire(text) for text in ("www.example.org", "example.org", "a.b.example", "x" * 60)]
+RDATA = [
+    (1, (b"\xc0\0\2\1",)), (28, (b"\x20\1\x0d\xb8" + bytes(12),)), (5, (b"", OWNERS[1])), (16, (b"\5hello",)),
+    (2, (b"", OWNERS[2])), (15, (b"\0\x0a", OWNERS[0])), (46, (bytes(40),)), (65280, (b"z" * 200,)),
+    (6, (b"", OWNERS[1], b"", OWNERS[2], (7).to_bytes(4, "big") * 5)),
+]  # fmt: skip
+
+records = st.lists(
+    st.builds(
+        lambda owner, rdata, ttl: Record(owner, rdata[0], 1, ttl, rdata[1]),
+        st.sampled_from(OWNERS),
+        st.sampled_from(RDATA),
+        st.integers(0, 3) | st.integers(4, 100_000),
+    ),
+    max_size=6,
+).map(tuple)
+questions = st.tuples(st.sampled_from(OWNERS), st.sampled_from([1, 28, 16, 6, 65]))
+sizes = st.integers(0, 1500) | st.integers(0, 65_535)
+edns = st.none() | st.tuples(sizes, st.booleans(), st.sampled_from([b"", b"\0\x0a\0\2ab"]))
+ages = st.floats(0, 5) | st.floats(0, 200_000)
+
+
+def asked(
+    owner: bytes, rtype: int, edns: tuple[int, bool, bytes] | None, upper: int, rd: bool, cd: bool
+) -> bytes:
+    """A query, letters of its name in upper case by the bits of `upper`."""
+    name = bytes(
+        byte - 32 if 97 <= byte <= 122 and upper >> (k % 64) & 1 else byte for k, byte in enumerate(owner)
+    )
+    tail = b""
+    if edns is not None:
+        size, do, options = edns
+        tail = b"\0\0\x29" + size.to_bytes(2, "big") + bytes((0, 0, 0x80 if do else 0, 0))
+        tail += len(options).to_bytes(2, "big") + options
+    head = b"\xab\xcd" + bytes((rd, 0x10 if cd else 0)) + b"\0\1\0\0\0\0" + bytes((0, bool(tail)))
+    return head + name + rtype.to_bytes(2, "big") + b"\0\1" + tail
+
+
+def reply_of(kept: Kept, query: bytes, limit: int, now: float) -> bytes:
+    read = read_query(query)
+    assert read is not None
+    _, end, size = read
+    return kept.reply(query, end, size, limit, now)
+
+
+@given(
+    questions, edns, st.integers(0, 2**64), st.booleans(), st.booleans(), st.sampled_from([0, 0, 3]),
+    records, records, records, st.floats(0, 10), ages, st.sampled_from([HIGHEST_UDP, STREAM]),
+)  # fmt: skip
+def test_a_hit_has_the_same_bytes_from_both_engines_at_any_time(
+    question: tuple[bytes, int],
+    edns: tuple[int, bool, bytes] | None,
+    upper: int,
+    rd: bool,
+    cd: bool,
+    rcode: int,
+    answer: tuple[Record, ...],
+    authority: tuple[Record, ...],
+    additional: tuple[Record, ...],
+    stored_at: float,
+    age: float,
+    limit: int,
+) -> None:
+    query = asked(*question, edns, upper, rd, cd)
+    read = read_query(query)
+    assert read is not None
+    key = read[0]
+    soa = Record(OWNERS[1], 6, 1, 60, RDATA[-1][1])
+    message = Message(0x8180, rcode, query[12:], answer, (*authority, soa), additional, True)
+    stored = Stored(message, key, stored_at)
+    now = stored_at + age
+    ours = Cache()
+    theirs = native.NativeCache()
+    engine = native.Native(cache=theirs)
+    for cache in (ours, theirs):
+        cache.put(key, stored, 1)
+    mine, native_one = ours.get(key, now), theirs.get(key, now)
+    assert (mine is None) == (native_one is None) == (stored.ttl == 0 or age >= stored.ttl + KEEP_EXPIRED)
+    if mine is None or native_one is None:
+        assert engine.respond(query, limit, RECURSION, now) is None
+        return
+    made = reply_of(mine, query, limit, now)
+    assert reply_of(native_one, query, limit, now) == made
+    assert engine.respond(query, limit, 0, now) is None
+    given_by_the_threads = engine.respond(query, limit, RECURSION, now)
+    assert given_by_the_threads == (made if now < stored.expires else None)
+    assert read_reply(made) is not None
+    assert len(made) <= limit
+    engine.close()
+
+
+@given(
+    questions, edns, st.booleans(), questions, edns, st.booleans(), st.sampled_from([1, 1, 1, 3, 4, 255]),
+)  # fmt: skip
+def test_an_answer_is_given_for_its_own_name_type_class_do_and_cd_alone(
+    kept: tuple[bytes, int],
+    kept_edns: tuple[int, bool, bytes] | None,
+    kept_cd: bool,
+    question: tuple[bytes, int],
+    edns: tuple[int, bool, bytes] | None,
+    cd: bool,
+    rclass: int,
+) -> None:
+    first = read_query(asked(*kept, kept_edns, 0, True, kept_cd))
+    query = bytearray(asked(*question, edns, 0, True, cd))
+    at = 12 + len(question[0]) + 3
+    query[at] = rclass
+    second = read_query(bytes(query))
+    assert first is not None
+    assert second is not None
+    same = (
+        kept == question
+        and kept_cd == cd
+        and rclass == 1
+        and (kept_edns is not None and kept_edns[1]) == (edns is not None and edns[1])
+    )
+    record = Record(kept[0], kept[1], 1, 60, (b"\xc0\0\2\1",))
+    stored = Stored(Message(0x8180, 0, b"", (record,), (), (), True), first[0], 0.0)
+    theirs = native.NativeCache()
+    engine = native.Native(cache=theirs)
+    ours = Cache()
+    for cache in (ours, theirs):
+        cache.put(first[0], stored, 1)
+        assert (cache.get(second[0], 1.0) is not None) == same
+    assert (engine.respond(bytes(query), STREAM, RECURSION, 1.0) is not None) == same
+    engine.close()
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "hit", "hit", "forget", "later"]),
+        st.integers(0, 40),
+        st.integers(0, 3),
+        st.sampled_from([5, 60, 3600]),
+    ),
+    max_size=250,
+)
+
+
+@given(st.integers(3, 3 * MIN_GHOSTS), steps)
+def test_the_same_goes_in_both_engines_whatever_is_put_asked_and_forgotten(
+    entries: int, steps: list[tuple[str, int, int, int]]
+) -> None:
+    """The charge by number is the same in both; by bytes each charges what it takes."""
+    limit = 1 << 20
+    ours, theirs = Cache(limit, entries), native.NativeCache(limit, entries)
+    keys = [names.wire(f"n{number}.example") + b"\0\1\0\1\0" for number in range(30)]
+    keys += [names.reverse(f"192.0.2.{number}") + b"\0\x0c\0\1\0" for number in range(11)]
+    now = 0.0
+    for what, number, share, ttl in steps:
+        key = keys[number]
+        if what == "put":
+            record = Record(key[:-5], key[-4], 1, ttl, (b"\xc0\0\2\1",))
+            message = Message(0x8180, 0, b"", (record,), (), (), True)
+            ours.put(key, Stored(message, key, now), share)
+            theirs.put(key, Stored(message, key, now), share)
+        elif what == "hit":
+            mine, other = ours.get(key, now), theirs.get(key, now)
+            if mine is not None and other is not None and now < mine.expires:
+                assert mine.hit(now) == other.hit(now)
+        elif what == "forget":
+            for cache in (ours, theirs):
+                cache.forget([key[:-5]], below=share == 0)
+        else:
+            now += ttl if share else KEEP_EXPIRED
+        assert [ours.get(k, now) is None for k in keys] == [theirs.get(k, now) is None for k in keys]
+        assert len(ours) == len(theirs) <= entries
+        assert ours.used == theirs.used <= limit
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_failing_catalog_leaves_upstreams_answers(expired: bool) -> None:
+    """A name outside our zones is answered before the first catalog is loaded; one within is Python's."""
+    from support import tables
+
+    zone = tables.zone()
+    zone.failure = b"\0\x0f\0\2\0\x0e"
+    theirs = native.NativeCache()
+    engine = native.Native(cache=theirs)
+    engine.publish(None, [zone], names=[(zone.apex, tables.Name(zone))])
+    for owner in (OWNERS[0], b"\1x" + zone.apex):
+        key = owner + b"\0\1\0\1\0"
+        record = Record(owner, 1, 1, 60, (b"\xc0\0\2\1",))
+        theirs.put(key, Stored(Message(0x8180, 0, b"", (record,), (), (), True), key, 0.0), 1)
+        made = engine.respond(
+            asked(owner, 1, None, 0, True, False), STREAM, RECURSION, 61.0 if expired else 1.0
+        )
+        assert (made is None) == (expired or owner is not OWNERS[0])
+    engine.close()
