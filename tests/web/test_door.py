@@ -1,0 +1,164 @@
+"""Shares of connections, streams and threads: who holds the most gives way, nobody waits for a trickle."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.web import door
+from zkdns.web.door import Busy, Door, Places, Threads, is_own_host, network_of
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:1ff::1", "2001:db8:1:100::/56"),
+        ("fe80::1%eth0", "fe80::/56"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_a_share_is_a_networks(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=60))
+def test_a_place_is_given_up_by_whoever_holds_the_most(arrivals: list[str]) -> None:
+    places, held, ended = Places(6), dict.fromkeys("abc", 0), []
+    for n, network in enumerate(arrivals):
+        before = dict(held)
+        places.take(network, n, lambda n=n: ended.append(n))  # type: ignore[misc]
+        held[network] += 1
+        if ended:
+            (gone,) = ended
+            ended.clear()
+            loser = arrivals[gone]
+            assert before[loser] == max(before.values())
+            held[loser] -= 1
+        assert places.taken == sum(held.values()) <= 6
+    if len(arrivals) > 40 and min(map(arrivals.count, "abc")) > 6:
+        assert min(held.values()) >= 1
+
+
+def test_the_longest_idle_of_a_network_goes_first() -> None:
+    places, ended = Places(3), []
+    for n in range(3):
+        places.take("a", n, lambda n=n: ended.append(n))  # type: ignore[misc]
+    places.touch("a", 0)
+    places.take("b", 9, lambda: ended.append(9))
+    assert ended == [1]
+    places.leave(0)
+    places.leave("never seen")
+    assert places.taken == 2
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello at once, and what it is told again."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"hello")
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[tuple[Door, tuple[str, int]]]:
+    sock = socket.create_server(("127.0.0.1", 0))
+    one = Door(Greeter)
+    one.open(sock)
+    try:
+        yield one, sock.getsockname()
+    finally:
+        await one.close()
+
+
+async def test_a_connection_that_never_asks_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(door, "REQUEST_SECONDS", 0.05)
+    async with opened() as (one, address):
+        reader, writer = await asyncio.open_connection(*address)
+        assert await reader.readexactly(5) == b"hello"
+        assert await reader.read() == b"", "ended, though it never closed"
+        writer.close()
+        await asyncio.sleep(0.1)
+        assert one.places.taken == 0
+
+
+async def test_a_request_under_way_has_all_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(door, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(door, "IDLE_SECONDS", 0.05)
+    async with opened() as (one, address):
+        reader, writer = await asyncio.open_connection(*address)
+        await reader.readexactly(5)
+        (transport,) = one._guests
+        one.busy(transport)
+        await asyncio.sleep(0.2)
+        assert not transport.is_closing()
+        one.idle(transport)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_without_descriptors_it_waits_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door, "PAUSE_SECONDS", 0.01)
+    loop = asyncio.get_running_loop()
+    accept, left = loop.sock_accept, [OSError(errno.EMFILE, "Too many open files")] * 5
+
+    async def lacking(sock: socket.socket) -> object:
+        if left:
+            raise left.pop()
+        return await accept(sock)
+
+    monkeypatch.setattr(loop, "sock_accept", lacking)
+    async with opened() as (_, address):
+        reader, writer = await asyncio.open_connection(*address)
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+    assert [r.getMessage() for r in caplog.records] == [
+        "no HTTP connection can be taken: Too many open files"
+    ]
+
+
+async def test_a_client_that_asks_for_too_much_at_once_is_told_and_others_have_their_turn() -> None:
+    threads, release = Threads(), threading.Event()
+    try:
+        many = [threads.run("192.0.2.1", release.wait) for _ in range(door.MAX_WAITING_EACH)]
+        held = [asyncio.create_task(one) for one in many]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await threads.run("192.0.2.200", int)
+        other = asyncio.create_task(threads.run("198.51.100.1", int))
+        await asyncio.sleep(0)
+        release.set()
+        assert await other == 0
+        await asyncio.gather(*held)
+        assert await threads.run("192.0.2.1", int) == 0, "its share is its own again"
+    finally:
+        release.set()
+        threads.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "ours"),
+    [
+        ("127.0.0.1:8053", True), ("[::1]:8053", True), ("::1", True), ("localhost", True),
+        ("LocalHost:80", True),
+        ("zkdns.example", True), ("zkdns.example.:8053", True), ("10.0.0.7", True), ("[fe80::1%25lo]", True),
+        ("evil.example", False), ("127.0.0.1.evil.example", False), ("", False), ("localhost.evil", False),
+        ("[::1", False), ("[::1]x", False), ("a", False),
+    ],
+)  # fmt: skip
+def test_a_host_is_ours_by_address_or_by_a_name_that_was_given(header: str, ours: bool) -> None:
+    assert is_own_host(header, frozenset({"zkdns.example"})) is ours
