@@ -34,6 +34,7 @@ COMMANDS = (
     "weight",
     "check",
     "replicas",
+    "discover",
     "completion",
 )
 """In the order of the help. Each one is `command` in the file of its name."""

@@ -125,7 +125,7 @@ class Preset:
     places: tuple[Place, ...]
     finish: Finish | None = None
     chroot: bool = True
-    usual: tuple[str, ...] = ()
+    usual: tuple[Layout, ...] = ()
 
     def renamed(self, other: str) -> Preset:
         """The same with its services named by `as=`; ValueError says why that can't be."""

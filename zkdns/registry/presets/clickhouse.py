@@ -12,6 +12,7 @@ from zkdns.model import Registration
 from zkdns.registry.endpoints import host_port
 from zkdns.registry.fields import share, whole
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.layout import layout
 from zkdns.registry.places import Part, Preset, place
 
 _SHARD = whole(0, 2**32 - 1)
@@ -33,5 +34,5 @@ def _read_node(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
 PRESET = Preset(
     "clickhouse",
     (place("/shards/{id}", "clickhouse", _read_node),),
-    usual=("/clickhouse/discovery/{any}",),
+    usual=(layout("/clickhouse/discovery/{any}"),),
 )
