@@ -113,12 +113,13 @@ class NativeEngine(PythonEngine):
 
     name = "native"
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, limits: Limits = LIMITS, cache: native.NativeCache | None = None
+    ) -> None:
         super().__init__(dispatcher, limits)
         self._limits = limits
-        forwarder = dispatcher.forwarder
-        cache = None if forwarder is None else forwarder.cache
-        self.native = native.Native(cache=cache if isinstance(cache, native.NativeCache) else None)
+        self.native = native.Native(cache=cache)
+        self._cache = cache
         dispatcher.position = self.native.take_position
         dispatcher.answers.drawn = lambda key, entry: self.native.position_of(entry)
         self._serial = -1
@@ -131,7 +132,7 @@ class NativeEngine(PythonEngine):
         except OSError as error:
             where = error.filename or ", ".join(map(str, listen))
             raise refused("--listen", where, error) from None
-        forwarder = self.dispatcher.forwarder
+        forwarder = self.dispatcher.forwarder if self._cache is not None else None
         self.native.watch(self._loop, self._taken, None if forwarder is None else forwarder.renew)
 
     def configure(self, settings: Settings) -> None:
@@ -220,8 +221,9 @@ def choose_cache(settings: Settings) -> Replies:
     return native.NativeCache(limit, entries)
 
 
-def choose(wanted: str, dispatcher: Dispatcher) -> PythonEngine:
-    """The engine that `--engine` names; `auto` takes native where it was built."""
+def choose(wanted: str, dispatcher: Dispatcher, cache: Replies | None = None) -> PythonEngine:
+    """The engine that `--engine` names; `auto` takes native where it was built. `cache`: the one that
+    `choose_cache` gave for it."""
     if wanted == "python":
         return PythonEngine(dispatcher)
     if native.WHY_NOT:
@@ -229,4 +231,4 @@ def choose(wanted: str, dispatcher: Dispatcher) -> PythonEngine:
             raise ConfigError("--engine native", f"the native engine was not built: {native.WHY_NOT}")
         log.info("the native engine was not built (%s): plain Python answers", native.WHY_NOT)
         return PythonEngine(dispatcher)
-    return NativeEngine(dispatcher)
+    return NativeEngine(dispatcher, cache=cache if isinstance(cache, native.NativeCache) else None)

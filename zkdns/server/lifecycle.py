@@ -81,7 +81,8 @@ class Server:
             self.replica.vote,
             allow_command_checks=settings.allow_command_checks,
         )
-        self.forwarder = Forwarder(settings, cache=engine.choose_cache(settings))
+        cache = engine.choose_cache(settings)
+        self.forwarder = Forwarder(settings, cache=cache)
         self.hostnames = Hostnames(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
             self.answers, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside
@@ -90,7 +91,7 @@ class Server:
         self.publisher.published = self._published
         self.publisher.changed.append(self.hostnames.changed)
         self.dispatcher = Dispatcher(self.answers, self.forwarder)
-        self.engine = engine.choose(settings.engine, self.dispatcher)
+        self.engine = engine.choose(settings.engine, self.dispatcher, cache)
         self.staleness = Staleness(self.answers, self.engine, self.publisher)
         self.state_directory = StateDirectory(settings.state)
         self.sources: list[Source] = []
