@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
+from support.asking import respond
 from zkdns.answers import first_places
 from zkdns.answers.builder import Answers
 from zkdns.answers.on_demand import find
@@ -22,7 +23,7 @@ from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.labels import to_label
-from zkdns.serve.respond import next_position, respond
+from zkdns.serve.respond import next_position
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
 """For each law; a few hundred find what a change to the compiler breaks."""

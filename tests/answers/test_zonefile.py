@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import knot
+from support.asking import respond
 from support.zones import random_zone
 from zkdns.answers.builder import Answers
 from zkdns.answers.zonefiles import reader
@@ -27,7 +28,7 @@ from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service
-from zkdns.serve.respond import FORWARD, next_position, respond
+from zkdns.serve.respond import FORWARD, next_position
 
 EXAMPLE = Path(__file__).parents[2] / "zones"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from support import tables, wire
 from zkdns.dns import ede, packet
-from zkdns.dns.packet import Edns
+from zkdns.dns.packet import BADVERS, DROP, FORMERR, NOERROR, NOTIMP, Edns, Query
+from zkdns.dns.reply import AA, Reply
 
 labels = st.lists(st.binary(min_size=1, max_size=63), max_size=4)
 extra_options = st.lists(
@@ -36,12 +37,31 @@ def test_a_query_reads_as_it_was_written(
         options = [*more, *([dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")] if nsid else [])]
         query.use_edns(version, dns.flags.DO if do else 0, size, options=options)
     raw = query.to_wire()
-    asked = packet.read_query(raw)
-    assert asked is not None
-    assert asked.qname == name.to_wire().lower()  # type: ignore[union-attr]
-    assert (asked.qtype, asked.qclass) == (rtype, rclass)
-    assert raw[12 : asked.end] == wire.take_apart(raw).question
-    assert asked.edns == (Edns(size, version, do, nsid) if edns else None)
+    for asked in (Query(raw), Query(raw)):  # the second time it is known
+        assert asked.question.name == name.to_wire().lower()  # type: ignore[union-attr]
+        assert (asked.question.rtype, asked.question.rclass) == (rtype, rclass)
+        assert raw[12 : asked.end] == wire.take_apart(raw).question
+        assert asked.edns == (Edns(size, version, do, nsid) if edns else None)
+        assert asked.fault == (BADVERS if edns and version else NOERROR)
+        assert asked.key == (b"" if asked.fault or rclass != 1 else asked.question.key)
+
+
+@given(st.lists(st.sampled_from([b"\0", b"a", b"\3", b"\x40", b"\xc0"]), max_size=9), st.booleans())
+def test_a_zero_byte_in_a_label_ends_no_name(parts: list[bytes], opt: bool) -> None:
+    label = b"".join(parts)[:63] or b"x"
+    name = bytes([len(label)]) + label + b"\3com\0"
+    asked = Query(tables.query(name, 1, tables.opt() if opt else b""))
+    assert (asked.question.name, asked.end, asked.fault) == (name.lower(), 12 + len(name) + 4, NOERROR)
+
+
+def test_a_flood_of_names_leaves_no_more_of_them_behind_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packet, "MAX_REMEMBERED", 50)
+    for n in range(500):
+        raw = tables.query(b"\4%04d\0" % n, 1, tables.opt(512 + n))
+        assert Query(raw).question.name == b"\4%04d\0" % n
+    assert len(packet._QUESTIONS) <= 50
 
 
 PLAIN = tables.query(b"\3web\3svc\5local\0", 1)
@@ -81,7 +101,14 @@ def with_counts(raw: bytes, an: int = 0, ns: int = 0, ar: int = 0) -> bytes:
     ],
 )
 def test_what_can_not_be_read_is_told(raw: bytes) -> None:
-    assert packet.read_query(raw) is None
+    asked = Query(raw)
+    assert (asked.fault, asked.key, asked.end) == (FORMERR, b"", 12)
+
+
+def test_what_is_no_query_gets_nothing_and_another_opcode_is_told() -> None:
+    assert Query(PLAIN[:11]).fault == Query(b"").fault == Query(PLAIN[:2] + b"\x81" + PLAIN[3:]).fault == DROP
+    notify = Query(PLAIN[:2] + b"\x20" + PLAIN[3:])
+    assert (notify.fault, notify.key, notify.end) == (NOTIMP, b"", len(PLAIN))
 
 
 @pytest.mark.parametrize(
@@ -94,17 +121,16 @@ def test_what_can_not_be_read_is_told(raw: bytes) -> None:
     ],
 )
 def test_records_that_mean_nothing_here_are_passed_over(raw: bytes) -> None:
-    assert packet.read_query(raw) is not None
+    asked = Query(raw)
+    assert (asked.fault, asked.question.name) == (NOERROR, b"\3web\3svc\5local\0")
 
 
 def test_the_longest_name_is_read_and_one_byte_more_is_not() -> None:
     longest = b"\x3f" + b"a" * 63 + b"\x3f" + b"b" * 63 + b"\x3f" + b"c" * 63 + b"\x3d" + b"d" * 61 + b"\0"
     assert len(longest) == 255
-    asked = packet.read_query(tables.query(longest, 1))
-    assert asked is not None
-    assert asked.qname == longest
+    assert Query(tables.query(longest, 1)).question.name == longest
     longer = longest[:192] + b"\x3e" + b"d" * 62 + b"\0"
-    assert packet.read_query(tables.query(longer, 1)) is None
+    assert Query(tables.query(longer, 1)).fault == FORMERR
 
 
 pieces = st.lists(
@@ -127,11 +153,13 @@ def test_a_reply_never_passes_its_size_and_its_counts_are_true(
     answer: list[bytes], authority: list[bytes], additional: list[bytes], options: bytes, size: int,
     edns: bool, rcode: int, do: bool,
 ) -> None:  # fmt: skip
-    how = Edns(size, do=do) if edns else None
-    reply = packet.reply(PLAIN, len(PLAIN), rcode, answer, authority, additional, how, options, size, 0x0400)
+    asked = Query(tables.query(b"\3web\3svc\5local\0", 1, tables.opt(size, 0x8000 * do) if edns else b""))
+    size = size if edns else 512
+    reply = Reply(asked, AA).write(rcode, answer, authority, additional, options)
     assert len(reply) <= size
     parts = wire.take_apart(reply)
     assert parts.rcode == rcode & 15
+    assert reply[12 : asked.end] == asked.packet[12 : asked.end]
     assert parts.section(1) == answer[: len(parts.section(1))]
     assert parts.section(2) == authority[: len(parts.section(2))]
     assert parts.section(3) in ([], additional)
@@ -140,6 +168,7 @@ def test_a_reply_never_passes_its_size_and_its_counts_are_true(
     assert len(parts.opts) == edns
     for opt in parts.opts:
         assert opt[5] == rcode >> 4
+        assert opt[7] == 0x80 * do
         if len(opt) < 11 + len(options):
             whole = len(reply) - len(opt) + 11 + len(options)
             assert whole > size or cut or len(parts.section(3)) < len(additional)
@@ -147,6 +176,7 @@ def test_a_reply_never_passes_its_size_and_its_counts_are_true(
 
 @given(st.integers(0, 65_535))
 def test_room_is_what_the_client_can_take_and_1232_at_most(size: int) -> None:
-    assert packet.room(Edns(size), packet.HIGHEST_UDP) == min(max(size, 512), 1232)
-    assert packet.room(None, packet.HIGHEST_UDP) == 512
-    assert packet.room(Edns(size), 65_535) == packet.room(None, 65_535) == 65_535
+    raw = tables.query(b"\3web\0", 1, tables.opt(size))
+    assert Query(raw).room == min(max(size, 512), 1232)
+    assert Query(PLAIN).room == 512
+    assert Query(raw, 65_535).room == Query(PLAIN, 65_535).room == 65_535

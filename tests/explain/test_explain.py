@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.asking import respond
 from zkdns.answers.builder import Answers
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
@@ -32,7 +33,7 @@ from zkdns.model import (
     ServiceSettings,
     State,
 )
-from zkdns.serve.respond import next_position, respond
+from zkdns.serve.respond import next_position
 
 NOW = 1000.0
 

@@ -29,11 +29,19 @@ from support.upstream import (
     silent,
     soa,
 )
+from zkdns.answers.builder import Answers
 from zkdns.config import Address, Settings
 from zkdns.dns.message import read_reply
-from zkdns.forward.forwarder import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT, STARTS_PER_TURN, Forwarder
+from zkdns.forward.forwarder import (
+    MAX_IN_FLIGHT,
+    MAX_IN_FLIGHT_OF_CLIENT,
+    STARTS_PER_TURN,
+    Forwarder,
+    Pending,
+)
 from zkdns.forward.hosts import Unresolved
 from zkdns.forward.transport import Transport
+from zkdns.serve.dispatch import Dispatcher
 
 LOCAL = "127.0.0.1"
 
@@ -55,10 +63,27 @@ def query(name: str, rtype: str = "A", **more: object) -> dns.message.Message:
     return dns.message.make_query(name, rtype, **more)  # type: ignore[arg-type]
 
 
+NOTHING = Answers(("nothing.here",))
+
+
+def dispatch(forwarder: Forwarder, wire: bytes, client: str, limit: int = 1232) -> bytes | Pending:
+    """As a listener would, with no zones of ours."""
+    dispatcher = Dispatcher(NOTHING, forwarder)
+    outcome = dispatcher.dispatch(dispatcher.read(wire, client, "udp", limit))
+    assert outcome is not None
+    assert not dispatcher.errors
+    return outcome
+
+
 async def ask_wire(forwarder: Forwarder, wire: bytes, client: str = LOCAL, limit: int = 1232) -> bytes:
-    done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    forwarder.answer(wire, client, limit, done.set_result)
-    return await asyncio.wait_for(done, 10)
+    outcome = dispatch(forwarder, wire, client, limit)
+    return outcome if isinstance(outcome, bytes) else await asyncio.wait_for(outcome.wait(), 10)
+
+
+def tell(forwarder: Forwarder, wire: bytes, client: str, told: Callable[[bytes], None]) -> None:
+    """Has `told` called with the reply, now or later."""
+    outcome = dispatch(forwarder, wire, client)
+    told(outcome) if isinstance(outcome, bytes) else outcome.then(told)
 
 
 async def ask(
@@ -507,11 +532,11 @@ async def test_one_client_has_a_tenth_of_the_room_and_the_rest_is_refused_at_onc
     async with run(silent) as up, forwarding(up) as forwarder:
         early: list[bytes] = []
         for n in range(MAX_IN_FLIGHT_OF_CLIENT + 20):
-            forwarder.answer(query(f"n{n}.example.com").to_wire(), "10.0.0.1", 1232, early.append)
+            tell(forwarder, query(f"n{n}.example.com").to_wire(), "10.0.0.1", early.append)
         assert [dns.message.from_wire(wire).rcode() for wire in early] == [dns.rcode.SERVFAIL] * 20
         assert forwarder.limited == 20
         others: list[bytes] = []
-        forwarder.answer(query("n.example.com").to_wire(), "10.0.0.2", 1232, others.append)
+        tell(forwarder, query("n.example.com").to_wire(), "10.0.0.2", others.append)
         assert not others
         await until(lambda: len(early) == MAX_IN_FLIGHT_OF_CLIENT + 20)  # and each gets its answer in the end
         await until(lambda: not forwarder.status().in_flight)
@@ -524,7 +549,7 @@ async def test_the_whole_has_a_limit_and_the_cache_answers_all_the_same() -> Non
         up.script = silent
         early: list[bytes] = []
         for n in range(MAX_IN_FLIGHT + 30):
-            forwarder.answer(query(f"n{n}.example.com").to_wire(), f"10.0.{n % 50}.1", 1232, early.append)
+            tell(forwarder, query(f"n{n}.example.com").to_wire(), f"10.0.{n % 50}.1", early.append)
         assert len(early) >= 30
         assert forwarder.status().in_flight == MAX_IN_FLIGHT
         assert said(await ask(forwarder, "known.example.com")) == ["192.0.2.1"]
@@ -555,7 +580,7 @@ async def test_many_questions_hold_many_sockets() -> None:
         async with run(silent) as up, forwarding(up) as forwarder:
             found: list[bytes] = []
             for n in range(600):
-                forwarder.answer(query(f"n{n}.example.com").to_wire(), f"10.0.{n % 9}.1", 1232, found.append)
+                tell(forwarder, query(f"n{n}.example.com").to_wire(), f"10.0.{n % 9}.1", found.append)
                 await asyncio.sleep(0)  # the upstream reads: its socket need not hold them all
             assert not found
             await until(lambda: len(up.queries) >= 600)
@@ -663,7 +688,7 @@ async def test_an_upstream_that_leads_back_to_us_is_turned_off_and_says_so(
     def back(seen: Seen) -> list[bytes]:
         out: list[bytes] = []
         for forwarder in forwarders:
-            forwarder.answer(seen.wire, LOCAL, 1232, out.append)
+            tell(forwarder, seen.wire, LOCAL, out.append)
         return out
 
     async with (
@@ -684,7 +709,7 @@ async def test_where_all_is_a_loop_it_is_servfail_at_once() -> None:
 
     def back(seen: Seen) -> list[bytes]:
         out: list[bytes] = []
-        forwarders[0].answer(seen.wire, LOCAL, 1232, out.append)
+        tell(forwarders[0], seen.wire, LOCAL, out.append)
         return out
 
     async with run(back, hush=True) as looping, forwarding(looping) as forwarder:
@@ -780,7 +805,7 @@ async def test_a_burst_of_questions_takes_off_a_few_at_a_turn(monkeypatch: pytes
     monkeypatch.setattr("zkdns.forward.forwarder.Transport", Noted)
     async with run(silent) as upstream, forwarding(upstream) as forwarder:
         for n in range(40):
-            forwarder.answer(query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", 1232, lambda made: None)
+            tell(forwarder, query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", lambda made: None)
         assert forwarder.status().in_flight == 40, "they count from the moment they are taken"
         assert not started
         await asyncio.sleep(0)
@@ -793,7 +818,7 @@ async def test_stop_answers_those_that_have_not_taken_off() -> None:
         replies: list[bytes] = []
         async with forwarding(upstream) as forwarder:
             for n in range(40):
-                forwarder.answer(query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", 1232, replies.append)
+                tell(forwarder, query(f"n{n}.example").to_wire(), f"127.0.0.{n + 1}", replies.append)
         assert len(replies) == 40
         assert {reply[3] & 15 for reply in replies} == {dns.rcode.SERVFAIL}
         assert forwarder.status().in_flight == 0

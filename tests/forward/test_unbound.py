@@ -16,6 +16,7 @@ import pytest
 
 from support.ports import free_port
 from zkdns.config import Settings
+from zkdns.dns.packet import Query
 from zkdns.forward.forwarder import Forwarder
 
 INSTALL = "apt-get install -y unbound"
@@ -93,9 +94,9 @@ async def test_every_answer_is_the_resolvers_own(unbound: str) -> None:
             query = dns.message.make_query(name, rtype, use_edns=0)
             theirs = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port)
             for _ in range(2):
-                done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-                forwarder.answer(query.to_wire(), "127.0.0.1", 65535, done.set_result)
-                ours = dns.message.from_wire(await asyncio.wait_for(done, 10))
+                answer = forwarder.answer(Query(query.to_wire(), 65535), "127.0.0.1")
+                reply = answer if isinstance(answer, bytes) else await asyncio.wait_for(answer.wait(), 10)
+                ours = dns.message.from_wire(reply)
                 assert ours.question == query.question
                 assert ours.rcode() == theirs.rcode(), name
                 assert lines(ours) == lines(theirs)

@@ -24,6 +24,7 @@ from fuzz import seeds
 from fuzz.mutate import NAMES
 from registry.ensemble import Ensemble
 from support import wire
+from support.asking import respond
 from zkdns import config
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
@@ -44,7 +45,7 @@ from zkdns.registry.json_fields import JSONFields
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
-from zkdns.serve.respond import FORWARD, respond
+from zkdns.serve.respond import FORWARD
 
 REPOSITORY = Path(__file__).parents[2]
 LIMITS = (HIGHEST_UDP, 65_535)
@@ -115,10 +116,7 @@ def query(data: bytes) -> None:
                 return engine.position_of(entry) - 1
 
             assert other == respond(data, answers, limit, at), "the engines differ"
-    quick, slow = message.skim(data), message.read_query(data)
-    assert quick is None or slow is None or quick == slow or quick[1] != slow[1], "read in two ways"
-    dispatcher.answer(data, "", HIGHEST_UDP)
-    dispatcher.handle(data, "127.0.0.1", HIGHEST_UDP, "udp", lambda reply: None)
+    dispatcher.dispatch(dispatcher.read(data, "127.0.0.1"))
     assert not dispatcher.errors
 
 

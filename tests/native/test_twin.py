@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
+from support.asking import respond
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, InstanceAddresses, Name, Rotation, Tier
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve import native
-from zkdns.serve.respond import respond
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 

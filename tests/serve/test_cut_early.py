@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.asking import respond
 from support.wire import take_apart
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, Rotation, Tier
-from zkdns.dns import ede, names, packet
-from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.serve.respond import respond
+from zkdns.dns import ede, names
+from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.dns.reply import AA, Reply
 
 OWNER = names.wire("big.svc.local")
 QUESTION = OWNER + b"\0\1\0\1"
@@ -49,14 +50,11 @@ def test_what_is_cut_before_it_is_dealt_is_cut_as_if_all_had_been(
     asked = b"\x12\x34\1\0\0\1\0\0\0\0\0" + bytes((bool(opt),)) + QUESTION + opt
     said = respond(asked, answers, limit, lambda entry: 0)
 
-    edns = packet.read_opt(asked, 12 + len(QUESTION), len(asked)) if opt else None
     extras = [e for each in made for e in reversed(each.extras)]
     if repeats:
         extras = list(dict.fromkeys(extras))
-    whole = packet.reply(
-        asked, 12 + len(QUESTION), 0, [p for each in made for p in reversed(each.records)], (), extras,
-        edns, answers.stale if edns else b"", packet.room(edns, limit), 0x0400,
-    )  # fmt: skip
+    all_of_them = [p for each in made for p in reversed(each.records)]
+    whole = Reply(Query(asked, limit), AA).write(0, all_of_them, (), extras, answers.stale)
     assert said == whole
 
 

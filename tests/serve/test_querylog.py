@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,14 @@ from support.upstream import run as upstream
 from support.waiting import eventually
 from zkdns.answers.table import Entry, Name
 from zkdns.config import Settings
-from zkdns.dns import names, packet
-from zkdns.dns.message import failure
+from zkdns.dns import ede, names, packet
+from zkdns.dns.reply import fail
+from zkdns.forward.forwarder import Pending
 from zkdns.log import JsonLines
 from zkdns.serve import native, querylog
 from zkdns.serve.dispatch import Dispatcher
-from zkdns.serve.querylog import QueryLog, Reply
+from zkdns.serve.querylog import QueryLog
+from zkdns.serve.request import Request
 
 WEB = tables.query(names.wire("web.svc.local"), 1)
 REPLY = b"\x12\x34\x85\x00" + WEB[4:]
@@ -68,17 +69,19 @@ def made(clock: Clock, sample: int = 1, slow: float = 0.0, most: int = 50, **mor
     return QueryLog(sample, slow, most, clock=clock, later=clock.later, **more)
 
 
-def answering(made: bytes | None, clock: Clock | None = None, takes: float = 0.0) -> querylog.Handle:
-    def handle(query: bytes, client: str, limit: int, transport: str, reply: Reply) -> bytes | None:
+def answering(reply: bytes | None, clock: Clock | None = None, takes: float = 0.0) -> querylog.Dispatch:
+    def dispatch(request: Request) -> bytes | None:
         if clock is not None:
             clock.now += takes
-        return made
+        return reply
 
-    return handle
+    return dispatch
 
 
-def ask(log: QueryLog, handle: querylog.Handle, query: bytes = WEB, **more: Any) -> bytes | None:
-    return log.watch(handle, query, "192.0.2.7", 1232, "udp", lambda made: None, **more)
+def ask(
+    log: QueryLog, dispatch: querylog.Dispatch, query: bytes = WEB, **more: Any
+) -> bytes | Pending | None:
+    return log.watch(dispatch, Request(query, "192.0.2.7"), **more)
 
 
 # --- what a line tells ----------------------------------------------------------------------------------
@@ -94,28 +97,13 @@ def test_a_line_tells_who_asked_what_and_what_came_of_it(
 def test_a_forwarded_query_has_the_time_to_its_answer_and_is_not_told_before(
     clock: Clock, lines: Callable[[], list[str]]
 ) -> None:
-    waiting: list[Reply] = []
-    got: list[bytes] = []
-
-    def handle(query: bytes, client: str, limit: int, transport: str, reply: Reply) -> None:
-        waiting.append(reply)
-
-    made(clock).watch(handle, WEB, "192.0.2.7", 1232, "tcp", got.append)
+    request = Request(WEB, "192.0.2.7", "tcp")
+    pending = Pending(request)
+    assert made(clock).watch(lambda _: pending, request) is pending
     assert lines() == []
     clock.go(0.25)
-    waiting[0](REPLY)
-    assert got == [REPLY]
+    pending.deliver(REPLY)
     assert lines() == ["query 192.0.2.7 tcp web.svc.local. A: NOERROR, 31 bytes, 250000 us, forwarded"]
-
-
-def test_what_the_cache_of_other_names_gave_at_once_was_not_forwarded(
-    clock: Clock, lines: Callable[[], list[str]]
-) -> None:
-    def handle(query: bytes, client: str, limit: int, transport: str, reply: Reply) -> None:
-        reply(REPLY)
-
-    ask(made(clock), handle)
-    assert lines() == ["query 192.0.2.7 udp web.svc.local. A: NOERROR, 31 bytes, 0 us"]
 
 
 def test_what_gets_no_reply_gets_no_line(clock: Clock, lines: Callable[[], list[str]]) -> None:
@@ -155,12 +143,12 @@ def test_as_json_each_part_has_its_name(clock: Clock, caplog: pytest.LogCaptureF
     ],
 )
 def test_odd_bytes_of_a_name_are_escaped(name: bytes, told: str) -> None:
-    assert querylog.read_question(tables.query(name, 65280)) == (told, "TYPE65280")
+    assert querylog.describe(Request(tables.query(name, 65280))) == (told, "TYPE65280")
 
 
 @given(st.one_of(st.binary(max_size=600), st.binary(max_size=300).map(lambda tail: WEB[:12] + tail)))
 def test_no_packet_is_too_odd_for_a_line_and_none_gets_a_raw_byte_into_it(query: bytes) -> None:
-    name, qtype = querylog.read_question(query)
+    name, qtype = querylog.describe(Request(query))
     assert name.isascii()
     assert (name + qtype).isprintable()
     assert " " not in name
@@ -168,9 +156,9 @@ def test_no_packet_is_too_odd_for_a_line_and_none_gets_a_raw_byte_into_it(query:
 
 
 def test_the_rcode_is_the_whole_one() -> None:
-    asked = tables.query(names.wire("web.svc.local"), 1, tables.opt())
-    assert querylog.read_rcode(failure(asked, packet.BADVERS, 0, "", 1232)) == "BADVERS"
-    assert querylog.read_rcode(failure(asked, packet.REFUSED, 18, "no", 1232)) == "REFUSED"
+    asked = Request(tables.query(names.wire("web.svc.local"), 1, tables.opt()))
+    assert querylog.read_rcode(fail(asked, packet.BADVERS)) == "BADVERS"
+    assert querylog.read_rcode(fail(asked, packet.REFUSED, ede.option(18, "no"))) == "REFUSED"
     assert querylog.read_rcode(b"\0\0\x80\x01" + bytes(8)) == "FORMERR"
     assert querylog.read_rcode(b"\0\0\x80\x0c" + bytes(8)) == "RCODE12"
 
@@ -366,7 +354,6 @@ def test_a_log_that_python_has_no_time_for_costs_no_answer() -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whoever_is_looked_at_gets_the_same_answer(data: st.DataObject) -> None:
     made = data.draw(tables.compiled())
-    told = Counter[str]()
 
     def draw_zero(entry: Entry) -> int:
         return 0
@@ -376,10 +363,8 @@ def test_whoever_is_looked_at_gets_the_same_answer(data: st.DataObject) -> None:
     for packet_ in data.draw(st.lists(tables.packets(tables.owners(made)), min_size=10, max_size=20)):
         for transport, limit in (("udp", 1232), ("tcp", 65535)):
             without, with_ = (
-                each.handle(packet_, "192.0.2.7", limit, transport, lambda reply: told.update(["later"]))
-                for each in (plain, watched)
+                each.dispatch(each.read(packet_, "192.0.2.7", transport, limit)) for each in (plain, watched)
             )
             assert without == with_, packet_.hex()
     assert plain.counts == watched.counts
     assert not watched.errors
-    assert not told

@@ -15,6 +15,8 @@ from support.ports import free_port
 from zkdns.answers.builder import Answers
 from zkdns.config import Address
 from zkdns.dns import names
+from zkdns.dns.packet import Query
+from zkdns.forward.forwarder import Pending
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
@@ -82,14 +84,13 @@ class Upstream:
     def allows(self, client: str) -> bool:
         return True
 
-    def cached(self, query: bytes, limit: int) -> None:
-        return None
-
-    def is_probe(self, query: bytes) -> bool:
+    def is_probe(self, name: bytes) -> bool:
         return False
 
-    def answer(self, query: bytes, client: str, limit: int, reply: Callable[[bytes], None]) -> None:
-        self.asked.append((query, reply))
+    def answer(self, query: Query, client: str) -> Pending:
+        pending = Pending(query)
+        self.asked.append((query.packet, pending.deliver))
+        return pending
 
 
 class Server:
@@ -404,7 +405,7 @@ async def test_an_error_of_ours_is_servfail_and_the_connection_goes_on(
     client = await server.connect()
     odd = query(rtype=255, id=5)
     with monkeypatch.context() as broken:
-        broken.setattr("zkdns.serve.dispatch.respond_fast", fail)
+        broken.setattr("zkdns.serve.dispatch.respond", fail)
         reply = await client.ask(odd)
     assert (reply[:2], reply[3] & 15) == (b"\0\5", 2)
     assert odd.hex() in caplog.text, "the packet is in the log, to become a test"

@@ -20,7 +20,8 @@ from zkdns.model import Instance, Registration, Service
 from zkdns.serve.batch import Batch
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import udp
-from zkdns.serve.listen.udp import UdpListener, bind
+from zkdns.serve.listen.bind import bind
+from zkdns.serve.listen.udp import UdpListener
 
 WEB = names.wire("web.svc.local")
 BURST = 150

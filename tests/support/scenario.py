@@ -313,8 +313,9 @@ class World:
 
     def _reply(self, query: bytes, limit: int) -> bytes | None:
         self.publish()
-        late: list[bytes] = []
-        return self.dispatcher.handle(query, "192.0.2.1", limit, "udp", late.append)
+        outcome = self.dispatcher.dispatch(self.dispatcher.read(query, "192.0.2.1", "udp", limit))
+        assert outcome is None or isinstance(outcome, bytes), "nothing is forwarded here"
+        return outcome
 
     def do_ask(self, rest: str) -> str:
         name, rtype, *words = rest.split()

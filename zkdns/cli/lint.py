@@ -15,6 +15,7 @@ from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import Instance, Override, Problem, Service
 from zkdns.registry.overrides import decode, once, path
+from zkdns.serve.request import Request
 from zkdns.serve.respond import respond
 
 MOST_NAMED = 5
@@ -103,7 +104,7 @@ def _is_cut(qname: bytes, rtype: int, edns: bool, answers: Answers, entry: Entry
     opt = b"\0\0\x29" + HIGHEST_UDP.to_bytes(2, "big") + bytes(6) if edns else b""
     counts = b"\0\1" + bytes(5) + (b"\1" if edns else b"\0")
     query = b"\0\0\0\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + opt
-    reply = respond(query, answers, HIGHEST_UDP, turn)
+    reply = respond(Request(query), answers, turn)
     return isinstance(reply, bytes) and bool(reply[2] & _TRUNCATED)
 
 

@@ -5,60 +5,16 @@ Rules: pure; every walk is bounded; what can't be read is None, never an excepti
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from zkdns.dns import ede, packet
+from zkdns.dns.packet import OPT
 from zkdns.dns.rdata import Parts, read_name, read_rdata
+from zkdns.dns.reply import opt
 
-OPT = 41
 SOA = 6
 CNAME = 5
 DO = 1
 CD = 2
-_PLAIN = b"\0\1\0\0\0\0\0\0"
-_PLAIN_OPT = b"\0\1\0\0\0\0\0\1"
-
-
-Asked: TypeAlias = tuple[bytes, int, int]
-"""A query in the terms of the cache. Its key: name in lower case, type, class, and one byte of `DO`
-and `CD`; where its question ends; what its EDNS allows, 0 without EDNS."""
-
-_FLAGS = (b"\0", b"\1", b"\2", b"\3")
-
-
-def skim(query: bytes) -> Asked | None:
-    """The plain case at speed: one question, and nothing or an OPT record after it.
-
-    A label may hold a zero byte, and such a name ends too early here. That is safe to look up (no
-    whole key begins with half a name) but not to go on with: what misses is read by `read_query`.
-    """
-    if query[2:3] > b"\1":
-        return None
-    counts = query[4:12]
-    end = query.find(0, 12) + 5
-    if counts == _PLAIN_OPT:
-        more = query[end:]
-        if len(more) == 11 and more[:3] == b"\0\0\x29" and more[5:7] == b"\0\0" and more[9:] == b"\0\0":
-            flags = more[7] >> 7 | (query[3] & 0x10) >> 3
-            size = more[3] << 8 | more[4]
-            return query[12 : end - 4].lower() + query[end - 4 : end] + _FLAGS[flags], end, size or 512
-    elif counts == _PLAIN and len(query) == end:
-        return query[12 : end - 4].lower() + query[end - 4 : end] + _FLAGS[(query[3] & 0x10) >> 3], end, 0
-    return None
-
-
-def read_query(query: bytes) -> Asked | None:
-    """The same of any query; None for what can't be read."""
-    found = packet.read_query(query)
-    if found is None:
-        return None
-    flags = CD if query[3] & 0x10 else 0
-    size = 0
-    if found.edns is not None:
-        size = found.edns.size or 512
-        flags |= DO if found.edns.do else 0
-    end = found.end
-    return found.qname + query[end - 4 : end] + _FLAGS[flags], end, size
 
 
 class Record(NamedTuple):
@@ -140,14 +96,4 @@ def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool) -
     head = bytes((ident >> 8, ident & 0xFF, 1 if rd else 0, 0x10 if flags & CD else 0))
     if not edns:
         return head + b"\0\1\0\0\0\0\0\0" + question
-    return head + b"\0\1\0\0\0\0\0\1" + question + packet.opt(b"", bool(flags & DO))
-
-
-def failure(query: bytes, rcode: int, code: int, text: str, limit: int, ra: bool = True) -> bytes:
-    """A reply without records that says why (RFC 8914)."""
-    asked = packet.read_query(query)
-    if asked is None:
-        return packet.reply(query, 12, packet.FORMERR, (), (), (), None, b"", 512, 0)
-    flags = (0x80 if ra else 0) | query[3] & 0x10
-    size = packet.room(asked.edns, limit)
-    return packet.reply(query, asked.end, rcode, (), (), (), asked.edns, ede.option(code, text), size, flags)
+    return head + b"\0\1\0\0\0\0\0\1" + question + opt(b"", bool(flags & DO))

@@ -1,60 +1,164 @@
-"""Queries read and replies put together: the parts of RFC 1035 and RFC 6891 that a server needs.
+"""Queries as they come from anyone: read once, and never again by those that they go through.
 
-Rules: pure; reading never raises (what can't be read is None); a reply never passes its size.
+Rules: pure; reading never raises: what is wrong with a packet is its `fault`. Names are kept in lower
+case (safe on the wire: a label's length is at most 63, and "A" is 65).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from zkdns.dns import ede
+from typing import Final
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
+DROP = -1
+"""No rcode: nothing is to be said to it. A reply to a reply could go round for ever."""
 
 HIGHEST_UDP = 1232
 """The longest UDP reply (DNS flag day 2020: it fits every path without fragments)."""
+PLAIN_UDP = 512
+"""The same without EDNS (RFC 1035, section 4.2.1)."""
 
-_OPT, _NSID = 41, 3
+IN, CH = 1, 3
+OPT, NSID, SUBNET = 41, b"\0\3", b"\0\x08"
+
+MAX_REMEMBERED = 10_000
+_ALONE, _WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
 
 
 @dataclass(frozen=True, slots=True)
 class Edns:
-    """The OPT record of a query (RFC 6891, section 6.1)."""
+    """The OPT record of a query (RFC 6891, section 6.1). `subnet`: the client that it speaks for (RFC
+    7871), as the option's data; b"" for none."""
 
     size: int
     version: int = 0
     do: bool = False
     nsid: bool = False
+    subnet: bytes = b""
     room: int = field(init=False, compare=False)
     """How long a UDP reply may be."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "room", min(max(self.size, 512), HIGHEST_UDP))
+        object.__setattr__(self, "room", min(max(self.size, PLAIN_UDP), HIGHEST_UDP))
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `key`: name and type, as a table is asked for them; b"" in a class of no table."""
+
+    name: bytes
+    rtype: int
+    rclass: int
+    key: bytes
+
+
+NO_QUESTION = Question(b"", 0, 0, b"")
+
+_QUESTIONS: dict[bytes, Question] = {}
+"""Questions by their bytes as they came: most were asked before."""
+_OPTS: dict[bytes, Edns] = {}
+"""The same of OPT records without options: few differ."""
+
+
 class Query:
-    """A whole query with one question. `end`: where the question ends in the packet."""
+    """A packet as it was read. What it says is held by `Final`, not by a frozen dataclass, which would
+    cost more than all the reading.
 
-    qname: bytes
-    qtype: int
-    qclass: int
-    end: int
-    edns: Edns | None
+    `fault`: the rcode of what can't be answered (`DROP`: nothing is said), else NOERROR. `end`: where the
+    question ends; 12 where there is none to be read. `limit`: bytes that the transport carries; `room`:
+    those of them that a reply may take. `key`: the question's, b"" where there is a fault.
+    """
+
+    __slots__ = ("edns", "end", "fault", "key", "limit", "packet", "question", "room")
+
+    def __init__(self, packet: bytes, limit: int = HIGHEST_UDP) -> None:
+        end = packet.find(0, 12) + 5
+        raw = packet[12:end]
+        question = _QUESTIONS.get(raw) or _learn(raw)
+        fault = NOERROR
+        edns: Edns | None = None
+        plain = question is not None and packet[2] <= 1
+        if plain:
+            more = packet[end:]
+            counts = packet[4:12]
+            if counts == _WITH_OPT:
+                edns = _OPTS.get(more) or _learn_opt(more)
+                plain = edns is not None
+            else:
+                plain = counts == _ALONE and not more
+        if not plain or question is None:
+            question, end, edns, fault = _read(packet)
+        self.packet: Final = packet
+        self.question: Final = question
+        self.end: Final = end
+        self.edns: Final = edns
+        self.fault: Final = fault
+        self.limit: Final = limit
+        self.room: Final = limit if limit > HIGHEST_UDP else edns.room if edns is not None else PLAIN_UDP
+        self.key: Final = b"" if fault else question.key
 
 
-def read_query(query: bytes) -> Query | None:
-    """The question and OPT of a query; None where it can't be read: no single question, a broken
-    or compressed name, records that overrun, two OPTs, bytes left over."""
-    if query[4:6] != b"\0\1":
+def _learn(raw: bytes) -> Question | None:
+    """The question in these bytes, where they end four bytes behind their first zero, as one does that has
+    no zero in a label; None where that is not so."""
+    last = len(raw) - 5
+    if last > 254 or raw.find(0) != last:
         return None
+    at = 0
+    while at < last:
+        length = raw[at]
+        if length > 63:
+            return None
+        at += 1 + length
+    if at != last:
+        return None
+    question = _question(raw[: last + 1].lower(), raw[last + 1 :])
+    if len(_QUESTIONS) >= MAX_REMEMBERED:
+        _QUESTIONS.clear()
+    _QUESTIONS[raw] = question
+    return question
+
+
+def _question(name: bytes, fixed: bytes) -> Question:
+    rclass = fixed[2] << 8 | fixed[3]
+    return Question(name, fixed[0] << 8 | fixed[1], rclass, name + fixed[:2] if rclass == IN else b"")
+
+
+def _learn_opt(record: bytes) -> Edns | None:
+    """One whole OPT record of version 0, and nothing else; None for all that is not so."""
+    if record[:3] != b"\0\0\x29" or record[6:7] != b"\0":
+        return None
+    edns = read_opt(record, 0, len(record))
+    if edns is not None and len(record) == 11 and len(_OPTS) < MAX_REMEMBERED:
+        _OPTS[record] = edns
+    return edns
+
+
+def _read(packet: bytes) -> tuple[Question, int, Edns | None, int]:
+    """Any packet: its question, where that ends, its EDNS, and its fault."""
+    if len(packet) < 12 or packet[2] & 0x80:
+        return NO_QUESTION, 12, None, DROP
+    fault = NOTIMP if packet[2] & 0x78 else NOERROR
+    sections = _read_sections(packet)
+    if sections is None:
+        return NO_QUESTION, 12, None, fault or FORMERR
+    question, end, edns = sections
+    if edns is not None and edns.version > 0:
+        fault = fault or BADVERS
+    return question, end, edns, fault
+
+
+def _read_sections(packet: bytes) -> tuple[Question, int, Edns | None] | None:
+    """None where they can't be read: no single question, a broken or compressed name, records that
+    overrun, two OPTs, bytes left over."""
+    if packet[4:6] != b"\0\1":
+        return None
+    size = len(packet)
     at = 12
-    size = len(query)
     while True:
         if at >= size:
             return None
-        length = query[at]
+        length = packet[at]
         at += 1 + length
         if length > 63 or at - 12 > 255:
             return None
@@ -64,39 +168,35 @@ def read_query(query: bytes) -> Query | None:
     if end > size:
         return None
     edns: Edns | None = None
-    left = sum(int.from_bytes(query[k : k + 2], "big") for k in (6, 8, 10))
-    in_additional = int.from_bytes(query[10:12], "big")
+    left = sum(int.from_bytes(packet[k : k + 2], "big") for k in (6, 8, 10))
+    in_additional = int.from_bytes(packet[10:12], "big")
     at = end
     while left:
         start = at
-        at = _skip_name(query, at)
+        at = _skip_name(packet, at)
         if at < 0 or at + 10 > size:
             return None
-        rtype = int.from_bytes(query[at : at + 2], "big")
-        after = at + 10 + int.from_bytes(query[at + 8 : at + 10], "big")
+        rtype = int.from_bytes(packet[at : at + 2], "big")
+        after = at + 10 + int.from_bytes(packet[at + 8 : at + 10], "big")
         if after > size:
             return None
-        if rtype == _OPT:
+        if rtype == OPT:
             if edns is not None or left > in_additional or at != start + 1:
                 return None
-            edns = read_opt(query, start, after)
+            edns = read_opt(packet, start, after)
             if edns is None:
                 return None
         at = after
         left -= 1
     if at != size:
         return None
-    qtype, qclass = (
-        int.from_bytes(query[end - 4 : end - 2], "big"),
-        int.from_bytes(query[end - 2 : end], "big"),
-    )
-    return Query(query[12 : end - 4].lower(), qtype, qclass, end, edns)
+    return _question(packet[12 : end - 4].lower(), packet[end - 4 : end]), end, edns
 
 
-def _skip_name(query: bytes, at: int) -> int:
+def _skip_name(packet: bytes, at: int) -> int:
     """Where the name at `at` ends; below 0 where it doesn't."""
-    while at < len(query):
-        length = query[at]
+    while at < len(packet):
+        length = packet[at]
         if length >= 0xC0:
             return at + 2
         if length > 63:
@@ -107,93 +207,23 @@ def _skip_name(query: bytes, at: int) -> int:
     return -1
 
 
-def read_opt(query: bytes, at: int, end: int) -> Edns | None:
+def read_opt(packet: bytes, at: int, end: int) -> Edns | None:
     """The OPT record between `at` and `end`; None where its options don't fill it exactly."""
-    if at + 11 > end or end - at - 11 != int.from_bytes(query[at + 9 : at + 11], "big"):
+    if at + 11 > end or end - at - 11 != packet[at + 9] << 8 | packet[at + 10]:
         return None
     nsid = False
+    subnet = b""
     k = at + 11
     while k < end:
         if k + 4 > end:
             return None
-        nsid |= query[k : k + 2] == b"\0\3"
-        k += 4 + int.from_bytes(query[k + 2 : k + 4], "big")
+        code = packet[k : k + 2]
+        after = k + 4 + (packet[k + 2] << 8 | packet[k + 3])
+        if code == NSID:
+            nsid = True
+        elif code == SUBNET:
+            subnet = packet[k + 4 : after]
+        k = after
     if k != end:
         return None
-    return Edns(query[at + 3] << 8 | query[at + 4], query[at + 6], query[at + 7] >= 0x80, nsid)
-
-
-def opt(options: bytes, do: bool, version_rcode: int = 0) -> bytes:
-    """Our OPT record. DO comes back as it was sent (RFC 3225, section 3)."""
-    return (
-        b"\0\0\x29\x04\xd0"
-        + bytes((version_rcode, 0, 0x80 if do else 0, 0))
-        + len(options).to_bytes(2, "big")
-        + options
-    )
-
-
-def room(edns: Edns | None, limit: int) -> int:
-    """How long the reply may be: over TCP `limit`, over UDP what the client can take of it."""
-    if limit > HIGHEST_UDP:
-        return limit
-    return edns.room if edns else 512
-
-
-def reply(
-    query: bytes,
-    end: int,
-    rcode: int,
-    answer: Sequence[bytes],
-    authority: Sequence[bytes],
-    additional: Sequence[bytes],
-    edns: Edns | None,
-    options: bytes,
-    size: int,
-    flags: int,
-    counts: Sequence[int] = (),
-) -> bytes:
-    """A reply of at most `size` bytes. Where it would be longer, there go, in this order: the texts
-    of Extended DNS Errors, these options whole, the additional section, and records from the end,
-    with TC set. `flags`: AA and RA where they are due. `counts`: how many records each item of
-    `additional` holds, one where not given."""
-    question = query[12:end]
-    records = b"".join(answer) + b"".join(authority)
-    more = b"".join(additional)
-    tail = opt(options, edns.do, rcode >> 4) if edns else b""
-    total = 12 + len(question) + len(records) + len(more) + len(tail)
-    an, ns = len(answer), len(authority)
-    extra = sum(counts) if counts else len(additional)
-    if total > size:
-        if edns and options:
-            errors = b"".join(o for o in ede.each(options) if o[:2] == b"\0\x0f")
-            others = b"".join(o for o in ede.each(options) if o[:2] != b"\0\x0f")
-            for kept in (others + ede.bare(errors), others):
-                total -= len(tail)
-                tail = opt(kept, edns.do, rcode >> 4)
-                total += len(tail)
-                if total <= size:
-                    break
-        if total > size:
-            total -= len(more)
-            more, extra = b"", 0
-        if total > size:
-            left = size - 12 - len(question) - len(tail)
-            fitting = []
-            for piece in (*answer, *authority):
-                left -= len(piece)
-                if left < 0:
-                    break
-                fitting.append(piece)
-            an, ns = min(an, len(fitting)), max(0, len(fitting) - an)
-            records = b"".join(fitting)
-            flags |= 0x0200
-    head = (
-        query[:2]
-        + (0x8000 | flags | (query[2] & 0x79) << 8 | rcode & 15).to_bytes(2, "big")
-        + (b"\0\1" if question else b"\0\0")
-        + an.to_bytes(2, "big")
-        + ns.to_bytes(2, "big")
-        + (extra + (edns is not None)).to_bytes(2, "big")
-    )
-    return head + question + records + more + tail
+    return Edns(packet[at + 3] << 8 | packet[at + 4], packet[at + 6], packet[at + 7] >= 0x80, nsid, subnet)

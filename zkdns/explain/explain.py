@@ -24,6 +24,7 @@ from zkdns.explain.notes import notes_on
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Catalog, Service
+from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond
 
 WHOLE: Final = 65535
@@ -58,7 +59,7 @@ def explain(
         if involved & touched.keys() and not any(zone.failure for zone in answers.zones):
             asked = _try(answers, [services[n] for n in sorted(involved | touched.keys())])
     query = _spell_query(qname, rtype)
-    outcome = respond(query, asked, WHOLE, _peek(answers, qname, rtype), 0)
+    outcome = respond(Request(query, limit=WHOLE), asked, _peek(answers, qname, rtype))
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),

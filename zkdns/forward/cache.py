@@ -14,9 +14,11 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple, Protocol
 
-from zkdns.dns import ede, names, packet
+from zkdns.dns import ede, names
 from zkdns.dns.message import CD, DO, SOA, Message, Record
+from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of, pack_name
+from zkdns.dns.reply import opt
 from zkdns.forward.eviction import FREQUENT, FairCache
 
 MAX_ENTRIES = 100_000
@@ -32,9 +34,8 @@ STALE_TTL = 30
 OFTEN = 3
 """Times an answer must have been asked for, to be fetched anew before it ends."""
 
-NXDOMAIN = 3
 _STALE = ede.option(3, "no upstream answers")
-_OPTS = {do: (packet.opt(b"", do), packet.opt(_STALE, do)) for do in (False, True)}
+_OPTS = {do: (opt(b"", do), opt(_STALE, do)) for do in (False, True)}
 """Our OPT record by DO: fresh, stale."""
 _MARK = Struct("<III")
 """Of one record: where its TTL stands, where it ends, the TTL that it came with."""
@@ -82,6 +83,17 @@ class _Heads(NamedTuple):
     counts: tuple[int, int, int]
     flags: tuple[int, int]
     by_flags: tuple[bytes, ...]
+
+
+_FLAGS = (b"\0", b"\1", b"\2", b"\3")
+
+
+def key_of(query: Query) -> bytes:
+    """Under which its answer is kept: name in lower case, type, class, and one byte of `DO` and `CD`."""
+    flags = CD if query.packet[3] & 0x10 else 0
+    if query.edns is not None and query.edns.do:
+        flags |= DO
+    return query.question.key + b"\0\1" + _FLAGS[flags]
 
 
 class Stored:
@@ -132,7 +144,7 @@ class Stored:
         age = max(int(now - self.stored_at), 0)
         if age != self.age or is_stale != self.is_stale:
             self._respell(age, is_stale)
-        if limit <= packet.HIGHEST_UDP:
+        if limit <= HIGHEST_UDP:
             limit = min(limit, max(size, 512))
         tail = self.opts[is_stale] if size else b""
         head = self.heads.by_flags[(2 if size else 0) | query[2] & 1]

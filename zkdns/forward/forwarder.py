@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from zkdns.config import Settings
 from zkdns.dns import ede
-from zkdns.dns.message import failure, read_query, read_reply, skim, spell_query
+from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import ROOT, suffixes, text, wire
-from zkdns.dns.packet import FORMERR, REFUSED, SERVFAIL
+from zkdns.dns.packet import PLAIN_UDP, SERVFAIL, Query
+from zkdns.dns.reply import CD, RA, fail
 from zkdns.forward.allow import permit
-from zkdns.forward.cache import Cache, Kept, Replies, Stored
+from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
 from zkdns.forward.eviction import share_of
 from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
 from zkdns.forward.resolution import Answered, Failed, Resolution
@@ -32,8 +32,6 @@ from zkdns.forward.sockets import allow_many_sockets
 from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
-
-Reply: TypeAlias = Callable[[bytes], None]
 
 MAX_IN_FLIGHT = 1000
 """Questions under way; a tenth of it for one client."""
@@ -54,15 +52,39 @@ FULL_OF_CLIENT = Failed(ede.NO_REACHABLE_AUTHORITY, "too many forwarded queries 
 CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """A client that waits: its query, where the question ends, what its EDNS and transport take."""
+class Pending:
+    """A reply that is due later. Who asks for it by `then` is told it once, whenever it comes; a second
+    one is nobody's."""
 
-    query: bytes
-    end: int
-    size: int
-    limit: int
-    reply: Reply
+    __slots__ = ("_reply", "_waiting", "query")
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self._reply: bytes | None = None
+        self._waiting: list[Callable[[bytes], None]] = []
+
+    def then(self, take: Callable[[bytes], None]) -> None:
+        if self._reply is not None:
+            take(self._reply)
+        else:
+            self._waiting.append(take)
+
+    def deliver(self, reply: bytes) -> None:
+        if self._reply is None:
+            self._reply = reply
+            waiting, self._waiting = self._waiting, []
+            for take in waiting:
+                take(reply)
+
+    async def wait(self) -> bytes:
+        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def take(reply: bytes) -> None:
+            if not done.done():  # who waited may have gone
+                done.set_result(reply)
+
+        self.then(take)
+        return await done
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +96,7 @@ class _Asked:
     client: str | None
     transport: Transport | None = None
     stale: Kept | None = None
-    waiting: list[_Waiter] = field(default_factory=list)
+    waiting: list[Pending] = field(default_factory=list)
     patience: asyncio.TimerHandle | None = None
     is_ours: bool = False
     """Its name became ours meanwhile: the answer is not kept."""
@@ -181,77 +203,46 @@ class Forwarder:
 
     # --- asked --------------------------------------------------------------------------------------
 
-    def answer(self, query: bytes, client: str, limit: int, reply: Reply) -> None:
-        """Reply to a query for a name that is not ours, now or later. `limit`: what the transport
-        takes; 65535 on a stream, where the client's EDNS size says nothing."""
-        made = self.cached(query, limit) if self.allows(client) else None
-        if made is None:
-            self._answer_slowly(query, client, limit, reply)
-        else:
-            reply(made)
-
-    def cached(self, query: bytes, limit: int) -> bytes | None:
-        """The reply, where a fresh one is in the cache and the query is a plain one."""
-        asked = skim(query)
-        if asked is None:
-            return None
-        key, end, size = asked
+    def answer(self, query: Query, client: str | None) -> bytes | Pending:
+        """The reply to a query for a name that is not ours, now or later. `client`: on whose account it
+        is, None for ours; that it may ask is known."""
+        key = key_of(query)
         now = self._clock()
         stored = self.cache.get(key, now)
-        if stored is None or now >= stored.expires:
-            return None
-        self.cache_hits += 1
-        if stored.hit(now):
+        if stored is None:
+            return self._ask(key, query, client, None)
+        fresh = now < stored.expires
+        if not fresh and self._upstreams.usable:
+            return self._ask(key, query, client, stored)
+        if fresh and stored.hit(now):
             self.renew(key)
-        return stored.reply(query, end, size, limit, now)
+        return self._give(stored, query, now)
 
-    def is_probe(self, query: bytes) -> bool:
-        """Whether this is our own probe, come back; if so, its upstream is turned off."""
-        return self._upstreams.is_probe(query)
+    def is_probe(self, name: bytes) -> bool:
+        """Whether who asks for it is a probe of ours, come back; if so, its upstream is turned off."""
+        return self._upstreams.is_probe(name)
 
-    def _answer_slowly(self, query: bytes, client: str | None, limit: int, reply: Reply) -> None:
-        if len(query) < 12:
-            return
-        if client is not None and not self.allows(client):
-            self.refused += 1
-            why = "this client may not have names forwarded"
-            reply(failure(query, REFUSED, ede.PROHIBITED, why, limit, ra=False))
-            return
-        read = read_query(query)
-        if read is None:
-            reply(failure(query, FORMERR, 0, "", limit))
-            return
-        if self.is_probe(query):
-            reply(failure(query, SERVFAIL, LOOPING.code, LOOPING.text, limit))
-            return
-        key, end, size = read
-        waiter = _Waiter(query, end, size, limit, reply)
-        now = self._clock()
-        stored = self.cache.get(key, now)
-        if stored is not None and (now < stored.expires or not self._upstreams.usable):
-            self._give(stored, [waiter])
-            return
-        self._ask(key, client, waiter, stored)
-
-    def _ask(self, key: bytes, client: str | None, waiter: _Waiter, stale: Kept | None) -> None:
-        """Have the waiter wait for the question that is under way; for a new one where none is."""
-        rd = bool(waiter.query[2] & 1)
+    def _ask(self, key: bytes, query: Query, client: str | None, stale: Kept | None) -> bytes | Pending:
+        """Wait for the question that is under way; for a new one where none is."""
+        rd = bool(query.packet[2] & 1)
         asked = self._asked.get(in_flight_key(key, rd))
         hindrance = self._hindrance(client) if asked is None else None
         if asked is not None and len(asked.waiting) >= MAX_WAITERS:
             hindrance = CROWDED
         if hindrance is not None:
             self.limited += 1
-            self._give(stale or hindrance, [waiter])
-        elif asked is not None:
+            return self._give(stale or hindrance, query, self._clock())
+        pending = Pending(query)
+        if asked is not None:
             self.joined += 1
-            asked.waiting.append(waiter)
-        else:
-            asked = _Asked(key, rd, client, stale=stale, waiting=[waiter])
-            if stale is not None:
-                loop = asyncio.get_running_loop()
-                asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
-            self._start(asked)
+            asked.waiting.append(pending)
+            return pending
+        asked = _Asked(key, rd, client, stale=stale, waiting=[pending])
+        if stale is not None:
+            loop = asyncio.get_running_loop()
+            asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
+        self._start(asked)
+        return pending
 
     def _hindrance(self, client: str | None) -> Failed | None:
         """Why no question can be asked now; None where one can."""
@@ -308,31 +299,34 @@ class Forwarder:
                 self.queries[str(upstream.address), what] += 1
         now = self._clock()
         if isinstance(outcome, Failed):
-            self._give(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
+            self._give_all(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
             return
         stored = Stored(outcome.message, asked.key, now, cut=outcome.cut)
         believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
         if believed and not asked.is_ours:
             self.cache.put(asked.key, stored, share_of(asked.client))
-        self._give(stored, asked.waiting, cached=False)
+        for pending in asked.waiting:
+            pending.deliver(_spell(stored, pending.query, now))
 
     def _lose_patience(self, asked: _Asked) -> None:
         """Those who waited long enough get the expired answer; the question goes on."""
         assert asked.stale is not None  # noqa: S101
         waiting, asked.waiting = asked.waiting, []
-        self._give(asked.stale, waiting)
+        self._give_all(asked.stale, waiting)
 
-    def _give(self, what: Kept | Failed, waiting: list[_Waiter], cached: bool = True) -> None:
+    def _give_all(self, what: Kept | Failed, waiting: list[Pending]) -> None:
         now = self._clock()
+        for pending in waiting:
+            pending.deliver(self._give(what, pending.query, now))
+
+    def _give(self, what: Kept | Failed, query: Query, now: float) -> bytes:
+        """The reply, of what was kept or why there is none."""
         if isinstance(what, Failed):
-            for each in waiting:
-                each.reply(failure(each.query, SERVFAIL, what.code, what.text, each.limit))
-            return
-        if cached:
-            self.cache_hits += len(waiting)
-            self.stale_hits += len(waiting) if now >= what.expires else 0
-        for each in waiting:
-            each.reply(what.reply(each.query, each.end, each.size, each.limit, now))
+            flags = RA | query.packet[3] & CD
+            return fail(query, SERVFAIL, ede.option(what.code, what.text), flags)
+        self.cache_hits += 1
+        self.stale_hits += now >= what.expires
+        return _spell(what, query, now)
 
     # --- for ourselves ------------------------------------------------------------------------------
 
@@ -349,15 +343,9 @@ class Forwarder:
         return Resolved(addresses, min(each.ttl for each in found if each.addresses))
 
     async def _addresses(self, owner: bytes, rtype: int) -> Resolved:
-        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def reply(data: bytes) -> None:
-            if not done.done():
-                done.set_result(data)
-
         question = owner + rtype.to_bytes(2, "big") + b"\0\1"
-        self._answer_slowly(spell_query(0, question, True, 0, True), None, STREAM, reply)
-        message = read_reply(await done)
+        answer = self.answer(Query(spell_query(0, question, True, 0, True), STREAM), None)
+        message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
         if message is None or message.rcode not in (0, 3):
             raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
         if message.rcode == 3:
@@ -368,3 +356,8 @@ class Forwarder:
 def in_flight_key(key: bytes, rd: bool) -> bytes:
     """Where a question under way is found: one that asks for no recursion is another one."""
     return key + b"\1" if rd else key
+
+
+def _spell(kept: Kept, query: Query, now: float) -> bytes:
+    size = 0 if query.edns is None else query.edns.size or PLAIN_UDP
+    return kept.reply(query.packet, query.end, size, query.limit, now)

@@ -13,9 +13,8 @@ from pathlib import Path
 from random import Random
 
 from zkdns.config import Settings
-from zkdns.dns.message import read_query
 from zkdns.files import MIB, mark_of, read_bounded
-from zkdns.forward.probe import PROBE_MARK, Probe, probe_question
+from zkdns.forward.probe import Probe, probe_question
 from zkdns.forward.resolvconf import RESOLV_CONF, upstreams_of
 from zkdns.forward.upstream import TOTAL, Upstream
 from zkdns.model import ConfigError
@@ -98,12 +97,9 @@ class Upstreams:
             probe.close()
         self._probing.clear()
 
-    def is_probe(self, query: bytes) -> bool:
-        """Whether this is a probe of ours, come back; if so, its upstream is turned off."""
-        if not self._probes or PROBE_MARK not in query.lower():
-            return False
-        asked = read_query(query)
-        found = self._probes.get(asked[0][:-5]) if asked is not None else None
+    def is_probe(self, name: bytes) -> bool:
+        """Whether who asks for this name is a probe of ours, come back; if so, its upstream is turned off."""
+        found = self._probes.get(name)
         if found is None:
             return False
         upstream = found[0]

@@ -1,7 +1,7 @@
-"""One query, one reply, whatever the transport: counts it, forwards it, lets no error out.
+"""One request, one reply, whatever the transport: answered, forwarded or refused, and counted.
 
-Rules: runs in the loop and never waits; a reply comes back at once, or later through the `reply`
-that the listener gave. What goes wrong in here is ours: SERVFAIL, a count, and the packet in the log.
+Rules: runs in the loop and never waits; lets no error out. What goes wrong in here is ours: SERVFAIL, a
+count, and the packet in the log.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
 
 from zkdns.answers.builder import Answers
 from zkdns.config import Settings
-from zkdns.dns import ede, packet
-from zkdns.forward.forwarder import Forwarder
+from zkdns.dns import ede
+from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, SERVFAIL
+from zkdns.dns.reply import fail
+from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
-from zkdns.serve.respond import FORWARD, Outcome, Position, fail, next_position, respond_fast, respond_general
+from zkdns.serve.request import Request
+from zkdns.serve.respond import FORWARD, Position, next_position, refuse, respond
 
 log = logging.getLogger("zkdns.serve")
 
@@ -50,7 +52,7 @@ class Histogram:
 
 
 class Dispatcher:
-    """`answers` may be exchanged for another at any time between two queries."""
+    """Where a packet goes: `read` makes a request of it, `dispatch` its reply."""
 
     def __init__(
         self, answers: Answers, forwarder: Forwarder | None = None, position: Position = next_position
@@ -58,8 +60,8 @@ class Dispatcher:
         self.answers = answers
         self.forwarder = forwarder
         self.position = position
-        self.counts: Counter[tuple[str, bytes, int]] = Counter()
-        """Queries by transport, type (2 bytes) and rcode."""
+        self.counts: Counter[tuple[str, int, int]] = Counter()
+        """Replies by transport, type and rcode."""
         self.dropped: Counter[str] = Counter()
         self.errors = 0
         self.search_misses: Counter[str] = Counter()
@@ -67,106 +69,73 @@ class Dispatcher:
         self.times = Histogram(BUCKETS)
         self.query_log: querylog.QueryLog | None = None
         """None while it is off."""
-        self._turn = 0
+        self._dispatched = 0
 
     def configure(self, settings: Settings) -> None:
         self.query_log = querylog.choose(settings)
 
-    def handle(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None],
-        sampled: bool | None = None, waited: float = 0.0,
-    ) -> bytes | None:  # fmt: skip
-        """The reply, or None: nothing to say, or `reply` is called later. `sampled` and `waited` are for
-        the query log."""
+    def read(self, packet: bytes, client: str, transport: str = "udp", limit: int = HIGHEST_UDP) -> Request:
+        """The request that a packet is. Here is decided whether its client may have names forwarded."""
+        forwards = self.forwarder is not None and self.forwarder.allows(client)
+        return Request(packet, client, transport, limit, forwards)
+
+    def dispatch(
+        self, request: Request, sampled: bool | None = None, waited: float = 0.0
+    ) -> bytes | Pending | None:
+        """The reply, at once or later; None where nothing is to be said. `sampled` and `waited` are for the
+        query log."""
         if self.query_log is None:
-            return self._handle(query, client, limit, transport, reply)
-        return self.query_log.watch(
-            self._handle, query, client, limit, transport, reply, sampled=sampled, waited=waited
-        )
+            return self._dispatch(request)
+        return self.query_log.watch(self._dispatch, request, sampled, waited)
 
-    def _handle(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
-    ) -> bytes | None:
-        """The same, whatever the query log wants."""
-        outcome = self.answer(query, client, limit)
-        if outcome is FORWARD:
-            return self.forward(query, client, limit, transport, reply)
-        if outcome is not None:
-            self.count(query, outcome, transport)
-            if outcome[3] & 15 == packet.NXDOMAIN:
-                self.note_search_miss(query, outcome, client)
-        return outcome
-
-    def answer(self, query: bytes, client: str, limit: int) -> Outcome:
-        """What there is to say at once; not counted yet. `client` may be empty where nothing is forwarded."""
-        ra = 0x80 if client and self.forwarder is not None and self.forwarder.allows(client) else 0
-        self._turn += 1
-        began = 0.0 if self._turn % _SAMPLE else time.perf_counter()
-        try:
-            outcome: Outcome = respond_fast(query, self.answers, limit, self.position, ra)
-            if outcome is None:
-                outcome = self._respond_general(query, limit, ra)
-        except Exception:
-            self.errors += 1
-            log.exception("a query failed; the packet is %s", query.hex())
-            try:
-                outcome = fail(query, packet.SERVFAIL, b"", limit, ra)
-            except Exception:
-                outcome = None
+    def _dispatch(self, request: Request) -> bytes | Pending | None:
+        self._dispatched += 1
+        began = 0.0 if self._dispatched % _SAMPLE else time.perf_counter()
+        outcome = self._answer(request)
         if began:
             self.times.observe(time.perf_counter() - began)
-        if outcome is None:
+        if isinstance(outcome, bytes):
+            self._count(request, outcome)
+        elif outcome is None:
             self.dropped["not a query"] += 1
+        else:
+            outcome.then(lambda reply: self._count(request, reply))
         return outcome
 
-    def _respond_general(self, query: bytes, limit: int, ra: int) -> Outcome:
-        """What upstreams said is looked at before the long way through our own names is taken."""
-        if ra and self.forwarder is not None:
-            made = self.forwarder.cached(query, limit)
-            if made is not None:
-                return made
-        return respond_general(query, self.answers, limit, self.position, ra)
+    def _answer(self, request: Request) -> bytes | Pending | None:
+        try:
+            outcome = respond(request, self.answers, self.position)
+            return self._forward(request) if outcome is FORWARD else outcome
+        except Exception:
+            self.errors += 1
+            log.exception("a query failed; the packet is %s", request.packet.hex())
+            try:
+                return fail(request, SERVFAIL, flags=request.ra)
+            except Exception:
+                return None
 
-    def count_batch(self, seen: list[bytes], transport: str) -> None:
-        """`seen`: of each reply its rcode's byte and its query's type."""
-        for key, n in Counter(seen).items():
-            self.counts[transport, key[1:], key[0] & 15] += n
+    def _forward(self, request: Request) -> bytes | Pending:
+        forwarder = self.forwarder
+        if forwarder is None or not forwarder.enabled:
+            return refuse(request, "not a zone of ours")
+        if forwarder.is_probe(request.question.name):
+            return fail(request, SERVFAIL, _LOOP)
+        if not request.ra:
+            forwarder.refused += 1
+            return refuse(request, "forwarding is not for this client")
+        return forwarder.answer(request, request.client)
 
-    def note_search_miss(self, query: bytes, reply: bytes, client: str) -> None:
+    def _count(self, request: Request, reply: bytes) -> None:
+        rcode = reply[3] & 15
+        self.counts[request.transport, request.question.rtype, rcode] += 1
+        if rcode == NXDOMAIN and reply[2] & 0x04:
+            self._note_search_miss(request)
+
+    def _note_search_miss(self, request: Request) -> None:
         """Count an NXDOMAIN of ours whose parent isn't there either: a search list went through here,
         and the client whose `ndots` does that should be found."""
-        end = query.find(b"\0", 12) + 1
-        parent = query[13 + query[12] : end].lower()
-        if reply[2] & 0x04 and parent not in self.answers.names:
+        name = request.question.name
+        if name[1 + name[0] :] not in self.answers.names:
+            client = request.client
             known = client in self.search_misses or len(self.search_misses) < _CLIENTS
             self.search_misses[client if known else ""] += 1
-
-    def count(self, query: bytes, reply: bytes, transport: str) -> None:
-        end = query.find(b"\0", 12) + 1
-        self.counts[transport, query[end : end + 2], reply[3] & 15] += 1
-
-    def forward(
-        self, query: bytes, client: str, limit: int, transport: str, reply: Callable[[bytes], None]
-    ) -> bytes | None:
-        """The same as `handle` for a query whose outcome is FORWARD."""
-        forwarder = self.forwarder
-        ra = 0x80 if forwarder is not None and forwarder.allows(client) else 0
-        if forwarder is not None and forwarder.is_probe(query):
-            return fail(query, packet.SERVFAIL, _LOOP, limit)
-        if forwarder is None or not forwarder.enabled:
-            return self._refuse(query, limit, transport, ra, "not a zone of ours")
-        if not ra:
-            forwarder.refused += 1
-            return self._refuse(query, limit, transport, ra, "forwarding is not for this client")
-
-        def answered(made: bytes) -> None:
-            self.count(query, made, transport)
-            reply(made)
-
-        forwarder.answer(query, client, limit, answered)
-        return None
-
-    def _refuse(self, query: bytes, limit: int, transport: str, ra: int, why: str) -> bytes:
-        made = fail(query, packet.REFUSED, ede.option(ede.PROHIBITED, why), limit, ra)
-        self.count(query, made, transport)
-        return made

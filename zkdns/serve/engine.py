@@ -10,6 +10,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from zkdns.answers.builder import Answers
 from zkdns.config import Address, Settings
@@ -18,11 +19,12 @@ from zkdns.forward.cache import Cache, Replies
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.refused import refused
-from zkdns.serve.listen.tcp import MAX_MESSAGE_BYTES as HIGHEST_TCP
 from zkdns.serve.listen.tcp import TcpListener
-from zkdns.serve.listen.udp import UdpListener, bind
+from zkdns.serve.listen.udp import UdpListener
+from zkdns.serve.request import MAX_TCP_BYTES
 
 log = logging.getLogger("zkdns.engine")
 
@@ -77,9 +79,7 @@ class PythonEngine:
 
     def counts(self) -> Counter[tuple[str, int, int]]:
         """Queries answered by transport, type and rcode."""
-        return Counter(
-            {(t, int.from_bytes(q, "big"), r): n for (t, q, r), n in self.dispatcher.counts.items()}
-        )
+        return Counter(self.dispatcher.counts)
 
     def dropped(self) -> Counter[str]:
         found = Counter(self.dispatcher.dropped)
@@ -160,21 +160,13 @@ class NativeEngine(PythonEngine):
         self.native.offer_recursion(self._networks)  # an empty table offers it to nobody
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
-        replied = False
-
-        def reply(made: bytes) -> None:
-            nonlocal replied
-            if not replied:  # a stream waits for one, and no more
-                replied = True
-                self.native.reply(route, made)
-
-        transport = route.transport
-        limit = HIGHEST_UDP if transport == "udp" else HIGHEST_TCP
-        made = self.dispatcher.handle(
-            packet, route.host, limit, transport, reply, sampled=route.sampled, waited=route.waited
-        )
-        if made is not None:
-            reply(made)
+        limit = HIGHEST_UDP if route.transport == "udp" else MAX_TCP_BYTES
+        request = self.dispatcher.read(packet, route.host, route.transport, limit)
+        outcome = self.dispatcher.dispatch(request, route.sampled, route.waited)
+        if isinstance(outcome, bytes):
+            self.native.reply(route, outcome)
+        elif outcome is not None:
+            outcome.then(partial(self.native.reply, route))
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.native.stop)

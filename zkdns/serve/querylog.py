@@ -18,11 +18,13 @@ import dnslib
 from zkdns.config import Settings
 from zkdns.dns.message import read_reply
 from zkdns.dns.names import text
+from zkdns.dns.packet import NO_QUESTION
+from zkdns.forward.forwarder import Pending
+from zkdns.serve.request import Request
 
 log = logging.getLogger("zkdns.query")
 
-Reply: TypeAlias = Callable[[bytes], None]
-Handle: TypeAlias = Callable[[bytes, str, int, str, Reply], bytes | None]
+Dispatch: TypeAlias = Callable[[Request], bytes | Pending | None]
 
 WINDOW = 1.0
 """Seconds over which lines are counted."""
@@ -30,7 +32,6 @@ WINDOW = 1.0
 LINE = "query %(client)s %(transport)s %(name)s %(type)s: %(rcode)s, %(bytes)d bytes, %(microseconds)d us"
 
 _BADVERS = 16
-_LONGEST_NAME = 255
 
 
 def choose(settings: Settings) -> QueryLog | None:
@@ -70,34 +71,21 @@ class QueryLog:
         self._left_out = 0
 
     def watch(
-        self,
-        handle: Handle,
-        query: bytes,
-        client: str,
-        limit: int,
-        transport: str,
-        reply: Reply,
-        sampled: bool | None = None,
-        waited: float = 0.0,
-    ) -> bytes | None:
-        """What `handle` does, with a look at it. `sampled`: whether this one was chosen, None where that
+        self, dispatch: Dispatch, request: Request, sampled: bool | None = None, waited: float = 0.0
+    ) -> bytes | Pending | None:
+        """What `dispatch` does, with a look at it. `sampled`: whether this one was chosen, None where that
         is to be found out; `waited`: seconds since it was read."""
         if sampled is None:
             sampled = self._is_due()
         if not (sampled or self._slow):
-            return handle(query, client, limit, transport, reply)
+            return dispatch(request)
         began = self._clock() - waited
-        returned = False
-
-        def answered(made: bytes) -> None:
-            reply(made)
-            self._note(query, made, client, transport, began, sampled, returned)
-
-        made = handle(query, client, limit, transport, answered)
-        returned = True
-        if made is not None:
-            self._note(query, made, client, transport, began, sampled, False)
-        return made
+        outcome = dispatch(request)
+        if isinstance(outcome, bytes):
+            self._note(request, outcome, began, sampled, False)
+        elif outcome is not None:
+            outcome.then(lambda reply: self._note(request, reply, began, sampled, True))
+        return outcome
 
     def _is_due(self) -> bool:
         """One of each `sample` that follow one another, at a place drawn anew: every N-th would fall in
@@ -110,9 +98,7 @@ class QueryLog:
         self._left -= 1
         return self._left == self._place
 
-    def _note(
-        self, query: bytes, made: bytes, client: str, transport: str, began: float, sampled: bool, asked: bool
-    ) -> None:
+    def _note(self, request: Request, reply: bytes, began: float, sampled: bool, forwarded: bool) -> None:
         now = self._clock()
         seconds = now - began
         slow = 0 < self._slow <= seconds
@@ -127,19 +113,19 @@ class QueryLog:
             self._left_out += 1
             return
         self._lines += 1
-        name, qtype = read_question(query)
+        name, rtype = describe(request)
         fields = {
-            "client": client,
-            "transport": transport,
+            "client": request.client,
+            "transport": request.transport,
             "name": name,
-            "type": qtype,
-            "rcode": read_rcode(made),
-            "bytes": len(made),
+            "type": rtype,
+            "rcode": read_rcode(reply),
+            "bytes": len(reply),
             "microseconds": round(seconds * 1e6),
-            "forwarded": asked,
+            "forwarded": forwarded,
             "slow": slow,
         }
-        log.info(LINE + ", forwarded" * asked + ", slow" * slow, fields, extra={"fields": fields})
+        log.info(LINE + ", forwarded" * forwarded + ", slow" * slow, fields, extra={"fields": fields})
 
     def _tell_left_out(self) -> None:
         count, self._left_out = self._left_out, 0
@@ -150,19 +136,11 @@ class QueryLog:
         )
 
 
-def read_question(query: bytes) -> tuple[str, str]:
-    """Name and type as text, odd bytes escaped; "-" for what can't be read."""
-    at = 12
-    size = len(query)
-    if query[4:6] == b"\0\0":
+def describe(request: Request) -> tuple[str, str]:
+    """Name and type as text, odd bytes escaped, the name's case as it came; "-" for what can't be read."""
+    if request.question is NO_QUESTION:
         return "-", "-"
-    while at < size and query[at]:
-        if query[at] > 63:
-            return "-", "-"
-        at += 1 + query[at]
-    if at + 3 > size or at + 1 - 12 > _LONGEST_NAME:
-        return "-", "-"
-    return text(query[12 : at + 1]), dnslib.QTYPE[query[at + 1] << 8 | query[at + 2]]
+    return text(request.packet[12 : request.end - 4]), dnslib.QTYPE[request.question.rtype]
 
 
 def read_rcode(reply: bytes) -> str:

@@ -1,8 +1,8 @@
-"""One query in, one outcome out: the reply's bytes, FORWARD, or None (drop).
+"""One request in, one outcome out: the reply's bytes, FORWARD, or None (drop).
 
-Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short;
-everything else goes through `respond_general`, in the order of RFC 1035 and RFC 6891. The native engine is
-this module's twin for the plain case, byte for byte.
+Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short; the rest
+follows the order of RFC 1035 and RFC 6891. The native engine is this module's twin for the plain case,
+byte for byte.
 """
 
 from __future__ import annotations
@@ -14,19 +14,10 @@ from typing import TypeAlias
 from zkdns.answers import records
 from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, Name, Sections, Zone
-from zkdns.dns import ede, names, packet
-from zkdns.dns.packet import (
-    BADVERS,
-    FORMERR,
-    HIGHEST_UDP,
-    NOERROR,
-    NOTIMP,
-    NXDOMAIN,
-    REFUSED,
-    SERVFAIL,
-    Edns,
-    Query,
-)
+from zkdns.dns import ede, names
+from zkdns.dns.packet import CH, DROP, IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
+from zkdns.dns.reply import AA, QR, Reply, close, fail, pack_head
+from zkdns.serve.request import Request
 
 
 class Forward(enum.Enum):
@@ -39,8 +30,6 @@ FORWARD = Forward.FORWARD
 Outcome: TypeAlias = bytes | Forward | None
 Position: TypeAlias = Callable[[Entry], int]
 
-IN, CH = 1, 3
-_AA = 0x0400
 _A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
@@ -49,10 +38,8 @@ _MANY = 100
 _SHORTEST = 12
 """Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
-_OPTS: dict[bytes, Edns] = {}
-"""OPT records of version 0 without options, as they came, read: few differ."""
-_HEADS: dict[int, bytes] = {}
-_TAILS: dict[tuple[bytes, bool], bytes] = {}
+
+_NOTHING = Sections()
 
 
 def next_position(entry: Entry) -> int:
@@ -63,270 +50,203 @@ def next_position(entry: Entry) -> int:
     return n
 
 
-def respond(query: bytes, answers: Answers, limit: int, position: Position, ra: int = 0) -> Outcome:
-    """`limit`: the most bytes that the transport carries (UDP: HIGHEST_UDP; TCP: 65535). `position`
-    gives an Entry's turn. `ra`: 0x80 where this client may have names forwarded, else 0."""
-    made = respond_fast(query, answers, limit, position, ra)
-    return respond_general(query, answers, limit, position, ra) if made is None else made
+def respond(request: Request, answers: Answers, position: Position) -> Outcome:
+    """`position` gives an Entry's place in its rotation."""
+    entry = answers.table.get(request.key)
+    if entry is not None:
+        return _positive(request, entry, position(entry), answers)
+    if request.fault:
+        return None if request.fault == DROP else fail(request, request.fault, flags=request.ra)
+    question = request.question
+    if question.rclass != IN:
+        return _chaos(request, answers) if question.rclass == CH else refuse(request, "class not served")
+    if question.rtype in _NO_DATA:
+        return refuse(request, "type not served")
+    name = answers.names.get(question.name)
+    return _no_data(request, name, answers) if name is not None else _missing(request, answers)
 
 
-def respond_fast(query: bytes, answers: Answers, limit: int, position: Position, ra: int = 0) -> bytes | None:
-    """The plain case alone; None for all else."""
-    if query[2:3] <= b"\1" and query[4:10] == b"\0\1\0\0\0\0":
-        end = query.find(b"\0", 12) + 5
-        entry = answers.table.get(query[12 : end - 4].lower() + query[end - 4 : end - 2])
-        if entry is not None and query[end - 2 : end] == b"\0\1":
-            more = query[end:]
-            if not more:
-                if query[10:12] == b"\0\0":
-                    size = 512 if limit == HIGHEST_UDP else limit
-                    return _deal(query, end, entry, position(entry), size, None, b"", ra)
-            elif len(more) == 11 and more[:3] == b"\0\0\x29" and query[10:12] == b"\0\1":
-                edns = _OPTS.get(more) or _opt(more)
-                if edns is not None:
-                    size = edns.room if limit == HIGHEST_UDP else limit
-                    return _deal(
-                        query, end, entry, position(entry), size, edns, answers.stale + entry.ede, ra
-                    )
-    return None
+def refuse(request: Request, why: str) -> bytes:
+    """REFUSED, and why in a few words for people."""
+    return fail(request, REFUSED, ede.option(ede.PROHIBITED, why), request.ra)
 
 
-def _deal(
-    query: bytes, end: int, entry: Entry, n: int, size: int, edns: Edns | None, options: bytes, ra: int
-) -> bytes:
+def _positive(request: Request, entry: Entry, n: int, answers: Answers) -> bytes:
     """The n-th answer of this Entry."""
     tiers = entry.tiers
     tier = tiers[0]
     rotation = tier.rotation
-    turn = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
-    pieces = turn(tier.records)
-    if len(tiers) > 1 or len(pieces) > _MANY:
-        return _deal_tiers(query, end, entry, n, size, edns, options, ra)
-    tail = _TAILS.get((options, edns.do)) or _tail(options, edns.do) if edns else b""
-    if not tier.extras:
-        body = b"".join(pieces)
-        extra = 0
-    elif not entry.repeats:
-        body = b"".join(pieces) + b"".join(turn(tier.extras))
-        extra = sum(turn(tier.extra_counts))
-    else:
-        return _deal_tiers(query, end, entry, n, size, edns, options, ra)
-    if end + len(body) + len(tail) > size:
-        extras = turn(tier.extras) if extra else ()
-        return packet.reply(query, end, NOERROR, pieces, (), extras, edns, options, size, _AA | ra, (extra,))
+    order = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
+    chosen = order(tier.records)
+    if len(tiers) > 1 or len(chosen) > _MANY or entry.repeats:
+        return _positive_tiers(request, entry, n, answers)
+    body = b"".join(chosen)
+    additional = 0
+    if tier.extras:
+        body += b"".join(order(tier.extras))
+        additional = sum(order(tier.extra_counts))
+    tail = b""
+    packet, end, edns = request.packet, request.end, request.edns
     if edns is not None:
-        extra += 1
-    key = ((query[2] & 1) << 8 | ra) << 32 | len(pieces) << 16 | extra
-    head = _HEADS.get(key) or _head(key)
-    return b"".join((query[:2], head, query[12:end], body, tail))
+        additional += 1
+        options = answers.stale + entry.ede
+        tail = close(_nsid(answers) + options if edns.nsid else options, edns.do)
+    if end + len(body) + len(tail) > request.room:
+        return _positive_tiers(request, entry, n, answers)
+    flags = QR | AA | request.ra | (packet[2] & 1) << 8
+    head = pack_head(packet[:2], flags, 1, len(chosen), 0, additional)
+    return b"".join((head, packet[12:end], body, tail))
 
 
-def _opt(record: bytes) -> Edns | None:
-    edns = packet.read_opt(record, 0, len(record))
-    if edns is None or edns.version:
-        return None
-    if len(_OPTS) < 10_000:
-        _OPTS[record] = edns
-    return edns
-
-
-def _tail(options: bytes, do: bool) -> bytes:
-    """Our OPT record: few differ, so they are kept."""
-    made = packet.opt(options, do)
-    if len(_TAILS) < 10_000:
-        _TAILS[options, do] = made
-    return made
-
-
-def _head(key: int) -> bytes:
-    """Flags and counts (16 bits of each in `key`): few differ, so they are kept."""
-    made = (0x8000 | _AA | key >> 32).to_bytes(2, "big") + b"\0\1" + (key >> 16 & 0xFFFF).to_bytes(2, "big")
-    made += b"\0\0" + (key & 0xFFFF).to_bytes(2, "big")
-    if len(_HEADS) < 10_000:
-        _HEADS[key] = made
-    return made
-
-
-def _deal_tiers(
-    query: bytes, end: int, entry: Entry, n: int, size: int, edns: Edns | None, options: bytes, ra: int
-) -> bytes:
-    """The n-th answer where there are several tiers, many records, or additional ones to be folded."""
-    pieces: list[bytes] = []
+def _positive_tiers(request: Request, entry: Entry, n: int, answers: Answers) -> bytes:
+    """The same where there are several tiers, many records, additional ones that repeat, or little room."""
+    chosen: list[bytes] = []
     extras: list[tuple[bytes, int]] = []
-    most = size // _SHORTEST + 1
+    most = request.room // _SHORTEST + 1
+    reply, options = Reply(request, AA | request.ra), _options(request, answers, entry.ede)
     for tier in entry.tiers:
         rotation = tier.rotation
         k = rotation.sequence[n % len(rotation.sequence)]
-        if len(pieces) + len(rotation.orders[k]) > most:
-            # So many fill the reply, and the rest need not be dealt: thousands over UDP cost no more.
-            pieces += [tier.records[i] for i in rotation.orders[k][: most - len(pieces)]]
-            return packet.reply(query, end, NOERROR, pieces, (), (), edns, options, size, _AA | ra)
-        turn = rotation.getters[k]
-        pieces += turn(tier.records)
+        if len(chosen) + len(rotation.orders[k]) > most:
+            # So many fill the reply, and the rest need not be given: thousands over UDP cost no more.
+            chosen += [tier.records[i] for i in rotation.orders[k][: most - len(chosen)]]
+            return reply.write(NOERROR, chosen, options=options)
+        order = rotation.getters[k]
+        chosen += order(tier.records)
         if tier.extras:
-            extras += zip(turn(tier.extras), turn(tier.extra_counts), strict=True)
+            extras += zip(order(tier.extras), order(tier.extra_counts), strict=True)
     if entry.repeats:
         extras = list(dict.fromkeys(extras))
-    more = [e for e, _ in extras]
-    counts = [c for _, c in extras] or [0]
-    return packet.reply(query, end, NOERROR, pieces, (), more, edns, options, size, _AA | ra, counts)
+    counts = [count for _, count in extras] or [0]
+    return reply.write(NOERROR, chosen, (), [records for records, _ in extras], options, counts)
 
 
-def respond_general(query: bytes, answers: Answers, limit: int, position: Position, ra: int) -> Outcome:
-    """All that is not the plain case, and every miss."""
-    if len(query) < 12 or query[2] & 0x80:
-        return None  # nothing to answer to; a reply to a reply could go round for ever
-    if query[2] & 0x78:
-        return fail(query, NOTIMP, b"", limit, ra)
-    asked = packet.read_query(query)
-    if asked is None:
-        return fail(query, FORMERR, b"", limit, ra)
-    if asked.edns and asked.edns.version > 0:
-        return fail(query, BADVERS, b"", limit, ra, asked)
-    if asked.qclass == CH:
-        return _chaos(query, asked, answers, limit, ra)
-    if asked.qclass != IN:
-        return fail(query, REFUSED, ede.option(ede.PROHIBITED, "class not served"), limit, ra, asked)
-    if asked.qtype in _NO_DATA:
-        return fail(query, REFUSED, ede.option(ede.PROHIBITED, "type not served"), limit, ra, asked)
-    entry = answers.table.get(asked.qname + asked.qtype.to_bytes(2, "big"))
-    size = packet.room(asked.edns, limit)
-    if entry is not None:
-        options = _nsid(asked, answers) + answers.stale + entry.ede
-        return _deal(query, asked.end, entry, position(entry), size, asked.edns, options, ra)
-    known = answers.names.get(asked.qname)
-    if known is not None:
-        return _known(query, asked, known, answers, size, ra)
-    return _missing(query, asked, answers, size, ra)
-
-
-def _known(query: bytes, asked: Query, known: Name, answers: Answers, size: int, ra: int) -> bytes:
+def _no_data(request: Request, name: Name, answers: Answers) -> bytes:
     """The name is there; the table has nothing of this type for it."""
-    if known.responder is not None:
-        found = known.responder.answer(asked.qname, asked.qtype)
-        if known.zone.failure and _is_negative(found):
-            return _failed(query, asked, known.zone, answers, size, ra)
-        return _spelled(query, asked, found, known.zone, answers, size, ra)
-    if known.zone.failure:
-        return _failed(query, asked, known.zone, answers, size, ra)
-    if asked.qtype == _ANY:
-        return _spelled(query, asked, Sections((records.RFC8482,)), known.zone, answers, size, ra)
-    return _spelled(query, asked, Sections(ede=known.ede), known.zone, answers, size, ra)
+    if name.responder is not None:
+        return _by_responder(request, name, answers)
+    if name.zone.failure:
+        return _failed(request, name.zone, answers)
+    if request.question.rtype == _ANY:
+        return _on_demand(request, Sections((records.RFC8482,)), name.zone, answers)
+    return _negative(request, NOERROR, name.ede, name.zone, answers)
 
 
-def _missing(query: bytes, asked: Query, answers: Answers, size: int, ra: int) -> Outcome:
+def _missing(request: Request, answers: Answers) -> Outcome:
     """The name is not there: its closest encloser (RFC 4592, section 3.3.1) decides."""
-    for suffix in names.suffixes(asked.qname):
-        known = answers.names.get(suffix)
-        if known is None:
+    qname = request.question.name
+    for suffix in names.suffixes(qname):
+        encloser = answers.names.get(suffix)
+        if encloser is None:
             continue
-        zone = known.zone
-        if known.responder is not None:
-            found = known.responder.answer(asked.qname, asked.qtype)
-            if zone.failure and _is_negative(found):
-                return _failed(query, asked, zone, answers, size, ra)
-        elif zone.failure:
-            return _failed(query, asked, zone, answers, size, ra)
-        else:
-            found = _kid(asked, suffix, known)
-        return _spelled(query, asked, found, zone, answers, size, ra)
-    reverse = answers.reverse(asked.qname, asked.qtype)
-    if reverse is not None:
-        if answers.zones[0].failure:
-            return _failed(query, asked, answers.zones[0], answers, size, ra)
-        return _spelled(query, asked, reverse, answers.zones[0], answers, size, ra)
-    return FORWARD
+        if encloser.responder is not None:
+            return _by_responder(request, encloser, answers)
+        if encloser.zone.failure:
+            return _failed(request, encloser.zone, answers)
+        if encloser.instances and len(suffix) + qname[0] + 1 == len(qname):
+            sections = _instance(request, encloser)
+            if sections is not None:
+                return _on_demand(request, sections, encloser.zone, answers)
+        return _negative(request, NXDOMAIN, b"", encloser.zone, answers)
+    reverse = answers.reverse(qname, request.question.rtype)
+    if reverse is None:
+        return FORWARD
+    if answers.zones[0].failure:
+        return _failed(request, answers.zones[0], answers)
+    return _on_demand(request, reverse, answers.zones[0], answers)
 
 
-def _is_negative(found: Sections) -> bool:
-    """Whether it says that something is not there: only a catalog can tell, in a zone of services."""
-    return found.aa and not found.answer
+def _by_responder(request: Request, name: Name, answers: Answers) -> bytes:
+    """A zone of services whose catalog is not there can tell what is in its files, and not what is not
+    in there: only a catalog can."""
+    assert name.responder is not None  # noqa: S101
+    sections = name.responder.answer(request.question.name, request.question.rtype)
+    if name.zone.failure and sections.aa and not sections.answer:
+        return _failed(request, name.zone, answers)
+    return _on_demand(request, sections, name.zone, answers)
 
 
-def _kid(asked: Query, suffix: bytes, known: Name) -> Sections:
-    """A name one label below a known one: one of its kids, or nothing."""
-    label = asked.qname[1 : 1 + asked.qname[0]]
-    instance = (
-        known.instances.get(label)
-        if known.instances and len(asked.qname) == 1 + len(label) + len(suffix)
-        else None
-    )
-    if instance is None:
-        return Sections(rcode=NXDOMAIN)
-    if asked.qtype == _A:
-        return Sections(_slices(instance.a, 16))
-    if asked.qtype == _AAAA:
-        return Sections(_slices(instance.aaaa, 28))
-    if asked.qtype == _ANY:
+def _instance(request: Request, service: Name) -> Sections | None:
+    """The name of one instance, one label below its service's; None where there is none of it."""
+    assert service.instances is not None  # noqa: S101
+    qname, rtype = request.question.name, request.question.rtype
+    label = qname[1 : 1 + qname[0]]
+    addresses = service.instances.get(label)
+    if addresses is None:
+        return None
+    if rtype == _A:
+        return Sections(_slices(addresses.a, 16))
+    if rtype == _AAAA:
+        return Sections(_slices(addresses.aaaa, 28))
+    if rtype == _ANY:
         return Sections((records.RFC8482,))
-    return known.spell(label, asked.qtype) if known.spell else Sections()
+    return service.spell(label, rtype) if service.spell else Sections()
 
 
 def _slices(run: bytes, length: int) -> tuple[bytes, ...]:
     return tuple(run[k : k + length] for k in range(0, len(run), length))
 
 
-def _spelled(
-    query: bytes, asked: Query, found: Sections, zone: Zone, answers: Answers, size: int, ra: int
+def _on_demand(request: Request, sections: Sections, zone: Zone, answers: Answers) -> bytes:
+    """A reply of what was spelled on demand; where that is nothing, the zone's SOA."""
+    if not sections.answer and not sections.authority and sections.rcode in (NOERROR, NXDOMAIN):
+        return _negative(request, sections.rcode, sections.ede, zone, answers, sections)
+    reply = Reply(request, request.ra | (AA if sections.aa else 0))
+    options = _options(request, answers, sections.ede)
+    return reply.write(sections.rcode, sections.answer, sections.authority, sections.additional, options)
+
+
+def _negative(
+    request: Request, rcode: int, error: bytes, zone: Zone, answers: Answers, sections: Sections = _NOTHING
 ) -> bytes:
-    """A reply of what was spelled on demand; where that is nothing, the zone's SOA (RFC 2308)."""
-    authority = found.authority
-    if not found.answer and not authority and found.rcode in (NOERROR, NXDOMAIN):
-        inside = asked.qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
-        authority = ((records.pointer(asked.qname, zone.apex) if inside else zone.apex) + zone.soa,)
-    options = _nsid(asked, answers) + answers.stale + found.ede
-    flags = ra | (_AA if found.aa else 0)
-    return packet.reply(
-        query,
-        asked.end,
-        found.rcode,
-        found.answer,
-        authority,
-        found.additional,
-        asked.edns,
-        options,
-        size,
-        flags,
-    )
+    """Nothing there: the SOA in authority says for how long (RFC 2308)."""
+    qname = request.question.name
+    inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
+    soa = (records.pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
+    packet, end, edns = request.packet, request.end, request.edns
+    tail = b""
+    if edns is not None:
+        options = answers.stale + error
+        tail = close(_nsid(answers) + options if edns.nsid else options, edns.do)
+    if sections.additional or not sections.aa or end + len(soa) + len(tail) > request.room:
+        reply = Reply(request, request.ra | (AA if sections.aa else 0))
+        options = _options(request, answers, error)
+        return reply.write(rcode, (), (soa,), sections.additional, options)
+    flags = QR | AA | request.ra | (packet[2] & 1) << 8 | rcode
+    head = pack_head(packet[:2], flags, 1, 0, 1, 1 if edns is not None else 0)
+    return b"".join((head, packet[12:end], soa, tail))
 
 
-def _failed(query: bytes, asked: Query, zone: Zone, answers: Answers, size: int, ra: int) -> bytes:
+def _failed(request: Request, zone: Zone, answers: Answers) -> bytes:
     """There is no catalog that could be answered from: never NXDOMAIN then."""
-    options = _nsid(asked, answers) + zone.failure
-    return packet.reply(query, asked.end, SERVFAIL, (), (), (), asked.edns, options, size, ra)
+    options = _nsid(answers) if request.edns is not None and request.edns.nsid else b""
+    return fail(request, SERVFAIL, options + zone.failure, request.ra)
 
 
-def _chaos(query: bytes, asked: Query, answers: Answers, limit: int, ra: int) -> bytes:
+def _chaos(request: Request, answers: Answers) -> bytes:
     """version.bind and its kin (RFC 4892); nothing else is served in this class."""
-    said = answers.identity.get(asked.qname)
-    size = packet.room(asked.edns, limit)
-    if said is None:
-        return fail(query, REFUSED, ede.option(ede.PROHIBITED, "name not served"), limit, ra, asked)
-    piece = records.txt([said], 0)
-    piece = piece[:4] + b"\0\3" + piece[6:]
-    found = (piece,) if asked.qtype in (_TXT, _ANY) else ()
-    options = _nsid(asked, answers)
-    return packet.reply(query, asked.end, NOERROR, found, (), (), asked.edns, options, size, _AA | ra)
+    text = answers.identity.get(request.question.name)
+    if text is None:
+        return refuse(request, "name not served")
+    record = records.txt([text], 0)
+    record = record[:4] + CH.to_bytes(2, "big") + record[6:]
+    answer = (record,) if request.question.rtype in (_TXT, _ANY) else ()
+    options = _nsid(answers) if request.edns is not None and request.edns.nsid else b""
+    return Reply(request, AA | request.ra).write(NOERROR, answer, options=options)
 
 
-def fail(
-    query: bytes, rcode: int, options: bytes, limit: int, ra: int = 0, asked: Query | None = None
-) -> bytes:
-    """A reply without records: the question comes back where it can be read. AA is clear."""
-    if asked is None:
-        asked = packet.read_query(query)
-    if asked is None:
-        return packet.reply(query, 12, rcode, (), (), (), None, b"", 512, ra)
-    size = packet.room(asked.edns, limit)
-    return packet.reply(query, asked.end, rcode, (), (), (), asked.edns, options, size, ra)
-
-
-def _nsid(asked: Query, answers: Answers) -> bytes:
-    """The NSID option where it was asked for (RFC 5001)."""
-    if asked.edns is None or not asked.edns.nsid:
+def _options(request: Request, answers: Answers, error: bytes) -> bytes:
+    """The options of a reply of ours: who we are where that was asked, how old we are, what is to be said."""
+    if request.edns is None:
         return b""
-    said = answers.identity.get(_ID_SERVER, "").encode()
-    return b"\0\3" + len(said).to_bytes(2, "big") + said
+    options = answers.stale + error
+    return _nsid(answers) + options if request.edns.nsid else options
+
+
+def _nsid(answers: Answers) -> bytes:
+    """The NSID option (RFC 5001)."""
+    identity = answers.identity.get(_ID_SERVER, "").encode()
+    return b"\0\3" + len(identity).to_bytes(2, "big") + identity
 
 
 _ID_SERVER = names.wire("id.server")

@@ -31,7 +31,7 @@ from zkdns.registry.source import OVERRIDES, Source, ZooKeeperSource, is_read, o
 from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Dispatcher, Histogram
-from zkdns.serve.listen.udp import is_shared, reached_at
+from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.server import advertised
 from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory

@@ -21,6 +21,7 @@ from typing import Any
 
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.places import Limits, Places
+from zkdns.serve.request import MAX_TCP_BYTES
 
 log = logging.getLogger("zkdns.tcp")
 
@@ -42,8 +43,6 @@ of one client, so that past its limit each is told so at once."""
 
 MAX_UNSENT_BYTES = 512 << 10
 """Bytes of replies that may wait for one client: some that came late, of the longest kind."""
-
-MAX_MESSAGE_BYTES = 65535
 
 KERNEL_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
@@ -285,34 +284,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def _ask(self, query: bytes) -> bytes | None:
         """The reply; None where there will be one later, or none at all."""
-        at_once: list[bytes] | None = []
-        done = False
+        dispatcher = self._listener.dispatcher
+        outcome = dispatcher.dispatch(dispatcher.read(query, self._client, "tcp", MAX_TCP_BYTES))
+        if outcome is None or isinstance(outcome, bytes):
+            return outcome
         self.waiting += 1
+        outcome.then(self._reply)
+        return None
 
-        def reply(made: bytes) -> None:
-            nonlocal done
-            if done:
-                return
-            done = True
-            self.waiting -= 1
-            if at_once is not None:
-                at_once.append(made)
-            else:
-                self._reply(made)
-
-        made = self._listener.dispatcher.handle(query, self._client, MAX_MESSAGE_BYTES, "tcp", reply)
-        made = at_once.pop() if at_once else made
-        at_once = None
-        if not done and (made is not None or not _is_query(query)):
-            done = True
-            self.waiting -= 1
-        return made
-
-    def _reply(self, made: bytes) -> None:
+    def _reply(self, reply: bytes) -> None:
         """What an upstream owed. One that leaves too much unread loses it with the connection."""
+        self.waiting -= 1
         if self._transport.is_closing():
             return
-        self._transport.write(len(made).to_bytes(2, "big") + made)
+        self._transport.write(len(reply).to_bytes(2, "big") + reply)
         if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._listener.dismiss(self, "backlog")
         else:

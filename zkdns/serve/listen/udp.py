@@ -7,74 +7,25 @@ by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 35
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.config import Address
-from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN
 from zkdns.serve.batch import Batch
 from zkdns.serve.dispatch import Dispatcher
-from zkdns.serve.respond import FORWARD
 
 log = logging.getLogger("zkdns.udp")
 
 BATCH = 64
 """Datagrams taken at one wake-up; then others have their turn."""
 
-BUFFER = 4 << 20
-"""Bytes of receive buffer asked for: a burst waits there instead of being dropped."""
-
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _ANCILLARY = 64
 _SO_MEMINFO = 55
 _DROPS = 4 * 8
 """Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
-
-
-def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
-    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, kind)
-    try:
-        if hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((address.host, address.port))
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def is_shared(address: Address) -> bool:
-    """Whether another server that shares its address stands there already. Asked of TCP, since a UDP
-    socket is given queries from the moment it is bound."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as alone:
-        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            alone.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            alone.bind((address.host, address.port))
-            return False
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                return False
-    try:
-        bind(address, socket.SOCK_STREAM).close()
-    except OSError:
-        return False  # someone who doesn't share: whoever listens there is told
-    return True
 
 
 class UdpListener:
@@ -112,46 +63,19 @@ class UdpListener:
 
     def _drain(self) -> int:
         """How many datagrams were taken."""
-        if self._batch is None:
-            return self._drain_singly()
-        if self.dispatcher.query_log is not None:
-            return self._drain_watched(self._batch)
-        return self._drain_batch(self._batch)
+        return self._drain_singly() if self._batch is None else self._drain_batch(self._batch)
 
     def _drain_batch(self, batch: Batch) -> int:
-        dispatcher = self.dispatcher
-        forwarding = dispatcher.forwarder is not None and dispatcher.forwarder.enabled
-        count = _receive(batch)
-        seen = []
-        slot = 0
-        for k in range(count):
-            query = batch.query(k)
-            made = dispatcher.answer(query, batch.client(k) if forwarding else "", HIGHEST_UDP)
-            if made is FORWARD:
-                made = dispatcher.forward(query, batch.client(k), HIGHEST_UDP, "udp", self._later(batch, k))
-            elif made is not None:
-                end = query.find(b"\0", 12) + 1
-                seen.append(made[3:4] + query[end : end + 2])
-                if made[3] & 15 == NXDOMAIN:
-                    dispatcher.note_search_miss(query, made, batch.client(k))
-            if made is not None:
-                batch.put(slot, k, made)
-                slot += 1
-        if slot:
-            self._send(batch, slot, count)
-            dispatcher.count_batch(seen, "udp")
-        return count
-
-    def _drain_watched(self, batch: Batch) -> int:
-        """The same one by one and each with its client: the query log looks on."""
+        read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
         count = _receive(batch)
         slot = 0
         for k in range(count):
-            later = self._later(batch, k)
-            made = self.dispatcher.handle(batch.query(k), batch.client(k), HIGHEST_UDP, "udp", later)
-            if made is not None:
-                batch.put(slot, k, made)
+            outcome = dispatch(read(batch.query(k), batch.client(k)))
+            if isinstance(outcome, bytes):
+                batch.put(slot, k, outcome)
                 slot += 1
+            elif outcome is not None:
+                outcome.then(self._later(batch, k))
         if slot:
             self._send(batch, slot, count)
         return count
@@ -174,15 +98,17 @@ class UdpListener:
                 log.debug("receiving: %s", error)
                 continue
             send = self._send_from(_source(ancillary), client)
-            made = self.dispatcher.handle(query, client[0], HIGHEST_UDP, "udp", send)
-            if made is not None:
-                send(made)
+            outcome = self.dispatcher.dispatch(self.dispatcher.read(query, client[0]))
+            if isinstance(outcome, bytes):
+                send(outcome)
+            elif outcome is not None:
+                outcome.then(send)
         return BATCH
 
     def _send_from(self, source: list[tuple[int, int, bytes]], client: Any) -> Callable[[bytes], None]:
-        def send(made: bytes) -> None:
+        def send(reply: bytes) -> None:
             try:
-                self.sock.sendmsg([made], source, 0, client)
+                self.sock.sendmsg([reply], source, 0, client)
             except OSError as error:
                 self._lost(error)
 
@@ -238,20 +164,3 @@ def _source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, byt
             scoped = data[:2] == b"\xfe\x80"  # a link-local address means nothing without its interface
             return [(level, kind, data if scoped else data[:16] + b"\0\0\0\0")]
     return []
-
-
-def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
-    """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
-    found = [a.host for a in listen if not a.wildcard]
-    for a in listen:
-        if a.wildcard:
-            v6 = ":" in a.host
-            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.connect(
-                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
-                    )  # asks for a route, sends nothing
-                    found.append(probe.getsockname()[0])
-                except OSError:
-                    found.append("::1" if v6 else "127.0.0.1")
-    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)

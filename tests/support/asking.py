@@ -1,0 +1,27 @@
+"""Packets answered as the sockets would have them answered, without sockets."""
+
+from __future__ import annotations
+
+from zkdns.answers.builder import Answers
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.request import Request
+from zkdns.serve.respond import Outcome, Position, next_position
+from zkdns.serve.respond import respond as respond_to
+
+
+def respond(
+    packet: bytes,
+    answers: Answers,
+    limit: int = HIGHEST_UDP,
+    position: Position = next_position,
+    ra: int = 0,
+) -> Outcome:
+    """What `respond` says to this packet; `ra`: 0x80 where the client may have names forwarded."""
+    return respond_to(Request(packet, limit=limit, forwards=bool(ra)), answers, position)
+
+
+def reply_of(dispatcher: Dispatcher, packet: bytes, client: str = "192.0.2.1") -> bytes | None:
+    """The reply over UDP that is there at once; None for none."""
+    outcome = dispatcher.dispatch(dispatcher.read(packet, client))
+    return outcome if isinstance(outcome, bytes) else None

@@ -1,0 +1,73 @@
+"""Where we listen: sockets bound so that another server may share their address, whatever the transport.
+
+Rules: OSError is left to who called.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from zkdns.config import Address
+
+RECEIVE_BUFFER_BYTES = 4 << 20
+"""Asked for: a burst of datagrams waits there instead of being dropped."""
+
+
+def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, kind)
+    try:
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.host, address.port))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def is_shared(address: Address) -> bool:
+    """Whether another server that shares its address stands there already. Asked of TCP, since a UDP
+    socket is given queries from the moment it is bound."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            alone.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            alone.bind((address.host, address.port))
+            return False
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return False
+    try:
+        bind(address, socket.SOCK_STREAM).close()
+    except OSError:
+        return False  # someone who doesn't share: whoever listens there is told
+    return True
+
+
+def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
+    """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
+    found = [a.host for a in listen if not a.wildcard]
+    for a in listen:
+        if a.wildcard:
+            v6 = ":" in a.host
+            with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.connect(
+                        ("2001:db8::1" if v6 else "192.0.2.1", 53)
+                    )  # asks for a route, sends nothing
+                    found.append(probe.getsockname()[0])
+                except OSError:
+                    found.append("::1" if v6 else "127.0.0.1")
+    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)
