@@ -33,6 +33,7 @@ from kazoo.client import KazooClient
 from zkdns import ensemble
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Data, Event, Whole
+from zkdns.registry.source import service_scopes
 from zkdns.registry.zk.connect import close, connect
 from zkdns.registry.zk.mirror import Mirror
 
@@ -82,7 +83,7 @@ def read_mirrored(hosts: str, nodes: int, changes: int) -> dict[str, float]:
     whole = threading.Event()
     news: dict[str, threading.Event] = {}
 
-    def emit(_root: str, events: list[Event]) -> None:
+    def emit(_scope: object, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Whole):
                 whole.set()
@@ -90,7 +91,7 @@ def read_mirrored(hosts: str, nodes: int, changes: int) -> dict[str, float]:
                 news[event.path].set()
 
     before = rss()
-    mirror = Mirror(hosts, (ROOT,), SETTINGS, emit)
+    mirror = Mirror(hosts, service_scopes(ROOT, "auto"), SETTINGS, emit)
     late: list[float] = []
 
     async def load() -> float:

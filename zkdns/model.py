@@ -62,13 +62,14 @@ class Stat:
     """The part of a znode's Stat that we use (ZooKeeper Programmer's Guide, "Stat structure").
 
     `czxid`, `mzxid`: transaction ids of creation and last data change; `ctime`: creation time in
-    seconds since the epoch; `ephemeral`: bound to a session.
+    seconds since the epoch; `ephemeral`: bound to a session; `has_children`: other nodes stand below.
     """
 
     czxid: int
     mzxid: int
     ctime: float
     ephemeral: bool
+    has_children: bool = False
 
 
 @dataclass(frozen=True, slots=True)

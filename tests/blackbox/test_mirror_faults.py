@@ -16,9 +16,9 @@ from support.ports import free_port
 from support.zookeeper import Ensemble, ZooKeeperServer, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.zk.adopt import cut
 from zkdns.registry.zk.connect import Unreachable, close, connect
 from zkdns.registry.zk.mirror import Mirror
-from zkdns.registry.zk.wire import cut
 
 pytestmark = pytest.mark.zookeeper
 
@@ -49,7 +49,7 @@ def test_a_killed_server_leaves_the_old_view_until_it_is_back(
     zk.create(f"{ROOT}/web/a", b"1", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT) as it:
         it.follows(zk, ROOT)
-        it.mirror.hold("/zkdns/servers/me", b"here")
+        it.mirror.keep("/zkdns/servers/me", b"here")
         eventually(lambda: zk.retry(zk.exists, "/zkdns/servers/me"))
         before = it.view(ROOT)
         own_zookeeper.kill()
@@ -100,7 +100,7 @@ def test_a_server_wiped_to_smaller_zxids_is_followed_by_a_new_client(
         zk.create(f"{ROOT}/web/i{i}", b"before", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT, watchdog=1.0) as it:
         it.follows(zk, ROOT)
-        it.mirror.hold("/zkdns/servers/me", b"here")
+        it.mirror.keep("/zkdns/servers/me", b"here")
         finish(zk)
         own_zookeeper.wipe()
         eventually(lambda: it.connected[-1] and it.view(ROOT) == {})
@@ -138,7 +138,7 @@ def test_a_server_with_smaller_zxids_is_taken_up_when_the_session_s_time_is_over
     zk.create(f"{ROOT}/web/a", b"before", makepath=True)
     with Mirrored(own_zookeeper.hosts, ROOT, timeout=2.0, watchdog=3600.0) as it:
         it.follows(zk, ROOT)
-        it.mirror.hold("/zkdns/servers/me", b"here")
+        it.mirror.keep("/zkdns/servers/me", b"here")
         eventually(lambda: zk.exists("/zkdns/servers/me"))
         finish(zk)
         own_zookeeper.wipe()
@@ -154,7 +154,7 @@ def test_members_without_a_quorum_cost_one_client_and_no_more(ensemble: Ensemble
     zk.create(f"{ROOT}/web/a", b"before", makepath=True)
     with Mirrored(ensemble.hosts, ROOT, timeout=2.0, watchdog=3600.0) as it:
         it.follows(zk, ROOT)
-        it.mirror.hold("/zkdns/servers/me", b"here")
+        it.mirror.keep("/zkdns/servers/me", b"here")
         for server in ensemble.followers:
             server.kill()
         eventually(lambda: it.mirror.status().restarts)
@@ -269,7 +269,7 @@ def test_a_client_whose_own_thread_died_is_replaced(
     zk.create(f"{zk_root}/web/a", b"1", makepath=True)
     with Mirrored(zookeeper.hosts, zk_root, watchdog=0.5) as it:
         it.follows(zk, zk_root)
-        it.mirror.hold(f"{zk_root}/web/held", b"here")
+        it.mirror.keep(f"{zk_root}/web/held", b"here")
         it.follows(zk, zk_root)
         it.mirror._client._call(Poison(), it.mirror._client.handler.async_result())
         eventually(lambda: it.mirror.status().restarts)
@@ -311,7 +311,7 @@ def test_settings_that_can_not_work_fail_before_anything_is_dialled(
     settings: ZooKeeperSettings, where: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        Mirror("127.0.0.1:1", (ROOT,), settings, print)
+        Mirror("127.0.0.1:1", (), settings, print)
     assert error.value.where == where
 
 

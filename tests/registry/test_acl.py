@@ -78,7 +78,7 @@ def test_with_creator_what_a_server_holds_is_read_by_all_and_changed_by_its_own_
     path = f"{zk_root}/servers/one"
     ours = ZooKeeperSettings(auth=OURS, acl="creator")
     with Mirrored(zookeeper.hosts, f"{zk_root}/servers", settings=ours) as it:
-        it.mirror.hold(path, b"1")
+        it.mirror.keep(path, b"1")
         eventually(lambda: it.view(f"{zk_root}/servers").get(path) == b"1")
         assert zk.get(path)[0] == b"1"
         for stranger in (zk, connected("digest:other:one")):
@@ -90,10 +90,10 @@ def test_with_creator_what_a_server_holds_is_read_by_all_and_changed_by_its_own_
                 stranger.create(f"{zk_root}/servers/two", b"forged")
         # Another replica with the same login stands beside it, one with another is told once and goes on.
         with Mirrored(zookeeper.hosts, f"{zk_root}/servers", settings=ours) as beside:
-            beside.mirror.hold(f"{zk_root}/servers/two", b"2")
+            beside.mirror.keep(f"{zk_root}/servers/two", b"2")
             eventually(lambda: it.view(f"{zk_root}/servers").get(f"{zk_root}/servers/two") == b"2")
         with Mirrored(zookeeper.hosts, f"{zk_root}/servers", auth="digest:other:one") as refused:
-            refused.mirror.hold(f"{zk_root}/servers/three", b"3")
-            eventually(lambda: "can't hold" in caplog.text)
+            refused.mirror.keep(f"{zk_root}/servers/three", b"3")
+            eventually(lambda: "ZooKeeper refuses" in caplog.text)
             assert refused.view(f"{zk_root}/servers")[path] == b"1"
         connected(OURS).set(path, b"by an operator who has the login")

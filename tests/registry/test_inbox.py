@@ -6,7 +6,9 @@ import queue
 import sys
 import threading
 
-from zkdns.registry.zk.mirror import Note, take
+from zkdns.registry.zk.mirror import take
+
+Note = tuple[int, str]
 
 
 class Busy(queue.SimpleQueue[Note]):

@@ -13,6 +13,7 @@ from support import zookeeper as real
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Catalog, Event
 from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.source import service_scopes
 from zkdns.registry.zk.mirror import Mirror
 
 pytestmark = pytest.mark.zookeeper
@@ -25,7 +26,12 @@ class Follower:
     def __init__(self, hosts: str, root: str, format: str = "auto") -> None:
         self.tree = ServiceTree(root, format)
         self._inbox: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-        self._mirror = Mirror(hosts, (root,), ZooKeeperSettings(), lambda _, events: self._inbox.put(events))
+        self._mirror = Mirror(
+            hosts,
+            service_scopes(root, format),
+            ZooKeeperSettings(),
+            lambda _, events: self._inbox.put(events),
+        )
         self._mirror.start()
 
     def __enter__(self) -> Follower:

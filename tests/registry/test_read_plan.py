@@ -8,12 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from support.mirrored import Reading
+from support.mirrored import Reading, three_deep
 from zkdns.model import Children, Data, Unreadable
-from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, depth_of, lineage, mark
+from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
 ROOT = "/services"
+SCOPE = three_deep(ROOT)
 
 
 class Pretended:
@@ -127,11 +128,11 @@ def test_once_nothing_is_dirty_all_is_told_as_it_stands(
     for path in PATHS[:-2]:
         there.create(path)
     there.events.clear()
-    seen, told, dirty = ReadPlan(ROOT, one_shot), Reading(), [ReadRequest(ROOT, True)]
+    seen, told, dirty = ReadPlan(SCOPE), Reading(), [ReadRequest(ROOT, True)]
 
     def gather() -> None:
         for kind, path in there.events:
-            dirty.extend(mark(ROOT, kind, path, one_shot) or [])
+            dirty.extend(mark(SCOPE, kind, path, one_shot) or [])
         there.events.clear()
 
     def read(most: int) -> None:
@@ -157,14 +158,14 @@ def test_once_nothing_is_dirty_all_is_told_as_it_stands(
         else:
             getattr(there, what)(argument)
     finish()
-    real = {path: b"%d" % zxids[1] for path, zxids in there.nodes.items() if 0 <= depth_of(ROOT, path) <= 3}
+    real = {path: b"%d" % zxids[1] for path, zxids in there.nodes.items() if SCOPE.at(path) is not None}
     assert told.data == real
     assert {want.path for want in seen.everything()} == real.keys()
     assert len(seen) == len(real)
 
 
 def told_of(reply: Node | int) -> tuple[ReadPlan, list[object]]:
-    seen = ReadPlan(ROOT)
+    seen = ReadPlan(SCOPE)
     root = Node(b"", 1, 1, 2, 0.0, 0, 1)
     seen.take(ReadRequest(ROOT, True), root, ("web",))
     events, _ = seen.take(
@@ -195,22 +196,44 @@ def test_a_child_gone_before_it_was_read_has_its_parent_read_again() -> None:
 
 
 def test_the_whole_tree_as_a_root_leaves_zookeeper_and_ourselves_out() -> None:
-    seen = ReadPlan("/")
+    seen = ReadPlan(three_deep("/"))
     events, more = seen.take(
         ReadRequest("/", True), Node(b"", 0, 0, 9, 0.0, 0, 3), ("zookeeper", "web", "zkdns")
     )
     assert events[1] == Children("/", ("web",), 9)
     assert more == [ReadRequest("/web", True)]
-    assert mark("/", CREATED, "/zkdns/servers/a", False) == []
-    assert mark("/", CHANGED, "/web", False) == [ReadRequest("/web", False)]
+    assert mark(three_deep("/"), CREATED, "/zkdns/servers/a", False) == []
+    assert mark(three_deep("/"), CHANGED, "/web", False) == [ReadRequest("/web", False)]
 
 
 def test_an_event_elsewhere_or_too_deep_asks_for_nothing() -> None:
-    for path in ("/other", "/services2", "/", f"{ROOT}/a/b/c/d"):
-        assert mark(ROOT, CREATED, path, False) == []
-    assert mark(ROOT, DELETED, ROOT, False) is None
+    for path in ("/other", "/services2", "/", f"{ROOT}/a/b/c/d/e"):
+        assert mark(SCOPE, CREATED, path, False) == []
+    assert mark(SCOPE, CHANGED, f"{ROOT}/a/b/c/d", False) == []
+    assert mark(SCOPE, DELETED, ROOT, False) is None
     # Stray child events come of other watches in the session; with one-shot ones they are the news.
-    assert mark(ROOT, CHILD, f"{ROOT}/a/b/c", True) == []
+    assert mark(SCOPE, CHILD, f"{ROOT}/a/b/c", True) == []
+
+
+def test_the_first_child_of_a_node_that_should_have_none_is_told() -> None:
+    plan, _ = told_of(Node(b"", 2, 2, 3, 0.0, 0, 1))
+    leaf = f"{ROOT}/web/a/b"
+    plan.take(ReadRequest(f"{ROOT}/web/a", True), Node(b"", 3, 3, 4, 0.0, 0, 1), ("b",))
+    plan.take(ReadRequest(leaf, False), Node(b"", 4, 4, 4, 0.0, 0, 0), None)
+    assert mark(SCOPE, CREATED, f"{leaf}/below", False) == [ReadRequest(leaf, False)]
+    events, _ = plan.take(ReadRequest(leaf, False), Node(b"", 4, 4, 5, 0.0, 0, 1), None)
+    assert [event.stat.has_children for event in events if isinstance(event, Data)] == [True]
+    assert plan.take(ReadRequest(leaf, False), Node(b"", 4, 4, 6, 0.0, 0, 2), None) == ([], [])
+
+
+def test_a_root_that_is_not_there_is_told_once_and_again_when_it_goes() -> None:
+    plan = ReadPlan(SCOPE)
+    gone = [Children(ROOT, (), 0)]
+    ask = ReadRequest(ROOT, True)
+    assert plan.take(ask, NO_NODE, NO_NODE) == (gone, [])
+    assert plan.take(ask, NO_NODE, NO_NODE) == ([], [])
+    plan.take(ask, Node(b"", 5, 5, 5, 0.0, 0, 0), ())
+    assert plan.take(ask, NO_NODE, NO_NODE) == (gone, [])
 
 
 def test_containers_and_ttl_nodes_are_not_ephemeral() -> None:

@@ -18,8 +18,8 @@ from support.zookeeper import ZooKeeperServer, expire, finish
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
 from zkdns.registry.zk import connect
+from zkdns.registry.zk.adopt import cut
 from zkdns.registry.zk.connect import Unreachable
-from zkdns.registry.zk.wire import cut
 
 pytestmark = pytest.mark.zookeeper
 
@@ -52,7 +52,7 @@ def test_a_sasl_login_opens_what_its_acl_guards_and_survives_breaks_and_expiry(
     with Mirrored(sasl.hosts, zk_root, auth=GOOD) as it:
         it.follows(zk, zk_root)
         assert it.view(zk_root)[f"{zk_root}/web/a"] == b"1"
-        it.mirror.hold(f"{zk_root}/web/held", b"here")
+        it.mirror.keep(f"{zk_root}/web/held", b"here")
         for turn, lose in enumerate((cut, expire, cut)):
             resyncs = it.mirror.status().resyncs
             lose(it.mirror._client)

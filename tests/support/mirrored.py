@@ -17,10 +17,18 @@ from kazoo.exceptions import NoAuthError, NoNodeError
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.registry.layout import layout
+from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.zk.mirror import Mirror
 
 Nodes = dict[str, bytes | None]
 """Path -> data, None for a node that may not be read."""
+
+
+def three_deep(root: str) -> Scope:
+    """All that stands one, two and three levels below a root."""
+    (scope,) = scopes(root, map(layout, ("/{a}", "/{a}/{b}", "/{a}/{b}/{c}")))
+    return scope
 
 
 class Reading:
@@ -58,10 +66,11 @@ class Mirrored:
         self._begun: dict[str, Reading] = {}
         self._lock = threading.Lock()
         settings = options.pop("settings", None) or ZooKeeperSettings(session_timeout=timeout, auth=auth)
-        self.mirror = Mirror(hosts, roots, settings, self.take, **options)
+        self.mirror = Mirror(hosts, map(three_deep, roots), settings, self.take, **options)
 
-    def take(self, root: str, events: list[Event]) -> None:
+    def take(self, scope: Scope, events: list[Event]) -> None:
         assert events
+        root = scope.root
         with self._lock:
             for event in events:
                 self.events.append((root, event))

@@ -13,7 +13,10 @@ from typing import Protocol, TypeAlias
 
 from zkdns.config import RegistryURL, ZooKeeperSettings
 from zkdns.model import Catalog, Event, Session, Whole
+from zkdns.registry import formats
 from zkdns.registry.file import FileSource
+from zkdns.registry.layout import layout
+from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk.mirror import Mirror
 
@@ -25,6 +28,16 @@ class Reducer(Protocol):
     """What takes the events of one root."""
 
     def apply(self, event: Event) -> None: ...
+
+
+def own_scopes(root: str) -> tuple[Scope, ...]:
+    """What is read of a root under /zkdns."""
+    return scopes(root, [layout("/{service}/{id}" if root == OVERRIDES else "/{id}")])
+
+
+def service_scopes(root: str, format: str) -> tuple[Scope, ...]:
+    """What is read of a root of services."""
+    return scopes(root, map(layout, ("/{service}", "/{service}/{id}", *formats.folders(format))))
 
 
 class ZooKeeperSource:
@@ -50,8 +63,11 @@ class ZooKeeperSource:
         """Is shown all events as well, before they are folded."""
         self._changed = changed
         self._reducers: dict[str, Reducer] = {**reducers, url.root: self.tree}
+        wanted = [one for root in reducers for one in own_scopes(root)]
         self._loop = asyncio.get_running_loop()
-        self.mirror = Mirror(url.hosts, tuple(self._reducers), settings, self._emit)
+        self.mirror = Mirror(
+            url.hosts, [*wanted, *service_scopes(url.root, url.format)], settings, self._emit
+        )
 
     @property
     def catalog(self) -> Catalog:
@@ -68,9 +84,9 @@ class ZooKeeperSource:
     async def stop(self) -> None:
         await asyncio.to_thread(self.mirror.stop)
 
-    def _emit(self, root: str, events: list[Event]) -> None:
+    def _emit(self, scope: Scope, events: list[Event]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._take, root, events, self.mirror.take_noticed())
+            self._loop.call_soon_threadsafe(self._take, scope.root, events, self.mirror.take_noticed())
         except RuntimeError:
             pass  # the loop is closed: the server is ending
 

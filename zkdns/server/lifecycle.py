@@ -186,7 +186,7 @@ class Server:
         )
         for source in self.sources:
             if isinstance(source, ZooKeeperSource):
-                self.replica.hold = source.mirror.hold
+                self.replica.hold = source.mirror.keep
                 break
 
     async def _get_ready(self) -> None:

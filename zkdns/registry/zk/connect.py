@@ -21,7 +21,7 @@ from kazoo.hosts import collect_hosts
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
-from zkdns.registry.zk import sasl, wire
+from zkdns.registry.zk import adopt, sasl
 from zkdns.registry.zk.acl import own_acl
 
 log = logging.getLogger("zkdns.registry.zk")
@@ -187,8 +187,10 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
             # kazoo tells of a session before it has logged in; what is asked waits for that.
             client.exists_async("/").get(timeout=left)
             return client
-        except (AuthFailedError, SessionClosedRequireSaslError) as why:
-            complain(client, why)
+        except AuthFailedError:
+            break
+        except SessionClosedRequireSaslError:
+            demand_login(client)
             break
         except (KazooException, KazooTimeoutError):
             time.sleep(0.05)
@@ -203,10 +205,9 @@ def hush(client: KazooClient) -> None:
     client.logger.addHandler(logging.NullHandler())
 
 
-def complain(client: KazooClient, why: Exception) -> None:
-    """Say what an answer to a request tells about our login, if it does; once a minute at most."""
-    if isinstance(why, SessionClosedRequireSaslError):
-        client.logger.warning(DEMANDS)
+def demand_login(client: KazooClient) -> None:
+    """An answer told that a login is missing: say so, once a minute at most."""
+    client.logger.warning(DEMANDS)
 
 
 def close(client: KazooClient, within: float) -> bool:
@@ -227,6 +228,6 @@ def close(client: KazooClient, within: float) -> bool:
     thread.start()
     thread.join(within / 2)
     if thread.is_alive():
-        wire.cut(client)
+        adopt.cut(client)
         thread.join(within / 2)
     return not thread.is_alive()

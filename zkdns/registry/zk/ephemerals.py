@@ -1,143 +1,272 @@
 """Ephemeral nodes that are ours: made, made again after an expiry or a deletion, and given up.
 
-Rules: `hold` and `release` may be called from any thread and only note what is wanted; `keep` does the
-talking, on the mirror's thread. What ZooKeeper refuses is said once. A node that another session holds
-is replaced once (our own earlier run, whose session has not expired yet) and never fought over.
+Rules: no I/O, no clock, as `reads`: what came of a request comes in, requests go out. A node that stands in
+another session is not fought over. A server's own node of an earlier run, whose session has not ended yet, is
+replaced once; one that people register (`standby`) only where its `own` sessions say that it is theirs, else
+this waits until it is gone. What keeps vanishing is made again with growing pauses.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, TypeAlias
 
-from kazoo.client import KazooClient
-from kazoo.exceptions import (
-    ConnectionLoss,
-    NodeExistsError,
-    NoNodeError,
-    OperationTimeoutError,
-    SessionExpiredError,
-    ZookeeperError,
+from zkdns.registry.zk.wire import (
+    BAD_VERSION,
+    GET_DATA,
+    NO_CONNECTION,
+    NO_NODE,
+    NODE_EXISTS,
+    Create,
+    Delete,
+    Node,
+    Op,
+    Replace,
+    Request,
+    SetData,
+    WatchedRead,
+    What,
+    name_of,
 )
 
-log = logging.getLogger("zkdns.registry.zk")
-
-LOOK_AGAIN = 10.0
+LOOK_AGAIN: Final = 10.0
 """Seconds after which a node of ours that stands is looked at again (its deletion may go unseen)."""
 
-NOT_REFUSALS = (ConnectionLoss, SessionExpiredError, OperationTimeoutError)
-"""ZooKeeper said nothing about the request: the connection is the trouble."""
+SHORTEST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 10.0
+STEADY: Final = 30.0
+"""Seconds that a node must have stood for the next pause to be the shortest one again."""
 
-Wait = Callable[[Any], Any]
-"""Waits for a kazoo AsyncResult, with a limit."""
+AWAY: Final = 1.0
+"""Seconds without a connection after which people are told."""
+
+NEVER: Final = float("inf")
+
+Steps: TypeAlias = Generator[What, Any, float]
+"""Asks, is sent what came of it, and ends with the seconds until the next look."""
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """One node. `data` None: it is to go. `own`: the sessions that it was made in by us. `said` is told
+    what people want to know; where nobody is, troubles are warned of once. `made` is told the session,
+    `gone` that the node is removed or can't be reached."""
+
+    path: str
+    data: bytes | None
+    standby: bool = False
+    own: set[int] = field(default_factory=set)
+    said: Callable[[str], None] | None = None
+    made: Callable[[int], None] = lambda session: None
+    gone: Callable[[], None] = lambda: None
+    due: float = 0.0
+    steps: Steps | None = None
+    refused: bool = False
+    replaced: bool = False
+    text: str = ""
+    made_at: float = -NEVER
+    pause: float = SHORTEST_PAUSE
+    not_before: float = 0.0
+
+
+class Refused(Exception):
+    """ZooKeeper said no."""
 
 
 class Ephemerals:
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._wanted: dict[str, bytes] = {}
-        self._unwanted: set[str] = set()
-        self._due: dict[str, float] = {}
-        self._replaced: set[str] = set()
-        self._refused: set[str] = set()
-        self._sessions: set[int] = set()
+    """All of them. `hosts` is how people know the ensemble; `warn`: told of troubles that have nobody else
+    to be told to."""
 
-    def hold(self, path: str, data: bytes) -> None:
-        with self._lock:
-            self._wanted[path] = data
-            self._unwanted.discard(path)
-            self._due[path] = 0.0
+    def __init__(self, hosts: str = "", warn: Callable[[str], None] = lambda text: None) -> None:
+        self._hosts = hosts
+        self._warn = warn
+        self._kept: dict[str, Kept] = {}
+        self._asked: dict[int, Kept] = {}
+        self._outbox: list[Request] = []
+        self._ids = count(1)
+        self._session = 0
+        self._now = 0.0
 
-    def release(self, path: str) -> None:
-        with self._lock:
-            if self._wanted.pop(path, None) is not None:
-                self._unwanted.add(path)
-                self._due[path] = 0.0
+    @property
+    def wake(self) -> float:
+        """When `requests` has something to do even if nothing comes in."""
+        if not self._session:
+            return NEVER
+        return min((kept.due for kept in self._kept.values() if kept.steps is None), default=NEVER)
 
-    def renew(self) -> None:
-        """A new connection: look at each of them."""
-        with self._lock:
-            self._due = dict.fromkeys((*self._wanted, *self._unwanted), 0.0)
+    # --- what is wanted -------------------------------------------------------------------------------
 
-    def notice(self, path: str) -> None:
+    def keep(self, kept: Kept) -> None:
+        """Keep this node from now on, in the place of an earlier wish for its path."""
+        before = self._kept.get(kept.path)
+        if before is not None:
+            before.data, before.due = kept.data, 0.0
+            return
+        self._kept[kept.path] = kept
+
+    def give_up(self, path: str) -> None:
+        """Remove it, if it is ours."""
+        kept = self._kept.get(path)
+        if kept is not None:
+            kept.data, kept.due = None, 0.0
+            kept.made_at, kept.not_before = -NEVER, 0.0
+            if not self._session:
+                kept.gone()
+
+    # --- what comes in ----------------------------------------------------------------------------------
+
+    def connected(self, session: int) -> None:
+        """A connection, and whose: each node is looked at."""
+        self._drop()
+        self._session = session
+        for kept in self._kept.values():
+            kept.refused = False
+            kept.due = 0.0
+
+    def lost(self) -> None:
+        self._drop()
+        self._session = 0
+        for kept in self._kept.values():
+            if kept.data is None:
+                kept.gone()
+
+    def away(self, why: str) -> None:
+        """There has been no connection for a while."""
+        for kept in self._kept.values():
+            if kept.standby:
+                self._say(
+                    kept, f"ZooKeeper at {self._hosts} is out of reach, trying on" + (why and f": {why}")
+                )
+
+    def watched(self, path: str) -> None:
         """A watch event named this path."""
-        with self._lock:
-            if path in self._wanted and path not in self._refused:
-                self._due[path] = 0.0
+        kept = self._kept.get(path)
+        if kept is not None and not kept.refused:
+            kept.due = 0.0
 
-    def next_due(self) -> float:
-        """When `keep` has something to do, on the clock that it is given."""
-        with self._lock:
-            return min(self._due.values(), default=float("inf"))
+    def take(self, id: int, outcome: Any, now: float) -> None:
+        """What came of a request; of one of an earlier connection: nothing."""
+        kept = self._asked.pop(id, None)
+        if kept is not None:
+            self._step(kept, outcome, now)
 
-    def keep(self, client: KazooClient, wait: Wait, now: float) -> None:
-        """Make ZooKeeper's state the wanted one, for each path that is due."""
-        with self._lock:
-            due = [(path, self._wanted.get(path)) for path, at in self._due.items() if at <= now]
-            for path, _ in due:
-                self._due[path] = now + LOOK_AGAIN
-        session = client.client_id[0] if client.client_id else 0
-        self._sessions.add(session)
-        for path, data in due:
-            try:
-                if data is None:
-                    self._delete(client, wait, path)
-                else:
-                    self._put(client, wait, path, data, session)
-            except NOT_REFUSALS:
-                raise
-            except ZookeeperError as why:
-                self._say(path, f"ZooKeeper refused it: {type(why).__name__}")
-                with self._lock:
-                    self._due[path] = float("inf")
-            else:
-                if data is None:
-                    with self._lock:
-                        self._unwanted.discard(path)
-                        if path not in self._wanted:
-                            self._due.pop(path, None)
+    # --- what goes out ----------------------------------------------------------------------------------
 
-    def _say(self, path: str, why: str) -> None:
-        if path not in self._refused:
-            log.warning("can't hold %s: %s; going on without it", path, why)
-        self._refused.add(path)
+    def requests(self, now: float) -> list[Request]:
+        for kept in list(self._kept.values()):
+            if self._session and kept.steps is None and kept.due <= now:
+                kept.due = NEVER
+                kept.own.add(self._session)
+                kept.steps = self._remove(kept) if kept.data is None else self._put(kept, kept.data)
+                self._step(kept, None, now)
+        outbox, self._outbox = self._outbox, []
+        return outbox
 
-    def _put(self, client: KazooClient, wait: Wait, path: str, data: bytes, session: int) -> None:
-        for _ in range(4):
-            try:
-                # Looked at first: a create that fails costs the ensemble a transaction all the same.
-                there, stat = wait(client.get_async(path))
-            except NoNodeError:
-                try:
-                    wait(client.create_async(path, data, ephemeral=True))
-                    break
-                except NoNodeError:
-                    wait(client.ensure_path_async(path.rpartition("/")[0] or "/"))
-                except NodeExistsError:
-                    pass
-                continue
-            try:
-                if stat.ephemeralOwner == session:
-                    if there != data:
-                        wait(client.set_async(path, data))
-                    break
-                if stat.ephemeralOwner not in self._sessions:
-                    if path in self._replaced:
-                        self._say(path, f"session {stat.ephemeralOwner:#x} holds it")
-                        return
-                    self._replaced.add(path)
-                # Its version guards it: if it changed since, it is alive, and not ours to delete.
-                wait(client.delete_async(path, version=stat.version))
-            except NoNodeError:
-                continue
-        self._refused.discard(path)
+    def _drop(self) -> None:
+        self._asked.clear()
+        self._outbox.clear()
+        for kept in self._kept.values():
+            kept.steps = None
 
-    def _delete(self, client: KazooClient, wait: Wait, path: str) -> None:
+    def _step(self, kept: Kept, outcome: Any, now: float) -> None:
+        self._now = now
+        steps = kept.steps
+        if steps is None:
+            return
         try:
-            _, stat = wait(client.get_async(path))
-            if stat.ephemeralOwner in self._sessions:
-                wait(client.delete_async(path))
-        except NoNodeError:
-            pass
+            if type(outcome) is int and outcome in NO_CONNECTION:
+                raise StopIteration(SHORTEST_PAUSE)
+            what = steps.send(outcome)
+        except StopIteration as end:
+            kept.steps = None
+            kept.due = min(kept.due, now + end.value)  # it may have been asked for meanwhile
+        except Refused as why:
+            kept.steps = None
+            kept.refused = not kept.standby
+            kept.due = now + LONGEST_PAUSE if kept.standby else NEVER
+            self._complain(kept, f"ZooKeeper refuses {kept.path}: {why}")
+        else:
+            id = next(self._ids)
+            self._asked[id] = kept
+            self._outbox.append(Request(id, what))
+
+    # --- one node ---------------------------------------------------------------------------------------
+
+    def _put(self, kept: Kept, data: bytes) -> Steps:
+        path = kept.path
+        # Looked at first: a create that fails costs the ensemble a transaction all the same.
+        there = yield WatchedRead(Op(GET_DATA, path))
+        if there == NO_NODE:
+            if self._now < kept.not_before:
+                return kept.not_before - self._now
+            return (yield from self._create(kept, data))
+        if not isinstance(there, Node):
+            raise Refused(name_of(there))
+        if there.owner == self._session:
+            if there.data != data:
+                _check((yield SetData(path, data)), NO_NODE)
+                return 0.0
+            self._say(kept, f"registered {path}")
+            return LOOK_AGAIN
+        if there.owner not in kept.own:
+            if kept.standby or kept.replaced:
+                owner = f"session {there.owner:#x}" if there.owner else "nobody's session"
+                self._complain(kept, f"{path} is held by {owner}; standing by until it is gone")
+                return LOOK_AGAIN
+            kept.replaced = True
+        # Its version guards it: if it changed since, it is alive, and not ours to replace.
+        if _check((yield Replace(path, data, there.version)), NO_NODE, BAD_VERSION, NODE_EXISTS):
+            self._note_made(kept)
+        return 0.0
+
+    def _create(self, kept: Kept, data: bytes) -> Steps:
+        outcome = yield Create(kept.path, data, True)
+        if outcome == NO_NODE:
+            at = [i for i, letter in enumerate(kept.path) if letter == "/" and i]
+            for end in at:
+                _check((yield Create(kept.path[:end], b"", False)), NODE_EXISTS)
+            return 0.0
+        if _check(outcome, NODE_EXISTS):
+            self._note_made(kept)
+        return 0.0
+
+    def _remove(self, kept: Kept) -> Steps:
+        there = yield WatchedRead(Op(GET_DATA, kept.path))
+        if isinstance(there, Node) and there.owner in kept.own:
+            if _check((yield Delete(kept.path, there.version)), NO_NODE, BAD_VERSION):
+                self._say(kept, f"removed {kept.path}")
+        elif not isinstance(there, Node) and there != NO_NODE:
+            raise Refused(name_of(there))
+        kept.gone()
+        if kept.data is None and not kept.standby:
+            del self._kept[kept.path]
+        return NEVER
+
+    def _note_made(self, kept: Kept) -> None:
+        soon = self._now - kept.made_at < STEADY
+        kept.pause = min(kept.pause * 2, LONGEST_PAUSE) if soon else SHORTEST_PAUSE
+        kept.not_before = self._now + kept.pause
+        kept.made_at = self._now
+        kept.made(self._session)
+
+    def _say(self, kept: Kept, text: str) -> None:
+        if kept.said is not None and text != kept.text:
+            kept.text = text
+            kept.said(text)
+
+    def _complain(self, kept: Kept, text: str) -> None:
+        if kept.said is None and text != kept.text:
+            kept.text = text
+            self._warn(f"{text}; going on without it")
+        self._say(kept, text)
+
+
+def _check(outcome: Any, *fine: int) -> bool:
+    """Whether it was done; False for an error that only says that it must be looked at again."""
+    if type(outcome) is not int:
+        return True
+    if outcome not in fine:
+        raise Refused(name_of(outcome))
+    return False

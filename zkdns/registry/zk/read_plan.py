@@ -3,8 +3,8 @@
 Rules: no I/O, no clock, no chance. Level-triggered: a watch event only says where to look again; what
 is told comes from replies. A reply that says what was told before gives no event. It keeps no data, only
 names and mzxids (a node made anew has another mzxid too), so 100,000 nodes cost some ten megabytes.
-Depth: root, services, instances, and one level more where a child of a service has children of its own
-(Dubbo's `providers`, SmartStack's `services`).
+The order of its events is law: whoever applies them one after another, the last word on each path, has
+what stands there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zkdns.model import Children, Data, Event, Stat, Unreadable
+from zkdns.registry.scope import Scope
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
-DEEPEST = 3
-UNTOLD, UNREADABLE = -2, -1
-NOT_SERVICES = frozenset({"zookeeper", "zkdns"})
-"""Children of `/` that are no services, should someone take `/` itself for the root."""
+UNTOLD, UNREADABLE = -4, -2
+"""Smaller than what is kept of any data that was told: its mzxid twice, and 1 for children below."""
+
+MISSING = -1
+"""In the place of a pzxid: the root was told to be missing."""
 
 
 class ReadRequest(NamedTuple):
@@ -26,16 +28,6 @@ class ReadRequest(NamedTuple):
 
     path: str
     listing: bool
-
-
-def depth_of(root: str, path: str) -> int:
-    """0 for the root, 1 for a service, ...; -1 for what does not stand under the root."""
-    if path == root:
-        return 0
-    base = "/" if root == "/" else root + "/"
-    if not path.startswith(base):
-        return -1
-    return path.count("/", len(base)) + 1
 
 
 def parent_of(path: str) -> str:
@@ -52,44 +44,50 @@ def lineage(path: str) -> list[str]:
     return [path, *(path[:i] for i in at)]
 
 
-def mark(root: str, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
+def mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
     """What a watch event asks to be read again. None: the whole root, which came or went."""
-    depth = depth_of(root, path)
-    if depth < 0 or depth > DEEPEST or (root == "/" and path.split("/")[1] in NOT_SERVICES):
+    names = scope.names(path)
+    if names is None:
         return []
-    if depth == 0:
+    here = scope.at(path)
+    if not names:
         return None if kind in (CREATED, DELETED) else [ReadRequest(path, True)]
+    if here is None:
+        # It is no one's business; that its parent has another pzxid, or children at all, is.
+        parent = scope.at(parent_of(path)) if kind in (CREATED, DELETED) else None
+        return [ReadRequest(parent_of(path), parent.lists)] if parent is not None else []
     # A one-shot watch tells the deletion and not that the node was made again right after.
     if kind == CREATED or (kind == DELETED and one_shot):
-        return [ReadRequest(parent_of(path), True), ReadRequest(path, depth == 1)]
+        return [ReadRequest(parent_of(path), True), ReadRequest(path, here.lists)]
     if kind == DELETED:
         return [ReadRequest(parent_of(path), True)]
     if kind == CHANGED:
-        return [ReadRequest(path, False)]
-    return [ReadRequest(path, True)] if kind == CHILD and depth < DEEPEST else []
+        return [ReadRequest(path, False)] if here.data else []
+    return [ReadRequest(path, True)] if kind == CHILD and here.lists else []
 
 
 class ReadPlan:
-    """`one_shot`: watches are set by the reads themselves, so a node that has no children yet but may
-    get some has to be listed as well. `missing`: the root was not there at the last look."""
+    """`missing`: the root was not there at the last look. `masked`: a watch event said that the root's
+    data changed, and it did not (`suspect` was called, and the same mzxid came)."""
 
-    __slots__ = ("_mzxid", "_names", "_pzxid", "missing", "one_shot", "root")
+    __slots__ = ("_mzxid", "_names", "_pzxid", "_suspected", "masked", "missing", "scope")
 
-    def __init__(self, root: str, one_shot: bool = False) -> None:
-        self.root = root
-        self.one_shot = one_shot
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
         self.missing = False
+        self.masked = False
         self._names: dict[str, dict[str, int]] = {}
         self._pzxid: dict[str, int] = {}
         self._mzxid = UNTOLD
+        self._suspected = UNTOLD
 
     def __len__(self) -> int:
-        return sum(map(len, self._names.values())) + (self.root in self._names)
+        return sum(map(len, list(self._names.values()))) + (self.scope.root in self._names)
 
     def everything(self) -> Iterator[ReadRequest]:
         """A read for each node that is known, services first with their own. May be taken slowly."""
-        yield ReadRequest(self.root, True)
-        waiting = [self.root]
+        yield ReadRequest(self.scope.root, True)
+        waiting = [self.scope.root]
         while waiting:
             path = waiting.pop()
             for name in list(self._names.get(path, ())):
@@ -99,52 +97,71 @@ class ReadPlan:
                 if listed:
                     waiting.append(child)
 
+    def suspect(self) -> None:
+        """The root's data is said to have changed since its last reply: if the next one has the same
+        mzxid, events name the watch's path instead of the node's."""
+        self._suspected = self._mzxid
+
     def take(
         self, request: ReadRequest, data: Node | int, names: tuple[str, ...] | int | None
     ) -> tuple[list[Event], list[ReadRequest]]:
-        """Reducer one reply: the events that it makes, and the reads that it asks for."""
+        """Take one reply: the events that it makes, and the reads that it asks for."""
         path = request.path
-        depth = depth_of(self.root, path)
-        if depth == 0:
+        here = self.scope.at(path)
+        if here is None:
+            return [], []
+        at_root = path == self.scope.root
+        if at_root:
             self.missing = NO_NODE in (data, names)
-        if not isinstance(data, Node):
-            return self._refuse(path, depth, data)
+        if isinstance(data, int):
+            return self._refuse(path, data)
         if isinstance(names, int):
-            return self._refuse(path, depth, names)
+            return self._refuse(path, names)
         events: list[Event] = []
         more: list[ReadRequest] = []
-        if self._told(path) != data.mzxid:
-            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral)
+        word = 2 * data.mzxid + (data.children > 0 and not here.lists)
+        if at_root and self._suspected != UNTOLD:
+            self.masked = self.masked or self._suspected == word
+            self._suspected = UNTOLD
+        if (here.data or at_root) and self._told(path) != word:
+            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral, data.children > 0)
             events.append(Data(path, data.data, stat))
-            self._tell(path, data.mzxid)
-        if names is not None:
-            self._list(path, depth, names, data.pzxid, events, more)
-        elif self._unlisted(path, depth, data):
-            more.append(ReadRequest(path, True))
+        self._tell(path, word)
+        if not here.lists:
+            return events, more
+        if names is None:
+            if path not in self._names:
+                more.append(ReadRequest(path, True))
+            return events, more
+        old = self._names.get(path)
+        new: dict[str, int] = {}
+        for name, below in self.scope.children(path, here, names):
+            new[name] = UNTOLD if old is None else old.get(name, UNTOLD)
+            if new[name] == UNTOLD:
+                more.append(ReadRequest(child_of(path, name), below.lists))
+        if old is None or old.keys() != new.keys() or self._pzxid[path] != data.pzxid:
+            events.append(Children(path, tuple(new), data.pzxid))
+        self._names[path] = new
+        self._pzxid[path] = data.pzxid
+        if old is not None:
+            for name in old.keys() - new.keys():
+                self._forget(child_of(path, name))
         return events, more
 
-    def _unlisted(self, path: str, depth: int, data: Node) -> bool:
-        if depth < DEEPEST - 1:
-            return path not in self._names
-        if depth == DEEPEST or self._pzxid.get(path) == data.pzxid:
-            return False
-        # One that had children once counts too: its pzxid is part of the serial, on every replica.
-        return path in self._names or data.pzxid != data.czxid or (self.one_shot and not data.ephemeral)
-
     def _told(self, path: str) -> int:
-        if path == self.root:
+        if path == self.scope.root:
             return self._mzxid
         parent, _, name = path.rpartition("/")
         return self._names.get(parent or "/", {}).get(name, UNTOLD)
 
-    def _tell(self, path: str, mzxid: int) -> None:
-        if path == self.root:
-            self._mzxid = mzxid
+    def _tell(self, path: str, word: int) -> None:
+        if path == self.scope.root:
+            self._mzxid = word
             return
         parent, _, name = path.rpartition("/")
         siblings = self._names.get(parent or "/")
-        if siblings is not None:
-            siblings[name] = mzxid
+        if siblings is not None and name in siblings:
+            siblings[name] = word
 
     def _doubt(self, path: str) -> None:
         """It is gone, and not said to be: what is listed there from now on is new, whatever its name."""
@@ -157,37 +174,18 @@ class ReadPlan:
         for name in self._names.pop(path, ()):
             self._forget(child_of(path, name))
 
-    def _list(
-        self,
-        path: str,
-        depth: int,
-        names: tuple[str, ...],
-        pzxid: int,
-        events: list[Event],
-        more: list[ReadRequest],
-    ) -> None:
-        if path == "/":
-            names = tuple(name for name in names if name not in NOT_SERVICES)
-        old = self._names.get(path)
-        if old is None or old.keys() != set(names) or self._pzxid[path] != pzxid:
-            events.append(Children(path, names, pzxid))
-        self._names[path] = new = {name: UNTOLD if old is None else old.get(name, UNTOLD) for name in names}
-        self._pzxid[path] = pzxid
-        if old is not None:
-            for name in old.keys() - new.keys():
-                self._forget(child_of(path, name))
-        if depth < DEEPEST:
-            more += [ReadRequest(child_of(path, name), depth == 0) for name in names if new[name] == UNTOLD]
-
-    def _refuse(self, path: str, depth: int, code: int) -> tuple[list[Event], list[ReadRequest]]:
-        if code == NO_NODE and depth == 0:
+    def _refuse(self, path: str, code: int) -> tuple[list[Event], list[ReadRequest]]:
+        root = self.scope.root
+        if code == NO_NODE and path == root:
+            before = self._pzxid.get(root)
             self._names.clear()
             self._pzxid.clear()
             self._mzxid = UNTOLD
-            return [Children(path, (), 0)], []
+            self._pzxid[root] = MISSING
+            return ([Children(root, (), 0)] if before != MISSING else []), []
+        parent, _, name = path.rpartition("/")
         if code == NO_NODE:
             # Gone between its parent's listing and this read: what is listed now decides.
-            parent, _, name = path.rpartition("/")
             if name not in self._names.get(parent or "/", ()):
                 return [], []
             self._doubt(path)

@@ -1,184 +1,386 @@
-"""Reads of one ZooKeeper client: many at once, by multiRead or, on servers before 3.6, with one-shot watches.
+"""What is asked of ZooKeeper, in which order, so that a copy of some subtrees stays true: the mirror's mind.
 
-Rules: used by the mirror's thread alone. Every wait ends: with the reply, with `Lost` or a kazoo error
-where the connection is the trouble, with `Stopped` where we are.
+Rules: no I/O, no clock, no chance: connections, watch events and replies come in (`connected`, `lost`,
+`watched`, `take`), requests and Events go out (`requests`, `events`), and `wake` says when to ask again.
+What comes in must come in the connection's order: a client gets a watch event before it gets a reply that
+shows the change (ZooKeeper Programmer's Guide, "Consistency Guarantees"). What goes out is in order, too:
+the last word on each path is the truth.
+
+Each connection starts anew: sync, one persistent recursive watch a root, read everything by multiRead, and
+only then `Whole`; what the old reading said stands until then. A watch event marks a path dirty, and dirty
+paths are read until none is left, so an event during a read forces another (kazoo #645). Servers before
+3.6, and those whose events don't name the node, get one-shot watches. Now and then all is read again, and
+what no event had told is counted as repaired.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
 
-from kazoo.client import KazooClient
-from kazoo.exceptions import (
-    APIError,
-    BadArgumentsError,
-    MarshallingError,
-    UnimplementedError,
-    ZookeeperError,
-)
-
-from zkdns.model import Event
-from zkdns.registry.zk.ephemerals import NOT_REFUSALS
-from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest
+from zkdns.model import Event, Session
+from zkdns.registry.scope import Scope
+from zkdns.registry.zk.read_plan import ReadRequest
+from zkdns.registry.zk.root_reads import BATCH, RootReads, Work, reads
 from zkdns.registry.zk.wire import (
+    API_ERROR,
+    BAD_ARGUMENTS,
     EXISTS,
-    GET_CHILDREN,
-    GET_DATA,
+    MARSHALLING,
+    NO_CONNECTION,
+    NO_NODE,
+    UNIMPLEMENTED,
     AddWatch,
     MultiRead,
     Op,
     Reply,
+    Request,
+    Sync,
     WatchedRead,
-    decode,
-    decode_all,
-    send,
-    size,
+    What,
 )
 
-log = logging.getLogger("zkdns.registry.zk")
+IN_FLIGHT: Final = 2
+"""Batches under way; the server's globalOutstandingLimit (1000) is shared by all its clients."""
 
-BATCH = 100
-"""Reads in one request: 100,000 nodes in 1.4 s, while asyncio beside it is late by a few ms at most."""
+MAX_FAILED_WATCHES: Final = 5
+SHORTEST_RETRY: Final = 0.05
+LONGEST_RETRY: Final = 1.0
+AUDIT_PAUSE: Final = 0.25
+"""Seconds between two portions of an audit at most."""
 
-BATCH_BYTES = 256 * 1024
-"""A request of 1 MiB and more makes the server drop the connection (jute.maxbuffer)."""
-
-IN_FLIGHT = 2
-"""Requests under way; the server's globalOutstandingLimit (1000) is shared by all its clients."""
-
-MOST_TRIES = 5
-
-OLD = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
+OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""
 
-
-class Stopped(Exception):
-    """The mirror is to end."""
+NEVER: Final = float("inf")
 
 
-class Lost(Exception):
-    """The connection that a reading began with is no longer there."""
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Some reads under way: one MultiRead, or as many WatchedReads."""
+
+    root: RootReads
+    requests: list[ReadRequest]
+    replies: list[Reply]
+    left: int
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A request under way. `at`: which of the batch's replies it brings, -1 for all. `root`: the one that
+    was missing, and whose coming is watched for."""
+
+    what: What
+    sent: float
+    batch: _Batch | None = None
+    at: int = -1
+    root: RootReads | None = None
 
 
 class Reads:
-    """`patience`: seconds after which a reply will not come. `count`: single reads so far."""
+    """`scopes`: what is followed. `wall`: seconds since the epoch, for `Session`. `chance`: 0 to 1. `warn`:
+    told what an operator should know. `audit`: about how often, in seconds, all is read again. `patience`:
+    seconds after which a reply will not come. `one_shot`: don't try persistent watches at all. `now` is
+    seconds of any steady clock."""
 
-    def __init__(self, stopping: threading.Event, patience: float, one_shot: bool) -> None:
-        self.client: KazooClient = None
-        self.one_shot = one_shot
-        self.count = 0
-        self._stopping = stopping
-        self._patience = patience
-        self._failed_watches = 0
-
-    def wait(self, result: Any) -> Any:
-        """The value of a kazoo AsyncResult, or what it raises."""
-        deadline = time.monotonic() + self._patience
-        while not result.wait(0.25):
-            if self._stopping.is_set():
-                raise Stopped
-            if time.monotonic() > deadline:
-                raise Lost("no reply")
-        return result.get(block=False)
-
-    def watch(self, roots: Iterable[str]) -> None:
-        """One watch on each root and all below it, for as long as the connection lasts."""
-        if self.one_shot:
-            return
-        for root in roots:
-            try:
-                if not self.wait(send(self.client, AddWatch(root))):
-                    raise UnimplementedError("an empty reply")
-                self._failed_watches = 0
-            except OLD as why:
-                raise self._fall_back(why) from why
-            except ZookeeperError as why:
-                # Proxies and other makes of server drop the connection at a request they don't know.
-                self._failed_watches += 1
-                if self._failed_watches >= MOST_TRIES:
-                    raise self._fall_back(why) from why
-                raise
-
-    def appeared(self, root: str) -> bool:
-        """Leave a one-shot watch on a root that is not there; was it made in between?"""
-        return self.wait(send(self.client, WatchedRead(Op(EXISTS, root)))) is not None
-
-    def read(
-        self, plan: ReadPlan, requests: Iterable[ReadRequest], take: Callable[[list[Event]], None]
+    def __init__(
+        self,
+        scopes: Iterable[Scope],
+        *,
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        warn: Callable[[str], None] = lambda text: None,
+        audit: float = 300.0,
+        patience: float = 20.0,
+        one_shot: bool = False,
     ) -> None:
-        """Read what is wanted, and what those replies ask for, handing on the events of each batch."""
-        waiting = deque(requests)
-        queued = set(waiting)
-        tries: dict[ReadRequest, int] = {}
-        flying: deque[tuple[list[ReadRequest], list[Op], Any]] = deque()
-        while waiting or flying:
-            while waiting and len(flying) < IN_FLIGHT:
-                batch, ops = _pack(waiting, queued)
-                flying.append((batch, ops, self._send(ops)))
-            batch, ops, under_way = flying.popleft()
-            replies: Iterator[Any] = iter(self._receive(ops, under_way))
-            self.count += len(ops)
-            events: list[Event] = []
-            for request in batch:
-                found, more = plan.take(request, next(replies), next(replies) if request.listing else None)
-                events += found
-                for again in more:
-                    if again.listing:
-                        tries[again] = tries.get(again, 0) + 1
-                    # A server whose listing and data disagree for ever must not hold us for ever.
-                    if again not in queued and tries.get(again, 0) < MOST_TRIES:
-                        queued.add(again)
-                        # First a service's instances, then the next service: less to remember.
-                        waiting.appendleft(again)
-            if events:
-                take(events)
+        self.one_shot = one_shot
+        self.count = self.audits = self.repairs = self.resyncs = 0
+        self._wall = wall
+        self._chance = chance
+        self._warn = warn
+        self._audit_every = audit
+        self._patience = patience
+        self._roots = [RootReads(scope) for scope in scopes]
+        self._is_told: dict[Scope, bool] = {}
+        self._events: list[tuple[Scope, list[Event]]] = []
+        self._outbox: list[Request] = []
+        self._asked: dict[int, _Asked] = {}
+        self._last_id = 0
+        self._batches = 0
+        self._is_connected = False
+        self._is_open = False
+        """Whether the watches are set, and reading may go on."""
+        self._unread: set[Scope] = set()
+        """What is not whole yet on this connection."""
+        self._retry_at = NEVER
+        self._pause = 0.0
+        self._failed_watches = 0
+        self._audit_at = NEVER
+        self._portions: Iterator[tuple[RootReads, list[ReadRequest]]] | None = None
+        self._tell_session(False)
 
-    def _send(self, ops: list[Op]) -> Any:
-        if self.one_shot:
-            return [send(self.client, WatchedRead(op)) for op in ops]
-        return send(self.client, MultiRead(tuple(ops)))
+    @property
+    def nodes(self) -> int:
+        return sum(len(root.plan) for root in list(self._roots))
 
-    def _receive(self, ops: list[Op], under_way: Any) -> list[Reply]:
+    @property
+    def idle(self) -> bool:
+        """Whether all that was told is read: nothing is under way or due but the next audit."""
+        return self._is_open and not self._asked and not any(root.due for root in self._roots)
+
+    @property
+    def wake(self) -> float:
+        """When `requests` is to be asked even if nothing comes in."""
+        due = [self._retry_at]
+        due += [asked.sent + self._patience for asked in self._asked.values()]
+        if self._is_open:
+            idle = [root for root in self._roots if root.work is Work.NONE]
+            due += [root.not_before for root in idle if root.due]
+            if len(idle) == len(self._roots):  # else a reply wakes us
+                due.append(self._audit_at)
+        return min(due)
+
+    # --- what comes in ------------------------------------------------------------------------------
+
+    def connected(self, now: float) -> None:
+        """There is a session, and a connection that knows no watches of ours yet."""
+        self._is_connected = True
+        self._start(now)
+
+    def lost(self, now: float) -> None:
+        """The connection is gone, and all that was asked with it."""
+        opening = not self._is_open and any(isinstance(a.what, AddWatch) for a in self._asked.values())
+        self._is_connected = False
+        self._stop()
+        if opening:
+            # Proxies and other makes of server drop the connection at a request they don't know.
+            self._count_failed_watch("connections are dropped")
+        self._tell_session(False)
+
+    def again(self, now: float) -> None:
+        """Begin anew on this connection, after a pause that grows: what was read counts for nothing."""
+        self._stop()
+        if self._is_connected:
+            self._pause = min(LONGEST_RETRY, 2 * self._pause + SHORTEST_RETRY)
+            self._retry_at = now + self._pause
+
+    def watched(self, kind: int, path: str) -> None:
+        """A watch event: its type and path."""
+        for root in self._roots:
+            root.watched(kind, path, self.one_shot)
+
+    def take(self, id: int, outcome: Any, now: float) -> None:
+        """What came of a request (see `Request`). Of one of an earlier connection or beginning: nothing."""
+        asked = self._asked.pop(id, None)
+        if asked is None:
+            return
+        code = outcome if type(outcome) is int else 0
+        if code in NO_CONNECTION:
+            self.again(now)
+        elif isinstance(asked.what, AddWatch):
+            self._take_watch(outcome, code, now)
+        elif asked.root is not None:
+            self._take_appearance(asked.root, code, now)
+        elif asked.batch is not None and asked.at >= 0:
+            asked.batch.replies[asked.at] = outcome
+            asked.batch.left -= 1
+            if not asked.batch.left:
+                self._take_batch(asked.batch, now)
+        elif asked.batch is not None and not code:
+            asked.batch.replies = outcome
+            self._take_batch(asked.batch, now)
+        elif asked.batch is not None and code in OLD:
+            self._fall_back(f"error {code} of multiRead", now)
+        elif code:
+            self.again(now)
+        elif not self._is_open:
+            self._open()
+
+    # --- what goes out ------------------------------------------------------------------------------
+
+    def events(self) -> list[tuple[Scope, list[Event]]]:
+        """What was told since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def requests(self, now: float) -> list[Request]:
+        """What is to be sent now. To be asked after each thing that came in, and at `wake`."""
+        if now >= self._retry_at:
+            self._start(now)
+        elif any(now - asked.sent >= self._patience for asked in self._asked.values()):
+            self.again(now)
+        if self._is_open:
+            for root in self._roots:
+                self._begin_work(root, now)
+            self._begin_audit(now)
+            while self._batches < IN_FLIGHT and (waiting := [r for r in self._roots if r.waits]):
+                # In turns: a large root keeps nobody's change waiting.
+                root = min(waiting, key=lambda r: r.in_flight)
+                self._send_batch(root, now)
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    # --- a connection -------------------------------------------------------------------------------
+
+    def _start(self, now: float) -> None:
+        self._stop()
+        for root in self._roots:
+            self._unread.add(root.scope)
+            if not self.one_shot:
+                self._ask(_Asked(AddWatch(root.scope.root), now))
+        self._ask(_Asked(Sync(self._roots[0].scope.root if self._roots else "/"), now))
+
+    def _stop(self) -> None:
+        self._asked.clear()
+        self._outbox.clear()
+        self._batches = 0
+        self._is_open = False
+        self._retry_at = self._audit_at = NEVER
+        self._portions = None
+        for root in self._roots:
+            root.drop()
+
+    def _open(self) -> None:
+        """The watches are set, and what is read from now on is not older than this moment."""
+        self._is_open = True
+        for root in self._roots:
+            root.anew = True
+
+    def _ask(self, asked: _Asked) -> None:
+        self._last_id += 1
+        self._asked[self._last_id] = asked
+        self._outbox.append(Request(self._last_id, asked.what))
+
+    def _take_watch(self, outcome: Any, code: int, now: float) -> None:
+        if outcome is True:
+            self._failed_watches = 0
+        elif not code or code in OLD:
+            self._fall_back(f"error {code} of AddWatch" if code else "an empty reply to AddWatch", now)
+        else:
+            self._count_failed_watch(f"error {code} of AddWatch")
+            self.again(now)
+
+    def _count_failed_watch(self, why: str) -> None:
+        self._failed_watches += 1
+        if self._failed_watches >= MAX_FAILED_WATCHES:
+            self._use_one_shot(f"this ZooKeeper knows no persistent watches ({why})")
+
+    def _fall_back(self, why: str, now: float) -> None:
+        self._use_one_shot(f"this ZooKeeper knows no persistent watches ({why})")
+        self.again(now)
+
+    def _use_one_shot(self, why: str) -> None:
         if not self.one_shot:
-            try:
-                return decode_all(self.wait(under_way))
-            except OLD as why:
-                raise self._fall_back(why) from why
-        replies: list[Reply] = []
-        for op, result in zip(ops, under_way, strict=True):
-            try:
-                replies.append(decode(op, self.wait(result)))
-            except NOT_REFUSALS:
-                raise
-            except ZookeeperError as why:
-                replies.append(why.code)
-        return replies
-
-    def _fall_back(self, why: Exception) -> Lost:
-        name = type(why).__name__
-        log.warning("this ZooKeeper knows no persistent watches (%s): using one-shot watches", name)
+            self._warn(f"{why}: using one-shot watches")
         self.one_shot = True
-        return Lost("an old server")
 
+    # --- work ---------------------------------------------------------------------------------------
 
-def _pack(waiting: deque[ReadRequest], queued: set[ReadRequest]) -> tuple[list[ReadRequest], list[Op]]:
-    """The next request's share of what waits, and the reads it takes."""
-    batch: list[ReadRequest] = []
-    ops: list[Op] = []
-    length = 0
-    while waiting and len(ops) < BATCH and length < BATCH_BYTES:
-        request = waiting.popleft()
-        queued.discard(request)
-        batch.append(request)
-        length += size(request.path)
-        # The data comes first: names that are newer than the pzxid beside them are put right by the
-        # event that is on its way, older ones would stay.
-        ops.append(Op(GET_DATA, request.path))
-        if request.listing:
-            ops.append(Op(GET_CHILDREN, request.path))
-    return batch, ops
+    def _begin_work(self, root: RootReads, now: float) -> None:
+        if root.work is not Work.NONE or not root.due or now < root.not_before:
+            return
+        if root.anew:
+            self._tell(root, root.read_whole(now))
+        else:
+            root.drain(now)
+
+    def _send_batch(self, root: RootReads, now: float) -> None:
+        requests = root.next_batch()
+        ops = reads(requests)
+        self.count += len(ops)
+        self._batches += 1
+        batch = _Batch(root, requests, [], len(ops))
+        if not self.one_shot:
+            self._ask(_Asked(MultiRead(tuple(ops)), now, batch))
+            return
+        batch.replies = [NO_NODE] * len(ops)
+        for at, op in enumerate(ops):
+            self._ask(_Asked(WatchedRead(op), now, batch, at))
+
+    def _take_batch(self, batch: _Batch, now: float) -> None:
+        root = batch.root
+        self._batches -= 1
+        self._tell(root, root.take(batch.requests, batch.replies))
+        if root.missed:
+            self.repairs += len(root.missed)
+            found = f"the audit found {len(root.missed)} changes that no watch told"
+            self._warn(f"{found}, {root.missed[0]} first")
+        if root.waits or root.in_flight:
+            return
+        if root.work is Work.WHOLE and root.missing and self.one_shot:
+            # Nothing that was read left a watch; was it made in between?
+            self._ask(_Asked(WatchedRead(Op(EXISTS, root.scope.root)), now, root=root))
+            return
+        self._end_work(root, now)
+
+    def _take_appearance(self, root: RootReads, code: int, now: float) -> None:
+        if code:
+            self._end_work(root, now)
+        else:
+            root.read_again()
+
+    def _end_work(self, root: RootReads, now: float) -> None:
+        work = root.work
+        self._tell(root, root.end(now))
+        if work is Work.AUDIT:
+            self._plan_portion(root, now)
+        if root.plan.masked and not self.one_shot:
+            # ClickHouse Keeper does so (ClickHouse #115475): no event says what changed.
+            self._use_one_shot("this ensemble's watch events name the watch and not the node")
+            self.again(now)
+        elif work is Work.WHOLE and root.scope in self._unread:
+            self._unread.discard(root.scope)
+            self._tell_session(True, root)
+            if not self._unread:
+                self.resyncs += 1
+                self._pause = 0.0
+                self._plan_audit(now)
+
+    # --- the audit ----------------------------------------------------------------------------------
+
+    def _plan_audit(self, now: float) -> None:
+        self._portions = None
+        self._audit_at = now + self._audit_every * (0.75 + self._chance() / 2)
+
+    def _begin_audit(self, now: float) -> None:
+        if now < self._audit_at or any(root.due or root.work is not Work.NONE for root in self._roots):
+            return
+        if self._portions is None:
+            self._portions = self._divide()
+            if not self.one_shot:
+                # Adding a watch that is there changes nothing; one that got lost is there again.
+                for root in self._roots:
+                    self._ask(_Asked(AddWatch(root.scope.root), now))
+        portion = next(self._portions, None)
+        if portion is None:
+            self.audits += 1
+            self._plan_audit(now)
+            return
+        self._audit_at = NEVER
+        root, requests = portion
+        root.audit(requests, now)
+
+    def _divide(self) -> Iterator[tuple[RootReads, list[ReadRequest]]]:
+        for root in self._roots:
+            everything = root.plan.everything()
+            while requests := list(islice(everything, BATCH // 2)):
+                yield root, requests
+
+    def _plan_portion(self, root: RootReads, now: float) -> None:
+        portions = 2 * self.nodes / BATCH + 1
+        self._audit_at = now + min(AUDIT_PAUSE, self._audit_every / 2 / portions)
+
+    # --- events -------------------------------------------------------------------------------------
+
+    def _tell(self, root: RootReads, events: list[Event]) -> None:
+        if events:
+            self._events.append((root.scope, events))
+
+    def _tell_session(self, is_connected: bool, only: RootReads | None = None) -> None:
+        for root in self._roots if only is None else [only]:
+            if self._is_told.get(root.scope) is not is_connected:
+                self._is_told[root.scope] = is_connected
+                self._tell(root, [Session(is_connected, self._wall())])

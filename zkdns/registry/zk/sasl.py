@@ -15,7 +15,7 @@ from kazoo.exceptions import AuthFailedError
 from kazoo.protocol.connection import ConnectionDropped
 from kazoo.protocol.serialization import SASL, Connect
 
-from zkdns.registry.zk.wire import demand
+from zkdns.registry.zk.adopt import demand
 
 ROUNDS = 10
 """Messages of ours in one login; DIGEST-MD5 takes two, Kerberos three."""

@@ -1,38 +1,45 @@
-"""ZooKeeper requests that kazoo 2.11 lacks (AddWatch, multiRead), and the private parts of kazoo we touch.
+"""ZooKeeper's requests and replies as values and bytes: those that we send, some of which kazoo 2.11 lacks.
 
-Rules: kazoo's private names stand in this file (in `handshake`, those of its connecting) and are checked, so
-that another kazoo fails at start with one clear line instead of later in a thread. Replies are handed
-on raw and decoded by whoever asked, so that kazoo's connection thread only copies bytes.
+Rules: pure. Replies are handed on raw and decoded by whoever asked, so that kazoo's connection thread only
+copies bytes. `struct.error` tells of a reply that is no such reply.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
-
-import kazoo.version
-from kazoo.client import KazooClient
-
-from zkdns.model import ConfigError
+from typing import NamedTuple, TypeAlias
 
 EXISTS, GET_DATA, GET_CHILDREN, MULTI_READ, ADD_WATCH = 3, 4, 8, 22, 106
 CREATED, DELETED, CHANGED, CHILD = 1, 2, 3, 4
 """Types of watch events (ZooKeeper's `Watcher.Event.EventType`)."""
 
-PERSISTENT_RECURSIVE = 1
-NO_NODE, NO_AUTH = -101, -102
+PERSISTENT, PERSISTENT_RECURSIVE = 0, 1
+
+CONNECTION_LOSS, MARSHALLING, UNIMPLEMENTED, TIMEOUT, BAD_ARGUMENTS = -4, -5, -6, -7, -8
+API_ERROR, NO_NODE, NO_AUTH, BAD_VERSION, NODE_EXISTS = -100, -101, -102, -103, -110
+EXPIRED, AUTH_FAILED, LOGIN_REQUIRED = -112, -115, -124
+"""Error codes (ZooKeeper's `KeeperException.Code`)."""
+
+NO_CONNECTION = frozenset({CONNECTION_LOSS, TIMEOUT, EXPIRED, AUTH_FAILED, LOGIN_REQUIRED})
+"""ZooKeeper said nothing about the request: the connection is the trouble."""
+
+_NAMES = {
+    MARSHALLING: "MarshallingError", UNIMPLEMENTED: "Unimplemented", BAD_ARGUMENTS: "BadArguments",
+    NO_NODE: "NoNode", NO_AUTH: "NoAuth", BAD_VERSION: "BadVersion", NODE_EXISTS: "NodeExists",
+    -108: "NoChildrenForEphemerals", -114: "InvalidACL", -119: "NotReadOnly", -125: "QuotaExceeded",
+}  # fmt: skip
 
 _INT = struct.Struct("!i")
 _INT_INT = struct.Struct("!ii")
 _MULTI = struct.Struct("!iBi")
 _STAT = struct.Struct("!qqqqiiiqiiq")
 _END = _MULTI.pack(-1, 1, -1)
+_ERROR = -1
 
 
 class Node(NamedTuple):
-    """A znode's data and the parts of its Stat that anyone here reads. `ctime` in seconds."""
+    """A znode's data and the parts of its Stat that anyone here reads. `ctime` in seconds; `owner`: the
+    session of an ephemeral; `children`: how many it has."""
 
     data: bytes
     czxid: int
@@ -41,6 +48,7 @@ class Node(NamedTuple):
     ctime: float
     owner: int
     children: int
+    version: int = 0
 
     @property
     def ephemeral(self) -> bool:
@@ -56,6 +64,18 @@ class Op(NamedTuple):
     path: str
 
 
+What: TypeAlias = "Sync | AddWatch | MultiRead | WatchedRead | Create | SetData | Delete | Replace"
+
+
+class Request(NamedTuple):
+    """To be sent. What comes of it goes back with its `id`: of a MultiRead the reply to each read, of a
+    WatchedRead its one (for EXISTS True), of an AddWatch whether the server knew it, of others anything; and
+    of any of them ZooKeeper's error code where it failed."""
+
+    id: int
+    what: What
+
+
 Reply: TypeAlias = Node | tuple[str, ...] | int
 """What a read gives: a node, the names of its children, or ZooKeeper's error code."""
 
@@ -68,23 +88,59 @@ def _string(text: str) -> bytes:
     return _INT.pack(len(data)) + data
 
 
-class AddWatch(NamedTuple):
-    """A watch that stays after it fired, on `path` and all below it (ZooKeeper 3.6)."""
+class Sync(NamedTuple):
+    """What is read after it is not older than this moment, whichever member we are connected to."""
 
     path: str
+
+
+class AddWatch(NamedTuple):
+    """A watch that stays after it fired, on `path` and all below it (ZooKeeper 3.6). `mode` PERSISTENT:
+    on it alone, and on the list of its children."""
+
+    path: str
+    mode: int = PERSISTENT_RECURSIVE
 
     @property
     def type(self) -> int:
         return ADD_WATCH
 
     def serialize(self) -> bytes:
-        return _string(self.path) + _INT.pack(PERSISTENT_RECURSIVE)
+        return _string(self.path) + _INT.pack(self.mode)
 
     @staticmethod
     def deserialize(buffer: bytes, offset: int) -> bool:
         # 3.6 and newer answer with an int. Servers of the 3.4 line let an opcode that they don't know
         # fall through to an empty "ok", which would be taken for a watch that is not there.
         return len(buffer) - offset >= _INT.size
+
+
+class Create(NamedTuple):
+    """A node; its ACL is the client's own."""
+
+    path: str
+    data: bytes
+    ephemeral: bool
+
+
+class SetData(NamedTuple):
+    path: str
+    data: bytes
+
+
+class Delete(NamedTuple):
+    """Only if the node still has this version."""
+
+    path: str
+    version: int
+
+
+class Replace(NamedTuple):
+    """Deletes the node if it still has this version and makes it as our ephemeral, in one step."""
+
+    path: str
+    data: bytes
+    version: int
 
 
 class MultiRead(NamedTuple):
@@ -133,7 +189,7 @@ def _names(buffer: bytes, offset: int) -> tuple[tuple[str, ...], int]:
     offset += 4
     names = []
     for _ in range(count):
-        end = offset + 4 + _INT.unpack_from(buffer, offset)[0]
+        end = offset + 4 + max(_INT.unpack_from(buffer, offset)[0], 0)
         names.append(str(buffer[offset + 4 : end], "utf-8", "replace"))
         offset = end
     return tuple(names), offset
@@ -143,26 +199,28 @@ def _node(buffer: bytes, offset: int) -> tuple[Node, int]:
     (length,) = _INT.unpack_from(buffer, offset)
     start = offset + 4
     end = start + max(length, 0)
-    czxid, mzxid, ctime, _, _, _, _, owner, _, children, pzxid = _STAT.unpack_from(buffer, end)
-    node = Node(buffer[start:end], czxid, mzxid, pzxid, ctime / 1000, owner, children)
+    czxid, mzxid, ctime, _, version, _, _, owner, _, children, pzxid = _STAT.unpack_from(buffer, end)
+    node = Node(buffer[start:end], czxid, mzxid, pzxid, ctime / 1000, owner, children, version)
     return node, end + _STAT.size
 
 
-def decode(op: Op, raw: Raw) -> Reply:
-    """The reply to one WatchedRead."""
+def decode(op: Op, raw: Raw) -> Reply | bool:
+    """The reply to one WatchedRead; True for what exists. `struct.error` for what is no such reply."""
+    if op.type == EXISTS:
+        return True
     return _names(*raw)[0] if op.type == GET_CHILDREN else _node(*raw)[0]
 
 
-def decode_all(raw: Raw) -> list[Reply]:
-    """The replies to a MultiRead, in its order."""
+def decode_all(ops: tuple[Op, ...], raw: Raw) -> list[Reply]:
+    """The replies to a MultiRead, one a read. `struct.error` for what is no such reply."""
     buffer, offset = raw
     replies: list[Reply] = []
     reply: Reply
-    while True:
+    for op in ops:
         kind, done, _ = _MULTI.unpack_from(buffer, offset)
         offset += _MULTI.size
-        if done:
-            return replies
+        if done or kind not in (op.type, _ERROR):
+            raise struct.error("a reply of another kind")
         if kind == GET_DATA:
             reply, offset = _node(buffer, offset)
         elif kind == GET_CHILDREN:
@@ -171,54 +229,15 @@ def decode_all(raw: Raw) -> list[Reply]:
             (reply,) = _INT.unpack_from(buffer, offset)
             offset += 4
         replies.append(reply)
+    return replies
+
+
+def name_of(code: int) -> str:
+    """What people call an error (ZooKeeper's own name where it is a usual one)."""
+    return _NAMES.get(code, f"error {code}")
 
 
 def size(path: str) -> int:
     """At least the bytes that reading `path` and its children adds to a MultiRead (names are of the Basic
     Multilingual Plane: 3 bytes a character)."""
     return 2 * (_MULTI.size + 5 + 3 * len(path))
-
-
-# --- kazoo's private parts -------------------------------------------------------------------------
-
-
-def demand(owner: Any, *names: str) -> Any:
-    """The same, if it has all of these names: another kazoo is told at start (ConfigError)."""
-    for name in names:
-        if not hasattr(owner, name):
-            version = kazoo.version.__version__
-            raise ConfigError("kazoo", f"version {version} has no {name}; zkdns needs kazoo 2.11")
-    return owner
-
-
-def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
-    """Have `on_event(type, path)` called for each watch event, on kazoo's connection thread.
-
-    It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
-    """
-    demand(client, "_call")
-    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock")
-
-    def read_watch_event(buffer: bytes, offset: int) -> None:
-        kind, _state = _INT_INT.unpack_from(buffer, offset)
-        (length,) = _INT.unpack_from(buffer, offset + 8)
-        on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
-
-    connection._read_watch_event = read_watch_event
-
-
-def send(client: KazooClient, request: AddWatch | MultiRead | WatchedRead) -> Any:
-    """Queue a request that kazoo has no method for; gives its AsyncResult."""
-    result = client.handler.async_result()
-    client._call(request, result)
-    return result
-
-
-def cut(client: KazooClient) -> None:
-    """Break the TCP connection, so that a `stop()` that waits for a frozen server ends at once."""
-    connected = getattr(client._connection, "_socket", None)
-    if connected is not None:
-        try:
-            connected.shutdown(socket.SHUT_RDWR)
-        except (OSError, ValueError):
-            pass

@@ -1,0 +1,106 @@
+"""Which nodes below one watched path are read: those that some layouts fit, and no others.
+
+Rules: pure. A node's data is read where a layout ends, its children are listed where one goes on, and of
+the names that a list gives only those that fit count. What ZooKeeper and zkdns keep at the ensemble's own
+root is no one's service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from zkdns.registry.layout import Layout, Segment
+
+SYSTEM: Final = frozenset({"zookeeper", "zkdns"})
+"""What stands beside the services where the root is "/"."""
+
+Tail: TypeAlias = tuple[Segment, ...]
+"""What is left of a layout below some node."""
+
+
+class Spot:
+    """One node as the layouts see it. `data`: one of them fits it; `lists`: one goes on below it."""
+
+    __slots__ = ("_any", "_special", "_tails", "data", "lists")
+
+    def __init__(self, tails: tuple[Tail, ...]) -> None:
+        ahead = tuple(tail for tail in tails if tail)
+        self.data = len(ahead) < len(tails)
+        self.lists = bool(ahead)
+        self._tails = ahead
+        holes = tuple(tail[1:] for tail in ahead if tail[0].hole and not tail[0].literal)
+        self._any = spot(holes) if holes else None
+        self._special = frozenset(tail[0].literal for tail in ahead if tail[0].literal)
+
+    def next(self, name: str) -> Spot | None:
+        """The spot of a child; None where no layout leads to it."""
+        if not self._special or not any(map(name.startswith, self._special)):
+            return self._any
+        tails = tuple(tail[1:] for tail in self._tails if tail[0].fits(name))
+        return spot(tails) if tails else None
+
+
+@lru_cache(maxsize=4096)
+def spot(tails: tuple[Tail, ...]) -> Spot:
+    return Spot(tails)
+
+
+class Scope:
+    """All that counts below `root`, the path that is watched."""
+
+    __slots__ = ("_base", "_special", "_top", "root")
+
+    def __init__(self, root: str, tails: Iterable[Tail]) -> None:
+        self.root = root
+        self._base = "/" if root == "/" else root + "/"
+        every = tuple(dict.fromkeys(tails))
+        self._top = spot(every)
+        named = {tail[0].literal for tail in every if tail and not tail[0].hole}
+        self._special = SYSTEM - named if root == "/" else frozenset[str]()
+
+    def __repr__(self) -> str:
+        return f"Scope({self.root!r})"
+
+    def names(self, path: str) -> tuple[str, ...] | None:
+        """The names from the root down to `path`; None for a path that is not below it."""
+        if path.startswith(self._base):
+            return tuple(path[len(self._base) :].split("/")) if len(path) > len(self._base) else ()
+        return () if path == self.root else None
+
+    def at(self, path: str) -> Spot | None:
+        """What counts at `path`; None for what is no one's business."""
+        names = self.names(path)
+        if names is None or (names and names[0] in self._special):
+            return None
+        here: Spot | None = self._top
+        for name in names:
+            here = here.next(name) if here is not None else None
+        return here
+
+    def children(self, path: str, here: Spot, names: Iterable[str]) -> Iterator[tuple[str, Spot]]:
+        """Of the names listed at `path`, those that count, each with its spot."""
+        hidden = self._special if path == self.root else frozenset[str]()
+        for name in names:
+            below = here.next(name)
+            if below is not None and name not in hidden:
+                yield name, below
+
+
+def scopes(base: str, layouts: Iterable[Layout]) -> tuple[Scope, ...]:
+    """What is to be watched for layouts that start at `base`: their longest literal prefixes, none of which
+    stands below another."""
+    every = tuple(dict.fromkeys(layouts))
+    prefixes = sorted({layout.prefix for layout in every})
+    roots: list[tuple[str, ...]] = []
+    for prefix in prefixes:
+        if not any(prefix[: len(root)] == root for root in roots):
+            roots.append(prefix)
+    return tuple(
+        Scope(
+            "/".join((base.rstrip("/"), *root)) or "/",
+            (layout.segments[len(root) :] for layout in every if layout.prefix[: len(root)] == root),
+        )
+        for root in roots
+    )

@@ -1,0 +1,115 @@
+"""The private parts of kazoo that we touch: its watch events, its requests, its socket.
+
+Rules: kazoo's private names stand in this file (in `sasl`, those of its connecting) and are checked, so
+that another kazoo fails at start with one clear line instead of later in a thread. What is called on
+kazoo's connection thread only hands things on.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import kazoo.version
+from kazoo.client import KazooClient
+from kazoo.exceptions import ZookeeperError
+from kazoo.protocol import serialization
+
+from zkdns.model import ConfigError
+from zkdns.registry.zk.wire import (
+    CONNECTION_LOSS,
+    Create,
+    Delete,
+    Replace,
+    SetData,
+    Sync,
+    What,
+)
+
+_INT_INT = struct.Struct("!ii")
+_INT = struct.Struct("!i")
+
+
+def demand(owner: Any, *names: str) -> Any:
+    """The same, if it has all of these names: another kazoo is told at start (ConfigError)."""
+    for name in names:
+        if not hasattr(owner, name):
+            version = kazoo.version.__version__
+            raise ConfigError("kazoo", f"version {version} has no {name}; zkdns needs kazoo 2.11")
+    return owner
+
+
+def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
+    """Have `on_event(type, path)` called for each watch event, on kazoo's connection thread.
+
+    It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
+    """
+    demand(client, "_call")
+    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock")
+
+    def read_watch_event(buffer: bytes, offset: int) -> None:
+        kind, _state = _INT_INT.unpack_from(buffer, offset)
+        (length,) = _INT.unpack_from(buffer, offset + 8)
+        on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
+
+    connection._read_watch_event = read_watch_event
+
+
+class Outcome:
+    """Stands where kazoo has its AsyncResult: what comes of a request is handed on at once, on kazoo's
+    connection thread. So it arrives in the order of ZooKeeper's replies and events (kazoo's own results
+    take another thread, and lose that order: kazoo #645). An `int` is ZooKeeper's error code."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[Any], None]) -> None:
+        self._done = done
+
+    def set(self, value: Any) -> None:
+        # Of a transaction kazoo gives a result for each part, and an error for each that was not done.
+        errors = [one for one in value if isinstance(one, Exception)] if isinstance(value, list) else []
+        self._done(min(map(_code, errors)) if errors else value)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._done(_code(error))
+
+
+def _code(error: BaseException) -> int:
+    code = getattr(error, "code", None)
+    return code if isinstance(error, ZookeeperError) and isinstance(code, int) and code else CONNECTION_LOSS
+
+
+def send(client: KazooClient, what: What, done: Callable[[Any], None]) -> None:
+    """Queue a request; `done` is given what comes of it, on kazoo's connection thread."""
+    client._call(_spell(client, what), Outcome(done))
+
+
+def _spell(client: KazooClient, what: What) -> Any:
+    match what:
+        case Sync(path):
+            return serialization.Sync(path)
+        case Create(path, data, ephemeral):
+            return serialization.Create(path, data, client.default_acl, int(ephemeral))
+        case SetData(path, data):
+            return serialization.SetData(path, data, -1)
+        case Delete(path, version):
+            return serialization.Delete(path, version)
+        case Replace(path, data, version):
+            both = (
+                serialization.Delete(path, version),
+                serialization.Create(path, data, client.default_acl, 1),
+            )
+            return serialization.Transaction(both)
+    return what
+
+
+def cut(client: KazooClient) -> None:
+    """Break the TCP connection, so that a `stop()` that waits for a frozen server ends at once."""
+    connected = getattr(client._connection, "_socket", None)
+    if connected is not None:
+        try:
+            connected.shutdown(socket.SHUT_RDWR)
+        except (OSError, ValueError):
+            pass
