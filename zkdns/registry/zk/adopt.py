@@ -86,6 +86,13 @@ def send(client: KazooClient, what: What, done: Callable[[Any], None]) -> None:
     client._call(_spell(client, what), Outcome(done))
 
 
+def ask(client: KazooClient, what: What) -> Any:
+    """The same for who waits: gives kazoo's AsyncResult."""
+    result = client.handler.async_result()
+    client._call(_spell(client, what), result)
+    return result
+
+
 def _spell(client: KazooClient, what: What) -> Any:
     match what:
         case Sync(path):

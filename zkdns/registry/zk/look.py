@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoAuthError, NoNodeError
+from kazoo.exceptions import (
+    APIError,
+    BadArgumentsError,
+    MarshallingError,
+    NoAuthError,
+    NoNodeError,
+    UnimplementedError,
+)
 
 from zkdns.registry.survey import Look, Reply, Survey
-from zkdns.registry.zk.reads import OLD
-from zkdns.registry.zk.wire import GET_CHILDREN, GET_DATA, MultiRead, Node, Op, decode_all, send
+from zkdns.registry.zk.adopt import ask
+from zkdns.registry.zk.wire import GET_CHILDREN, GET_DATA, MultiRead, Node, Op, decode_all
 
 PATIENCE: Final = 10.0
 BATCH: Final = 100
 IN_FLIGHT: Final = 4
+
+OLD: Final = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
+"""How servers before 3.6 refuse multiRead."""
 
 
 def look_around(client: KazooClient, survey: Survey) -> None:
@@ -36,15 +46,15 @@ def look_around(client: KazooClient, survey: Survey) -> None:
 
 
 def _read_many(client: KazooClient, wanted: Sequence[Look]) -> Iterator[tuple[Look, Reply]]:
-    flying: deque[tuple[Sequence[Look], object]] = deque()
+    flying: deque[tuple[Sequence[Look], tuple[Op, ...], Any]] = deque()
     batches = deque(wanted[at : at + BATCH] for at in range(0, len(wanted), BATCH))
     while batches or flying:
         while batches and len(flying) < IN_FLIGHT:
             batch = batches.popleft()
             ops = tuple(Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in batch)
-            flying.append((batch, send(client, MultiRead(ops))))
-        batch, result = flying.popleft()
-        replies = decode_all(result.get(timeout=PATIENCE))  # type: ignore[attr-defined]
+            flying.append((batch, ops, ask(client, MultiRead(ops))))
+        batch, ops, result = flying.popleft()
+        replies = decode_all(ops, result.get(timeout=PATIENCE))
         for look, reply in zip(batch, replies, strict=True):
             if isinstance(reply, int):  # an error of its own
                 yield look, None
