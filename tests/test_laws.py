@@ -30,7 +30,7 @@ ROOMS = {
 """The rooms with walls: what each may import from. All but `dns` may import VALUES; web, cli and server
 see all."""
 
-VALUES = {"model", "overrides", "routes", "topology"}
+VALUES = {"lack", "model", "overrides", "routes", "topology"}
 
 FILES = {"registry", "answers", "forward"}
 """The rooms that read or write files, all of them through `files`."""
@@ -40,6 +40,7 @@ SETTINGS = {"registry", "health", "forward", "serve"}
 
 PURE = (
     "model.py",
+    "lack.py",
     "overrides.py",
     "routes.py",
     "topology.py",

@@ -10,55 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from zkdns.web import door
-from zkdns.web.door import Busy, Door, Places, Threads, is_own_host, network_of
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.77", "192.0.2.0/24"),
-        ("::ffff:192.0.2.77", "192.0.2.0/24"),
-        ("2001:db8:1:1ff::1", "2001:db8:1:100::/56"),
-        ("fe80::1%eth0", "fe80::/56"),
-        ("somewhere", "somewhere"),
-    ],
-)
-def test_a_share_is_a_networks(address: str, network: str) -> None:
-    assert network_of(address) == network
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=60))
-def test_a_place_is_given_up_by_whoever_holds_the_most(arrivals: list[str]) -> None:
-    places, held, ended = Places(6), dict.fromkeys("abc", 0), []
-    for n, network in enumerate(arrivals):
-        before = dict(held)
-        places.take(network, n, lambda n=n: ended.append(n))  # type: ignore[misc]
-        held[network] += 1
-        if ended:
-            (gone,) = ended
-            ended.clear()
-            loser = arrivals[gone]
-            assert before[loser] == max(before.values())
-            held[loser] -= 1
-        assert places.taken == sum(held.values()) <= 6
-    if len(arrivals) > 40 and min(map(arrivals.count, "abc")) > 6:
-        assert min(held.values()) >= 1
-
-
-def test_the_longest_idle_of_a_network_goes_first() -> None:
-    places, ended = Places(3), []
-    for n in range(3):
-        places.take("a", n, lambda n=n: ended.append(n))  # type: ignore[misc]
-    places.touch("a", 0)
-    places.take("b", 9, lambda: ended.append(9))
-    assert ended == [1]
-    places.leave(0)
-    places.leave("never seen")
-    assert places.taken == 2
+from zkdns.web.door import Busy, Door, Threads, is_own_host
 
 
 class Greeter(asyncio.Protocol):
@@ -90,7 +44,22 @@ async def test_a_connection_that_never_asks_whole_is_ended(monkeypatch: pytest.M
         assert await reader.read() == b"", "ended, though it never closed"
         writer.close()
         await asyncio.sleep(0.1)
-        assert one.places.taken == 0
+        assert len(one.places) == 0
+
+
+async def test_when_all_places_are_taken_the_idlest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
+    async with opened() as (one, address):
+        streams = [await asyncio.open_connection(*address) for _ in range(3)]
+        for reader, _ in streams:
+            await reader.readexactly(5)
+        one.busy(next(iter(one._guests)))
+        reader, writer = await asyncio.open_connection(*address)
+        assert await reader.readexactly(5) == b"hello"
+        assert await streams[1][0].read() == b"", "the one that asked for nothing yet, and waited longest"
+        assert len(one.places) == 3
+        for _, other in (*streams, (reader, writer)):
+            other.close()
 
 
 async def test_a_request_under_way_has_all_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from random import Random
 
 from zkdns.dns.message import spell_query
-from zkdns.forward.sockets import connect, is_local_lack, reason
+from zkdns.forward.sockets import connect, reason
 from zkdns.forward.upstream import TOTAL, Upstream
+from zkdns.lack import is_local_lack
 
 PROBE_MARK = b"zkdns-"
 _ROOT_NS = b"\0\0\2\0\1"

@@ -6,7 +6,6 @@ Rules: sockets never block; OSError is left to who called.
 from __future__ import annotations
 
 import asyncio
-import errno
 import resource
 import socket
 
@@ -47,17 +46,6 @@ def connect(upstream: Upstream) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def is_local_lack(error: OSError) -> bool:
-    return error.errno in (
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-        errno.EADDRNOTAVAIL,
-        errno.EAGAIN,
-    )
 
 
 def reason(error: OSError) -> str:

@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable
 
 from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution
-from zkdns.forward.sockets import connect, converse, is_local_lack, reason
+from zkdns.forward.sockets import connect, converse, reason
+from zkdns.lack import is_local_lack
 
 DATAGRAMS_PER_TURN = 32
 """Datagrams read of one socket before the others have their turn."""

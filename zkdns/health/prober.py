@@ -2,8 +2,9 @@
 
 Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a
 moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
-nor the replicas of one target fire together. Where there is more to do than sockets, probes come late
-and none is left out. A probe that raises is a bad one.
+nor the replicas of one target fire together. Where there is more to do than places, services take turns
+(`shares`): probes come late and none is left out. A probe that raises is a bad one, but for what is
+lacking here: that says nothing of the target, and is told as ours.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 
 from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
+from zkdns.health.shares import Shares
 from zkdns.health.targets import Target
+from zkdns.lack import is_local_lack
 from zkdns.model import Verdict
 
 log = logging.getLogger("zkdns.health")
@@ -25,15 +28,35 @@ log = logging.getLogger("zkdns.health")
 SOCKETS = 256
 """Probes under way at once; the limit of open files is often 1,024."""
 
+EACH = 64
+"""Probes of one service under way at once."""
+
+RATE, BURST = 1000.0, 2000
+"""Probes that start in a second, and at once after a quiet time: a probe costs some 0.2 ms of the loop."""
+
+PATIENCE = 0.5
+"""Seconds that a probe has before another service's may have its place."""
+
+AGAIN = 1.0
+"""Seconds until a probe is tried again that failed for want of our own."""
+
 
 @dataclass(slots=True, eq=False)
 class _Scheduled:
     target: Target
     due: float
+    task: asyncio.Task[None] | None = None
+    started: float = 0.0
+
+    @property
+    def service(self) -> str:
+        """Whose share it counts against: all that stands in one folder."""
+        return self.target.path.rpartition("/")[0]
 
 
 class Prober:
-    """`told` gets each verdict, in the loop, with the target that it is of."""
+    """`told` gets each verdict, in the loop, with the target that it is of. `lack`: what is lacking here
+    for probes, "" while nothing is."""
 
     def __init__(
         self,
@@ -44,13 +67,14 @@ class Prober:
     ) -> None:
         self._told = told
         self._salt = salt
-        self._free = sockets
+        self.lack = ""
+        self._shares: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
         self._named = named
         self._scheduled: dict[str, _Scheduled] = {}
         self._queue: list[tuple[float, int, _Scheduled]] = []
         self._queued = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: set[_Scheduled] = set()
 
     def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
@@ -69,19 +93,22 @@ class Prober:
         self._queue.clear()
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
+        tasks = [one.task for one in self._running if one.task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _enqueue(self, scheduled: _Scheduled) -> None:
         self._queued += 1
         heapq.heappush(self._queue, (scheduled.due, self._queued, scheduled))
         self._arm()
 
-    def _arm(self) -> None:
-        if not self._queue or not self._free:
+    def _arm(self, at: float | None = None) -> None:
+        due = min(
+            (t for t in (at, self._queue[0][0] if self._queue else None) if t is not None), default=None
+        )
+        if due is None:
             return
-        due = self._queue[0][0]
         if self._timer is not None:
             if self._timer.when() <= due and not self._timer.cancelled():
                 return
@@ -91,38 +118,75 @@ class Prober:
     def _fire(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        while self._queue and self._free and self._queue[0][0] <= loop.time():
+        now = loop.time()
+        while self._queue and self._queue[0][0] <= now:
             _, _, scheduled = heapq.heappop(self._queue)
+            if self._scheduled.get(scheduled.target.path) is scheduled:
+                self._shares.wait(scheduled.service, scheduled)
+        while (scheduled := self._shares.next(now)) is not None:  # type: ignore[assignment]
             if self._scheduled.get(scheduled.target.path) is not scheduled:
+                self._shares.done(scheduled.service, scheduled)
                 continue
-            self._free -= 1
-            task = loop.create_task(self._probe(scheduled))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-        self._arm()
+            scheduled.started = now
+            scheduled.task = loop.create_task(self._probe(scheduled))
+            self._running.add(scheduled)
+            scheduled.task.add_done_callback(lambda _, one=scheduled: self._done(one))
+        slow = self._shares.to_give_up()
+        again = self._shares.ready_at(now)
+        if slow is not None and slow.task is not None:
+            if now - slow.started >= PATIENCE:
+                slow.task.cancel()
+            else:
+                again = min(again or slow.started + PATIENCE, slow.started + PATIENCE)
+        self._arm(again)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._free += 1
-        self._arm()
+    def _done(self, scheduled: _Scheduled) -> None:
+        self._running.discard(scheduled)
+        self._shares.done(scheduled.service, scheduled)
+        if scheduled.task is not None and scheduled.task.cancelled() and self._is_wanted(scheduled):
+            self._postpone(scheduled)  # it gave its place to another service's: it says nothing
+        self._arm(asyncio.get_running_loop().time())
+
+    def _is_wanted(self, scheduled: _Scheduled) -> bool:
+        return self._scheduled.get(scheduled.target.path) is scheduled
+
+    def _postpone(self, scheduled: _Scheduled) -> None:
+        scheduled.due = asyncio.get_running_loop().time() + AGAIN
+        self._enqueue(scheduled)
 
     async def _probe(self, scheduled: _Scheduled) -> None:
         target = scheduled.target
-        started = asyncio.get_running_loop().time()
-        why = target.unprobeable or await self._ask(target)
-        if self._scheduled.get(target.path) is not scheduled:
+        try:
+            why = target.unprobeable or await self._ask(target)
+        except OSError as error:
+            self._note_lack(_say(error))
+            if self._is_wanted(scheduled):
+                self._postpone(scheduled)
             return
-        scheduled.due = self._next(target, max(started, scheduled.due))
+        self._note_lack("")
+        if not self._is_wanted(scheduled):
+            return
+        scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
         self._enqueue(scheduled)
         self._told(target, Verdict(target.path, not why, why))
 
+    def _note_lack(self, lack: str) -> None:
+        if lack and not self.lack:
+            log.warning("health checks can't be made: %s; what was known of the instances holds", lack)
+        elif self.lack and not lack:
+            log.info("health checks are made again")
+        self.lack = lack
+
     async def _ask(self, target: Target) -> str:
+        """What is wrong, "" for nothing. OSError alone where something is lacking here."""
         try:
             async with asyncio.timeout(target.check.timeout):
                 return await self._named(target.check.type)(target)
         except TimeoutError:
             return f"no answer within {target.check.timeout:g} s"
         except OSError as error:
+            if is_local_lack(error):
+                raise
             return _say(error)
         except Exception as error:
             log.exception("the %s check of %s broke", target.check.type, target.path)

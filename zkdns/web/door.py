@@ -8,13 +8,15 @@ be accepted for want of descriptors is our lack, told once, and tried again.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from zkdns.lack import is_local_lack
+from zkdns.serve.listen.places import Limits, Places, network_of
 
 log = logging.getLogger("zkdns.web")
 
@@ -29,74 +31,18 @@ IDLE_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 """After an accept that failed for want of descriptors or memory."""
-LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 THREADS = 2
 MAX_WAITING = 32
 """Requests that wait for a thread, of all clients; and a client network's share of them."""
 MAX_WAITING_EACH = 8
 
 
-def network_of(address: str) -> str:
-    """Whose share an address counts against: its /24 or /56, as one site has them (RFC 6177)."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    bits = 24 if found.version == 4 else 56
-    return str(ipaddress.ip_network((found, bits), strict=False))
-
-
-class Places:
-    """A bounded number of places, given up by whoever's network holds the most when they run out."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._by_network: dict[str, dict[Hashable, Callable[[], None]]] = {}
-        self.taken = 0
-        self.given_up = 0
-
-    def take(self, network: str, holder: Hashable, give_up: Callable[[], None]) -> None:
-        """`holder` has a place from now on. `give_up` is called where another is to have it."""
-        if self.taken >= self._most:
-            own = max(self._by_network.values(), key=len)
-            oldest = next(iter(own))
-            # Who takes a place of its own network's is no reason to end another's.
-            if len(self._by_network.get(network, ())) >= len(own):
-                oldest = next(iter(self._by_network[network]))
-            self.given_up += 1
-            end = self._find(oldest)
-            self.leave(oldest)
-            end()
-        self._by_network.setdefault(network, {})[holder] = give_up
-        self.taken += 1
-
-    def touch(self, network: str, holder: Hashable) -> None:
-        """It is in use: others are longer idle."""
-        own = self._by_network.get(network, {})
-        if holder in own:
-            own[holder] = own.pop(holder)
-
-    def leave(self, holder: Hashable) -> None:
-        for network, own in self._by_network.items():
-            if own.pop(holder, None) is not None:
-                self.taken -= 1
-                if not own:
-                    del self._by_network[network]
-                return
-
-    def _find(self, holder: Hashable) -> Callable[[], None]:
-        return next(own[holder] for own in self._by_network.values() if holder in own)
-
-
 class _Guest:
     """One connection: since when it owes us a request, None while one is answered."""
 
-    __slots__ = ("limit", "network", "owes_since", "transport")
+    __slots__ = ("limit", "owes_since", "transport")
 
-    def __init__(self, network: str, transport: asyncio.Transport, now: float) -> None:
-        self.network = network
+    def __init__(self, transport: asyncio.Transport, now: float) -> None:
         self.transport = transport
         self.owes_since: float | None = now
         self.limit = REQUEST_SECONDS
@@ -106,8 +52,7 @@ class Door:
     """Accepts for one listening socket; `protocol` makes the HTTP side of a connection."""
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        self.places = Places(MAX_CONNECTIONS)
-        self.streams = Places(MAX_STREAMS)
+        self.places: Places[asyncio.Transport] = Places(Limits(MAX_CONNECTIONS))
         self._protocol = protocol
         self._guests: dict[asyncio.BaseTransport, _Guest] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,13 +74,13 @@ class Door:
         """A whole request has come on this connection."""
         if transport is not None and (guest := self._guests.get(transport)) is not None:
             guest.owes_since = None
-            self.places.touch(guest.network, transport)
+            self.places.touch(guest.transport)
 
     def idle(self, transport: asyncio.BaseTransport | None) -> None:
         """It was answered."""
         if transport is not None and (guest := self._guests.get(transport)) is not None:
             guest.owes_since, guest.limit = asyncio.get_running_loop().time(), IDLE_SECONDS
-            self.places.touch(guest.network, transport)
+            self.places.touch(guest.transport)
 
     async def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -145,7 +90,7 @@ class Door:
                 connection, address = await loop.sock_accept(sock)
                 lacking = False
             except OSError as error:
-                if error.errno not in LACKS:
+                if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
                 if not lacking:
                     log.warning("no HTTP connection can be taken: %s", error.strerror)
@@ -158,9 +103,9 @@ class Door:
                 connection.close()
                 continue
             self._forget_closed()
-            network = network_of(str(address[0]))
-            self._guests[transport] = _Guest(network, transport, loop.time())
-            self.places.take(network, transport, transport.abort)
+            self._guests[transport] = _Guest(transport, loop.time())
+            if (loser := self.places.take(transport, str(address[0]))) is not None:
+                loser.abort()
 
     async def _sweep(self) -> None:
         while True:
@@ -172,9 +117,9 @@ class Door:
                     guest.transport.abort()
 
     def _forget_closed(self) -> None:
-        for transport in [t for t in self._guests if t.is_closing()]:
-            del self._guests[transport]
-            self.places.leave(transport)
+        for guest in [g for g in self._guests.values() if g.transport.is_closing()]:
+            del self._guests[guest.transport]
+            self.places.release(guest.transport)
 
 
 class Busy(Exception):
@@ -187,7 +132,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, "zkdns-web")
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[bytes, int] = {}
 
     async def run(self, address: str, work: Callable[..., T], *arguments: Any) -> T:
         """What `work` returns; Busy where this client's network, or all, have enough under way."""

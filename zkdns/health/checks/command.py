@@ -14,6 +14,7 @@ import signal
 from asyncio.subprocess import DEVNULL
 
 from zkdns.health.targets import Target
+from zkdns.lack import is_local_lack
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -34,6 +35,8 @@ async def probe(target: Target) -> str:
             start_new_session=True,
         )
     except OSError as error:
+        if is_local_lack(error):
+            raise
         return f"can't run {target.check.command[0]}: {error.strerror}"
     try:
         code = await process.wait()

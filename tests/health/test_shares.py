@@ -1,0 +1,98 @@
+"""Services take turns at the probes' places, whatever one of them has waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.health.shares import Shares
+
+
+def drain(shares: Shares[tuple[str, int]], now: float = 0.0) -> list[tuple[str, int]]:
+    found = []
+    while (probe := shares.next(now)) is not None:
+        found.append(probe)
+    return found
+
+
+def test_two_services_take_turns() -> None:
+    shares: Shares[tuple[str, int]] = Shares(100, 100, 1, 100)
+    for n in range(5):
+        shares.wait("evil", ("evil", n))
+    shares.wait("web", ("web", 0))
+    assert drain(shares)[:2] == [("evil", 0), ("web", 0)]
+
+
+def test_no_service_takes_more_than_its_share_of_the_places() -> None:
+    shares: Shares[tuple[str, int]] = Shares(10, 3, 1, 100)
+    for n in range(50):
+        shares.wait("evil", ("evil", n))
+    assert len(drain(shares)) == 3
+    shares.wait("web", ("web", 0))
+    assert drain(shares) == [("web", 0)]
+    shares.done("evil", ("evil", 1))
+    assert drain(shares) == [("evil", 3)]
+
+
+def test_a_service_without_a_probe_under_way_has_one_given_up_for_it() -> None:
+    shares: Shares[tuple[str, int]] = Shares(4, 3, 1, 100)
+    for service in ("a", "b"):
+        for n in range(3):
+            shares.wait(service, (service, n))
+    assert Counter(s for s, _ in drain(shares)) == {"a": 2, "b": 2}
+    assert shares.to_give_up() is None, "who waits has some under way"
+    shares.wait("web", ("web", 0))
+    given_up = shares.to_give_up()
+    assert given_up in (("a", 0), ("b", 0))
+    shares.done(given_up[0], given_up)
+    found = drain(shares)
+    assert found
+    shares.done(*_one(found))
+
+
+def _one(found: list[tuple[str, int]]) -> tuple[str, tuple[str, int]]:
+    return found[0][0], found[0]
+
+
+def test_the_rate_bounds_how_many_start_in_a_second() -> None:
+    shares: Shares[tuple[str, int]] = Shares(10_000, 10_000, 100, 50)
+    for n in range(1000):
+        shares.wait("web", ("web", n))
+    assert len(drain(shares, 5.0)) == 50
+    assert shares.ready_at(5.0) == 5.01
+    assert len(drain(shares, 5.5)) == 50
+    assert len(drain(shares, 5.75)) == 25
+
+
+lives = st.lists(st.tuples(st.sampled_from(["wait", "next", "done"]), st.sampled_from("abc")), max_size=200)
+
+
+@given(lives)
+def test_each_probe_that_waits_is_started_once_and_places_are_never_exceeded(
+    life: list[tuple[str, str]],
+) -> None:
+    shares: Shares[tuple[str, int]] = Shares(5, 3, 1e9, 10**9)
+    waited: Counter[str] = Counter()
+    running: list[tuple[str, int]] = []
+    started: list[tuple[str, int]] = []
+    for n, (action, service) in enumerate(life):
+        if action == "wait":
+            shares.wait(service, (service, n))
+            waited[service] += 1
+        elif action == "next" and (probe := shares.next(float(n))) is not None:
+            running.append(probe)
+            started.append(probe)
+        elif action == "done" and (own := [p for p in running if p[0] == service]):
+            running.remove(own[0])
+            shares.done(service, own[0])
+        assert len(running) <= 5
+        assert all(count <= 3 for count in Counter(s for s, _ in running).values())
+    for _ in range(len(life)):
+        for probe in running:
+            shares.done(probe[0], probe)
+        running = drain(shares, 1e6)
+        started += running
+    assert len(started) == len(set(started)) == sum(waited.values()), "none is left out"
+    assert Counter(s for s, _ in started) == +waited
