@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -319,3 +320,56 @@ async def test_stop_ends_what_is_under_way(tmp_path: Path) -> None:
     await until(lambda: not is_alive(pid))
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
+
+
+async def test_what_is_lacking_here_is_no_bad_probe(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("zkdns.health.prober.AGAIN", 0.01)
+    told: list[Verdict] = []
+    left = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOMEM, "Cannot allocate memory")]
+
+    async def probe(target: Target) -> str:
+        if left:
+            raise left.pop()
+        return ""
+
+    prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
+    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+    lacks = set()
+    while not told:
+        await asyncio.sleep(0)
+        lacks.add(prober.lack)
+    await prober.stop()
+    assert [v.good for v in told] == [True]
+    assert "too many open files" in lacks
+    assert prober.lack == ""
+    assert sum("can't be made" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_a_service_of_silent_targets_keeps_no_other_service_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zkdns.health.prober.PATIENCE", 0.01)
+    told: list[str] = []
+
+    async def probe(target: Target) -> str:
+        if target.path.startswith("/s/evil"):
+            await asyncio.Event().wait()
+        return ""
+
+    come = asyncio.Event()
+
+    def tell(target: Target, verdict: Verdict) -> None:
+        told.append(target.path)
+        come.set()
+
+    prober = Prober(tell, sockets=8, named=lambda name: probe)
+    for service in ("evil1", "evil2"):
+        for n in range(50):
+            prober.schedule(Target(f"/s/{service}/{n}", "", "10.0.0.1", 80, 0.0, Check("tcp", timeout=10)))
+    await asyncio.sleep(0.05)
+    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+    await come.wait()
+    await prober.stop()
+    assert told == ["/s/web/a"], "and those that gave their places up were told nothing of"

@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
@@ -25,10 +26,10 @@ from zkdns.model import Verdict
 
 log = logging.getLogger("zkdns.health")
 
-SOCKETS = 256
-"""Probes under way at once; the limit of open files is often 1,024."""
+SOCKETS = 512
+"""Probes under way at once."""
 
-EACH = 64
+EACH = 128
 """Probes of one service under way at once."""
 
 RATE, BURST = 1000.0, 2000
@@ -104,11 +105,11 @@ class Prober:
         self._arm()
 
     def _arm(self, at: float | None = None) -> None:
-        due = min(
-            (t for t in (at, self._queue[0][0] if self._queue else None) if t is not None), default=None
-        )
-        if due is None:
+        moments = [self._queue[0][0]] if self._queue else []
+        moments += [at] if at is not None else []
+        if not moments:
             return
+        due = min(moments)
         if self._timer is not None:
             if self._timer.when() <= due and not self._timer.cancelled():
                 return
@@ -130,7 +131,7 @@ class Prober:
             scheduled.started = now
             scheduled.task = loop.create_task(self._probe(scheduled))
             self._running.add(scheduled)
-            scheduled.task.add_done_callback(lambda _, one=scheduled: self._done(one))
+            scheduled.task.add_done_callback(partial(self._done, scheduled))
         slow = self._shares.to_give_up()
         again = self._shares.ready_at(now)
         if slow is not None and slow.task is not None:
@@ -140,10 +141,10 @@ class Prober:
                 again = min(again or slow.started + PATIENCE, slow.started + PATIENCE)
         self._arm(again)
 
-    def _done(self, scheduled: _Scheduled) -> None:
+    def _done(self, scheduled: _Scheduled, task: asyncio.Task[None]) -> None:
         self._running.discard(scheduled)
         self._shares.done(scheduled.service, scheduled)
-        if scheduled.task is not None and scheduled.task.cancelled() and self._is_wanted(scheduled):
+        if task.cancelled() and self._is_wanted(scheduled):
             self._postpone(scheduled)  # it gave its place to another service's: it says nothing
         self._arm(asyncio.get_running_loop().time())
 
