@@ -10,23 +10,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from typing import NamedTuple
 
 from zkdns.model import Instance, Problem, Registration
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
-from zkdns.registry.places import Detail, Leads, Member, Part, Place, Preset
+from zkdns.registry.places import Detail, Member, Part, Place, Preset
 
 
-@dataclass(frozen=True, slots=True)
 class Found:
-    """One node that fits a place, read. `id`: what `{id}` took, or the node's name."""
+    """One node that fits a place, read; to be kept for as long as the node stands so. `id`: what `{id}`
+    took, or the node's name."""
 
-    path: str
-    id: str
-    place: Place
-    parts: tuple[Part, ...]
-    since: float = 0.0
-    ephemeral: bool = True
+    __slots__ = ("_instances", "ephemeral", "id", "parts", "path", "place", "since")
+
+    def __init__(
+        self,
+        path: str,
+        id: str,
+        place: Place,
+        parts: tuple[Part, ...],
+        since: float = 0.0,
+        ephemeral: bool = True,
+    ) -> None:
+        self.path = path
+        self.id = id
+        self.place = place
+        self.parts = parts
+        self.since = since
+        self.ephemeral = ephemeral
+        self._instances: tuple[Instance, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Found) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return self.path, self.id, self.place, self.parts, self.since, self.ephemeral
+
+    def instance(self, id: str, registration: Registration) -> Instance:
+        """The instance that the node registers; the same object for the same registration, so that a
+        service of thousands is put together of what there is."""
+        for known in self._instances:
+            if known.id == id and (known.registration is registration or known.registration == registration):
+                return known
+        made = Instance(
+            id,
+            to_label(id),
+            self.path,
+            registration,
+            self.since,
+            self.ephemeral,
+            weight=registration.weight,
+        )
+        self._instances = (made, *(known for known in self._instances if known.id != id))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +87,53 @@ def offices_of(preset: Preset, service: str) -> tuple[str, ...]:
 
 def arrange(preset: Preset, service: str, found: Iterable[Found]) -> Arranged:
     """The service's instances, as far as they can be read."""
-    rank = {place: at for at, place in enumerate(preset.places)}
-    nodes = sorted(found, key=lambda node: (rank[node.place], node.path))
-    members: dict[str, tuple[Found, Registration | None]] = {}
+    by_place: dict[int, list[Found]] = {}
+    rank = {id(place): at for at, place in enumerate(preset.places)}
+    for node in found:
+        by_place.setdefault(rank[id(node.place)], []).append(node)
+    members: dict[str, _Member] = {}
     details: dict[str, object] = {}
-    for node in nodes:
-        for part in node.parts:
-            if isinstance(part, Registration):
-                members.setdefault(node.id, (node, part))
-            elif isinstance(part, Member):
-                members.setdefault(part.id, (node, part.registration))
-            elif isinstance(part, Detail):
-                details.setdefault(part.id, part.value)
-    held = _elect(nodes, members)
+    votes: dict[tuple[str, ...], tuple[int, str, str]] = {}
+    for at in sorted(by_place):
+        for node in by_place[at]:
+            for part in node.parts:
+                if isinstance(part, Registration):
+                    _put(members, node.id, _Member(at, node, part))
+                elif isinstance(part, Member):
+                    _put(members, part.id, _Member(at, node, part.registration))
+                elif isinstance(part, Detail):
+                    details[part.id] = part.value
+                else:
+                    office = node.place.offices if part.tags is None else part.tags
+                    vote = part.order, node.path, part.who
+                    votes[office] = min(votes.get(office, vote), vote)
+    held = _elect(votes, members)
+    finish = preset.finish or add_offices
     instances = []
     problems = []
-    for id, (node, registration) in members.items():
-        tags = held.get(id, ())
+    for id_, (_, node, registration) in members.items():
         try:
-            whole = (preset.finish or add_offices)(registration, tags, details.get(id))
+            whole = finish(registration, held.get(id_, ()), details.get(id_))
         except BadData as error:
             problems.append(Problem(node.path, error.what, error.cure))
             continue
-        instances.append(
-            Instance(id, to_label(id), node.path, whole, node.since, node.ephemeral, weight=whole.weight)
-        )
+        instances.append(node.instance(id_, whole))
     instances.sort(key=attrgetter("id"))
+    problems.sort(key=attrgetter("path"))
     return Arranged(tuple(instances), offices_of(preset, service), tuple(problems))
+
+
+class _Member(NamedTuple):
+    at: int
+    node: Found
+    registration: Registration | None
+
+
+def _put(members: dict[str, _Member], id: str, one: _Member) -> None:
+    """Of several nodes with one id the first place's counts, and of one place's the first path's."""
+    known = members.setdefault(id, one)
+    if known is not one and (one.at, one.node.path) < (known.at, known.node.path):
+        members[id] = one
 
 
 def add_offices(registration: Registration | None, held: tuple[str, ...], detail: object) -> Registration:
@@ -92,19 +153,12 @@ def _may_name(place: Place, service: str) -> bool:
 
 
 def _elect(
-    nodes: list[Found], members: Mapping[str, tuple[Found, Registration | None]]
+    votes: Mapping[tuple[str, ...], tuple[int, str, str]], members: Mapping[str, _Member]
 ) -> dict[str, tuple[str, ...]]:
     """The tags of the offices that each member holds, by its id."""
-    votes: dict[tuple[str, ...], tuple[int, str, str]] = {}
-    for node in nodes:
-        for part in node.parts:
-            if isinstance(part, Leads):
-                office = node.place.offices if part.tags is None else part.tags
-                vote = part.order, node.path, part.who
-                votes[office] = min(votes.get(office, vote), vote)
     held: dict[str, tuple[str, ...]] = {}
     by_endpoint: dict[str, str] | None = None
-    for office, (_, _, who) in votes.items():
+    for office, (_, _, who) in sorted(votes.items()):
         id: str | None = who
         if who not in members:
             if by_endpoint is None:
@@ -115,10 +169,11 @@ def _elect(
     return held
 
 
-def _endpoints(members: Mapping[str, tuple[Found, Registration | None]]) -> dict[str, str]:
+def _endpoints(members: Mapping[str, _Member]) -> dict[str, str]:
     """The id of each member by each host:port of it, IPv6 in brackets."""
     ends: dict[str, str] = {}
-    for id, (_, registration) in members.items():
+    for id in sorted(members):
+        registration = members[id].registration
         if registration is None:
             continue
         hosts = [f"[{a}]" if ":" in a else a for a in registration.addresses]
