@@ -456,3 +456,22 @@ def test_spoiled_notes_are_no_notes(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_text("garbage")
     assert Notes("h", "/p", tmp_path).session == 0
+
+
+def test_neither_the_program_nor_its_check_sees_how_we_log_in(bench: Bench, tmp_path: Path) -> None:
+    seen = [tmp_path / "program", tmp_path / "check"]
+    write = (
+        "import json, os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(json.dumps(dict(os.environ)))"
+    )
+    for path in seen:
+        (tmp_path / f"{path.name}.py").write_text(write)
+    process = bench.register(
+        *WEB_A, "--ttl-check", f"{PYTHON} {tmp_path}/check.py {seen[1]}",
+        "--", PYTHON, "-c", write + "; import time; time.sleep(60)", str(seen[0]),
+        ZKDNS_ZOOKEEPER_AUTH="digest:u:SECRET", KEPT="kept",
+    )  # fmt: skip
+    until(lambda: all(path.exists() and path.read_text() for path in seen), "both ran")
+    for path in seen:
+        assert "SECRET" not in path.read_text()
+        assert json.loads(path.read_text())["KEPT"] == "kept"
+    bench.end(process)

@@ -24,6 +24,14 @@ PASSED_ON: Final = (
 FROM_THE_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT})
 
 
+SECRETS: Final = ("ZKDNS_ZOOKEEPER_AUTH",)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a program that we run may see: it is no business of its how we log in."""
+    return {name: value for name, value in environment.items() if name not in SECRETS}
+
+
 class Program:
     """A running program. `wait` hands each signal that we get to `before`, and then to it."""
 
@@ -33,7 +41,7 @@ class Program:
         for number in PASSED_ON:
             signal.signal(number, lambda n, frame: self._notes.put(signal.Signals(n)))
         try:
-            self._process = subprocess.Popen(words)
+            self._process = subprocess.Popen(words, env=without_secrets(os.environ))
         except OSError as error:
             raise Failure(f"can't run {words[0]}: {error.strerror}") from None
         threading.Thread(target=self._wait, name="zkdns-program", daemon=True).start()
@@ -85,7 +93,7 @@ class TtlCheck:
         told: Callable[[bool, str], None],
     ) -> None:
         self._words = words
-        self._environment = {**os.environ, **environment}
+        self._environment = {**without_secrets(os.environ), **environment}
         self._interval = interval
         self._told = told
         self._stopping = threading.Event()
