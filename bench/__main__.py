@@ -55,7 +55,9 @@ def main() -> None:
         "registry": run("The mirror beside a plain kazoo client", "bench.registry"),
         "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
         "resync": run("While all is read again", "bench.resync", "--instances", *sizes),
-        "forward": run("Forwarding beside our own names", "bench.forward"),
+        "forward": run("Cached outside names, beside other forwarders", "bench.forward", *rounds),
+        "misses": run("Outside names that nobody asked for", "bench.forward", "--misses", *rounds),
+        "outside": run("Own and cached names under a flood of outside ones", "bench.forward", "--flood"),
         "flood": run("Own names while others flood", "bench.flood"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }

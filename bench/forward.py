@@ -1,28 +1,38 @@
-"""Forwarding beside our own names, on the Python engine: what a cached answer costs, and who waits.
+"""Forwarding: what a cached answer and a miss cost beside other forwarders, and who waits in a flood.
 
-    python -m bench.forward [--names 10000] [--seconds 3]
+    python -m bench.forward [--mix plain edns case] [--rounds 5] [--seconds 2] [--only NAME ...]
+    python -m bench.forward --misses [--seconds 2]
+    python -m bench.forward --flood [--names 10000]
 
-First, CPU a cached forwarded answer as a ratio to an own one, in turn. Then own names are asked while as
-many different outside names as told go to an upstream that takes its time: own latency, quiet and then.
+All forward to one upstream on loopback that has an answer of four addresses for every name, on one core;
+the load has another. Cached answers are compared as `bench.engines` compares: CPU an answer as a ratio to
+the floor's of the same round. Misses: names that nobody has asked for, 32 under way, and one by one;
+ratios to unbound's. The flood: own names while outside names go to an upstream that takes its time.
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
+import os
+import shutil
 import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import dns.message
 
-from bench.server import used
+from bench.engines import LOAD_CORE, SERVER_CORE, Running, rounds
+from bench.resolvers import OUTSIDE, forwarders
+from bench.servers import write
 from support.server import Zkdns
 
 DELAY = 0.3
@@ -31,8 +41,13 @@ DELAY = 0.3
 BURST = 32
 
 
+AT_ONCE = 32
+
+RECORDS = b"".join(b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2" + bytes((n,)) for n in (1, 2, 3, 4))
+
+
 class Upstream(threading.Thread):
-    """Answers every A question with one address, `delay` seconds later."""
+    """Answers every question with four addresses, `delay` seconds later."""
 
     def __init__(self, delay: float) -> None:
         super().__init__(daemon=True)
@@ -53,9 +68,10 @@ class Upstream(threading.Thread):
                 pass
             else:
                 end = query.index(b"\0", 12) + 5
-                head = query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0"
-                record = b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2\1"
-                answer = head + query[12:end] + record
+                answer = query[:2] + b"\x81\x80\0\1\0\4\0\0\0\0" + query[12:end] + RECORDS
+                if not self.delay:
+                    self.socket.sendto(answer, client)
+                    continue
                 heapq.heappush(due, (time.monotonic() + self.delay, turn, answer, client))
             while due and due[0][0] <= time.monotonic():
                 _, _, answer, client = heapq.heappop(due)
@@ -64,21 +80,6 @@ class Upstream(threading.Thread):
 
 def question(name: str) -> bytes:
     return dns.message.make_query(name, "A", use_edns=0).to_wire()
-
-
-def load(server: Zkdns, ask: bytes, seconds: float) -> float:
-    """Microseconds of the server's CPU an answer, in bursts from one socket."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(2)
-        client.connect(("127.0.0.1", server.port))
-        before, answers, until = used(server.pid)[0], 0, time.monotonic() + seconds
-        while time.monotonic() < until:
-            for _ in range(BURST):
-                client.send(ask)
-            for _ in range(BURST):
-                client.recv(4096)
-            answers += BURST
-        return (used(server.pid)[0] - before) / answers * 1e6
 
 
 def latencies(server: Zkdns, ask: bytes, seconds: float) -> list[float]:
@@ -117,34 +118,132 @@ def flood(server: Zkdns, names: int) -> None:
                 time.sleep(0.01)
 
 
+def cached(args: argparse.Namespace, folder: Path) -> None:
+    upstream = Upstream(0)
+    upstream.start()
+    running = start(args.only, upstream.port, folder)
+    names = write(folder / "names", "\n".join(OUTSIDE))
+    try:
+        for mix in args.mix:
+            rounds(args, running, mix, names)
+    finally:
+        for server in running:
+            server.end()
+
+
+def start(only: list[str], upstream: int, folder: Path) -> list[Running]:
+    running = []
+    for engine in forwarders(upstream):
+        if only and engine.name not in (*only, "floor"):
+            continue
+        if shutil.which(engine.needs) is None:
+            print(f"{engine.name:13} not installed")
+            continue
+        server = Running(engine, folder / engine.name.replace(" ", "-"), {SERVER_CORE})
+        if server.wait():
+            running.append(server)
+        else:
+            print(f"{engine.name:13} does not start: {(server.folder / 'log').read_text()[-300:]}")
+            server.end()
+    return running
+
+
+def misses(args: argparse.Namespace, folder: Path) -> None:
+    """Medians over the rounds; the servers take turns, so that all have the same weather."""
+    upstream = Upstream(0)
+    upstream.start()
+    running = [s for s in start(args.only, upstream.port, folder) if s.engine.name != "floor"]
+    number = itertools.count()
+    found: dict[str, list[tuple[float, float]]] = {server.engine.name: [] for server in running}
+    try:
+        for _ in range(args.rounds):
+            for server in running:
+                before = server.cpu()
+                got = ask_unknown(server.port, number, args.seconds, AT_ONCE)
+                cost = (server.cpu() - before) / max(len(got), 1) * 1e6
+                alone = statistics.median(ask_unknown(server.port, number, args.seconds / 2, 1))
+                found[server.engine.name].append((cost, alone * 1e6))
+    finally:
+        for server in running:
+            server.end()
+    direct = statistics.median(ask_unknown(upstream.port, number, args.seconds / 2, 1)) * 1e6
+    print(f"\na miss: {args.rounds} rounds; the upstream alone answers in {direct:.0f} us")
+    print(f"{'':13} {'CPU us':>8} {'of unbound':>11} {'adds us':>8} {'of unbound':>11}")
+    middles = {
+        name: (statistics.median(c for c, _ in each), statistics.median(a for _, a in each) - direct)
+        for name, each in found.items()
+    }
+    base = middles.get("unbound", (float("nan"), float("nan")))
+    for name, (cost, added) in middles.items():
+        print(f"{name:13} {cost:8.1f} {cost / base[0]:11.2f} {added:8.0f} {added / base[1]:11.2f}")
+
+
+def ask_unknown(port: int, number: Iterator[int], seconds: float, at_once: int) -> list[float]:
+    """Seconds that each answer took, `at_once` questions under way. One that is lost is asked no more."""
+    took = []
+    sent: dict[bytes, float] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", port))
+        client.settimeout(1)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            while len(sent) < at_once:
+                n = next(number)
+                ident = (n & 0xFFFF).to_bytes(2, "big")
+                sent[ident] = time.perf_counter()
+                client.send(ident + question(f"m{n}.example.org")[2:])
+            try:
+                reply = client.recv(4096)
+            except TimeoutError:
+                sent.clear()
+                continue
+            began = sent.pop(reply[:2], None)
+            if began is not None and reply[3] & 15 == 0:
+                took.append(time.perf_counter() - began)
+    return took
+
+
+def flooded(args: argparse.Namespace, folder: Path) -> None:
+    registry = folder / "services.toml"
+    registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n')
+    upstream = Upstream(DELAY)
+    upstream.start()
+    for engine in ("native", "python"):
+        flags = ("--engine", engine, "--forward", f"127.0.0.1:{upstream.port}")
+        with Zkdns(*flags, registry=f"file:{registry}") as server:
+            server.ask("www.example.org", "A")
+            for what, name in (("own", "web.svc.local"), ("cached", "www.example.org")):
+                quiet = latencies(server, question(name), args.seconds)
+                flooding = threading.Thread(target=flood, args=(server, args.names))
+                flooding.start()
+                busy = latencies(server, question(name), args.seconds)
+                flooding.join()
+                for word, took in (("quiet", quiet), ("with the flood", busy)):
+                    middle, last = middle_and_last(took)
+                    told = f"median {middle:.2f} ms, 99 % within {last:.2f} ms"
+                    print(f"{engine}: {what} answers, {word}: {told}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--mix", nargs="+", choices=("plain", "edns", "case"), default=["plain", "edns", "case"]
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--sockets", type=int, default=8)
+    parser.add_argument("--burst", type=int, default=16)
+    parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--names", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--misses", action="store_true")
+    parser.add_argument("--flood", action="store_true")
     args = parser.parse_args()
-    registry = Path(tempfile.mkdtemp()) / "services.toml"
-    registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n')
-    upstream = Upstream(DELAY)
-    upstream.start()
-    flags = ("--engine", "python", "--forward", f"127.0.0.1:{upstream.port}")
-    with Zkdns(*flags, registry=f"file:{registry}") as server:
-        own, cached = question("web.svc.local"), question("www.example.org")
-        server.ask("www.example.org", "A")
-        ratios = []
-        for _ in range(5):
-            one, other = load(server, own, args.seconds / 3), load(server, cached, args.seconds / 3)
-            ratios.append(other / one)
-        print(f"a cached forwarded answer: {statistics.median(ratios):.2f} of an own one's CPU")
-        quiet = latencies(server, own, args.seconds)
-        flooding = threading.Thread(target=flood, args=(server, args.names))
-        flooding.start()
-        busy = latencies(server, own, args.seconds)
-        flooding.join()
-        for word, found in (("quiet", quiet), ("with the flood", busy)):
-            middle, last = middle_and_last(found)
-            print(f"own answers, {word}: median {middle:.2f} ms, 99 % within {last:.2f} ms")
+    os.sched_setaffinity(0, {LOAD_CORE})
+    with tempfile.TemporaryDirectory() as folder:
+        part = misses if args.misses else flooded if args.flood else cached
+        part(args, Path(folder))
 
 
 if __name__ == "__main__":

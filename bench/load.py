@@ -26,7 +26,7 @@ UDP_SEGMENT = 103
 SOL_UDP = 17
 PATIENCE = 1.0
 
-MIXES = ("plain", "edns", "hostile")
+MIXES = ("plain", "edns", "case", "hostile")
 
 
 class Iovec(ctypes.Structure):
