@@ -73,6 +73,10 @@ class Replies(Protocol):
         """Let go of all of these names, in lower case; with `below` of what is below them, too."""
 
     def clear(self) -> None: ...
+    @property
+    def used(self) -> int:
+        """Bytes that what is kept is charged."""
+
     def __len__(self) -> int: ...
 
 

@@ -147,6 +147,8 @@ def _forwarding(server: Server) -> Iterable[Metric]:
         "Forwarded queries answered from the cache.",
         server.engine.cache_hits(),
     )
+    yield _gauge("zkdns_forward_cache_entries", "Answers of upstreams that are kept.", len(forwarder.cache))
+    yield _gauge("zkdns_forward_cache_bytes", "What those are charged.", forwarder.cache.used)
     yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", forwarder.limited)
     yield _gauge("zkdns_forward_in_flight", "Questions under way.", forwarder.status().in_flight)
 
