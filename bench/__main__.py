@@ -2,7 +2,7 @@
 
     python -m bench [--quick]
 
-The parts can be run alone, with more to choose: bench.engines, .registry, .server, .resync, .forward,
+The parts can be run alone, with more to choose: bench.engines, .tcp, .registry, .server, .resync, .forward,
 .flood, .replicas.
 """
 
@@ -50,6 +50,7 @@ def main() -> None:
     print(json.dumps(said))
     said |= {
         "engines": run("CPU an answer, as a ratio to the floor", "bench.engines", *rounds),
+        "tcp": run("CPU an answer over TCP", "bench.tcp", *rounds),
         "threads": run("Two answering threads against one", "bench.engines", "--threads"),
         "publish": run("A publish at 100,000 instances", "bench.engines", "--publish"),
         "registry": run("The mirror beside a plain kazoo client", "bench.registry"),

@@ -75,6 +75,7 @@ def zkdns(engine: str, workers: int = 1) -> Callable[[Path, int], list[str]]:
 def nsd(folder: Path, port: int) -> list[str]:
     config = f"""server:
   server-count: 1
+  tcp-count: 4000
   ip-address: 127.0.0.1@{port}
   username: ""
   zonesdir: "{folder}"
@@ -98,6 +99,7 @@ def knot(folder: Path, port: int) -> list[str]:
   listen: 127.0.0.1@{port}
   udp-workers: 1
   tcp-workers: 1
+  tcp-max-clients: 1000
   background-workers: 1
 database:
   storage: "{folder}"
@@ -114,6 +116,7 @@ def unbound(folder: Path, port: int) -> list[str]:
   interface: 127.0.0.1
   port: {port}
   num-threads: 1
+  incoming-num-tcp: 4000
   username: ""
   chroot: ""
   directory: "{folder}"
@@ -133,6 +136,7 @@ def gdnsd(folder: Path, port: int) -> list[str]:
   state_dir => "{folder}/state"
   udp_threads => 1
   tcp_threads => 1
+  tcp_clients_per_thread => 4000
 }}
 """
     write(folder / "config", config)
