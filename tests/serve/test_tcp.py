@@ -144,10 +144,10 @@ Start = Callable[..., Awaitable[Server]]
 
 @pytest_asyncio.fixture(params=ENGINES)
 async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
-    """`await start(connections=3)`: a server with these limits, and else with the usual ones."""
+    """`await start(connections=3)`: a server of these limits, else the usual ones, on a port of its own."""
     servers = []
 
-    async def run(**limits: Any) -> Server:
+    async def run(port: int = 0, **limits: Any) -> Server:
         answers = Answers(["svc.local"])
         for one in (service("web", 1), service("big", 3000)):
             answers.replace(one.name, answers.compile(one))
@@ -155,7 +155,7 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
         kind = NativeEngine if request.param == "native" else PythonEngine
         engine = kind(Dispatcher(answers, upstream), Limits(**limits))  # type: ignore[arg-type]
         engine.publish_afresh(answers)
-        address = Address("127.0.0.1", free_port())
+        address = Address("127.0.0.1", port or free_port())
         await engine.start([address], 2)
         servers.append(Server(engine, address, upstream))
         return servers[-1]
@@ -476,6 +476,23 @@ async def test_one_that_asks_upstreams_for_more_than_its_share_waits_for_replies
         server.upstream.asked.clear()
         seen.add((await client.read())[:2])
     assert len(seen) == 301
+
+
+async def test_one_that_leaves_begins_no_connection_and_serves_those_that_had_begun(start: Start) -> None:
+    """A client that comes too late hears nothing, and comes to another server when it tries again."""
+    old = await start()
+    early = await old.connect()
+    leaving = asyncio.create_task(old.engine.stop())
+    await asyncio.sleep(0.005)
+    late = asyncio.create_task(old.connect())
+    assert (await early.ask(query()))[6:8] == b"\0\1"
+    new = await start(port=old.address.port)
+    await leaving
+    assert (await early.ask(query()))[6:8] == b"\0\1", "what is open is served on"
+    old.engine.close()
+    assert await early.ended()
+    assert (await (await late).ask(query()))[6:8] == b"\0\1"
+    assert new.open == 1
 
 
 def test_the_limits_are_those_that_are_promised() -> None:

@@ -1,8 +1,10 @@
 //! What the engine asks of the kernel, tried on sockets on loopback.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
-use zkdns_native::socket::{Batch, Socket};
+use zkdns_native::socket::{Batch, Happened, Interest, Poller, Socket, forget_unsent, listen, refuse_new};
 
 fn exchange(bound: &str, asked: &str) {
     let socket = Socket::bind(bound.parse().unwrap(), 1 << 16).unwrap();
@@ -77,4 +79,83 @@ fn a_retired_socket_keeps_what_has_come_and_gets_no_more() {
     assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
     assert!(batch.receive(&old, libc::MSG_DONTWAIT).is_err());
     assert_eq!(batch.receive(&new, libc::MSG_DONTWAIT).unwrap(), 50);
+}
+
+#[test]
+fn a_listener_that_is_to_end_begins_no_connection_and_gives_those_that_had_begun() {
+    let old = listen("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let at = old.local_addr().unwrap();
+    let mut early = TcpStream::connect(at).unwrap();
+    refuse_new(&old).unwrap();
+    let late = std::thread::spawn(move || TcpStream::connect_timeout(&at, Duration::from_secs(30)));
+    let hears = TcpStream::connect_timeout(&at, Duration::from_millis(300));
+    assert_eq!(hears.unwrap_err().kind(), ErrorKind::TimedOut);
+    let (mut accepted, _) = old.accept().unwrap();
+    early.write_all(b"one").unwrap();
+    let mut got = [0; 3];
+    accepted.set_nonblocking(false).unwrap();
+    accepted.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"one");
+    assert_eq!(old.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let new = listen(at, 16).unwrap();
+    drop(old);
+    let late = late.join().unwrap().unwrap();
+    new.set_nonblocking(false).unwrap();
+    assert_eq!(new.accept().unwrap().1, late.local_addr().unwrap(), "it tried again, and came to another");
+}
+
+#[test]
+fn what_a_client_leaves_unread_is_forgotten_and_it_is_told() {
+    let listener = listen("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    for reads in [true, false] {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        if reads {
+            stream.write_all(b"all").unwrap();
+            client.read_exact(&mut [0; 3]).unwrap();
+        } else {
+            while stream.write(&[0; 1 << 16]).is_ok() {}
+        }
+        forget_unsent(&stream);
+        drop(stream);
+        let end = loop {
+            match client.read(&mut [0; 1 << 16]) {
+                Ok(0) => break None,
+                Ok(_) => (),
+                Err(error) => break Some(error.kind()),
+            }
+        };
+        assert_eq!(end, (!reads).then_some(ErrorKind::ConnectionReset));
+    }
+}
+
+#[test]
+fn a_poller_tells_what_can_be_done_and_what_is_over() {
+    let listener = listen("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let mut poller = Poller::new().unwrap();
+    let (read, write) = (Interest { read: true, write: false }, Interest { read: false, write: true });
+    poller.add(listener.as_raw_fd(), 7, read).unwrap();
+    assert_eq!(poller.wait(0).unwrap(), 0);
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert_eq!(poller.wait(-1).unwrap(), 1);
+    let happened = Happened { token: 7, readable: true, writable: false, over: false };
+    assert_eq!(poller.happened(0), happened);
+    let (stream, _) = listener.accept().unwrap();
+    poller.add(stream.as_raw_fd(), u64::MAX, read).unwrap();
+    assert_eq!(poller.wait(0).unwrap(), 0);
+    poller.change(stream.as_raw_fd(), u64::MAX, write).unwrap();
+    client.write_all(b"not asked for").unwrap();
+    assert_eq!(poller.wait(-1).unwrap(), 1);
+    let happened = Happened { token: u64::MAX, readable: false, writable: true, over: false };
+    assert_eq!(poller.happened(0), happened);
+    poller.change(stream.as_raw_fd(), u64::MAX, Interest::default()).unwrap();
+    assert_eq!(poller.wait(0).unwrap(), 0);
+    stream.shutdown(Shutdown::Write).unwrap();
+    drop(client); // with bytes of ours unread it is a reset
+    assert_eq!(poller.wait(-1).unwrap(), 1);
+    assert!(poller.happened(0).over);
+    drop(stream);
+    assert_eq!(poller.wait(0).unwrap(), 0, "what is closed has left");
 }
