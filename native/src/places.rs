@@ -1,9 +1,10 @@
 //! The places that TCP connections take, over all threads: who has one, who must go for another.
 //!
-//! Rules: no I/O; the clock comes in. Full, the network with the most connections gives one up, its
-//! idlest, be it the newcomer's own: so one network cannot take the places of all. When too many bytes
-//! wait, the network that has the most of them waiting gives up its largest.
+//! Rules: no I/O; the clock comes in. Full, the network with the most connections gives one up, and in
+//! it the client with the most, its idlest, be it the newcomer's own: so nobody can take the places of
+//! others. When too many bytes wait, the network that has the most of them waiting gives up its largest.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,6 +19,14 @@ impl Network {
         match client.to_canonical() {
             IpAddr::V4(ip) => Network(false, u64::from(ip.to_bits() >> 8)),
             IpAddr::V6(ip) => Network(true, (ip.to_bits() >> 72) as u64),
+        }
+    }
+
+    /// The client itself: its address, or its /64, of which it may have every address.
+    fn of_one(client: IpAddr) -> Network {
+        match client.to_canonical() {
+            IpAddr::V4(ip) => Network(false, u64::from(ip.to_bits())),
+            IpAddr::V6(ip) => Network(true, (ip.to_bits() >> 64) as u64),
         }
     }
 }
@@ -49,6 +58,7 @@ pub struct Leaver {
 struct Holder {
     token: Token,
     network: Network,
+    client: Network,
     thread: usize,
 }
 
@@ -64,6 +74,7 @@ struct Book {
     holders: Vec<Option<Holder>>,
     free: Vec<u32>,
     networks: HashMap<Network, usize>,
+    clients: HashMap<Network, usize>,
     turns: u32,
 }
 
@@ -105,33 +116,38 @@ impl Places {
 
     /// A place for a connection of `client`, and who loses it.
     pub fn take(&self, client: IpAddr, thread: usize, now: u64) -> (Token, Option<Leaver>) {
-        let network = Network::of(client);
+        let (network, client) = (Network::of(client), Network::of_one(client));
         let mut book = self.book();
         *book.networks.entry(network).or_default() += 1;
-        let leaver = if book.free.is_empty() { self.idlest_of_most(&book, network) } else { None };
+        *book.clients.entry(client).or_default() += 1;
+        let leaver = if book.free.is_empty() { self.idlest_of_most(&book, network, client) } else { None };
         if let Some(leaver) = leaver {
             book.release(leaver.token);
         }
         let place = book.free.pop().expect("a place was given up where none was free");
         book.turns = book.turns.wrapping_add(1);
         let token = Token { place, turn: book.turns };
-        book.holders[place as usize] = Some(Holder { token, network, thread });
+        book.holders[place as usize] = Some(Holder { token, network, client, thread });
         self.told[place as usize].active.store(now, Relaxed);
         self.told[place as usize].held.store(0, Relaxed);
         (token, leaver)
     }
 
-    /// Of equals the newcomer's network pays.
-    fn idlest_of_most(&self, book: &Book, newcomer: Network) -> Option<Leaver> {
-        let count = |network: &Network| book.networks.get(network).copied().unwrap_or(0);
-        let most = book.networks.values().copied().max()?;
-        let own = most > 1 && count(&newcomer) == most;
-        let pays = |holder: &&Holder| match own {
-            true => holder.network == newcomer,
-            false => count(&holder.network) == most,
+    /// Of equals the newcomer's own pays.
+    fn idlest_of_most(&self, book: &Book, network: Network, client: Network) -> Option<Leaver> {
+        let share = |counts: &HashMap<Network, usize>, of: Network, newcomer: Network| {
+            let count = counts.get(&of).copied().unwrap_or(0);
+            (count, of == newcomer && count > 1)
         };
-        let active = |holder: &&Holder| self.told[holder.token.place as usize].active.load(Relaxed);
-        book.holders.iter().flatten().filter(pays).min_by_key(active).map(Holder::leaver)
+        let rank = |holder: &&Holder| {
+            let active = self.told[holder.token.place as usize].active.load(Relaxed);
+            (
+                share(&book.networks, holder.network, network),
+                share(&book.clients, holder.client, client),
+                Reverse(active),
+            )
+        };
+        book.holders.iter().flatten().max_by_key(rank).map(Holder::leaver)
     }
 
     /// It was closed, with `held` bytes still waiting for it.
@@ -188,10 +204,12 @@ impl Book {
         let place = &mut self.holders[token.place as usize];
         let Some(holder) = place.take_if(|holder| holder.token == token) else { return };
         self.free.push(token.place);
-        if let Some(count) = self.networks.get_mut(&holder.network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&holder.network);
+        for (counts, of) in [(&mut self.networks, holder.network), (&mut self.clients, holder.client)] {
+            if let Some(count) = counts.get_mut(&of) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&of);
+                }
             }
         }
     }

@@ -176,41 +176,52 @@ proptest! {
 
     #[test]
     fn places_are_given_to_all_and_taken_from_who_has_most(
-        count in 1usize..30, clients in vec((0u8..5, any::<bool>(), 0u64..50), 1..200),
+        count in 1usize..30, clients in vec((0u8..4, any::<bool>(), 0u8..4, 0u64..50), 1..200),
     ) {
         judge_places(count, &clients)?;
     }
 }
 
 fn client(network: u8, six: bool) -> IpAddr {
+    host(network, six, 1)
+}
+
+fn host(network: u8, six: bool, number: u8) -> IpAddr {
     match six {
-        false => IpAddr::from([10, 0, network, network.wrapping_mul(31)]),
-        true => format!("2001:db8:0:{network}00::{network}").parse().unwrap(),
+        false => IpAddr::from([10, 0, network, number]),
+        true => format!("2001:db8:0:{network}0{number:x}::{network}").parse().unwrap(),
     }
 }
 
-fn judge_places(count: usize, clients: &[(u8, bool, u64)]) -> Result<(), TestCaseError> {
+fn judge_places(count: usize, clients: &[(u8, bool, u8, u64)]) -> Result<(), TestCaseError> {
     let places = Places::new(count, usize::MAX);
-    let mut open: Vec<(Leaver, (u8, bool), u64)> = Vec::new();
-    for (number, (network, six, active)) in clients.iter().enumerate() {
-        let (token, leaver) = places.take(client(*network, *six), number, *active);
+    let mut open: Vec<(Leaver, (u8, bool), u8, u64)> = Vec::new();
+    for (number, (network, six, host_number, active)) in clients.iter().enumerate() {
+        let newcomer = ((*network, *six), *host_number);
+        let (token, leaver) = places.take(host(*network, *six, *host_number), number, *active);
         prop_assert_eq!(leaver.is_some(), open.len() == count);
         if let Some(leaver) = leaver {
-            let gone = open.iter().position(|(one, _, _)| *one == leaver).expect("it was open");
-            let (_, of, idle_since) = open.remove(gone);
-            let newcomer = (*network, *six);
-            let among =
-                |of: (u8, bool)| open.iter().filter(|one| one.1 == of).count() + usize::from(of == newcomer);
-            let most = open.iter().map(|one| among(one.1)).max().unwrap_or(0);
-            prop_assert!(among(of) + 1 >= most, "it was of a network with the most");
-            for (_, other, active) in &open {
-                prop_assert!(*other != of || *active >= idle_since, "its idlest");
+            let (_, of, one, idle_since) = *open.iter().find(|held| held.0 == leaver).expect("it was open");
+            let in_network = |of: (u8, bool)| {
+                open.iter().filter(|held| held.1 == of).count() + usize::from(of == newcomer.0)
+            };
+            let of_client = |of: (u8, bool), one: u8| {
+                open.iter().filter(|held| (held.1, held.2) == (of, one)).count()
+                    + usize::from((of, one) == newcomer)
+            };
+            for (_, network, other, active) in &open {
+                prop_assert!(in_network(*network) <= in_network(of), "of a network with the most");
+                if *network == of {
+                    prop_assert!(of_client(of, *other) <= of_client(of, one), "of a client with the most");
+                    prop_assert!(*other != one || *active >= idle_since, "its idlest");
+                }
             }
+            open.retain(|held| held.0 != leaver);
         }
-        open.push((Leaver { token, thread: number }, (*network, *six), *active));
+        open.push((Leaver { token, thread: number }, newcomer.0, newcomer.1, *active));
         prop_assert_eq!(places.taken(), open.len());
     }
-    for (leaver, _, _) in open {
+    for (leaver, ..) in open {
         places.release(leaver.token, 0);
     }
     prop_assert_eq!(places.taken(), 0);

@@ -1,14 +1,14 @@
 """The places that TCP connections take: who has one, who must go for another.
 
-Rules: no I/O, no clock. Full, the network with the most connections gives one up, its idlest, be it the
-newcomer's own: so one network cannot take the places of all. When too many bytes wait, the network that
-has the most of them waiting gives up its largest. `native/src/places.rs` is the same for its threads.
+Rules: no I/O, no clock. Full, the network with the most connections gives one up, and in it the client with
+the most, its idlest, be it the newcomer's own: so nobody can take the places of others. When too many bytes
+wait, the network that has the most of them waiting gives up its largest. `native/src/places.rs` is the same.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
@@ -26,27 +26,33 @@ class Limits:
     idle: float = 10.0
 
 
-def network_of(client: str) -> bytes:
-    """The client's /24, or its /56 in IPv6; all without an address are one."""
+def shares_of(client: str) -> tuple[bytes, bytes]:
+    """Whose share a client takes from: its network's (/24, or /56 in IPv6), and its own (in IPv6 that of its
+    /64, of which it may have every address). All without an address are one."""
     try:
         ip = ip_address(client.partition("%")[0])
     except ValueError:
-        return b""
+        return b"", b""
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is None:
-            return ip.packed[:7]
+            return ip.packed[:7], ip.packed[:8]
         ip = ip.ipv4_mapped
-    return ip.packed[:3]
+    return ip.packed[:3], ip.packed
+
+
+def network_of(client: str) -> bytes:
+    return shares_of(client)[0]
 
 
 class Place:
-    """What is known of one connection: when it was last used, as a number that only grows, and the bytes
-    that wait for it."""
+    """What is known of one connection: whose it is, when it was last used, as a number that only grows, and
+    the bytes that wait for it."""
 
-    __slots__ = ("active", "held", "network")
+    __slots__ = ("active", "client", "held", "network")
 
-    def __init__(self, network: bytes) -> None:
+    def __init__(self, network: bytes, client: bytes) -> None:
         self.network = network
+        self.client = client
         self.active = 0
         self.held = 0
 
@@ -59,8 +65,10 @@ class Places(Generic[T]):
         self._limits = limits
         self._turn = 0
         self._places: dict[T, Place] = {}
-        self._networks: dict[bytes, OrderedDict[T, None]] = {}
-        """Of each network its connections, idlest first."""
+        self._clients: dict[bytes, dict[bytes, OrderedDict[T, None]]] = {}
+        """By network and client their connections, idlest first."""
+        self._sizes: Counter[bytes] = Counter()
+        """Of each network, how many it has."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -73,24 +81,23 @@ class Places(Generic[T]):
 
     def take(self, connection: T, client: str) -> T | None:
         """A place for `connection`; who loses it, where all are taken."""
-        network = network_of(client)
-        loser = self._idlest_of_most(network) if len(self._places) >= self._limits.connections else None
+        network, one = shares_of(client)
+        loser = self._idlest_of_most(network, one) if len(self._places) >= self._limits.connections else None
         if loser is not None:
             self.release(loser)
-        self._places[connection] = Place(network)
-        self._networks.setdefault(network, OrderedDict())[connection] = None
+        self._places[connection] = Place(network, one)
+        self._clients.setdefault(network, {}).setdefault(one, OrderedDict())[connection] = None
+        self._sizes[network] += 1
         self.touch(connection)
         return loser
 
-    def _idlest_of_most(self, newcomer: bytes) -> T | None:
-        """Of equals the newcomer's network pays."""
-        sizes = {network: len(those) + (network == newcomer) for network, those in self._networks.items()}
-        most = max(sizes.values(), default=0)
-        paying = (
-            [newcomer] if sizes.get(newcomer) == most else [n for n, size in sizes.items() if size == most]
-        )
-        idlest = [next(iter(self._networks[network])) for network in paying]
-        return min(idlest, key=lambda one: self._places[one].active, default=None)
+    def _idlest_of_most(self, network: bytes, client: bytes) -> T:
+        idlest = []
+        for paying in _largest(self._sizes, network):
+            clients = self._clients[paying]
+            sizes = {one: len(connections) for one, connections in clients.items()}
+            idlest += [next(iter(clients[one])) for one in _largest(sizes, client)]
+        return min(idlest, key=lambda one: self._places[one].active)
 
     def touch(self, connection: T) -> None:
         """It asked something."""
@@ -98,7 +105,7 @@ class Places(Generic[T]):
         if place is not None:
             self._turn += 1
             place.active = self._turn
-            self._networks[place.network].move_to_end(connection)
+            self._clients[place.network][place.client].move_to_end(connection)
 
     def weigh(self, connection: T, held: int) -> T | None:
         """So many bytes wait for it now. Who must go, where that is too much in all."""
@@ -110,21 +117,33 @@ class Places(Generic[T]):
         place.held = held
         return self._largest_of_most() if grown and self.held > self._limits.bytes else None
 
-    def _largest_of_most(self) -> T | None:
-        def held(one: T) -> int:
-            return self._places[one].held
-
-        paying = max(self._networks.values(), key=lambda those: sum(map(held, those)))
-        loser = max(paying, key=held)
+    def _largest_of_most(self) -> T:
+        held: Counter[bytes] = Counter()
+        for place in self._places.values():
+            held[place.network] += place.held
+        paying = max(held, key=lambda network: held[network])
+        those = (one for one, place in self._places.items() if place.network == paying)
+        loser = max(those, key=lambda one: self._places[one].held)
         self.release(loser)
         return loser
 
     def release(self, connection: T) -> None:
         """It was closed, or is about to be."""
         place = self._places.pop(connection, None)
-        if place is not None:
-            self.held -= place.held
-            those = self._networks[place.network]
-            del those[connection]
-            if not those:
-                del self._networks[place.network]
+        if place is None:
+            return
+        self.held -= place.held
+        clients = self._clients[place.network]
+        del clients[place.client][connection]
+        if not clients[place.client]:
+            del clients[place.client]
+        self._sizes[place.network] -= 1
+        if not self._sizes[place.network]:
+            del self._sizes[place.network], self._clients[place.network]
+
+
+def _largest(sizes: Mapping[bytes, int], newcomer: bytes) -> list[bytes]:
+    """Those that have the most once the newcomer is in; of equals the newcomer's own pays."""
+    own = sizes.get(newcomer, 0) + 1
+    most = max(*sizes.values(), own) if own > 1 else max(sizes.values())
+    return [newcomer] if own == most > 1 else [one for one, size in sizes.items() if size == most]
