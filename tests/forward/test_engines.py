@@ -1,0 +1,183 @@
+"""Forwarding through each engine's own sockets: who gives what is kept, to whom, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import dns.asyncquery
+import dns.edns
+import dns.flags
+import dns.inet
+import dns.message
+import dns.rcode
+import pytest
+import pytest_asyncio
+
+from support.ports import free_port
+from support.upstream import FakeUpstream, addresses, run, silent
+from zkdns.answers.builder import Answers
+from zkdns.config import Address, Settings
+from zkdns.dns import names
+from zkdns.dns.message import read_reply
+from zkdns.forward.cache import Stored
+from zkdns.forward.forwarder import Forwarder
+from zkdns.serve import engine as engines
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.engine import NativeEngine, PythonEngine
+
+WWW = names.wire("www.example.org") + b"\0\1\0\1\0"
+
+
+@dataclass
+class Server:
+    engine: PythonEngine
+    forwarder: Forwarder
+    upstream: FakeUpstream
+    port: int
+
+    async def ask(
+        self,
+        name: str = "www.example.org",
+        *,
+        source: str = "127.0.0.1",
+        tcp: bool = False,
+        edns: bool = True,
+    ) -> dns.message.Message:
+        query = dns.message.make_query(name, "A", use_edns=0 if edns else False)
+        send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        return await send(query, "127.0.0.1", 10, self.port, source)
+
+    def keep(self, ttl: int, age: float, key: bytes = WWW) -> None:
+        """Have something in the cache that was fetched `age` seconds ago."""
+        record = b"\xc0\x0c\0\1\0\1" + ttl.to_bytes(4, "big") + b"\0\4\xc0\0\2\7"
+        message = read_reply(b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + key[:-1] + record)
+        assert message is not None
+        self.forwarder.cache.put(key, Stored(message, key, time.monotonic() - age), 1)
+
+    @property
+    def given_by_threads(self) -> int:
+        return self.engine.native.totals()["cached"] if isinstance(self.engine, NativeEngine) else 0
+
+
+Start = Callable[..., Awaitable[Server]]
+
+
+@pytest_asyncio.fixture(params=["python", "native"])
+async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
+    servers = []
+
+    async def start(upstream: FakeUpstream, **more: object) -> Server:
+        settings = Settings(forward=(upstream.address,), engine=request.param, **more)  # type: ignore[arg-type]
+        answers = Answers(["svc.local"])
+        cache = engines.choose_cache(settings)
+        forwarder = Forwarder(settings, cache=cache)
+        await forwarder.start()
+        engine = engines.choose(request.param, Dispatcher(answers, forwarder), cache)
+        engine.configure(settings)
+        engine.publish_afresh(answers)
+        address = Address("127.0.0.1", free_port())
+        await engine.start([address], 1)
+        servers.append(Server(engine, forwarder, upstream, address.port))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.engine.stop()
+        await server.forwarder.stop()
+        server.engine.close()
+
+
+def edes(reply: dns.message.Message) -> list[int]:
+    return [int(option.code) for option in reply.options if isinstance(option, dns.edns.EDEOption)]
+
+
+async def test_what_an_upstream_said_is_given_again_over_udp_and_tcp(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream)
+        replies = [await server.ask(tcp=tcp) for tcp in (False, False, True)]
+        assert [r.answer[0][0].to_text() for r in replies] == ["192.0.2.1"] * 3
+        assert all(r.flags & dns.flags.RA and not r.flags & dns.flags.AA for r in replies)
+        assert len(upstream.queries) == 1
+        assert server.engine.cache_hits() == 2
+        assert server.given_by_threads == (2 if server.engine.name == "native" else 0)
+        counts = server.engine.counts()
+        assert (counts["udp", 1, 0], counts["tcp", 1, 0]) == (2, 1)
+
+
+async def test_a_client_without_the_right_gets_nothing_of_what_others_asked_for(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream, forward_allow=("127.0.0.1/32", "127.0.1.0/24"))
+        for _ in range(2):
+            assert (await server.ask()).answer
+        for tcp in (False, True):
+            refused = await server.ask(source="127.0.0.2", tcp=tcp)
+            assert (refused.rcode(), edes(refused)) == (dns.rcode.REFUSED, [18])
+            assert not refused.answer
+            assert not refused.flags & dns.flags.RA
+            assert (await server.ask(source="127.0.1.9", tcp=tcp)).answer
+
+
+async def test_other_rights_hold_from_the_reload_on(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream)
+        assert (await server.ask()).answer
+        settings = Settings(forward=(upstream.address,), forward_allow=("127.0.0.2/32",))
+        server.forwarder.reload(settings)
+        server.engine.configure(settings)
+        assert (await server.ask()).rcode() == dns.rcode.REFUSED
+        assert (await server.ask(source="127.0.0.2")).answer
+        assert len(upstream.queries) == 1
+
+
+async def test_what_has_expired_is_asked_for_anew(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream)
+        server.keep(60, 61)
+        reply = await server.ask()
+        assert (reply.answer[0].ttl, reply.answer[0][0].to_text()) == (300, "192.0.2.1")
+        assert not edes(reply)
+
+
+async def test_what_has_expired_is_given_as_stale_while_no_upstream_answers(start: Start) -> None:
+    async with run(silent, hush=True) as upstream:
+        server = await start(upstream)
+        server.keep(60, 61)
+        reply = await server.ask()
+        assert (reply.answer[0].ttl, reply.answer[0][0].to_text(), edes(reply)) == (30, "192.0.2.7", [3])
+        assert server.forwarder.stale_hits == 1
+
+
+async def test_what_is_asked_often_is_fetched_anew_before_it_ends_and_nobody_waits(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream)
+        server.keep(60, 56)
+        for _ in range(4):
+            assert (await server.ask()).answer[0][0].to_text() == "192.0.2.7"
+        async with asyncio.timeout(10):
+            while (await server.ask()).answer[0][0].to_text() != "192.0.2.1":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len(upstream.queries) == 1
+        assert server.forwarder.prefetches == 1
+
+
+async def test_a_name_that_becomes_ours_is_forgotten_though_its_answer_is_under_way(start: Start) -> None:
+    async with run(addresses("192.0.2.1", ttl=300)) as upstream:
+        server = await start(upstream)
+        assert (await server.ask("a.example.org")).answer
+        assert (await server.ask("b.example.com")).answer
+        said, upstream.script = upstream.script, lambda seen: None
+        asking = asyncio.create_task(server.ask("late.example.org"))
+        async with asyncio.timeout(10):
+            while len(upstream.queries) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        server.forwarder.forget([names.wire("example.org")], below=True)
+        upstream.script = said  # it is sent again after half a second
+        assert (await asking).answer
+        assert len(server.forwarder.cache) == 1
+        for name, asked in (("b.example.com", 0), ("a.example.org", 1), ("late.example.org", 1)):
+            before = len(upstream.queries)
+            assert (await server.ask(name)).answer
+            assert len(upstream.queries) - before == asked, name
