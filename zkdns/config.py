@@ -65,6 +65,7 @@ class Settings:
         "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
         "100.64.0.0/10", "fc00::/7", "fe80::/10",
     )  # fmt: skip
+    forward_private: str = "allow"
     cache_mb: int = 64
     cache_entries: int = 100_000
     zones: str = ""
@@ -293,6 +294,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "workers": _number(int, 0, 1024),
     "forward": _many(_words),
     "forward_allow": _many(_network),
+    "forward_private": _one_of("allow", "deny"),
     "cache_mb": _number(int, 1, 65_536),
     "cache_entries": _number(int, 100, 10**7),
     "zones": _words,

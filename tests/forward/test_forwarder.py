@@ -32,14 +32,9 @@ from support.upstream import (
 from zkdns.answers.builder import Answers
 from zkdns.config import Address, Settings
 from zkdns.dns.message import read_reply
-from zkdns.forward.forwarder import (
-    MAX_IN_FLIGHT,
-    MAX_IN_FLIGHT_OF_CLIENT,
-    STARTS_PER_TURN,
-    Forwarder,
-    Pending,
-)
+from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder, Pending
 from zkdns.forward.hosts import Unresolved
+from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.transport import Transport
 from zkdns.serve.dispatch import Dispatcher
 
@@ -381,7 +376,6 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a query": lambda wire: wire[:2] + bytes([wire[2] & 0x7F]) + wire[3:],
     "a notify": lambda wire: wire[:2] + bytes([wire[2] | 0x20]) + wire[3:],
     "half of it": lambda wire: wire[: len(wire) // 2],
-    "two bytes too many": lambda wire: wire + b"\0\0",
     "nothing": lambda wire: b"",
     "a header": lambda wire: wire[:12],
     "garbage": lambda wire: b"\xff" * 300,
@@ -609,6 +603,102 @@ async def test_without_upstreams_nobody_may() -> None:
         assert not forwarder.enabled
         assert not forwarder.allows(LOCAL)
         assert (await ask(forwarder, "www.example.com")).rcode() == dns.rcode.REFUSED
+
+
+async def test_bytes_behind_the_last_record_are_nobodys() -> None:
+    """BIND logs them as trailing garbage and unbound as spurious data: both take the reply."""
+    async with (
+        run(lambda seen: [reply(seen, f"{seen.name} 60 A 192.0.2.1") + bytes(7)]) as up,
+        forwarding(up) as forwarder,
+    ):
+        for _ in range(2):
+            answered = await ask(forwarder, "www.example.com")
+            assert said(answered) == ["192.0.2.1"]
+        assert len(up.queries) == 1
+
+
+# --- what is ours, what is private, what failed ------------------------------------------------------------
+
+
+async def test_what_an_upstream_says_of_our_names_is_neither_passed_on_nor_kept() -> None:
+    def script(seen: Seen) -> list[bytes]:
+        alias = f"{seen.name} 60 CNAME web.svc.local."
+        return [
+            reply(seen, alias, "web.svc.local. 60 A 203.0.113.66", additional="Svc.Local. 60 A 203.0.113.66")
+        ]
+
+    def is_ours(name: bytes) -> bool:
+        return name.endswith(b"\3svc\5local\0")
+
+    async with run(script) as up, forwarding(up, is_ours=is_ours) as forwarder:
+        for _ in range(2):
+            answered = await ask(forwarder, "www.example.com")
+            assert said(answered) == ["web.svc.local."]
+            assert not answered.additional
+        assert len(up.queries) == 1
+
+
+@pytest.mark.parametrize(
+    ("private", "given"), [("allow", ["10.0.0.1", "192.0.78.1"]), ("deny", ["192.0.78.1"])]
+)
+async def test_private_addresses_are_taken_out_where_the_settings_deny_them(
+    private: str, given: list[str]
+) -> None:
+    async with (
+        run(addresses("10.0.0.1", "192.0.78.1")) as up,
+        forwarding(up, forward_private=private) as forwarder,
+    ):
+        for _ in range(2):
+            assert said(await ask(forwarder, "www.example.com")) == given
+        assert forwarder.blocked == (private == "deny")
+
+
+async def test_a_question_that_failed_is_not_asked_again_at_once() -> None:
+    clock = Clock()
+    async with (
+        run(lambda seen: [reply(seen, rcode="SERVFAIL")]) as up,
+        forwarding(up, clock=clock) as forwarder,
+    ):
+        for _ in range(20):
+            failed = await ask(forwarder, query("bad.example.com", use_edns=0))
+            assert (failed.rcode(), edes(failed)) == (dns.rcode.SERVFAIL, [22])
+        assert len(up.queries) == 1
+        clock.ahead += 1.1
+        await ask(forwarder, "bad.example.com")
+        assert len(up.queries) == 2
+        clock.ahead += 1.1  # it failed twice: for twice as long
+        await ask(forwarder, "bad.example.com")
+        assert len(up.queries) == 2
+        clock.ahead += 1.1
+        await ask(forwarder, "bad.example.com")
+        assert len(up.queries) == 3
+
+
+async def test_a_question_that_failed_is_asked_at_once_where_an_upstream_came_back() -> None:
+    port = dead_port()
+    async with forwarding(f"127.0.0.1:{port}") as forwarder:
+        assert (await ask(forwarder, "www.example.com")).rcode() == dns.rcode.SERVFAIL
+        async with run(addresses("192.0.2.1"), port=port):
+            await until(lambda: forwarder.status().upstreams[0].state == "healthy")
+            assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.1"]
+
+
+async def test_a_network_that_floods_leaves_the_others_room() -> None:
+    async with run(silent) as up, forwarding(up) as forwarder:
+        told: list[bytes] = []
+        for n in range(1000):
+            tell(forwarder, query(f"n{n}.example.com").to_wire(), f"10.0.1.{n % 10}", told.append)
+        assert forwarder.status().in_flight == 750
+        tell(forwarder, query("one.example.com").to_wire(), "10.0.2.1", told.append)
+        assert forwarder.status().in_flight == 751
+
+
+async def test_a_client_that_came_and_went_leaves_nothing_of_its_count_behind() -> None:
+    """Else each client would be refused for ever after a hundred questions."""
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        for n in range(150):
+            assert said(await ask(forwarder, f"n{n}.example.com")) == ["192.0.2.1"]
+        assert forwarder.limited == 0
 
 
 # --- stale, renewed ---------------------------------------------------------------------------------------

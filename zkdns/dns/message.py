@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zkdns.dns.packet import OPT
-from zkdns.dns.rdata import Parts, read_name, read_rdata
+from zkdns.dns.rdata import Names, Parts, read_rdata
 from zkdns.dns.reply import opt
 
 SOA = 6
@@ -45,10 +45,12 @@ _MOST_RECORDS = 4096
 
 
 def read_reply(reply: bytes) -> Message | None:
-    """A whole reply to one question, or None."""
+    """A reply to one question, or None where it can't be read. What is left over behind its last record
+    is nobody's: BIND (dns_message_parse) and unbound (parse_packet) take such replies, too."""
     if len(reply) < 17 or reply[4:6] != b"\0\1":
         return None
-    found = read_name(reply, 12, len(reply))
+    names = Names(reply)
+    found = names.read(12, len(reply))
     if found is None or found[1] + 4 > len(reply):
         return None
     at = found[1] + 4
@@ -62,7 +64,7 @@ def read_reply(reply: bytes) -> Message | None:
     for count in counts:
         records = []
         for _ in range(count):
-            found = read_name(reply, at, len(reply))
+            found = names.read(at, len(reply))
             if found is None:
                 return None
             owner, at = found
@@ -77,7 +79,7 @@ def read_reply(reply: bytes) -> Message | None:
                 rcode |= reply[at + 4] << 4
             elif rtype not in _HOP:
                 ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
-                parts = read_rdata(reply, at + 10, stop, rtype)
+                parts = read_rdata(reply, at + 10, stop, rtype, names)
                 if parts is None:
                     return None
                 # RFC 2181, section 8: a TTL with its highest bit set is zero.
@@ -85,8 +87,6 @@ def read_reply(reply: bytes) -> Message | None:
                 records.append(Record(owner, rtype, rclass, 0 if ttl >> 31 else ttl, parts))
             at = stop
         sections.append(tuple(records))
-    if at != len(reply):
-        return None
     answer, authority, additional = sections
     return Message(reply[2] << 8 | reply[3], rcode, question, answer, authority, additional, edns)
 

@@ -55,42 +55,77 @@ Parts = tuple[bytes, ...]
 """Rdata cut at its names: plain bytes and names in turn, plain first (it may be empty)."""
 
 
-def read_name(message: bytes, at: int, end: int) -> tuple[bytes, int] | None:
-    """The name at `at`, uncompressed, and where the next thing starts; its own bytes stay before
-    `end`. None where it can't be read."""
-    parts = []
-    size = 1
-    after = -1
-    floor = at
-    while True:
-        if at >= end:
-            return None
-        length = message[at]
-        if length == 0:
-            parts.append(b"\0")
-            return b"".join(parts), after if after >= 0 else at + 1
-        if length < 64:
-            size += 1 + length
-            if at + 1 + length >= end or size > MAX_NAME:
+class Names:
+    """The names of one message. Each label is walked once, however many pointers lead to it: a reply of
+    4,000 records that point at one name of 127 labels must not cost half a million steps."""
+
+    __slots__ = ("_known", "_message")
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._known: dict[int, tuple[int, bytes]] = {}
+        """By where a label starts: where its run of labels stops, and the name that follows there."""
+
+    def read(self, at: int, end: int) -> tuple[bytes, int] | None:
+        """The name at `at`, uncompressed, and where the next thing starts; its own bytes stay before
+        `end`. None where it can't be read."""
+        message, known = self._message, self._known
+        if at + 2 <= end and message[at] >= POINTER:  # alone, as nearly all are
+            target = (message[at] & 0x3F) << 8 | message[at + 1]
+            read = known.get(target)
+            if read is not None and read[0] <= at:
+                return message[target : read[0]] + read[1], at + 2
+        runs: list[tuple[int, int, list[int]]] = []
+        after, begin, size = -1, at, 0
+        labels: list[int] = []
+        while True:
+            if at >= end:
                 return None
-            parts.append(message[at : at + 1 + length])
-            at += 1 + length
-        elif length >= POINTER:
-            if at + 2 > end:
-                return None
-            if after < 0:
-                after = at + 2
+            length = message[at]
+            if 0 < length < 64:
+                size += 1 + length
+                labels.append(at)
+                at += 1 + length
+                if size >= MAX_NAME:
+                    return None
+                continue
+            runs.append((begin, at, labels))
+            if length == 0:
+                name, after = b"\0", after if after >= 0 else at + 1
+                break
+            if length < POINTER or at + 2 > end:
+                return None  # 01 and 10 are label kinds that nobody speaks (RFC 6891, section 5)
+            after = after if after >= 0 else at + 2
             target = (length & 0x3F) << 8 | message[at + 1]
-            if target >= floor or target < 12:
+            if target >= begin or target < 12:
                 return None
+            read = known.get(target)
+            if read is not None:
+                stop, rest = read
+                if stop > at:
+                    return None
+                name = message[target:stop] + rest
+                break
             end = at
-            at = floor = target
-        else:  # 01 and 10 are label kinds that nobody speaks (RFC 6891, section 5)
+            begin = at = target
+            labels = []
+        if size + len(name) > MAX_NAME:
             return None
+        for begin, stop, starts in reversed(runs):
+            for start in starts or (begin,):
+                known[start] = (stop, name)
+            name = message[begin:stop] + name
+        return name, after
 
 
-def read_rdata(message: bytes, at: int, end: int, rtype: int) -> Parts | None:
-    """The rdata in message[at:end] in parts, or None where it doesn't fit its type."""
+def read_name(message: bytes, at: int, end: int) -> tuple[bytes, int] | None:
+    """One name of a message, as `Names.read`."""
+    return Names(message).read(at, end)
+
+
+def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | None = None) -> Parts | None:
+    """The rdata in message[at:end] in parts, or None where it doesn't fit its type. `names`: of the
+    message, where some were read before."""
     layout = LAYOUTS.get(rtype)
     if layout is None:
         return (message[at:end],)
@@ -106,7 +141,7 @@ def read_rdata(message: bytes, at: int, end: int, rtype: int) -> Parts | None:
     for index in range(layout.names):
         if index:
             parts.append(b"")
-        found = read_name(message, at, end)
+        found = (names or Names(message)).read(at, end)
         if found is None:
             return None
         name, at = found

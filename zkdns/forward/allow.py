@@ -1,6 +1,6 @@
-"""Who may have names forwarded: networks in text -> a quick yes or no.
+"""Whose a client is: who may have names forwarded, and which network shares its part with it.
 
-Rules: pure; an address that can't be read may not.
+Rules: pure; an address that can't be read may not, and is of no network.
 """
 
 from __future__ import annotations
@@ -12,6 +12,19 @@ from functools import lru_cache
 from zkdns.model import ConfigError
 
 REMEMBERED = 4096
+
+
+@lru_cache(REMEMBERED)
+def network_of(client: str) -> bytes:
+    """What an address has in common with those of its household: a /24, of IPv6 a /56 (what one customer
+    is given: RFC 6177). b"" where there is none."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return b""
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.packed[: 3 if address.version == 4 else 7]
 
 
 def permit(networks: Iterable[str]) -> Callable[[str], bool]:

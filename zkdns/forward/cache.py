@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from zkdns.dns import ede, names
 from zkdns.dns.message import CD, DO, SOA, Message, Record
 from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, Query
-from zkdns.dns.rdata import LAYOUTS, offsets_of, pack_name
+from zkdns.dns.rdata import LAYOUTS, offsets_of
 from zkdns.dns.reply import opt
 from zkdns.forward.eviction import FREQUENT, FairCache
 
@@ -272,13 +272,20 @@ def _spell(
 
 
 def _put(body: bytearray, base: int, name: bytes, offsets: dict[bytes, int]) -> None:
-    packed = pack_name(name, offsets)
-    here = base + len(body)
-    for suffix, at in offsets_of(name, here).items():
-        if at >= here + len(packed) - 2 or at >= 0x4000 or suffix in offsets:
-            break
-        offsets[suffix] = at
-    body += packed
+    """The name, its longest suffix that was written before as a pointer."""
+    low = name.lower()
+    here, last, step = base + len(body), len(low) - 1, 0
+    while step < last:
+        suffix = low[step:]
+        at = offsets.get(suffix)
+        if at is not None:
+            body += name[:step]
+            body += (0xC000 | at).to_bytes(2, "big")
+            return
+        if here + step < 0x4000:
+            offsets[suffix] = here + step
+        step += 1 + low[step]
+    body += name
 
 
 class _Items(FairCache[Stored]):

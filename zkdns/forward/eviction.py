@@ -10,13 +10,14 @@ Stochastic fairness queueing, INFOCOM 1990).
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict, deque
 from functools import lru_cache
 from itertools import count
 from typing import Protocol, TypeVar
 
 from cachetools import Cache
+
+from zkdns.forward.allow import network_of
 
 SHARES = 64
 SMALL = 10
@@ -52,15 +53,8 @@ V = TypeVar("V", bound=Aged)
 def share_of(client: str | None) -> int:
     """The share of a client's network: a /24, of IPv6 a /56. None: what is asked for the server itself.
     bytes hash by a secret of the process (PYTHONHASHSEED), so nobody can choose to be in another's."""
-    if client is None:
-        return 0
-    try:
-        address = ipaddress.ip_address(client.partition("%")[0])
-    except ValueError:
-        return 0
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
-    return hash(address.packed[: 3 if address.version == 4 else 7]) % SHARES
+    network = network_of(client) if client is not None else b""
+    return hash(network) % SHARES if network else 0
 
 
 class _Queue:

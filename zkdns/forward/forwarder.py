@@ -23,9 +23,12 @@ from zkdns.dns.names import ROOT, suffixes, text, wire
 from zkdns.dns.packet import PLAIN_UDP, SERVFAIL, Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.forward.allow import permit
+from zkdns.forward.believe import believe
 from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
 from zkdns.forward.eviction import share_of
+from zkdns.forward.failures import Failures
 from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
+from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
@@ -33,9 +36,6 @@ from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 
-MAX_IN_FLIGHT = 1000
-"""Questions under way; a tenth of it for one client."""
-MAX_IN_FLIGHT_OF_CLIENT = MAX_IN_FLIGHT // 10
 MAX_WAITERS = 1000
 """Clients that wait for one and the same question."""
 STALE_AFTER = 1.8
@@ -45,10 +45,9 @@ STARTS_PER_TURN = 4
 answers of our own, and those must not wait behind a thousand of them."""
 STREAM = 65535
 
-STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping")
-LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server")
-FULL = Failed(ede.NO_REACHABLE_AUTHORITY, "too many forwarded queries in flight")
-FULL_OF_CLIENT = Failed(ede.NO_REACHABLE_AUTHORITY, "too many forwarded queries of this client in flight")
+STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=True)
+LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server", is_ours=True)
+FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
 
 
@@ -117,7 +116,8 @@ class Forwarder:
     """Asks upstreams for what clients want to know, and remembers what they said.
 
     The counters are plain numbers that only grow: `queries` by upstream and rcode (or what went
-    wrong), `cache_hits` (`stale_hits` of them), `joined`, `limited`, `refused`, `forgeries`, `prefetches`.
+    wrong), `cache_hits` (`stale_hits` of them), `failure_hits`, `joined`, `limited`, `refused`, `forgeries`,
+    `prefetches`, `blocked` (answers that named private addresses).
     """
 
     def __init__(
@@ -128,7 +128,9 @@ class Forwarder:
         cache: Replies | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: random.Random | None = None,
+        is_ours: Callable[[bytes], bool] = lambda name: False,
     ) -> None:
+        self._is_ours = is_ours
         self._clock = clock
         self._draw = draw or random.SystemRandom()
         self.cache: Replies = Cache() if cache is None else cache
@@ -138,8 +140,10 @@ class Forwarder:
         self._unsent: deque[_Asked] = deque()
         """Those of `_asked` that have no transport yet."""
         self._next_send: asyncio.Handle | None = None
-        self._load: Counter[str] = Counter()
+        self._load = Load()
+        self._failures: Failures[Failed] = Failures()
         self._stopping = False
+        self._deny_private = False
         self.queries: Counter[tuple[str, str]] = Counter()
         self.cache_hits = 0
         self.stale_hits = 0
@@ -148,6 +152,8 @@ class Forwarder:
         self.refused = 0
         self.forgeries = 0
         self.prefetches = 0
+        self.failure_hits = 0
+        self.blocked = 0
         self.reload(settings)
 
     # --- life ---------------------------------------------------------------------------------------
@@ -177,6 +183,9 @@ class Forwarder:
         allows = permit(settings.forward_allow if settings.forward else ())
         self._upstreams.configure(settings)
         self.enabled = bool(settings.forward)
+        if self._deny_private != (settings.forward_private == "deny"):
+            self._deny_private = not self._deny_private
+            self.cache.clear()
         self.allows = allows
         """Whether a client may have names forwarded (RA, or else REFUSED with EDE 18)."""
 
@@ -209,14 +218,24 @@ class Forwarder:
         key = key_of(query)
         now = self._clock()
         stored = self.cache.get(key, now)
-        if stored is None:
-            return self._ask(key, query, client, None)
-        fresh = now < stored.expires
-        if not fresh and self._upstreams.usable:
-            return self._ask(key, query, client, stored)
-        if fresh and stored.hit(now):
-            self.renew(key)
-        return self._give(stored, query, now)
+        if stored is not None and now < stored.expires:
+            if stored.hit(now):
+                self.renew(key)
+            return self._give(stored, query, now)
+        if stored is not None and not self._upstreams.usable:
+            return self._give(stored, query, now)
+        failure = self._failure_of(key, query, now)
+        if failure is not None:
+            self.failure_hits += 1
+            return self._give(stored or failure, query, now)
+        return self._ask(key, query, client, stored)
+
+    def _failure_of(self, key: bytes, query: Query, now: float) -> Failed | None:
+        """What to say of a question that failed a moment ago."""
+        if not self._failures:
+            return None
+        key = in_flight_key(key, bool(query.packet[2] & 1))
+        return self._failures.find(key, now, self._upstreams.usable_ones)
 
     def is_probe(self, name: bytes) -> bool:
         """Whether who asks for it is a probe of ours, come back; if so, its upstream is turned off."""
@@ -250,11 +269,8 @@ class Forwarder:
             return STOPPING
         if self._upstreams.looping:
             return LOOPING
-        if len(self._asked) >= MAX_IN_FLIGHT:
-            return FULL
-        if client is not None and self._load[client] >= MAX_IN_FLIGHT_OF_CLIENT:
-            return FULL_OF_CLIENT
-        return None
+        full = self._load.hindrance(client)
+        return FULL[full] if full is not None else None
 
     def renew(self, key: bytes) -> None:
         """Fetch anew what is about to end, so that nobody waits for what is asked often."""
@@ -268,8 +284,7 @@ class Forwarder:
 
     def _start(self, asked: _Asked) -> None:
         self._asked[in_flight_key(asked.key, asked.rd)] = asked
-        if asked.client is not None:
-            self._load[asked.client] += 1
+        self._load.start(asked.client)
         self._unsent.append(asked)
         if self._next_send is None:
             self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
@@ -287,10 +302,7 @@ class Forwarder:
 
     def _finish(self, asked: _Asked, outcome: Answered | Failed) -> None:
         self._asked.pop(in_flight_key(asked.key, asked.rd), None)
-        if asked.client is not None:
-            self._load[asked.client] -= 1
-            if not self._load[asked.client]:
-                del self._load[asked.client]
+        self._load.end(asked.client)
         if asked.patience is not None:
             asked.patience.cancel()
         if asked.transport is not None:
@@ -298,10 +310,16 @@ class Forwarder:
             for upstream, what in asked.transport.resolution.log:
                 self.queries[str(upstream.address), what] += 1
         now = self._clock()
+        place = in_flight_key(asked.key, asked.rd)
         if isinstance(outcome, Failed):
+            if not outcome.is_ours:
+                self._failures.note(place, outcome, now, self._upstreams.usable_ones)
             self._give_all(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
             return
-        stored = Stored(outcome.message, asked.key, now, cut=outcome.cut)
+        self._failures.forget(place)
+        message, blocked = believe(outcome.message, self._is_ours, self._deny_private)
+        self.blocked += blocked
+        stored = Stored(message, asked.key, now, cut=outcome.cut)
         believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
         if believed and not asked.is_ours:
             self.cache.put(asked.key, stored, share_of(asked.client))

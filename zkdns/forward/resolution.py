@@ -61,10 +61,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer: the EDE's code and text."""
+    """No answer: the EDE's code and text. `is_ours`: it is our own lack, and says nothing of the name."""
 
     code: int
     text: str
+    is_ours: bool = False
 
 
 def scramble(question: bytes, draw: Random) -> bytes:
@@ -103,6 +104,7 @@ class Resolution:
     _turns: list[Upstream] = field(default_factory=list)
     _cut: Answered | None = None
     _network: bool = False
+    _lack: bool = False
     _why: str = ""
     _answered: bool = False
 
@@ -128,8 +130,9 @@ class Resolution:
         self.wake = min(self._next_at, self.started + self.total)
         return attempt
 
-    def receive(self, attempt: Attempt, data: bytes, now: float) -> None:
-        """Something came in on the attempt's socket: anything may."""
+    def receive(self, attempt: Attempt, data: bytes, now: float, message: Message | None = None) -> None:
+        """Something came in on the attempt's socket: anything may. `message`: what it says, where it was
+        read already."""
         if self.outcome is not None or attempt.done:
             return None
         upstream = attempt.upstream
@@ -154,7 +157,7 @@ class Resolution:
             upstream.lost_case(now)
             return self._retry(attempt, now, plain_case=True)
         truncated = bool(data[2] & 0x02)
-        message = read_reply(data)
+        message = message or read_reply(data)
         if message is None and not (truncated and not attempt.tcp):
             return self._forged(attempt, now)
         upstream.heard(now, now - attempt.sent_at)
@@ -186,6 +189,7 @@ class Resolution:
         if not local and not (attempt.tcp and attempt.upstream.heard_at >= self.started):
             attempt.upstream.broke(why, now)
         self._network = True
+        self._lack |= local
         self._pass(attempt, why)
 
     def _pass(self, attempt: Attempt, why: str) -> None:
@@ -284,4 +288,5 @@ class Resolution:
         if self._cut is not None:
             self.outcome = self._cut
         else:
-            self.outcome = Failed(NETWORK_ERROR if self._network else NO_REACHABLE_AUTHORITY, why)
+            code = NETWORK_ERROR if self._network else NO_REACHABLE_AUTHORITY
+            self.outcome = Failed(code, why, self._lack)

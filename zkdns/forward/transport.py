@@ -9,13 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+from zkdns.dns.message import read_reply
 from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution
 from zkdns.forward.sockets import connect, converse, reason
 from zkdns.lack import is_local_lack
 
 DATAGRAMS_PER_TURN = 32
 """Datagrams read of one socket before the others have their turn."""
+
+
+LARGE_BYTES = 16 << 10
+"""A longer reply is read in a thread: one of 64 KB takes some ten milliseconds, and the loop has others."""
+
+_readers = ThreadPoolExecutor(1, "replies")
 
 
 class Transport:
@@ -103,7 +111,11 @@ class Transport:
         """The attempt over TCP."""
         try:
             data = await converse(attempt.upstream, attempt.packet)
-            self.resolution.receive(attempt, data, self._clock())
+            message = None
+            if len(data) > LARGE_BYTES:
+                loop = asyncio.get_running_loop()
+                message = await loop.run_in_executor(_readers, read_reply, data)
+            self.resolution.receive(attempt, data, self._clock(), message)
         except OSError as error:
             self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
         except EOFError:

@@ -74,6 +74,10 @@ class Upstreams:
             self._changed()
 
     @property
+    def usable_ones(self) -> frozenset[object]:
+        return frozenset(upstream for upstream in self.all if upstream.usable)
+
+    @property
     def usable(self) -> bool:
         """Whether one of them answered when it was last asked."""
         return any(upstream.usable for upstream in self.all)

@@ -30,7 +30,7 @@ FORWARD = Forward.FORWARD
 Outcome: TypeAlias = bytes | Forward | None
 Position: TypeAlias = Callable[[Entry], int]
 
-_A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
+_A, _PTR, _TXT, _AAAA, _ANY = records.A, records.PTR, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
@@ -64,6 +64,13 @@ def respond(request: Request, answers: Answers, position: Position) -> Outcome:
         return refuse(request, "type not served")
     name = answers.names.get(question.name)
     return _no_data(request, name, answers) if name is not None else _missing(request, answers)
+
+
+def is_ours(name: bytes, answers: Answers) -> bool:
+    """Whether this name, in lower case, is ours to answer for: whatever it asks, it is not forwarded."""
+    if name in answers.names or any(suffix in answers.names for suffix in names.suffixes(name)):
+        return True
+    return answers.reverse(name, _PTR) is not None
 
 
 def refuse(request: Request, why: str) -> bytes:

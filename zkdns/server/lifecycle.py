@@ -32,6 +32,7 @@ from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
+from zkdns.serve.respond import is_ours
 from zkdns.server import advertised
 from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory
@@ -82,7 +83,7 @@ class Server:
             allow_command_checks=settings.allow_command_checks,
         )
         cache = engine.choose_cache(settings)
-        self.forwarder = Forwarder(settings, cache=cache)
+        self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, self.answers))
         self.hostnames = Hostnames(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
             self.answers, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside
