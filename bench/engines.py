@@ -183,7 +183,7 @@ def threads(args: argparse.Namespace, folder: Path) -> None:
 
 def publish(services: int = 5000, instances: int = 20) -> None:
     """What one changed service costs when there are very many, and what they all take."""
-    from zkdns.answers.builder import Answers
+    from zkdns.answers.builder import Builder
     from zkdns.model import Instance, Registration, Service
     from zkdns.serve.native import Native
 
@@ -194,27 +194,28 @@ def publish(services: int = 5000, instances: int = 20) -> None:
             held.append(Instance(f"i{k}", f"i{k}", f"/services/s{n}/i{k}", about, 0.0))
         return Service(f"s{n}", f"s{n}", f"/services/s{n}", instances=tuple(held))
 
-    answers = Answers(["svc.local"])
+    builder = Builder(["svc.local"])
     for n in range(services):
-        answers.replace(f"s{n}", answers.compile(service(n)))
+        builder.replace(f"s{n}", builder.compile(service(n)))
     engine = Native()
     before = resident()
+    delta = builder.take()
     start = time.perf_counter()
-    engine.publish(answers.take_changes(), answers.zones, b"")
+    engine.apply(delta)
     took = time.perf_counter() - start
     engine.start([("127.0.0.1", 0)], 2)
     grown = (resident() - before) / 2**20
     print(
-        f"{services * instances} instances, {len(answers.table)} answers: "
+        f"{services * instances} instances, {len(delta.entries)} answers: "
         f"{took * 1e3:.0f} ms, {grown:.0f} MiB"
     )
     costs = []
     for k in range(2000):
         name = f"s{k * 7 % services}"
-        answers.replace(name, answers.compile(service(k * 7 % services, k + 1)))
-        changes = answers.take_changes()
+        builder.replace(name, builder.compile(service(k * 7 % services, k + 1)))
+        delta = builder.take()
         start = time.perf_counter()
-        engine.publish(changes, answers.zones, b"")
+        engine.apply(delta)
         costs.append((time.perf_counter() - start) * 1e6)
     costs.sort()
     print(f"one changed service: {statistics.median(costs):.0f} us, 99 % within {costs[-20]:.0f} us")

@@ -5,7 +5,7 @@
 
 use crate::entry::{Entry, Given, Rotation};
 use crate::query::KEY;
-use crate::table::{InstanceAddresses, Instances, Name, Table, Zone};
+use crate::table::{GENERAL, InstanceAddresses, Instances, Name, Staleness, Table, Zone};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -97,6 +97,10 @@ impl Publisher {
         }
         let tiers = value.getattr(intern!(py, "tiers"))?.cast_into::<PyTuple>()?;
         let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
+        let origin = match value.getattr(intern!(py, "variants"))?.is_none() {
+            true => read_origin(value)?,
+            false => GENERAL,
+        };
         let repeats = value.getattr(intern!(py, "repeats"))?.extract()?;
         let counter = value.getattr(intern!(py, "counter"))?;
         let counter = self
@@ -123,7 +127,15 @@ impl Publisher {
                     .collect(),
             })
             .collect();
-        Entry::new(key, &given, ede.as_bytes(), repeats, counter).map_err(too_long)
+        let entry = Entry::new(key, &given, ede.as_bytes(), repeats, counter).map_err(too_long)?;
+        Ok(entry.of(origin))
+    }
+}
+
+fn read_origin(value: &Bound<PyAny>) -> PyResult<u16> {
+    match value.getattr(intern!(value.py(), "origin"))?.extract()? {
+        GENERAL => Err(PyValueError::new_err("too many origins")),
+        origin => Ok(origin),
     }
 }
 
@@ -134,22 +146,16 @@ fn read_rotation(value: &Bound<PyAny>) -> PyResult<Rotation> {
     Ok(Rotation::new(orders.iter().map(Vec::as_slice), &sequence))
 }
 
-pub fn read_name(table: &mut Table, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
+pub fn read_name(key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
     let py = value.py();
-    let zone = value.getattr(intern!(py, "zone"))?;
-    // A zone below 0 is a file's, and a file's names are Python's to answer.
-    let index: i64 = zone.getattr(intern!(py, "index"))?.extract()?;
-    let responder = index < 0 || !value.getattr(intern!(py, "responder"))?.is_none();
-    if responder {
+    if !value.getattr(intern!(py, "responder"))?.is_none() {
         return Ok(Name::new(key, 0, b"", None, true));
     }
-    if !matches!(table.zones.get(index as usize), Some(Some(_))) {
-        put_zone(table, &zone)?;
-    }
+    let zone = value.getattr(intern!(py, "zone"))?.extract()?;
     let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
     let instances = value.getattr(intern!(py, "instances"))?;
     let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
-    Ok(Name::new(key, index as u32, ede.as_bytes(), instances, false))
+    Ok(Name::new(key, zone, ede.as_bytes(), instances, false).of(read_origin(value)?))
 }
 
 fn read_instances(value: &Bound<PyAny>) -> PyResult<Instances> {
@@ -173,14 +179,26 @@ pub fn put_zone(table: &mut Table, value: &Bound<PyAny>) -> PyResult<()> {
     let run = |name: &Bound<PyString>| -> PyResult<Box<[u8]>> {
         Ok(value.getattr(name)?.cast_into::<PyBytes>()?.as_bytes().into())
     };
-    let zone = Zone {
-        apex: run(intern!(py, "apex"))?,
-        soa: run(intern!(py, "soa"))?,
-        failing: !run(intern!(py, "failure"))?.is_empty(),
-    };
+    let zone = Zone { apex: run(intern!(py, "apex"))?, soa: run(intern!(py, "soa"))? };
     if table.zones.len() <= index {
         table.zones.resize(index + 1, None);
     }
     table.zones[index] = Some(Arc::new(zone));
+    Ok(())
+}
+
+pub fn put_staleness(table: &mut Table, origin: usize, value: &Bound<PyAny>) -> PyResult<()> {
+    let py = value.py();
+    if origin >= GENERAL as usize {
+        return Err(PyValueError::new_err("too many origins"));
+    }
+    let run = |name: &Bound<PyString>| -> PyResult<Box<[u8]>> {
+        Ok(value.getattr(name)?.cast_into::<PyBytes>()?.as_bytes().into())
+    };
+    if table.staleness.len() <= origin {
+        table.staleness.resize(origin + 1, Staleness::default());
+    }
+    let failing = !run(intern!(py, "failure"))?.is_empty();
+    table.staleness[origin] = Staleness { option: run(intern!(py, "option"))?, failing };
     Ok(())
 }

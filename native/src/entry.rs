@@ -136,6 +136,7 @@ pub struct Entry {
     more: Box<[Tier]>,
     key: u16,
     ede: u16,
+    origin: u16,
     repeats: bool,
 }
 
@@ -195,7 +196,26 @@ impl Entry {
         });
         let key = u16::try_from(key.len()).map_err(|_| TooLong)?;
         let ede = u16::try_from(ede.len()).map_err(|_| TooLong)?;
-        Ok(Entry { counter, bytes: bytes.into(), first, more: packed.collect(), key, ede, repeats })
+        Ok(Entry {
+            counter,
+            bytes: bytes.into(),
+            first,
+            more: packed.collect(),
+            key,
+            ede,
+            origin: 0,
+            repeats,
+        })
+    }
+
+    /// The same with another origin than that of what depends on all registries.
+    pub fn of(self, origin: u16) -> Entry {
+        Entry { origin, ..self }
+    }
+
+    #[inline]
+    pub fn origin(&self) -> u16 {
+        self.origin
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Publisher, put_zone, read_name};
+use crate::convert::{Publisher, put_staleness, put_zone, read_name};
 use crate::counters::{BOUNDS, Counters};
 use crate::handover::Way;
 use crate::index::Change;
@@ -18,7 +18,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::RawFd;
@@ -79,6 +79,15 @@ struct Engine {
     desk: Mutex<Desk>,
 }
 
+/// The pairs of one of a Delta's maps.
+fn items<'py>(
+    delta: &Bound<'py, PyAny>,
+    map: &Bound<'py, PyString>,
+) -> PyResult<impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>> {
+    let items = delta.getattr(map)?.call_method0(intern!(delta.py(), "items"))?.try_iter()?;
+    Ok(items.map(|pair| pair?.extract()))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
@@ -120,69 +129,60 @@ impl Engine {
         })
     }
 
-    /// Puts changes in force in one step: an answer is of the table before or of the one after.
-    #[pyo3(signature = (entries, names, zones, stale=None, networks=None, afresh=false))]
-    #[allow(clippy::too_many_arguments, reason = "each has its name on the Python side")]
-    fn publish(
-        &self,
-        py: Python,
-        entries: &Bound<PyAny>,
-        names: &Bound<PyAny>,
-        zones: &Bound<PyAny>,
-        stale: Option<&[u8]>,
-        networks: Option<Vec<(String, u8)>>,
-        afresh: bool,
-    ) -> PyResult<()> {
+    /// Puts a Delta (`zkdns/answers/table.py`) in force in one step: an answer is of the table before or of
+    /// the one after. Where it raises, the table before stays.
+    fn apply(&self, py: Python, delta: &Bound<PyAny>) -> PyResult<()> {
         let mut publisher = attached(py, &self.publisher);
         let mut table = Table::clone(&self.shared.table.load());
-        if afresh {
-            table = Table { recursion: table.recursion, ..Table::default() };
+        for zone in items(delta, intern!(py, "zones"))? {
+            put_zone(&mut table, &zone?.1)?;
         }
-        for zone in zones.try_iter()? {
-            put_zone(&mut table, &zone?)?;
+        for change in items(delta, intern!(py, "staleness"))? {
+            let (origin, staleness) = change?;
+            put_staleness(&mut table, origin.extract()?, &staleness)?;
         }
         let mut changes = Vec::new();
-        for change in entries.try_iter()? {
-            let change = change?;
-            let (key, entry) = change.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
-            let key = key.as_bytes();
+        for change in items(delta, intern!(py, "entries"))? {
+            let (key, entry) = change?;
+            let key = key.cast_into::<PyBytes>()?;
             let value = match entry.is_none() {
                 true => None,
-                false => Some(Arc::new(publisher.entry(key, &entry)?)),
+                false => Some(Arc::new(publisher.entry(key.as_bytes(), &entry)?)),
             };
-            changes.push(Change { key: key.into(), value });
+            changes.push(Change { key: key.as_bytes().into(), value });
         }
         table.entries.apply(changes);
         let mut changes = Vec::new();
-        for change in names.try_iter()? {
-            let change = change?;
-            let (key, name) = change.extract::<(Bound<PyBytes>, Bound<PyAny>)>()?;
-            let key = key.as_bytes();
+        for change in items(delta, intern!(py, "names"))? {
+            let (key, name) = change?;
+            let key = key.cast_into::<PyBytes>()?;
             let value = match name.is_none() {
                 true => None,
-                false => Some(Arc::new(read_name(&mut table, key, &name)?)),
+                false => Some(Arc::new(read_name(key.as_bytes(), &name)?)),
             };
-            changes.push(Change { key: key.into(), value });
+            changes.push(Change { key: key.as_bytes().into(), value });
         }
         table.names.apply(changes);
-        if let Some(stale) = stale {
-            table.stale = stale.into();
-        }
-        if let Some(networks) = networks {
-            let read = |(net, bits): (String, u8)| match net.parse::<IpAddr>() {
-                Ok(net) => Ok((net, bits, ())),
-                Err(_) => Err(PyValueError::new_err(format!("not an address: {net}"))),
-            };
-            let networks = networks.into_iter().map(read).collect::<PyResult<Vec<_>>>()?;
-            table.recursion = Prefixes::new(&networks);
-        }
-        table.failing = table.zones.iter().flatten().any(|zone| zone.failing);
         self.shared.table.store(Arc::new(table));
         publisher.rotations.sweep(|_, _| ());
         // The count goes back to where it came from: the same counter may be published again.
         publisher
             .counters
             .sweep(|twin, counter| drop(twin.setattr(py, intern!(py, "position"), counter.load(Relaxed))));
+        Ok(())
+    }
+
+    /// Who is told that recursion is available: clients in these networks.
+    fn offer_recursion(&self, py: Python, networks: Vec<(String, u8)>) -> PyResult<()> {
+        let read = |(net, bits): (String, u8)| match net.parse::<IpAddr>() {
+            Ok(net) => Ok((net, bits, ())),
+            Err(_) => Err(PyValueError::new_err(format!("not an address: {net}"))),
+        };
+        let networks = networks.into_iter().map(read).collect::<PyResult<Vec<_>>>()?;
+        let _publisher = attached(py, &self.publisher); // two who publish at once would lose one's work
+        let mut table = Table::clone(&self.shared.table.load());
+        table.recursion = Prefixes::new(&networks);
+        self.shared.table.store(Arc::new(table));
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
 use crate::stored::DO;
 use crate::table::{Name, Table, Zone};
-use std::sync::Arc;
 
 pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
@@ -127,10 +126,7 @@ pub fn answer(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let query = match asked.read {
-        Read::Plain(query) if !table.failing => query,
-        Read::Plain(query) => {
-            return if table.encloses(&asked.key[..query.name]) { Outcome::Pass } else { Outcome::Outside };
-        }
+        Read::Plain(query) => query,
         Read::Drop => return Outcome::Drop,
         Read::Pass => return Outcome::Pass,
     };
@@ -139,13 +135,15 @@ pub fn answer(
         Some(edns) => (edns.size as usize).max(UDP_PLAIN).min(limit),
         None => UDP_PLAIN,
     };
-    let reply = Reply { packet, query, stale: &table.stale, limit, offered };
+    let reply = Reply { packet, query, stale: &[], limit, offered };
     let key = &asked.key[..query.name + 2];
     let found = match likely {
         Some(entry) if entry.key() == key => likely,
         _ => table.entries.get(key),
     };
     if let Some(entry) = found {
+        let Some(stale) = table.stale(entry.origin()) else { return Outcome::Pass };
+        let reply = Reply { stale, ..reply };
         let Desk { answers, extras, short } = desk;
         entry.deal(entry.take_position(), limit / SHORTEST + 1, answers, extras);
         reply.positive(entry, answers, extras, short, out);
@@ -154,15 +152,25 @@ pub fn answer(
     reply.miss(table, &key[..query.name], &mut desk.short, out)
 }
 
+#[derive(Clone, Copy)]
 struct Reply<'a> {
     packet: &'a [u8],
     query: Query,
+    /// What the origin of this answer says of its age.
     stale: &'a [u8],
     limit: usize,
     offered: bool,
 }
 
-impl Reply<'_> {
+impl<'a> Reply<'a> {
+    /// The zone of a name of ours, and the reply with what the name's origin says of its age; None where it
+    /// is Python's to say.
+    fn about<'t: 'a>(self, table: &'t Table, name: &Name) -> Option<(&'t Zone, Reply<'a>)> {
+        let zone = table.zones.get(name.zone as usize)?.as_deref()?;
+        let stale = table.stale(name.origin)?;
+        (!name.responder).then_some((zone, Reply { stale, ..self }))
+    }
+
     /// Header and question; the counts of the three sections after it.
     #[inline]
     fn open(&self, out: &mut Vec<u8>, flags: u8, rcode: u8, counts: [u16; 3]) {
@@ -258,14 +266,10 @@ impl Reply<'_> {
         self.close(out, [&[], &[]]);
     }
 
-    fn miss(&self, table: &Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
-        let zone_of = |found: &Name| -> Option<&Arc<Zone>> {
-            let zone = table.zones.get(found.zone as usize)?.as_ref()?;
-            (!found.responder).then_some(zone)
-        };
+    fn miss(self, table: &'a Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
         if let Some(found) = table.names.get(name) {
-            let Some(zone) = zone_of(found) else { return Outcome::Pass };
-            return self.negative(zone, NOERROR, &found.ede, short, out);
+            let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
+            return reply.negative(zone, NOERROR, &found.ede, short, out);
         }
         let mut stripped = 0;
         let mut parent = name;
@@ -276,14 +280,14 @@ impl Reply<'_> {
                 break; // the root is nobody's closest encloser here: what only it holds is not ours
             }
             let Some(found) = table.names.get(parent) else { continue };
-            let Some(zone) = zone_of(found) else { return Outcome::Pass };
+            let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
             let instance = match &found.instances {
                 Some(instances) if stripped == 1 => instances.get(&name[1..name.len() - parent.len()]),
                 _ => None,
             };
             let Some(instance) = instance else {
-                let reply = self.negative(zone, NXDOMAIN, &[], short, out);
-                let Outcome::Reply { qtype, rcode, .. } = reply else { return reply };
+                let outcome = reply.negative(zone, NXDOMAIN, &[], short, out);
+                let Outcome::Reply { qtype, rcode, .. } = outcome else { return outcome };
                 return Outcome::Reply { qtype, rcode, search_miss: stripped > 1 };
             };
             let (records, size) = match self.query.qtype {
@@ -292,9 +296,9 @@ impl Reply<'_> {
                 _ => return Outcome::Pass,
             };
             if records.is_empty() {
-                return self.negative(zone, NOERROR, &[], short, out);
+                return reply.negative(zone, NOERROR, &[], short, out);
             }
-            return self.instance(records, size, short, out);
+            return reply.instance(records, size, short, out);
         }
         Outcome::Outside
     }

@@ -59,6 +59,8 @@ impl Instances {
 pub struct Name {
     key: Box<[u8]>,
     pub zone: u32,
+    /// Whose staleness it has, and that nothing is below it.
+    pub origin: u16,
     pub ede: Box<[u8]>,
     pub instances: Option<Instances>,
     pub responder: bool,
@@ -66,7 +68,12 @@ pub struct Name {
 
 impl Name {
     pub fn new(key: &[u8], zone: u32, ede: &[u8], instances: Option<Instances>, responder: bool) -> Name {
-        Name { key: key.into(), zone, ede: ede.into(), instances, responder }
+        Name { key: key.into(), zone, origin: 0, ede: ede.into(), instances, responder }
+    }
+
+    /// The same with another origin than that of what depends on all registries.
+    pub fn of(self, origin: u16) -> Name {
+        Name { origin, ..self }
     }
 }
 
@@ -88,8 +95,19 @@ impl Keyed for Name {
 pub struct Zone {
     pub apex: Box<[u8]>,
     pub soa: Box<[u8]>,
+}
+
+/// How old what an origin says is: a set of registries.
+#[derive(Clone, Default)]
+pub struct Staleness {
+    /// The option that its replies bear.
+    pub option: Box<[u8]>,
+    /// Nothing may be said: Python tells why.
     pub failing: bool,
 }
+
+/// The origin of entries that need more than this table: they are Python's to give.
+pub const GENERAL: u16 = u16::MAX;
 
 /// All that is answered from, as one value: a reader holds one of these, whole, or another.
 #[derive(Clone, Default)]
@@ -97,27 +115,20 @@ pub struct Table {
     pub entries: Index<Entry>,
     pub names: Index<Name>,
     pub zones: Vec<Option<Arc<Zone>>>,
-    /// There is no catalog to answer from: all is passed on until there is one.
-    pub failing: bool,
-    /// The option that every answer carries while the registry is out of reach.
-    pub stale: Box<[u8]>,
+    /// By origin; one that is not here is fresh.
+    pub staleness: Vec<Staleness>,
     /// To whom we say that recursion is available: to those whose names we would have forwarded.
     pub recursion: Prefixes<()>,
 }
 
 impl Table {
-    /// Whether a name of ours is this one or above it. The root is nobody's closest encloser here.
-    pub fn encloses(&self, mut name: &[u8]) -> bool {
-        while self.names.get(name).is_none() {
-            if name.len() < 2 {
-                return false;
-            }
-            name = &name[1 + name[0] as usize..];
-            if name[0] == 0 {
-                return false;
-            }
+    /// The option that replies of this origin bear; None where they are Python's to give.
+    #[inline]
+    pub fn stale(&self, origin: u16) -> Option<&[u8]> {
+        match self.staleness.get(origin as usize) {
+            Some(staleness) => (!staleness.failing).then_some(&*staleness.option),
+            None => (origin != GENERAL).then_some(&[]),
         }
-        true
     }
 }
 

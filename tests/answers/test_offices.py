@@ -8,10 +8,10 @@ import dns.edns
 import dns.message
 import pytest
 
-from zkdns.answers.builder import Answers
+from support.asking import respond
+from support.tables import Answers
 from zkdns.model import Catalog, Instance, Registration, Service, State
 from zkdns.registry.merge import merge
-from zkdns.serve.respond import respond
 
 OFFICES = ("leader", "primary")
 

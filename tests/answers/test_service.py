@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.asking import respond
+from support.tables import Answers
 from zkdns.answers import first_places
-from zkdns.answers.builder import Answers
 from zkdns.answers.on_demand import find
-from zkdns.answers.table import Entry, InstanceAddresses, Name
+from zkdns.answers.on_demand import reverse as reverse_of
+from zkdns.answers.table import Entry, InstanceAddresses, Name, Table
 from zkdns.config import LONGEST_ZONE, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
@@ -54,7 +55,7 @@ def plain_entry(entry: Entry) -> Any:
         (t.rotation.orders, list(t.rotation.sequence), t.records, t.extras, t.extra_counts)
         for t in entry.tiers
     ]
-    return tiers, entry.cut, entry.ede, entry.repeats
+    return tiers, entry.cut, entry.ede, entry.repeats, entry.origin
 
 
 def plain_instance(instance: InstanceAddresses) -> Any:
@@ -64,24 +65,29 @@ def plain_instance(instance: InstanceAddresses) -> Any:
 def plain_name(known: Name) -> Any:
     instances = {label: plain_instance(instance) for label, instance in (known.instances or {}).items()}
     spelled = {(k, t): known.spell(k, t) for k in instances for t in (33, 16, 99)} if known.spell else None
-    return known.zone.apex, known.ede, instances, spelled, type(known.responder)
+    return known.zone, known.origin, known.ede, instances, spelled, type(known.responder)
 
 
-def plain(answers: Answers) -> Any:
+def table_of(publisher: Publisher) -> Table:
+    assert isinstance(publisher.builder, Answers)
+    return publisher.builder.table
+
+
+def plain(table: Table) -> Any:
     """All that a reader can see."""
     return (
-        {key: plain_entry(entry) for key, entry in answers.table.items()},
-        {owner: plain_name(known) for owner, known in answers.names.items()},
+        {key: plain_entry(entry) for key, entry in table.entries.items()},
+        {owner: plain_name(known) for owner, known in table.names.items()},
         {
-            (owner, rtype): known.responder.answer(owner, rtype)
-            for owner, known in answers.names.items()
+            (owner, rtype): known.responder.answer(owner, rtype, table, next_position)
+            for owner, known in table.names.items()
             if known.responder is not None
             for rtype in (12, 16, 33)
         },
         {
-            reverse: sorted(found.answer)
+            reverse: (sorted(found[0].answer), found[1])
             for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.7", "fd00::1", "2001:db8::7")
-            if (found := answers.reverse(reverse := names.reverse(address), 12)) is not None
+            if (found := reverse_of(table, reverse := names.reverse(address), 12)) is not None
         },
     )
 
@@ -133,52 +139,45 @@ def test_publishing_by_difference_equals_compiling_from_nothing(
         following.take([catalog])
     from_nothing = publisher(zones)
     from_nothing.take([catalog])
-    assert plain(following.answers) == plain(from_nothing.answers)
+    assert plain(table_of(following)) == plain(table_of(from_nothing))
     following.take([Catalog(complete=True)])
-    assert plain(following.answers) == plain(publisher(zones).answers), "nothing is left of what is gone"
+    assert plain(table_of(following)) == plain(table_of(publisher(zones))), "nothing is left of what is gone"
 
 
 @settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=QUIET)
 @given(st.lists(catalogs(), min_size=1, max_size=4))
 def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Catalog]) -> None:
-    ours = publisher(ZONES)
-    table: dict[bytes, Entry] = {}
-    known: dict[bytes, Name] = {}
+    following, late = publisher(ZONES), publisher(ZONES)
+    table = Table()
     for catalog in steps:
-        ours.take([catalog])
-        changes = ours.answers.take_changes()
-        for key, entry in changes.entries:
-            if entry is None:
-                del table[key]
-            else:
-                table[key] = entry
-        for owner, name in changes.names:
-            if name is None:
-                del known[owner]
-            else:
-                known[owner] = name
-        assert table == ours.answers.table
-        assert known == ours.answers.names
+        following.take([catalog])
+        table.apply(following.builder.take())
+        assert not following.builder.take(), "what was handed out has moved no more"
+        late.take([catalog])
+    assert plain(table) == plain(Table(late.builder.take()))
+    assert table.serial == following.builder.serial
+    assert table.services == following.builder.services
+    assert plain(table) == plain(following.builder.snapshot().table(following.builder.services.values()))
 
 
 def test_a_change_of_one_service_leaves_the_others_entries_as_they_are() -> None:
     ours = publisher(ZONES)
     one, other = a_service("one", {"a": 1}), a_service("other", {"a": 1})
     ours.take([Catalog({"one": one, "other": other}, complete=True)])
-    before = dict(ours.answers.table)
+    before = dict(table_of(ours).entries)
     ours.take([Catalog({"one": a_service("one", {"a": 2}), "other": other}, complete=True)])
-    moved = {key for key, entry in ours.answers.table.items() if before.get(key) is not entry}
+    moved = {key for key, entry in table_of(ours).entries.items() if before.get(key) is not entry}
     assert moved
     assert all(b"one" in key for key in moved)
 
 
 def test_the_servers_own_address_comes_back_when_a_service_that_hid_it_goes() -> None:
     ours = publisher(("svc.local",))
-    before = plain(ours.answers)
+    before = plain(table_of(ours))
     hides = a_service("dns", {"a": 1}, tags=("ns",))
     ours.take([Catalog({"dns": hides}, complete=True)])
     ours.take([Catalog(complete=True)])
-    assert plain(ours.answers) == before
+    assert plain(table_of(ours)) == before
 
 
 def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
@@ -189,10 +188,10 @@ def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
     other = replace(b, registration=replace(b.registration, tags=("v1.0",)))
     answers.replace("web", answers.compile(replace(service, instances=(tagged, other))))
     owner = names.wire("v1-0.web.svc.local")
-    srv = answers.table[owner + b"\0\x21"].tiers[0]
+    srv = answers.table.entries[owner + b"\0\x21"].tiers[0]
     assert sorted(piece[14:16] for piece in srv.records) == [b"\0\1", b"\0\1"], "each with its own weight"
-    firsts = Counter(answers.table[owner + b"\0\1"].tiers[0].rotation.orders[at][0]
-                     for at in answers.table[owner + b"\0\1"].tiers[0].rotation.sequence)  # fmt: skip
+    firsts = Counter(answers.table.entries[owner + b"\0\1"].tiers[0].rotation.orders[at][0]
+                     for at in answers.table.entries[owner + b"\0\1"].tiers[0].rotation.sequence)  # fmt: skip
     assert firsts[0] == firsts[1]
 
 
@@ -206,8 +205,11 @@ def test_with_the_longest_labels_and_zone_every_name_fits_in_255_bytes() -> None
     )
     instance = Instance("i" * 63, "i" * 63, f"/s/{name}/i", registration, 0.0)
     answers.replace(name, answers.compile(Service(name, name, f"/s/{name}", instances=(instance,))))
-    assert max(map(len, answers.names)) <= 255
-    asked = [*answers.names, *(names.label(b"i" * 63) + owner for owner in answers.names if len(owner) < 192)]
+    assert max(map(len, answers.table.names)) <= 255
+    asked = [
+        *answers.table.names,
+        *(names.label(b"i" * 63) + owner for owner in answers.table.names if len(owner) < 192),
+    ]
     asked.append(names.reverse("10.0.0.1"))
     seen = set()
     for owner in asked:
@@ -380,7 +382,7 @@ def test_over_a_cycle_answers_give_first_places_in_exact_proportion(weights: dic
     total = sum(in_force.values())
     for rtype in (1, 28, 33):
         key = names.wire("web.svc.local") + rtype.to_bytes(2, "big")
-        cycle = len(answers.table[key].tiers[0].rotation.sequence)
+        cycle = len(answers.table.entries[key].tiers[0].rotation.sequence)
         found: Counter[str | None] = Counter()
         for _ in range(cycle):
             reply = respond(tables.query(key[:-2], rtype), answers, 65_535, next_position)

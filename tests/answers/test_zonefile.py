@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from support import knot
 from support.asking import respond
+from support.tables import Answers
 from support.zones import random_zone
-from zkdns.answers.builder import Answers
 from zkdns.answers.zonefiles import reader
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
@@ -524,12 +524,12 @@ def test_a_service_has_the_reverse_names_of_its_addresses_in_a_file_s_zone(folde
     (problem,) = mount.problems()
     assert problem.path.endswith("10.in-addr.arpa.zone:3")
     assert "the service web" in problem.what
-    answers.set_failure(ede.option(ede.NOT_READY))
+    answers.fail(ede.option(ede.NOT_READY))
     for name in ("1.0.0.10.in-addr.arpa", "8.0.0.10.in-addr.arpa"):
         assert ask(answers, name, "PTR").rcode() == dns.rcode.SERVFAIL, name
     assert said(ask(answers, "9.0.0.10.in-addr.arpa", "PTR")) == ["9.0.0.10.in-addr.arpa. PTR file.test."]
     assert ask(answers, "0.10.in-addr.arpa", "PTR").rcode() == dns.rcode.NOERROR
-    answers.set_failure(b"")
+    answers.fail(b"")
     answers.replace("web", None)
     assert said(ask(answers, "1.0.0.10.in-addr.arpa", "PTR")) == ["1.0.0.10.in-addr.arpa. PTR file.test."]
     assert mount.problems() == ()
@@ -539,9 +539,9 @@ def test_files_put_and_taken_out_leave_no_trace(shared: ZoneFolder) -> None:
     answers, mount = serving(shared, service("web", "10.0.0.1"))
     before, _ = serving(Loaded(), service("web", "10.0.0.1"))
     mount.put({})
-    assert answers.names.keys() == before.names.keys()
-    assert {at for at, known in answers.names.items() if known.responder} == {
-        at for at, known in before.names.items() if known.responder
+    assert answers.table.names.keys() == before.table.names.keys()
+    assert {at for at, known in answers.table.names.items() if known.responder} == {
+        at for at, known in before.table.names.items() if known.responder
     }
     assert ask(answers, "mail.svc.local").rcode() == dns.rcode.NXDOMAIN
     mount.put(shared.loaded.zones)
@@ -552,7 +552,7 @@ def test_before_the_first_catalog_files_answer_and_nothing_is_said_not_to_be_the
     shared: ZoneFolder,
 ) -> None:
     answers = Answers(["svc.local"])
-    answers.set_failure(ede.option(ede.NOT_READY))
+    answers.fail(ede.option(ede.NOT_READY))
     Overlay(answers).put(shared.loaded.zones)
     assert said(ask(answers, "a.other.test")) == ["a.other.test. A 192.0.2.9"]
     assert said(ask(answers, "mail.svc.local")) == ["mail.svc.local. A 192.0.2.25"]
@@ -560,7 +560,7 @@ def test_before_the_first_catalog_files_answer_and_nothing_is_said_not_to_be_the
         assert ask(answers, name).rcode() == dns.rcode.SERVFAIL, name
     for name, rtype in (("svc.local", "SOA"), ("svc.local", "NS"), ("mail.svc.local", "SRV")):
         assert ask(answers, name, rtype).rcode() == dns.rcode.SERVFAIL, f"{name} {rtype}"
-    answers.set_failure(b"")
+    answers.fail(b"")
     assert ask(answers, "nope.svc.local").rcode() == dns.rcode.NXDOMAIN
     assert said(ask(answers, "svc.local", "SOA"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.asking import respond
-from zkdns.answers.builder import Answers
+from support.tables import Answers
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, names
@@ -69,7 +68,7 @@ class World:
             self.forwarded.append(address)
             return forwards
 
-        return explain(self.answers, self.catalog, name, qtype, client=client, changes=changes, forwards=ask)
+        return explain(self.answers.snapshot(), name, qtype, client=client, changes=changes, forwards=ask)
 
     def ask(self, name: str, qtype: str) -> list[str]:
         query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
@@ -126,10 +125,10 @@ def test_asking_why_is_no_first_answer() -> None:
 
 def test_a_trial_changes_nothing_that_is_answered() -> None:
     world = World(service(instance("a"), instance("b")))
-    before = dict(world.answers.table), world.answers.parts["web"]
+    before = dict(world.answers.table.entries), world.answers.services["web"]
     said = world.explain("web.svc.local", "A", "drain=web/a", "weight:web/b=7")
     assert inside(said) == {"b"}
-    assert (dict(world.answers.table), world.answers.parts["web"]) == before
+    assert (dict(world.answers.table.entries), world.answers.services["web"]) == before
     assert inside(world.explain("web.svc.local", "A")) == {"a", "b"}
 
 
@@ -154,7 +153,7 @@ def test_shares_are_those_of_the_first_places(
         assert inside(said) == set()
         return
     assert total == pytest.approx(1, abs=1e-4)
-    entry = world.answers.table[
+    entry = world.answers.table.entries[
         names.wire("web.svc.local") + {"A": 1, "AAAA": 28, "SRV": 33}[qtype].to_bytes(2, "big")
     ]
     cycle = len(entry.tiers[0].rotation.sequence)
@@ -344,7 +343,7 @@ def test_what_is_not_ours_is_refused_or_forwarded() -> None:
 
 def test_no_catalog_is_servfail_with_its_reason() -> None:
     world = World(service(instance("a")))
-    world.answers.set_failure(ede.option(ede.NOT_READY, "the first catalog is not loaded yet"))
+    world.answers.fail(ede.option(ede.NOT_READY, "the first catalog is not loaded yet"))
     said = world.explain("web.svc.local", "A", "drain=web/a")
     assert said["rcode"] == "SERVFAIL"
     assert inside(said) == set()
@@ -353,8 +352,7 @@ def test_no_catalog_is_servfail_with_its_reason() -> None:
 
 def test_stale_is_told() -> None:
     world = World(service(instance("a")))
-    world.answers.stale = ede.option(ede.STALE_ANSWER)
-    world.catalog = replace(world.catalog, stale_since=1.0)
+    world.answers.bear(ede.option(ede.STALE_ANSWER))
     said = world.explain("web.svc.local")
     assert said["stale"] is True
     assert noted(said, "out of reach")

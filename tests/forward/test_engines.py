@@ -18,7 +18,8 @@ import pytest_asyncio
 
 from support.ports import free_port
 from support.upstream import FakeUpstream, addresses, run, silent
-from zkdns.answers.builder import Answers
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
@@ -71,13 +72,13 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
 
     async def start(upstream: FakeUpstream, **more: object) -> Server:
         settings = Settings(forward=(upstream.address,), engine=request.param, **more)  # type: ignore[arg-type]
-        answers = Answers(["svc.local"])
         cache = engines.choose_cache(settings)
         forwarder = Forwarder(settings, cache=cache)
         await forwarder.start()
-        engine = engines.choose(request.param, Dispatcher(answers, forwarder), cache)
+        native = engines.open_native(request.param, cache)
+        engine = engines.choose(Dispatcher(Table(), forwarder), native)
         engine.configure(settings)
-        engine.publish_afresh(answers)
+        engine.apply(Builder(["svc.local"]).take())
         address = Address("127.0.0.1", free_port())
         await engine.start([address], 1)
         servers.append(Server(engine, forwarder, upstream, address.port))

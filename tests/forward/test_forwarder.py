@@ -29,7 +29,7 @@ from support.upstream import (
     silent,
     soa,
 )
-from zkdns.answers.builder import Answers
+from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns.message import read_reply
 from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder, Pending
@@ -58,7 +58,7 @@ def query(name: str, rtype: str = "A", **more: object) -> dns.message.Message:
     return dns.message.make_query(name, rtype, **more)  # type: ignore[arg-type]
 
 
-NOTHING = Answers(("nothing.here",))
+NOTHING = Table()
 
 
 def dispatch(forwarder: Forwarder, wire: bytes, client: str, limit: int = 1232) -> bytes | Pending:

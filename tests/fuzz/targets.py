@@ -23,10 +23,10 @@ from pathlib import Path
 from fuzz import seeds
 from fuzz.mutate import NAMES
 from registry.ensemble import Ensemble
-from support import wire
+from support import tables, wire
 from support.asking import respond
+from support.tables import Answers
 from zkdns import config
-from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
@@ -86,19 +86,13 @@ def _answers() -> tuple[Answers, Dispatcher, native.Native | None]:
     answers = Answers(("svc.local", "prod.example"), ("127.0.0.1", "::1"))
     for name, service in _services().items():
         answers.replace(name, answers.compile(service))
-    answers.stale = ede.option(3, "out of reach")
+    answers.bear(ede.option(3, "out of reach"))
     Overlay(answers).put(ZoneFolder(REPOSITORY / "zones", [z.apex for z in answers.zones]).load().zones)
     engine = None
     if not native.WHY_NOT:
         engine = native.Native()
-        engine.publish(
-            None,
-            answers.zones,
-            answers.stale,
-            entries=[*answers.table.items()],
-            names=[*answers.names.items()],
-        )
-    return answers, Dispatcher(answers), engine
+        engine.apply(tables.everything(answers.table))
+    return answers, Dispatcher(answers.table), engine
 
 
 def query(data: bytes) -> None:
@@ -168,10 +162,9 @@ def _low(records: tuple[message.Record, ...]) -> list[message.Record]:
 def why(data: bytes) -> None:
     """What anyone may ask /api/v1/explain (name, type, client, changes: a line each): JSON, or ValueError."""
     name, rtype, client, *changes = [*data.decode("utf-8", "replace").split("\n"), "", "", ""][:6]
-    catalog = Catalog(_services(), complete=True)
     try:
         said = explain(
-            _answers()[0], catalog, name, rtype, client=client, changes=[c for c in changes if c],
+            _answers()[0].snapshot(), name, rtype, client=client, changes=[c for c in changes if c],
             forwards=lambda client: client == "127.0.0.1",
         )  # fmt: skip
     except ValueError:
@@ -257,7 +250,7 @@ def _check_catalog(catalog: Catalog) -> None:
         for instance in service.instances:
             _check_registration(instance.registration)
         answers.replace(service.name, answers.compile(service))
-    for key in answers.table:
+    for key in answers.table.entries:
         asked = b"\0\1\1\0\0\1\0\0\0\0\0\0" + key + b"\0\1"
         said = respond(asked, answers, 65_535, lambda entry: 0)
         assert isinstance(said, bytes)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import tables
-from support.native import APEX, WEB, A, entry
+from support.native import APEX, WEB, entry, small
 from zkdns.answers.table import Name
 from zkdns.serve import native
 
@@ -15,7 +14,6 @@ from zkdns.serve import native
 @pytest.fixture
 def engine() -> Iterator[native.Native]:
     made = native.Native()
-    zone = tables.zone()
-    made.publish(None, [zone], entries=[(WEB + A, entry(3))], names=[(APEX, Name(zone)), (WEB, Name(zone))])
+    made.apply(small(entry(3), {APEX: Name(0), WEB: Name(0)}))
     yield made
     made.close()

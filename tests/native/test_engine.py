@@ -11,14 +11,15 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support import tables
-from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first
+from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first, small
 from support.waiting import eventually
-from zkdns.answers.table import InstanceAddresses, Name, Rotation
+from zkdns.answers.table import Delta, InstanceAddresses, Name, Rotation, Staleness
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
 
@@ -81,8 +82,7 @@ async def test_what_is_not_plain_comes_to_python_and_goes_back_by_the_same_way(e
 
 def test_a_full_queue_drops_and_counts_and_the_plain_case_goes_on() -> None:
     engine = native.Native(queue=10)
-    zone = tables.zone()
-    engine.publish(None, [zone], entries=[(WEB + A, entry(1))], names=[(WEB, Name(zone))])
+    engine.apply(small(entry(1), {WEB: Name(0)}))
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     with client(at) as one:
         for _ in range(50):
@@ -131,25 +131,48 @@ def test_recursion_is_offered_to_those_in_the_networks_only(engine: native.Nativ
 def test_the_stale_option_goes_with_every_answer_that_has_edns(engine: native.Native) -> None:
     stale = ede.option(3, "out of reach")
     before = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
-    engine.publish(stale=stale)
+    engine.apply(Delta(staleness={0: Staleness(stale)}))
     after = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
     assert before is not None
     assert after is not None
     assert after.endswith(stale)
     assert len(after) == len(before) + len(stale)
-    engine.publish(stale=b"")
+    engine.apply(Delta(staleness={0: Staleness()}))
     again = engine.respond(tables.query(WEB, 1, tables.opt()), 1232)
     assert again is not None
     assert len(again) == len(before)
 
 
-def test_without_a_catalog_everything_is_handed_over(engine: native.Native) -> None:
-    zone = tables.zone()
-    zone.failure = ede.option(14)
-    engine.publish(None, [zone])
+def test_where_nothing_may_be_said_everything_of_that_origin_is_handed_over(engine: native.Native) -> None:
+    other, nope = names.label("other") + APEX, names.label("nope") + APEX
+    engine.apply(Delta({other + A: replace(entry(1), origin=3)}, {other: Name(0, origin=3)}))
+
+    def said() -> list[bool]:
+        asked = [(WEB, 1), (WEB, 99), (nope, 1), (other, 1), (other, 99), (names.label("x") + other, 1)]
+        return [engine.respond(tables.query(name, rtype), 1232) is not None for name, rtype in asked]
+
+    assert said() == [True] * 6
+    engine.apply(Delta(staleness={0: Staleness(failure=ede.option(14))}))
+    assert said() == [False, False, False, True, True, True]
+    engine.apply(Delta(staleness={0: Staleness(), 3: Staleness(failure=ede.option(22))}))
+    assert said() == [True, True, True, False, False, False]
+    engine.apply(Delta(staleness={3: Staleness()}))
+    assert said() == [True] * 6
+
+
+def test_an_entry_with_variants_is_handed_over(engine: native.Native) -> None:
+    engine.apply(Delta({WEB + A: replace(entry(1), variants={2: entry(1)})}))
     assert engine.respond(tables.query(WEB, 1), 1232) is None
-    zone.failure = b""
-    engine.publish(None, [zone])
+    engine.apply(Delta({WEB + A: entry(1)}))
+    assert engine.respond(tables.query(WEB, 1), 1232)
+
+
+@pytest.mark.parametrize("origin", [65_535, 65_536, -1])
+def test_an_origin_that_the_table_cannot_hold_is_refused(engine: native.Native, origin: int) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        engine.apply(Delta({WEB + A: replace(entry(1), origin=origin)}))
+    with pytest.raises((ValueError, OverflowError)):
+        engine.apply(Delta(staleness={origin: Staleness()}))
     assert engine.respond(tables.query(WEB, 1), 1232)
 
 
@@ -158,7 +181,7 @@ def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
 ) -> None:
     broken = names.label("broken") + APEX
     rotation = Rotation.of(((7,),), [0])  # an instance that the tier does not have
-    engine.publish(entries=[(broken + A, entry(1, rotation=rotation))])
+    engine.apply(Delta({broken + A: entry(1, rotation=rotation)}))
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     packet = tables.query(broken, 1)
     taken: list[bytes] = []
@@ -182,15 +205,14 @@ def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
 def test_a_change_that_cannot_be_read_leaves_the_table_before(engine: native.Native) -> None:
     other = names.label("other") + APEX
     with pytest.raises((TypeError, AttributeError)):
-        engine.publish(entries=[(other + A, entry(1)), (WEB + A, 7)])  # type: ignore[list-item]
+        engine.apply(Delta({other + A: entry(1), WEB + A: 7}))  # type: ignore[dict-item]
     assert engine.respond(tables.query(WEB, 1), 1232)
     assert engine.respond(tables.query(other, 1), 1232)[3] & 15 == 3  # type: ignore[index]
 
 
 def test_an_address_longer_than_any_message_is_cut_as_the_python_twin_cuts_it(engine: native.Native) -> None:
-    zone = tables.zone()
     instances = {b"many": InstanceAddresses(address(1) * 5000, b"")}
-    engine.publish(names=[(WEB, Name(zone, instances=instances))])
+    engine.apply(Delta(names={WEB: Name(0, instances=instances)}))
     said = engine.respond(tables.query(names.label("many") + WEB, 1), 65_535)
     assert said is not None
     assert said[2] & 2, "truncated: not even TCP carries it"
@@ -259,8 +281,7 @@ def test_what_had_come_is_answered_after_the_stop_and_python_may_still_reply(eng
 def test_a_restart_by_overlap_loses_no_query() -> None:
     def begin(port: int) -> tuple[native.Native, tuple[str, int]]:
         made = native.Native()
-        zone = tables.zone()
-        made.publish(None, [zone], entries=[(WEB + A, entry(2))], names=[(WEB, Name(zone))])
+        made.apply(small(entry(2), {WEB: Name(0)}))
         return made, made.start([("127.0.0.1", port)], 2)[0]
 
     old, at = begin(0)
@@ -282,12 +303,10 @@ def test_a_restart_by_overlap_loses_no_query() -> None:
 OTHER = """
 import sys, time
 sys.path[:0] = {path!r}
-from support import tables
 from support.native import *
-from zkdns.answers.table import Name
 from zkdns.serve import native
 engine = native.Native()
-engine.publish(None, [tables.zone()], entries=[(WEB + A, entry(2))], names=[(WEB, Name(tables.zone()))])
+engine.apply(small(entry(2), {{WEB: Name(0)}}))
 engine.start([("127.0.0.1", {port})], 1)
 print("ready", flush=True)
 sys.stdin.read()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkdns.answers.table import Delta, Name, Staleness, Zone
 from zkdns.dns import names
 from zkdns.dns.message import Message, Record, read_query, read_reply
 from zkdns.dns.packet import HIGHEST_UDP
@@ -188,13 +189,11 @@ def test_the_same_goes_in_both_engines_whatever_is_put_asked_and_forgotten(
 @pytest.mark.parametrize("expired", [False, True])
 def test_a_failing_catalog_leaves_upstreams_answers(expired: bool) -> None:
     """A name outside our zones is answered before the first catalog is loaded; one within is Python's."""
-    from support import tables
-
-    zone = tables.zone()
-    zone.failure = b"\0\x0f\0\2\0\x0e"
     theirs = native.NativeCache()
     engine = native.Native(cache=theirs)
-    engine.publish(None, [zone], names=[(zone.apex, tables.Name(zone))])
+    zone = Zone(0, names.wire("svc.local"), b"\0\6\0\1\0\0\0\2\0\4soa.")
+    failing = {0: Staleness(failure=b"\0\x0f\0\2\0\x0e")}
+    engine.apply(Delta(names={zone.apex: Name(0)}, zones={0: zone}, staleness=failing))
     for owner in (OWNERS[0], b"\1x" + zone.apex):
         key = owner + b"\0\1\0\1\0"
         record = Record(owner, 1, 1, 60, (b"\xc0\0\2\1",))

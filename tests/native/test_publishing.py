@@ -12,8 +12,8 @@ import pytest
 
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, entry, first, turns
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry, InstanceAddresses, Name
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import Delta, Entry, InstanceAddresses, Name, Staleness
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import native
@@ -23,12 +23,11 @@ pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine 
 
 def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(engine: native.Native) -> None:
     """One version number in every record of an answer; a name and its addresses come and go together."""
-    zone = tables.zone()
     gone = names.label("gone") + APEX
     at = engine.start([("127.0.0.1", 0)], 2)[0]
     askers = [Asking(at, tables.query(WEB, 1)), Asking(at, tables.query(gone, 1))]
     rotation = turns(3)
-    engine.publish(entries=[(WEB + A, entry(3, 0, rotation))])
+    engine.apply(Delta({WEB + A: entry(3, 0, rotation)}))
     for asker in askers:
         asker.start()
     version = 0
@@ -36,12 +35,11 @@ def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(eng
         version += 1
         time.sleep(0)  # the askers are threads of this interpreter too
         there = version % 2 == 1
-        engine.publish(
-            entries=[
-                (WEB + A, entry(3, version, rotation)),
-                (gone + A, entry(1, version) if there else None),
-            ],
-            names=[(gone, Name(zone) if there else None)],
+        engine.apply(
+            Delta(
+                {WEB + A: entry(3, version, rotation), gone + A: entry(1, version) if there else None},
+                {gone: Name(0) if there else None},
+            )
         )
         if version % 100 == 0:
             said = engine.respond(tables.query(WEB, 1), 1232)
@@ -64,11 +62,11 @@ def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(eng
 
 def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Native) -> None:
     old = entry(3)
-    engine.publish(entries=[(WEB + A, old)])
+    engine.apply(Delta({WEB + A: old}))
     for _ in range(4):
         engine.respond(tables.query(WEB, 1), 1232)
     new = Entry(old.tiers, 8, counter=old.counter)
-    engine.publish(entries=[(WEB + A, new)])
+    engine.apply(Delta({WEB + A: new}))
     said = engine.respond(tables.query(WEB, 1), 1232)
     assert said is not None
     assert first(said) == 4 % 3
@@ -78,16 +76,16 @@ def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Nat
 def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.Native) -> None:
     kept = entry(3)
     for _ in range(3):
-        engine.publish(entries=[(WEB + A, kept)])
+        engine.apply(Delta({WEB + A: kept}))
         engine.respond(tables.query(WEB, 1), 1232)
-        engine.publish(entries=[(WEB + A, None)])
+        engine.apply(Delta({WEB + A: None}))
         # What is not used is let go of when enough has come since.
-        engine.publish(entries=[(names.label(f"x{n}") + APEX + A, entry(1)) for n in range(5000)])
+        engine.apply(Delta({names.label(f"x{n}") + APEX + A: entry(1) for n in range(5000)}))
     assert engine.position_of(kept) == 3
 
 
 def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:
-    """The count that native keeps is the truth, also for the Part that takes over."""
+    """The count that native keeps is the truth, also for what takes over."""
 
     def service(weight: int) -> Service:
         held = [
@@ -96,33 +94,33 @@ def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: nativ
         ]
         return Service("w", "w", "/s/w", instances=tuple(held))
 
-    answers = Answers(["svc.local"])
-    answers.drawn = lambda key, known: engine.position_of(known)
+    builder = Builder(["svc.local"], position_of=engine.position_of)
     asked = tables.query(names.label("w") + APEX, 1)
     for turn in range(1, 6):
-        part = answers.compile(service(turn))
-        engine.respond(asked, 1232)  # a thread deals on while a Part is compiled
-        answers.replace("w", part)
-        engine.publish(answers.take_changes(), answers.zones)
+        part = builder.compile(service(turn))
+        engine.respond(asked, 1232)  # a thread deals on while it is compiled
+        builder.replace("w", part)
+        engine.apply(builder.take())
         for _ in range(9):
             engine.respond(asked, 1232)
-        firsts = answers.first_answers("w")
+        firsts = builder.first_answers("w")
         assert sum(firsts.values()) == 10 * turn - 1  # the first of all found nothing
     assert abs(firsts["i1"] - firsts["i2"]) <= 5
 
 
 def test_memory_is_flat_over_many_publishes_under_idle_threads(engine: native.Native) -> None:
-    zone = tables.zone()
     engine.start([("127.0.0.1", 0)], 4)
     instances = {f"i{n}".encode(): InstanceAddresses(address(n), b"") for n in range(20)}
 
     def publish(times: int) -> None:
         for n in range(times):
             rotation = turns(20)  # never shared: the worst case for what is known by identity
-            engine.publish(
-                entries=[(WEB + A, entry(20, n, rotation))],
-                names=[(WEB, Name(zone, instances=instances))],
-                stale=b"",
+            engine.apply(
+                Delta(
+                    {WEB + A: entry(20, n, rotation)},
+                    {WEB: Name(0, instances=instances)},
+                    staleness={0: Staleness()},
+                )
             )
 
     def resident() -> int:
@@ -141,6 +139,6 @@ def test_large_deals_that_nobody_uses_are_let_go_of_before_they_are_many(engine:
     for n in range(60):
         rotation = turns(200)
         made.append(weakref.ref(rotation))
-        engine.publish(entries=[(WEB + A, entry(200, n, rotation))])
+        engine.apply(Delta({WEB + A: entry(200, n, rotation)}))
         del rotation
     assert sum(ref() is not None for ref in made) <= 3

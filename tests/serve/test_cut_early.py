@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.asking import respond
+from support.tables import Answers
 from support.wire import take_apart
-from zkdns.answers.builder import Answers
 from zkdns.answers.table import Entry, Rotation, Tier
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP, Query
@@ -44,8 +44,8 @@ def test_what_is_cut_before_it_is_dealt_is_cut_as_if_all_had_been(
 ) -> None:
     made = tuple(tier(*each) for each in tiers)
     answers = Answers(("svc.local",))
-    answers.table[OWNER + b"\0\1"] = Entry(made, 65_535, repeats=repeats)
-    answers.stale = STALE if stale else b""
+    answers.table.entries[OWNER + b"\0\1"] = Entry(made, 65_535, repeats=repeats)
+    answers.bear(STALE if stale else b"")
     opt = b"" if size is None else b"\0\0\x29" + size.to_bytes(2, "big") + bytes(6)
     asked = b"\x12\x34\1\0\0\1\0\0\0\0\0" + bytes((bool(opt),)) + QUESTION + opt
     said = respond(asked, answers, limit, lambda entry: 0)
@@ -54,13 +54,13 @@ def test_what_is_cut_before_it_is_dealt_is_cut_as_if_all_had_been(
     if repeats:
         extras = list(dict.fromkeys(extras))
     all_of_them = [p for each in made for p in reversed(each.records)]
-    whole = Reply(Query(asked, limit), AA).write(0, all_of_them, (), extras, answers.stale)
+    whole = Reply(Query(asked, limit), AA).write(0, all_of_them, (), extras, answers.staleness().option)
     assert said == whole
 
 
 def test_of_three_thousand_as_many_come_as_fit() -> None:
     answers = Answers(("svc.local",))
-    answers.table[OWNER + b"\0\1"] = Entry((tier(3000, 4, True),), 65_535)
+    answers.table.entries[OWNER + b"\0\1"] = Entry((tier(3000, 4, True),), 65_535)
     said = respond(b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + QUESTION, answers, HIGHEST_UDP, lambda entry: 0)
     assert isinstance(said, bytes)
     message = take_apart(said)

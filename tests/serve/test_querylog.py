@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.native import WEB as WEB_NAME
-from support.native import A, client, entry
 from support.native import ask as ask_once
+from support.native import client, entry, small
 from support.server import Zkdns
 from support.upstream import Seen, Wait, reply
 from support.upstream import run as upstream
@@ -331,8 +331,7 @@ def test_a_reload_turns_it_on_and_off(engine: str, registry: str, tmp_path: Path
 @pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 def test_a_log_that_python_has_no_time_for_costs_no_answer() -> None:
     engine = native.Native(queue=10)
-    zone = tables.zone()
-    engine.publish(None, [zone], entries=[(WEB_NAME + A, entry(1))], names=[(WEB_NAME, Name(zone))])
+    engine.apply(small(entry(1), {WEB_NAME: Name(0)}))
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     engine.sample(1)
     with client(at) as one:
@@ -358,9 +357,9 @@ def test_whoever_is_looked_at_gets_the_same_answer(data: st.DataObject) -> None:
     def draw_zero(entry: Entry) -> int:
         return 0
 
-    plain, watched = Dispatcher(made, position=draw_zero), Dispatcher(made, position=draw_zero)
+    plain, watched = (Dispatcher(made.table, position=draw_zero) for _ in range(2))
     watched.query_log = QueryLog(1, 0.001, 10**6)
-    for packet_ in data.draw(st.lists(tables.packets(tables.owners(made)), min_size=10, max_size=20)):
+    for packet_ in data.draw(st.lists(tables.packets(tables.owners(made.table)), min_size=10, max_size=20)):
         for transport, limit in (("udp", 1232), ("tcp", 65535)):
             without, with_ = (
                 each.dispatch(each.read(packet_, "192.0.2.7", transport, limit)) for each in (plain, watched)

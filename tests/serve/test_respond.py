@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from support import tables, wire
 from support.asking import respond
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry
+from support.tables import Answers
+from zkdns.answers.table import Entry, Staleness
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.dispatch import Dispatcher
@@ -59,7 +59,7 @@ def is_query(query: bytes) -> bool:
 @given(st.data())
 def test_every_reply_keeps_the_laws(data: st.DataObject) -> None:
     answers = data.draw(tables.compiled())
-    known = tables.owners(answers)
+    known = tables.owners(answers.table)
     ra = data.draw(st.sampled_from([0, 0x80]))
     for query in data.draw(st.lists(tables.packets(known), min_size=5, max_size=15)):
         n = data.draw(st.integers(0, 2**20))
@@ -149,12 +149,12 @@ def check_cut(query: bytes, reply: bytes, whole: bytes) -> None:
 def test_the_plain_way_and_the_long_way_say_the_same(data: st.DataObject) -> None:
     """An Entry whose additional records may repeat is put together by the general builder."""
     answers = data.draw(tables.compiled())
-    known = tables.owners(answers)
+    known = tables.owners(answers.table)
     asked = data.draw(st.lists(tables.packets(known), min_size=5, max_size=15))
     ways = [(query, limit) for query in asked for limit in (HIGHEST_UDP, 65_535)]
     replies = [respond(query, answers, limit, turn(3), 0x80) for query, limit in ways]
-    for key, entry in answers.table.items():
-        answers.table[key] = replace(entry, repeats=True)
+    for key, entry in answers.table.entries.items():
+        answers.table.entries[key] = replace(entry, repeats=True)
     folded = [respond(query, answers, limit, turn(3), 0x80) for query, limit in ways]
     for (query, _), reply, again in zip(ways, replies, folded, strict=True):
         if reply != again:  # only where there was something to fold
@@ -168,7 +168,7 @@ def test_the_plain_way_and_the_long_way_say_the_same(data: st.DataObject) -> Non
 def test_the_spelling_of_a_question_changes_the_question_alone(data: st.DataObject) -> None:
     """0x20 randomisation (draft-vixie-dnsext-dns0x20): each spelling gets the same answer, spelled so."""
     answers = data.draw(tables.compiled())
-    owner = data.draw(st.sampled_from(tables.owners(answers)))
+    owner = data.draw(st.sampled_from(tables.owners(answers.table)))
     rtype = data.draw(st.sampled_from(tables.TYPES[:6]))
     flips = data.draw(st.lists(st.booleans(), min_size=len(owner), max_size=len(owner)))
     spelled = bytes(b ^ 0x20 if f and 97 <= b <= 122 else b for b, f in zip(owner, flips, strict=True))
@@ -185,8 +185,8 @@ def test_the_spelling_of_a_question_changes_the_question_alone(data: st.DataObje
 def test_no_packet_at_random_raises_or_gets_what_no_client_can_read(seed: int) -> None:
     chance = random.Random(seed)
     answers = everything()
-    dispatcher = Dispatcher(answers)
-    known = tables.owners(answers)
+    dispatcher = Dispatcher(answers.table)
+    known = tables.owners(answers.table)
     seeds = [
         tables.query(o, t, e, rclass=c)
         for o in known
@@ -223,10 +223,10 @@ def everything() -> Answers:
     """Services of every kind, the same in each run."""
     chance = random.Random(1)
     answers = Answers(tables.ZONES, ("127.0.0.1", "::1"))
-    answers.identity = {names.wire("version.bind"): "zkdns", names.wire("id.server"): "box"}
+    answers.table.identity = {names.wire("version.bind"): "zkdns", names.wire("id.server"): "box"}
     for name in tables.LABELS:
         answers.replace(name, answers.compile(a_service(name, chance)))
-    answers.stale = ede.option(3, "the registry is out of reach")
+    answers.bear(ede.option(3, "the registry is out of reach"))
     return answers
 
 
@@ -262,8 +262,9 @@ def test_without_a_catalog_nothing_of_ours_is_denied_and_nothing_is_given(
     failure: bytes, data: st.DataObject
 ) -> None:
     answers = data.draw(tables.compiled())
-    known = tables.owners(answers)
-    answers.set_failure(failure)
+    known = tables.owners(answers.table)
+    for origin in (0, 1, 7):
+        answers.set_staleness(Staleness(failure=failure), origin)
     for query in data.draw(st.lists(tables.packets(known), min_size=5, max_size=15)):
         reply = respond(query, answers, HIGHEST_UDP, turn(0))
         if not isinstance(reply, bytes) or not is_query(query):
@@ -304,7 +305,7 @@ class Counting:
 @given(st.data())
 def test_each_answer_takes_at_most_one_turn(data: st.DataObject) -> None:
     answers = data.draw(tables.compiled())
-    for query in data.draw(st.lists(tables.packets(tables.owners(answers)), min_size=5, max_size=15)):
+    for query in data.draw(st.lists(tables.packets(tables.owners(answers.table)), min_size=5, max_size=15)):
         draw = Counting()
         respond(query, answers, HIGHEST_UDP, draw)
         assert draw.drawn <= 1

@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from support.missing import ENGINES
 from support.ports import free_port
-from zkdns.answers.builder import Answers
+from support.tables import Answers
+from zkdns.answers.table import Table
 from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
@@ -21,6 +22,7 @@ from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
 from zkdns.serve.listen.places import Limits
+from zkdns.serve.native import Native
 
 A, ANSWER = 1, 0
 TCP = socket.SOCK_STREAM
@@ -152,9 +154,13 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
         for one in (service("web", 1), service("big", 3000)):
             answers.replace(one.name, answers.compile(one))
         upstream = Upstream()
-        kind = NativeEngine if request.param == "native" else PythonEngine
-        engine = kind(Dispatcher(answers, upstream), Limits(**limits))  # type: ignore[arg-type]
-        engine.publish_afresh(answers)
+        dispatcher = Dispatcher(Table(), upstream)  # type: ignore[arg-type]
+        engine: PythonEngine
+        if request.param == "native":
+            engine = NativeEngine(dispatcher, Native(), Limits(**limits))
+        else:
+            engine = PythonEngine(dispatcher, Limits(**limits))
+        engine.apply(answers.take())
         address = Address("127.0.0.1", port or free_port())
         await engine.start([address], 2)
         servers.append(Server(engine, address, upstream))

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from support import tables
-from zkdns.answers.builder import Answers
+from support.tables import Answers
 from zkdns.answers.table import Entry
 from zkdns.config import Address
 from zkdns.dns import names
@@ -48,7 +48,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @asynccontextmanager
 async def listening(host: str, dispatcher: Dispatcher | None = None) -> AsyncIterator[tuple[Dispatcher, int]]:
-    dispatcher = dispatcher or Dispatcher(answers())
+    dispatcher = dispatcher or Dispatcher(answers().table)
     address = Address(host, 0)
     sock = bind(address, socket.SOCK_DGRAM)
     listener = UdpListener(sock, dispatcher, address.wildcard)
@@ -147,7 +147,7 @@ async def test_a_query_that_breaks_us_costs_its_own_answer_alone(
         return 0
 
     draws: list[Entry] = []
-    dispatcher = Dispatcher(answers(), position=draw)
+    dispatcher = Dispatcher(answers().table, position=draw)
     async with listening("127.0.0.1", dispatcher) as (_, port):
         with client() as sock:
             for n in range(6):
@@ -182,7 +182,7 @@ async def test_an_empty_datagram_and_one_that_is_too_long_are_nothing_to_fear(wa
 
 
 async def test_what_waits_in_the_socket_is_answered_before_it_closes(way: str) -> None:
-    dispatcher = Dispatcher(answers())
+    dispatcher = Dispatcher(answers().table)
     address = Address("127.0.0.1", 0)
     sock = bind(address, socket.SOCK_DGRAM)
     listener = UdpListener(sock, dispatcher, False)
@@ -201,7 +201,7 @@ async def test_one_that_retires_leaves_what_comes_to_the_other_on_its_address() 
     loop = asyncio.get_running_loop()
     old = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
     new = bind(Address("127.0.0.1", old.getsockname()[1]), socket.SOCK_DGRAM)
-    retiring, staying = (UdpListener(sock, Dispatcher(answers()), False) for sock in (old, new))
+    retiring, staying = (UdpListener(sock, Dispatcher(answers().table), False) for sock in (old, new))
     retiring.start(loop)
     staying.start(loop)
     retiring.retire(loop)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from zkdns.answers.builder import Answers
+from support.tables import Answers
+from zkdns.answers.table import Position, Table
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.request import Request
-from zkdns.serve.respond import Outcome, Position, next_position
+from zkdns.serve.respond import Outcome, next_position
 from zkdns.serve.respond import respond as respond_to
 
 
 def respond(
     packet: bytes,
-    answers: Answers,
+    table: Table | Answers,
     limit: int = HIGHEST_UDP,
     position: Position = next_position,
     ra: int = 0,
 ) -> Outcome:
     """What `respond` says to this packet; `ra`: 0x80 where the client may have names forwarded."""
-    return respond_to(Request(packet, limit=limit, forwards=bool(ra)), answers, position)
+    if isinstance(table, Answers):
+        table = table.table
+    return respond_to(Request(packet, limit=limit, forwards=bool(ra)), table, position)
 
 
 def reply_of(dispatcher: Dispatcher, packet: bytes, client: str = "192.0.2.1") -> bytes | None:

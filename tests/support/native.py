@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Mapping
 
-from zkdns.answers.table import Entry, Rotation, Tier
+from zkdns.answers.table import Delta, Entry, Name, Rotation, Tier, Zone
 from zkdns.dns import names
 
 APEX = names.wire("svc.local")
@@ -27,6 +28,12 @@ def turns(count: int) -> Rotation:
 def entry(count: int, value: int = 0, rotation: Rotation | None = None) -> Entry:
     pieces = tuple(address(n, value) for n in range(count))
     return Entry((Tier(rotation or turns(count), pieces, (), (0,) * count),), 8)
+
+
+def small(one: Entry, known: Mapping[bytes, Name]) -> Delta:
+    """A table from nothing: one zone, and an entry for WEB."""
+    zone = Zone(0, APEX, b"\0\6\0\1\0\0\0\2\0\4soa.")
+    return Delta({WEB + A: one}, known, {0: zone})
 
 
 def client(at: tuple[str, int]) -> socket.socket:

@@ -36,7 +36,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from zkdns.answers.builder import Answers
+from support.tables import Answers
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.health.guard import NO_LOSSES, Losses, retain
@@ -170,12 +170,15 @@ class World:
 
     def _open(self) -> None:
         self.answers = Answers(self.zones, ("127.0.0.1", "::1"), self.ttl)
-        self.answers.identity = {names.wire("version.bind"): "zkdns 1.0", names.wire("id.server"): "box"}
+        self.answers.table.identity = {
+            names.wire("version.bind"): "zkdns 1.0",
+            names.wire("id.server"): "box",
+        }
         self.publisher = Publisher(
             self.answers, self.judge, self.resolve, self.call_later, clock=lambda: self.now, tick=lambda: 0.0
         )
         self.publisher.published = self.settle
-        self.dispatcher = Dispatcher(self.answers)
+        self.dispatcher = Dispatcher(self.answers.table)
 
     # --- what the server wires ------------------------------------------------------------------------
 
@@ -205,6 +208,7 @@ class World:
 
     def settle(self) -> None:
         self.answers.set_serial(max(self.publisher.registered.serial, serial_of(self.overrides.zxid)))
+        self.dispatcher.table.apply(self.answers.take())
 
     def publish(self) -> None:
         """Bring what was said so far into the answers."""
@@ -212,8 +216,9 @@ class World:
         if self.ready:
             self.publisher.take([self.tree.catalog()])
         self.settle()
-        self.answers.stale = STALE if self.publisher.registered.stale_since is not None else b""
-        self.answers.set_failure(b"" if self.ready else NOT_READY)
+        self.answers.bear(STALE if self.publisher.registered.stale_since is not None else b"")
+        self.answers.fail(b"" if self.ready else NOT_READY)
+        self.dispatcher.table.apply(self.answers.take())
 
     # --- commands ---------------------------------------------------------------------------------------
 

@@ -7,14 +7,50 @@ import struct
 
 from hypothesis import strategies as st
 
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry, InstanceAddresses, Name, Rotation, Tier, Zone
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import (
+    Delta,
+    Entry,
+    InstanceAddresses,
+    Name,
+    Position,
+    Rotation,
+    Staleness,
+    Table,
+    Tier,
+)
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
 ZONES = ("svc.local", "Prod.example")
 LABELS = ("web", "api", "db", "ns", "dns", "x" * 63, "a", "canary", "http")
 TYPES = (1, 28, 33, 16, 12, 6, 2, 5, 15, 65, 255, 41, 252, 0, 64, 257, 65280)
+
+
+class Answers(Builder):
+    """A Builder with a Table that has taken over whatever moved by the time one looks at it."""
+
+    _table: Table | None = None
+
+    @property
+    def table(self) -> Table:
+        if self._table is None:
+            self._table = Table()
+        self._table.apply(self.take())
+        return self._table
+
+    def put(self, service: Service) -> None:
+        """The service as it is now."""
+        self.replace(service.name, self.compile(service))
+
+    def bear(self, option: bytes) -> None:
+        """Every reply bears this option from now on; b"" ends it."""
+        self.set_staleness(Staleness(option, self.staleness().failure))
+
+    def fail(self, failure: bytes) -> None:
+        """SERVFAIL with this option from now on; b"" ends it."""
+        self.set_staleness(Staleness(self.staleness().option, failure))
+
 
 addresses = st.sampled_from(
     ["10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.7", "fd00::1", "fd00::2", "2001:db8::7"]
@@ -62,22 +98,25 @@ def compiled(draw: st.DrawFn) -> Answers:
     """What the compiler makes of a few services."""
     answers = Answers(ZONES, ("127.0.0.1", "::1"))
     for name in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
-        answers.replace(name, answers.compile(draw(services(name))))
+        answers.replace(name, answers.compile(draw(services(name)), draw(origins)))
     answers.set_serial(draw(st.integers(0, 2**32 - 1)))
-    answers.stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
-    if draw(st.integers(0, 9)) == 0:
-        answers.set_failure(ede.option(14, "not loaded"))
+    stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
+    answers.set_staleness(Staleness(stale, draw(failures)))
+    for origin in draw(st.sets(origins, max_size=2)) - {0}:
+        answers.set_staleness(Staleness(draw(options), draw(failures)), origin)
     return answers
 
 
 class Strange:
     """A name that needs more than the table: the native engine must not answer for it."""
 
-    def answer(self, qname: bytes, qtype: int) -> object:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> object:
         raise AssertionError("the plain case does not come here")
 
 
 records = st.binary(min_size=12, max_size=60).map(lambda b: b"\xc0\x0c" + b[2:])
+failures = st.sampled_from([b"", b"", b"", b"", ede.option(14, "not loaded")])
+origins = st.sampled_from([0, 0, 0, 1, 7])
 options = st.lists(st.builds(ede.option, st.integers(0, 30), st.text(max_size=99)), max_size=2).map(b"".join)
 
 
@@ -101,23 +140,31 @@ def tiers(draw: st.DrawFn) -> Tier:
 
 
 @st.composite
-def invented(draw: st.DrawFn) -> Answers:
-    """A table that no compiler made: odd sizes, odd deals, everything that its types allow."""
-    answers = Answers(ZONES)
-    zone = answers.zones[0]
+def invented(draw: st.DrawFn) -> Table:
+    """A table that no compiler made: odd sizes, odd rotations, everything that its types allow."""
+    table = Answers(ZONES).table
+    zone = table.zones[0]
     for label in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
         owner = names.label(label) + zone.apex
         for rtype in draw(st.sets(st.sampled_from(TYPES[:8]), max_size=4)):
             held = tuple(draw(st.lists(tiers(), min_size=1, max_size=3)))
             extras = [e for t in held for e in t.extras]
             repeats = len(set(extras)) < len(extras)
-            entry = Entry(held, 65_535, draw(options), repeats)
-            answers.table[owner + rtype.to_bytes(2, "big")] = entry
+            entry = Entry(held, 65_535, draw(options), repeats, origin=draw(origins))
+            table.entries[owner + rtype.to_bytes(2, "big")] = entry
         instances = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
         responder = Strange() if draw(st.integers(0, 5)) == 0 else None
-        answers.names[owner] = Name(zone, draw(options), instances or None, None, responder)  # type: ignore[arg-type]
-    answers.stale = draw(options)
-    return answers
+        table.names[owner] = Name(
+            zone.index,
+            draw(options),
+            instances or None,
+            None,
+            responder,
+            draw(origins),  # type: ignore[arg-type]
+        )
+    staleness = st.builds(Staleness, options, failures)
+    table.apply(Delta(staleness=draw(st.dictionaries(origins, staleness))))
+    return table
 
 
 kid_values = st.builds(
@@ -127,17 +174,19 @@ kid_values = st.builds(
 )
 
 
-def everything(answers: Answers) -> tuple[list[tuple[bytes, Entry | None]], list[tuple[bytes, Name | None]]]:
-    """The whole table as changes from nothing."""
-    return list(answers.table.items()), list(answers.names.items())
+def everything(table: Table) -> Delta:
+    """The whole table as a Delta from nothing."""
+    return Delta(
+        table.entries, table.names, table.zones, table.staleness, table.services, table.holders, table.serial
+    )
 
 
 # --- packets -----------------------------------------------------------------------------------------
 
 
-def owners(answers: Answers) -> list[bytes]:
-    found = list(answers.names)
-    for owner, known in answers.names.items():
+def owners(table: Table) -> list[bytes]:
+    found = list(table.names)
+    for owner, known in table.names.items():
         found += [names.label(instance.decode()) + owner for instance in list(known.instances or ())[:3]]
     return found
 
@@ -214,7 +263,3 @@ def mutate(chance: random.Random, packet: bytes) -> bytes:
         byte = chance.choice((0, 1, 3, 0x29, 63, 64, 192, chance.randrange(256)))
         made[chance.randrange(len(made))] = byte
     return bytes(made[: chance.choice((len(made), len(made), chance.randrange(len(made) + 1)))])
-
-
-def zone(index: int = 0, apex: str = "svc.local") -> Zone:
-    return Zone(index, names.wire(apex), b"\0\6\0\1\0\0\0\2\0\4soa.")

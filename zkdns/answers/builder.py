@@ -1,22 +1,34 @@
-"""Answers: the index from names to what is compiled; the one value that the serving half reads.
+"""The builder's ledger: what each service and each zone brings, which of two holds a name, and what moved.
 
-Rules: no I/O, no clock. ServiceAnswers are immutable; putting one in is a single step between two queries of
-the same loop, so that no reader sees half of it. `changes` names what moved, for an engine that
-keeps an index of its own.
+Rules: no I/O, no clock; lives in the loop, save `compile`, which may run in a thread. It never sees the
+table that answers are read from: it hands out a Delta of what moved since the last, and immutable
+Snapshots of one moment. Publishing by difference and from nothing come to the same table (tests hold it).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from zkdns.answers import records
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.on_demand import Services
-from zkdns.answers.records import AAAA, NS, PTR, SOA, A
-from zkdns.answers.service import FirstPlaces, ServiceAnswers, compile_service, several, single
-from zkdns.answers.table import OWNER, Entry, Name, Sections, Table, Zone
+from zkdns.answers.records import AAAA, NS, SOA, A
+from zkdns.answers.service import ServiceAnswers, compile_service, several, single
+from zkdns.answers.table import (
+    EVERY,
+    FRESH,
+    OWNER,
+    Delta,
+    Entries,
+    Entry,
+    Name,
+    Staleness,
+    Table,
+    Zone,
+    position_of,
+)
 from zkdns.dns import names
 from zkdns.model import Service
 
@@ -24,274 +36,335 @@ NEGATIVE_TTL = 2
 """The SOA's TTL and minimum, seconds: how long a client may believe that nothing is there (RFC 2308)."""
 
 
-@dataclass(slots=True)
-class Changes:
-    """What an engine with its own index has to take over."""
+class Builder:
+    """`services`: what stands, by name. `position_of`: where an Entry's rotation stands, as the engine in
+    force counts it."""
 
-    entries: list[tuple[bytes, Entry | None]] = field(default_factory=list)
-    names: list[tuple[bytes, Name | None]] = field(default_factory=list)
-
-
-class Answers:
-    """`table` and `names` are read by `respond`; all else is for those who publish."""
-
-    def __init__(self, zones: Sequence[str], addresses: Sequence[str] = ("127.0.0.1",), ttl: int = 5) -> None:
-        self.zones = [Zone(n, names.wire(z)) for n, z in enumerate(zones)]
+    def __init__(
+        self,
+        zones: Sequence[str],
+        addresses: Sequence[str] = ("127.0.0.1",),
+        ttl: int = 5,
+        position_of: Callable[[Entry], int] = position_of,
+    ) -> None:
+        self.zones = tuple(Zone(n, names.wire(z)) for n, z in enumerate(zones))
         self.zone_names = tuple(zones)
+        self._apexes = frozenset(zone.apex for zone in self.zones)
         self.ttl = ttl
-        self.table: Table = {}
-        self.names: dict[bytes, Name] = {}
-        self._table, self._names = self.table, self.names
-        self.parts: dict[str, ServiceAnswers] = {}
-        self.stale = b""
-        """A whole EDE option that every reply with EDNS carries while the registry is out of reach."""
-        self.identity: dict[bytes, str] = {}
-        """CHAOS TXT names (RFC 4892) on the wire, and what they say."""
         self.serial = -1
-        self._tally = FirstPlaceCounts()
-        self.drawn: Callable[[bytes, Entry], int] = lambda key, entry: entry.counter.position
-        self.settled: Callable[[str], None] | None = None
-        """Told the label of a service whose answers were put in or taken out (zone files give way to it)."""
-        self._by_address: dict[bytes, tuple[str, ...]] = {}
-        self._server_addresses = tuple(addresses)
-        self._own: dict[bytes, Name] = {}
-        self.changes = Changes()
+        self.services: dict[str, ServiceAnswers] = {}
+        self.position_of = position_of
+        self._staleness: dict[int, Staleness] = {}
+        self._first_places = FirstPlaceCounts()
+        self._addresses = tuple(addresses)
+        self._entries: Entries = {}
+        self._names: dict[bytes, Name] = {}
+        self._holders: dict[bytes, tuple[str, ...]] = {}
+        self._labels: Counter[str] = Counter()
+        self._beneath: Mapping[bytes, Name] = {}
+        self._beneath_of: dict[str, list[bytes]] = {}
+        self._forget()
         for zone in self.zones:
             self._open(zone)
-        self._own = dict(self._names)
-        self._built_in = frozenset(self._own)
+        self._built_in = dict(self._names)
         self.set_serial(0)
-        self._own_entries = frozenset(self._table)
+        self._own_entries = frozenset(self._entries)
         """What no service takes the place of: each NS name keeps its address."""
 
-    def _open(self, zone: Zone) -> None:
-        """The names that a zone has without any service: the apex, its server, the folders."""
-        server = names.label("ns") + names.label("dns") + zone.apex
-        self._put_server(zone, server)
-        for label in ("_tcp", "_udp", "dns"):
-            self._name(names.label(label) + zone.apex, Name(zone))
-        self._name(zone.apex, Name(zone))
-        self._name(server, Name(zone))
-        meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
-        owner = names.label("_services") + meta
-        self._name(meta, Name(zone))
-        self._name(owner, Name(zone, responder=Services(owner, zone, self._listed)))
+    # --- out ------------------------------------------------------------------------------------------
 
-    def _put_server(self, zone: Zone, server: bytes) -> None:
-        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
-        for rtype in (A, AAAA):
-            own = [a for a in self._server_addresses if (":" in a) == (rtype == AAAA)]
-            if own:
-                own_records = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
-                self._put(server + rtype.to_bytes(2, "big"), several(own_records))
+    def take(self) -> Delta:
+        """What moved since the last call; all there is at the first."""
+        delta = Delta(
+            self._moved_entries,
+            self._moved_names,
+            self._moved_zones,
+            self._moved_staleness,
+            self._moved_services,
+            self._moved_holders,
+            self._moved_serial,
+        )
+        self._forget()
+        return delta
 
-    def _listed(self) -> tuple[list[tuple[str, Sequence[str]]], int]:
-        return [(part.service.label, part.protocols) for _, part in sorted(self.parts.items())], self.ttl
+    def _forget(self) -> None:
+        self._moved_entries: dict[bytes, Entry | None] = {}
+        self._moved_names: dict[bytes, Name | None] = {}
+        self._moved_zones: dict[int, Zone] = {}
+        self._moved_staleness: dict[int, Staleness] = {}
+        self._moved_services: dict[str, ServiceAnswers | None] = {}
+        self._moved_holders: dict[bytes, tuple[str, ...]] = {}
+        self._moved_serial: int | None = None
 
-    def set_ttl(self, ttl: int) -> None:
-        """Seconds where a service sets none; a service has them once it is compiled again."""
-        self.ttl = ttl
-        for zone in self.zones:
-            self._put_server(zone, names.label("ns") + names.label("dns") + zone.apex)
+    def snapshot(self) -> Snapshot:
+        """What stands at this moment; nothing of it is ever written again."""
+        return Snapshot(
+            self.zones,
+            self.zone_names,
+            self._addresses,
+            self.ttl,
+            self.serial,
+            dict(self._staleness),
+            dict(self.services),
+            self._beneath,
+            self.position_of,
+        )
 
-    def set_serial(self, serial: int) -> None:
-        """The serial of every zone's SOA (32 bits)."""
-        if serial == self.serial:
-            return
-        self.serial = serial
-        for zone in self.zones:
-            server = names.label("ns") + names.label("dns") + zone.apex
-            mailbox = names.label("hostmaster") + zone.apex
-            numbers = b"".join(n.to_bytes(4, "big") for n in (serial, 60, 10, 86400, NEGATIVE_TTL))
-            zone.soa = records.record(b"", SOA, NEGATIVE_TTL, server + mailbox + numbers)
-            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa))
-
-    def identify(self, version: str, host: str) -> None:
-        """What the CHAOS names say (RFC 4892), and NSID (RFC 5001)."""
-        said = {"version.bind": version, "version.server": version, "id.server": host, "hostname.bind": host}
-        self.identity = {names.wire(name): text for name, text in said.items()}
-
-    def set_failure(self, option: bytes) -> None:
-        """SERVFAIL with this EDE option for all that is in our zones, save what files hold; b"" ends it."""
-        for zone in self.zones:
-            zone.failure = option
-        self.table = {} if option else self._table
-        apexes = {zone.apex for zone in self.zones}
-        files = {at: known for at, known in self._own.items() if at in apexes or at not in self._built_in}
-        self.names = files if option else self._names
-
-    def compile(self, service: Service) -> ServiceAnswers:
-        """The answers that would stand for this service now."""
-        old = self.parts.get(service.name)
-        counter = {key: entry.counter for key, entry in old.entries.items()} if old else {}
-        return compile_service(service, self.zones, self.ttl, counter)
-
-    def replace(self, name: str, part: ServiceAnswers | None) -> None:
-        """Put `part` where the service's old one was; None takes the service out."""
-        old = self.parts.get(name)
-        self._replace(name, part)
-        if self.settled is not None:
-            for label in {p.service.label for p in (old, part) if p is not None}:
-                self.settled(label)
+    def holders(self, qname: bytes) -> tuple[str, ...]:
+        """The services with an instance at the address of a reverse name."""
+        address = names.address_of(qname)
+        return self._holders.get(address, ()) if address is not None else ()
 
     def is_built_in(self, owner: bytes) -> bool:
         """Whether a name is there without any service or file."""
         return owner in self._built_in
 
-    def put_name(self, owner: bytes, known: Name) -> None:
-        """Put another Name where one of our own stands (an apex that a zone file shares)."""
-        self._own[owner] = known
-        self._name(owner, known)
-
-    def put_beneath(self, owner: bytes, known: Name | None) -> None:
-        """A name that stands wherever no service has one of its own; None takes it out."""
-        under = self._own.get(owner)
-        standing = self._names.get(owner)
-        if known is None:
-            self._own.pop(owner, None)
-            if standing is not None and standing is under:
-                self._unname(owner, standing)
-            return
-        self._own[owner] = known
-        if standing is None or standing is under:
-            self._name(owner, known)
-
-    def _replace(self, name: str, part: ServiceAnswers | None) -> None:
-        old = self.parts.get(name)
-        if old is not None:
-            part = self._carry_on(part, self._settle(old))
-            self._tally.keep(name, {i.id for i in part.service.instances} if part is not None else ())
-            if part is None or part.by_address.keys() != old.by_address.keys():
-                self._unplace(old)
-            for key in old.entries.keys() - (part.entries.keys() if part else ()):
-                self._drop(key, old.entries[key])
-            for owner in old.names.keys() - (part.names.keys() if part else ()):
-                self._unname(owner, old.names[owner])
-        if part is None:
-            self.parts.pop(name, None)
-            return
-        if old is None or part.by_address.keys() != old.by_address.keys():
-            self._place(part)
-        self.parts[name] = part
-        for key, entry in part.entries.items():
-            if key not in self._own_entries:
-                self._put(key, entry)
-        for owner, known in part.names.items():
-            self._name(owner, known)
-
-    def take_changes(self) -> Changes:
-        """What moved since the last call."""
-        taken, self.changes = self.changes, Changes()
-        return taken
-
-    def holders(self, qname: bytes) -> tuple[str, ...]:
-        """The services with an instance at the address of a reverse name."""
-        address = names.address_of(qname)
-        return self._by_address.get(address, ()) if address is not None else ()
-
-    def reverse(self, qname: bytes, qtype: int) -> Sections | None:
-        """The answer for a name under in-addr.arpa or ip6.arpa, None where it is not ours."""
-        address = names.address_of(qname)
-        holders = self.holders(qname)
-        if address is None or not holders:
-            return None
-        if qtype != PTR:
-            return Sections((records.RFC8482,) if qtype == records.ANY else ())
-        parts = [self.parts[name] for name in holders]
-        ends = [
-            names.label(i.label) + names.label(part.service.label) + self.zones[0].apex
-            for part in parts
-            for i in part.by_address[address]
-        ]
-        # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
-        found = [part.service.settings.ttl for part in parts]
-        ttl = min(self.ttl if own is None else own for own in found)
-        return Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in ends))
-
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
-        found = self._tally.of(service)
-        part = self.parts.get(service)
-        for key, first in part.first_places.items() if part else ():
-            found.update(firsts_between(first, self.drawn(key, first.entry)))
-        return dict(found)
+        counts = self._first_places.of(service)
+        answers = self.services.get(service)
+        for places in answers.first_places.values() if answers else ():
+            counts.update(places.until(self.position_of(places.entry)))
+        return dict(counts)
 
     def all_first_answers(self) -> Counter[tuple[str, str]]:
         """The same for all services at once, by service and id; those that never stood first left out."""
-        found = self._tally.all()
-        for name, part in self.parts.items():
-            for key, first in part.first_places.items():
-                end = self.drawn(key, first.entry)
-                if end != first.start:
-                    for id, n in firsts_between(first, end).items():
-                        found[name, id] += n
-        return found
+        counts = self._first_places.all()
+        for name, answers in self.services.items():
+            for places in answers.first_places.values():
+                end = self.position_of(places.entry)
+                if end != places.start:
+                    for id, n in places.until(end).items():
+                        counts[name, id] += n
+        return counts
 
-    def _settle(self, old: ServiceAnswers) -> dict[bytes, int]:
-        """Whose first places were dealt until now; returns where each count stands."""
+    # --- the zones' own ---------------------------------------------------------------------------------
+
+    def _open(self, zone: Zone) -> None:
+        """The names that a zone has without any service: the apex, its server, the folders."""
+        server = _server_of(zone)
+        self._put_server(zone)
+        for label in ("_tcp", "_udp", "dns"):
+            self._stand(names.label(label) + zone.apex, Name(zone.index))
+        self._stand(zone.apex, Name(zone.index))
+        self._stand(server, Name(zone.index))
+        meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
+        self._stand(meta, Name(zone.index))
+        self._stand(*self._browsing(zone))
+
+    def _browsing(self, zone: Zone) -> tuple[bytes, Name]:
+        owner = b"".join(map(names.label, ("_services", "_dns-sd", "_udp"))) + zone.apex
+        return owner, Name(zone.index, responder=Services(owner, zone.apex, self.ttl))
+
+    def _put_server(self, zone: Zone) -> None:
+        server = _server_of(zone)
+        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
+        for rtype in (A, AAAA):
+            own = [a for a in self._addresses if (":" in a) == (rtype == AAAA)]
+            if own:
+                wires = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
+                self._put(server + rtype.to_bytes(2, "big"), several(wires))
+
+    def set_ttl(self, ttl: int) -> None:
+        """Seconds where a service sets none; a service has them once it is compiled again."""
+        self.ttl = ttl
+        for zone in self.zones:
+            self._put_server(zone)
+            owner, browsing = self._browsing(zone)
+            stands = self._names.get(owner) is self._built_in[owner]
+            self._built_in[owner] = browsing
+            if stands:
+                self._stand(owner, browsing)
+
+    def set_serial(self, serial: int) -> None:
+        """The serial of every zone's SOA (32 bits)."""
+        if serial == self.serial:
+            return
+        self.serial = self._moved_serial = serial
+        numbers = b"".join(n.to_bytes(4, "big") for n in (serial, 60, 10, 86400, NEGATIVE_TTL))
+        zones = []
+        for zone in self.zones:
+            mailbox = names.label("hostmaster") + zone.apex
+            soa = records.record(b"", SOA, NEGATIVE_TTL, _server_of(zone) + mailbox + numbers)
+            zones.append(replace(zone, soa=soa))
+            self._moved_zones[zone.index] = zones[-1]
+            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa))
+        self.zones = tuple(zones)
+
+    def set_staleness(self, staleness: Staleness, origin: int = EVERY) -> None:
+        """How old what this origin says is from now on."""
+        if self._staleness.get(origin, FRESH) != staleness:
+            self._staleness[origin] = self._moved_staleness[origin] = staleness
+
+    def staleness(self, origin: int = EVERY) -> Staleness:
+        return self._staleness.get(origin, FRESH)
+
+    def put_beneath(self, files: Mapping[bytes, Name]) -> None:
+        """The names of zone files, in place of those before. Each stands where no service has its label, and
+        none of ours is, save an apex that the file shares."""
+        files = {at: known for at, known in files.items() if at in self._apexes or at not in self._built_in}
+        before = {owner: self._own(owner) for owner in (*self._beneath, *files)}
+        self._beneath, self._beneath_of = files, {}
+        for owner in files:
+            label = self.label_of(owner)
+            if label is not None:
+                self._beneath_of.setdefault(label, []).append(owner)
+        self._restand(before)
+
+    def label_of(self, owner: bytes) -> str | None:
+        """The label right below the apex of a zone of services, as text."""
+        for suffix in (owner, *names.suffixes(owner)):
+            if suffix[1 + suffix[0] :] in self._apexes:
+                return suffix[1 : 1 + suffix[0]].decode("latin-1")
+        return None
+
+    # --- services ---------------------------------------------------------------------------------------
+
+    def compile(self, service: Service, origin: int = EVERY) -> ServiceAnswers:
+        """The answers that would stand for this service now."""
+        return _compile(service, self.zones, self.ttl, self.services.get(service.name), origin)
+
+    def replace(self, name: str, answers: ServiceAnswers | None) -> None:
+        """Put `answers` where the service's old ones were; None takes the service out."""
+        old = self.services.pop(name, None)
+        labels = {a.label for a in (old, answers) if a is not None}
+        before = {owner: self._own(owner) for label in labels for owner in self._beneath_of.get(label, ())}
+        if old is not None:
+            answers = self._carry_on(answers, self._count(old))
+            self._labels[old.label] -= 1
+            if not self._labels[old.label]:
+                del self._labels[old.label]
+            self._first_places.keep(name, {i.id for i in answers.service.instances} if answers else ())
+        if answers is not None:
+            self.services[name] = answers
+            self._labels[answers.label] += 1
+        if old is not None or answers is not None:
+            self._moved_services[name] = answers
+        self._replace_holders(name, old, answers)
+        if old is not None:
+            for key in old.entries.keys() - (answers.entries.keys() if answers else ()):
+                self._drop(key, old.entries[key])
+            for owner in old.names.keys() - (answers.names.keys() if answers else ()):
+                if self._names.get(owner) is old.names[owner]:  # else another service took the name over
+                    self._stand(owner, self._own(owner))
+        if answers is not None:
+            for key, entry in answers.entries.items():
+                if key not in self._own_entries:
+                    self._put(key, entry)
+            for owner, known in answers.names.items():
+                self._stand(owner, known)
+        self._restand(before)
+
+    def _count(self, old: ServiceAnswers) -> dict[bytes, int]:
+        """Whose first places were given until now; returns where each counter stands."""
         ends = {}
-        for key, first in old.first_places.items():
-            ends[key] = self.drawn(key, first.entry)
-            self._tally.add(old.service.name, firsts_between(first, ends[key]))
+        for key, places in old.first_places.items():
+            ends[key] = self.position_of(places.entry)
+            self._first_places.add(old.service.name, places.until(ends[key]))
         return ends
 
     @staticmethod
-    def _carry_on(part: ServiceAnswers | None, ends: Mapping[bytes, int]) -> ServiceAnswers | None:
-        """The answers counted from where the old one was settled: answering goes on meanwhile."""
-        if part is None:
+    def _carry_on(answers: ServiceAnswers | None, ends: Mapping[bytes, int]) -> ServiceAnswers | None:
+        """Counted from where the old ones were: answering goes on while the new ones are compiled."""
+        if answers is None:
             return None
-        first_places = {
-            key: replace(first, start=ends.get(key, first.start)) for key, first in part.first_places.items()
-        }
-        return replace(part, first_places=first_places)
+        places = answers.first_places.items()
+        return replace(
+            answers,
+            first_places={key: replace(one, start=ends.get(key, one.start)) for key, one in places},
+        )
 
-    def _place(self, part: ServiceAnswers) -> None:
-        alone = (part.service.name,)
-        for address in part.by_address:
-            others = self._by_address.get(address)
-            self._by_address[address] = tuple(sorted({*others, *alone})) if others else alone
+    def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
+        gone = old.by_address.keys() if old else set[bytes]()
+        come = new.by_address.keys() if new else set[bytes]()
+        alone = (name,)  # one tuple for all addresses that only this service has
+        for address in gone - come:
+            left = tuple(other for other in self._holders[address] if other != name)
+            self._hold(address, left)
+        for address in come - gone:
+            others = self._holders.get(address)
+            self._hold(address, tuple(sorted({*others, name})) if others else alone)
 
-    def _unplace(self, part: ServiceAnswers) -> None:
-        for address in part.by_address:
-            left = tuple(name for name in self._by_address.get(address, ()) if name != part.service.name)
-            if left:
-                self._by_address[address] = left
-            else:
-                self._by_address.pop(address, None)
+    def _hold(self, address: bytes, holders: tuple[str, ...]) -> None:
+        self._moved_holders[address] = holders
+        if holders:
+            self._holders[address] = holders
+        else:
+            del self._holders[address]
+
+    # --- which of two stands ------------------------------------------------------------------------------
+
+    def _own(self, owner: bytes) -> Name | None:
+        """What stands at a name where no service has one of its own."""
+        beneath = self._beneath.get(owner)
+        if beneath is not None and self.label_of(owner) not in self._labels:
+            return beneath
+        return self._built_in.get(owner)
+
+    def _restand(self, before: Mapping[bytes, Name | None]) -> None:
+        """Files' names come forth or give way, where what stood was none of a service's."""
+        for owner, known in before.items():
+            if self._names.get(owner) is known:
+                self._stand(owner, self._own(owner))
+
+    def _stand(self, owner: bytes, known: Name | None) -> None:
+        if self._names.get(owner) is known:
+            return
+        self._moved_names[owner] = known
+        if known is None:
+            del self._names[owner]
+        else:
+            self._names[owner] = known
 
     def _put(self, key: bytes, entry: Entry) -> None:
-        self._table[key] = entry
-        self.changes.entries.append((key, entry))
+        self._entries[key] = self._moved_entries[key] = entry
 
     def _drop(self, key: bytes, entry: Entry) -> None:
-        if self._table.get(key) is entry:  # else another service took the name over
-            del self._table[key]
-            self.changes.entries.append((key, None))
-
-    def _name(self, owner: bytes, known: Name) -> None:
-        self._names[owner] = known
-        self.changes.names.append((owner, known))
-
-    def _unname(self, owner: bytes, known: Name) -> None:
-        if self._names.get(owner) is not known:
-            return  # another service took the name over
-        if owner in self._own:  # a service named "dns" was the server's folder as well
-            self._name(owner, self._own[owner])
-        else:
-            del self._names[owner]
-            self.changes.names.append((owner, None))
+        if self._entries.get(key) is entry:  # else another service took the name over
+            del self._entries[key]
+            self._moved_entries[key] = None
 
 
-def firsts_between(first: FirstPlaces, end: int) -> Counter[str]:
-    """Whose first places the draws from `first.start` up to `end` were. A record that several
-    instances share counts for the first of them."""
-    tier = first.entry.tiers[0]
-    rotation, cycle = tier.rotation, len(tier.rotation.sequence)
-    rounds, rest = divmod(end - first.start, cycle)
-    found: Counter[str] = Counter()
-    if rounds:
-        for order in rotation.sequence:
-            found[first.ids[rotation.orders[order][0]]] += rounds
-    for k in range(first.start, first.start + rest):
-        found[first.ids[rotation.orders[rotation.sequence[k % cycle]][0]]] += 1
-    return found
+def _server_of(zone: Zone) -> bytes:
+    return names.label("ns") + names.label("dns") + zone.apex
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What a Builder held at one moment: for those who look while it goes on, from any thread. `files`: the
+    names of zone files; `position_of` moves nothing."""
+
+    zones: tuple[Zone, ...]
+    zone_names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    ttl: int
+    serial: int
+    staleness: Mapping[int, Staleness]
+    services: Mapping[str, ServiceAnswers]
+    files: Mapping[bytes, Name]
+    position_of: Callable[[Entry], int]
+
+    def compile(self, service: Service) -> ServiceAnswers:
+        """What would stand for this service, had it been so at that moment."""
+        return _compile(service, self.zones, self.ttl, self.services.get(service.name))
+
+    def table(self, services: Iterable[ServiceAnswers]) -> Table:
+        """What is answered from these services and the zones' own; all others are known by name alone."""
+        builder = Builder(self.zone_names, self.addresses, self.ttl, self.position_of)
+        builder.set_serial(self.serial)
+        for origin, staleness in self.staleness.items():
+            builder.set_staleness(staleness, origin)
+        builder.put_beneath(self.files)
+        for answers in services:
+            builder.replace(answers.service.name, answers)
+        delta = builder.take()
+        return Table(replace(delta, services={**self.services, **delta.services}))
+
+
+def _compile(
+    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, origin: int | None = None
+) -> ServiceAnswers:
+    counters = {key: entry.counter for key, entry in old.entries.items()} if old else {}
+    if origin is None:
+        origin = old.origin if old else EVERY
+    return compile_service(service, zones, ttl, counters, origin)

@@ -1,28 +1,58 @@
-"""Who stood first, in answers of Entries that stand no more.
+"""First places: what part of them each instance should get, and who had them.
 
-Rules: pure. An id keeps its count while it is registered, and for long after it went, since it may come
-back; but ids that never come back (a new one at each start) don't fill the memory.
+Rules: pure; the same figures for page, API, explain and command line. An id keeps its count while it is
+registered, and for long after it went, since it may come back; but ids that never come back (a new one at
+each start) don't fill the memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from zkdns.answers import policies, records
+from zkdns.answers.table import Entry
+from zkdns.model import Service
 
 MAX_GONE = 10_000
 """Ids that are registered no more and still have their count; then the longest gone is forgotten."""
 
 
+@dataclass(frozen=True, slots=True)
+class FirstPlaces:
+    """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
+    record; `start` is where `counter` stood when this Entry took over."""
+
+    entry: Entry
+    ids: tuple[str, ...]
+    start: int
+
+    def until(self, end: int) -> Counter[str]:
+        """Whose first places those from `start` up to `end` were. A record that several instances share
+        counts for the first of them."""
+        rotation = self.entry.tiers[0].rotation
+        cycle = len(rotation.sequence)
+        rounds, rest = divmod(end - self.start, cycle)
+        counts: Counter[str] = Counter()
+        if rounds:
+            for order in rotation.sequence:
+                counts[self.ids[rotation.orders[order][0]]] += rounds
+        for k in range(self.start, self.start + rest):
+            counts[self.ids[rotation.orders[rotation.sequence[k % cycle]][0]]] += 1
+        return counts
+
+
 class FirstPlaceCounts:
-    """First places by service name and instance id."""
+    """By service name and instance id: those of Entries that stand no more."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
         self._gone: dict[tuple[str, str], None] = {}
 
-    def add(self, service: str, found: Mapping[str, int]) -> None:
-        if found:
-            self._counts.setdefault(service, Counter()).update(found)
+    def add(self, service: str, counts: Mapping[str, int]) -> None:
+        if counts:
+            self._counts.setdefault(service, Counter()).update(counts)
 
     def of(self, service: str) -> Counter[str]:
         """A copy of what one service's instances have."""
@@ -46,3 +76,15 @@ class FirstPlaceCounts:
             del self._gone[name, id], self._counts[name][id]
             if not self._counts[name]:
                 del self._counts[name]
+
+
+def shares_of(service: Service) -> dict[str, float]:
+    """What part of first places each instance should get, by id, 0 to 1; those of the lowest priority that
+    is given out share 1 among them."""
+    shares = dict.fromkeys((i.id for i in service.instances), 0.0)
+    serving = records.answered(service.instances)
+    if serving:
+        first = serving[0]
+        parts = policies.shares(service.settings.policy, [i.weight for i in first])
+        shares.update((i.id, share) for i, share in zip(first, parts, strict=True))
+    return shares

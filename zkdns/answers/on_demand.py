@@ -1,19 +1,18 @@
 """Names that are spelled when asked: single instances and DNS-SD browsing (RFC 6763), reverse names.
 
-Rules: pure. Nobody connects through these at speed, and a large registry has too many of them to
-keep ready.
+Rules: pure; what is there now comes from the table that is asked. Nobody connects through these at speed,
+and a large registry has too many of them to keep ready.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from zkdns.answers import records
 from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
-from zkdns.answers.table import OWNER, Sections, Zone
+from zkdns.answers.table import EVERY, OWNER, Position, Sections, Table
 from zkdns.dns import names
 from zkdns.model import Instance, Service
 
@@ -48,17 +47,15 @@ class Browsing:
 
     service: Service
     protocol: str
-    zone: Zone
+    zone: bytes
     ttl: int
     ede: bytes
     _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
     """The PTR answer, once it was asked for."""
 
-    def answer(self, qname: bytes, qtype: int) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
         owner = (
-            names.label(names.underscored(self.service.label))
-            + names.label("_" + self.protocol)
-            + self.zone.apex
+            names.label(names.underscored(self.service.label)) + names.label("_" + self.protocol) + self.zone
         )
         if qname == owner:
             if qtype == ANY:
@@ -74,7 +71,7 @@ class Browsing:
         if i is None or i.registration.protocol != self.protocol:
             return NXDOMAIN
         if qtype == SRV:
-            return srv_of(i, self.service, self.zone.apex, self.ttl)
+            return srv_of(i, self.service, self.zone, self.ttl)
         if qtype == TXT:
             return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
         return ANSWERED_ANY if qtype == ANY else NODATA
@@ -92,23 +89,41 @@ class Services:
     """`_services._dns-sd._udp.<zone>`: PTR to each service's type (RFC 6763, section 9)."""
 
     owner: bytes
-    zone: Zone
-    listed: Callable[[], tuple[Iterable[tuple[str, Sequence[str]]], int]]
-    """The labels and protocols of the services there are, and the TTL of this answer."""
+    zone: bytes
+    ttl: int
 
-    def answer(self, qname: bytes, qtype: int) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
         if qname != self.owner:
             return NXDOMAIN
         if qtype != PTR:
             return ANSWERED_ANY if qtype == ANY else NODATA
-        end = records.pointer(self.owner, self.zone.apex)
-        services, ttl = self.listed()
+        end = records.pointer(self.owner, self.zone)
         kinds = [
-            names.label(names.underscored(label)) + names.label("_" + protocol) + end
-            for label, protocols in services
-            for protocol in protocols
+            names.label(names.underscored(service.label)) + names.label("_" + protocol) + end
+            for _, service in sorted(table.services.items())
+            for protocol in service.protocols
         ]
-        return Sections(tuple(records.record(OWNER, PTR, ttl, kind) for kind in kinds))
+        return Sections(tuple(records.record(OWNER, PTR, self.ttl, kind) for kind in kinds))
+
+
+def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | None:
+    """The answer for a name under in-addr.arpa or ip6.arpa, and its origin; None where no instance has
+    the address."""
+    address = names.address_of(qname)
+    holders = [table.services[name] for name in table.holders.get(address, ())] if address else []
+    if not holders or address is None:
+        return None
+    origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
+    if qtype != PTR:
+        return Sections((RFC8482,) if qtype == ANY else ()), origin
+    ends = [
+        names.label(i.label) + names.label(holder.label) + table.zones[0].apex
+        for holder in holders
+        for i in holder.by_address[address]
+    ]
+    # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
+    ttl = min(holder.ttl for holder in holders)
+    return Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in ends)), origin
 
 
 def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:

@@ -6,13 +6,14 @@ difference give the same table (tests hold it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zkdns.answers import policies, records
+from zkdns.answers.first_places import FirstPlaces
 from zkdns.answers.on_demand import Browsing, InstanceNames
 from zkdns.answers.records import SRV, TXT, InstanceRecords, Member
-from zkdns.answers.table import Entry, InstanceAddresses, Name, RotationCounter, Table, Tier, Zone
+from zkdns.answers.table import EVERY, Entries, Entry, InstanceAddresses, Name, RotationCounter, Tier, Zone
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Service
 
@@ -20,27 +21,24 @@ UNCUT = 65_535
 """The cut of a browsing answer: none."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstPlaces:
-    """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
-    record; `start` is where `counter` stood when this Entry took over."""
-
-    entry: Entry
-    ids: tuple[str, ...]
-    start: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceAnswers:
-    """All that one service brings to the table. `by_address`: the instances at each packed address;
-    `protocols`: those that it has a `_service._proto` name for."""
+    """All that one service brings to the table, and what it was made of. `ttl`: seconds, of its records.
+    `by_address`: the instances at each packed address; `protocols`: those that it has a `_service._proto`
+    name for; `origin`: whose staleness it has."""
 
     service: Service
-    entries: Table
+    ttl: int
+    entries: Entries
     names: Mapping[bytes, Name]
     by_address: Mapping[bytes, Sequence[Instance]]
     protocols: Sequence[str]
     first_places: Mapping[bytes, FirstPlaces] = field(default_factory=dict)
+    origin: int = EVERY
+
+    @property
+    def label(self) -> str:
+        return self.service.label
 
     def shown(self, zone: Zone) -> list[str]:
         """Its names in one zone as text: those that are for asking, and no folder of named ports."""
@@ -48,25 +46,29 @@ class ServiceAnswers:
         return [
             names.text(owner).rstrip(".")
             for owner, known in self.names.items()
-            if known.zone is zone and not any(owner.startswith(folder) for folder in folders)
+            if known.zone == zone.index and not any(owner.startswith(folder) for folder in folders)
         ]
 
 
 def compile_service(
-    service: Service, zones: Sequence[Zone], ttl: int, counters: Mapping[bytes, RotationCounter]
+    service: Service,
+    zones: Iterable[Zone],
+    ttl: int,
+    counters: Mapping[bytes, RotationCounter],
+    origin: int = EVERY,
 ) -> ServiceAnswers:
     """What one service says in every zone. `ttl`: seconds, where the service sets none. `counters`:
     those of what stands in the table now, to be carried on."""
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
-    entries: Table = {}
+    entries: Entries = {}
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
     by_label = records.spell(service, ttl)
     protocols = records.protocols(service.instances)
     instances = {s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6)) for s in by_label.values()}
     for zone in zones:
-        apex = zone.apex
+        apex, index = zone.apex, zone.index
         srv_records: dict[tuple[str, int], bytes] = {}
         for about in records.owners(service, apex):
             said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
@@ -79,27 +81,29 @@ def compile_service(
                     continue
                 key = about.owner + rtype.to_bytes(2, "big")
                 note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
-                entry = entries[key] = rotated(tiers, service, note, counters.get(key) or RotationCounter())
+                counter = counters.get(key) or RotationCounter()
+                entry = entries[key] = rotated(tiers, service, note, counter, origin)
                 if about.counted:
                     first_places[key] = FirstPlaces(
                         entry, tuple(m.id for m in tiers[0]), entry.counter.position
                     )
-            known[about.owner] = Name(zone, said)
+            known[about.owner] = Name(index, said, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
-        known[name] = Name(zone, said, instances, InstanceNames(service, apex, ttl).spell)
+        spell = InstanceNames(service, apex, ttl).spell
+        known[name] = Name(index, said, instances, spell, origin=origin)
         strings = records.about_service(service)
-        entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl))
+        entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl), origin)
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
-            known[owner] = Name(zone, said, responder=Browsing(service, protocol, zone, ttl, said))
+            browsing = Browsing(service, protocol, apex, ttl, said)
+            known[owner] = Name(index, said, responder=browsing, origin=origin)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).
-            known[names.label("_" + protocol) + name] = Name(zone)
-    return ServiceAnswers(
-        service, entries, known, _group_by_address(service, by_label), protocols, first_places
-    )
+            known[names.label("_" + protocol) + name] = Name(index, origin=origin)
+    by_address = _group_by_address(service, by_label)
+    return ServiceAnswers(service, ttl, entries, known, by_address, protocols, first_places, origin)
 
 
 def _group_by_address(
@@ -114,7 +118,7 @@ def _group_by_address(
 
 
 def rotated(
-    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter
+    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter, origin: int
 ) -> Entry:
     """The Entry that deals these members by the service's policy."""
     policy, cut = service.settings.policy, service.settings.answers
@@ -127,14 +131,14 @@ def rotated(
         made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
-    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter)
+    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin)
 
 
-def single(record: bytes) -> Entry:
-    return several([record])
+def single(record: bytes, origin: int = EVERY) -> Entry:
+    return several([record], origin)
 
 
-def several(wires: Sequence[bytes]) -> Entry:
+def several(wires: Sequence[bytes], origin: int = EVERY) -> Entry:
     """An Entry that gives all records in this order every time."""
     order = policies.rotate("first", [1] * len(wires), len(wires))
-    return Entry((Tier(order, tuple(wires), (), (0,) * len(wires)),), UNCUT)
+    return Entry((Tier(order, tuple(wires), (), (0,) * len(wires)),), UNCUT, origin=origin)

@@ -1,20 +1,35 @@
-"""The table that answers are read from: plain values, compiled before anyone asks.
+"""The table that answers are read from, and the Delta: all that ever changes it.
 
-Rules: no I/O, no clock, no chance. Records are whole wire records whose owner is the pointer C00C (offset
-12, the question's name), and whose other pointers, if any, aim into the question too. So they can be put
-in any order, cut anywhere, and serve any spelling of the name.
+Rules: no I/O, no clock, no chance. A Table is edited in one place, `apply`, by the one object that owns it,
+between two queries of one loop; no thread reads it. All else here is frozen once made, but for the counters.
+
+Records are whole wire records whose owner is the pointer C00C (offset 12, the question's name), and whose
+other pointers, if any, aim into the question too. So they can be put in any order, cut anywhere, and serve
+any spelling of the name.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from zkdns.model import Instance
 
 OWNER = b"\xc0\x0c"
 """A compression pointer to the question's name (RFC 1035, section 4.1.4)."""
+
+EVERY = 0
+"""The origin of what depends on all registries: the zones' own names, and that a name is not there."""
+
+FILES = -1
+"""The origin of what zone files say: as stale as what depends on all registries, but it never fails."""
+
+NO_ZONE = -1
+"""The zone of a name in none of ours: its responder says all, the SOA too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -66,7 +81,8 @@ class Entry:
 
     `ede` is a whole Extended DNS Error option for this answer (RFC 8914), or b"". `repeats` says
     that equal extras occur, so that they must be folded. `counter` is handed on from an Entry to the
-    one that replaces it, so that a busy registry does not start every cycle anew.
+    one that replaces it, so that a busy registry does not start every cycle anew. `origin`: whose
+    staleness it has. `variants`: by client class, the Entry that those clients get instead.
     """
 
     tiers: tuple[Tier, ...]
@@ -74,6 +90,17 @@ class Entry:
     ede: bytes = b""
     repeats: bool = False
     counter: RotationCounter = field(default_factory=RotationCounter)
+    origin: int = EVERY
+    variants: Mapping[int, Entry] | None = None
+
+
+Position: TypeAlias = Callable[[Entry], int]
+"""Gives an Entry's position in its rotation, and moves it on or not."""
+
+
+def position_of(entry: Entry) -> int:
+    """Where an Entry stands, where its own counter is the truth."""
+    return entry.counter.position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +111,27 @@ class InstanceAddresses:
     aaaa: bytes
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone of ours. `apex`: wire name, lower case. `soa`: the SOA record after its owner (type,
-    class, TTL, length, rdata; no pointers in it); replaced when the serial moves. `failure`: b""
-    in good times, else the EDE option that goes with SERVFAIL for all that is not in the table."""
+    """A zone of ours. `index`: its place in the table. `apex`: wire name, lower case. `soa`: the SOA record
+    after its owner (type, class, TTL, length, rdata; no pointers in it); another once the serial moves."""
 
     index: int
     apex: bytes
     soa: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """How old what one origin says is. An origin is a set of registries. `option`: the Extended DNS Error
+    that its replies bear while one of them is out of reach, or b"". `failure`: not b"" where nothing may be
+    said: the option of the SERVFAIL that stands for every reply."""
+
+    option: bytes = b""
     failure: bytes = b""
+
+
+FRESH = Staleness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +148,121 @@ class Sections:
 
 
 class Responder(Protocol):
-    """What answers for a name that needs more than the table."""
+    """What answers for a name that needs more than the table's own maps. `position` is for the Entries that
+    it gives."""
 
-    def answer(self, qname: bytes, qtype: int) -> Sections: ...
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Name:
     """A name that exists. A type that the table doesn't hold for it is NODATA, with `ede`.
 
-    `instances`: names one label below that exist as well, by lower-case label; their types other than
-    A and AAAA are spelled by `spell(label, qtype)`. `responder`: this name, and what is below it,
-    needs more than the table: the plain case ends here.
+    `zone`: its index. `instances`: names one label below that exist as well, by lower-case label; their
+    types other than A and AAAA are spelled by `spell(label, qtype)`. `responder`: this name, and what is
+    below it, needs more than the table: the plain case ends here. `origin`: whose staleness it has, and
+    that there is nothing below it.
     """
 
-    zone: Zone
+    zone: int
     ede: bytes = b""
     instances: Mapping[bytes, InstanceAddresses] | None = None
     spell: Callable[[bytes, int], Sections] | None = None
     responder: Responder | None = None
+    origin: int = EVERY
 
 
-Table: TypeAlias = dict[bytes, Entry]
+class Holder(Protocol):
+    """A service as browsing and reverse names see it. `ttl`: seconds. `by_address`: its instances at each
+    packed address. `protocols`: those that it has a `_service._proto` name for."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def ttl(self) -> int: ...
+    @property
+    def origin(self) -> int: ...
+    @property
+    def by_address(self) -> Mapping[bytes, Sequence[Instance]]: ...
+    @property
+    def protocols(self) -> Sequence[str]: ...
+
+
+Entries: TypeAlias = dict[bytes, Entry]
 """Key: the owner's wire name in lower case, then the type in two bytes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """What a table has to take over, in one step; None takes a key out.
+
+    Both engines apply it; the native one has no use for `services` and `holders`. `staleness`: of each
+    origin that changed. `holders`: by packed address, the names of the services that have it, () for none
+    any more. `serial`: that of the SOA from now on.
+    """
+
+    entries: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    names: Mapping[bytes, Name | None] = field(default_factory=dict)
+    zones: Mapping[int, Zone] = field(default_factory=dict)
+    staleness: Mapping[int, Staleness] = field(default_factory=dict)
+    services: Mapping[str, Holder | None] = field(default_factory=dict)
+    holders: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    serial: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.serial is not None or any(
+            (self.entries, self.names, self.zones, self.staleness, self.services, self.holders)
+        )
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table:
+    """All that is answered from. `identity`: CHAOS TXT names (RFC 4892) on the wire, and what they say."""
+
+    __slots__ = (
+        "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness", "zones",
+    )  # fmt: skip
+
+    def __init__(self, delta: Delta | None = None, identity: Mapping[bytes, str] | None = None) -> None:
+        self.entries: Entries = {}
+        self.names: dict[bytes, Name] = {}
+        self.zones: dict[int, Zone] = {}
+        self.services: dict[str, Holder] = {}
+        self.holders: dict[bytes, tuple[str, ...]] = {}
+        self.serial = 0
+        self.identity = identity or {}
+        self.staleness: defaultdict[int, Staleness] = defaultdict(Staleness)
+        self.stale: defaultdict[int, bytes | None] = defaultdict(bytes)
+        """By origin, the option that its replies bear; None where it fails. One look for each query."""
+        if delta is not None:
+            self.apply(delta)
+
+    def apply(self, delta: Delta) -> None:
+        """Take a Delta over."""
+        _merge(self.entries, delta.entries)
+        _merge(self.names, delta.names)
+        _merge(self.services, delta.services)
+        self.zones.update(delta.zones)
+        for address, names in delta.holders.items():
+            if names:
+                self.holders[address] = names
+            else:
+                self.holders.pop(address, None)
+        for origin, staleness in delta.staleness.items():
+            self.staleness[origin] = staleness
+            self.stale[origin] = None if staleness.failure else staleness.option
+            if origin == EVERY:
+                self.stale[FILES] = staleness.option
+        if delta.serial is not None:
+            self.serial = delta.serial
+
+
+def _merge(held: dict[K, V], changes: Mapping[K, V | None]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            held.pop(key, None)
+        else:
+            held[key] = value

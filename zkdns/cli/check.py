@@ -37,10 +37,10 @@ def command(
 
     async def work(registries: registries.Registries) -> int:
         services = registries.publisher.services
-        answers = registries.compile(services.values())
+        builder = registries.compile(services.values())
         problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
         notes = lint.lint(
-            services, registries.overrides, settings.zone, answers,
+            services, registries.overrides, settings.zone, builder,
             lambda every: registries.waiting.each(every, "checking"),
         )  # fmt: skip
         read = {name: lint.formats(service) for name, service in sorted(services.items())}

@@ -93,11 +93,11 @@ def command(
     qname = read_name(name)
 
     async def work(registries: registries.Registries) -> None:
-        answers = registries.compile_for(qname)
+        snapshot = registries.compile_for(qname).snapshot()
 
         def ask(tried: tuple[str, ...]) -> dict[str, Any]:
             return explain(
-                answers, registries.catalog, name, qtype,
+                snapshot, name, qtype,
                 client=client, changes=tried, forwards=registries.forwards,
             )  # fmt: skip
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from zkdns.answers.builder import Answers
+from zkdns.answers.builder import Builder
 from zkdns.answers.records import AAAA, SRV, A
-from zkdns.answers.table import Entry
+from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import Instance, Override, Problem, Service
@@ -27,16 +27,17 @@ def lint(
     services: Mapping[str, Service],
     overrides: Mapping[tuple[str, str], Override],
     zones: Sequence[str],
-    answers: Answers,
+    builder: Builder,
     each: Callable[[Sequence[Service]], Iterable[Service]] = iter,
 ) -> list[Problem]:
-    """All notes. `answers`: the same services, compiled; `each` gives them one by one."""
+    """All notes. `builder`: the same services, compiled; `each` gives them one by one."""
+    table = Table(builder.take())
     found = [note for zone in zones for note in _on_zone(zone)]
     for service in each([service for _, service in sorted(services.items())]):
         found += _on_places(service)
         found += _on_ports(service)
         found += _on_persistence(service)
-        found += _on_sizes(service, answers)
+        found += _on_sizes(service, builder, table)
     found += _on_overrides(services, overrides)
     return found
 
@@ -84,14 +85,14 @@ def _on_persistence(service: Service) -> Iterator[Problem]:
         yield Problem(service.path, what, "create ephemeral nodes, or give the service a check")
 
 
-def _on_sizes(service: Service, answers: Answers) -> Iterator[Problem]:
-    part = answers.parts.get(service.name)
-    for key, entry in part.entries.items() if part is not None else ():
+def _on_sizes(service: Service, builder: Builder, table: Table) -> Iterator[Problem]:
+    answers = builder.services.get(service.name)
+    for key, entry in answers.entries.items() if answers is not None else ():
         qname, rtype = key[:-2], int.from_bytes(key[-2:], "big")
-        if rtype not in _TYPES or not qname.endswith(answers.zones[0].apex):
+        if rtype not in _TYPES or not qname.endswith(table.zones[0].apex):
             continue
         for edns, size in ((True, HIGHEST_UDP), (False, 512)):
-            if _is_cut(qname, rtype, edns, answers, entry):
+            if _is_cut(qname, rtype, edns, table, entry):
                 what = f"{names.text(qname).rstrip('.')} {_TYPES[rtype]} passes {size} bytes"
                 who = "" if edns else " from clients without EDNS"
                 what += f": over UDP it is cut, and asked again over TCP{who}"
@@ -99,12 +100,12 @@ def _on_sizes(service: Service, answers: Answers) -> Iterator[Problem]:
                 break
 
 
-def _is_cut(qname: bytes, rtype: int, edns: bool, answers: Answers, entry: Entry) -> bool:
+def _is_cut(qname: bytes, rtype: int, edns: bool, table: Table, entry: Entry) -> bool:
     turn: Callable[[Entry], int] = lambda one: 0  # noqa: E731
     opt = b"\0\0\x29" + HIGHEST_UDP.to_bytes(2, "big") + bytes(6) if edns else b""
     counts = b"\0\1" + bytes(5) + (b"\1" if edns else b"\0")
     query = b"\0\0\0\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + opt
-    reply = respond(Request(query), answers, turn)
+    reply = respond(Request(query), table, turn)
     return isinstance(reply, bytes) and bool(reply[2] & _TRUNCATED)
 
 

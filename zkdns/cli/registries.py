@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from zkdns.answers.builder import Answers
+from zkdns.answers.builder import Builder
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.table import EVERY, Staleness
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure
@@ -48,11 +49,11 @@ STALE: Final = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 NOT_PROBED: Final = "not probed: no server is registered under /zkdns/servers"
 
 
-class Uncompiled(Answers):
+class Uncompiled(Builder):
     """Stands where a server compiles its answers: most commands need none, or few."""
 
-    def compile(self, service: Service) -> ServiceAnswers:
-        return ServiceAnswers(service, {}, {}, {}, ())
+    def compile(self, service: Service, origin: int = EVERY) -> ServiceAnswers:
+        return ServiceAnswers(service, self.ttl, {}, {}, {}, (), origin=origin)
 
 
 class Registries:
@@ -71,7 +72,7 @@ class Registries:
         self._hostnames = Hostnames(settings.zone, self._forwarder, self._mark)
         self.publisher = Publisher(uncompiled, self._judge, self._hostnames.resolve, loop.call_later)
         self._hostnames.services = self.publisher.services
-        self._mount: Overlay | None = None
+        self._overlay: Overlay | None = None
         self._zone_files = Loaded()
         if settings.zones:
             apexes = [zone.apex for zone in uncompiled.zones]
@@ -101,8 +102,8 @@ class Registries:
     def problems(self) -> tuple[Problem, ...]:
         found = [*self.publisher.problems, *self._replica.problems, *self._health.problems.values()]
         found += self._zone_files.problems
-        if self._mount is not None:
-            found += self._mount.problems()
+        if self._overlay is not None:
+            found += self._overlay.problems()
         return tuple(found)
 
     @property
@@ -124,27 +125,32 @@ class Registries:
         """Whether a server with these settings would ask upstream for this client."""
         return bool(self._forwarder.allows(client))
 
-    def compile(self, services: Iterable[Service]) -> Answers:
+    def compile(self, services: Iterable[Service]) -> Builder:
         """The answers that a server gives for these services, beside those of zone files."""
-        answers = Answers(self.settings.zone, (), self.settings.ttl)
-        self._mount = Overlay(answers)
-        self._mount.put(self._zone_files.zones)
+        builder = Builder(self.settings.zone, (), self.settings.ttl)
+        self._overlay = Overlay(builder)
+        self._overlay.put(self._zone_files.zones)
         for service in self.waiting.each(list(services), "compiling"):
-            answers.replace(service.name, answers.compile(service))
-        answers.set_serial(self.serial)
-        answers.stale = STALE if self.is_stale else b""
-        answers.set_failure(b"")
-        return answers
+            builder.replace(service.name, builder.compile(service))
+        builder.set_serial(self.serial)
+        builder.set_staleness(Staleness(STALE if self.is_stale else b""))
+        return builder
 
-    def compile_for(self, qname: bytes) -> Answers:
-        """Those that a question for this name is about: of a large registry the rest costs seconds."""
+    def compile_for(self, qname: bytes) -> Builder:
+        """Those that a question for this name is about: of a large registry the rest costs seconds, and is
+        there without its answers."""
         services = self.publisher.services
-        subject = locate(services, self.publisher.answers.zones, qname)
+        subject = locate(services, self.publisher.builder.zones, qname)
         if subject.services:
-            return self.compile(subject.services)
-        # An alias in a zone file may lead anywhere, and browsing lists all.
-        everything = subject.kind == "zone" or bool(self._zone_files.zones)
-        return self.compile(services.values() if everything else ())
+            builder = self.compile(subject.services)
+        else:
+            # An alias in a zone file may lead anywhere, and browsing lists all.
+            everything = subject.kind == "zone" or bool(self._zone_files.zones)
+            builder = self.compile(services.values() if everything else ())
+        for name, answers in self.publisher.builder.services.items():
+            if name not in builder.services:
+                builder.replace(name, answers)
+        return builder
 
     def find(self, name: str) -> Service:
         """A service by its name or its label; Failure names what exists."""

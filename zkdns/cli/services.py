@@ -32,8 +32,8 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
     async def work(registries: registries.Registries) -> None:
         catalog = registries.catalog
         if as_json:
-            answers = registries.compile(catalog.services.values())
-            found = {name: part.shown(answers.zones[0]) for name, part in answers.parts.items()}
+            builder = registries.compile(catalog.services.values())
+            found = {name: one.shown(builder.zones[0]) for name, one in builder.services.items()}
             said = shapes.services(catalog, settings.ttl, found, time.time())
             click.echo(json.dumps(said, ensure_ascii=False))
             return

@@ -1,6 +1,7 @@
 """Why an answer is what it is: the reply that would be sent now, and each instance in or out of it.
 
-Rules: pure; it asks the same `respond` as the sockets do, and moves no turn while it looks. ValueError,
+Rules: pure; it asks the same `respond` as the sockets do, of what a Builder held at one moment, and moves
+no position while it looks. ValueError,
 in words for people, where the name, the type, the client or a change can't be read.
 """
 
@@ -16,14 +17,14 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry
+from zkdns.answers.builder import Snapshot
+from zkdns.answers.table import EVERY, Table
 from zkdns.dns import names
 from zkdns.explain import what_if
 from zkdns.explain.notes import notes_on
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
-from zkdns.model import Catalog, Service
+from zkdns.model import Service
 from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond
 
@@ -35,8 +36,7 @@ _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
 
 def explain(
-    answers: Answers,
-    catalog: Catalog,
+    snapshot: Snapshot,
     name: str,
     qtype: str,
     *,
@@ -44,27 +44,23 @@ def explain(
     changes: Sequence[str],
     forwards: Callable[[str], bool],
 ) -> dict[str, Any]:
-    """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `suppose`.
+    """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
     `forwards`: whether names that are not ours are asked upstream for this client."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
-    services = catalog.services
+    services = {name: answers.service for name, answers in snapshot.services.items()}
     touched, effects = what_if.try_changes(services, changes)
-    subject = locate(services, answers.zones, qname)
-    asked = answers
-    if touched:
-        services = {**services, **touched}
-        before, subject = subject, locate(services, answers.zones, qname)
-        involved = {s.name for one in (before, subject) for s in one.services}
-        if involved & touched.keys() and not any(zone.failure for zone in answers.zones):
-            asked = _try(answers, [services[n] for n in sorted(involved | touched.keys())])
-    query = _spell_query(qname, rtype)
-    outcome = respond(Request(query, limit=WHOLE), asked, _peek(answers, qname, rtype))
+    before = locate(services, snapshot.zones, qname)
+    services |= touched
+    subject = locate(services, snapshot.zones, qname)
+    table = _build_table(snapshot, touched, before, subject)
+    outcome = respond(Request(_spell_query(qname, rtype), limit=WHOLE), table, snapshot.position_of)
+    stale = bool(table.staleness[EVERY].option)
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),
         "rcode": "REFUSED",
-        "stale": bool(answers.stale) or catalog.stale_since is not None,
+        "stale": stale,
         "answer": [],
         "instances": [],
         "notes": [],
@@ -73,16 +69,30 @@ def explain(
         reply = dns.message.from_wire(outcome)
         said["rcode"] = dns.rcode.to_text(reply.rcode())
         said["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
-        placing = place(subject, rtype, asked.table.get(_key(qname, rtype)), bool(reply.answer))
+        entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
+        placing = place(subject, rtype, entry, bool(reply.answer))
         said["instances"] = list(_rows(subject, placing))
-        told = [*_errors(reply), *notes_on(subject, placing, reply, services, asked)]
+        notes = [*_errors(reply), *notes_on(subject, placing, reply, services, stale)]
     elif outcome is FORWARD and forwards(asker):
         said["rcode"] = "FORWARDED"
-        told = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
+        notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
     else:
-        told = [_refusal(subject, asker, answers)]
-    said["notes"] = list(dict.fromkeys([*effects, *told]))
+        notes = [_refusal(subject, asker, snapshot.zone_names)]
+    said["notes"] = list(dict.fromkeys([*effects, *notes]))
     return said
+
+
+def _build_table(
+    snapshot: Snapshot, touched: Mapping[str, Service], before: Subject, after: Subject
+) -> Table:
+    """A table of the services that the name is about, as they would be."""
+    involved = {service.name for subject in (before, after) for service in subject.services}
+    if not involved and snapshot.files:
+        involved = set(snapshot.services)  # an alias in a zone file may lead to any
+    return snapshot.table(
+        snapshot.compile(touched[name]) if name in touched else snapshot.services[name]
+        for name in sorted(involved)
+    )
 
 
 # --- in -----------------------------------------------------------------------------------------------
@@ -123,28 +133,6 @@ def _spell_query(qname: bytes, rtype: int) -> bytes:
     return b"\0\0\1\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + _OPT
 
 
-def _key(qname: bytes, rtype: int) -> bytes:
-    return qname + rtype.to_bytes(2, "big")
-
-
-def _peek(answers: Answers, qname: bytes, rtype: int) -> Callable[[Entry], int]:
-    """The turn that is next, which stays the next one."""
-    key = _key(qname, rtype)
-    standing = answers.table.get(key)
-    turn = answers.drawn(key, standing) if standing is not None else 0
-    return lambda entry: turn
-
-
-def _try(answers: Answers, services: Sequence[Service]) -> Answers:
-    """Answers of these services alone, beside those that are in force."""
-    trial = Answers(answers.zone_names, (), answers.ttl)
-    trial.set_serial(answers.serial)
-    trial.stale = answers.stale
-    for service in services:
-        trial.replace(service.name, trial.compile(service))
-    return trial
-
-
 # --- out ----------------------------------------------------------------------------------------------
 
 
@@ -161,8 +149,8 @@ def _errors(reply: dns.message.Message) -> Iterator[str]:
             yield f"the reply carries EDE {int(option.code)}{text}"
 
 
-def _refusal(subject: Subject, client: str, answers: Answers) -> str:
-    zones = ", ".join(answers.zone_names)
+def _refusal(subject: Subject, client: str, zone_names: Sequence[str]) -> str:
+    zones = ", ".join(zone_names)
     if subject.kind == "reverse":
         return f"no instance has this address, and nothing is forwarded for {client}: REFUSED"
     return f"the name is in no zone of ours ({zones}), and nothing is forwarded for {client}: REFUSED"

@@ -13,7 +13,6 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers.builder import Answers
 from zkdns.answers.records import AAAA, SRV, A, answered
 from zkdns.dns import names
 from zkdns.explain import what_if
@@ -31,7 +30,7 @@ def notes_on(
     placing: Shares,
     reply: dns.message.Message,
     services: Mapping[str, Service],
-    answers: Answers,
+    stale: bool,
 ) -> Iterator[str]:
     """What there is to say about the reply."""
     yield from _on_names(subject, placing.rtype)
@@ -39,7 +38,7 @@ def notes_on(
     if rcode == dns.rcode.NXDOMAIN and reply.answer:
         yield f"an alias leads to {reply.answer[-1][0]}, which is not there"
     elif rcode == dns.rcode.NXDOMAIN:
-        yield from _on_missing(subject, services, answers)
+        yield from _on_missing(subject, services)
     elif rcode == dns.rcode.SERVFAIL:
         yield "there is no catalog to answer from now, so it is SERVFAIL and never NXDOMAIN"
     elif rcode == dns.rcode.NOERROR and not reply.answer:
@@ -49,7 +48,7 @@ def notes_on(
             yield f"delegated: the servers of {reply.authority[0].name} answer for it"
     elif placing.rtype in _DEALT:
         yield from _on_dealt(subject, placing)
-    if answers.stale:
+    if stale:
         yield "the registry is out of reach: this is what was last known"
     yield from _on_size(reply)
 
@@ -75,7 +74,7 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
         yield service.note
 
 
-def _on_missing(subject: Subject, services: Mapping[str, Service], answers: Answers) -> Iterator[str]:
+def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[str]:
     wanted = names.labels(subject.qname)[0].decode("latin-1")
     service = subject.service
     if subject.zone is None:

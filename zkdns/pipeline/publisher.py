@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from zkdns.answers.builder import Answers
+from zkdns.answers.builder import Builder
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import EMPTY, Catalog, Instance, Problem, Service
 from zkdns.registry.merge import merge
@@ -41,7 +41,7 @@ class Publisher:
 
     def __init__(
         self,
-        answers: Answers,
+        builder: Builder,
         judge: Judge,
         resolve: Callable[[str, Instance], tuple[str, ...]],
         call_later: Callable[[float, Callable[[], None]], Timer],
@@ -50,7 +50,7 @@ class Publisher:
         tick: Callable[[], float] = time.perf_counter,
         aside: Aside | None = None,
     ) -> None:
-        self.answers = answers
+        self.builder = builder
         self.registered: Catalog = EMPTY
         self.services: dict[str, Service] = {}
         self.changed: list[Callable[[Service | None, Service | None], None]] = []
@@ -160,7 +160,7 @@ class Publisher:
 
     def _try(self, service: Service) -> ServiceAnswers | None:
         try:
-            return self.answers.compile(service)
+            return self.builder.compile(service)
         except Exception:
             # We are wrong; what stood there goes on. The log has what is needed for a test.
             log.exception("service %r can't be compiled", service.name)
@@ -178,7 +178,7 @@ class Publisher:
     def _put(
         self, name: str, before: Service | None, after: Service | None, part: ServiceAnswers | None
     ) -> None:
-        self.answers.replace(name, part)
+        self.builder.replace(name, part)
         if after is None:
             self.services.pop(name, None)
         else:

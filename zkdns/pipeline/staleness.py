@@ -1,7 +1,7 @@
 """How the answers tell of the registry: not read yet, out of reach, too long so, or all well.
 
-Rules: in the loop; what is told changes in one step for all answers. While there is nothing to answer
-from, all that is compiled is kept back: it is published when there is.
+Rules: in the loop; what is told changes in one step for all answers, by one small Delta. While there is
+nothing to answer from, all that is compiled is kept back: it goes out as one when there is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from zkdns.answers.builder import Answers
+from zkdns.answers import table
+from zkdns.answers.builder import Builder
 from zkdns.dns import ede
 from zkdns.pipeline.publisher import Publisher
 from zkdns.serve.engine import PythonEngine
@@ -27,17 +28,18 @@ class Staleness:
 
     def __init__(
         self,
-        answers: Answers,
+        builder: Builder,
         engine: PythonEngine,
         publisher: Publisher,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._answers = answers
+        self._builder = builder
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
-        self._failure = NOT_READY
-        answers.set_failure(NOT_READY)
+        self._ready = False
+        builder.set_staleness(table.Staleness(failure=NOT_READY))
+        engine.apply(builder.take())
 
     @property
     def seconds(self) -> float:
@@ -47,25 +49,21 @@ class Staleness:
 
     def tell(self, ready: bool, limit: float) -> None:
         """`ready`: there is a catalog. `limit`: seconds after which an old one is no answer, 0 for none."""
-        answers = self._answers
         stale = STALE if self._publisher.registered.stale_since is not None else b""
         failure = NOT_READY if not ready else TOO_OLD if 0 < limit < self.seconds else b""
-        if failure != self._failure:
-            self._failure = failure
-            answers.stale = stale
-            answers.set_failure(failure)
-            self._engine.publish_afresh(answers)
-        elif stale != answers.stale:
+        before, now = self._builder.staleness(), table.Staleness(stale, failure)
+        self._ready = ready
+        if now == before:
+            return
+        if now.failure == before.failure:
             if stale:
                 log.warning("the registry is out of reach: answers go on from what was last known (EDE 3)")
             else:
                 log.info("the registry is back")
-            answers.stale = stale
-            self._engine.publish(answers)
+        self._builder.set_staleness(now)
+        self._engine.apply(self._builder.take())
 
     def publish(self) -> None:
-        """Put what was compiled in force, unless there is nothing to answer from."""
-        if self._failure:
-            self._answers.take_changes()
-        else:
-            self._engine.publish(self._answers)
+        """Put what was compiled in force; before there is a catalog it is kept, and goes out as one."""
+        if self._ready:
+            self._engine.apply(self._builder.take())

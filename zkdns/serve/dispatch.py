@@ -11,7 +11,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 
-from zkdns.answers.builder import Answers
+from zkdns.answers.table import Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, SERVFAIL
@@ -19,7 +19,7 @@ from zkdns.dns.reply import fail
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
 from zkdns.serve.request import Request
-from zkdns.serve.respond import FORWARD, Position, next_position, refuse, respond
+from zkdns.serve.respond import FORWARD, next_position, refuse, respond
 
 log = logging.getLogger("zkdns.serve")
 
@@ -52,12 +52,13 @@ class Histogram:
 
 
 class Dispatcher:
-    """Where a packet goes: `read` makes a request of it, `dispatch` its reply."""
+    """Where a packet goes: `read` makes a request of it, `dispatch` its reply. `table`: what is answered
+    from; whoever publishes applies Deltas to it between two queries."""
 
     def __init__(
-        self, answers: Answers, forwarder: Forwarder | None = None, position: Position = next_position
+        self, table: Table, forwarder: Forwarder | None = None, position: Position = next_position
     ) -> None:
-        self.answers = answers
+        self.table = table
         self.forwarder = forwarder
         self.position = position
         self.counts: Counter[tuple[str, int, int]] = Counter()
@@ -104,7 +105,7 @@ class Dispatcher:
 
     def _answer(self, request: Request) -> bytes | Pending | None:
         try:
-            outcome = respond(request, self.answers, self.position)
+            outcome = respond(request, self.table, self.position)
             return self._forward(request) if outcome is FORWARD else outcome
         except Exception:
             self.errors += 1
@@ -135,7 +136,7 @@ class Dispatcher:
         """Count an NXDOMAIN of ours whose parent isn't there either: a search list went through here,
         and the client whose `ndots` does that should be found."""
         name = request.question.name
-        if name[1 + name[0] :] not in self.answers.names:
+        if name[1 + name[0] :] not in self.table.names:
             client = request.client
             known = client in self.search_misses or len(self.search_misses) < _CLIENTS
             self.search_misses[client if known else ""] += 1

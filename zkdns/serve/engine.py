@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from zkdns.answers.builder import Answers
+from zkdns.answers.table import Delta
 from zkdns.config import Address, Settings
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.forward.cache import Cache, Replies
@@ -59,11 +59,9 @@ class PythonEngine:
     def configure(self, settings: Settings) -> None:
         self.dispatcher.configure(settings)
 
-    def publish(self, answers: Answers) -> None:
-        answers.take_changes()
-
-    def publish_afresh(self, answers: Answers) -> None:
-        answers.take_changes()
+    def apply(self, delta: Delta) -> None:
+        """Put a Delta in force, in one step between two queries."""
+        self.dispatcher.table.apply(delta)
 
     async def stop(self) -> None:
         """Take no new queries over UDP and no new connections, and answer what has come."""
@@ -113,17 +111,10 @@ class NativeEngine(PythonEngine):
 
     name = "native"
 
-    def __init__(
-        self, dispatcher: Dispatcher, limits: Limits = LIMITS, cache: native.NativeCache | None = None
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, engine: native.Native, limits: Limits = LIMITS) -> None:
         super().__init__(dispatcher, limits)
         self._limits = limits
-        self.native = native.Native(cache=cache)
-        self._cache = cache
-        dispatcher.position = self.native.take_position
-        dispatcher.answers.drawn = lambda key, entry: self.native.position_of(entry)
-        self._serial = -1
-        self._networks: tuple[str, ...] = ()
+        self.native = engine
 
     async def start(self, listen: Sequence[Address], workers: int) -> None:
         try:
@@ -132,32 +123,17 @@ class NativeEngine(PythonEngine):
         except OSError as error:
             where = error.filename or ", ".join(map(str, listen))
             raise refused("--listen", where, error) from None
-        forwarder = self.dispatcher.forwarder if self._cache is not None else None
+        forwarder = self.dispatcher.forwarder if self.native.cache is not None else None
         self.native.watch(self._loop, self._taken, None if forwarder is None else forwarder.renew)
 
     def configure(self, settings: Settings) -> None:
         super().configure(settings)
         self.native.sample(settings.query_log_sample)
-        self._networks = settings.forward_allow if settings.forward else ()
-        self.native.offer_recursion(self._networks)
+        self.native.offer_recursion(settings.forward_allow if settings.forward else ())
 
-    def publish(self, answers: Answers) -> None:
-        moved = answers.serial != self._serial
-        self._serial = answers.serial
-        self.native.publish(answers.take_changes(), answers.zones if moved else (), answers.stale)
-
-    def publish_afresh(self, answers: Answers) -> None:
-        answers.take_changes()
-        self._serial = answers.serial
-        self.native.publish(
-            None,
-            answers.zones,
-            answers.stale,
-            entries=list(answers.table.items()),
-            names=list(answers.names.items()),
-            afresh=True,
-        )
-        self.native.offer_recursion(self._networks)  # an empty table offers it to nobody
+    def apply(self, delta: Delta) -> None:
+        self.native.apply(delta)
+        super().apply(delta)
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
         limit = HIGHEST_UDP if route.transport == "udp" else MAX_TCP_BYTES
@@ -213,14 +189,18 @@ def choose_cache(settings: Settings) -> Replies:
     return native.NativeCache(limit, entries)
 
 
-def choose(wanted: str, dispatcher: Dispatcher, cache: Replies | None = None) -> PythonEngine:
-    """The engine that `--engine` names; `auto` takes native where it was built. `cache`: the one that
-    `choose_cache` gave for it."""
+def open_native(wanted: str, cache: Replies | None = None) -> native.Native | None:
+    """The native engine where `--engine` wants it and it is there; `auto` takes it where it was built.
+    `cache`: the one that `choose_cache` gave for it."""
     if wanted == "python":
-        return PythonEngine(dispatcher)
+        return None
     if native.WHY_NOT:
         if wanted == "native":
             raise ConfigError("--engine native", f"the native engine was not built: {native.WHY_NOT}")
         log.info("the native engine was not built (%s): plain Python answers", native.WHY_NOT)
-        return PythonEngine(dispatcher)
-    return NativeEngine(dispatcher, cache=cache if isinstance(cache, native.NativeCache) else None)
+        return None
+    return native.Native(cache=cache if isinstance(cache, native.NativeCache) else None)
+
+
+def choose(dispatcher: Dispatcher, engine: native.Native | None) -> PythonEngine:
+    return NativeEngine(dispatcher, engine) if engine is not None else PythonEngine(dispatcher)

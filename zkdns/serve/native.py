@@ -1,7 +1,8 @@
 """The native engine seen from Python: publish to it, start it, answer what it hands over.
 
 Rules: the compiled module is imported here and nowhere else, and may be missing. The engine counts
-draws for both: while an Entry is published, its own counter is the truth and `Draws.count` follows.
+positions for both: the counter of an Entry that it holds is its own, and goes back to Python's when it lets
+go of the Entry.
 """
 
 from __future__ import annotations
@@ -9,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from zkdns.answers.table import Entry, Name, Zone
+from zkdns.answers.table import Delta, Entry
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES, Kept, Stored
 from zkdns.serve.listen.places import Limits
-
-if TYPE_CHECKING:
-    from zkdns.answers.builder import Changes
 
 _native: Any = None
 WHY_NOT = ""
@@ -118,7 +116,7 @@ class Native:
     def __init__(self, queue: int = MAX_QUEUED, cache: NativeCache | None = None) -> None:
         if _native is None:
             raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
-        self._cache = cache
+        self.cache = cache
         self._engine = _native.Engine(queue, None if cache is None else cache.native)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken: Taken | None = None
@@ -128,28 +126,15 @@ class Native:
 
     # --- what is answered -------------------------------------------------------------------------
 
-    def publish(
-        self,
-        changes: Changes | None = None,
-        zones: Iterable[Zone] = (),
-        stale: bytes | None = None,
-        *,
-        entries: Sequence[tuple[bytes, Entry | None]] = (),
-        names: Sequence[tuple[bytes, Name | None]] = (),
-        afresh: bool = False,
-    ) -> None:
-        """Put changes in force in one step. `zones`: those whose SOA or failure may have moved (a
-        zone is known from the first Name in it). `stale`: the option of every answer, None to leave
-        it. `afresh`: from an empty table. Where it raises, the table before stays."""
-        if changes is not None:
-            entries, names = [*changes.entries, *entries], [*changes.names, *names]
-        self._engine.publish(entries, names, zones, stale, None, afresh)
+    def apply(self, delta: Delta) -> None:
+        """Put a Delta in force in one step. Where it raises, the table before stays."""
+        self._engine.apply(delta)
 
     def offer_recursion(self, networks: Iterable[str]) -> None:
         """Who is told that recursion is available (RA): clients in these networks, nobody where none."""
         found = [ip_network(n, strict=False) for n in networks]
         pairs = [(str(n.network_address), n.prefixlen) for n in found]
-        self._engine.publish((), (), (), None, pairs, False)
+        self._engine.offer_recursion(pairs)
 
     def respond(self, packet: bytes, limit: int, ra: int = 0, now: float | None = None) -> bytes | None:
         """The answer in the plain case; None where Python has to say. `now`: for what upstreams answered,
@@ -157,7 +142,7 @@ class Native:
         answer: bytes | None = self._engine.respond(packet, limit, ra, now)
         return answer
 
-    # --- draws -------------------------------------------------------------------------------------
+    # --- positions -------------------------------------------------------------------------------------
 
     def take_position(self, entry: Entry) -> int:
         """The next number of this Entry, whoever gives the answer."""
@@ -169,11 +154,9 @@ class Native:
         return n
 
     def position_of(self, entry: Entry) -> int:
-        """How often this Entry was dealt, by all threads together."""
+        """Where this Entry stands, over all threads; it stays there. Any thread may ask."""
         n: int | None = self._engine.position_of(entry.counter)
-        if n is not None:
-            entry.counter.position = n
-        return entry.counter.position
+        return entry.counter.position if n is None else n
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -208,8 +191,8 @@ class Native:
             for packet, route in self._engine.take(PACKETS_PER_TURN):
                 taken(packet, route)
             self._flush()
-        if self._due is not None and self._cache is not None:
-            for key in self._cache.take_due():
+        if self._due is not None and self.cache is not None:
+            for key in self.cache.take_due():
                 self._due(key)
 
     def reply(self, route: Route, reply: bytes) -> None:

@@ -8,12 +8,10 @@ byte for byte.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import TypeAlias
 
-from zkdns.answers import records
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry, Name, Sections, Zone
+from zkdns.answers import on_demand, records
+from zkdns.answers.table import Entry, Name, Position, Sections, Table
 from zkdns.dns import ede, names
 from zkdns.dns.packet import CH, DROP, IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from zkdns.dns.reply import AA, QR, Reply, close, fail, pack_head
@@ -28,9 +26,8 @@ class Forward(enum.Enum):
 
 FORWARD = Forward.FORWARD
 Outcome: TypeAlias = bytes | Forward | None
-Position: TypeAlias = Callable[[Entry], int]
 
-_A, _PTR, _TXT, _AAAA, _ANY = records.A, records.PTR, records.TXT, records.AAAA, records.ANY
+_A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
@@ -50,27 +47,36 @@ def next_position(entry: Entry) -> int:
     return n
 
 
-def respond(request: Request, answers: Answers, position: Position) -> Outcome:
+def identity(version: str, host: str) -> dict[bytes, str]:
+    """What the CHAOS names say (RFC 4892), and NSID (RFC 5001)."""
+    texts = {"version.bind": version, "version.server": version, "id.server": host, "hostname.bind": host}
+    return {names.wire(name): text for name, text in texts.items()}
+
+
+def respond(request: Request, table: Table, position: Position) -> Outcome:
     """`position` gives an Entry's place in its rotation."""
-    entry = answers.table.get(request.key)
+    entry = table.entries.get(request.key)
     if entry is not None:
-        return _positive(request, entry, position(entry), answers)
+        stale = table.stale[entry.origin]
+        if stale is None:
+            return _failed(request, entry.origin, table)
+        return _positive(request, entry, position(entry), stale, table)
     if request.fault:
         return None if request.fault == DROP else fail(request, request.fault, flags=request.ra)
     question = request.question
     if question.rclass != IN:
-        return _chaos(request, answers) if question.rclass == CH else refuse(request, "class not served")
+        return _chaos(request, table) if question.rclass == CH else refuse(request, "class not served")
     if question.rtype in _NO_DATA:
         return refuse(request, "type not served")
-    name = answers.names.get(question.name)
-    return _no_data(request, name, answers) if name is not None else _missing(request, answers)
+    name = table.names.get(question.name)
+    return _missing(request, table, position) if name is None else _no_data(request, name, table, position)
 
 
-def is_ours(name: bytes, answers: Answers) -> bool:
+def is_ours(name: bytes, table: Table) -> bool:
     """Whether this name, in lower case, is ours to answer for: whatever it asks, it is not forwarded."""
-    if name in answers.names or any(suffix in answers.names for suffix in names.suffixes(name)):
+    if name in table.names or any(suffix in table.names for suffix in names.suffixes(name)):
         return True
-    return answers.reverse(name, _PTR) is not None
+    return names.address_of(name) in table.holders
 
 
 def refuse(request: Request, why: str) -> bytes:
@@ -78,7 +84,7 @@ def refuse(request: Request, why: str) -> bytes:
     return fail(request, REFUSED, ede.option(ede.PROHIBITED, why), request.ra)
 
 
-def _positive(request: Request, entry: Entry, n: int, answers: Answers) -> bytes:
+def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
     """The n-th answer of this Entry."""
     tiers = entry.tiers
     tier = tiers[0]
@@ -86,7 +92,7 @@ def _positive(request: Request, entry: Entry, n: int, answers: Answers) -> bytes
     order = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
     chosen = order(tier.records)
     if len(tiers) > 1 or len(chosen) > _MANY or entry.repeats:
-        return _positive_tiers(request, entry, n, answers)
+        return _positive_tiers(request, entry, n, stale, table)
     body = b"".join(chosen)
     additional = 0
     if tier.extras:
@@ -96,21 +102,21 @@ def _positive(request: Request, entry: Entry, n: int, answers: Answers) -> bytes
     packet, end, edns = request.packet, request.end, request.edns
     if edns is not None:
         additional += 1
-        options = answers.stale + entry.ede
-        tail = close(_nsid(answers) + options if edns.nsid else options, edns.do)
+        options = stale + entry.ede
+        tail = close(_nsid(table) + options if edns.nsid else options, edns.do)
     if end + len(body) + len(tail) > request.room:
-        return _positive_tiers(request, entry, n, answers)
+        return _positive_tiers(request, entry, n, stale, table)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8
     head = pack_head(packet[:2], flags, 1, len(chosen), 0, additional)
     return b"".join((head, packet[12:end], body, tail))
 
 
-def _positive_tiers(request: Request, entry: Entry, n: int, answers: Answers) -> bytes:
+def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
     """The same where there are several tiers, many records, additional ones that repeat, or little room."""
     chosen: list[bytes] = []
     extras: list[tuple[bytes, int]] = []
     most = request.room // _SHORTEST + 1
-    reply, options = Reply(request, AA | request.ra), _options(request, answers, entry.ede)
+    reply, options = Reply(request, AA | request.ra), _options(request, table, stale + entry.ede)
     for tier in entry.tiers:
         rotation = tier.rotation
         k = rotation.sequence[n % len(rotation.sequence)]
@@ -128,49 +134,54 @@ def _positive_tiers(request: Request, entry: Entry, n: int, answers: Answers) ->
     return reply.write(NOERROR, chosen, (), [records for records, _ in extras], options, counts)
 
 
-def _no_data(request: Request, name: Name, answers: Answers) -> bytes:
+def _no_data(request: Request, name: Name, table: Table, position: Position) -> bytes:
     """The name is there; the table has nothing of this type for it."""
     if name.responder is not None:
-        return _by_responder(request, name, answers)
-    if name.zone.failure:
-        return _failed(request, name.zone, answers)
+        return _by_responder(request, name, table, position)
+    stale = table.stale[name.origin]
+    if stale is None:
+        return _failed(request, name.origin, table)
     if request.question.rtype == _ANY:
-        return _on_demand(request, Sections((records.RFC8482,)), name.zone, answers)
-    return _negative(request, NOERROR, name.ede, name.zone, answers)
+        return _on_demand(request, Sections((records.RFC8482,)), name.zone, stale, table)
+    return _negative(request, NOERROR, name.ede, name.zone, stale, table)
 
 
-def _missing(request: Request, answers: Answers) -> Outcome:
+def _missing(request: Request, table: Table, position: Position) -> Outcome:
     """The name is not there: its closest encloser (RFC 4592, section 3.3.1) decides."""
     qname = request.question.name
     for suffix in names.suffixes(qname):
-        encloser = answers.names.get(suffix)
+        encloser = table.names.get(suffix)
         if encloser is None:
             continue
         if encloser.responder is not None:
-            return _by_responder(request, encloser, answers)
-        if encloser.zone.failure:
-            return _failed(request, encloser.zone, answers)
+            return _by_responder(request, encloser, table, position)
+        stale = table.stale[encloser.origin]
+        if stale is None:
+            return _failed(request, encloser.origin, table)
         if encloser.instances and len(suffix) + qname[0] + 1 == len(qname):
             sections = _instance(request, encloser)
             if sections is not None:
-                return _on_demand(request, sections, encloser.zone, answers)
-        return _negative(request, NXDOMAIN, b"", encloser.zone, answers)
-    reverse = answers.reverse(qname, request.question.rtype)
+                return _on_demand(request, sections, encloser.zone, stale, table)
+        return _negative(request, NXDOMAIN, b"", encloser.zone, stale, table)
+    reverse = on_demand.reverse(table, qname, request.question.rtype)
     if reverse is None:
         return FORWARD
-    if answers.zones[0].failure:
-        return _failed(request, answers.zones[0], answers)
-    return _on_demand(request, reverse, answers.zones[0], answers)
+    sections, origin = reverse
+    stale = table.stale[origin]
+    if stale is None:
+        return _failed(request, origin, table)
+    return _on_demand(request, sections, 0, stale, table)
 
 
-def _by_responder(request: Request, name: Name, answers: Answers) -> bytes:
-    """A zone of services whose catalog is not there can tell what is in its files, and not what is not
-    in there: only a catalog can."""
+def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes:
     assert name.responder is not None  # noqa: S101
-    sections = name.responder.answer(request.question.name, request.question.rtype)
-    if name.zone.failure and sections.aa and not sections.answer:
-        return _failed(request, name.zone, answers)
-    return _on_demand(request, sections, name.zone, answers)
+    stale = table.stale[name.origin]
+    if stale is None:
+        return _failed(request, name.origin, table)
+    sections = name.responder.answer(request.question.name, request.question.rtype, table, position)
+    if sections.rcode == SERVFAIL and not sections.answer:
+        stale = b""  # why nothing is said is more than how old it would be
+    return _on_demand(request, sections, name.zone, stale, table)
 
 
 def _instance(request: Request, service: Name) -> Sections | None:
@@ -194,65 +205,65 @@ def _slices(run: bytes, length: int) -> tuple[bytes, ...]:
     return tuple(run[k : k + length] for k in range(0, len(run), length))
 
 
-def _on_demand(request: Request, sections: Sections, zone: Zone, answers: Answers) -> bytes:
+def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, table: Table) -> bytes:
     """A reply of what was spelled on demand; where that is nothing, the zone's SOA."""
     if not sections.answer and not sections.authority and sections.rcode in (NOERROR, NXDOMAIN):
-        return _negative(request, sections.rcode, sections.ede, zone, answers, sections)
+        return _negative(request, sections.rcode, sections.ede, zone, stale, table, sections)
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
-    options = _options(request, answers, sections.ede)
+    options = _options(request, table, stale + sections.ede)
     return reply.write(sections.rcode, sections.answer, sections.authority, sections.additional, options)
 
 
 def _negative(
-    request: Request, rcode: int, error: bytes, zone: Zone, answers: Answers, sections: Sections = _NOTHING
-) -> bytes:
+    request: Request, rcode: int, error: bytes, index: int, stale: bytes, table: Table,
+    sections: Sections = _NOTHING,
+) -> bytes:  # fmt: skip
     """Nothing there: the SOA in authority says for how long (RFC 2308)."""
-    qname = request.question.name
+    qname, zone = request.question.name, table.zones[index]
     inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
     soa = (records.pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
     packet, end, edns = request.packet, request.end, request.edns
     tail = b""
     if edns is not None:
-        options = answers.stale + error
-        tail = close(_nsid(answers) + options if edns.nsid else options, edns.do)
+        options = stale + error
+        tail = close(_nsid(table) + options if edns.nsid else options, edns.do)
     if sections.additional or not sections.aa or end + len(soa) + len(tail) > request.room:
         reply = Reply(request, request.ra | (AA if sections.aa else 0))
-        options = _options(request, answers, error)
+        options = _options(request, table, stale + error)
         return reply.write(rcode, (), (soa,), sections.additional, options)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8 | rcode
     head = pack_head(packet[:2], flags, 1, 0, 1, 1 if edns is not None else 0)
     return b"".join((head, packet[12:end], soa, tail))
 
 
-def _failed(request: Request, zone: Zone, answers: Answers) -> bytes:
-    """There is no catalog that could be answered from: never NXDOMAIN then."""
-    options = _nsid(answers) if request.edns is not None and request.edns.nsid else b""
-    return fail(request, SERVFAIL, options + zone.failure, request.ra)
+def _failed(request: Request, origin: int, table: Table) -> bytes:
+    """There is nothing that could be answered from: never NXDOMAIN then."""
+    options = _nsid(table) if request.edns is not None and request.edns.nsid else b""
+    return fail(request, SERVFAIL, options + table.staleness[origin].failure, request.ra)
 
 
-def _chaos(request: Request, answers: Answers) -> bytes:
+def _chaos(request: Request, table: Table) -> bytes:
     """version.bind and its kin (RFC 4892); nothing else is served in this class."""
-    text = answers.identity.get(request.question.name)
+    text = table.identity.get(request.question.name)
     if text is None:
         return refuse(request, "name not served")
     record = records.txt([text], 0)
     record = record[:4] + CH.to_bytes(2, "big") + record[6:]
     answer = (record,) if request.question.rtype in (_TXT, _ANY) else ()
-    options = _nsid(answers) if request.edns is not None and request.edns.nsid else b""
+    options = _nsid(table) if request.edns is not None and request.edns.nsid else b""
     return Reply(request, AA | request.ra).write(NOERROR, answer, options=options)
 
 
-def _options(request: Request, answers: Answers, error: bytes) -> bytes:
-    """The options of a reply of ours: who we are where that was asked, how old we are, what is to be said."""
+def _options(request: Request, table: Table, options: bytes) -> bytes:
+    """The options of a reply of ours, and before them who we are, where that was asked."""
     if request.edns is None:
         return b""
-    options = answers.stale + error
-    return _nsid(answers) + options if request.edns.nsid else options
+    return _nsid(table) + options if request.edns.nsid else options
 
 
-def _nsid(answers: Answers) -> bytes:
+def _nsid(table: Table) -> bytes:
     """The NSID option (RFC 5001)."""
-    identity = answers.identity.get(_ID_SERVER, "").encode()
+    identity = table.identity.get(_ID_SERVER, "").encode()
     return b"\0\3" + len(identity).to_bytes(2, "big") + identity
 
 

@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from zkdns import __version__
-from zkdns.answers.builder import Answers
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import FIXED, Settings
 from zkdns.forward.forwarder import Forwarder
@@ -32,7 +33,7 @@ from zkdns.registry.state import InstanceOverrides
 from zkdns.serve import engine
 from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
-from zkdns.serve.respond import is_ours
+from zkdns.serve.respond import identity, is_ours, next_position
 from zkdns.server import advertised
 from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory
@@ -70,7 +71,14 @@ class Server:
         self._mistake: ConfigError | None = None
         """The operator's error that came up after the start, and ends us."""
 
-        self.answers = Answers(settings.zone, reached_at(settings.listen), settings.ttl)
+        cache = engine.choose_cache(settings)
+        native = engine.open_native(settings.engine, cache)
+        self.builder = Builder(
+            settings.zone,
+            reached_at(settings.listen),
+            settings.ttl,
+            native.position_of if native is not None else position_of,
+        )
         self._taking = False
         self._live = False
         """Whether what is served was read by this process (and is not what a former one left)."""
@@ -82,23 +90,26 @@ class Server:
             self.replica.vote,
             allow_command_checks=settings.allow_command_checks,
         )
-        cache = engine.choose_cache(settings)
-        self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, self.answers))
+        table = Table(identity=identity(f"zkdns {__version__}", socket.gethostname()))
+        self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
         self.hostnames = Hostnames(settings.zone, self.forwarder, lambda names: self.publisher.mark(names))
         self.publisher = Publisher(
-            self.answers, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside
+            self.builder, self.health.judge, self.hostnames.resolve, self._loop.call_later, aside=self._aside
         )
         self.hostnames.services = self.publisher.services
         self.publisher.published = self._published
         self.publisher.changed.append(self.hostnames.changed)
-        self.dispatcher = Dispatcher(self.answers, self.forwarder)
-        self.engine = engine.choose(settings.engine, self.dispatcher, cache)
-        self.staleness = Staleness(self.answers, self.engine, self.publisher)
+        self.dispatcher = Dispatcher(
+            table,
+            self.forwarder,
+            native.take_position if native is not None else next_position,
+        )
+        self.engine = engine.choose(self.dispatcher, native)
+        self.staleness = Staleness(self.builder, self.engine, self.publisher)
         self.state_directory = StateDirectory(settings.state)
         self.sources: list[Source] = []
-        self.zone_files = ZoneFiles(settings.zones, self.answers, self.dispatcher.position)
+        self.zone_files = ZoneFiles(settings.zones, self.builder)
         self.web = Web(self)
-        self.answers.identify(f"zkdns {__version__}", socket.gethostname())
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -246,7 +257,7 @@ class Server:
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
                 if self.ready:
-                    self.replica.tell(self.answers.serial)
+                    self.replica.tell(self.builder.serial)
                 if self._live:
                     self.state_directory.keep(*self._known())
                 if await self.zone_files.changed():
@@ -294,7 +305,7 @@ class Server:
                 log.warning("reload: %s needs a restart; the old one stays in force", name)
         settings = replace(settings, **{name: getattr(self.settings, name) for name in FIXED})
         if settings.ttl != self.settings.ttl:
-            self.answers.set_ttl(settings.ttl)
+            self.builder.set_ttl(settings.ttl)
             self.publisher.respell()
         self.settings = settings
         self.engine.configure(settings)
@@ -306,10 +317,7 @@ class Server:
         if not await self.zone_files.load():
             return
         self.forwarder.forget(self.zone_files.apexes, below=True)
-        if self.ready:
-            self.engine.publish(self.answers)
-        else:
-            self.engine.publish_afresh(self.answers)
+        self.engine.apply(self.builder.take())
 
     # --- from the world to the answers -----------------------------------------------------------------
 
@@ -345,7 +353,7 @@ class Server:
         self._live = True
         self.publisher.take([s.catalog for s in self.sources])
         self.hostnames.follow(self.publisher.registered)
-        if self._serial != self.answers.serial and self.publisher.idle:
+        if self._serial != self.builder.serial and self.publisher.idle:
             self._published()  # a ballot that changed no standing has its part in the serial all the same
         self._tell_age()
         self._loaded.set()
@@ -366,7 +374,7 @@ class Server:
                 source.noticed = None
 
     def _published(self) -> None:
-        self.answers.set_serial(self._serial)
+        self.builder.set_serial(self._serial)
         if self.publisher.idle:
             self._observe_change()
         self.staleness.publish()

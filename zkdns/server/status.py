@@ -42,7 +42,7 @@ def status(server: Server) -> dict[str, Any]:
         "version": __version__,
         "engine": server.engine.name,
         "ready": server.is_ready,
-        "serial": server.answers.serial,
+        "serial": server.builder.serial,
         "stale_seconds": server.staleness.seconds,
         "started": server.started,
         "zones": [*server.settings.zone],

@@ -119,11 +119,11 @@ class Web:
 
     async def _services(self, request: web.Request) -> web.Response:
         server = self._server
-        catalog = replace(server.publisher.catalog, serial=server.answers.serial)
-        parts, zone, ttl = dict(server.answers.parts), server.answers.zones[0], server.settings.ttl
+        catalog = replace(server.publisher.catalog, serial=server.builder.serial)
+        held, zone, ttl = dict(server.builder.services), server.builder.zones[0], server.settings.ttl
 
         def spell() -> web.Response:
-            found = {name: part.shown(zone) for name, part in parts.items()}
+            found = {name: answers.shown(zone) for name, answers in held.items()}
             return _json(shapes.services(catalog, ttl, found, time.time()))
 
         return await asyncio.to_thread(spell)
@@ -134,7 +134,7 @@ class Web:
         service = self._find(name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
-        firsts = server.answers.first_answers(service.name)
+        firsts = server.builder.first_answers(service.name)
         ttl, zone = server.settings.ttl, server.settings.zone[0]
         return await asyncio.to_thread(lambda: _json(shapes.service(service, ttl, zone, firsts)))
 
@@ -146,9 +146,9 @@ class Web:
             return _json({"error": "name=… is missing"}, 400)
         client, changes = asked.get("client"), asked.getall("if", [])
         try:
-            # Beside the loop, which may publish meanwhile: what is published is never written again.
+            # Beside the loop, which may publish meanwhile: it looks at one moment, and nothing else.
             said = await asyncio.to_thread(
-                explain, server.answers, server.publisher.catalog, asked["name"], asked.get("type", "A"),
+                explain, server.builder.snapshot(), asked["name"], asked.get("type", "A"),
                 client=client, changes=changes, forwards=server.forwarder.allows,
             )  # fmt: skip
         except ValueError as error:
@@ -167,7 +167,7 @@ class Web:
         opened = services.get(query.get("service", ""))
         view = View(
             status(server), server.ready, services, server.problems, server.settings.ttl,
-            server.answers.first_answers(opened.name) if opened else {}, time.time(),
+            server.builder.first_answers(opened.name) if opened else {}, time.time(),
         )  # fmt: skip
         return web.Response(text=await asyncio.to_thread(render, view, query), content_type="text/html")
 

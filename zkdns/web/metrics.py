@@ -110,7 +110,7 @@ def _registry(server: Server) -> Iterable[Metric]:
     yield _histogram(
         "zkdns_change_seconds", "Time from a watch event to the answer being served.", *server.changes.read()
     )
-    yield _gauge("zkdns_serial", "The SOA serial.", server.answers.serial)
+    yield _gauge("zkdns_serial", "The SOA serial.", server.builder.serial)
     if server.replica.lag is not None:
         yield _gauge(
             "zkdns_replica_lag_seconds", "Time from a write of ours to its watch event.", server.replica.lag
@@ -128,7 +128,7 @@ def _services(server: Server) -> Iterable[Metric]:
     for name, service in server.publisher.services.items():
         for state, n in Counter(i.state for i in service.instances).items():
             instances.add_metric((name, str(state)), n)
-    for (name, id), n in server.answers.all_first_answers().items():
+    for (name, id), n in server.builder.all_first_answers().items():
         firsts.add_metric((name, id), n)
     yield instances
     yield firsts

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from zkdns.answers.shares import shares_of
+from zkdns.answers.first_places import shares_of
 from zkdns.model import NONE_HEALTHY, Catalog, Instance, Problem, Service, ServiceSettings
 
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use zkdns_native::entry::{Entry, Given, Rotation};
 use zkdns_native::index::Change;
 use zkdns_native::respond::{A, AAAA, NOERROR, NXDOMAIN};
-use zkdns_native::table::{InstanceAddresses, Instances, Name, Table, Zone};
+use zkdns_native::table::{InstanceAddresses, Instances, Name, Staleness, Table, Zone};
 
 pub const APEX: &[u8] = b"\x03svc\x05local\0";
 
@@ -174,12 +174,11 @@ pub fn address_records((a, aaaa): (usize, usize)) -> (Vec<u8>, Vec<u8>) {
 
 impl World {
     pub fn table(&self) -> Table {
-        let mut table = Table { stale: self.stale.clone().into(), ..Table::default() };
-        table.zones.push(Some(Arc::new(Zone {
-            apex: APEX.into(),
-            soa: self.soa.clone().into(),
-            failing: false,
-        })));
+        let mut table = Table {
+            staleness: vec![Staleness { option: self.stale.clone().into(), failing: false }],
+            ..Table::default()
+        };
+        table.zones.push(Some(Arc::new(Zone { apex: APEX.into(), soa: self.soa.clone().into() })));
         let entries = self.entries.iter().map(|((name, qtype), positive)| {
             let key = key(name, *qtype);
             let value = Some(Arc::new(positive.entry(&key, Arc::default())));

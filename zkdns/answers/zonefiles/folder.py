@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
-from zkdns.answers.builder import Answers
-from zkdns.answers.table import Entry
+from zkdns.answers.builder import Builder
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.model import ConfigError, Problem
@@ -20,16 +18,14 @@ log = logging.getLogger("zkdns.zones")
 
 
 class ZoneFiles:
-    """The files of `folder`, "" for none (ConfigError where it isn't there). `draw`: whoever deals the
-    services' answers."""
+    """The files of `folder`, "" for none (ConfigError where it isn't there)."""
 
-    def __init__(self, folder: str, answers: Answers, draw: Callable[[Entry], int]) -> None:
+    def __init__(self, folder: str, builder: Builder) -> None:
         if folder and not Path(folder).is_dir():
             raise ConfigError(f"--zones {folder}", "no such directory")
-        apexes = [zone.apex for zone in answers.zones]
+        apexes = [zone.apex for zone in builder.zones]
         self._folder = ZoneFolder(Path(folder), apexes) if folder else None
-        self._mount = Overlay(answers)
-        self._mount.draw = draw
+        self._overlay = Overlay(builder)
 
     @property
     def paths(self) -> list[str]:
@@ -44,7 +40,7 @@ class ZoneFiles:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong in the files, and which of their records give way to a service."""
-        return (*self._folder.loaded.problems, *self._mount.problems()) if self._folder else ()
+        return (*self._folder.loaded.problems, *self._overlay.problems()) if self._folder else ()
 
     @property
     def broken(self) -> bool:
@@ -62,5 +58,5 @@ class ZoneFiles:
         loaded = await asyncio.to_thread(self._folder.load)
         for problem in loaded.problems:
             log.warning("%s: %s", problem.path, problem.what)
-        self._mount.put(loaded.zones)
+        self._overlay.put(loaded.zones)
         return True

@@ -7,12 +7,13 @@ case. An empty non-terminal is a node without records.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from zkdns.answers.records import AAAA, NS, SOA, SRV, A
-from zkdns.answers.table import Sections, Zone
+from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
+from zkdns.answers.zonefiles.services import find_service
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
 
@@ -57,30 +58,29 @@ class Step(NamedTuple):
     rrset: RRset | None = None
 
 
-Elsewhere: TypeAlias = Callable[[bytes, int], "Sections | None"]
-"""What else we know: the answer for a name that is none of a file's, or None."""
-
-
-def _nothing(qname: bytes, qtype: int) -> Sections | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoneData:
-    """A zone file's records. `zone` has the SOA that goes with a negative answer: the file's own, or
-    that of the services' zone which it shares. `family`: all zone files by apex. `services`: the
-    services' part of the zones that are shared."""
+    """A zone file's records. `soa` goes with a negative answer; where the zone is shared with services it
+    is that of the table's zone of the index `zone`. `family`: all zone files by apex."""
 
     apex: bytes
     nodes: Mapping[bytes, Node]
-    zone: Zone
+    soa: bytes
     path: str = ""
     shared: bool = False
+    zone: int = NO_ZONE
     family: Mapping[bytes, ZoneData] = field(default_factory=dict, repr=False)
-    services: Elsewhere = field(default=_nothing, repr=False)
 
-    def answer(self, qname: bytes, qtype: int) -> Sections:
-        """The whole answer: aliases are followed as far as our data goes. AA is for the first name."""
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+        """The whole answer. That something is not there, beside services, only a catalog can tell."""
+        failure = table.staleness[EVERY].failure
+        sections = self._answer(qname, qtype, table, position, bool(failure))
+        if failure and self.shared and sections.aa and not sections.answer:
+            return Sections(rcode=SERVFAIL, aa=False, ede=failure)
+        return sections
+
+    def _answer(self, qname: bytes, qtype: int, table: Table, position: Position, failure: bool) -> Sections:
+        """Aliases are followed as far as our data goes. AA is for the first name."""
         reply = _Reply(qname)
         name: bytes = qname
         zone: ZoneData = self
@@ -95,7 +95,9 @@ class ZoneData:
                 reply.add_targets(step, zone)
                 return reply.sections(aa=bool(reply.answer))
             if step.kind in (Kind.NODATA, Kind.NXDOMAIN):
-                reply.authority.append(reply.owner(zone.apex) + zone.zone.soa)
+                if step.kind is Kind.NXDOMAIN and reply.answer and zone.shared and failure:
+                    return reply.sections(SERVFAIL)
+                reply.authority.append(reply.owner(zone.apex) + zone.find_soa(table))
                 return reply.sections(NXDOMAIN if step.kind is Kind.NXDOMAIN else NOERROR)
             assert step.rrset is not None  # noqa: S101
             reply.put(reply.answer, step)
@@ -112,14 +114,18 @@ class ZoneData:
                 return reply.sections()
             reply.visited.add(target)
             name = target
-            said = self.services(name, qtype)
-            if said is not None:
-                return reply.join(said, name)
+            end = find_service(name, qtype, table, position)
+            if end is not None:
+                return reply.join(end)
             following = self._zone_of(name)
             if following is None:
                 return reply.sections()  # the rest is someone else's to tell
             zone = following
         return reply.sections()
+
+    def find_soa(self, table: Table) -> bytes:
+        """The SOA record after its owner: of a zone that is shared, that of the services."""
+        return table.zones[self.zone].soa if self.shared else self.soa
 
     def lookup(self, name: bytes, qtype: int) -> Step:
         """What this zone has for a name in it."""
@@ -212,15 +218,15 @@ class _Reply:
                 if rrset is not None:
                     self.additional += self.spell(target, rrset)
 
-    def join(self, said: Sections, name: bytes) -> Sections:
+    def join(self, end: Sections) -> Sections:
         """The end of the chain comes from the services."""
         for section, more in (
-            (self.answer, said.answer),
-            (self.authority, said.authority),
-            (self.additional, said.additional),
+            (self.answer, end.answer),
+            (self.authority, end.authority),
+            (self.additional, end.additional),
         ):
             section += more
-        return self.sections(said.rcode, ede=said.ede)
+        return self.sections(end.rcode, ede=end.ede)
 
     def sections(self, rcode: int = NOERROR, aa: bool = True, ede: bytes = b"") -> Sections:
         return Sections(tuple(self.answer), tuple(self.authority), tuple(self.additional), rcode, aa, ede)

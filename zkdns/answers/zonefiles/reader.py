@@ -26,7 +26,6 @@ import dns.ttl
 import dns.zonefile
 
 from zkdns.answers.records import NS, SOA
-from zkdns.answers.table import Zone
 from zkdns.answers.zonefiles.lookup import CNAME, DNAME, RRset, ZoneData, build_nodes, negative_soa
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
@@ -324,10 +323,10 @@ def read_zone(
         # The zone's own SOA and NS are those of the services: one zone has one of each.
         rrsets.pop((apex, SOA), None)
         rrsets.pop((apex, NS), None)
-        zone = Zone(-1, apex)
+        soa = b""
     else:
-        zone = Zone(-1, apex, negative_soa(rrsets[apex, SOA]))
-    return ZoneData(apex, build_nodes(apex, rrsets), zone, str(path), shared)
+        soa = negative_soa(rrsets[apex, SOA])
+    return ZoneData(apex, build_nodes(apex, rrsets), soa, str(path), shared)
 
 
 def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset]:
