@@ -37,6 +37,7 @@ help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
 	@echo "make test   all tests (ARGS=... goes to pytest)      make quick  those that start no process"
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
+	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
 	@echo "make bench  the numbers of the README        make soak, make fuzz  longer runs"
 
 venv: $(VENV)/ready
@@ -103,6 +104,39 @@ check-native: rust
 		cargo clippy --quiet --locked --lib -- -D warnings; \
 		cargo test --quiet --locked --no-default-features; \
 	fi
+
+# What is given to others, in dist/. One wheel for each Python from 3.11 on and each Linux with glibc 2.17 or newer:
+# zig links it for that one, whatever this machine has.
+TOOLS := build/tools
+
+$(TOOLS)/ready: pyproject.toml constraints.txt
+	@$(or $(PYTHON),python3) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv,Python'\''s venv); }
+	$(or $(PYTHON),python3) -m venv $(TOOLS)
+	@$(or $(PYTHON),python3) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["packages"], sep="\n")' \
+		> $(TOOLS)/wanted
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r $(TOOLS)/wanted
+	@touch $@
+
+wheels: export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+wheels: rust $(TOOLS)/ready
+	rm -rf build/wheel dist/*.whl
+	CARGO=cargo-zigbuild CARGO_BUILD_TARGET=$$(uname -m)-unknown-linux-gnu.2.17 CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
+		python -m build --wheel --no-isolation -o build/wheel . >build/wheel.log 2>&1 || { tail -n 40 build/wheel.log; exit 1; }
+	auditwheel repair --wheel-dir dist build/wheel/*.whl
+
+# For the Debian or Ubuntu that this is, whose Python it is made for.
+deb: wheels
+	@/usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { $(call install,python3 python3-venv,Debian'\''s Python 3.11 or newer); }
+	/usr/bin/python3 deploy/deb.py dist/*.whl dist
+
+# The image, compose, the wheel and the Debian package, tried as people use them. Docker or Podman where one runs
+# containers, else the Dockerfile's steps one by one; the last lines say which.
+packages: venv deb
+	@for p in podman runc mmdebstrap systemd-nspawn nsenter dig iptables; do command -v $$p >/dev/null || PATH=$$PATH:/usr/sbin \
+		command -v $$p >/dev/null || { $(call install,podman runc netavark aardvark-dns iptables mmdebstrap \
+		systemd-container util-linux bind9-dnsutils,$$p); break; }; done
+	ZKDNS_PACKAGES=1 $(BIN)/python -m pytest tests/packages $(ARGS)
 
 bench: venv zookeeper
 	$(BIN)/python -m bench $(ARGS)

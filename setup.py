@@ -1,13 +1,18 @@
-"""What pyproject.toml can't say: whoever builds without the native engine is told so, with the cure.
+"""What pyproject.toml can't say: the engine that was left out, and the README as an index shows it.
 
 pip shows what a build prints with `-v` alone; without it the wheel's name tells: py3-none-any has no engine.
 """
 
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools_rust import RustExtension, build_rust
+
+HERE = Path(__file__).parent
 
 LEFT_OUT = """
 zkdns: the native engine was LEFT OUT of this build (the reason stands above). Plain Python serves instead,
@@ -35,4 +40,25 @@ class Wheel(bdist_wheel):
         return super().get_tag() if BuildEngine.built else ("py3", "none", "any")
 
 
-setup(cmdclass={"build_rust": BuildEngine, "bdist_wheel": Wheel})
+def index_form(text: str, source: str) -> str:
+    """The README where its neighbours are not: links lead to `source`, or where there is none are plain
+    words; a picture that can't be shown is left out, and so are the comments for our tests."""
+
+    def link(found: re.Match[str]) -> str:
+        picture, words, target = found.groups()
+        if target.startswith(("http:", "https:", "#")):
+            return found[0]
+        if source:
+            return f"{picture}[{words}]({source}/{'raw' if picture else 'blob'}/main/{target})"
+        return "" if picture else words
+
+    text = re.sub(r"<!-- .*? -->\n?", "", text)
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, text)
+
+
+urls = tomllib.loads((HERE / "pyproject.toml").read_text())["project"].get("urls", {})
+setup(
+    cmdclass={"build_rust": BuildEngine, "bdist_wheel": Wheel},
+    long_description=index_form((HERE / "README.md").read_text(), urls.get("Source", "")),
+    long_description_content_type="text/markdown",
+)

@@ -219,7 +219,7 @@ def test_the_units_start_the_server_with_flags_that_it_has(name: str, action: st
 
 def test_the_pair_is_the_single_unit_in_all_that_is_not_its_name() -> None:
     def lines(name: str) -> list[str]:
-        text = UNITS[name].replace(" (%i of a pair)", "").replace("=zkdns/%i", "=zkdns")
+        text = UNITS[name].replace(" (%i of a pair)", "").replace("=zkdns-%i", "=zkdns")
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
     assert lines("zkdns@.service") == lines("zkdns.service")
