@@ -14,7 +14,7 @@ COPY constraints.txt pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
 COPY native native
 COPY zkdns zkdns
 # -P: the package that was installed, not the source that lies here. An image without the engine is none.
-RUN /opt/zkdns/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt . \
+RUN ZKDNS_BUILD=native /opt/zkdns/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt . \
     && /opt/zkdns/bin/python -P -c "import zkdns._native" \
     && /opt/zkdns/bin/pip uninstall --yes --quiet pip
 COPY deploy/image.py ./

@@ -120,7 +120,7 @@ $(TOOLS)/ready: pyproject.toml constraints.txt
 wheels: export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 wheels: rust $(TOOLS)/ready
 	rm -rf build/wheel dist/*.whl
-	CARGO=cargo-zigbuild CARGO_BUILD_TARGET=$$(uname -m)-unknown-linux-gnu.2.17 CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
+	ZKDNS_BUILD=native CARGO=cargo-zigbuild CARGO_BUILD_TARGET=$$(uname -m)-unknown-linux-gnu.2.17 CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
 		python -m build --wheel --no-isolation -o build/wheel . >build/wheel.log 2>&1 || { tail -n 40 build/wheel.log; exit 1; }
 	auditwheel repair --wheel-dir dist build/wheel/*.whl
 

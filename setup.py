@@ -1,8 +1,10 @@
 """What pyproject.toml can't say: the engine that was left out, and the README as an index shows it.
 
 pip shows what a build prints with `-v` alone; without it the wheel's name tells: py3-none-any has no engine.
+With ZKDNS_BUILD=native in the environment a build without it fails, and pip shows why.
 """
 
+import os
 import re
 import sys
 import tomllib
@@ -32,6 +34,8 @@ class BuildEngine(build_rust):
         super().run()
         if not self.built:
             print(LEFT_OUT, file=sys.stderr, flush=True)
+            if os.environ.get("ZKDNS_BUILD") == "native":
+                sys.exit("zkdns: ZKDNS_BUILD=native, and there is none")
 
 
 class Wheel(bdist_wheel):

@@ -357,9 +357,11 @@ impl<'a> Server<'a> {
         peer.held = held;
         let token = peer.token;
         self.peers[token.place as usize] = Some(peer);
-        if held != before
-            && let Some(leaver) = self.streams.places.weigh(token, before, held)
-        {
+        let leaver = match held == before {
+            true => None,
+            false => self.streams.places.weigh(token, before, held),
+        };
+        if let Some(leaver) = leaver {
             self.dismiss(leaver, Why::Backlog);
         }
     }
