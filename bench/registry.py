@@ -33,7 +33,7 @@ from kazoo.client import KazooClient
 from zkdns import ensemble
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Data, Event, Whole
-from zkdns.registry.source import service_scopes
+from zkdns.registry.readers import open_root
 from zkdns.registry.zk.connect import close, connect
 from zkdns.registry.zk.mirror import Mirror
 
@@ -91,7 +91,7 @@ def read_mirrored(hosts: str, nodes: int, changes: int) -> dict[str, float]:
                 news[event.path].set()
 
     before = rss()
-    mirror = Mirror(hosts, service_scopes(ROOT, "auto"), SETTINGS, emit)
+    mirror = Mirror(hosts, open_root(ROOT).scopes, SETTINGS, emit)
     late: list[float] = []
 
     async def load() -> float:

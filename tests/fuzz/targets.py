@@ -42,7 +42,7 @@ from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
 from zkdns.registry.json_fields import JSONFields
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_root
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD
@@ -203,7 +203,7 @@ def _grow(name: str, data: bytes) -> Catalog:
     ensemble = Ensemble(zxid=5 << 32)
     ensemble.create("web", data)
     ensemble.create(f"web/{name}", data)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     for event in ensemble.reading():
         tree.apply(event)
     return tree.catalog()

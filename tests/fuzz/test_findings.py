@@ -15,7 +15,7 @@ from zkdns.forward import resolvconf
 from zkdns.model import Catalog, ConfigError
 from zkdns.registry import file, formats
 from zkdns.registry.fields import BadData
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_root
 
 LONG = b"1" * 400
 
@@ -46,7 +46,7 @@ def test_a_setting_of_hundreds_of_digits_is_a_problem(field: str) -> None:
     ensemble = Ensemble(zxid=5 << 32)
     ensemble.create("web", data)
     ensemble.create("web/a", b'{"address": "10.0.0.1"}')
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     for event in ensemble.reading():
         tree.apply(event)
     (problem,) = tree.catalog().problems

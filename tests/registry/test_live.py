@@ -12,8 +12,7 @@ from kazoo.client import KazooClient
 from support import zookeeper as real
 from zkdns.config import ZooKeeperSettings
 from zkdns.model import Catalog, Event
-from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.source import service_scopes
+from zkdns.registry.readers import open_root
 from zkdns.registry.zk.mirror import Mirror
 
 pytestmark = pytest.mark.zookeeper
@@ -24,11 +23,11 @@ NERVE = b'{"host": "10.0.1.5", "port": 80, "name": "i-1"}'
 
 class Follower:
     def __init__(self, hosts: str, root: str, format: str = "auto") -> None:
-        self.tree = ServiceTree(root, format)
+        self.tree = open_root(root, format)
         self._inbox: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
         self._mirror = Mirror(
             hosts,
-            service_scopes(root, format),
+            self.tree.scopes,
             ZooKeeperSettings(),
             lambda _, events: self._inbox.put(events),
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.ensemble import Ensemble
+from registry.ensemble import Ensemble, Node
 from zkdns.model import (
     DEFAULTS,
     Begin,
@@ -18,11 +18,16 @@ from zkdns.model import (
     Event,
     Session,
     Stat,
+    State,
     Unreadable,
     Whole,
     serial_of,
 )
+from zkdns.registry.readers import open_root
 from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, mark
+from zkdns.registry.zk.wire import CHANGED, CREATED, DELETED, NO_NODE
+from zkdns.registry.zk.wire import Node as Read
 
 A = b'{"address": "10.0.0.1", "port": 80}'
 B = b'{"address": "10.0.0.2", "port": 80}'
@@ -33,14 +38,15 @@ SETTINGS = (b"", b'{"ttl": 9}', b'{"ttl": "x"}', b"junk")
 
 
 def folded(events: Iterable[Event], tree: ServiceTree | None = None) -> Catalog:
-    tree = tree or ServiceTree("/services", "auto")
+    tree = tree or open_root("/services", "auto")
     for event in events:
         tree.apply(event)
     return tree.catalog()
 
 
 def one(catalog: Catalog, service: str = "web") -> dict[str, tuple[str, ...]]:
-    return {i.id: i.addresses for i in catalog.services[service].instances}
+    """Those that can be read."""
+    return {i.id: i.addresses for i in catalog.services[service].instances if i.state is not State.UNREADABLE}
 
 
 def at(zxid: int, created: int | None = None) -> Stat:
@@ -61,85 +67,101 @@ steps = st.one_of(
 )
 
 
+class Followed:
+    """An ensemble that a session follows as the mirror does: watch events mark paths, and any number of
+    marked paths is read between two writes."""
+
+    def __init__(self) -> None:
+        self.ensemble = Ensemble()
+        self.events: list[Event] = [Begin()]
+        self._tree = open_root("/services")
+        (self._scope,) = self._tree.scopes
+        self._plan = ReadPlan(self._scope)
+        self._dirty = [ReadRequest("/services", True)]
+
+    def write(self, verb: str, path: str, data: bytes) -> None:
+        before = self._all()
+        if verb == "create":
+            for at, letter in enumerate(path):
+                if letter == "/":
+                    self.ensemble.create(path[:at])
+            self.ensemble.create(path, data)
+        elif verb == "set":
+            self.ensemble.set(path, data)
+        else:
+            self.ensemble.delete(path)
+        after = self._all()
+        kinds = [(DELETED, p) for p in before.keys() - after.keys()]
+        kinds += [(CREATED, p) for p in after.keys() - before.keys()]
+        kinds += [(CHANGED, p) for p in after.keys() & before.keys() if before[p] != after[p]]
+        for kind, changed in kinds:
+            self._dirty += mark(self._scope, kind, self.ensemble.absolute(changed), False) or []
+
+    def read(self, many: int) -> None:
+        for request in self._dirty[:many]:
+            self._dirty.remove(request)
+            path = request.path.removeprefix("/services").lstrip("/")
+            node = self.ensemble.find(path)
+            events, more = self._plan.take(request, *self._reply(node, request.listing))
+            self._dirty += [again for again in more if again not in self._dirty]
+            self.events += events
+
+    def settle(self) -> list[Event]:
+        while self._dirty:
+            self.read(len(self._dirty))
+        return self.events
+
+    @staticmethod
+    def _reply(node: Node | None, listing: bool) -> tuple[Read | int, tuple[str, ...] | int | None]:
+        if node is None:
+            return NO_NODE, NO_NODE if listing else None
+        found = Read(node.data, node.czxid, node.mzxid, node.pzxid, float(node.czxid), 1, len(node.kids))
+        return found, tuple(node.kids) if listing else None
+
+    def _all(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+
+        def walk(path: str, node: Node) -> None:
+            for name, kid in node.kids.items():
+                below = f"{path}/{name}" if path else name
+                found[below] = kid.mzxid
+                walk(below, kid)
+
+        walk("", self.ensemble.root)
+        return found
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Ensemble, list[Event]]:
-    """An ensemble after some writes, and replies that it gave at any moments in between."""
-    ensemble = Ensemble()
-    seen: list[Event] = []
+    """An ensemble after some writes, and what a mirror told that read now and then in between."""
+    followed = Followed()
     for verb, service, id, data in draw(st.lists(steps, max_size=25)):
-        path = service if id is None else f"{service}/{id}"
-        if verb == "create":
-            ensemble.create(service)
-            if path.count("/") == 2:
-                ensemble.create(path.rpartition("/")[0])
-            ensemble.create(path, data)
-        elif verb == "set":
-            ensemble.set(path, data)
-        else:
-            ensemble.delete(path)
-        now = ensemble.replies()
-        seen += draw(st.lists(st.sampled_from(now), max_size=4)) if now else []
-    return ensemble, seen
+        followed.write(verb, service if id is None else f"{service}/{id}", data)
+        followed.read(draw(st.integers(0, 4)))
+    return followed.ensemble, followed.settle()
 
 
-@given(histories(), st.randoms(use_true_random=False))
-def test_any_order_of_the_same_replies_gives_the_same_catalog(history, random) -> None:
-    _, seen = history
-    other = [*seen, *random.choices(seen, k=5)] if seen else []
-    random.shuffle(other)
-    assert folded(other) == folded(seen)
-
-
-@st.composite
-def short_lives(draw: st.DrawFn) -> list[Event]:
-    """One service and one instance made and deleted over and over, and any of the replies in between."""
-    ensemble = Ensemble()
-    ensemble.create("web")
-    seen: list[Event] = []
-    paths = st.sampled_from(["web/a", "web/a", "web"])
-    for path, data in draw(st.lists(st.tuples(paths, st.sampled_from([A, B])), min_size=3, max_size=9)):
-        if not ensemble.create(path, data if "/" in path else b""):
-            ensemble.delete(path)
-        ask = [ensemble.list(""), ensemble.list("web"), ensemble.get("web/a")]
-        seen += [reply for reply in ask if reply is not None and draw(st.booleans())]
-    return seen
-
-
-@settings(max_examples=500)
-@given(short_lives(), st.randoms(use_true_random=False))
-def test_any_order_of_the_replies_of_short_lives_gives_the_same_catalog(seen, random) -> None:
-    other = seen[:]
-    random.shuffle(other)
-    assert folded(other) == folded(seen)
-
-
-@given(histories(), st.randoms(use_true_random=False))
-def test_late_replies_change_nothing_once_the_newest_are_there(history, random) -> None:
-    ensemble, seen = history
-    truth = folded(ensemble.replies())
-    every = [*seen, *ensemble.replies()]
-    random.shuffle(every)
-    assert folded(every) == truth
-    assert folded([*ensemble.replies(), *seen]).services == truth.services
-
-
-@given(histories(), st.randoms(use_true_random=False), st.data())
-def test_looking_between_replies_changes_nothing(history, random, data) -> None:
-    _, seen = history
-    tree = ServiceTree("/services", "auto")
-    for event in seen:
+@settings(max_examples=300)
+@given(histories(), st.data())
+def test_who_followed_from_the_start_and_who_came_last_say_the_same(history, data) -> None:
+    """The mirror's order alone is enough, wherever a reader looks in between."""
+    ensemble, told = history
+    tree = open_root("/services", "auto")
+    for event in told:
         tree.apply(event)
         if data.draw(st.booleans()):
             tree.catalog()
-    assert tree.catalog() == folded(seen)
+    followed = folded([Whole()], tree)
+    fresh = folded(ensemble.reading())
+    assert followed == fresh
 
 
 @given(histories())
 def test_a_resync_of_an_unchanged_registry_gives_the_very_same_objects(history) -> None:
     ensemble, _ = history
-    tree = ServiceTree("/services", "auto")
+    tree = open_root("/services", "auto")
     before = folded(ensemble.reading(), tree)
-    after = folded(reversed(ensemble.replies()), tree)
+    after = folded(ensemble.replies(), tree)
     assert after is before
     again = folded(ensemble.reading(), tree)
     assert again is before
@@ -148,14 +170,14 @@ def test_a_resync_of_an_unchanged_registry_gives_the_very_same_objects(history) 
 @given(histories(), histories())
 def test_a_reading_replaces_all_that_the_one_before_it_said(first, second) -> None:
     """An older backup stands there: its zxids are smaller, and it is served all the same."""
-    tree = ServiceTree("/services", "auto")
-    folded([*first[1], *first[0].reading()], tree)
+    tree = open_root("/services", "auto")
+    folded(first[0].reading(), tree)
     assert folded(second[0].reading(), tree) == folded(second[0].reading())
 
 
 @given(histories(), histories())
 def test_a_reading_counts_only_once_it_is_whole(first, second) -> None:
-    tree = ServiceTree("/services", "auto")
+    tree = open_root("/services", "auto")
     before = folded(first[0].reading(), tree)
     assert folded(second[0].reading()[:-1], tree) is before
     assert folded([Whole()], tree).services == folded(second[0].reading()).services
@@ -163,8 +185,8 @@ def test_a_reading_counts_only_once_it_is_whole(first, second) -> None:
 
 @given(histories())
 def test_an_instance_is_served_only_while_it_is_listed_and_as_it_last_said(history) -> None:
-    ensemble, seen = history
-    catalog = folded([*seen, *ensemble.replies()])
+    ensemble, told = history
+    catalog = folded([*told, Whole()])
     assert set(catalog.services) == set(ensemble.root.kids)
     for name, service in catalog.services.items():
         for instance in service.instances:
@@ -178,103 +200,40 @@ def test_an_instance_is_served_only_while_it_is_listed_and_as_it_last_said(histo
         assert [i.id for i in service.instances] == sorted(i.id for i in service.instances)
 
 
-@given(histories())
-def test_the_serial_is_that_of_the_largest_zxid_whoever_saw_what(history) -> None:
-    """A server that followed from the start and one that came last agree."""
-    ensemble, seen = history
-    assert folded([*seen, *ensemble.replies()]).serial == folded(ensemble.reading()).serial
-
-
 # --- cases --------------------------------------------------------------------------------------
 
 
-def test_late_read_does_not_resurrect_an_instance() -> None:
-    """kazoo issue 645."""
+def test_data_that_no_list_names_is_no_instance() -> None:
+    """A late read does not resurrect an instance (kazoo issue 645): what is not listed is not alive."""
     events = [
         Children("/services", ("web",), 2),
         Children("/services/web", ("a", "b"), 4),
+        Data("/services/web/a", A, at(3)),
         Data("/services/web/b", B, at(4)),
         Children("/services/web", ("b",), 5),
         Data("/services/web/a", A, at(3)),
     ]
     assert one(folded(events)) == {"b": ("10.0.0.2",)}
+    assert one(folded([*events, Children("/services/web", ("a", "b"), 6)])) == {"b": ("10.0.0.2",)}
 
 
-def test_a_node_made_again_is_not_served_with_the_data_it_had_before() -> None:
+def test_with_a_service_goes_all_that_stood_below() -> None:
     events = [
         Children("/services", ("web",), 2),
-        Children("/services/web", ("a",), 3),
-        Data("/services/web/a", A, at(3)),
-        Children("/services/web", (), 4),
-        Children("/services/web", ("a",), 5),
-        Data("/services/web/a", A, at(3)),
-    ]
-    assert one(folded(events)) == {}
-    assert one(folded([*events, Data("/services/web/a", B, at(5))])) == {"a": ("10.0.0.2",)}
-
-
-def test_data_of_a_service_that_was_removed_with_all_below_does_not_come_back() -> None:
-    events = [
-        Children("/services", ("web",), 2),
+        Data("/services/web", b'{"ttl": 9}', at(2)),
         Children("/services/web", ("a",), 3),
         Data("/services/web/a", A, at(3)),
         Children("/services", (), 5),
         Children("/services", ("web",), 6),
-        Children("/services/web", ("a",), 3),
-        Data("/services/web/a", A, at(3)),
     ]
-    assert one(folded(events)) == {}
-
-
-def test_old_data_that_comes_before_the_new_listing_is_dead_all_the_same() -> None:
-    events = [
-        Children("/services", ("web",), 2),
-        Children("/services/web", (), 4),
-        Data("/services/web/a", A, at(3)),
-        Children("/services/web", ("a",), 5),
-    ]
-    assert one(folded(events)) == {}
-
-
-def test_data_from_before_its_services_end_is_dead_below_a_newer_listing() -> None:
-    events = [
-        Children("/services", ("web",), 2),
-        Children("/services/web", ("a",), 13),
-        Data("/services/web/a", A, at(3)),
-        Children("/services", (), 10),
-        Children("/services", ("web",), 12),
-    ]
-    assert one(folded(events)) == {}
-    assert one(folded([*events, Data("/services/web/a", B, at(13))])) == {"a": ("10.0.0.2",)}
-
-
-def test_a_listing_from_before_its_services_end_lists_nothing() -> None:
-    events = [
-        Children("/services", ("web",), 2),
-        Children("/services/web", ("a",), 3),
-        Data("/services/web/a", A, at(14)),
-        Children("/services", (), 10),
-        Children("/services", ("web",), 12),
-    ]
-    assert one(folded(events)) == {}
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_settings_from_before_a_services_end_are_dead_while_its_new_listing_waits(
-    order: tuple[int, int],
-) -> None:
-    told = [Children("/services", (), 5), Children("/services/web", (), 7)]
-    events = [
-        *(told[at_] for at_ in order),
-        Data("/services/web", b'{"ttl": 9}', at(3)),
-        Children("/services", ("web",), 7),
-    ]
-    assert folded(events).services["web"].settings == DEFAULTS
+    service = folded(events).services["web"]
+    assert service.instances == ()
+    assert service.settings == DEFAULTS
 
 
 def test_what_is_gone_is_forgotten() -> None:
     ensemble = Ensemble()
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     for number in range(50):
         ensemble.create("web")
         ensemble.create("web/a", A)
@@ -284,29 +243,7 @@ def test_what_is_gone_is_forgotten() -> None:
         folded(ensemble.replies(), tree)
         ensemble.delete("web")
         folded(ensemble.replies(), tree)
-    assert not tree._now.replies.root.kids
-
-
-def test_data_that_comes_before_its_listing_waits_for_it() -> None:
-    events = [
-        Children("/services", ("web",), 2),
-        Children("/services/web", (), 2),
-        Data("/services/web/a", A, at(7)),
-    ]
-    assert one(folded(events)) == {}
-    assert one(folded([*events, Children("/services/web", ("a",), 7)])) == {"a": ("10.0.0.1",)}
-
-
-def test_a_second_list_at_the_same_zxid_corrects_the_first() -> None:
-    """A list is read after the zxid that it goes by, so it may be newer than that."""
-    events = [
-        Children("/services", ("web",), 2),
-        Children("/services/web", (), 7),
-        Data("/services/web/a", A, at(7)),
-        Children("/services/web", ("a",), 7),
-        Data("/services/web/a", A, at(7)),
-    ]
-    assert one(folded(events)) == {"a": ("10.0.0.1",)}
+    assert tree.reducers["/services"].now.services == {}
 
 
 def test_a_listed_service_without_instances_is_a_service() -> None:
@@ -322,7 +259,7 @@ def test_a_change_leaves_all_other_services_the_same_objects() -> None:
         ensemble.create(service)
         ensemble.create(f"{service}/a", A)
         ensemble.create(f"{service}/b", B)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     before = folded(ensemble.reading(), tree)
     ensemble.set("web/a", B)
     after = folded([ensemble.get("web/a")], tree)
@@ -336,7 +273,7 @@ def test_a_touch_that_says_the_same_moves_the_serial_alone() -> None:
     ensemble = Ensemble(zxid=7 << 32)
     ensemble.create("web")
     ensemble.create("web/a", A)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     before = folded(ensemble.reading(), tree)
     ensemble.set("web/a", A + b" ")
     after = folded([ensemble.get("web/a")], tree)
@@ -347,7 +284,7 @@ def test_a_touch_that_says_the_same_moves_the_serial_alone() -> None:
 
 def test_the_same_zxids_with_other_data_are_read_anew() -> None:
     """Two histories that went apart: a restored ensemble counts the same zxids again."""
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     for payload in A, B:
         ensemble = Ensemble()
         ensemble.create("web")
@@ -374,7 +311,7 @@ def test_each_bad_payload_costs_only_itself_and_is_named() -> None:
     ]  # fmt: skip
     assert all(p.what and p.cure for p in catalog.problems)
     ensemble.set("web/bad0", B)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     folded(ensemble.reading(), tree)
     assert one(tree.catalog()) == {"good": ("10.0.0.1",), "bad0": ("10.0.0.2",)}
 
@@ -383,7 +320,7 @@ def test_a_problem_goes_with_its_node() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
     ensemble.create("web/bad", b"{")
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     assert len(folded(ensemble.reading(), tree).problems) == 1
     ensemble.delete("web/bad")
     assert folded([ensemble.list("web")], tree).problems == ()
@@ -410,7 +347,7 @@ def test_ids_that_fold_to_the_same_label_both_get_a_hash_and_a_problem() -> None
     ensemble.create("web")
     ensemble.create("web/Host_1", A)
     ensemble.create("web/host-1", B)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     catalog = folded(ensemble.reading(), tree)
     labels = [i.label for i in catalog.services["web"].instances]
     assert len(set(labels)) == 2
@@ -434,7 +371,10 @@ def test_instances_may_stand_one_level_deeper_where_the_format_says_so() -> None
     ensemble.create("web/other/y", B)
     catalog = folded(ensemble.reading())
     assert one(catalog) == {"x": ("10.0.0.1",)}
-    assert catalog.services["web"].instances[0].path == "/services/web/services/x"
+    assert [i.path for i in catalog.services["web"].instances] == [
+        "/services/web/other",
+        "/services/web/services/x",
+    ]
     assert [p.path for p in catalog.problems] == ["/services/web/other"]
 
 
@@ -443,7 +383,7 @@ def test_what_may_not_be_read_is_a_problem_and_left_out() -> None:
     ensemble.create("web")
     ensemble.create("web/a", A)
     ensemble.create("web/b", B)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     folded(ensemble.reading(), tree)
     catalog = folded([Unreadable("/services/web/a", "an ACL")], tree)
     assert one(catalog) == {"b": ("10.0.0.2",)}
@@ -462,7 +402,7 @@ def test_a_root_that_may_not_be_read_does_not_empty_the_catalog() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
     ensemble.create("web/a", A)
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     before = folded(ensemble.reading(), tree)
     refused = folded([Begin(), Unreadable("/services", "an ACL"), Whole()], tree)
     assert refused.services == before.services
@@ -471,7 +411,7 @@ def test_a_root_that_may_not_be_read_does_not_empty_the_catalog() -> None:
 
 
 def test_a_root_that_may_not_be_read_at_first_is_not_taken_for_an_empty_one() -> None:
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     assert not folded([Begin(), Unreadable("/services", "an ACL"), Whole()], tree).complete
     assert folded(Ensemble().replies(), tree).complete
 
@@ -479,7 +419,7 @@ def test_a_root_that_may_not_be_read_at_first_is_not_taken_for_an_empty_one() ->
 def test_a_missing_root_is_an_empty_catalog() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     folded(ensemble.reading(), tree)
     catalog = folded([Begin(), Children("/services", (), 0), Whole()], tree)
     assert catalog.services == {}
@@ -489,7 +429,7 @@ def test_a_missing_root_is_an_empty_catalog() -> None:
 def test_the_age_is_told_from_the_loss_until_a_new_reading_is_whole() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     assert not folded([Session(False, 5.0)], tree).complete
     assert folded([*ensemble.reading(), Session(True, 6.0)], tree).stale_since is None
     assert folded([Session(False, 7.0)], tree).stale_since == 7.0
@@ -502,13 +442,12 @@ def test_the_age_is_told_from_the_loss_until_a_new_reading_is_whole() -> None:
 
 
 def test_the_slash_as_root_leaves_zookeepers_own_nodes_alone() -> None:
-    events = [
-        Children("/", ("web", "zookeeper", "zkdns"), 9),
-        Children("/zookeeper", ("quota",), 9),
-        Children("/web", ("a",), 8),
-        Data("/web/a", A, at(8)),
-    ]
-    catalog = folded(events, ServiceTree("/"))
+    tree = open_root("/")
+    plan = ReadPlan(*tree.scopes)
+    names = ("web", "zookeeper", "zkdns")
+    root, _ = plan.take(ReadRequest("/", True), Read(b"", 0, 0, 9, 0.0, 0, 3), names)
+    events = [*root, Children("/web", ("a",), 8), Data("/web/a", A, at(8))]
+    catalog = folded(events, tree)
     assert set(catalog.services) == {"web"}
     assert one(catalog) == {"a": ("10.0.0.1",)}
     assert catalog.services["web"].instances[0].path == "/web/a"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from registry.ensemble import Ensemble
 from zkdns.model import Catalog, Override, Problem, State
 from zkdns.registry import state
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_root
 from zkdns.registry.state import NAME, Loaded, load, save
 
 
@@ -31,7 +31,7 @@ def catalog(instances: int = 3) -> Catalog:
     ensemble.create("db", b"junk")
     ensemble.create("db/a", b'{"address": "db.example"}')
     ensemble.create("db/bad", b"")
-    tree = ServiceTree("/services")
+    tree = open_root("/services")
     for event in ensemble.reading():
         tree.apply(event)
     return tree.catalog()

@@ -59,7 +59,7 @@ from zkdns.overrides import is_drained
 from zkdns.pipeline.publisher import Publisher
 from zkdns.registry.overrides import ROOT as OVERRIDES
 from zkdns.registry.overrides import Overrides
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_root
 from zkdns.serve.dispatch import Dispatcher
 
 START = 1_700_000_000.0
@@ -164,7 +164,7 @@ class World:
     registered: dict[str, Service] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tree = ServiceTree("/services")
+        self.tree = open_root("/services")
         self.overrides = Overrides()
         self._open()
 

@@ -7,7 +7,7 @@ difference give the same table (tests hold it).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zkdns.answers import policies, records
 from zkdns.answers.first_places import FirstPlaces
@@ -15,7 +15,7 @@ from zkdns.answers.on_demand import Browsing, InstanceNames
 from zkdns.answers.records import SRV, TXT, InstanceRecords, Member
 from zkdns.answers.table import EVERY, Entries, Entry, InstanceAddresses, Name, RotationCounter, Tier, Zone
 from zkdns.dns import ede, names
-from zkdns.model import Instance, Service
+from zkdns.model import Instance, Service, State
 
 UNCUT = 65_535
 """The cut of a browsing answer: none."""
@@ -61,6 +61,7 @@ def compile_service(
     those of what stands in the table now, to be carried on."""
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
+    whole, service = service, _readable(service)
     entries: Entries = {}
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
@@ -92,7 +93,7 @@ def compile_service(
         said = known[name].ede
         spell = InstanceNames(service, apex, ttl).spell
         known[name] = Name(index, said, instances, spell, origin=origin)
-        strings = records.about_service(service)
+        strings = records.about_service(whole)
         entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl), origin)
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
@@ -103,7 +104,15 @@ def compile_service(
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
     by_address = _group_by_address(service, by_label)
-    return ServiceAnswers(service, ttl, entries, known, by_address, protocols, first_places, origin)
+    return ServiceAnswers(whole, ttl, entries, known, by_address, protocols, first_places, origin)
+
+
+def _readable(service: Service) -> Service:
+    """Without the instances that nothing is known of but that they are registered: they have no names."""
+    if all(i.state is not State.UNREADABLE for i in service.instances):
+        return service
+    instances = tuple(i for i in service.instances if i.state is not State.UNREADABLE)
+    return replace(service, instances=instances)
 
 
 def _group_by_address(

@@ -35,7 +35,7 @@ from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Serv
 from zkdns.overrides import trim
 from zkdns.registry import file, formats, overrides
 from zkdns.registry.labels import to_label
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_tree
 from zkdns.registry.zk import connect
 
 TRIES = 10
@@ -149,7 +149,7 @@ class Operator:
         """One service's znodes are enough."""
         if url.scheme == "file":
             return _read_file(url).services[name]
-        tree = ServiceTree(url.root, url.format)
+        tree = open_tree(url)
         tree.apply(Children(url.root, (name,), LATEST))
         folders = formats.named(url.format).FOLDERS
         path = f"{url.root.rstrip('/')}/{name}"

@@ -17,9 +17,9 @@ import msgspec
 from zkdns import __version__
 from zkdns.health.health import Health
 from zkdns.model import Problem
-from zkdns.registry.nodes import Nodes
 from zkdns.registry.overrides import Overrides
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, Reducer
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, OwnReducer
+from zkdns.registry.znodes import Nodes
 
 TELL_EVERY = 5.0
 """Seconds between two writes of our node when the serial moves: twenty replicas that wrote at each
@@ -59,7 +59,7 @@ class Replica:
         self._back = 0.0
 
     @property
-    def reducers(self) -> Mapping[str, Reducer]:
+    def reducers(self) -> Mapping[str, OwnReducer]:
         """Who takes the events of which root."""
         return {OVERRIDES: self.overrides, HEALTH: self.ballots, SERVERS: self.servers}
 

@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from zkdns.model import Event, Override, Problem
-from zkdns.registry.nodes import Nodes
+from zkdns.registry.scope import Scope
+from zkdns.registry.znodes import Nodes
 
 ROOT: Final = "/zkdns/overrides"
 DEEPEST: Final = 8
@@ -43,6 +44,11 @@ class Overrides:
         self._read: dict[tuple[str, ...], bytes] = {}
         self._by_instance: dict[tuple[str, str], Override] = {}
         self._problems: tuple[Problem, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """What is read."""
+        return self._nodes.scopes
 
     @property
     def zxid(self) -> int:

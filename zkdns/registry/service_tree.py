@@ -1,173 +1,365 @@
-"""One registry's replies -> its Catalog: services, instances, settings, problems.
+"""One registry's events -> its Catalog: services, instances, settings, problems.
 
-Rules: pure. Listed means alive. Any order of the same replies gives the same Catalog. A new reading
-(Begin ... Whole) is folded beside the one in force and takes its place at Whole, so an old Catalog
-answers until the new one is whole, and zxids bind only within one reading. What did not change stays
-the same object, across readings too. The cost is that of the services that changed.
+Rules: pure. Listed means alive. What a node means is the reader's to say (a format in a layout, or a preset);
+here it is put to its service. A new reading of a root (Begin ... Whole) is built beside the one in force and
+takes its place at Whole, so an old Catalog answers until the new one is whole. What did not change stays the
+same object, across readings too. The cost is that of what changed. An error out of the reader costs the node
+or the service that it met, and is told.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 from zkdns.model import (
-    DEFAULTS,
     EMPTY,
     Begin,
     Catalog,
     Children,
     Data,
     Event,
-    Instance,
     Problem,
+    Service,
     Session,
     Unreadable,
     Whole,
+    fault,
     serial_of,
 )
-from zkdns.registry import formats
-from zkdns.registry.fields import BadData
-from zkdns.registry.labels import to_label
-from zkdns.registry.reading import DEPTH, NOT_SERVICES, Reading
-from zkdns.registry.znodes import Znode
+from zkdns.registry.layout import Layout
+from zkdns.registry.scope import Scope, scopes
+from zkdns.registry.znodes import Listing, Names, Znode, mark_of
+
+READABLE = "give us the right to read it, or remove it"
+
+
+class Reader(Protocol):
+    """What the nodes of a registry mean. Names are those below the registry's root."""
+
+    @property
+    def layouts(self) -> Iterable[Layout]:
+        """Which nodes are read."""
+        ...
+
+    def services(self, names: Names) -> Iterable[str]:
+        """The services that are there because this node is."""
+        ...
+
+    def owners(self, names: Names) -> Iterable[str]:
+        """The services of which this node may tell something."""
+        ...
+
+    def read(self, service: str, names: Names, event: Data) -> Any:
+        """What a node tells of a service. Equal values mean the same; None: nothing."""
+        ...
+
+    def refuse(self, service: str, names: Names, problem: Problem) -> Any:
+        """What a node tells that can't be read, for the reason that `problem` has."""
+        ...
+
+    def assemble(
+        self, name: str, path: str, values: Iterable[Any], before: Service | None
+    ) -> tuple[Service, tuple[Problem, ...]]:
+        """The service, of what its nodes tell; `before`, and what it is made of, where that is equal."""
+        ...
 
 
 class ServiceTree:
-    """`root`: where the services stand; `format`: how their instances' data is read."""
+    """`base`: where the registry stands. `reducers`: who takes the events of each root that is watched."""
 
-    def __init__(self, root: str, format: str = "auto") -> None:
-        self.root = root
-        self.format = format
-        module = formats.named(format)
-        self._parse = module.parse
-        self._folders: frozenset[str] = module.FOLDERS
-        self._quiet: frozenset[str] = module.QUIET | module.FOLDERS
-        self._now = self._open(None)
-        self._next: Reading | None = None
-        self._refused = False
-        self._complete = False
-        self._connected = True
-        self._behind = False  # what was read before the connection was lost is still in force
+    def __init__(self, base: str, reader: Reader) -> None:
+        self.base = base
+        self.scopes = scopes(base, reader.layouts)
+        self.reducers: dict[str, Root] = {scope.root: Root(scope, self) for scope in self.scopes}
+        self.reader = reader
+        self._cut = len(base.rstrip("/")) + 1
+        self._services: dict[str, Service] = {}
+        self._wrong: dict[str, tuple[Problem, ...]] = {}
+        self._dirty: dict[str, None] = {}
+        self._refused: dict[str, str] = {}
+        self._is_moved = self._are_moved = True
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
     @property
     def zxid(self) -> int:
-        """The largest mzxid or pzxid in the reading in force."""
-        return self._now.replies.zxid
+        """The largest mzxid or pzxid in the readings in force."""
+        return max((root.zxid for root in self.reducers.values()), default=0)
+
+    @property
+    def stale_since(self) -> float | None:
+        return self._stale_since
+
+    def names(self, path: str) -> Names:
+        """The names of a path below the base."""
+        return tuple(path[self._cut :].split("/")) if len(path) > self._cut else ()
+
+    def apply(self, event: Event) -> None:
+        """Take one event, where a single root is watched. Never raises on what the registry holds."""
+        (root,) = self.reducers.values()
+        root.apply(event)
+
+    def catalog(self) -> Catalog:
+        """What stands now. The same object as before where nothing changed."""
+        self._rebuild()
+        old = self._catalog
+        rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
+        if self._is_moved or rest != (old.serial, old.complete, old.stale_since):
+            self._is_moved = False
+            services, self._are_moved = dict(self._services) if self._are_moved else old.services, False
+            problems = tuple(self._problems())
+            self._catalog = Catalog(services, old.problems if problems == old.problems else problems, *rest)
+        return self._catalog
+
+    # --- for the roots ------------------------------------------------------------------------------
+
+    def mark(self, names: Iterable[str]) -> None:
+        """These services are to be made anew."""
+        self._dirty.update(dict.fromkeys(names))
+
+    def refuse(self, root: str, why: str | None) -> None:
+        """A root can't be read, or can again."""
+        if self._refused.get(root) != why:
+            self._is_moved = True
+            if why is None:
+                del self._refused[root]
+            else:
+                self._refused[root] = why
+
+    def tell_age(self, at: float | None) -> None:
+        roots = self.reducers.values()
+        if all(root.is_current for root in roots):
+            self._stale_since = None
+        elif self._stale_since is None and not all(root.connected for root in roots):
+            self._stale_since = at
+
+    def make(self, name: str, at: Iterable[Reading]) -> tuple[Service | None, tuple[Problem, ...]]:
+        """A service of what some readings hold of it."""
+        held = [nodes for reading in at if (nodes := reading.services.get(name)) is not None]
+        folders = [path for nodes in held for path in nodes.folders]
+        if not folders:
+            return None, ()
+        before = self._services.get(name)
+        values = (
+            znode.value
+            for nodes in held
+            for znode in nodes.znodes.values()
+            if znode is not None and znode.value is not None
+        )
+        try:
+            return self.reader.assemble(name, folders[0], values, before)
+        except Exception as error:  # ours: it costs this service, and the others go on
+            return before or Service(name, name, folders[0]), (fault(folders[0], error),)
+
+    def take(self, name: str, service: Service | None, problems: tuple[Problem, ...]) -> None:
+        """This is how a service stands."""
+        if self._services.get(name) is not service:
+            self._is_moved = self._are_moved = True
+            if service is None:
+                del self._services[name]
+            else:
+                self._services[name] = service
+        if self._wrong.get(name, ()) != problems:
+            self._is_moved = True
+            if problems:
+                self._wrong[name] = problems
+            else:
+                del self._wrong[name]
+
+    def _rebuild(self) -> None:
+        if self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            readings = [root.now for root in self.reducers.values()]
+            for name in dirty:
+                self.take(name, *self.make(name, readings))
+
+    def _problems(self) -> Iterator[Problem]:
+        for root, why in sorted(self._refused.items()):
+            yield Problem(root, f"it can't be read: {why}", READABLE)
+        for name in sorted(self._wrong):
+            yield from self._wrong[name]
+
+
+class ServiceNodes:
+    """What one reading holds of one service: the folders that make it one, and its nodes by path, None
+    before their data came. `waiting`: how many of those."""
+
+    __slots__ = ("folders", "waiting", "znodes")
+
+    def __init__(self) -> None:
+        self.folders: tuple[str, ...] = ()
+        self.znodes: dict[str, Znode | None] = {}
+        self.waiting = 0
+
+
+class Reading:
+    """One reading of one root: `services` by name. `before`: the one in force, whose znodes go on as the
+    same objects where they are the same. `touched`: the services that changed since somebody looked."""
+
+    def __init__(self, scope: Scope, tree: ServiceTree, before: Reading | None) -> None:
+        self.services: dict[str, ServiceNodes] = {}
+        self.touched: dict[str, None] = {}
+        self.filled: list[str] = []
+        self.before = before
+        self.listing = Listing(scope.root, self._come, self._gone)
+        self._tree = tree
+
+    def apply(self, event: Children | Data | Unreadable) -> None:
+        if not self.listing.apply(event) or isinstance(event, Children):
+            return
+        names = self._tree.names(event.path)
+        for name in self._tree.reader.owners(names):
+            self._put(name, names, event)
+
+    def _come(self, path: str) -> None:
+        names = self._tree.names(path)
+        reader = self._tree.reader
+        for name in reader.services(names):
+            nodes = self._nodes(name)
+            nodes.folders = (*nodes.folders, path)
+            self.touched[name] = None
+        for name in reader.owners(names):
+            nodes = self._nodes(name)
+            nodes.znodes[path] = None
+            nodes.waiting += 1
+
+    def _gone(self, path: str) -> None:
+        names = self._tree.names(path)
+        reader = self._tree.reader
+        for name in reader.services(names):
+            nodes = self._nodes(name)
+            nodes.folders = tuple(folder for folder in nodes.folders if folder != path)
+            self._leave(name, nodes)
+        for name in reader.owners(names):
+            nodes = self._nodes(name)
+            nodes.waiting -= nodes.znodes.pop(path, None) is None
+            self._leave(name, nodes)
+
+    def _nodes(self, name: str) -> ServiceNodes:
+        nodes = self.services.get(name)
+        if nodes is None:
+            nodes = self.services[name] = ServiceNodes()
+        return nodes
+
+    def _leave(self, name: str, nodes: ServiceNodes) -> None:
+        self.touched[name] = None
+        if not nodes.folders and not nodes.znodes:
+            self.services.pop(name, None)
+
+    def _put(self, name: str, names: Names, event: Data | Unreadable) -> None:
+        path = event.path
+        nodes = self._nodes(name)
+        known = nodes.znodes.get(path)
+        mark = mark_of(event.data, event.stat) if isinstance(event, Data) else hash(event.why)
+        if known is not None and known.mark == mark:
+            return
+        before = self.before.services.get(name) if self.before is not None else None
+        node = before.znodes.get(path) if before is not None else None
+        if node is None or node.mark != mark:
+            node = Znode(mark, self._read(name, names, event))
+        if known is None and path in nodes.znodes:
+            nodes.waiting -= 1
+            if not nodes.waiting:
+                self.filled.append(name)
+        nodes.znodes[path] = node
+        if known is None or known.value != node.value:
+            self.touched[name] = None
+
+    def _read(self, name: str, names: Names, event: Data | Unreadable) -> Any:
+        reader = self._tree.reader
+        try:
+            if isinstance(event, Data):
+                return reader.read(name, names, event)
+            problem = Problem(event.path, f"it can't be read: {event.why}", READABLE)
+        except Exception as error:  # ours: it costs this node, until it changes
+            problem = fault(event.path, error)
+        return reader.refuse(name, names, problem)
+
+
+class Root:
+    """One root that is watched: its reading in force, and the one that is under way."""
+
+    def __init__(self, scope: Scope, tree: ServiceTree) -> None:
+        self.connected = True
+        self.is_whole = False
+        self._scope = scope
+        self._tree = tree
+        self._behind = False  # what was read before the connection was lost is still in force
+        self._next: Reading | None = None
+        self._is_refused = False
+        self._made: dict[str, tuple[Service | None, tuple[Problem, ...]]] = {}
+        """Services of the reading under way that are complete: work that would else come at once, at its
+        end."""
+        self.now = Reading(scope, tree, None)
+
+    @property
+    def zxid(self) -> int:
+        return self.now.listing.zxid
+
+    @property
+    def is_current(self) -> bool:
+        return self.connected and not self._behind
 
     def apply(self, event: Event) -> None:
         """Take one event. Never raises on what the registry holds."""
         if isinstance(event, Children | Data | Unreadable):
-            names = self._now.replies.names(event.path)
-            if names is not None and self._counts(event, names):
-                (self._next or self._now).apply(event, names)
-                if self._refused and self._now.replies.root.unreadable is None:
-                    self._end_reading()
+            if self._next is not None:
+                self._prepare(self._next, event)
+                return
+            self.now.apply(event)
+            self._pass_on()
+            if self._is_refused != (self.now.listing.refused is not None):
+                self._end(None)
         elif isinstance(event, Begin):
-            self._next = self._open(self._now)
+            self._next = Reading(self._scope, self._tree, self.now)
+            self._made.clear()
         elif isinstance(event, Whole):
-            self._end_reading()
-        else:
-            self._take_session(event)
+            done, self._next = self._next, None
+            self._end(done)
+        elif isinstance(event, Session):
+            self.connected = event.connected
+            self._behind = self._behind or not event.connected
+            self._tree.tell_age(event.at)
 
-    def catalog(self) -> Catalog:
-        """What stands now. The same object as before where nothing changed."""
-        now = self._now
-        now.settle()
-        old = self._catalog
-        serial = serial_of(now.replies.zxid)
-        problems = now.problems
-        if (
-            now.services is not old.services
-            or problems is not old.problems
-            or (serial, self._complete, self._stale_since) != (old.serial, old.complete, old.stale_since)
-        ):
-            self._catalog = Catalog(now.services, problems, serial, self._complete, self._stale_since)
-        return self._catalog
+    def _pass_on(self) -> None:
+        touched, self.now.touched = self.now.touched, {}
+        self.now.filled.clear()
+        self._tree.mark(touched)
 
-    # --- readings ---------------------------------------------------------------------------------
+    def _prepare(self, reading: Reading, event: Children | Data | Unreadable) -> None:
+        reading.apply(event)
+        if len(self._tree.reducers) == 1:
+            for name in reading.filled:
+                if name in reading.touched:
+                    del reading.touched[name]
+                    self._made[name] = self._tree.make(name, [reading])
+        reading.filled.clear()
 
-    def _open(self, before: Reading | None) -> Reading:
-        return Reading(self.root, self._folders, self._read, before)
-
-    def _end_reading(self) -> None:
-        done, self._next = self._next, None
-        refused = done.replies.root.unreadable if done is not None else None
-        self._refused = refused is not None
+    def _end(self, done: Reading | None) -> None:
+        """The reading under way is whole; or what was refused is read now."""
+        refused = (done or self.now).listing.refused
+        self._is_refused = refused is not None
+        self._tree.refuse(self._scope.root, refused)
         if refused is not None:
             # Nothing was read, which is no sign that nothing is there: the old reading stands.
-            self._now.apply(Unreadable(self.root, refused), ())
+            self.now.listing.refused = refused
             return
         if done is not None:
-            done.settle()
-            done.take_over(self._now)
-            self._now = done
-        self._complete = True
+            self._put_in_force(done)
+        self.is_whole = True
         self._behind = False
-        self._tell_age(None)
+        self._tree.tell_age(None)
 
-    def _take_session(self, event: Session) -> None:
-        self._connected = event.connected
-        if not event.connected:
-            self._behind = True
-        self._tell_age(event.at)
-
-    def _tell_age(self, at: float | None) -> None:
-        if self._connected and not self._behind:
-            self._stale_since = None
-        elif not self._connected and self._stale_since is None:
-            self._stale_since = at
-
-    # --- what a node means --------------------------------------------------------------------------
-
-    def _counts(self, event: Children | Data | Unreadable, names: tuple[str, ...]) -> bool:
-        """Whether the path can have a part in the Catalog (and so in its serial)."""
-        if names and self.root == "/" and names[0] in NOT_SERVICES:
-            return False
-        if len(names) == 2 and isinstance(event, Children):
-            return names[1] in self._folders
-        return len(names) < DEPTH or (len(names) == DEPTH and names[1] in self._folders)
-
-    def _read(self, names: tuple[str, ...], node: Znode, event: Data) -> Any:
-        """The settings of a service, an Instance, a Problem, or None for what is none of these."""
-        if self._next is not None and (known := self._known(names, event)) is not None:
-            return known
-        if len(names) == 1:
-            settings, wrong, inherits = formats.settings(self.format, event.data)
-            if settings == DEFAULTS and not wrong and inherits is None:
-                return None
-            return settings, tuple(Problem(event.path, error.what, error.cure) for error in wrong), inherits
-        name = node.name
-        payload = formats.Node(name, event.data)
-        if len(names) == 2 and name in self._quiet and not (self.format == "auto" and payload.object):
-            return None
-        try:
-            registration = self._parse(payload)
-        except BadData as error:
-            return Problem(event.path, error.what, error.cure)
-        stat = event.stat
-        return Instance(
-            name,
-            to_label(name),
-            event.path,
-            registration,
-            stat.ctime,
-            stat.ephemeral,
-            weight=registration.weight,
-        )
-
-    def _known(self, names: tuple[str, ...], event: Data) -> Any:
-        """What the reading in force made of the very same data, None where it had other."""
-        stat = event.stat
-        old = self._now.replies.find(names)
-        if (
-            old is None
-            or (old.czxid, old.mzxid) != (stat.czxid, stat.mzxid)
-            or old.digest != hash(event.data)
-        ):
-            return None
-        value = old.value
-        if isinstance(value, Instance) and (value.since, value.ephemeral) != (stat.ctime, stat.ephemeral):
-            return None
-        return value
+    def _put_in_force(self, done: Reading) -> None:
+        old, self.now = self.now, done
+        done.before = None
+        for name in old.services.keys() | done.services.keys():
+            was, now = old.services.get(name), done.services.get(name)
+            if was is None or now is None or was.folders != now.folders or was.znodes != now.znodes:
+                if name in self._made and name not in done.touched:
+                    self._tree.take(name, *self._made[name])
+                else:
+                    self._tree.mark([name])
+        self._made.clear()
+        self._pass_on()

@@ -13,11 +13,9 @@ from typing import Protocol, TypeAlias
 
 from zkdns.config import RegistryURL, ZooKeeperSettings
 from zkdns.model import Catalog, Event, Session, Whole
-from zkdns.registry import formats
 from zkdns.registry.file import FileSource
-from zkdns.registry.layout import layout
-from zkdns.registry.scope import Scope, scopes
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.readers import open_tree
+from zkdns.registry.scope import Scope
 from zkdns.registry.zk.mirror import Mirror
 
 OWN = "/zkdns"
@@ -30,14 +28,11 @@ class Reducer(Protocol):
     def apply(self, event: Event) -> None: ...
 
 
-def own_scopes(root: str) -> tuple[Scope, ...]:
-    """What is read of a root under /zkdns."""
-    return scopes(root, [layout("/{service}/{id}" if root == OVERRIDES else "/{id}")])
+class OwnReducer(Reducer, Protocol):
+    """What takes those of a root of our own, and says what is read there."""
 
-
-def service_scopes(root: str, format: str) -> tuple[Scope, ...]:
-    """What is read of a root of services."""
-    return scopes(root, map(layout, ("/{service}", "/{service}/{id}", *formats.folders(format))))
+    @property
+    def scopes(self) -> Iterable[Scope]: ...
 
 
 class ZooKeeperSource:
@@ -49,10 +44,10 @@ class ZooKeeperSource:
         url: RegistryURL,
         settings: ZooKeeperSettings,
         changed: Callable[[str], None],
-        reducers: Mapping[str, Reducer],
+        reducers: Mapping[str, OwnReducer],
     ) -> None:
         self.url = url
-        self.tree = ServiceTree(url.root, url.format)
+        self.tree = open_tree(url)
         self.connected = False
         self.since = time.time()
         self.whole: set[str] = set()
@@ -62,12 +57,10 @@ class ZooKeeperSource:
         self.observe: Callable[[str, list[Event]], None] | None = None
         """Is shown all events as well, before they are folded."""
         self._changed = changed
-        self._reducers: dict[str, Reducer] = {**reducers, url.root: self.tree}
-        wanted = [one for root in reducers for one in own_scopes(root)]
+        self._reducers: dict[str, Reducer] = {**reducers, **self.tree.reducers}
+        wanted = [scope for one in (*reducers.values(), self.tree) for scope in one.scopes]
         self._loop = asyncio.get_running_loop()
-        self.mirror = Mirror(
-            url.hosts, [*wanted, *service_scopes(url.root, url.format)], settings, self._emit
-        )
+        self.mirror = Mirror(url.hosts, wanted, settings, self._emit)
 
     @property
     def catalog(self) -> Catalog:
@@ -113,7 +106,7 @@ def open_sources(
     settings: ZooKeeperSettings,
     file_changed: Callable[[], None],
     root_changed: Callable[[str], None],
-    reducers: Mapping[str, Reducer],
+    reducers: Mapping[str, OwnReducer],
 ) -> list[Source]:
     """A source for each URL, not started yet. Files are read (ConfigError). What stands under /zkdns is
     the first ensemble's: `reducers` take its events."""

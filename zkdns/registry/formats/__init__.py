@@ -70,11 +70,6 @@ def ranked() -> tuple[Any, ...]:
     return tuple(sorted((named(n) for n in names() if n != "auto"), key=lambda module: module.RANK))
 
 
-def folders(format: str) -> list[str]:
-    """The layouts of the folders below a service in which the format's instances stand."""
-    return [f"/{{service}}/{folder}/{{id}}" for folder in sorted(named(format).FOLDERS)]
-
-
 def demand_object(node: Node) -> dict[str, Any]:
     """The JSON object in the node's data, or BadData."""
     value = node.value

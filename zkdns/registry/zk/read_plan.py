@@ -111,6 +111,8 @@ class ReadPlan:
         if here is None:
             return [], []
         at_root = path == self.scope.root
+        if not at_root and not self._is_listed(path):
+            return [], []  # not listed yet, or no more; once it is, it is read (again)
         if at_root:
             self.missing = NO_NODE in (data, names)
         if isinstance(data, int):
@@ -148,6 +150,10 @@ class ReadPlan:
                 self._forget(child_of(path, name))
         return events, more
 
+    def _is_listed(self, path: str) -> bool:
+        parent, _, name = path.rpartition("/")
+        return name in self._names.get(parent or "/", ())
+
     def _told(self, path: str) -> int:
         if path == self.scope.root:
             return self._mzxid
@@ -183,13 +189,10 @@ class ReadPlan:
             self._mzxid = UNTOLD
             self._pzxid[root] = MISSING
             return ([Children(root, (), 0)] if before != MISSING else []), []
-        parent, _, name = path.rpartition("/")
         if code == NO_NODE:
             # Gone between its parent's listing and this read: what is listed now decides.
-            if name not in self._names.get(parent or "/", ()):
-                return [], []
             self._doubt(path)
-            return [], [ReadRequest(parent or "/", True)]
+            return [], [ReadRequest(parent_of(path), True)]
         if self._told(path) == UNREADABLE:
             return [], []
         self._forget(path)

@@ -168,14 +168,17 @@ class RootReads:
         events: list[Event] = []
         each = iter(replies)
         plan = self._current
+        coming = set(batch)
         for request in batch:
+            coming.discard(request)
             # `decode` saw to it that each reply is of the kind that was asked for.
             data = cast("Node | int", next(each))
             names = cast("tuple[str, ...] | int", next(each)) if request.listing else None
             told, more = plan.take(request, data, names)
             events += told
             for again in more:
-                self._queue(again)
+                if again not in coming:  # else its reply is here, and not older than this one
+                    self._queue(again)
         self.missed = []
         if self.work is Work.AUDIT and not self.anew:
             # A difference that no event announced by now is one that the watch missed.

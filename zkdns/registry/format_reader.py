@@ -1,0 +1,217 @@
+"""Nodes of one format in a layout, as a registry's reader: `/{service}/{id}` and what a URL says else.
+
+Rules: pure. A node that can't be read is an instance in the state `unreadable` and a problem; one that is no
+instance (a format's own bookkeeping) is nothing at all. The node of a service may hold its settings: in a
+layout of one's own, where it is somebody else's, only what is plainly meant so counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TypeAlias
+
+from zkdns.model import DEFAULTS, Data, Instance, Problem, Registration, Service, ServiceSettings, State
+from zkdns.registry import formats, presets
+from zkdns.registry.fields import BadData
+from zkdns.registry.labels import assign_labels, tell_collisions, to_label
+from zkdns.registry.layout import Layout, layout, name_service
+from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
+from zkdns.registry.znodes import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a service's own node says."""
+
+    settings: ServiceSettings
+    inherits: formats.Inherits | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A node with problems: the instance that it is all the same, if it is one."""
+
+    instance: Instance | None
+    problems: tuple[Problem, ...]
+
+
+Value: TypeAlias = Settings | Instance | Told
+
+UNREAD = Registration((), weight=0)
+"""What is known of an instance that can't be read."""
+
+
+class FormatReader:
+    """The reader of a URL with a format."""
+
+    def __init__(self, url: RegistryURL) -> None:
+        self._format = url.format
+        self._parse = _parser(url)
+        self._layout = url.layout
+        self._service = url.service
+        self._is_default = url.layout == DEFAULT_LAYOUT
+        module = formats.named(url.format) if url.format in formats.names() else None
+        self._folders: frozenset[str] = module.FOLDERS if module and self._is_default else frozenset()
+        self._quiet: frozenset[str] = self._folders | (module.QUIET if module else frozenset())
+        self._settings = _settings_of(url.layout)
+
+    @property
+    def layouts(self) -> Iterable[Layout]:
+        deeper = [layout(f"/{{service}}/{folder}/{{id}}") for folder in sorted(self._folders)]
+        return (self._settings, self._layout, *deeper)
+
+    def services(self, names: Names) -> Iterable[str]:
+        if self._is_default:
+            return (self._name(names[0]),) if len(names) == 1 else ()
+        holes = self._layout.folder.match(names)
+        return () if holes is None else (name_service(self._service, holes),)
+
+    def owners(self, names: Names) -> Iterable[str]:
+        if self._is_default:
+            depth = len(names)
+            if depth in (1, 2) or (depth == 3 and names[1] in self._folders):
+                return (self._name(names[0]),)
+            return ()
+        holes = self._layout.match(names)
+        if holes is None:
+            holes = self._settings.match(names)
+        return () if holes is None else (name_service(self._service, holes),)
+
+    def read(self, service: str, names: Names, event: Data) -> Value | None:
+        if len(names) == len(self._settings.segments):
+            return self._read_settings(event)
+        name = names[-1]
+        node = formats.Node(name, event.data)
+        if name in self._quiet and not (self._format == "auto" and node.object):
+            return None
+        try:
+            registration = self._parse(node)
+        except BadData as error:
+            return self._unread(name, event, Problem(event.path, error.what, error.cure))
+        stat = event.stat
+        return Instance(
+            name,
+            to_label(name),
+            event.path,
+            registration,
+            stat.ctime,
+            stat.ephemeral,
+            weight=registration.weight,
+        )
+
+    def refuse(self, service: str, names: Names, problem: Problem) -> Value:
+        if len(names) == len(self._settings.segments) or names[-1] in self._quiet:
+            return Told(None, (problem,))
+        return self._unread(names[-1], None, problem)
+
+    def assemble(
+        self, name: str, path: str, values: Iterable[Value], before: Service | None
+    ) -> tuple[Service, tuple[Problem, ...]]:
+        settings: ServiceSettings = DEFAULTS
+        inherits: formats.Inherits | None = None
+        problems: list[Problem] = []
+        instances: list[Instance] = []
+        for value in values:
+            if isinstance(value, Instance):
+                instances.append(value)
+                continue
+            problems += value.problems
+            if isinstance(value, Settings):
+                settings, inherits = value.settings, value.inherits
+            elif value.instance is not None:
+                instances.append(value.instance)
+        if inherits is not None:
+            instances = [replace(i, registration=inherits.complete(i.registration)) for i in instances]
+        instances.sort(key=attrgetter("id", "path"))
+        distinct = make_distinct(instances, before, problems)
+        problems.sort(key=attrgetter("path"))
+        return renew(Service(name, to_label(name), path, settings, distinct), before), tuple(problems)
+
+    def _name(self, name: str) -> str:
+        return name if self._service == "{service}" else name_service(self._service, {"service": name})
+
+    def _read_settings(self, event: Data) -> Settings | None:
+        settings, wrong, inherits = formats.settings(self._format, event.data)
+        if settings == DEFAULTS and not wrong and inherits is None:
+            return None
+        if not self._is_default and (wrong or inherits is None):
+            wrong = wrong if settings.given else []
+        problems = tuple(Problem(event.path, error.what, error.cure) for error in wrong)
+        return Settings(settings, inherits, problems)
+
+    @staticmethod
+    def _unread(name: str, event: Data | None, problem: Problem) -> Told:
+        since, ephemeral = (event.stat.ctime, event.stat.ephemeral) if event is not None else (0.0, True)
+        instance = Instance(
+            name,
+            to_label(name),
+            problem.path,
+            UNREAD,
+            since,
+            ephemeral,
+            state=State.UNREADABLE,
+            reason=problem.what,
+            weight=0,
+            answered=False,
+        )
+        return Told(instance, (problem,))
+
+
+def _parser(url: RegistryURL) -> Callable[[formats.Node], Registration]:
+    if url.format == JSON and url.fields is not None:
+        return url.fields.parse
+    if url.format in formats.names():
+        parse: Callable[[formats.Node], Registration] = formats.named(url.format).parse
+        return parse
+    preset = presets.named(url.format)
+    return lambda node: presets.parse(preset, node)
+
+
+def _settings_of(where: Layout) -> Layout:
+    """Where a service's own node stands: the one that names it, or the folder of its instances."""
+    if not where.by_service:
+        return where.folder
+    texts = where.text.split("/")
+    return layout("/".join(texts[: texts.index("{service}") + 1]))
+
+
+def renew(service: Service, before: Service | None) -> Service:
+    """The service; `before` where that is equal, else with what of it is."""
+    if before is None:
+        return service
+    if before.instances == service.instances:
+        service = replace(service, instances=before.instances)
+    service = replace(service, label=before.label) if before.name == service.name else service
+    return before if before == service else service
+
+
+def make_distinct(
+    instances: list[Instance], before: Service | None, problems: list[Problem]
+) -> tuple[Instance, ...]:
+    """The same with ids and labels of which no two are equal. Sorted by id and path when they come in."""
+    if len({i.label for i in instances}) == len(instances):
+        return tuple(instances)
+    by_id: dict[str, Instance] = {}
+    for instance in instances:
+        first = by_id.setdefault(instance.id, instance)
+        if first is not instance:
+            what = f"its id is that of {first.path} too, which is served"
+            problems.append(Problem(instance.path, what, "register it under an id of its own"))
+    labels = assign_labels(by_id)
+    problems += tell_collisions({i.id: i.path for i in by_id.values()}, labels, "id")
+    return tuple(_relabel(by_id.values(), labels, before))
+
+
+def _relabel(
+    instances: Iterable[Instance], labels: Mapping[str, str], before: Service | None
+) -> Iterator[Instance]:
+    known = {i.id: i for i in before.instances} if before is not None else {}
+    for instance in instances:
+        if instance.label != labels[instance.id]:
+            instance = replace(instance, label=labels[instance.id])
+            old = known.get(instance.id)
+            instance = old if old is not None and old == instance else instance
+        yield instance
