@@ -13,7 +13,7 @@ it looks up, deals the next order, splices and sends.
       health/   -> Catalog (serving)  answers/zonefiles                   |
           |                              |                                |
           v                              v                                |
-     answers/   -> records -> compile -> Answers --one step--> serve/respond --> UDP, TCP
+     answers/   -> records -> compile --- Delta ---> Table -> serve/respond --> UDP, TCP
 
 The rooms: `registry` (what is registered), `health` (who is well), `answers` (what we say), `pipeline` (the
 three as one line of work), `serve` (how it is asked), `forward` (names that are not ours), `explain` (why it
@@ -25,9 +25,10 @@ registry/service_tree -> pipeline/publisher -> server/lifecycle. See the answer 
 from.
 
 The words: a *service* has *instances*; a *registration* is what an instance says of itself; the *Catalog* is
-the immutable view of all services; a *rotation* is the orders that an RRset cycles through; *Answers* is the
-table that replies are read from; to *publish* is to put new ones in force; an *upstream* is a resolver that
-we forward to. Query and reply are DNS's, request and response HTTP's.
+the immutable view of all services; a *rotation* is the orders that an RRset cycles through; a *Delta* is
+what a *Table*, which replies are read from, takes over in one step; to *publish* is to do so; an *origin* is
+a set of registries; an *upstream* is a resolver that we forward to. Query and reply are DNS's, request and
+response HTTP's.
 """
 
 __version__ = "0.1.0"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.asking import respond
 from support.tables import Answers
+from zkdns.answers.builder import Builder
 from zkdns.answers.table import (
     Entry,
     InstanceAddresses,
@@ -71,6 +72,31 @@ def check(data: st.DataObject, table: Table) -> None:
     for packet in data.draw(st.lists(tables.packets(known), min_size=10, max_size=20)):
         for limit in LIMITS:
             compare(engine, table, packet, limit, data.draw(st.sampled_from([0, 0x80])))
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+def test_both_engines_answer_alike_after_each_of_the_same_deltas(data: st.DataObject) -> None:
+    """Services come, change and go, registries are lost and come back, the serial moves."""
+    engine = native.Native()
+    builder, table = Builder(tables.ZONES, position_of=engine.position_of), Table()
+    for _ in range(data.draw(st.integers(1, 4))):
+        for name in data.draw(st.sets(st.sampled_from(tables.LABELS[:5]), max_size=2)):
+            if data.draw(st.integers(0, 3)):
+                builder.replace(
+                    name, builder.compile(data.draw(tables.services(name)), data.draw(tables.origins))
+                )
+            else:
+                builder.replace(name, None)
+        builder.set_serial(data.draw(st.integers(0, 2**32 - 1)))
+        option = data.draw(tables.options)
+        builder.set_staleness(Staleness(option, data.draw(tables.failures)), data.draw(tables.origins))
+        delta = builder.take()
+        table.apply(delta)
+        engine.apply(delta)
+        for packet in data.draw(st.lists(tables.packets(tables.owners(table)), min_size=5, max_size=10)):
+            compare(engine, table, packet, HIGHEST_UDP, 0)
+    assert engine.size() == (len(table.entries), len(table.names))
 
 
 @given(st.data())

@@ -309,3 +309,41 @@ def test_each_answer_takes_at_most_one_turn(data: st.DataObject) -> None:
         draw = Counting()
         respond(query, answers, HIGHEST_UDP, draw)
         assert draw.drawn <= 1
+
+
+@pytest.mark.parametrize("rtype", [1, 28, 33, 16])
+def test_a_name_below_an_instance_is_not_the_instance(rtype: int) -> None:
+    answers = everything()
+    for below in ("x", "i1"):
+        reply = respond(tables.query(names.wire(f"{below}.i0.web.svc.local"), rtype), answers)
+        assert isinstance(reply, bytes)
+        assert (reply[3] & 15, reply[6:8]) == (3, b"\0\0"), "NXDOMAIN, whatever an instance below has"
+
+
+def test_one_registry_lost_is_told_by_its_own_services_alone() -> None:
+    option, failure = ede.option(3, "out of reach"), ede.option(22, "too long")
+    answers = tables.Answers(("svc.local",))
+    for origin, name in ((1, "here"), (2, "there")):
+        answers.replace(name, answers.compile(a_service(name, random.Random(1)), origin))
+
+    def say(name: str, rtype: int = 16) -> tuple[int, bytes]:
+        reply = respond(tables.query(names.wire(name), rtype, tables.opt()), answers)
+        assert isinstance(reply, bytes)
+        return reply[3] & 15, wire.take_apart(reply).opts[0][11:]
+
+    asked = ("here.svc.local", "i0.here.svc.local", "no.here.svc.local")
+    fresh = [say(name) for name in asked]
+    others = [say(name.replace("here", "there")) for name in asked]
+    nothing = say("nope.svc.local")
+    answers.set_staleness(Staleness(option), 1)
+    assert [(rcode, option + told) for rcode, told in fresh] == [say(name) for name in asked]
+    answers.set_staleness(Staleness(option, failure), 1)
+    assert [say(name) for name in asked] == [(2, failure)] * len(asked)
+    assert [say(name.replace("here", "there")) for name in asked] == others
+    assert say("nope.svc.local") == nothing
+    answers.set_staleness(Staleness(failure=failure))
+    assert say("nope.svc.local") == (2, failure)
+    assert [say(name.replace("here", "there")) for name in asked] == others
+    answers.set_staleness(Staleness())
+    answers.set_staleness(Staleness(), 1)
+    assert [say(name) for name in asked] == fresh

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
 
-from zkdns.model import NEVER, SERVING, Instance, Service, State
+from zkdns.health.judge import GIVEN, fail_open
+from zkdns.model import SERVING, Instance, Service, State
 
 KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove")
 EXAMPLES: Final = "drain=web/a, undrain=web/a, down=web/a, up=web/a, remove=web/a or weight:web/b=50"
@@ -20,7 +21,6 @@ MAX_WEIGHT: Final = 65535
 MAX_NAMED: Final = 8
 
 _CHANGE = re.compile(r"(?P<kind>[a-z]+)[:=](?P<service>[^/]+)/(?P<id>.+?)")
-_GIVEN = "; given by fail_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def try_changes(
         after = _KINDS[change.kind](instance, change)
         others = (i for i in service.instances if i is not instance)
         changed = sorted([*others, *([after] if after is not None else [])], key=lambda i: i.id)
-        touched[service.name] = _fail_open(replace(service, instances=tuple(changed)))
+        touched[service.name] = _judge_again(replace(service, instances=tuple(changed)))
         effects.append(f"if {text}: {_tell(instance, after)}")
     return touched, effects
 
@@ -146,23 +146,19 @@ _KINDS: Final[Mapping[str, Callable[[Instance, Change], Instance | None]]] = {
 # --- the whole ----------------------------------------------------------------------------------------
 
 
-def _fail_open(service: Service) -> Service:
-    """The service with `fail_open` decided anew, as the judge does it."""
-    healthy = sum(i.state in SERVING for i in service.instances)
-    candidates = sum(i.state not in NEVER for i in service.instances)
-    opened = bool(candidates) and healthy / candidates < service.settings.fail_open
+def _judge_again(service: Service) -> Service:
+    """The service with `fail_open` decided anew, by the judge."""
+    closed = [
+        replace(i, answered=i.state in SERVING, reason=i.reason.removesuffix(GIVEN))
+        for i in service.instances
+    ]
+    instances, opened = fail_open(closed, service.settings.fail_open)
     notes = [note for note in service.note.split("; ") if note and not note.startswith("fail_open")]
-    if opened:
-        notes.insert(0, f"fail_open: all given ({healthy} of {candidates} healthy)")
-    instances = []
-    for i in service.instances:
-        reason = i.reason.removesuffix(_GIVEN)
-        answered = i.state in SERVING
-        if opened and not answered and i.state not in NEVER:
-            answered, reason = True, f"{reason}{_GIVEN}"
-        same = (i.answered, i.reason) == (answered, reason)
-        instances.append(i if same else replace(i, answered=answered, reason=reason))
-    return replace(service, instances=tuple(instances), note="; ".join(notes))
+    kept = tuple(
+        before if before == after else after
+        for before, after in zip(service.instances, instances, strict=True)
+    )
+    return replace(service, instances=kept, note="; ".join([opened, *notes] if opened else notes))
 
 
 def _tell(before: Instance, after: Instance | None) -> str:

@@ -8,7 +8,7 @@ by the loss guard, warming, healthy; the first that holds is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, is_
 from types import MappingProxyType
@@ -27,6 +27,9 @@ FEWEST_STEPS: Final = 10
 
 LARGEST: Final = 65535
 """A weight is 16 bits wide in an SRV record (RFC 2782)."""
+
+GIVEN: Final = "; given by fail_open"
+"""What the reason of an instance ends with that is given out all the same."""
 
 NEVER_MIND: Final = 1e-6
 """Seconds. A float holds the epoch to 0.24 µs, so a step's own moment may read as just before it."""
@@ -73,12 +76,8 @@ def judge(
         judged.sort(key=attrgetter("id"))
     elif not told:
         return _reuse(service, service.instances, "", previous), None
-    notes = []
-    healthy = sum(i.state in SERVING for i in judged)
-    candidates = sum(i.state not in NEVER for i in judged)
-    if candidates and healthy / candidates < service.settings.fail_open:
-        judged = [_give_all_the_same(i) for i in judged]
-        notes.append(f"fail_open: all given ({healthy} of {candidates} healthy)")
+    judged, opened = fail_open(judged, service.settings.fail_open)
+    notes = [opened] if opened else []
     for word, why in (("hold", BY_HOLD), ("grace", BY_GRACE)):
         if kept := sum(i.state is State.SUSPECT and i.reason.startswith(why) for i in judged):
             notes.append(f"{kept} kept by {word}")
@@ -87,6 +86,16 @@ def judge(
     before = {i.path: i for i in previous.instances} if previous is not None else {}
     instances = tuple(_same(i, before) for i in judged)
     return _reuse(service, instances, "; ".join(notes), previous), min(alarms, default=None)
+
+
+def fail_open(instances: Sequence[Instance], threshold: float) -> tuple[list[Instance], str]:
+    """All of them given where less than this part of them is healthy, and the note that tells it; else as
+    they are, and no note."""
+    healthy = sum(i.state in SERVING for i in instances)
+    candidates = sum(i.state not in NEVER for i in instances)
+    if not candidates or healthy / candidates >= threshold:
+        return list(instances), ""
+    return [_give(i) for i in instances], f"fail_open: all given ({healthy} of {candidates} healthy)"
 
 
 def _find_told(service: Service, view: ServiceView) -> list[int]:
@@ -201,10 +210,10 @@ def stretch(service: Service, now: float) -> tuple[int, float]:
     return min(-(-FEWEST_STEPS // smallest), LARGEST // largest), max(i.since for i in rising) + warm
 
 
-def _give_all_the_same(instance: Instance) -> Instance:
+def _give(instance: Instance) -> Instance:
     if instance.answered or instance.state in NEVER:
         return instance
-    return replace(instance, answered=True, reason=f"{instance.reason}; given by fail_open")
+    return replace(instance, answered=True, reason=f"{instance.reason}{GIVEN}")
 
 
 def _same(instance: Instance, before: Mapping[str, Instance]) -> Instance:

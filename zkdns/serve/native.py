@@ -130,6 +130,11 @@ class Native:
         """Put a Delta in force in one step. Where it raises, the table before stays."""
         self._engine.apply(delta)
 
+    def size(self) -> tuple[int, int]:
+        """How many entries and names are in force."""
+        size: tuple[int, int] = self._engine.size()
+        return size
+
     def offer_recursion(self, networks: Iterable[str]) -> None:
         """Who is told that recursion is available (RA): clients in these networks, nobody where none."""
         found = [ip_network(n, strict=False) for n in networks]
