@@ -40,7 +40,7 @@ pub struct Handed {
     pub since: Instant,
 }
 
-/// A packet that a thread died on, and what it said.
+/// A packet that a thread died on, and what it said; or what else people should know, without one.
 pub struct Fault {
     pub packet: Box<[u8]>,
     pub what: String,

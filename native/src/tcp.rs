@@ -7,7 +7,7 @@
 use crate::asker::{Asker, Round};
 use crate::connection::{Connection, MAX_UNSENT, Need};
 use crate::counters::Counters;
-use crate::handover::Way;
+use crate::handover::{Fault, Way};
 use crate::places::{Leaver, Token};
 use crate::socket::{Happened, Interest, Poller, forget_unsent, refuse_new};
 use crate::streams::{Letter, Phase, Streams, Why};
@@ -77,6 +77,7 @@ pub struct Server<'a> {
     now: u64,
     swept: u64,
     lacking: Option<u64>,
+    told_lack: bool,
     phase: Phase,
     since: u64,
     told: bool,
@@ -125,6 +126,7 @@ impl<'a> Server<'a> {
             now: 0,
             swept: 0,
             lacking: None,
+            told_lack: false,
             phase: Phase::Serving,
             since: 0,
             told: false,
@@ -197,12 +199,15 @@ impl<'a> Server<'a> {
         for _ in 0..ACCEPTED {
             let Some(listener) = self.listeners.get(k) else { return };
             match listener.accept() {
-                Ok((stream, address)) => self.welcome(stream, address),
+                Ok((stream, address)) => {
+                    self.told_lack = false;
+                    self.welcome(stream, address);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => match error.raw_os_error() {
                     // The client has gone already; others may wait behind it.
                     Some(libc::ECONNABORTED | libc::EINTR) => (),
-                    _ => return self.lack(),
+                    _ => return self.lack(&error),
                 },
             }
         }
@@ -210,7 +215,12 @@ impl<'a> Server<'a> {
 
     /// No descriptor or no memory for one more: to try again at once would only spin.
     #[cold]
-    fn lack(&mut self) {
+    fn lack(&mut self, error: &io::Error) {
+        if !self.told_lack {
+            let what = format!("no TCP connection can be taken: {error}");
+            self.shared.handover.report(Fault { packet: Box::default(), what });
+        }
+        self.told_lack = true;
         self.lacking = Some(self.now);
         self.listen_for(NEITHER);
     }

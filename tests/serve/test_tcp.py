@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -462,10 +464,12 @@ async def test_one_network_can_not_take_the_places_of_others(start: Start) -> No
     server = await start(connections=4)
     alone = await server.connect(source="127.0.1.1")
     await alone.ask(query())
-    many = [await server.connect() for _ in range(10)]
+    for _ in range(10):
+        newest = await server.connect()
+        await newest.ask(query())
     await until(lambda: server.engine.closed()["limit"] == 7)
     assert (await alone.ask(query()))[6:8] == b"\0\1"
-    assert (await many[-1].ask(query()))[6:8] == b"\0\1"
+    assert (await newest.ask(query()))[6:8] == b"\0\1"
     assert server.open == 4
 
 
@@ -499,6 +503,33 @@ async def test_one_that_leaves_begins_no_connection_and_serves_those_that_had_be
     assert await early.ended()
     assert (await (await late).ask(query()))[6:8] == b"\0\1"
     assert new.open == 1
+
+
+async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    first = await server.connect()
+    await first.ask(query())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        waiting = [stack.enter_context(socket.socket(socket.AF_INET, TCP)) for _ in range(3)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(sock.fileno() for sock in waiting) + 1, limits[1]))
+        for sock in waiting:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (server.address.host, server.address.port))
+            await loop.sock_sendall(sock, framed(query()))
+        await until(lambda: "no TCP connection can be taken" in caplog.text)
+        assert (await first.ask(query()))[6:8] == b"\0\1"
+        await asyncio.sleep(0.25)
+        assert server.open == 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for sock in waiting:
+            reply = await asyncio.wait_for(loop.sock_recv(sock, 4096), PATIENCE)
+            assert reply[8:10] == b"\0\1"
+    told = caplog.text.count("no TCP connection can be taken")
+    assert told <= 2, "once by each thread that has a listener"
 
 
 def test_the_limits_are_those_that_are_promised() -> None:

@@ -54,7 +54,7 @@ class PythonEngine:
             self._listeners.append(UdpListener(sock, self.dispatcher, address.wildcard))
         for listener in self._listeners:
             listener.start(self._loop)
-        await self._tcp.start(streams)
+        self._tcp.start(streams)
 
     def configure(self, settings: Settings) -> None:
         self.dispatcher.configure(settings)

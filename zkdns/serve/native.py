@@ -189,7 +189,10 @@ class Native:
     def take(self) -> None:
         """Answer what waits now, a turn of it."""
         for packet, what in self._engine.take_faults():
-            log.error("the native engine failed on packet %s: %s", packet.hex(), what)
+            if packet:
+                log.error("the native engine failed on packet %s: %s", packet.hex(), what)
+            else:
+                log.warning("%s", what)
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once

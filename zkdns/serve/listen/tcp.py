@@ -19,6 +19,7 @@ import termios
 from collections import Counter
 from typing import Any
 
+from zkdns.lack import is_local_lack
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.request import MAX_TCP_BYTES
@@ -48,6 +49,14 @@ KERNEL_UNSENT_BYTES = 128 << 10
 """Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
 for one that reads nothing, and there may be a thousand of those."""
 
+MAX_BACKLOG = 1024
+"""Connections that the kernel keeps for us until they are taken."""
+
+ACCEPTED_PER_TURN = 64
+
+PAUSE = 0.1
+"""Seconds until connections are taken again after there was no descriptor for one."""
+
 SETTLE = 0.02
 """Seconds that a handshake which had begun may take to end when we are about to."""
 
@@ -69,8 +78,9 @@ class TcpListener:
         self.chunk = bytearray(CHUNK_BYTES)
         """What all connections are read into, one at a time."""
         self._idle = limits.idle
-        self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
+        self._beginning: set[asyncio.Task[Any]] = set()
+        self._lacking = False
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -78,19 +88,52 @@ class TcpListener:
         """Bytes that wait for all of them, in and out."""
         return self.open.held
 
-    async def start(self, sockets: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        self._sockets = sockets
+    def start(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
-            server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
-            self._servers.append(server)
+            sock.listen(MAX_BACKLOG)
+            self._sockets.append(sock)
+            self._listen(sock)
         self._sweep()
 
+    def _listen(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock, ACCEPTED_PER_TURN)
+
+    def _accept(self, listening: socket.socket, most: int) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(most):
+            try:
+                sock, _ = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if not is_local_lack(error):
+                    continue  # the client's own: it went before it was accepted (accept(2))
+                if not self._lacking:
+                    log.warning("no TCP connection can be taken: %s", error.strerror)
+                self._lacking = True
+                loop.remove_reader(listening)
+                loop.call_later(PAUSE, self._listen, listening)
+                return
+            self._lacking = False
+            sock.setblocking(False)
+            task = loop.create_task(self._begin(sock))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self), sock)
+        except OSError:
+            sock.close()
+
     def stop_accepting(self) -> None:
-        for server in self._servers:
-            server.close()
+        for sock in self._sockets:
+            if sock.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(sock)
+                sock.close()
 
     async def leave(self) -> None:
         """Takes no new connections. Those that the kernel has accepted for us are ours still: they come
@@ -99,10 +142,10 @@ class TcpListener:
         for sock in self._sockets:
             _refuse_new(sock)
         await asyncio.sleep(SETTLE)
-        accepted = [each for sock in self._sockets for each in _accept_all(sock)]
+        for sock in self._sockets:
+            self._accept(sock, MAX_BACKLOG)
         self.stop_accepting()
-        for each in accepted:
-            await loop.connect_accepted_socket(lambda: Connection(self), each)
+        await asyncio.gather(*self._beginning)
         end = loop.time() + GRACE
         while loop.time() < end and not all(c.asked for c in self.open):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -126,17 +169,6 @@ class TcpListener:
             if now - connection.active >= self._idle + (OWED if connection.waiting else 0):
                 self.dismiss(connection, "idle")
         self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
-
-
-def _accept_all(listening: socket.socket) -> list[socket.socket]:
-    accepted = []
-    try:
-        while True:
-            sock, _ = listening.accept()
-            sock.setblocking(False)
-            accepted.append(sock)
-    except OSError:  # no more of them, or of files
-        return accepted
 
 
 def _refuse_new(listening: socket.socket) -> None:
