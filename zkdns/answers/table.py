@@ -137,7 +137,8 @@ FRESH = Staleness()
 @dataclass(frozen=True, slots=True)
 class Sections:
     """An answer spelled on demand, whole wire records in each section. Owners are C00C or spelled
-    out; nothing else is compressed. No answer and no authority: the zone's SOA is put there."""
+    out; nothing else is compressed. No answer and no authority: the zone's SOA is put there. `outside`: a
+    name of others that the last alias leads to; b"" where the answer is whole."""
 
     answer: tuple[bytes, ...] = ()
     authority: tuple[bytes, ...] = ()
@@ -145,6 +146,7 @@ class Sections:
     rcode: int = 0
     aa: bool = True
     ede: bytes = b""
+    outside: bytes = b""
 
 
 class Responder(Protocol):

@@ -29,6 +29,20 @@ def bare(options: bytes) -> bytes:
     return b"".join(o[:2] + b"\0\2" + o[4:6] for o in each(options))
 
 
+def among(options: bytes) -> bytes:
+    """The Extended DNS Errors of a run of options that anyone may have sent; what can't be read ends it."""
+    found, at = b"", 0
+    while at + 6 <= len(options):
+        end = at + 4 + int.from_bytes(options[at + 2 : at + 4], "big")
+        if end > len(options):
+            break
+        if options[at : at + 2] == b"\0\x0f" and end >= at + 6:
+            text = options[at + 6 : end].decode("utf-8", "ignore")
+            found += option(int.from_bytes(options[at + 4 : at + 6], "big"), text)
+        at = end
+    return found
+
+
 def each(options: bytes) -> list[bytes]:
     """A run of whole options, one by one."""
     found, at = [], 0

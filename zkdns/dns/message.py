@@ -28,8 +28,9 @@ class Record(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A reply. `rcode` has the extended bits; `edns`: whether it carried an OPT record. `question`
-    is the raw section. OPT and TSIG records are left out of the sections: they speak of one hop."""
+    """A reply. `rcode` has the extended bits; `edns`: whether it carried an OPT record, and `options` its
+    options. `question` is the raw section. OPT and TSIG records are left out of the sections: they speak
+    of one hop."""
 
     flags: int
     rcode: int
@@ -38,6 +39,14 @@ class Message(NamedTuple):
     authority: tuple[Record, ...]
     additional: tuple[Record, ...]
     edns: bool
+    options: bytes = b""
+
+
+def write(record: Record) -> bytes:
+    """A record on its own: no name in it is compressed."""
+    rdata = b"".join(record.parts)
+    numbers = (record.rtype, 2), (record.rclass, 2), (record.ttl, 4), (len(rdata), 2)
+    return record.owner + b"".join(n.to_bytes(size, "big") for n, size in numbers) + rdata
 
 
 _HOP = frozenset({OPT, 249, 250})  # and TKEY, TSIG
@@ -61,6 +70,7 @@ def read_reply(reply: bytes) -> Message | None:
     sections: list[tuple[Record, ...]] = []
     rcode = reply[3] & 0x0F
     edns = False
+    options = b""
     for count in counts:
         records = []
         for _ in range(count):
@@ -76,6 +86,7 @@ def read_reply(reply: bytes) -> Message | None:
                 return None
             if rtype == OPT:
                 edns = True
+                options = reply[at + 10 : stop]
                 rcode |= reply[at + 4] << 4
             elif rtype not in _HOP:
                 ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
@@ -88,7 +99,7 @@ def read_reply(reply: bytes) -> Message | None:
             at = stop
         sections.append(tuple(records))
     answer, authority, additional = sections
-    return Message(reply[2] << 8 | reply[3], rcode, question, answer, authority, additional, edns)
+    return Message(reply[2] << 8 | reply[3], rcode, question, answer, authority, additional, edns, options)
 
 
 def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool) -> bytes:

@@ -32,7 +32,7 @@ from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
-from zkdns.forward.transport import Transport
+from zkdns.forward.transport import Transport, large_replies
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 
@@ -43,6 +43,8 @@ STALE_AFTER = 1.8
 STARTS_PER_TURN = 4
 """Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
 answers of our own, and those must not wait behind a thousand of them."""
+MAX_RECORDS_PER_TURN = 500
+"""Records of a reply that are spelled in the loop; more in a thread: thousands take 10 ms."""
 STREAM = 65535
 
 STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=True)
@@ -319,7 +321,15 @@ class Forwarder:
         self._failures.forget(place)
         message, blocked = believe(outcome.message, self._is_ours, self._deny_private)
         self.blocked += blocked
-        stored = Stored(message, asked.key, now, cut=outcome.cut)
+        if len(message.answer) + len(message.authority) + len(message.additional) <= MAX_RECORDS_PER_TURN:
+            self._keep(asked, outcome, Stored(message, asked.key, now, outcome.cut))
+            return
+        loop = asyncio.get_running_loop()
+        spelled = loop.run_in_executor(large_replies, Stored, message, asked.key, now, outcome.cut)
+        spelled.add_done_callback(lambda stored: self._keep(asked, outcome, stored.result()))
+
+    def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:
+        now = self._clock()
         believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
         if believed and not asked.is_ours:
             self.cache.put(asked.key, stored, share_of(asked.client))

@@ -23,7 +23,8 @@ DATAGRAMS_PER_TURN = 32
 LARGE_BYTES = 16 << 10
 """A longer reply is read in a thread: one of 64 KB takes some ten milliseconds, and the loop has others."""
 
-_readers = ThreadPoolExecutor(1, "replies")
+large_replies = ThreadPoolExecutor(1, "replies")
+"""Reads them, and spells them, one by one: no flood of them takes more than one thread's part."""
 
 
 class Transport:
@@ -114,7 +115,7 @@ class Transport:
             message = None
             if len(data) > LARGE_BYTES:
                 loop = asyncio.get_running_loop()
-                message = await loop.run_in_executor(_readers, read_reply, data)
+                message = await loop.run_in_executor(large_replies, read_reply, data)
             self.resolution.receive(attempt, data, self._clock(), message)
         except OSError as error:
             self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))

@@ -13,13 +13,14 @@ from collections import Counter
 
 from zkdns.answers.table import Position, Table
 from zkdns.config import Settings
-from zkdns.dns import ede
-from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, SERVFAIL
-from zkdns.dns.reply import fail
+from zkdns.dns import ede, reply
+from zkdns.dns.message import CD, DO, read_reply, spell_query, write
+from zkdns.dns.packet import HIGHEST_UDP, NOERROR, NXDOMAIN, SERVFAIL, Query
+from zkdns.dns.reply import Reply, fail
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
-from zkdns.serve.request import Request
-from zkdns.serve.respond import FORWARD, next_position, refuse, respond
+from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.respond import FORWARD, Follow, next_position, refuse, respond
 
 log = logging.getLogger("zkdns.serve")
 
@@ -100,12 +101,14 @@ class Dispatcher:
         elif outcome is None:
             self.dropped["not a query"] += 1
         else:
-            outcome.then(lambda reply: self._count(request, reply))
+            outcome.then(lambda message: self._count(request, message))
         return outcome
 
     def _answer(self, request: Request) -> bytes | Pending | None:
         try:
             outcome = respond(request, self.table, self.position)
+            if isinstance(outcome, Follow):
+                return self._follow(request, outcome)
             return self._forward(request) if outcome is FORWARD else outcome
         except Exception:
             self.errors += 1
@@ -126,10 +129,25 @@ class Dispatcher:
             return refuse(request, "forwarding is not for this client")
         return forwarder.answer(request, request.client)
 
-    def _count(self, request: Request, reply: bytes) -> None:
-        rcode = reply[3] & 15
+    def _follow(self, request: Request, alias: Follow) -> bytes | Pending:
+        """Our alias, and what the upstreams say of the name that it leads to."""
+        assert self.forwarder is not None  # noqa: S101  (the request says that it may)
+        flags = (DO if request.edns is not None and request.edns.do else 0) | (
+            CD if request.packet[3] & reply.CD else 0
+        )
+        question = alias.name + request.packet[request.end - 4 : request.end]
+        query = Query(spell_query(0, question, True, flags, edns=True), MAX_TCP_BYTES)
+        rest = self.forwarder.answer(query, request.client)
+        if isinstance(rest, bytes):
+            return join(request, alias, rest)
+        pending = Pending(request)
+        rest.then(lambda message: pending.deliver(join(request, alias, message)))
+        return pending
+
+    def _count(self, request: Request, message: bytes) -> None:
+        rcode = message[3] & 15
         self.counts[request.transport, request.question.rtype, rcode] += 1
-        if rcode == NXDOMAIN and reply[2] & 0x04:
+        if rcode == NXDOMAIN and message[2] & 0x04:
             self._note_search_miss(request)
 
     def _note_search_miss(self, request: Request) -> None:
@@ -140,3 +158,16 @@ class Dispatcher:
             client = request.client
             known = client in self.search_misses or len(self.search_misses) < _CLIENTS
             self.search_misses[client if known else ""] += 1
+
+
+def join(request: Request, alias: Follow, rest: bytes) -> bytes:
+    """One reply of our alias and an upstream's answer. AA is for the first name (RFC 1035, section 4.1.1),
+    the code for the last one (RFC 6604, section 3); without the rest an alias would pass for NODATA."""
+    message = read_reply(rest)
+    errors = ede.among(message.options) if message is not None else b""
+    if message is None or message.rcode not in (NOERROR, NXDOMAIN):
+        return fail(request, SERVFAIL, errors, request.ra)
+    answer = (*alias.answer, *map(write, message.answer))
+    options = alias.options + errors if request.edns is not None else b""
+    joined = Reply(request, reply.AA | request.ra)
+    return joined.write(message.rcode, answer, tuple(map(write, message.authority)), (), options)

@@ -1,4 +1,4 @@
-"""One request in, one outcome out: the reply's bytes, FORWARD, or None (drop).
+"""One request in, one outcome out: the reply's bytes, FORWARD, what to follow outside, or None (drop).
 
 Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short; the rest
 follows the order of RFC 1035 and RFC 6891. The native engine is this module's twin for the plain case,
@@ -8,6 +8,7 @@ byte for byte.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from zkdns.answers import on_demand, records
@@ -25,7 +26,19 @@ class Forward(enum.Enum):
 
 
 FORWARD = Forward.FORWARD
-Outcome: TypeAlias = bytes | Forward | None
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """An alias of ours that leads outside, for a client that may have names forwarded: an upstream may
+    know the rest. `answer`: what is ours of it; `options`: what is to be said of that."""
+
+    name: bytes
+    answer: tuple[bytes, ...]
+    options: bytes
+
+
+Outcome: TypeAlias = bytes | Forward | Follow | None
 
 _A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
 _NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
@@ -134,7 +147,7 @@ def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table:
     return reply.write(NOERROR, chosen, (), [records for records, _ in extras], options, counts)
 
 
-def _no_data(request: Request, name: Name, table: Table, position: Position) -> bytes:
+def _no_data(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow:
     """The name is there; the table has nothing of this type for it."""
     if name.responder is not None:
         return _by_responder(request, name, table, position)
@@ -173,7 +186,7 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome:
     return _on_demand(request, sections, 0, stale, table)
 
 
-def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes:
+def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow:
     assert name.responder is not None  # noqa: S101
     stale = table.stale[name.origin]
     if stale is None:
@@ -205,12 +218,14 @@ def _slices(run: bytes, length: int) -> tuple[bytes, ...]:
     return tuple(run[k : k + length] for k in range(0, len(run), length))
 
 
-def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, table: Table) -> bytes:
+def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, table: Table) -> bytes | Follow:
     """A reply of what was spelled on demand; where that is nothing, the zone's SOA."""
     if not sections.answer and not sections.authority and sections.rcode in (NOERROR, NXDOMAIN):
         return _negative(request, sections.rcode, sections.ede, zone, stale, table, sections)
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
     options = _options(request, table, stale + sections.ede)
+    if sections.outside and request.ra and request.packet[2] & 1:
+        return Follow(sections.outside, sections.answer, options)
     return reply.write(sections.rcode, sections.answer, sections.authority, sections.additional, options)
 
 

@@ -119,7 +119,7 @@ class ZoneData:
                 return reply.join(end)
             following = self._zone_of(name)
             if following is None:
-                return reply.sections()  # the rest is someone else's to tell
+                return reply.sections(outside=name)  # the rest is someone else's to tell
             zone = following
         return reply.sections()
 
@@ -228,8 +228,11 @@ class _Reply:
             section += more
         return self.sections(end.rcode, ede=end.ede)
 
-    def sections(self, rcode: int = NOERROR, aa: bool = True, ede: bytes = b"") -> Sections:
-        return Sections(tuple(self.answer), tuple(self.authority), tuple(self.additional), rcode, aa, ede)
+    def sections(
+        self, rcode: int = NOERROR, aa: bool = True, ede: bytes = b"", outside: bytes = b""
+    ) -> Sections:
+        answer, authority, additional = tuple(self.answer), tuple(self.authority), tuple(self.additional)
+        return Sections(answer, authority, additional, rcode, aa, ede, outside)
 
 
 def build_nodes(apex: bytes, rrsets: Mapping[tuple[bytes, int], RRset]) -> dict[bytes, dict[int, RRset]]:
