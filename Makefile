@@ -73,7 +73,8 @@ programs:
 	@for p in haproxy nginx dnsmasq prometheus node go; do command -v $$p >/dev/null \
 		|| { $(call install,haproxy nginx-light dnsmasq-base prometheus nodejs golang-go,$$p); break; }; done
 	@command -v javac >/dev/null || { $(call install,default-jdk-headless,a JDK); }
-	@[ -f /usr/share/java/curator-x-discovery.jar ] || { $(call install,libcurator-discovery-java,Curator); }
+	@[ -f /usr/share/java/curator-x-discovery.jar -a -f /usr/share/java/curator-recipes.jar ] \
+		|| { $(call install,libcurator-discovery-java libcurator-recipes-java,Curator); }
 	@[ -z "$$CI" ] || for p in chromium chromedriver; do command -v $$p >/dev/null \
 		|| { $(call install,chromium chromium-driver,$$p); break; }; done
 

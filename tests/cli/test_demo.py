@@ -15,7 +15,14 @@ import pytest
 
 from support import zookeeper as real
 from support.waiting import eventually
-from zkdns.cli.sample_services import INSTANCES, QUESTIONS, ROUND
+from zkdns.cli.sample_services import (
+    INSTANCES,
+    LEADER,
+    QUESTIONS,
+    QUESTIONS_OF_THE_CLUSTER,
+    ROUND,
+    SCOPE,
+)
 
 
 class Demo:
@@ -86,9 +93,10 @@ def test_every_dig_line_that_the_demo_prints_works(tmp_path: Path) -> None:
     with demo(tmp_path, "--every", "1000") as running:
         running.ready()
         assert "zk://127.0.0.1:" in running.said
-        assert len(running.questions()) == len(QUESTIONS)
-        for question in QUESTIONS:
+        assert len(running.questions()) == len(QUESTIONS) + len(QUESTIONS_OF_THE_CLUSTER)
+        for question in (*QUESTIONS, *QUESTIONS_OF_THE_CLUSTER):
             assert running.ask(question), question
+        assert running.ask("primary.pg1.svc.local") == ["192.0.2.51"]
         assert running.ask("web.svc.local") == ["192.0.2.11", "192.0.2.12"]
         assert "10 1 8080 spare.web.svc.local." in running.ask("_web._tcp.svc.local SRV")
         assert running.ask("db.svc.local AAAA") == ["2001:db8:2::31"]
@@ -101,7 +109,9 @@ def test_services_come_and_go_and_the_answers_with_them(tmp_path: Path) -> None:
     with demo(tmp_path, "--every", "1") as running:
         running.ready()
         eventually(lambda: "192.0.2.13" in running.ask("web.svc.local"))  # the third has come
+        eventually(lambda: running.ask("primary.pg1.svc.local") == ["192.0.2.52"])  # another leads
         eventually(lambda: running.ask("db.svc.local AAAA") == ["2001:db8:2::32"])  # the standby
+        eventually(lambda: running.ask("primary.pg1.svc.local") == [])  # nobody does
         eventually(lambda: running.ask("web.svc.local") == ["192.0.2.99"])  # only the spare is left
         eventually(lambda: running.ask("web.svc.local") == ["192.0.2.11", "192.0.2.12"])
 
@@ -157,7 +167,8 @@ def test_for_ends_it_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_round_of_changes_ends_where_it_began() -> None:
-    state = dict(INSTANCES)
+    start: dict[tuple[str, str], object] = {**INSTANCES, (SCOPE, "leader"): LEADER}
+    state = dict(start)
     for change in ROUND:
         key = change.service, change.id
         if change.payload is None:
@@ -165,4 +176,4 @@ def test_a_round_of_changes_ends_where_it_began() -> None:
         else:
             assert state.get(key) != change.payload, f"{key} changes nothing"
             state[key] = change.payload
-    assert state == INSTANCES
+    assert state == start

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from zkdns.model import Instance, Problem
+from zkdns.model import Begin, Children, Data, Event, Instance, Problem, Stat, Unreadable, Whole
 from zkdns.registry.arrange import Arranged, Found, arrange
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Preset
+from zkdns.registry.scope import Scope
+from zkdns.registry.service_tree import ServiceTree
 
 
 def arrange_all(preset: Preset, znodes: Mapping[str, bytes | str]) -> dict[str, Arranged]:
@@ -73,3 +75,42 @@ def read_fixture(name: str) -> dict[str, bytes]:
         path: data.encode() if isinstance(data, str) else bytes.fromhex(data["hex"])
         for path, data in znodes.items()
     }
+
+
+def read_into(tree: ServiceTree, znodes: Mapping[str, bytes], refused: Iterable[str] = ()) -> ServiceTree:
+    """One whole reading of all the roots that the tree watches."""
+    kids: dict[str, set[str]] = defaultdict(set)
+    data = dict(znodes)
+    for path in znodes:
+        while path != "/":
+            parent, _, name = path.rpartition("/")
+            kids[parent or "/"].add(name)
+            data.setdefault(parent or "/", b"")
+            path = parent or "/"
+    for scope in tree.scopes:
+        root = tree.reducers[scope.root]
+        root.apply(Begin())
+        for event in _read(scope, scope.root, data, kids, frozenset(refused)):
+            root.apply(event)
+        root.apply(Whole())
+    return tree
+
+
+def _read(
+    scope: Scope, path: str, data: Mapping[str, bytes], kids: Mapping[str, set[str]], refused: frozenset[str]
+) -> Iterator[Event]:
+    spot = scope.at(path)
+    if spot is None:
+        return
+    if path not in data:
+        yield Children(path, (), 0)
+    elif path in refused:
+        yield Unreadable(path, "its ACL does not let us read it")
+    else:
+        names = [name for name, _ in scope.children(path, spot, sorted(kids.get(path, ())))]
+        if spot.lists or path == scope.root:
+            yield Children(path, tuple(names), 2)
+        if spot.data:
+            yield Data(path, data[path], Stat(1, 1, 1.0, True))
+        for name in names:
+            yield from _read(scope, f"{path.rstrip('/')}/{name}", data, kids, refused)

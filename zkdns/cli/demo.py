@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,30 +27,49 @@ from kazoo.exceptions import KazooException, NoNodeError
 
 from zkdns import ensemble
 from zkdns.cli import Failure
-from zkdns.cli.sample_services import INSTANCES, QUESTIONS, ROUND, SETTINGS, Payload
+from zkdns.cli.sample_services import (
+    INSTANCES,
+    LEADER,
+    MEMBERS,
+    QUESTIONS,
+    QUESTIONS_OF_THE_CLUSTER,
+    ROUND,
+    SCOPE,
+    SETTINGS,
+    Payload,
+)
 from zkdns.config import ZooKeeperSettings
 from zkdns.registry.zk import connect
 
 HOST = "127.0.0.1"
 ROOT = "/services"
+CLUSTER = f"/service/{SCOPE}"
 
 
 class Registry(Protocol):
-    """Where the sample services register."""
+    """Where the sample services register. `url`: of its services; `more`: what else is served."""
 
     url: str
+    more: tuple[str, ...]
 
     def settings(self, service: str, payload: Payload) -> None: ...
 
     def put(self, service: str, id: str, payload: Payload | None) -> None: ...
 
+    def lead(self, who: str | None) -> None:
+        """Who leads the PostgreSQL cluster from now on, if there is one."""
+
 
 class ZooKeeperRegistry:
     """Ephemeral znodes in one session, as a real service would make them."""
 
-    def __init__(self, client: KazooClient, url: str) -> None:
-        self.url = url
+    def __init__(self, client: KazooClient, hosts: str) -> None:
+        self.url = f"zk://{hosts}{ROOT}"
+        self.more: tuple[str, ...] = (f"zk://{hosts}/?preset=patroni",)
         self._client = client
+        for name, member in MEMBERS.items():
+            path = f"{CLUSTER}/members/{name}"
+            client.create(path, json.dumps(member).encode(), ephemeral=True, makepath=True)
 
     def settings(self, service: str, payload: Payload) -> None:
         self._client.create(f"{ROOT}/{service}", json.dumps(payload).encode(), makepath=True)
@@ -65,9 +84,18 @@ class ZooKeeperRegistry:
         except NoNodeError:
             self._client.create(path, json.dumps(payload).encode(), ephemeral=True)
 
+    def lead(self, who: str | None) -> None:
+        path = f"{CLUSTER}/leader"
+        if self._client.exists(path):
+            self._client.delete(path)
+        if who is not None:
+            self._client.create(path, who.encode(), ephemeral=True)
+
 
 class FileRegistry:
     """A TOML file, written aside and renamed at each change."""
+
+    more: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.url = f"file:{path}"
@@ -85,6 +113,9 @@ class FileRegistry:
         else:
             self._instances[service, id] = payload
         self._write()
+
+    def lead(self, who: str | None) -> None:
+        """A file holds no elections."""
 
     def _write(self) -> None:
         lines = []
@@ -133,9 +164,10 @@ def command(seconds: float | None, every: float, from_file: bool) -> None:
                 registry.settings(service, settings)
             for (service, id), payload in INSTANCES.items():
                 registry.put(service, id, payload)
+            registry.lead(LEADER)
             port, page = choose_port(5300), choose_port(8053)
-            server = stack.enter_context(serve(directory, registry.url, port, page))
-            show(registry.url, port, page)
+            server = stack.enter_context(serve(directory, (registry.url, *registry.more), port, page))
+            show(registry, port, page)
             go_round(registry, server, every, until)
     except KeyboardInterrupt:
         pass  # the way to end it
@@ -165,7 +197,7 @@ def open_zookeeper(directory: Path) -> Iterator[Registry]:
         server.start()
         client = connect.connect(server.hosts, ZooKeeperSettings(session_timeout=4))
         try:
-            yield ZooKeeperRegistry(client, f"zk://{server.hosts}{ROOT}")
+            yield ZooKeeperRegistry(client, server.hosts)
         finally:
             connect.close(client, 2)
     finally:
@@ -173,10 +205,12 @@ def open_zookeeper(directory: Path) -> Iterator[Registry]:
 
 
 @contextmanager
-def serve(directory: Path, url: str, port: int, page: int) -> Iterator[subprocess.Popen[bytes]]:
+def serve(directory: Path, urls: Sequence[str], port: int, page: int) -> Iterator[subprocess.Popen[bytes]]:
     """`zkdns serve` as a process, ready; its log in the temporary directory."""
     path = directory / "zkdns.log"
-    words = ["serve", "--registry", url, "--listen", f"{HOST}:{port}", "--http", f"{HOST}:{page}"]
+    words = ["serve", "--listen", f"{HOST}:{port}", "--http", f"{HOST}:{page}"]
+    for url in urls:
+        words += ["--registry", url]
     with path.open("wb") as log:
         process = subprocess.Popen(
             ensemble.tie([sys.executable, "-m", "zkdns", *words]),
@@ -204,21 +238,27 @@ def serve(directory: Path, url: str, port: int, page: int) -> Iterator[subproces
             process.wait()
 
 
-def show(url: str, port: int, page: int) -> None:
+def show(registry: Registry, port: int, page: int) -> None:
+    url = registry.url
     click.echo(f"registry     {url}")
+    for other in registry.more:
+        click.echo(f"             {other}")
     click.echo(f"status page  http://{HOST}:{page}/")
     click.echo("\nTry in another terminal, and again as services come and go:\n")
-    for question in QUESTIONS:
+    for question in (*QUESTIONS, *(QUESTIONS_OF_THE_CLUSTER if registry.more else ())):
         click.echo(f"  dig @{HOST} -p {port} +short {question}")
     ours = "zkdns" if shutil.which("zkdns") else f"{sys.executable} -m zkdns"
     click.echo(f"\n  {ours} watch --registry {url}")
     click.echo(f"  {ours} explain web.svc.local --registry {url}")
+    for other in registry.more:
+        click.echo(f"  {ours} discover {other.partition('/?')[0]}")
     click.echo("\nCtrl-C ends it all.\n")
 
 
 def go_round(registry: Registry, server: subprocess.Popen[bytes], every: float, until: float) -> None:
     """Make one change after another until it is time."""
-    for change in itertools.cycle(ROUND):
+    changes = [change for change in ROUND if change.service != SCOPE or registry.more]
+    for change in itertools.cycle(changes):
         wake = time.monotonic() + every
         while (now := time.monotonic()) < min(wake, until):
             if server.poll() is not None:
@@ -227,7 +267,10 @@ def go_round(registry: Registry, server: subprocess.Popen[bytes], every: float, 
         if now >= until:
             return
         try:
-            registry.put(change.service, change.id, change.payload)
+            if change.service == SCOPE:
+                registry.lead(change.payload if isinstance(change.payload, str) else None)
+            elif not isinstance(change.payload, str):
+                registry.put(change.service, change.id, change.payload)
         except KazooException as error:
             raise Failure(f"ZooKeeper: {type(error).__name__} {error}".strip()) from error
         click.echo(f"{time.strftime('%H:%M:%S')}  {f'{change.service}/{change.id}':12}  {change.what}")

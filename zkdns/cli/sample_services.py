@@ -52,14 +52,34 @@ INSTANCES: Mapping[tuple[str, str], Payload] = {
 }
 """What is registered at first: (service, id) -> payload."""
 
+SCOPE = "pg1"
+
+
+def _member(name: str, address: str, role: str) -> tuple[str, Payload]:
+    urls = {"conn_url": f"postgres://{address}:5432/postgres", "api_url": f"http://{address}:8008/patroni"}
+    return name, {**urls, "state": "running", "role": role, "version": "4.1.5"}
+
+
+MEMBERS: Mapping[str, Payload] = dict(
+    (
+        _member("pg-a", "192.0.2.51", "primary"),
+        _member("pg-b", "192.0.2.52", "replica"),
+        _member("pg-c", "192.0.2.53", "replica"),
+    )
+)
+"""A PostgreSQL cluster, as Patroni keeps it below /service/pg1: it registers nowhere else."""
+
+LEADER = "pg-a"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One instance registers, changes (`payload`) or leaves (None); `what` tells people why."""
+    """One instance registers, changes (`payload`) or leaves (None); `what` tells people why. In `pg1`
+    it is who leads, None for nobody."""
 
     service: str
     id: str
-    payload: Payload | None
+    payload: Payload | str | None
     what: str
 
 
@@ -67,13 +87,16 @@ ROUND = (
     Change("web", "c", WEB_C, "a third instance registers, weight 20, tagged canary"),
     Change("api", "two", {**API_2, "status": "draining"}, "says that it is draining: out of the answers"),
     Change("web", "b", {**WEB_B, "weight": 40}, "weight 10 becomes 40"),
+    Change(SCOPE, "leader", "pg-b", "pg-b is its primary now"),
     Change("web", "c", None, "its session ends: gone"),
     Change("api", "two", API_2, "up again"),
     Change("db", "primary", None, "gone: the standby, of the next priority, answers"),
+    Change(SCOPE, "leader", None, "its primary is lost: nobody leads"),
     Change("web", "a", None, "gone"),
     Change("web", "b", None, "gone: now web's spare answers"),
     Change("db", "primary", DB_PRIMARY, "back"),
     Change("web", "a", WEB_A, "back: the spare steps aside"),
+    Change(SCOPE, "leader", LEADER, "pg-a is its primary again"),
     Change("web", "b", WEB_B, "back, with weight 10"),
 )
 """Ends where it began, so that it can be gone through again and again."""
@@ -89,3 +112,6 @@ QUESTIONS = (
     "-x 192.0.2.11",
 )
 """What to ask of it with dig, beside its server and port."""
+
+QUESTIONS_OF_THE_CLUSTER = (f"primary.{SCOPE}.svc.local", f"replica.{SCOPE}.svc.local")
+"""Where there is a ZooKeeper."""

@@ -16,6 +16,7 @@ from zkdns.model import Instance, Problem, Registration
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
 from zkdns.registry.places import Detail, Member, Part, Place, Preset
+from zkdns.registry.unread import unread
 
 
 class Found:
@@ -116,6 +117,7 @@ def arrange(preset: Preset, service: str, found: Iterable[Found]) -> Arranged:
             whole = finish(registration, held.get(id_, ()), details.get(id_))
         except BadData as error:
             problems.append(Problem(node.path, error.what, error.cure))
+            instances.append(unread(id_, node.path, node.since, node.ephemeral, error.what))
             continue
         instances.append(node.instance(id_, whole))
     instances.sort(key=attrgetter("id"))

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeAlias
 
-from zkdns.model import DEFAULTS, Data, Instance, Problem, Registration, Service, ServiceSettings, State
+from zkdns.model import DEFAULTS, Data, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import formats, presets
 from zkdns.registry.fields import BadData
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 from zkdns.registry.layout import Layout, layout, name_service
+from zkdns.registry.unread import unread
 from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
 from zkdns.registry.znodes import Names
 
@@ -39,9 +40,6 @@ class Told:
 
 
 Value: TypeAlias = Settings | Instance | Told
-
-UNREAD = Registration((), weight=0)
-"""What is known of an instance that can't be read."""
 
 
 class FormatReader:
@@ -145,19 +143,7 @@ class FormatReader:
     @staticmethod
     def _unread(name: str, event: Data | None, problem: Problem) -> Told:
         since, ephemeral = (event.stat.ctime, event.stat.ephemeral) if event is not None else (0.0, True)
-        instance = Instance(
-            name,
-            to_label(name),
-            problem.path,
-            UNREAD,
-            since,
-            ephemeral,
-            state=State.UNREADABLE,
-            reason=problem.what,
-            weight=0,
-            answered=False,
-        )
-        return Told(instance, (problem,))
+        return Told(unread(name, problem.path, since, ephemeral, problem.what), (problem,))
 
 
 def _parser(url: RegistryURL) -> Callable[[formats.Node], Registration]:

@@ -1,30 +1,35 @@
 """A preset's nodes, as a registry's reader: what each place reads, put together by `arrange`.
 
 Rules: pure. A node may fit several places of a service, and of several services; what it tells of each is
-kept, so that a service is arranged of what was read already.
+kept, so that a service is arranged of what was read already. A member that can't be read is an instance in
+that state; a vote that may not be read keeps its place in the line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
-from zkdns.model import Data, Problem, Service
+from zkdns.model import Data, Instance, Problem, Service
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.format_reader import make_distinct, renew
 from zkdns.registry.formats import Node
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout
-from zkdns.registry.places import Preset
+from zkdns.registry.places import Leads, Place, Preset
+from zkdns.registry.unread import unread
 from zkdns.registry.znodes import Names
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a node tells of one service: by place, and what is wrong with it."""
+    """What a node tells of one service: by place, and what is wrong with it. `instance`: the member that
+    can't be read."""
 
     found: tuple[Found, ...]
     problems: tuple[Problem, ...]
+    instance: Instance | None = None
 
 
 class PresetReader:
@@ -39,6 +44,8 @@ class PresetReader:
     def services(self, names: Names) -> Iterable[str]:
         for place, folder in self._folders:
             holes = folder.match(names)
+            if holes is None and len(place.layout.prefix) == len(names):
+                holes = place.layout.match(names)  # one node alone, whose folder is not looked at
             if holes is not None:
                 yield place.service_of(holes)
 
@@ -51,23 +58,40 @@ class PresetReader:
         return dict.fromkeys(fits)
 
     def read(self, service: str, names: Names, event: Data) -> Told:
-        node = Node(names[-1] if names else event.path.rpartition("/")[2], event.data)
+        stat = event.stat
+        node = Node(_name(names, event.path), event.data)
         found: list[Found] = []
         problems: list[Problem] = []
-        for place in self._preset.places:
-            holes = place.layout.match(names)
-            if holes is None or place.service_of(holes) != service:
-                continue
+        instance: Instance | None = None
+        for place, holes in self._fitting(service, names):
             parts, error = place.parts(node, holes)
+            id = holes.get("id", node.name)
             if error is not None:
                 problems.append(Problem(event.path, error.what, error.cure))
-            id = holes.get("id", node.name)
+                if place.members:
+                    instance = unread(id, event.path, stat.ctime, stat.ephemeral, error.what)
             if parts:
-                found.append(Found(event.path, id, place, parts, event.stat.ctime, event.stat.ephemeral))
-        return Told(tuple(found), tuple(problems))
+                found.append(Found(event.path, id, place, parts, stat.ctime, stat.ephemeral))
+        return Told(tuple(found), tuple(problems), instance)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Told:
-        return Told((), (problem,))
+        node = Node(_name(names, problem.path), b"")
+        found: list[Found] = []
+        instance: Instance | None = None
+        for place, holes in self._fitting(service, names):
+            id = holes.get("id", node.name)
+            votes = tuple(part for part in place.parts(node, holes)[0] if isinstance(part, Leads))
+            if votes:
+                found.append(Found(problem.path, id, place, votes))
+            if place.members:
+                instance = unread(id, problem.path, 0.0, True, problem.what)
+        return Told(tuple(found), (problem,), instance)
+
+    def _fitting(self, service: str, names: Names) -> Iterator[tuple[Place, dict[str, str]]]:
+        for place in self._preset.places:
+            holes = place.layout.match(names)
+            if holes is not None and place.service_of(holes) == service:
+                yield place, holes
 
     def assemble(
         self, name: str, path: str, values: Iterable[Told], before: Service | None
@@ -76,7 +100,16 @@ class PresetReader:
         arranged = arrange(self._preset, name, (found for told in every for found in told.found))
         problems = [problem for told in every for problem in told.problems]
         problems += arranged.problems
-        distinct = make_distinct(list(arranged.instances), before, problems)
+        instances = list(arranged.instances)
+        known = {instance.id for instance in instances}
+        lost = [told.instance for told in every if told.instance and told.instance.id not in known]
+        if lost:
+            instances = sorted([*instances, *lost], key=attrgetter("id", "path"))
+        distinct = make_distinct(instances, before, problems)
         problems.sort(key=lambda problem: problem.path)
         service = Service(name, to_label(name), path, instances=distinct, offices=arranged.offices)
         return renew(service, before), tuple(problems)
+
+
+def _name(names: Names, path: str) -> str:
+    return names[-1] if names else path.rpartition("/")[2]

@@ -37,7 +37,8 @@ class OwnReducer(Reducer, Protocol):
 
 class ZooKeeperSource:
     """`changed(root)` is called in the loop after events of that root were folded. `reducers`: who
-    takes the events of roots beside the services'."""
+    takes the events of roots beside the services'. `mirrors`: those that there are, by ensemble; each is
+    shared by all who read from it, so that one session carries them."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class ZooKeeperSource:
         settings: ZooKeeperSettings,
         changed: Callable[[str], None],
         reducers: Mapping[str, OwnReducer],
+        mirrors: dict[frozenset[str], Mirror],
     ) -> None:
         self.url = url
         self.tree = open_tree(url)
@@ -60,7 +62,12 @@ class ZooKeeperSource:
         self._reducers: dict[str, Reducer] = {**reducers, **self.tree.reducers}
         wanted = [scope for one in (*reducers.values(), self.tree) for scope in one.scopes]
         self._loop = asyncio.get_running_loop()
-        self.mirror = Mirror(url.hosts, wanted, settings, self._emit)
+        ensemble = frozenset(url.hosts.split(","))
+        if ensemble in mirrors:
+            mirrors[ensemble].follow(wanted, self._emit)
+        else:
+            mirrors[ensemble] = Mirror(url.hosts, wanted, settings, self._emit)
+        self.mirror = mirrors[ensemble]
 
     @property
     def catalog(self) -> Catalog:
@@ -111,13 +118,14 @@ def open_sources(
     """A source for each URL, not started yet. Files are read (ConfigError). What stands under /zkdns is
     the first ensemble's: `reducers` take its events."""
     sources: list[Source] = []
+    mirrors: dict[frozenset[str], Mirror] = {}
     for url in urls:
         if url.scheme == "file":
             file = FileSource(url.path, file_changed)
             file.load()
             sources.append(file)
         else:
-            sources.append(ZooKeeperSource(url, settings, root_changed, reducers))
+            sources.append(ZooKeeperSource(url, settings, root_changed, reducers, mirrors))
             reducers = {}
     return sources
 

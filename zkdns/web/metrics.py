@@ -89,7 +89,7 @@ def _queries(server: Server) -> Iterable[Metric]:
 
 def _registry(server: Server) -> Iterable[Metric]:
     zookeepers = [s for s in server.sources if isinstance(s, ZooKeeperSource)]
-    statuses = [s.mirror.status() for s in zookeepers]
+    statuses = [mirror.status() for mirror in {id(s.mirror): s.mirror for s in zookeepers}.values()]
     yield _gauge(
         "zkdns_registry_connected",
         "1 while every registry is within reach.",

@@ -105,12 +105,12 @@ class Mirror:
     ) -> None:
         self._hosts = hosts
         self._settings = settings
-        self._emit = emit
+        self._emit = dict.fromkeys(scopes, emit)
         self._watchdog = watchdog
         self._inbox: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._noticed: float | None = None
         self._reads = Reads(
-            scopes,
+            self._emit,
             wall=time.time,
             chance=random.random,
             warn=log.warning,
@@ -121,6 +121,7 @@ class Mirror:
         self._ephemerals = Ephemerals(hosts, log.warning)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="zkdns-zookeeper", daemon=True)
+        self._is_started = False
         self._connected = False
         self._away_since = time.monotonic()
         self._restarts = 0
@@ -130,9 +131,17 @@ class Mirror:
 
     # --- what others call ---------------------------------------------------------------------------
 
+    def follow(self, scopes: Iterable[Scope], emit: Emit) -> None:
+        """Read these as well, for someone else, before it is started: one session carries all."""
+        more = dict.fromkeys(scopes, emit)
+        self._emit |= more
+        self._reads.follow(more)
+
     def start(self) -> None:
-        """Begin to connect and to follow; returns at once."""
-        self._thread.start()
+        """Begin to connect and to follow; returns at once. Everyone for whom it reads may call it."""
+        if not self._is_started:
+            self._is_started = True
+            self._thread.start()
 
     def stop(self) -> None:
         """End the session (our held nodes go with it); takes about two seconds at most."""
@@ -234,7 +243,7 @@ class Mirror:
             for request in part.requests(now):
                 self._send(part, request)
         for scope, events in self._reads.events():
-            self._emit(scope, events)
+            self._emit[scope](scope, events)
 
     def _watched(self, client: KazooClient, kind: int, path: str) -> None:
         if client is self._client:

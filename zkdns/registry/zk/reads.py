@@ -122,6 +122,13 @@ class Reads:
         self._portions: Iterator[tuple[RootReads, list[ReadRequest]]] | None = None
         self._tell_session(False)
 
+    def follow(self, scopes: Iterable[Scope]) -> None:
+        """These as well; before anything is connected."""
+        more = [RootReads(scope) for scope in scopes]
+        self._roots += more
+        for root in more:
+            self._tell_session(False, root)
+
     @property
     def nodes(self) -> int:
         return sum(len(root.plan) for root in list(self._roots))
