@@ -20,6 +20,7 @@ from kazoo.exceptions import NoNodeError
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
 from zkdns.cli import holder
+from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.holder import Holder, Notes
 from zkdns.config import ZooKeeperSettings
 
@@ -102,12 +103,13 @@ def test_every_flag_is_in_the_registration(bench: Bench) -> None:
     bench.register(
         "web", "--id", "a", "--address", "10.0.0.1", "--address", "fd00::1", "--port", "80", "--weight", "0",
         "--priority", "2", "--tag", "canary", "--tag", "eu", "--port-name", "http=8080",
-        "--meta", "version=1.4",
+        "--meta", "version=1.4", "--zone", "eu/eu-1a", "--protocol", "udp", "--status", "draining",
     )  # fmt: skip
     until(bench.owner)
     assert bench.payload() == {
         "address": ["10.0.0.1", "fd00::1"], "port": 80, "weight": 0, "priority": 2, "tags": ["canary", "eu"],
-        "ports": {"http": 8080}, "meta": {"version": "1.4"},
+        "ports": {"http": 8080}, "meta": {"version": "1.4"}, "zone": "eu/eu-1a", "protocol": "udp",
+        "status": "draining",
     }  # fmt: skip
 
 
@@ -125,6 +127,7 @@ def test_sigterm_removes_the_node_at_once_and_exits_0(bench: Bench) -> None:
     assert bench.owner() == 0
     assert bench.said(process).splitlines() == [
         f"zkdns register: registered {bench.root}/web/a",
+        "zkdns register: found as web.svc.local, _web._tcp.svc.local, a.web.svc.local",
         f"zkdns register: removed {bench.root}/web/a",
     ]
 
@@ -343,6 +346,112 @@ def test_a_program_runs_whether_zookeeper_is_there_or_not(bench: Bench) -> None:
     bench.url = "zk://127.0.0.1:1/services"
     process = bench.register(*WEB_A, "--", "sh", "-c", "exit 3")
     assert process.wait(30) == 3
+
+
+# --- signals and children -----------------------------------------------------------------------------
+
+
+def test_a_signal_that_comes_around_a_stop_and_a_continue_is_never_lost(bench: Bench) -> None:
+    for n in range(8):
+        process = bench.register("web", "--id", f"a{n}", "--address", "10.0.0.1")
+        until(lambda n=n: bench.owner(f"web/a{n}"))
+        process.send_signal(signal.SIGSTOP)
+        if n % 2:
+            process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        if not n % 2:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert bench.owner(f"web/a{n}") == 0
+
+
+@pytest.mark.parametrize("wrapped", [True, False], ids=["program", "alone"])
+def test_a_linger_keeps_the_program_for_a_while_after_the_registration(bench: Bench, wrapped: bool) -> None:
+    program = ("--", "sleep", "600") if wrapped else ()
+    process = bench.register(*WEB_A, "--linger", "10m", *program)
+    until(bench.owner)
+    process.send_signal(signal.SIGTERM)
+    until(lambda: not bench.owner(), "it is not registered any more")
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)  # a second one: now
+    assert process.wait(30) == (128 + signal.SIGTERM if wrapped else 0)
+
+
+def test_a_program_that_ends_while_it_lingers_ends_it(bench: Bench) -> None:
+    script = "trap 'exit 9' HUP; while :; do sleep 0.1; done"
+    process = bench.register(*WEB_A, "--linger", "10m", "--", "sh", "-c", script)
+    until(bench.owner)
+    process.send_signal(signal.SIGTERM)
+    until(lambda: not bench.owner())
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own (prctl)")
+def test_killed_it_takes_its_program_along(bench: Bench) -> None:
+    process = bench.register(*WEB_A, "--", "sh", "-c", "echo $$; exec sleep 600")
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    until(lambda: _is_gone(pid), "the program ends with it")
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True).returncode != 0,
+    reason="no namespaces for this user",
+)
+def test_as_process_1_it_buries_orphans_and_tells_the_codes_of_its_own(bench: Bench) -> None:
+    code = (
+        "import os, subprocess, sys, time\n"
+        "for _ in range(3): subprocess.run(['sh', '-c', 'sleep 0.1 & exit 0'])\n"
+        "def zombies():\n"
+        "    states = [open(f'/proc/{p}/stat').read().rpartition(')')[2].split()[0]\n"
+        "              for p in os.listdir('/proc') if p.isdecimal() and p != str(os.getpid())]\n"
+        "    return states.count('Z')\n"
+        "time.sleep(0.5)\n"
+        "while zombies(): time.sleep(0.05)\n"
+        "print('buried', os.getppid(), flush=True)\n"
+        "sys.exit(7)\n"
+    )
+    words = [
+        "unshare", "--pid", "--fork", "--mount-proc", PYTHON, "-m", "zkdns", "register", "--registry",
+        bench.url, *WEB_A, "--ttl-check", "false", "--ttl-interval", "0.2", "--", PYTHON, "-c", code,
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=bench.environment)
+    assert done.stdout == "buried 1\n", done.stderr
+    assert done.returncode == 7
+    assert "the ttl check fails (exit code 1)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("addresses", "hosts", "warned"),
+    [
+        ("127.0.0.1", "zk1:2181", True),
+        ("127.0.0.1", "127.0.0.1:2181,localhost:2182", False),
+        ("127.0.0.1", "127.0.0.1:2181,10.0.0.1:2181", True),
+        (["10.0.0.5", "::1"], "[fd00::1]:2181", True),
+        ("localhost", "10.0.0.1:2181", True),
+        ("10.0.0.5", "zk1:2181", False),
+        ("::1", "[::1]:2181", False),
+        ("web.example", "zk1:2181", False),
+    ],
+)
+def test_loopback_in_an_ensemble_that_others_read_is_warned_of(
+    addresses: str | list[str], hosts: str, warned: bool
+) -> None:
+    warning = loopback_warning(addresses, hosts)
+    assert bool(warning) == warned
+    assert not warned or "--address" in warning
+
+
+def test_it_says_the_names_under_which_it_is_found() -> None:
+    payload = {"port": 80, "ports": {"http": 8080}, "tags": ["canary"], "protocol": "udp"}
+    assert dns_names("Web_API", "A1", payload, "example.test") == [
+        "web-api.example.test", "_web-api._udp.example.test", "_http._udp.web-api.example.test",
+        "a1.web-api.example.test", "canary.web-api.example.test",
+    ]  # fmt: skip
+    assert dns_names("web", "a", {}, "svc.local") == ["web.svc.local", "a.web.svc.local"]
 
 
 # --- without the ensemble -----------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from zkdns.answers.table import Delta, Name, Staleness, Zone
 from zkdns.dns import names
-from zkdns.dns.message import Message, Record, read_query, read_reply
-from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.forward.cache import KEEP_EXPIRED, Cache, Kept, Stored
+from zkdns.dns.message import Message, Record, read_reply
+from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.forward.cache import KEEP_EXPIRED, Cache, Kept, Stored, key_of
 from zkdns.forward.eviction import MIN_GHOSTS
 from zkdns.serve import native
 
@@ -55,10 +55,8 @@ def asked(
 
 
 def reply_of(kept: Kept, query: bytes, limit: int, now: float) -> bytes:
-    read = read_query(query)
-    assert read is not None
-    _, end, size = read
-    return kept.reply(query, end, size, limit, now)
+    asked = Query(query)
+    return kept.reply(query, asked.end, asked.edns.size or 512 if asked.edns else 0, limit, now)
 
 
 @given(
@@ -80,9 +78,7 @@ def test_a_hit_has_the_same_bytes_from_both_engines_at_any_time(
     limit: int,
 ) -> None:
     query = asked(*question, edns, upper, rd, cd)
-    read = read_query(query)
-    assert read is not None
-    key = read[0]
+    key = key_of(Query(query))
     soa = Record(OWNERS[1], 6, 1, 60, RDATA[-1][1])
     message = Message(0x8180, rcode, query[12:], answer, (*authority, soa), additional, True)
     stored = Stored(message, key, stored_at)
@@ -119,13 +115,11 @@ def test_an_answer_is_given_for_its_own_name_type_class_do_and_cd_alone(
     cd: bool,
     rclass: int,
 ) -> None:
-    first = read_query(asked(*kept, kept_edns, 0, True, kept_cd))
+    first = key_of(Query(asked(*kept, kept_edns, 0, True, kept_cd)))
     query = bytearray(asked(*question, edns, 0, True, cd))
     at = 12 + len(question[0]) + 3
     query[at] = rclass
-    second = read_query(bytes(query))
-    assert first is not None
-    assert second is not None
+    second = key_of(Query(bytes(query)))
     same = (
         kept == question
         and kept_cd == cd
@@ -133,13 +127,13 @@ def test_an_answer_is_given_for_its_own_name_type_class_do_and_cd_alone(
         and (kept_edns is not None and kept_edns[1]) == (edns is not None and edns[1])
     )
     record = Record(kept[0], kept[1], 1, 60, (b"\xc0\0\2\1",))
-    stored = Stored(Message(0x8180, 0, b"", (record,), (), (), True), first[0], 0.0)
+    stored = Stored(Message(0x8180, 0, b"", (record,), (), (), True), first, 0.0)
     theirs = native.NativeCache()
     engine = native.Native(cache=theirs)
     ours = Cache()
     for cache in (ours, theirs):
-        cache.put(first[0], stored, 1)
-        assert (cache.get(second[0], 1.0) is not None) == same
+        cache.put(first, stored, 1)
+        assert (cache.get(second, 1.0) is not None) == same
     assert (engine.respond(bytes(query), STREAM, RECURSION, 1.0) is not None) == same
     engine.close()
 

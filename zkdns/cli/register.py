@@ -11,12 +11,17 @@ from typing import Any
 import click
 import msgspec
 
-from zkdns.cli import Failure, options
+from zkdns.cli import Failure, options, times
+from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.holder import Holder, Notes
-from zkdns.cli.running import ENDING, Program, TtlCheck, wait_for_the_end
+from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
+from zkdns.cli.signals import Signals
 from zkdns.config import RegistryURL
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
+from zkdns.registry.zk import route
+
+STATUSES = ("up", "starting", "draining", "down")
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]
@@ -33,6 +38,24 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         if not (key and equals):
             self.fail(f"{value!r} is no KEY=VALUE", param, ctx)
         return key, text
+
+
+class Linger(click.ParamType):  # type: ignore[type-arg]
+    """A span of time: 10, 10s, 1m; 0 for none."""
+
+    name = "span"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            try:
+                seconds = times.parse_span(str(value))
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        if not 0 <= seconds <= 86_400:
+            self.fail(f"{value!r} is not within 0 and a day", param, ctx)
+        return seconds
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]
@@ -70,10 +93,17 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 @click.option("--tag", multiple=True, metavar="TAG", help="Repeatable.")
 @click.option("--port-name", "ports", type=Pair(), multiple=True, metavar="NAME=N", help="Repeatable.")
 @click.option("--meta", type=Pair(), multiple=True, metavar="K=V", help="Repeatable.")
+@click.option("--zone", metavar="ZONE", help="Where it stands, [REGION/]ZONE: for services with `near`.")
+@click.option("--protocol", type=click.Choice(["tcp", "udp"]), help="[default: tcp]")
+@click.option("--status", type=click.Choice(STATUSES), help="As it is registered.  [default: up]")
 @click.option("--ttl-check", type=Words(), metavar="CMD", help="Registered only while this succeeds.")
 @click.option(
     "--ttl-interval", type=click.FloatRange(0.1, 3600), default=5.0, metavar="SECONDS", show_default=True,
     help="How often it is run, and how long it may take.",
+)  # fmt: skip
+@click.option(
+    "--linger", type=Linger(), default=0.0, metavar="SPAN",
+    help="Between the end of the registration and that of the program: 10s, 1m.  [default: 0]",
 )  # fmt: skip
 @options.registry
 @options.settings_file
@@ -83,13 +113,15 @@ def command(
     id: str | None,
     ttl_check: tuple[str, ...] | None,
     ttl_interval: float,
+    linger: float,
     registry: tuple[str, ...],
     config: str | None,
     **fields: Any,
 ) -> int:
     """Hold one instance of SERVICE registered in ZooKeeper while this runs.
 
-    With `-- CMD ARGS`, run that program, register it while it lives, and end with its exit code.
+    With `-- CMD ARGS`, run that program, register it while it lives, and end with its exit code. The
+    program is ended after the registration, by `--linger` where clients need time to notice.
     """
     settings = options.load(registry, config)
     url = next((url for url in settings.registry if url.scheme == "zk"), None)
@@ -102,21 +134,30 @@ def command(
         if not name or "/" in name or "\0" in name or name in (".", "..", "zookeeper"):
             raise click.BadParameter(f"{name!r} can't be a znode's name", param_hint=what)
     path = f"{url.root.rstrip('/')}/{service}/{id}"
-    holder = Holder(
-        url.hosts, settings.zookeeper, path, msgspec.json.encode(payload), say, Notes(url.hosts, path)
-    )
+    names = dns_names(service, id, payload, settings.zone[0])
+    if warning := loopback_warning(payload["address"], url.hosts):
+        say(warning)
+
+    def tell(line: str) -> None:
+        say(line)
+        if line.startswith("registered "):
+            say(f"found as {', '.join(names)}")
+
+    data = msgspec.json.encode(payload)
+    holder = Holder(url.hosts, settings.zookeeper, path, data, tell, Notes(url.hosts, path))
     environment = {
         "ZKDNS_ADDRESS": _first(payload["address"]),
         "ZKDNS_PORT": str(port or ""),
         "ZKDNS_ID": id,
     }
     check = TtlCheck(ttl_check, environment, ttl_interval, Vouched(holder)) if ttl_check else None
-    return run(holder, check, program)
+    return run(holder, check, program, linger)
 
 
-def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...]) -> int:
+def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...], linger: float) -> int:
     """Hold it until the program ends, or a signal asks us to."""
-    running = Program(program) if program else None
+    signals = Signals(PASSED_ON)
+    running = Program(program, signals) if program else None
 
     def before(number: signal.Signals) -> None:
         if number in ENDING:  # no more answers first, then the program may go
@@ -131,8 +172,8 @@ def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...]) -> int
         else:
             check.start()
         if running is not None:
-            return running.wait(before)
-        wait_for_the_end()
+            return running.wait(before, linger)
+        wait_for_the_end(signals, before, linger)
         return 0
     finally:
         before(signal.SIGTERM)
@@ -163,6 +204,9 @@ def describe(
     tag: tuple[str, ...],
     ports: tuple[tuple[str, str], ...],
     meta: tuple[tuple[str, str], ...],
+    zone: str | None,
+    protocol: str | None,
+    status: str | None,
 ) -> dict[str, Any]:
     """The registration's JSON, with what was given and no more. Checked as the server will."""
     payload: dict[str, Any] = {}
@@ -182,6 +226,9 @@ def describe(
         payload["ports"] = {name: int(n) if n.isascii() and n.isdigit() else n for name, n in ports}
     if meta:
         payload["meta"] = dict(meta)
+    for name, text in (("zone", zone), ("protocol", protocol), ("status", status)):
+        if text is not None:
+            payload[name] = text
     try:
         native.from_table(payload)
     except BadData as error:
@@ -191,15 +238,11 @@ def describe(
 
 def own_address(hosts: str) -> str:
     """This machine's address toward the ensemble."""
-    host, _, port = hosts.split(",")[0].rpartition(":")
     try:
-        family, _, _, _, there = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(there)  # sends nothing: it asks the kernel for a route
-            return str(probe.getsockname()[0])
+        return route.own_address(hosts)
     except OSError as error:
         raise Failure(
-            f"can't tell this machine's address toward {host}: {error.strerror}; give --address"
+            f"can't tell this machine's address toward {hosts}: {error.strerror}; give --address"
         ) from None
 
 

@@ -1,20 +1,22 @@
 """The programs that `zkdns register` runs: the one that it registers, and the one that vouches for it.
 
 Rules: never through a shell. The program keeps its place: our terminal, our process group, its exit
-code; the check leads a group of its own, so that its end takes its children along.
+code; the check leads a group of its own, so that its end takes its children along. The program ends with
+us, however we end; as a container's first process we bury what others leave behind.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
 from typing import Final
 
 from zkdns.cli import Failure
+from zkdns.cli.signals import Signals
 
 ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 PASSED_ON: Final = (
@@ -23,6 +25,8 @@ PASSED_ON: Final = (
 )  # fmt: skip
 FROM_THE_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT})
 
+PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that the kernel sends to a child when its parent ends."""
 
 SECRETS: Final = ("ZKDNS_ZOOKEEPER_AUTH",)
 
@@ -33,31 +37,103 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Program:
-    """A running program. `wait` hands each signal that we get to `before`, and then to it."""
+    """A running program, started before any thread of ours is. `wait` hands each signal that we get to
+    `before`, and then to it; once it ends, each is `linger` seconds late where it asks for the end."""
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._notes: SimpleQueue[signal.Signals | None] = SimpleQueue()
-        # SimpleQueue.put may be called from a signal's handler (its documentation says so).
-        for number in PASSED_ON:
-            signal.signal(number, lambda n, frame: self._notes.put(signal.Signals(n)))
+    def __init__(self, words: Sequence[str], signals: Signals) -> None:
+        self._signals = signals
         try:
-            self._process = subprocess.Popen(words, env=without_secrets(os.environ))
+            self._process = subprocess.Popen(
+                words,
+                env=without_secrets(os.environ),
+                preexec_fn=_end_with_parent(),
+            )
         except OSError as error:
             raise Failure(f"can't run {words[0]}: {error.strerror}") from None
-        threading.Thread(target=self._wait, name="zkdns-program", daemon=True).start()
+        graves.own(self._process.pid)
 
-    def wait(self, before: Callable[[signal.Signals], None]) -> int:
+    def wait(self, before: Callable[[signal.Signals], None], linger: float = 0.0) -> int:
         """Its exit code, as a shell tells it: 128 and the signal for one that a signal ended."""
-        while (number := self._notes.get()) is not None:
+        while (code := self._process.poll()) is None:
+            number = self._signals.wait()
+            if number is None or number is signal.SIGCHLD:
+                graves.dig()
+                continue
             before(number)
+            if number in ENDING and linger and not (number in FROM_THE_TERMINAL and _in_foreground()):
+                self._linger(linger)
+                linger = 0.0
             if not (number in FROM_THE_TERMINAL and _in_foreground()):
                 self._process.send_signal(number)
-        code = self._process.wait()
         return 128 - code if code < 0 else code
 
-    def _wait(self) -> None:
-        self._process.wait()
-        self._notes.put(None)
+    def _linger(self, seconds: float) -> None:
+        """Until they are over, it ends by itself, or we are asked for the end once more."""
+        deadline = self._signals.clock() + seconds
+        while self._process.poll() is None:
+            number = self._signals.wait(deadline - self._signals.clock())
+            if number is None or number in ENDING:
+                return
+            if number is signal.SIGCHLD:
+                graves.dig()
+            else:
+                self._process.send_signal(number)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What the child does before it becomes the program: it asks for SIGTERM at our end (Linux)."""
+    try:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except (AttributeError, OSError):  # macOS
+        return None
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:  # it ended in between
+            os._exit(128 + signal.SIGTERM)
+
+    return ask
+
+
+class Graves:
+    """Buries orphans that became our children (as process 1 of a container), and never what is waited for
+    elsewhere: a Popen whose child another took believes that it ended well."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._own: set[int] = set()
+
+    def own(self, pid: int) -> None:
+        self._own.add(pid)
+
+    def dig(self) -> None:
+        """Where we are process 1: orphans go to no one else."""
+        if os.getpid() != 1:
+            return
+        with self.lock:
+            for pid in _children(os.getpid()) - self._own:
+                try:
+                    os.waitpid(pid, os.WNOHANG)
+                except OSError:
+                    pass
+
+
+def _children(parent: int) -> set[int]:
+    found = set()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat", encoding="latin-1") as file:  # noqa: PTH123
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.add(int(name))
+    return found
+
+
+graves = Graves()
 
 
 def _in_foreground() -> bool:
@@ -74,12 +150,21 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-def wait_for_the_end() -> None:
-    """Until a signal asks us to end."""
-    asked: SimpleQueue[int] = SimpleQueue()
-    for number in ENDING | {signal.SIGHUP}:
-        signal.signal(number, lambda n, frame: asked.put(n))
-    asked.get()
+def wait_for_the_end(signals: Signals, before: Callable[[signal.Signals], None], linger: float) -> None:
+    """Until a signal asks us to end; then `linger` seconds more, or until we are asked again."""
+    _wait_for_ending(signals, None)
+    before(signal.SIGTERM)
+    if linger:
+        _wait_for_ending(signals, linger)
+
+
+def _wait_for_ending(signals: Signals, seconds: float | None) -> None:
+    deadline = None if seconds is None else signals.clock() + seconds
+    while True:
+        number = signals.wait(None if deadline is None else deadline - signals.clock())
+        if number is None or number in ENDING or number is signal.SIGHUP:
+            return
+        graves.dig()
 
 
 class TtlCheck:
@@ -118,13 +203,15 @@ class TtlCheck:
     def _run(self) -> str:
         """What is wrong, or ""."""
         try:
-            self._process = subprocess.Popen(
-                self._words,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # stdout is the program's own
-                start_new_session=True,
-            )
+            with graves.lock:
+                self._process = subprocess.Popen(
+                    self._words,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # stdout is the program's own
+                    start_new_session=True,
+                )
+                graves.own(self._process.pid)
         except OSError as error:
             return f"can't run {self._words[0]}: {error.strerror}"
         try:

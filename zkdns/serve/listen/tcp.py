@@ -140,7 +140,7 @@ class TcpListener:
         in, and those that asked nothing yet have a moment to do so."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
-            _refuse_new(sock)
+            refuse_new(sock)
         await asyncio.sleep(SETTLE)
         for sock in self._sockets:
             self._accept(sock, MAX_BACKLOG)
@@ -171,7 +171,7 @@ class TcpListener:
         self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
 
 
-def _refuse_new(listening: socket.socket) -> None:
+def refuse_new(listening: socket.socket) -> None:
     """From here on it begins no connection: a client that opens one hears nothing and tries again in a
     second, when another has the port. Those that have begun can be accepted. A listener that is just
     closed takes what its queue holds along (tcp_migrate_req is off unless an operator turned it on)."""
