@@ -251,19 +251,15 @@ fn is_within(mut name: &[u8], apex: &[u8]) -> bool {
 /// What is kept as one round of queries sees it.
 pub struct Reading<'c> {
     cache: &'c Cache,
-    held: Guard<Arc<Held>>,
+    /// None while nobody asked for it: a round of our own names has no need of it.
+    held: Option<Guard<Arc<Held>>>,
     now: Option<f64>,
 }
 
 impl<'c> Reading<'c> {
     /// `now`: None to look at the clock where it is needed.
     pub fn new(cache: &'c Cache, now: Option<f64>) -> Reading<'c> {
-        Reading { cache, held: cache.held(), now }
-    }
-
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        Reading { cache, held: None, now }
     }
 
     #[inline]
@@ -273,8 +269,9 @@ impl<'c> Reading<'c> {
 
     /// Brings what many will be answered from into near memory.
     #[inline]
-    pub fn touch(&self, hashes: &[u64]) {
-        self.held.first_of_each(hashes, &mut [None; BATCH]);
+    pub fn touch(&mut self, hashes: &[u64]) {
+        let held = self.held.get_or_insert_with(|| self.cache.held());
+        held.first_of_each(hashes, &mut [None; BATCH]);
     }
 
     /// What there is to say of a name that is not ours, to a client that may have names forwarded:
@@ -289,12 +286,11 @@ impl<'c> Reading<'c> {
         out: &mut Vec<u8>,
     ) -> Option<(Outcome, bool)> {
         let Read::Plain(query) = asked.read else { return None };
-        if self.is_empty() {
-            return None;
-        }
         let hash = if asked.outside != 0 { asked.outside } else { self.hash(asked) };
-        let stored = self.held.find(hash, asked.outside_key())?;
-        let now = *self.now.get_or_insert_with(|| self.cache.now());
+        let (cache, now) = (self.cache, &mut self.now);
+        let held = self.held.get_or_insert_with(|| cache.held());
+        let stored = held.find(hash, asked.outside_key())?;
+        let now = *now.get_or_insert_with(|| cache.now());
         if now >= stored.expires {
             return None;
         }

@@ -162,7 +162,7 @@ impl Engine {
             };
             changes.push(Change { key: key.as_bytes().into(), value });
         }
-        table.names.apply(changes);
+        table.put_names(changes);
         self.shared.table.store(Arc::new(table));
         publisher.rotations.sweep(|_, _| ());
         // The count goes back to where it came from: the same counter may be published again.

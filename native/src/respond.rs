@@ -267,6 +267,9 @@ impl<'a> Reply<'a> {
     }
 
     fn miss(self, table: &'a Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
+        if !table.may_hold(name) {
+            return Outcome::Outside;
+        }
         if let Some(found) = table.names.get(name) {
             let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
             return reply.negative(zone, NOERROR, &found.ede, short, out);

@@ -3,7 +3,7 @@
 //! Rules: never written once it is published; a reader holds one, whole, or another.
 
 use crate::entry::{Entry, MESSAGE, TooLong};
-use crate::index::{Index, Keyed, hash};
+use crate::index::{Change, Index, Keyed, hash};
 use crate::prefix::Prefixes;
 use std::sync::Arc;
 
@@ -113,7 +113,8 @@ pub const GENERAL: u16 = u16::MAX;
 #[derive(Clone, Default)]
 pub struct Table {
     pub entries: Index<Entry>,
-    pub names: Index<Name>,
+    pub(crate) names: Index<Name>,
+    tops: Tops,
     pub zones: Vec<Option<Arc<Zone>>>,
     /// By origin; one that is not here is fresh.
     pub staleness: Vec<Staleness>,
@@ -121,7 +122,39 @@ pub struct Table {
     pub recursion: Prefixes<()>,
 }
 
+/// The last labels of all names that ever were here, as bits of their hashes: most names that are not
+/// ours are told by theirs, at the cost of no look-up.
+#[derive(Clone, Default)]
+struct Tops([u64; 4]);
+
+impl Tops {
+    fn place(name: &[u8]) -> (usize, u64) {
+        let mut last = name;
+        while last[0] > 0 && last[1 + last[0] as usize] > 0 {
+            last = &last[1 + last[0] as usize..];
+        }
+        let hash = hash(last);
+        ((hash >> 62) as usize, 1 << (hash >> 56 & 63))
+    }
+}
+
 impl Table {
+    /// Puts names in and takes names out.
+    pub fn put_names(&mut self, changes: Vec<Change<Name>>) {
+        for change in changes.iter().filter(|change| change.value.is_some()) {
+            let (word, bit) = Tops::place(&change.key);
+            self.tops.0[word] |= bit;
+        }
+        self.names.apply(changes);
+    }
+
+    /// Whether this name, or one above it, may be ours; in a small part of those that are not, too.
+    #[inline]
+    pub fn may_hold(&self, name: &[u8]) -> bool {
+        let (word, bit) = Tops::place(name);
+        self.tops.0[word] & bit != 0
+    }
+
     /// The option that replies of this origin bear; None where they are Python's to give.
     #[inline]
     pub fn stale(&self, origin: u16) -> Option<&[u8]> {
@@ -135,6 +168,23 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_at_or_below_a_name_may_be_held() {
+        let mut table = Table::default();
+        let name = |key: &[u8]| Change {
+            key: key.into(),
+            value: Some(Arc::new(Name::new(key, 0, b"", None, false))),
+        };
+        table.put_names(vec![name(b"\x03svc\x05local\0"), name(b"\x02cx\0")]);
+        for held in [&b"\x05local\0"[..], b"\x01a\x03svc\x05local\0", b"\x02cx\0", b"\x01b\x01c\x02cx\0"] {
+            assert!(table.may_hold(held));
+        }
+        let others = (0..100u8).filter(|n| table.may_hold(&[1, b'a', 1, *n, 0])).count();
+        assert!(others < 10, "{others} of 100");
+        table.put_names(vec![name(b"\0")]);
+        assert!(table.may_hold(b"\0"));
+    }
 
     #[test]
     fn kids_are_found_by_their_label_and_only_by_it() {

@@ -211,8 +211,7 @@ impl Round<'_> {
         }
         table.entries.first_of_each(&hashes[..got - first], &mut likely);
         let offers = !table.recursion.is_empty();
-        let forwarded = (offers && !outside.is_empty()).then_some(&*outside);
-        self.touch_misses(table, forwarded, &likely[..got - first], first);
+        self.touch_misses(table, outside, &likely[..got - first], first);
         let every = self.shared.sample.load(Ordering::Relaxed);
         while *at < got {
             let i = *at;
@@ -256,33 +255,35 @@ impl Round<'_> {
         }
     }
 
-    /// A flood of names that are not there must not find each of its answers in cold memory.
+    /// A flood of names that are not there must not find each of its answers in cold memory, and what
+    /// upstreams answered is there as well.
     #[inline]
     fn touch_misses(
         &mut self,
         table: &Table,
-        outside: Option<&Reading>,
+        outside: &mut Reading,
         likely: &[Option<&Entry>],
         first: usize,
     ) {
-        let mut hashes = [0; 2 * BATCH];
-        let mut forwarded = [0; BATCH];
-        let mut misses = 0;
+        let (mut ours, mut forwarded) = ([0; 2 * BATCH], [0; BATCH]);
+        let (mut misses, mut others) = (0, 0);
         let missed = self.asked[first..].iter_mut().zip(likely).filter(|(_, likely)| likely.is_none());
         for (asked, _) in missed {
             let Some((name, parent)) = asked.names() else { continue };
-            (hashes[2 * misses], hashes[2 * misses + 1]) = (hash(name), hash(parent));
-            if let Some(outside) = outside {
+            if table.may_hold(name) {
+                (ours[misses], ours[misses + 1]) = (hash(name), hash(parent));
+                misses += 2;
+            } else if !table.recursion.is_empty() {
                 asked.outside = outside.hash(asked);
-                forwarded[misses] = asked.outside;
+                forwarded[others] = asked.outside;
+                others += 1;
             }
-            misses += 1;
         }
-        if misses > 1 {
-            table.names.first_of_each(&hashes[..2 * misses], &mut [None; 2 * BATCH]);
-            if let Some(outside) = outside {
-                outside.touch(&forwarded[..misses]);
-            }
+        if misses > 2 {
+            table.names.first_of_each(&ours[..misses], &mut [None; 2 * BATCH]);
+        }
+        if others > 1 {
+            outside.touch(&forwarded[..others]);
         }
     }
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from support.ports import free_port
-from support.upstream import FakeUpstream, addresses, run, silent
+from support.upstream import FakeUpstream, addresses, reply, run, silent, soa
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
@@ -25,6 +25,7 @@ from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.forward.cache import Stored
 from zkdns.forward.forwarder import Forwarder
+from zkdns.model import Instance, Registration, Service
 from zkdns.serve import engine as engines
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import NativeEngine, PythonEngine
@@ -34,6 +35,7 @@ WWW = names.wire("www.example.org") + b"\0\1\0\1\0"
 
 @dataclass
 class Server:
+    builder: Builder
     engine: PythonEngine
     forwarder: Forwarder
     upstream: FakeUpstream
@@ -42,12 +44,13 @@ class Server:
     async def ask(
         self,
         name: str = "www.example.org",
+        rtype: str = "A",
         *,
         source: str = "127.0.0.1",
         tcp: bool = False,
         edns: bool = True,
     ) -> dns.message.Message:
-        query = dns.message.make_query(name, "A", use_edns=0 if edns else False)
+        query = dns.message.make_query(name, rtype, use_edns=0 if edns else False)
         send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
         return await send(query, "127.0.0.1", 10, self.port, source)
 
@@ -78,10 +81,11 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
         native = engines.open_native(request.param, cache)
         engine = engines.choose(Dispatcher(Table(), forwarder), native)
         engine.configure(settings)
-        engine.apply(Builder(["svc.local"]).take())
+        builder = Builder(["svc.local"])
+        engine.apply(builder.take())
         address = Address("127.0.0.1", free_port())
         await engine.start([address], 1)
-        servers.append(Server(engine, forwarder, upstream, address.port))
+        servers.append(Server(builder, engine, forwarder, upstream, address.port))
         return servers[-1]
 
     yield start
@@ -137,17 +141,21 @@ async def test_what_has_expired_is_asked_for_anew(start: Start) -> None:
     async with run(addresses("192.0.2.1", ttl=300)) as upstream:
         server = await start(upstream)
         server.keep(60, 61)
-        reply = await server.ask()
-        assert (reply.answer[0].ttl, reply.answer[0][0].to_text()) == (300, "192.0.2.1")
-        assert not edes(reply)
+        answered = await server.ask()
+        assert (answered.answer[0].ttl, answered.answer[0][0].to_text()) == (300, "192.0.2.1")
+        assert not edes(answered)
 
 
 async def test_what_has_expired_is_given_as_stale_while_no_upstream_answers(start: Start) -> None:
     async with run(silent, hush=True) as upstream:
         server = await start(upstream)
         server.keep(60, 61)
-        reply = await server.ask()
-        assert (reply.answer[0].ttl, reply.answer[0][0].to_text(), edes(reply)) == (30, "192.0.2.7", [3])
+        answered = await server.ask()
+        assert (answered.answer[0].ttl, answered.answer[0][0].to_text(), edes(answered)) == (
+            30,
+            "192.0.2.7",
+            [3],
+        )
         assert server.forwarder.stale_hits == 1
 
 
@@ -182,3 +190,21 @@ async def test_a_name_that_becomes_ours_is_forgotten_though_its_answer_is_under_
             before = len(upstream.queries)
             assert (await server.ask(name)).answer
             assert len(upstream.queries) - before == asked, name
+
+
+async def test_a_reverse_name_is_ours_from_the_moment_that_an_instance_has_its_address(start: Start) -> None:
+    async with run(lambda seen: reply(seen, rcode="NXDOMAIN", authority=(soa(300),))) as upstream:
+        server = await start(upstream)
+        mine, other = "7.2.0.192.in-addr.arpa", "8.2.0.192.in-addr.arpa"
+        for _ in range(2):
+            for name in (mine, other):
+                assert (await server.ask(name, "PTR")).rcode() == dns.rcode.NXDOMAIN
+        assert len(upstream.queries) == 2
+        about = Registration(("192.0.2.7",), port=80)
+        web = Service("web", "web", "/web", instances=(Instance("a", "a", "/web/a", about, 0.0),))
+        server.builder.replace("web", server.builder.compile(web))
+        server.engine.apply(server.builder.take())
+        answer = await server.ask(mine, "PTR")
+        assert answer.answer[0][0].to_text() == "a.web.svc.local."
+        assert (await server.ask(other, "PTR")).rcode() == dns.rcode.NXDOMAIN
+        assert len(upstream.queries) == 2

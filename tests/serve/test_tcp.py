@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -91,6 +91,9 @@ class Upstream:
 
     def is_probe(self, name: bytes) -> bool:
         return False
+
+    def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
+        """Nothing is kept."""
 
     def answer(self, query: Query, client: str) -> Pending:
         pending = Pending(query)

@@ -74,8 +74,8 @@ def suffixes(name: bytes) -> Iterator[bytes]:
         at += 1 + name[at]
 
 
-def reverse(address: str) -> bytes:
-    """The name under in-addr.arpa or ip6.arpa for an address in text."""
+def reverse(address: str | bytes) -> bytes:
+    """The name under in-addr.arpa or ip6.arpa for an address, in text or packed."""
     return wire(ipaddress.ip_address(address).reverse_pointer)
 
 

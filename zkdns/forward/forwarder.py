@@ -194,7 +194,11 @@ class Forwarder:
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         """These names are ours from now on (wire, lower case; with `below` what is below them, too):
         what upstreams said of them goes, and what they are about to say is not kept."""
+        if not len(self.cache) and not self._asked:
+            return  # a large registry brings 100,000 at once, at start
         owners = frozenset(owners)
+        if not owners:
+            return
         self.cache.forget(owners, below)
         for asked in self._asked.values():
             name = asked.key[:-5]

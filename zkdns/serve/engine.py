@@ -14,6 +14,7 @@ from functools import partial
 
 from zkdns.answers.table import Delta
 from zkdns.config import Address, Settings
+from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.forward.cache import Cache, Replies
 from zkdns.model import ConfigError
@@ -60,7 +61,15 @@ class PythonEngine:
         self.dispatcher.configure(settings)
 
     def apply(self, delta: Delta) -> None:
-        """Put a Delta in force, in one step between two queries."""
+        """Put a Delta in force, in one step between two queries. What upstreams said of reverse names that
+        are ours from now on is forgotten."""
+        held, forwarder = self.dispatcher.table.holders, self.dispatcher.forwarder
+        if forwarder is not None:
+            forwarder.forget(
+                names.reverse(address)
+                for address, holders in delta.holders.items()
+                if holders and address not in held
+            )
         self.dispatcher.table.apply(delta)
 
     async def stop(self) -> None:

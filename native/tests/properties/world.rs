@@ -174,10 +174,8 @@ pub fn address_records((a, aaaa): (usize, usize)) -> (Vec<u8>, Vec<u8>) {
 
 impl World {
     pub fn table(&self) -> Table {
-        let mut table = Table {
-            staleness: vec![Staleness { option: self.stale.clone().into(), failing: false }],
-            ..Table::default()
-        };
+        let mut table = Table::default();
+        table.staleness.push(Staleness { option: self.stale.clone().into(), failing: false });
         table.zones.push(Some(Arc::new(Zone { apex: APEX.into(), soa: self.soa.clone().into() })));
         let entries = self.entries.iter().map(|((name, qtype), positive)| {
             let key = key(name, *qtype);
@@ -198,7 +196,7 @@ impl World {
                 value: Some(Arc::new(Name::new(name, 0, ede, instances, *responder))),
             }
         });
-        table.names.apply(names.collect());
+        table.put_names(names.collect());
         table
     }
 }
