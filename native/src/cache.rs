@@ -165,7 +165,9 @@ impl Cache {
             };
             places.extend(inside.ledger.values().filter(|(_, stored)| meant(stored)).map(|(at, _)| at));
         }
-        self.drop_all(&mut inside, &places);
+        if !places.is_empty() {
+            self.drop_all(&mut inside, &places);
+        }
     }
 
     pub fn clear(&self) {

@@ -19,7 +19,7 @@ import pytest_asyncio
 from support.ports import free_port
 from support.upstream import FakeUpstream, addresses, reply, run, silent, soa
 from zkdns.answers.builder import Builder
-from zkdns.answers.table import Table
+from zkdns.answers.table import Delta, Name, Table, Zone
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
@@ -28,7 +28,8 @@ from zkdns.forward.forwarder import Forwarder
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import engine as engines
 from zkdns.serve.dispatch import Dispatcher
-from zkdns.serve.engine import NativeEngine, PythonEngine
+from zkdns.serve.engine import MAX_ONE_BY_ONE, NativeEngine, PythonEngine
+from zkdns.serve.respond import is_ours
 
 WWW = names.wire("www.example.org") + b"\0\1\0\1\0"
 
@@ -76,10 +77,11 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
     async def start(upstream: FakeUpstream, **more: object) -> Server:
         settings = Settings(forward=(upstream.address,), engine=request.param, **more)  # type: ignore[arg-type]
         cache = engines.choose_cache(settings)
-        forwarder = Forwarder(settings, cache=cache)
+        table = Table()
+        forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
         await forwarder.start()
         native = engines.open_native(request.param, cache)
-        engine = engines.choose(Dispatcher(Table(), forwarder), native)
+        engine = engines.choose(Dispatcher(table, forwarder), native)
         engine.configure(settings)
         builder = Builder(["svc.local"])
         engine.apply(builder.take())
@@ -177,22 +179,28 @@ async def test_a_name_that_becomes_ours_is_forgotten_though_its_answer_is_under_
         server = await start(upstream)
         assert (await server.ask("a.example.org")).answer
         assert (await server.ask("b.example.com")).answer
-        said, upstream.script = upstream.script, lambda seen: None
+        script, upstream.script = upstream.script, silent
         asking = asyncio.create_task(server.ask("late.example.org"))
         async with asyncio.timeout(10):
             while len(upstream.queries) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        server.forwarder.forget([names.wire("example.org")], below=True)
-        upstream.script = said  # it is sent again after half a second
-        assert (await asking).answer
+        apex = names.wire("example.org")
+        zone = Zone(1, apex, server.builder.zones[0].soa)
+        server.forwarder.forget([apex], below=True)
+        server.engine.apply(Delta(names={apex: Name(1)}, zones={1: zone}))
+        upstream.script = script  # it is sent again after half a second
+        assert not (await asking).answer  # nobody is believed about our names
         assert len(server.forwarder.cache) == 1
-        for name, asked in (("b.example.com", 0), ("a.example.org", 1), ("late.example.org", 1)):
-            before = len(upstream.queries)
-            assert (await server.ask(name)).answer
-            assert len(upstream.queries) - before == asked, name
+        for name in ("a.example.org", "late.example.org"):
+            assert (await server.ask(name)).rcode() == dns.rcode.NXDOMAIN
+        assert (await server.ask("b.example.com")).answer
+        assert len(upstream.queries) == 4
 
 
-async def test_a_reverse_name_is_ours_from_the_moment_that_an_instance_has_its_address(start: Start) -> None:
+@pytest.mark.parametrize("many", [1, MAX_ONE_BY_ONE + 1])
+async def test_a_reverse_name_is_ours_from_the_moment_that_an_instance_has_its_address(
+    start: Start, many: int
+) -> None:
     async with run(lambda seen: reply(seen, rcode="NXDOMAIN", authority=(soa(300),))) as upstream:
         server = await start(upstream)
         mine, other = "7.2.0.192.in-addr.arpa", "8.2.0.192.in-addr.arpa"
@@ -200,11 +208,15 @@ async def test_a_reverse_name_is_ours_from_the_moment_that_an_instance_has_its_a
             for name in (mine, other):
                 assert (await server.ask(name, "PTR")).rcode() == dns.rcode.NXDOMAIN
         assert len(upstream.queries) == 2
-        about = Registration(("192.0.2.7",), port=80)
-        web = Service("web", "web", "/web", instances=(Instance("a", "a", "/web/a", about, 0.0),))
+        held = ["192.0.2.7", *(f"10.0.{n >> 8}.{n & 255}" for n in range(1, many))]
+        instances = [
+            Instance(f"i{n}", f"i{n}", f"/web/i{n}", Registration((address,), port=80), 0.0)
+            for n, address in enumerate(held)
+        ]
+        web = Service("web", "web", "/web", instances=tuple(instances))
         server.builder.replace("web", server.builder.compile(web))
         server.engine.apply(server.builder.take())
         answer = await server.ask(mine, "PTR")
-        assert answer.answer[0][0].to_text() == "a.web.svc.local."
+        assert answer.answer[0][0].to_text() == "i0.web.svc.local."
         assert (await server.ask(other, "PTR")).rcode() == dns.rcode.NXDOMAIN
-        assert len(upstream.queries) == 2
+        assert len(upstream.queries) == (2 if many == 1 else 3)

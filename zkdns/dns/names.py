@@ -79,9 +79,13 @@ def reverse(address: str | bytes) -> bytes:
     return wire(ipaddress.ip_address(address).reverse_pointer)
 
 
+REVERSE = (_IN_ADDR, _IP6)
+"""What reverse names stand below."""
+
+
 def is_reverse(name: bytes) -> bool:
     """Whether a name in lower case ends as reverse names do."""
-    return name.endswith((_IN_ADDR, _IP6))
+    return name.endswith(REVERSE)
 
 
 def address_of(name: bytes) -> bytes | None:

@@ -8,6 +8,7 @@ engine's `stored` and `cache` are this module's twins, byte for byte.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -326,9 +327,15 @@ class Cache:
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         owners = frozenset(owners)
+        reverse = all(map(names.is_reverse, owners))
         if below:
-            gone = [k for k in self._items if not owners.isdisjoint((k[:-5], *_parents(k[:-5])))]
-        elif all(map(names.is_reverse, owners)):
+            keys = itertools.chain.from_iterable(self._items.of_reverse_name.values())
+            gone = [
+                key
+                for key in (keys if reverse else self._items)
+                if not owners.isdisjoint((key[:-5], *_parents(key[:-5])))
+            ]
+        elif reverse:
             gone = [key for owner in owners for key in self._items.of_reverse_name.get(owner, ())]
         else:
             gone = [key for key in self._items if key[:-5] in owners]

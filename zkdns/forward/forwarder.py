@@ -19,7 +19,7 @@ from pathlib import Path
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.message import read_reply, spell_query
-from zkdns.dns.names import ROOT, suffixes, text, wire
+from zkdns.dns.names import text, wire
 from zkdns.dns.packet import PLAIN_UDP, SERVFAIL, Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.forward.allow import permit
@@ -99,8 +99,6 @@ class _Asked:
     stale: Kept | None = None
     waiting: list[Pending] = field(default_factory=list)
     patience: asyncio.TimerHandle | None = None
-    is_ours: bool = False
-    """Its name became ours meanwhile: the answer is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +191,9 @@ class Forwarder:
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         """These names are ours from now on (wire, lower case; with `below` what is below them, too):
-        what upstreams said of them goes, and what they are about to say is not kept."""
-        if not len(self.cache) and not self._asked:
-            return  # a large registry brings 100,000 at once, at start
-        owners = frozenset(owners)
-        if not owners:
-            return
-        self.cache.forget(owners, below)
-        for asked in self._asked.values():
-            name = asked.key[:-5]
-            above = (name, *suffixes(name), ROOT) if below else (name,)
-            if not owners.isdisjoint(above):
-                asked.is_ours = True
+        what upstreams said of them goes."""
+        if len(self.cache):  # a large registry brings 100,000 at once, at start
+            self.cache.forget(owners, below)
 
     @property
     def problem(self) -> str:
@@ -335,7 +324,7 @@ class Forwarder:
     def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:
         now = self._clock()
         believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
-        if believed and not asked.is_ours:
+        if believed and not self._is_ours(asked.key[:-5]):  # it may have become ours meanwhile
             self.cache.put(asked.key, stored, share_of(asked.client))
         for pending in asked.waiting:
             pending.deliver(_spell(stored, pending.query, now))

@@ -33,6 +33,10 @@ LIMITS = Limits()
 """Of TCP, those that clients may rely on."""
 
 
+MAX_ONE_BY_ONE = 1000
+"""Reverse names that are forgotten by name; for more at once all of them go, which takes no longer."""
+
+
 class PythonEngine:
     """Plain Python: one socket of each kind an address, read in the loop."""
 
@@ -65,11 +69,11 @@ class PythonEngine:
         are ours from now on is forgotten."""
         held, forwarder = self.dispatcher.table.holders, self.dispatcher.forwarder
         if forwarder is not None:
-            forwarder.forget(
-                names.reverse(address)
-                for address, holders in delta.holders.items()
-                if holders and address not in held
-            )
+            come = [address for address, holders in delta.holders.items() if holders and address not in held]
+            if len(come) <= MAX_ONE_BY_ONE:
+                forwarder.forget(map(names.reverse, come))
+            else:
+                forwarder.forget(names.REVERSE, below=True)
         self.dispatcher.table.apply(delta)
 
     async def stop(self) -> None:
