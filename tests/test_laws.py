@@ -35,7 +35,7 @@ VALUES = {"lack", "model", "overrides", "routes", "topology"}
 FILES = {"registry", "answers", "forward"}
 """The rooms that read or write files, all of them through `files`."""
 
-SETTINGS = {"registry", "health", "forward", "serve"}
+SETTINGS = {"registry", "health", "forward", "serve", "pipeline"}
 """The rooms that may import `config`, which holds the settings' values."""
 
 PURE = (

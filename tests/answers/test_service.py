@@ -18,12 +18,14 @@ from support.tables import Answers
 from zkdns.answers import first_places
 from zkdns.answers.on_demand import find
 from zkdns.answers.on_demand import reverse as reverse_of
-from zkdns.answers.table import Entry, InstanceAddresses, Name, Table
+from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
 from zkdns.config import LONGEST_ZONE, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.wall import Wall
 from zkdns.registry.labels import to_label
+from zkdns.registry.merge import merge
 from zkdns.serve.respond import next_position
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
@@ -107,20 +109,32 @@ def catalogs(draw: st.DrawFn) -> Catalog:
 tags = st.sets(st.sampled_from(["canary", "blue", "ns", "i0", "a.b", "a-b"]), max_size=3).map(tuple)
 
 
-class NoAlarm:
-    def cancel(self) -> None:
-        pass
+class Following:
+    """A Publisher whose services are all as they registered."""
+
+    def __init__(self, zones: tuple[str, ...]) -> None:
+        self.builder = Answers(zones, ("127.0.0.1", "::1"))
+        self._catalog = Catalog()
+        self._publisher = Publisher(
+            self.builder,
+            judge=lambda service, now, previous: (service, None),
+            trial=lambda service, now: service,
+            complete=lambda service: service,
+            moved=lambda before, after: (),
+            origin_of=lambda service: EVERY,
+            wall=Wall(),
+            tick=lambda: 0.0,
+            threads=False,
+            compiles=True,
+        )
+
+    def take(self, catalog: Catalog) -> None:
+        self._catalog = merge([catalog], self._catalog)
+        self._publisher.take(self._catalog.services)
+        self._publisher.work(0.0, 1.0, 0)
 
 
-def publisher(zones: tuple[str, ...]) -> Publisher:
-    return Publisher(
-        Answers(zones, ("127.0.0.1", "::1")),
-        lambda service, now, previous: (service, None),
-        lambda label, instance: (),
-        lambda wait, ring: NoAlarm(),
-        clock=lambda: 0.0,
-        tick=lambda: 0.0,
-    )
+publisher = Following
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
@@ -136,11 +150,11 @@ def test_publishing_by_difference_equals_compiling_from_nothing(
         kept = {s.name: s for s in former if data.draw(st.booleans())}
         catalog = replace(catalog, services={**catalog.services, **kept})
         former = list(catalog.services.values())
-        following.take([catalog])
+        following.take(catalog)
     from_nothing = publisher(zones)
-    from_nothing.take([catalog])
+    from_nothing.take(catalog)
     assert plain(table_of(following)) == plain(table_of(from_nothing))
-    following.take([Catalog(complete=True)])
+    following.take(Catalog(complete=True))
     assert plain(table_of(following)) == plain(table_of(publisher(zones))), "nothing is left of what is gone"
 
 
@@ -150,10 +164,10 @@ def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Cat
     following, late = publisher(ZONES), publisher(ZONES)
     table = Table()
     for catalog in steps:
-        following.take([catalog])
+        following.take(catalog)
         table.apply(following.builder.take())
         assert not following.builder.take(), "what was handed out has moved no more"
-        late.take([catalog])
+        late.take(catalog)
     assert plain(table) == plain(Table(late.builder.take()))
     assert table.serial == following.builder.serial
     assert table.services == following.builder.services
@@ -163,9 +177,9 @@ def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Cat
 def test_a_change_of_one_service_leaves_the_others_entries_as_they_are() -> None:
     ours = publisher(ZONES)
     one, other = a_service("one", {"a": 1}), a_service("other", {"a": 1})
-    ours.take([Catalog({"one": one, "other": other}, complete=True)])
+    ours.take(Catalog({"one": one, "other": other}, complete=True))
     before = dict(table_of(ours).entries)
-    ours.take([Catalog({"one": a_service("one", {"a": 2}), "other": other}, complete=True)])
+    ours.take(Catalog({"one": a_service("one", {"a": 2}), "other": other}, complete=True))
     moved = {key for key, entry in table_of(ours).entries.items() if before.get(key) is not entry}
     assert moved
     assert all(b"one" in key for key in moved)
@@ -175,8 +189,8 @@ def test_the_servers_own_address_comes_back_when_a_service_that_hid_it_goes() ->
     ours = publisher(("svc.local",))
     before = plain(table_of(ours))
     hides = a_service("dns", {"a": 1}, tags=("ns",))
-    ours.take([Catalog({"dns": hides}, complete=True)])
-    ours.take([Catalog(complete=True)])
+    ours.take(Catalog({"dns": hides}, complete=True))
+    ours.take(Catalog(complete=True))
     assert plain(table_of(ours)) == before
 
 

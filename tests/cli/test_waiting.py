@@ -63,7 +63,8 @@ def test_nothing_is_shown_where_a_second_does_not_pass(file: Path) -> None:
 def test_a_zookeeper_that_does_not_answer_is_waited_for_in_sight(words: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hosts = f"127.0.0.1:{silent.getsockname()[1]}"
-        sooner = "from zkdns.cli import reading; reading.CONNECT = 2.0\nfrom zkdns.registry import connect\n"
+        sooner = "from zkdns.cli import registries; registries.CONNECT = 2.0\n"
+        sooner += "from zkdns.registry.zk import connect\n"
         sooner += "connect.connect.__defaults__ = (2.0,)"
         with OnTerminal(
             *words, "--registry", f"zk://{hosts}/services", before=f"{AT_ONCE}\n{sooner}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from zkdns.health.health import Health
+from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
-from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings
+from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
 
 NOW = 1_700_000_000.0
 
@@ -63,6 +65,74 @@ class Ensemble:
         self.tell()
 
 
+class Driven:
+    """A Health as the pipeline and its driver use it: what it gives back is marked, probed and written."""
+
+    def __init__(
+        self,
+        replica: str,
+        mark: Callable[[Iterable[str]], None],
+        write: Callable[[bytes], None],
+        *,
+        allow_command_checks: bool = False,
+        **options: Any,
+    ) -> None:
+        self.health = Health(replica, allow_command_checks=allow_command_checks)
+        self.problems = self.health.problems
+        self._mark = mark
+        self._write = write
+        self._loop = asyncio.get_running_loop()
+        self._prober = Prober(self._take, replica, **options)
+        self._writer: asyncio.TimerHandle | None = None
+
+    def _take(self, target: Target, verdict: Verdict) -> None:
+        self._then(self.health.take(target, verdict, self._loop.time()))
+
+    def override(self, overrides: Mapping[tuple[str, str], Override]) -> None:
+        self._then(self.health.override(overrides))
+
+    def replicas(self, ids: Iterable[str]) -> None:
+        self._then(self.health.replicas(ids, self._loop.time()))
+
+    def ballots(self, nodes: Mapping[str, bytes]) -> None:
+        self._then(self.health.ballots(nodes))
+
+    def connected(self, connected: bool) -> None:
+        self._then(self.health.connected(connected))
+
+    def judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
+        judged = self.health.judge(service, now, previous)
+        self._then(())
+        return judged
+
+    async def first_round(self) -> None:
+        until = self._loop.time() + self.health.first_round
+        while not self.health.all_probed and self._loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+        await self._prober.stop()
+
+    def _then(self, names: Iterable[str]) -> None:
+        if names:
+            self._mark(names)
+        for path, target in self.health.take_probes().items():
+            if target is None:
+                self._prober.drop(path)
+            else:
+                self._prober.schedule(target)
+        if (due := self.health.ballot_due) is not None and self._writer is None:
+            self._writer = self._loop.call_at(due, self._write_ballot)
+
+    def _write_ballot(self) -> None:
+        self._writer = None
+        if (data := self.health.take_ballot(self._loop.time())) is not None:
+            self._write(data)
+        self._then(())
+
+
 class World:
     """One replica: its services, judged whenever its Health asks for it."""
 
@@ -88,7 +158,7 @@ class World:
 
         if probe is not None:
             options["named"] = lambda name: ask
-        self.health = Health(replica, self.mark, lambda data: ensemble.write(replica, data), **options)  # type: ignore[arg-type]
+        self.health = Driven(replica, self.mark, lambda data: ensemble.write(replica, data), **options)  # type: ignore[arg-type]
         ensemble.worlds[replica] = self
         ensemble.tell()
 

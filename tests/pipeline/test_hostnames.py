@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
-
-import pytest
-
-from zkdns.config import Settings
-from zkdns.forward import hosts
-from zkdns.forward.forwarder import Forwarder
-from zkdns.model import Catalog, Instance, Registration, Service
+from zkdns.model import Instance, Registration, Service
 from zkdns.pipeline.hostnames import Hostnames
-
-HOUR = 3600.0
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is asked again by itself while a test runs."""
-    for name in ("LEAST", "MOST", "RETRY_LEAST", "RETRY_MOST"):
-        monkeypatch.setattr(hosts, name, HOUR)
 
 
 def service(name: str, **instances: str) -> Service:
@@ -34,56 +17,89 @@ def service(name: str, **instances: str) -> Service:
 
 
 class World:
+    """Services as they register; each is served as soon as it is registered."""
+
     def __init__(self, *services: Service) -> None:
-        self.marked: list[str] = []
-        self.hostnames = Hostnames(("svc.local", "two.test"), Forwarder(Settings()), self.mark)
         self.served: dict[str, Service] = {}
-        self.hostnames.services = self.served
         self.registered = {s.name: s for s in services}
-        self.hostnames.follow(Catalog(dict(self.registered)))
+        self.hostnames = Hostnames(("svc.local", "two.test"), self.served)
+        self.hostnames.follow(dict(self.registered))
 
-    def mark(self, names: Iterable[str]) -> None:
-        self.marked += names
-
-    def publish(self, new: Service) -> None:
+    def publish(self, new: Service) -> set[str]:
+        """The services that must be published again because of it."""
         before = self.served.get(new.name)
         self.served[new.name] = self.registered[new.name] = new
-        self.hostnames.follow(Catalog(dict(self.registered)))
-        self.hostnames.changed(before, new)
+        self.hostnames.follow(dict(self.registered))
+        return self.hostnames.changed(before, new)
 
-    async def leads_to(self, host: str) -> tuple[str, ...]:
-        await asyncio.wait_for(self.hostnames.settled(), 10)
-        return self.hostnames.resolve("other", service("x", a=host).instances[0])
+    def leads_to(self, host: str) -> tuple[str, ...]:
+        completed = self.hostnames.complete(service("x", a=host))
+        return completed.instances[0].addresses if completed.instances else ()
 
 
-async def test_a_name_of_ours_is_followed_at_once_when_its_service_changes() -> None:
+def test_a_name_of_ours_is_followed_at_once_when_its_service_changes() -> None:
     world = World(service("web", a="db.svc.local", b="a.db.two.test"))
-    assert await world.leads_to("db.svc.local") == ()
-    world.publish(service("db", a="10.0.0.1", b="10.0.0.2"))
-    assert await world.leads_to("db.svc.local") == ("10.0.0.1", "10.0.0.2")
-    assert await world.leads_to("a.db.two.test") == ("10.0.0.1",)
-    assert set(world.marked) == {"web"}
-    world.publish(service("db", a="10.0.0.3"))
-    assert await world.leads_to("db.svc.local") == ("10.0.0.3",)
-    assert await world.leads_to("a.db.two.test") == ("10.0.0.3",)
-    await world.hostnames.stop()
+    assert world.leads_to("db.svc.local") == ()
+    assert world.publish(service("db", a="10.0.0.1", b="10.0.0.2")) == {"web"}
+    assert world.leads_to("db.svc.local") == ("10.0.0.1", "10.0.0.2")
+    assert world.leads_to("a.db.two.test") == ("10.0.0.1",)
+    assert world.publish(service("db", a="10.0.0.3")) == {"web"}
+    assert world.leads_to("db.svc.local") == ("10.0.0.3",)
+    assert world.leads_to("a.db.two.test") == ("10.0.0.3",)
+    assert world.hostnames.outside == frozenset(), "nobody else is asked for names of ours"
 
 
-async def test_names_that_lead_to_each_other_keep_nothing_alive() -> None:
+def test_names_that_lead_to_each_other_keep_nothing_alive() -> None:
     world = World(service("a", x="b.svc.local"), service("b", x="a.svc.local"))
     for one in list(world.registered.values()):
         world.publish(one)
-    assert await world.leads_to("a.svc.local") == ()
-    assert await world.leads_to("b.svc.local") == ()
-    await world.hostnames.stop()
+    assert world.leads_to("a.svc.local") == ()
+    assert world.leads_to("b.svc.local") == ()
 
 
-async def test_a_name_that_nobody_registers_any_more_is_let_go() -> None:
-    world = World(service("web", a="db.svc.local"))
-    world.publish(service("db", a="10.0.0.1"))
-    assert await world.leads_to("db.svc.local") == ("10.0.0.1",)
+def test_the_own_name_of_a_service_keeps_nothing_alive() -> None:
+    world = World()
+    own = service("web", a="10.0.0.1", b="WEB.svc.local")
+    world.publish(own)
+    assert [i.id for i in world.hostnames.complete(own).instances] == ["a"]
+
+
+def test_a_name_outside_is_followed_until_nobody_registers_it_any_more() -> None:
+    world = World(service("web", a="db.example.com"), service("api", a="db.example.com"))
+    hostnames = world.hostnames
+    assert hostnames.outside == {"db.example.com"}
+    assert not hostnames.settled
+    assert hostnames.take("db.example.com", ("192.0.2.1", "192.0.2.2"), "") == {"web", "api"}
+    assert hostnames.settled
+    assert world.leads_to("db.example.com") == ("192.0.2.1", "192.0.2.2")
+    assert hostnames.take("db.example.com", ("192.0.2.2", "192.0.2.1"), "") == set(), (
+        "turned round is no news"
+    )
     world.publish(service("web", a="10.0.0.9"))
-    assert await world.leads_to("db.svc.local") == ()
-    world.publish(service("db", a="10.0.0.2"))
-    assert await world.leads_to("db.svc.local") == ()
-    await world.hostnames.stop()
+    assert hostnames.outside == {"db.example.com"}
+    world.publish(service("api", a="10.0.0.9"))
+    assert hostnames.outside == frozenset()
+    assert hostnames.take("db.example.com", ("192.0.2.7",), "") == set()
+    assert world.leads_to("db.example.com") == ()
+
+
+def test_the_last_good_addresses_stay_while_a_name_does_not_resolve() -> None:
+    world = World(service("web", a="db.example.com"))
+    hostnames = world.hostnames
+    assert hostnames.take("db.example.com", (), "no such name") == {"web"}
+    assert hostnames.settled, "it failed once, and nobody waits for more"
+    hostnames.complete(world.registered["web"])
+    assert "doesn't resolve" in hostnames.problems["/web/a"].what
+    hostnames.take("db.example.com", ("192.0.2.1",), "")
+    hostnames.complete(world.registered["web"])
+    assert hostnames.problems == {}
+    hostnames.take("db.example.com", (), "no such name")
+    assert world.leads_to("db.example.com") == ("192.0.2.1",)
+
+
+def test_the_problem_of_an_instance_goes_with_it() -> None:
+    world = World(service("web", a="db.example.com", b="10.0.0.1"))
+    world.hostnames.complete(world.registered["web"])
+    assert set(world.hostnames.problems) == {"/web/a"}
+    world.publish(service("web", b="10.0.0.1"))
+    assert world.hostnames.problems == {}

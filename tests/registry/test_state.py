@@ -73,11 +73,11 @@ def test_overrides_are_kept(tmp_path: Path) -> None:
     assert load(tmp_path) == Loaded(catalog(), None, overrides)
 
 
-def test_a_loaded_catalog_is_complete_and_its_age_is_for_others_to_tell(tmp_path: Path) -> None:
+def test_a_loaded_catalog_is_complete_and_as_old_as_it_was_when_it_was_saved(tmp_path: Path) -> None:
     save(tmp_path, replace(catalog(), stale_since=5.0))
     loaded = load(tmp_path).catalog
     assert loaded is not None
-    assert (loaded.complete, loaded.stale_since) == (True, None)
+    assert (loaded.complete, loaded.stale_since) == (True, 5.0)
 
 
 def test_no_file_is_no_problem(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ A transcript is a file of worlds. Each world starts afresh after a line of `====
 above a line of `----` and what they print below, up to an empty line; the world goes on after that.
 
     zone NAME..             the zones (first command of a world)         ttl N        `--ttl`
+    registries NAME..       several registries (one, `r1`, by default)   set NAME JSON    any other setting
     list PATH [CHILD..]     the children of a node, whole                data PATH [DATA]
     unreadable PATH WHY     a node that may not be read                  zxid N       of the next event
-    begin, whole            a new reading; one that starts with `begin` is not ready until `whole`
-    session lost|back       the registry out of reach, and within again
+    begin, whole [NAME]     a new reading; one that starts with `begin` is not ready until `whole`
+    session lost|back [NAME]     the registry out of reach, and within again
+    unreached NAME          this registry can't be reached from the start
     clock N                 the clock goes to N seconds after the start
     probe PATH good|bad [WHY]    one probe of an instance's check
     host NAME [ADDRESS..]   what a host name resolves to
@@ -15,7 +17,9 @@ above a line of `----` and what they print below, up to an empty line; the world
                             only), counts (sizes, no records)
     send HEX                a raw packet
     tally N NAME TYPE [behind DATA]    who stands first in N answers (who is second where DATA is first)
-    states SERVICE, problems, firsts SERVICE      what people are told
+    states SERVICE, problems, firsts SERVICE, changes     what people are told
+
+A path of another registry than the first is NAME:/PATH.
 """
 
 from __future__ import annotations
@@ -23,9 +27,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import dns.edns
 import dns.flags
@@ -36,45 +39,30 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from support.tables import Answers
-from zkdns.dns import ede, names
+from zkdns.answers.table import Table
+from zkdns.config import Settings
+from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.health.guard import NO_LOSSES, Losses, retain
-from zkdns.health.judge import ServiceView, judge
-from zkdns.health.thresholds import ProbeHistory, advance
+from zkdns.health.targets import Target
 from zkdns.model import (
     Begin,
+    Change,
     Children,
     Data,
-    Instance,
-    Override,
-    Service,
+    Event,
     Session,
     Stat,
     Unreadable,
+    Verdict,
     Whole,
-    serial_of,
 )
-from zkdns.overrides import is_drained
-from zkdns.pipeline.publisher import Publisher
-from zkdns.registry.overrides import ROOT as OVERRIDES
-from zkdns.registry.overrides import Overrides
-from zkdns.registry.readers import open_root
+from zkdns.pipeline.inputs import Heard, HostResolved, Probed, Ready
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.pipeline.replica import Replica
+from zkdns.registry.url import RegistryURL, parse_registry
 from zkdns.serve.dispatch import Dispatcher
 
 START = 1_700_000_000.0
-NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
-STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
-
-
-@dataclass(slots=True)
-class Alarm:
-    at: float
-    ring: Callable[[], None]
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,80 +133,70 @@ class Node:
     ctime: float
 
 
-@dataclass
 class World:
-    """The server without sockets: ServiceTree, merge, judge, Publisher, Dispatcher."""
+    """A server without sockets: the Pipeline as `serve` drives it, by its own clock, and a Dispatcher."""
 
-    zones: tuple[str, ...] = ("svc.local",)
-    ttl: int = 5
-    now: float = START
-    zxid: int = 0x100000000
-    ready: bool = True
-    told: bool = False
-    alarms: list[Alarm] = field(default_factory=list)
-    nodes: dict[str, Node] = field(default_factory=dict)
-    orders: dict[tuple[str, str], Override] = field(default_factory=dict)
-    counts: dict[str, ProbeHistory] = field(default_factory=dict)
-    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    losses: dict[str, Losses] = field(default_factory=dict)
-    registered: dict[str, Service] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.now = START
+        self.zxid = 0x100000000
+        self.nodes: dict[str, Node] = {}
+        self.hosts: dict[str, tuple[str, ...]] = {}
+        self.targets: dict[str, Target] = {}
+        self.writes: dict[str, bytes] = {}
+        self.changes: list[Change] = []
+        self.asked: set[str] = set()
+        self.begun: set[str] = set()
+        self.settings = Settings(registry=(_registry("r1"),), forward=())
+        self._open(self.settings)
 
-    def __post_init__(self) -> None:
-        self.tree = open_root("/services")
-        self.overrides = Overrides()
-        self._open()
+    def _open(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pipeline = Pipeline(settings, self.now, addresses=("127.0.0.1", "::1"), replica=Replica("box"))
+        self.table = Table(identity={names.wire("version.bind"): "zkdns 1.0", names.wire("id.server"): "box"})
+        self.dispatcher = Dispatcher(self.table)
 
-    def _open(self) -> None:
-        self.answers = Answers(self.zones, ("127.0.0.1", "::1"), self.ttl)
-        self.answers.table.identity = {
-            names.wire("version.bind"): "zkdns 1.0",
-            names.wire("id.server"): "box",
-        }
-        self.publisher = Publisher(
-            self.answers, self.judge, self.resolve, self.call_later, clock=lambda: self.now, tick=lambda: 0.0
-        )
-        self.publisher.published = self.settle
-        self.dispatcher = Dispatcher(self.answers.table)
+    # --- what the server does -------------------------------------------------------------------------
 
-    # --- what the server wires ------------------------------------------------------------------------
+    def drive(self) -> None:
+        """Do what is due until there is nothing left to do now."""
+        while self._turn().more:
+            pass
+        while fresh := self._turn().resolve - self.asked:
+            self.asked |= fresh
+            for host in sorted(fresh):
+                self.pipeline.step(HostResolved(host, self.hosts.get(host, ())), self.now)
+            while self._turn().more:
+                pass
 
-    def call_later(self, wait: float, ring: Callable[[], None]) -> Alarm:
-        alarm = Alarm(self.now + wait, ring)
-        self.alarms.append(alarm)
-        return alarm
+    def _turn(self) -> Ready:
+        ready = self.pipeline.ready(self.now)
+        self.table.apply(ready.delta)
+        self.changes += ready.changes
+        self.writes.update(ready.write)
+        for path, target in ready.probe.items():
+            if target is None:
+                self.targets.pop(path, None)
+            else:
+                self.targets[path] = target
+        return ready
 
-    def resolve(self, label: str, instance: Instance) -> tuple[str, ...]:
-        return self.hosts.get(instance.registration.host or "", ())
+    def hear(self, registry: str, root: str, *events: Event) -> None:
+        self.pipeline.step(Heard(registry, root, events), self.now)
 
-    def judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
-        name = service.name
-        check_states = {path: c.check_state for path, c in self.counts.items()}
-        orders = {id: order for (s, id), order in self.orders.items() if s == name}
-
-        def released(instance: Instance) -> bool:
-            check_state = check_states.get(instance.path)
-            return (check_state is not None and not check_state.good) or is_drained(
-                orders.get(instance.id), now
-            )
-
-        losses = retain(self.losses.get(name, NO_LOSSES), self.registered.get(name), service, now, released)
-        self.losses[name], self.registered[name] = losses, service
-        checked = service.settings.check is not None
-        return judge(service, ServiceView(orders, checked, check_states, losses.kept), now, previous)
-
-    def settle(self) -> None:
-        self.answers.set_serial(max(self.publisher.registered.serial, serial_of(self.overrides.zxid)))
-        self.dispatcher.table.apply(self.answers.take())
+    def settle(self, registry: str) -> None:
+        """Whoever is not told otherwise has read an empty registry already."""
+        if registry in self.begun:
+            return
+        self.begun.add(registry)
+        for root in self.pipeline.registries[registry].reducers:
+            self.hear(registry, root, Begin(), Whole(), Session(True, self.now))
+        self.drive()
 
     def publish(self) -> None:
         """Bring what was said so far into the answers."""
-        self.told = True
-        if self.ready:
-            self.publisher.take([self.tree.catalog()])
-        self.settle()
-        self.answers.bear(STALE if self.publisher.registered.stale_since is not None else b"")
-        self.answers.fail(b"" if self.ready else NOT_READY)
-        self.dispatcher.table.apply(self.answers.take())
+        for registry in self.pipeline.registries:
+            self.settle(registry)
+        self.drive()
 
     # --- commands ---------------------------------------------------------------------------------------
 
@@ -235,84 +213,111 @@ class World:
         return "\n".join(f"> {line}\n{said}" for line, said in printed)
 
     def do_zone(self, rest: str) -> None:
-        self.zones = tuple(rest.split())
-        self._open()
+        self._open(replace(self.settings, zone=tuple(rest.split())))
 
     def do_ttl(self, rest: str) -> None:
-        self.ttl = int(rest)
-        self._open()
+        self._open(replace(self.settings, ttl=int(rest)))
+
+    def do_registries(self, rest: str) -> None:
+        self._open(replace(self.settings, registry=tuple(map(_registry, rest.split()))))
+
+    def do_set(self, rest: str) -> None:
+        name, _, value = rest.partition(" ")
+        self._open(replace(self.settings, **{name: json.loads(value)}))
 
     def do_zxid(self, rest: str) -> None:
         self.zxid = int(rest, 0) - 1
 
-    def _apply(self, path: str, event: Any) -> None:
-        if path.startswith(OVERRIDES):
-            self.overrides.apply(event)
-            if self.overrides.by_instance() != self.orders:
-                self.orders = self.overrides.by_instance()
-                self.publisher.mark(self.publisher.registered.services)
-        else:
-            self.tree.apply(event)
+    def _place(self, text: str) -> tuple[str, str]:
+        """`NAME:/path`, or a path of the first registry."""
+        name, colon, path = text.partition(":/")
+        return (name, "/" + path) if colon else (next(iter(self.pipeline.registries)), text)
+
+    def _tell(self, registry: str, path: str, event: Event) -> None:
+        self.settle(registry)
+        root = next(r for r in self.pipeline.registries[registry].reducers if f"{path}/".startswith(f"{r}/"))
+        self.hear(registry, root, event)
 
     def do_list(self, rest: str) -> None:
-        path, *children = rest.split()
+        where, *children = rest.split()
+        registry, path = self._place(where)
         self.zxid += 1
-        below = {f"{path}/{child}" for child in children}
-        for gone in [p for p in self.nodes if p.startswith(path + "/")]:
+        base = where
+        below = {f"{base}/{child}" for child in children}
+        for gone in [p for p in self.nodes if p.startswith(base + "/")]:
             if not any(gone == p or gone.startswith(p + "/") for p in below):
                 del self.nodes[gone]
         for there in below:
             self.nodes.setdefault(there, Node(self.zxid, self.now))
-        self._apply(path, Children(path, tuple(children), self.zxid))
+        self._tell(registry, path, Children(path, tuple(children), self.zxid))
 
     def do_data(self, rest: str) -> None:
-        path, _, data = rest.partition(" ")
+        where, _, data = rest.partition(" ")
+        registry, path = self._place(where)
         self.zxid += 1
-        node = self.nodes.setdefault(path, Node(self.zxid, self.now))
+        node = self.nodes.setdefault(where, Node(self.zxid, self.now))
         stat = Stat(node.czxid, self.zxid, node.ctime, True)
-        self._apply(path, Data(path, data.strip().encode(), stat))
+        self._tell(registry, path, Data(path, data.strip().encode(), stat))
 
     def do_unreadable(self, rest: str) -> None:
-        path, _, why = rest.partition(" ")
-        self._apply(path, Unreadable(path, why))
+        where, _, why = rest.partition(" ")
+        registry, path = self._place(where)
+        self._tell(registry, path, Unreadable(path, why))
 
     def do_begin(self, rest: str) -> None:
-        if not self.told and self.zxid == 0x100000000:
-            self.ready = False
-        self.tree.apply(Begin())
+        registry = rest or next(iter(self.pipeline.registries))
+        if registry not in self.begun:
+            self.begun.add(registry)
+            for root in self.pipeline.registries[registry].reducers:
+                if root != "/services":
+                    self.hear(registry, root, Begin(), Whole(), Session(True, self.now))
+        self.hear(registry, "/services", Begin())
 
     def do_whole(self, rest: str) -> None:
-        self.tree.apply(Whole())
-        self.ready = True
+        registry = rest or next(iter(self.pipeline.registries))
+        self.hear(registry, "/services", Whole(), Session(True, self.now))
+
+    def do_unreached(self, rest: str) -> None:
+        self.begun.add(rest)
+        for root in self.pipeline.registries[rest].reducers:
+            self.hear(rest, root, Session(False, self.now))
 
     def do_session(self, rest: str) -> None:
-        self.tree.apply(Session({"lost": False, "back": True}[rest], self.now))
+        what, *registry = rest.split()
+        name = registry[0] if registry else next(iter(self.pipeline.registries))
+        self.settle(name)
+        for root in self.pipeline.registries[name].reducers:
+            self.hear(name, root, Session({"lost": False, "back": True}[what], self.now))
 
     def do_clock(self, rest: str) -> None:
         self.publish()
         until = START + float(rest)
-        while due := [a for a in self.alarms if a.at <= until]:
-            alarm = min(due, key=lambda a: a.at)
-            self.alarms.remove(alarm)
-            if not alarm.cancelled:
-                self.now = max(self.now, alarm.at)
-                alarm.ring()
+        while (wake := self._turn().wake) is not None and wake <= until:
+            self.now = max(self.now, wake)
+            self.drive()
         self.now = until
 
     def do_probe(self, rest: str) -> None:
         path, verdict, *why = rest.split(maxsplit=2)
         self.publish()
-        service = next(s for s in self.registered.values() if path.startswith(s.path + "/"))
-        check = service.settings.check
-        assert check is not None, "a probe needs a check"
         good = {"good": True, "bad": False}[verdict]
-        self.counts[path] = advance(self.counts.get(path), good, " ".join(why), check.rise, check.fall)
-        self.publisher.mark([service.name])
+        self.pipeline.step(Probed(self.targets[path], Verdict(path, good, " ".join(why))), self.now)
 
     def do_host(self, rest: str) -> None:
         host, *addresses = rest.split()
         self.hosts[host] = tuple(addresses)
-        self.publisher.mark(self.publisher.registered.services)
+        self.pipeline.step(HostResolved(host, tuple(addresses)), self.now)
+
+    def do_changes(self, rest: str) -> str:
+        """What was told since the last time."""
+        self.publish()
+        lines = [
+            f"{c.service}{'/' if c.service and c.id else ''}{c.id} {c.what}: {c.was or '-'} -> {c.now or '-'}"
+            f"{' (' + c.why + ')' if c.why else ''}"
+            for c in self.changes
+        ]
+        self.changes.clear()
+        return "\n".join(lines) or "none"
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -363,7 +368,7 @@ class World:
 
     def do_states(self, rest: str) -> str:
         self.publish()
-        service = self.publisher.services.get(rest)
+        service = self.pipeline.services.get(rest)
         if service is None:
             return "no such service"
         lines = [
@@ -374,12 +379,15 @@ class World:
 
     def do_problems(self, rest: str) -> str:
         self.publish()
-        found = [*self.publisher.problems, *self.overrides.problems()]
-        return "\n".join(f"{p.path}: {p.what}" for p in found) or "none"
+        return "\n".join(f"{p.path}: {p.what}" for p in self.pipeline.problems) or "none"
 
     def do_firsts(self, rest: str) -> str:
         self.publish()
-        return json.dumps(dict(sorted(self.answers.first_answers(rest).items())))
+        return json.dumps(dict(sorted(self.pipeline.builder.first_answers(rest).items())))
+
+
+def _registry(name: str) -> RegistryURL:
+    return replace(parse_registry("zk://127.0.0.1:2181/services"), name=name)
 
 
 def show(reply: bytes, bare: bool = False, counts: bool = False) -> str:

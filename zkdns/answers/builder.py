@@ -19,6 +19,7 @@ from zkdns.answers.service import ServiceAnswers, compile_service, several, sing
 from zkdns.answers.table import (
     EVERY,
     FRESH,
+    OWN,
     OWNER,
     Delta,
     Entries,
@@ -154,16 +155,16 @@ class Builder:
 
     def _browsing(self, zone: Zone) -> tuple[bytes, Name]:
         owner = b"".join(map(names.label, ("_services", "_dns-sd", "_udp"))) + zone.apex
-        return owner, Name(zone.index, responder=Services(owner, zone.apex, self.ttl))
+        return owner, Name(zone.index, responder=Services(owner, zone.apex, self.ttl), origin=OWN)
 
     def _put_server(self, zone: Zone) -> None:
         server = _server_of(zone)
-        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server)))
+        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server), OWN))
         for rtype in (A, AAAA):
             own = [a for a in self._addresses if (":" in a) == (rtype == AAAA)]
             if own:
                 wires = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
-                self._put(server + rtype.to_bytes(2, "big"), several(wires))
+                self._put(server + rtype.to_bytes(2, "big"), several(wires, OWN))
 
     def set_ttl(self, ttl: int) -> None:
         """Seconds where a service sets none; a service has them once it is compiled again."""
@@ -188,7 +189,7 @@ class Builder:
             soa = records.record(b"", SOA, NEGATIVE_TTL, _server_of(zone) + mailbox + numbers)
             zones.append(replace(zone, soa=soa))
             self._moved_zones[zone.index] = zones[-1]
-            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa))
+            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa, OWN))
         self.zones = tuple(zones)
 
     def set_staleness(self, staleness: Staleness, origin: int = EVERY) -> None:

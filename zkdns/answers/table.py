@@ -23,7 +23,11 @@ OWNER = b"\xc0\x0c"
 """A compression pointer to the question's name (RFC 1035, section 4.1.4)."""
 
 EVERY = 0
-"""The origin of what depends on all registries: the zones' own names, and that a name is not there."""
+"""The origin of what depends on all registries: that a name is not there."""
+
+OWN = 1
+"""The origin of what the zones say of themselves: as stale as what depends on all registries, but true while
+one of them was never read."""
 
 FILES = -1
 """The origin of what zone files say: as stale as what depends on all registries, but it never fails."""

@@ -36,7 +36,7 @@ def command(
     broken: list[Problem] = []
 
     async def work(registries: registries.Registries) -> int:
-        services = registries.publisher.services
+        services = registries.services
         builder = registries.compile(services.values())
         problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
         notes = lint.lint(

@@ -34,7 +34,14 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
         if as_json:
             builder = registries.compile(catalog.services.values())
             found = {name: one.shown(builder.zones[0]) for name, one in builder.services.items()}
-            said = shapes.services(catalog, settings.ttl, found, time.time())
+            since = catalog.stale_since
+            said = shapes.services(
+                catalog.services,
+                found,
+                ttl=settings.ttl,
+                serial=catalog.serial,
+                stale_seconds=max(0.0, time.time() - since) if since is not None else None,
+            )
             click.echo(json.dumps(said, ensure_ascii=False))
             return
         if not catalog.services:

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -19,8 +20,8 @@ from rich.live import Live
 
 from zkdns.cli import options, registries, show
 from zkdns.cli.live import View, spell_event
-from zkdns.model import Service
-from zkdns.web import changes
+from zkdns.model import Change
+from zkdns.web import shapes
 
 LOOK = 0.5
 """Seconds between two looks at whether the registry is within reach."""
@@ -48,17 +49,15 @@ def command(service: str | None, registry: tuple[str, ...], config: str | None, 
         name = registries.find(service).name if service is not None else None
         events: Events = asyncio.Queue()
 
-        def take(before: Service | None, after: Service | None) -> None:
-            of = (after or before).name if (after or before) else ""  # type: ignore[union-attr]
-            if name is None or of == name:
-                for event in changes.between(before, after, time.time()):
-                    events.put_nowait(event)
+        def take(changes: Sequence[Change]) -> None:
+            for event in shapes.events(c for c in changes if name in (None, c.service)):
+                events.put_nowait(event)
 
-        registries.publisher.changed.append(take)
+        registries.follow(take)
         if alive:
             where = ", ".join(url.text for url in settings.registry)
             return await _draw(console, registries, events, View(name, where))
-        services = registries.publisher.services
+        services = registries.services
         watched = [services[name]] if name is not None else list(services.values())
         instances = sum(len(s.instances) for s in watched)
         tell(f"watching {len(watched)} services, {instances} instances; Ctrl-C ends it")
@@ -73,8 +72,8 @@ async def _print(console: Console, registries: registries.Registries, events: Ev
         try:
             event = await asyncio.wait_for(events.get(), LOOK)
         except TimeoutError:
-            if away != registries.is_stale:
-                away = registries.is_stale
+            if away != (registries.stale_since is not None):
+                away = not away
                 tell("the registry is out of reach" if away else "the registry is back")
             continue
         if as_json:
@@ -101,12 +100,11 @@ async def _draw(console: Console, registries: registries.Registries, events: Eve
 
 
 def _drawn(console: Console, registries: registries.Registries, view: View) -> RenderableType:
-    publisher = registries.publisher
     size = console.size
     return view.draw(
-        publisher.services,
+        registries.services,
         len(registries.problems),
-        publisher.registered.stale_since,
+        registries.stale_since,
         size.width,
         size.height,
         time.time(),

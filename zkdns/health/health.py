@@ -1,20 +1,18 @@
 """The room's one door: what is known of overrides, probes, replicas and losses, and each service judged.
 
-Rules: lives in one asyncio loop and never waits there. Inputs only say through `mark` which services
-must be judged again; `judge` takes them one by one. What this replica says for the others is written
-through `write`, at most once a second and only where it changed.
+Rules: pure; no I/O, no clock of its own. What goes in gives back which services must be judged again;
+`judge` takes them one by one. `take_probes` tells what is to be probed from now on, and `take_ballot` what
+this replica has to say to the others: at most once a second, and only where it changed.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from zkdns.health import checks, consensus
 from zkdns.health.consensus import assign, majority
-from zkdns.health.guard import NO_LOSSES, Losses, retain
+from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
 from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
-from zkdns.health.prober import SOCKETS, Prober
 from zkdns.health.targets import Target, targets_of
 from zkdns.health.thresholds import CheckState, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
@@ -26,34 +24,33 @@ WRITE_EVERY = 1.0
 GATHER = 0.02
 """Seconds for which even the first write waits: verdicts come in swarms."""
 
+SPARE = 1.0
+"""Seconds for which the first round waits beyond the longest timeout."""
+
+Ballot = tuple[bytes, Mapping[str, CheckState]]
+
 
 class Health:
-    """`replica`: our id, the name of our nodes under /zkdns/servers and /zkdns/health.
-
-    `mark`: these services must be judged again (called in the loop, never from within `judge`).
-    `write`: keep our ballot's node with this data.
-    """
+    """`replica`: our id, the name of our nodes under /zkdns/servers and /zkdns/health. `probes`: whether
+    we probe ourselves; else only what others say counts."""
 
     def __init__(
         self,
         replica: str,
-        mark: Callable[[Iterable[str]], None],
-        write: Callable[[bytes], None] = lambda data: None,
         *,
+        probes: bool = True,
         allow_command_checks: bool = False,
-        sockets: int = SOCKETS,
-        named: Callable[[str], checks.Probe] = checks.named,
+        read_ballot: Callable[[str, bytes], Mapping[str, CheckState]] | None = None,
     ) -> None:
         self.problems: dict[str, Problem] = {}
         """By service: why its check is not in force."""
         self._me = replica
-        self._mark = mark
-        self._write = write
+        self._probes = probes
         self._allow_command = allow_command_checks
-        self._prober = Prober(self._take_verdict, replica, sockets, named)
+        self._read_ballot = read_ballot or _read
         self._overrides: dict[str, dict[str, Override]] = {}
         self._live: frozenset[str] = frozenset({replica})
-        self._ballots: dict[str, tuple[bytes, dict[str, CheckState]]] = {}
+        self._ballots: dict[str, Ballot] = {}
         self._connected = True
         # by service
         self._registered: dict[str, Service] = {}
@@ -64,39 +61,40 @@ class Health:
         self._histories: dict[str, ProbeHistory] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
-        self._all_probed = asyncio.Event()
+        self._moved_probes: dict[str, Target | None] = {}
         # our ballot
         self._written = b""
         self._written_at = float("-inf")
-        self._writer: asyncio.TimerHandle | None = None
+        self._changed_at: float | None = None
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def override(self, overrides: Mapping[tuple[str, str], Override]) -> None:
+    def override(self, overrides: Mapping[tuple[str, str], Override]) -> set[str]:
         """All overrides that there are, by service and instance id."""
         by_service: dict[str, dict[str, Override]] = {}
-        for (service, id), order in overrides.items():
-            by_service.setdefault(service, {})[id] = order
+        for (service, id), override in overrides.items():
+            by_service.setdefault(service, {})[id] = override
         old, self._overrides = self._overrides, by_service
-        if changed := [s for s in old.keys() | by_service.keys() if old.get(s) != by_service.get(s)]:
-            self._mark(changed)
+        return {s for s in old.keys() | by_service.keys() if old.get(s) != by_service.get(s)}
 
-    def replicas(self, ids: Iterable[str]) -> None:
+    def replicas(self, ids: Iterable[str], now: float) -> set[str]:
         """The live replicas. We are one of them, whatever it says."""
         live = frozenset(ids) | {self._me}
         if live == self._live:
-            return
+            return set()
         self._live = live
         for targets in self._targets.values():
             for path, target in targets.items():
-                self._share(path, target)
-        self._count_votes(list(self._service_of))
+                self._share(path, target, now)
+        return self._count_votes(list(self._service_of))
 
-    def ballots(self, nodes: Mapping[str, bytes]) -> None:
+    def ballots(self, nodes: Mapping[str, bytes]) -> set[str]:
         """All the replicas' nodes under /zkdns/health, by replica."""
         old = self._ballots
         self._ballots = {
-            replica: known if (known := old.get(replica)) and known[0] == data else (data, _read(data))
+            replica: known
+            if (known := old.get(replica)) and known[0] == data
+            else (data, self._read_ballot(replica, data))
             for replica, data in nodes.items()
         }
         moved: set[str] = set()
@@ -105,19 +103,34 @@ class Health:
             _, after = self._ballots.get(replica, _NO_BALLOT)
             if before is not after:
                 moved.update(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
-        self._count_votes(moved & self._service_of.keys())
+        return self._count_votes(moved & self._service_of.keys())
 
-    def connected(self, connected: bool) -> None:
+    def connected(self, connected: bool) -> set[str]:
         """Whether ZooKeeper is within reach. While it is not, the others' ballots stand still, and
         what we probe ourselves is all that is known of it."""
-        if connected != self._connected:
-            self._connected = connected
-            self._count_votes(list(self._histories))
+        if connected == self._connected:
+            return set()
+        self._connected = connected
+        return self._count_votes(list(self._histories))
+
+    def take(self, target: Target, verdict: Verdict, now: float) -> set[str]:
+        """One probe's verdict; one on a target that is ours no more counts for nothing."""
+        path = target.path
+        service = self._service_of.get(path)
+        if service is None or self._targets[service][path] != target or not self._is_ours(path):
+            return set()
+        before = self._histories.get(path)
+        after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
+        self._histories[path] = after
+        if before is not None and before.check_state == after.check_state:
+            return set()
+        self._changed_at = now if self._changed_at is None else self._changed_at
+        return self._count_votes((path,))
 
     # --- out --------------------------------------------------------------------------------------
 
     def judge(
-        self, service: Service, now: float, previous: Service | None = None
+        self, service: Service, now: float, previous: Service | None = None, grace: Grace = NO_GRACE
     ) -> tuple[Service, float | None]:
         """The service with each instance judged, and when to ask again. One that is gone from the
         registry is asked for without instances; it comes back without any when nothing is kept."""
@@ -128,8 +141,8 @@ class Health:
             return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
 
         before = self._registered.get(name)
-        losses = retain(self._losses.get(name, NO_LOSSES), before, service, now, released)
-        problem = self._update_targets(service, losses)
+        losses = retain(self._losses.get(name, NO_LOSSES), before, service, now, released, grace)
+        problem = self._update_targets(service, losses, now)
         if problem is None:
             self.problems.pop(name, None)
         else:
@@ -142,26 +155,51 @@ class Health:
             self._losses.pop(name, None)
         return judge(service, view, now, previous)
 
-    async def first_round(self) -> None:
-        """Wait until each instance that was judged so far and has a check has been probed, by us or by
-        another replica: at most the longest of their timeouts and one second more."""
-        timeouts = [self._targets[self._service_of[path]][path].check.timeout for path in self._unprobed]
-        if not timeouts:
-            return
-        try:
-            async with asyncio.timeout(max(timeouts) + 1.0):
-                await self._all_probed.wait()
-        except TimeoutError:
-            pass
+    def trial(self, service: Service, now: float) -> Service:
+        """The service as it would be judged; nothing is noted."""
+        overrides = self._overrides.get(service.name, NO_OVERRIDES)
+        targets, _ = targets_of(service, service.instances, checks.names(), self._allow_command)
+        return judge(service, ServiceView(overrides, bool(targets), self._check_states), now)[0]
 
-    async def stop(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-        await self._prober.stop()
+    def take_probes(self) -> dict[str, Target | None]:
+        """What is to be probed from now on, by path, None for no more: what changed since the last call."""
+        moved, self._moved_probes = self._moved_probes, {}
+        return moved
+
+    @property
+    def all_probed(self) -> bool:
+        """Whether each instance that was judged so far and has a check has been probed, by us or by
+        another replica."""
+        return not (self._unprobed and self._probes)
+
+    @property
+    def first_round(self) -> float:
+        """Seconds for which the first round of probes is waited for."""
+        timeouts = [self._targets[self._service_of[path]][path].check.timeout for path in self._unprobed]
+        return max(timeouts) + SPARE if timeouts and self._probes else 0.0
+
+    @property
+    def ballot_due(self) -> float | None:
+        """When `take_ballot` has something to write; None for nothing."""
+        if self._changed_at is None:
+            return None
+        return max(self._written_at + WRITE_EVERY, self._changed_at + GATHER)
+
+    def take_ballot(self, now: float) -> bytes | None:
+        """Our verdicts for the others, where it is time to write them and they changed."""
+        due = self.ballot_due
+        if due is None or due > now:
+            return None
+        self._changed_at = None
+        data = consensus.write_ballot({path: h.check_state for path, h in self._histories.items()})
+        if data == self._written:
+            return None
+        self._written, self._written_at = data, now
+        return data
 
     # --- one service ------------------------------------------------------------------------------
 
-    def _update_targets(self, service: Service, losses: Losses) -> Problem | None:
+    def _update_targets(self, service: Service, losses: Losses, now: float) -> Problem | None:
         name = service.name
         instances = (*service.instances, *(k.instance for k in losses.kept))
         old = self._targets.get(name, {})
@@ -172,11 +210,10 @@ class Health:
         else:
             self._targets.pop(name, None)
         for path in old.keys() - new.keys():
-            self._prober.drop(path)
+            self._end_probing(path, now)
             self._service_of.pop(path, None)
             self._check_states.pop(path, None)
-            self._discount(path)
-            self._note_probed(path)
+            self._unprobed.discard(path)
         for path, target in new.items():
             known = old.get(path)
             if known is target or known == target:
@@ -184,12 +221,11 @@ class Health:
             if known is None:
                 self._service_of[path] = name
                 self._unprobed.add(path)
-                self._all_probed.clear()
             elif not known.same_place(target) or (self._fails(path) and known.since != target.since):
                 # Another process stands there now: what was counted is not about it.
                 self._check_states.pop(path, None)
-                self._discount(path)
-            self._share(path, target)
+                self._discount(path, now)
+            self._share(path, target, now)
             self._recount(path)
         return problem
 
@@ -199,32 +235,29 @@ class Health:
 
     # --- one instance -----------------------------------------------------------------------------
 
-    def _share(self, path: str, target: Target) -> None:
+    def _is_ours(self, path: str) -> bool:
+        return self._probes and self._me in assign(path, self._live)
+
+    def _share(self, path: str, target: Target, now: float) -> None:
         """Probe it, or leave it to others."""
-        if self._me in assign(path, self._live):
-            self._prober.schedule(target)
+        if self._is_ours(path):
+            self._moved_probes[path] = target
         else:
-            self._prober.drop(path)
-            self._discount(path)
+            self._end_probing(path, now)
 
-    def _discount(self, path: str) -> None:
+    def _end_probing(self, path: str, now: float) -> None:
+        self._moved_probes[path] = None
+        self._discount(path, now)
+
+    def _discount(self, path: str, now: float) -> None:
         if self._histories.pop(path, None) is not None:
-            self._write_soon()
+            self._changed_at = now if self._changed_at is None else self._changed_at
 
-    def _take_verdict(self, target: Target, verdict: Verdict) -> None:
-        before = self._histories.get(target.path)
-        after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
-        self._histories[target.path] = after
-        if before is None or before.check_state != after.check_state:
-            self._count_votes((target.path,))
-            self._write_soon()
-
-    def _count_votes(self, paths: Iterable[str]) -> None:
-        if changed := {self._service_of[path] for path in paths if self._recount(path)}:
-            self._mark(changed)
+    def _count_votes(self, paths: Iterable[str]) -> set[str]:
+        return {self._service_of[path] for path in paths if path in self._service_of and self._recount(path)}
 
     def _recount(self, path: str) -> bool:
-        """ProbeHistory the votes on one instance. Whether its check_state changed."""
+        """Count the votes on one instance. Whether its check state changed."""
         votes = []
         own = self._histories.get(path)
         if own is not None:
@@ -238,33 +271,15 @@ class Health:
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
             return False
-        self._note_probed(path)
+        self._unprobed.discard(path)
         if check_state == self._check_states.get(path):
             return False
         self._check_states[path] = check_state
         return True
 
-    def _note_probed(self, path: str) -> None:
-        self._unprobed.discard(path)
-        if not self._unprobed:
-            self._all_probed.set()
 
-    # --- our ballot ---------------------------------------------------------------------------------
-
-    def _write_soon(self) -> None:
-        if self._writer is None:
-            loop = asyncio.get_running_loop()
-            wait = max(self._written_at + WRITE_EVERY - loop.time(), GATHER)
-            self._writer = loop.call_later(wait, self._write_ballot)
-
-    def _write_ballot(self) -> None:
-        self._writer = None
-        data = consensus.write_ballot({path: c.check_state for path, c in self._histories.items()})
-        if data != self._written:
-            self._written = data
-            self._written_at = asyncio.get_running_loop().time()
-            self._write(data)
+_NO_BALLOT: Ballot = (b"", {})
 
 
-_NO_BALLOT: tuple[bytes, dict[str, CheckState]] = (b"", {})
-_read = consensus.read_ballot
+def _read(replica: str, data: bytes) -> Mapping[str, CheckState]:
+    return consensus.read_ballot(data)

@@ -1,85 +1,154 @@
 """Instances that registered a host name: which names are followed, and what they stand for now.
 
-Rules: lives in the loop. A name in a zone of ours is looked up among what is registered by address,
-never by another host name, so that two services can't keep each other's dead addresses alive.
+Rules: pure; what lies outside of our zones is resolved by others, who tell `take`. A name in a zone of ours
+is looked up among what is registered by address, never by another host name, so that two services can't keep
+each other's dead addresses alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from zkdns.forward.forwarder import Forwarder
-from zkdns.forward.hosts import Hosts, Resolved, Unresolved, ask_machine
-from zkdns.model import Catalog, Instance, Service
-
-OWN_TTL = 60
-"""Seconds: what leads to another place is asked again at once (`changed`)."""
+from zkdns.model import Instance, Problem, Service
 
 
 class Hostnames:
-    """`mark`: these services must be published again. `services`: those that are served now, by name."""
+    """`services`: those that are served now, by name."""
 
-    def __init__(
-        self, zones: Iterable[str], forwarder: Forwarder, mark: Callable[[Iterable[str]], None]
-    ) -> None:
-        self.services: Mapping[str, Service] = {}
+    def __init__(self, zones: Iterable[str], services: Mapping[str, Service]) -> None:
+        self.problems: dict[str, Problem] = {}
+        """By path of the instance: what doesn't resolve."""
+        self.outside: frozenset[str] = frozenset()
+        """The names that others have to resolve."""
         self._zones = tuple(zones)
-        self._forwarder = forwarder
-        self._mark = mark
-        self._followed: Catalog | None = None
+        self._services = services
+        self._followed: Mapping[str, Service] = {}
         self._users: dict[str, set[str]] = {}
+        self._hosts_of: dict[str, frozenset[str]] = {}
         self._led: dict[str, list[str]] = {}
         """By the label of a service of ours, the host names that lead to it."""
-        self._hosts = Hosts(self._look_up, lambda host, addresses: self._mark(self._users.get(host, ())))
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._whys: dict[str, str] = {}
+        self._unheard: set[str] = set()
 
-    def follow(self, registered: Catalog) -> None:
+    @property
+    def settled(self) -> bool:
+        """Whether each name outside was resolved, or failed, once."""
+        return not self._unheard
+
+    def follow(self, registered: Mapping[str, Service]) -> None:
         """From now on follow the host names that are registered here."""
-        if self._followed is not None and registered.services is self._followed.services:
+        if registered is self._followed:
             return
-        before = self._followed.services if self._followed is not None else {}
-        self._followed = registered
-        for name, service in registered.services.items():
-            if before.get(name) is service:
+        before, self._followed = self._followed, registered
+        changed = [n for n, service in registered.items() if before.get(n) is not service]
+        gone = [n for n in self._hosts_of if n not in registered]
+        moved = False
+        for name in (*changed, *gone):
+            service = registered.get(name)
+            instances = service.instances if service is not None else ()
+            hosts = frozenset(i.registration.host for i in instances if i.registration.host)
+            old = self._hosts_of.get(name, frozenset())
+            if hosts == old:
                 continue
-            for users in self._users.values():
-                users.discard(name)
-            for i in service.instances:
-                if i.registration.host:
-                    self._users.setdefault(i.registration.host, set()).add(name)
+            moved = True
+            for host in old - hosts:
+                self._users[host].discard(name)
+            for host in hosts - old:
+                self._users.setdefault(host, set()).add(name)
+            if hosts:
+                self._hosts_of[name] = hosts
+            else:
+                self._hosts_of.pop(name, None)
+        if self.problems:
+            paths = {i.path for n in self._hosts_of for i in registered[n].instances if i.registration.host}
+            for path in self.problems.keys() - paths:
+                del self.problems[path]
+        if moved:
+            self._sort_out()
+
+    def take(self, host: str, addresses: tuple[str, ...], why: str) -> set[str]:
+        """A name outside was asked for. The services that are to be published again; the last good addresses
+        stay while it can't be resolved."""
+        if host not in self.outside:
+            return set()
+        unheard = host in self._unheard
+        self._unheard.discard(host)
+        known = self._addresses.get(host, ())
+        told = self._whys.pop(host, "")
+        if not addresses:
+            self._whys[host] = why or "it has no address"
+            return set(self._users[host]) if unheard or told != self._whys[host] else set()
+        # A server that turns its records round with each answer changes nothing.
+        if set(addresses) == set(known) and not told:
+            return set()
+        self._addresses[host] = addresses
+        return set(self._users[host])
+
+    def changed(self, before: Service | None, after: Service | None) -> set[str]:
+        """A service's answers are others now: names in our zones may lead elsewhere. The services whose
+        instances they are."""
+        labels = {service.label for service in (before, after) if service is not None}
+        return {user for label in labels for host in self._led.get(label, ()) for user in self._users[host]}
+
+    def complete(self, service: Service) -> Service:
+        """The service with the addresses that host names stand for; one that has none costs its instance."""
+        if service.name not in self._hosts_of and not any(i.registration.host for i in service.instances):
+            return service
+        instances = []
+        for i in service.instances:
+            host = i.registration.host
+            if host is None:
+                instances.append(i)
+                continue
+            addresses = self._resolve(service.label, host)
+            if addresses:
+                self.problems.pop(i.path, None)
+                instances.append(_resolved(i, addresses))
+            else:
+                self.problems[i.path] = self._explain(i, host)
+        return replace(service, instances=tuple(instances))
+
+    def _explain(self, i: Instance, host: str) -> Problem:
+        what = f"the host name {host!r} doesn't resolve"
+        return Problem(i.path, what, "register an address, or mend the name")
+
+    def _resolve(self, label: str, host: str) -> tuple[str, ...]:
+        own = self._own_labels(host)
+        if own is None:
+            return self._addresses.get(host, ())
+        if host.rstrip(".").lower() in {f"{label}.{zone}" for zone in self._zones}:
+            return ()  # the service's own name: it would keep itself alive
+        *instance, wanted_label = own
+        wanted = instance[0] if instance else None
+        if len(instance) > 1:
+            return ()
+        for name in self._services:
+            service = self._services[name]
+            if service.label == wanted_label:
+                chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
+                addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
+                if addresses:
+                    return addresses
+        return ()
+
+    def _sort_out(self) -> None:
+        """Which names lead to services of ours, and which outside."""
         self._led = {}
+        outside = set()
         for host, users in list(self._users.items()):
-            users &= registered.services.keys()
             if not users:
                 del self._users[host]
+                self._addresses.pop(host, None)
+                self._whys.pop(host, None)
             elif (own := self._own_labels(host)) is not None:
                 self._led.setdefault(own[-1], []).append(host)
-        self._hosts.want(self._users)
-
-    def resolve(self, service: str, instance: Instance) -> tuple[str, ...]:
-        """The addresses of an instance of the service with this label; none where it doesn't resolve."""
-        host = instance.registration.host or ""
-        if host.rstrip(".").lower() in {f"{service}.{zone}" for zone in self._zones}:
-            return ()  # the service's own name: it would keep itself alive
-        return self._hosts.addresses(host)
-
-    def changed(self, before: Service | None, after: Service | None) -> None:
-        """A service's answers are others now: names in our zones may lead elsewhere."""
-        for label in {service.label for service in (before, after) if service is not None}:
-            for host in self._led.get(label, ()):
-                self._hosts.ask_again(host)
-
-    async def settled(self) -> None:
-        """Returns when each name was resolved or failed once."""
-        await self._hosts.settled()
-
-    async def stop(self) -> None:
-        await self._hosts.stop()
-
-    async def _look_up(self, host: str) -> Resolved:
-        labels = self._own_labels(host)
-        if labels is not None:
-            return self._look_up_own(host, labels)
-        return await (self._forwarder.resolve(host) if self._forwarder.enabled else ask_machine(host))
+            else:
+                outside.add(host)
+        self._unheard = (self._unheard & outside) | (outside - self.outside)
+        if outside != self.outside:
+            self.outside = frozenset(outside)
 
     def _own_labels(self, host: str) -> list[str] | None:
         """The labels of a name in a zone of ours, the zone left out."""
@@ -87,13 +156,6 @@ class Hostnames:
         zone = next((z for z in self._zones if name.endswith("." + z)), None)
         return None if zone is None else name.removesuffix("." + zone).split(".")
 
-    def _look_up_own(self, name: str, labels: list[str]) -> Resolved:
-        *instance, label = labels
-        wanted = instance[0] if instance else None
-        for service in self.services.values():
-            if service.label == label and len(instance) < 2:
-                chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
-                addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
-                if addresses:
-                    return Resolved(addresses, OWN_TTL)
-        raise Unresolved(f"{name} has no address here")
+
+def _resolved(i: Instance, addresses: tuple[str, ...]) -> Instance:
+    return i if i.resolved == addresses else replace(i, resolved=addresses)

@@ -1,75 +1,77 @@
-"""What the world says -> what we answer: merged, resolved, judged, compiled, and put in place.
+"""What is registered -> what is answered, service by service: judged, compiled, and put in place.
 
-Rules: one loop; the work is done service by service, so that answering never waits for more than one
-of them; only what changed is done again. Clocks and timers come in as arguments.
+Rules: pure; clocks come in as arguments. Only what changed is done again, and no more at once than the
+budget allows. A service of thousands is compiled elsewhere, and put in place when that is done. An error of
+ours costs the instance that it meets, or the service where no single one is to blame.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import EMPTY, Catalog, Instance, Problem, Service
-from zkdns.registry.merge import merge
-
-log = logging.getLogger("zkdns.publish")
-
-SLICE = 0.004
-"""Seconds of work before queries have their turn."""
+from zkdns.model import Change, Instance, Service
+from zkdns.pipeline import changes
+from zkdns.pipeline.inputs import Compilation, Compiled, Judge
+from zkdns.pipeline.wall import Wall
 
 LARGE = 2000
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
-Aside = Callable[[Callable[[], ServiceAnswers | None], Callable[[ServiceAnswers | None], None]], None]
-"""Does the first in a thread, then calls the second with what came of it, in the loop."""
+PACE = 10
+"""Verdicts alone make a service judged again at most one part in so many of the time."""
 
-Judge = Callable[[Service, float, Service | None], tuple[Service, float | None]]
+SOONEST = 0.001
+"""Seconds after which a service is judged again at the earliest, whatever the judge says."""
 
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
+SLOWEST = 1.0
+"""Seconds that a verdict waits at most for its service's turn."""
 
 
 class Publisher:
-    """`registered`: what the registries hold. `services`: the same with states, as it is answered."""
+    """`registered`: what the registries hold. `services`: the same with states, as it is answered. `threads`:
+    whether there are any for large services. `compiles`: whether answers are wanted at all."""
 
     def __init__(
         self,
         builder: Builder,
         judge: Judge,
-        resolve: Callable[[str, Instance], tuple[str, ...]],
-        call_later: Callable[[float, Callable[[], None]], Timer],
+        trial: Callable[[Service, float], Service],
+        complete: Callable[[Service], Service],
+        moved: Callable[[Service | None, Service | None], Iterable[str]],
+        origin_of: Callable[[Service], int],
+        wall: Wall,
+        tick: Callable[[], float],
         *,
-        clock: Callable[[], float] = time.time,
-        tick: Callable[[], float] = time.perf_counter,
-        aside: Aside | None = None,
+        threads: bool,
+        compiles: bool,
     ) -> None:
-        self.builder = builder
-        self.registered: Catalog = EMPTY
+        self.registered: Mapping[str, Service] = {}
         self.services: dict[str, Service] = {}
-        self.changed: list[Callable[[Service | None, Service | None], None]] = []
-        """Called with a service before and after, once its answers are in place."""
-        self.published: Callable[[], None] = lambda: None
-        """Called after each slice that put something in place."""
-        self.host_problems: dict[str, Problem] = {}
+        self.changes: list[Change] = []
+        self.compilations: list[Compilation] = []
+        self._builder = builder
+        self._origin_of = origin_of
         self._judge = judge
-        self._resolve = resolve
-        self._call_later = call_later
-        self._clock = clock
+        self._trial = trial
+        self._complete = complete
+        self._moved = moved
+        self._wall = wall
         self._tick = tick
-        self._aside = aside
-        self._under_way: dict[str, bool] = {}
-        """Services that are compiled aside now, and whether they changed again meanwhile."""
+        self._threads = threads
+        self._compiles = compiles
         self._queue: dict[str, None] = {}
         self._respelled: set[str] = set()
-        self._alarms: dict[str, Timer] = {}
-        self._working: Timer | None = None
+        self._under_way: dict[str, tuple[Service | None, Service, bool]] = {}
+        """Services that are compiled elsewhere: before, after, and whether they changed again meanwhile."""
+        self._alarms: list[tuple[float, str]] = []
+        self._alarm_of: dict[str, float] = {}
+        self._costs: dict[str, tuple[float, float]] = {}
+        """When a service was published last, and what that cost, in seconds."""
 
     @property
     def idle(self) -> bool:
@@ -77,147 +79,223 @@ class Publisher:
         return not self._queue and not self._under_way
 
     @property
-    def catalog(self) -> Catalog:
-        """The serving Catalog as one value."""
-        return replace(self.registered, services=dict(self.services), problems=self.problems)
+    def has_work(self) -> bool:
+        return bool(self._queue)
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with what is registered."""
-        return (*self.registered.problems, *self.host_problems.values())
+    def wake(self) -> float | None:
+        """When the next service is to be judged again."""
+        while self._alarms and self._alarm_of.get(self._alarms[0][1]) != self._alarms[0][0]:
+            heapq.heappop(self._alarms)
+        return self._alarms[0][0] if self._alarms else None
 
-    def take(self, catalogs: Sequence[Catalog]) -> None:
-        """The registries' Catalogs became these."""
-        old, new = self.registered, merge(catalogs, self.registered)
-        if new is old:
-            return
-        self.registered = new
-        if self.host_problems:
-            self._forget_hosts()
-        changed = changes(old.services, new.services)
-        if changed:
-            self.mark(changed)
-        else:
-            self.published()  # the serial moved, or the age
+    # --- in ---------------------------------------------------------------------------------------
+
+    def take(self, registered: Mapping[str, Service]) -> None:
+        """These are the services now."""
+        old, self.registered = self.registered, registered
+        self.mark(differing(old, registered))
 
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
         self._queue.update(dict.fromkeys(names))
-        if self._working is None:
-            self.work()
+
+    def mark_soon(self, names: Iterable[str], now: float) -> None:
+        """The same at the pace that these services can bear: verdicts come in swarms, and a service of
+        thousands that was compiled at each of them would take all the time there is."""
+        for name in names:
+            at, cost = self._costs.get(name, (float("-inf"), 0.0))
+            due = at + min(PACE * cost, SLOWEST)
+            if due <= now:
+                self._queue[name] = None
+            else:
+                self._set_alarm(name, due)
 
     def respell(self) -> None:
         """Compile all services as they stand: what they are spelled with (the TTL) has changed."""
         self._respelled.update(self.services)
         self.mark(self.services)
 
-    def work(self) -> None:
-        """Do what is queued, for a slice of time; the rest goes on at the loop's next turn."""
-        self._working = None
-        until = self._tick() + SLICE
+    def finish(self, compiled: Compiled, now: float, zxid: int) -> None:
+        """What came of a service that was compiled elsewhere."""
+        if compiled.name not in self._under_way:
+            return
+        before, after, changed_again = self._under_way.pop(compiled.name)
+        if compiled.error is not None:
+            self._recover(compiled.name, before, after, compiled.error, now, zxid)
+        elif compiled.answers is not None:
+            self._put(compiled.name, before, after, compiled.answers, now, zxid)
+        if changed_again:
+            self.mark([compiled.name])
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def work(self, now: float, budget: float, zxid: int) -> bool:
+        """Do what is queued, for so many seconds. Whether anything was put in place."""
+        self._ring(now)
+        until = self._tick() + budget
+        done = False
         while self._queue:
             name = next(iter(self._queue))
             del self._queue[name]
-            self._publish(name)
-            if self._queue and self._tick() > until:
-                self._working = self._call_later(0, self.work)
+            began = self._tick()
+            done = self._publish(name, now, zxid) or done
+            ended = self._tick()
+            self._costs[name] = now, ended - began
+            if ended > until:
                 break
-        self.published()
+        return done
 
-    def _publish(self, name: str) -> None:
+    def _ring(self, now: float) -> None:
+        while (wake := self.wake) is not None and wake <= now:
+            _, name = heapq.heappop(self._alarms)
+            del self._alarm_of[name]
+            self._queue[name] = None
+
+    def _set_alarm(self, name: str, at: float) -> None:
+        if self._alarm_of.get(name, float("inf")) > at:
+            self._alarm_of[name] = at
+            heapq.heappush(self._alarms, (at, name))
+
+    def _publish(self, name: str, now: float, zxid: int) -> bool:
         if name in self._under_way:
-            self._under_way[name] = True
-            return
-        if (alarm := self._alarms.pop(name, None)) is not None:
-            alarm.cancel()
-        registered = self.registered.services.get(name)
-        before = self.services.get(name)
-        now = self._clock()
-        after: Service | None = None
-        again: float | None = None
+            before, after, _ = self._under_way[name]
+            self._under_way[name] = before, after, True
+            return False
+        self._alarm_of.pop(name, None)
+        registered = self.registered.get(name)
+        standing = self.services.get(name)
         # A service that is gone may still have instances that the loss guard keeps: the judge says.
-        asked = registered or (replace(before, instances=()) if before is not None else None)
+        asked = registered or (replace(standing, instances=()) if standing is not None else None)
+        judged: Service | None = None
         if asked is not None:
-            judged, again = self._judge(self._with_hosts(asked), now, before)
-            if registered is not None or judged.instances:
-                after = judged
+            judged, again = self._judge_safely(asked, now, standing)
+            if again is not None:
+                self._set_alarm(name, max(again, now + SOONEST))
+            if registered is None and not judged.instances:
+                judged = None
         respelled = name in self._respelled
         self._respelled.discard(name)
-        if again is not None:
-            self._alarms[name] = self._call_later(max(0.0, again - now), lambda: self.mark([name]))
-        if after is None:
-            if before is not None:
-                self._put(name, before, None, None)
-        elif after is not before or respelled:
-            self._compile(name, before, after)
+        if judged is None:
+            self._costs.pop(name, None)
+            if standing is None:
+                return False
+            self._put(name, standing, None, None, now, zxid)
+            return True
+        if judged is standing and not respelled:
+            return False
+        return self._compile(name, standing, judged, now, zxid)
 
-    def _compile(self, name: str, before: Service | None, after: Service) -> None:
-        if self._aside is not None and len(after.instances) > LARGE:
-            self._under_way[name] = False
-            self._aside(lambda: self._try(after), lambda part: self._finish(name, before, after, part))
-        elif (part := self._try(after)) is not None:
-            self._put(name, before, after, part)
+    # --- judging ----------------------------------------------------------------------------------
 
-    def _try(self, service: Service) -> ServiceAnswers | None:
+    def _judge_safely(
+        self, service: Service, now: float, standing: Service | None
+    ) -> tuple[Service, float | None]:
+        service = self._without_shut_out(service)
         try:
-            return self.builder.compile(service)
-        except Exception:
-            # We are wrong; what stood there goes on. The log has what is needed for a test.
-            log.exception("service %r can't be compiled", service.name)
-            return None
+            return self._judge(self._complete(service), now, standing)
+        except Exception as error:
+            blamed = [i for i in service.instances if self._fails_alone(service, i, now)]
+            for i in blamed:
+                self._wall.shut_out(i.path, i, error)
+            if blamed:
+                try:
+                    return self._judge(self._complete(self._without_shut_out(service)), now, standing)
+                except Exception as another:
+                    error = another
+            self._wall.note(service.path, error)
+            return standing if standing is not None else replace(service, instances=()), None
 
-    def _finish(self, name: str, before: Service | None, after: Service, part: ServiceAnswers | None) -> None:
-        changed = self._under_way.pop(name)
-        if part is not None:
-            self._put(name, before, after, part)
-        if changed:
-            self.mark([name])
-        else:
-            self.published()
+    def _fails_alone(self, service: Service, instance: Instance, now: float) -> bool:
+        """Whether the judge, or the compiler, fails with this instance alone."""
+        alone = replace(service, instances=(instance,))
+        try:
+            judged = self._trial(self._complete(alone), now)
+            if self._compiles:
+                self._compile_one(judged)
+        except Exception:
+            return True
+        return False
+
+    def _without_shut_out(self, service: Service) -> Service:
+        if all(self._wall.lets(i.path, i) for i in service.instances):
+            return service
+        rest = tuple(i for i in service.instances if self._wall.lets(i.path, i))
+        return replace(service, instances=rest)
+
+    # --- compiling --------------------------------------------------------------------------------
+
+    def _compile(self, name: str, before: Service | None, after: Service, now: float, zxid: int) -> bool:
+        if not self._compiles:
+            self._put(name, before, after, None, now, zxid)
+            return True
+        if self._threads and len(after.instances) > LARGE:
+            self._under_way[name] = before, after, False
+            self.compilations.append(Compilation(name, self._work(after)))
+            return False
+        try:
+            answers = self._compile_one(after)
+        except Exception as error:
+            return self._recover(name, before, after, error, now, zxid)
+        self._put(name, before, after, answers, now, zxid)
+        return True
+
+    def _compile_one(self, service: Service) -> ServiceAnswers:
+        return self._builder.compile(service, self._origin_of(service))
+
+    def _work(self, service: Service) -> Callable[[], Compiled]:
+        compile, origin = self._builder.compile, self._origin_of(service)
+
+        def work() -> Compiled:
+            try:
+                return Compiled(service.name, compile(service, origin))
+            except Exception as error:
+                return Compiled(service.name, None, error)
+
+        return work
+
+    def _recover(
+        self, name: str, before: Service | None, after: Service, error: Exception, now: float, zxid: int
+    ) -> bool:
+        """We are wrong: the service goes on without the instances that are to blame, and where none is, with
+        what stood there before."""
+        registered = self.registered.get(name)
+        blamed = [i for i in registered.instances if self._fails_alone(after, i, now)] if registered else []
+        for i in blamed:
+            self._wall.shut_out(i.path, i, error)
+        if not blamed:
+            self._wall.note(after.path, error)
+            return False
+        self._queue[name] = None
+        return False
 
     def _put(
-        self, name: str, before: Service | None, after: Service | None, part: ServiceAnswers | None
-    ) -> None:
-        self.builder.replace(name, part)
+        self, name: str, before: Service | None, after: Service | None,
+        answers: ServiceAnswers | None, now: float, zxid: int,
+    ) -> None:  # fmt: skip
+        if self._compiles:
+            self._builder.replace(name, answers)
         if after is None:
             self.services.pop(name, None)
         else:
             self.services[name] = after
-        for tell in self.changed:
-            tell(before, after)
+        if self._wall.problems:
+            self._forgive(before, after)
+        self.changes += changes.between(before, after, now, zxid)
+        self.mark(self._moved(before, after))
 
-    def _with_hosts(self, service: Service) -> Service:
-        """Host names with the addresses they resolve to; one that doesn't costs its instance."""
-        if not any(i.registration.host for i in service.instances):
-            return service
-        instances = []
-        for i in service.instances:
-            host = i.registration.host
-            if host is None:
-                instances.append(i)
-                continue
-            found = self._resolve(service.label, i)
-            if found:
-                self.host_problems.pop(i.path, None)
-                instances.append(replace(i, resolved=found))
-            else:
-                self.host_problems[i.path] = Problem(
-                    i.path,
-                    f"the host name {host!r} doesn't resolve",
-                    "register an address, or mend the name",
-                )
-        return replace(service, instances=tuple(instances))
-
-    def _forget_hosts(self) -> None:
-        """Drop the problems of instances that are registered no more."""
-        paths = {
-            i.path for s in self.registered.services.values() for i in s.instances if i.registration.host
-        }
-        for path in self.host_problems.keys() - paths:
-            del self.host_problems[path]
+    def _forgive(self, before: Service | None, after: Service | None) -> None:
+        """What is not registered any more, or is answered now, is no problem any more."""
+        if before is not None:
+            registered = self.registered.get(before.name)
+            here = {i.path for i in registered.instances} if registered is not None else set()
+            path = before.path + "/"
+            self._wall.forget([p for p in self._wall.problems if p.startswith(path) and p not in here])
+        if (service := after or before) is not None:
+            self._wall.forget([service.path])
 
 
-def changes(old: Mapping[str, Service], new: Mapping[str, Service]) -> list[str]:
+def differing(old: Mapping[str, Service], new: Mapping[str, Service]) -> list[str]:
     """The names whose service is another object, or gone."""
     found = [name for name, service in new.items() if old.get(name) is not service]
     if len(old) + len(found) > len(new):

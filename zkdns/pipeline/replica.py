@@ -1,25 +1,15 @@
-"""This server as one of its replicas: what stands under /zkdns, what it writes there, and the lag.
+"""This server as one of its replicas: the node that it keeps under /zkdns/servers, the others', and the lag.
 
-Rules: lives in the loop; the writing itself is the mirror's. It writes under /zkdns only, and where it
-may not, serves all the same.
+Rules: pure; the writing itself is the mirror's. Where it may not write, it serves all the same.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from zkdns import __version__
-from zkdns.health.health import Health
-from zkdns.model import Problem
-from zkdns.registry.overrides import Overrides
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, OwnReducer
-from zkdns.registry.znodes import Nodes
 
 TELL_EVERY = 5.0
 """Seconds between two writes of our node when the serial moves: twenty replicas that wrote at each
@@ -42,73 +32,41 @@ class ServerNode(msgspec.Struct, omit_defaults=True):
 
 
 class Replica:
-    """`hold(path, data)` keeps an ephemeral node of ours."""
+    """`id`: the name of our nodes. `address`, `http`: where others and people reach us."""
 
-    def __init__(self, address: str, http: str, clock: Callable[[], float] = time.time) -> None:
-        # Containers share process ids, and with the host's network its name as well: chance tells them apart.
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.address = address
-        self.http = http
+    def __init__(self, id: str, address: str = "", http: str = "") -> None:
+        self.id = id
         self.lag: float | None = None
-        self.overrides = Overrides(OVERRIDES)
-        self.ballots = Nodes(HEALTH)
-        self.servers = Nodes(SERVERS)
-        self.hold: Callable[[str, bytes], None] = lambda path, data: None
-        self._clock = clock
+        self._address = address
+        self._http = http
         self._told = ServerNode()
         self._back = 0.0
 
-    @property
-    def reducers(self) -> Mapping[str, OwnReducer]:
-        """Who takes the events of which root."""
-        return {OVERRIDES: self.overrides, HEALTH: self.ballots, SERVERS: self.servers}
-
-    @property
-    def zxid(self) -> int:
-        """The largest zxid of what has a part in the answers."""
-        return max(self.overrides.zxid, self.ballots.zxid)
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        return tuple(self.overrides.problems())
-
-    def changed(self, root: str, health: Health) -> None:
-        """The nodes under `root` moved: pass them on."""
-        if root == OVERRIDES:
-            health.override(self.overrides.by_instance())
-        elif root == HEALTH:
-            health.ballots({names[-1]: data for names, data in self.ballots.nodes().items()})
-        elif root == SERVERS:
-            nodes = self.servers.nodes()
-            health.replicas(names[-1] for names in nodes)
-            own = nodes.get((self.id,))
-            if own is not None and self._told.at > self._back and self._told.at == _read(own).at:
-                self._back = self._told.at
-                self.lag = max(0.0, self._clock() - self._told.at)
-
     def move(self, address: str, http: str) -> None:
         """Where others reach us, from the next time on that we tell."""
-        self.address, self.http = address, http
+        self._address, self._http = address, http
 
-    def vote(self, data: bytes) -> None:
-        """Publish our verdicts."""
-        self.hold(f"{HEALTH}/{self.id}", data)
+    def see(self, nodes: Mapping[tuple[str, ...], bytes], now: float) -> None:
+        """What stands under /zkdns/servers now: our own node on its way back tells the lag."""
+        own = nodes.get((self.id,))
+        if own is not None and self._told.at > self._back and self._told.at == read_node(own).at:
+            self._back = self._told.at
+            self.lag = max(0.0, now - self._told.at)
 
-    def tell(self, serial: int) -> None:
-        """Write our node, where it is due. Called every second or so."""
-        now = self._clock()
-        waited = now - self._told.at
-        if waited < TELL_EVERY or (serial == self._told.serial and waited < TELL_AT_LEAST):
-            return
-        self._told = ServerNode(self.address, __version__, serial, now, self.lag, self.http)
-        self.hold(f"{SERVERS}/{self.id}", msgspec.json.encode(self._told))
+    def due(self, serial: int) -> float:
+        """When our node is to be written next."""
+        return self._told.at + (TELL_EVERY if serial != self._told.serial else TELL_AT_LEAST)
 
-    def all(self) -> dict[str, ServerNode]:
-        """The live replicas by id."""
-        return {names[-1]: _read(data) for names, data in sorted(self.servers.nodes().items())}
+    def tell(self, serial: int, now: float) -> bytes | None:
+        """Our node's new data, where it is due."""
+        if now < self.due(serial):
+            return None
+        self._told = ServerNode(self._address, __version__, serial, now, self.lag, self._http)
+        return msgspec.json.encode(self._told)
 
 
-def _read(data: bytes) -> ServerNode:
+def read_node(data: bytes) -> ServerNode:
+    """What another version of us may have written; what can't be read says nothing."""
     try:
         return msgspec.json.decode(data, type=ServerNode)
     except (msgspec.DecodeError, UnicodeDecodeError):

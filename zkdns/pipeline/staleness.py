@@ -1,69 +1,69 @@
-"""How the answers tell of the registry: not read yet, out of reach, too long so, or all well.
+"""What the answers tell of their registries: not read yet, out of reach, too long so, or all well.
 
-Rules: in the loop; what is told changes in one step for all answers, by one small Delta. While there is
-nothing to answer from, all that is compiled is kept back: it goes out as one when there is.
+Rules: pure. Each registry has its own age; an answer tells of those that it comes from (its *origin*, a
+number for each set of registries that the engines know), and that a name is not there is for all of them to
+say.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 
-from zkdns.answers import table
-from zkdns.answers.builder import Builder
+from zkdns.answers.table import EVERY, FRESH, OWN, Staleness
 from zkdns.dns import ede
-from zkdns.pipeline.publisher import Publisher
-from zkdns.serve.engine import PythonEngine
-
-log = logging.getLogger("zkdns")
+from zkdns.pipeline.registries import Registry
 
 NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
+NOT_READ = ede.option(ede.NOT_READY, "a registry is not read yet")
 STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for longer than stale_max")
 
+LOADING = Staleness(failure=NOT_READY)
 
-class Staleness:
-    """What the answers say of the age of `publisher`'s catalog. `clock`: seconds since the epoch."""
 
-    def __init__(
-        self,
-        builder: Builder,
-        engine: PythonEngine,
-        publisher: Publisher,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._builder = builder
-        self._engine = engine
-        self._publisher = publisher
-        self._clock = clock
-        self._ready = False
-        builder.set_staleness(table.Staleness(failure=NOT_READY))
-        engine.apply(builder.take())
+class Origins:
+    """The sets of registries that services come from, each with its number."""
 
-    @property
-    def seconds(self) -> float:
-        """How long the registry has been out of reach; 0 while it is within."""
-        since = self._publisher.registered.stale_since
-        return max(0.0, self._clock() - since) if since is not None else 0.0
+    def __init__(self, registries: Mapping[str, Registry]) -> None:
+        self._registries = registries
+        self._numbers: dict[tuple[str, ...], int] = {}
 
-    def tell(self, ready: bool, limit: float) -> None:
-        """`ready`: there is a catalog. `limit`: seconds after which an old one is no answer, 0 for none."""
-        stale = STALE if self._publisher.registered.stale_since is not None else b""
-        failure = NOT_READY if not ready else TOO_OLD if 0 < limit < self.seconds else b""
-        before, now = self._builder.staleness(), table.Staleness(stale, failure)
-        self._ready = ready
-        if now == before:
-            return
-        if now.failure == before.failure:
-            if stale:
-                log.warning("the registry is out of reach: answers go on from what was last known (EDE 3)")
-            else:
-                log.info("the registry is back")
-        self._builder.set_staleness(now)
-        self._engine.apply(self._builder.take())
+    def number(self, names: Sequence[str]) -> int:
+        """The origin of what comes from the registries with these names; none stands for all."""
+        if not names:
+            return EVERY
+        key = tuple(sorted(names))
+        return self._numbers.setdefault(key, OWN + 1 + len(self._numbers))
 
-    def publish(self) -> None:
-        """Put what was compiled in force; before there is a catalog it is kept, and goes out as one."""
-        if self._ready:
-            self._engine.apply(self._builder.take())
+    def tell(self, is_loading: bool, stale_max: float, now: float) -> dict[int, Staleness]:
+        """How old what each of them says is."""
+        every = self._registries.values()
+        origins = {EVERY: of_absence(every, stale_max, now), OWN: of_answers(every, stale_max, now)}
+        for names, number in self._numbers.items():
+            origins[number] = of_answers([self._registries[name] for name in names], stale_max, now)
+        return dict.fromkeys(origins, LOADING) if is_loading else origins
+
+
+def of_answers(registries: Iterable[Registry], stale_max: float, now: float) -> Staleness:
+    """What goes with answers that come from these. They fail where all of them are too old."""
+    known = [r for r in registries if r.is_known]
+    away = [r.stale_since for r in known if r.stale_since is not None]
+    if not away:
+        return FRESH
+    too_old = 0 < stale_max < now - max(away) and len(away) == len(known)
+    return Staleness(STALE, TOO_OLD if too_old else b"")
+
+
+def of_absence(registries: Iterable[Registry], stale_max: float, now: float) -> Staleness:
+    """What goes with names that none of the registries has: while one was never read, nobody can say so."""
+    every = list(registries)
+    if not all(r.is_known for r in every):
+        return Staleness(failure=NOT_READ)
+    return of_answers(every, stale_max, now)
+
+
+def expiries(registries: Iterable[Registry], stale_max: float) -> list[float]:
+    """When each of those that are away is out of reach for too long."""
+    if not stale_max:
+        return []
+    return [r.stale_since + stale_max for r in registries if r.stale_since is not None]

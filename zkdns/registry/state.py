@@ -51,11 +51,13 @@ NO_OVERRIDES: Final[InstanceOverrides] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
-    """`catalog` is None where there is none to be had; `problem` then says why, None for no file at all."""
+    """`catalog` is None where there is none to be had; `problem` then says why, None for no file at all.
+    `source`: the registry that it was read from, as it was saved with."""
 
     catalog: Catalog | None
     problem: Problem | None
     overrides: InstanceOverrides = NO_OVERRIDES
+    source: str = ""
 
 
 class _Bad(Exception):
@@ -94,6 +96,8 @@ class _Head(msgspec.Struct, array_like=True):
     services: int
     problems: list[Problem]
     overrides: list[tuple[str, str, Override]]
+    source: str = ""
+    stale_since: float | None = None
 
 
 class _ServiceHead(msgspec.Struct, array_like=True):
@@ -121,16 +125,24 @@ def _instance(row: Any) -> Instance:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save(directory: Path, catalog: Catalog, overrides: InstanceOverrides = NO_OVERRIDES) -> None:
-    """Write them down. OSError where that is not possible; what was there before still is."""
+def save(
+    directory: Path,
+    catalog: Catalog,
+    overrides: InstanceOverrides = NO_OVERRIDES,
+    *,
+    name: str = NAME,
+    source: str = "",
+) -> None:
+    """Write them down, in the file of this name. OSError where that is not possible; what was there before
+    still is."""
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / NAME
+    target = directory / name
     _put_aside(target)
-    aside = directory / f".{NAME}.{os.getpid()}.tmp"
+    aside = directory / f".{name}.{os.getpid()}.tmp"
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()
-            for piece in _spell(catalog, overrides):
+            for piece in _spell(catalog, overrides, source):
                 digest.update(piece)
                 file.write(piece)
             file.write(digest.digest())
@@ -146,11 +158,13 @@ def save(directory: Path, catalog: Catalog, overrides: InstanceOverrides = NO_OV
     _sync_directory(directory)
 
 
-def _spell(catalog: Catalog, overrides: InstanceOverrides) -> Iterator[bytes]:
+def _spell(catalog: Catalog, overrides: InstanceOverrides, source: str) -> Iterator[bytes]:
     encode = msgspec.msgpack.encode
     yield MAGIC + _START.pack(VERSION, FINGERPRINT)
     ordered = [(service, id, order) for (service, id), order in overrides.items()]
-    head = _Head(catalog.serial, len(catalog.services), list(catalog.problems), ordered)
+    head = _Head(
+        catalog.serial, len(catalog.services), list(catalog.problems), ordered, source, catalog.stale_since
+    )
     yield _framed(encode(head))
     for service in catalog.services.values():
         slices = -(-len(service.instances) // SLICE)
@@ -202,7 +216,7 @@ def _put_aside(target: Path) -> None:
             pass
     except _Bad:
         number = 1
-        while (kept := target.with_name(f"{NAME}.aside-{number}")).exists():
+        while (kept := target.with_name(f"{target.name}.aside-{number}")).exists():
             number += 1
         target.rename(kept)
     else:
@@ -212,12 +226,12 @@ def _put_aside(target: Path) -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def load(directory: Path) -> Loaded:
+def load(directory: Path, name: str = NAME) -> Loaded:
     """What was saved last. Never raises: what is wrong with the file is its problem."""
-    path = directory / NAME
+    path = directory / name
     try:
         mark = _mark(path.stat())
-        catalog, overrides = _assemble(_items(path))
+        catalog, overrides, source = _assemble(_items(path))
     except FileNotFoundError:
         return Loaded(None, None)
     except OSError as error:
@@ -227,7 +241,7 @@ def load(directory: Path) -> Loaded:
         cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
         return Loaded(None, Problem(str(path), str(error), cure))
     _known[path] = mark
-    return Loaded(catalog, None, overrides)
+    return Loaded(catalog, None, overrides, source)
 
 
 def _items(path: Path) -> Iterator[bytes]:
@@ -261,7 +275,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
         raise _Bad("its last item is cut") from None
 
 
-def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides]:
+def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
     try:
         head = msgspec.msgpack.decode(next(items), type=_Head)
         decode_head = msgspec.msgpack.Decoder(_ServiceHead).decode
@@ -284,4 +298,5 @@ def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides]:
     except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
         raise _Bad(f"its content makes no sense: {error}") from None
     overrides = {(service, id): order for service, id, order in head.overrides}
-    return Catalog(services, tuple(head.problems), head.serial, complete=True), overrides
+    catalog = Catalog(services, tuple(head.problems), head.serial, True, head.stale_since)
+    return catalog, overrides, head.source

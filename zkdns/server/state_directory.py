@@ -1,6 +1,7 @@
-"""The last known catalog and overrides on disk: read once at start, written aside as it changes.
+"""What the registries last held, on disk: read at a start that can't reach them, written as they change.
 
-Rules: writing is done in a thread and never holds up an answer; a full disk is a line in the log.
+Rules: one file a registry, so that one that is away at a restart is answered from it while the others are
+live. Writing is done in a thread and never holds up an answer; a full disk is a line in the log.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zkdns.model import Catalog, ConfigError, Problem
+from zkdns.pipeline.inputs import Remembered
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.pipeline.registries import Registry
 from zkdns.registry import state
 from zkdns.registry.state import InstanceOverrides
+from zkdns.registry.url import RegistryURL
 
 log = logging.getLogger("zkdns.state")
 
@@ -21,59 +27,94 @@ EVERY = 5.0
 """Seconds between two writes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is to be on disk of one registry."""
+
+    catalog: Catalog
+    overrides: InstanceOverrides
+    serial: int
+
+    def is_on_disk(self, saved: Kept | None) -> bool:
+        return saved is not None and saved.catalog is self.catalog and saved.overrides == self.overrides
+
+
 class StateDirectory:
     """The state directory of one server, made where it is missing; does nothing where none is set."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, pipeline: Pipeline) -> None:
         self._directory = Path(directory) if directory else None
         try:
             if self._directory is not None:
                 self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--state {directory}", error.strerror or str(error)) from None
-        self._saved: tuple[Catalog | None, InstanceOverrides] = None, state.NO_OVERRIDES
+        self._pipeline = pipeline
+        self._registries = [r for r in pipeline.registries.values() if r.url.scheme == "zk"]
+        self._saved: dict[str, Kept] = {}
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
         self.problem: Problem | None = None
 
-    def load(self) -> tuple[Catalog | None, InstanceOverrides]:
-        """What was known last, with the time it was known as its age, and what operators had ordered."""
-        if self._directory is None:
-            return None, state.NO_OVERRIDES
-        loaded = state.load(self._directory)
-        self.problem = loaded.problem
+    async def load(self) -> list[Remembered]:
+        """What the registries that were not read yet held last; its age is the time it was known."""
+        directory = self._directory
+        if directory is None:
+            return []
+        unread = [r for r in self._registries if not r.is_whole]
+        loaded = [await asyncio.to_thread(self._load, directory, r) for r in unread]
+        return [one for one in loaded if one is not None]
+
+    def _load(self, directory: Path, registry: Registry) -> Remembered | None:
+        name = self._file_of(registry)
+        loaded = state.load(directory, name)
+        self.problem = self.problem or loaded.problem
         if loaded.problem is not None:
             log.warning("%s: %s", loaded.problem.path, loaded.problem.what)
         if loaded.catalog is None:
-            return None, state.NO_OVERRIDES
-        known_at = loaded.catalog.stale_since or (self._directory / state.NAME).stat().st_mtime
-        return replace(loaded.catalog, stale_since=known_at), loaded.overrides
+            return None
+        if not is_same(loaded.source, registry.url):
+            log.warning("%s is of another registry (%s): left alone", directory / name, loaded.source)
+            return None
+        known_at = loaded.catalog.stale_since or (directory / name).stat().st_mtime
+        return Remembered(registry.name, replace(loaded.catalog, stale_since=known_at), loaded.overrides)
 
-    def keep(self, catalog: Catalog, overrides: InstanceOverrides, serial: int) -> None:
-        """Write these soon, unless they are on disk. `serial`: the one that the answers bear. Called every
-        second or so."""
-        if self._directory is None or not catalog.complete:
-            return
-        if self._saved[0] is catalog and self._saved[1] == overrides:
-            return
-        if self._writing is not None or time.monotonic() - self._saved_at < EVERY:
-            return
-        self._writing = asyncio.create_task(
-            self._write(self._directory, catalog, overrides, serial), name="state"
-        )
+    def _file_of(self, registry: Registry) -> str:
+        return f"catalog-{registry.name}.zkdns" if registry.label else state.NAME
 
-    async def _write(
-        self, directory: Path, catalog: Catalog, overrides: InstanceOverrides, serial: int
-    ) -> None:
+    def _due(self) -> Iterator[tuple[Registry, Kept]]:
+        for registry in self._registries:
+            if registry.is_whole:
+                overrides = registry.overrides.by_instance()
+                kept = Kept(registry.catalog, overrides, self._pipeline.serial_of(registry))
+                if not kept.is_on_disk(self._saved.get(registry.name)):
+                    yield registry, kept
+
+    def keep(self) -> None:
+        """Write what is not on disk yet, soon. Called every second or so."""
+        if self._directory is None or self._writing is not None:
+            return
+        if time.monotonic() - self._saved_at < EVERY:
+            return
+        if due := list(self._due()):
+            self._writing = asyncio.create_task(self._write(self._directory, due), name="state")
+
+    async def _write(self, directory: Path, due: list[tuple[Registry, Kept]]) -> None:
         self._saved_at = time.monotonic()
         try:
-            await asyncio.to_thread(state.save, directory, replace(catalog, serial=serial), overrides)
+            for registry, kept in due:
+                catalog = replace(kept.catalog, serial=kept.serial)
+                await asyncio.to_thread(
+                    state.save, directory, catalog, kept.overrides,
+                    name=self._file_of(registry), source=registry.url.text,
+                )  # fmt: skip
+                self._saved[registry.name] = kept
         except OSError as error:
             self._fail(directory, error.strerror or str(error))
         except Exception:
             log.exception("the state can't be written")
         else:
-            self._saved, self.problem = (catalog, overrides), None
+            self.problem = None
         finally:
             self._writing = None
 
@@ -85,11 +126,19 @@ class StateDirectory:
             log.warning("%s: %s; answers go on", problem.path, problem.what)
         self.problem = problem
 
-    async def stop(self, catalog: Catalog, overrides: InstanceOverrides, serial: int) -> None:
+    async def stop(self) -> None:
         """Write what is not on disk yet."""
         if self._writing is not None:
             await self._writing
         self._saved_at = float("-inf")
-        self.keep(catalog, overrides, serial)
+        self.keep()
         if self._writing is not None:
             await self._writing
+
+
+def is_same(source: str, url: RegistryURL) -> bool:
+    """Whether what was saved of `source` may stand for the registry at `url`: the hosts of an ensemble come
+    and go, and its services stay where they are."""
+    was, now = (text.removeprefix("zk://").partition("/") for text in (source, url.text))
+    hosts = set(was[0].split(",")) & set(now[0].split(","))
+    return bool(hosts) and was[2].rstrip("/") == now[2].rstrip("/")

@@ -1,57 +1,177 @@
-"""How the parts of a running server stand: what the page shows and `/api/v1/status` gives.
+"""A running server as the values that people look at.
 
-Rules: reads only; every value is a plain dict, list, text or number.
+Rules: reads only, in the loop; what it gives is frozen, so that a thread may make a page of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+import enum
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import msgspec
 
 from zkdns import __version__
-from zkdns.registry.source import ZooKeeperSource
+from zkdns.answers.zonefiles.folder import ZoneFiles
+from zkdns.config import Settings
+from zkdns.explain.explain import explain
+from zkdns.forward.forwarder import Forwarder
+from zkdns.model import Problem
+from zkdns.pipeline.driver import Driver
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.serve.dispatch import Histogram
+from zkdns.serve.engine import PythonEngine
+from zkdns.server.state_directory import StateDirectory
+from zkdns.web.status import Counters, RegistryStatus, Status
 
-if TYPE_CHECKING:
-    from zkdns.server.lifecycle import Server
+
+class Phase(enum.Enum):
+    """The one way through life, each with what keeps /ready from being 200; from READY and FROM_STATE back
+    and forth as registries come and go."""
+
+    LOADING = "the first catalog is not loaded yet"
+    SETTLING = "host names and first probes are waited for"
+    FROM_STATE = "answers are those that the state directory held"
+    READY = ""
+    LAMEDUCK = "lameduck"
+    STOPPED = "stopped"
+
+    @property
+    def is_ready(self) -> bool:
+        return self in (Phase.READY, Phase.FROM_STATE)
 
 
-def status(server: Server) -> dict[str, Any]:
-    """How the parts of the server stand, for the page and people."""
-    registries = []
-    for source in server.sources:
-        if isinstance(source, ZooKeeperSource):
-            status = source.mirror.status()
-            registries.append(
-                {
-                    "url": source.url.text,
-                    "connected": status.connected,
-                    "nodes": status.nodes,
-                    "reads": status.reads,
-                    "resyncs": status.resyncs,
-                    "audit_repairs": status.audit_repairs,
-                    "zxid": f"{status.last_zxid:#x}",
-                    "trouble": status.trouble,
-                }
+class Life(Protocol):
+    """What the process as a whole knows of itself."""
+
+    settings: Settings
+    phase: Phase
+    started: float
+    settings_read: bool
+    change_seconds: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """The parts of one server, for those who look at it."""
+
+    life: Life
+    pipeline: Pipeline
+    driver: Driver
+    engine: PythonEngine
+    forwarder: Forwarder
+    zone_files: ZoneFiles
+    state_directory: StateDirectory
+
+    def status(self) -> Status:
+        pipeline, now, phase = self.pipeline, time.time(), self.life.phase
+        stale = pipeline.stale_seconds(now)
+        forwarding = self.forwarder.status()
+        return Status(
+            version=__version__,
+            engine=self.engine.name,
+            phase=phase.name.lower(),
+            ready=phase.is_ready,
+            loaded=not pipeline.is_loading,
+            why="stale" if phase.is_ready and stale else phase.value,
+            serial=pipeline.builder.serial,
+            stale_seconds=stale,
+            started=self.life.started,
+            zones=self.life.settings.zone,
+            zone_files=tuple(self.zone_files.paths),
+            registries=tuple(self._registries(now)),
+            replica=pipeline.replica.id,
+            lag_seconds=pipeline.replica.lag,
+            replicas={id: msgspec.to_builtins(node) for id, node in pipeline.servers.items()},
+            search_misses=dict(self.engine.search_misses().most_common(10)),
+            upstreams=tuple(forwarding.upstreams),
+            forward={
+                "cached": forwarding.cached,
+                "in_flight": forwarding.in_flight,
+                "cache_bytes": self.forwarder.cache.used,
+            },
+            problems=self._problems(),
+            services=dict(pipeline.services),
+            ttl=self.life.settings.ttl,
+        )
+
+    def _registries(self, now: float) -> list[RegistryStatus]:
+        rows = []
+        zookeepers = self.driver.zookeepers
+        for name, registry in self.pipeline.registries.items():
+            since = registry.stale_since
+            row = RegistryStatus(
+                name,
+                registry.url.text,
+                registry.connected,
+                registry.is_whole,
+                max(0.0, now - since) if since is not None else 0.0,
             )
-        else:
-            registries.append({"url": f"file:{source.path}", "connected": True})
-    forwarding = server.forwarder.status()
-    return {
-        "version": __version__,
-        "engine": server.engine.name,
-        "ready": server.is_ready,
-        "serial": server.builder.serial,
-        "stale_seconds": server.staleness.seconds,
-        "started": server.started,
-        "zones": [*server.settings.zone],
-        "zone_files": server.zone_files.paths,
-        "registries": registries,
-        "replica": server.replica.id,
-        "lag_seconds": server.replica.lag,
-        "replicas": {id: msgspec.to_builtins(node) for id, node in server.replica.all().items()},
-        "search_misses": dict(server.engine.search_misses().most_common(10)),
-        "upstreams": [asdict(upstream) for upstream in forwarding.upstreams],
-        "forward": {"cached": forwarding.cached, "in_flight": forwarding.in_flight},
-    }
+            if name in zookeepers:
+                status = zookeepers[name].mirror.status()
+                row = replace(
+                    row,
+                    nodes=status.nodes,
+                    reads=status.reads,
+                    resyncs=status.resyncs,
+                    audit_repairs=status.audit_repairs,
+                    zxid=f"{status.last_zxid:#x}",
+                    trouble=status.trouble,
+                )
+            rows.append(row)
+        return rows
+
+    def _problems(self) -> tuple[Problem, ...]:
+        """All that is wrong with the data now, wherever it comes from."""
+        found = [*self.pipeline.problems, *self.zone_files.problems]
+        if self.state_directory.problem is not None:
+            found.append(self.state_directory.problem)
+        if self.forwarder.problem:
+            found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
+        return tuple(found)
+
+    def counters(self) -> Counters:
+        engine, forwarder = self.engine, self.forwarder
+        connections, waiting = engine.connections()
+        mirrors = [mirror.status() for mirror in self.driver.mirrors]
+        return Counters(
+            queries=engine.counts(),
+            query_seconds=engine.latency(),
+            dropped=engine.dropped(),
+            search_misses=engine.search_misses().total(),
+            errors=engine.dispatcher.errors,
+            faults=self.pipeline.faults,
+            tcp_open=connections,
+            tcp_waiting=waiting,
+            tcp_closed=engine.closed(),
+            settings_read=self.life.settings_read and not self.zone_files.broken,
+            change_seconds=self.life.change_seconds.read(),
+            registry_reads=sum(m.reads for m in mirrors),
+            registry_resyncs=sum(m.resyncs for m in mirrors),
+            registry_audit_repairs=sum(m.audit_repairs for m in mirrors),
+            forward_queries=dict(forwarder.queries),
+            forward_cache_hits=engine.cache_hits(),
+            forward_limited=forwarder.limited,
+        )
+
+    def first_answers(self, service: str) -> Mapping[str, int]:
+        """How often each instance of the service stood first, by id."""
+        return self.pipeline.builder.first_answers(service)
+
+    def all_first_answers(self) -> Mapping[tuple[str, str], int]:
+        """The same for all services at once."""
+        return self.pipeline.builder.all_first_answers()
+
+    def names(self) -> Callable[[], Mapping[str, list[str]]]:
+        """Spells the names of each service in the first zone."""
+        services, zone = dict(self.pipeline.builder.services), self.pipeline.builder.zones[0]
+        return lambda: {name: answers.shown(zone) for name, answers in services.items()}
+
+    def explain(
+        self, name: str, qtype: str, client: str | None, changes: list[str]
+    ) -> Callable[[], dict[str, Any]]:
+        """Says why an answer is what it is, at this moment."""
+        snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
+        return lambda: explain(snapshot, name, qtype, client=client, changes=changes, forwards=forwards)

@@ -10,24 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
-from zkdns.model import Service
+from zkdns.model import Change, Service
 from zkdns.serve.listen.refused import refused
-from zkdns.server.status import status
-from zkdns.web import changes, metrics, shapes
+from zkdns.web import metrics, shapes
 from zkdns.web.page import View, render
-
-if TYPE_CHECKING:
-    from zkdns.server.lifecycle import Server
+from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
 
@@ -60,11 +56,10 @@ HEADERS = {
 class Web:
     """The HTTP side of one server."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
         self._clients: set[asyncio.Queue[dict[str, Any] | None]] = set()
         self._runner: web.AppRunner | None = None
-        server.publisher.changed.append(self._changed)
 
     async def start(self, address: Address) -> None:
         """Bind and serve. ConfigError where the address can't be had."""
@@ -107,68 +102,63 @@ class Web:
         return _json({"health": "ok"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        server = self._server
-        why = "lameduck" if server.lameduck else "" if server.ready else "the first catalog is not loaded yet"
-        if server.ready and server.staleness.seconds:
-            why = "stale"
-        return _json({"ready": server.is_ready, "why": why}, 200 if server.is_ready else 503)
+        status = self._observed.status()
+        return _json({"ready": status.ready, "why": status.why}, 200 if status.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = await asyncio.to_thread(metrics.take(self._server).text)
+        text = await asyncio.to_thread(metrics.take(self._observed).text)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _services(self, request: web.Request) -> web.Response:
-        server = self._server
-        catalog = replace(server.publisher.catalog, serial=server.builder.serial)
-        held, zone, ttl = dict(server.builder.services), server.builder.zones[0], server.settings.ttl
-
-        def spell() -> web.Response:
-            found = {name: answers.shown(zone) for name, answers in held.items()}
-            return _json(shapes.services(catalog, ttl, found, time.time()))
-
-        return await asyncio.to_thread(spell)
+        status, names = self._observed.status(), self._observed.names()
+        return await asyncio.to_thread(
+            lambda: _json(
+                shapes.services(
+                    status.services,
+                    names(),
+                    ttl=status.ttl,
+                    serial=status.serial,
+                    stale_seconds=status.stale_seconds or None,
+                )
+            )
+        )
 
     async def _service(self, request: web.Request) -> web.Response:
-        server = self._server
+        status = self._observed.status()
         name = request.match_info["name"]
-        service = self._find(name)
+        service = _find(status.services, name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
-        firsts = server.builder.first_answers(service.name)
-        ttl, zone = server.settings.ttl, server.settings.zone[0]
-        return await asyncio.to_thread(lambda: _json(shapes.service(service, ttl, zone, firsts)))
+        firsts = self._observed.first_answers(service.name)
+        return await asyncio.to_thread(
+            lambda: _json(shapes.service(service, status.ttl, status.zones[0], firsts))
+        )
 
     async def _explain(self, request: web.Request) -> web.Response:
-        from zkdns.explain.explain import explain
-
-        server, asked = self._server, request.query
-        if not asked.get("name"):
+        query = request.query
+        if not query.get("name"):
             return _json({"error": "name=… is missing"}, 400)
-        client, changes = asked.get("client"), asked.getall("if", [])
         try:
-            # Beside the loop, which may publish meanwhile: it looks at one moment, and nothing else.
-            said = await asyncio.to_thread(
-                explain, server.builder.snapshot(), asked["name"], asked.get("type", "A"),
-                client=client, changes=changes, forwards=server.forwarder.allows,
-            )  # fmt: skip
+            work = self._observed.explain(
+                query["name"], query.get("type", "A"), query.get("client"), query.getall("if", [])
+            )
+            return _json(await asyncio.to_thread(work))
         except ValueError as error:
             return _json({"error": str(error)}, 400)
-        return _json(said)
 
     async def _problems(self, request: web.Request) -> web.Response:
-        return _json(shapes.problems(self._server.problems))
+        return _json(shapes.problems(self._observed.status().problems))
 
     async def _status(self, request: web.Request) -> web.Response:
-        return _json(status(self._server))
+        return _json(self._observed.status().spell())
 
     async def _page(self, request: web.Request) -> web.Response:
-        server, query = self._server, request.query
-        services = dict(server.publisher.services)
-        opened = services.get(query.get("service", ""))
+        status, query = self._observed.status(), request.query
+        opened = status.services.get(query.get("service", ""))
+        firsts = self._observed.first_answers(opened.name) if opened else {}
         view = View(
-            status(server), server.ready, services, server.problems, server.settings.ttl,
-            server.builder.first_answers(opened.name) if opened else {}, time.time(),
-        )  # fmt: skip
+            status.spell(), status.loaded, status.services, status.problems, status.ttl, firsts, time.time()
+        )
         return web.Response(text=await asyncio.to_thread(render, view, query), content_type="text/html")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -197,18 +187,19 @@ class Web:
             self._clients.discard(queue)
         return stream
 
-    # --- from the server --------------------------------------------------------------------------------
+    # --- from the pipeline --------------------------------------------------------------------------------
 
-    def _find(self, name: str) -> Service | None:
-        services = self._server.publisher.services
-        return services.get(name) or next((s for s in services.values() if s.label == name), None)
-
-    def _changed(self, before: Service | None, after: Service | None) -> None:
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Tell those who listen what is another in the answers."""
         if not self._clients:
             return
-        for event in changes.between(before, after, time.time()):
+        for event in shapes.events(changes):
             for queue in list(self._clients):
                 _put(queue, event)
+
+
+def _find(services: Mapping[str, Service], name: str) -> Service | None:
+    return services.get(name) or next((s for s in services.values() if s.label == name), None)
 
 
 def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:

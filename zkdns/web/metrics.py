@@ -6,18 +6,13 @@ Rules: names are fixed; labels are bounded by what is registered, never by what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from zkdns import __version__
-from zkdns.registry.source import ZooKeeperSource
-
-if TYPE_CHECKING:
-    from zkdns.server.lifecycle import Server
+from zkdns.web.status import Counters, Observed, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,110 +42,124 @@ class Snapshot(Collector):
         return generate_latest(self)
 
 
-def take(server: Server) -> Snapshot:
+def take(observed: Observed) -> Snapshot:
     """What the counters say now. Runs in the loop, so that they don't move meanwhile."""
-    return Snapshot([*_queries(server), *_registry(server), *_services(server), *_forwarding(server)])
+    status, counters = observed.status(), observed.counters()
+    return Snapshot(
+        [
+            *_queries(status, counters),
+            *_registry(status, counters),
+            *_services(status, observed.all_first_answers()),
+            *_forwarding(status, counters),
+        ]
+    )
 
 
-def _queries(server: Server) -> Iterable[Metric]:
+def _queries(status: Status, counters: Counters) -> Iterable[Metric]:
     queries = CounterMetricFamily("zkdns_queries", "Queries answered.", labels=("transport", "type", "rcode"))
     totals: Counter[tuple[str, str, str]] = Counter()
-    for (transport, qtype, rcode), n in server.engine.counts().items():
+    for (transport, qtype, rcode), n in counters.queries.items():
         code = RCODES[rcode] if rcode < len(RCODES) else str(rcode)
         totals[transport, TYPES.get(qtype, "other"), code] += n
     for labels, n in sorted(totals.items()):
         queries.add_metric(labels, n)
     yield queries
     yield _histogram(
-        "zkdns_query_seconds", "Time from a query to its reply, sampled.", *server.engine.latency()
+        "zkdns_query_seconds", "Time from a query to its reply, sampled.", *counters.query_seconds
     )
     dropped = CounterMetricFamily("zkdns_dropped", "Packets without a reply.", labels=("reason",))
-    for reason, n in sorted(server.engine.dropped().items()):
+    for reason, n in sorted(counters.dropped.items()):
         dropped.add_metric((reason,), n)
     yield dropped
-    misses = server.engine.search_misses().total()
-    yield _counter("zkdns_search_misses", "Names below our zones that a search list made.", misses)
-    yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", server.dispatcher.errors)
-    connections, waiting = server.engine.connections()
-    yield _gauge("zkdns_tcp_connections", "Open TCP connections.", connections)
+    yield _counter(
+        "zkdns_search_misses", "Names below our zones that a search list made.", counters.search_misses
+    )
+    yield _counter("zkdns_errors", "Queries that failed by our fault (SERVFAIL).", counters.errors)
+    yield _gauge("zkdns_tcp_connections", "Open TCP connections.", counters.tcp_open)
+    waiting = counters.tcp_waiting
     yield _gauge("zkdns_tcp_waiting_bytes", "Bytes that wait for TCP clients, in and out.", waiting)
     closed = CounterMetricFamily("zkdns_tcp_closed", "TCP connections that we ended.", labels=("reason",))
-    ended = server.engine.closed()
     for reason in ("idle", "limit", "backlog"):
-        closed.add_metric((reason,), ended[reason])
+        closed.add_metric((reason,), counters.tcp_closed[reason])
     yield closed
     info = GaugeMetricFamily("zkdns_build_info", "What is running.", labels=("version", "engine"))
-    info.add_metric((__version__, server.engine.name), 1)
+    info.add_metric((status.version, status.engine), 1)
     yield info
-    yield _gauge("zkdns_ready", "1 while /ready is 200.", server.is_ready)
-    read = not (server.reload_failed or server.zone_files.broken)
-    yield _gauge("zkdns_config_reload_success", "1 if settings and zone files were read as they stand.", read)
+    yield _gauge("zkdns_ready", "1 while /ready is 200.", status.ready)
+    yield _gauge(
+        "zkdns_config_reload_success",
+        "1 if settings and zone files were read as they stand.",
+        counters.settings_read,
+    )
+    yield _counter(
+        "zkdns_faults", "Nodes, instances and verdicts that met an error of ours.", counters.faults
+    )
 
 
-def _registry(server: Server) -> Iterable[Metric]:
-    zookeepers = [s for s in server.sources if isinstance(s, ZooKeeperSource)]
-    statuses = [mirror.status() for mirror in {id(s.mirror): s.mirror for s in zookeepers}.values()]
+def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
+    every = status.registries
     yield _gauge(
         "zkdns_registry_connected",
         "1 while every registry is within reach.",
-        all(s.connected for s in zookeepers),
+        all(r.connected for r in every),
     )
     yield _gauge(
         "zkdns_registry_stale_seconds",
         "Seconds since a registry went out of reach.",
-        server.staleness.seconds,
+        status.stale_seconds,
     )
-    yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(server.problems))
-    yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", sum(s.reads for s in statuses))
-    yield _counter("zkdns_registry_resyncs", "Whole readings.", sum(s.resyncs for s in statuses))
+    yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
+    yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", counters.registry_reads)
+    yield _counter("zkdns_registry_resyncs", "Whole readings.", counters.registry_resyncs)
     yield _counter(
         "zkdns_registry_audit_repairs", "Differences that the audit found and mended.",
-        sum(s.audit_repairs for s in statuses),
+        counters.registry_audit_repairs,
     )  # fmt: skip
     yield _histogram(
-        "zkdns_change_seconds", "Time from a watch event to the answer being served.", *server.changes.read()
+        "zkdns_change_seconds",
+        "Time from a watch event to the answer being served.",
+        *counters.change_seconds,
     )
-    yield _gauge("zkdns_serial", "The SOA serial.", server.builder.serial)
-    if server.replica.lag is not None:
+    yield _gauge("zkdns_serial", "The SOA serial.", status.serial)
+    if status.lag_seconds is not None:
         yield _gauge(
-            "zkdns_replica_lag_seconds", "Time from a write of ours to its watch event.", server.replica.lag
+            "zkdns_replica_lag_seconds", "Time from a write of ours to its watch event.", status.lag_seconds
         )
 
 
-def _services(server: Server) -> Iterable[Metric]:
-    yield _gauge("zkdns_services", "Services registered.", len(server.publisher.services))
+def _services(status: Status, first_answers: Mapping[tuple[str, str], int]) -> Iterable[Metric]:
+    yield _gauge("zkdns_services", "Services registered.", len(status.services))
     instances = GaugeMetricFamily(
         "zkdns_instances", "Instances by service and state.", labels=("service", "state")
     )
     firsts = CounterMetricFamily(
         "zkdns_first_answers", "Answers in which an instance stood first.", labels=("service", "instance")
     )
-    for name, service in server.publisher.services.items():
+    for name, service in status.services.items():
         for state, n in Counter(i.state for i in service.instances).items():
             instances.add_metric((name, str(state)), n)
-    for (name, id), n in server.builder.all_first_answers().items():
+    for (name, id), n in first_answers.items():
         firsts.add_metric((name, id), n)
     yield instances
     yield firsts
 
 
-def _forwarding(server: Server) -> Iterable[Metric]:
-    forwarder = server.forwarder
+def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:
     queries = CounterMetricFamily(
         "zkdns_forward_queries", "Queries sent to upstreams.", labels=("upstream", "rcode")
     )
-    for (upstream, rcode), n in sorted(forwarder.queries.items()):
+    for (upstream, rcode), n in sorted(counters.forward_queries.items()):
         queries.add_metric((upstream, rcode), n)
     yield queries
     yield _counter(
-        "zkdns_forward_cache_hits",
-        "Forwarded queries answered from the cache.",
-        server.engine.cache_hits(),
+        "zkdns_forward_cache_hits", "Forwarded queries answered from the cache.", counters.forward_cache_hits
     )
-    yield _gauge("zkdns_forward_cache_entries", "Answers of upstreams that are kept.", len(forwarder.cache))
-    yield _gauge("zkdns_forward_cache_bytes", "What those are charged.", forwarder.cache.used)
-    yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", forwarder.limited)
-    yield _gauge("zkdns_forward_in_flight", "Questions under way.", forwarder.status().in_flight)
+    yield _gauge(
+        "zkdns_forward_cache_entries", "Answers of upstreams that are kept.", status.forward["cached"]
+    )
+    yield _gauge("zkdns_forward_cache_bytes", "What those are charged.", status.forward["cache_bytes"])
+    yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", counters.forward_limited)
+    yield _gauge("zkdns_forward_in_flight", "Questions under way.", status.forward["in_flight"])
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

@@ -5,14 +5,14 @@ Rules: pure; every value here is a plain dict, list, text or number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from zkdns.answers.first_places import shares_of
-from zkdns.model import NONE_HEALTHY, Catalog, Instance, Problem, Service, ServiceSettings
+from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
 
 
 def moment(at: float) -> str:
@@ -35,14 +35,56 @@ def service_row(service: Service, ttl: int, names: Iterable[str]) -> dict[str, A
     }
 
 
-def services(catalog: Catalog, ttl: int, names: Mapping[str, Iterable[str]], now: float) -> dict[str, Any]:
-    """All services. `age_seconds`: how long the registry has been out of reach."""
-    stale = catalog.stale_since is not None
+def services(
+    every: Mapping[str, Service],
+    names: Mapping[str, Iterable[str]],
+    *,
+    ttl: int,
+    serial: int,
+    stale_seconds: float | None,
+) -> dict[str, Any]:
+    """All services. `stale_seconds`: how long a registry has been out of reach, None while none is."""
     return {
-        "services": [service_row(s, ttl, names.get(n, ())) for n, s in sorted(catalog.services.items())],
-        "serial": catalog.serial,
-        "stale": stale,
-        "age_seconds": max(0.0, now - (catalog.stale_since or now)),
+        "services": [service_row(s, ttl, names.get(n, ())) for n, s in sorted(every.items())],
+        "serial": serial,
+        "stale": stale_seconds is not None,
+        "age_seconds": stale_seconds or 0.0,
+    }
+
+
+def events(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
+    """What changed at one moment, for those who follow: one event for an instance."""
+    former: Change | None = None
+    for change in changes:
+        if not change.service:
+            continue
+        if former is None or change.instance is None or change.instance is not former.instance:
+            yield event(change)
+        former = change
+
+
+def event(change: Change) -> dict[str, Any]:
+    """One change, for those who follow: `change` is added, removed or changed, `what` says which of its
+    aspects, `was` the state before."""
+    is_new = change.what == "registered" and not change.was
+    word = "added" if is_new else "removed" if change.what == "gone" else "changed"
+    said: dict[str, Any] = {"at": moment(change.at), "service": change.service}
+    if change.id:
+        said["instance"] = change.id
+    said |= {"change": word, "what": change.what, "from": change.was, "to": change.now}
+    one = change.instance
+    if one is None:
+        return said | ({"reason": "settings"} if change.what == "settings" else {})
+    if word != "added":
+        said["was"] = change.was if change.what in ("state", "gone") else str(one.state)
+    if word == "removed":
+        return said
+    return said | {
+        "state": str(one.state),
+        "reason": one.reason,
+        "weight": one.weight,
+        "in": one.answered,
+        "address": list(one.addresses),
     }
 
 

@@ -1,4 +1,4 @@
-"""Zone files beside the services: read in a thread, laid beside the services in one step of the loop.
+"""Zone files in a folder: read in a thread, and again when they change.
 
 Rules: a file that is wrong costs itself; its last good copy stays.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zkdns.answers.builder import Builder
-from zkdns.answers.zonefiles.overlay import Overlay
+from zkdns.answers.zonefiles.lookup import ZoneData
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.model import ConfigError, Problem
 
@@ -18,14 +18,13 @@ log = logging.getLogger("zkdns.zones")
 
 
 class ZoneFiles:
-    """The files of `folder`, "" for none (ConfigError where it isn't there)."""
+    """The files of `folder`, "" for none (ConfigError where it isn't there). `apexes`: the zones of services,
+    which a file may share."""
 
-    def __init__(self, folder: str, builder: Builder) -> None:
+    def __init__(self, folder: str, apexes: Sequence[bytes]) -> None:
         if folder and not Path(folder).is_dir():
             raise ConfigError(f"--zones {folder}", "no such directory")
-        apexes = [zone.apex for zone in builder.zones]
         self._folder = ZoneFolder(Path(folder), apexes) if folder else None
-        self._overlay = Overlay(builder)
 
     @property
     def paths(self) -> list[str]:
@@ -39,8 +38,8 @@ class ZoneFiles:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong in the files, and which of their records give way to a service."""
-        return (*self._folder.loaded.problems, *self._overlay.problems()) if self._folder else ()
+        """What is wrong in the files."""
+        return tuple(self._folder.loaded.problems) if self._folder else ()
 
     @property
     def broken(self) -> bool:
@@ -51,12 +50,11 @@ class ZoneFiles:
         """Whether a file is not what it was when it was read."""
         return self._folder is not None and await asyncio.to_thread(self._folder.changed)
 
-    async def load(self) -> bool:
-        """Read them and put them in; whether there are any to read."""
+    async def load(self) -> Mapping[bytes, ZoneData] | None:
+        """The zones, by apex; None where there is no folder."""
         if self._folder is None:
-            return False
+            return None
         loaded = await asyncio.to_thread(self._folder.load)
         for problem in loaded.problems:
             log.warning("%s: %s", problem.path, problem.what)
-        self._overlay.put(loaded.zones)
-        return True
+        return loaded.zones

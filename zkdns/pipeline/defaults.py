@@ -1,0 +1,47 @@
+"""`[service_defaults]`: the server's own settings for services that don't set them.
+
+Rules: pure. A service that is the same object comes back as the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from zkdns.model import ConfigError, Service
+from zkdns.registry.formats import native
+
+WHERE = "[service_defaults]"
+
+
+class ServiceDefaults:
+    """`table`: as a service's own znode would write them. ConfigError where one is wrong."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        for name in table:
+            if name not in native.SETTINGS and name != "check":
+                known = ", ".join(sorted([*native.SETTINGS, "check"]))
+                raise ConfigError(f"{WHERE} {name}", f"no such setting; there are {known}")
+        read, wrong, _ = native.settings(table)
+        if wrong:
+            raise ConfigError(WHERE, wrong[0].what)
+        self._values = {name: getattr(read, name) for name in read.given}
+        self._completed: dict[str, tuple[Service, Service]] = {}
+
+    def complete(self, service: Service) -> Service:
+        """The service with the defaults for what it doesn't set."""
+        if not self._values:
+            return service
+        known = self._completed.get(service.name)
+        if known is None or known[0] is not service:
+            given = service.settings.given
+            lacking = {name: value for name, value in self._values.items() if name not in given}
+            known = service, replace(service, settings=replace(service.settings, **lacking))
+            self._completed[service.name] = known
+        return known[1]
+
+    def keep(self, names: Collection[str]) -> None:
+        """The other services are there no more."""
+        for name in [name for name in self._completed if name not in names]:
+            del self._completed[name]

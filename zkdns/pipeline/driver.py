@@ -1,0 +1,192 @@
+"""Drives one Pipeline in this process's loop: registries, host names, probes, threads and timers around it.
+
+Rules: one asyncio loop. What happens becomes a step; what is due is done, in one turn of the loop for all
+that came in the one before. The pipeline knows none of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from zkdns.config import ZooKeeperSettings
+from zkdns.forward.hosts import Hosts, Resolved
+from zkdns.health.prober import Prober
+from zkdns.health.targets import Target
+from zkdns.model import Event, Verdict
+from zkdns.pipeline.inputs import (
+    Compilation,
+    Compiled,
+    FileRead,
+    Happened,
+    Heard,
+    HostResolved,
+    Probed,
+    Ready,
+)
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.pipeline.registries import Registry
+from zkdns.registry.file import FileSource
+from zkdns.registry.source import Source, ZooKeeperSource
+from zkdns.registry.zk.mirror import Mirror
+
+log = logging.getLogger("zkdns.pipeline")
+
+SLICE = 0.004
+"""Seconds of work before queries have their turn."""
+
+PAUSE = 1.0
+"""Seconds before a turn is tried again that ended with an error of ours."""
+
+
+class Driver:
+    """`due` is told each Ready, before anything else is done with it. `observe`: how long a change took, from
+    its watch event to the answers, in seconds. `replica`: the salt of the times at which we probe, None for
+    not at all. Files are read at once (ConfigError)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        zookeeper: ZooKeeperSettings,
+        resolve: Callable[[str], Awaitable[Resolved]],
+        due: Callable[[Ready], None],
+        *,
+        observe: Callable[[float], None] = lambda seconds: None,
+        replica: str | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.heard: Callable[[str, str, list[Event]], None] | None = None
+        """Is shown all that registries tell as well (registry, root, events)."""
+        self.sources: dict[str, Source] = {}
+        self._due = due
+        self._observe = observe
+        self._loop = asyncio.get_running_loop()
+        self._hosts = Hosts(resolve, self._host_changed)
+        self._wanted: frozenset[str] = frozenset()
+        self._prober = Prober(self._probed, replica) if replica is not None else None
+        self._threads = ThreadPoolExecutor(2, "zkdns-compile")
+        self._turn: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._noticed: float | None = None
+        """When the oldest watch event came whose change is not in the answers yet (perf_counter)."""
+        self._stopped = False
+        self._mirrors: dict[frozenset[str], Mirror] = {}
+        for name, registry in pipeline.registries.items():
+            self.sources[name] = self._open(name, registry, zookeeper)
+
+    @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """One for each ensemble."""
+        return tuple(self._mirrors.values())
+
+    @property
+    def zookeepers(self) -> dict[str, ZooKeeperSource]:
+        """Those of the registries that are ensembles, by name."""
+        return {name: s for name, s in self.sources.items() if isinstance(s, ZooKeeperSource)}
+
+    def start(self) -> None:
+        for source in self.sources.values():
+            source.start()
+        self._soon()
+
+    async def stop(self) -> None:
+        self._stopped = True
+        for handle in (self._turn, self._alarm):
+            if handle is not None:
+                handle.cancel()
+        stops: list[Awaitable[None]] = [source.stop() for source in self.sources.values()]
+        if self._prober is not None:
+            stops.append(self._prober.stop())
+        # At once: each may take its seconds (a frozen ensemble), and all have five.
+        await asyncio.gather(self._hosts.stop(), *stops)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def step(self, happened: Happened) -> None:
+        """This happened. What is due then is done at the loop's next turn."""
+        self.pipeline.step(happened, time.time())
+        self._soon()
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _open(self, name: str, registry: Registry, zookeeper: ZooKeeperSettings) -> Source:
+        url = registry.url
+        if url.scheme == "file":
+            file = FileSource(url.path, lambda: self.step(FileRead(name, file.catalog)))
+            self.pipeline.step(FileRead(name, file.load()), time.time())
+            return file
+        return ZooKeeperSource(
+            url, zookeeper, registry.scopes, lambda root, events, at: self._hear(name, root, events, at),
+            self._mirrors,
+        )  # fmt: skip
+
+    def _hear(self, name: str, root: str, events: list[Event], at: float) -> None:
+        if self.heard is not None:
+            self.heard(name, root, events)
+        if self._noticed is None:
+            self._noticed = at
+        self.step(Heard(name, root, tuple(events)))
+
+    def _host_changed(self, host: str, addresses: tuple[str, ...]) -> None:
+        self.step(HostResolved(host, addresses, self._hosts.problems.get(host, "")))
+
+    def _probed(self, target: Target, verdict: Verdict) -> None:
+        self.step(Probed(target, verdict))
+
+    # --- what is due ------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if self._turn is None and not self._stopped:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._stopped:
+            return
+        now = time.time()
+        try:
+            ready = self.pipeline.ready(now, SLICE)
+            self._due(ready)
+            self._do(ready)
+        except Exception:
+            log.exception("the pipeline goes on after an error of our own")
+            self._alarm = self._loop.call_later(PAUSE, self._soon)
+            return
+        if ready.more:
+            self._soon()
+        elif ready.wake is not None:
+            self._alarm = self._loop.call_later(max(0.0, ready.wake - now), self._soon)
+
+    def _do(self, ready: Ready) -> None:
+        if self.pipeline.idle and self._noticed is not None:
+            self._observe(time.perf_counter() - self._noticed)
+            self._noticed = None
+        if self._prober is not None:
+            for path, target in ready.probe.items():
+                if target is None:
+                    self._prober.drop(path)
+                else:
+                    self._prober.schedule(target)
+        if ready.resolve is not self._wanted:
+            self._wanted = ready.resolve
+            self._hosts.want(ready.resolve)
+        if ready.write:
+            keep = next(iter(self.zookeepers.values())).mirror.keep
+            for path, data in ready.write.items():
+                keep(path, data)
+        for compilation in ready.compile:
+            self._compile(compilation)
+
+    def _compile(self, compilation: Compilation) -> None:
+        future = self._loop.run_in_executor(self._threads, compilation.work)
+
+        def done(future: asyncio.Future[Compiled]) -> None:
+            if not future.cancelled() and not self._stopped:
+                self.step(future.result())
+
+        future.add_done_callback(done)

@@ -1,0 +1,119 @@
+"""What happens to the pipeline, and what is due afterwards: plain values, each one frozen.
+
+Rules: no I/O, no clock. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.table import Delta
+from zkdns.answers.zonefiles.lookup import ZoneData
+from zkdns.config import Settings
+from zkdns.health.targets import Target
+from zkdns.model import Catalog, Change, Event, Override, Service, Verdict
+
+# --- in ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one root of the registry with this name tells, in the order in which it was told."""
+
+    registry: str
+    root: str
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """The file that is the registry with this name, read whole."""
+
+    registry: str
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the state directory holds of a registry: it answers until the registry is read."""
+
+    registry: str
+    catalog: Catalog
+    overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe of one target."""
+
+    target: Target
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HostResolved:
+    """A host name's addresses now; none where it has none, and `why`."""
+
+    host: str
+    addresses: tuple[str, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFilesRead:
+    """The zone files by apex, in place of those before."""
+
+    zones: Mapping[bytes, ZoneData]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a Compilation: its answers, or the error that it ended with."""
+
+    name: str
+    answers: ServiceAnswers | None
+    error: Exception | None = None
+
+
+Happened: TypeAlias = (
+    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Compiled | Settings
+)
+
+NOTHING = Delta()
+
+# --- out --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A service too large to be compiled between two queries: do `work` in a thread, and step with the
+    Compiled that it gives."""
+
+    name: str
+    work: Callable[[], Compiled]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What is due, in this order: publish, tell, then do.
+
+    `delta`: what both engines take over. `changes`: what is another in them. `probe`: what is
+    probed from now on, by path, None for no more (what moved since the last time). `resolve`: the host
+    names to follow. `write`: nodes of ours under /zkdns to be kept with this data. `compile`: work for
+    threads. `wake`: when to ask again if nothing happens; `more`: there is more to do at once.
+    """
+
+    delta: Delta = NOTHING
+    changes: tuple[Change, ...] = ()
+    probe: Mapping[str, Target | None] = field(default_factory=dict)
+    resolve: frozenset[str] = frozenset()
+    write: Mapping[str, bytes] = field(default_factory=dict)
+    compile: tuple[Compilation, ...] = ()
+    wake: float | None = None
+    more: bool = False
+
+
+Judge: TypeAlias = Callable[[Service, float, Service | None], tuple[Service, float | None]]

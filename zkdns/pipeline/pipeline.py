@@ -1,0 +1,371 @@
+"""The left half as one object: `step` takes what happened, `ready` gives what is due.
+
+Rules: no socket, no loop, no clock of its own; whoever drives it (the server, a command, a transcript, the
+simulator) brings the time, and does what `Ready` says in the order in which it says it. Registries go by
+their names, each with its own age. An error of ours costs the item that it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import EVERY, Entry, Staleness, position_of
+from zkdns.answers.zonefiles.overlay import Overlay
+from zkdns.config import Settings
+from zkdns.health import consensus
+from zkdns.health.guard import NO_GRACE, Grace
+from zkdns.health.health import Health
+from zkdns.health.thresholds import CheckState
+from zkdns.model import EMPTY, Catalog, Change, Override, Problem, Service, serial_of
+from zkdns.pipeline.defaults import ServiceDefaults
+from zkdns.pipeline.hostnames import Hostnames
+from zkdns.pipeline.inputs import (
+    NOTHING,
+    Compiled,
+    FileRead,
+    Happened,
+    Heard,
+    HostResolved,
+    Probed,
+    Ready,
+    Remembered,
+    ZoneFilesRead,
+)
+from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.replica import Replica, ServerNode, read_node
+from zkdns.pipeline.staleness import Origins
+from zkdns.pipeline.staleness import expiries as expiries_of
+from zkdns.pipeline.start import Stage, Start
+from zkdns.pipeline.wall import Wall
+from zkdns.registry.merge import merge
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
+
+
+class Pipeline:
+    """`addresses`: of this server, in answers about itself. `replica`: how it is known to the others; None
+    for one that neither probes nor writes. `tick`: seconds on any clock, for the budget. `threads`: whether
+    the driver compiles large services aside. `compiles`: whether answers are wanted at all."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        now: float,
+        *,
+        addresses: Sequence[str] = ("127.0.0.1",),
+        replica: Replica | None = None,
+        position_of: Callable[[Entry], int] = position_of,
+        tick: Callable[[], float] = lambda: 0.0,
+        threads: bool = False,
+        compiles: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.catalog: Catalog = EMPTY
+        """What the registries hold together."""
+        self.wall = Wall()
+        self.replica = replica or Replica("")
+        self.registries = _open(settings, now)
+        self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
+        self.overlay = Overlay(self.builder)
+        self._origins = Origins(self.registries)
+        self._own = next((r for r in self.registries.values() if OVERRIDES in r.reducers), None)
+        self._keeps_nodes = replica is not None and self._own is not None
+        self._defaults = ServiceDefaults(settings.service_defaults)
+        self._health = Health(
+            self.replica.id,
+            probes=replica is not None,
+            allow_command_checks=settings.allow_command_checks,
+            read_ballot=self._read_ballot,
+        )
+        self._publisher = Publisher(
+            self.builder, self._judge, self._health.trial, self._complete, self._moved,
+            lambda service: self._origins.number(service.registries), self.wall, tick,
+            threads=threads, compiles=compiles,
+        )  # fmt: skip
+        self.services = self._publisher.services
+        """As they are answered, with their states."""
+        self._hostnames = Hostnames(settings.zone, self.services)
+        self._recalled: Mapping[tuple[str, str], Override] = {}
+        self._changes: list[Change] = []
+        self._was_away: set[str] = set()
+        self._dirty = True
+        self._urgent = True
+        """Whether something is to be published though nothing is answered yet."""
+        self._start = Start(self.registries.values())
+        self._withheld: set[str] = set()
+        """Services with verdicts of the first round, which are published together when it is over."""
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def step(self, happened: Happened, now: float) -> None:
+        """Take one thing that happened. What it leads to is told by `ready`."""
+        match happened:
+            case Heard():
+                self._hear(happened, now)
+            case Probed():
+                path = happened.target.path
+                take = self._health.take
+                names: set[str] = self.wall.attempt(
+                    path, lambda: take(happened.target, happened.verdict, now), set()
+                )
+                if self.stage is Stage.SETTLING:
+                    self._withheld |= names
+                else:
+                    self._publisher.mark_soon(names, now)
+            case HostResolved():
+                self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
+            case Compiled():
+                self._publisher.finish(happened, now, self._zxid)
+                self._dirty = True
+            case FileRead():
+                self.registries[happened.registry].read_file(happened.catalog)
+                self._dirty = True
+            case Remembered():
+                self.registries[happened.registry].remember(happened.catalog)
+                if happened.overrides:
+                    self._recalled = happened.overrides
+            case ZoneFilesRead():
+                self.overlay.put(happened.zones)
+                self._dirty = self._urgent = True
+            case Settings():
+                self._take_settings(happened)
+
+    def _hear(self, heard: Heard, now: float) -> None:
+        registry = self.registries[heard.registry]
+        for event in heard.events:
+            try:
+                registry.take(heard.root, event, now, self.settings.grace)
+            except Exception as error:
+                self.wall.note(getattr(event, "path", heard.root), error)
+        self._dirty = True
+        if registry is not self._own:
+            return
+        publisher, health = self._publisher, self._health
+        if registry.tree is not None and heard.root in registry.tree.reducers:
+            publisher.mark(health.connected(registry.connected))
+        if heard.root not in registry.wholes:
+            return
+        if heard.root == OVERRIDES:
+            publisher.mark(health.override(registry.overrides.by_instance()))
+        elif heard.root == HEALTH:
+            ballots = {names[-1]: data for names, data in registry.ballots.nodes().items()}
+            publisher.mark_soon(health.ballots(ballots), now)
+        elif heard.root == SERVERS:
+            nodes = registry.servers.nodes()
+            publisher.mark_soon(health.replicas((names[-1] for names in nodes), now), now)
+            self.replica.see(nodes, now)
+
+    def check(self, settings: Settings) -> None:
+        """ConfigError where these settings can't be taken."""
+        ServiceDefaults(settings.service_defaults)
+
+    def _take_settings(self, settings: Settings) -> None:
+        old, self.settings = self.settings, settings
+        if settings.ttl != old.ttl:
+            self.builder.set_ttl(settings.ttl)
+            self._publisher.respell()
+        if settings.service_defaults != old.service_defaults:
+            self._defaults = ServiceDefaults(settings.service_defaults)
+            self._publisher.mark(self.catalog.services)
+        self._dirty = True
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def ready(self, now: float, budget: float = float("inf")) -> Ready:
+        """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
+        if self._start.load(now):
+            self._begin()
+        if self.stage is not Stage.LOADING and self._dirty:
+            self._take_catalogs(now)
+        publisher = self._publisher
+        publisher.work(now, budget, self._zxid)
+        self._dirty = False
+        if self.stage is Stage.SETTLING and publisher.idle:
+            self._settle(now)
+        if not publisher.has_work and self.stage is not Stage.LOADING:
+            self.builder.set_serial(self.serial)
+        is_loading = self.is_loading
+        for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
+            self.builder.set_staleness(staleness, origin)
+        # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
+        delta = self.builder.take() if self._urgent or not is_loading else NOTHING
+        self._urgent = False
+        changes, publisher.changes = (*self._changes, *publisher.changes), []
+        self._changes.clear()
+        compilations, publisher.compilations = tuple(publisher.compilations), []
+        return Ready(
+            delta,
+            changes,
+            self._health.take_probes(),
+            self._hostnames.outside,
+            self._writes(now),
+            compilations,
+            self._wake(now),
+            publisher.has_work,
+        )
+
+    def _begin(self) -> None:
+        """From now on there is something to answer from."""
+        if self._recalled and (self._own is None or OVERRIDES not in self._own.wholes):
+            self._health.override(self._recalled)
+        self._dirty = True
+
+    def _settle(self, now: float) -> None:
+        if self._start.is_settled(self._hostnames, self._health, now):
+            if self._withheld:
+                self._publisher.mark(self._withheld)
+                self._withheld.clear()
+            else:
+                self._start.finish()
+
+    def _take_catalogs(self, now: float) -> None:
+        known = [r for r in self.registries.values() if r.is_known]
+        catalogs = [replace(r.catalog, services=r.services()) for r in known]
+        self._note_reach(now)
+        merged = merge(catalogs, self.catalog)
+        if merged is self.catalog:
+            return
+        if merged.problems is not self.catalog.problems:
+            before = set(self.catalog.problems)
+            self.wall.errors += sum(p.ours and p not in before for p in merged.problems)
+        services_moved = merged.services is not self.catalog.services
+        self.catalog = merged
+        if services_moved:
+            self._hostnames.follow(merged.services)
+            self._publisher.take(merged.services)
+            self._defaults.keep(merged.services)
+
+    def _note_reach(self, now: float) -> None:
+        away = {r.name for r in self.registries.values() if r.stale_since is not None}
+        for name in sorted(away ^ self._was_away):
+            words = ("within reach", "out of reach") if name in away else ("out of reach", "within reach")
+            self._changes.append(Change(now, self.registries[name].zxid, "", name, "registry", *words))
+        self._was_away = away
+
+    def _writes(self, now: float) -> dict[str, bytes]:
+        writes: dict[str, bytes] = {}
+        if not self._keeps_nodes:
+            return writes
+        if (ballot := self._health.take_ballot(now)) is not None:
+            writes[f"{HEALTH}/{self.replica.id}"] = ballot
+        if self.stage is Stage.READY and (node := self.replica.tell(self.builder.serial, now)) is not None:
+            writes[f"{SERVERS}/{self.replica.id}"] = node
+        return writes
+
+    def _wake(self, now: float) -> float | None:
+        due = [self._publisher.wake]
+        if self._keeps_nodes:
+            due.append(self._health.ballot_due)
+            if self.stage is Stage.READY:
+                due.append(self.replica.due(self.builder.serial))
+        due += self._start.wakes(now)
+        expiries = expiries_of(self.registries.values(), self.settings.stale_max)
+        due += [at + 0.001 for at in expiries if at + 0.001 > now]
+        return min((at for at in due if at is not None), default=None)
+
+    # --- how it stands ----------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> Stage:
+        return self._start.stage
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that is known is in the answers."""
+        return self._publisher.idle and not self._dirty
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether there is nothing to answer from yet."""
+        return self.stage is not Stage.READY
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a registry was read, and not only remembered."""
+        return any(registry.is_whole for registry in self.registries.values())
+
+    @property
+    def faults(self) -> int:
+        """Items that met an error of ours so far."""
+        return self.wall.errors
+
+    @property
+    def serial(self) -> int:
+        """The SOA's: the sum of the registries' (mod 2^32), so that a change in any of them moves it."""
+        return sum(self.serial_of(registry) for registry in self.registries.values()) & 0xFFFFFFFF
+
+    def serial_of(self, registry: Registry) -> int:
+        """One registry's part in it."""
+        is_live = registry.is_whole and registry.tree is not None
+        return serial_of(registry.zxid) if is_live else registry.catalog.serial
+
+    @property
+    def staleness(self) -> Staleness:
+        """What names that are not there tell of the registries."""
+        return self.builder.staleness(EVERY)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with what is registered, ordered, and laid beside it."""
+        own = self._own.overrides.problems() if self._own is not None else ()
+        return (
+            *self.catalog.problems,
+            *self._hostnames.problems.values(),
+            *own,
+            *self._health.problems.values(),
+            *self.overlay.problems(),
+            *self.wall.problems.values(),
+        )
+
+    @property
+    def overrides(self) -> Mapping[tuple[str, str], Override]:
+        """All overrides, by service and instance id."""
+        if self._own is not None and OVERRIDES in self._own.wholes:
+            return self._own.overrides.by_instance()
+        return self._recalled
+
+    @property
+    def servers(self) -> dict[str, ServerNode]:
+        """The live replicas by id."""
+        if self._own is None:
+            return {}
+        return {names[-1]: read_node(data) for names, data in sorted(self._own.servers.nodes().items())}
+
+    def stale_seconds(self, now: float) -> float:
+        """How long the registry that is longest out of reach has been so; 0 while all are within."""
+        since = [r.stale_since for r in self.registries.values() if r.stale_since is not None]
+        return max(0.0, now - min(since)) if since else 0.0
+
+    # --- what the publisher asks ------------------------------------------------------------------
+
+    @property
+    def _zxid(self) -> int:
+        return max((r.zxid for r in self.registries.values()), default=0)
+
+    def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
+        return self._health.judge(service, now, previous, self._grace(now))
+
+    def _grace(self, now: float) -> Grace:
+        until = tuple((r.label, r.graced_until) for r in self.registries.values() if r.graced_until >= now)
+        return Grace(until, self.settings.grace) if until else NO_GRACE
+
+    def _complete(self, service: Service) -> Service:
+        """With the server's defaults for what it doesn't set, and host names with their addresses."""
+        return self._hostnames.complete(self._defaults.complete(service))
+
+    def _moved(self, before: Service | None, after: Service | None) -> Iterable[str]:
+        return self._hostnames.changed(before, after)
+
+    def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
+        return self.wall.attempt(f"{HEALTH}/{replica}", lambda: consensus.read_ballot(data), {})
+
+
+def _open(settings: Settings, now: float) -> dict[str, Registry]:
+    several = len(settings.registry) > 1
+    first = next((url for url in settings.registry if url.scheme == "zk"), None)
+    return {
+        url.name: Registry(url, now, own=url is first, label=url.name if several else "")
+        for url in settings.registry
+    }

@@ -1,0 +1,130 @@
+"""How a server stands at one moment: the values that the page, the API and the metrics are made of.
+
+Rules: frozen; nothing here can reach back into the server. Times are seconds since the epoch, ages seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from zkdns.forward.upstreams import UpstreamStatus
+from zkdns.model import Problem, Service
+
+Buckets = tuple[tuple[float, ...], tuple[int, ...], float]
+"""A histogram: upper bounds, counts (one more: above them all), and the sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStatus:
+    """One registry. `trouble`: what its client last complained of, "" while all is well."""
+
+    name: str
+    url: str
+    connected: bool
+    whole: bool = True
+    stale_seconds: float = 0.0
+    nodes: int = 0
+    reads: int = 0
+    resyncs: int = 0
+    audit_repairs: int = 0
+    zxid: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`ready`: /ready is 200; `loaded`: a catalog is in force, lameduck or not; `why`: what keeps /ready from
+    being 200, or what a person should know. `serial`: the SOA's."""
+
+    version: str
+    engine: str
+    phase: str
+    ready: bool
+    loaded: bool
+    why: str
+    serial: int
+    stale_seconds: float
+    started: float
+    zones: tuple[str, ...]
+    zone_files: tuple[str, ...]
+    registries: tuple[RegistryStatus, ...]
+    replica: str
+    lag_seconds: float | None
+    replicas: Mapping[str, Mapping[str, Any]]
+    search_misses: Mapping[str, int]
+    upstreams: tuple[UpstreamStatus, ...]
+    forward: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    services: Mapping[str, Service]
+    ttl: int
+
+    def spell(self) -> dict[str, Any]:
+        """For `/api/v1/status` and the page: plain dicts, lists, texts and numbers."""
+        return {
+            "version": self.version,
+            "engine": self.engine,
+            "phase": self.phase,
+            "ready": self.ready,
+            "serial": self.serial,
+            "stale_seconds": self.stale_seconds,
+            "started": self.started,
+            "zones": list(self.zones),
+            "zone_files": list(self.zone_files),
+            "registries": [asdict(registry) for registry in self.registries],
+            "replica": self.replica,
+            "lag_seconds": self.lag_seconds,
+            "replicas": {id: dict(node) for id, node in self.replicas.items()},
+            "search_misses": dict(self.search_misses),
+            "upstreams": [asdict(upstream) for upstream in self.upstreams],
+            "forward": {key: self.forward[key] for key in ("cached", "in_flight")},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a server has counted since it began. `queries`: by transport, type and rcode; `settings_read`:
+    whether settings and zone files were read as they stand; `tcp_waiting`: bytes that wait for clients."""
+
+    queries: Mapping[tuple[str, int, int], int]
+    query_seconds: Buckets
+    dropped: Mapping[str, int]
+    search_misses: int
+    errors: int
+    faults: int
+    tcp_open: int
+    tcp_waiting: int
+    tcp_closed: Mapping[str, int]
+    settings_read: bool
+    change_seconds: Buckets
+    registry_reads: int
+    registry_resyncs: int
+    registry_audit_repairs: int
+    forward_queries: Mapping[tuple[str, str], int]
+    forward_cache_hits: int
+    forward_limited: int
+
+
+class Observed(Protocol):
+    """A server, for those who look at it; each call is made in its loop."""
+
+    def status(self) -> Status: ...
+
+    def counters(self) -> Counters: ...
+
+    def first_answers(self, service: str) -> Mapping[str, int]:
+        """How often each instance of the service stood first, by id."""
+        ...
+
+    def all_first_answers(self) -> Mapping[tuple[str, str], int]: ...
+
+    def names(self) -> Callable[[], Mapping[str, list[str]]]:
+        """Spells the names of each service; may be called in a thread."""
+        ...
+
+    def explain(
+        self, name: str, qtype: str, client: str | None, changes: list[str]
+    ) -> Callable[[], dict[str, Any]]:
+        """Says why an answer is what it is (ValueError); may be called in a thread."""
+        ...
