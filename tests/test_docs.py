@@ -29,6 +29,7 @@ from zkdns.config import FIXED
 from zkdns.dns import ede
 from zkdns.model import State
 from zkdns.registry import file, formats
+from zkdns.registry import settings as service_settings
 
 BLOCKS = all_blocks()
 NAMES = [path.name for path in DOCUMENTS]
@@ -227,7 +228,7 @@ def test_each_format_has_a_payload() -> None:
 
 @pytest.mark.parametrize("block", of_kind("service"), ids=str)
 def test_the_settings_of_a_service_are_read_without_a_complaint(block: Block) -> None:
-    _, wrong, _ = formats.settings("auto", block.text.encode())
+    _, wrong, _ = service_settings.read("auto", block.text.encode())
     assert not wrong
     json.loads(block.text)
 

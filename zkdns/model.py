@@ -160,7 +160,8 @@ class Check:
 class ServiceSettings:
     """What the service's own znode says. `ttl` None: the server's default. `fail_open`: the share
     of healthy instances below which all are given; 0 is off, and `true` in the data is `NONE_HEALTHY`.
-    `given`: the fields that the znode sets; the server's own defaults stand in for the others."""
+    `given`: the fields that the znode sets; the server's own defaults stand in for the others. `unknown`:
+    keys that it has and nobody reads."""
 
     ttl: int | None = None
     policy: Policy = "weighted"
@@ -171,6 +172,7 @@ class ServiceSettings:
     srv_scale: float = 1.0
     check: Check | None = None
     given: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 NONE_HEALTHY = 1e-9

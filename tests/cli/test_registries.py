@@ -245,6 +245,18 @@ def test_check_reads_zone_files(file: Path, tmp_path: Path) -> None:
     assert any("web" in p["what"] and "svc.local.zone" in p["path"] for p in said["problems"])
 
 
+def test_check_notes_unknown_keys_and_loopback_addresses(tmp_path: Path) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text(
+        'web = { polcy = "first", check = { type = "tcp", intervall = 1 }, instances = ['
+        '{ id = "a", address = "127.0.0.1", port = 1 }, { id = "b", address = "10.0.0.2", port = 1 }] }\n'
+    )
+    notes = {(n["what"], n["cure"]) for n in read_json(file, "check")["notes"]}
+    assert ("its settings have polcy, which is no setting", "write policy") in notes
+    assert ("its settings have check.intervall, which is no setting", "write check.interval") in notes
+    assert any("loopback" in what and what.endswith(": a") for what, _ in notes)
+
+
 def test_check_notes_what_may_surprise(file: Path) -> None:
     long = "".join(f'[[many.instances]]\nid = "i{n}"\naddress = "10.0.2.{n}"\nport = 80\n' for n in range(90))
     file.write_text(

@@ -15,7 +15,7 @@ from support.placing import read_fixture
 from zkdns import config
 from zkdns.dns import names
 from zkdns.registry import presets
-from zkdns.registry.formats import native
+from zkdns.registry import settings as service_settings
 
 NUMBERS = ("0", "-1", "65536", "0.5", "1e400", "1" * 400, "1" * 5000, "NaN", "inf", "0x" + "f" * 5000)
 
@@ -132,7 +132,11 @@ _NAMES = (
 PAYLOADS = (*(b"a\n" + json.dumps(o).encode() for o in _OBJECTS), *(t.encode() for t in (*_TEXTS, *_NAMES)))
 JSON_WORDS = (
     *(json.dumps(key).encode() for one in _OBJECTS for key in one),
-    *(f', "{key}": {n}'.encode() for key in (*native.SETTINGS, "port", "weight") for n in NUMBERS[:7]),
+    *(
+        f', "{key}": {n}'.encode()
+        for key in (*service_settings.SETTINGS, "port", "weight")
+        for n in NUMBERS[:7]
+    ),
     *b'null true "" { } [ ] : , "10.0.0.5" "fd00::1" "\\ud800" "\\u0000" %25 \xff [fd00::5]:80'.split(),
     *(n.encode() for n in NUMBERS),
     b"[" * 40,

@@ -38,6 +38,7 @@ from zkdns.forward.cache import Stored
 from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import file, formats, overrides, presets, state
+from zkdns.registry import settings as service_settings
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node
@@ -188,7 +189,7 @@ def payload(data: bytes) -> None:
             _check_registration(module.parse(node))
         except BadData as error:
             _check_words(error.what, error.cure)
-        settings, wrong, inherits = formats.settings(format, rest)
+        settings, wrong, inherits = service_settings.read(format, rest)
         _check_settings(settings)
         for error in wrong:
             _check_words(error.what, error.cure)

@@ -14,6 +14,7 @@ from zkdns.dns import names
 from zkdns.forward import resolvconf
 from zkdns.model import Catalog, ConfigError
 from zkdns.registry import file, formats
+from zkdns.registry import settings as service_settings
 from zkdns.registry.fields import BadData
 from zkdns.registry.readers import open_root
 
@@ -55,7 +56,7 @@ def test_a_setting_of_hundreds_of_digits_is_a_problem(field: str) -> None:
 
 
 def test_a_check_with_an_interval_of_hundreds_of_digits_is_a_problem() -> None:
-    _, wrong, _ = formats.settings("auto", b'{"check": {"type": "tcp", "interval": %s}}' % LONG)
+    _, wrong, _ = service_settings.read("auto", b'{"check": {"type": "tcp", "interval": %s}}' % LONG)
     assert [error.what for error in wrong] == [
         f"check.interval is {'1' * 57}..., not a number from 0.1 to 86400"
     ]

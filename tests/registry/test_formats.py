@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from zkdns import config
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
+from zkdns.registry import settings as service_settings
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node, auto, native
 
@@ -169,7 +170,9 @@ def test_native_names_the_field_and_the_value(change: dict[str, Any], words: lis
         (b'{"a": NaN}', "no JSON"),
         (b'{"a": "\\ud800"}', "no JSON"),
         (b'{"a":' * 50_000, "too deep"),
-        (b"\xff\xfe\x00", "no JSON"),
+        (b"\xff\xfe{\x00}\x00", "byte order mark (UTF-16)"),
+        (b"\xef\xbb\xbf{}", "byte order mark (UTF-8)"),
+        (b'{"address": "10.0.0.5"}\x00', "NUL"),
     ],
 )
 def test_native_says_why_data_is_no_json(data: bytes, word: str) -> None:
@@ -255,8 +258,14 @@ def test_curator_complains_of_what_it_can_not_use() -> None:
     assert "port" in complaint("curator", {**value, "port": "x"}).what
     assert "no address" in complaint("curator", {**value, "address": None}).what
     assert "enabled" in complaint("curator", {**value, "enabled": "no"}).what
-    value["payload"]["metadata"]["weight"] = "heavy"
-    assert "heavy" in complaint("auto", value).what
+    for weight in ("heavy", "0" * 5000 + "1", "-1", "123456", "1.5"):
+        value["payload"]["metadata"]["weight"] = weight
+        parsed = formats.named("auto").parse(Node("a", json.dumps(value).encode()))
+        assert isinstance(parsed, formats.Parsed)
+        assert parsed.registration.weight == 1
+        (error,) = parsed.left_out
+        assert "weight" in error.what
+        assert "left out" in error.what
     assert "empty" in complaint("curator", b"").what
 
 
@@ -346,7 +355,7 @@ def test_registrar_host_records() -> None:
         None,
         80,
         ports=(("port2", 443), ("port3", 8080)),
-        meta=(("type", "load_balancer"),),
+        meta=(("ttl", "30"), ("type", "load_balancer")),
         format="registrar",
     )
     assert parse("registrar", HOST) == expected
@@ -363,7 +372,9 @@ def test_registrar_host_records() -> None:
         {"load_balancer": {"address": "10.0.0.300"}},
         {"load_balancer": {"address": "10.0.0.5", "ports": 80}},
         {"load_balancer": {"address": "10.0.0.5", "ports": [0]}},
-        {"load_balancer": {}, "address": None},
+        {"type": "web", "web": {"address": "10.0.0.5"}},
+        {"type": "database", "database": {"primary": "no URL"}},
+        {"load_balancer": {"address": "10.0.0.5", "ttl": "soon"}},
     ],
 )
 def test_registrar_complaints(change: dict[str, Any]) -> None:
@@ -372,7 +383,7 @@ def test_registrar_complaints(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("format", ["auto", "registrar"])
 def test_registrars_service_record_gives_ttl_and_port(format: str) -> None:
-    settings, wrong, inherited = formats.settings(format, json.dumps(SERVICE).encode())
+    settings, wrong, inherited = service_settings.read(format, json.dumps(SERVICE).encode())
     assert (settings.ttl, wrong) == (60, [])
     assert inherited is not None
     bare = parse("registrar", {"type": "host", "host": {"address": "10.0.0.5"}})
@@ -382,7 +393,7 @@ def test_registrars_service_record_gives_ttl_and_port(format: str) -> None:
     other = parse("native", A)
     assert inherited.complete(other) is other
     bad = {"type": "service", "service": {"service": {"port": "x", "ttl": -1}}}
-    _, wrong, _ = formats.settings(format, json.dumps(bad).encode())
+    _, wrong, _ = service_settings.read(format, json.dumps(bad).encode())
     assert [error.what.split()[0] for error in wrong] == ["service.ttl", "service.port"]
 
 
@@ -482,7 +493,7 @@ def test_auto_decides_node_by_node() -> None:
 
 def settings(value: Any) -> tuple[Any, list[str]]:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    found, wrong, _ = formats.settings("auto", raw)
+    found, wrong, _ = service_settings.read("auto", raw)
     assert all(error.cure for error in wrong)
     return found, [error.what for error in wrong]
 
@@ -654,7 +665,7 @@ def test_no_name_makes_dubbo_raise_anything_but_bad_data(name: str) -> None:
 )
 def test_no_service_data_makes_the_settings_raise(data: bytes) -> None:
     for format in formats.names():
-        found, wrong, _ = formats.settings(format, data)
+        found, wrong, _ = service_settings.read(format, data)
         assert found == DEFAULTS or isinstance(found.answers, int)
         assert all(error.what and error.cure for error in wrong)
 

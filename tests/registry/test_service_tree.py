@@ -371,10 +371,7 @@ def test_instances_may_stand_one_level_deeper_where_the_format_says_so() -> None
     ensemble.create("web/other/y", B)
     catalog = folded(ensemble.reading())
     assert one(catalog) == {"x": ("10.0.0.1",)}
-    assert [i.path for i in catalog.services["web"].instances] == [
-        "/services/web/other",
-        "/services/web/services/x",
-    ]
+    assert [i.path for i in catalog.services["web"].instances] == ["/services/web/services/x"]
     assert [p.path for p in catalog.problems] == ["/services/web/other"]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.records import AAAA, SRV, A
@@ -14,7 +15,9 @@ from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import Instance, Override, Problem, Service
+from zkdns.registry.fields import printable
 from zkdns.registry.overrides import decode, once, path
+from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
 from zkdns.serve.request import Request
 from zkdns.serve.respond import respond
 
@@ -37,6 +40,8 @@ def lint(
         found += _on_places(service)
         found += _on_ports(service)
         found += _on_persistence(service)
+        found += _on_unknown_keys(service)
+        found += _on_loopback(service)
         found += _on_sizes(service, builder, table)
     found += _on_overrides(services, overrides)
     return found
@@ -83,6 +88,21 @@ def _on_persistence(service: Service) -> Iterator[Problem]:
         which = _list(i.id for i in lasting)
         what = f"persistent nodes, which stay when the process dies: {which}"
         yield Problem(service.path, what, "create ephemeral nodes, or give the service a check")
+
+
+def _on_unknown_keys(service: Service) -> Iterator[Problem]:
+    for key in service.settings.unknown:
+        section, dot, name = key.rpartition(".")
+        near = get_close_matches(name, CHECK if dot else (*SETTINGS, *ELSEWHERE), 1)
+        what = f"its settings have {printable(key)}, which is no setting"
+        yield Problem(service.path, what, f"write {section + dot}{near[0]}" if near else "leave it out")
+
+
+def _on_loopback(service: Service) -> Iterator[Problem]:
+    here = [i.id for i in service.instances if any(a == "::1" or a.startswith("127.") for a in i.addresses)]
+    if here:
+        what = f"at a loopback address, which leads each client to itself: {_list(here)}"
+        yield Problem(service.path, what, "register the host's own address, if others are to reach it")
 
 
 def _on_sizes(service: Service, builder: Builder, table: Table) -> Iterator[Problem]:

@@ -10,12 +10,23 @@ import ipaddress
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from zkdns.model import Registration
+
 T = TypeVar("T")
+
+MAX_DIGITS: Final = 5
+"""Of a number as text: enough for 65535, and Python reads none of thousands."""
+
+MAX_PORTS: Final = 64
+MAX_TAGS: Final = 64
+MAX_ADDRESSES: Final = 64
+MAX_META: Final = 256
+"""What one instance may have of each; the rest is left out, and told."""
 
 ABSENT: Final = object()
 """Stands for the JSON of a payload that is none."""
@@ -23,7 +34,9 @@ ABSENT: Final = object()
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"(?!0\.0\.0\.0$){_OCTET}(?:\.{_OCTET}){{3}}")
+_IPV4 = re.compile(rf"(?!0\.|2(?:2[4-9]|3[0-9])\.|255\.255\.255\.255$){_OCTET}(?:\.{_OCTET}){{3}}")
+"""No 0/8 ("this host"), no multicast, no broadcast (RFC 6890): a client can't reach one machine there."""
+_MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _POOL_MAX = 20_000
 _pool: dict[Any, Any] = {}
 
@@ -94,6 +107,13 @@ def why_no_json(data: bytes) -> BadData:
     cure = 'write JSON such as {"address": "10.0.0.5", "port": 8080}'
     if not data.strip():
         return BadData("its data is empty", cure)
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return BadData(
+                f"its data begins with a byte order mark ({name})", "write UTF-8 without such a mark"
+            )
+    if b"\0" in data:
+        return BadData("its data holds NUL characters", "write it as UTF-8 text, without NUL (\\0) in it")
     try:
         msgspec.json.decode(data)
     except RecursionError:
@@ -112,6 +132,19 @@ def whole(low: int, high: int) -> Rule:
         return value
 
     return Rule(f"a whole number from {low} to {high}", read)
+
+
+def digits(low: int, high: int) -> Rule:
+    """A whole number, or a text of its digits: five at most, whatever they are."""
+    rule = whole(low, high)
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
+            value = int(value)
+        number: int = rule.read(value)
+        return number
+
+    return Rule(f"{rule.must}, of {MAX_DIGITS} digits at most", read)
 
 
 def number(low: float, high: float) -> Rule:
@@ -144,16 +177,36 @@ TEXT: Final = Rule("a text", text)
 
 
 def canonical(value: str) -> str | None:
-    """The address in the one spelling of RFC 5952, or None where it is none."""
+    """The address in the one spelling of RFC 5952, or None where it is none that a client can use. An IPv4
+    address in an IPv6 one's clothes (`::ffff:10.0.0.5`, as dual-stack sockets write it) is the IPv4 one."""
     if ":" not in value:
         return value if _IPV4.fullmatch(value) else None  # ten times as fast as ipaddress
     try:
         address = ipaddress.IPv6Address(value)
     except ValueError:
         return None
-    if "%" in value or address.is_unspecified:
-        return None  # a scope has no place in a record, and 0.0.0.0 is an address to bind, not to reach
+    if address.ipv4_mapped is not None:
+        return canonical(str(address.ipv4_mapped))
+    if "%" in value or address.is_unspecified or address.is_multicast or address.is_link_local:
+        return None  # a scope has no place in a record, and :: is an address to bind, not to reach
     return str(address)
+
+
+def why_unusable(value: str) -> str:
+    """Why no client can use what is an address all the same; "" for what is none."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_multicast:
+        return "a multicast address"
+    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local:
+        return "a link-local address, which is reached through one interface alone"
+    if str(address) == "255.255.255.255":
+        return "the broadcast address"
+    return "which no client can reach"
 
 
 def is_host(value: str) -> bool:
@@ -196,20 +249,24 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
 
 def _no_address(value: str, field: str) -> BadData:
     what = f"{field} is {show(value)}, not an IPv4 or IPv6 address or a host name"
-    bare = value.strip().strip("[]")
-    if not value.strip():
+    bare = value.strip(" \t\r\n\0\ufeff[]")
+    if not bare:
         return BadData(f"{field} is empty", f"set {field} to an address such as 10.0.0.5")
-    if canonical(bare):
-        return BadData(what, f"set {field} to {bare}")
-    if bare in ("0.0.0.0", "::"):
+    if (address := canonical(bare)) is not None:
+        return BadData(what, f"set {field} to {address}")
+    if why := why_unusable(bare):
         return BadData(
-            f"{field} is {value}, which no client can reach", f"set {field} to the host's own address"
+            f"{field} is {value}, {why}", f"set {field} to the host's own address, such as 10.0.0.5"
         )
-    head, colon, tail = value.rpartition(":")
-    if colon and tail.isdigit() and len(tail) <= 5 and (canonical(head.strip("[]")) or is_host(head)):
-        return BadData(what, f"set {field} to {head.strip('[]')} and the port field to {tail}")
-    if "%" in value:
-        return BadData(what, f"leave the scope (%...) out of {field}")
+    head, colon, tail = bare.rpartition(":")
+    head = head.strip("[]")
+    if colon and tail.isascii() and tail.isdigit() and len(tail) <= 5:
+        address = canonical(head)
+        if address is not None or (is_host(head) and ":" not in head):
+            return BadData(what, f"set {field} to {address or head} and the port field to {tail}")
+        if why := why_unusable(head):
+            cure = f"set {field} to the host's own address, such as 10.0.0.5, and the port field to {tail}"
+            return BadData(f"{field} is {show(value)}, {why}", cure)
     return BadData(what, f"set {field} to an address such as 10.0.0.5")
 
 
@@ -262,6 +319,27 @@ def read_ports(value: Any) -> tuple[tuple[str, int], ...]:
             raise ValueError
     return tuple(sorted((text(k), v) for k, v in value.items()))
 
+
+def bounded(registration: Registration) -> tuple[Registration, list[BadData]]:
+    """The registration within the limits of one instance, and what is left out."""
+    kept = {}
+    left_out = []
+    for name, limit in _LIMITS:
+        held = getattr(registration, name)
+        if len(held) > limit:
+            kept[name] = held[:limit]
+            word = "meta keys" if name == "meta" else name
+            what = f"it has {len(held)} {word}, and {limit} are taken: the others are left out"
+            left_out.append(BadData(what, f"register {limit} {word} at most"))
+    return (replace(registration, **kept) if kept else registration), left_out
+
+
+_LIMITS: Final = (
+    ("addresses", MAX_ADDRESSES),
+    ("ports", MAX_PORTS),
+    ("tags", MAX_TAGS),
+    ("meta", MAX_META),
+)
 
 META: Final = Rule("an object of texts", read_meta)
 TAGS: Final = Rule("a list of texts", read_tags)

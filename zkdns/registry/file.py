@@ -17,9 +17,10 @@ from typing import Any
 
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
-from zkdns.registry.fields import BadData, printable, show
+from zkdns.registry.fields import BadData, bounded, printable, show
 from zkdns.registry.formats import native
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
+from zkdns.registry.settings import read_table
 
 log = logging.getLogger("zkdns.registry.file")
 
@@ -79,7 +80,7 @@ def _read_service(
     problems: list[Problem],
 ) -> Service:
     place = f"{path}: {name}"
-    settings, wrong, _ = native.settings({k: v for k, v in table.items() if k != "instances"})
+    settings, wrong = read_table({k: v for k, v in table.items() if k != "instances"})
     problems += [Problem(place, error.what, error.cure) for error in wrong]
     rows = table.get("instances", [])
     if not isinstance(rows, list):
@@ -95,10 +96,11 @@ def _read_service(
             problems.append(Problem(f"{place}/instances[{at}]", error.what, error.cure))
             continue
         try:
-            registration = native.from_table(row)
+            registration, left_out = bounded(native.from_table(row))
         except BadData as error:
             problems.append(Problem(f"{place}/{id}", error.what, error.cure))
             continue
+        problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
         since = known[id].since if id in known else changed_at
         found[id] = Instance(
             id, to_label(id), f"{place}/{id}", registration, since, weight=registration.weight

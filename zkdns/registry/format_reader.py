@@ -13,8 +13,9 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from zkdns.model import DEFAULTS, Data, Instance, Problem, Registration, Service, ServiceSettings
-from zkdns.registry import formats, presets
-from zkdns.registry.fields import BadData
+from zkdns.registry import formats, presets, settings
+from zkdns.registry.fields import BadData, bounded
+from zkdns.registry.formats import registrar
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 from zkdns.registry.layout import Layout, layout, name_service
 from zkdns.registry.unread import unread
@@ -39,7 +40,13 @@ class Told:
     problems: tuple[Problem, ...]
 
 
-Value: TypeAlias = Settings | Instance | Told
+class Kept:
+    """A node that a format's own program keeps beside the services."""
+
+
+KEPT = Kept()
+
+Value: TypeAlias = Settings | Instance | Told | Kept
 
 
 class FormatReader:
@@ -51,9 +58,15 @@ class FormatReader:
         self._layout = url.layout
         self._service = url.service
         self._is_default = url.layout == DEFAULT_LAYOUT
-        module = formats.named(url.format) if url.format in formats.names() else None
-        self._folders: frozenset[str] = module.FOLDERS if module and self._is_default else frozenset()
-        self._quiet: frozenset[str] = self._folders | (module.QUIET if module else frozenset())
+        self._folders: frozenset[str] = frozenset()
+        self._quiet: frozenset[str] = frozenset()
+        self._kept: frozenset[str] = frozenset()
+        for module in formats.some(url.format) if self._is_default else ():
+            self._folders = module.FOLDERS
+            self._quiet = module.FOLDERS | {name for name in module.QUIET if not name.endswith("*")}
+            self._kept = module.KEPT
+        every = [name for module in formats.some(url.format) for name in module.QUIET]
+        self._quiet_starts = tuple(name[:-1] for name in every if name.endswith("*"))
         self._settings = _settings_of(url.layout)
 
     @property
@@ -80,17 +93,27 @@ class FormatReader:
 
     def read(self, service: str, names: Names, event: Data) -> Value | None:
         if len(names) == len(self._settings.segments):
-            return self._read_settings(event)
+            return self._read_settings(names, event)
         name = names[-1]
         node = formats.Node(name, event.data)
-        if name in self._quiet and not (self._format == "auto" and node.object):
+        if self._is_quiet(name) and not (self._format == "auto" and node.object):
             return None
+        if names[0] in self._kept and not formats.claimant(node):
+            return KEPT
         try:
-            registration = self._parse(node)
+            parsed = self._parse(node)
         except BadData as error:
+            if event.stat.has_children and settings.is_empty(event.data):
+                return Told(None, (_deeper(event.path),))
             return self._unread(name, event, Problem(event.path, error.what, error.cure))
+        if parsed is None:
+            return None
+        registration, left_out = (
+            (parsed.registration, parsed.left_out) if isinstance(parsed, formats.Parsed) else (parsed, ())
+        )
+        registration, beyond = bounded(registration)
         stat = event.stat
-        return Instance(
+        instance = Instance(
             name,
             to_label(name),
             event.path,
@@ -99,16 +122,21 @@ class FormatReader:
             stat.ephemeral,
             weight=registration.weight,
         )
+        if not (left_out or beyond):
+            return instance
+        problems = tuple(Problem(event.path, error.what, error.cure) for error in (*left_out, *beyond))
+        return Told(instance, problems)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Value:
-        if len(names) == len(self._settings.segments) or names[-1] in self._quiet:
+        if len(names) == len(self._settings.segments) or self._is_quiet(names[-1]):
             return Told(None, (problem,))
         return self._unread(names[-1], None, problem)
 
     def assemble(
         self, name: str, path: str, values: Iterable[Value], before: Service | None
-    ) -> tuple[Service, tuple[Problem, ...]]:
-        settings: ServiceSettings = DEFAULTS
+    ) -> tuple[Service | None, tuple[Problem, ...]]:
+        chosen: ServiceSettings = DEFAULTS
+        is_kept = False
         inherits: formats.Inherits | None = None
         problems: list[Problem] = []
         instances: list[Instance] = []
@@ -116,29 +144,49 @@ class FormatReader:
             if isinstance(value, Instance):
                 instances.append(value)
                 continue
+            if isinstance(value, Kept):
+                is_kept = True
+                continue
             problems += value.problems
             if isinstance(value, Settings):
-                settings, inherits = value.settings, value.inherits
+                chosen, inherits = value.settings, value.inherits
             elif value.instance is not None:
                 instances.append(value.instance)
+        if is_kept and not (instances or problems):
+            return None, ()
         if inherits is not None:
             instances = [replace(i, registration=inherits.complete(i.registration)) for i in instances]
+        ttls = [ttl for i in instances if (ttl := registrar.ttl_of(i.registration)) is not None]
+        if ttls:
+            chosen = replace(chosen, ttl=min(ttls) if chosen.ttl is None else min(chosen.ttl, *ttls))
         instances.sort(key=attrgetter("id", "path"))
         distinct = make_distinct(instances, before, problems)
         problems.sort(key=attrgetter("path"))
-        return renew(Service(name, to_label(name), path, settings, distinct), before), tuple(problems)
+        return renew(Service(name, to_label(name), path, chosen, distinct), before), tuple(problems)
 
     def _name(self, name: str) -> str:
         return name if self._service == "{service}" else name_service(self._service, {"service": name})
 
-    def _read_settings(self, event: Data) -> Settings | None:
-        settings, wrong, inherits = formats.settings(self._format, event.data)
-        if settings == DEFAULTS and not wrong and inherits is None:
+    def _is_quiet(self, name: str) -> bool:
+        return name in self._quiet or name.startswith(self._quiet_starts)
+
+    def _read_settings(self, names: Names, event: Data) -> Settings | None:
+        read, wrong, inherits = settings.read(self._format, event.data)
+        if self._is_default:
+            node = formats.Node(names[-1] if names else "", event.data)
+            if inherits is None and (format := formats.claimant(node)):
+                path = event.path
+                what = f"its data is that of an instance ({format}), which stands one level too high"
+                cure = f"register it as {path}/ID; the data of {path} itself is for the service's settings"
+                return Settings(DEFAULTS, None, (Problem(path, what, cure),))
+            if names and names[0] in self._kept and not read.given:
+                return None
+        elif inherits is None and not read.given:
+            return None  # somebody else's
+        if read == DEFAULTS and not wrong and inherits is None:
             return None
-        if not self._is_default and (wrong or inherits is None):
-            wrong = wrong if settings.given else []
         problems = tuple(Problem(event.path, error.what, error.cure) for error in wrong)
-        return Settings(settings, inherits, problems)
+        return Settings(read, inherits, problems)
 
     @staticmethod
     def _unread(name: str, event: Data | None, problem: Problem) -> Told:
@@ -146,12 +194,22 @@ class FormatReader:
         return Told(unread(name, problem.path, since, ephemeral, problem.what), (problem,))
 
 
-def _parser(url: RegistryURL) -> Callable[[formats.Node], Registration]:
+def _deeper(path: str) -> Problem:
+    """What to tell of an empty node with others below it."""
+    parent, _, name = path.rpartition("/")
+    what = "it has no data, and other nodes stand below it: it is no instance"
+    cure = (
+        f"if instances stand there, read them by a registry of their own, whose root is {parent} "
+        f"(then {name} is a service), or which has a layout= that tells where they stand"
+    )
+    return Problem(path, what, cure)
+
+
+def _parser(url: RegistryURL) -> Callable[[formats.Node], Registration | formats.Parsed | None]:
     if url.format == JSON and url.fields is not None:
         return url.fields.parse
-    if url.format in formats.names():
-        parse: Callable[[formats.Node], Registration] = formats.named(url.format).parse
-        return parse
+    for module in formats.some(url.format):
+        return module.parse
     preset = presets.named(url.format)
     return lambda node: presets.parse(preset, node)
 

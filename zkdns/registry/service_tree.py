@@ -60,8 +60,9 @@ class Reader(Protocol):
 
     def assemble(
         self, name: str, path: str, values: Iterable[Any], before: Service | None
-    ) -> tuple[Service, tuple[Problem, ...]]:
-        """The service, of what its nodes tell; `before`, and what it is made of, where that is equal."""
+    ) -> tuple[Service | None, tuple[Problem, ...]]:
+        """The service, of what its nodes tell; `before`, and what it is made of, where that is equal. None
+        where they tell that it is none."""
         ...
 
 
@@ -157,7 +158,7 @@ class ServiceTree:
         if self._services.get(name) is not service:
             self._is_moved = self._are_moved = True
             if service is None:
-                del self._services[name]
+                self._services.pop(name, None)
             else:
                 self._services[name] = service
         if self._wrong.get(name, ()) != problems:
@@ -165,7 +166,7 @@ class ServiceTree:
             if problems:
                 self._wrong[name] = problems
             else:
-                del self._wrong[name]
+                self._wrong.pop(name, None)
 
     def _rebuild(self) -> None:
         if self._dirty:

@@ -269,10 +269,9 @@ def _literals(finding: Finding) -> int:
 def _systems(path: str, data: bytes) -> Iterator[str]:
     """The plain format that takes a node, else the presets of plain layout that do."""
     node = Node(path.rpartition("/")[2], data)
-    for module in formats.ranked():
-        if module.claims(node):
-            yield module.__name__.rpartition(".")[2]
-            return
+    if format := formats.claimant(node):
+        yield format
+        return
     for preset in _presets():
         place = preset.places[0]
         if all(segment.hole for segment in place.layout.segments):

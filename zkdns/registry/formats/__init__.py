@@ -1,27 +1,21 @@
 """What a znode's data means: one file a format; the file's name is the option's value.
 
-Rules: pure; `BadData` is the only error that leaves a format. A format module has
-
-    RANK          where `auto` asks it: lower first
-    FOLDERS       names of nodes below a service that hold its instances instead of being one
-    QUIET         names of nodes below a service that are neither
-    claims(node)  whether this payload is of its kind (for `auto`); never raises
-    parse(node)   -> Registration, or BadData
-
-and, where it gives service nodes a meaning of its own, `settings(value)` -> the settings, what is
-wrong in them, and an Inherited or None; or None for a value that is not its own.
+Rules: pure; `BadData` is the only error that leaves a format. A file of the folder is a `Format`, and that
+it lies there is all that it takes. One that gives service nodes a meaning of its own has also
+`settings(value)` -> the settings, what is wrong in them, and an Inherits or None; or None for a value that
+is not its own.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from zkdns.model import DEFAULTS, Registration, ServiceSettings
-from zkdns.registry.fields import ABSENT, BadData, decode, why_no_json
+from zkdns.model import Registration
+from zkdns.registry.fields import BadData, decode, why_no_json
 
 
 class Node:
@@ -52,6 +46,38 @@ class Node:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A registration of which something had to be left out."""
+
+    registration: Registration
+    left_out: tuple[BadData, ...]
+
+
+class Format(Protocol):
+    """A file of this folder."""
+
+    RANK: int
+    """Where `auto` asks it: lower first."""
+
+    FOLDERS: frozenset[str]
+    """Names of nodes below a service that hold its instances instead of being one."""
+
+    QUIET: frozenset[str]
+    """Names of nodes below a service that are neither; one that ends in `*` is the beginning of such."""
+
+    KEPT: frozenset[str]
+    """Names beside the services under which the format's own program keeps what is no instance."""
+
+    def claims(self, node: Node, /) -> bool:
+        """Whether this node is of its kind (for `auto`); never raises."""
+        ...
+
+    def parse(self, node: Node, /) -> Registration | Parsed | None:
+        """What the node says; None: it is there, and no instance now. BadData where it can't be read."""
+        ...
+
+
 @cache
 def names() -> tuple[str, ...]:
     """Every format there is."""
@@ -59,15 +85,30 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def named(name: str) -> Any:
-    """The module of a format."""
-    return import_module(f"{__name__}.{name}")
+def named(name: str) -> Format:
+    """A format by its name."""
+    return cast("Format", import_module(f"{__name__}.{name}"))
+
+
+def some(name: str) -> tuple[Format, ...]:
+    """The format alone, if there is one of that name."""
+    return (named(name),) if name in names() else ()
 
 
 @cache
-def ranked() -> tuple[Any, ...]:
+def ranked() -> tuple[Format, ...]:
     """The formats that `auto` chooses from, in the order in which it asks them."""
-    return tuple(sorted((named(n) for n in names() if n != "auto"), key=lambda module: module.RANK))
+    return tuple(map(named, _by_rank()))
+
+
+@cache
+def _by_rank() -> tuple[str, ...]:
+    return tuple(sorted((name for name in names() if name != "auto"), key=lambda name: named(name).RANK))
+
+
+def claimant(node: Node) -> str:
+    """The name of the format that takes this for an instance of its kind; "" for none."""
+    return next((name for name in _by_rank() if named(name).claims(node)), "")
 
 
 def demand_object(node: Node) -> dict[str, Any]:
@@ -82,29 +123,3 @@ class Inherits(Protocol):
     """What a service's node gives to its instances; equal ones compare equal."""
 
     def complete(self, registration: Registration, /) -> Registration: ...
-
-
-def settings(format: str, data: bytes) -> tuple[ServiceSettings, list[BadData], Inherits | None]:
-    """What a service's own node says. Bad settings cost only themselves."""
-    if not data.strip() or _is_address(data):
-        return DEFAULTS, [], None
-    value = decode(data)
-    if value is ABSENT:
-        error = why_no_json(data)
-        cure = 'write JSON such as {"ttl": 5, "policy": "weighted"}, or nothing'
-        return DEFAULTS, [BadData(error.what, cure)], None
-    for module in ranked() if format == "auto" else (named(format), named("native")):
-        read = getattr(module, "settings", None)
-        found: tuple[ServiceSettings, list[BadData], Inherits | None] | None = read(value) if read else None
-        if found is not None:
-            return found
-    return DEFAULTS, [], None
-
-
-def _is_address(data: bytes) -> bool:
-    """Curator clients leave their own address in nodes that they make without data (its default)."""
-    try:
-        ipaddress.ip_address(data.decode("ascii").strip())
-    except ValueError:
-        return False
-    return True

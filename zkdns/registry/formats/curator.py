@@ -5,11 +5,13 @@
                  "name": …, "metadata": {"zone": "eu-1a"}},
      "registrationTimeUTC": 1700000000000, "serviceType": "DYNAMIC", "uriSpec": {…}, "enabled": true}
 
-Schema: org.apache.curator.x.discovery.ServiceInstance as JsonInstanceSerializer writes it, and
-Spring Cloud's ZookeeperInstance, LoadBalancer metadata (`weight`, `zone`) and StatusConstants
-(`instance_status`). Rules: every serviceType is taken (who is listed is alive, STATIC and PERMANENT by
-decision of their owner); uriSpec is ignored; `enabled: false` and OUT_OF_SERVICE are meant to keep an
-instance out, so they are read as draining, which fail_open does not bring back.
+Schema: org.apache.curator.x.discovery.ServiceInstance as JsonInstanceSerializer writes it, and Spring
+Cloud's ZookeeperInstance, LoadBalancer metadata (`weight`, `zone`) and StatusConstants (`instance_status`).
+Rules: every serviceType is taken (who is listed is alive, STATIC and PERMANENT by decision of their owner);
+uriSpec is ignored; `enabled: false` and OUT_OF_SERVICE are meant to keep an instance out, so they are read
+as draining, which fail_open does not bring back. A port of -1 is none: so Druid's announcer writes
+(CuratorServiceAnnouncer: `getPlaintextPort`, `getTlsPort` of DruidNode). A weight that is no number costs
+the weight alone (spring-cloud-loadbalancer's WeightedServiceInstanceListSupplier).
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ from __future__ import annotations
 from typing import Any
 
 from zkdns.model import Registration, Status
-from zkdns.registry.fields import PORT, BadData, Rule, loose_meta, share, show, where
-from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.fields import PORT, BadData, Rule, digits, loose_meta, share, where
+from zkdns.registry.formats import Node, Parsed, demand_object
 
 RANK = 30
 FOLDERS: frozenset[str] = frozenset()
-QUIET: frozenset[str] = frozenset()
+QUIET: frozenset[str] = frozenset({"_c_*"})
+"""Votes and locks of Curator's recipes: ProtectedUtils' prefix."""
+
+KEPT: frozenset[str] = frozenset()
 
 _MARKS = ("serviceType", "registrationTimeUTC", "uriSpec")
 _STATUSES: dict[str, Status] = {"UP": "up", "STARTING": "starting", "DOWN": "down"}
@@ -34,6 +39,7 @@ def _read_flag(value: Any) -> bool:
     return value
 
 
+_WEIGHT = digits(0, 65535)
 _FLAG = Rule("true or false", _read_flag)
 
 
@@ -42,7 +48,7 @@ def claims(node: Node) -> bool:
     return "address" in value and any(mark in value for mark in _MARKS)
 
 
-def parse(node: Node) -> Registration:
+def parse(node: Node) -> Registration | Parsed:
     value = demand_object(node)
     if value.get("address") is None:
         raise BadData("it has no address", "give the ServiceInstance an address")
@@ -60,29 +66,35 @@ def parse(node: Node) -> Registration:
         status = "draining"
     else:
         status = _STATUSES.get(said.upper(), "draining")
-    return Registration(
+    weight, left_out = _weight(meta)
+    registration = Registration(
         addresses,
         host,
         port or ssl_port,
-        _weight(meta),
+        weight,
         status=status,
         zone=share(meta.get("zone", "")),
         ports=share((("https", ssl_port),)) if ssl_port else (),
         meta=share(tuple(sorted(meta.items()))),
         format="curator",
     )
+    return Parsed(registration, (left_out,)) if left_out is not None else registration
 
 
 def _port(value: dict[str, Any], field: str) -> int:
-    port: int = PORT.take(field, value[field]) if value.get(field) is not None else 0
+    number = value.get(field)
+    if number is None or (type(number) is int and number == -1):
+        return 0
+    port: int = PORT.take(field, number)
     return port
 
 
-def _weight(meta: dict[str, str]) -> int:
+def _weight(meta: dict[str, str]) -> tuple[int, BadData | None]:
     text = meta.get("weight")
     if not text:
-        return 1
-    if not (text.isascii() and text.isdigit() and int(text[:9]) <= 65535):
-        must = "a whole number from 0 to 65535"
-        raise BadData(f"the metadata's weight is {show(text)}, not {must}", f"set it to {must}")
-    return int(text)
+        return 1, None
+    try:
+        weight: int = _WEIGHT.take("the metadata's weight", text)
+    except BadData as error:
+        return 1, BadData(f"{error.what}: it is left out", error.cure)
+    return weight, None

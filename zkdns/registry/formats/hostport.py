@@ -16,6 +16,7 @@ from zkdns.registry.formats import Node
 RANK = 60
 FOLDERS: frozenset[str] = frozenset()
 QUIET: frozenset[str] = frozenset()
+KEPT: frozenset[str] = frozenset()
 
 _SHAPE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]{}\"]+)):([0-9]{1,9})")
 _CURE = "write host:port such as 10.0.0.5:8080 or [fd00::5]:8080"

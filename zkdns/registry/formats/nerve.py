@@ -12,31 +12,19 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode
-from typing import Any
 
 from zkdns.model import Registration
-from zkdns.registry.fields import BadData, Rule, endpoint, loose_meta, share, whole
+from zkdns.registry.fields import BadData, digits, endpoint, loose_meta, share
 from zkdns.registry.formats import Node, demand_object
 
 RANK = 50
 FOLDERS: frozenset[str] = frozenset({"services"})
 QUIET: frozenset[str] = frozenset()
+KEPT: frozenset[str] = frozenset()
 
 
-def _digits(low: int, high: int) -> Rule:
-    rule = whole(low, high)
-
-    def read(value: Any) -> int:
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-            value = int(value)
-        number: int = rule.read(value)
-        return number
-
-    return Rule(rule.must, read)
-
-
-_PORT = _digits(1, 65535)
-_WEIGHT = _digits(0, 65535)
+_PORT = digits(1, 65535)
+_WEIGHT = digits(0, 65535)
 
 
 def claims(node: Node) -> bool:

@@ -5,24 +5,32 @@
     {"type": "service", "service": {"type": "service", "ttl": 60,
      "service": {"srvce": "_http", "proto": "_tcp", "port": 80, "ttl": 60}}}
 
-Schema: "ZooKeeper data format" in TritonDataCenter/registrar's README. Rules: every type of host record
-is an instance (Binder leaves `host` and `db_host` out of a service, for reasons of its history); the
-first of `ports` is the main port, the others are named `port2`, `port3`, ...; a host record without
-ports takes the service record's; that record's `srvce` names the main port; the ttl is the service's.
+Schema: "ZooKeeper data format" in TritonDataCenter/registrar's README, and binder's lib/server.js, which
+says what comes of it. Rules: `load_balancer`, `moray_host`, `ops_host`, `redis_host` and `rr_host` stand for
+the service; `host`, `db_host` and `database` for their own name alone (read as draining: no fail_open gives
+them). Other types are unknown to Binder. An address of null is no instance. The first of `ports` is the main
+port, the others are named `port2`, `port3`, ...; a host record without ports takes the service record's;
+that record's `srvce` names the main port. Of the ttl of a record the innermost counts, and of all the
+records of a service the smallest: one RRset has one (RFC 2181, section 5.2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from zkdns.model import Protocol, Registration, ServiceSettings
-from zkdns.registry.fields import BadData, Rule, share, show, where, whole
+from zkdns.registry.fields import ABSENT, BadData, Rule, share, show, where, whole
 from zkdns.registry.formats import Node, demand_object
 
 RANK = 40
 FOLDERS: frozenset[str] = frozenset()
 QUIET: frozenset[str] = frozenset()
+KEPT: frozenset[str] = frozenset()
+
+OF_SERVICE: Final = frozenset({"load_balancer", "moray_host", "ops_host", "redis_host", "rr_host"})
+OF_ITSELF: Final = frozenset({"host", "db_host", "database"})
 
 _PORT = whole(1, 65535)
 _TTL = whole(0, 2**31 - 1)
@@ -62,7 +70,7 @@ def claims(node: Node) -> bool:
     return isinstance(kind, str) and isinstance(node.object.get(kind), dict)
 
 
-def parse(node: Node) -> Registration:
+def parse(node: Node) -> Registration | None:
     value = demand_object(node)
     kind = value.get("type")
     if not isinstance(kind, str):
@@ -70,21 +78,46 @@ def parse(node: Node) -> Registration:
     inner = value.get(kind)
     if kind == "service" or not isinstance(inner, dict):
         raise BadData(f"it is no host record of type {kind}", f'add "{kind}": {{"address": ...}}')
-    address = inner.get("address", value.get("address"))
+    if kind not in OF_SERVICE | OF_ITSELF:
+        known = ", ".join(sorted(OF_SERVICE | OF_ITSELF))
+        raise BadData(f"type is {show(kind)}, which Binder does not know", f"set type to one of {known}")
+    address = _primary(inner) if kind == "database" else inner.get("address", value.get("address", ABSENT))
     if address is None:
+        return None
+    if address is ABSENT:
         raise BadData("it has no address", f"set {kind}.address to an IPv4 address")
     addresses, host = where(address, f"{kind}.address")
     ports = inner.get("ports")
     numbers: list[int] = _PORTS.take(f"{kind}.ports", ports) if ports is not None else []
     named = tuple((f"port{at}", port) for at, port in enumerate(numbers[1:], 2))
+    ttl = inner.get("ttl", value.get("ttl"))
+    meta = [("ttl", str(_TTL.take("ttl", ttl)))] if ttl is not None else []
     return Registration(
         addresses,
         host,
         numbers[0] if numbers else 0,
+        status="draining" if kind in OF_ITSELF else "up",
         ports=share(tuple(sorted(named))),
-        meta=share((("type", kind),)),
+        meta=share((*meta, ("type", kind))),
         format="registrar",
     )
+
+
+def ttl_of(registration: Registration) -> int | None:
+    """For how long what this record says may be kept, if it tells."""
+    text = dict(registration.meta).get("ttl") if registration.format == "registrar" else None
+    return int(text) if text is not None else None
+
+
+def _primary(inner: dict[str, Any]) -> object:
+    """The host in a database's URL: `tcp://postgres@10.0.0.5/postgres`."""
+    primary = inner.get("primary", ABSENT)
+    if not isinstance(primary, str):
+        return primary
+    try:
+        return urlsplit(primary).hostname or ABSENT
+    except ValueError:
+        return ABSENT
 
 
 def settings(value: Any) -> tuple[ServiceSettings, list[BadData], Inherited] | None:

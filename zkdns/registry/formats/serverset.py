@@ -19,7 +19,10 @@ from zkdns.registry.formats import Node, demand_object
 
 RANK = 20
 FOLDERS: frozenset[str] = frozenset()
-QUIET: frozenset[str] = frozenset()
+QUIET: frozenset[str] = frozenset({"singleton_candidate_*"})
+"""Aurora's scheduler votes beside its members (twitter/commons, CandidateImpl and SingletonService)."""
+
+KEPT: frozenset[str] = frozenset()
 
 STATUSES: Final[Mapping[str, Status]] = {
     "ALIVE": "up",

@@ -1,0 +1,372 @@
+"""What real programs write, with all that they keep beside it: read as they mean it, told only where it is
+broken, and with a cure that leads to a good answer when it is obeyed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from zkdns.model import Begin, Catalog, Children, Data, Event, Instance, Stat, State, Whole
+from zkdns.registry.readers import open_root
+
+ROOT = "/services"
+
+
+def catalog_of(nodes: Mapping[str, Any], format: str = "auto") -> Catalog:
+    """A tree of these nodes (by path below the root), with all folders above them."""
+    every: dict[str, bytes] = {"": b""}
+    for path, data in nodes.items():
+        names = path.split("/")
+        for depth in range(1, len(names)):
+            every.setdefault("/".join(names[:depth]), b"")
+        every[path] = data if isinstance(data, bytes) else json.dumps(data).encode() if data != "" else b""
+    below: dict[str, list[str]] = {path: [] for path in every}
+    for path in every:
+        if path:
+            below[path.rpartition("/")[0]].append(path.rpartition("/")[2])
+    tree = open_root(ROOT, format)
+    (scope,) = tree.scopes
+    events: list[Event] = [Begin()]
+    for zxid, path in enumerate(sorted(every, key=lambda path: path.count("/") + bool(path)), 2):
+        full = f"{ROOT}/{path}".rstrip("/")
+        here = scope.at(full)
+        if here is None:
+            continue
+        events.append(Data(full, every[path], Stat(zxid, zxid, 1.0, False, bool(below[path]))))
+        if here.lists:
+            names_ = tuple(name for name, _ in scope.children(full, here, below[path]))
+            events.append(Children(full, names_, zxid))
+    for event in (*events, Whole()):
+        tree.apply(event)
+    return tree.catalog()
+
+
+def one(nodes: Mapping[str, Any], service: str, id: str, format: str = "auto") -> Instance:
+    (found,) = (i for i in catalog_of(nodes, format).services[service].instances if i.id == id)
+    return found
+
+
+MEMBER = {
+    "serviceEndpoint": {"host": "10.0.0.5", "port": 8081},
+    "additionalEndpoints": {},
+    "status": "ALIVE",
+}
+
+
+# --- Curator, Druid, Spring ------------------------------------------------------------------------
+
+CURATOR = {
+    "name": "web", "id": "a", "address": "10.0.0.5", "port": 8080, "sslPort": None, "payload": None,
+    "registrationTimeUTC": 1, "serviceType": "DYNAMIC", "uriSpec": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ({"port": 8082, "sslPort": -1}, 8082),  # Druid without TLS: DruidNode.getTlsPort is -1
+        ({"port": -1, "sslPort": 8282}, 8282),  # Druid with TLS alone
+        ({"port": None, "sslPort": 8443}, 8443),  # Curator's ServiceInstanceBuilder leaves them null
+        ({"port": -1, "sslPort": -1}, 0),
+        ({"port": 0, "sslPort": None}, 0),
+    ],
+)
+def test_a_port_of_minus_one_is_none(ports: dict[str, int | None], expected: int) -> None:
+    catalog = catalog_of({"web/a": {**CURATOR, **ports}})
+    assert catalog.problems == ()
+    assert catalog.services["web"].instances[0].registration.port == expected
+
+
+def test_votes_of_curators_recipes_beside_the_instances_are_none() -> None:
+    vote = "_c_8a7b-latch-0000000003"
+    catalog = catalog_of({"web/a": CURATOR, f"web/{vote}": b"node-1", "web/_c_1-lock-0000000001": b""})
+    assert catalog.problems == ()
+    assert [i.id for i in catalog.services["web"].instances] == ["a"]
+
+
+# --- Dubbo -------------------------------------------------------------------------------------------
+
+
+def provider(url: str, interface: str = "com.example.Greeter") -> str:
+    return f"{interface}/providers/{quote(url, safe='')}"
+
+
+@pytest.mark.parametrize(
+    ("authority", "address", "port"),
+    [
+        # NetUtils.getLocalHost and URL.getAddress: Java spells all groups, without brackets
+        ("fd00:0:0:0:0:0:0:5:20880", "fd00::5", 20880),
+        ("2001:db8:0:1:0:0:0:7:50051", "2001:db8:0:1::7", 50051),
+        ("[fd00::6]:20880", "fd00::6", 20880),
+        ("fd00::7:20880", "fd00::7", 20880),  # no group has five digits
+        ("fd00:0:0:0:0:0:0:8", "fd00::8", 0),
+        ("user:secret@fd00:0:0:0:0:0:0:9:20880", "fd00::9", 20880),
+        ("0:0:0:0:0:ffff:a00:5:20880", "10.0.0.5", 20880),
+    ],
+)
+def test_dubbos_ipv6_hosts_have_no_brackets(authority: str, address: str, port: int) -> None:
+    catalog = catalog_of({provider(f"dubbo://{authority}/com.example.Greeter?side=provider"): ""})
+    assert catalog.problems == ()
+    (instance,) = catalog.services["com.example.Greeter"].instances
+    assert instance.registration.addresses == (address,)
+    assert instance.registration.port == port
+
+
+def test_an_ipv6_host_that_could_be_two_things_is_told() -> None:
+    catalog = catalog_of({provider("dubbo://fd00::5:2088/com.example.Greeter"): ""})
+    assert "brackets" in catalog.problems[0].what
+    assert catalog.services["com.example.Greeter"].instances[0].state is State.UNREADABLE
+
+
+def test_dubbos_group_and_version_are_tags() -> None:
+    url = "dubbo://10.0.0.5:20880/com.example.Greeter?group=blue&version=1.0.0&dubbo.tag=gray"
+    (instance,) = catalog_of({provider(url): ""}).services["com.example.Greeter"].instances
+    assert instance.registration.tags == ("gray", "blue", "1.0.0")
+
+
+def test_a_weight_below_zero_is_zero_as_dubbos_balancer_has_it() -> None:
+    (instance,) = (
+        catalog_of({provider("dubbo://10.0.0.5:1/x?weight=-5"): ""}).services["com.example.Greeter"].instances
+    )
+    assert instance.weight == 0
+
+
+@pytest.mark.parametrize("format", ["auto", "dubbo"])
+def test_a_sound_dubbo_tree_tells_of_nothing(format: str) -> None:
+    catalog = catalog_of(
+        {
+            provider("dubbo://10.2.0.1:20880/com.example.Greeter?side=provider"): "",
+            "com.example.Greeter/configurators": "",
+            "com.example.Greeter/routers/condition%3A%2F%2F0.0.0.0%2Fx": "",
+            "com.example.Greeter/consumers/consumer%3A%2F%2F10.0.0.9%2Fx": "",
+            "config/dubbo/dubbo.properties": b"a=b",
+            "mapping/com.example.Greeter": b"shop,shop2",
+            "metadata/com.example.Greeter/provider/shop": {},
+            "metadata/shop/abcdef": {},
+        },
+        format,
+    )
+    assert catalog.problems == ()
+    assert set(catalog.services) == {"com.example.Greeter"}
+
+
+def test_a_service_of_ours_may_be_named_as_what_dubbo_keeps() -> None:
+    catalog = catalog_of({"config/a": {"address": "10.0.0.1"}, "metadata": {"ttl": 9}, "mapping": ""})
+    assert {name: len(s.instances) for name, s in catalog.services.items()} == {
+        "config": 1, "metadata": 0, "mapping": 0,
+    }  # fmt: skip
+    broken = catalog_of({"config/a": {"address": "10.0.0.300"}})
+    assert [problem.path for problem in broken.problems] == ["/services/config/a"]
+
+
+def test_the_scheduler_s_votes_beside_aurora_s_members_are_none() -> None:
+    member = {
+        "serviceEndpoint": {"host": "10.0.0.5", "port": 8081},
+        "additionalEndpoints": {},
+        "status": "ALIVE",
+    }
+    catalog = catalog_of(
+        {"scheduler/member_0000000001": member, "scheduler/singleton_candidate_0000000000": b"host-1"}
+    )
+    assert catalog.problems == ()
+    assert [i.id for i in catalog.services["scheduler"].instances] == ["member_0000000001"]
+
+
+# --- Joyent's registrar, as Binder serves it -----------------------------------------------------------
+
+
+def record(kind: str, address: str | None, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "address": address, kind: {"address": address, **more}}
+
+
+SERVICE = {
+    "type": "service",
+    "service": {"type": "service", "service": {"srvce": "_http", "proto": "_tcp", "port": 80, "ttl": 60}},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        # registrar's README, "Registration of host records"
+        ("db_host", False), ("host", False), ("load_balancer", True), ("moray_host", True),
+        ("ops_host", True), ("redis_host", True), ("rr_host", True),
+    ],
+)  # fmt: skip
+def test_which_host_records_stand_for_the_service(kind: str, given: bool) -> None:
+    instance = one({"manta": SERVICE, "manta/a": record(kind, "10.5.0.1")}, "manta", "a")
+    assert (instance.registration.status == "up") is given
+    assert instance.addresses == ("10.5.0.1",)
+
+
+def test_a_database_record_leads_to_the_host_of_its_primary() -> None:
+    database = {"type": "database", "database": {"primary": "tcp://postgres@10.0.0.5/postgres"}}
+    instance = one({"moray": SERVICE, "moray/db": database}, "moray", "db")
+    assert instance.addresses == ("10.0.0.5",)
+    assert instance.registration.status == "draining"
+
+
+def test_a_host_record_without_an_address_is_no_instance_now() -> None:
+    catalog = catalog_of({"manta": SERVICE, "manta/a": record("load_balancer", None)})
+    assert catalog.problems == ()
+    assert catalog.services["manta"].instances == ()
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [({}, {}, 60), ({"ttl": 30}, {}, 30), ({"ttl": 30}, {"ttl": 90}, 60), ({}, {"ttl": 5}, 5)],
+)
+def test_the_smallest_ttl_of_a_service_and_its_host_records_holds(
+    outer: dict[str, int], inner: dict[str, int], expected: int
+) -> None:
+    nodes = {"manta": SERVICE, "manta/a": {**record("load_balancer", "10.5.0.1", **inner), **outer}}
+    assert catalog_of(nodes).services["manta"].settings.ttl == expected
+
+
+# --- nodes at another level ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"address": "10.5.2.2", "port": 8080},
+        CURATOR,
+        MEMBER,
+        record("host", "10.5.2.1"),
+        {"host": "10.0.0.5", "port": 80, "name": "i-1"},
+        b"10.0.0.5:80",
+    ],
+)
+def test_an_instance_one_level_too_high_is_told(data: Any) -> None:
+    catalog = catalog_of({"web": data})
+    (problem,) = catalog.problems
+    assert problem.path == "/services/web"
+    assert "one level too high" in problem.what
+    assert "/services/web/ID" in problem.cure
+
+
+def test_deeper_trees_are_told_with_the_root_that_reads_them() -> None:
+    member = {
+        "serviceEndpoint": {"host": "10.8.0.2", "port": 1},
+        "additionalEndpoints": {},
+        "status": "ALIVE",
+    }
+    nodes = {
+        "foo/bar/u": CURATOR,
+        "aurora/www/prod/web/member_0000000000": member,
+        "shop/web/a": {"address": "10.0.0.1"},
+    }
+    for path, root, service in (
+        ("/services/foo/bar", "/services/foo", "bar"),
+        ("/services/aurora/www", "/services/aurora", "www"),
+        ("/services/shop/web", "/services/shop", "web"),
+    ):
+        (problem,) = (p for p in catalog_of(nodes).problems if p.path == path)
+        assert "other nodes stand below it" in problem.what
+        assert f"whose root is {root}" in problem.cure
+        assert f"{service} is a service" in problem.cure
+        assert "layout=" in problem.cure
+
+
+# --- addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("::ffff:10.0.0.77", "10.0.0.77"),  # a dual-stack socket's peer, as Node's server.address() has it
+        ("::FFFF:10.0.0.77", "10.0.0.77"),
+        ("0:0:0:0:0:ffff:0a00:004d", "10.0.0.77"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("64:ff9b::10.0.0.5", "64:ff9b::a00:5"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("240.0.0.1", "240.0.0.1"),
+    ],
+)
+def test_an_address_is_what_clients_can_use(text: str, address: str) -> None:
+    assert one({"web/a": {"address": text, "port": 80}}, "web", "a").addresses == (address,)
+
+
+def test_a_mapped_address_with_a_port_is_an_ipv4_one() -> None:
+    instance = one({"api/b": b"[::ffff:10.0.0.78]:80"}, "api", "b")
+    assert (instance.addresses, instance.registration.port) == (("10.0.0.78",), 80)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("0.0.0.0", "no client can reach"), ("0.1.2.3", "no client can reach"), ("::", "no client can reach"),
+        ("224.0.0.251", "multicast"), ("239.255.255.250", "multicast"), ("ff02::fb", "multicast"),
+        ("255.255.255.255", "broadcast"), ("::ffff:0.0.0.0", "no client can reach"),
+        ("::ffff:224.0.0.1", "multicast"), ("fe80::1", "link-local"), ("fe80::1%eth0", "link-local"),
+    ],
+)  # fmt: skip
+def test_what_no_client_can_reach_is_refused_and_the_cure_helps(address: str, why: str) -> None:
+    (problem,) = catalog_of({"web/a": {"address": address, "port": 80}}).problems
+    assert why in problem.what
+    assert "the host's own address" in problem.cure
+
+
+@pytest.mark.parametrize(
+    ("address", "cured"),
+    [
+        ("10.0.0.5:80", "10.0.0.5"), ("[fd00::5]:80", "fd00::5"), (" 10.0.0.5 ", "10.0.0.5"),
+        ("10.0.0.5\0", "10.0.0.5"), ("\ufeff10.0.0.5", "10.0.0.5"), ("[::ffff:10.0.0.5]", "10.0.0.5"),
+        ("[::ffff:10.0.0.5]:80", "10.0.0.5"),
+    ],
+)  # fmt: skip
+def test_who_obeys_the_cure_of_an_address_has_a_good_one(address: str, cured: str) -> None:
+    (problem,) = catalog_of({"web/a": {"address": address}}).problems
+    named = problem.cure.split("set address to ")[1].split(" ")[0]
+    assert named == cured
+    assert catalog_of({"web/a": {"address": named}}).problems == ()
+
+
+# --- limits ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "limit"),
+    [
+        ("ports", {f"p{n}": n for n in range(1, 101)}, 64),
+        ("tags", [f"t{n}" for n in range(100)], 64),
+        ("address", [f"10.0.0.{n}" for n in range(1, 101)], 64),
+        ("meta", {f"k{n}": "v" for n in range(300)}, 256),
+    ],
+)
+def test_what_goes_beyond_a_limit_is_left_out_and_told(field: str, value: Any, limit: int) -> None:
+    catalog = catalog_of({"web/a": {"address": "10.0.0.1", field: value}})
+    registration = catalog.services["web"].instances[0].registration
+    assert len(getattr(registration, "addresses" if field == "address" else field)) == limit
+    (problem,) = catalog.problems
+    assert str(limit) in problem.what
+    at_the_limit = dict(list(value.items())[:limit]) if isinstance(value, dict) else value[:limit]
+    assert catalog_of({"web/a": {"address": "10.0.0.1", field: at_the_limit}}).problems == ()
+
+
+@pytest.mark.parametrize("field", ["hold", "warm"])
+def test_hold_and_warm_are_a_day_at_most(field: str) -> None:
+    catalog = catalog_of({"web": {field: 86_401, "ttl": 9}})
+    assert [p.path for p in catalog.problems] == ["/services/web"]
+    assert getattr(catalog.services["web"].settings, field) == 0
+    assert catalog.services["web"].settings.ttl == 9
+    assert getattr(catalog_of({"web": {field: 86_400}}).services["web"].settings, field) == 86_400
+
+
+def test_a_check_waits_ten_seconds_at_most() -> None:
+    catalog = catalog_of({"web": {"check": {"type": "tcp", "timeout": 10.5, "interval": 7}}})
+    check = catalog.services["web"].settings.check
+    assert check is not None
+    assert (check.timeout, check.interval) == (2.0, 7.0)
+    assert "10 s" in catalog.problems[0].what
+    good = catalog_of({"web": {"check": {"type": "tcp", "timeout": 10}}})
+    assert good.problems == ()
+
+
+def test_keys_that_nobody_reads_are_known_by_name() -> None:
+    settings = {"polcy": "first", "ttl": 5, "near": "prefer", "check": {"type": "tcp", "intervall": 1}}
+    assert catalog_of({"web": settings}).services["web"].settings.unknown == ("polcy", "check.intervall")

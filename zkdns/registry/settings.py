@@ -1,0 +1,167 @@
+"""What a service's own node says: its settings, in our JSON or as the format of its instances has it.
+
+Rules: pure; bad settings cost only themselves: each wrong one leaves its default in force. Unknown keys are
+kept by name, for `zkdns check` to tell of.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias, get_args
+
+from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Policy, ServiceSettings
+from zkdns.registry import formats
+from zkdns.registry.fields import ABSENT, BadData, Rule, decode, number, one_of, show, whole, why_no_json
+
+DAY: Final = 86_400
+MAX_TIMEOUT: Final = 10.0
+"""Seconds of a check: a probe that hangs keeps a place."""
+
+MAX_UNKNOWN: Final = 16
+"""Unknown keys that are kept."""
+
+
+def _read_fail_open(value: Any) -> float:
+    if isinstance(value, bool):
+        return NONE_HEALTHY if value else 0.0
+    share_of_healthy: float = _RATIO.read(value)
+    return share_of_healthy
+
+
+def _read_port(value: Any) -> str | int:
+    if isinstance(value, str) and value:
+        return value
+    port: int = whole(1, 65535).read(value)
+    return port
+
+
+def _read_path(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or not value.isascii():
+        raise ValueError
+    if not value.isprintable() or " " in value:
+        raise ValueError  # it becomes part of a request line
+    return value
+
+
+def _read_command(value: Any) -> tuple[str, ...]:
+    words = shlex.split(value) if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words) or not words[0]:
+        raise ValueError
+    if any("\0" in word for word in words):
+        raise ValueError
+    return tuple(words)
+
+
+_RATIO = number(0, 1)
+
+SETTINGS: Final[Mapping[str, Rule]] = {
+    "ttl": whole(0, 2**31 - 1),  # RFC 2181, section 8
+    "policy": one_of(*get_args(Policy)),
+    "answers": whole(1, 65535),
+    "fail_open": Rule("true, false or a number from 0 to 1", _read_fail_open),
+    "warm": number(0, DAY),
+    "hold": number(0, DAY),
+    "srv_scale": number(0.0001, 65535),
+}
+
+CHECK: Final[Mapping[str, Rule]] = {
+    "type": one_of("tcp", "http", "command"),
+    "port": Rule("the name of a port or a whole number from 1 to 65535", _read_port),
+    "path": Rule("a path that starts with / and has no spaces", _read_path),
+    "command": Rule("a list of words, the program first", _read_command),
+    "interval": number(0.1, DAY),
+    "timeout": number(0.01, MAX_TIMEOUT),
+    "rise": whole(1, 1000),
+    "fall": whole(1, 1000),
+}
+
+ELSEWHERE: Final = frozenset({"check", "to", "from", "over", "spill", "near", "near_min"})
+"""Keys that are read by others."""
+
+
+Read: TypeAlias = tuple[ServiceSettings, list[BadData], formats.Inherits | None]
+
+
+def read(format: str, data: bytes) -> Read:
+    """What a service's own node says, and what its instances inherit of it."""
+    if is_empty(data):
+        return DEFAULTS, [], None
+    value = decode(data)
+    if value is ABSENT:
+        error = why_no_json(data)
+        json = "no JSON" in error.what
+        cure = 'write JSON such as {"ttl": 5, "policy": "weighted"}, or nothing' if json else error.cure
+        return DEFAULTS, [BadData(error.what, cure)], None
+    for module in formats.ranked() if format == "auto" else formats.some(format):
+        own = getattr(module, "settings", None)
+        found: Read | None = own(value) if own is not None else None
+        if found is not None:
+            return found
+    return (*read_table(value), None)
+
+
+def is_empty(data: bytes) -> bool:
+    """Whether the node says nothing: it has no data, or what Curator writes for none."""
+    return not data.strip() or _is_address(data)
+
+
+def read_table(value: Any) -> tuple[ServiceSettings, list[BadData]]:
+    """The settings in an object, and what is wrong."""
+    if not isinstance(value, Mapping):
+        what = f"the service's data is {show(value)}, not a JSON object"
+        return DEFAULTS, [BadData(what, 'write an object such as {"ttl": 5}, or nothing')]
+    taken, wrong = _take(value, SETTINGS, "")
+    unknown = [str(key) for key in value if key not in SETTINGS and key not in ELSEWHERE]
+    check = value.get("check")
+    if check is not None:
+        try:
+            taken["check"] = _read_check(check, wrong)
+            unknown += [f"check.{key}" for key in check if key not in CHECK]
+        except BadData as error:
+            wrong.append(BadData(error.what, f"{error.cure}; until then the service has no check"))
+    given = tuple(sorted(taken))
+    return ServiceSettings(**taken, given=given, unknown=tuple(unknown[:MAX_UNKNOWN])), wrong
+
+
+def _read_check(value: Any, wrong: list[BadData]) -> Check:
+    if not isinstance(value, Mapping):
+        must = 'an object such as {"type": "tcp"}'
+        raise BadData(f"check is {show(value)}, not {must}", f"set check to {must}")
+    if value.get("type") is None:
+        raise BadData("check has no type", f"set check.type to {CHECK['type'].must}")
+    timeout = value.get("timeout")
+    if isinstance(timeout, int | float) and timeout > MAX_TIMEOUT:
+        what = f"check.timeout is {show(timeout)}, and at most {MAX_TIMEOUT:g} s are waited"
+        wrong.append(BadData(f"{what}: it is left out", f"set check.timeout to {CHECK['timeout'].must}"))
+        value = {key: v for key, v in value.items() if key != "timeout"}
+    taken, bad = _take(value, CHECK, "check.")
+    if bad:
+        raise bad[0]
+    if taken["type"] == "command" and "command" not in taken:
+        raise BadData("check has no command", f"set check.command to {CHECK['command'].must}")
+    return Check(**taken)
+
+
+def _take(
+    value: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str
+) -> tuple[dict[str, Any], list[BadData]]:
+    taken: dict[str, Any] = {}
+    wrong: list[BadData] = []
+    for field, rule in rules.items():
+        if value.get(field) is not None:
+            try:
+                taken[field] = rule.take(prefix + field, value[field])
+            except BadData as error:
+                wrong.append(error)
+    return taken, wrong
+
+
+def _is_address(data: bytes) -> bool:
+    """Curator clients leave their own address in nodes that they make without data (its default)."""
+    try:
+        ipaddress.ip_address(data.decode("ascii").strip())
+    except ValueError:
+        return False
+    return True
