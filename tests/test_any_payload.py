@@ -99,11 +99,11 @@ def test_any_payload_under_any_name_is_answered_or_named(
         put(world, f"/zkdns/overrides/{service}", ["x"])
         world._apply("/zkdns/overrides", Data(f"/zkdns/overrides/{service}/x", override, stat(world)))
         world.publish()
-        for owner in list(world.answers.names):
+        for owner in list(world.pipeline.answers.table.names):
             for rtype in ("A", "AAAA", "SRV", "TXT", "PTR", "ANY", "MX"):
                 said = world.do_ask(f"{names.text(owner)} {rtype} edns")
                 assert said.startswith("NOERROR"), (owner, rtype, said)
-                if known := world.answers.names[owner].instances:
+                if known := world.pipeline.answers.table.names[owner].instances:
                     for label in known:
                         below = f"{names.text(names.label(label) + owner)} {rtype} tcp edns"
                         assert world.do_ask(below).startswith("NOERROR")

@@ -36,7 +36,7 @@ from zkdns.explain.explain import explain
 from zkdns.forward import resolvconf
 from zkdns.forward.cache import Stored
 from zkdns.health import consensus
-from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.registry import file, formats, overrides, presets, state
 from zkdns.registry import settings as service_settings
 from zkdns.registry.arrange import Found, arrange
@@ -186,7 +186,13 @@ def payload(data: bytes) -> None:
         node = Node(name, rest)
         claimed = module.claims(node)
         try:
-            _check_registration(module.parse(node))
+            parsed = module.parse(node)
+            if isinstance(parsed, formats.Parsed):
+                for error in parsed.left_out:
+                    _check_words(error.what, error.cure)
+                parsed = parsed.registration
+            if parsed is not None:
+                _check_registration(parsed)
         except BadData as error:
             _check_words(error.what, error.cure)
         settings, wrong, inherits = service_settings.read(format, rest)
@@ -238,8 +244,8 @@ def _check_settings(found: ServiceSettings) -> None:
     assert found.ttl is None or 0 <= found.ttl < 2**31
     assert 1 <= found.answers <= 65_535
     assert 0 <= found.fail_open <= 1
-    assert 0 <= found.warm < 10**9
-    assert 0 <= found.hold < 10**9
+    assert 0 <= found.warm <= 86_400
+    assert 0 <= found.hold <= 86_400
     assert 0 < found.srv_scale <= 65_535
 
 
@@ -249,7 +255,10 @@ def _check_catalog(catalog: Catalog) -> None:
     for service in catalog.services.values():
         _check_settings(service.settings)
         for instance in service.instances:
-            _check_registration(instance.registration)
+            if instance.state is State.UNREADABLE:
+                assert instance.reason
+            else:
+                _check_registration(instance.registration)
         answers.replace(service.name, answers.compile(service))
     for key in answers.table.entries:
         asked = b"\0\1\1\0\0\1\0\0\0\0\0\0" + key + b"\0\1"
@@ -286,7 +295,8 @@ def znode(data: bytes) -> None:
         arranged = arrange(preset, "pg1", found)
         assert "good" in {instance.id for instance in arranged.instances}
         for instance in arranged.instances:
-            _check_registration(instance.registration)
+            if instance.state is not State.UNREADABLE:
+                _check_registration(instance.registration)
         for problem in arranged.problems:
             _check_problem(problem)
         for office in arranged.offices:

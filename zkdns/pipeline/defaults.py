@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from zkdns.model import ConfigError, Service
-from zkdns.registry.formats import native
+from zkdns.registry.settings import SETTINGS, read_table
 
 WHERE = "[service_defaults]"
 
@@ -20,10 +20,10 @@ class ServiceDefaults:
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         for name in table:
-            if name not in native.SETTINGS and name != "check":
-                known = ", ".join(sorted([*native.SETTINGS, "check"]))
+            if name not in SETTINGS and name != "check":
+                known = ", ".join(sorted([*SETTINGS, "check"]))
                 raise ConfigError(f"{WHERE} {name}", f"no such setting; there are {known}")
-        read, wrong, _ = native.settings(table)
+        read, wrong = read_table(table)
         if wrong:
             raise ConfigError(WHERE, wrong[0].what)
         self._values = {name: getattr(read, name) for name in read.given}
