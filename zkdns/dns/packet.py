@@ -6,8 +6,8 @@ case (safe on the wire: a label's length is at most 63, and "A" is 65).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 DROP = -1
@@ -42,8 +42,7 @@ class Edns:
         object.__setattr__(self, "room", min(max(self.size, PLAIN_UDP), HIGHEST_UDP))
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked. `key`: name and type, as a table is asked for them; b"" in a class of no table."""
 
     name: bytes
@@ -56,8 +55,10 @@ NO_QUESTION = Question(b"", 0, 0, b"")
 
 _QUESTIONS: dict[bytes, Question] = {}
 """Questions by their bytes as they came: most were asked before."""
+_PLAIN_OPTS: dict[bytes, Edns] = {}
+"""Whole OPT records without options, as they came: few differ."""
 _OPTS: dict[bytes, Edns] = {}
-"""The same of OPT records without options: few differ."""
+"""The same of OPT records by all that stands before their options: few differ."""
 
 
 class Query:
@@ -82,7 +83,7 @@ class Query:
             more = packet[end:]
             counts = packet[4:12]
             if counts == _WITH_OPT:
-                edns = _OPTS.get(more) or _learn_opt(more)
+                edns = _PLAIN_OPTS.get(more) or _read_plain_opt(more)
                 plain = edns is not None
             else:
                 plain = counts == _ALONE and not more
@@ -124,13 +125,13 @@ def _question(name: bytes, fixed: bytes) -> Question:
     return Question(name, fixed[0] << 8 | fixed[1], rclass, name + fixed[:2] if rclass == IN else b"")
 
 
-def _learn_opt(record: bytes) -> Edns | None:
+def _read_plain_opt(record: bytes) -> Edns | None:
     """One whole OPT record of version 0, and nothing else; None for all that is not so."""
     if record[:3] != b"\0\0\x29" or record[6:7] != b"\0":
         return None
     edns = read_opt(record, 0, len(record))
-    if edns is not None and len(record) == 11 and len(_OPTS) < MAX_REMEMBERED:
-        _OPTS[record] = edns
+    if edns is not None and len(record) == 11 and len(_PLAIN_OPTS) < MAX_REMEMBERED:
+        _PLAIN_OPTS[record] = edns
     return edns
 
 
@@ -226,4 +227,10 @@ def read_opt(packet: bytes, at: int, end: int) -> Edns | None:
         k = after
     if k != end:
         return None
-    return Edns(packet[at + 3] << 8 | packet[at + 4], packet[at + 6], packet[at + 7] >= 0x80, nsid, subnet)
+    fixed = packet[at + 3 : at + 9]
+    edns = _OPTS.get(fixed)
+    if edns is None:
+        edns = Edns(fixed[0] << 8 | fixed[1], fixed[3], fixed[4] >= 0x80)
+        if len(_OPTS) < MAX_REMEMBERED:
+            _OPTS[fixed] = edns
+    return replace(edns, nsid=nsid, subnet=subnet) if nsid or subnet else edns
