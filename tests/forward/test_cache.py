@@ -108,6 +108,13 @@ def test_how_long_an_answer_is_kept(answer: str, authority: str, rcode: str, rty
     assert stored(wire, replied(wire, answer, authority, rcode=rcode)).ttl == ttl
 
 
+@pytest.mark.parametrize("section", ["authority", "additional"])
+def test_no_record_outlives_its_ttl_wherever_it_stands(section: str) -> None:
+    wire = query()
+    reply = replied(wire, f"{NAME} 60 A 192.0.2.1", **{section: "ns.example. 7 A 192.0.2.2"})
+    assert stored(wire, reply).ttl == 7
+
+
 def test_a_negative_answers_soa_shows_how_long_it_may_be_believed() -> None:
     wire = query()
     kept = stored(wire, replied(wire, "", "example.com. 900 SOA a. b. 1 2 3 4 300", rcode="NXDOMAIN"))

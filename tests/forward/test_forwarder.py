@@ -728,6 +728,10 @@ async def test_an_expired_answer_is_given_while_no_upstream_answers() -> None:
             assert said(stale) == ["192.0.2.1"]
             assert stale.answer[0].ttl == 30
             assert edes(stale) == [3]
+        await until(lambda: forwarder.status().upstreams[0].state == "dead")
+        clock.ahead += 10  # and none of it is because the question failed a moment ago
+        dead = dispatch(forwarder, query("www.example.com", use_edns=0).to_wire(), LOCAL)
+        assert isinstance(dead, bytes), "nobody is there to wait for"
         up.script, up.hush = addresses("192.0.2.7", ttl=60), False
         await until(lambda: forwarder.status().upstreams[0].state == "healthy")
         fresh = await ask(forwarder, query("www.example.com", use_edns=0))

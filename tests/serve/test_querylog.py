@@ -217,6 +217,10 @@ def test_a_flood_gets_so_many_lines_a_second_and_one_that_counts_the_rest(
     assert len(lines()) == 5
     clock.go(5.0)
     assert len(lines()) == 5, "nothing was left out, so nothing is told"
+    for _ in range(5):
+        ask(log, answering(REPLY))
+    clock.go(1.0)
+    assert lines()[8:] == ["query log: 2 lines were left out (query_log_most is 3 a second)"]
 
 
 # --- a running server -----------------------------------------------------------------------------------
