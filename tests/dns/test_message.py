@@ -114,3 +114,11 @@ def test_what_speaks_of_one_hop_goes_no_further(rtype: int, what: str) -> None:
     found = read_reply(bytes(raw))
     assert found is not None
     assert [record.rtype for record in found.answer] == [1], what
+
+
+def test_a_name_that_runs_into_its_own_pointer_is_none_though_it_was_read_as_another() -> None:
+    wire = bytes(12) + b"\4ab" + pointer(12) + b"\0"
+    known = Names(wire)
+    assert known.read(12, len(wire)) == (b"\4ab" + pointer(12) + b"\0", 18)
+    assert known.read(15, len(wire)) is None
+    assert Names(wire).read(15, len(wire)) is None
