@@ -4,11 +4,11 @@
 //! Rules: Python decides what is kept and for how long; here is room for it, bounded by bytes and by
 //! number. Keys come from those who ask, so their hash is a secret of this process.
 
+use crate::batch::BATCH;
 use crate::eviction::{Aged, Ledger};
 use crate::index::{Change, Index, Keyed};
 use crate::query::Read;
 use crate::respond::{Asked, Outcome};
-use crate::socket::BATCH;
 use crate::stored::{Ask, KEEP, Stored};
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;

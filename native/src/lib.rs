@@ -6,6 +6,7 @@
 //! is in the tables.
 
 pub mod asker;
+pub mod batch;
 pub mod cache;
 pub mod connection;
 #[cfg(feature = "python")]
@@ -17,6 +18,7 @@ pub mod handover;
 pub mod index;
 #[cfg(feature = "python")]
 mod kept;
+mod peer;
 pub mod places;
 pub mod prefix;
 #[cfg(feature = "python")]

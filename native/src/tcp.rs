@@ -4,15 +4,19 @@
 //! next has one; what a client sends too slowly or leaves unread waits in its own bounded memory. A
 //! round is answered from one table. A panic costs its own query.
 
+#[path = "leaving.rs"]
+mod leaving;
+
 use crate::asker::{Asker, Round};
 use crate::connection::{Connection, MAX_UNSENT, Need};
 use crate::counters::Counters;
 use crate::handover::{Fault, Way};
+use crate::peer::Peer;
 use crate::places::{Leaver, Token};
-use crate::socket::{Happened, Interest, Poller, forget_unsent, refuse_new};
+use crate::socket::{Happened, Interest, Poller, forget_unsent};
 use crate::streams::{Letter, Phase, Streams, Why};
 use crate::worker::Shared;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
@@ -28,11 +32,6 @@ const SWEEP: u64 = 1000 * MILLISECOND;
 const OWED: u64 = 30_000 * MILLISECOND;
 /// When what could not be taken is tried again.
 const PAUSE: u64 = 5 * MILLISECOND;
-/// How long a handshake that had begun may take to end.
-const SETTLE: u64 = 20 * MILLISECOND;
-/// What a new connection has for its first query when we are about to end, and a client to take its
-/// last replies.
-const GRACE: u64 = 500 * MILLISECOND;
 /// How long no connection is taken after the machine had no descriptor for one.
 const LACK: u64 = 100 * MILLISECOND;
 
@@ -43,21 +42,6 @@ const NEITHER: Interest = Interest { read: false, write: false };
 /// Tokens from here up are not connections': the bell, then the listeners.
 const BELL: u64 = u64::MAX - 1024;
 const LISTENERS: u64 = BELL + 1;
-
-struct Peer {
-    token: Token,
-    stream: TcpStream,
-    address: SocketAddr,
-    connection: Connection,
-    interest: Interest,
-    active: u64,
-    held: usize,
-    /// It stands among those that are ready or paused.
-    queued: bool,
-    /// All is sent, and the client knows; what it still sends is read and not heeded, so that no RST
-    /// overtakes the last replies.
-    parting: bool,
-}
 
 pub struct Server<'a> {
     shared: &'a Shared,
@@ -410,105 +394,5 @@ impl<'a> Server<'a> {
                 self.end(*peer, Some(Why::Idle));
             }
         }
-    }
-
-    // --- the end -----------------------------------------------------------------------------------
-
-    /// Does what the phase asks of this thread, and says so when it is done.
-    fn follow(&mut self, round: &mut Round) {
-        let phase = self.streams.phase();
-        if phase != self.phase {
-            (self.phase, self.since, self.told) = (phase, self.now, false);
-            match phase {
-                Phase::Serving => (),
-                Phase::Leaving => self.listeners.iter().for_each(|listener| drop(refuse_new(listener))),
-                Phase::Finishing | Phase::Closing => self.finish(round),
-            }
-        }
-        if phase == Phase::Leaving && !self.listeners.is_empty() && self.now >= self.since + SETTLE {
-            self.close_listeners();
-        }
-        let done = match phase {
-            Phase::Serving => true,
-            Phase::Leaving => self.listeners.is_empty() && (self.have_all_asked() || self.is_late()),
-            Phase::Finishing | Phase::Closing => self.ready.is_empty() || self.is_late(),
-        };
-        if phase > Phase::Serving && done && !self.told {
-            self.told = true;
-            self.streams.tell_done();
-        }
-    }
-
-    /// Those that the kernel has accepted for us are ours still.
-    fn close_listeners(&mut self) {
-        for k in 0..self.listeners.len() {
-            while let Ok((stream, address)) = self.listeners[k].accept() {
-                self.welcome(stream, address);
-            }
-        }
-        self.listeners.clear();
-    }
-
-    fn have_all_asked(&self) -> bool {
-        self.peers.iter().flatten().all(|peer| peer.connection.has_asked())
-    }
-
-    fn is_late(&self) -> bool {
-        self.now >= self.since + GRACE
-    }
-
-    /// Reads what is here, and has no connection take more.
-    fn finish(&mut self, round: &mut Round) {
-        self.close_listeners();
-        for place in 0..self.peers.len() {
-            let Some(token) = self.peers[place].as_ref().map(|peer| peer.token) else { continue };
-            self.turn(round, token, Happened { readable: true, ..Happened::default() });
-            if let Some(mut peer) = self.find(token) {
-                peer.connection.finish();
-                self.put_back(peer);
-            }
-        }
-    }
-
-    /// Whether nothing is left to send, or it took too long.
-    fn is_over(&mut self) -> bool {
-        if self.open > 0 && !self.is_late() {
-            return false;
-        }
-        for place in 0..self.peers.len() {
-            if let Some(peer) = self.peers[place].take() {
-                forget_unsent(&peer.stream);
-                self.end(*peer, None);
-            }
-        }
-        true
-    }
-}
-
-impl Peer {
-    /// Reads and forgets, until the client has said that it is gone.
-    fn part(&mut self, chunk: &mut [u8], event: Happened) -> io::Result<()> {
-        if !event.readable {
-            return Ok(());
-        }
-        match self.stream.read(chunk) {
-            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Sends what the kernel takes of what is unsent.
-    fn send(&mut self) -> io::Result<()> {
-        while !self.connection.unsent().is_empty() {
-            match self.stream.write(self.connection.unsent()) {
-                Ok(count) => self.connection.sent(count),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }

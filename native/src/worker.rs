@@ -4,6 +4,7 @@
 //! answered from one table, held for that round only, so an idle thread holds back no memory. A
 //! panic costs its own packet.
 
+use crate::batch::{BATCH, Batch};
 use crate::cache::{Cache, Reading};
 use crate::counters::Counters;
 use crate::entry::Entry;
@@ -11,7 +12,7 @@ use crate::handover::{Fault, Handed, Handover, Way};
 use crate::index::hash;
 use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
 use crate::sampler::Sampler;
-use crate::socket::{BATCH, Batch, Socket};
+use crate::socket::Socket;
 use crate::table::Table;
 use arc_swap::ArcSwap;
 use std::any::Any;

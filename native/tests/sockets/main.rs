@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
-use zkdns_native::socket::{Batch, Happened, Interest, Poller, Socket, forget_unsent, listen, refuse_new};
+use zkdns_native::batch::Batch;
+use zkdns_native::socket::{Happened, Interest, Poller, Socket, forget_unsent, listen, refuse_new};
 
 fn exchange(bound: &str, asked: &str) {
     let socket = Socket::bind(bound.parse().unwrap(), 1 << 16).unwrap();
