@@ -25,6 +25,7 @@ pub mod prefix;
 mod python;
 pub mod query;
 pub mod respond;
+pub mod running;
 pub mod sampler;
 pub mod socket;
 pub mod stored;

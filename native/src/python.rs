@@ -4,23 +4,22 @@
 
 use crate::cache::{Cache, Reading};
 use crate::convert::{Publisher, put_staleness, put_zone, read_name};
-use crate::counters::{BOUNDS, Counters};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
 use crate::prefix::Prefixes;
 use crate::respond::{Asked, Desk, Outcome, answer};
-use crate::socket::Socket;
-use crate::streams::{self, Letter, Limits, Phase, Streams, Threads};
+use crate::running::Running;
+use crate::streams::Limits;
 use crate::table::Table;
-use crate::worker::{self, Refusal, Shared, Worker};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use crate::worker::{self, Shared};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -72,10 +71,7 @@ impl Route {
 struct Engine {
     shared: Arc<Shared>,
     publisher: Mutex<Publisher>,
-    workers: Mutex<Vec<Worker>>,
-    tcp: Mutex<Option<Threads>>,
-    /// Replies of Python's that could not be sent.
-    unsent: AtomicU64,
+    running: Running,
     desk: Mutex<Desk>,
 }
 
@@ -88,12 +84,8 @@ fn items<'py>(
     Ok(items.map(|pair| pair?.extract()))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// The same for what may be held while Python code runs: to wait with the interpreter held would
-/// keep the holder from ever letting go.
+/// A lock that may be held while Python code runs: to wait for it with the interpreter held would keep
+/// the holder from ever letting go.
 fn attached<'a, T>(py: Python, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
     mutex.lock_py_attached(py).unwrap_or_else(|poisoned| poisoned.into_inner())
 }
@@ -122,9 +114,7 @@ impl Engine {
         Ok(Engine {
             shared: Arc::new(Shared::new(queue, cache)?),
             publisher: Mutex::default(),
-            workers: Mutex::default(),
-            tcp: Mutex::default(),
-            unsent: AtomicU64::new(0),
+            running: Running::default(),
             desk: Mutex::default(),
         })
     }
@@ -195,10 +185,6 @@ impl Engine {
         buffer: i32,
         tcp: (usize, usize, f64),
     ) -> PyResult<Vec<(String, u16)>> {
-        let mut running = lock(&self.workers);
-        if !running.is_empty() {
-            return Err(PyRuntimeError::new_err("it runs already"));
-        }
         let mut wanted = Vec::new();
         for (host, port) in &addresses {
             let ip: IpAddr =
@@ -207,42 +193,31 @@ impl Engine {
         }
         let (connections, bytes, idle) = tcp;
         let limits = Limits { connections, bytes, idle: Duration::from_secs_f64(idle) };
-        let (sockets, listeners) = bind(&wanted, workers, buffer).map_err(|(at, error)| {
+        let bound = self.running.start(&self.shared, &wanted, workers, buffer, limits);
+        let bound = bound.map_err(|(at, error)| {
             let code = error.raw_os_error().unwrap_or(0);
             let told = error.to_string();
             let told = told.split(" (os error").next().unwrap_or_default().to_owned();
             PyOSError::new_err((code, told, at.to_string()))
         })?;
-        let mut bound = Vec::new();
-        for socket in sockets.iter().step_by(workers.max(1)) {
-            let at = socket.udp.local_addr()?;
-            bound.push((at.ip().to_string(), at.port()));
-        }
-        *lock(&self.tcp) = Some(streams::start(&self.shared, listeners, limits)?);
-        *running = worker::start(&self.shared, sockets)?;
-        Ok(bound)
+        Ok(bound.iter().map(|at| (at.ip().to_string(), at.port())).collect())
     }
 
     /// Takes no new queries over UDP and no new connections, answers those that have come, and ends
     /// the threads of UDP.
     fn stop(&self, py: Python) {
-        py.detach(|| {
-            self.enter(Phase::Leaving);
-            worker::stop(&self.shared, &mut lock(&self.workers));
-        });
+        py.detach(|| self.running.leave(&self.shared));
     }
 
     /// Takes no more queries of the connections that are left: after this, all that was asked is
     /// answered, or waits for Python.
     fn finish(&self, py: Python) {
-        py.detach(|| self.enter(Phase::Finishing));
+        py.detach(|| self.running.finish());
     }
 
     /// Sends what is answered and closes the sockets: no reply leaves any more.
     fn close(&self, py: Python) {
-        self.stop(py);
-        py.detach(|| drop(lock(&self.tcp).take()));
-        lock(&self.workers).clear();
+        py.detach(|| self.running.close(&self.shared));
     }
 
     /// Hands one packet in so many over to Python, plain ones too; 0: none.
@@ -279,30 +254,7 @@ impl Engine {
 
     /// Sends replies where their packets came from.
     fn send(&self, replies: Vec<(Bound<Route>, Bound<PyBytes>)>) {
-        let (workers, streams) = (lock(&self.workers), self.streams());
-        let mut letters: HashMap<usize, Vec<Letter>> = HashMap::new();
-        let mut unsent = 0;
-        for (route, reply) in &replies {
-            match route.get().way {
-                Way::Datagram { socket, origin } => {
-                    let sent =
-                        workers.get(socket).map(|worker| worker.socket.send(reply.as_bytes(), &origin));
-                    unsent += u64::from(!matches!(sent, Some(Ok(()))));
-                }
-                Way::Stream { thread, token, .. } => {
-                    letters.entry(thread).or_default().push(Letter::Reply(token, reply.as_bytes().into()));
-                }
-            }
-        }
-        self.unsent.fetch_add(unsent, Relaxed);
-        match streams {
-            Some(streams) => {
-                letters.into_iter().for_each(|(thread, letters)| streams.post(thread, letters));
-            }
-            None => {
-                self.unsent.fetch_add(letters.values().map(Vec::len).sum::<usize>() as u64, Relaxed);
-            }
-        }
+        self.running.send(replies.iter().map(|(route, reply)| (route.get().way, reply.as_bytes())));
     }
 
     /// The answer to one packet in the plain case, None where it is Python's to say. `ra`: 0x80 for a
@@ -347,14 +299,8 @@ impl Engine {
 
     /// Replies by transport, type (0: all above 254) and rcode.
     fn replies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut sums: HashMap<(&str, u16, u8), u64> = HashMap::new();
-        for (transport, counters) in self.counters() {
-            for ((qtype, rcode), n) in counters.replies() {
-                *sums.entry((transport, qtype, rcode)).or_default() += n;
-            }
-        }
         let dict = PyDict::new(py);
-        for (cell, n) in sums {
+        for (cell, n) in self.running.replies() {
             dict.set_item(cell, n)?;
         }
         Ok(dict)
@@ -362,58 +308,27 @@ impl Engine {
 
     /// TCP connections that are open, and the bytes that wait for them, in and out.
     fn connections(&self) -> (usize, usize) {
-        self.streams().map_or((0, 0), |streams| (streams.places.taken(), streams.places.bytes()))
+        self.running.connections()
     }
 
     /// TCP connections that we ended, by reason.
     fn closed(&self) -> HashMap<&'static str, u64> {
-        self.streams().map(|streams| streams.closed().collect()).unwrap_or_default()
+        self.running.closed()
     }
 
     /// Names that a search list made, by the client's address; "" for all past the first thousand.
     fn search_misses(&self) -> HashMap<String, u64> {
-        let mut sums = HashMap::new();
-        for (_, counters) in self.counters() {
-            for (client, n) in counters.search_misses() {
-                let client = client.map(|address| address.to_string()).unwrap_or_default();
-                *sums.entry(client).or_default() += n;
-            }
-        }
-        sums
+        self.running.search_misses()
     }
 
     /// Everything else that is counted, by name.
     fn totals(&self) -> HashMap<&'static str, u64> {
-        let mut sums = HashMap::new();
-        for (_, c) in self.counters() {
-            for (name, count) in [
-                ("dropped", &c.dropped),
-                ("cached", &c.cached),
-                ("passed", &c.passed),
-                ("overflowed", &c.overflowed),
-                ("unsent", &c.unsent),
-                ("panics", &c.panics),
-                ("rounds", &c.rounds),
-            ] {
-                *sums.entry(name).or_default() += count.get();
-            }
-        }
-        let missed = lock(&self.workers).iter().map(|worker| worker.socket.missed()).sum();
-        sums.insert("missed", missed);
-        *sums.entry("unsent").or_default() += self.unsent.load(Relaxed);
-        sums
+        self.running.totals()
     }
 
     /// Replies by how long they took (bounds in `BOUNDS`, one bucket more above), and the sum in seconds.
     fn latency(&self) -> (Vec<u64>, f64) {
-        let (mut sums, mut nanoseconds) = (vec![0; BOUNDS.len() + 1], 0);
-        for (_, counters) in self.counters() {
-            for (sum, n) in sums.iter_mut().zip(counters.buckets()) {
-                *sum += n;
-            }
-            nanoseconds += counters.nanoseconds.get();
-        }
-        (sums, nanoseconds as f64 / 1e9)
+        self.running.latency()
     }
 
     /// How many entries and names are in force.
@@ -423,49 +338,7 @@ impl Engine {
     }
 }
 
-/// Sockets for datagrams, and for each thread its listeners. A port that was left to the kernel is
-/// free for both kinds only by chance, so another is tried where it is not.
-fn bind(
-    wanted: &[SocketAddr],
-    workers: usize,
-    buffer: i32,
-) -> Result<(Vec<Socket>, Vec<Vec<TcpListener>>), Refusal> {
-    let mut tries = if wanted.iter().any(|at| at.port() == 0) { 16 } else { 1 };
-    loop {
-        let sockets = worker::bind(wanted, workers, buffer)?;
-        let mut addresses = Vec::new();
-        for (socket, at) in sockets.iter().step_by(workers.max(1)).zip(wanted) {
-            addresses.push(socket.udp.local_addr().map_err(|error| (*at, error))?);
-        }
-        tries -= 1;
-        match streams::bind(&addresses, workers) {
-            Err(_) if tries > 0 => (),
-            bound => return Ok((sockets, bound?)),
-        }
-    }
-}
-
 impl Engine {
-    fn streams(&self) -> Option<Arc<Streams>> {
-        lock(&self.tcp).as_ref().map(|threads| threads.streams.clone())
-    }
-
-    fn enter(&self, phase: Phase) {
-        if let Some(streams) = self.streams() {
-            streams.enter(phase);
-        }
-    }
-
-    /// Of each thread, by its transport.
-    fn counters(&self) -> Vec<(&'static str, Arc<Counters>)> {
-        let mut found: Vec<_> =
-            lock(&self.workers).iter().map(|worker| ("udp", worker.counters.clone())).collect();
-        if let Some(threads) = &*lock(&self.tcp) {
-            found.extend(threads.counters.iter().map(|counters| ("tcp", counters.clone())));
-        }
-        found
-    }
-
     fn counter(&self, counter: &Bound<PyAny>) -> Option<Arc<AtomicU64>> {
         attached(counter.py(), &self.publisher)
             .counters
@@ -477,7 +350,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        worker::stop(&self.shared, &mut lock(&self.workers));
+        self.running.close(&self.shared);
     }
 }
 
