@@ -224,3 +224,21 @@ def test_replicas_are_told_with_their_lag(operator: Operator, zk: KazooClient) -
         "id": "r1", "address": "10.0.0.1:53", "version": "0.1.0", "serial": 100, "lag": 0.0042,
     }  # fmt: skip
     assert rows[0] == {"id": "odd", "address": None, "version": None, "serial": None, "lag": None}
+
+
+def test_a_member_of_a_preset_is_found_by_its_service(operator: Operator, zk: KazooClient) -> None:
+    root = operator.url.rpartition("/")[2]
+    member = b'{"conn_url": "postgres://10.0.0.7:5432/x", "state": "running", "role": "replica"}'
+    zk.create(f"/{root}/service/pg1/members/pg-a", member, makepath=True)
+    operator.url += "?preset=patroni"
+    assert "pg1/pg-a: drained" in operator.run("drain", "pg1/pg-a")
+    assert standing(zk, "pg1", "pg-a") is not None
+    assert "there are pg-a" in operator.run("drain", "pg1/nope", code=1)
+
+
+def test_an_instance_in_a_layout_of_ones_own_is_found(operator: Operator, zk: KazooClient) -> None:
+    root = operator.url.rpartition("/")[2]
+    zk.create(f"/{root}/apps/web/members/x", b'{"at": "10.0.0.7:80"}', makepath=True)
+    operator.url += "/apps?layout=/{service}/members/{id}&as=prod-{service}&format=json&address=at"
+    assert "prod-web/x: drained" in operator.run("drain", "prod-web/x")
+    assert standing(zk, "prod-web", "x") is not None

@@ -6,7 +6,7 @@ import pytest
 
 from zkdns.registry import formats, presets
 from zkdns.registry.json_fields import JSONFields
-from zkdns.registry.url import DEFAULT_LAYOUT, parse_registry
+from zkdns.registry.url import DEFAULT_LAYOUT, is_usual, parse_registry, registration_path
 
 
 def test_without_options_instances_stand_two_below_the_root() -> None:
@@ -80,3 +80,37 @@ def test_a_wrong_option_is_told_in_one_line(options: str, why: str) -> None:
         parse_registry(f"zk://h/x?{options}")
     assert why in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("zk://h/services", "/services/web/a"),
+        ("zk://h/", "/web/a"),
+        ("zk://h/x?layout=/{service}/members/{id}", "/x/web/members/a"),
+        ("zk://h/x?layout=/{service}/{id}&as=prod-{service}", "/x/web/a"),
+        ("zk://h/x?layout=/y/{id}&as=web&format=native", "/x/y/a"),
+    ],
+)
+def test_an_instance_of_ours_stands_where_the_registry_reads_it(text: str, path: str) -> None:
+    assert registration_path(parse_registry(text), "web", "a") == path
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("zk://h?preset=kafka", "by that system alone"),
+        ("zk://h/x?format=json&address=a", "are read as json"),
+        ("zk://h/x?format=curator", "are read as curator"),
+        ("zk://h/x?layout=/y/{id}&as=other", "the service there is other"),
+    ],
+)
+def test_where_an_instance_of_ours_has_no_place_it_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        registration_path(parse_registry(text), "web", "a")
+
+
+def test_what_is_usual_is_read_service_by_service() -> None:
+    assert is_usual(parse_registry("zk://h/services?format=curator"))
+    for options in ("preset=kafka", "layout=/{service}/x/{id}", "as=p-{service}", "format=json&address=a"):
+        assert not is_usual(parse_registry(f"zk://h/x?{options}"))

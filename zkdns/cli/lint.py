@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from zkdns.answers.builder import Builder
@@ -14,7 +15,7 @@ from zkdns.answers.records import AAAA, SRV, A
 from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.model import Instance, Override, Problem, Service
+from zkdns.model import Instance, Override, Problem, Service, State
 from zkdns.registry.fields import printable
 from zkdns.registry.overrides import decode, once, path
 from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
@@ -36,7 +37,7 @@ def lint(
     """All notes. `builder`: the same services, compiled; `each` gives them one by one."""
     table = Table(builder.take())
     found = [note for zone in zones for note in _on_zone(zone)]
-    for service in each([service for _, service in sorted(services.items())]):
+    for service in map(_readable, each([service for _, service in sorted(services.items())])):
         found += _on_places(service)
         found += _on_ports(service)
         found += _on_persistence(service)
@@ -45,6 +46,11 @@ def lint(
         found += _on_sizes(service, builder, table)
     found += _on_overrides(services, overrides)
     return found
+
+
+def _readable(service: Service) -> Service:
+    """Without the instances that a problem tells of already."""
+    return replace(service, instances=tuple(i for i in service.instances if i.state is not State.UNREADABLE))
 
 
 def formats(service: Service) -> dict[str, int]:

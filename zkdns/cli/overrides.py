@@ -36,7 +36,10 @@ from zkdns.overrides import trim
 from zkdns.registry import file, formats, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.readers import open_tree
+from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.url import is_usual
 from zkdns.registry.zk import connect
+from zkdns.registry.zk.look import read_tree
 
 TRIES = 10
 IN_FLIGHT = 200
@@ -103,6 +106,7 @@ class Operator:
     def __init__(self, settings: Settings, hosts: str) -> None:
         self._settings = settings
         self._clients: dict[str, KazooClient] = {}
+        self._trees: dict[RegistryURL, ServiceTree] = {}
         self.client = self._client_of(hosts)
 
     def close(self) -> None:
@@ -140,6 +144,8 @@ class Operator:
     def _names(self, url: RegistryURL) -> set[str]:
         if url.scheme == "file":
             return set(_read_file(url).services)
+        if not is_usual(url):
+            return set(self._whole(url).services)
         try:
             return set(self._client_of(url.hosts).get_children(url.root))
         except NoNodeError:
@@ -149,12 +155,22 @@ class Operator:
         """One service's znodes are enough."""
         if url.scheme == "file":
             return _read_file(url).services[name]
+        if not is_usual(url):
+            return self._whole(url).services[name]
         tree = open_tree(url)
         tree.apply(Children(url.root, (name,), LATEST))
         folders = formats.named(url.format).FOLDERS
         path = f"{url.root.rstrip('/')}/{name}"
         _read_below(self._client_of(url.hosts), path, 1, tree, folders)
         return tree.catalog().services.get(name) or Service(name, to_label(name), path)
+
+    def _whole(self, url: RegistryURL) -> Catalog:
+        """All that a preset or a layout of one's own gives: only its reader knows which node is whose."""
+        tree = self._trees.get(url)
+        if tree is None:
+            tree = self._trees[url] = open_tree(url)
+            read_tree(self._client_of(url.hosts), tree)
+        return tree.catalog()
 
     def change(self, service: str, id: str, change: Change) -> tuple[Override | None, Override | None]:
         """Give what is ordered for the instance the new form; what it was before and is now."""

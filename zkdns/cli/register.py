@@ -19,6 +19,8 @@ from zkdns.cli.signals import Signals
 from zkdns.config import RegistryURL
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
+from zkdns.registry.layout import name_service
+from zkdns.registry.url import registration_path
 from zkdns.registry.zk import route
 
 STATUSES = ("up", "starting", "draining", "down")
@@ -133,8 +135,12 @@ def command(
     for what, name in (("SERVICE", service), ("--id", id)):
         if not name or "/" in name or "\0" in name or name in (".", "..", "zookeeper"):
             raise click.BadParameter(f"{name!r} can't be a znode's name", param_hint=what)
-    path = f"{url.root.rstrip('/')}/{service}/{id}"
-    names = dns_names(service, id, payload, settings.zone[0])
+    try:
+        path = registration_path(url, service, id)
+    except ValueError as error:
+        raise click.UsageError(f"{url.text}: {error}") from None
+    named = name_service(url.service, {"service": service})
+    names = dns_names(named, id, payload, settings.zone[0])
     if warning := loopback_warning(payload["address"], url.hosts):
         say(warning)
 

@@ -110,6 +110,8 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
         types = "SRV and PTR" if subject.kind in ("protocol", "port") else "A, AAAA, SRV and TXT"
         types = "A, AAAA and SRV" if subject.kind == "tag" else types
         yield f"NODATA: the name has {types}, no {shown}"
+    elif subject.kind == "tag" and not subject.group:
+        yield "NODATA: nobody holds this office now"
     elif not service.instances:
         yield f"NODATA: no instance of {about} is registered"
     elif subject.kind in ("protocol", "port") and rtype != SRV:

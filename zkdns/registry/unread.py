@@ -10,7 +10,7 @@ from typing import Final
 from zkdns.model import Instance, Registration, State
 from zkdns.registry.labels import to_label
 
-UNREAD: Final = Registration((), weight=0)
+UNREAD: Final = Registration((), weight=0, format="unreadable")
 """What is known of it."""
 
 

@@ -49,6 +49,27 @@ class RegistryURL:
     name: str = ""
 
 
+def is_usual(url: RegistryURL) -> bool:
+    """Whether `<root>/<service>/<id>` is where an instance stands, under these very names, in a format of
+    our own."""
+    is_plain = url.preset is None and url.format in formats.names()
+    return is_plain and url.layout == DEFAULT_LAYOUT and url.service == "{service}"
+
+
+def registration_path(url: RegistryURL, service: str, id: str) -> str:
+    """Where an instance of ours is to stand so that this registry reads it; ValueError where it has no place
+    for one."""
+    if url.preset is not None:
+        raise ValueError(f"what stands in preset={url.preset.name} is registered by that system alone")
+    if url.format not in ("auto", "native"):
+        raise ValueError(f"nodes there are read as {url.format}: they can't be registered from here")
+    if not url.layout.by_service and service != url.service:
+        raise ValueError(f"the service there is {url.service}, by as=")
+    holes = {"service": service, "id": id}
+    names = [holes.get(segment.hole, segment.literal) for segment in url.layout.segments]
+    return "/".join((url.root.rstrip("/"), *names))
+
+
 def parse_registry(text: str) -> RegistryURL:
     """`[NAME=]zk://HOST:PORT,…/ROOT[?OPTION=…&…]` or `[NAME=]file:PATH`."""
     name, equals, url = text.partition("=")

@@ -1,4 +1,5 @@
-"""Looks around in an ensemble for a survey: reads alone, many at once, and no watch.
+"""Looks around in an ensemble, for a survey or for what is registered now: reads alone, many at once, and
+no watch.
 
 Rules: it waits for no reply longer than PATIENCE. What may not be read, or is gone by now, is not there.
 Servers before 3.6 know no multiRead; they are asked one by one.
@@ -20,9 +21,22 @@ from kazoo.exceptions import (
     UnimplementedError,
 )
 
-from zkdns.registry.survey import Look, Reply, Survey
+from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
+from zkdns.registry.scope import Scope
+from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.survey import Survey
 from zkdns.registry.zk.adopt import ask
-from zkdns.registry.zk.wire import GET_CHILDREN, GET_DATA, MultiRead, Node, Op, decode_all
+from zkdns.registry.zk.wire import (
+    GET_CHILDREN,
+    GET_DATA,
+    NO_AUTH,
+    NO_NODE,
+    MultiRead,
+    Node,
+    Op,
+    Reply,
+    decode_all,
+)
 
 PATIENCE: Final = 10.0
 BATCH: Final = 100
@@ -34,44 +48,105 @@ OLD: Final = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
 
 def look_around(client: KazooClient, survey: Survey) -> None:
     """Bring the survey to its end. KazooException where the ensemble does not answer."""
-    read = _read_many
+    eyes = _Eyes(client)
     while wanted := survey.wants():
-        try:
-            for look, reply in read(client, wanted):
-                survey.take(look, reply)
-        except OLD:
-            if read is _read_each:
-                raise
-            read = _read_each
-
-
-def _read_many(client: KazooClient, wanted: Sequence[Look]) -> Iterator[tuple[Look, Reply]]:
-    flying: deque[tuple[Sequence[Look], tuple[Op, ...], Any]] = deque()
-    batches = deque(wanted[at : at + BATCH] for at in range(0, len(wanted), BATCH))
-    while batches or flying:
-        while batches and len(flying) < IN_FLIGHT:
-            batch = batches.popleft()
-            ops = tuple(Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in batch)
-            flying.append((batch, ops, ask(client, MultiRead(ops))))
-        batch, ops, result = flying.popleft()
-        replies = decode_all(ops, result.get(timeout=PATIENCE))
-        for look, reply in zip(batch, replies, strict=True):
+        ops = [Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in wanted]
+        for look, reply in zip(wanted, eyes.read(ops), strict=True):
             if isinstance(reply, int):  # an error of its own
-                yield look, None
+                survey.take(look, None)
             else:
-                yield look, reply.data if isinstance(reply, Node) else reply
+                survey.take(look, reply.data if isinstance(reply, Node) else reply)
 
 
-def _read_each(client: KazooClient, wanted: Sequence[Look]) -> Iterator[tuple[Look, Reply]]:
-    for at in range(0, len(wanted), BATCH):
-        batch = wanted[at : at + BATCH]
-        results = [
-            client.get_children_async(look.path) if look.listing else client.get_async(look.path)
-            for look in batch
-        ]
-        for look, result in zip(batch, results, strict=True):
-            try:
-                found = result.get(timeout=PATIENCE)
-                yield look, tuple(found) if look.listing else found[0]
-            except (NoNodeError, NoAuthError):
-                yield look, None
+def read_tree(client: KazooClient, tree: ServiceTree) -> None:
+    """Read all that the tree watches, once. KazooException where the ensemble does not answer."""
+    eyes = _Eyes(client)
+    for scope in tree.scopes:
+        root = tree.reducers[scope.root]
+        root.apply(Begin())
+        for event in _read_scope(eyes, scope):
+            root.apply(event)
+        root.apply(Whole())
+
+
+def _read_scope(eyes: _Eyes, scope: Scope) -> Iterator[Event]:
+    level = [scope.root]
+    while level:
+        spots = {path: spot for path in level if (spot := scope.at(path)) is not None}
+        lists = [path for path, spot in spots.items() if spot.lists or path == scope.root]
+        ops = [*(Op(GET_DATA, path) for path in spots), *(Op(GET_CHILDREN, path) for path in lists)]
+        replies = dict(zip(ops, eyes.read(ops), strict=True))
+        level = []
+        for path, spot in spots.items():
+            node = replies[Op(GET_DATA, path)]
+            names = replies.get(Op(GET_CHILDREN, path), ())
+            if isinstance(node, Node) and not isinstance(names, Node | int):
+                stat = Stat(node.czxid, node.mzxid, node.ctime, node.ephemeral, node.children > 0)
+                below = [name for name, _ in scope.children(path, spot, names)]
+                if path in lists:
+                    yield Children(path, tuple(below), node.pzxid)
+                if spot.data:
+                    yield Data(path, node.data, stat)
+                level += (f"{path.rstrip('/')}/{name}" for name in below)
+            elif NO_AUTH in (node, names):
+                yield Unreadable(path, "its ACL does not let us read it")
+            elif path == scope.root:
+                yield Children(path, (), 0)
+
+
+class _Eyes:
+    """Reads of one client, by multiRead as long as the server knows it."""
+
+    def __init__(self, client: KazooClient) -> None:
+        self._client = client
+        self._read = self._read_many
+
+    def read(self, ops: Sequence[Op]) -> list[Reply]:
+        """The replies, in order."""
+        try:
+            return [*self._read(ops)]
+        except OLD:
+            if self._read == self._read_each:
+                raise
+            self._read = self._read_each
+            return [*self._read(ops)]
+
+    def _read_many(self, ops: Sequence[Op]) -> Iterator[Reply]:
+        flying: deque[tuple[tuple[Op, ...], Any]] = deque()
+        batches = deque(tuple(ops[at : at + BATCH]) for at in range(0, len(ops), BATCH))
+        while batches or flying:
+            while batches and len(flying) < IN_FLIGHT:
+                batch = batches.popleft()
+                flying.append((batch, ask(self._client, MultiRead(batch))))
+            batch, result = flying.popleft()
+            yield from decode_all(batch, result.get(timeout=PATIENCE))
+
+    def _read_each(self, ops: Sequence[Op]) -> Iterator[Reply]:
+        for at in range(0, len(ops), BATCH):
+            results = [
+                self._client.get_children_async(op.path)
+                if op.type == GET_CHILDREN
+                else self._client.get_async(op.path)
+                for op in ops[at : at + BATCH]
+            ]
+            for op, result in zip(ops[at : at + BATCH], results, strict=True):
+                try:
+                    reply = result.get(timeout=PATIENCE)
+                except NoNodeError:
+                    yield NO_NODE
+                except NoAuthError:
+                    yield NO_AUTH
+                else:
+                    yield tuple(reply) if op.type == GET_CHILDREN else _node(*reply)
+
+
+def _node(data: bytes, stat: Any) -> Node:
+    return Node(
+        data,
+        stat.czxid,
+        stat.mzxid,
+        stat.pzxid,
+        stat.ctime / 1000,
+        stat.ephemeralOwner,
+        stat.numChildren,
+    )
