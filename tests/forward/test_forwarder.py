@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import random
 import resource
 import time
@@ -31,10 +32,11 @@ from support.upstream import (
 )
 from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
-from zkdns.dns.message import read_reply
+from zkdns.dns.message import Message, read_reply
 from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder, Pending
 from zkdns.forward.hosts import Unresolved
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
+from zkdns.forward.resolution import Resolution
 from zkdns.forward.transport import Transport
 from zkdns.serve.dispatch import Dispatcher
 
@@ -919,3 +921,19 @@ async def test_stop_answers_those_that_have_not_taken_off() -> None:
         assert len(replies) == 40
         assert {reply[3] & 15 for reply in replies} == {dns.rcode.SERVFAIL}
         assert forwarder.status().in_flight == 0
+
+
+async def test_a_question_that_is_done_leaves_nothing_for_the_collector() -> None:
+    """Else what upstreams say stays in memory until the collector comes by, and a busy server has it
+    come seldom."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+            for n in range(5):
+                await ask(forwarder, f"n{n}.example.com")
+            await ask(forwarder, "no.example.com", client="192.0.2.9")
+            left = [each for each in gc.get_objects() if isinstance(each, Transport | Resolution | Message)]
+            assert not left
+    finally:
+        gc.enable()

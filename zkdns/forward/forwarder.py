@@ -304,6 +304,7 @@ class Forwarder:
             self.forgeries += asked.transport.resolution.forgeries
             for upstream, what in asked.transport.resolution.log:
                 self.queries[str(upstream.address), what] += 1
+            asked.transport = None  # they know each other: the collector would have to find them
         now = self._clock()
         place = in_flight_key(asked.key, asked.rd)
         if isinstance(outcome, Failed):
