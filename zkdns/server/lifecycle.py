@@ -36,6 +36,7 @@ from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.serve.respond import identity, is_ours, next_position
 from zkdns.server import advertised
+from zkdns.server.lack import Lack
 from zkdns.server.notify import Notifier
 from zkdns.server.state_directory import StateDirectory
 from zkdns.server.status import Observer, Phase
@@ -56,6 +57,7 @@ class Server:
         self.settings_read = True
         """Whether the settings are in force as they stand in their file."""
         self.change_seconds = Histogram(CHANGE_BOUNDS)
+        self.lack = Lack()
         self._reload = reload
         self._loop = asyncio.get_running_loop()
         self._stop_asked = asyncio.Event()
@@ -105,6 +107,7 @@ class Server:
         for sig in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(sig, self._stop_asked.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._loop.set_exception_handler(self.lack.handle)
         await self.start()
         try:
             await self._stop_asked.wait()

@@ -23,6 +23,7 @@ from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
+from zkdns.server.lack import Lack
 from zkdns.server.state_directory import StateDirectory
 from zkdns.web.status import Counters, RegistryStatus, Status
 
@@ -51,6 +52,7 @@ class Life(Protocol):
     started: float
     settings_read: bool
     change_seconds: Histogram
+    lack: Lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Observer:
         found = [*self.pipeline.problems, *self.zone_files.problems]
         if self.state_directory.problem is not None:
             found.append(self.state_directory.problem)
+        if self.life.lack.problem is not None:
+            found.append(self.life.lack.problem)
         if self.forwarder.problem:
             found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
         return tuple(found)
