@@ -133,10 +133,9 @@ deb: wheels
 
 # The image, compose, the wheel and the Debian package, tried as people use them. Docker or Podman where one runs
 # containers, else the Dockerfile's steps one by one; the last lines say which.
+packages: TRIED_WITH := podman runc netavark aardvark-dns iptables mmdebstrap systemd-container bind9-dnsutils
 packages: venv deb
-	@for p in podman runc mmdebstrap systemd-nspawn nsenter dig iptables; do command -v $$p >/dev/null || PATH=$$PATH:/usr/sbin \
-		command -v $$p >/dev/null || { $(call install,podman runc netavark aardvark-dns iptables mmdebstrap \
-		systemd-container util-linux bind9-dnsutils,$$p); break; }; done
+	@dpkg --status $(TRIED_WITH) >/dev/null 2>&1 || { $(call install,$(TRIED_WITH),what tries the packages); }
 	ZKDNS_PACKAGES=1 $(BIN)/python -m pytest tests/packages $(ARGS)
 
 bench: venv zookeeper
