@@ -33,8 +33,8 @@ from support.upstream import (
 from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message, read_reply
+from zkdns.forward.addresses import Unresolved
 from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder, Pending
-from zkdns.forward.hosts import Unresolved
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.resolution import Resolution
 from zkdns.forward.transport import Transport

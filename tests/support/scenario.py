@@ -161,7 +161,7 @@ class World:
         """Do what is due until there is nothing left to do now."""
         while self._turn().more:
             pass
-        while fresh := self._turn().resolve - self.asked:
+        while fresh := self._turn().resolve.keys() - self.asked:
             self.asked |= fresh
             for host in sorted(fresh):
                 self.pipeline.step(HostResolved(host, self.hosts.get(host, ())), self.now)

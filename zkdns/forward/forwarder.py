@@ -22,12 +22,12 @@ from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
 from zkdns.dns.packet import PLAIN_UDP, SERVFAIL, Query
 from zkdns.dns.reply import CD, RA, fail
+from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
 from zkdns.forward.believe import believe
 from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
-from zkdns.forward.hosts import Resolved, Unresolved, addresses_in
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from zkdns.config import ZooKeeperSettings
-from zkdns.forward.hosts import Hosts, Resolved
+from zkdns.forward.addresses import Resolved
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
 from zkdns.model import Event, Verdict
@@ -27,6 +27,7 @@ from zkdns.pipeline.inputs import (
     Probed,
     Ready,
 )
+from zkdns.pipeline.lookups import Lookups
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registries import Registry
 from zkdns.registry.file import FileSource
@@ -64,8 +65,8 @@ class Driver:
         self._due = due
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._hosts = Hosts(resolve, self._host_changed)
-        self._wanted: frozenset[str] = frozenset()
+        self._lookups = Lookups(resolve, self._host_changed)
+        self._wanted: Mapping[str, str] = {}
         self._prober = Prober(self._probed, replica) if replica is not None else None
         self._threads = ThreadPoolExecutor(2, "zkdns-compile")
         self._turn: asyncio.Handle | None = None
@@ -101,7 +102,7 @@ class Driver:
         if self._prober is not None:
             stops.append(self._prober.stop())
         # At once: each may take its seconds (a frozen ensemble), and all have five.
-        await asyncio.gather(self._hosts.stop(), *stops)
+        await asyncio.gather(self._lookups.stop(), *stops)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def step(self, happened: Happened) -> None:
@@ -130,7 +131,7 @@ class Driver:
         self.step(Heard(name, root, tuple(events)))
 
     def _host_changed(self, host: str, addresses: tuple[str, ...]) -> None:
-        self.step(HostResolved(host, addresses, self._hosts.problems.get(host, "")))
+        self.step(HostResolved(host, addresses, self._lookups.problems.get(host, "")))
 
     def _probed(self, target: Target, verdict: Verdict) -> None:
         self.step(Probed(target, verdict))
@@ -174,7 +175,7 @@ class Driver:
                     self._prober.schedule(target)
         if ready.resolve is not self._wanted:
             self._wanted = ready.resolve
-            self._hosts.want(ready.resolve)
+            self._lookups.want(ready.resolve)
         if ready.write:
             keep = next(iter(self.zookeepers.values())).mirror.keep
             for path, data in ready.write.items():

@@ -19,8 +19,8 @@ class Hostnames:
     def __init__(self, zones: Iterable[str], services: Mapping[str, Service]) -> None:
         self.problems: dict[str, Problem] = {}
         """By path of the instance: what doesn't resolve."""
-        self.outside: frozenset[str] = frozenset()
-        """The names that others have to resolve."""
+        self.outside: Mapping[str, str] = {}
+        """The names that others have to resolve, each with a service on whose account it is."""
         self._zones = tuple(zones)
         self._services = services
         self._followed: Mapping[str, Service] = {}
@@ -136,7 +136,7 @@ class Hostnames:
     def _sort_out(self) -> None:
         """Which names lead to services of ours, and which outside."""
         self._led = {}
-        outside = set()
+        outside: dict[str, str] = {}
         for host, users in list(self._users.items()):
             if not users:
                 del self._users[host]
@@ -145,10 +145,10 @@ class Hostnames:
             elif (own := self._own_labels(host)) is not None:
                 self._led.setdefault(own[-1], []).append(host)
             else:
-                outside.add(host)
-        self._unheard = (self._unheard & outside) | (outside - self.outside)
+                outside[host] = min(users)
+        self._unheard = (self._unheard & outside.keys()) | (outside.keys() - self.outside.keys())
         if outside != self.outside:
-            self.outside = frozenset(outside)
+            self.outside = outside
 
     def _own_labels(self, host: str) -> list[str] | None:
         """The labels of a name in a zone of ours, the zone left out."""

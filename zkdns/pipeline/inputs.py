@@ -109,7 +109,7 @@ class Ready:
     delta: Delta = NOTHING
     changes: tuple[Change, ...] = ()
     probe: Mapping[str, Target | None] = field(default_factory=dict)
-    resolve: frozenset[str] = frozenset()
+    resolve: Mapping[str, str] = field(default_factory=dict)
     write: Mapping[str, bytes] = field(default_factory=dict)
     compile: tuple[Compilation, ...] = ()
     wake: float | None = None

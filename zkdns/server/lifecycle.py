@@ -22,8 +22,9 @@ from zkdns import __version__
 from zkdns.answers.table import Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import FIXED, Settings
+from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
-from zkdns.forward.hosts import Resolved, ask_machine
+from zkdns.forward.machine import ask_machine
 from zkdns.model import Change, ConfigError
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead

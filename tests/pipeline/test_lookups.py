@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from zkdns.dns import names
-from zkdns.dns.message import Message, Record
-from zkdns.forward import hosts as under_test
-from zkdns.forward.hosts import Hosts, Resolved, Unresolved, addresses_in, ask_machine
+from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.forward.machine import ask_machine
+from zkdns.pipeline import lookups as under_test
+from zkdns.pipeline.lookups import MAX_LOOKUPS_EACH, Lookups
 
 
 class World:
@@ -49,39 +49,39 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_changes_are_told_and_the_last_good_addresses_stay() -> None:
     world = World()
     world.now["db"] = ("192.0.2.1", "192.0.2.2")
-    hosts = Hosts(world.resolve, world.changed)
-    hosts.want(["db"])
-    await hosts.settled()
+    lookups = Lookups(world.resolve, world.changed)
+    lookups.want(dict.fromkeys(["db"], "web"))
+    await lookups.settled()
     assert world.changes == [("db", ("192.0.2.1", "192.0.2.2"))]
     world.now["db"] = ("192.0.2.2", "192.0.2.1")  # turned round: the same
     await world.until(len(world.asked) + 3, "asked")
     assert len(world.changes) == 1
     del world.now["db"]
     await world.until(2)
-    assert hosts.problems == {"db": "db does not exist"}
-    assert set(hosts.addresses("db")) == {"192.0.2.1", "192.0.2.2"}
+    assert lookups.problems == {"db": "db does not exist"}
+    assert set(lookups.addresses("db")) == {"192.0.2.1", "192.0.2.2"}
     world.now["db"] = ("192.0.2.3",)
     await world.until(3)
-    assert hosts.addresses("db") == ("192.0.2.3",)
-    assert hosts.problems == {}
-    await hosts.stop()
+    assert lookups.addresses("db") == ("192.0.2.3",)
+    assert lookups.problems == {}
+    await lookups.stop()
 
 
 @pytest.mark.usefixtures("quick")
 async def test_names_that_are_no_longer_wanted_are_forgotten() -> None:
     world = World()
     world.now = {"a": ("192.0.2.1",), "b": ("192.0.2.2",)}
-    hosts = Hosts(world.resolve, world.changed)
-    hosts.want(["a", "b", "c"])
-    await hosts.settled()
-    assert set(hosts.problems) == {"c"}
-    hosts.want(["b"])
+    lookups = Lookups(world.resolve, world.changed)
+    lookups.want(dict.fromkeys(["a", "b", "c"], "web"))
+    await lookups.settled()
+    assert set(lookups.problems) == {"c"}
+    lookups.want(dict.fromkeys(["b"], "web"))
     world.asked.clear()
     await world.until(3, "asked")
     assert set(world.asked) == {"b"}
-    assert hosts.addresses("a") == ()
-    assert hosts.problems == {}
-    await hosts.stop()
+    assert lookups.addresses("a") == ()
+    assert lookups.problems == {}
+    await lookups.stop()
 
 
 async def test_an_error_of_ours_costs_that_name_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -90,13 +90,13 @@ async def test_an_error_of_ours_costs_that_name_alone(caplog: pytest.LogCaptureF
             raise ZeroDivisionError
         return Resolved(("192.0.2.1",), 60)
 
-    hosts = Hosts(resolve, lambda name, addresses: None)
-    hosts.want(["bad", "good"])
-    await hosts.settled()
-    assert hosts.addresses("good") == ("192.0.2.1",)
-    assert set(hosts.problems) == {"bad"}
+    lookups = Lookups(resolve, lambda name, addresses: None)
+    lookups.want(dict.fromkeys(["bad", "good"], "web"))
+    await lookups.settled()
+    assert lookups.addresses("good") == ("192.0.2.1",)
+    assert set(lookups.problems) == {"bad"}
     assert "ZeroDivisionError" in caplog.text
-    await hosts.stop()
+    await lookups.stop()
 
 
 async def test_the_machines_own_resolver() -> None:
@@ -107,24 +107,24 @@ async def test_the_machines_own_resolver() -> None:
         await ask_machine("a" * 70 + ".invalid")
 
 
-def record(owner: str, rtype: int, rdata: bytes | str) -> Record:
-    parts = (b"", names.wire(rdata)) if isinstance(rdata, str) else (rdata,)
-    return Record(names.wire(owner), rtype, 1, 60, parts)
+async def test_a_service_with_a_thousand_dead_names_makes_nobody_elses_late() -> None:
+    asked: list[str] = []
+    answered = asyncio.Event()
 
+    async def resolve(name: str) -> Resolved:
+        asked.append(name)
+        if name.startswith("dead"):
+            await asyncio.Event().wait()
+        return Resolved(("10.0.0.1",), 60)
 
-def test_addresses_are_those_of_the_name_and_of_what_it_is_an_alias_of_alone() -> None:
-    records = (
-        record("other.example", 1, b"\x0a\0\0\x66"),
-        record("b.example", 1, b"\x0a\0\0\2"),
-        record("web.example", 5, "b.example"),
-        record("b.example", 28, bytes(16)),
-    )
-    message = Message(0, 0, b"", records, (), (record("web.example", 1, b"\x0a\0\0\x67"),), True)
-    assert addresses_in(message, names.wire("web.example"), 1) == Resolved(("10.0.0.2",), 60)
-    assert addresses_in(message, names.wire("nope.example"), 1) == Resolved((), 0)
-
-
-def test_a_circle_of_aliases_has_no_address() -> None:
-    records = (record("a.example", 5, "b.example"), record("b.example", 5, "a.example"))
-    message = Message(0, 0, b"", records, (), (), True)
-    assert addresses_in(message, names.wire("a.example"), 1) == Resolved((), 0)
+    lookups = Lookups(resolve, lambda name, addresses: answered.set())
+    dead = {f"dead{n}.example": "tenant" for n in range(1000)}
+    lookups.want(dead)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(asked) == MAX_LOOKUPS_EACH
+    lookups.want({**dead, "good.example": "web"})
+    async with asyncio.timeout(5):
+        await answered.wait()
+    assert asked[MAX_LOOKUPS_EACH:] == ["good.example"]
+    await lookups.stop()

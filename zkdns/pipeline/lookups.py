@@ -1,97 +1,29 @@
 """Host names that instances gave as their address, resolved again and again in the background.
 
 Rules: one asyncio loop; never raises out of it; the last good addresses stay while a name can't be
-resolved. Addresses are canonical text, IPv4 first as asked, in the order of the answer.
+resolved. Services take turns: one with thousands of dead names makes nobody else's late.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 
-from zkdns.dns.message import CNAME, Message
+from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.pipeline.turns import Turns
 
 log = logging.getLogger("zkdns.hosts")
 
 MIN_WAIT, MAX_WAIT = 1.0, 60.0
-MIN_RETRY, MAX_RETRY = 5.0, 30.0
-MACHINE_TTL = 10
-"""How long what the machine's own resolver said is taken for true: getaddrinfo tells no TTL."""
+MIN_RETRY, MAX_RETRY = 5.0, 60.0
+"""Seconds; a name that stays dead is asked for less and less often."""
 MAX_LOOKUPS = 32
+MAX_LOOKUPS_EACH = MAX_LOOKUPS // 4
+"""At a time: all of them, and those of one service."""
 
 
-class Unresolved(Exception):
-    """A name has no addresses now; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Addresses in text, and for how many seconds they are true."""
-
-    addresses: tuple[str, ...]
-    ttl: int
-
-
-def addresses_in(message: Message, owner: bytes, rtype: int) -> Resolved:
-    """The addresses at the end of the alias chain from `owner`, wherever its links stand (RFC 1034,
-    section 3.6.2: their order means nothing)."""
-    name = owner.lower()
-    ttl = 0x7FFFFFFF
-    aliases = {r.owner.lower(): r for r in message.answer if r.rtype == CNAME and len(r.parts) > 1}
-    for _ in range(len(aliases) + 1):
-        found = [r for r in message.answer if r.rtype == rtype and r.owner.lower() == name]
-        if found:
-            packed = [b"".join(r.parts) for r in found]
-            size = 4 if rtype == 1 else 16
-            texts = dict.fromkeys(str(ipaddress.ip_address(raw)) for raw in packed if len(raw) == size)
-            return Resolved(tuple(texts), min([ttl, *(r.ttl for r in found)]))
-        alias = aliases.get(name)
-        if alias is None:
-            break
-        ttl = min(ttl, alias.ttl)
-        name = alias.parts[1].lower()
-    return Resolved((), 0)
-
-
-async def ask_machine(name: str) -> Resolved:
-    """By the machine's own resolver. A thread of its own, that holds up no exit: getaddrinfo may hang
-    for a minute, and a pool's threads are waited for when the interpreter ends."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Resolved] = loop.create_future()
-
-    def deliver(addresses: tuple[str, ...], why: str) -> None:
-        if done.done():
-            return
-        if addresses:
-            done.set_result(Resolved(addresses, MACHINE_TTL))
-        else:
-            done.set_exception(Unresolved(why))
-
-    def ask() -> None:
-        addresses: tuple[str, ...] = ()
-        why = f"{name} has no address"
-        try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            addresses = tuple(dict.fromkeys(str(each[4][0]) for each in found if "%" not in str(each[4][0])))
-        except OSError as error:
-            why = f"{name} can't be resolved: {error.strerror or error}"
-        except UnicodeError:
-            why = f"{name} is no host name"
-        try:
-            loop.call_soon_threadsafe(deliver, addresses, why)
-        except RuntimeError:
-            pass  # the loop has ended meanwhile
-
-    threading.Thread(target=ask, name=f"resolve {name}", daemon=True).start()
-    return await done
-
-
-class Hosts:
+class Lookups:
     """Keeps the addresses of the names that are wanted; tells `changed(name, addresses)`."""
 
     def __init__(
@@ -107,11 +39,13 @@ class Hosts:
         self._again: dict[str, asyncio.Event] = {}
         self._due: set[str] = set()
         self._news = asyncio.Event()
-        self._room = asyncio.Semaphore(MAX_LOOKUPS)
+        self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH)
+        self._accounts: dict[str, str] = {}
 
-    def want(self, names: Iterable[str]) -> None:
-        """From now on exactly these names."""
-        names = set(names)
+    def want(self, accounts: Mapping[str, str]) -> None:
+        """From now on exactly these names, each on the account of the one who has it."""
+        names = accounts.keys()
+        self._accounts = dict(accounts)
         for name in self._tasks.keys() - names:
             self._tasks.pop(name).cancel()
             self._addresses.pop(name, None)
@@ -159,7 +93,7 @@ class Hosts:
         while True:
             again.clear()
             try:
-                async with self._room:
+                async with self._turns.turn(self._accounts.get(name, "")):
                     found = await self._resolve(name)
             except Unresolved as error:
                 self._fail(name, str(error))

@@ -1,0 +1,44 @@
+"""The addresses that a reply holds for a name.
+
+Rules: pure. Addresses are canonical text, in the order of the answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from zkdns.dns.message import CNAME, Message
+
+
+class Unresolved(Exception):
+    """A name has no addresses now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Addresses in text, and for how many seconds they are true."""
+
+    addresses: tuple[str, ...]
+    ttl: int
+
+
+def addresses_in(message: Message, owner: bytes, rtype: int) -> Resolved:
+    """The addresses at the end of the alias chain from `owner`, wherever its links stand (RFC 1034,
+    section 3.6.2: their order means nothing)."""
+    name = owner.lower()
+    ttl = 0x7FFFFFFF
+    aliases = {r.owner.lower(): r for r in message.answer if r.rtype == CNAME and len(r.parts) > 1}
+    for _ in range(len(aliases) + 1):
+        found = [r for r in message.answer if r.rtype == rtype and r.owner.lower() == name]
+        if found:
+            packed = [b"".join(r.parts) for r in found]
+            size = 4 if rtype == 1 else 16
+            texts = dict.fromkeys(str(ipaddress.ip_address(raw)) for raw in packed if len(raw) == size)
+            return Resolved(tuple(texts), min([ttl, *(r.ttl for r in found)]))
+        alias = aliases.get(name)
+        if alias is None:
+            break
+        ttl = min(ttl, alias.ttl)
+        name = alias.parts[1].lower()
+    return Resolved((), 0)
