@@ -30,7 +30,7 @@ ROOMS = {
 """The rooms with walls: what each may import from. All but `dns` may import VALUES; web, cli and server
 see all."""
 
-VALUES = {"lack", "model", "overrides", "routes", "topology"}
+VALUES = {"lack", "model", "overrides", "persistent", "routes", "topology"}
 
 FILES = {"registry", "answers", "forward"}
 """The rooms that read or write files, all of them through `files`."""
@@ -42,6 +42,7 @@ PURE = (
     "model.py",
     "lack.py",
     "overrides.py",
+    "persistent.py",
     "routes.py",
     "topology.py",
     "dns/names.py",

@@ -123,11 +123,13 @@ def test_no_text_makes_it_raise_anything_else(text: bytes) -> None:
         pass
 
 
-def test_ids_that_fold_to_the_same_get_a_hash_each() -> None:
+def test_an_id_that_folds_to_another_gets_a_hash() -> None:
     text = "".join(f'[[web.instances]]\nid = "{id}"\naddress = "10.0.0.1"\n' for id in ("A", "a"))
     catalog = parse(text.encode(), 1.0, "f")
-    assert len({i.label for i in catalog.services["web"].instances}) == 2
-    assert [p.path for p in catalog.problems] == ["f: web/A", "f: web/a"]
+    labels = {i.id: i.label for i in catalog.services["web"].instances}
+    assert labels["a"] == "a"
+    assert labels["A"].startswith("a-")
+    assert [p.path for p in catalog.problems] == ["f: web/A"]
 
 
 def test_what_stays_is_the_same_object_and_keeps_its_age() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zkdns.registry.labels import assign_labels, colliding, to_label
+from zkdns.registry.labels import Labels, assign_labels, colliding, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 texts = st.text(max_size=70) | st.text(alphabet="aB_-.1", max_size=70) | st.sampled_from(["a" * 63, "a" * 64])
@@ -77,16 +77,70 @@ def test_a_name_that_collides_with_none_keeps_its_own_label(names: list[str]) ->
             assert labels[name] == to_label(name)
 
 
-def test_names_that_fold_to_the_same_get_a_hash_each() -> None:
+def test_a_name_that_is_a_label_keeps_it_and_one_that_folds_to_it_gets_a_hash() -> None:
     labels = assign_labels(["Web", "web", "other"])
     assert labels["other"] == "other"
-    assert {labels["Web"][:4], labels["web"][:4]} == {"web-"}
-    assert labels["Web"] != labels["web"]
-    assert assign_labels(["web", "WEB"])["web"] == labels["web"]
+    assert labels["web"] == "web"
+    assert labels["Web"].startswith("web-")
+    assert assign_labels(["web", "WEB", "Web"])["Web"] == labels["Web"]
     assert colliding(["Web", "web", "other"]) == {"web": ["Web", "web"]}
 
 
-def test_a_name_that_looks_like_anothers_hash_gets_a_longer_one() -> None:
-    taken = assign_labels(["Web", "web"])["web"]
-    labels = assign_labels(["Web", "web", taken])
-    assert len(set(labels.values())) == 3
+def test_of_names_that_all_have_to_be_folded_each_gets_a_hash() -> None:
+    labels = assign_labels(["My_Web", "my.web"])
+    assert all(label.startswith("my-web-") for label in labels.values())
+    assert len(set(labels.values())) == 2
+
+
+def test_a_name_that_looks_like_anothers_hash_takes_it_and_the_other_gets_a_longer_one() -> None:
+    names = ["Web", "web"]
+    for _ in range(9):  # longer than the longest hash, too
+        labels = assign_labels(names)
+        assert len(set(labels.values())) == len(names)
+        assert all(labels[name] == name for name in names if name != "Web")
+        names.append(labels["Web"])
+    assert LABEL.fullmatch(labels["Web"])
+
+
+PLAIN = ("web", "Web", "WEB", "my-web", "My_Web", "my.web", "db", "___", "...")
+HASHED = [to_label(name, attempt) for name in ("Web", "WEB", "My_Web") for attempt in (1, 2)]
+NAMES = st.sampled_from([*PLAIN, *HASHED, HASHED[0].upper()])
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sets(NAMES, max_size=4), st.sets(NAMES, max_size=4)), max_size=8))
+def test_labels_by_change_are_those_from_nothing(steps: list[tuple[set[str], set[str]]]) -> None:
+    """And what is told, and of whom there is something else to tell."""
+    labels, there = Labels(), set[str]()
+
+    def told(name: str, kept: Labels) -> object:
+        return kept[name], kept.tell(name, dict.fromkeys(there, "/p"), "name")
+
+    for added, removed in steps:
+        before = {name: told(name, labels) for name in there}
+        removed = removed & there - added
+        affected = labels.change(added, removed)
+        there = (there | added) - removed
+        fresh = Labels()
+        fresh.change(there, ())
+        assert {name: labels[name] for name in there} == assign_labels(there)
+        after = {name: told(name, labels) for name in there}
+        assert after == {name: told(name, fresh) for name in there}
+        assert {name for name in before.keys() & there if before[name] != after[name]} <= affected
+        assert affected <= there
+
+
+def test_a_change_among_many_costs_those_that_it_has_to_do_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = Labels()
+    labels.change([f"Service_{n}" for n in range(5_000)], ())
+    labels.change(["pair-x", "PAIR-X"], ())
+    calls = 0
+
+    def counted(name: str, attempt: int = 0) -> str:
+        nonlocal calls
+        calls += 1
+        return to_label(name, attempt)
+
+    monkeypatch.setattr("zkdns.registry.labels.to_label", counted)
+    labels.change(["new", "Pair-X"], ["Service_7"])
+    assert calls < 100

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.persistent import PersistentMap
 from zkdns.registry.labels import assign_labels, to_label
-from zkdns.registry.merge import merge
+from zkdns.registry.merge import Merger, merge
 
 
 def instance(registry: str, service: str, id: str, address: str = "10.0.0.1") -> Instance:
@@ -71,15 +72,14 @@ def test_problems_of_all_are_told() -> None:
     assert merge([Catalog(problems=(one,)), Catalog(problems=(two,))]).problems == (one, two)
 
 
-def test_services_that_fold_to_the_same_label_get_a_hash_each_and_a_problem() -> None:
+def test_a_service_whose_name_folds_to_anothers_gets_a_hash_and_a_problem() -> None:
     one = catalog(service("/a", "My_Web", "x"), service("/a", "my-web"), service("/a", "db"))
     merged = merge([one])
     labels = {name: s.label for name, s in merged.services.items()}
     assert labels["db"] == "db"
     assert labels["My_Web"].startswith("my-web-")
-    assert labels["my-web"].startswith("my-web-")
-    assert len(set(labels.values())) == 3
-    assert [p.path for p in merged.problems] == ["/a/My_Web", "/a/my-web"]
+    assert labels["my-web"] == "my-web"
+    assert [p.path for p in merged.problems] == ["/a/My_Web"]
     assert merge([one], merged) is merged
     changed = catalog(*one.services.values(), service("/a", "new"))
     after = merge([changed], merged)
@@ -89,14 +89,14 @@ def test_services_that_fold_to_the_same_label_get_a_hash_each_and_a_problem() ->
     assert merge([catalog(service("/a", "My_Web", "x"))], merged).services["My_Web"].label == "my-web"
 
 
-def test_ids_of_two_registries_that_fold_to_the_same_get_a_hash_each() -> None:
+def test_an_id_that_folds_to_one_of_another_registry_gets_a_hash() -> None:
     one, two = catalog(service("/a", "web", "Host_1")), catalog(service("/b", "web", "host-1", "z"))
     merged = merge([one, two])
     labels = {i.id: i.label for i in merged.services["web"].instances}
     assert labels["z"] == "z"
-    assert labels["Host_1"] != labels["host-1"]
-    assert {label[:7] for id, label in labels.items() if id != "z"} == {"host-1-"}
-    assert sorted(p.path for p in merged.problems) == ["/a/web/Host_1", "/b/web/host-1"]
+    assert labels["host-1"] == "host-1"
+    assert labels["Host_1"].startswith("host-1-")
+    assert [p.path for p in merged.problems] == ["/a/web/Host_1"]
     again = merge([one, two], merged)
     assert again is merged
 
@@ -135,3 +135,27 @@ def test_nothing_is_lost_or_made_up_and_all_labels_differ(every) -> None:
         known = [i.id for one in every if name in one.services for i in one.services[name].instances]
         assert [i.id for i in found.instances] == sorted(set(known))
         assert len({i.label for i in found.instances}) == len(found.instances)
+
+
+def test_the_name_of_a_service_can_not_be_taken_by_an_empty_node() -> None:
+    merger = Merger()
+    web = service("/a", "web", "x")
+    assert merger.merge([catalog(web)]).services["web"] is web
+    for other in ("WEB", "web\u200b", "wEb"):
+        merged = merger.merge([catalog(web, service("/a", other))])
+        assert merged.services["web"] is web
+        assert merged.services[other].label.startswith("web-")
+        assert [p.path for p in merged.problems] == [f"/a/{other}"]
+        assert merger.merge([catalog(web)]).problems == ()
+
+
+@given(st.lists(catalogs(), max_size=5))
+def test_merging_by_difference_is_merging_from_nothing(moments: list[list[Catalog]]) -> None:
+    merger = Merger()
+    for every in moments:
+        every = [replace(one, services=PersistentMap(one.services)) for one in every]
+        merged = merger.merge(every)
+        fresh = merge(every)
+        assert dict(merged.services) == dict(fresh.services)
+        assert sorted(map(repr, merged.problems)) == sorted(map(repr, fresh.problems))
+        assert merger.merge(every) is merged

@@ -342,21 +342,21 @@ def test_settings_stand_in_the_services_own_data() -> None:
     assert folded([*events, Data("/services/web", b"", at(9, 2))]).services["web"].settings == DEFAULTS
 
 
-def test_ids_that_fold_to_the_same_label_both_get_a_hash_and_a_problem() -> None:
+def test_an_id_that_folds_to_another_gets_a_hash_and_a_problem() -> None:
     ensemble = Ensemble()
     ensemble.create("web")
     ensemble.create("web/Host_1", A)
     ensemble.create("web/host-1", B)
     tree = open_root("/services")
     catalog = folded(ensemble.reading(), tree)
-    labels = [i.label for i in catalog.services["web"].instances]
-    assert len(set(labels)) == 2
-    assert all(label.startswith("host-1-") for label in labels)
-    assert [p.path for p in catalog.problems] == ["/services/web/Host_1", "/services/web/host-1"]
+    labels = {i.id: i.label for i in catalog.services["web"].instances}
+    assert labels["host-1"] == "host-1"
+    assert labels["Host_1"].startswith("host-1-")
+    assert [p.path for p in catalog.problems] == ["/services/web/Host_1"]
     ensemble.create("web/z", A)
     after = folded([ensemble.list("web"), ensemble.get("web/z")], tree)
     assert after.services["web"].instances[0] is catalog.services["web"].instances[0]
-    ensemble.delete("web/Host_1")
+    ensemble.delete("web/host-1")
     last = folded([ensemble.list("web")], tree)
     assert [i.label for i in last.services["web"].instances] == ["host-1", "z"]
     assert last.problems == ()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from zkdns.model import Instance, Problem, Service
+from zkdns.persistent import differing
 
 
 class Hostnames:
@@ -42,10 +43,8 @@ class Hostnames:
         if registered is self._followed:
             return
         before, self._followed = self._followed, registered
-        changed = [n for n, service in registered.items() if before.get(n) is not service]
-        gone = [n for n in self._hosts_of if n not in registered]
         moved = False
-        for name in (*changed, *gone):
+        for name in differing(before, registered):
             service = registered.get(name)
             instances = service.instances if service is not None else ()
             hosts = frozenset(i.registration.host for i in instances if i.registration.host)

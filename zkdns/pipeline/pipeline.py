@@ -40,7 +40,7 @@ from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
-from zkdns.registry.merge import merge
+from zkdns.registry.merge import Merger
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
 
 
@@ -63,6 +63,7 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.catalog: Catalog = EMPTY
+        self._merger = Merger()
         """What the registries hold together."""
         self.wall = Wall()
         self.replica = replica or Replica("")
@@ -224,7 +225,7 @@ class Pipeline:
         known = [r for r in self.registries.values() if r.is_known]
         catalogs = [replace(r.catalog, services=r.services()) for r in known]
         self._note_reach(now)
-        merged = merge(catalogs, self.catalog)
+        merged = self._merger.merge(catalogs)
         if merged is self.catalog:
             return
         if merged.problems is not self.catalog.problems:

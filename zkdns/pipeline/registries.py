@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from zkdns.config import RegistryURL
 from zkdns.model import EMPTY, Begin, Catalog, Event, Instance, Service, Session, Whole
+from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
@@ -63,7 +64,8 @@ class Registry:
         self._heard_at = started
         self._connected: bool | None = None
         self._lost = False
-        self._labelled: dict[str, tuple[Service, Service]] = {}
+        self._unmarked: Mapping[str, Service] = {}
+        self._marked: PersistentMap[Service] = PersistentMap()
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -144,13 +146,12 @@ class Registry:
         services = self.catalog.services
         if not self.label:
             return services
-        known, self._labelled = self._labelled, {}
-        for name, service in services.items():
-            pair = known.get(name)
-            if pair is None or pair[0] is not service:
-                pair = service, self._mark(service)
-            self._labelled[name] = pair
-        return {name: marked for name, (_, marked) in self._labelled.items()}
+        changes = {
+            name: self._mark(service) if (service := services.get(name)) is not None else None
+            for name in differing(self._unmarked, services)
+        }
+        self._unmarked, self._marked = services, self._marked.changed(changes)
+        return self._marked
 
     def _mark(self, service: Service) -> Service:
         instances = tuple(self._mark_one(i) for i in service.instances)

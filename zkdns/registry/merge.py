@@ -1,67 +1,149 @@
-"""Several registries' Catalogs -> one, and the labels of its services, settled over all of them.
+"""Several registries' Catalogs -> one, and the labels of its services, assigned over all of them.
 
 Rules: pure. By service name, in the order of the registries: the first that names an instance wins, and
-the first that has settings for the service. An unchanged service is the same object as in `previous`,
-which is what the last call gave.
+the first that has settings for the service. An unchanged service is the same object as before. The cost is
+that of the services that changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Service
-from zkdns.registry.labels import assign_labels, tell_collisions
+from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service
+from zkdns.persistent import PersistentMap, differing
+from zkdns.registry.labels import Labels, assign_labels, tell_collisions
+
+
+class Merger:
+    """Remembers what it merged last. `previous`: a Catalog whose services go on as the same objects where
+    they are equal."""
+
+    def __init__(self, previous: Catalog = EMPTY) -> None:
+        self._catalog = previous
+        self._inputs: list[Mapping[str, Service]] = []
+        self._joined: dict[str, Service] = {}
+        """As they are joined, before the labels of all are assigned."""
+        self._labels = Labels()
+        self._relabelled: dict[str, Service] = {}
+        self._of_ids: dict[str, tuple[Problem, ...]] = {}
+        self._of_names: dict[str, Problem] = {}
+
+    def merge(self, catalogs: Sequence[Catalog]) -> Catalog:
+        """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
+        `complete` once all are. The same object as before where nothing changed."""
+        inputs = [catalog.services for catalog in catalogs]
+        before = self._inputs
+        self._inputs = inputs
+        if len(inputs) == len(before):
+            changed = dict.fromkeys(
+                name for old, new in zip(before, inputs, strict=True) for name in differing(old, new)
+            )
+        else:
+            changed = dict.fromkeys(name for services in (*before, *inputs) for name in services)
+        changes = self._join(changed, inputs)
+        services = self._catalog.services
+        if len(inputs) == 1 and not self._relabelled:
+            services = services if _are_same(services, inputs[0], changes) else inputs[0]
+        else:
+            if not isinstance(services, PersistentMap):
+                services = PersistentMap(services)
+            gone = [name for name in services if name not in self._joined] if not before else []
+            services = services.changed({**dict.fromkeys(gone), **changes})
+        return self._take(services, catalogs)
+
+    def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog]) -> Catalog:
+        old = self._catalog
+        problems = tuple(
+            [problem for catalog in catalogs for problem in catalog.problems]
+            + [problem for told in self._of_ids.values() for problem in told]
+            + [self._of_names[name] for name in sorted(self._of_names)]
+        )
+        stale = [c.stale_since for c in catalogs if c.stale_since is not None]
+        merged = Catalog(
+            services,
+            old.problems if old.problems == problems else problems,
+            max((c.serial for c in catalogs), default=0),
+            all(c.complete for c in catalogs),
+            min(stale, default=None),
+        )
+        if services is not old.services or _rest(merged) != _rest(old):
+            self._catalog = merged
+        return self._catalog
+
+    def _join(
+        self, names: Iterable[str], inputs: Sequence[Mapping[str, Service]]
+    ) -> dict[str, Service | None]:
+        """Put together what changed; the services that are other ones now, None for those that are gone."""
+        added, removed = [], []
+        changes: dict[str, Service | None] = {}
+        for name in names:
+            standing = [service for services in inputs if (service := services.get(name)) is not None]
+            if standing and name not in self._joined:
+                added.append(name)
+            elif not standing and name in self._joined:
+                removed.append(name)
+            changes[name] = self._join_one(name, standing)
+        affected = self._labels.change(added, removed)
+        for name in removed:
+            self._relabelled.pop(name, None)
+            self._of_names.pop(name, None)
+        affected |= changes.keys() & self._of_names.keys()  # it may stand elsewhere now
+        paths = {name: self._joined[name].path for name in affected}
+        for name in affected:
+            problem = self._labels.tell(name, paths, "name")
+            if problem is None:
+                self._of_names.pop(name, None)
+            else:
+                self._of_names[name] = problem
+        for name in {*changes, *affected}:
+            changes[name] = self._label(name)
+        return changes
+
+    def _join_one(self, name: str, standing: list[Service]) -> Service | None:
+        self._of_ids.pop(name, None)
+        if not standing:
+            self._joined.pop(name, None)
+            return None
+        service = standing[0]
+        if len(standing) > 1:
+            service, problems = _join(standing, self._catalog.services.get(name))
+            if problems:
+                self._of_ids[name] = problems
+        self._joined[name] = service
+        return service
+
+    def _label(self, name: str) -> Service | None:
+        service = self._joined.get(name)
+        if service is None:
+            return None
+        label = self._labels[name]
+        if service.label == label:
+            self._relabelled.pop(name, None)
+            return service
+        service = replace(service, label=label)
+        known = self._catalog.services.get(name)
+        service = self._relabelled[name] = known if known is not None and known == service else service
+        return service
 
 
 def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:
-    """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
-    `complete` once all are."""
-    before = previous.services if previous is not None else {}
-    problems = [problem for catalog in catalogs for problem in catalog.problems]
-    services: Mapping[str, Service]
-    if len(catalogs) == 1:
-        services = catalogs[0].services
-    else:
-        services = _join([catalog.services for catalog in catalogs], before, problems)
-    services = _label(services, before, problems)
-    if previous is not None and _same_services(services, before):
-        services = before
-    told = tuple(problems)
-    stale = [c.stale_since for c in catalogs if c.stale_since is not None]
-    merged = Catalog(
-        services,
-        previous.problems if previous is not None and previous.problems == told else told,
-        max((c.serial for c in catalogs), default=0),
-        all(c.complete for c in catalogs),
-        min(stale, default=None),
-    )
-    if previous is not None and services is before and _rest(merged) == _rest(previous):
-        return previous
-    return merged
+    """The same once, where nobody remembers."""
+    return Merger(EMPTY if previous is None else previous).merge(catalogs)
+
+
+def _are_same(
+    services: Mapping[str, Service], others: Mapping[str, Service], changes: Mapping[str, Service | None]
+) -> bool:
+    """Whether these are the others, where only `changes` may be other ones."""
+    return len(services) == len(others) and all(services.get(n) is s for n, s in changes.items())
 
 
 def _rest(catalog: Catalog) -> tuple[object, ...]:
     return catalog.problems, catalog.serial, catalog.complete, catalog.stale_since
 
 
-def _same_services(these: Mapping[str, Service], those: Mapping[str, Service]) -> bool:
-    return these is those or (
-        len(these) == len(those) and all(those.get(name) is service for name, service in these.items())
-    )
-
-
-def _join(
-    all_services: Sequence[Mapping[str, Service]], before: Mapping[str, Service], problems: list[Problem]
-) -> dict[str, Service]:
-    joined: dict[str, Service] = {}
-    for name in dict.fromkeys(name for services in all_services for name in services):
-        standing = [services[name] for services in all_services if name in services]
-        joined[name] = standing[0] if len(standing) == 1 else _join_one(standing, before.get(name), problems)
-    return joined
-
-
-def _join_one(standing: list[Service], before: Service | None, problems: list[Problem]) -> Service:
+def _join(standing: list[Service], before: Service | None) -> tuple[Service, tuple[Problem, ...]]:
     """One service out of several registries. The path is that of the first."""
     by_id: dict[str, Instance] = {}
     for service in standing:
@@ -69,40 +151,26 @@ def _join_one(standing: list[Service], before: Service | None, problems: list[Pr
             by_id.setdefault(instance.id, instance)
     settings = next((s.settings for s in standing if s.settings != DEFAULTS), DEFAULTS)
     labels = assign_labels(by_id)
+    problems: tuple[Problem, ...] = ()
     if any(instance.label != labels[id] for id, instance in by_id.items()):
-        collisions = tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id")
-        problems += [problem for problem in collisions if problem not in problems]
+        problems = tuple(tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id"))
     known = {i.id: i for i in before.instances} if before is not None else {}
     instances = tuple(_relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
     first = standing[0]
-    offices = tuple(dict.fromkeys(office for service in standing for office in service.offices))
-    service = Service(first.name, first.label, first.path, settings, instances, first.note, offices=offices)
-    return before if before is not None and before == service else service
+    joined = Service(
+        first.name,
+        first.label,
+        first.path,
+        settings,
+        instances,
+        first.note,
+        tuple(dict.fromkeys(name for service in standing for name in service.registries)),
+        tuple(dict.fromkeys(office for service in standing for office in service.offices)),
+    )
+    return (before if before is not None and before == joined else joined), problems
 
 
 def _relabel(instance: Instance, label: str, known: Instance | None) -> Instance:
     if instance.label != label:
         instance = replace(instance, label=label)
     return known if known is not None and known == instance else instance
-
-
-def _label(
-    services: Mapping[str, Service], before: Mapping[str, Service], problems: list[Problem]
-) -> Mapping[str, Service]:
-    # As they come, labels are those of each name alone (or settled by an earlier merge).
-    if len({service.label for service in services.values()}) == len(services):
-        return services
-    labels = assign_labels(services)
-    problems += tell_collisions({name: s.path for name, s in services.items()}, labels, "name")
-    other = dict(_relabel_services(services, labels, before))
-    return {**services, **other} if other else services
-
-
-def _relabel_services(
-    services: Mapping[str, Service], labels: Mapping[str, str], before: Mapping[str, Service]
-) -> Iterator[tuple[str, Service]]:
-    for name, service in services.items():
-        if service.label != labels[name]:
-            known = before.get(name)
-            relabelled = replace(service, label=labels[name])
-            yield name, known if known is not None and known == relabelled else relabelled

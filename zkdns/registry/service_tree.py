@@ -27,6 +27,7 @@ from zkdns.model import (
     fault,
     serial_of,
 )
+from zkdns.persistent import PersistentMap
 from zkdns.registry.layout import Layout
 from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.znodes import Listing, Names, Znode, mark_of
@@ -76,10 +77,12 @@ class ServiceTree:
         self.reader = reader
         self._cut = len(base.rstrip("/")) + 1
         self._services: dict[str, Service] = {}
+        self._shown: PersistentMap[Service] = PersistentMap()
         self._wrong: dict[str, tuple[Problem, ...]] = {}
         self._dirty: dict[str, None] = {}
         self._refused: dict[str, str] = {}
-        self._is_moved = self._are_moved = True
+        self._is_moved = True
+        self._moved: dict[str, None] = {}
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
@@ -108,7 +111,8 @@ class ServiceTree:
         rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
         if self._is_moved or rest != (old.serial, old.complete, old.stale_since):
             self._is_moved = False
-            services, self._are_moved = dict(self._services) if self._are_moved else old.services, False
+            services = self._shown = self._shown.changed({n: self._services.get(n) for n in self._moved})
+            self._moved.clear()
             problems = tuple(self._problems())
             self._catalog = Catalog(services, old.problems if problems == old.problems else problems, *rest)
         return self._catalog
@@ -156,7 +160,8 @@ class ServiceTree:
     def take(self, name: str, service: Service | None, problems: tuple[Problem, ...]) -> None:
         """This is how a service stands."""
         if self._services.get(name) is not service:
-            self._is_moved = self._are_moved = True
+            self._is_moved = True
+            self._moved[name] = None
             if service is None:
                 self._services.pop(name, None)
             else:

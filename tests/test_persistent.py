@@ -1,0 +1,42 @@
+"""A mapping that is never changed: what it holds, what it shares, and what tells two apart."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.persistent import BUCKETS, PersistentMap, differing
+
+KEYS = st.text(max_size=3)
+VALUES = st.integers(0, 3).map(lambda n: ("one", "two", "three", "four")[n])
+CHANGES = st.dictionaries(KEYS, st.none() | VALUES, max_size=6)
+
+
+@given(st.dictionaries(KEYS, VALUES), st.lists(CHANGES, max_size=6))
+def test_it_holds_what_a_dictionary_would(first: dict[str, str], steps: list[dict[str, str | None]]) -> None:
+    plain, found = dict(first), PersistentMap(first)
+    for changes in steps:
+        before, was = found, dict(found)
+        found = found.changed(changes)
+        for key, value in changes.items():
+            if value is None:
+                plain.pop(key, None)
+            else:
+                plain[key] = value
+        assert dict(found) == plain
+        assert found == plain
+        assert len(found) == len(plain)
+        assert all(found.get(key) is value and key in found for key, value in plain.items())
+        assert dict(before) == was  # the one before stands as it stood
+        moved = sorted(key for key in was.keys() | plain.keys() if was.get(key) is not plain.get(key))
+        assert before.differing(found) == moved == differing(before, found)
+        assert sorted(differing(was, plain)) == moved
+        assert (found is before) == (not moved)
+
+
+def test_a_change_among_many_shares_nearly_all() -> None:
+    many = PersistentMap({f"service-{n}": object() for n in range(20_000)})
+    other = many.changed({"service-7": object(), "new": object()})
+    shared = sum(a is b for a, b in zip(many._buckets, other._buckets, strict=True))
+    assert shared >= BUCKETS - 2
+    assert many.differing(other) == ["new", "service-7"]
