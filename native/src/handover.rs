@@ -40,6 +40,12 @@ pub struct Handed {
     pub since: Instant,
 }
 
+impl Handed {
+    fn is_stream(&self) -> bool {
+        matches!(self.way, Way::Stream { .. })
+    }
+}
+
 /// A packet that a thread died on, and what it said; or what else people should know, without one.
 pub struct Fault {
     pub packet: Box<[u8]>,
@@ -48,12 +54,15 @@ pub struct Fault {
 
 const FAULTS: usize = 100;
 
-/// Of the queue's room, what queries over TCP may fill: they can wait where they are.
+/// Queries over TCP have room of their own, so that datagrams can't take it: a part of the others', since
+/// they can wait where they are.
 const STREAMS: usize = 8;
 
 pub struct Handover {
     queue: Mutex<VecDeque<Handed>>,
     length: AtomicUsize,
+    /// Those of the queue that came over TCP.
+    streams: AtomicUsize,
     bound: usize,
     faults: Mutex<VecDeque<Fault>>,
     bell: UnixStream,
@@ -68,6 +77,7 @@ impl Handover {
         Ok(Handover {
             queue: Mutex::default(),
             length: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             bound,
             faults: Mutex::default(),
             bell,
@@ -83,12 +93,12 @@ impl Handover {
     /// Whether a datagram has room, beside `more` that are about to come. Threads that look at the same
     /// time may overrun the bound by a round each.
     pub fn has_room(&self, more: usize) -> bool {
-        self.waiting() + more < self.bound
+        self.waiting() + more < self.bound + self.streams.load(Ordering::Relaxed)
     }
 
     /// The same for a query over TCP.
     pub fn has_room_for_streams(&self, more: usize) -> bool {
-        self.waiting() + more < self.bound / STREAMS
+        self.streams.load(Ordering::Relaxed) + more < self.bound / STREAMS
     }
 
     /// Hands over what a thread has put together.
@@ -98,6 +108,7 @@ impl Handover {
         }
         let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let before = queue.len();
+        self.streams.fetch_add(round.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
         queue.extend(round.drain(..));
         self.length.store(queue.len(), Ordering::Relaxed);
         drop(queue);
@@ -125,7 +136,8 @@ impl Handover {
         while matches!((&self.watched).read(&mut [0; 64]), Ok(64)) {}
         let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let most = most.min(queue.len());
-        let taken = queue.drain(..most).collect();
+        let taken: Vec<Handed> = queue.drain(..most).collect();
+        self.streams.fetch_sub(taken.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
         let left = queue.len();
         self.length.store(left, Ordering::Relaxed);
         drop(queue);
@@ -171,14 +183,24 @@ mod tests {
         assert!(rang());
     }
 
+    fn streamed(n: u8) -> Handed {
+        let (token, peer) = (Token { place: 0, turn: 0 }, "127.0.0.1:9".parse().unwrap());
+        Handed { way: Way::Stream { thread: 0, token, peer }, ..handed(n) }
+    }
+
     #[test]
-    fn streams_leave_most_of_the_room_to_datagrams() {
+    fn datagrams_and_streams_can_not_take_each_others_room() {
         let handover = Handover::new(16).unwrap();
-        assert!(handover.has_room_for_streams(1));
-        assert!(!handover.has_room_for_streams(2));
-        handover.put(&mut (0..2).map(handed).collect());
-        assert!(!handover.has_room_for_streams(0));
-        assert!(handover.has_room(13));
-        assert!(!handover.has_room(14));
+        assert!(handover.has_room(15) && !handover.has_room(16));
+        assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
+        handover.put(&mut (0..16).map(handed).collect());
+        assert!(!handover.has_room(0) && handover.has_room_for_streams(1));
+        handover.put(&mut (0..2).map(streamed).collect());
+        assert!(!handover.has_room(0) && !handover.has_room_for_streams(0));
+        handover.take(4);
+        assert!(handover.has_room(3) && !handover.has_room(4));
+        handover.take(14);
+        assert!(handover.has_room(15) && !handover.has_room(16));
+        assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
     }
 }
