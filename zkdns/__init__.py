@@ -27,7 +27,8 @@ from.
 The words: a *service* has *instances*; a *registration* is what an instance says of itself; the *Catalog* is
 the immutable view of all services; a *rotation* is the orders that an RRset cycles through; a *Delta* is
 what a *Table*, which replies are read from, takes over in one step; to *publish* is to do so; an *origin* is
-a set of registries; an *upstream* is a resolver that we forward to. Query and reply are DNS's, request and
+a set of registries; a *preset* says how another system registers, in *places*, and who holds its *offices*
+(leader, primary); an *upstream* is a resolver that we forward to. Query and reply are DNS's, request and
 response HTTP's.
 """
 

@@ -5,6 +5,7 @@ above a line of `----` and what they print below, up to an empty line; the world
 
     zone NAME..             the zones (first command of a world)         ttl N        `--ttl`
     registries NAME..       several registries (one, `r1`, by default)   set NAME JSON    any other setting
+    registry REST           one, by what its URL says after the hosts: /?preset=kafka
     list PATH [CHILD..]     the children of a node, whole                data PATH [DATA]
     unreadable PATH WHY     a node that may not be read                  zxid N       of the next event
     begin, whole [NAME]     a new reading; one that starts with `begin` is not ready until `whole`
@@ -220,6 +221,11 @@ class World:
 
     def do_registries(self, rest: str) -> None:
         self._open(replace(self.settings, registry=tuple(map(_registry, rest.split()))))
+
+    def do_registry(self, rest: str) -> None:
+        """One of them alone, by what its URL says after the hosts: `registry /?preset=patroni`."""
+        url = replace(parse_registry(f"zk://127.0.0.1:2181{rest}"), name="r1")
+        self._open(replace(self.settings, registry=(url,)))
 
     def do_set(self, rest: str) -> None:
         name, _, value = rest.partition(" ")

@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import click
-from kazoo.exceptions import KazooException
 
 from zkdns.cli import Failure, options
 from zkdns.cli.show import clean
@@ -61,8 +60,6 @@ def command(
     try:
         with waiting.phase("looking around"):
             look_around(client, survey)
-    except KazooException as error:
-        raise Failure(f"ZooKeeper at {hosts}: {type(error).__name__} while looking around") from None
     finally:
         connect.close(client, 2.0)
     systems = list(name_systems(survey.findings(), hosts, settings.zone[0]))

@@ -15,17 +15,20 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import (
     APIError,
     BadArgumentsError,
+    KazooException,
     MarshallingError,
     NoAuthError,
     NoNodeError,
     UnimplementedError,
 )
+from kazoo.handlers.threading import KazooTimeoutError
 
 from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.survey import Survey
 from zkdns.registry.zk.adopt import ask
+from zkdns.registry.zk.connect import Unreachable
 from zkdns.registry.zk.wire import (
     GET_CHILDREN,
     GET_DATA,
@@ -47,7 +50,7 @@ OLD: Final = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
 
 
 def look_around(client: KazooClient, survey: Survey) -> None:
-    """Bring the survey to its end. KazooException where the ensemble does not answer."""
+    """Bring the survey to its end. Unreachable where the ensemble does not answer."""
     eyes = _Eyes(client)
     while wanted := survey.wants():
         ops = [Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in wanted]
@@ -59,7 +62,7 @@ def look_around(client: KazooClient, survey: Survey) -> None:
 
 
 def read_tree(client: KazooClient, tree: ServiceTree) -> None:
-    """Read all that the tree watches, once. KazooException where the ensemble does not answer."""
+    """Read all that the tree watches, once. Unreachable where the ensemble does not answer."""
     eyes = _Eyes(client)
     for scope in tree.scopes:
         root = tree.reducers[scope.root]
@@ -103,6 +106,12 @@ class _Eyes:
 
     def read(self, ops: Sequence[Op]) -> list[Reply]:
         """The replies, in order."""
+        try:
+            return self._read_all(ops)
+        except (KazooException, KazooTimeoutError) as error:
+            raise Unreachable(f"ZooKeeper does not answer: {type(error).__name__}") from None
+
+    def _read_all(self, ops: Sequence[Op]) -> list[Reply]:
         try:
             return [*self._read(ops)]
         except OLD:
