@@ -100,6 +100,8 @@ PURE = (
     "answers/zonefiles/services.py",
     "explain/*.py",
     "dns/types.py",
+    "forward/cache.py",
+    "forward/eviction.py",
     "serve/respond.py",
 )
 OUTSIDE = {
