@@ -4,6 +4,7 @@ business. `tests/fixtures/presets/README.md` says which program wrote what."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,6 +332,29 @@ def test_servers_of_a_static_configuration_share_the_client_port_that_one_of_the
     lines = b"server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=b:2888:3888:participant\nversion=0"
     arranged = summaries(presets.named("zookeeper"), {"/zookeeper/config": lines})["zookeeper"]
     assert arranged[1] == "2 b:2181 client=2181 election=3888 peer=2888 [participant]"
+
+
+STATIC = b"server.1=a:2888:3888:participant\nserver.2=10.0.0.2:2888:3888:participant\nversion=0"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports"),
+    [
+        ("a:2181,10.0.0.2:2182", {"1": 2181, "2": 2182}),
+        ("elsewhere:2181", {"1": 2181, "2": 2181}),
+        ("a:2181", {"1": 2181, "2": 2181}),
+        ("127.0.0.1:2181,127.0.0.1:2182", {"1": 0, "2": 0}),
+        ("", {"1": 0, "2": 0}),
+        ("1:2181,::2181", {"1": 0, "2": 0}),
+    ],
+)
+def test_a_static_configuration_has_the_client_ports_of_the_url(hosts: str, ports: dict[str, int]) -> None:
+    preset = presets.named("zookeeper")
+    assert preset.with_hosts is not None
+    preset = replace(preset, places=preset.with_hosts(hosts))
+    arranged = arrange_all(preset, {"/zookeeper/config": STATIC})["zookeeper"]
+    assert {i.id: i.registration.port for i in arranged.instances} == ports
+    assert {i.id: dict(i.registration.ports).get("client", 0) for i in arranged.instances} == ports
 
 
 def test_zookeepers_several_addresses_and_ipv6_are_read() -> None:

@@ -16,6 +16,7 @@ from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.model import Instance, Override, Problem, Service, State
+from zkdns.registry import presets
 from zkdns.registry.fields import printable
 from zkdns.registry.overrides import decode, once, path
 from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
@@ -88,8 +89,12 @@ def _on_ports(service: Service) -> Iterator[Problem]:
 
 
 def _on_persistence(service: Service) -> Iterator[Problem]:
-    # In a file nothing is bound to a session.
-    lasting = [i for i in service.instances if not i.ephemeral and i.path.startswith("/")]
+    # In a file nothing is bound to a session; what other systems keep for good is their own affair.
+    lasting = [
+        i
+        for i in service.instances
+        if not i.ephemeral and i.path.startswith("/") and i.registration.format not in presets.names()
+    ]
     if lasting:
         which = _list(i.id for i in lasting)
         what = f"persistent nodes, which stay when the process dies: {which}"

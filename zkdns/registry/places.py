@@ -118,7 +118,8 @@ class Preset:
     `places`: in order of trust; the first that registers an id wins. `finish`: completes members
     where more than adding the offices' tags is to be done. `chroot`: whether it stands below the
     URL's path (else below the ensemble's root). `usual`: where below a root it likes to stand, for
-    `discover`, which looks at the root and two levels below it anyway.
+    `discover`, which looks at the root and two levels below it anyway. `with_hosts`: its places where the
+    hosts in the URL tell something that the nodes leave out.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Preset:
     finish: Finish | None = None
     chroot: bool = True
     usual: tuple[Layout, ...] = ()
+    with_hosts: Callable[[str], tuple[Place, ...]] | None = None
 
     def renamed(self, other: str) -> Preset:
         """The same with its services named by `as=`; ValueError says why that can't be."""

@@ -145,6 +145,8 @@ def _with_preset(url: RegistryURL, options: Mapping[str, str]) -> RegistryURL:
         if other not in ("preset", "as"):
             raise ValueError(f"preset={name} says it all: leave {other}= out, or write format={name}")
     preset = presets.named(name)
+    if preset.with_hosts is not None:
+        preset = replace(preset, places=preset.with_hosts(url.hosts))
     if "as" in options:
         preset = preset.renamed(_check_name(options["as"]))
     return replace(url, format=name, preset=preset)

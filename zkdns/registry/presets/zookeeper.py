@@ -5,20 +5,22 @@
 
 Source: zookeeper 3.8, QuorumPeer.QuorumServer (`server.N=host:peer:election[:role][;[host:]client]`, several
 addresses of a server separated by `|`), QuorumMaj.toString. Rules: a wildcard client address is the server's
-own host; a server whose line has no client port (the static configuration tells the leader's alone) has the
-one that all the others share. A standalone server writes nothing there.
+own host; a server whose line has no client port (a static configuration has none there) has the one that the
+registry's URL gives its host, else the one that all others share. A standalone server writes nothing there.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 from zkdns.model import Registration
-from zkdns.registry.endpoints import at, host_port, named_ports
+from zkdns.registry.endpoints import Endpoint, at, host_port, named_ports
 from zkdns.registry.fields import BadData, share, show
 from zkdns.registry.formats import Node
-from zkdns.registry.places import Member, Part, Preset, place
+from zkdns.registry.places import Member, Part, Place, Preset, Read, place
 
 _HOST = r"(?:\[[^\[\]]*\]|[^\[\]:|;]*)"
 _SERVER = re.compile(
@@ -28,7 +30,29 @@ _WILDCARDS = frozenset({"", "0.0.0.0", "[::]", "[0:0:0:0:0:0:0:0]", "::"})
 _CURE = "let the ensemble write its configuration again"
 
 
-def _read_config(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
+def _reader(hosts: str) -> Read:
+    """`hosts`: how the ensemble is reached, as HOST:PORT,…; "" where that is not known."""
+    ends = list(_read_hosts(hosts))
+    by_place = {end.place: end.port for end in ends}
+    # Several on one host can't be told apart.
+    known = by_place if len(by_place) == len(ends) else {}
+    told = {end.port for end in ends}
+
+    def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
+        return _read_config(node, known, told)
+
+    return read
+
+
+def _read_hosts(text: str) -> Iterator[Endpoint]:
+    for one in text.split(",") if text else ():
+        with suppress(BadData):  # whether it is a host is for who connects to say
+            yield host_port(one, "the URL")
+
+
+def _read_config(
+    node: Node, known: Mapping[tuple[tuple[str, ...], str | None], int], told: set[int]
+) -> Iterator[Part]:
     try:
         lines = node.data.decode().split()
     except UnicodeDecodeError:
@@ -41,11 +65,12 @@ def _read_config(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
                 raise BadData(f"a line is {show(line)}, not server.N=host:peer:election:role;client", _CURE)
             servers.append(server.groups())
     clients = [_split_client(client) for *_, client in servers]
-    shared = {port for _, port in clients if port}
-    usual = shared.pop() if len(shared) == 1 else 0
+    shared = {port for _, port in clients if port} or told
+    usual = next(iter(shared)) if len(shared) == 1 else 0
     for (number, host, peer, election, role, _), (client, port) in zip(servers, clients, strict=True):
         own = host.strip("[]")
-        reached = at(own if client in _WILDCARDS else client.strip("[]"), port or usual, f"server.{number}")
+        reached = at(own if client in _WILDCARDS else client.strip("[]"), port, f"server.{number}")
+        reached = replace(reached, port=port or known.get(reached.place, usual))
         ports = {
             "client": reached.port,
             "peer": at(own, int(peer), f"server.{number}'s peer port").port,
@@ -77,4 +102,8 @@ def _split_client(text: str | None) -> tuple[str, int]:
     return host, int(port)
 
 
-PRESET = Preset("zookeeper", (place("/zookeeper/config", "zookeeper", _read_config),), chroot=False)
+def _places(hosts: str) -> tuple[Place, ...]:
+    return (place("/zookeeper/config", "zookeeper", _reader(hosts)),)
+
+
+PRESET = Preset("zookeeper", _places(""), chroot=False, with_hosts=_places)
