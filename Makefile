@@ -31,14 +31,14 @@ QUICK := tests/test_laws.py tests/test_scenarios.py tests/test_config.py tests/d
 	tests/health/test_consensus.py tests/health/test_guard.py tests/health/test_judge.py \
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py
 
-.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench soak fuzz clean
+.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench simulate soak fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
 	@echo "make test   all tests (ARGS=... goes to pytest)      make quick  those that start no process"
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
-	@echo "make bench  the numbers of the README        make soak, make fuzz  longer runs"
+	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate  longer runs"
 
 venv: $(VENV)/ready
 
@@ -140,6 +140,10 @@ packages: venv deb
 
 bench: venv zookeeper
 	$(BIN)/python -m bench $(ARGS)
+
+# Worlds in memory, from a seed on, until one breaks a law: make simulate ARGS="--seconds 600 --seed 1".
+simulate: venv
+	cd tests && $(abspath $(BIN))/python -m simulation $(ARGS)
 
 soak: venv zookeeper
 	$(BIN)/python -m bench.soak $(ARGS)

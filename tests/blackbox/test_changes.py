@@ -109,7 +109,9 @@ def test_formats_may_be_mixed_in_one_service(
     server = serve(registry=f"zk://{zookeeper.hosts}{zk_root}")
     assert server.answers("web.svc.local") == [f"10.0.0.{n}" for n in range(1, 6)]
     assert [p.split()[2] for p in server.answers("_web._tcp.svc.local", "SRV")] == ["1", "2", "3", "4", "5"]
-    formats = {i["id"]: i["format"] for i in server.json("/api/v1/services/web")["instances"]}
+    instances = server.json("/api/v1/services/web")["instances"]
+    assert [i["id"] for i in instances if i["state"] == "unreadable"] == ["bad"]
+    formats = {i["id"]: i["format"] for i in instances if i["state"] != "unreadable"}
     assert formats == {
         "native": "native", "curator": "curator", "member_0000000001": "serverset",
         "nerve": "nerve", "plain": "hostport",

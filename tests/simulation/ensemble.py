@@ -1,0 +1,250 @@
+"""An ensemble in memory, as far as a reader can tell it from a real one.
+
+Rules: no I/O, no clock, no chance. A leader's log is the truth; members apply it when they are told to, each
+in its order. A connection is to one member: what that member applies goes down the connection as watch
+events, in one line with the replies, so that an event comes before a reply that shows its change (ZooKeeper
+Programmer's Guide, "Consistency Guarantees"). A connection that ends takes what is on its way along.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from zkdns.registry.zk.wire import (
+    CHANGED,
+    CHILD,
+    CREATED,
+    DELETED,
+    EXISTS,
+    GET_CHILDREN,
+    GET_DATA,
+    NO_NODE,
+    AddWatch,
+    MultiRead,
+    Node,
+    Op,
+    Reply,
+    Request,
+    Sync,
+    WatchedRead,
+)
+
+PERSISTENT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """`kind`: CREATED, CHANGED or DELETED."""
+
+    kind: int
+    path: str
+    data: bytes
+    zxid: int
+    at: float
+    owner: int
+
+
+@dataclass(slots=True)
+class Tree:
+    """The znodes as one member has them."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)
+
+    def copy(self) -> Tree:
+        return Tree(dict(self.nodes), {path: set(names) for path, names in self.names.items()})
+
+    def apply(self, one: Transaction) -> None:
+        parent, _, name = one.path.rpartition("/")
+        if one.kind == CREATED:
+            self.nodes[one.path] = Node(one.data, one.zxid, one.zxid, one.zxid, one.at, one.owner, 0)
+            self.names[one.path] = set()
+        elif one.kind == CHANGED:
+            node = self.nodes[one.path]
+            self.nodes[one.path] = node._replace(data=one.data, mzxid=one.zxid, version=node.version + 1)
+            return
+        else:
+            del self.nodes[one.path], self.names[one.path]
+        if parent:
+            names = self.names[parent]
+            names.add(name) if one.kind == CREATED else names.discard(name)
+            self.nodes[parent] = self.nodes[parent]._replace(pzxid=one.zxid, children=len(names))
+
+    def read(self, op: Op) -> Reply:
+        node = self.nodes.get(op.path)
+        if node is None:
+            return NO_NODE
+        return node if op.type == GET_DATA else tuple(sorted(self.names[op.path]))
+
+
+@dataclass(slots=True)
+class Member:
+    """One server: how much of the log it has applied."""
+
+    tree: Tree
+    applied: int
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """A client's connection to one member. `watches`: persistent and recursive; `data_watches` and
+    `child_watches` fire once. `up`, `down`: what is on its way."""
+
+    member: int
+    watches: set[str] = field(default_factory=set)
+    data_watches: set[str] = field(default_factory=set)
+    child_watches: set[str] = field(default_factory=set)
+    up: deque[Request] = field(default_factory=deque)
+    down: deque[tuple[str, int, object]] = field(default_factory=deque)
+    """("event", kind, path) and ("reply", id, outcome), in one line."""
+    is_open: bool = True
+
+
+class Ensemble:
+    """`members`: how many. `time`: seconds since the epoch, moved by whoever runs this."""
+
+    def __init__(self, members: int = 2, start: float = 0.0) -> None:
+        self.time = start
+        self.epoch = 1
+        self.counter = 0
+        self.tree = Tree()
+        self.log: list[Transaction] = []
+        self.members = [Member(Tree(), 0) for _ in range(members)]
+        self.connections: list[Connection] = []
+        self.backups: list[tuple[Tree, int, int]] = []
+        self._session = 0
+
+    # --- what changes it --------------------------------------------------------------------------
+
+    @property
+    def zxid(self) -> int:
+        return (self.epoch << 32) | self.counter
+
+    def session(self) -> int:
+        self._session += 1
+        return self._session
+
+    def create(self, path: str, data: bytes = b"", owner: int = PERSISTENT) -> None:
+        """The node, and those above it where they are missing. Nothing where it is there."""
+        parent = path.rpartition("/")[0]
+        if path in self.tree.nodes or (parent in self.tree.nodes and self.tree.nodes[parent].owner):
+            return
+        if parent and parent not in self.tree.nodes:
+            self.create(parent)
+        self._commit(CREATED, path, data, owner)
+
+    def set(self, path: str, data: bytes) -> None:
+        if path in self.tree.nodes:
+            self._commit(CHANGED, path, data, self.tree.nodes[path].owner)
+
+    def delete(self, path: str) -> None:
+        """The node and all below it."""
+        for name in sorted(self.tree.names.get(path, ())):
+            self.delete(f"{path}/{name}")
+        if path in self.tree.nodes:
+            self._commit(DELETED, path, b"", PERSISTENT)
+
+    def expire(self, session: int) -> None:
+        """A session ends, and its nodes with it."""
+        for path in sorted(p for p, node in self.tree.nodes.items() if node.owner == session):
+            self.delete(path)
+
+    def elect(self) -> None:
+        """Another leader: a new epoch."""
+        self.epoch += 1
+        self.counter = 0
+
+    def back_up(self) -> None:
+        self.backups.append((self.tree.copy(), self.epoch, self.counter))
+
+    def restore(self, which: int) -> None:
+        """An older state is put in the place of this one; the zxids go on from there. No connection lives."""
+        if not self.backups:
+            return
+        tree, self.epoch, self.counter = self.backups[which % len(self.backups)]
+        self.tree = tree.copy()
+        self.log = []
+        self.members = [Member(tree.copy(), 0) for _ in self.members]
+        for connection in self.connections:
+            connection.is_open = False
+
+    def _commit(self, kind: int, path: str, data: bytes, owner: int) -> None:
+        self.counter += 1
+        one = Transaction(kind, path, data, self.zxid, self.time, owner)
+        self.tree.apply(one)
+        self.log.append(one)
+
+    # --- what members do --------------------------------------------------------------------------
+
+    def apply(self, member: int, most: int) -> None:
+        """A member applies what it has not yet, so many at most; whoever watches is told."""
+        server = self.members[member]
+        for one in self.log[server.applied : server.applied + most]:
+            server.tree.apply(one)
+            server.applied += 1
+            for connection in self.connections:
+                if connection.is_open and connection.member == member:
+                    connection.down.extend(("event", kind, path) for kind, path in _fired(connection, one))
+
+    def connect(self, member: int) -> Connection:
+        connection = Connection(member % len(self.members))
+        self.connections = [c for c in self.connections if c.is_open]
+        self.connections.append(connection)
+        return connection
+
+    def serve(self, connection: Connection, most: int) -> None:
+        """The member takes so many requests of a connection, in their order."""
+        member = self.members[connection.member]
+        for _ in range(min(most, len(connection.up))):
+            request = connection.up.popleft()
+            what = request.what
+            outcome: object = None
+            if isinstance(what, Sync):
+                self.apply(connection.member, len(self.log))
+            elif isinstance(what, AddWatch):
+                connection.watches.add(what.path)
+                outcome = True
+            elif isinstance(what, MultiRead):
+                outcome = [member.tree.read(op) for op in what.ops]
+            elif isinstance(what, WatchedRead):
+                outcome = _read_watched(connection, member.tree, what.op)
+            connection.down.append(("reply", request.id, outcome))
+
+
+def _fired(connection: Connection, one: Transaction) -> list[tuple[int, str]]:
+    """The events that a transaction makes for a connection."""
+    path, parent = one.path, one.path.rpartition("/")[0]
+    events = []
+    if any(path == root or path.startswith(f"{root}/") for root in connection.watches):
+        events.append((one.kind, path))
+    fires = path in connection.data_watches or (one.kind == DELETED and path in connection.child_watches)
+    if fires:
+        connection.data_watches.discard(path)
+        events.append((one.kind, path))
+    if one.kind == DELETED:
+        connection.child_watches.discard(path)
+    if one.kind != CHANGED and parent in connection.child_watches:
+        connection.child_watches.discard(parent)
+        events.append((CHILD, parent))
+    return events
+
+
+def _read_watched(connection: Connection, tree: Tree, op: Op) -> object:
+    """A read that leaves a watch; of a node that is not there only EXISTS does."""
+    reply = tree.read(Op(GET_DATA, op.path) if op.type == EXISTS else op)
+    if reply != NO_NODE:
+        (connection.child_watches if op.type == GET_CHILDREN else connection.data_watches).add(op.path)
+    elif op.type == EXISTS:
+        connection.data_watches.add(op.path)
+    return True if op.type == EXISTS and reply != NO_NODE else reply
+
+
+def largest_zxid(tree: Tree, roots: Iterable[str]) -> int:
+    """The largest mzxid or pzxid at and below some roots."""
+    found = 0
+    for path, node in tree.nodes.items():
+        if any(path == root or path.startswith(f"{root}/") for root in roots):
+            found = max(found, node.mzxid, node.pzxid)
+    return found
