@@ -66,6 +66,7 @@ class Settings:
         "100.64.0.0/10", "fc00::/7", "fe80::/10",
     )  # fmt: skip
     forward_private: str = "allow"
+    forward_trusted: tuple[str, ...] = ()
     cache_mb: int = 64
     cache_entries: int = 100_000
     zones: str = ""
@@ -295,6 +296,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "forward": _many(_words),
     "forward_allow": _many(_network),
     "forward_private": _one_of("allow", "deny"),
+    "forward_trusted": _many(_words),
     "cache_mb": _number(int, 1, 65_536),
     "cache_entries": _number(int, 100, 10**7),
     "zones": _words,

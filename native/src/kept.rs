@@ -32,11 +32,13 @@ impl PyCache {
     /// Keeps a reply in place of what has its key. `share`: of whose asking it came.
     fn put(&self, py: Python, key: &[u8], stored: &Bound<PyAny>, share: u8) -> PyResult<()> {
         let body = stored.getattr(intern!(py, "body"))?.cast_into::<PyBytes>()?;
+        let errors = stored.getattr(intern!(py, "errors"))?.cast_into::<PyBytes>()?;
         let given = Given {
             key,
             body: body.as_bytes(),
             records: &stored.getattr(intern!(py, "records"))?.extract::<Vec<(u16, u16)>>()?,
             counts: stored.getattr(intern!(py, "counts"))?.extract::<(u16, u16, u16)>()?.into(),
+            errors: errors.as_bytes(),
             flags: stored.getattr(intern!(py, "flags"))?.extract::<(u8, u8)>()?.into(),
             stored_at: stored.getattr(intern!(py, "stored_at"))?.extract()?,
             expires: stored.getattr(intern!(py, "expires"))?.extract()?,

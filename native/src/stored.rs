@@ -27,6 +27,9 @@ const OFTEN: u8 = 3;
 const FREQUENT: u8 = 3;
 
 const TC: u8 = 0x02;
+const AD: u8 = 0x20;
+/// Bytes of an OPT record without options.
+const OPT: usize = 11;
 const MARK: usize = 4;
 
 /// One reply body. All that is said of its bytes stands in one run: the key, for each record where
@@ -40,6 +43,8 @@ pub struct Stored {
     counts: [u16; 3],
     /// Bytes 2 and 3 of a reply, but for RD.
     flags: [u8; 2],
+    /// How many bytes of errors stand before the body.
+    errors: u8,
     pub stored_at: f64,
     pub expires: f64,
     pub renew_at: f64,
@@ -58,6 +63,8 @@ pub struct Given<'a> {
     pub records: &'a [(u16, u16)],
     pub counts: [u16; 3],
     pub flags: [u8; 2],
+    /// Extended DNS Errors of an upstream that is trusted, whole options.
+    pub errors: &'a [u8],
     pub stored_at: f64,
     pub expires: f64,
     pub renew_at: f64,
@@ -109,6 +116,7 @@ impl Stored {
             run.extend_from_slice(&ttl.to_le_bytes());
             run.extend_from_slice(&end.to_le_bytes());
         }
+        run.extend_from_slice(given.errors);
         let body = run.len();
         run.extend_from_slice(given.body);
         Ok(Stored {
@@ -117,6 +125,7 @@ impl Stored {
             body: u16::try_from(body).map_err(|_| TooLong)?,
             counts: given.counts,
             flags: given.flags,
+            errors: u8::try_from(given.errors.len()).map_err(|_| TooLong)?,
             stored_at: given.stored_at,
             expires: given.expires,
             renew_at: given.renew_at,
@@ -185,9 +194,14 @@ impl Stored {
             None => UDP_PLAIN.min(ask.limit),
         };
         let stale = now >= self.expires;
-        let option = if stale { STALE } else { &[] };
-        let opt = if ask.size.is_some() { 11 + option.len() } else { 0 };
-        let body = &self.run[self.body as usize..];
+        let (before, body) = self.run.split_at(self.body as usize);
+        let mut option = if stale { STALE } else { &before[before.len() - self.errors as usize..] };
+        if !stale && ask.end + OPT + option.len() + body.len() > limit {
+            option = &[]; // what is said of an answer goes before any of it
+        }
+        let opt = if ask.size.is_some() { OPT + option.len() } else { 0 };
+        let wanted = self.key()[self.key as usize - 1] & DO | ask.packet[3] & AD;
+        let low = if wanted == 0 { self.flags[1] & !AD } else { self.flags[1] }; // RFC 6840, section 5.8
         let room = limit.saturating_sub(ask.end + opt);
         let mut counts = self.counts;
         let mut records = counts.iter().map(|n| *n as usize).sum();
@@ -206,7 +220,7 @@ impl Stored {
             id[0],
             id[1],
             high | rd,
-            self.flags[1],
+            low,
             0,
             1,
             an[0],

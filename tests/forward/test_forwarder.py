@@ -17,8 +17,10 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.rrset
 import pytest
 
+from support.ports import free_port
 from support.upstream import (
     FakeUpstream,
     Seen,
@@ -656,6 +658,38 @@ async def test_private_addresses_are_taken_out_where_the_settings_deny_them(
         for _ in range(2):
             assert said(await ask(forwarder, "www.example.com")) == given
         assert forwarder.blocked == (private == "deny")
+
+
+def validating(seen: Seen) -> bytes:
+    """One that validates: AD where it is asked for, and says what is wrong with `bogus`."""
+    message = dns.message.make_response(seen.message, recursion_available=True)
+    message.use_edns(0, options=[dns.edns.EDEOption(6, "signature expired")])
+    if "bogus" in seen.name.lower():
+        message.set_rcode(dns.rcode.SERVFAIL)
+    else:
+        message.answer.append(dns.rrset.from_text(seen.name, 60, "IN", "A", "192.0.2.1"))
+        if seen.message.flags & dns.flags.AD or seen.message.ednsflags & dns.flags.DO:
+            message.flags |= dns.flags.AD
+    return message.to_wire()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_what_a_trusted_upstream_says_of_dnssec_goes_to_who_asks_for_it(trusted: bool) -> None:
+    port = free_port()
+    named = (f"127.0.0.1:{port}",) if trusted else ()
+    async with run(validating, port=port) as up, forwarding(up, forward_trusted=named) as forwarder:
+        for _ in range(2):  # fresh, and of the cache
+            plain = await ask(forwarder, query("www.example.com", use_edns=0, flags=dns.flags.RD))
+            wanting = await ask(forwarder, query("www.example.com", flags=dns.flags.RD | dns.flags.AD))
+            do = await ask(forwarder, query("www.example.com", want_dnssec=True, flags=dns.flags.RD))
+            assert not plain.flags & dns.flags.AD, "it did not ask (RFC 6840, section 5.8)"
+            assert bool(wanting.flags & dns.flags.AD) == bool(do.flags & dns.flags.AD) == trusted
+            assert edes(plain) == edes(do) == ([6] if trusted else [])
+            assert edes(wanting) == []
+        bogus = await ask(forwarder, query("bogus.example.com", use_edns=0))
+        assert (bogus.rcode(), edes(bogus)) == (dns.rcode.SERVFAIL, [6] if trusted else [22])
+        texts = [o.text for o in bogus.options if isinstance(o, dns.edns.EDEOption)]
+        assert ("signature expired" in texts) == trusted
 
 
 async def test_a_question_that_failed_is_not_asked_again_at_once() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.answers.table import Delta, Name, Staleness, Zone
-from zkdns.dns import names
+from zkdns.dns import ede, names
 from zkdns.dns.message import Message, Record, read_reply
 from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
 from zkdns.forward.cache import KEEP_EXPIRED, Cache, Kept, Stored, key_of
@@ -73,6 +73,7 @@ def reply_of(kept: Kept, packet: bytes, limit: int, now: float) -> bytes:
 @given(
     questions, edns, st.integers(0, 2**64), st.booleans(), st.booleans(), st.sampled_from([0, 0, 3]),
     records, records, records, st.floats(0, 10), ages, st.sampled_from([HIGHEST_UDP, STREAM]),
+    st.booleans(), st.booleans(), st.booleans(), st.lists(st.text("xy", max_size=90), max_size=3),
 )  # fmt: skip
 def test_a_hit_has_the_same_bytes_from_both_engines_at_any_time(
     question: tuple[bytes, int],
@@ -87,12 +88,19 @@ def test_a_hit_has_the_same_bytes_from_both_engines_at_any_time(
     stored_at: float,
     age: float,
     limit: int,
+    trusted: bool,
+    validated: bool,
+    ad: bool,
+    errors: list[str],
 ) -> None:
     query = asked(*question, edns, upper, rd, cd)
+    query = query[:3] + bytes((query[3] | 0x20 * ad,)) + query[4:]
+    options = b"\0\x0a\0\2ab" + b"".join(ede.option(6, text) for text in errors)
     key = key_for(query)
     soa = Record(OWNERS[1], 6, 1, 60, RDATA[-1][1])
-    message = Message(0x8180, rcode, query[12:], answer, (*authority, soa), additional, True)
-    stored = Stored(message, key, stored_at)
+    flags = 0x8180 | 0x20 * validated
+    message = Message(flags, rcode, query[12:], answer, (*authority, soa), additional, True, options)
+    stored = Stored(message, key, stored_at, trusted=trusted)
     now = stored_at + age
     ours = Cache()
     theirs = native.NativeCache()

@@ -29,17 +29,28 @@ def bare(options: bytes) -> bytes:
     return b"".join(o[:2] + b"\0\2" + o[4:6] for o in each(options))
 
 
-def among(options: bytes) -> bytes:
-    """The Extended DNS Errors of a run of options that anyone may have sent; what can't be read ends it."""
-    found, at = b"", 0
+def read(options: bytes) -> list[tuple[int, str]]:
+    """Code and text of the errors among options that anyone may have sent; what can't be read ends it."""
+    errors, at = [], 0
     while at + 6 <= len(options):
         end = at + 4 + int.from_bytes(options[at + 2 : at + 4], "big")
         if end > len(options):
             break
         if options[at : at + 2] == b"\0\x0f" and end >= at + 6:
             text = options[at + 6 : end].decode("utf-8", "ignore")
-            found += option(int.from_bytes(options[at + 4 : at + 6], "big"), text)
+            errors.append((int.from_bytes(options[at + 4 : at + 6], "big"), text))
         at = end
+    return errors
+
+
+def among(options: bytes, most: int = 0xFFFF) -> bytes:
+    """The same as whole options again, as many as there is room for."""
+    found = b""
+    for code, text in read(options):
+        one = option(code, text)
+        if len(found) + len(one) > most:
+            break
+        found += one
     return found
 
 

@@ -102,9 +102,11 @@ def read_reply(reply: bytes) -> Message | None:
     return Message(reply[2] << 8 | reply[3], rcode, question, answer, authority, additional, edns, options)
 
 
-def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool) -> bytes:
-    """A query for an upstream; `flags` are `DO` and `CD`."""
-    head = bytes((ident >> 8, ident & 0xFF, 1 if rd else 0, 0x10 if flags & CD else 0))
+def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool, ad: bool = False) -> bytes:
+    """A query for an upstream; `flags` are `DO` and `CD`. `ad`: it is to say whether it has validated (RFC
+    6840, section 5.7)."""
+    low = (0x10 if flags & CD else 0) | (0x20 if ad else 0)
+    head = bytes((ident >> 8, ident & 0xFF, 1 if rd else 0, low))
     if not edns:
         return head + b"\0\1\0\0\0\0\0\0" + question
     return head + b"\0\1\0\0\0\0\0\1" + question + opt(b"", bool(flags & DO))

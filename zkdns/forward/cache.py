@@ -30,6 +30,10 @@ MAX_BODY_BYTES = 8192
 """Bytes of the largest body that is kept."""
 KEEP_EXPIRED = 86_400
 """How long an expired answer is kept (RFC 8767, section 5, suggests one to three days)."""
+MAX_ERROR_BYTES = 255
+"""Of an upstream's Extended DNS Errors."""
+AD = 0x20
+"""In the second byte of the flags: the upstream says that it has validated (RFC 4035, section 3.2.3)."""
 STALE_TTL = 30
 """RFC 8767, section 4."""
 OFTEN = 3
@@ -106,21 +110,27 @@ class Stored:
     fetched anew, is math.inf for never."""
 
     __slots__ = (
-        "age", "body", "expires", "frequency", "heads", "hits", "is_main", "is_stale", "marks", "opts",
-        "rcode", "renew_at", "share", "stored_at", "ttl", "weight",
+        "age", "body", "errors", "expires", "frequency", "heads", "hits", "is_main", "is_stale", "marks",
+        "opts", "rcode", "renew_at", "share", "stored_at", "ttl", "weight",
     )  # fmt: skip
 
-    def __init__(self, message: Message, key: bytes, now: float, cut: bool = False) -> None:
+    def __init__(
+        self, message: Message, key: bytes, now: float, cut: bool = False, trusted: bool = False
+    ) -> None:
+        """`trusted`: the upstream's word on DNSSEC (AD) and its Extended DNS Errors are passed on."""
         flags = key[-1]
         self.rcode = message.rcode
         sections = (message.answer, message.authority, message.additional)
         self.ttl = 0 if cut else lifetime(message, key)
         body, marks = _spell(sections, key[:-5], _negative_ttl(message, key))
         self.body, self.marks = bytes(body), bytes(marks)
-        self.heads = _heads(
-            (len(message.answer), len(message.authority), len(message.additional)), message.rcode, flags, cut
-        )
+        counts = (len(message.answer), len(message.authority), len(message.additional))
+        ad = trusted and bool(message.flags & AD)
+        self.heads = _heads(counts, message.rcode, flags, cut, ad)
+        self.errors = ede.among(message.options, MAX_ERROR_BYTES) if trusted else b""
         self.opts = _OPTS[bool(flags & DO)]
+        if self.errors:
+            self.opts = (opt(self.errors, bool(flags & DO)), self.opts[1])
         self.is_stale = False
         self.stored_at = now
         self.age = 0
@@ -130,7 +140,7 @@ class Stored:
         self.frequency = 0
         self.share = 0
         self.is_main = False
-        self.weight = OVERHEAD + len(key) + len(body) + len(marks)
+        self.weight = OVERHEAD + len(key) + len(body) + len(marks) + len(self.errors)
 
     def is_over(self, now: float) -> bool:
         return now >= self.expires + KEEP_EXPIRED
@@ -153,6 +163,10 @@ class Stored:
             limit = min(limit, max(size, 512))
         tail = self.opts[is_stale] if size else b""
         head = self.heads.by_flags[(2 if size else 0) | query[2] & 1]
+        if head[1] & AD and not (query[3] & AD or self.opts[0][7] & 0x80):  # RFC 6840, section 5.8
+            head = head[:1] + bytes((head[1] & ~AD,)) + head[2:]
+        if size and self.errors and not is_stale and end + len(self.body) + len(tail) > limit:
+            tail = opt(b"", bool(self.opts[0][7] & 0x80))  # what is said of it goes before any of it
         if end + len(self.body) + len(tail) > limit:
             return self._cut(query, end, limit, head, tail)
         return b"".join((query[:2], head, query[12:end], self.body, tail))
@@ -205,9 +219,9 @@ class Stored:
 
 
 @lru_cache(1024)
-def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool) -> _Heads:
-    """QR, RA, CD as asked; AA and AD clear."""
-    low = 0x80 | (0x10 if flags & CD else 0) | rcode & 0x0F
+def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool, ad: bool) -> _Heads:
+    """QR, RA, CD as asked, AD as the upstream is trusted; AA clear."""
+    low = 0x80 | (AD if ad else 0) | (0x10 if flags & CD else 0) | rcode & 0x0F
     high = 0x82 if cut else 0x80
     heads = []
     for edns in (0, 1):

@@ -313,13 +313,14 @@ class Forwarder:
             self._give_all(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
             return
         self._failures.forget(place)
+        trusted = outcome.upstream.trusted
         message, blocked = believe(outcome.message, self._is_ours, self._deny_private)
         self.blocked += blocked
         if len(message.answer) + len(message.authority) + len(message.additional) <= MAX_RECORDS_PER_TURN:
-            self._keep(asked, outcome, Stored(message, asked.key, now, outcome.cut))
+            self._keep(asked, outcome, Stored(message, asked.key, now, outcome.cut, trusted))
             return
         loop = asyncio.get_running_loop()
-        spelled = loop.run_in_executor(large_replies, Stored, message, asked.key, now, outcome.cut)
+        spelled = loop.run_in_executor(large_replies, Stored, message, asked.key, now, outcome.cut, trusted)
         spelled.add_done_callback(lambda stored: self._keep(asked, outcome, stored.result()))
 
     def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
 from zkdns.forward.upstream import TOTAL, Upstream
@@ -105,6 +106,8 @@ class Resolution:
     _cut: Answered | None = None
     _network: bool = False
     _lack: bool = False
+    _said: Failed | None = None
+    """Why a trusted upstream could not answer, in its own words."""
     _why: str = ""
     _answered: bool = False
 
@@ -174,6 +177,8 @@ class Resolution:
             return self._retry(attempt, now, edns=False)
         if message.rcode not in (0, 3):
             self._answered = True
+            if upstream.trusted and (errors := ede.read(message.options)):
+                self._said = Failed(*errors[0])
             return self._pass(attempt, rcode_name(message.rcode))
         if not attempt.edns and upstream.edns:
             upstream.edns, upstream.edns_learned = False, now
@@ -271,7 +276,7 @@ class Resolution:
         plain_case = plain_case or not upstream.preserves_case(now)
         question = self.question if plain_case else scramble(self.question, self.draw)
         ident = self.draw.getrandbits(16)
-        packet = spell_query(ident, question, self.rd, self.flags, edns)
+        packet = spell_query(ident, question, self.rd, self.flags, edns, upstream.trusted)
         attempt = Attempt(upstream, ident, question, packet, now, tcp, edns, plain_case)
         self._attempts.append(attempt)
         return attempt
@@ -285,8 +290,8 @@ class Resolution:
                 self.log.append((attempt.upstream, "timeout"))
 
     def _end(self, why: str) -> None:
-        if self._cut is not None:
-            self.outcome = self._cut
+        if self._cut is not None or self._said is not None:
+            self.outcome = self._cut or self._said
         else:
             code = NETWORK_ERROR if self._network else NO_REACHABLE_AUTHORITY
             self.outcome = Failed(code, why, self._lack)

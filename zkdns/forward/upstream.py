@@ -31,6 +31,8 @@ class Upstream:
     """One upstream, and what we have learned of it."""
 
     address: Address
+    trusted: bool = False
+    """What it says of DNSSEC and of errors is passed on."""
     dead: bool = False
     looping: bool = False
     why: str = ""

@@ -15,7 +15,7 @@ from random import Random
 from zkdns.config import Settings
 from zkdns.files import MIB, mark_of, read_bounded
 from zkdns.forward.probe import Probe, probe_question
-from zkdns.forward.resolvconf import RESOLV_CONF, upstreams_of
+from zkdns.forward.resolvconf import RESOLV_CONF, parse_upstream, upstreams_of
 from zkdns.forward.upstream import TOTAL, Upstream
 from zkdns.model import ConfigError
 
@@ -68,6 +68,9 @@ class Upstreams:
         addresses = upstreams_of(settings.forward, settings.listen, text)
         known = {upstream.address: upstream for upstream in self.all}
         before, self.all = self.all, tuple(known.get(address) or Upstream(address) for address in addresses)
+        trusted = frozenset(map(parse_upstream, settings.forward_trusted))
+        for upstream in self.all:
+            upstream.trusted = upstream.address in trusted
         self._settings, self._text = settings, text
         self.problem = "" if self.all or not settings.forward else f"no upstream in {self._resolv_conf}"
         if self.all != before:
