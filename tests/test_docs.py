@@ -11,7 +11,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import click
@@ -153,7 +153,11 @@ def test_the_table_of_settings_has_each_setting_its_flag_and_its_default() -> No
     for one in fields(config.Settings):
         if one.name != "zookeeper":
             flag = "--" + one.name.replace("_", "-")
-            default = config.DEFAULT_REGISTRY if one.name == "registry" else spell(one.default)
+            default = (
+                config.DEFAULT_REGISTRY
+                if one.name == "registry"
+                else spell(() if one.default is MISSING else one.default)
+            )
             expected[one.name] = [flag if flag in serving else "", default]
     for one in fields(config.ZooKeeperSettings):
         expected[f"zookeeper.{one.name}"] = ["", spell(one.default)]

@@ -81,6 +81,9 @@ class Settings:
     query_log_sample: int = 0
     query_log_slow: float = 0.0
     query_log_most: int = 50
+    journal_days: float = 14.0
+    journal_mb: float = 64.0
+    http_hosts: tuple[str, ...] = ()
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
     service_defaults: Mapping[str, Any] = field(default_factory=dict)
     """For services that don't set them: as a service's own znode would write them."""
@@ -91,7 +94,8 @@ LONGEST_ZONE = 120
 
 FIXED = (
     "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
-    "cache_mb", "cache_entries", "allow_command_checks", "log_format",
+    "cache_mb", "cache_entries", "allow_command_checks", "log_format", "journal_days", "journal_mb",
+    "http_hosts",
     "advertise",
 )  # fmt: skip
 """Settings that a reload can't change."""
@@ -311,6 +315,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "query_log_sample": _number(int, 0, 2**32 - 1),
     "query_log_slow": _number(float, 0, 3600),
     "query_log_most": _number(int, 1, 10**6),
+    "journal_days": _number(float, 0.01, 3650),
+    "journal_mb": _number(float, 1, 10**6),
+    "http_hosts": _many(_words),
     "zookeeper": _zookeeper,
     "service_defaults": _table,
 }

@@ -215,7 +215,7 @@ def test_a_signal_ends_it_with_0_although_clients_hold_on(
     with Zkdns("--engine", engine, registry=f"file:{file}") as server:
         idle = socket.create_connection((server.host, server.port))
         browser = socket.create_connection(("127.0.0.1", server.http_port))
-        browser.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        browser.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200" in browser.recv(100)
         server.signal(number)
         assert server.process is not None

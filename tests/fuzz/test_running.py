@@ -23,7 +23,7 @@ PATHS = (
     "/api/v1/services/web", "/api/v1/services/%2e%2e%2fx", "/api/v1/status", "/api/v1/problems",
     "/api/v1/explain?name=web.svc.local&type=A", "/api/v1/explain?name=a.web.svc.local&client=10.0.0.1&if=x",
 )  # fmt: skip
-REQUESTS = tuple(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode() for path in PATHS)
+REQUESTS = tuple(f"GET {path} HTTP/1.1\r\nHost: ::1\r\nConnection: close\r\n\r\n".encode() for path in PATHS)
 WORDS = (
     *b"HTTP/1.0 HTTP/9.9 POST HEAD OPTIONS CONNECT * // /../ %00 %ff %ed%b3%bf %u0041 ? & = ;".split(),
     *b"name= if= page=-1 page=1e9 weight= drain= type=TYPE65536 type=ANY client=::ffff:1.2.3.4%25x".split(),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from zkdns.config import Settings, load
-from zkdns.pipeline.replica import Replica
 from zkdns.registry.zk import route
 from zkdns.server import advertised
+from zkdns.server.lifecycle import new_id
 
 
 def settings(**flags: object) -> Settings:
@@ -71,4 +71,4 @@ def test_the_first_host_that_can_be_reached_tells_the_address() -> None:
 
 def test_two_servers_of_one_host_and_one_process_id_are_two_replicas() -> None:
     # As in two containers on the host's network: each is process 1 of its own.
-    assert len({Replica("127.0.0.1:53", "").id for _ in range(20)}) == 20
+    assert len({new_id() for _ in range(20)}) == 20

@@ -7,7 +7,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,8 @@ from support.schema import OPENAPI, faults, resolve
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
+from zkdns.web import events
+from zkdns.web.door import MAX_STREAMS
 
 REGISTRY = """
 [shop]
@@ -107,6 +109,15 @@ ASKED = [
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&type=BOGUS", 400),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&client=me", 400),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&if=drain%3Dshop/nope", 400),
+    ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&at=17", 410),
+    ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&at=yesterday", 400),
+    ("/api/v1/history", "/api/v1/history", 200),
+    ("/api/v1/history", "/api/v1/history?service=shop&id=a&since=2026-01-01&until=9999999999&limit=3", 200),
+    ("/api/v1/history", "/api/v1/history?since=noon", 400),
+    ("/api/v1/history", "/api/v1/history?limit=many", 400),
+    ("/api/v1/prometheus", "/api/v1/prometheus", 200),
+    ("/api/v1/prometheus", "/api/v1/prometheus?service=shop&port=http", 200),
+    ("/api/v1/prometheus", "/api/v1/prometheus?service=nope", 404),
     ("/api/v1/problems", "/api/v1/problems", 200),
     ("/api/v1/status", "/api/v1/status", 200),
 ]
@@ -242,20 +253,22 @@ def test_head_is_get_without_the_body(server: Zkdns, path: str) -> None:
         b"\0\xff\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /%ff%fe?name=%ff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /api/v1/explain?name=%00%ff&type=%00&if=%ff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /static/../http.py HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /static/%2e%2e/http.py HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzzzz\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /%ff%fe?name=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/v1/explain?name=%00%ff&type=%00&if=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /static/../http.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /static/%2e%2e/http.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzzzz\r\n",
         b"GET /?page=99999999999999999999999&q="
         + b"%25" * 300
-        + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /api/v1/explain?name=" + b"a." * 2000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /api/v1/explain?name="
+        + b"a." * 2000
+        + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     ],
 )
 def test_no_request_shows_our_inside_or_ends_the_server(server: Zkdns, raw: bytes) -> None:
@@ -348,6 +361,12 @@ class Stream:
                 assert not faults(event, {"$ref": "#/components/schemas/Change"})
                 return event
 
+    def ended(self) -> bool:
+        try:
+            return not self._reply.read().strip()
+        except OSError:
+            return True
+
     def close(self) -> None:
         self._reply.close()
 
@@ -392,7 +411,7 @@ def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.settimeout(30)
         deaf.connect(("127.0.0.1", live.http_port))
-        deaf.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        deaf.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert deaf.recv(1) == b"H"
         zk.create(f"{zk_root}/web/a", b'{"address": "10.0.0.1"}', makepath=True)
         eventually(lambda: live.answers("web.svc.local") == ["10.0.0.1"])
@@ -412,6 +431,92 @@ def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
                 pass
         finally:
             stream.close()
+
+
+async def test_a_stream_that_falls_behind_ends_and_says_so() -> None:
+    """Cut, and not silently short of a thousand events: its client asks again."""
+    stream = events.Stream()
+    for n in range(events.BACKLOG + 5):
+        stream.put(b"%d" % n)
+    assert [event async for event in stream] == []
+    short = events.Stream()
+    for n in range(3):
+        short.put(b"%d" % n)
+    short_of = [event async for event, _ in zip_ended(short)]
+    assert short_of == [b"0", b"1", b"2"]
+
+
+async def zip_ended(stream: events.Stream) -> AsyncIterator[tuple[bytes, int]]:
+    """The first three events of a stream that goes on."""
+    n = 0
+    async for event in stream:
+        yield event, n
+        n += 1
+        if n == 3:
+            return
+
+
+def test_streams_that_ended_have_their_places_again(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, live: Zkdns
+) -> None:
+    for _ in range(MAX_STREAMS + 20):
+        Stream(live).close()
+    held = [Stream(live) for _ in range(MAX_STREAMS)]
+    late = Stream(live)
+    try:
+        zk.create(f"{zk_root}/web/a", b'{"address": "10.0.0.1"}', makepath=True)
+        while late.next().get("instance") != "a":
+            pass
+        assert held[0].ended(), "the longest there gave its place up"
+        while held[-1].next().get("instance") != "a":
+            pass
+    finally:
+        for stream in (*held, late):
+            stream.close()
+
+
+def whole(server: Zkdns, request: str) -> bytes:
+    """The reply to a request that ends its connection."""
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        reply = b""
+        while chunk := connection.recv(65536):
+            reply += chunk
+        return reply
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "svc.local"])
+def test_a_host_that_is_not_ours_is_misdirected(server: Zkdns, host: str) -> None:
+    for path in ("/", "/health", "/metrics", "/api/v1/services", "/nope"):
+        reply = whole(server, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+        assert reply.startswith(b"HTTP/1.1 421 "), path
+        assert b"http_hosts" in reply
+
+
+def test_hosts_that_are_named_are_ours_and_who_sends_none_is_no_browser(
+    serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    registry, settings = tmp_path / "r.toml", tmp_path / "s.toml"
+    registry.write_text(REGISTRY)
+    settings.write_text('http_hosts = ["ZKDNS.example"]\n')
+    server = serve("--config", str(settings), registry=f"file:{registry}")
+    for head in ("HTTP/1.1\r\nHost: zkdns.example:80", "HTTP/1.1\r\nHost: localhost", "HTTP/1.0"):
+        reply = whole(server, f"GET /health {head}\r\nConnection: close\r\n\r\n")
+        assert b" 200 OK" in reply.split(b"\r\n")[0], head
+
+
+def test_a_request_that_trickles_is_ended(server: Zkdns) -> None:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=30) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+
+        def is_ended() -> bool:
+            try:
+                slow.sendall(b"X: y\r\n")
+            except OSError:
+                return True
+            return False
+
+        eventually(is_ended, 25, 0.5)
 
 
 def test_the_page_of_a_large_service_stays_short_and_the_json_is_whole(

@@ -126,7 +126,7 @@ def test_the_page_shows_services_problems_and_how_the_registry_stands(page: Brow
     assert "healthy" in services
     assert "10.0.3.300" in page.text("#problems")
     assert "set address to" in page.text("#problems")
-    assert "1 service without a healthy instance." in page.text("#summary")
+    assert "2 services without a healthy instance." in page.text("#summary")
     assert "connected" in page.text("#registry")
     assert "svc.local" in page.text("#registry")
 

@@ -29,6 +29,7 @@ COMMANDS = (
     "instances",
     "watch",
     "explain",
+    "history",
     "drain",
     "undrain",
     "weight",

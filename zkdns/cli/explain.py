@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zkdns.cli import asking, options, registries, show
+from zkdns.cli.history import DEFAULT_SERVER, Moment
 from zkdns.cli.show import Column
 from zkdns.explain import what_if
 from zkdns.explain.explain import explain, read_client, read_name, read_type
@@ -51,6 +52,13 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
     metavar="URL",
     help="Ask this running server, as in http://127.0.0.1:8053, and not the registry.",
 )
+@click.option(
+    "--at",
+    "moment",
+    type=Moment(),
+    metavar="TIME",
+    help="The answer as the server gave it then: 14:02, 2h ago, 2026-11-28T14:02:00Z.",
+)
 @options.zone
 @options.reads_registry
 @click.pass_context
@@ -61,6 +69,7 @@ def command(
     client: str | None,
     changes: tuple[str, ...],
     server: str | None,
+    moment: float | None,
     zone: tuple[str, ...],
     registry: tuple[str, ...],
     config: str | None,
@@ -71,7 +80,7 @@ def command(
     NAME may also be a service's (`web`) or SERVICE/ID. Shows the answer that would be given next, and each
     instance, in or out, with the reason and its share of first places. With --if also what it would be,
     beside what it is. With --server all of it is what that server says, with its checks, its age and the
-    turn that its deal is at.
+    turn that its deal is at. --at asks a server (http://127.0.0.1:8053 without --server) for its journal.
     """
     qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
     try:
@@ -80,13 +89,15 @@ def command(
         read_client(client)
         for text in changes:
             what_if.parse(text)
+        if moment is not None and server is None:
+            server = DEFAULT_SERVER
         at = asking.read_url(server) if server is not None else ""
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
     if at:
         _refuse_beside_server(ctx)
-        _tell(lambda tried: _ask_server(at, name, qtype, client, tried), changes, as_json)
+        _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
     settings = options.load(registry, config, zone)
     name = whole(name, settings.zone[0])
@@ -128,9 +139,11 @@ def _refuse_beside_server(ctx: click.Context) -> None:
 
 
 def _ask_server(
-    server: str, name: str, qtype: str, client: str | None, tried: tuple[str, ...]
+    server: str, name: str, qtype: str, client: str | None, tried: tuple[str, ...], at: float | None
 ) -> dict[str, Any]:
-    asked = {"name": name, "type": qtype, "client": client, "if": tried}
+    asked: dict[str, asking.Value] = {"name": name, "type": qtype, "client": client, "if": tried}
+    if at is not None:
+        asked["at"] = str(at)
     said = asking.get(server, "/api/v1/explain", asked, SHAPE)
     for row in said["instances"]:
         asking.hold_to(server, row, ROW)

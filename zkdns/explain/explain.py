@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import dns.edns
@@ -43,13 +44,18 @@ def explain(
     client: str | None,
     changes: Sequence[str],
     forwards: Callable[[str], bool],
+    then: Mapping[str, Service] | None = None,
 ) -> dict[str, Any]:
-    """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
+    """The shape of /api/v1/explain. `then`: the services of another moment, in place of the snapshot's.
+    `client`: who asks. `changes`: tried on a copy, see `try_changes`.
     `forwards`: whether names that are not ours are asked upstream for this client."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
-    services = {name: answers.service for name, answers in snapshot.services.items()}
+    if then is not None:
+        snapshot = replace(snapshot, services={}, staleness={})
+    services = dict(then or {name: answers.service for name, answers in snapshot.services.items()})
     touched, effects = what_if.try_changes(services, changes)
+    touched = {**(then or {}), **touched}
     before = locate(services, snapshot.zones, qname)
     services |= touched
     subject = locate(services, snapshot.zones, qname)
@@ -88,7 +94,7 @@ def _build_table(
     """A table of the services that the name is about, as they would be."""
     involved = {service.name for subject in (before, after) for service in subject.services}
     if not involved and snapshot.files:
-        involved = set(snapshot.services)  # an alias in a zone file may lead to any
+        involved = {*snapshot.services, *touched}  # an alias in a zone file may lead to any
     return snapshot.table(
         snapshot.compile(touched[name]) if name in touched else snapshot.services[name]
         for name in sorted(involved)

@@ -60,7 +60,11 @@ class Shares(Generic[T]):
     def to_give_up(self) -> T | None:
         """While all places are taken and a service waits that has none: the oldest probe of the service that
         has the most. It is for the caller to end it."""
-        if self._taken < self._places or all(service in self._running for service in self._waiting):
+        if (
+            not self._running
+            or self._taken < self._places
+            or all(service in self._running for service in self._waiting)
+        ):
             return None
         most = max(self._running.values(), key=len)
         return next(iter(most)) if len(most) > 1 else None

@@ -58,11 +58,15 @@ class JournalFiles:
         self._began_at = self._again_at = float("-inf")
         self._snapshot_bytes = 0
         self._written_bytes = 0
-        self._gap = True
+        self._gap = False
+        self._first_at: float | None = None
+        """When the first record came. Before it there was nothing: there the first segment begins."""
         self._writing = asyncio.Lock()
 
     def add(self, at: float, record: Record) -> None:
         """To be written soon."""
+        if self._first_at is None:
+            self._first_at = at
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self.left_out += len(record.changes)
             self._gap = True
@@ -77,11 +81,15 @@ class JournalFiles:
         async with self._writing:
             now = self._clock()
             services = dict(self._services()) if self._is_due(now) else None
-            if services is None and (self._file is None or not self._waiting):
+            if self._first_at is None or (services is None and (self._file is None or not self._waiting)):
                 return
             text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            is_first = self._began_at == float("-inf") and self._again_at == float("-inf")
             try:
-                await asyncio.to_thread(self._write, text, services, now)
+                if is_first and not self._gap:
+                    await asyncio.to_thread(self._write, b"", {}, self._first_at, text)
+                else:
+                    await asyncio.to_thread(self._write, text, services, now)
             except OSError as error:
                 self._fail(error, text, now)
             else:
@@ -103,7 +111,10 @@ class JournalFiles:
         full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
         return self._gap or full or age > MAX_SEGMENT_SECONDS
 
-    def _write(self, text: bytes, services: Mapping[str, Service] | None, now: float) -> None:
+    def _write(
+        self, text: bytes, services: Mapping[str, Service] | None, now: float, after: bytes = b""
+    ) -> None:
+        """Append `text`; then, where `services` are given, begin a segment with them and `after`."""
         if text and self._file is not None:
             self._append(text)
             text = b""
@@ -113,7 +124,7 @@ class JournalFiles:
             with create_aside(path) as file:
                 self._file = os.dup(file.fileno())
                 # Without a segment before it, it tells first what led to its snapshot.
-                size = sum(map(file.write, (text, *journal.spell_snapshot(services, now))))
+                size = sum(map(file.write, (text, *journal.spell_snapshot(services, now), after)))
                 file.flush()
                 os.fsync(file.fileno())
             self._began_at, self._gap = now, False

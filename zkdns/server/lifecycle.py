@@ -39,6 +39,7 @@ from zkdns.serve.respond import identity, is_ours, next_position
 from zkdns.server import advertised
 from zkdns.server.lack import Lack
 from zkdns.server.notify import Notifier
+from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
 from zkdns.server.status import Observer, Phase
 from zkdns.web.http import Web
@@ -46,6 +47,12 @@ from zkdns.web.http import Web
 log = logging.getLogger("zkdns")
 
 CHANGE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+def new_id() -> str:
+    """How the other replicas know this process. Containers share process ids, and with the host's network its
+    name as well: chance tells them apart."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 class Server:
@@ -67,8 +74,7 @@ class Server:
         """Waits for our turn on addresses where another server still answers."""
         self._mistake: ConfigError | None = None
         """The operator's error that came up after the start, and ends us."""
-        # Containers share process ids, and with the host's network its name as well: chance tells them apart.
-        id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        id = new_id()
         self.replica = Replica(id, str(settings.listen[0]), str(settings.http or ""))
         cache = engine.choose_cache(settings)
         native = engine.open_native(settings.engine, cache)
@@ -89,6 +95,7 @@ class Server:
         self.engine = engine.choose(self.dispatcher, native)
         self.zone_files = ZoneFiles(settings.zones, [zone.apex for zone in self.pipeline.builder.zones])
         self.state_directory = StateDirectory(settings.state, self.pipeline)
+        self.recorder = Recorder(settings, self.pipeline.services)
         self.notifier = Notifier()
         self.driver = Driver(
             self.pipeline, settings.zookeeper, self._resolve, self._take_ready,
@@ -97,7 +104,7 @@ class Server:
         self.web = Web(
             Observer(
                 self, self.pipeline, self.driver, self.engine, self.forwarder, self.zone_files,
-                self.state_directory,
+                self.state_directory, self.recorder,
             )
         )  # fmt: skip
 
@@ -159,7 +166,7 @@ class Server:
         self.engine.configure(self.settings)
         await self.engine.start(self.settings.listen, self.settings.workers)
         if self.settings.http is not None:
-            await self.web.start(self.settings.http)
+            await self.web.start(self.settings.http, self.settings.http_hosts)
 
     async def _remember(self) -> None:
         """What is not read soon is answered from what the state directory holds."""
@@ -180,6 +187,7 @@ class Server:
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
                 self.state_directory.keep()
+                await self.recorder.write()
                 if await self.zone_files.changed():
                     await self._load_zone_files()
             except Exception:
@@ -203,6 +211,7 @@ class Server:
         self.engine.close()
         await asyncio.gather(self.driver.stop(), self.web.stop())
         await self.state_directory.stop()
+        await self.recorder.close()
         self.phase = Phase.STOPPED
         log.info("stopped")
 
@@ -250,6 +259,7 @@ class Server:
         self._follow_stage()
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
+        self.recorder.take(changes)
         self.web.tell(changes)
         for change in changes:
             if change.what == "registry":

@@ -18,12 +18,14 @@ from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.explain.explain import explain
 from zkdns.forward.forwarder import Forwarder
-from zkdns.model import Problem
+from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
+from zkdns.pipeline.journal import Query
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
 from zkdns.server.lack import Lack
+from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
 from zkdns.web.status import Counters, RegistryStatus, Status
 
@@ -66,6 +68,7 @@ class Observer:
     forwarder: Forwarder
     zone_files: ZoneFiles
     state_directory: StateDirectory
+    recorder: Recorder
 
     def status(self) -> Status:
         pipeline, now, phase = self.pipeline, time.time(), self.life.phase
@@ -132,6 +135,8 @@ class Observer:
             found.append(self.state_directory.problem)
         if self.life.lack.problem is not None:
             found.append(self.life.lack.problem)
+        if self.recorder.problem is not None:
+            found.append(self.recorder.problem)
         if self.forwarder.problem:
             found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
         return tuple(found)
@@ -174,8 +179,16 @@ class Observer:
         return lambda: {name: answers.shown(zone) for name, answers in services.items()}
 
     def explain(
-        self, name: str, qtype: str, client: str | None, changes: list[str]
+        self, name: str, qtype: str, client: str | None, changes: list[str], at: float | None
     ) -> Callable[[], dict[str, Any]]:
-        """Says why an answer is what it is, at this moment."""
+        """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
-        return lambda: explain(snapshot, name, qtype, client=client, changes=changes, forwards=forwards)
+        then = self.recorder.services_at(at) if at is not None else None
+        return lambda: explain(
+            snapshot, name, qtype, client=client, changes=changes, forwards=forwards,
+            then=then() if then is not None else None,
+        )  # fmt: skip
+
+    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
+        """Reads what changed, oldest first, and how far back that is known."""
+        return self.recorder.history(query)

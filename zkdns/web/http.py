@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -20,9 +23,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
 from zkdns.model import Change, Service
+from zkdns.pipeline.journal import OutOfReach, Query
+from zkdns.serve.listen.bind import bind
+from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.refused import refused
 from zkdns.web import metrics, shapes
+from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
+from zkdns.web.events import Stream, spell
 from zkdns.web.page import View, render
+from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
@@ -35,14 +44,17 @@ TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 IDLE = 60.0
 """Seconds after which a connection without a request ends; aiohttp's own are an hour."""
 
-BACKLOG = 1000
-"""Events that wait for one client; one that is further behind is cut off."""
+MAX_CHANGES = 64
+"""Changes that one question may try: each costs its service's answers."""
 
-HEARTBEAT = 15.0
-"""Seconds between comments on an idle stream: proxies and clients see that it lives."""
+MAX_HISTORY = 10_000
+"""Changes in one reply."""
 
-CLIENTS = 200
-"""Event streams at once."""
+BACKLOG_CONNECTIONS = 128
+"""Connections that wait to be accepted (listen(2))."""
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -58,12 +70,29 @@ class Web:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
-        self._clients: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._clients: dict[Stream, None] = {}
+        self._streams: Places[Stream] = Places(Limits(MAX_STREAMS))
         self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
+        self._threads = Threads()
 
-    async def start(self, address: Address) -> None:
-        """Bind and serve. ConfigError where the address can't be had."""
-        app = web.Application(middlewares=[_guard], client_max_size=1 << 16)
+    async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
+        """Bind and serve. `hosts`: names by which browsers may know us. ConfigError where the address can't
+        be had."""
+        names = frozenset(host.lower().removesuffix(".") for host in hosts)
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            door = self._door
+            if door is not None:
+                door.busy(request.transport)
+            try:
+                return await _guard(request, handler, names)
+            finally:
+                if door is not None:
+                    door.idle(request.transport)
+
+        app = web.Application(middlewares=[guard], client_max_size=1 << 16)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._metrics)
@@ -73,6 +102,8 @@ class Web:
         app.router.add_get("/api/v1/problems", self._problems)
         app.router.add_get("/api/v1/status", self._status)
         app.router.add_get("/api/v1/events", self._events)
+        app.router.add_get("/api/v1/history", self._history)
+        app.router.add_get("/api/v1/prometheus", self._prometheus)
         app.router.add_get("/", self._page)
         app.router.add_get("/static/{name}", _static)
         self._runner = web.AppRunner(
@@ -84,17 +115,24 @@ class Web:
             logger=log,
         )
         await self._runner.setup()
+        assert self._runner.server is not None  # noqa: S101  (it was set up)
         try:
             # Shared like the DNS sockets, so that a restart may overlap.
-            await web.TCPSite(self._runner, address.host, address.port, reuse_port=True).start()
+            stream = bind(address, socket.SOCK_STREAM)
+            stream.listen(BACKLOG_CONNECTIONS)
         except OSError as error:
             raise refused("--http", str(address), error) from None
+        self._door = Door(self._runner.server)
+        self._door.open(stream)
 
     async def stop(self) -> None:
-        for queue in list(self._clients):
-            _put(queue, None)
+        for stream in list(self._clients):
+            stream.end()
+        if self._door is not None:
+            await self._door.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._threads.close()
 
     # --- requests -------------------------------------------------------------------------------------
 
@@ -106,12 +144,13 @@ class Web:
         return _json({"ready": status.ready, "why": status.why}, 200 if status.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = await asyncio.to_thread(metrics.take(self._observed).text)
+        text = await self._aside(request, metrics.take(self._observed).text)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _services(self, request: web.Request) -> web.Response:
         status, names = self._observed.status(), self._observed.names()
-        return await asyncio.to_thread(
+        return await self._aside(
+            request,
             lambda: _json(
                 shapes.services(
                     status.services,
@@ -120,7 +159,7 @@ class Web:
                     serial=status.serial,
                     stale_seconds=status.stale_seconds or None,
                 )
-            )
+            ),
         )
 
     async def _service(self, request: web.Request) -> web.Response:
@@ -130,21 +169,54 @@ class Web:
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
         firsts = self._observed.first_answers(service.name)
-        return await asyncio.to_thread(
-            lambda: _json(shapes.service(service, status.ttl, status.zones[0], firsts))
+        return await self._aside(
+            request, lambda: _json(shapes.service(service, status.ttl, status.zones[0], firsts))
         )
+
+    async def _aside(self, request: web.Request, work: Callable[[], T]) -> T:
+        """What takes long in a large registry, done in a thread of the web's own."""
+        return await self._threads.run(request.remote or "", work)
 
     async def _explain(self, request: web.Request) -> web.Response:
         query = request.query
         if not query.get("name"):
             return _json({"error": "name=… is missing"}, 400)
+        changes = query.getall("if", [])
+        if len(changes) > MAX_CHANGES:
+            return _json({"error": f"more than {MAX_CHANGES} changes to try"}, 400)
         try:
+            at = _moment(query, "at")
             work = self._observed.explain(
-                query["name"], query.get("type", "A"), query.get("client"), query.getall("if", [])
+                query["name"], query.get("type", "A"), query.get("client"), changes, at
             )
-            return _json(await asyncio.to_thread(work))
+            return _json(await self._aside(request, work))
         except ValueError as error:
             return _json({"error": str(error)}, 400)
+        except OutOfReach as error:
+            return _json({"error": str(error)}, 410)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            limit = int(query.get("limit", "1000")[:9])
+            asked = Query(
+                query.get("service", ""), query.get("id", ""),
+                _moment(query, "since"), _moment(query, "until"), max(0, min(limit, MAX_HISTORY)),
+            )  # fmt: skip
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        read = self._observed.history(asked)
+        return await self._aside(request, lambda: _json(shapes.history(*read())))
+
+    async def _prometheus(self, request: web.Request) -> web.Response:
+        services, query = self._observed.status().services, request.query
+        if name := query.get("service"):
+            found = _find(services, name)
+            if found is None:
+                return _json({"error": f"no service {name!r}"}, 404)
+            services = {found.name: found}
+        groups = partial(target_groups, list(services.values()), query.get("port", ""))
+        return await self._aside(request, lambda: _json(groups()))
 
     async def _problems(self, request: web.Request) -> web.Response:
         return _json(shapes.problems(self._observed.status().problems))
@@ -159,33 +231,29 @@ class Web:
         view = View(
             status.spell(), status.loaded, status.services, status.problems, status.ttl, firsts, time.time()
         )
-        return web.Response(text=await asyncio.to_thread(render, view, query), content_type="text/html")
+        return web.Response(
+            text=await self._aside(request, lambda: render(view, query)), content_type="text/html"
+        )
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        if len(self._clients) >= CLIENTS:
-            return _json({"error": "too many event streams"}, 503)
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
         if request.method == "HEAD":
-            return stream
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(BACKLOG)
-        self._clients.add(queue)
+            return response
+        stream = Stream()
+        self._clients[stream] = None
+        if (loser := self._streams.take(stream, request.remote or "")) is not None:
+            loser.end()  # its client's network has the most; EventSource asks again
         try:
-            await stream.prepare(request)
-            await stream.write(b"retry: 2000\n\n")
-            while True:
-                try:
-                    event = await asyncio.wait_for(queue.get(), HEARTBEAT)
-                except TimeoutError:
-                    await stream.write(b": alive\n\n")
-                    continue
-                if event is None:
-                    break
-                await stream.write(b"event: change\ndata: " + msgspec.json.encode(event) + b"\n\n")
+            await response.prepare(request)
+            await response.write(b"retry: 2000\n\n")
+            async for event in stream:
+                await response.write(event)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._clients.discard(queue)
-        return stream
+            self._clients.pop(stream, None)
+            self._streams.release(stream)
+        return response
 
     # --- from the pipeline --------------------------------------------------------------------------------
 
@@ -193,21 +261,29 @@ class Web:
         """Tell those who listen what is another in the answers."""
         if not self._clients:
             return
-        for event in shapes.events(changes):
-            for queue in list(self._clients):
-                _put(queue, event)
+        for event in map(spell, shapes.events(changes)):
+            for stream in self._clients:
+                stream.put(event)
 
 
 def _find(services: Mapping[str, Service], name: str) -> Service | None:
     return services.get(name) or next((s for s in services.values() if s.label == name), None)
 
 
-def _put(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
-    if queue.full():  # too far behind: what it missed it can read again after it reconnects
-        while not queue.empty():
-            queue.get_nowait()
-        event = None
-    queue.put_nowait(event)
+def _moment(query: Mapping[str, str], key: str) -> float | None:
+    """Seconds since the epoch, as a number or in ISO 8601; ValueError where it is neither."""
+    text = query.get(key)
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{key} is no time: seconds since the epoch, or ISO 8601") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 class _OfOurs(logging.Filter):
@@ -236,17 +312,23 @@ def _json(said: Any, status: int = 200) -> web.Response:
     )
 
 
-@web.middleware
-async def _guard(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _guard(request: web.Request, handler: Handler, names: frozenset[str]) -> web.StreamResponse:
     """Errors as JSON, ours without their inside; the headers that keep a browser strict."""
+    response: web.StreamResponse
     try:
-        response = await handler(request)
+        # Who sends none (HTTP/1.0) is no browser.
+        if "Host" in request.headers and not is_own_host(request.headers["Host"], names):
+            error = "this server is no such host: ask it by address, or name the host in http_hosts"
+            response = _json({"error": error}, 421)
+        else:
+            response = await handler(request)
     except web.HTTPException as error:
         response = _json({"error": error.reason.lower()}, error.status)
         if allow := error.headers.get("Allow"):
             response.headers["Allow"] = allow
+    except Busy:
+        response = _json({"error": "too many requests of yours are under way"}, 503)
+        response.headers["Retry-After"] = "1"
     except (ConnectionError, asyncio.CancelledError):
         raise
     except Exception:

@@ -91,7 +91,7 @@ def event(change: Change) -> dict[str, Any]:
 def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
     """A service's settings as its own znode would write them."""
     said: dict[str, Any] = msgspec.to_builtins(given)
-    del said["given"]
+    del said["given"], said["unknown"]
     said["ttl"] = given.ttl if given.ttl is not None else ttl
     said["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
     return said
@@ -147,3 +147,29 @@ def service(
 
 def problems(found: Iterable[Problem]) -> dict[str, Any]:
     return {"problems": [{"path": p.path, "what": p.what, "cure": p.cure} for p in found]}
+
+
+def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
+    """What changed, oldest first. `since`: how far back that is known."""
+    return {
+        "changes": [
+            {
+                "at": moment_exactly(c.at),
+                "zxid": c.zxid,
+                "service": c.service,
+                "id": c.id,
+                "what": c.what,
+                "from": c.was,
+                "to": c.now,
+                "why": c.why,
+                "by": c.by,
+            }
+            for c in changes
+        ],
+        "since": moment(since) if since is not None else None,
+    }
+
+
+def moment_exactly(at: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

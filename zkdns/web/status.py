@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from zkdns.forward.upstreams import UpstreamStatus
-from zkdns.model import Problem, Service
+from zkdns.model import Change, Problem, Service
+from zkdns.pipeline.journal import Query
 
 Buckets = tuple[tuple[float, ...], tuple[int, ...], float]
 """A histogram: upper bounds, counts (one more: above them all), and the sum."""
@@ -124,7 +125,13 @@ class Observed(Protocol):
         ...
 
     def explain(
-        self, name: str, qtype: str, client: str | None, changes: list[str]
+        self, name: str, qtype: str, client: str | None, changes: list[str], at: float | None
     ) -> Callable[[], dict[str, Any]]:
-        """Says why an answer is what it is (ValueError); may be called in a thread."""
+        """Says why an answer is what it is, or was at `at` (OutOfReach); may be called in a thread
+        (ValueError, OutOfReach, OSError)."""
+        ...
+
+    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
+        """Reads what changed, oldest first, and how far back that is known (None: not at all); may be called
+        in a thread (OSError)."""
         ...

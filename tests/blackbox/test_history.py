@@ -1,0 +1,140 @@
+"""What changed, told again: by a server, by its files, by two replicas, and after any end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+
+from support.server import Zkdns
+from support.waiting import eventually
+from support.zookeeper import ZooKeeperServer
+from zkdns.pipeline.journal import Query
+from zkdns.server.journal_files import read_changes, read_services
+
+pytestmark = pytest.mark.zookeeper
+
+
+def zkdns(*words: str, code: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "zkdns", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def register(zk: KazooClient, path: str, **fields: Any) -> None:
+    data = json.dumps({"address": "10.0.0.1", **fields}).encode()
+    if zk.exists(path):
+        zk.set(path, data)
+    else:
+        zk.create(path, data, makepath=True)
+
+
+def url(server: Zkdns) -> str:
+    return f"http://127.0.0.1:{server.http_port}"
+
+
+def lived(server: Zkdns, zk: KazooClient, root: str) -> float:
+    """Some changes of web/a; the moment between the two last."""
+    register(zk, f"{root}/web/a", port=80)
+    register(zk, f"{root}/web/b", address="10.0.0.2", port=80)
+    eventually(lambda: len(server.answers("web.svc.local")) == 2)
+    register(zk, f"{root}/web/a", port=80, weight=5)
+    eventually(lambda: server.json("/api/v1/services/web")["instances"][0]["weight"] == 5)
+    time.sleep(0.05)
+    moment = time.time()
+    time.sleep(0.05)
+    zk.delete(f"{root}/web/b")
+    eventually(lambda: server.answers("web.svc.local") == ["10.0.0.1"])
+    return moment
+
+
+def told(lines: list[dict[str, Any]], id: str) -> list[tuple[str, str, str]]:
+    return [(c["what"], c["from"], c["to"]) for c in lines if c["id"] == id]
+
+
+@pytest.mark.parametrize("kept", ["in memory", "on disk"])
+def test_history_and_the_answer_of_then_are_told(
+    kept: str,
+    zookeeper: ZooKeeperServer,
+    zk: KazooClient,
+    zk_root: str,
+    serve: Callable[..., Zkdns],
+    tmp_path: Path,
+) -> None:
+    flags = ("--state", str(tmp_path / "state")) if kept == "on disk" else ()
+    server = serve(*flags, registry=f"zk://{zookeeper.hosts}{zk_root}")
+    moment = lived(server, zk, zk_root)
+
+    def history() -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = json.loads(zkdns("history", "web", "--server", url(server), "--json"))[
+            "changes"
+        ]
+        return said
+
+    eventually(lambda: ("gone", "healthy", "") in told(history(), "b"), 10)
+    changes = history()
+    assert told(changes, "a") == [("registered", "", "healthy"), ("weight", "1", "5")]
+    assert [c["zxid"] for c in changes] == sorted(c["zxid"] for c in changes)
+    assert all(c["why"] for c in changes if c["what"] == "gone")
+    then = datetime.fromtimestamp(moment, UTC).isoformat()
+    said = json.loads(zkdns("explain", "web.svc.local", "--server", url(server), "--at", then, "--json"))
+    assert sorted(said["answer"]) == ["10.0.0.1", "10.0.0.2"]
+    assert {i["id"]: round(i["share"], 3) for i in said["instances"]} == {"a": 0.833, "b": 0.167}
+    refusal = zkdns("explain", "web.svc.local", "--server", url(server), "--at", "1000h ago", code=1)
+    assert "reach" in refusal
+    if kept == "on disk":
+        server.terminate(10)
+        assert "gone" in zkdns("history", "web/b", "--state", str(tmp_path / "state"))
+
+
+def test_two_replicas_tell_a_change_once(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
+) -> None:
+    servers = [serve(registry=f"zk://{zookeeper.hosts}{zk_root}") for _ in range(2)]
+    lived(servers[0], zk, zk_root)
+    eventually(lambda: servers[1].answers("web.svc.local") == ["10.0.0.1"])
+    both = [word for server in servers for word in ("--server", url(server))]
+    merged = json.loads(zkdns("history", "web", *both, "--json"))["changes"]
+    assert told(merged, "b") == [("registered", "", "healthy"), ("gone", "healthy", "")]
+
+
+def test_a_server_that_is_killed_at_any_moment_loses_the_last_second_at_most(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    n = 0
+    for round_ in range(4):
+        server = serve("--state", str(state), registry=f"zk://{zookeeper.hosts}{zk_root}")
+        until = time.time() + 1.7 + round_ * 0.31
+        while time.time() < until:
+            n += 1
+            register(zk, f"{zk_root}/web/a", weight=n)
+            time.sleep(0.02)
+        server.process.kill()
+        server.process.wait()
+        ended = time.time()
+        changes, since = read_changes(state, Query("web", "a", limit=100_000))
+        assert since is not None
+        weights = {int(c.now) for c in changes if c.what == "weight"}
+        assert len(weights) > 3 * (round_ + 1)
+        latest = max(c.at for c in changes)
+        assert ended - latest < 5, "the last second and what a loaded machine takes for it"
+        assert "web" in read_services(state, latest)
+
+
+def test_what_is_no_server_and_no_folder_is_one_line(tmp_path: Path) -> None:
+    assert "no such directory" in zkdns("history", "--state", str(tmp_path / "nowhere"), code=1)
+    assert "no moment such as 14:02" in zkdns("history", "--since", "yesterday", code=2)
+    assert "don't go together" in zkdns(
+        "history", "--state", str(tmp_path), "--server", "http://127.0.0.1:1", code=2
+    )
+    assert "nothing changed" in zkdns("history", "--state", str(tmp_path))

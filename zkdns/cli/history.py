@@ -1,0 +1,160 @@
+"""`zkdns history`: what changed in the answers, when and why, as one server or all of them tell it."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from zkdns.cli import Failure, asking, show
+from zkdns.cli.show import Column
+from zkdns.cli.times import parse_moment
+from zkdns.model import Change
+from zkdns.pipeline.journal import Query, merge
+from zkdns.server.journal_files import read_changes
+from zkdns.web import shapes
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:8053"
+DAY_SECONDS: Final = 86_400.0
+
+COLUMNS = (
+    Column("AT"),
+    Column("SERVICE"),
+    Column("INSTANCE"),
+    Column("WHAT"),
+    Column("FROM", folds=10, spare=1),
+    Column("TO", folds=10),
+    Column("WHY", folds=20),
+    Column("ZXID", right=True, spare=2),
+)
+
+SHAPE: asking.Shape = {"changes": list, "since": (str, type(None))}
+ROW: asking.Shape = {
+    "at": str, "zxid": int, "service": str, "id": str, "what": str, "from": str, "to": str, "why": str,
+    "by": str,
+}  # fmt: skip
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]
+    """14:02, 2h ago, 2026-11-28T14:02:00Z: seconds since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_moment(str(value), time.time())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+servers = click.option(
+    "--server", "servers", metavar="URL", multiple=True,
+    help=f"A server's --http; repeatable: what several tell is told once. [default: {DEFAULT_SERVER}]",
+)  # fmt: skip
+state = click.option(
+    "--state", metavar="DIR", type=click.Path(), help="A server's state directory, running or not."
+)
+
+
+@click.command(short_help="What changed, when and why.")
+@click.argument("target", metavar="[SERVICE[/ID]]", default="")
+@click.option("--since", type=Moment(), metavar="TIME", help="From when on: 14:02, 2h, 2026-11-28T14:02:00Z.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Up to when.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, help="The newest so many. [1000]")
+@servers
+@state
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, in the shape of the HTTP API.")
+def command(
+    target: str,
+    since: float | None,
+    until: float | None,
+    limit: int,
+    servers: tuple[str, ...],
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """What changed in the answers: instances that came, went or changed state, weights, settings, routes,
+    leaders, registries out of reach. Each line says when, from what to what, and why.
+
+    Asks a running server, or several, whose accounts are made one; with --state a state directory is read,
+    whether its server runs or not. Without a state directory a server remembers its newest 10,000 changes.
+    """
+    if servers and state:
+        raise click.UsageError("--server and --state don't go together")
+    service, _, id = target.partition("/")
+    query = Query(service, id, since, until, limit)
+    if state:
+        changes, reach = _read(Path(state), query)
+    else:
+        try:
+            urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        told = [_ask(url, query) for url in urls]
+        changes = query.newest(merge([changes for changes, _ in told]))
+        reach = min((since for _, since in told if since is not None), default=None)
+    if as_json:
+        click.echo(json.dumps(shapes.history(changes, reach), ensure_ascii=False))
+        return
+    _show(changes, reach)
+
+
+def _read(directory: Path, query: Query) -> tuple[list[Change], float | None]:
+    try:
+        if not directory.is_dir():
+            raise Failure(f"--state {directory}: no such directory")
+        return read_changes(directory, query)
+    except OSError as error:
+        raise Failure(f"--state {directory}: {error.strerror or error}") from None
+
+
+def _ask(server: str, query: Query) -> tuple[list[Change], float | None]:
+    asked: dict[str, asking.Value] = {"service": query.service, "id": query.id, "limit": str(query.limit)}
+    asked |= {k: str(v) for k, v in (("since", query.since), ("until", query.until)) if v is not None}
+    said = asking.get(server, "/api/v1/history", asked, SHAPE)
+    changes = [_change(asking.hold_to(server, row, ROW)) for row in said["changes"]]
+    return changes, _seconds(said["since"]) if said["since"] else None
+
+
+def _change(row: dict[str, Any]) -> Change:
+    return Change(
+        _seconds(row["at"]), row["zxid"], row["service"], row["id"], row["what"], row["from"], row["to"],
+        row["why"], row["by"],
+    )  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise Failure(f"a time that can't be read: {text[:40]!r}") from None
+
+
+def _show(changes: list[Change], reach: float | None) -> None:
+    console = show.open_console()
+    if changes:
+        show.print_table(console, COLUMNS, map(_row, changes))
+    else:
+        console.print("nothing changed")
+    if reach is None:
+        console.print("* nothing is remembered yet")
+    else:
+        console.print(f"* the journal reaches back to {_clock(reach)}")
+
+
+def _row(c: Change) -> list[object]:
+    why = f"{c.why} (by {c.by})" if c.by and c.by not in c.why else c.why
+    return [_clock(c.at), c.service, c.id, c.what, c.was, c.now, why, f"{c.zxid:#x}" if c.zxid else ""]
+
+
+def _clock(at: float) -> str:
+    """In the reader's own time zone; the date where it is not of the last day."""
+    moment = datetime.fromtimestamp(at).astimezone()
+    text = f"{moment:%H:%M:%S}.{int(at % 1 * 10)}"
+    return text if abs(time.time() - at) < DAY_SECONDS else f"{moment:%Y-%m-%d} {text}"

@@ -1,0 +1,96 @@
+"""Keeps what changed in the answers, and tells of any moment in its reach.
+
+Rules: lives in the loop; what is read of files is read in threads of whoever asks. Without a state directory
+the newest changes are kept in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from zkdns.config import Settings
+from zkdns.model import Change, Problem, Service
+from zkdns.pipeline import journal
+from zkdns.pipeline.journal import MemoryJournal, Query
+from zkdns.server import journal_files
+from zkdns.server.journal_files import JournalFiles
+
+
+class Recorder:
+    """`services`: those that are answered now, by name."""
+
+    def __init__(self, settings: Settings, services: Mapping[str, Service]) -> None:
+        self._services = services
+        self._shells: dict[str, Service] = {}
+        self._memory: MemoryJournal | None = None
+        self._files: JournalFiles | None = None
+        self._directory = Path(settings.state) if settings.state else None
+        if self._directory is not None:
+            self._files = JournalFiles(
+                self._directory, lambda: services, settings.journal_days, settings.journal_mb
+            )
+
+    @property
+    def problem(self) -> Problem | None:
+        return self._files.problem if self._files is not None else None
+
+    def take(self, changes: Sequence[Change]) -> None:
+        """These are in the answers now."""
+        now = time.time()
+        if self._files is None and self._memory is None:
+            # What is there at the start is what all else rests upon, and is told as well.
+            self._memory = MemoryJournal({}, now)
+        shells = self._moved({change.service for change in changes if change.service})
+        record = journal.gather(changes, shells)
+        if self._files is not None:
+            self._files.add(now, record)
+        elif self._memory is not None:
+            # In memory a flood costs no more than the instances that are there anyway.
+            self._memory.add(now, journal.Record(tuple(changes), shells))
+
+    def _moved(self, names: set[str]) -> dict[str, Service | None]:
+        """What is another about the services themselves."""
+        moved: dict[str, Service | None] = {}
+        for name in names:
+            service = self._services.get(name)
+            if service is None:
+                if self._shells.pop(name, None) is not None:
+                    moved[name] = None
+                continue
+            shell = replace(service, instances=())
+            if self._shells.get(name) != shell:
+                self._shells[name] = moved[name] = shell
+        return moved
+
+    async def write(self) -> None:
+        """Put on disk what is not there yet. Called every second; never raises."""
+        if self._files is not None:
+            await self._files.write()
+
+    async def close(self) -> None:
+        if self._files is not None:
+            await self._files.close()
+
+    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
+        """Reads the changes that are asked for, oldest first, and how far back the journal reaches; may be
+        called in a thread. OSError."""
+        directory, memory = self._directory, self._memory
+        if directory is not None:
+            return lambda: journal_files.read_changes(directory, query)
+        if memory is None:
+            return lambda: ([], None)
+        changes, since = list(memory.changes()), memory.since
+        return lambda: (query.newest(changes), since)
+
+    def services_at(self, moment: float) -> Callable[[], Mapping[str, Service]]:
+        """Reads the services as they stood; may be called in a thread. OutOfReach, OSError."""
+        directory, memory = self._directory, self._memory
+        if directory is not None:
+            return lambda: journal_files.read_services(directory, moment)
+        if memory is None:
+            raise journal.OutOfReach("nothing has changed yet since the server began")
+        services = memory.at(moment)
+        return lambda: services
