@@ -78,6 +78,30 @@ def whole(server: Zkdns) -> Iterator[None]:
     crowd.close()
 
 
+@contextmanager
+def empty(server: Zkdns) -> Iterator[None]:
+    """Messages of no length over two connections, as fast as they are taken."""
+    enough = threading.Event()
+
+    def send(sock: socket.socket) -> None:
+        zeroes = bytes(1 << 20)
+        while not enough.is_set():
+            try:
+                sock.sendall(zeroes)
+            except OSError:  # idle for ten seconds: what is empty is no query
+                sock = crowd.connect()
+
+    crowd = Crowd(server)
+    senders = [threading.Thread(target=send, args=(crowd.connect(),)) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    yield
+    enough.set()
+    for sender in senders:
+        sender.join()
+    crowd.close()
+
+
 Load = Callable[[Zkdns], object]
 
 LOADS: dict[str, tuple[Load, bool]] = {
@@ -86,6 +110,7 @@ LOADS: dict[str, tuple[Load, bool]] = {
     "2,000 sources, a silent upstream": (lambda server: flood(server, "outside", 1, 2000), True),
     "3,000 instances, cut": (lambda server: flood(server, "big"), False),
     "3,000 instances over TCP": (whole, False),
+    "empty messages over TCP": (empty, False),
     "1,300 idle connections": (idle, False),
     "800 slow connections": (slow, False),
 }
