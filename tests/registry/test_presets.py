@@ -309,6 +309,14 @@ def test_a_kafka_broker_without_any_endpoint_is_a_problem() -> None:
     assert "host is null" in kafka.problems[0].what
 
 
+def test_a_druid_port_of_minus_one_is_none_whatever_its_switch_says() -> None:
+    """DruidNode spells an absent port so."""
+    node = {"host": "d.example", "plaintextPort": 8082, "tlsPort": -1, "enableTlsPort": True}
+    path = "/druid/internal-discovery/BROKER/d.example:8082"
+    znodes = {path: json.dumps({"druidNode": node}).encode()}
+    assert summaries(presets.named("druid"), znodes) == {"druid-broker": ["d.example:8082 d.example:8082"]}
+
+
 def test_a_helix_instance_whose_name_says_nothing_needs_its_config() -> None:
     znodes = read_fixture("helix")
     del znodes["/pinot/CONFIGS/PARTICIPANT/node-x"]

@@ -15,6 +15,11 @@ from zkdns.registry.survey import MAX_LOOKS, Finding, Survey
 
 def survey(znodes: Mapping[str, bytes], start: str = "/") -> Survey:
     """A survey of these znodes, to its end."""
+    return look_at(znodes, start)[0]
+
+
+def look_at(znodes: Mapping[str, bytes], start: str = "/") -> tuple[Survey, set[str]]:
+    """The same, and the paths that it looked at."""
     kids: dict[str, set[str]] = defaultdict(set)
     data = dict(znodes)
     for path in znodes:
@@ -24,11 +29,13 @@ def survey(znodes: Mapping[str, bytes], start: str = "/") -> Survey:
             data.setdefault(parent or "/", b"")
             path = parent or "/"
     found = Survey(start)
+    seen: set[str] = set()
     while wanted := found.wants():
         for look in wanted:
+            seen.add(look.path)
             reply = tuple(kids[look.path]) if look.listing else data.get(look.path)
             found.take(look, reply if look.path in data else None)
-    return found
+    return found, seen
 
 
 def below(chroot: str, znodes: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -119,6 +126,17 @@ def test_a_survey_ends_at_its_bound() -> None:
     znodes = {f"/{a}/{b}/{c}": b"" for a in range(40) for b in range(40) for c in range(40)}
     found = survey(znodes)
     assert found.looks <= MAX_LOOKS
+
+
+def test_what_was_found_until_the_bound_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    znodes = {f"/{a}/{b}/{c}": b"" for a in range(6) for b in range(6) for c in range(6)}
+    for bound in range(1, 120):
+        monkeypatch.setattr("zkdns.registry.survey.MAX_LOOKS", bound)
+        found, seen = look_at(znodes | read_fixture("patroni"))
+        assert found.cut
+        assert found.looks <= bound
+        if "/service/pg1/members/pg-b" in seen:
+            assert [one.system for one in found.findings()] == ["patroni"]
 
 
 def test_what_may_not_be_read_is_passed_over() -> None:
