@@ -1,0 +1,467 @@
+"""The mirror's mind against an ensemble of a few lines: what it asks for, in which order, and what it does
+when connections, replies and watches fail it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.mirrored import Reading, three_deep
+from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.registry.scope import Scope
+from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
+from zkdns.registry.zk.root_reads import BATCH_BYTES
+from zkdns.registry.zk.wire import (
+    CHANGED,
+    CONNECTION_LOSS,
+    CREATED,
+    DELETED,
+    EXISTS,
+    GET_CHILDREN,
+    NO_AUTH,
+    NO_NODE,
+    UNIMPLEMENTED,
+    AddWatch,
+    MultiRead,
+    Node,
+    Op,
+    Request,
+    Sync,
+    WatchedRead,
+    size,
+)
+
+ROOT = "/services"
+
+
+class World:
+    """Nodes by path, an inbox of watch events, and the mind. `serve` answers what is asked, in order."""
+
+    def __init__(self, *roots: str, **options: Any) -> None:
+        self.now = 100.0
+        self.zxid = 1
+        self.nodes: dict[str, list[int]] = {}
+        self.told: list[tuple[str, Event]] = []
+        self.sent: list[Request] = []
+        self.warned: list[str] = []
+        self.refused: set[str] = set()
+        self.scopes = [three_deep(root) for root in roots or (ROOT,)]
+        self.reads = Reads(
+            self.scopes, wall=lambda: 7.0, chance=lambda: 0.5, warn=self.warned.append, **options
+        )
+        self.views = {scope.root: Reading() for scope in self.scopes}
+        self.next: dict[str, Reading] = {}
+
+    def put(self, path: str, *, tell: bool = True) -> None:
+        parent = path.rpartition("/")[0]
+        if parent and parent not in self.nodes:
+            self.put(parent, tell=tell)
+        self.zxid += 1
+        kind = CHANGED if path in self.nodes else CREATED
+        if kind == CREATED:
+            self.nodes[path] = [self.zxid, self.zxid, self.zxid]
+            if parent in self.nodes:
+                self.nodes[parent][2] = self.zxid
+        self.nodes[path][1] = self.zxid
+        if tell:
+            self.reads.watched(kind, path)
+
+    def drop(self, path: str, *, tell: bool = True) -> None:
+        for below in [p for p in self.nodes if p.startswith(path + "/")]:
+            self.nodes.pop(below)
+        self.zxid += 1
+        del self.nodes[path]
+        parent = path.rpartition("/")[0]
+        if parent in self.nodes:
+            self.nodes[parent][2] = self.zxid
+        if tell:
+            self.reads.watched(DELETED, path)
+
+    def poll(self) -> list[Request]:
+        """What is asked now; what was told is kept."""
+        requests = self.reads.requests(self.now)
+        self.sent += requests
+        for scope, events in self.reads.events():
+            for event in events:
+                self.told.append((scope.root, event))
+                self._take(scope, event)
+        return requests
+
+    def _take(self, scope: Scope, event: Event) -> None:
+        if isinstance(event, Begin):
+            self.next[scope.root] = Reading()
+        elif isinstance(event, Whole):
+            self.views[scope.root] = self.next.pop(scope.root)
+        elif not isinstance(event, Session):
+            self.next.get(scope.root, self.views[scope.root]).fold(event)
+
+    def answer(self, request: Request) -> Any:
+        what = request.what
+        if isinstance(what, AddWatch):
+            return True
+        if isinstance(what, Sync):
+            return what.path
+        if isinstance(what, MultiRead):
+            return [self.read(op) for op in what.ops]
+        assert isinstance(what, WatchedRead)
+        return self.read(what.op)
+
+    def read(self, op: Op) -> Any:
+        if op.path in self.refused:
+            return NO_AUTH
+        if op.path not in self.nodes:
+            return NO_NODE
+        base = op.path + "/"
+        names = [p[len(base) :] for p in self.nodes if p.startswith(base) and "/" not in p[len(base) :]]
+        if op.type == GET_CHILDREN:
+            return tuple(names)
+        if op.type == EXISTS:
+            return True
+        czxid, mzxid, pzxid = self.nodes[op.path]
+        return Node(b"%d" % mzxid, czxid, mzxid, pzxid, 0.0, 0, len(names))
+
+    def serve(self, *, seconds: float = 0.0) -> None:
+        """Answer all, at once, until nothing is asked any more."""
+        self.now += seconds
+        waiting = self.poll()
+        for _ in range(10_000):
+            if not waiting:
+                return
+            request = waiting.pop(0)
+            self.reads.take(request.id, self.answer(request), self.now)
+            waiting += self.poll()
+        raise AssertionError("it never ends")
+
+    def connect(self) -> None:
+        self.reads.connected(self.now)
+        self.serve()
+
+    @property
+    def truth(self) -> dict[str, bytes | None]:
+        return {path: b"%d" % zxids[1] for path, zxids in self.nodes.items() if path.startswith(ROOT)}
+
+    @property
+    def view(self) -> dict[str, bytes | None]:
+        return self.views[ROOT].data
+
+    def kinds(self) -> list[type]:
+        return [type(event) for _, event in self.told]
+
+
+def test_a_connection_begins_with_watch_and_sync_and_is_whole_only_when_all_is_read() -> None:
+    world = World()
+    for n in range(150):
+        world.put(f"{ROOT}/web/i{n}")
+    world.reads.connected(world.now)
+    first = world.poll()
+    assert [type(request.what) for request in first] == [AddWatch, Sync]
+    world.reads.take(first[0].id, True, world.now)
+    assert world.poll() == []  # without the sync a member that lags would show the past
+    world.reads.take(first[1].id, ROOT, world.now)
+    world.serve()
+    assert world.kinds()[:2] == [Session, Begin]
+    assert world.kinds()[-2:] == [Whole, Session]
+    assert world.kinds().count(Whole) == 1
+    assert world.view == world.truth
+
+
+def test_changes_during_the_reading_are_read_after_it() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    for request in world.poll():
+        world.reads.take(request.id, world.answer(request), world.now)
+    (batch,) = world.poll()
+    old = world.answer(batch)
+    world.put(f"{ROOT}/web/b")
+    world.reads.take(batch.id, old, world.now)
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_replies_of_a_connection_that_is_gone_count_for_nothing() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/a")
+    (late,) = world.poll()
+    stale = world.answer(late)
+    world.reads.lost(world.now)
+    world.poll()
+    assert world.told[-1][1] == Session(False, 7.0)
+    world.put(f"{ROOT}/web/a", tell=False)
+    world.reads.connected(world.now)
+    world.reads.take(late.id, stale, world.now)
+    world.serve()
+    assert world.view == world.truth
+    assert world.reads.resyncs == 2
+
+
+def test_a_reading_that_a_reconnect_cuts_is_never_whole() -> None:
+    world = World()
+    for n in range(300):
+        world.put(f"{ROOT}/web/i{n}")
+    world.reads.connected(world.now)
+    for request in world.poll():
+        world.reads.take(request.id, world.answer(request), world.now)
+    requests = world.poll()
+    for _ in range(2):
+        world.reads.take(requests[0].id, world.answer(requests[0]), world.now)
+        requests = world.poll()
+    world.reads.lost(world.now)
+    world.drop(f"{ROOT}/web/i7", tell=False)
+    world.reads.connected(world.now)
+    assert Whole not in world.kinds()
+    for request in requests:  # they come after all, and say how it stood before
+        world.reads.take(request.id, world.answer(request), world.now)
+    assert Whole not in world.kinds()
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_no_request_passes_the_size_that_a_server_takes() -> None:
+    world = World()
+    long = "x" * 9_000
+    for n in range(200):
+        world.put(f"{ROOT}/web/{long}{n}")
+    world.connect()
+    reads = [request.what for request in world.sent if isinstance(request.what, MultiRead)]
+    assert all(sum(size(op.path) for op in what.ops[:-2]) <= 2 * BATCH_BYTES for what in reads)
+    assert all(len(what.serialize()) < 512 * 1024 for what in reads)
+    assert world.view == world.truth
+
+
+def test_a_root_that_a_plain_read_finds_gone_is_read_whole_when_it_is_back() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.drop(ROOT, tell=False)
+    world.reads.watched(CHANGED, f"{ROOT}/web")
+    world.reads.watched(CHANGED, ROOT)
+    before = world.kinds().count(Whole)
+    world.serve()
+    assert world.kinds().count(Whole) > before
+    assert world.view == {}
+    world.put(f"{ROOT}/web/b")
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_a_root_that_comes_and_goes_is_followed() -> None:
+    world = World()
+    world.connect()
+    assert world.view == {}
+    for _ in range(3):
+        world.put(f"{ROOT}/web/a")
+        world.serve(seconds=1)
+        assert world.view == world.truth
+        world.drop(ROOT)
+        world.serve(seconds=1)
+        assert world.view == {}
+
+
+def test_a_service_deleted_and_made_again_at_once_has_its_new_data() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.drop(f"{ROOT}/web")
+    (batch,) = world.poll()
+    gone = world.answer(batch)
+    world.put(f"{ROOT}/web/a")
+    world.reads.take(batch.id, gone, world.now)
+    world.serve(seconds=1)
+    assert world.view == world.truth
+
+
+def test_the_pzxid_of_a_list_is_told_although_its_names_are_the_same() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/short", tell=False)
+    world.drop(f"{ROOT}/web/short")
+    told = len(world.told)
+    world.serve(seconds=1)
+    lists = [event for _, event in world.told[told:] if isinstance(event, Children)]
+    assert lists == [Children(f"{ROOT}/web", ("a",), world.zxid)]
+
+
+def test_two_roots_are_read_in_turns_and_a_large_one_keeps_nobody_waiting() -> None:
+    world = World(ROOT, "/other")
+    for n in range(2_000):
+        world.put(f"{ROOT}/web/i{n}")
+    world.put("/other/db/a")
+    world.connect()
+    wholes = [root for root, event in world.told if isinstance(event, Whole)]
+    assert wholes == ["/other", ROOT]
+
+
+def test_the_audit_finds_what_no_watch_told_and_counts_it_once() -> None:
+    world = World(audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/b", tell=False)
+    world.serve(seconds=200)
+    for _ in range(20):
+        world.serve(seconds=1)
+    assert world.view == world.truth
+    assert world.reads.repairs > 0
+    assert "no watch told" in world.warned[0]
+    repairs = world.reads.repairs
+    for _ in range(500):
+        world.serve(seconds=1)
+    assert world.reads.audits >= 3
+    assert world.reads.repairs == repairs
+
+
+def test_what_is_not_there_is_no_repair() -> None:
+    """An ensemble that is new to us has no /zkdns/overrides and /zkdns/health."""
+    world = World(ROOT, "/zkdns/overrides", audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    for _ in range(500):
+        world.serve(seconds=1)
+    assert world.reads.audits >= 3
+    assert world.reads.repairs == 0
+    assert world.warned == []
+
+
+def test_a_change_that_a_watch_tells_while_the_audit_reads_is_no_repair() -> None:
+    world = World(audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.now += 200
+    requests = world.poll()
+    (portion,) = [request for request in requests if isinstance(request.what, MultiRead)]
+    world.put(f"{ROOT}/web/a")
+    for request in requests:
+        world.reads.take(request.id, world.answer(request), world.now)
+    assert portion in requests
+    world.serve(seconds=1)
+    assert world.reads.repairs == 0
+    assert world.view == world.truth
+
+
+def test_a_reply_that_never_comes_has_everything_read_anew() -> None:
+    world = World(patience=20.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/a")
+    assert len(world.poll()) == 1
+    assert world.reads.wake <= world.now + 20
+    world.now += 20
+    assert world.poll() == []  # a pause first
+    world.serve(seconds=1)
+    assert world.reads.resyncs == 2
+    assert world.view == world.truth
+
+
+@pytest.mark.parametrize("how", ["refused", "empty", "multiread", "dropped"])
+def test_servers_that_know_no_persistent_watches_get_one_shot_ones(how: str) -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    plain = world.answer
+
+    def old(request: Request) -> Any:
+        if isinstance(request.what, AddWatch) and how in ("refused", "empty"):
+            return UNIMPLEMENTED if how == "refused" else False
+        if isinstance(request.what, MultiRead):
+            return UNIMPLEMENTED
+        return plain(request)
+
+    world.answer = old  # type: ignore[method-assign]
+    world.reads.connected(world.now)
+    if how == "dropped":
+        for _ in range(MAX_FAILED_WATCHES):
+            world.poll()
+            world.reads.lost(world.now)
+            world.reads.connected(world.now)
+    for _ in range(10):
+        world.serve(seconds=1)
+    assert world.reads.one_shot
+    assert len(world.warned) == 1
+    assert "one-shot" in world.warned[0]
+    assert world.view == world.truth
+
+
+def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> None:
+    """ClickHouse Keeper (ClickHouse #115475)."""
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/b", tell=False)
+    world.reads.watched(CHANGED, ROOT)
+    for _ in range(5):
+        world.serve(seconds=1)
+    assert world.reads.one_shot
+    assert len(world.warned) == 1
+    assert "name the watch" in world.warned[0]
+    assert world.view == world.truth
+
+
+def test_a_root_whose_data_really_changes_unmasks_nobody() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    for _ in range(3):
+        world.put(ROOT)
+        world.put(ROOT)
+        world.serve(seconds=1)
+        world.put(ROOT)
+        world.serve(seconds=1)
+    assert not world.reads.one_shot
+
+
+def test_what_may_not_be_read_is_told_and_no_reason_to_ask_for_ever() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.refused.add(f"{ROOT}/web")
+    world.connect()
+    assert [event for _, event in world.told if isinstance(event, Unreadable)] == [
+        Unreadable(f"{ROOT}/web", "its ACL does not let us read it")
+    ]
+    world.refused.clear()
+    world.put(f"{ROOT}/web")
+    world.serve(seconds=1)
+    assert world.view == world.truth
+
+
+def test_a_lost_connection_that_one_reply_tells_is_tried_again_with_growing_pauses() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    pauses = []
+    for _ in range(6):
+        (_, sync) = world.poll()
+        world.reads.take(sync.id, CONNECTION_LOSS, world.now)
+        assert world.poll() == []
+        pauses.append(world.reads.wake - world.now)
+        world.now = world.reads.wake
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.1
+    assert pauses[-1] == 1.0
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_while_nothing_happens_nothing_is_asked_before_the_audit() -> None:
+    world = World(audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    assert world.reads.idle
+    assert world.poll() == []
+    assert world.now + 75 <= world.reads.wake <= world.now + 125
+
+
+def test_events_of_data_are_told_once_for_each_change() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    told = len(world.told)
+    for _ in range(3):
+        world.reads.watched(CHANGED, f"{ROOT}/web/a")
+        world.serve(seconds=1)
+    assert world.told[told:] == []
+    world.put(f"{ROOT}/web/a")
+    world.serve(seconds=1)
+    assert [type(event) for _, event in world.told[told:]] == [Data]
