@@ -19,10 +19,10 @@ from kazoo.exceptions import NoNodeError
 
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
-from zkdns.cli import holder
 from zkdns.cli.found_as import dns_names, loopback_warning
-from zkdns.cli.holder import Holder, Notes
+from zkdns.cli.keeper import Keeper
 from zkdns.config import ZooKeeperSettings
+from zkdns.registry.zk.notes import Notes
 
 pytestmark = pytest.mark.zookeeper
 
@@ -491,13 +491,12 @@ def test_it_waits_for_an_ensemble_that_comes_late_goes_and_comes_back(
 
 
 def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
-    own_zookeeper: ZooKeeperServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_zookeeper: ZooKeeperServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(holder, "WATCHDOG", 1e9)
     path = "/services/web/a"
     notes = Notes(own_zookeeper.hosts, path, tmp_path / "notes")
     settings = ZooKeeperSettings(session_timeout=2.0)
-    held = Holder(own_zookeeper.hosts, settings, path, b"1", lambda line: None, notes)
+    held = Keeper(own_zookeeper.hosts, settings, path, b"1", lambda line: None, notes, watchdog=1e9)
     held.start()
     held.want(True)
     try:

@@ -195,6 +195,17 @@ def test_a_child_gone_before_it_was_read_has_its_parent_read_again() -> None:
     assert seen.take(ReadRequest(f"{ROOT}/web/a", False), NO_NODE, None) == ([], [])
 
 
+def test_what_was_found_gone_is_read_again_whatever_names_are_listed_then() -> None:
+    """A service that goes and comes again has new instances, though they be named alike."""
+    plan, _ = told_of(Node(b"", 2, 2, 3, 0.0, 0, 1))
+    plan.take(ReadRequest(f"{ROOT}/web/a", True), Node(b"x", 3, 3, 3, 0.0, 0, 0), ())
+    web = ReadRequest(f"{ROOT}/web", True)
+    assert plan.take(web, NO_NODE, NO_NODE) == ([], [ReadRequest(ROOT, True)])
+    plan.take(ReadRequest(ROOT, True), Node(b"", 1, 1, 9, 0.0, 0, 1), ("web",))
+    _, more = plan.take(web, Node(b"", 8, 8, 9, 0.0, 0, 1), ("a",))
+    assert more == [ReadRequest(f"{ROOT}/web/a", True)]
+
+
 def test_the_whole_tree_as_a_root_leaves_zookeeper_and_ourselves_out() -> None:
     seen = ReadPlan(three_deep("/"))
     events, more = seen.take(

@@ -212,10 +212,14 @@ def test_a_reading_that_a_reconnect_cuts_is_never_whole() -> None:
     world.reads.lost(world.now)
     world.drop(f"{ROOT}/web/i7", tell=False)
     world.reads.connected(world.now)
-    assert Whole not in world.kinds()
+    first = world.poll()
     for request in requests:  # they come after all, and say how it stood before
         world.reads.take(request.id, world.answer(request), world.now)
+    assert world.poll() == []
     assert Whole not in world.kinds()
+    assert [type(request.what) for request in first] == [AddWatch, Sync]
+    for request in first:
+        world.reads.take(request.id, world.answer(request), world.now)
     world.serve()
     assert world.view == world.truth
 

@@ -56,7 +56,8 @@ def _readable(service: Service) -> Service:
 
 def formats(service: Service) -> dict[str, int]:
     """How many instances were read in which format."""
-    return dict(sorted(Counter(i.registration.format for i in service.instances).items()))
+    read = (i for i in service.instances if i.state is not State.UNREADABLE)
+    return dict(sorted(Counter(i.registration.format for i in read).items()))
 
 
 def _on_zone(zone: str) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ import msgspec
 
 from zkdns.cli import Failure, options, times
 from zkdns.cli.found_as import dns_names, loopback_warning
-from zkdns.cli.holder import Holder, Notes
+from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
 from zkdns.cli.signals import Signals
 from zkdns.config import RegistryURL
@@ -22,6 +22,7 @@ from zkdns.registry.formats import native
 from zkdns.registry.layout import name_service
 from zkdns.registry.url import registration_path
 from zkdns.registry.zk import route
+from zkdns.registry.zk.notes import Notes
 
 STATUSES = ("up", "starting", "draining", "down")
 
@@ -150,17 +151,17 @@ def command(
             say(f"found as {', '.join(names)}")
 
     data = msgspec.json.encode(payload)
-    holder = Holder(url.hosts, settings.zookeeper, path, data, tell, Notes(url.hosts, path))
+    keeper = Keeper(url.hosts, settings.zookeeper, path, data, tell, Notes(url.hosts, path))
     environment = {
         "ZKDNS_ADDRESS": _first(payload["address"]),
         "ZKDNS_PORT": str(port or ""),
         "ZKDNS_ID": id,
     }
-    check = TtlCheck(ttl_check, environment, ttl_interval, Vouched(holder)) if ttl_check else None
-    return run(holder, check, program, linger)
+    check = TtlCheck(ttl_check, environment, ttl_interval, Vouched(keeper)) if ttl_check else None
+    return run(keeper, check, program, linger)
 
 
-def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...], linger: float) -> int:
+def run(keeper: Keeper, check: TtlCheck | None, program: tuple[str, ...], linger: float) -> int:
     """Hold it until the program ends, or a signal asks us to."""
     signals = Signals(PASSED_ON)
     running = Program(program, signals) if program else None
@@ -169,12 +170,12 @@ def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...], linger
         if number in ENDING:  # no more answers first, then the program may go
             if check is not None:
                 check.stop()
-            holder.give_up()
+            keeper.give_up()
 
-    holder.start()
+    keeper.start()
     try:
         if check is None:
-            holder.want(True)
+            keeper.want(True)
         else:
             check.start()
         if running is not None:
@@ -183,14 +184,14 @@ def run(holder: Holder, check: TtlCheck | None, program: tuple[str, ...], linger
         return 0
     finally:
         before(signal.SIGTERM)
-        holder.stop()
+        keeper.stop()
 
 
 class Vouched:
     """Registered while the check succeeds, and one line whenever that changes."""
 
-    def __init__(self, holder: Holder) -> None:
-        self._holder = holder
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
         self._before: bool | None = None
 
     def __call__(self, good: bool, why: str) -> None:
@@ -198,7 +199,7 @@ class Vouched:
             self._before = good
             if not good:
                 say(f"the ttl check fails ({why}): not registered")
-            self._holder.want(good)
+            self._keeper.want(good)
 
 
 def describe(

@@ -16,6 +16,7 @@ import kazoo.version
 from kazoo.client import KazooClient
 from kazoo.exceptions import ZookeeperError
 from kazoo.protocol import serialization
+from kazoo.security import OPEN_ACL_UNSAFE
 
 from zkdns.model import ConfigError
 from zkdns.registry.zk.wire import (
@@ -94,11 +95,12 @@ def ask(client: KazooClient, what: What) -> Any:
 
 
 def _spell(client: KazooClient, what: What) -> Any:
+    acl = client.default_acl or OPEN_ACL_UNSAFE
     match what:
         case Sync(path):
             return serialization.Sync(path)
         case Create(path, data, ephemeral):
-            return serialization.Create(path, data, client.default_acl, int(ephemeral))
+            return serialization.Create(path, data, acl, int(ephemeral))
         case SetData(path, data):
             return serialization.SetData(path, data, -1)
         case Delete(path, version):
@@ -106,7 +108,7 @@ def _spell(client: KazooClient, what: What) -> Any:
         case Replace(path, data, version):
             both = (
                 serialization.Delete(path, version),
-                serialization.Create(path, data, client.default_acl, 1),
+                serialization.Create(path, data, acl, 1),
             )
             return serialization.Transaction(both)
     return what

@@ -27,7 +27,7 @@ from zkdns.model import Event
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.acl import own_acl
 from zkdns.registry.zk.adopt import adopt, cut, send
-from zkdns.registry.zk.connect import Reasons, close, demand_login, open_client
+from zkdns.registry.zk.connect import Reasons, close, demand_login, hush, open_client
 from zkdns.registry.zk.ephemerals import AWAY, Ephemerals, Kept
 from zkdns.registry.zk.reads import Reads
 from zkdns.registry.zk.wire import (
@@ -90,7 +90,8 @@ def take(inbox: queue.SimpleQueue[T], timeout: float) -> list[T]:
 class Mirror:
     """`watchdog`: seconds without a connection after which kazoo's client is replaced (one that meets
     an ensemble with smaller zxids never connects again, kazoo #42). `audit`: about how often, in
-    seconds, all is read again and compared. `one_shot`: don't try persistent watches at all."""
+    seconds, all is read again and compared. `one_shot`: don't try persistent watches at all. `for_people`:
+    the nodes that it keeps are theirs, and so are its complaints."""
 
     def __init__(
         self,
@@ -102,8 +103,10 @@ class Mirror:
         watchdog: float = 30.0,
         audit: float = 300.0,
         one_shot: bool = False,
+        for_people: bool = False,
     ) -> None:
         self._hosts = hosts
+        self._for_people = for_people
         self._settings = settings
         self._emit = dict.fromkeys(scopes, emit)
         self._watchdog = watchdog
@@ -189,7 +192,10 @@ class Mirror:
 
     def _open(self) -> None:
         client, self._reasons = open_client(self._hosts, self._settings, self._reasons)
-        client.default_acl = own_acl(self._settings)
+        if self._for_people:
+            hush(client)
+        else:
+            client.default_acl = own_acl(self._settings)
 
         def note(kind: int, path: str) -> None:
             if self._noticed is None:
@@ -293,7 +299,7 @@ class Mirror:
         dead = self._client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
         outrun = self._reasons.is_outrun(self._client, away, self._settings.session_timeout)
         if outrun or away > self._watchdog or (dead and away > min(self._watchdog, DEAD_AFTER)):
-            if not self._reasons.refused:  # that was said already
+            if not (self._reasons.refused or self._for_people):  # that was said already
                 log.warning("no ZooKeeper at %s for %.0f s: %s; trying with a new client",
                             self._hosts, away, self._reasons.latest or "no answer")  # fmt: skip
             close(self._client, CLOSE_WITHIN)
