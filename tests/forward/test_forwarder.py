@@ -424,7 +424,7 @@ async def test_whatever_an_upstream_sends_each_client_has_its_answer(
             assert (
                 read_reply(answered) is not None
             )  # each record whole, what a type holds being the upstream's
-        assert forwarder.queries[up.address, "NOERROR"] > 50
+        assert forwarder.queries[up.address, "NOERROR"] > 5
         assert forwarder.forgeries > 5
         assert not forwarder.status().in_flight
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

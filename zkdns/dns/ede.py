@@ -20,8 +20,8 @@ def about(name: str, said: str) -> str:
 
 def option(code: int, text: str = "") -> bytes:
     """The whole EDNS option: 15, length, info code, text."""
-    said = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore").encode()
-    return struct.pack("!HHH", 15, 2 + len(said), code) + said
+    raw = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore").encode()
+    return struct.pack("!HHH", 15, 2 + len(raw), code) + raw
 
 
 def bare(options: bytes) -> bytes:
@@ -45,20 +45,20 @@ def read(options: bytes) -> list[tuple[int, str]]:
 
 def among(options: bytes, most: int = 0xFFFF) -> bytes:
     """The same as whole options again, as many as there is room for."""
-    found = b""
+    run = b""
     for code, text in read(options):
         one = option(code, text)
-        if len(found) + len(one) > most:
+        if len(run) + len(one) > most:
             break
-        found += one
-    return found
+        run += one
+    return run
 
 
 def each(options: bytes) -> list[bytes]:
     """A run of whole options, one by one."""
-    found, at = [], 0
+    whole, at = [], 0
     while at < len(options):
         end = at + 4 + int.from_bytes(options[at + 2 : at + 4], "big")
-        found.append(options[at:end])
+        whole.append(options[at:end])
         at = end
-    return found
+    return whole

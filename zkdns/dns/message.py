@@ -59,10 +59,10 @@ def read_reply(reply: bytes) -> Message | None:
     if len(reply) < 17 or reply[4:6] != b"\0\1":
         return None
     names = Names(reply)
-    found = names.read(12, len(reply))
-    if found is None or found[1] + 4 > len(reply):
+    read = names.read(12, len(reply))
+    if read is None or read[1] + 4 > len(reply):
         return None
-    at = found[1] + 4
+    at = read[1] + 4
     question = reply[12:at]
     counts = [reply[i] << 8 | reply[i + 1] for i in (6, 8, 10)]
     if sum(counts) > _MOST_RECORDS:
@@ -74,10 +74,10 @@ def read_reply(reply: bytes) -> Message | None:
     for count in counts:
         records = []
         for _ in range(count):
-            found = names.read(at, len(reply))
-            if found is None:
+            read = names.read(at, len(reply))
+            if read is None:
                 return None
-            owner, at = found
+            owner, at = read
             if at + 10 > len(reply):
                 return None
             rtype = reply[at] << 8 | reply[at + 1]

@@ -44,12 +44,12 @@ def _escape(label: bytes) -> str:
 
 def labels(name: bytes) -> list[bytes]:
     """The labels of a wire name, the root left out."""
-    found = []
+    parts = []
     at = 0
     while name[at]:
-        found.append(name[at + 1 : at + 1 + name[at]])
+        parts.append(name[at + 1 : at + 1 + name[at]])
         at += 1 + name[at]
-    return found
+    return parts
 
 
 def label(text: bytes | str) -> bytes:

@@ -141,10 +141,10 @@ def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | Non
     for index in range(layout.names):
         if index:
             parts.append(b"")
-        found = (names or Names(message)).read(at, end)
-        if found is None:
+        read = (names or Names(message)).read(at, end)
+        if read is None:
             return None
-        name, at = found
+        name, at = read
         parts.append(name)
     if layout.tail < 0:
         parts.append(message[at:end])
@@ -160,12 +160,12 @@ def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | Non
 def offsets_of(name: bytes, at: int = 12) -> dict[bytes, int]:
     """Where each suffix of a wire name stands that was written at `at`: lower case -> offset."""
     name = name.lower()
-    found = {}
+    offsets = {}
     step = 0
     while name[step]:
-        found[name[step:]] = at + step
+        offsets[name[step:]] = at + step
         step += 1 + name[step]
-    return found
+    return offsets
 
 
 def pack_name(name: bytes, offsets: Mapping[bytes, int]) -> bytes:
@@ -191,10 +191,10 @@ def pack(rtype: int, parts: Parts, offsets: Mapping[bytes, int]) -> bytes:
 def detach(piece: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | None:
     """A record that pointed at its question, taken out of it: owner, type, class, TTL, rdata."""
     message = b"\0" * 12 + qname + b"\0\0\0\0" + piece
-    found = read_name(message, 16 + len(qname), len(message))
-    if found is None or found[1] + 10 > len(message):
+    read = read_name(message, 16 + len(qname), len(message))
+    if read is None or read[1] + 10 > len(message):
         return None
-    owner, at = found
+    owner, at = read
     rtype, rclass = (
         int.from_bytes(message[at : at + 2], "big"),
         int.from_bytes(message[at + 2 : at + 4], "big"),

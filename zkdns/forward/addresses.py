@@ -30,12 +30,12 @@ def addresses_in(message: Message, owner: bytes, rtype: int) -> Resolved:
     ttl = 0x7FFFFFFF
     aliases = {r.owner.lower(): r for r in message.answer if r.rtype == CNAME and len(r.parts) > 1}
     for _ in range(len(aliases) + 1):
-        found = [r for r in message.answer if r.rtype == rtype and r.owner.lower() == name]
-        if found:
-            packed = [b"".join(r.parts) for r in found]
+        records = [r for r in message.answer if r.rtype == rtype and r.owner.lower() == name]
+        if records:
+            packed = [b"".join(r.parts) for r in records]
             size = 4 if rtype == 1 else 16
             texts = dict.fromkeys(str(ipaddress.ip_address(raw)) for raw in packed if len(raw) == size)
-            return Resolved(tuple(texts), min([ttl, *(r.ttl for r in found)]))
+            return Resolved(tuple(texts), min([ttl, *(r.ttl for r in records)]))
         alias = aliases.get(name)
         if alias is None:
             break

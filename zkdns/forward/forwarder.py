@@ -359,11 +359,11 @@ class Forwarder:
             owner = wire(name)
         except ValueError as error:
             raise Unresolved(str(error)) from None
-        found = await asyncio.gather(self._addresses(owner, 1), self._addresses(owner, 28))
-        addresses = found[0].addresses + found[1].addresses
+        both = await asyncio.gather(self._addresses(owner, 1), self._addresses(owner, 28))
+        addresses = both[0].addresses + both[1].addresses
         if not addresses:
             raise Unresolved(f"{name} has no address")
-        return Resolved(addresses, min(each.ttl for each in found if each.addresses))
+        return Resolved(addresses, min(each.ttl for each in both if each.addresses))
 
     async def _addresses(self, owner: bytes, rtype: int) -> Resolved:
         question = owner + rtype.to_bytes(2, "big") + b"\0\1"

@@ -33,8 +33,8 @@ async def ask_machine(name: str) -> Resolved:
         addresses: tuple[str, ...] = ()
         why = f"{name} has no address"
         try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            addresses = tuple(dict.fromkeys(str(each[4][0]) for each in found if "%" not in str(each[4][0])))
+            infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            addresses = tuple(dict.fromkeys(str(each[4][0]) for each in infos if "%" not in str(each[4][0])))
         except OSError as error:
             why = f"{name} can't be resolved: {error.strerror or error}"
         except UnicodeError:

@@ -27,12 +27,12 @@ def parse_upstream(text: str) -> Address:
     if text.count(":") > 1 and not text.startswith("["):
         host, port = text, DNS_PORT
     else:
-        found = _BRACKETS.fullmatch(text) or _PLAIN.fullmatch(text)
-        if found is None:
+        match = _BRACKETS.fullmatch(text) or _PLAIN.fullmatch(text)
+        if match is None:
             raise ConfigError(
                 f"forward {text!r}", "expected ADDRESS, ADDRESS:PORT, [IPV6]:PORT or resolv.conf"
             )
-        host, port = found["host"], int(found["port"] or DNS_PORT)
+        host, port = match["host"], int(match["port"] or DNS_PORT)
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -46,7 +46,7 @@ def parse_upstream(text: str) -> Address:
 
 def nameservers(text: str) -> list[str]:
     """The addresses of resolv.conf's `nameserver` lines, in order, without repeats (resolv.conf(5))."""
-    found: list[str] = []
+    servers: list[str] = []
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
@@ -54,23 +54,23 @@ def nameservers(text: str) -> list[str]:
                 ipaddress.ip_address(words[1])
             except ValueError:
                 continue
-            if words[1] not in found:
-                found.append(words[1])
-    return found
+            if words[1] not in servers:
+                servers.append(words[1])
+    return servers
 
 
 def upstreams_of(forward: Sequence[str], listen: Iterable[Address], text: str) -> list[Address]:
     """The upstreams in order. resolv.conf's (`text`) stand where it is named, our own left out."""
     listen = tuple(listen)
-    found: list[Address] = []
+    upstreams: list[Address] = []
     for each in forward:
         if each == RESOLV_CONF:
             taken = [Address(host, DNS_PORT) for host in nameservers(text)]
             taken = [address for address in taken if not is_ours(address, listen)]
         else:
             taken = [parse_upstream(each)]
-        found += [address for address in taken if address not in found]
-    return found
+        upstreams += [address for address in taken if address not in upstreams]
+    return upstreams
 
 
 def is_ours(address: Address, listen: Sequence[Address]) -> bool:

@@ -106,10 +106,10 @@ class Upstreams:
 
     def is_probe(self, name: bytes) -> bool:
         """Whether who asks for this name is a probe of ours, come back; if so, its upstream is turned off."""
-        found = self._probes.get(name)
-        if found is None:
+        sent = self._probes.get(name)
+        if sent is None:
             return False
-        upstream = found[0]
+        upstream = sent[0]
         if not upstream.looping:
             log.warning("upstream %s leads back to this server: it is turned off", upstream.address)
         upstream.loop(self._clock())
@@ -131,7 +131,7 @@ class Upstreams:
             await asyncio.sleep(TICK)
 
     def _probe(self, upstream: Upstream, now: float) -> None:
-        self._probes = {name: found for name, found in self._probes.items() if now - found[1] < REMEMBERED}
+        self._probes = {name: sent for name, sent in self._probes.items() if now - sent[1] < REMEMBERED}
         question, own = probe_question(upstream, self._draw)
         self._probes.update(dict.fromkeys(own, (upstream, now)))
         self._probing[upstream] = Probe(

@@ -156,8 +156,8 @@ class Dispatcher:
         name = request.question.name
         if name[1 + name[0] :] not in self.table.names:
             client = request.client
-            known = client in self.search_misses or len(self.search_misses) < _CLIENTS
-            self.search_misses[client if known else ""] += 1
+            is_counted = client in self.search_misses or len(self.search_misses) < _CLIENTS
+            self.search_misses[client if is_counted else ""] += 1
 
 
 def join(request: Request, alias: Follow, rest: bytes) -> bytes:

@@ -93,9 +93,9 @@ class PythonEngine:
         return Counter(self.dispatcher.counts)
 
     def dropped(self) -> Counter[str]:
-        found = Counter(self.dispatcher.dropped)
-        found["buffer"] += sum(listener.missed for listener in self._listeners)
-        return found
+        drops = Counter(self.dispatcher.dropped)
+        drops["buffer"] += sum(listener.missed for listener in self._listeners)
+        return drops
 
     def connections(self) -> tuple[int, int]:
         """TCP connections that are open, and the bytes that wait for them, in and out."""
@@ -164,9 +164,9 @@ class NativeEngine(PythonEngine):
         self.native.close()
 
     def counts(self) -> Counter[tuple[str, int, int]]:
-        found = super().counts()
-        found.update(self.native.replies())
-        return found
+        counts = super().counts()
+        counts.update(self.native.replies())
+        return counts
 
     def connections(self) -> tuple[int, int]:
         return self.native.connections()
@@ -175,13 +175,13 @@ class NativeEngine(PythonEngine):
         return Counter(self.native.closed())
 
     def dropped(self) -> Counter[str]:
-        found = super().dropped()
+        drops = super().dropped()
         totals = self.native.totals()
-        found["not a query"] += totals["dropped"]
-        found["buffer"] += totals["missed"]
-        found["queue"] += totals["overflowed"]
-        found["send"] += totals["unsent"]
-        return found
+        drops["not a query"] += totals["dropped"]
+        drops["buffer"] += totals["missed"]
+        drops["queue"] += totals["overflowed"]
+        drops["send"] += totals["unsent"]
+        return drops
 
     def search_misses(self) -> Counter[str]:
         return super().search_misses() + Counter(self.native.search_misses())

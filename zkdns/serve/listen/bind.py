@@ -58,7 +58,7 @@ def is_shared(address: Address) -> bool:
 
 def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
     """The addresses that the zone's NS name has: where we listen, or where this machine is reached."""
-    found = [a.host for a in listen if not a.wildcard]
+    addresses = [a.host for a in listen if not a.wildcard]
     for a in listen:
         if a.wildcard:
             v6 = ":" in a.host
@@ -67,7 +67,7 @@ def reached_at(listen: tuple[Address, ...]) -> tuple[str, ...]:
                     probe.connect(
                         ("2001:db8::1" if v6 else "192.0.2.1", 53)
                     )  # asks for a route, sends nothing
-                    found.append(probe.getsockname()[0])
+                    addresses.append(probe.getsockname()[0])
                 except OSError:
-                    found.append("::1" if v6 else "127.0.0.1")
-    return tuple(dict.fromkeys(found)) or ("127.0.0.1",)
+                    addresses.append("::1" if v6 else "127.0.0.1")
+    return tuple(dict.fromkeys(addresses)) or ("127.0.0.1",)

@@ -298,10 +298,10 @@ class Connection(asyncio.BufferedProtocol):
                 break
             query = stream[at + 2 : end]
             at = end
-            made = self._ask(query)
-            if made is not None:
-                replies.append(len(made).to_bytes(2, "big") + made)
-                size += len(made)
+            reply = self._ask(query)
+            if reply is not None:
+                replies.append(len(reply).to_bytes(2, "big") + reply)
+                size += len(reply)
             elif not _is_query(query):
                 continue  # no query: no reply, and no sign of life
             asked += 1

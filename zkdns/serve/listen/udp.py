@@ -133,10 +133,10 @@ def missed(sock: socket.socket) -> int:
     if sys.platform != "linux" or sock.fileno() < 0:
         return 0
     try:
-        told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * 9)
+        meminfo = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * 9)
     except OSError:  # before Linux 4.12
         return 0
-    return int.from_bytes(told[_DROPS : _DROPS + 4], sys.byteorder)
+    return int.from_bytes(meminfo[_DROPS : _DROPS + 4], sys.byteorder)
 
 
 def _leave_the_group(sock: socket.socket) -> None:
