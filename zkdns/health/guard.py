@@ -120,16 +120,14 @@ def _may_be_kept(instance: Instance) -> bool:
 def _without_needless(kept: dict[str, Kept], others: list[Instance]) -> dict[str, Kept]:
     """Grace is for services that would be left with too little: one whose other instances have more than half
     of its weight goes on without, and a process that registered anew under another id is no suspect."""
-    graced = [k for k in kept.values() if k.why == BY_GRACE]
-    if not graced:
-        return kept
     places = {_place(i) for i in others}
-    lost = [k.instance for k in graced]
+    kept = {path: k for path, k in kept.items() if k.why != BY_GRACE or _place(k.instance) not in places}
+    lost = [k.instance for k in kept.values() if k.why == BY_GRACE]
     # Where all weights are 0, each counts the same.
     here, gone = _weigh(others), _weigh(lost)
     if here > gone or (here == gone == 0 and len(others) > len(lost)):
         return {path: k for path, k in kept.items() if k.why != BY_GRACE}
-    return {path: k for path, k in kept.items() if k.why != BY_GRACE or _place(k.instance) not in places}
+    return kept
 
 
 def _place(i: Instance) -> tuple[tuple[str, ...], str | None, int]:

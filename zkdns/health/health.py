@@ -246,7 +246,8 @@ class Health:
             self._end_probing(path, now)
 
     def _end_probing(self, path: str, now: float) -> None:
-        self._moved_probes[path] = None
+        if self._probes:
+            self._moved_probes[path] = None
         self._discount(path, now)
 
     def _discount(self, path: str, now: float) -> None:

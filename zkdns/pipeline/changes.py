@@ -77,4 +77,4 @@ def _differing(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
 
 def _value(value: object) -> str:
     kind = getattr(value, "type", None)
-    return f"{kind}" if kind is not None else "off" if value is None else str(value)
+    return f"{kind}" if kind is not None else "unset" if value is None else str(value)

@@ -1,0 +1,218 @@
+"""The state directory of a server: one file a registry, as old as it was known, and never of another one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zkdns.config import Settings
+from zkdns.model import Begin, Catalog, Children, ConfigError, Data, Override, Session, Stat, Whole
+from zkdns.pipeline.inputs import Heard
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.registry import state
+from zkdns.registry.source import OVERRIDES
+from zkdns.registry.url import parse_registry
+from zkdns.server import state_directory
+from zkdns.server.state_directory import StateDirectory, is_same
+
+NOW = 1_700_000_000.0
+
+
+def a_pipeline(*urls: str) -> Pipeline:
+    named = [replace(parse_registry(url), name=f"r{n}") for n, url in enumerate(urls, 1)]
+    return Pipeline(Settings(registry=tuple(named)), NOW)
+
+
+def read(pipeline: Pipeline, registry: str = "r1", *services: str) -> None:
+    """The registry was read whole."""
+    zxid = 0x100000001
+    roots = [r for r in pipeline.registries[registry].reducers if r != "/services"]
+    for root in roots:
+        pipeline.step(Heard(registry, root, (Begin(), Whole(), Session(True, NOW))), NOW)
+    events = [Begin(), Children("/services", services, zxid)]
+    for name in services:
+        events.append(Children(f"/services/{name}", ("a",), zxid))
+        stat = Stat(zxid, zxid, NOW, True)
+        events.append(Data(f"/services/{name}/a", b'{"address": "10.0.0.1"}', stat))
+    pipeline.step(Heard(registry, "/services", (*events, Whole(), Session(True, NOW))), NOW)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+ONE = ("zk://h:1/services",)
+TWO = ("zk://h:1/services", "zk://i:1/services")
+
+
+async def test_what_was_kept_is_remembered_with_its_serial_and_overrides(tmp_path: Path) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    stat = Stat(9, 9, NOW, False)
+    for event in (
+        Children(OVERRIDES, ("web",), 7),
+        Children(f"{OVERRIDES}/web", ("a",), 8),
+        Data(f"{OVERRIDES}/web/a", b'{"drain": true}', stat),
+    ):
+        before.step(Heard("r1", OVERRIDES, (event,)), NOW)
+    await StateDirectory(str(tmp_path), before).stop()
+    assert files(tmp_path) == ["catalog.zkdns"]
+    (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
+    assert remembered.registry == "r1"
+    assert set(remembered.catalog.services) == {"web"}
+    assert remembered.catalog.serial == before.serial
+    assert remembered.overrides == {("web", "a"): Override(drain=True)}
+
+
+async def test_what_is_remembered_is_as_old_as_its_file(tmp_path: Path) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    await StateDirectory(str(tmp_path), before).stop()
+    os.utime(tmp_path / state.NAME, (NOW - 900, NOW - 900))
+    (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
+    assert remembered.catalog.stale_since == NOW - 900
+
+
+async def test_what_was_out_of_reach_when_it_was_kept_is_as_old_as_that(tmp_path: Path) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    before.step(Heard("r1", "/services", (Session(False, NOW + 50),)), NOW + 50)
+    before.ready(NOW + 50)
+    await StateDirectory(str(tmp_path), before).stop()
+    (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
+    assert remembered.catalog.stale_since == NOW + 50
+
+
+async def test_each_of_several_registries_has_a_file_and_what_was_read_is_not_remembered(
+    tmp_path: Path,
+) -> None:
+    before = a_pipeline(*TWO)
+    read(before, "r1", "web")
+    read(before, "r2", "db")
+    await StateDirectory(str(tmp_path), before).stop()
+    assert files(tmp_path) == ["catalog-r1.zkdns", "catalog-r2.zkdns"]
+    after = a_pipeline(*TWO)
+    read(after, "r1", "web")
+    (remembered,) = await StateDirectory(str(tmp_path), after).load()
+    assert (remembered.registry, set(remembered.catalog.services)) == ("r2", {"db"})
+
+
+async def test_a_registry_that_was_never_read_overwrites_nothing(tmp_path: Path) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    await StateDirectory(str(tmp_path), before).stop()
+    kept = (tmp_path / state.NAME).read_bytes()
+    await StateDirectory(str(tmp_path), a_pipeline(*ONE)).stop()
+    assert (tmp_path / state.NAME).read_bytes() == kept
+
+
+async def test_what_another_registry_held_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    await StateDirectory(str(tmp_path), before).stop()
+    with caplog.at_level(logging.WARNING):
+        assert await StateDirectory(str(tmp_path), a_pipeline("zk://other:1/services")).load() == []
+    assert "is of another registry (zk://h:1/services)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "same"),
+    [
+        ("zk://a:1,b:1/services", "zk://b:1,c:1/services", True),
+        ("zk://a:1/services", "zk://a:1/services/", True),
+        ("zk://a:1/services", "zk://b:1/services", False),
+        ("zk://a:1/services", "zk://a:1/other", False),
+        ("", "zk://a:1/services", False),
+    ],
+)
+def test_an_ensemble_is_known_by_a_host_and_the_place_of_its_services(was: str, now: str, same: bool) -> None:
+    assert is_same(was, parse_registry(now)) is same
+
+
+async def test_it_is_written_every_five_seconds_at_most_and_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(state_directory.time, "monotonic", lambda: now)
+    written: list[str] = []
+    real = state.save
+
+    def save(directory: Path, catalog: Catalog, *args: object, name: str, source: str) -> None:
+        written.append(name)
+        real(directory, catalog, *args, name=name, source=source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state, "save", save)
+    pipeline = a_pipeline(*TWO)
+    read(pipeline, "r1", "web")
+    read(pipeline, "r2", "db")
+    kept = StateDirectory(str(tmp_path), pipeline)
+
+    async def keep() -> None:
+        kept.keep()
+        if kept._writing is not None:
+            await kept._writing
+
+    await keep()
+    assert written == ["catalog-r1.zkdns", "catalog-r2.zkdns"]
+    read(pipeline, "r2", "db", "more")
+    now += 4.9
+    await keep()
+    assert len(written) == 2
+    now += 0.2
+    await keep()
+    assert written[2:] == ["catalog-r2.zkdns"], "the other is on disk"
+
+
+async def test_a_full_disk_is_told_once_and_until_it_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    kept = StateDirectory(str(tmp_path), pipeline)
+    real = state.save
+
+    def full(*args: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state, "save", full)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            await kept.stop()
+    assert caplog.text.count("No space left on device") == 1
+    assert kept.problem is not None
+    monkeypatch.setattr(state, "save", real)
+    await kept.stop()
+    assert kept.problem is None
+    assert (tmp_path / state.NAME).exists()
+
+
+def test_a_directory_that_cannot_be_made_is_the_operators_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="--state"):
+        StateDirectory(str(tmp_path / "file" / "below"), a_pipeline(*ONE))
+
+
+def test_the_file_is_synced_before_it_is_renamed_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
+        sync(handle)
+
+    def replaced(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replaced)
+    state.save(tmp_path, Catalog(complete=True))
+    assert done == ["file", "rename", "folder"]
