@@ -25,6 +25,12 @@ def test_records_of_our_names_go_from_every_section_in_any_case() -> None:
     assert believe(message, lambda name: False, False)[0] is message
 
 
+def test_records_of_another_class_than_was_asked_for_go() -> None:
+    theirs = record("www.example", 1, "8.8.8.8")
+    message = Message(0, 0, b"", (theirs._replace(rclass=3), theirs), (), (), True)
+    assert believe(message, lambda name: False, False) == (message._replace(answer=(theirs,)), False)
+
+
 PRIVATE = (
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "::1", "::",
     "fd00::1", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "255.255.255.255",

@@ -1,5 +1,5 @@
-"""What of an upstream's answer is passed on: nothing about names of ours, and no private address where
-the settings deny them.
+"""What of an upstream's answer is passed on: nothing about names of ours, nothing of another class than was
+asked for, and no private address where the settings deny them.
 
 Rules: pure.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from zkdns.dns.message import Message, Record
+from zkdns.dns.packet import IN
 
 _A, _AAAA = 1, 28
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -26,7 +27,7 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
         ours = owners.get(record.owner)
         if ours is None:
             ours = owners[record.owner] = is_ours(record.owner.lower())
-        if ours:
+        if ours or record.rclass != IN:
             return False
         if deny_private and record.rtype in (_A, _AAAA) and is_private(b"".join(record.parts)):
             blocked = True
