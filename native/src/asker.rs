@@ -131,7 +131,8 @@ impl<'a> Asker<'a> {
         out: &mut Vec<u8>,
     ) -> bool {
         let Asker { asked, desk, counters, .. } = self;
-        match answer(query, asked, None, round.table, LIMIT, offered, desk, out) {
+        let client = way.peer().ip();
+        match answer(query, asked, None, client, round.table, LIMIT, offered, desk, out) {
             Outcome::Reply { qtype, rcode, search_miss } => {
                 counters.reply(qtype, rcode);
                 if search_miss {

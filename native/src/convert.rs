@@ -4,13 +4,16 @@
 //! by identity, so they are held for as long as an entry uses them.
 
 use crate::entry::{Entry, Given, Rotation};
+use crate::prefix::Prefixes;
 use crate::query::KEY;
-use crate::table::{GENERAL, InstanceAddresses, Instances, Name, Staleness, Table, Zone};
+use crate::table::{InstanceAddresses, Instances, MAX_ORIGINS, Name, Staleness, Table, Zone};
+use crate::variants::{Clients, Variant, Variants};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -95,17 +98,53 @@ impl Publisher {
         if key.len() > KEY {
             return Err(too_long(()));
         }
-        let tiers = value.getattr(intern!(py, "tiers"))?.cast_into::<PyTuple>()?;
         let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
-        let origin = match value.getattr(intern!(py, "variants"))?.is_none() {
-            true => read_origin(value)?,
-            false => GENERAL,
-        };
-        let repeats = value.getattr(intern!(py, "repeats"))?.extract()?;
+        let counter = self.counter(value)?;
+        let entry = self.pack(key, value, ede.as_bytes(), counter)?.of(read_origin(value)?);
+        let variants = value.getattr(intern!(py, "variants"))?;
+        if variants.is_none() {
+            return Ok(entry);
+        }
+        Ok(entry.with(self.variants(&variants)?))
+    }
+
+    /// Those of the same tiers are packed once.
+    fn variants(&mut self, value: &Bound<PyAny>) -> PyResult<Variants> {
+        let py = value.py();
+        let mut packed: HashMap<usize, Arc<Entry>> = HashMap::new();
+        let mut variants = Vec::new();
+        for item in value.call_method0(intern!(py, "items"))?.try_iter()? {
+            let (class, one) = item?.extract::<(u16, Bound<PyAny>)>()?;
+            let counter = self.counter(&one)?;
+            let tiers = one.getattr(intern!(py, "tiers"))?.as_ptr() as usize;
+            let entry = match packed.get(&tiers) {
+                Some(entry) => entry.clone(),
+                None => Arc::new(self.pack(&[], &one, &[], counter.clone())?),
+            };
+            packed.insert(tiers, entry.clone());
+            let ede = one.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?.as_bytes().into();
+            variants.push((class, Variant { entry, ede, counter }));
+        }
+        Ok(Variants::new(variants))
+    }
+
+    fn counter(&mut self, value: &Bound<PyAny>) -> PyResult<Arc<AtomicU64>> {
+        let py = value.py();
         let counter = value.getattr(intern!(py, "counter"))?;
-        let counter = self
-            .counters
-            .find(&counter, || Ok(AtomicU64::new(counter.getattr(intern!(py, "position"))?.extract()?)))?;
+        self.counters
+            .find(&counter, || Ok(AtomicU64::new(counter.getattr(intern!(py, "position"))?.extract()?)))
+    }
+
+    fn pack(
+        &mut self,
+        key: &[u8],
+        value: &Bound<PyAny>,
+        ede: &[u8],
+        counter: Arc<AtomicU64>,
+    ) -> PyResult<Entry> {
+        let py = value.py();
+        let tiers = value.getattr(intern!(py, "tiers"))?.cast_into::<PyTuple>()?;
+        let repeats = value.getattr(intern!(py, "repeats"))?.extract()?;
         let mut held = Vec::with_capacity(tiers.len());
         for tier in tiers.iter() {
             let rotation = tier.getattr(intern!(py, "rotation"))?;
@@ -127,14 +166,13 @@ impl Publisher {
                     .collect(),
             })
             .collect();
-        let entry = Entry::new(key, &given, ede.as_bytes(), repeats, counter).map_err(too_long)?;
-        Ok(entry.of(origin))
+        Entry::new(key, &given, ede, repeats, counter).map_err(too_long)
     }
 }
 
 fn read_origin(value: &Bound<PyAny>) -> PyResult<u16> {
     match value.getattr(intern!(value.py(), "origin"))?.extract()? {
-        GENERAL => Err(PyValueError::new_err("too many origins")),
+        MAX_ORIGINS => Err(PyValueError::new_err("too many origins")),
         origin => Ok(origin),
     }
 }
@@ -189,7 +227,7 @@ pub fn put_zone(table: &mut Table, value: &Bound<PyAny>) -> PyResult<()> {
 
 pub fn put_staleness(table: &mut Table, origin: usize, value: &Bound<PyAny>) -> PyResult<()> {
     let py = value.py();
-    if origin >= GENERAL as usize {
+    if origin >= MAX_ORIGINS as usize {
         return Err(PyValueError::new_err("too many origins"));
     }
     let run = |name: &Bound<PyString>| -> PyResult<Box<[u8]>> {
@@ -201,4 +239,26 @@ pub fn put_staleness(table: &mut Table, origin: usize, value: &Bound<PyAny>) -> 
     let failing = !run(intern!(py, "failure"))?.is_empty();
     table.staleness[origin] = Staleness { option: run(intern!(py, "option"))?, failing };
     Ok(())
+}
+
+/// Where clients stand (`zkdns/client_map.py`).
+pub fn read_clients(value: &Bound<PyAny>) -> PyResult<Clients> {
+    let py = value.py();
+    let prefixes = |name: &Bound<PyString>| -> PyResult<Vec<(IpAddr, u8, u16)>> {
+        let mut found = Vec::new();
+        for item in value.getattr(name)?.try_iter()? {
+            let (address, bits, class) = item?.extract::<(String, u8, u16)>()?;
+            let address =
+                address.parse().map_err(|_| PyValueError::new_err(format!("not an address: {address}")))?;
+            found.push((address, bits, class));
+        }
+        Ok(found)
+    };
+    let trusted: Vec<_> =
+        prefixes(intern!(py, "trusted"))?.into_iter().map(|(net, bits, _)| (net, bits, ())).collect();
+    Ok(Clients {
+        map: Prefixes::new(&prefixes(intern!(py, "networks"))?),
+        own: value.getattr(intern!(py, "own"))?.extract()?,
+        trusted: Prefixes::new(&trusted),
+    })
 }

@@ -4,6 +4,7 @@
 //! key, its option, its records) and the places of the records in it.
 
 use crate::index::Keyed;
+use crate::variants::Variants;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,6 +135,8 @@ pub struct Entry {
     bytes: Box<[u8]>,
     first: Tier,
     more: Box<[Tier]>,
+    /// What some clients are given instead.
+    variants: Option<Box<Variants>>,
     key: u16,
     ede: u16,
     origin: u16,
@@ -201,6 +204,7 @@ impl Entry {
             bytes: bytes.into(),
             first,
             more: packed.collect(),
+            variants: None,
             key,
             ede,
             origin: 0,
@@ -211,6 +215,22 @@ impl Entry {
     /// The same with another origin than that of what depends on all registries.
     pub fn of(self, origin: u16) -> Entry {
         Entry { origin, ..self }
+    }
+
+    /// The same, in place of which some clients are given another.
+    pub fn with(self, variants: Variants) -> Entry {
+        Entry { variants: Some(Box::new(variants)), ..self }
+    }
+
+    #[inline]
+    pub fn variants(&self) -> Option<&Variants> {
+        self.variants.as_deref()
+    }
+
+    /// Whether there is nothing in it: the name is there, and has none of this type for these clients.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.first.records.count == 0
     }
 
     #[inline]

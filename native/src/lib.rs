@@ -1,6 +1,6 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
-//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `index`, `prefix`, `handover`, `sampler`,
+//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `subnet`, `variants`, `index`, `prefix`, `handover`, `sampler`,
 //! `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `places`; what upstreams answered is `stored`, `cache` and `eviction`; `python` and `kept` are the face,
 //! and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
@@ -30,6 +30,8 @@ pub mod sampler;
 pub mod socket;
 pub mod stored;
 pub mod streams;
+pub mod subnet;
 pub mod table;
 pub mod tcp;
+pub mod variants;
 pub mod worker;

@@ -2,7 +2,7 @@
 //!
 //! Rules: never written once it is built; an IPv4 address in IPv6's clothes (RFC 4291, section
 //! 2.5.5.2) is that IPv4 address. Prefixes nest and never cross, so they cut the addresses of a family
-//! into spans that each have one answer; of two equal prefixes the later counts.
+//! into spans that each have one answer, and neighbours that differ; of two equal prefixes the later counts.
 
 use std::net::IpAddr;
 
@@ -18,6 +18,9 @@ trait Number: Copy + Ord + Default {
     /// The first and the last address of a prefix.
     fn span(self, bits: u8) -> (Self, Self);
     fn next(self) -> Option<Self>;
+    fn before(self) -> Self;
+    /// How many leading bits tell it from another.
+    fn parting(self, other: Self) -> u8;
 }
 
 macro_rules! number {
@@ -31,13 +34,21 @@ macro_rules! number {
             fn next(self) -> Option<Self> {
                 self.checked_add(1)
             }
+
+            fn before(self) -> Self {
+                self - 1
+            }
+
+            fn parting(self, other: Self) -> u8 {
+                (self ^ other).leading_zeros() as u8 + 1
+            }
         }
     };
 }
 number!(u32);
 number!(u128);
 
-impl<N: Number, V: Copy> Spans<N, V> {
+impl<N: Number, V: Copy + PartialEq> Spans<N, V> {
     fn new(prefixes: impl Iterator<Item = (N, u8, V)>) -> Self {
         let mut spans: Vec<(N, N, V)> = prefixes
             .map(|(net, bits, value)| {
@@ -72,7 +83,21 @@ impl<N: Number, V: Copy> Spans<N, V> {
                 say(after, open.last().map(|outer| outer.1));
             }
         }
+        let mut last = None;
+        let differ: Vec<bool> = values.iter().map(|value| last.replace(*value) != Some(*value)).collect();
+        let mut kept = differ.iter();
+        starts.retain(|_| *kept.next().expect("as many"));
+        let mut kept = differ.iter();
+        values.retain(|_| *kept.next().expect("as many"));
         Spans { starts: starts.into(), values: values.into() }
+    }
+
+    /// The value at an address, and the length of the longest network around it that is all of it.
+    fn find(&self, address: N) -> (Option<V>, u8) {
+        let at = self.starts.partition_point(|start| *start <= address) - 1;
+        let below = if at > 0 { address.parting(self.starts[at].before()) } else { 0 };
+        let above = self.starts.get(at + 1).map_or(0, |next| address.parting(*next));
+        (self.values[at], below.max(above))
     }
 
     #[inline]
@@ -89,13 +114,13 @@ pub struct Prefixes<V> {
     networks: usize,
 }
 
-impl<V: Copy> Default for Prefixes<V> {
+impl<V: Copy + PartialEq> Default for Prefixes<V> {
     fn default() -> Self {
         Prefixes::new(&[])
     }
 }
 
-impl<V: Copy> Prefixes<V> {
+impl<V: Copy + PartialEq> Prefixes<V> {
     pub fn new(networks: &[(IpAddr, u8, V)]) -> Self {
         let v4 = networks.iter().filter_map(|(net, bits, value)| match net {
             IpAddr::V4(net) => Some((net.to_bits(), *bits, *value)),
@@ -113,6 +138,18 @@ impl<V: Copy> Prefixes<V> {
         match address.to_canonical() {
             IpAddr::V4(address) => self.v4.get(address.to_bits()),
             IpAddr::V6(address) => self.v6.get(address.to_bits()),
+        }
+    }
+
+    /// The same, and the length of the longest network around it for which it is the same.
+    pub fn find(&self, address: IpAddr) -> (Option<V>, u8) {
+        match (address, address.to_canonical()) {
+            (IpAddr::V6(_), IpAddr::V4(inside)) => {
+                let (value, bits) = self.v4.find(inside.to_bits());
+                (value, bits + 96)
+            }
+            (_, IpAddr::V4(address)) => self.v4.find(address.to_bits()),
+            (_, IpAddr::V6(address)) => self.v6.find(address.to_bits()),
         }
     }
 
@@ -187,7 +224,22 @@ mod tests {
                         (if end { last } else { first }).wrapping_add(step as u32)
                     }
                 };
-                prop_assert_eq!(map.get(IpAddr::V4(address.into())), naive(&prefixes, address));
+                let said = naive(&prefixes, address);
+                prop_assert_eq!(map.get(IpAddr::V4(address.into())), said);
+                let (found, scope) = map.find(IpAddr::V4(address.into()));
+                prop_assert_eq!(found, said);
+                let (first, last) = address.span(scope);
+                prop_assert_eq!((naive(&prefixes, first), naive(&prefixes, last)), (said, said));
+                if scope > 0 {
+                    let (first, last) = address.span(scope - 1);
+                    let mut edges = vec![first, last];
+                    edges.extend(prefixes.iter().flat_map(|(net, bits, _)| {
+                        let (from, to) = net.span(*bits);
+                        [from, to, from.wrapping_sub(1), to.wrapping_add(1)]
+                    }));
+                    edges.retain(|edge| (first..=last).contains(edge));
+                    prop_assert!(edges.iter().any(|edge| naive(&prefixes, *edge) != said), "{scope} is too long");
+                }
             }
         }
     }

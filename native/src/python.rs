@@ -3,12 +3,12 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Publisher, put_staleness, put_zone, read_name};
+use crate::convert::{Publisher, put_staleness, put_zone, read_clients, read_name};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
 use crate::prefix::Prefixes;
-use crate::respond::{Asked, Desk, Outcome, answer};
+use crate::respond::{Asked, Desk, NOBODY, Outcome, answer};
 use crate::running::Running;
 use crate::streams::Limits;
 use crate::table::Table;
@@ -130,6 +130,10 @@ impl Engine {
         for change in items(delta, intern!(py, "staleness"))? {
             let (origin, staleness) = change?;
             put_staleness(&mut table, origin.extract()?, &staleness)?;
+        }
+        let clients = delta.getattr(intern!(py, "clients"))?;
+        if !clients.is_none() {
+            table.clients = Arc::new(read_clients(&clients)?);
         }
         let mut changes = Vec::new();
         for change in items(delta, intern!(py, "entries"))? {
@@ -258,8 +262,8 @@ impl Engine {
     }
 
     /// The answer to one packet in the plain case, None where it is Python's to say. `ra`: 0x80 for a
-    /// client that may have names forwarded.
-    #[pyo3(signature = (packet, limit, ra, now=None))]
+    /// client that may have names forwarded; `client`: its address.
+    #[pyo3(signature = (packet, limit, ra, now=None, client=None))]
     fn respond<'py>(
         &self,
         py: Python<'py>,
@@ -267,13 +271,15 @@ impl Engine {
         limit: usize,
         ra: u8,
         now: Option<f64>,
+        client: Option<&str>,
     ) -> Option<Bound<'py, PyBytes>> {
+        let client = client.and_then(|client| client.parse().ok()).unwrap_or(NOBODY);
         let (mut out, mut asked) = (Vec::new(), Asked::default());
         let table = self.shared.table.load();
         let mut desk = attached(py, &self.desk);
         let run = AssertUnwindSafe(|| {
             asked.read(packet);
-            let said = answer(packet, &asked, None, &table, limit, ra != 0, &mut desk, &mut out);
+            let said = answer(packet, &asked, None, client, &table, limit, ra != 0, &mut desk, &mut out);
             if said == Outcome::Outside && ra != 0 {
                 let given = Reading::new(&self.shared.cache, now).give(packet, &asked, limit, &mut out);
                 return given.map_or(Outcome::Pass, |given| given.0);

@@ -8,12 +8,16 @@ pub const KEY: usize = 255 + 2;
 const IN: u16 = 1;
 const OPT: u16 = 41;
 const NSID: u16 = 3;
+const SUBNET: u16 = 8;
 
 /// What came with EDNS (RFC 6891).
 #[derive(Clone, Copy, Debug)]
 pub struct Edns {
     pub size: u16,
     pub dnssec_ok: bool,
+    /// Where the data of the client's subnet (RFC 7871) stands, counted from the packet's end, and its
+    /// length; nowhere: 0. Two of them are none that can be read.
+    pub subnet: (u16, u16),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +93,32 @@ fn opt(record: &[u8]) -> Option<Edns> {
     if short(record, 9) as usize != options.len() {
         return None;
     }
+    let mut subnet = (0, 0);
     while !options.is_empty() {
         if options.len() < 4 || short(options, 0) == NSID {
             return None;
         }
-        options = options.get(4 + short(options, 2) as usize..)?;
+        let length = short(options, 2);
+        if short(options, 0) == SUBNET {
+            let from_end = (options.len() - 4) as u16;
+            subnet = if subnet == (0, 0) { (from_end.max(1), length) } else { (1, 0) };
+        }
+        options = options.get(4 + length as usize..)?;
     }
-    Some(Edns { size: short(record, 3), dnssec_ok: record[7] & 0x80 != 0 })
+    Some(Edns { size: short(record, 3), dnssec_ok: record[7] & 0x80 != 0, subnet })
+}
+
+impl Edns {
+    /// The data of the client's subnet, where the packet bears one.
+    #[inline]
+    pub fn subnet<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        let (from_end, length) = (usize::from(self.subnet.0), usize::from(self.subnet.1));
+        if from_end == 0 {
+            return None;
+        }
+        let at = packet.len().checked_sub(from_end)?;
+        Some(packet.get(at..at + length).unwrap_or(&[]))
+    }
 }
 
 #[cfg(test)]

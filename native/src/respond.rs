@@ -7,7 +7,9 @@ use crate::entry::{Entry, Span};
 use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
 use crate::stored::DO;
+use crate::subnet::Subnet;
 use crate::table::{Name, Table, Zone};
+use std::net::{IpAddr, Ipv4Addr};
 
 pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
@@ -25,6 +27,9 @@ const SHORTEST: usize = 12;
 const RESPONSE_AA: u8 = 0x84;
 const TC: u8 = 0x02;
 const EDE: [u8; 2] = [0, 15];
+
+/// A client where it doesn't matter who asks.
+pub const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -101,6 +106,7 @@ impl Asked {
 /// Appends the reply to `out`. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP.
 pub fn respond(
     packet: &[u8],
+    client: IpAddr,
     table: &Table,
     limit: usize,
     offered: bool,
@@ -109,7 +115,7 @@ pub fn respond(
 ) -> Outcome {
     let mut asked = Asked::default();
     asked.read(packet);
-    answer(packet, &asked, None, table, limit, offered, desk, out)
+    answer(packet, &asked, None, client, table, limit, offered, desk, out)
 }
 
 /// The same for a packet that was read before. `likely`: the first entry of its hash.
@@ -119,6 +125,7 @@ pub fn answer(
     packet: &[u8],
     asked: &Asked,
     likely: Option<&Entry>,
+    client: IpAddr,
     table: &Table,
     limit: usize,
     offered: bool,
@@ -135,7 +142,14 @@ pub fn answer(
         Some(edns) => (edns.size as usize).max(UDP_PLAIN).min(limit),
         None => UDP_PLAIN,
     };
-    let reply = Reply { packet, query, stale: &[], limit, offered };
+    let mut subnet = match query.edns.and_then(|edns| edns.subnet(packet)) {
+        Some(data) if table.clients.trusted.get(client).is_some() => match Subnet::read(data) {
+            Some(subnet) => Some(subnet),
+            None => return Outcome::Pass,
+        },
+        _ => None,
+    };
+    let reply = Reply { packet, query, subnet: &[], stale: &[], limit, offered };
     let key = &asked.key[..query.name + 2];
     let found = match likely {
         Some(entry) if entry.key() == key => likely,
@@ -143,19 +157,41 @@ pub fn answer(
     };
     if let Some(entry) = found {
         let Some(stale) = table.stale(entry.origin()) else { return Outcome::Pass };
-        let reply = Reply { stale, ..reply };
+        let variant = entry.variants().and_then(|variants| {
+            let class = match subnet.as_mut().and_then(|subnet| subnet.address.map(|at| (subnet, at))) {
+                Some((subnet, address)) => {
+                    let (class, scope) = table.clients.locate(address);
+                    subnet.set_scope(scope);
+                    class
+                }
+                None => table.clients.class_of(client),
+            };
+            variants.get(class)
+        });
+        let subnet = subnet.as_ref().map_or(&[][..], |subnet| subnet.option());
+        let reply = Reply { stale, subnet, ..reply };
+        let (entry, ede, position) = match variant {
+            None => (entry, entry.ede(), entry.take_position()),
+            Some(variant) if variant.entry.is_empty() => {
+                return reply.miss(table, &key[..query.name], &mut desk.short, out);
+            }
+            Some(variant) => (&*variant.entry, &*variant.ede, variant.take_position()),
+        };
         let Desk { answers, extras, short } = desk;
-        entry.deal(entry.take_position(), limit / SHORTEST + 1, answers, extras);
-        reply.positive(entry, answers, extras, short, out);
+        entry.deal(position, limit / SHORTEST + 1, answers, extras);
+        reply.positive(entry, ede, answers, extras, short, out);
         return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, search_miss: false };
     }
-    reply.miss(table, &key[..query.name], &mut desk.short, out)
+    let subnet = subnet.as_ref().map_or(&[][..], |subnet| subnet.option());
+    Reply { subnet, ..reply }.miss(table, &key[..query.name], &mut desk.short, out)
 }
 
 #[derive(Clone, Copy)]
 struct Reply<'a> {
     packet: &'a [u8],
     query: Query,
+    /// The client's subnet as the reply bears it.
+    subnet: &'a [u8],
     /// What the origin of this answer says of its age.
     stale: &'a [u8],
     limit: usize,
@@ -197,14 +233,14 @@ impl<'a> Reply<'a> {
     #[inline]
     fn close(&self, out: &mut Vec<u8>, options: [&[u8]; 2]) {
         if let Some(Edns { dnssec_ok, .. }) = self.query.edns {
-            close(out, dnssec_ok, options);
+            close(out, dnssec_ok, [self.subnet, options[0], options[1]]);
         }
     }
 
-    /// What header, question and an empty OPT take.
+    /// What header, question and an OPT of nothing but the client's subnet take.
     #[inline]
     fn frame(&self) -> usize {
-        12 + self.query.name + 4 + if self.query.edns.is_some() { 11 } else { 0 }
+        12 + self.query.name + 4 + if self.query.edns.is_some() { 11 + self.subnet.len() } else { 0 }
     }
 
     /// The options that fit beside `body`: with their texts, without, or none at all.
@@ -227,6 +263,7 @@ impl<'a> Reply<'a> {
     fn positive(
         &self,
         entry: &Entry,
+        ede: &[u8],
         answers: &[Span],
         extras: &[Span],
         short: &mut Vec<u8>,
@@ -240,7 +277,7 @@ impl<'a> Reply<'a> {
             return self.cut(entry, answers, out);
         }
         let extras = if whole { extras } else { &[] };
-        let options = if whole { self.options(body + more, entry.ede(), short) } else { [&[][..], &[]] };
+        let options = if whole { self.options(body + more, ede, short) } else { [&[][..], &[]] };
         let additional = extras.iter().map(|s| s.records).sum::<u16>() + opt;
         self.open(out, 0, NOERROR, [answers.len() as u16, 0, additional]);
         for span in answers.iter().chain(extras) {
@@ -345,12 +382,13 @@ impl<'a> Reply<'a> {
 
 /// Our OPT record. DO comes back as it was sent (RFC 3225, section 3).
 #[inline]
-pub fn close(out: &mut Vec<u8>, dnssec_ok: bool, options: [&[u8]; 2]) {
-    let [hi, lo] = ((options[0].len() + options[1].len()) as u16).to_be_bytes();
+pub fn close(out: &mut Vec<u8>, dnssec_ok: bool, options: [&[u8]; 3]) {
+    let [hi, lo] = (options.iter().map(|run| run.len()).sum::<usize>() as u16).to_be_bytes();
     let size = (UDP_LIMIT as u16).to_be_bytes();
     out.extend_from_slice(&[0, 0, 41, size[0], size[1], 0, 0, u8::from(dnssec_ok) << 7, 0, hi, lo]);
-    out.extend_from_slice(options[0]);
-    out.extend_from_slice(options[1]);
+    for run in options {
+        out.extend_from_slice(run);
+    }
 }
 
 /// Cuts each Extended DNS Error (RFC 8914) to its code: the text is for people, the code for programs.

@@ -246,7 +246,7 @@ impl Stored {
             }
         }
         if ask.size.is_some() {
-            close(out, self.key()[self.key as usize - 1] & DO != 0, [option, &[]]);
+            close(out, self.key()[self.key as usize - 1] & DO != 0, [option, &[], &[]]);
         }
     }
 

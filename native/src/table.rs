@@ -5,6 +5,7 @@
 use crate::entry::{Entry, MESSAGE, TooLong};
 use crate::index::{Change, Index, Keyed, hash};
 use crate::prefix::Prefixes;
+use crate::variants::Clients;
 use std::sync::Arc;
 
 /// The names one label below a name, each with its addresses. Packed: a large service has many.
@@ -106,8 +107,8 @@ pub struct Staleness {
     pub failing: bool,
 }
 
-/// The origin of entries that need more than this table: they are Python's to give.
-pub const GENERAL: u16 = u16::MAX;
+/// One more than an origin can be.
+pub const MAX_ORIGINS: u16 = u16::MAX;
 
 /// All that is answered from, as one value: a reader holds one of these, whole, or another.
 #[derive(Clone, Default)]
@@ -120,6 +121,7 @@ pub struct Table {
     pub staleness: Vec<Staleness>,
     /// To whom we say that recursion is available: to those whose names we would have forwarded.
     pub recursion: Prefixes<()>,
+    pub clients: Arc<Clients>,
 }
 
 /// The last labels of all names that ever were here, as bits of their hashes: most names that are not
@@ -160,7 +162,7 @@ impl Table {
     pub fn stale(&self, origin: u16) -> Option<&[u8]> {
         match self.staleness.get(origin as usize) {
             Some(staleness) => (!staleness.failing).then_some(&*staleness.option),
-            None => (origin != GENERAL).then_some(&[]),
+            None => Some(&[]),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::entry::Entry;
 use crate::handover::{Fault, Handed, Handover, Way};
 use crate::index::hash;
-use crate::respond::{Asked, Desk, Outcome, UDP_LIMIT, answer};
+use crate::respond::{Asked, Desk, NOBODY, Outcome, UDP_LIMIT, answer};
 use crate::sampler::Sampler;
 use crate::socket::Socket;
 use crate::table::Table;
@@ -212,6 +212,7 @@ impl Round<'_> {
         }
         table.entries.first_of_each(&hashes[..got - first], &mut likely);
         let offers = !table.recursion.is_empty();
+        let asks_who = offers || table.clients.matter();
         self.touch_misses(table, outside, &likely[..got - first], first);
         let every = self.shared.sample.load(Ordering::Relaxed);
         while *at < got {
@@ -220,11 +221,21 @@ impl Round<'_> {
                 *at += 1;
                 continue;
             }
-            let offered = offers && table.recursion.get(batch.client(i)).is_some();
+            let client = if asks_who { batch.client(i) } else { NOBODY };
+            let offered = offers && table.recursion.get(client).is_some();
             let asked = &self.asked[i];
             let (packet, out) = batch.packet_and_out(i);
-            let outcome =
-                answer(packet, asked, likely[i - first], table, UDP_LIMIT, offered, &mut self.desk, out);
+            let outcome = answer(
+                packet,
+                asked,
+                likely[i - first],
+                client,
+                table,
+                UDP_LIMIT,
+                offered,
+                &mut self.desk,
+                out,
+            );
             match outcome {
                 Outcome::Reply { qtype, rcode, search_miss } => {
                     batch.end_reply(i);

@@ -33,6 +33,7 @@ from zkdns.serve import native
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 
 LIMITS = (HIGHEST_UDP, 65_535)
+CLIENTS = ("", "10.1.2.3", "fd00::9", "::ffff:10.1.2.3", "192.0.2.1")
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
@@ -42,15 +43,17 @@ def publish(table: Table) -> native.Native:
     return engine
 
 
-def compare(engine: native.Native, table: Table, packet: bytes, limit: int, ra: int) -> bytes | None:
+def compare(
+    engine: native.Native, table: Table, packet: bytes, limit: int, ra: int, client: str = ""
+) -> bytes | None:
     """Native's answer, found equal to Python's for the same position; None where it is handed over."""
 
     def at(entry: Entry) -> int:
         return engine.position_of(entry) - 1
 
-    said = engine.respond(packet, limit, ra)
+    said = engine.respond(packet, limit, ra, client=client)
     if said is not None:
-        assert said == respond(packet, table, limit, at, ra), packet.hex()
+        assert said == respond(packet, table, limit, at, ra, client), packet.hex()
     return said
 
 
@@ -71,7 +74,8 @@ def check(data: st.DataObject, table: Table) -> None:
     known = tables.owners(table)
     for packet in data.draw(st.lists(tables.packets(known), min_size=10, max_size=20)):
         for limit in LIMITS:
-            compare(engine, table, packet, limit, data.draw(st.sampled_from([0, 0x80])))
+            ra = data.draw(st.sampled_from([0, 0x80]))
+            compare(engine, table, packet, limit, ra, data.draw(tables.clients))
 
 
 @given(st.data())
@@ -133,7 +137,7 @@ def test_bytes_at_random_are_answered_alike(answers: Answers, seed: int) -> None
     seeds = [tables.query(o, t, e) for o in known for t in (1, 33) for e in (b"", tables.opt())]
     for _ in range(2000):
         packet = tables.mutate(chance, chance.choice(seeds))
-        compare(engine, answers.table, packet, chance.choice(LIMITS), 0)
+        compare(engine, answers.table, packet, chance.choice(LIMITS), 0, chance.choice(CLIENTS))
 
 
 def test_draws_go_up_by_one_for_each_answer_and_not_for_what_is_handed_over() -> None:

@@ -17,11 +17,12 @@ def respond(
     limit: int = HIGHEST_UDP,
     position: Position = next_position,
     ra: int = 0,
+    client: str = "",
 ) -> Outcome:
     """What `respond` says to this packet; `ra`: 0x80 where the client may have names forwarded."""
     if isinstance(table, Answers):
         table = table.table
-    return respond_to(Request(packet, limit=limit, forwards=bool(ra)), table, position)
+    return respond_to(Request(packet, client, limit=limit, forwards=bool(ra)), table, position)
 
 
 def reply_of(dispatcher: Dispatcher, packet: bytes, client: str = "192.0.2.1") -> bytes | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
+from ipaddress import ip_network
 
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from zkdns.answers.table import (
     Table,
     Tier,
 )
+from zkdns.client_map import ClientMap, Prefix
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
@@ -99,6 +102,7 @@ def compiled(draw: st.DrawFn) -> Answers:
     answers = Answers(ZONES, ("127.0.0.1", "::1"))
     for name in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
         answers.replace(name, answers.compile(draw(services(name)), draw(origins)))
+    answers.table.apply(Delta(clients=draw(client_maps())))
     answers.set_serial(draw(st.integers(0, 2**32 - 1)))
     stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
     answers.set_staleness(Staleness(stale, draw(failures)))
@@ -151,6 +155,8 @@ def invented(draw: st.DrawFn) -> Table:
             extras = [e for t in held for e in t.extras]
             repeats = len(set(extras)) < len(extras)
             entry = Entry(held, 65_535, draw(options), repeats, origin=draw(origins))
+            if draw(st.booleans()):
+                entry = replace(entry, variants=draw(variants(held, entry)))
             table.entries[owner + rtype.to_bytes(2, "big")] = entry
         instances = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
         responder = Strange() if draw(st.integers(0, 5)) == 0 else None
@@ -163,8 +169,67 @@ def invented(draw: st.DrawFn) -> Table:
             draw(origins),  # type: ignore[arg-type]
         )
     staleness = st.builds(Staleness, options, failures)
-    table.apply(Delta(staleness=draw(st.dictionaries(origins, staleness))))
+    table.apply(Delta(staleness=draw(st.dictionaries(origins, staleness)), clients=draw(client_maps())))
     return table
+
+
+@st.composite
+def variants(draw: st.DrawFn, held: tuple[Tier, ...], entry: Entry) -> dict[int, Entry]:
+    """For some client classes the same tiers with a counter of their own, others, or none."""
+    others = (draw(tiers()),)
+    extras = [e for t in others for e in t.extras]
+    found = {}
+    for n in draw(st.sets(st.integers(0, 5), max_size=4)):
+        kind = draw(st.integers(0, 5))
+        given = held if kind < 2 else others if kind < 5 else ()
+        repeats = entry.repeats if given is held else len(set(extras)) < len(extras)
+        found[n] = Entry(given, 65_535, draw(options), repeats, origin=entry.origin)
+    return found
+
+
+networks = st.builds(
+    lambda base, bits, value: Prefix(
+        str(ip_network((base, bits if ":" in base else min(bits, 32)), strict=False).network_address),
+        bits if ":" in base else min(bits, 32),
+        value,
+    ),
+    st.sampled_from(["10.0.0.0", "10.1.0.0", "10.1.128.0", "127.0.1.0", "0.0.0.0", "255.255.255.255", "::",
+                     "fd00::", "fd00:1::", "::1", "fe80::", "ffff:ffff::"]),
+    st.sampled_from([0, 7, 8, 9, 15, 16, 17, 24, 32, 33, 48, 64, 127, 128]),
+    st.integers(0, 5),
+)  # fmt: skip
+
+
+@st.composite
+def client_maps(draw: st.DrawFn) -> ClientMap:
+    everyone = (Prefix("0.0.0.0", 0, 1), Prefix("::", 0, 1))
+    trusted = draw(st.sampled_from([(), (Prefix("10.0.0.0", 9, 1),), everyone, everyone]))
+    return ClientMap(tuple(draw(st.lists(networks, max_size=8))), draw(st.integers(0, 5)), trusted)
+
+
+clients = st.sampled_from(
+    ["", "10.0.0.1", "10.1.2.3", "10.1.128.1", "10.200.0.1", "127.0.1.9", "0.0.0.0", "255.255.255.255",
+     "192.0.2.1", "::1", "::", "fd00::9", "fd00:1::9", "fe80::1", "::ffff:10.1.2.3", "2001:db8::1"]
+)  # fmt: skip
+"""Who asks, in text; "" where that is nobody's business."""
+
+
+@st.composite
+def subnets(draw: st.DrawFn) -> bytes:
+    """The data of a client's subnet (RFC 7871): mostly well formed."""
+    family = draw(st.sampled_from([1, 1, 1, 2, 2, 0, 3]))
+    size = {1: 4, 2: 16}.get(family, 0)
+    bits = draw(st.integers(0, 8 * size + (draw(st.integers(0, 9)) == 0)))
+    number = draw(
+        st.sampled_from([0x0A010203, 0x0A018001, 0x0AC80001, 0x7F000109, 0, 2**32 - 1])
+        if size == 4
+        else st.sampled_from([0xFD00 << 112 | 9, 0xFD000001 << 96, 1, 0xFFFF0A010203, 0, 2**128 - 1])
+    ) % (1 << 8 * size)
+    if draw(st.integers(0, 9)):
+        number &= -1 << max(8 * size - bits, 0)
+    octets = number.to_bytes(size, "big")[: (bits + 7) // 8 + (draw(st.integers(0, 19)) == 0)]
+    scope = 0 if draw(st.integers(0, 19)) else 8
+    return struct.pack("!HBB", family, min(bits, 255), scope) + octets
 
 
 kid_values = st.builds(
@@ -177,7 +242,14 @@ kid_values = st.builds(
 def everything(table: Table) -> Delta:
     """The whole table as a Delta from nothing."""
     return Delta(
-        table.entries, table.names, table.zones, table.staleness, table.services, table.holders, table.serial
+        table.entries,
+        table.names,
+        table.zones,
+        table.staleness,
+        table.services,
+        table.holders,
+        table.serial,
+        table.clients,
     )
 
 
@@ -209,9 +281,10 @@ def tails(draw: st.DrawFn) -> bytes:
     if kind == 9:
         return draw(st.binary(max_size=20))
     data = b""
-    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
-        body = draw(st.binary(max_size=12))
-        data += struct.pack("!HH", draw(st.sampled_from([10, 8, 12, 3, 15, 65001])), len(body)) + body
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
+        code = draw(st.sampled_from([8, 8, 8, 10, 12, 3, 15, 65001]))
+        body = draw(subnets() if code == 8 and draw(st.integers(0, 9)) else st.binary(max_size=12))
+        data += struct.pack("!HH", code, len(body)) + body
     return opt(
         draw(st.sampled_from([0, 100, 512, 513, 600, 700, 900, 1231, 1232, 1233, 4096, 65535])),
         draw(st.sampled_from([0, 0x8000, 0x8001, 0x4000, 0x00FF])),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.model import Instance
 
 OWNER = b"\xc0\x0c"
@@ -86,7 +87,8 @@ class Entry:
     `ede` is a whole Extended DNS Error option for this answer (RFC 8914), or b"". `repeats` says
     that equal extras occur, so that they must be folded. `counter` is handed on from an Entry to the
     one that replaces it, so that a busy registry does not start every cycle anew. `origin`: whose
-    staleness it has. `variants`: by client class, the Entry that those clients get instead.
+    staleness it has. `variants`: by client class, the Entry that those clients get instead; without tiers,
+    that there is none for them.
     """
 
     tiers: tuple[Tier, ...]
@@ -204,7 +206,7 @@ class Delta:
 
     Both engines apply it; the native one has no use for `services` and `holders`. `staleness`: of each
     origin that changed. `holders`: by packed address, the names of the services that have it, () for none
-    any more. `serial`: that of the SOA from now on.
+    any more. `serial`: that of the SOA from now on. `clients`: where clients stand.
     """
 
     entries: Mapping[bytes, Entry | None] = field(default_factory=dict)
@@ -214,9 +216,10 @@ class Delta:
     services: Mapping[str, Holder | None] = field(default_factory=dict)
     holders: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     serial: int | None = None
+    clients: ClientMap | None = None
 
     def __bool__(self) -> bool:
-        return self.serial is not None or any(
+        return (self.serial, self.clients) != (None, None) or any(
             (self.entries, self.names, self.zones, self.staleness, self.services, self.holders)
         )
 
@@ -229,7 +232,7 @@ class Table:
     """All that is answered from. `identity`: CHAOS TXT names (RFC 4892) on the wire, and what they say."""
 
     __slots__ = (
-        "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness", "zones",
+        "clients", "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness", "zones",
     )  # fmt: skip
 
     def __init__(self, delta: Delta | None = None, identity: Mapping[bytes, str] | None = None) -> None:
@@ -239,6 +242,7 @@ class Table:
         self.services: dict[str, Holder] = {}
         self.holders: dict[bytes, tuple[str, ...]] = {}
         self.serial = 0
+        self.clients = NO_CLIENTS
         self.identity = identity or {}
         self.staleness: defaultdict[int, Staleness] = defaultdict(Staleness)
         self.stale: defaultdict[int, bytes | None] = defaultdict(bytes)
@@ -264,6 +268,8 @@ class Table:
                 self.stale[FILES] = staleness.option
         if delta.serial is not None:
             self.serial = delta.serial
+        if delta.clients is not None:
+            self.clients = delta.clients
 
 
 def _merge(held: dict[K, V], changes: Mapping[K, V | None]) -> None:

@@ -28,13 +28,13 @@ _ALONE, _WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
 @dataclass(frozen=True, slots=True)
 class Edns:
     """The OPT record of a query (RFC 6891, section 6.1). `subnet`: the client that it speaks for (RFC
-    7871), as the option's data; b"" for none."""
+    7871), as the option's data; None for none, and b"", which can't be read, for two."""
 
     size: int
     version: int = 0
     do: bool = False
     nsid: bool = False
-    subnet: bytes = b""
+    subnet: bytes | None = None
     room: int = field(init=False, compare=False)
     """How long a UDP reply may be."""
 
@@ -213,7 +213,7 @@ def read_opt(packet: bytes, at: int, end: int) -> Edns | None:
     if at + 11 > end or end - at - 11 != packet[at + 9] << 8 | packet[at + 10]:
         return None
     nsid = False
-    subnet = b""
+    subnet: bytes | None = None
     k = at + 11
     while k < end:
         if k + 4 > end:
@@ -223,7 +223,7 @@ def read_opt(packet: bytes, at: int, end: int) -> Edns | None:
         if code == NSID:
             nsid = True
         elif code == SUBNET:
-            subnet = packet[k + 4 : after]
+            subnet = packet[k + 4 : after] if subnet is None else b""
         k = after
     if k != end:
         return None

@@ -95,7 +95,9 @@ class Reply:
         edns = self._query.edns
         if edns is None:
             return b""
-        return close(options, edns.do) if rcode < 16 else opt(options, edns.do, rcode >> 4)
+        if rcode < 16 and edns.subnet is None:  # those with a client's subnet are too many to be kept
+            return close(options, edns.do)
+        return opt(options, edns.do, rcode >> 4)
 
     def cut(self, rcode: int, answer: Sequence[bytes], authority: Sequence[bytes], options: bytes) -> bytes:
         """As many whole records as fit, and the sign that there are more."""

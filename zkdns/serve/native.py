@@ -141,10 +141,12 @@ class Native:
         pairs = [(str(n.network_address), n.prefixlen) for n in found]
         self._engine.offer_recursion(pairs)
 
-    def respond(self, packet: bytes, limit: int, ra: int = 0, now: float | None = None) -> bytes | None:
+    def respond(
+        self, packet: bytes, limit: int, ra: int = 0, now: float | None = None, client: str = ""
+    ) -> bytes | None:
         """The answer in the plain case; None where Python has to say. `now`: for what upstreams answered,
-        None for this moment."""
-        answer: bytes | None = self._engine.respond(packet, limit, ra, now)
+        None for this moment. `client`: its address in text."""
+        answer: bytes | None = self._engine.respond(packet, limit, ra, now, client)
         return answer
 
     # --- positions -------------------------------------------------------------------------------------

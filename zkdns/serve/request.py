@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from zkdns.client_map import ClientMap
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import RA
+from zkdns.dns.subnet import Subnet
 
 MAX_TCP_BYTES = 65_535
 """What the two bytes of a message's length can say (RFC 1035, section 4.2.2)."""
@@ -17,9 +19,10 @@ MAX_TCP_BYTES = 65_535
 
 class Request(Query):
     """`client`: its address in text; `transport`: `udp` or `tcp`; `limit`: bytes that it carries. `ra`:
-    RA's bit where the client may have names forwarded, else 0."""
+    RA's bit where the client may have names forwarded, else 0. `subnet`: whom it speaks for, where it may, set
+    by `respond`, and `scope` for how many bits of that the answer holds (RFC 7871)."""
 
-    __slots__ = ("client", "ra", "transport")
+    __slots__ = ("client", "ra", "scope", "subnet", "transport")
 
     def __init__(
         self,
@@ -33,3 +36,13 @@ class Request(Query):
         self.client: Final = client
         self.transport: Final = transport
         self.ra: Final = RA if forwards else 0
+        self.subnet: Subnet | None = None
+        self.scope = 0
+
+    def client_class(self, clients: ClientMap) -> int:
+        """Where its client stands, or whom it speaks for; notes for how much of them that holds."""
+        subnet = self.subnet
+        if subnet is None or not subnet.bits:
+            return clients.class_of(self.client)
+        found, self.scope = clients.locate(subnet.family, subnet.number)
+        return found

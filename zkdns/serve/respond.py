@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from zkdns.answers import on_demand, records
 from zkdns.answers.table import Entry, Name, Position, Sections, Table
-from zkdns.dns import ede, names
-from zkdns.dns.packet import CH, DROP, IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
-from zkdns.dns.reply import AA, QR, Reply, close, fail, pack_head
+from zkdns.dns import ede, names, subnet
+from zkdns.dns.packet import CH, DROP, FORMERR, IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
+from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
 from zkdns.serve.request import Request
 
 
@@ -68,11 +68,19 @@ def identity(version: str, host: str) -> dict[bytes, str]:
 
 def respond(request: Request, table: Table, position: Position) -> Outcome:
     """`position` gives an Entry's place in its rotation."""
+    edns = request.edns
+    if edns is not None and edns.subnet is not None and not request.fault:
+        if not _hear_subnet(request, edns.subnet, table):
+            return fail(request, FORMERR, flags=request.ra)
     entry = table.entries.get(request.key)
     if entry is not None:
         stale = table.stale[entry.origin]
         if stale is None:
             return _failed(request, entry.origin, table)
+        if entry.variants is not None:
+            entry = entry.variants.get(request.client_class(table.clients), entry)
+            if not entry.tiers:
+                return _no_data(request, table.names[request.question.name], table, position)
         return _positive(request, entry, position(entry), stale, table)
     if request.fault:
         return None if request.fault == DROP else fail(request, request.fault, flags=request.ra)
@@ -83,6 +91,15 @@ def respond(request: Request, table: Table, position: Position) -> Outcome:
         return refuse(request, "type not served")
     name = table.names.get(question.name)
     return _missing(request, table, position) if name is None else _no_data(request, name, table, position)
+
+
+def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
+    """Whom a resolver of ours speaks for (RFC 7871); from others that is an option like any. Whether it is
+    well formed."""
+    if table.clients.trusts(request.client):
+        request.subnet = subnet.read(data)
+        return request.subnet is not None
+    return True
 
 
 def is_ours(name: bytes, table: Table) -> bool:
@@ -116,7 +133,8 @@ def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table
     if edns is not None:
         additional += 1
         options = stale + entry.ede
-        tail = close(_nsid(table) + options if edns.nsid else options, edns.do)
+        asked = edns.nsid or request.subnet is not None
+        tail = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
     if end + len(body) + len(tail) > request.room:
         return _positive_tiers(request, entry, n, stale, table)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8
@@ -241,7 +259,8 @@ def _negative(
     tail = b""
     if edns is not None:
         options = stale + error
-        tail = close(_nsid(table) + options if edns.nsid else options, edns.do)
+        asked = edns.nsid or request.subnet is not None
+        tail = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
     if sections.additional or not sections.aa or end + len(soa) + len(tail) > request.room:
         reply = Reply(request, request.ra | (AA if sections.aa else 0))
         options = _options(request, table, stale + error)
@@ -253,8 +272,7 @@ def _negative(
 
 def _failed(request: Request, origin: int, table: Table) -> bytes:
     """There is nothing that could be answered from: never NXDOMAIN then."""
-    options = _nsid(table) if request.edns is not None and request.edns.nsid else b""
-    return fail(request, SERVFAIL, options + table.staleness[origin].failure, request.ra)
+    return fail(request, SERVFAIL, _options(request, table, table.staleness[origin].failure), request.ra)
 
 
 def _chaos(request: Request, table: Table) -> bytes:
@@ -265,14 +283,15 @@ def _chaos(request: Request, table: Table) -> bytes:
     record = records.txt([text], 0)
     record = record[:4] + CH.to_bytes(2, "big") + record[6:]
     answer = (record,) if request.question.rtype in (_TXT, _ANY) else ()
-    options = _nsid(table) if request.edns is not None and request.edns.nsid else b""
-    return Reply(request, AA | request.ra).write(NOERROR, answer, options=options)
+    return Reply(request, AA | request.ra).write(NOERROR, answer, options=_options(request, table, b""))
 
 
 def _options(request: Request, table: Table, options: bytes) -> bytes:
-    """The options of a reply of ours, and before them who we are, where that was asked."""
+    """The options of a reply of ours, and before them who we are and for whom it is, where that was asked."""
     if request.edns is None:
         return b""
+    if request.subnet is not None:
+        options = request.subnet.option(request.scope) + options
     return _nsid(table) + options if request.edns.nsid else options
 
 

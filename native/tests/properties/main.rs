@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Barrier};
 use world::{APEX, Positive, Tier, World, address_records, find, positive, record, world};
 use zkdns_native::entry::{Entry, Given, Rotation, Span};
-use zkdns_native::respond::{A, Asked, Desk, Outcome, UDP_LIMIT, answer, respond};
+use zkdns_native::respond::{A, Asked, Desk, NOBODY, Outcome, UDP_LIMIT, answer, respond};
 use zkdns_native::table::{InstanceAddresses, Instances};
 
 type Judged = Result<(), TestCaseError>;
@@ -87,12 +87,13 @@ fn judge_replies(world: &World, shots: &[Shot], limit: usize, offered: bool) -> 
         let (_, packet) = aim(world, shot);
         let mut out = b"the one before".to_vec();
         let before = out.len();
-        let outcome = respond(&packet, &table, limit, offered, &mut desk, &mut out);
+        let outcome = respond(&packet, NOBODY, &table, limit, offered, &mut desk, &mut out);
         prop_assert!(out.starts_with(b"the one before"));
         let said = &out[before..];
         let (mut asked, mut alone, mut fresh) = (Asked::default(), Vec::new(), Desk::default());
         asked.read(&packet);
-        let twin = answer(&packet, &asked, Some(&other), &again, limit, offered, &mut fresh, &mut alone);
+        let twin =
+            answer(&packet, &asked, Some(&other), NOBODY, &again, limit, offered, &mut fresh, &mut alone);
         prop_assert_eq!((&outcome, said), (&twin, &alone[..]), "what was answered before, or guessed, shows");
         let Outcome::Reply { rcode, .. } = outcome else {
             prop_assert!(said.is_empty());
@@ -128,7 +129,7 @@ fn judge_answers(world: &World, shots: &[Shot], limit: usize) -> Judged {
             offer_about(&mut packet, shot, frame + length(&found.answers) + soa, length(&found.extras));
         }
         let mut said = Vec::new();
-        let outcome = respond(&packet, &table, limit, false, &mut desk, &mut said);
+        let outcome = respond(&packet, NOBODY, &table, limit, false, &mut desk, &mut said);
         let Some(found) = found else {
             prop_assert!(matches!(outcome, Outcome::Pass | Outcome::Outside));
             continue;
