@@ -12,12 +12,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from zkdns.files import MIB, read_bounded
-from zkdns.model import ConfigError
+from zkdns.model import ConfigError, Nearness
 from zkdns.registry.url import RegistryURL as RegistryURL
 from zkdns.registry.url import parse_registry as parse_registry
+from zkdns.topology import NOWHERE, Place, parse_place, parse_topology
 
 ENGINES = ("auto", "native", "python")
 
@@ -84,6 +85,11 @@ class Settings:
     journal_days: float = 14.0
     journal_mb: float = 64.0
     http_hosts: tuple[str, ...] = ()
+    near: str = "off"
+    location: Place = NOWHERE
+    topology: Mapping[str, str] = field(default_factory=dict)
+    topology_clients: Mapping[str, float] = field(default_factory=dict)
+    ecs_from: tuple[str, ...] = ()
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
     service_defaults: Mapping[str, Any] = field(default_factory=dict)
     """For services that don't set them: as a service's own znode would write them."""
@@ -128,6 +134,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     if not values.get("registry"):
         values["registry"] = _parse("registry", DEFAULT_REGISTRY, "registry")
     values["registry"] = _name_registries(values["registry"])
+    if "near" in values:
+        values["service_defaults"] = {**values.get("service_defaults", {}), "near": values["near"]}
     return Settings(**values)
 
 
@@ -270,6 +278,24 @@ def _table(value: Any) -> dict[str, Any]:
     return value
 
 
+def _topology(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError("must be a table: [topology]")
+    _, problems = parse_topology("[topology]", value)
+    if problems:
+        raise ValueError(problems[0].what)
+    return value
+
+
+def _topology_clients(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise TypeError("must be a table: [topology_clients]")
+    _, problems = parse_topology("[topology_clients]", {}, value)
+    if problems:
+        raise ValueError(problems[0].what)
+    return value
+
+
 def _zookeeper(value: Any) -> ZooKeeperSettings:
     if not isinstance(value, dict):
         raise TypeError("must be a table: [zookeeper]")
@@ -318,6 +344,11 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "journal_days": _number(float, 0.01, 3650),
     "journal_mb": _number(float, 1, 10**6),
     "http_hosts": _many(_words),
+    "near": _one_of(*get_args(Nearness)),
+    "location": lambda text: parse_place(_words(text)) if text else NOWHERE,
+    "topology": _topology,
+    "topology_clients": _topology_clients,
+    "ecs_from": _many(_network),
     "zookeeper": _zookeeper,
     "service_defaults": _table,
 }

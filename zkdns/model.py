@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 Policy: TypeAlias = Literal["weighted", "round_robin", "random", "first"]
 Protocol: TypeAlias = Literal["tcp", "udp"]
+Nearness: TypeAlias = Literal["off", "prefer", "balanced"]
 Status: TypeAlias = Literal["up", "starting", "draining", "down"]
 
 
@@ -171,6 +172,8 @@ class ServiceSettings:
     hold: float = 0.0
     srv_scale: float = 1.0
     check: Check | None = None
+    near: Nearness = "off"
+    near_min: float = 0.5
     given: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

@@ -78,11 +78,14 @@ class Topology:
         return tuple(sorted(found, key=lambda place: (place.zone, place.region)))
 
     @cached_property
-    def _by_bits(self) -> tuple[tuple[int, dict[int, Place]], ...]:
-        tables: dict[int, dict[int, Place]] = {}
+    def _by_bits(self) -> dict[bool, list[tuple[int, dict[int, Place]]]]:
+        """By whether it is IPv4: an IPv6 network holds no IPv4 address, however short its prefix."""
+        tables: dict[bool, dict[int, dict[int, Place]]] = {False: {}, True: {}}
         for network in self.networks:
-            tables.setdefault(network.bits, {})[network.base >> (128 - network.bits)] = network.place
-        return tuple(sorted(tables.items(), reverse=True))
+            v4 = network.bits >= V4_IN_V6 and network.base >> 32 == 0xFFFF
+            table = tables[v4].setdefault(network.bits, {})
+            table[network.base >> (128 - network.bits)] = network.place
+        return {v4: sorted(found.items(), reverse=True) for v4, found in tables.items()}
 
     def place_of(self, address: str) -> Place | None:
         """The place of the longest prefix that holds `address` (text); None where none does."""
@@ -90,10 +93,15 @@ class Topology:
             number = as_number(address)
         except ValueError:
             return None
-        for bits, table in self._by_bits:
+        for bits, table in self._by_bits[number >> 32 == 0xFFFF]:
             if (place := table.get(number >> (128 - bits))) is not None:
                 return place
         return None
+
+    def named(self, text: str) -> Place | None:
+        """The place that an instance names, `[REGION/]ZONE`; the map knows the region of its zones."""
+        region, _, zone = text.strip().lower().rpartition("/")
+        return Place(self.region_of(zone) or region, zone) if zone else None
 
     def client_place(self, address: str) -> Place:
         """Where a client stands: by the map, else where we stand."""
@@ -101,14 +109,26 @@ class Topology:
 
     def class_of(self, place: Place) -> int:
         """The client class of a place; 0 where it has none."""
-        return self.places.index(place) + 1 if place in self.places else 0
+        return self._classes.get(place, 0)
+
+    @cached_property
+    def _classes(self) -> dict[Place, int]:
+        return {place: number for number, place in enumerate(self.places, 1)}
 
     def region_of(self, zone: str) -> str:
         """The region of a zone by its name; "" where the map doesn't know."""
-        return next((place.region for place in self.places if place.zone == zone and place.region), "")
+        return self._regions.get(zone, "")
 
-    def client_shares(self) -> dict[str, Fraction]:
+    @cached_property
+    def _regions(self) -> dict[str, str]:
+        return {place.zone: place.region for place in reversed(self.places) if place.region}
+
+    def client_shares(self) -> Mapping[str, Fraction]:
         """By zone: its part of all clients; they sum to 1."""
+        return self._client_shares
+
+    @cached_property
+    def _client_shares(self) -> dict[str, Fraction]:
         zones = dict.fromkeys(place.zone for place in self.places)
         shares = {
             zone: self.clients.get(zone, Fraction(0) if self.clients else Fraction(1)) for zone in zones

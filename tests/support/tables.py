@@ -24,6 +24,7 @@ from zkdns.answers.table import (
 from zkdns.client_map import ClientMap, Prefix
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+from zkdns.topology import NOWHERE, Place, parse_topology
 
 ZONES = ("svc.local", "Prod.example")
 LABELS = ("web", "api", "db", "ns", "dns", "x" * 63, "a", "canary", "http")
@@ -69,6 +70,7 @@ def instances(draw: st.DrawFn, number: int) -> Instance:
         port=draw(st.sampled_from([0, 80, 8080])),
         weight=draw(st.sampled_from([0, 1, 1, 2, 10])),
         priority=draw(st.sampled_from([0, 0, 1])),
+        zone=draw(st.sampled_from(["", "a", "b", "eu/c", "nowhere"])),
         tags=tuple(draw(st.sets(st.sampled_from(["canary", "blue"])))),
         protocol=draw(st.sampled_from(["tcp", "tcp", "udp"])),  # type: ignore[arg-type]
         ports=draw(st.sampled_from([(), (("http", 80),), (("http", 80), ("admin", 81))])),
@@ -90,19 +92,35 @@ def services(draw: st.DrawFn, name: str) -> Service:
         ttl=draw(st.sampled_from([None, 0, 30])),
         policy=draw(st.sampled_from(["weighted", "round_robin", "random", "first"])),  # type: ignore[arg-type]
         answers=draw(st.sampled_from([1, 2, 8, 8, 100])),
+        near=draw(st.sampled_from(["off", "prefer", "prefer", "balanced"])),  # type: ignore[arg-type]
+        near_min=draw(st.sampled_from([0.0, 0.5, 1.0])),
     )
     held = tuple(draw(instances(n)) for n in range(count))
     note = draw(st.sampled_from(["", "", "fail_open: all given"]))
     return Service(name, name.lower(), f"/services/{name}", settings, held, note)
 
 
+topologies = st.builds(
+    lambda entries, own: parse_topology("map", entries, own=own)[0],
+    st.dictionaries(
+        st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "10.1.128.0/17", "10.1.2.3", "127.0.1.0/24",
+                         "0.0.0.0/0", "::/0", "fd00::/16", "fd00:1::/32", "192.0.2.0/24"]),
+        st.sampled_from(["eu/a", "eu/b", "us/c", "d", "us/a"]),
+        max_size=6,
+    ),
+    st.sampled_from([NOWHERE, NOWHERE, Place("eu", "a"), Place("", "own")]),
+)  # fmt: skip
+
+
 @st.composite
 def compiled(draw: st.DrawFn) -> Answers:
     """What the compiler makes of a few services."""
     answers = Answers(ZONES, ("127.0.0.1", "::1"))
+    answers.set_topology(
+        draw(topologies), draw(st.sampled_from([(), ("10.0.0.0/9",), ("0.0.0.0/0", "::/0")]))
+    )
     for name in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
         answers.replace(name, answers.compile(draw(services(name)), draw(origins)))
-    answers.table.apply(Delta(clients=draw(client_maps())))
     answers.set_serial(draw(st.integers(0, 2**32 - 1)))
     stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
     answers.set_staleness(Staleness(stale, draw(failures)))
@@ -208,10 +226,10 @@ def client_maps(draw: st.DrawFn) -> ClientMap:
 
 
 clients = st.sampled_from(
-    ["", "10.0.0.1", "10.1.2.3", "10.1.128.1", "10.200.0.1", "127.0.1.9", "0.0.0.0", "255.255.255.255",
+    ["10.0.0.1", "10.1.2.3", "10.1.128.1", "10.200.0.1", "127.0.1.9", "0.0.0.0", "255.255.255.255",
      "192.0.2.1", "::1", "::", "fd00::9", "fd00:1::9", "fe80::1", "::ffff:10.1.2.3", "2001:db8::1"]
 )  # fmt: skip
-"""Who asks, in text; "" where that is nobody's business."""
+"""Who asks, in text."""
 
 
 @st.composite

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zkdns.answers import records
+from zkdns.answers.entries import several, single
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.on_demand import Services
 from zkdns.answers.records import AAAA, NS, SOA, A
-from zkdns.answers.service import ServiceAnswers, compile_service, several, single
+from zkdns.answers.service import ServiceAnswers, compile_service
 from zkdns.answers.table import (
     EVERY,
     FRESH,
@@ -24,14 +25,17 @@ from zkdns.answers.table import (
     Delta,
     Entries,
     Entry,
+    Holder,
     Name,
     Staleness,
     Table,
     Zone,
     position_of,
 )
+from zkdns.client_map import NO_CLIENTS, ClientMap, client_map
 from zkdns.dns import names
 from zkdns.model import Service
+from zkdns.topology import NO_TOPOLOGY, Topology
 
 NEGATIVE_TTL = 2
 """The SOA's TTL and minimum, seconds: how long a client may believe that nothing is there (RFC 2308)."""
@@ -55,6 +59,8 @@ class Builder:
         self.serial = -1
         self.services: dict[str, ServiceAnswers] = {}
         self.position_of = position_of
+        self.topology = NO_TOPOLOGY
+        self.clients = NO_CLIENTS
         self._staleness: dict[int, Staleness] = {}
         self._first_places = FirstPlaceCounts()
         self._addresses = tuple(addresses)
@@ -84,6 +90,7 @@ class Builder:
             self._moved_services,
             self._moved_holders,
             self._moved_serial,
+            self._moved_clients,
         )
         self._forget()
         return delta
@@ -96,6 +103,7 @@ class Builder:
         self._moved_services: dict[str, ServiceAnswers | None] = {}
         self._moved_holders: dict[bytes, tuple[str, ...]] = {}
         self._moved_serial: int | None = None
+        self._moved_clients: ClientMap | None = None
 
     def snapshot(self) -> Snapshot:
         """What stands at this moment; nothing of it is ever written again."""
@@ -109,6 +117,8 @@ class Builder:
             dict(self.services),
             self._beneath,
             self.position_of,
+            self.topology,
+            self.clients,
         )
 
     def holders(self, qname: bytes) -> tuple[str, ...]:
@@ -138,6 +148,12 @@ class Builder:
                     for id, n in places.until(end).items():
                         counts[name, id] += n
         return counts
+
+    def near_answers(self) -> Counter[tuple[str, str, str]]:
+        """How often clients of one zone were given an instance of another first: by service, clients' zone,
+        instance's zone; "" is none."""
+        near = {name: one.first_places.values() for name, one in self.services.items() if one.near}
+        return self._first_places.all_crossings(near, self.position_of)
 
     # --- the zones' own ---------------------------------------------------------------------------------
 
@@ -192,6 +208,13 @@ class Builder:
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa, OWN))
         self.zones = tuple(zones)
 
+    def set_topology(self, topology: Topology, ecs_from: Sequence[str] = ()) -> None:
+        """Where clients stand; a service knows of it once it is compiled again."""
+        self.topology = topology
+        clients = client_map(topology, ecs_from)
+        if clients != self.clients:
+            self.clients = self._moved_clients = clients
+
     def set_staleness(self, staleness: Staleness, origin: int = EVERY) -> None:
         """How old what this origin says is from now on."""
         if self._staleness.get(origin, FRESH) != staleness:
@@ -223,7 +246,8 @@ class Builder:
 
     def compile(self, service: Service, origin: int = EVERY) -> ServiceAnswers:
         """The answers that would stand for this service now."""
-        return _compile(service, self.zones, self.ttl, self.services.get(service.name), origin)
+        old = self.services.get(service.name)
+        return _compile(service, self.zones, self.ttl, old, origin, self.topology)
 
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
@@ -261,7 +285,7 @@ class Builder:
         ends = {}
         for key, places in old.first_places.items():
             ends[key] = self.position_of(places.entry)
-            self._first_places.add(old.service.name, places.until(ends[key]))
+            self._first_places.close(old.service.name, places, ends[key])
         return ends
 
     @staticmethod
@@ -344,10 +368,13 @@ class Snapshot:
     services: Mapping[str, ServiceAnswers]
     files: Mapping[bytes, Name]
     position_of: Callable[[Entry], int]
+    topology: Topology = NO_TOPOLOGY
+    clients: ClientMap = NO_CLIENTS
 
     def compile(self, service: Service) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""
-        return _compile(service, self.zones, self.ttl, self.services.get(service.name))
+        old = self.services.get(service.name)
+        return _compile(service, self.zones, self.ttl, old, None, self.topology)
 
     def table(self, services: Iterable[ServiceAnswers]) -> Table:
         """What is answered from these services and the zones' own; all others are known by name alone."""
@@ -359,13 +386,15 @@ class Snapshot:
         for answers in services:
             builder.replace(answers.service.name, answers)
         delta = builder.take()
-        return Table(replace(delta, services={**self.services, **delta.services}))
+        held: dict[str, Holder | None] = {**self.services, **delta.services}
+        return Table(replace(delta, services=held, clients=self.clients))
 
 
 def _compile(
-    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, origin: int | None = None
-) -> ServiceAnswers:
-    counters = {key: entry.counter for key, entry in old.entries.items()} if old else {}
+    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, origin: int | None,
+    topology: Topology,
+) -> ServiceAnswers:  # fmt: skip
+    counters = old.counters() if old else {}
     if origin is None:
         origin = old.origin if old else EVERY
-    return compile_service(service, zones, ttl, counters, origin)
+    return compile_service(service, zones, ttl, counters, origin, topology)

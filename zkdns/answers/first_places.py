@@ -8,12 +8,13 @@ each start) don't fill the memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from zkdns.answers import policies, records
 from zkdns.answers.table import Entry
 from zkdns.model import Service
+from zkdns.topology import NOWHERE, Place
 
 MAX_GONE = 10_000
 """Ids that are registered no more and still have their count; then the longest gone is forgotten."""
@@ -22,15 +23,20 @@ MAX_GONE = 10_000
 @dataclass(frozen=True, slots=True)
 class FirstPlaces:
     """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
-    record; `start` is where `counter` stood when this Entry took over."""
+    record; `start` is where `counter` stood when this Entry took over. `client`: the zone that it is given
+    to, "" for none; `places`: where the instances stand, None where nobody asks."""
 
     entry: Entry
     ids: tuple[str, ...]
     start: int
+    client: str = ""
+    places: Mapping[str, Place] | None = None
 
     def until(self, end: int) -> Counter[str]:
         """Whose first places those from `start` up to `end` were. A record that several instances share
         counts for the first of them."""
+        if not self.entry.tiers:
+            return Counter()
         rotation = self.entry.tiers[0].rotation
         cycle = len(rotation.sequence)
         rounds, rest = divmod(end - self.start, cycle)
@@ -42,17 +48,44 @@ class FirstPlaces:
             counts[self.ids[rotation.orders[rotation.sequence[k % cycle]][0]]] += 1
         return counts
 
+    def crossings(self, counts: Mapping[str, int]) -> Counter[tuple[str, str]]:
+        """The same from zone to zone."""
+        found: Counter[tuple[str, str]] = Counter()
+        for id, n in counts.items() if self.places is not None else ():
+            found[self.client, (self.places or {}).get(id, NOWHERE).zone] += n
+        return found
+
 
 class FirstPlaceCounts:
     """By service name and instance id: those of Entries that stand no more."""
 
     def __init__(self) -> None:
+        self.crossings: Counter[tuple[str, str, str]] = Counter()
+        """By service, the clients' zone and the instances'."""
         self._counts: dict[str, Counter[str]] = {}
         self._gone: dict[tuple[str, str], None] = {}
 
     def add(self, service: str, counts: Mapping[str, int]) -> None:
         if counts:
             self._counts.setdefault(service, Counter()).update(counts)
+
+    def close(self, service: str, places: FirstPlaces, end: int) -> None:
+        """Count an Entry that stands no more."""
+        counts = places.until(end)
+        self.add(service, counts)
+        for (client, to), n in places.crossings(counts).items():
+            self.crossings[service, client, to] += n
+
+    def all_crossings(
+        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int]
+    ) -> Counter[tuple[str, str, str]]:
+        """With those of the Entries that stand, by service."""
+        counts = Counter(self.crossings)
+        for name, every in standing.items():
+            for places in every:
+                crossed = places.crossings(places.until(position_of(places.entry)))
+                counts.update({(name, *zones): n for zones, n in crossed.items()})
+        return counts
 
     def of(self, service: str) -> Counter[str]:
         """A copy of what one service's instances have."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from zkdns.answers import policies, records
+from zkdns.answers import records
+from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces
 from zkdns.answers.on_demand import Browsing, InstanceNames
-from zkdns.answers.records import SRV, TXT, InstanceRecords, Member
-from zkdns.answers.table import EVERY, Entries, Entry, InstanceAddresses, Name, RotationCounter, Tier, Zone
+from zkdns.answers.records import SRV, TXT, InstanceRecords
+from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
+from zkdns.answers.variants import choose_near, class_key
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Service, State
-
-UNCUT = 65_535
-"""The cut of a browsing answer: none."""
+from zkdns.topology import NO_TOPOLOGY, Topology
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +35,16 @@ class ServiceAnswers:
     protocols: Sequence[str]
     first_places: Mapping[bytes, FirstPlaces] = field(default_factory=dict)
     origin: int = EVERY
+    near: bool = False
+    """Whether it is given by where clients stand."""
+
+    def counters(self) -> dict[bytes, RotationCounter]:
+        """Those of all its Entries, and of what each client class is given instead."""
+        found = {key: entry.counter for key, entry in self.entries.items()}
+        for key, entry in self.entries.items():
+            for number, one in (entry.variants or {}).items():
+                found[class_key(key, number)] = one.counter
+        return found
 
     @property
     def label(self) -> str:
@@ -56,9 +66,10 @@ def compile_service(
     ttl: int,
     counters: Mapping[bytes, RotationCounter],
     origin: int = EVERY,
+    topology: Topology = NO_TOPOLOGY,
 ) -> ServiceAnswers:
     """What one service says in every zone. `ttl`: seconds, where the service sets none. `counters`:
-    those of what stands in the table now, to be carried on."""
+    those of what stands in the table now, to be carried on. `topology`: where clients stand."""
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
     whole, service = service, _readable(service)
@@ -67,6 +78,7 @@ def compile_service(
     first_places: dict[bytes, FirstPlaces] = {}
     by_label = records.spell(service, ttl)
     protocols = records.protocols(service.instances)
+    near = choose_near(service, topology)
     instances = {s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6)) for s in by_label.values()}
     for zone in zones:
         apex, index = zone.apex, zone.index
@@ -84,10 +96,18 @@ def compile_service(
                 note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
                 counter = counters.get(key) or RotationCounter()
                 entry = entries[key] = rotated(tiers, service, note, counter, origin)
+                if near is not None:
+                    variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
+                    entry = entries[key] = replace(entry, variants=variants)
+                    for number, one in variants.items() if about.counted else ():
+                        place = topology.places[number - 1]
+                        first_places[class_key(key, number)] = FirstPlaces(
+                            one, arranged[number].ids, one.counter.position, place.zone, near.places
+                        )
                 if about.counted:
-                    first_places[key] = FirstPlaces(
-                        entry, tuple(m.id for m in tiers[0]), entry.counter.position
-                    )
+                    ids = tuple(m.id for m in tiers[0])
+                    places = near.places if near is not None else None
+                    first_places[key] = FirstPlaces(entry, ids, entry.counter.position, "", places)
             known[about.owner] = Name(index, said, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
@@ -104,7 +124,9 @@ def compile_service(
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
     by_address = _group_by_address(service, by_label)
-    return ServiceAnswers(whole, ttl, entries, known, by_address, protocols, first_places, origin)
+    return ServiceAnswers(
+        whole, ttl, entries, known, by_address, protocols, first_places, origin, near is not None
+    )
 
 
 def _readable(service: Service) -> Service:
@@ -124,30 +146,3 @@ def _group_by_address(
         for tail in by_label[i.label].unowned:
             found.setdefault(tail[10:], []).append(i)
     return found
-
-
-def rotated(
-    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter, origin: int
-) -> Entry:
-    """The Entry that deals these members by the service's policy."""
-    policy, cut = service.settings.policy, service.settings.answers
-    made, left = [], cut
-    for members in tiers:
-        if left <= 0:
-            break
-        wires, weights, _, runs, counts = zip(*members, strict=True)
-        rotation = policies.rotate(policy, weights, min(left, len(members)))
-        made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
-        left -= len(members)
-    extras = [m.extra for members in tiers for m in members if m.extra]
-    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin)
-
-
-def single(record: bytes, origin: int = EVERY) -> Entry:
-    return several([record], origin)
-
-
-def several(wires: Sequence[bytes], origin: int = EVERY) -> Entry:
-    """An Entry that gives all records in this order every time."""
-    order = policies.rotate("first", [1] * len(wires), len(wires))
-    return Entry((Tier(order, tuple(wires), (), (0,) * len(wires)),), UNCUT, origin=origin)

@@ -232,7 +232,8 @@ class Table:
     """All that is answered from. `identity`: CHAOS TXT names (RFC 4892) on the wire, and what they say."""
 
     __slots__ = (
-        "clients", "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness", "zones",
+        "clients", "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness",
+        "zones",
     )  # fmt: skip
 
     def __init__(self, delta: Delta | None = None, identity: Mapping[bytes, str] | None = None) -> None:

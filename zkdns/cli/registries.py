@@ -106,6 +106,7 @@ class Registries:
     def compile(self, services: Iterable[Service]) -> Builder:
         """The answers that a server gives for these services, beside those of zone files."""
         builder = Builder(self.settings.zone, (), self.settings.ttl)
+        builder.set_topology(self.pipeline.builder.topology, self.settings.ecs_from)
         self._overlay = Overlay(builder)
         self._overlay.put(self._zone_files.zones)
         for service in self.waiting.each(list(services), "compiling"):

@@ -31,6 +31,8 @@ from zkdns.server.lifecycle import Server
     "--advertise", metavar="ADDR[:PORT]",
     help="How replicas and people reach this server.  [default: its address toward ZooKeeper]",
 )  # fmt: skip
+@click.option("--near", metavar="off|prefer|balanced", help="What services do that don't say.")
+@click.option("--location", metavar="[REGION/]ZONE", help="Where this server stands.")
 @click.option("--lameduck", type=float, metavar="N", help="Seconds to answer on after SIGTERM.")
 @click.option("--log-format", metavar="text|json", help="Log lines for people or for machines.")
 @click.option("--config", metavar="FILE", help="A TOML file with these and the finer settings.")

@@ -233,4 +233,4 @@ def read_opt(packet: bytes, at: int, end: int) -> Edns | None:
         edns = Edns(fixed[0] << 8 | fixed[1], fixed[3], fixed[4] >= 0x80)
         if len(_OPTS) < MAX_REMEMBERED:
             _OPTS[fixed] = edns
-    return replace(edns, nsid=nsid, subnet=subnet) if nsid or subnet else edns
+    return replace(edns, nsid=nsid, subnet=subnet) if nsid or subnet is not None else edns

@@ -16,7 +16,7 @@ _BITS = {0: 0, 1: 32, 2: 128}
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """`bits` of `number` count; `family`: 1 for IPv4, 2 for IPv6. `bits` 0: the client wants to be unknown."""
+    """`bits` of `number` count (0: the client wants to be unknown); `family`: 1 for IPv4, 2 for IPv6."""
 
     family: int
     bits: int

@@ -33,6 +33,7 @@ from zkdns.pipeline.inputs import (
     Remembered,
     ZoneFilesRead,
 )
+from zkdns.pipeline.locality import Localities, concerned
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registry
 from zkdns.pipeline.replica import Replica, ServerNode, read_node
@@ -41,7 +42,7 @@ from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
 from zkdns.registry.merge import Merger
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 
 class Pipeline:
@@ -70,6 +71,8 @@ class Pipeline:
         self.registries = _open(settings, now)
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
+        self._localities = Localities(settings)
+        self.builder.set_topology(self._localities.topology, settings.ecs_from)
         self._origins = Origins(self.registries)
         self._own = next((r for r in self.registries.values() if OVERRIDES in r.reducers), None)
         self._keeps_nodes = replica is not None and self._own is not None
@@ -153,10 +156,20 @@ class Pipeline:
         elif heard.root == HEALTH:
             ballots = {names[-1]: data for names, data in registry.ballots.nodes().items()}
             publisher.mark_soon(health.ballots(ballots), now)
+        elif heard.root == TOPOLOGY:
+            self._localities.take_node(registry.topology.nodes().get(()))
+            self._relocate()
         elif heard.root == SERVERS:
             nodes = registry.servers.nodes()
             publisher.mark_soon(health.replicas((names[-1] for names in nodes), now), now)
             self.replica.see(nodes, now)
+
+    def _relocate(self) -> None:
+        """Clients stand elsewhere now, by the map."""
+        before, topology = self.builder.topology, self._localities.topology
+        self.builder.set_topology(topology, self.settings.ecs_from)
+        if topology != before:
+            self._publisher.respell(concerned(self.services))
 
     def check(self, settings: Settings) -> None:
         """ConfigError where these settings can't be taken."""
@@ -170,6 +183,8 @@ class Pipeline:
         if settings.service_defaults != old.service_defaults:
             self._defaults = ServiceDefaults(settings.service_defaults)
             self._publisher.mark(self.catalog.services)
+        self._localities.take_settings(settings)
+        self._relocate()
         self._dirty = True
 
     # --- out --------------------------------------------------------------------------------------
@@ -315,6 +330,7 @@ class Pipeline:
             *self.catalog.problems,
             *self._hostnames.problems.values(),
             *own,
+            *self._localities.problems,
             *self._health.problems.values(),
             *self.overlay.problems(),
             *self.wall.problems.values(),

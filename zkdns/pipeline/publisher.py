@@ -111,10 +111,12 @@ class Publisher:
             else:
                 self._set_alarm(name, due)
 
-    def respell(self) -> None:
-        """Compile all services as they stand: what they are spelled with (the TTL) has changed."""
-        self._respelled.update(self.services)
-        self.mark(self.services)
+    def respell(self, names: Iterable[str] | None = None) -> None:
+        """Compile services (all, where none are named) as they stand: what they are spelled with (the TTL,
+        the map of networks) has changed."""
+        every = list(self.services if names is None else names)
+        self._respelled.update(every)
+        self.mark(every)
 
     def finish(self, compiled: Compiled, now: float, zxid: int) -> None:
         """What came of a service that was compiled elsewhere."""

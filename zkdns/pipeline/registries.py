@@ -17,7 +17,7 @@ from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 from zkdns.registry.znodes import Nodes
 
 PATIENCE: Final = 5.0
@@ -46,6 +46,7 @@ class Registry:
         self.overrides = Overrides(OVERRIDES)
         self.ballots = Nodes(HEALTH)
         self.servers = Nodes(SERVERS)
+        self.topology = Nodes(TOPOLOGY, depth=0)
         self.reducers: dict[str, Reducer] = {}
         self.scopes: tuple[Scope, ...] = ()
         """What of an ensemble is read."""
@@ -54,7 +55,7 @@ class Registry:
             self.reducers = dict(self.tree.reducers)
             self.scopes = self.tree.scopes
             if own:
-                for reducer in (self.overrides, self.ballots, self.servers):
+                for reducer in (self.overrides, self.ballots, self.servers, self.topology):
                     self.reducers[reducer.root] = reducer
                     self.scopes = (*reducer.scopes, *self.scopes)
         self.wholes: set[str] = set()

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, get_args
 
-from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Policy, ServiceSettings
+from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Nearness, Policy, ServiceSettings
 from zkdns.registry import formats
 from zkdns.registry.fields import ABSENT, BadData, Rule, decode, number, one_of, show, whole, why_no_json
 
@@ -64,6 +64,8 @@ SETTINGS: Final[Mapping[str, Rule]] = {
     "warm": number(0, DAY),
     "hold": number(0, DAY),
     "srv_scale": number(0.0001, 65535),
+    "near": one_of(*get_args(Nearness)),
+    "near_min": number(0, 1),
 }
 
 CHECK: Final[Mapping[str, Rule]] = {

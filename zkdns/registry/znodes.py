@@ -108,8 +108,8 @@ class Listing:
 
 class Nodes:
     """A small subtree of our own (/zkdns/servers, /zkdns/health, /zkdns/overrides) as plain data by name.
-    `depth`: how far below `root` nodes count. A new reading takes the old one's place when it is whole; one
-    that was refused doesn't."""
+    `depth`: how far below `root` nodes count; 0: `root` alone does. A new reading takes the old one's place
+    when it is whole; one that was refused doesn't."""
 
     def __init__(self, root: str, depth: int = 1) -> None:
         self.root = root
@@ -122,6 +122,8 @@ class Nodes:
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """What is read."""
+        if not self._depth:
+            return (Scope(self.root, [()]),)
         return scopes(self.root, [layout("/{id}" * self._depth)])
 
     @property

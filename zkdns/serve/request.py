@@ -19,8 +19,8 @@ MAX_TCP_BYTES = 65_535
 
 class Request(Query):
     """`client`: its address in text; `transport`: `udp` or `tcp`; `limit`: bytes that it carries. `ra`:
-    RA's bit where the client may have names forwarded, else 0. `subnet`: whom it speaks for, where it may, set
-    by `respond`, and `scope` for how many bits of that the answer holds (RFC 7871)."""
+    RA's bit where the client may have names forwarded, else 0. `subnet`: whom it speaks for, where it may,
+    set by `respond`, and `scope` for how many bits of that the answer holds (RFC 7871)."""
 
     __slots__ = ("client", "ra", "scope", "subnet", "transport")
 

@@ -69,9 +69,8 @@ def identity(version: str, host: str) -> dict[bytes, str]:
 def respond(request: Request, table: Table, position: Position) -> Outcome:
     """`position` gives an Entry's place in its rotation."""
     edns = request.edns
-    if edns is not None and edns.subnet is not None and not request.fault:
-        if not _hear_subnet(request, edns.subnet, table):
-            return fail(request, FORMERR, flags=request.ra)
+    if edns is not None and edns.subnet is not None and not _hear_subnet(request, edns.subnet, table):
+        return fail(request, FORMERR, flags=request.ra)
     entry = table.entries.get(request.key)
     if entry is not None:
         stale = table.stale[entry.origin]
@@ -96,7 +95,7 @@ def respond(request: Request, table: Table, position: Position) -> Outcome:
 def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
     """Whom a resolver of ours speaks for (RFC 7871); from others that is an option like any. Whether it is
     well formed."""
-    if table.clients.trusts(request.client):
+    if not request.fault and table.clients.trusts(request.client):
         request.subnet = subnet.read(data)
         return request.subnet is not None
     return True

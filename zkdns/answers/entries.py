@@ -1,0 +1,48 @@
+"""Entries of records that are spelled already: dealt by a policy, or given as they stand.
+
+Rules: pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zkdns.answers import policies
+from zkdns.answers.records import Member
+from zkdns.answers.table import EVERY, Entry, RotationCounter, Tier
+from zkdns.model import Service
+
+UNCUT = 65_535
+"""The cut of a browsing answer: none."""
+
+
+def rotated(
+    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter, origin: int
+) -> Entry:
+    """The Entry that deals these members by the service's policy."""
+    policy, cut = service.settings.policy, cut_of(service)
+    made, left = [], cut
+    for members in tiers:
+        if left <= 0:
+            break
+        wires, weights, _, runs, counts = zip(*members, strict=True)
+        rotation = policies.rotate(policy, weights, min(left, len(members)))
+        made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
+        left -= len(members)
+    extras = [m.extra for members in tiers for m in members if m.extra]
+    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin)
+
+
+def cut_of(service: Service) -> int:
+    """How many records an answer of this service has at most."""
+    return service.settings.answers
+
+
+def single(record: bytes, origin: int = EVERY) -> Entry:
+    return several([record], origin)
+
+
+def several(wires: Sequence[bytes], origin: int = EVERY) -> Entry:
+    """An Entry that gives all records in this order every time."""
+    order = policies.rotate("first", [1] * len(wires), len(wires))
+    return Entry((Tier(order, tuple(wires), (), (0,) * len(wires)),), UNCUT, origin=origin)

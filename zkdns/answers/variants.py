@@ -1,0 +1,226 @@
+"""What clients of each zone are given of a service with `near`: an Entry for each client class.
+
+Rules: pure; `near` has the arithmetic, here it meets records. Zones that differ in nothing but their name
+share tiers and rotations; each class has a counter of its own, so that its cycle is exact and who was
+given what can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from weakref import WeakValueDictionary
+
+from zkdns.answers import near
+from zkdns.answers.entries import cut_of, rotated
+from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
+from zkdns.answers.records import SRV, Member, OwnerName
+from zkdns.answers.table import Entry, Rotation, RotationCounter, Tier
+from zkdns.dns import ede
+from zkdns.model import Instance, Service
+from zkdns.topology import NOWHERE, Place, Topology
+
+PER_PRIORITY = 10
+"""SRV priorities under `prefer`: the registered one times this, and the distance (0, 1, 2)."""
+
+MAX_SRV = 65_535
+
+_rotations: WeakValueDictionary[tuple[tuple[int, ...], tuple[int, ...], int], Rotation] = (
+    WeakValueDictionary()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """What clients that stand alike are given. `ids[i]`: whose the first tier's i-th record is. `level`: how
+    far it reaches; `healthy` of `registered` instances stand in the clients' own zone."""
+
+    tiers: tuple[Tier, ...]
+    ids: tuple[str, ...]
+    repeats: bool
+    level: int = ZONE
+    healthy: int = 0
+    registered: int = 0
+
+
+class Near:
+    """One service as clients of each zone see it. `places`: where each instance stands, by id."""
+
+    def __init__(self, service: Service, topology: Topology) -> None:
+        self.service = service
+        self.topology = topology
+        self.mode = service.settings.near
+        self.places: dict[str, Place] = {i.id: instance_place(i, topology) for i in service.instances}
+        self._wires: dict[tuple[bytes, int, int], bytes] = {}
+
+    def variants(
+        self, about: OwnerName, rtype: int, tiers: Sequence[Sequence[Member]], base: Entry,
+        key: bytes, counters: Mapping[bytes, RotationCounter],
+    ) -> tuple[dict[int, Entry], dict[int, Arranged]]:  # fmt: skip
+        """By client class, what it is given in place of `base`; names whose answers are not counted have
+        one Entry for all that get the same."""
+        entries: dict[int, Entry] = {}
+        arranged: dict[int, Arranged] = {}
+        alike: dict[Hashable, Arranged] = {}
+        shared: dict[Hashable, Entry] = {}
+        located = self.locate(about)
+        zones = {one.place.zone for one in located} | {self.place(m).zone for t in tiers for m in t}
+        regions = {one.place.region for one in located} | {self.place(m).region for t in tiers for m in t}
+        shares = self.topology.client_shares() if self.mode == "balanced" else {}
+        for number, client in enumerate(self.topology.places, 1):
+            standing = (
+                client.zone if client.zone in zones else "",
+                client.region if client.region in regions else "",
+                bool(shares.get(client.zone)),
+            )
+            if standing not in alike:
+                alike[standing] = self.arrange(self.mode, client, rtype, tiers, located, shares, base)
+            one = arranged[number] = alike[standing]
+            said = self._option(about.about, client, one, base)
+            if about.counted:
+                counter = counters.get(class_key(key, number)) or RotationCounter()
+                entries[number] = Entry(one.tiers, base.cut, said, one.repeats, counter, base.origin)
+            elif one.tiers is not base.tiers or said != base.ede:
+                if (standing, said) not in shared:
+                    counter = counters.get(class_key(key, number)) or RotationCounter()
+                    if any(counter is entry.counter for entry in shared.values()):
+                        counter = RotationCounter()  # who was alike before may not be so now
+                    shared[standing, said] = Entry(
+                        one.tiers, base.cut, said, one.repeats, counter, base.origin
+                    )
+                entries[number] = shared[standing, said]
+        return entries, arranged
+
+    def arrange(
+        self, mode: str, client: Place, rtype: int, tiers: Sequence[Sequence[Member]],
+        located: Sequence[Located], shares: Mapping[str, Fraction], base: Entry,
+    ) -> Arranged:  # fmt: skip
+        """What clients of one place are given. `located`: who is registered at the serving priority."""
+        choice = near.prefer(client, located, self.service.settings.near_min)
+        known = choice.healthy, choice.registered
+        if mode == "balanced":
+            made, ids = self._balance(client, rtype, tiers, shares)
+            return Arranged(made, ids, base.repeats, ZONE, *known)
+        if rtype == SRV:
+            parts = [part for tier in tiers for part in self._by_distance(client, tier)]
+            entry = rotated(parts, self.service, b"", base.counter, base.origin)
+            return Arranged(entry.tiers, tuple(m.id for m in parts[0]), base.repeats, ZONE, *known)
+        if choice.level == ELSEWHERE:
+            return Arranged(base.tiers, tuple(m.id for m in tiers[0]), base.repeats, choice.level, *known)
+        chosen = [m for m in tiers[0] if distance(client, self.place(m)) <= choice.level]
+        if not chosen:
+            return Arranged((), (), False, choice.level, *known)
+        entry = rotated([chosen], self.service, b"", base.counter, base.origin)
+        return Arranged(entry.tiers, tuple(m.id for m in chosen), entry.repeats, choice.level, *known)
+
+    def place(self, member: Member) -> Place:
+        return self.places.get(member.id, NOWHERE)
+
+    def locate(self, about: OwnerName) -> list[Located]:
+        """Who is registered at the priority that serves, healthy or not."""
+        if not about.serving:
+            return []
+        priority = about.serving[0][0].registration.priority
+        return [
+            Located(self.places.get(i.id, NOWHERE), i.weight, i.registration.weight, i.answered)
+            for i in about.group
+            if i.registration.priority == priority
+        ]
+
+    def _by_distance(self, client: Place, tier: Sequence[Member]) -> list[list[Member]]:
+        """The nearest first, each in a tier of its own, with the priority that says so."""
+        groups: tuple[list[Member], ...] = ([], [], [])
+        for member in tier:
+            far = distance(client, self.place(member))
+            record = member.record
+            priority = min(int.from_bytes(record[12:14], "big") * PER_PRIORITY + far, MAX_SRV)
+            wire = self._respelled(record, priority, int.from_bytes(record[14:16], "big"))
+            groups[far].append(member._replace(record=wire))
+        return [group for group in groups if group]
+
+    def _balance(
+        self, client: Place, rtype: int, tiers: Sequence[Sequence[Member]], shares: Mapping[str, Fraction]
+    ) -> tuple[tuple[Tier, ...], tuple[str, ...]]:
+        made: list[Tier] = []
+        left = cut_of(self.service)
+        for members in tiers:
+            if left <= 0:
+                break
+            counts = self.counts(client, members, shares)
+            far = tuple(distance(client, self.place(m)) for m in members)
+            if rtype == SRV:
+                members = self._weigh(members, counts)
+            wires, _, _, runs, extra_counts = zip(*members, strict=True)
+            rotation = _rotate(tuple(counts), far, min(left, len(members)))
+            made.append(Tier(rotation, wires, runs if any(runs) else (), extra_counts))
+            left -= len(members)
+        return tuple(made), tuple(m.id for m in tiers[0])
+
+    def counts(self, client: Place, members: Sequence[Member], shares: Mapping[str, Fraction]) -> list[int]:
+        """How often each stands first in a cycle. Where the policy knows no weights, each counts alike."""
+        by_weight = self.service.settings.policy in ("weighted", "first")
+        weights = [m.weight if by_weight else 1 for m in members]
+        tier = [Located(self.place(m), w, w) for m, w in zip(members, weights, strict=True)]
+        return near.balanced(client, tier, shares)
+
+    def _weigh(self, members: Sequence[Member], counts: Sequence[int]) -> list[Member]:
+        """With these shares as weights in the rdata, about as large as the registered ones together."""
+        times = max(1, sum(m.weight for m in members) // max(sum(counts), 1))
+        scale = min(self.service.settings.srv_scale * times, MAX_SRV / max(counts))
+        weighed = []
+        for member, count in zip(members, counts, strict=True):
+            weight = max(int(count * scale + 1e-9), 1) if count else 0
+            priority = int.from_bytes(member.record[12:14], "big")
+            weighed.append(member._replace(record=self._respelled(member.record, priority, weight)))
+        return weighed
+
+    def _respelled(self, record: bytes, priority: int, weight: int) -> bytes:
+        """An SRV record with another priority and weight: one object for all zones that have it so."""
+        key = record, priority, weight
+        wire = self._wires.get(key)
+        if wire is None:
+            rdata = priority.to_bytes(2, "big") + weight.to_bytes(2, "big")
+            wire = self._wires[key] = record[:12] + rdata + record[16:]
+        return wire
+
+    def _option(self, about: str, client: Place, one: Arranged, base: Entry) -> bytes:
+        """Why these clients get more than their own zone."""
+        if one.level == ZONE:
+            return base.ede
+        text = tell(client, one)
+        note = self.service.note
+        return ede.option(ede.OTHER, ede.about(about, f"{text}; {note}" if note else text))
+
+
+def tell(client: Place, one: Arranged) -> str:
+    """`eu-1a has 1 of 4, region eu given`."""
+    given = f"region {client.region} given" if one.level == REGION else "all given"
+    return f"{client.zone} has {one.healthy} of {one.registered}, {given}"
+
+
+def choose_near(service: Service, topology: Topology) -> Near | None:
+    """None where all clients get the same."""
+    return Near(service, topology) if service.settings.near != "off" and topology.places else None
+
+
+def instance_place(instance: Instance, topology: Topology) -> Place:
+    """Where an instance stands: as it says, else by its first address."""
+    place = topology.named(instance.registration.zone)
+    if place is None and instance.addresses:
+        place = topology.place_of(instance.addresses[0])
+    return place or NOWHERE
+
+
+def class_key(key: bytes, number: int) -> bytes:
+    """What the counter of one client class is known by."""
+    return key + number.to_bytes(2, "big") if number else key
+
+
+def _rotate(counts: tuple[int, ...], far: tuple[int, ...], cut: int) -> Rotation:
+    """Zones and services of the same shape share one."""
+    key = counts, far, cut
+    found = _rotations.get(key)
+    if found is None:
+        found = _rotations[key] = Rotation.of(*near.arrange(counts, far, cut))
+    return found
