@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import dns.edns
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from support.asking import respond
 from support.tables import Answers
 from zkdns.answers.near import zone_shares
+from zkdns.answers.proportions import LONGEST
+from zkdns.answers.variants import class_key
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 from zkdns.topology import Place, parse_topology
@@ -28,6 +31,7 @@ MAP = {
     "fd00:1::/32": "eu/eu-1a",
     "10.1.0.0/16": "eu/eu-1a",
 }
+WEB_A = names.wire("web.svc.local") + b"\0\1"
 ANYWHERE = Place("", "")
 EU_A, EU_B, US_A, EU_C, NOWHERE = "127.0.1.9", "127.0.2.9", "127.0.3.9", "127.0.4.9", "192.0.2.9"
 
@@ -224,16 +228,18 @@ def test_over_a_cycle_each_has_exactly_the_share_that_the_rule_gives(
     due = zone_shares(
         Place("", zone), capacity, dict.fromkeys(["eu-1a", "eu-1b", "eu-1c", "us-1a"], Fraction(1, 4))
     )
-    entry = answers.table.entries[names.wire("web.svc.local") + b"\0\1"]
-    one = (entry.variants or {})[answers.clients.class_of(client)]
-    cycle = len(one.tiers[0].rotation.sequence)
-    if cycle > 3000:
-        return
-    found = given_to(answers, client, cycle)
-    for i, (where, _), w in zip(held, members, weights, strict=True):
-        whole = capacity[where]
-        share = due.get(where, Fraction(0)) * Fraction(w, sum(weights)) / whole if whole else Fraction(0)
-        assert Fraction(found[i.id], cycle) == share
+    shares = [
+        due.get(where, Fraction(0)) * Fraction(w, sum(weights)) / capacity[where] if w else Fraction(0)
+        for (where, _), w in zip(members, weights, strict=True)
+    ]
+    cycle = lcm(*(share.denominator for share in shares))
+    if cycle > LONGEST:
+        return  # as near as such a cycle allows: `test_proportions`
+    number = answers.clients.class_of(client)
+    found = answers.services["web"].first_places[class_key(WEB_A, number)].until(cycle)
+    assert [Fraction(found[i.id], cycle) for i in held] == shares
+    variants = answers.table.entries[WEB_A].variants or {}
+    assert len(variants[number].tiers[0].rotation.sequence) == cycle
 
 
 def test_who_was_given_what_is_told_from_zone_to_zone_over_changes() -> None:
@@ -304,3 +310,40 @@ def test_a_malformed_subnet_is_formerr_to_who_may_speak_for_others_alone(data: b
     outcome = respond(twice.to_wire(), answers, client=NOWHERE)
     assert isinstance(outcome, bytes)
     assert outcome[3] & 15 == 1
+
+
+def test_a_zone_can_be_asked_for_by_name_whoever_asks() -> None:
+    answers = serving(web(*THREE, instance("d", "eu-1c", up=False), near="off"))
+    a, b, _ = (i.addresses[0] for i in THREE)
+
+    def said(name: str, rtype: str = "A") -> dns.message.Message:
+        return ask(answers, US_A, name + "._zone.web.svc.local", rtype)
+
+    assert [str(r[0]) for r in said("eu-1a.prefer").answer] == [a]
+    assert [str(r[0]) for r in said("EU-1b.pin").answer] == [b]
+    assert {str(r[0]) for r in said("eu-1c.prefer").answer} == {a, b}
+    assert why(said("eu-1c.prefer")) == ["web: eu-1c has 0 of 1, region eu given"]
+    nobody = said("eu-1c.pin")
+    assert (nobody.rcode(), nobody.answer, why(nobody)) == (0, [], ["web: eu-1c has 0 of 1"])
+    assert srv(said("eu-1b.prefer", "SRV")) == [("b", 0, 1), ("a", 1, 1), ("c", 2, 1)]
+    assert srv(said("eu-1b.pin", "SRV")) == [("b", 0, 1)]
+    extra = said("eu-1b.prefer", "SRV").additional
+    assert {str(r.name).split(".")[0] for r in extra} == {"a", "b", "c"}
+    assert said("eu-1a.pin", "AAAA").rcode() == 0
+    for name, rcode in (("asia.pin", 3), ("eu-1a.near", 3), ("x.eu-1a.pin", 3), ("pin", 0), ("prefer", 0)):
+        assert said(name).rcode() == rcode, name
+    assert ask(answers, US_A, "_zone.web.svc.local").rcode() == 0
+
+
+def test_names_of_zones_take_turns_by_weight() -> None:
+    answers = serving(web(instance("a", "eu-1a"), instance("aa", "eu-1a", weight=3), near="off"))
+    first = Counter(
+        str(ask(answers, NOWHERE, "eu-1a.pin._zone.web.svc.local").answer[0][0]) for _ in range(40)
+    )
+    assert sorted(first.values()) == [10, 30]
+
+
+def test_what_a_person_reads_of_a_service_tells_near() -> None:
+    text = str(ask(serving(web(*THREE)), EU_A, rtype="TXT").answer[0][0])
+    assert '"near=prefer"' in text
+    assert "near=" not in str(ask(serving(web(*THREE, near="off")), EU_A, rtype="TXT").answer[0][0])

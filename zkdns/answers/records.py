@@ -328,6 +328,8 @@ def about_service(service: Service) -> list[str]:
         f"healthy={service.healthy()}",
         f"policy={service.settings.policy}",
     ]
+    if service.settings.near != "off":
+        said.append(f"near={service.settings.near}")
     said += [f"{state}={n}" for state, n in sorted(states.items()) if state != "healthy"]
     return said + ([f"note={service.note}"] if service.note else [])
 

@@ -16,6 +16,7 @@ from zkdns.answers.on_demand import Browsing, InstanceNames
 from zkdns.answers.records import SRV, TXT, InstanceRecords
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
 from zkdns.answers.variants import choose_near, class_key
+from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Service, State
 from zkdns.topology import NO_TOPOLOGY, Topology
@@ -96,7 +97,7 @@ def compile_service(
                 note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
                 counter = counters.get(key) or RotationCounter()
                 entry = entries[key] = rotated(tiers, service, note, counter, origin)
-                if near is not None:
+                if near is not None and near.by_client:
                     variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
                     entry = entries[key] = replace(entry, variants=variants)
                     for number, one in variants.items() if about.counted else ():
@@ -106,13 +107,16 @@ def compile_service(
                         )
                 if about.counted:
                     ids = tuple(m.id for m in tiers[0])
-                    places = near.places if near is not None else None
+                    places = near.places if near is not None and near.by_client else None
                     first_places[key] = FirstPlaces(entry, ids, entry.counter.position, "", places)
             known[about.owner] = Name(index, said, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
         spell = InstanceNames(service, apex, ttl).spell
         known[name] = Name(index, said, instances, spell, origin=origin)
+        if near is not None:
+            zone_names = ZoneNames(near, apex, ttl, origin)
+            known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
         strings = records.about_service(whole)
         entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl), origin)
         for protocol in protocols:

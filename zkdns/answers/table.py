@@ -143,7 +143,8 @@ FRESH = Staleness()
 @dataclass(frozen=True, slots=True)
 class Sections:
     """An answer spelled on demand, whole wire records in each section. Owners are C00C or spelled
-    out; nothing else is compressed. No answer and no authority: the zone's SOA is put there. `outside`: a
+    out; nothing else is compressed. `additional_counts`: how many records each item there holds, one where
+    not given. No answer and no authority: the zone's SOA is put there. `outside`: a
     name of others that the last alias leads to; b"" where the answer is whole."""
 
     answer: tuple[bytes, ...] = ()
@@ -153,6 +154,7 @@ class Sections:
     aa: bool = True
     ede: bytes = b""
     outside: bytes = b""
+    additional_counts: tuple[int, ...] = ()
 
 
 class Responder(Protocol):

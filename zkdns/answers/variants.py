@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from weakref import WeakValueDictionary
 
 from zkdns.answers import near
@@ -45,14 +46,25 @@ class Arranged:
 
 
 class Near:
-    """One service as clients of each zone see it. `places`: where each instance stands, by id."""
+    """One service as clients of each zone see it."""
 
     def __init__(self, service: Service, topology: Topology) -> None:
         self.service = service
         self.topology = topology
         self.mode = service.settings.near
-        self.places: dict[str, Place] = {i.id: instance_place(i, topology) for i in service.instances}
+        self.by_client = self.mode != "off" and bool(topology.places)
+        """Whether not all clients get the same."""
         self._wires: dict[tuple[bytes, int, int], bytes] = {}
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Where each instance stands, by id."""
+        return {i.id: instance_place(i, self.topology) for i in self.service.instances}
+
+    @cached_property
+    def zones(self) -> frozenset[str]:
+        """Those that can be asked for by name."""
+        return frozenset(one.zone for one in (*self.topology.places, *self.places.values()) if one.zone)
 
     def variants(
         self, about: OwnerName, rtype: int, tiers: Sequence[Sequence[Member]], base: Entry,
@@ -77,7 +89,7 @@ class Near:
             if standing not in alike:
                 alike[standing] = self.arrange(self.mode, client, rtype, tiers, located, shares, base)
             one = arranged[number] = alike[standing]
-            said = self._option(about.about, client, one, base)
+            said = self.option(about.about, client, one, base)
             if about.counted:
                 counter = counters.get(class_key(key, number)) or RotationCounter()
                 entries[number] = Entry(one.tiers, base.cut, said, one.repeats, counter, base.origin)
@@ -184,7 +196,7 @@ class Near:
             wire = self._wires[key] = record[:12] + rdata + record[16:]
         return wire
 
-    def _option(self, about: str, client: Place, one: Arranged, base: Entry) -> bytes:
+    def option(self, about: str, client: Place, one: Arranged, base: Entry) -> bytes:
         """Why these clients get more than their own zone."""
         if one.level == ZONE:
             return base.ede
@@ -199,9 +211,16 @@ def tell(client: Place, one: Arranged) -> str:
     return f"{client.zone} has {one.healthy} of {one.registered}, {given}"
 
 
+def tell_pinned(zone: str, healthy: int, registered: int) -> str:
+    """`eu-1a has 0 of 4`."""
+    return f"{zone} has {healthy} of {registered}"
+
+
 def choose_near(service: Service, topology: Topology) -> Near | None:
-    """None where all clients get the same."""
-    return Near(service, topology) if service.settings.near != "off" and topology.places else None
+    """None where there are no zones to tell apart."""
+    if topology.places or any(i.registration.zone for i in service.instances):
+        return Near(service, topology)
+    return None
 
 
 def instance_place(instance: Instance, topology: Topology) -> Place:

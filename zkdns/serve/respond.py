@@ -243,7 +243,10 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
     options = _options(request, table, stale + sections.ede)
     if sections.outside and request.ra and request.packet[2] & 1:
         return Follow(sections.outside, sections.answer, options)
-    return reply.write(sections.rcode, sections.answer, sections.authority, sections.additional, options)
+    return reply.write(
+        sections.rcode, sections.answer, sections.authority, sections.additional, options,
+        sections.additional_counts,
+    )  # fmt: skip
 
 
 def _negative(

@@ -1,0 +1,109 @@
+"""Names that ask for a zone themselves: `ZONE.prefer._zone.SERVICE` and `ZONE.pin._zone.SERVICE`.
+
+Rules: pure. For clients behind caches that are shared between zones. Each is compiled when it is asked for
+first; what is there then comes from the service that these names are of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zkdns.answers import records
+from zkdns.answers.entries import rotated
+from zkdns.answers.records import AAAA, ANY, RFC8482, SRV, A, OwnerName
+from zkdns.answers.table import Entry, Position, RotationCounter, Sections, Table
+from zkdns.answers.variants import Near, tell_pinned
+from zkdns.dns import ede, names
+from zkdns.model import Instance
+from zkdns.topology import Place
+
+FOLDER = "_zone"
+MODES = ("prefer", "pin")
+
+NXDOMAIN = Sections(rcode=3)
+NODATA = Sections()
+ANSWERED_ANY = Sections((RFC8482,))
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneNames:
+    """`near`: the service and where its instances stand. `ttl`: seconds, of its records."""
+
+    near: Near
+    zone: bytes
+    ttl: int
+    origin: int
+    _entries: dict[bytes, Entry | Sections] = field(default_factory=dict, compare=False, repr=False)
+    """What was asked for already, by name and type."""
+
+    @property
+    def owner(self) -> bytes:
+        return names.label(FOLDER) + names.label(self.near.service.label) + self.zone
+
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+        below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
+        if len(below) < 2:
+            return NODATA if not below or below[0] in MODES else NXDOMAIN
+        zone, mode = below[-2:]
+        if len(below) > 2 or mode not in MODES or zone not in self.near.zones:
+            return NXDOMAIN
+        if qtype == ANY:
+            return ANSWERED_ANY
+        if qtype not in (A, AAAA, SRV):
+            return NODATA
+        key = qname + qtype.to_bytes(2, "big")
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = self._compile(qname, qtype, zone, mode)
+        return entry if isinstance(entry, Sections) else deal(entry, position(entry))
+
+    def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
+        near, service = self.near, self.near.service
+        client = Place(near.topology.region_of(zone), zone)
+        group = service.instances
+        if mode == "pin":
+            group = tuple(i for i in group if near.places[i.id].zone == zone)
+        about = OwnerName(qname, service.label, group, records.answered(group), (A, AAAA, SRV), counted=False)
+        by_label = records.spell(service, self.ttl)
+        if qtype == SRV:
+            tiers = records.srv_tiers(service, about, self.zone, self.ttl, by_label, {})
+        else:
+            tiers = records.address_tiers(about.serving, qtype, by_label)
+        if not tiers:
+            return Sections(ede=ede.option(ede.OTHER, self._nothing(group, zone, mode)))
+        note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
+        entry = rotated(tiers, service, note, RotationCounter(), self.origin)
+        if mode == "pin":
+            return entry
+        one = near.arrange("prefer", client, qtype, tiers, near.locate(about), {}, entry)
+        said = near.option(about.about, client, one, entry)
+        if not one.tiers:
+            return Sections(ede=said)
+        return Entry(one.tiers, entry.cut, said, one.repeats, entry.counter, self.origin)
+
+    def _nothing(self, group: tuple[Instance, ...], zone: str, mode: str) -> str:
+        label = self.near.service.label
+        if mode == "pin":
+            healthy = sum(i.answered for i in group)
+            return ede.about(label, tell_pinned(zone, healthy, len(group)))
+        return records.counts(label, group)
+
+
+def deal(entry: Entry, position: int) -> Sections:
+    """One answer of an Entry as whole records."""
+    answer: list[bytes] = []
+    extras: dict[tuple[bytes, int], None] | list[tuple[bytes, int]] = []
+    for tier in entry.tiers:
+        rotation = tier.rotation
+        order = rotation.getters[rotation.sequence[position % len(rotation.sequence)]]
+        answer += order(tier.records)
+        if tier.extras:
+            extras = [*extras, *zip(order(tier.extras), order(tier.extra_counts), strict=True)]
+    if entry.repeats:
+        extras = dict.fromkeys(extras)
+    return Sections(
+        tuple(answer),
+        additional=tuple(run for run, _ in extras),
+        ede=entry.ede,
+        additional_counts=tuple(count for _, count in extras),
+    )
