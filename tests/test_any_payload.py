@@ -94,23 +94,23 @@ def test_any_payload_under_any_name_is_answered_or_named(
         if service != "good":
             put(world, "/services/good", ["one"])
         for path, data in nodes.items():
-            world.tree.apply(Data(path, data, stat(world)))
+            tell(world, Data(path, data, stat(world)))
         put(world, "/zkdns/overrides", [service])
         put(world, f"/zkdns/overrides/{service}", ["x"])
-        world._apply("/zkdns/overrides", Data(f"/zkdns/overrides/{service}/x", override, stat(world)))
+        tell(world, Data(f"/zkdns/overrides/{service}/x", override, stat(world)))
         world.publish()
-        for owner in list(world.pipeline.answers.table.names):
+        for owner in list(world.table.names):
             for rtype in ("A", "AAAA", "SRV", "TXT", "PTR", "ANY", "MX"):
                 said = world.do_ask(f"{names.text(owner)} {rtype} edns")
                 assert said.startswith("NOERROR"), (owner, rtype, said)
-                if known := world.pipeline.answers.table.names[owner].instances:
+                if known := world.table.names[owner].instances:
                     for label in known:
                         below = f"{names.text(names.label(label) + owner)} {rtype} tcp edns"
                         assert world.do_ask(below).startswith("NOERROR")
         if service != "good":
             assert world.do_ask("good.svc.local A bare") == "NOERROR aa\ngood.svc.local. 5 A 10.9.9.9"
-        registered = {i.path for s in world.publisher.registered.services.values() for i in s.instances}
-        named = {p.path for p in world.tree.catalog().problems}
+        registered = {i.path for s in world.pipeline.catalog.services.values() for i in s.instances}
+        named = {p.path for p in world.pipeline.catalog.problems}
         for path in nodes:
             if path.count("/") == 3:
                 assert path in registered or path in named, "neither served nor named"
@@ -122,7 +122,12 @@ def test_any_payload_under_any_name_is_answered_or_named(
 
 def put(world: scenario.World, path: str, children: list[str]) -> None:
     world.zxid += 1
-    world._apply(path, Children(path, tuple(children), world.zxid))
+    registry = next(iter(world.pipeline.registries))
+    world._tell(registry, path, Children(path, tuple(children), world.zxid))
+
+
+def tell(world: scenario.World, event: Data) -> None:
+    world._tell(next(iter(world.pipeline.registries)), event.path, event)
 
 
 def stat(world: scenario.World) -> Stat:
@@ -149,7 +154,7 @@ def test_of_an_instance_with_as_many_addresses_as_a_node_holds_the_first_are_ans
     put(world, "/services", ["web"])
     put(world, "/services/web", ["a"])
     data = json.dumps({"address": held, "port": 80}).encode()
-    world.tree.apply(Data("/services/web/a", data, stat(world)))
+    tell(world, Data("/services/web/a", data, stat(world)))
     assert "NOERROR aa 8 answers" in world.do_ask("web.svc.local A counts")
     assert "NOERROR aa 64 answers" in world.do_ask("a.web.svc.local A counts edns")
     assert "it has 20000 addresses, and 64 are taken" in world.do_problems("")

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import make_acl, make_digest_acl
 
 from support.mirrored import Mirrored, eventually, truth
 from support.zookeeper import ZooKeeperServer, expire, finish
+from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
-from zkdns.registry.zk.adopt import cut
+from zkdns.registry.zk.adopt import MAX_FRAME, adopt, cut
+from zkdns.registry.zk.connect import open_client
 
 pytestmark = pytest.mark.zookeeper
 
@@ -360,3 +363,12 @@ def test_stopping_takes_the_session_and_leaves_no_thread(
     assert not zk.exists(zk_root)
     assert not it.mirror._thread.is_alive()
     finish(it.mirror._client)
+
+
+@pytest.mark.parametrize("length", [-1, MAX_FRAME + 1, 2**31 - 1])
+def test_a_frame_of_any_length_that_is_announced_is_not_waited_for(length: int) -> None:
+    """One of 2 GiB would be kept in memory, byte by byte, while pings go into it."""
+    client, _ = open_client("127.0.0.1:1", ZooKeeperSettings())
+    adopt(client, lambda kind, path: None)
+    with pytest.raises(ConnectionDropped, match=f"a frame of {length} bytes"):
+        client._connection._read(length, 1.0)

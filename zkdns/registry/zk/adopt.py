@@ -10,12 +10,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import kazoo.version
 from kazoo.client import KazooClient
 from kazoo.exceptions import ZookeeperError
 from kazoo.protocol import serialization
+from kazoo.protocol.connection import ConnectionDropped
 from kazoo.security import OPEN_ACL_UNSAFE
 
 from zkdns.model import ConfigError
@@ -31,6 +32,9 @@ from zkdns.registry.zk.wire import (
 
 _INT_INT = struct.Struct("!ii")
 _INT = struct.Struct("!i")
+
+MAX_FRAME: Final = 128 * 1024 * 1024
+"""Bytes of one reply: a hundred nodes of a mebibyte. kazoo waits for whatever is announced, and keeps it."""
 
 
 def demand(owner: Any, *names: str) -> Any:
@@ -48,14 +52,21 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
     """
     demand(client, "_call")
-    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock")
+    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock", "_read")
+    read: Callable[[int, float], bytes] = connection._read
 
     def read_watch_event(buffer: bytes, offset: int) -> None:
         kind, _state = _INT_INT.unpack_from(buffer, offset)
         (length,) = _INT.unpack_from(buffer, offset + 8)
         on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
 
+    def read_bounded(length: int, timeout: float) -> bytes:
+        if not 0 <= length <= MAX_FRAME:
+            raise ConnectionDropped(f"ZooKeeper announces a frame of {length} bytes")
+        return read(length, timeout)
+
     connection._read_watch_event = read_watch_event
+    connection._read = read_bounded
 
 
 class Outcome:
