@@ -247,6 +247,14 @@ def test_a_root_that_is_not_there_is_told_once_and_again_when_it_goes() -> None:
     assert plan.take(ask, NO_NODE, NO_NODE) == (gone, [])
 
 
+def test_an_event_of_an_unknown_kind_has_its_node_looked_at() -> None:
+    """A lying member, or a newer one: what is not understood is no reason to miss a change."""
+    for kind in (5, 0x7FFFFFFF, -2):
+        assert mark(SCOPE, kind, f"{ROOT}/web/a", False) == mark(SCOPE, CREATED, f"{ROOT}/web/a", False)
+        assert mark(SCOPE, kind, ROOT, False) is None
+        assert mark(SCOPE, kind, "", False) == []
+
+
 def test_containers_and_ttl_nodes_are_not_ephemeral() -> None:
     def owned(owner: int) -> bool:
         return Node(b"", 1, 1, 1, 0.0, owner, 0).ephemeral

@@ -50,6 +50,8 @@ def mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest
     if names is None:
         return []
     here = scope.at(path)
+    if kind not in (CREATED, DELETED, CHANGED, CHILD):
+        kind = CREATED  # whatever it means, something happened there
     if not names:
         return None if kind in (CREATED, DELETED) else [ReadRequest(path, True)]
     if here is None:
