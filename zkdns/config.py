@@ -78,6 +78,7 @@ class Settings:
     stale_max: float = 0.0
     grace: float = 15.0
     allow_command_checks: bool = False
+    check_targets: tuple[str, ...] = ()
     log_format: str = "text"
     query_log_sample: int = 0
     query_log_slow: float = 0.0
@@ -100,9 +101,8 @@ LONGEST_ZONE = 120
 
 FIXED = (
     "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
-    "cache_mb", "cache_entries", "allow_command_checks", "log_format", "journal_days", "journal_mb",
-    "http_hosts",
-    "advertise",
+    "cache_mb", "cache_entries", "allow_command_checks", "check_targets", "log_format", "journal_days",
+    "journal_mb", "http_hosts", "advertise",
 )  # fmt: skip
 """Settings that a reload can't change."""
 
@@ -337,6 +337,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "stale_max": _number(float, 0, 10**9),
     "grace": _number(float, 0, 3600),
     "allow_command_checks": _flag,
+    "check_targets": _many(_network),
     "log_format": _one_of("text", "json"),
     "query_log_sample": _number(int, 0, 2**32 - 1),
     "query_log_slow": _number(float, 0, 3600),

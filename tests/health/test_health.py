@@ -12,7 +12,7 @@ import pytest
 
 from zkdns.health.health import Health
 from zkdns.health.prober import Prober
-from zkdns.health.targets import Target
+from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target
 from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
 
 NOW = 1_700_000_000.0
@@ -74,10 +74,10 @@ class Driven:
         mark: Callable[[Iterable[str]], None],
         write: Callable[[bytes], None],
         *,
-        allow_command_checks: bool = False,
+        policy: CheckPolicy = EVERYWHERE,
         **options: Any,
     ) -> None:
-        self.health = Health(replica, allow_command_checks=allow_command_checks)
+        self.health = Health(replica, policy=policy)
         self.problems = self.health.problems
         self._mark = mark
         self._write = write
@@ -95,7 +95,7 @@ class Driven:
         self._then(self.health.replicas(ids, self._loop.time()))
 
     def ballots(self, nodes: Mapping[str, bytes]) -> None:
-        self._then(self.health.ballots(nodes))
+        self._then(self.health.ballots(nodes, self._loop.time()))
 
     def connected(self, connected: bool) -> None:
         self._then(self.health.connected(connected))
@@ -501,6 +501,7 @@ async def test_when_the_others_leave_a_replica_s_own_verdict_counts(ensemble: En
 
 
 async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble: Ensemble) -> None:
+    ensemble.nodes.update({f"r{n}": b"{}" for n in range(5)})
     worlds = [World(f"r{n}", ensemble, well) for n in range(5)]
     for world in worlds:
         world.take(a_service("abcdefgh", ONCE))
@@ -513,6 +514,7 @@ async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble:
 
 
 async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble) -> None:
+    ensemble.nodes.update({f"r{n}": b"{}" for n in range(4)})
     worlds = [World(f"r{n}", ensemble, well) for n in range(4)]
     for world in worlds:
         world.take(a_service("abcdefgh", ONCE))
@@ -594,4 +596,28 @@ async def test_garbage_as_a_ballot_is_no_vote(ensemble: Ensemble) -> None:
     world.health.ballots({"r2": b"\x00\xff", "r3": b'{"bad": {"/services/web/a": "x"}, "good": 7}'})
     world.take(a_service("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
+    await stop_all(ensemble)
+
+
+async def test_a_node_that_only_poses_as_a_replica_takes_nobodys_probes(ensemble: Ensemble) -> None:
+    world = World("r1", ensemble, well)
+    world.health.replicas({"r1", *(f"fake{n}" for n in range(50))})
+    world.take(a_service("abcdef", ONCE))
+    await until(lambda: world.states() == " ".join(f"{id}=healthy" for id in "abcdef"))
+    await stop_all(ensemble)
+
+
+async def test_an_instance_where_checks_may_not_go_is_as_one_without_a_check(ensemble: Ensemble) -> None:
+    asked: list[str] = []
+
+    async def probe(target: Target) -> str:
+        asked.append(target.id)
+        return "bad"
+
+    world = World("r1", ensemble, probe, policy=CheckPolicy.of(False, ["192.0.2.0/24"]))
+    world.take(a_service("a", ONCE))
+    assert world.states() == "a=healthy"
+    await asyncio.sleep(0.05)
+    assert asked == []
+    assert "check_targets" in next(iter(world.health.problems.values())).what
     await stop_all(ensemble)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from zkdns.health.targets import targets_of
+from zkdns.health.targets import CheckPolicy, targets_of
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
 
 TYPES = {"tcp", "http", "command"}
 
 
-def aimed(check: Check | None, *registrations: Registration, allow: bool = False) -> tuple[list[str], str]:
+def aimed(
+    check: Check | None, *registrations: Registration, allow: bool = False, networks: tuple[str, ...] = ()
+) -> tuple[list[str], str]:
     instances = tuple(Instance(f"i{n}", "", f"/s/i{n}", r, 0.0) for n, r in enumerate(registrations))
     service = Service("s", "s", "/s", ServiceSettings(check=check), instances)
-    targets, problem = targets_of(service, instances, TYPES, allow)
+    targets, problem = targets_of(service, instances, TYPES, CheckPolicy.of(allow, networks))
     return [t.unprobeable or f"{t.address} {t.port}" for t in targets], problem.what if problem else ""
 
 
@@ -58,3 +60,15 @@ def test_command_checks_need_the_servers_own_word() -> None:
 
 def test_a_service_without_a_check_has_no_targets() -> None:
     assert aimed(None, ONE) == ([], "")
+
+
+def test_checks_go_to_the_networks_that_are_named_and_nowhere_else() -> None:
+    near, far = ONE, Registration(("192.0.2.9",), port=80)
+    told, problem = aimed(Check("tcp"), near, far, networks=("10.0.0.0/8", "fd00::/8"))
+    assert told == ["10.0.0.1 80"]
+    assert problem == "i1 at 192.0.2.9 can't be checked from here: check_targets leaves it out"
+    named = Registration((), "db.example", 5432)
+    told, problem = aimed(Check("http"), named, far, named, networks=("10.0.0.0/8",))
+    assert told == []
+    assert problem.startswith("i0 at db.example and 2 more")
+    assert aimed(Check("tcp"), Registration(("fd00::7",), port=1), networks=("fd00::/8",))[1] == ""

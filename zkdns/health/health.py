@@ -7,13 +7,13 @@ this replica has to say to the others: at most once a second, and only where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkdns.health import checks, consensus
 from zkdns.health.consensus import assign, majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
 from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
-from zkdns.health.targets import Target, targets_of
+from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
@@ -39,17 +39,20 @@ class Health:
         replica: str,
         *,
         probes: bool = True,
-        allow_command_checks: bool = False,
+        policy: CheckPolicy = EVERYWHERE,
         read_ballot: Callable[[str, bytes], Mapping[str, CheckState]] | None = None,
     ) -> None:
         self.problems: dict[str, Problem] = {}
         """By service: why its check is not in force."""
         self._me = replica
         self._probes = probes
-        self._allow_command = allow_command_checks
+        self._policy = policy
         self._read_ballot = read_ballot or _read
         self._overrides: dict[str, dict[str, Override]] = {}
         self._live: frozenset[str] = frozenset({replica})
+        self._voters: frozenset[str] = frozenset({replica})
+        """The live replicas that have a ballot, and we: who of them probes what. A node that only says that
+        it is a replica takes nobody's probes."""
         self._ballots: dict[str, Ballot] = {}
         self._connected = True
         # by service
@@ -80,15 +83,23 @@ class Health:
     def replicas(self, ids: Iterable[str], now: float) -> set[str]:
         """The live replicas. We are one of them, whatever it says."""
         live = frozenset(ids) | {self._me}
-        if live == self._live:
+        moved, self._live = live ^ self._live, live
+        self._elect(now)
+        if not moved & self._ballots.keys():
             return set()
-        self._live = live
+        return self._count_votes(list(self._service_of))
+
+    def _elect(self, now: float) -> None:
+        """Who is to probe, now that replicas or ballots came or went."""
+        voters = frozenset((self._live & self._ballots.keys()) | {self._me})
+        if voters == self._voters:
+            return
+        self._voters = voters
         for targets in self._targets.values():
             for path, target in targets.items():
                 self._share(path, target, now)
-        return self._count_votes(list(self._service_of))
 
-    def ballots(self, nodes: Mapping[str, bytes]) -> set[str]:
+    def ballots(self, nodes: Mapping[str, bytes], now: float) -> set[str]:
         """All the replicas' nodes under /zkdns/health, by replica."""
         old = self._ballots
         self._ballots = {
@@ -97,6 +108,7 @@ class Health:
             else (data, self._read_ballot(replica, data))
             for replica, data in nodes.items()
         }
+        self._elect(now)
         moved: set[str] = set()
         for replica in old.keys() | self._ballots.keys():
             _, before = old.get(replica, _NO_BALLOT)
@@ -147,7 +159,7 @@ class Health:
             self.problems.pop(name, None)
         else:
             self.problems[name] = problem
-        view = ServiceView(overrides, bool(self._targets.get(name)), self._check_states, losses.kept)
+        view = self._view(overrides, service.instances, self._targets.get(name, {}), losses)
         if service.instances or losses != NO_LOSSES:
             self._registered[name], self._losses[name] = service, losses
         else:
@@ -158,8 +170,21 @@ class Health:
     def trial(self, service: Service, now: float) -> Service:
         """The service as it would be judged; nothing is noted."""
         overrides = self._overrides.get(service.name, NO_OVERRIDES)
-        targets, _ = targets_of(service, service.instances, checks.names(), self._allow_command)
-        return judge(service, ServiceView(overrides, bool(targets), self._check_states), now)[0]
+        targets, _ = targets_of(service, service.instances, checks.names(), self._policy)
+        view = self._view(overrides, service.instances, {t.path: t for t in targets}, NO_LOSSES)
+        return judge(service, view, now)[0]
+
+    def _view(
+        self,
+        overrides: Mapping[str, Override],
+        instances: Sequence[Instance],
+        targets: Mapping[str, Target],
+        losses: Losses,
+    ) -> ServiceView:
+        unchecked: frozenset[str] = frozenset()
+        if targets and self._policy.networks:
+            unchecked = frozenset(i.path for i in instances if i.path not in targets)
+        return ServiceView(overrides, bool(targets), self._check_states, losses.kept, unchecked)
 
     def take_probes(self) -> dict[str, Target | None]:
         """What is to be probed from now on, by path, None for no more: what changed since the last call."""
@@ -203,7 +228,7 @@ class Health:
         name = service.name
         instances = (*service.instances, *(k.instance for k in losses.kept))
         old = self._targets.get(name, {})
-        targets, problem = targets_of(service, instances, checks.names(), self._allow_command, old)
+        targets, problem = targets_of(service, instances, checks.names(), self._policy, old)
         new = {target.path: target for target in targets}
         if new:
             self._targets[name] = new
@@ -236,7 +261,7 @@ class Health:
     # --- one instance -----------------------------------------------------------------------------
 
     def _is_ours(self, path: str) -> bool:
-        return self._probes and self._me in assign(path, self._live)
+        return self._probes and self._me in assign(path, self._voters)
 
     def _share(self, path: str, target: Target, now: float) -> None:
         """Probe it, or leave it to others."""

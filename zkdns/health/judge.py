@@ -44,13 +44,17 @@ class ServiceView:
 
     `overrides`: by instance id. `checked`: a usable check is in force; then `check_states` tells by
     path how each instance stands, and one that is not in it was never probed. `kept`: what the
-    loss guard holds.
+    loss guard holds. `unchecked`: the paths of those that the check may not reach.
     """
 
     overrides: Mapping[str, Override] = field(default_factory=lambda: NO_OVERRIDES)
     checked: bool = False
     check_states: Mapping[str, CheckState] = field(default_factory=lambda: NOTHING)
     kept: tuple[Kept, ...] = ()
+    unchecked: frozenset[str] = frozenset()
+
+    def is_checked(self, instance: Instance) -> bool:
+        return self.checked and instance.path not in self.unchecked
 
 
 def judge(
@@ -112,7 +116,9 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
         or i.reason
         or not i.answered
         or i.weight != i.registration.weight
-        or (view.checked and ((check_state := check_states.get(i.path)) is None or not check_state.good))
+        or (
+            view.is_checked(i) and ((check_state := check_states.get(i.path)) is None or not check_state.good)
+        )
         or (overrides and i.id in overrides)
     ]
 
@@ -167,7 +173,7 @@ def _state(
         return State.DRAINED, f"drained {attribute(drain)}"
     if status != "up":
         return State(status), f"registered as {status}"
-    if view.checked:
+    if view.is_checked(instance):
         check_state = view.check_states.get(instance.path)
         if check_state is None and not gone:
             return State.STARTING, "no probe yet"

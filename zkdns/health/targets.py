@@ -1,16 +1,43 @@
 """A service's check and its instances -> what is to be probed, or why the check can't be.
 
 Rules: pure. A check that no instance could pass because of how it is set is a Problem, and the
-service goes on without it; an instance that lacks what others have fails its check.
+service goes on without it; an instance that lacks what others have fails its check, and one where checks
+may not go is as one without a check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 
 from zkdns.model import Check, Instance, Problem, Service, State
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPolicy:
+    """What checks may do here. `networks`: where they may go; everywhere where none is named, and to a host
+    name only then."""
+
+    allow_command: bool = False
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @classmethod
+    def of(cls, allow_command: bool, networks: Iterable[str]) -> CheckPolicy:
+        return cls(allow_command, tuple(ip_network(n, strict=False) for n in networks))
+
+    def reaches(self, address: str) -> bool:
+        if not self.networks:
+            return True
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self.networks)
+
+
+EVERYWHERE = CheckPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +62,7 @@ def targets_of(
     service: Service,
     instances: Iterable[Instance],
     types: Collection[str],
-    allow_command: bool,
+    policy: CheckPolicy,
     known: Mapping[str, Target] = MappingProxyType({}),
 ) -> tuple[tuple[Target, ...], Problem | None]:
     """Where to probe `instances` (the registered ones, and any that are kept). `known`: by path, the
@@ -46,7 +73,7 @@ def targets_of(
     if check.type not in types:
         what = f"check.type {check.type!r} is unknown, so the service has no check"
         return (), Problem(service.path, what, f"set check.type to one of {', '.join(sorted(types))}")
-    if check.type == "command" and not allow_command:
+    if check.type == "command" and not policy.allow_command:
         what = "command checks are not allowed on this server, so the service has no check"
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
@@ -55,6 +82,14 @@ def targets_of(
         for instance in instances
         if instance.state is not State.UNREADABLE
     )
+    outside = [t for t in targets if check.type != "command" and not policy.reaches(t.address)]
+    if outside:
+        targets = tuple(t for t in targets if policy.reaches(t.address))
+        first = outside[0]
+        more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
+        what = f"{first.id} at {first.address}{more} can't be checked from here: check_targets leaves it out"
+        cure = "add its network to check_targets in the server's settings; until then it counts as unchecked"
+        return targets, Problem(service.path, what, cure)
     if targets and all(t.unprobeable for t in targets):
         what = f"no instance can be checked ({targets[0].unprobeable}), so the service has no check"
         return (), Problem(service.path, what, "set check.port to a port that instances have, or register it")

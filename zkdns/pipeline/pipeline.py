@@ -17,6 +17,7 @@ from zkdns.config import Settings
 from zkdns.health import consensus
 from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.health.health import Health
+from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState
 from zkdns.model import EMPTY, Catalog, Change, Override, Problem, Service, serial_of
 from zkdns.pipeline.defaults import ServiceDefaults
@@ -80,7 +81,7 @@ class Pipeline:
         self._health = Health(
             self.replica.id,
             probes=replica is not None,
-            allow_command_checks=settings.allow_command_checks,
+            policy=CheckPolicy.of(settings.allow_command_checks, settings.check_targets),
             read_ballot=self._read_ballot,
         )
         self._publisher = Publisher(
@@ -155,7 +156,7 @@ class Pipeline:
             publisher.mark(health.override(registry.overrides.by_instance()))
         elif heard.root == HEALTH:
             ballots = {names[-1]: data for names, data in registry.ballots.nodes().items()}
-            publisher.mark_soon(health.ballots(ballots), now)
+            publisher.mark_soon(health.ballots(ballots, now), now)
         elif heard.root == TOPOLOGY:
             self._localities.take_node(registry.topology.nodes().get(()))
             self._relocate()
