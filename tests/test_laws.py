@@ -62,6 +62,7 @@ PURE = (
     "pipeline/defaults.py",
     "pipeline/hostnames.py",
     "pipeline/inputs.py",
+    "pipeline/outages.py",
     "pipeline/pipeline.py",
     "pipeline/publisher.py",
     "pipeline/registries.py",

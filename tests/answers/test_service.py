@@ -377,6 +377,39 @@ def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     assert answers.all_first_answers()["other", "z"] == 1
 
 
+def test_given_is_counted_anew_when_weights_change_and_goes_on_when_anything_else_does() -> None:
+    answers = Answers(("svc.local",))
+
+    def put(weights: dict[str, int] | None, cut: int = 8) -> None:
+        service = a_service("web", weights, "weighted", cut) if weights is not None else None
+        answers.replace("web", answers.compile(service) if service is not None else None)
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, next_position)
+
+    def recent() -> dict[str, int]:
+        return {id: n for id, n in answers.recent_first_answers("web").items() if n}
+
+    put({"a": 1, "b": 1})
+    ask(10)
+    put({"a": 1, "b": 1}, 1)
+    ask(10)
+    assert recent() == {"a": 10, "b": 10}
+    put({"a": 1, "b": 3})
+    assert recent() == {}
+    ask(8)
+    assert recent() == {"a": 2, "b": 6}
+    put({"a": 1})
+    ask(1)
+    assert recent() == {"a": 1}
+    assert answers.first_answers("web") == {"a": 13, "b": 16}
+    put(None)
+    put({"a": 1, "b": 1})
+    ask(2)
+    assert recent() == {"a": 1, "b": 1}
+
+
 def test_a_part_that_was_compiled_before_more_answers_were_dealt_counts_them_too() -> None:
     answers = Answers(("svc.local",))
     answers.replace("web", answers.compile(a_service("web", {"a": 1, "b": 1})))

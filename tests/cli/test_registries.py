@@ -208,7 +208,7 @@ def test_check_names_each_problem_with_path_and_cure(file: Path) -> None:
     for id in ("bad", "worse"):
         at = done.out.index(f"problem: {file}: db/{id}")
         assert "cure: " in done.out[at:]
-    assert done.out.splitlines()[-1].startswith("2 services, 4 instances, 2 problems")
+    assert done.out.splitlines()[0].startswith("2 services, 4 instances, 2 problems")
     said = read_json(file, "check", code=1)
     assert {p["path"].rpartition("/")[2] for p in said["problems"]} == {"bad", "worse"}
     assert all(p["what"] and p["cure"] for p in said["problems"])
@@ -226,13 +226,33 @@ def test_a_registry_file_that_is_no_toml_is_a_problem_with_its_line_and_the_othe
     both = run("check", "--registry", f"file:{broken}", "--registry", f"file:{file}")
     assert both.code == 1
     assert f"problem: {broken}\n" in both.out
-    assert both.out.splitlines()[-1].startswith("2 services, 4 instances, 1 problem")
+    assert both.out.splitlines()[0].startswith("2 services, 4 instances, 1 problem")
     for command in (("services",), ("instances", "web"), ("explain", "web.svc.local"), ("watch",)):
         run(*command, "--registry", f"file:{broken}").fails(2, str(broken), "line 2")
 
 
 def test_a_registry_file_that_is_a_folder_is_a_wrong_url(tmp_path: Path) -> None:
     run("check", "--registry", f"file:{tmp_path}").fails(2, str(tmp_path), "directory")
+
+
+def test_check_with_problems_alone_tells_no_notes_and_no_formats(file: Path) -> None:
+    file.write_text(FILE + '[unused]\n[[db.instances]]\nid = "bad"\naddress = 7\n')
+    assert "note: " in run("check", "--registry", f"file:{file}").out
+    done = run("check", "--problems", "--registry", f"file:{file}")
+    assert done.code == 1
+    assert done.out.splitlines()[0] == "3 services, 4 instances, 1 problem, 2 notes"
+    assert "problem: " in done.out
+    assert "note: " not in done.out
+    assert "READ AS" not in done.out
+
+
+def test_a_service_that_has_nobody_is_told_in_the_list(file: Path) -> None:
+    file.write_text(FILE + '[unused]\n[[ill.instances]]\nid = "a"\naddress = "10.0.0.9"\nstatus = "down"\n')
+    done = run("services", "--registry", f"file:{file}")
+    lines = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    assert lines["unused"].endswith("no instance")
+    assert lines["ill"].endswith("none healthy")
+    assert "2 of 4 without a healthy instance" in done.err
 
 
 def test_check_reads_zone_files(file: Path, tmp_path: Path) -> None:

@@ -129,6 +129,21 @@ def test_check_names_what_is_wrong_and_how_it_was_read(url: str, zk: KazooClient
     assert "not registered" in notes["/zkdns/overrides/web/gone"]
 
 
+def test_a_service_that_lost_all_its_instances_is_a_problem_and_one_that_never_had_any_a_note(
+    url: str, zk: KazooClient, zk_root: str
+) -> None:
+    zk.create(f"{zk_root}/unused", b'{"ttl": 9}', makepath=True)
+    assert [n["path"] for n in read_json(url, "check")["notes"]] == ["zone svc.local", f"{zk_root}/unused"]
+    register(zk, f"{zk_root}/web/a", address="10.0.0.1", port=80)
+    assert read_json(url, "check")["problems"] == []
+    zk.delete(f"{zk_root}/web/a")
+    (problem,) = read_json(url, "check", code=1)["problems"]
+    assert problem["path"] == f"{zk_root}/web"
+    assert "gone" in problem["what"]
+    zk.delete(f"{zk_root}/web")
+    assert read_json(url, "check")["problems"] == []
+
+
 def test_check_tells_of_each_override_without_an_instance_once(
     url: str, zk: KazooClient, zk_root: str
 ) -> None:

@@ -183,6 +183,7 @@ def test_shares_and_counted_first_answers_stand_beside_each_other(server: Zkdns)
     after = {i["id"]: i for i in server.json("/api/v1/services/shop")["instances"]}
     assert {id: i["share"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0}
     assert {id: i["first_answers"] - before[id] for id, i in after.items()} == {"a": 10, "b": 30, "gone": 0}
+    assert {id: i["given"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0}
 
 
 def test_each_instance_tells_its_state_and_reason(server: Zkdns) -> None:

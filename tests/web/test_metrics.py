@@ -21,6 +21,7 @@ from support.ports import free_port
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
+from zkdns.model import State
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus-rules.yaml"
@@ -121,6 +122,20 @@ def test_counts_move_by_what_happened(busy: Zkdns) -> None:
     assert after['zkdns_instances{service="web",state="down"}'] == 1
     assert after["zkdns_registry_problems"] == 1
     assert after["zkdns_change_seconds_count"] > 0
+
+
+def test_a_service_without_instances_has_its_zeros_and_one_with_them_always_has_healthy(
+    serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[empty]\n[[ill.instances]]\nid = "a"\naddress = "10.0.0.1"\nstatus = "down"\n')
+    told = serve(registry=f"file:{path}").metrics()
+    found = {name: n for name, n in told.items() if name.startswith("zkdns_instances")}
+    zeros = {f'zkdns_instances{{service="empty",state="{state}"}}': 0 for state in State}
+    ill = {
+        f'zkdns_instances{{service="ill",state="{state}"}}': n for state, n in (("healthy", 0), ("down", 1))
+    }
+    assert found == zeros | ill
 
 
 def test_types_that_clients_make_up_make_no_series(busy: Zkdns) -> None:

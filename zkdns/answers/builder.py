@@ -138,16 +138,15 @@ class Builder:
             counts.update(places.until(self.position_of(places.entry)))
         return dict(counts)
 
+    def recent_first_answers(self, service: str) -> dict[str, int]:
+        """The same since the weights of the service's instances changed last."""
+        before = self._first_places.at_turn(service)
+        return {id: n - before.get(id, 0) for id, n in self.first_answers(service).items()}
+
     def all_first_answers(self) -> Counter[tuple[str, str]]:
         """The same for all services at once, by service and id; those that never stood first left out."""
-        counts = self._first_places.all()
-        for name, answers in self.services.items():
-            for places in answers.first_places.values():
-                end = self.position_of(places.entry)
-                if end != places.start:
-                    for id, n in places.until(end).items():
-                        counts[name, id] += n
-        return counts
+        every = {name: answers.first_places.values() for name, answers in self.services.items()}
+        return self._first_places.all(every, self.position_of)
 
     def near_answers(self) -> Counter[tuple[str, str, str]]:
         """How often clients of one zone were given an instance of another first: by service, clients' zone,
@@ -259,7 +258,7 @@ class Builder:
             self._labels[old.label] -= 1
             if not self._labels[old.label]:
                 del self._labels[old.label]
-            self._first_places.keep(name, {i.id for i in answers.service.instances} if answers else ())
+        self._first_places.turn(name, old.service if old else None, answers.service if answers else None)
         if answers is not None:
             self.services[name] = answers
             self._labels[answers.label] += 1

@@ -63,6 +63,7 @@ class FirstPlaceCounts:
         self.crossings: Counter[tuple[str, str, str]] = Counter()
         """By service, the clients' zone and the instances'."""
         self._counts: dict[str, Counter[str]] = {}
+        self._marks: dict[str, Counter[str]] = {}
         self._gone: dict[tuple[str, str], None] = {}
 
     def add(self, service: str, counts: Mapping[str, int]) -> None:
@@ -91,8 +92,30 @@ class FirstPlaceCounts:
         """A copy of what one service's instances have."""
         return Counter(self._counts.get(service, ()))
 
-    def all(self) -> Counter[tuple[str, str]]:
-        return Counter({(s, id): n for s, counts in self._counts.items() for id, n in counts.items()})
+    def all(
+        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int]
+    ) -> Counter[tuple[str, str]]:
+        """The same for all services, with what those that stand have given."""
+        counts = Counter({(s, id): n for s, known in self._counts.items() for id, n in known.items()})
+        for name, entries in standing.items():
+            for places in entries:
+                end = position_of(places.entry)
+                if end != places.start:
+                    for id, n in places.until(end).items():
+                        counts[name, id] += n
+        return counts
+
+    def turn(self, name: str, old: Service | None, new: Service | None) -> None:
+        """The service is another from here on; what the old one gave is counted already."""
+        if new is None:
+            self._marks.pop(name, None)
+        elif (old is None or shares_of(old) != shares_of(new)) and (counts := self._counts.get(name)):
+            self._marks[name] = Counter(counts)
+        self.keep(name, {i.id for i in new.instances} if new is not None else ())
+
+    def at_turn(self, service: str) -> Mapping[str, int]:
+        """What each had when the weights changed last."""
+        return self._marks.get(service, {})
 
     def keep(self, service: str, registered: Collection[str]) -> None:
         """These ids are the service's now; the others that have a count are gone."""

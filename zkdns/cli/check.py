@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zkdns import config as settings_of
-from zkdns.cli import lint, options, registries, show
+from zkdns.cli import emptied, lint, options, registries, show
 from zkdns.config import RegistryURL
 from zkdns.model import ConfigError, Problem
 from zkdns.web import shapes
@@ -18,16 +18,20 @@ from zkdns.web import shapes
 
 @click.command(short_help="What is wrong with settings, zone files and registrations.")
 @options.zone
+@click.option("--problems", "only_problems", is_flag=True, help="Without notes and what was read as what.")
 @click.option("--zones", metavar="DIR", help="Zone files to read, as `zkdns serve` does.")
 @options.reads_registry
 def command(
     zone: tuple[str, ...],
+    only_problems: bool,
     zones: str | None,
     registry: tuple[str, ...],
     config: str | None,
     as_json: bool,
 ) -> int:
-    """Reads settings, zone files and every registration; prints each problem, where it is, and its cure.
+    """Reads settings, zone files and every registration; prints a summary, and each problem with its cure.
+
+    A service that lost all its instances is a problem too.
 
     Exit code 1 where there is a problem. Notes tell of what works and may surprise; they don't count.
     """
@@ -38,8 +42,9 @@ def command(
     async def work(registries: registries.Registries) -> int:
         services = registries.services
         builder = registries.compile(services.values())
-        problems = sorted({*registries.problems, *broken}, key=lambda p: (p.path, p.what))
-        notes = lint.lint(
+        lost, unused = emptied.tell(services.values(), settings)
+        problems = sorted({*registries.problems, *broken, *lost}, key=lambda p: (p.path, p.what))
+        notes = unused + lint.lint(
             services, registries.overrides, settings.zone, builder,
             lambda every: registries.waiting.each(every, "checking"),
         )  # fmt: skip
@@ -50,7 +55,7 @@ def command(
             said["formats"] = read
             click.echo(json.dumps(said, ensure_ascii=False))
         else:
-            _show(problems, notes, read)
+            _show(problems, [] if only_problems else notes, read, len(notes), only_problems)
         return 1 if problems else 0
 
     while True:
@@ -71,9 +76,17 @@ def _is_said_of(url: RegistryURL, error: ConfigError) -> bool:
     return url.scheme == "file" and str(path) == error.where and path.is_file() and os.access(path, os.R_OK)
 
 
-def _show(problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]]) -> None:
+def _show(
+    problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]], noted: int, brief: bool
+) -> None:
     console = show.open_console()
-    if read:
+    instances = sum(sum(found.values()) for found in read.values())
+    console.print(
+        f"{_count(len(read), 'service')}, {_count(instances, 'instance')}, "
+        f"{_count(len(problems), 'problem')}, {_count(noted, 'note')}"
+    )
+    if read and not brief:
+        console.print()
         columns = (
             show.Column("SERVICE"),
             show.Column("INSTANCES", right=True),
@@ -84,17 +97,13 @@ def _show(problems: list[Problem], notes: list[Problem], read: dict[str, dict[st
             for name, found in read.items()
         ]
         show.print_table(console, columns, rows)
+    if problems or notes:
         console.print()
     for word, style, found in (("problem", "red", problems), ("note", "yellow", notes)):
         for one in found:
             console.print(f"{word}: {show.clean(one.path)}", style=style, soft_wrap=True)
             console.print(f"  {show.clean(one.what)}", soft_wrap=not console.is_terminal)
             console.print(f"  cure: {show.clean(one.cure)}", soft_wrap=not console.is_terminal)
-    instances = sum(sum(found.values()) for found in read.values())
-    console.print(
-        f"{_count(len(read), 'service')}, {_count(instances, 'instance')}, "
-        f"{_count(len(problems), 'problem')}, {_count(len(notes), 'note')}"
-    )
 
 
 def _count(n: int, word: str) -> str:

@@ -37,7 +37,7 @@ def command(
 
     async def work(registries: registries.Registries) -> None:
         found = registries.find(service)
-        said = shapes.service(found, settings.ttl, settings.zone[0], {})
+        said = shapes.service(found, settings.ttl, settings.zone[0], shapes.Firsts())
         if as_json:
             click.echo(json.dumps(said, ensure_ascii=False))
             return

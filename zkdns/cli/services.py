@@ -9,6 +9,7 @@ import click
 
 from zkdns.cli import options, registries, show
 from zkdns.cli.show import Column
+from zkdns.model import Service
 from zkdns.web import shapes
 
 COLUMNS = (
@@ -55,12 +56,21 @@ def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None
                 s.settings.policy,
                 s.settings.ttl if s.settings.ttl is not None else settings.ttl,
                 f"{s.label}.{settings.zone[0]}",
-                s.note,
+                s.note or _trouble(s),
             )
             for _, s in sorted(catalog.services.items())
         ]
         show.print_table(show.open_console(), COLUMNS, rows)
+        if empty := sum(not s.healthy() for s in catalog.services.values()):
+            click.echo(f"{empty} of {len(rows)} without a healthy instance", err=True)
         if problems := registries.problems:
             click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
 
     registries.run(settings, work)
+
+
+def _trouble(service: Service) -> str:
+    """What an empty service should not be silent about."""
+    if not service.instances:
+        return "no instance"
+    return "" if service.healthy() else "none healthy"

@@ -15,6 +15,7 @@ from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal
 from zkdns.pipeline.journal import MemoryJournal, Query
+from zkdns.pipeline.outages import Outages
 from zkdns.server import journal_files
 from zkdns.server.journal_files import JournalFiles
 
@@ -24,6 +25,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, services: Mapping[str, Service]) -> None:
         self._services = services
+        self.outages = Outages(services)
         self._shells: dict[str, Service] = {}
         self._memory: MemoryJournal | None = None
         self._files: JournalFiles | None = None
@@ -39,6 +41,7 @@ class Recorder:
 
     def take(self, changes: Sequence[Change]) -> None:
         """These are in the answers now."""
+        self.outages.take(changes)
         now = time.time()
         if self._files is None and self._memory is None:
             # What is there at the start is what all else rests upon, and is told as well.

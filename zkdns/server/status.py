@@ -27,6 +27,7 @@ from zkdns.serve.engine import PythonEngine
 from zkdns.server.lack import Lack
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
+from zkdns.web.shapes import Firsts
 from zkdns.web.status import Counters, RegistryStatus, Status
 
 
@@ -100,6 +101,7 @@ class Observer:
             problems=self._problems(),
             services=dict(pipeline.services),
             ttl=self.life.settings.ttl,
+            outages=self.recorder.outages.standing(),
         )
 
     def _registries(self, now: float) -> list[RegistryStatus]:
@@ -165,9 +167,10 @@ class Observer:
             forward_limited=forwarder.limited,
         )
 
-    def first_answers(self, service: str) -> Mapping[str, int]:
+    def firsts(self, service: str) -> Firsts:
         """How often each instance of the service stood first, by id."""
-        return self.pipeline.builder.first_answers(service)
+        builder = self.pipeline.builder
+        return Firsts(builder.first_answers(service), builder.recent_first_answers(service))
 
     def all_first_answers(self) -> Mapping[tuple[str, str], int]:
         """The same for all services at once."""

@@ -168,7 +168,7 @@ class Web:
         service = _find(status.services, name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
-        firsts = self._observed.first_answers(service.name)
+        firsts = self._observed.firsts(service.name)
         return await self._aside(
             request, lambda: _json(shapes.service(service, status.ttl, status.zones[0], firsts))
         )
@@ -227,10 +227,8 @@ class Web:
     async def _page(self, request: web.Request) -> web.Response:
         status, query = self._observed.status(), request.query
         opened = status.services.get(query.get("service", ""))
-        firsts = self._observed.first_answers(opened.name) if opened else {}
-        view = View(
-            status.spell(), status.loaded, status.services, status.problems, status.ttl, firsts, time.time()
-        )
+        firsts = self._observed.firsts(opened.name) if opened else shapes.Firsts()
+        view = View(status, firsts, time.time())
         return web.Response(
             text=await self._aside(request, lambda: render(view, query)), content_type="text/html"
         )

@@ -12,6 +12,7 @@ from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from zkdns.model import State
 from zkdns.web.status import Counters, Observed, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -136,8 +137,10 @@ def _services(status: Status, first_answers: Mapping[tuple[str, str], int]) -> I
         "zkdns_first_answers", "Answers in which an instance stood first.", labels=("service", "instance")
     )
     for name, service in status.services.items():
-        for state, n in Counter(i.state for i in service.instances).items():
-            instances.add_metric((name, str(state)), n)
+        counts = Counter(i.state for i in service.instances)
+        # A service that lost all has its zeros: a series that vanished could ring no alert.
+        for state in (State.HEALTHY, *sorted(counts.keys() - {State.HEALTHY})) if counts else State:
+            instances.add_metric((name, str(state)), counts[state])
     for (name, id), n in first_answers.items():
         firsts.add_metric((name, id), n)
     yield instances

@@ -6,6 +6,7 @@ Rules: pure; every value here is a plain dict, list, text or number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,8 +98,8 @@ def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
     return said
 
 
-def instance(one: Instance, zone_name: str, share: float, first_answers: int) -> dict[str, Any]:
-    """One instance. `zone_name`: the name of its service, in the first zone."""
+def instance(one: Instance, zone_name: str, share: float, given: float, first_answers: int) -> dict[str, Any]:
+    """One instance. `zone_name`: the name of its service, in the first zone. `share`, `given`: see Firsts."""
     r = one.registration
     return {
         "id": one.id,
@@ -113,6 +114,7 @@ def instance(one: Instance, zone_name: str, share: float, first_answers: int) ->
         "state": str(one.state),
         "reason": one.reason,
         "share": round(share, 6),
+        "given": round(given, 6),
         "first_answers": first_answers,
         "path": one.path,
         "format": r.format,
@@ -125,11 +127,17 @@ def instance(one: Instance, zone_name: str, share: float, first_answers: int) ->
     }
 
 
-def service(
-    one: Service, ttl: int, zone: str, first_answers: Mapping[str, int], most: int | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Firsts:
+    """How often each instance stood first, by id: `ever`, and `recent`: since the weights changed last."""
+
+    ever: Mapping[str, int] = field(default_factory=dict)
+    recent: Mapping[str, int] = field(default_factory=dict)
+
+
+def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None = None) -> dict[str, Any]:
     """One service with its instances, or with so many of them."""
-    shares = shares_of(one)
+    shares, total = shares_of(one), max(1, sum(firsts.recent.values()))
     name = f"{one.label}.{zone}"
     return {
         "name": one.name,
@@ -137,7 +145,8 @@ def service(
         "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
         "settings": settings(one.settings, ttl),
         "instances": [
-            instance(i, name, shares[i.id], first_answers.get(i.id, 0)) for i in one.instances[:most]
+            instance(i, name, shares[i.id], firsts.recent.get(i.id, 0) / total, firsts.ever.get(i.id, 0))
+            for i in one.instances[:most]
         ],
         "note": one.note,
         "path": one.path,

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
+from zkdns.pipeline.outages import Outage
+from zkdns.web.shapes import Firsts
 
 Buckets = tuple[tuple[float, ...], tuple[int, ...], float]
 """A histogram: upper bounds, counts (one more: above them all), and the sum."""
@@ -37,7 +39,8 @@ class RegistryStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """`ready`: /ready is 200; `loaded`: a catalog is in force, lameduck or not; `why`: what keeps /ready from
-    being 200, or what a person should know. `serial`: the SOA's."""
+    being 200, or what a person should know. `serial`: the SOA's. `outages`: the services without a healthy
+    instance, by name."""
 
     version: str
     engine: str
@@ -60,6 +63,7 @@ class Status:
     problems: tuple[Problem, ...]
     services: Mapping[str, Service]
     ttl: int
+    outages: Mapping[str, Outage]
 
     def spell(self) -> dict[str, Any]:
         """For `/api/v1/status` and the page: plain dicts, lists, texts and numbers."""
@@ -114,7 +118,7 @@ class Observed(Protocol):
 
     def counters(self) -> Counters: ...
 
-    def first_answers(self, service: str) -> Mapping[str, int]:
+    def firsts(self, service: str) -> Firsts:
         """How often each instance of the service stood first, by id."""
         ...
 

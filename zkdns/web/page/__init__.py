@@ -17,6 +17,8 @@ from urllib.parse import quote, urlencode
 from zkdns import __version__
 from zkdns.model import Problem, Service
 from zkdns.web import shapes
+from zkdns.web.shapes import Firsts
+from zkdns.web.status import Status
 
 PAGE = 100
 """Services a page."""
@@ -33,13 +35,29 @@ class View:
     not; `firsts`: the first answers of the service that is opened, by instance; `now`: seconds since the
     epoch."""
 
-    status: Mapping[str, Any]
-    ready: bool
-    services: Mapping[str, Service]
-    problems: tuple[Problem, ...]
-    ttl: int
-    firsts: Mapping[str, int]
+    of: Status
+    firsts: Firsts
     now: float
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        return self.of.spell()
+
+    @property
+    def ready(self) -> bool:
+        return self.of.loaded
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        return self.of.services
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.of.problems
+
+    @property
+    def ttl(self) -> int:
+        return self.of.ttl
 
 
 def _(text: object) -> str:
@@ -80,7 +98,7 @@ def _frame(body: str, search: str) -> str:
 def _summary(view: View) -> str:
     status, services = view.status, view.services.values()
     states = Counter(str(i.state) for s in services for i in s.instances)
-    down = sum(1 for s in services if s.instances and not s.healthy())
+    down = sum(1 for outage in view.of.outages.values() if outage.had)
     if not view.ready:
         word, why = "bad", "Not ready: the first catalog is not loaded yet. Our names get SERVFAIL (EDE 14)."
     elif status["stale_seconds"]:
@@ -153,7 +171,7 @@ def _row(s: Service, default_ttl: int, search: str, opened: str) -> str:
 
 def _service(service: Service, view: View) -> str:
     said = shapes.service(service, view.ttl, view.status["zones"][0], view.firsts, SHOWN)
-    total = sum(view.firsts.values())
+    total = sum(view.firsts.recent.values())
     rows = "".join(_instance(i, total) for i in said["instances"])
     beyond = len(service.instances) - SHOWN
     more = f"<p>and {beyond:,} more in the JSON</p>" if beyond > 0 else ""
@@ -173,7 +191,7 @@ def _service(service: Service, view: View) -> str:
 
 
 def _instance(i: Mapping[str, Any], total: int) -> str:
-    given = i["first_answers"] / total if total else 0.0
+    given = i["given"]
     where = ", ".join(i["address"]) + (f" port {i['port']}" if i["port"] else "")
     weight = f"{i['weight']}" + (
         f" (registered {i['registered_weight']})" if i["weight"] != i["registered_weight"] else ""

@@ -1,0 +1,57 @@
+"""Which services have no instance, and whether they ever had one: the outage that leaves nothing to look at.
+
+Rules: reads only. A znode's `cversion` counts each child that came or went (ZooKeeper Programmer's Guide,
+"Stat structure"), so an empty folder tells by itself whether it was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kazoo.exceptions import KazooException
+
+from zkdns.config import Settings
+from zkdns.model import Problem, Service
+from zkdns.registry.zk.connect import close, connect
+
+EMPTIED = "all its instances are gone: its names are NODATA"
+UNUSED = "it has no instance, and never had one: its names are NODATA"
+
+
+def tell(services: Iterable[Service], settings: Settings) -> tuple[list[Problem], list[Problem]]:
+    """The problems and the notes of services without an instance."""
+    empty = [service for service in services if not service.instances]
+    if not empty:
+        return [], []
+    used = set(_used(empty, settings))
+    problems = [
+        Problem(s.path, EMPTIED, "see why its processes don't register; or delete its folder, if it is over")
+        for s in empty
+        if s.path in used
+    ]
+    notes = [
+        Problem(s.path, UNUSED, "register an instance, or delete its folder")
+        for s in empty
+        if s.path not in used
+    ]
+    return problems, notes
+
+
+def _used(empty: Iterable[Service], settings: Settings) -> Iterator[str]:
+    """The paths of folders where children came and went."""
+    paths = [service.path for service in empty]
+    for url in settings.registry:
+        root = url.root.rstrip("/") + "/" if url.scheme == "zk" else None
+        inside = [path for path in paths if root is not None and path.startswith(root)]
+        if not inside:
+            continue
+        client = connect(url.hosts, settings.zookeeper)
+        try:
+            for path, reply in [(path, client.exists_async(path)) for path in inside]:
+                stat = reply.get(timeout=30)
+                if stat is not None and stat.cversion and not stat.numChildren:
+                    yield path
+        except KazooException:
+            continue  # what can't be seen is told of as a note
+        finally:
+            close(client, 1.0)

@@ -1,0 +1,77 @@
+"""Which services have no healthy instance: since when, by which change, and whether they ever had one here.
+
+Rules: pure. A folder that never had an instance since the server began is no outage: somebody prepares it.
+One that was emptied is, whether its instances are gone or out, until one is healthy or the folder goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from zkdns.model import Change, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """`at`: when its last healthy instance went, or when it was first seen like this (seconds since the
+    epoch). `change`: what made it so, None where it was so from the start. `had`: it had an instance."""
+
+    at: float
+    change: Change | None
+    had: bool
+
+
+class Outages:
+    """`services`: those that are answered now, by name."""
+
+    def __init__(self, services: Mapping[str, Service]) -> None:
+        self._services = services
+        self._standing: dict[str, Outage] = {}
+        self._had: set[str] = set()
+        self._healthy: set[str] = set()
+        self._copy: dict[str, Outage] | None = {}
+
+    def standing(self) -> Mapping[str, Outage]:
+        """By name; never written again."""
+        if self._copy is None:
+            self._copy = dict(self._standing)
+        return self._copy
+
+    def take(self, changes: Iterable[Change]) -> None:
+        """These are in the answers now."""
+        last: dict[str, Change] = {}
+        for change in changes:
+            # A folder that goes or comes says less than the instance that went with it.
+            if change.service and (change.id or change.service not in last):
+                last[change.service] = change
+        for name, change in last.items():
+            self._see(name, self._services.get(name), change)
+
+    def _see(self, name: str, service: Service | None, change: Change) -> None:
+        if service is None:
+            for known in (self._had, self._healthy):
+                known.discard(name)
+            self._end(name)
+            return
+        if service.instances:
+            self._had.add(name)
+        if service.healthy():
+            self._healthy.add(name)
+            self._end(name)
+            return
+        fell = name in self._healthy
+        self._healthy.discard(name)
+        before = self._standing.get(name)
+        had = name in self._had
+        if before is None:
+            self._put(name, Outage(change.at, change if fell else None, had))
+        elif had != before.had:
+            self._put(name, Outage(change.at, change, had))
+
+    def _put(self, name: str, outage: Outage) -> None:
+        self._standing[name], self._copy = outage, None
+
+    def _end(self, name: str) -> None:
+        if self._standing.pop(name, None) is not None:
+            self._copy = None
