@@ -88,11 +88,11 @@ class Settings:
     http_hosts: tuple[str, ...] = ()
     near: str = "off"
     location: Place = NOWHERE
-    topology: Mapping[str, str] = field(default_factory=dict)
-    topology_clients: Mapping[str, float] = field(default_factory=dict)
+    topology: Mapping[str, str] = field(default_factory=dict, hash=False)
+    topology_clients: Mapping[str, float] = field(default_factory=dict, hash=False)
     ecs_from: tuple[str, ...] = ()
     zookeeper: ZooKeeperSettings = ZooKeeperSettings()
-    service_defaults: Mapping[str, Any] = field(default_factory=dict)
+    service_defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For services that don't set them: as a service's own znode would write them."""
 
 
