@@ -84,13 +84,13 @@ def test_one_tier_needs_no_list() -> None:
 
 
 def ramp(over: float = 100.0) -> Route:
-    return parse_route({"to": [{"v2": 1}], "from": [{"v1": 3, "v2": 1}], "over": over})
+    return parse_route({"to": [{"v2": 1}], "from": [{"v1": 3, "v2": 1}], "over": over}, 1e9)
 
 
 @given(st.floats(0, 2000), st.floats(1, 1000))
 def test_a_ramp_moves_evenly_in_steps_of_one_per_cent(after: float, over: float) -> None:
     route = ramp(over)
-    found, due = at_time(route, 1e9, 1e9 + after)
+    found, due = at_time(route, 1e9 + after)
     shares = dict(found[0])
     part = shares[Target("v2")] / sum(shares.values())
     if after >= over:
@@ -100,15 +100,15 @@ def test_a_ramp_moves_evenly_in_steps_of_one_per_cent(after: float, over: float)
     assert Fraction(1, 4) <= part < 1
     if due is not None:
         assert due > 1e9 + after - 1e-5
-        later, _ = at_time(route, 1e9, due)
+        later, _ = at_time(route, due)
         then = dict(later[0])[Target("v2")] / sum(s for _, s in later[0])
         assert 0 < then - part <= Fraction(2, RAMP_STEPS)
 
 
 def test_a_ramp_begins_at_from_and_a_clock_behind_the_writers_is_its_beginning() -> None:
     for now in (1e9, 1e9 - 50):
-        found, due = at_time(ramp(), 1e9, now)
+        found, due = at_time(ramp(), now)
         assert dict(found[0]) == {Target("v1"): 75, Target("v2"): 25}
         assert due == 1e9 + 1
-    halfway, _ = at_time(ramp(), 1e9, 1e9 + 50)
+    halfway, _ = at_time(ramp(), 1e9 + 50)
     assert dict(halfway[0]) == {Target("v1"): Fraction(75, 2), Target("v2"): Fraction(125, 2)}

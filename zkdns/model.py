@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from zkdns.routes import Route
+
 Policy: TypeAlias = Literal["weighted", "round_robin", "random", "first"]
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Nearness: TypeAlias = Literal["off", "prefer", "balanced"]
@@ -63,7 +65,8 @@ class Stat:
     """The part of a znode's Stat that we use (ZooKeeper Programmer's Guide, "Stat structure").
 
     `czxid`, `mzxid`: transaction ids of creation and last data change; `ctime`: creation time in
-    seconds since the epoch; `ephemeral`: bound to a session; `has_children`: other nodes stand below.
+    seconds since the epoch; `ephemeral`: bound to a session; `has_children`: other nodes stand below;
+    `mtime`: when its data was written, seconds since the epoch.
     """
 
     czxid: int
@@ -71,6 +74,7 @@ class Stat:
     ctime: float
     ephemeral: bool
     has_children: bool = False
+    mtime: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,7 @@ class ServiceSettings:
     check: Check | None = None
     near: Nearness = "off"
     near_min: float = 0.5
+    route: Route | None = None
     given: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -212,7 +217,8 @@ class Instance:
     `weight` is the one in force (an override or warming may have changed the registered one);
     `answered` tells whether it is given out; `reason` is one short phrase for people; `since` is
     the time of creation, `resolved` the addresses of a host name (seconds since the epoch; text).
-    `registry`: the name of the one that it stands in, where there are several.
+    `registry`: the name of the one that it stands in, where there are several. `home`: the label of the
+    service that its own name stands under, where a route gives it for another.
     """
 
     id: str
@@ -227,6 +233,12 @@ class Instance:
     answered: bool = True
     resolved: tuple[str, ...] = ()
     registry: str = ""
+    home: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its id, told from the same one of another service that a route gives as well."""
+        return f"{self.home}/{self.id}" if self.home else self.id
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -239,7 +251,8 @@ class Service:
 
     `note` is a short phrase about the whole (`fail_open: all given`, `3 kept by hold`), or empty.
     `registries`: those that it stands in, where there are several. `offices`: tags that one instance at
-    most bears, by election; their names exist while nobody does.
+    most bears, by election; their names exist while nobody does. `view_of`: the name of the service of
+    which this is what one registry alone holds; it has no names but those that the other gives it.
     """
 
     name: str
@@ -250,6 +263,7 @@ class Service:
     note: str = ""
     registries: tuple[str, ...] = ()
     offices: tuple[str, ...] = ()
+    view_of: str = ""
 
     def healthy(self) -> int:
         return sum(i.state in SERVING for i in self.instances)

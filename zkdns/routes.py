@@ -39,12 +39,14 @@ Tier: TypeAlias = tuple[tuple[Target, Fraction], ...]
 @dataclass(frozen=True, slots=True)
 class Route:
     """`spill`: the healthy share of a tier's registered weight below which the next tiers get a part.
-    `over`: seconds in which the shares move from those of `start` to those of `tiers`, 0 for at once."""
+    `over`: seconds in which the shares move from those of `start` to those of `tiers`, 0 for at once;
+    `written`: when that began (seconds since the epoch), 0 where nothing moves."""
 
     tiers: tuple[Tier, ...]
     spill: Fraction = Fraction(0)
     over: float = 0.0
     start: tuple[Tier, ...] = ()
+    written: float = 0.0
 
     def targets(self) -> tuple[Target, ...]:
         """Every target once, in the order of the tiers."""
@@ -84,13 +86,16 @@ def parse_tiers(found: Any, where: str) -> tuple[Tier, ...]:
     return tuple(tiers)
 
 
-def parse_route(fields: Mapping[str, Any]) -> Route:
-    """The route that `to`, `spill`, `over` and `from` tell; ValueError tells what is wrong with one."""
+def parse_route(fields: Mapping[str, Any], written: float = 0.0) -> Route:
+    """The route that `to`, `spill`, `over` and `from` tell; ValueError tells what is wrong with one.
+    `written`: when the node was (its mtime), seconds since the epoch: so all replicas step together."""
     tiers = parse_tiers(fields.get("to"), "to")
     spill = _number(fields, "spill", 1)
     over = _number(fields, "over", MAX_OVER_SECONDS)
     start = parse_tiers(fields["from"], "from") if fields.get("from") is not None else ()
-    return Route(tiers, Fraction(spill).limit_denominator(10_000), float(over), start)
+    moves = bool(over and start)
+    share = Fraction(spill).limit_denominator(10_000)
+    return Route(tiers, share, float(over), start, written if moves else 0.0)
 
 
 def _number(fields: Mapping[str, Any], key: str, most: float) -> float:
@@ -120,11 +125,11 @@ def _plain(share: Fraction) -> float:
     return int(share) if share.denominator == 1 else round(float(share), 4)
 
 
-def at_time(route: Route, written: float, now: float) -> tuple[tuple[Tier, ...], float | None]:
-    """The tiers in force, and when the next step is due (None: never). `written`: the moment that the
-    node's data was written (its mtime), seconds since the epoch: so all replicas step together."""
+def at_time(route: Route, now: float) -> tuple[tuple[Tier, ...], float | None]:
+    """The tiers in force, and when the next step is due (None: never)."""
     if not route.over or not route.start:
         return route.tiers, None
+    written = route.written
     step = int(max(0.0, now - written + 1e-6) * RAMP_STEPS / route.over)
     if step >= RAMP_STEPS:
         return route.tiers, None

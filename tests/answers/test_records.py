@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from zkdns.answers import records
+from zkdns.answers.owners import owners
 from zkdns.answers.records import AAAA, SRV, TXT, A, OwnerName
 from zkdns.answers.table import OWNER
 from zkdns.dns import ede, names
@@ -133,7 +134,7 @@ def a_service(*instances: Instance, **fields: object) -> Service:
 
 
 def about(service: Service) -> OwnerName:
-    return next(records.owners(service, APEX))
+    return next(owners(service, APEX))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
@@ -208,7 +209,7 @@ def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() ->
 @settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
 @given(tables.services("x" * 63))
 def test_the_counts_stay_under_100_bytes_and_add_up(service: Service) -> None:
-    for group in records.owners(service, APEX):
+    for group in owners(service, APEX):
         said = records.counts(group.about, group.group)
         assert len(said.encode()) < 100
         if "(" in said:
@@ -221,7 +222,7 @@ def test_a_long_name_is_cut_before_the_counts() -> None:
     tag = "t" * 63
     service = a_service(an_instance("a", "10.0.0.1", tags=(tag,)))
     service = replace(service, name="s" * 63, label="s" * 63)
-    group = next(g for g in records.owners(service, APEX) if g.about.startswith("t"))
+    group = next(g for g in owners(service, APEX) if g.about.startswith("t"))
     said = records.counts(group.about, group.group)
     assert len(said) == 99
     assert said.startswith("ttt")

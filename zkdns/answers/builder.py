@@ -16,6 +16,7 @@ from zkdns.answers.entries import several, single
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.on_demand import Services
 from zkdns.answers.records import AAAA, NS, SOA, A
+from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
 from zkdns.answers.table import (
     EVERY,
@@ -243,10 +244,10 @@ class Builder:
 
     # --- services ---------------------------------------------------------------------------------------
 
-    def compile(self, service: Service, origin: int = EVERY) -> ServiceAnswers:
+    def compile(self, service: Service, origin: int = EVERY, beyond: Beyond = NOTHING) -> ServiceAnswers:
         """The answers that would stand for this service now."""
         old = self.services.get(service.name)
-        return _compile(service, self.zones, self.ttl, old, origin, self.topology)
+        return _compile(service, self.zones, self.ttl, old, beyond, origin, self.topology)
 
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
@@ -258,7 +259,7 @@ class Builder:
             self._labels[old.label] -= 1
             if not self._labels[old.label]:
                 del self._labels[old.label]
-        self._first_places.turn(name, old.service if old else None, answers.service if answers else None)
+            self._first_places.turn(name, old.shares(), answers.shares() if answers else None)
         if answers is not None:
             self.services[name] = answers
             self._labels[answers.label] += 1
@@ -370,10 +371,12 @@ class Snapshot:
     topology: Topology = NO_TOPOLOGY
     clients: ClientMap = NO_CLIENTS
 
-    def compile(self, service: Service) -> ServiceAnswers:
+    def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""
         old = self.services.get(service.name)
-        return _compile(service, self.zones, self.ttl, old, None, self.topology)
+        if beyond is None:
+            beyond = old.beyond if old is not None else NOTHING
+        return _compile(service, self.zones, self.ttl, old, beyond, None, self.topology)
 
     def table(self, services: Iterable[ServiceAnswers]) -> Table:
         """What is answered from these services and the zones' own; all others are known by name alone."""
@@ -390,10 +393,10 @@ class Snapshot:
 
 
 def _compile(
-    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, origin: int | None,
-    topology: Topology,
+    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, beyond: Beyond,
+    origin: int | None, topology: Topology,
 ) -> ServiceAnswers:  # fmt: skip
     counters = old.counters() if old else {}
     if origin is None:
         origin = old.origin if old else EVERY
-    return compile_service(service, zones, ttl, counters, origin, topology)
+    return compile_service(service, zones, ttl, counters, origin, topology, beyond)

@@ -105,13 +105,14 @@ class FirstPlaceCounts:
                         counts[name, id] += n
         return counts
 
-    def turn(self, name: str, old: Service | None, new: Service | None) -> None:
-        """The service is another from here on; what the old one gave is counted already."""
+    def turn(self, name: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None) -> None:
+        """Whom the service gives, in which shares, is another from here on; what was given before is counted
+        already."""
         if new is None:
             self._marks.pop(name, None)
-        elif (old is None or shares_of(old) != shares_of(new)) and (counts := self._counts.get(name)):
+        elif old != new and (counts := self._counts.get(name)):
             self._marks[name] = Counter(counts)
-        self.keep(name, {i.id for i in new.instances} if new is not None else ())
+        self.keep(name, new or ())
 
     def at_turn(self, service: str) -> Mapping[str, int]:
         """What each had when the weights changed last."""

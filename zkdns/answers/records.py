@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -46,30 +46,32 @@ class Member(NamedTuple):
 class InstanceRecords(NamedTuple):
     """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
     their owner; `v4` and `v6`: the same with owner C00C. `sole_holder`: it has addresses, and nobody
-    else in the service has one of them."""
+    else in the service has one of them. `home`: the label of the service that its name stands under."""
 
     label: bytes
     unowned: tuple[bytes, ...]
     v4: tuple[bytes, ...]
     v6: tuple[bytes, ...]
     sole_holder: bool
+    home: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerName:
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people; `nobody` says why the group is empty where a name exists all the same.
-    `counted`: its answers are about the whole service, so that their first places
-    prove its weights (a tag's don't)."""
+    `levels`: who SRV gives, where those are others than `serving` (a route's). `counted`: its answers are
+    about the whole service, so that their first places prove its weights (a tag's don't)."""
 
     owner: bytes
     about: str
     group: tuple[Instance, ...]
-    serving: list[list[Instance]]
+    serving: Sequence[Sequence[Instance]]
     types: tuple[int, ...]
     port: str | None = None
     counted: bool = True
     nobody: str = ""
+    levels: Sequence[Sequence[Instance]] | None = None
 
 
 def packed(address: str) -> bytes:
@@ -136,13 +138,15 @@ def port_label(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())[:62]
 
 
-def spell(service: Service, ttl: int) -> dict[str, InstanceRecords]:
-    """What the RRsets share, by the instance's label. Its records are the same objects wherever they
-    stand: at 100,000 instances that is half of the memory."""
+def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[str, InstanceRecords]:
+    """What the RRsets share, by `own_name`. Its records are the same objects wherever they
+    stand: at 100,000 instances that is half of the memory. `others`: that its names give as well."""
     found = {}
-    holders = Counter(a for i in service.instances for a in i.addresses)
+    instances = (*service.instances, *others) if others else service.instances
+    holders = Counter(a for i in instances for a in i.addresses)
     before_v4, before_v6 = _HEAD(A, 1, ttl, 4), _HEAD(AAAA, 1, ttl, 16)
-    for i in service.instances:
+    own = names.label(service.label)
+    for i in instances:
         unowned: list[bytes] = []
         v4: list[bytes] = []
         v6: list[bytes] = []
@@ -153,47 +157,16 @@ def spell(service: Service, ttl: int) -> dict[str, InstanceRecords]:
             unowned.append(tail)
             (v6 if is_v6 else v4).append(OWNER + tail)
             sole_holder = sole_holder and holders[a] == 1
-        found[i.label] = InstanceRecords(
-            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder
-        )
+        found[own_name(i)] = InstanceRecords(
+            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder,
+            names.label(i.home) if i.home else own,
+        )  # fmt: skip
     return found
 
 
-def owners(service: Service, zone: bytes) -> Iterator[OwnerName]:
-    """Every name of the service that can be enumerated cheaply: all but those of single instances."""
-    name = names.label(service.label) + zone
-    everyone = service.instances
-    serving = answered(everyone)
-    yield OwnerName(name, service.label, everyone, serving, (A, AAAA, SRV))
-    for protocol in protocols(everyone):
-        of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
-        below = names.label("_" + protocol)
-        given = serving if len(of_protocol) == len(everyone) else answered(of_protocol)
-        owner = names.label(names.underscored(service.label)) + below + zone
-        yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
-        for port in dict.fromkeys(port_label(n) for i in of_protocol for n, _ in i.registration.ports):
-            having = tuple(i for i in of_protocol if port_of(i, port))
-            those = given if len(having) == len(of_protocol) else answered(having)
-            owner = names.label("_" + port) + below + name
-            yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)
-    taken = {i.label for i in everyone}
-    by_tag: dict[str, list[Instance]] = {}
-    for i in everyone:
-        for tag in dict.fromkeys(map(tag_label, i.registration.tags)):  # "v1.0" and "v1-0" are one
-            by_tag.setdefault(tag, []).append(i)
-    for tag, tagged in by_tag.items():
-        if tag and tag not in taken:
-            about = f"{tag}.{service.label}"
-            owner, group = names.label(tag) + name, tuple(tagged)
-            yield OwnerName(owner, about, group, answered(group), (A, AAAA, SRV), counted=False)
-    leader = service.offices[0] if service.offices else ""
-    for office in service.offices:
-        if office not in by_tag and office not in taken:
-            # Without the first of them nobody leads; else the others' words alone are vacant.
-            vacant = office if leader in by_tag else leader
-            nobody = ede.about(service.label, f"no {vacant}")
-            about = f"{office}.{service.label}"
-            yield OwnerName(names.label(office) + name, about, (), [], (), counted=False, nobody=nobody)
+def own_name(i: Instance) -> str:
+    """Its own name as seen from the service that gives it."""
+    return f"{i.label}.{i.home}" if i.home else i.label
 
 
 @lru_cache(4096)  # as port_label
@@ -213,7 +186,8 @@ def address_tiers(
     member with the weights added; an instance's weight is shared among its own addresses."""
     if not serving:
         return ()
-    wanted = [by_label[i.label].v6 if rtype == AAAA else by_label[i.label].v4 for i in serving[0]]
+    those = [by_label[own_name(i)] for i in serving[0]]
+    wanted = [own.v6 if rtype == AAAA else own.v4 for own in those]
     if not any(wanted):
         return ()
     scale = lcm(*{len(own) for own in wanted if own})
@@ -223,48 +197,47 @@ def address_tiers(
             weight = i.weight * scale // len(own)
             known = found.get(wire)
             found[wire] = (
-                Member(wire, weight, i.id) if known is None else known._replace(weight=known.weight + weight)
+                Member(wire, weight, i.key) if known is None else known._replace(weight=known.weight + weight)
             )
     return (tuple(found.values()),) if found else ()
 
 
 def srv_tiers(
     service: Service, about: OwnerName, zone: bytes, ttl: int, by_label: Mapping[str, InstanceRecords],
-    srv_records: dict[tuple[str, int], bytes],
+    srv_records: dict[tuple[str, int, int, int], bytes],
 ) -> tuple[tuple[Member, ...], ...]:  # fmt: skip
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target.
-    `srv_records`: by label and port, those of instances that share no address, for the owners to share."""
+    `srv_records`: those of instances that share no address, for the owners to share: by own name, port,
+    weight and priority."""
     label = names.label(service.label)
-    name = label + zone
-    inside = about.owner.endswith(name)
-    suffix = pointer(about.owner, name if inside else zone)
-    if not inside:
-        suffix = label + suffix
+    inside = about.owner.endswith(label + zone)
+    here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
     scale = service.settings.srv_scale
-    homes: dict[tuple[str, ...], bytes] = {}
+    homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
     tiers = []
-    for tier in about.serving:
+    for tier in about.serving if about.levels is None else about.levels:
         members: list[Member] = []
         places: dict[tuple[bytes, int], int] = {}
         for i in tier:
             port = i.registration.port if about.port is None else port_of(i, about.port)
             if not port:
                 continue
-            own = by_label[i.label]
+            own = by_label[own_name(i)]
+            name = own.home + zone
+            suffix = here if inside and own.home == label else own.home + apex
             if own.sole_holder:
-                wire = srv_records.get((i.label, port))
+                key = own_name(i), port, i.weight, i.registration.priority
+                wire = srv_records.get(key)
                 if wire is None:
-                    wire = srv_records[i.label, port] = _srv_of(
-                        i, i.weight, scale, port, own.label + name, ttl
-                    )
-                members.append(Member(wire, i.weight, i.id, _run(own.label + suffix, own), len(own.unowned)))
+                    wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
+                members.append(Member(wire, i.weight, i.key, _run(own.label + suffix, own), len(own.unowned)))
                 continue
             if i.registration.host:
                 target = owner = names.wire(i.registration.host)
             else:
-                home = homes.setdefault(i.addresses, own.label)
-                target, owner = home + name, home + suffix
+                home = homes.setdefault(i.addresses, (own.label, name, suffix))
+                target, owner = home[0] + home[1], home[0] + home[2]
             at = places.setdefault((target, port), len(members))
             if at < len(members):
                 weight = members[at].weight + i.weight
@@ -272,7 +245,7 @@ def srv_tiers(
                 members[at] = members[at]._replace(record=wire, weight=weight)
             else:
                 wire = _srv_of(i, i.weight, scale, port, target, ttl)
-                members.append(Member(wire, i.weight, i.id, _run(owner, own), len(own.unowned)))
+                members.append(Member(wire, i.weight, i.key, _run(owner, own), len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)

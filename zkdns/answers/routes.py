@@ -7,7 +7,7 @@ the last step, where they become the places of a cycle (`proportions`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -48,12 +48,14 @@ EMPTY = Pool()
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A route's pool, and how it came: what each target is due (0 to 1, by tier)."""
+    """A route's pool, and how it came: what each target is due (0 to 1, by tier). `groups`: for each of
+    `pool.first` the number of its target, counted over all tiers."""
 
     pool: Pool
     due: tuple[tuple[tuple[Target, Fraction], ...], ...]
     parts: tuple[Fraction, ...]
     """The part of first places that each tier gives."""
+    groups: tuple[int, ...] = ()
 
 
 def pool_of(service: str, group: Sequence[Instance]) -> Pool:
@@ -82,28 +84,40 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
     found = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
     parts = _parts(found, spill)
     shares: list[tuple[Member, Fraction]] = []
-    due = []
+    groups: list[int] = []
+    due: list[tuple[tuple[Target, Fraction], ...]] = []
     for part, tier in zip(parts, found, strict=True):
         total = sum((share for _, share, pool in tier if pool.first), Fraction(0))
         given = [part * share / total if total and pool.first else Fraction(0) for _, share, pool in tier]
         due.append(tuple((target, share) for (target, _, _), share in zip(tier, given, strict=True)))
-        for share, (_, _, pool) in zip(given, tier, strict=True):
+        number = sum(map(len, due[:-1]))
+        for at, (share, (_, _, pool)) in enumerate(zip(given, tier, strict=True), number):
             if share:
                 shares += [(member, share * inner) for member, inner in pool.first]
+                groups += [at] * len(pool.first)
     levels = [level for tier in found for level in _levels([(share, pool) for _, share, pool in tier])]
     asked = [pool for tier in found for _, share, pool in tier if share]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
-    return Composed(Pool(_added(shares), tuple(levels), healthy, registered), tuple(due), tuple(parts))
+    pool = Pool(_added(shares), tuple(levels), healthy, registered)
+    first_of: dict[tuple[str, int], int] = {}
+    for (member, _), group in zip(shares, groups, strict=True):
+        first_of.setdefault(_key(member), group)
+    return Composed(pool, tuple(due), tuple(parts), tuple(first_of.values()))
 
 
-def _added(shares: Sequence[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
+def _added(shares: Iterable[tuple[Member, Fraction]]) -> tuple[tuple[Member, Fraction], ...]:
     """Each member once: two targets may hold the same instance."""
     added: dict[tuple[str, int], tuple[Member, Fraction]] = {}
     for member, share in shares:
-        key = member.service, id(member.instance)  # by the object: to hash its fields costs far more
+        key = _key(member)
         known = added.get(key)
         added[key] = (member, share if known is None else known[1] + share)
     return tuple(added.values())
+
+
+def _key(member: Member) -> tuple[str, int]:
+    """By the object: to hash its fields costs far more."""
+    return member.service, id(member.instance)
 
 
 def _parts(found: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fraction) -> list[Fraction]:
@@ -132,13 +146,12 @@ def _levels(tier: Sequence[tuple[Fraction, Pool]]) -> list[tuple[tuple[Member, F
     for depth in range(max((len(pool.levels) for _, pool in tier), default=0)):
         having = [(share, pool.levels[depth]) for share, pool in tier if depth < len(pool.levels)]
         total = sum((share for share, _ in having), Fraction(0))
-        members: dict[Member, Fraction] = {}
-        for share, level in having:
-            for member, inner in level:
-                members[member] = members.get(member, Fraction(0)) + (
-                    share / total * inner if total else inner
-                )
-        levels.append(tuple(members.items()))
+        shares = (
+            (member, share / total * inner if total else inner)
+            for share, level in having
+            for member, inner in level
+        )
+        levels.append(_added(shares))
     return levels
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
-from zkdns.answers.first_places import FirstPlaces
+from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.on_demand import Browsing, InstanceNames
+from zkdns.answers.owners import owners
 from zkdns.answers.records import SRV, TXT, InstanceRecords
+from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
 from zkdns.answers.variants import choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
@@ -38,6 +41,8 @@ class ServiceAnswers:
     origin: int = EVERY
     near: bool = False
     """Whether it is given by where clients stand."""
+    beyond: Beyond = NOTHING
+    """What its names give beside its own instances."""
 
     def counters(self) -> dict[bytes, RotationCounter]:
         """Those of all its Entries, and of what each client class is given instead."""
@@ -46,6 +51,18 @@ class ServiceAnswers:
             for number, one in (entry.variants or {}).items():
                 found[class_key(key, number)] = one.counter
         return found
+
+    def shares(self) -> dict[str, float]:
+        """What part of first places each instance should get, by its key, 0 to 1."""
+        if self.beyond.route is None:
+            return shares_of(self.service)
+        given = self.beyond.route.name
+        shares = dict.fromkeys((i.key for i in (*self.service.instances, *given.group)), 0.0)
+        for tier in given.first:
+            total = sum(i.weight for i in tier)
+            for i in tier:
+                shares[i.key] += i.weight / total if total else 1 / len(tier)
+        return shares
 
     @property
     def label(self) -> str:
@@ -68,35 +85,50 @@ def compile_service(
     counters: Mapping[bytes, RotationCounter],
     origin: int = EVERY,
     topology: Topology = NO_TOPOLOGY,
+    beyond: Beyond = NOTHING,
 ) -> ServiceAnswers:
     """What one service says in every zone. `ttl`: seconds, where the service sets none. `counters`:
     those of what stands in the table now, to be carried on. `topology`: where clients stand."""
+    if service.view_of:  # its names are the other's to give
+        found = _group_by_address(replace(service, instances=beyond.guests))
+        return ServiceAnswers(service, ttl, {}, {}, found, (), origin=origin, beyond=beyond)
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
     whole, service = service, _readable(service)
+    route = beyond.route
+    dealt = service if route is None else _as_routed(service, route)
     entries: Entries = {}
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
-    by_label = records.spell(service, ttl)
-    protocols = records.protocols(service.instances)
-    near = choose_near(service, topology)
-    instances = {s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6)) for s in by_label.values()}
+    others = (*beyond.guests, *(i for i in route.name.group if i.home)) if route else beyond.guests
+    by_label = records.spell(service, ttl, others)
+    protocols = records.protocols(service.instances) if route is None else list(route.protocols)
+    near = choose_near(dealt, topology)
+    named = replace(service, instances=_in_order((*service.instances, *beyond.guests)))
+    browsed = service if route is None else replace(service, instances=_in_order(route.name.group))
+    own = names.label(service.label)
+    instances = {
+        s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6))
+        for s in by_label.values()
+        if s.home == own
+    }
     for zone in zones:
         apex, index = zone.apex, zone.index
-        srv_records: dict[tuple[str, int], bytes] = {}
-        for about in records.owners(service, apex):
+        srv_records: dict[tuple[str, int, int, int], bytes] = {}
+        for about in owners(service, apex, beyond):
             said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
             for rtype in about.types:
                 if rtype == SRV:
-                    tiers = records.srv_tiers(service, about, apex, ttl, by_label, srv_records)
+                    tiers = records.srv_tiers(dealt, about, apex, ttl, by_label, srv_records)
                 else:
                     tiers = records.address_tiers(about.serving, rtype, by_label)
                 if not tiers:
                     continue
                 key = about.owner + rtype.to_bytes(2, "big")
-                note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
+                by = service if about.levels is None else dealt
+                note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
                 counter = counters.get(key) or RotationCounter()
-                entry = entries[key] = rotated(tiers, service, note, counter, origin)
+                entry = entries[key] = rotated(tiers, by, note, counter, origin)
                 if near is not None and near.by_client:
                     variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
                     entry = entries[key] = replace(entry, variants=variants)
@@ -112,25 +144,52 @@ def compile_service(
             known[about.owner] = Name(index, said, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
-        spell = InstanceNames(service, apex, ttl).spell
+        spell = InstanceNames(named, apex, ttl).spell
         known[name] = Name(index, said, instances, spell, origin=origin)
         if near is not None:
-            zone_names = ZoneNames(near, apex, ttl, origin)
+            zone_names = ZoneNames(near, apex, ttl, origin, route.name if route is not None else None)
             known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
-        strings = records.about_service(whole)
+        strings = [*records.about_service(whole), *(tell_route(route) if route else ())]
         entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl), origin)
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
-            browsing = Browsing(service, protocol, apex, ttl, said)
+            browsing = Browsing(
+                service if route is None else replace(service, instances=route.name.group),
+                protocol,
+                apex,
+                ttl,
+                said,
+            )
             known[owner] = Name(index, said, responder=browsing, origin=origin)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
-    by_address = _group_by_address(service, by_label)
+    by_address = _group_by_address(service)
     return ServiceAnswers(
-        whole, ttl, entries, known, by_address, protocols, first_places, origin, near is not None
+        whole, ttl, entries, known, by_address, protocols, first_places, origin, near is not None, beyond
     )
+
+
+def _as_routed(service: Service, route: Routed) -> Service:
+    """How a route's records are dealt: in their shares; an alias as the service that it stands for, where it
+    says nothing itself. Its instances are those that stand behind it."""
+    settings, of = service.settings, route.alone
+    if of is not None:
+        inherited = {
+            name: getattr(of.settings, name)
+            for name in ("policy", "answers", "srv_scale")
+            if name not in settings.given
+        }
+        settings = replace(settings, **inherited)
+    else:
+        settings = replace(settings, policy="weighted")
+    notes = [note for note in (route.note, service.note) if note]
+    return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
+
+
+def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    return tuple(sorted(instances, key=attrgetter("id")))
 
 
 def _readable(service: Service) -> Service:
@@ -141,12 +200,10 @@ def _readable(service: Service) -> Service:
     return replace(service, instances=instances)
 
 
-def _group_by_address(
-    service: Service, by_label: Mapping[str, InstanceRecords]
-) -> dict[bytes, list[Instance]]:
+def _group_by_address(service: Service) -> dict[bytes, list[Instance]]:
     """The instances at each address: reverse names are asked for one by one, of services of any size."""
     found: dict[bytes, list[Instance]] = {}
     for i in service.instances:
-        for tail in by_label[i.label].unowned:
-            found.setdefault(tail[10:], []).append(i)
+        for address in i.addresses:
+            found.setdefault(records.packed(address), []).append(i)
     return found

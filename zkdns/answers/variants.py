@@ -59,7 +59,7 @@ class Near:
     @cached_property
     def places(self) -> dict[str, Place]:
         """Where each instance stands, by id."""
-        return {i.id: instance_place(i, self.topology) for i in self.service.instances}
+        return {i.key: instance_place(i, self.topology) for i in self.service.instances}
 
     @cached_property
     def zones(self) -> frozenset[str]:
@@ -126,6 +126,9 @@ class Near:
         entry = rotated([chosen], self.service, b"", base.counter, base.origin)
         return Arranged(entry.tiers, tuple(m.id for m in chosen), entry.repeats, choice.level, *known)
 
+    def place_of(self, i: Instance) -> Place:
+        return self.places.get(i.key, NOWHERE)
+
     def place(self, member: Member) -> Place:
         return self.places.get(member.id, NOWHERE)
 
@@ -133,9 +136,15 @@ class Near:
         """Who is registered at the priority that serves, healthy or not."""
         if not about.serving:
             return []
+        if about.levels is not None:  # a route's: those that stand where the serving ones do
+            serving = {(i.home, i.registry) for i in about.serving[0]}
+            group = [i for i in about.group if (i.home, i.registry) in serving]
+            return [
+                Located(self.place_of(i), i.weight, i.registration.weight, i.answered) for i in group
+            ]
         priority = about.serving[0][0].registration.priority
         return [
-            Located(self.places.get(i.id, NOWHERE), i.weight, i.registration.weight, i.answered)
+            Located(self.place_of(i), i.weight, i.registration.weight, i.answered)
             for i in about.group
             if i.registration.priority == priority
         ]

@@ -6,10 +6,12 @@ first; what is there then comes from the service that these names are of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
+from zkdns.answers.routed import Given
 from zkdns.answers.records import AAAA, ANY, RFC8482, SRV, A, OwnerName
 from zkdns.answers.table import Entry, Position, RotationCounter, Sections, Table
 from zkdns.answers.variants import Near, tell_pinned
@@ -33,6 +35,8 @@ class ZoneNames:
     zone: bytes
     ttl: int
     origin: int
+    given: Given | None = None
+    """What the service's name gives, where that is a route."""
     _entries: dict[bytes, Entry | Sections] = field(default_factory=dict, compare=False, repr=False)
     """What was asked for already, by name and type."""
 
@@ -62,8 +66,14 @@ class ZoneNames:
         client = Place(near.topology.region_of(zone), zone)
         group = service.instances
         if mode == "pin":
-            group = tuple(i for i in group if near.places[i.id].zone == zone)
-        about = OwnerName(qname, service.label, group, records.answered(group), (A, AAAA, SRV), counted=False)
+            group = tuple(i for i in group if near.places[i.key].zone == zone)
+        serving: Sequence[Sequence[Instance]] = records.answered(group)
+        levels: Sequence[Sequence[Instance]] | None = None
+        if self.given is not None and mode != "pin":
+            serving, levels = self.given.first, self.given.levels
+        about = OwnerName(
+            qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels
+        )
         by_label = records.spell(service, self.ttl)
         if qtype == SRV:
             tiers = records.srv_tiers(service, about, self.zone, self.ttl, by_label, {})

@@ -1,6 +1,6 @@
 """Which service and which of its instances a name is about.
 
-Rules: pure. It finds by the same `records.owners` that the table is compiled of.
+Rules: pure. It finds by the same `owners` that the table is compiled of.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from zkdns.answers import records
+from zkdns.answers.owners import owners
 from zkdns.answers.table import Zone
 from zkdns.dns import names
 from zkdns.model import Instance, Service
@@ -85,7 +86,7 @@ def _locate_inside(
         service = next((s for s in services.values() if names.underscored(s.label) == labels[-2]), None)
     if service is None:
         return None
-    for about in records.owners(service, zone.apex):
+    for about in owners(service, zone.apex):
         if about.owner == qname:
             return _describe(service, zone, about, labels)
     own = labels[:-1] if labels[-1] == service.label else labels[:-2]

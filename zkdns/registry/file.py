@@ -80,7 +80,7 @@ def _read_service(
     problems: list[Problem],
 ) -> Service:
     place = f"{path}: {name}"
-    settings, wrong = read_table({k: v for k, v in table.items() if k != "instances"})
+    settings, wrong = read_table({k: v for k, v in table.items() if k != "instances"}, changed_at)
     problems += [Problem(place, error.what, error.cure) for error in wrong]
     rows = table.get("instances", [])
     if not isinstance(rows, list):

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, get_args
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Nearness, Policy, ServiceSettings
 from zkdns.registry import formats
 from zkdns.registry.fields import ABSENT, BadData, Rule, decode, number, one_of, show, whole, why_no_json
+from zkdns.routes import parse_route
 
 DAY: Final = 86_400
 MAX_TIMEOUT: Final = 10.0
@@ -79,15 +80,20 @@ CHECK: Final[Mapping[str, Rule]] = {
     "fall": whole(1, 1000),
 }
 
-ELSEWHERE: Final = frozenset({"check", "to", "from", "over", "spill", "near", "near_min"})
+ROUTE: Final = ("to", "spill", "over", "from")
+"""Keys of a route (`zkdns.routes`)."""
+
+ELSEWHERE: Final = frozenset({"check", *ROUTE, "near", "near_min"})
 """Keys that are read by others."""
+
+ROUTE_CURE: Final = 'write "to": [{"TARGET": SHARE, …}, …], with "spill", "over" and "from" as wanted'
 
 
 Read: TypeAlias = tuple[ServiceSettings, list[BadData], formats.Inherits | None]
 
 
-def read(format: str, data: bytes) -> Read:
-    """What a service's own node says, and what its instances inherit of it."""
+def read(format: str, data: bytes, written: float = 0.0) -> Read:
+    """What a service's own node says, and what its instances inherit of it. `written`: when (its mtime)."""
     if is_empty(data):
         return DEFAULTS, [], None
     value = decode(data)
@@ -101,7 +107,7 @@ def read(format: str, data: bytes) -> Read:
         found: Read | None = own(value) if own is not None else None
         if found is not None:
             return found
-    return (*read_table(value), None)
+    return (*read_table(value, written), None)
 
 
 def is_empty(data: bytes) -> bool:
@@ -109,8 +115,8 @@ def is_empty(data: bytes) -> bool:
     return not data.strip() or _is_address(data)
 
 
-def read_table(value: Any) -> tuple[ServiceSettings, list[BadData]]:
-    """The settings in an object, and what is wrong."""
+def read_table(value: Any, written: float = 0.0) -> tuple[ServiceSettings, list[BadData]]:
+    """The settings in an object, and what is wrong. `written`: when it was."""
     if not isinstance(value, Mapping):
         what = f"the service's data is {show(value)}, not a JSON object"
         return DEFAULTS, [BadData(what, 'write an object such as {"ttl": 5}, or nothing')]
@@ -123,6 +129,11 @@ def read_table(value: Any) -> tuple[ServiceSettings, list[BadData]]:
             unknown += [f"check.{key}" for key in check if key not in CHECK]
         except BadData as error:
             wrong.append(BadData(error.what, f"{error.cure}; until then the service has no check"))
+    if any(value.get(key) is not None for key in ROUTE):
+        try:
+            taken["route"] = parse_route(value, written)
+        except ValueError as error:
+            wrong.append(BadData(f"the route is left out: {error}", ROUTE_CURE))
     given = tuple(sorted(taken))
     return ServiceSettings(**taken, given=given, unknown=tuple(unknown[:MAX_UNKNOWN])), wrong
 

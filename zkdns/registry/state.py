@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,7 @@ import msgspec
 
 from zkdns.files import MIB, create_aside, read_bounded
 from zkdns.model import Catalog, Check, Instance, Override, Problem, Registration, Service, ServiceSettings
+from zkdns.routes import Route
 
 NAME: Final = "catalog.zkdns"
 MAGIC: Final = b"zkdns catalog\n"
@@ -37,7 +39,7 @@ SLICE: Final = 100
 
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
-_KINDS = (Registration, Check, ServiceSettings, Instance, Service, Problem, Override)
+_KINDS = (Registration, Check, Route, ServiceSettings, Instance, Service, Problem, Override)
 
 # Files that this process wrote or read whole, by path: (inode, mtime_ns, size). Only others are looked into
 # before they are replaced.
@@ -159,7 +161,7 @@ def save(
 
 
 def _spell(catalog: Catalog, overrides: InstanceOverrides, source: str) -> Iterator[bytes]:
-    encode = msgspec.msgpack.encode
+    encode = msgspec.msgpack.Encoder(enc_hook=_pack).encode
     yield MAGIC + _START.pack(VERSION, FINGERPRINT)
     ordered = [(service, id, order) for (service, id), order in overrides.items()]
     head = _Head(
@@ -185,6 +187,19 @@ def _spell(catalog: Catalog, overrides: InstanceOverrides, source: str) -> Itera
         while some := list(islice(rest, SLICE)):
             yield _framed(encode([_row(instance) for instance in some]))
     yield _LENGTH.pack(0)
+
+
+def _pack(value: Any) -> Any:
+    """What msgpack has no word for: the shares of a route."""
+    if isinstance(value, Fraction):
+        return value.as_integer_ratio()
+    raise TypeError(type(value))
+
+
+def _unpack(kind: type, value: Any) -> Any:
+    if kind is Fraction:
+        return Fraction(*value)
+    raise TypeError(kind)
 
 
 def _framed(item: bytes) -> bytes:
@@ -278,7 +293,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
 def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
     try:
         head = msgspec.msgpack.decode(next(items), type=_Head)
-        decode_head = msgspec.msgpack.Decoder(_ServiceHead).decode
+        decode_head = msgspec.msgpack.Decoder(_ServiceHead, dec_hook=_unpack).decode
         decode_rows = msgspec.msgpack.Decoder(_ROWS).decode
         services = {}
         for _ in range(head.services):
@@ -295,7 +310,14 @@ def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
                 found.note,
                 offices=found.offices,
             )
-    except (msgspec.MsgspecError, ValueError, StopIteration, RecursionError) as error:
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+        TypeError,
+        ZeroDivisionError,
+        StopIteration,
+        RecursionError,
+    ) as error:
         raise _Bad(f"its content makes no sense: {error}") from None
     overrides = {(service, id): order for service, id, order in head.overrides}
     catalog = Catalog(services, tuple(head.problems), head.serial, True, head.stale_since)

@@ -84,7 +84,7 @@ def _read_scope(eyes: _Eyes, scope: Scope) -> Iterator[Event]:
             node = replies[Op(GET_DATA, path)]
             names = replies.get(Op(GET_CHILDREN, path), ())
             if isinstance(node, Node) and not isinstance(names, Node | int):
-                stat = Stat(node.czxid, node.mzxid, node.ctime, node.ephemeral, node.children > 0)
+                stat = Stat(node.czxid, node.mzxid, node.ctime, node.ephemeral, node.children > 0, node.mtime)
                 below = [name for name, _ in scope.children(path, spot, names)]
                 if path in lists:
                     yield Children(path, tuple(below), node.pzxid)
@@ -158,4 +158,6 @@ def _node(data: bytes, stat: Any) -> Node:
         stat.ctime / 1000,
         stat.ephemeralOwner,
         stat.numChildren,
+        stat.version,
+        stat.mtime / 1000,
     )

@@ -128,7 +128,7 @@ class ReadPlan:
             self.masked = self.masked or self._suspected == word
             self._suspected = UNTOLD
         if (here.data or at_root) and self._told(path) != word:
-            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral, data.children > 0)
+            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral, data.children > 0, data.mtime)
             events.append(Data(path, data.data, stat))
         self._tell(path, word)
         if not here.lists:

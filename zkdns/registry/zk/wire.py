@@ -38,7 +38,7 @@ _ERROR = -1
 
 
 class Node(NamedTuple):
-    """A znode's data and the parts of its Stat that anyone here reads. `ctime` in seconds; `owner`: the
+    """A znode's data and the parts of its Stat that anyone here reads. `ctime` and `mtime` in seconds; `owner`: the
     session of an ephemeral; `children`: how many it has."""
 
     data: bytes
@@ -49,6 +49,7 @@ class Node(NamedTuple):
     owner: int
     children: int
     version: int = 0
+    mtime: float = 0.0
 
     @property
     def ephemeral(self) -> bool:
@@ -199,8 +200,8 @@ def _node(buffer: bytes, offset: int) -> tuple[Node, int]:
     (length,) = _INT.unpack_from(buffer, offset)
     start = offset + 4
     end = start + max(length, 0)
-    czxid, mzxid, ctime, _, version, _, _, owner, _, children, pzxid = _STAT.unpack_from(buffer, end)
-    node = Node(buffer[start:end], czxid, mzxid, pzxid, ctime / 1000, owner, children, version)
+    czxid, mzxid, ctime, mtime, version, _, _, owner, _, children, pzxid = _STAT.unpack_from(buffer, end)
+    node = Node(buffer[start:end], czxid, mzxid, pzxid, ctime / 1000, owner, children, version, mtime / 1000)
     return node, end + _STAT.size
 
 

@@ -1,0 +1,88 @@
+"""The names of one service, and which instances each is about.
+
+Rules: pure. All names that can be enumerated cheaply; those of single instances, and of several tags at once,
+are spelled when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from zkdns.answers import records
+from zkdns.answers.records import AAAA, SRV, A, OwnerName
+from zkdns.answers.routed import NOTHING, Beyond, Routed
+from zkdns.dns import ede, names
+from zkdns.model import Instance, Service
+
+
+def owners(service: Service, zone: bytes, beyond: Beyond = NOTHING) -> Iterator[OwnerName]:
+    """Every name of the service that can be enumerated cheaply: all but those of single instances."""
+    if beyond.route is None:
+        yield from _own(service, zone)
+    else:
+        yield from _routed(service, zone, beyond.route)
+    yield from _tags(service, zone, beyond.guests)
+
+
+def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]:
+    """The names that a route gives others for."""
+    label = service.label
+    name = names.label(label) + zone
+    whole = route.name
+    yield OwnerName(name, label, whole.group, whole.first, (A, AAAA, SRV), levels=whole.levels)
+    for protocol, given in route.protocols.items():
+        below = names.label("_" + protocol)
+        owner = names.label(names.underscored(label)) + below + zone
+        yield OwnerName(owner, label, given.group, given.first, (SRV,), levels=given.levels)
+        for (of, port), having in route.ports.items():
+            if of == protocol:
+                owner = names.label("_" + port) + below + name
+                about = f"{label}:{port}"
+                yield OwnerName(owner, about, having.group, having.first, (SRV,), port, levels=having.levels)
+
+
+def _own(service: Service, zone: bytes) -> Iterator[OwnerName]:
+    """The names of all instances, of those of a protocol, and of those with a port."""
+    name = names.label(service.label) + zone
+    everyone = service.instances
+    serving = records.answered(everyone)
+    yield OwnerName(name, service.label, everyone, serving, (A, AAAA, SRV))
+    for protocol in records.protocols(everyone):
+        of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
+        below = names.label("_" + protocol)
+        given = serving if len(of_protocol) == len(everyone) else records.answered(of_protocol)
+        owner = names.label(names.underscored(service.label)) + below + zone
+        yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
+        for port in dict.fromkeys(
+            records.port_label(n) for i in of_protocol for n, _ in i.registration.ports
+        ):
+            having = tuple(i for i in of_protocol if records.port_of(i, port))
+            those = given if len(having) == len(of_protocol) else records.answered(having)
+            owner = names.label("_" + port) + below + name
+            yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)
+
+
+def _tags(service: Service, zone: bytes, guests: Sequence[Instance]) -> Iterator[OwnerName]:
+    """The names of tags and offices. Those that another registry alone holds have its name as a tag."""
+    name = names.label(service.label) + zone
+    everyone = service.instances
+    taken = {i.label for i in (*everyone, *guests)}
+    by_tag: dict[str, list[Instance]] = {}
+    for guest in guests:
+        by_tag.setdefault(records.tag_label(guest.registry), []).append(guest)
+    for i in everyone:
+        for tag in dict.fromkeys(map(records.tag_label, i.registration.tags)):  # "v1.0" and "v1-0" are one
+            by_tag.setdefault(tag, []).append(i)
+    for tag, tagged in by_tag.items():
+        if tag and tag not in taken:
+            about = f"{tag}.{service.label}"
+            owner, group = names.label(tag) + name, tuple(tagged)
+            yield OwnerName(owner, about, group, records.answered(group), (A, AAAA, SRV), counted=False)
+    leader = service.offices[0] if service.offices else ""
+    for office in service.offices:
+        if office not in by_tag and office not in taken:
+            # Without the first of them nobody leads; else the others' words alone are vacant.
+            vacant = office if leader in by_tag else leader
+            nobody = ede.about(service.label, f"no {vacant}")
+            about = f"{office}.{service.label}"
+            yield OwnerName(names.label(office) + name, about, (), [], (), counted=False, nobody=nobody)

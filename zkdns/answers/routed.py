@@ -1,0 +1,315 @@
+"""Names that stand for other services: what each of them gives now, out of all services as they are judged.
+
+Rules: pure. `routes` composes one route of its targets' pools; here targets are found, routes of routes
+followed, and what comes of it becomes instances with the weights and priorities that their records have. A
+target that can't be followed counts as without instances, and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from zkdns.answers import records
+from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
+from zkdns.model import Instance, Service, State
+from zkdns.routes import Target, Tier
+
+MAX_WEIGHT = 65_535
+
+Keep: TypeAlias = Callable[[Instance], bool]
+
+
+class InForce(NamedTuple):
+    """A route as it stands at one moment. `source`: where it was written, for people; `until`: when it ends
+    by itself, and `over`: in how many seconds its shares move (None: never, not at all)."""
+
+    tiers: tuple[Tier, ...]
+    spill: Fraction = Fraction(0)
+    source: str = ""
+    until: float | None = None
+    over: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one owner name gives. `group`: all that stand behind it, healthy or not; `first`: who is given for
+    A and AAAA, with the places in a cycle as weights; `levels`: by SRV priority, lowest first."""
+
+    group: tuple[Instance, ...] = ()
+    first: tuple[tuple[Instance, ...], ...] = ()
+    levels: tuple[tuple[Instance, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A route that was followed: what stands in the place of the service's own instances at its names.
+
+    `protocols` and `ports`: at those of its SRV names, by protocol, and by protocol and port label.
+    `composed`: what each target is due; `alone`: the one target that gives all, or "". `healthy`: of the
+    targets, by text, how many instances are of how many. `problems`: what is wrong with which targets.
+    """
+
+    in_force: InForce
+    composed: Composed
+    name: Given
+    protocols: Mapping[str, Given]
+    ports: Mapping[tuple[str, str], Given]
+    note: str = ""
+    alone: Service | None = None
+    healthy: Mapping[Target, tuple[int, int]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What a service's names give beside its own instances. `guests`: those that another registry alone holds
+    of it, with names under the service's; `route`: what its names stand for, None for its own instances."""
+
+    guests: tuple[Instance, ...] = ()
+    route: Routed | None = None
+
+
+NOTHING = Beyond()
+
+
+class Resolver:
+    """`services`: all as they are judged, views by `view_key`; `routes`: those in force, by the name of their
+    service; `find`: the name of the service that a target names."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        routes: Mapping[str, InForce],
+        find: Callable[[str], str | None],
+    ) -> None:
+        self._services = services
+        self._routes = routes
+        self._find = find
+        self._pools: dict[tuple[str, str], tuple[Service, Pool]] = {}
+
+    def follow(self, name: str) -> Routed:
+        """The route of this service, which is in force."""
+        service = self._services[name]
+        problems: dict[str, None] = {}
+        composed = self._compose(name, (name,), None, problems)
+        reached = self._reach(name, (name,))
+        group = tuple(_named(m, service) for m in reached)
+        whole = _given(group, composed, service)
+        protocols: dict[str, Given] = {}
+        ports: dict[tuple[str, str], Given] = {}
+        for protocol in records.protocols(group):
+            kept = self._narrow(name, service, group, whole, partial(_speaks, protocol))
+            protocols[protocol] = kept
+            found = (records.port_label(n) for i in kept.group for n, _ in i.registration.ports)
+            for port in dict.fromkeys(found):
+                keep = partial(_speaks, protocol, port=port)
+                ports[protocol, port] = self._narrow(name, service, group, whole, keep)
+        in_force = self._routes[name]
+        healthy = {
+            t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)
+        }
+        note = _tell(name, in_force, composed, healthy)
+        return Routed(
+            in_force,
+            composed,
+            whole,
+            protocols,
+            ports,
+            note,
+            self._alone(name, in_force),
+            healthy,
+            tuple(problems),
+        )
+
+    def needs(self, name: str) -> set[str]:
+        """The services, by key, that the answers of this route are made of, as far as they are there."""
+        return {key for target in targets_of(self._routes[name]) if (key := self.key_of(target)) is not None}
+
+    def key_of(self, target: Target) -> str | None:
+        """The key of the service that a target names; None where there is none."""
+        found = self._find(target.service)
+        if found is None or not target.registry:
+            return found
+        key = view_key(found, target.registry)
+        return key if key in self._services else None
+
+    # --- one by one -----------------------------------------------------------------------------------
+
+    def _narrow(
+        self, name: str, service: Service, group: tuple[Instance, ...], whole: Given, keep: Keep
+    ) -> Given:
+        kept = tuple(i for i in group if keep(i))
+        if len(kept) == len(group):
+            return whole
+        return _given(kept, self._compose(name, (name,), keep, {}), service)
+
+    def _compose(
+        self, name: str, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
+    ) -> Composed:
+        in_force = self._routes[name]
+        pools = {target: self._pool(target, within, keep, problems) for target in targets_of(in_force)}
+        return compose(in_force.tiers, in_force.spill, pools)
+
+    def _pool(
+        self, target: Target, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
+    ) -> Pool:
+        found = self._find(target.service)
+        if found is None:
+            problems[f"its target {target} names no service"] = None
+            return EMPTY
+        if not target.registry and not target.tag and found != within[-1] and found in self._routes:
+            if found in within:
+                circle = " to ".join((*within[within.index(found) :], found))
+                problems[f"its target {target} leads in a circle: {circle}"] = None
+                return EMPTY
+            if len(within) >= MAX_DEPTH:
+                problems[f"its target {target} is a route more than {MAX_DEPTH} deep"] = None
+                return EMPTY
+            return self._compose(found, (*within, found), keep, problems).pool
+        key = self.key_of(target)
+        if key is None:
+            problems[f"its target {target} names no service of a registry {target.registry}"] = None
+            return EMPTY
+        service = self._services.get(key)
+        if service is None:
+            return EMPTY
+        if keep is not None:
+            return pool_of(service.label, [i for i in _members(service, target.tag) if keep(i)])
+        known = self._pools.get((key, target.tag))
+        if known is None or known[0] is not service:
+            known = self._pools[key, target.tag] = (
+                service,
+                pool_of(service.label, _members(service, target.tag)),
+            )
+        return known[1]
+
+    def _reach(self, name: str, within: tuple[str, ...]) -> list[Member]:
+        """Every instance that stands behind a route, whatever its state, once."""
+        reached: dict[tuple[str, int], Member] = {}
+        for target in targets_of(self._routes[name]):
+            found = self._find(target.service)
+            if (
+                found is not None
+                and not target.registry
+                and not target.tag
+                and found != within[-1]
+                and found in self._routes
+            ):
+                below = (
+                    []
+                    if found in within or len(within) >= MAX_DEPTH
+                    else self._reach(found, (*within, found))
+                )
+            else:
+                key = self.key_of(target)
+                service = self._services.get(key) if key is not None else None
+                below = [Member(service.label, i) for i in _members(service, target.tag)] if service else []
+            for member in below:
+                reached.setdefault((member.service, id(member.instance)), member)
+        return list(reached.values())
+
+    def _count(self, target: Target, name: str) -> tuple[int, int]:
+        found = self._find(target.service)
+        if found in self._routes and found != name and not target.registry and not target.tag:
+            group = [m.instance for m in self._reach(found, (name, found))] if found is not None else []
+        else:
+            key = self.key_of(target)
+            service = self._services.get(key) if key is not None else None
+            group = _members(service, target.tag) if service is not None else []
+        return sum(i.answered for i in group), len(group)
+
+    def _alone(self, name: str, in_force: InForce) -> Service | None:
+        """The service that the route is an alias of."""
+        targets = targets_of(in_force)
+        key = self.key_of(targets[0]) if len(targets) == 1 else None
+        return self._services.get(key) if key is not None and key != name else None
+
+
+def _speaks(protocol: str, i: Instance, port: str | None = None) -> bool:
+    """Whether it is reached by this protocol, on the port named so where one is."""
+    return i.registration.protocol == protocol and (port is None or records.port_of(i, port) > 0)
+
+
+def targets_of(in_force: InForce) -> tuple[Target, ...]:
+    return tuple(dict.fromkeys(target for tier in in_force.tiers for target, _ in tier))
+
+
+def tell_route(route: Routed) -> list[str]:
+    """For a person with dig: `route=web-v1:90,web-v2:10|web@dc2:1`."""
+    tiers = (",".join(f"{t}:{float(s):.6g}" for t, s in tier) for tier in route.in_force.tiers)
+    return [f"route={'|'.join(tiers)}"]
+
+
+def view_key(name: str, registry: str) -> str:
+    """What the view of a service that one registry alone holds is known by."""
+    return f"{name}@{registry}"
+
+
+def _members(service: Service, tag: str) -> list[Instance]:
+    readable = [i for i in service.instances if i.state is not State.UNREADABLE]
+    if not tag:
+        return readable
+    wanted = records.tag_label(tag)
+    return [i for i in readable if any(records.tag_label(t) == wanted for t in i.registration.tags)]
+
+
+def _named(member: Member, service: Service) -> Instance:
+    home = member.service if member.service != service.label else ""
+    return member.instance if member.instance.home == home else replace(member.instance, home=home)
+
+
+def _given(group: tuple[Instance, ...], composed: Composed, service: Service) -> Given:
+    shares = composed.pool.first
+    counts = _weights(shares, composed.groups)
+    first = tuple(
+        replace(_named(member, service), weight=count)
+        for (member, _), count in zip(shares, counts, strict=True)
+    )
+    levels = []
+    for number, level in enumerate(composed.pool.levels):
+        weights = _weights(level, [member.service for member, _ in level])
+        levels.append(
+            tuple(
+                replace(
+                    _named(member, service),
+                    weight=weight,
+                    registration=replace(member.instance.registration, priority=min(number, MAX_WEIGHT)),
+                )
+                for (member, _), weight in zip(level, weights, strict=True)
+            )
+        )
+    return Given(group, (first,) if first else (), tuple(levels))
+
+
+def _weights(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) -> list[int]:
+    """Whole numbers in proportion to the shares: the instances' own weights where these are so already."""
+    own = [member.instance.weight for member, _ in shares]
+    total = sum(own)
+    if total and all(share * total == weight for (_, share), weight in zip(shares, own, strict=True)):
+        return own
+    counts = places(shares, groups)
+    return counts if any(counts) else own
+
+
+def _tell(name: str, in_force: InForce, composed: Composed, healthy: Mapping[Target, tuple[int, int]]) -> str:
+    """`failed over to dc2 (0 of 3 healthy)`, `40 % spilled to dc2`, or nothing."""
+    asked = [n for n, tier in enumerate(in_force.tiers) if any(share for _, share in tier)]
+    if not asked or not composed.pool.first:
+        return ""
+    giving = [n for n, part in enumerate(composed.parts) if part]
+    beyond = [n for n in giving if n > asked[0]]
+    if not beyond:
+        return ""
+    names = dict.fromkeys(
+        target.registry or str(target) for n in beyond for target, share in composed.due[n] if share
+    )
+    where = " and ".join(names)
+    if giving[0] == asked[0]:
+        part = sum((composed.parts[n] for n in beyond), Fraction(0)) * 100
+        return f"{round(float(part)) or '<1'} % spilled to {where}"
+    counts = [healthy.get(target, (0, 0)) for target, share in in_force.tiers[asked[0]] if share]
+    return f"failed over to {where} ({sum(n for n, _ in counts)} of {sum(n for _, n in counts)} healthy)"
