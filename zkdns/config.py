@@ -56,6 +56,8 @@ class Settings:
     """All that can be set. Times in seconds."""
 
     registry: tuple[RegistryURL, ...] = ()
+    failover: tuple[str, ...] = ()
+    """Names of registries whose instances stand behind those of the others, in this order."""
     zone: tuple[str, ...] = ("svc.local",)
     listen: tuple[Address, ...] = (Address("127.0.0.1", 5300),)
     http: Address | None = Address("127.0.0.1", 8053)
@@ -100,7 +102,7 @@ LONGEST_ZONE = 120
 """Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
 
 FIXED = (
-    "registry", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
+    "registry", "failover", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
     "cache_mb", "cache_entries", "allow_command_checks", "check_targets", "log_format", "journal_days",
     "journal_mb", "http_hosts", "advertise",
 )  # fmt: skip
@@ -136,6 +138,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     values["registry"] = _name_registries(values["registry"])
     if "near" in values:
         values["service_defaults"] = {**values.get("service_defaults", {}), "near": values["near"]}
+    names = [url.name for url in values["registry"]]
+    for name in values.get("failover", ()):
+        if name not in names:
+            raise ConfigError("--failover", f"no registry is named {name}; there are {', '.join(names)}")
     return Settings(**values)
 
 
@@ -318,6 +324,7 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "registry": _some(lambda text: parse_registry(_words(text))),
+    "failover": _many(_words),
     "zone": _some(_zone),
     "listen": _some(parse_address),
     "http": _http,

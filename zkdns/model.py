@@ -289,7 +289,7 @@ EMPTY = Catalog()
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What an operator ordered for one instance: `drain`, or another `weight`.
+    """What an operator ordered for one instance: `drain`, or another `weight`; for a service, a `route`.
 
     `until`: when it ends by itself (seconds since the epoch), None for never; `who`, `at` and `why`
     are told to people. `under`: the override that it was laid upon and that holds again when it
@@ -303,6 +303,7 @@ class Override:
     who: str = ""
     at: float = 0.0
     under: Override | None = None
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

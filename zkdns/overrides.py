@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from zkdns.model import Override
+from zkdns.routes import tell_tiers
 
 
 def in_force(override: Override | None, now: float) -> Iterator[Override]:
@@ -29,6 +30,17 @@ def is_drained(override: Override | None, now: float) -> bool:
 def lay(override: Override, upon: Override | None) -> Override:
     """`override` in the place of an older one of its kind, upon one of the other kind."""
     return replace(override, under=strip(upon, drain=override.drain))
+
+
+def lay_route(override: Override, upon: Override | None, now: float) -> Override:
+    """A route over what was laid before: one that ends uncovers that again, as far as it holds longer."""
+    if override.until is None:
+        return override
+    kept = [one for one in in_force(upon, now) if one.until is None or one.until > override.until]
+    under = None
+    for one in reversed(kept):
+        under = replace(one, under=under)
+    return replace(override, under=under)
 
 
 def strip(override: Override | None, *, drain: bool) -> Override | None:
@@ -51,6 +63,8 @@ def trim(override: Override | None, now: float) -> Override | None:
 def describe(override: Override) -> str:
     """One line for people."""
     what = "drained" if override.drain else f"weight {override.weight}"
+    if override.route is not None:
+        what = f"route to {tell_tiers(override.route.tiers)}"
     text = f"{what}{'' if override.until is None else ' until ' + moment(override.until)}"
     if override.who:
         text += f", by {override.who}"

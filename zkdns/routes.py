@@ -121,6 +121,13 @@ def spell_tiers(tiers: tuple[Tier, ...]) -> list[dict[str, float]]:
     return [{str(target): _plain(share) for target, share in tier} for tier in tiers]
 
 
+def tell_tiers(tiers: tuple[Tier, ...]) -> str:
+    """For people: `web-v1=90 web-v2=10, then web@dc2`."""
+    return ", then ".join(
+        " ".join(f"{t}={_plain(share):g}" if len(tier) > 1 else str(t) for t, share in tier) for tier in tiers
+    )
+
+
 def _plain(share: Fraction) -> float:
     return int(share) if share.denominator == 1 else round(float(share), 4)
 

@@ -262,7 +262,7 @@ class World:
         registry, path = self._place(where)
         self.zxid += 1
         node = self.nodes.setdefault(where, Node(self.zxid, self.now))
-        stat = Stat(node.czxid, self.zxid, node.ctime, True)
+        stat = Stat(node.czxid, self.zxid, node.ctime, True, False, self.now)
         self._tell(registry, path, Data(path, data.strip().encode(), stat))
 
     def do_unreadable(self, rest: str) -> None:

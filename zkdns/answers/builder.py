@@ -84,15 +84,9 @@ class Builder:
     def take(self) -> Delta:
         """What moved since the last call; all there is at the first."""
         delta = Delta(
-            self._moved_entries,
-            self._moved_names,
-            self._moved_zones,
-            self._moved_staleness,
-            self._moved_services,
-            self._moved_holders,
-            self._moved_serial,
-            self._moved_clients,
-        )
+            self._moved_entries, self._moved_names, self._moved_zones, self._moved_staleness,
+            self._moved_services, self._moved_holders, self._moved_serial, self._moved_clients,
+        )  # fmt: skip
         self._forget()
         return delta
 
@@ -374,9 +368,8 @@ class Snapshot:
     def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""
         old = self.services.get(service.name)
-        if beyond is None:
-            beyond = old.beyond if old is not None else NOTHING
-        return _compile(service, self.zones, self.ttl, old, beyond, None, self.topology)
+        known = old.beyond if old is not None else NOTHING
+        return _compile(service, self.zones, self.ttl, old, beyond or known, None, self.topology)
 
     def table(self, services: Iterable[ServiceAnswers]) -> Table:
         """What is answered from these services and the zones' own; all others are known by name alone."""

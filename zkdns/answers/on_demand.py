@@ -130,7 +130,7 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
     """The SRV record of one instance with its addresses."""
     if not i.registration.port:
         return NODATA
-    name = records.target(i, names.label(service.label) + zone)
+    name = records.target(i, names.label(i.home or service.label) + zone)
     extra = [records.addresses(name, (a,), ttl)[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
     piece = records.srv(i.registration.priority, weight, i.registration.port, name, ttl)

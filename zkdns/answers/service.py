@@ -15,7 +15,7 @@ from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.on_demand import Browsing, InstanceNames
 from zkdns.answers.owners import owners
-from zkdns.answers.records import SRV, TXT, InstanceRecords
+from zkdns.answers.records import SRV, TXT
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
 from zkdns.answers.variants import choose_near, class_key
@@ -154,13 +154,7 @@ def compile_service(
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
-            browsing = Browsing(
-                service if route is None else replace(service, instances=route.name.group),
-                protocol,
-                apex,
-                ttl,
-                said,
-            )
+            browsing = Browsing(browsed, protocol, apex, ttl, said)
             known[owner] = Name(index, said, responder=browsing, origin=origin)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).

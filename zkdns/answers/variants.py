@@ -139,9 +139,7 @@ class Near:
         if about.levels is not None:  # a route's: those that stand where the serving ones do
             serving = {(i.home, i.registry) for i in about.serving[0]}
             group = [i for i in about.group if (i.home, i.registry) in serving]
-            return [
-                Located(self.place_of(i), i.weight, i.registration.weight, i.answered) for i in group
-            ]
+            return [Located(self.place_of(i), i.weight, i.registration.weight, i.answered) for i in group]
         priority = about.serving[0][0].registration.priority
         return [
             Located(self.place_of(i), i.weight, i.registration.weight, i.answered)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
-from zkdns.answers.routed import Given
 from zkdns.answers.records import AAAA, ANY, RFC8482, SRV, A, OwnerName
+from zkdns.answers.routed import Given
 from zkdns.answers.table import Entry, Position, RotationCounter, Sections, Table
 from zkdns.answers.variants import Near, tell_pinned
 from zkdns.dns import ede, names
@@ -71,9 +71,7 @@ class ZoneNames:
         levels: Sequence[Sequence[Instance]] | None = None
         if self.given is not None and mode != "pin":
             serving, levels = self.given.first, self.given.levels
-        about = OwnerName(
-            qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels
-        )
+        about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
         by_label = records.spell(service, self.ttl)
         if qtype == SRV:
             tiers = records.srv_tiers(service, about, self.zone, self.ttl, by_label, {})

@@ -14,7 +14,10 @@ from zkdns.server.lifecycle import Server
 
 
 @click.command(short_help="The server, in the foreground.")
-@click.option("--registry", multiple=True, metavar="URL", help="zk://H:P,…/ROOT?format=… or file:PATH.")
+@click.option(
+    "--registry", multiple=True, metavar="URL", help="[NAME=]zk://H:P,…/ROOT?format=… or file:PATH."
+)
+@click.option("--failover", multiple=True, metavar="NAME", help="A registry that stands behind the others.")
 @click.option("--zone", multiple=True, metavar="NAME", help="A zone that the services stand in.")
 @click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Where to answer, UDP and TCP.")
 @click.option("--http", metavar="ADDR:PORT", help="Status page, API, metrics; empty turns it off.")

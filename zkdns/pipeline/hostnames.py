@@ -125,7 +125,7 @@ class Hostnames:
             return ()
         for name in self._services:
             service = self._services[name]
-            if service.label == wanted_label:
+            if service.label == wanted_label and not service.view_of:
                 chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
                 addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
                 if addresses:

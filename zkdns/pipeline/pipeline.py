@@ -8,7 +8,6 @@ their names, each with its own age. An error of ours costs the item that it meet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import EVERY, Entry, Staleness, position_of
@@ -19,8 +18,9 @@ from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState
-from zkdns.model import EMPTY, Catalog, Change, Override, Problem, Service, serial_of
+from zkdns.model import Catalog, Change, Override, Problem, Service, serial_of
 from zkdns.pipeline.defaults import ServiceDefaults
+from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
     NOTHING,
@@ -42,7 +42,6 @@ from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
-from zkdns.registry.merge import Merger
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 
@@ -64,9 +63,7 @@ class Pipeline:
         compiles: bool = True,
     ) -> None:
         self.settings = settings
-        self.catalog: Catalog = EMPTY
-        self._merger = Merger()
-        """What the registries hold together."""
+        self._gatherer = Gatherer(settings.failover)
         self.wall = Wall()
         self.replica = replica or Replica("")
         self.registries = _open(settings, now)
@@ -86,7 +83,7 @@ class Pipeline:
         )
         self._publisher = Publisher(
             self.builder, self._judge, self._health.trial, self._complete, self._moved,
-            lambda service: self._origins.number(service.registries), self.wall, tick,
+            self._origin_of, self._gatherer.views, settings.failover, self.wall, tick,
             threads=threads, compiles=compiles,
         )  # fmt: skip
         self.services = self._publisher.services
@@ -153,7 +150,7 @@ class Pipeline:
         if heard.root not in registry.wholes:
             return
         if heard.root == OVERRIDES:
-            publisher.mark(health.override(registry.overrides.by_instance()))
+            self._override()
         elif heard.root == HEALTH:
             ballots = {names[-1]: data for names, data in registry.ballots.nodes().items()}
             publisher.mark_soon(health.ballots(ballots, now), now)
@@ -183,7 +180,7 @@ class Pipeline:
             self._publisher.respell()
         if settings.service_defaults != old.service_defaults:
             self._defaults = ServiceDefaults(settings.service_defaults)
-            self._publisher.mark(self.catalog.services)
+            self._publisher.mark(self._publisher.registered)
         self._localities.take_settings(settings)
         self._relocate()
         self._dirty = True
@@ -225,9 +222,16 @@ class Pipeline:
 
     def _begin(self) -> None:
         """From now on there is something to answer from."""
-        if self._recalled and (self._own is None or OVERRIDES not in self._own.wholes):
-            self._health.override(self._recalled)
+        self._override()
         self._dirty = True
+
+    def _override(self) -> None:
+        """What operators ordered, for the services and routes that are there now."""
+        overrides = self.overrides
+        laid = {service: override for (service, id), override in overrides.items() if not id}
+        self._publisher.mark(self._publisher.routes.lay(laid))
+        views = self._gatherer.views
+        self._publisher.mark(self._health.override(views.spread(overrides)))
 
     def _settle(self, now: float) -> None:
         if self._start.is_settled(self._hostnames, self._health, now):
@@ -239,20 +243,17 @@ class Pipeline:
 
     def _take_catalogs(self, now: float) -> None:
         known = [r for r in self.registries.values() if r.is_known]
-        catalogs = [replace(r.catalog, services=r.services()) for r in known]
         self._note_reach(now)
-        merged = self._merger.merge(catalogs)
-        if merged is self.catalog:
-            return
-        if merged.problems is not self.catalog.problems:
-            before = set(self.catalog.problems)
-            self.wall.errors += sum(p.ours and p not in before for p in merged.problems)
-        services_moved = merged.services is not self.catalog.services
-        self.catalog = merged
-        if services_moved:
-            self._hostnames.follow(merged.services)
-            self._publisher.take(merged.services)
-            self._defaults.keep(merged.services)
+        gatherer, old = self._gatherer, self.catalog
+        gatherer.take(known, self._publisher.routes.laid)
+        if self.catalog.problems is not old.problems:
+            before = set(old.problems)
+            self.wall.errors += sum(p.ours and p not in before for p in self.catalog.problems)
+        if gatherer.services is not self._publisher.registered:
+            self._hostnames.follow(gatherer.services)
+            self._publisher.take(gatherer.services)
+            self._defaults.keep(gatherer.services)
+            self._override()
 
     def _note_reach(self, now: float) -> None:
         away = {r.name for r in self.registries.values() if r.stale_since is not None}
@@ -283,6 +284,11 @@ class Pipeline:
         return min((at for at in due if at is not None), default=None)
 
     # --- how it stands ----------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the registries hold together."""
+        return self._gatherer.catalog
 
     @property
     def stage(self) -> Stage:
@@ -333,6 +339,7 @@ class Pipeline:
             *own,
             *self._localities.problems,
             *self._health.problems.values(),
+            *(problem for told in self._publisher.routes.problems.values() for problem in told),
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )
@@ -357,6 +364,10 @@ class Pipeline:
         return max(0.0, now - min(since)) if since else 0.0
 
     # --- what the publisher asks ------------------------------------------------------------------
+
+    def _origin_of(self, service: Service) -> int:
+        """Whose staleness a service's answers have."""
+        return self._origins.number(self._publisher.routes.registries(service))
 
     @property
     def _zxid(self) -> int:

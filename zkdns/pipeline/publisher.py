@@ -8,14 +8,17 @@ ours costs the instance that it meets, or the service where no single one is to 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change, Instance, Service
 from zkdns.pipeline import changes
 from zkdns.pipeline.inputs import Compilation, Compiled, Judge
+from zkdns.pipeline.routes import RouteBook
+from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
 
 LARGE = 2000
@@ -44,6 +47,8 @@ class Publisher:
         complete: Callable[[Service], Service],
         moved: Callable[[Service | None, Service | None], Iterable[str]],
         origin_of: Callable[[Service], int],
+        views: Views,
+        failover: Sequence[str],
         wall: Wall,
         tick: Callable[[], float],
         *,
@@ -54,6 +59,7 @@ class Publisher:
         self.services: dict[str, Service] = {}
         self.changes: list[Change] = []
         self.compilations: list[Compilation] = []
+        self.routes = RouteBook(self.services, views, failover)
         self._builder = builder
         self._origin_of = origin_of
         self._judge = judge
@@ -66,6 +72,9 @@ class Publisher:
         self._compiles = compiles
         self._queue: dict[str, None] = {}
         self._respelled: set[str] = set()
+        self._composed: dict[str, None] = {}
+        """Services whose names give more than their own instances, to be compiled once all that they depend
+        on is judged."""
         self._under_way: dict[str, tuple[Service | None, Service, bool]] = {}
         """Services that are compiled elsewhere: before, after, and whether they changed again meanwhile."""
         self._alarms: list[tuple[float, str]] = []
@@ -76,11 +85,11 @@ class Publisher:
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        return not self._queue and not self._under_way
+        return not self._queue and not self._composed and not self._under_way
 
     @property
     def has_work(self) -> bool:
-        return bool(self._queue)
+        return bool(self._queue or self._composed)
 
     @property
     def wake(self) -> float | None:
@@ -137,11 +146,16 @@ class Publisher:
         self._ring(now)
         until = self._tick() + budget
         done = False
-        while self._queue:
-            name = next(iter(self._queue))
-            del self._queue[name]
+        while self._queue or self._composed:
             began = self._tick()
-            done = self._publish(name, now, zxid) or done
+            if self._queue:
+                name = next(iter(self._queue))
+                del self._queue[name]
+                done = self._publish(name, now, zxid) or done
+            else:
+                name = next(iter(self._composed))
+                del self._composed[name]
+                done = self._compose(name, now, zxid) or done
             ended = self._tick()
             self._costs[name] = now, ended - began
             if ended > until:
@@ -178,15 +192,36 @@ class Publisher:
                 judged = None
         respelled = name in self._respelled
         self._respelled.discard(name)
+        rerouted, due = self.routes.update(judged, name, now)
+        if due is not None:
+            self._set_alarm(name, max(due, now + SOONEST))
         if judged is None:
             self._costs.pop(name, None)
             if standing is None:
                 return False
             self._put(name, standing, None, None, now, zxid)
             return True
-        if judged is standing and not respelled:
+        if self.routes.is_composed(name) or judged.view_of:
+            if rerouted or respelled or judged is not standing:
+                self._composed[name] = None
+                self._stand(name, standing, judged, now, zxid)
+            return False
+        if judged is standing and not respelled and not rerouted and not self._stands_composed(name):
             return False
         return self._compile(name, standing, judged, now, zxid)
+
+    def _stands_composed(self, name: str) -> bool:
+        answers = self._builder.services.get(name)
+        return answers is not None and answers.beyond is not NOTHING
+
+    def _compose(self, name: str, now: float, zxid: int) -> bool:
+        """Compile a service whose names give more than its own instances, as all of it stands now."""
+        if name in self._under_way:
+            before, after, _ = self._under_way[name]
+            self._under_way[name] = before, after, True
+            return False
+        service = self.services.get(name)
+        return service is not None and self._compile(name, service, service, now, zxid)
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -231,26 +266,32 @@ class Publisher:
         if not self._compiles:
             self._put(name, before, after, None, now, zxid)
             return True
-        if self._threads and len(after.instances) > LARGE:
-            self._under_way[name] = before, after, False
-            self.compilations.append(Compilation(name, self._work(after)))
-            return False
         try:
-            answers = self._compile_one(after)
+            beyond = self._beyond(name)
+            size = len(after.instances) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+            if self._threads and size > LARGE:
+                self._under_way[name] = before, after, False
+                self.compilations.append(Compilation(name, self._work(after, beyond)))
+                return False
+            answers = self._compile_one(after, beyond)
         except Exception as error:
             return self._recover(name, before, after, error, now, zxid)
         self._put(name, before, after, answers, now, zxid)
         return True
 
-    def _compile_one(self, service: Service) -> ServiceAnswers:
-        return self._builder.compile(service, self._origin_of(service))
+    def _beyond(self, name: str) -> Beyond:
+        is_composed = name in self.services and (self.routes.is_composed(name) or self.services[name].view_of)
+        return self.routes.beyond(name) if is_composed else NOTHING
 
-    def _work(self, service: Service) -> Callable[[], Compiled]:
+    def _compile_one(self, service: Service, beyond: Beyond = NOTHING) -> ServiceAnswers:
+        return self._builder.compile(service, self._origin_of(service), beyond)
+
+    def _work(self, service: Service, beyond: Beyond) -> Callable[[], Compiled]:
         compile, origin = self._builder.compile, self._origin_of(service)
 
         def work() -> Compiled:
             try:
-                return Compiled(service.name, compile(service, origin))
+                return Compiled(service.name, compile(service, origin, beyond))
             except Exception as error:
                 return Compiled(service.name, None, error)
 
@@ -277,6 +318,13 @@ class Publisher:
     ) -> None:  # fmt: skip
         if self._compiles:
             self._builder.replace(name, answers)
+        if before is not after:
+            self._stand(name, before, after, now, zxid)
+        elif self._wall.problems:
+            self._forgive(before, after)
+
+    def _stand(self, name: str, before: Service | None, after: Service | None, now: float, zxid: int) -> None:
+        """A service is judged so from now on."""
         if after is None:
             self.services.pop(name, None)
         else:
@@ -285,6 +333,9 @@ class Publisher:
             self._forgive(before, after)
         self.changes += changes.between(before, after, now, zxid)
         self.mark(self._moved(before, after))
+        changed = after or before
+        if changed is not None:
+            self._composed.update(dict.fromkeys(self.routes.users(changed)))
 
     def _forgive(self, before: Service | None, after: Service | None) -> None:
         """What is not registered any more, or is answered now, is no problem any more."""

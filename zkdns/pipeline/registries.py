@@ -46,7 +46,7 @@ class Registry:
         self.overrides = Overrides(OVERRIDES)
         self.ballots = Nodes(HEALTH)
         self.servers = Nodes(SERVERS)
-        self.topology = Nodes(TOPOLOGY, depth=0)
+        self.topology = Nodes(TOPOLOGY, 0)
         self.reducers: dict[str, Reducer] = {}
         self.scopes: tuple[Scope, ...] = ()
         """What of an ensemble is read."""

@@ -1,7 +1,8 @@
-"""The nodes /zkdns/overrides/SERVICE/ID <-> operators' overrides.
+"""The nodes /zkdns/overrides/SERVICE/ID and /zkdns/overrides/SERVICE <-> operators' overrides.
 
 Rules: pure. A node that can't be read costs itself: it is a Problem and orders nothing. Its JSON has
-the keys of `model.Override`; unknown ones are left alone, so that a later version may add some. SERVICE
+the keys of `model.Override`, with a route's own in the place of `route`; unknown ones are left alone, so that
+a later version may add some. SERVICE
 and ID are percent-encoded by `path`, since Dubbo's ids hold "%" and old ids may hold anything; names that
 stand there as they are count as well.
 """
@@ -9,7 +10,7 @@ stand there as they are count as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -17,11 +18,13 @@ import msgspec
 from zkdns.model import Event, Override, Problem
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Nodes
+from zkdns.routes import parse_route, spell_route
 
 ROOT: Final = "/zkdns/overrides"
 DEEPEST: Final = 8
 """Overrides that lie upon each other."""
 
+ROUTE_CURE: Final = 'write {"to": [{"TARGET": SHARE}]}, with "until", "why" and "who" as wanted, or delete it'
 CURE: Final = 'write {"drain": true} or {"weight": N}, with "until", "why" and "who" as wanted, or delete it'
 
 
@@ -33,14 +36,20 @@ class _Order(msgspec.Struct, omit_defaults=True):
     who: str = ""
     at: float = 0.0
     under: _Order | None = None
+    to: Any = None
+    spill: Any = None
+    over: Any = None
+    start: Any = msgspec.field(default=None, name="from")
+    written: float | None = None
 
 
 class Overrides:
-    """The reducer: `by_instance()` by service and instance id, `problems()` by what is wrong."""
+    """The reducer: `by_instance()` by service and instance id ("" for the service itself), `problems()` by
+    what is wrong."""
 
     def __init__(self, root: str = ROOT) -> None:
         self.root = root
-        self._nodes = Nodes(root, depth=2)
+        self._nodes = Nodes(root, 1, 2)
         self._read: dict[tuple[str, ...], bytes] = {}
         self._by_instance: dict[tuple[str, str], Override] = {}
         self._problems: tuple[Problem, ...] = ()
@@ -74,20 +83,33 @@ class Overrides:
         orders: dict[tuple[str, str], Override] = {}
         as_they_are: dict[tuple[str, str], Override] = {}
         problems = []
-        for (service, id), data in sorted(nodes.items()):
+        for names, data in sorted(nodes.items()):
+            service, id = (*names, "")[:2]
             try:
-                order = parse(data)
+                if not id and not data.strip():
+                    continue  # it holds those of its instances
+                order = (
+                    parse(data, self._nodes.written(names))
+                    if id
+                    else parse_laid(data, self._nodes.written(names))
+                )
                 orders[decode((service, id))] = order
                 if "%" in service + id:
                     as_they_are[service, id] = order
             except ValueError as error:
-                problems.append(Problem(f"{self.root}/{service}/{id}", f"the override {error}", CURE))
+                cure = CURE if id else ROUTE_CURE
+                problems.append(Problem("/".join((self.root, *names)), f"the override {error}", cure))
         self._by_instance, self._problems = as_they_are | orders, tuple(problems)
 
 
 def path(service: str, id: str, root: str = ROOT) -> str:
     """The node that orders for this instance."""
     return f"{root}/{_encode(service)}/{_encode(id)}"
+
+
+def node(service: str, root: str = ROOT) -> str:
+    """The node that lays a route over this service."""
+    return f"{root}/{_encode(service)}"
 
 
 def decode(key: tuple[str, str]) -> tuple[str, str]:
@@ -105,21 +127,38 @@ def _encode(name: str) -> str:
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded  # ZooKeeper takes neither
 
 
-def parse(data: bytes) -> Override:
-    """The override that a node's data orders; ValueError tells what is wrong with it."""
-    try:
-        order = msgspec.json.decode(data, type=_Order)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"can't be read: {str(error)[:80]}") from None
-    found = _build(order, DEEPEST)
+def parse(data: bytes, written: float = 0.0) -> Override:
+    """The override that a node's data orders for an instance; ValueError tells what is wrong with it."""
+    found = _build(_decode(data), DEEPEST, written)
     if not found.drain and found.weight is None:
         raise ValueError("orders nothing")
     return found
 
 
-def _build(order: _Order, deepest: int) -> Override:
-    under = _build(order.under, deepest - 1) if order.under is not None and deepest else None
-    return Override(order.drain, order.weight, order.until, order.why, order.who, order.at, under)
+def parse_laid(data: bytes, written: float = 0.0) -> Override:
+    """The same for a service. `written`: when the node was (its mtime)."""
+    found = _build(_decode(data), DEEPEST, written)
+    if found.route is None:
+        raise ValueError("orders nothing: it has no route")
+    return found
+
+
+def _decode(data: bytes) -> _Order:
+    try:
+        return msgspec.json.decode(data, type=_Order)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"can't be read: {str(error)[:80]}") from None
+
+
+def _build(order: _Order, deepest: int, written: float) -> Override:
+    under = _build(order.under, deepest - 1, written) if order.under is not None and deepest else None
+    route = None
+    if order.to is not None:
+        fields = {"to": order.to, "spill": order.spill, "over": order.over, "from": order.start}
+        # One that another was laid upon began when it was written, not when the other was.
+        route = parse_route(fields, order.written if order.written is not None else written)
+    until = order.until
+    return Override(order.drain, order.weight, until, order.why, order.who, order.at, under, route)
 
 
 def spell(order: Override) -> bytes:
@@ -128,5 +167,15 @@ def spell(order: Override) -> bytes:
 
 
 def _struct(order: Override) -> _Order:
-    under = _struct(order.under) if order.under is not None else None
-    return _Order(order.drain, order.weight, order.until, order.why, order.who, order.at, under)
+    under = order.under
+    if under is None:
+        below = None
+    else:
+        below = _struct(under)
+        if under.route is not None and under.route.written:
+            below.written = under.route.written
+    route = spell_route(order.route) if order.route is not None else {}
+    return _Order(
+        order.drain, order.weight, order.until, order.why, order.who, order.at, below,
+        route.get("to"), route.get("spill"), route.get("over"), route.get("from"),
+    )  # fmt: skip

@@ -292,7 +292,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
 
 def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
     try:
-        head = msgspec.msgpack.decode(next(items), type=_Head)
+        head = msgspec.msgpack.decode(next(items), type=_Head, dec_hook=_unpack)
         decode_head = msgspec.msgpack.Decoder(_ServiceHead, dec_hook=_unpack).decode
         decode_rows = msgspec.msgpack.Decoder(_ROWS).decode
         services = {}

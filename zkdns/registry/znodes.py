@@ -108,23 +108,24 @@ class Listing:
 
 class Nodes:
     """A small subtree of our own (/zkdns/servers, /zkdns/health, /zkdns/overrides) as plain data by name.
-    `depth`: how far below `root` nodes count; 0: `root` alone does. A new reading takes the old one's place
+    `depths`: how far below `root` nodes count; 0: `root` alone does. A new reading takes the old one's place
     when it is whole; one that was refused doesn't."""
 
-    def __init__(self, root: str, depth: int = 1) -> None:
+    def __init__(self, root: str, *depths: int) -> None:
         self.root = root
-        self._depth = depth
-        self._now = _Plain(root, depth)
+        self._depths = depths or (1,)
+        self._now = _Plain(root, self._depths)
         self._next: _Plain | None = None
         self._nodes: dict[Names, bytes] = {}
+        self._written: dict[Names, float] = {}
         self._changed = False
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """What is read."""
-        if not self._depth:
+        if self._depths == (0,):
             return (Scope(self.root, [()]),)
-        return scopes(self.root, [layout("/{id}" * self._depth)])
+        return scopes(self.root, [layout("/{service}/{id}" if d == 2 else "/{id}") for d in self._depths])
 
     @property
     def zxid(self) -> int:
@@ -137,7 +138,7 @@ class Nodes:
             (self._now if self._next is None else self._next).apply(event)
             self._changed = True
         elif isinstance(event, Begin):
-            self._next = _Plain(self.root, self._depth)
+            self._next = _Plain(self.root, self._depths)
         elif isinstance(event, Whole) and self._next is not None:
             if self._next.listing.refused is None:
                 self._now = self._next
@@ -148,31 +149,41 @@ class Nodes:
         """What stands there now; the same object as before where nothing changed."""
         if self._changed:
             self._changed = False
-            if self._now.nodes != self._nodes:
-                self._nodes = dict(self._now.nodes)
+            if self._now.nodes != self._nodes or self._now.written != self._written:
+                self._nodes, self._written = dict(self._now.nodes), dict(self._now.written)
         return self._nodes
+
+    def written(self, names: Names) -> float:
+        """When the data of one of them was written, seconds since the epoch."""
+        return self._written.get(names, 0.0)
 
 
 class _Plain:
     """One reading of such a subtree."""
 
-    def __init__(self, root: str, depth: int) -> None:
+    def __init__(self, root: str, depths: tuple[int, ...]) -> None:
         self.nodes: dict[Names, bytes] = {}
+        self.written: dict[Names, float] = {}
         self.listing = Listing(root, lambda path: None, self._gone)
         self._base = len(root) + 1
-        self._depth = depth
+        self._depths = depths
 
     def apply(self, event: Children | Data | Unreadable) -> None:
         if not self.listing.apply(event):
             return
         names = self._names(event.path)
-        if isinstance(event, Data) and len(names) == self._depth:
+        if isinstance(event, Data) and len(names) in self._depths:
             self.nodes[names] = event.data
+            self.written[names] = event.stat.mtime
         elif isinstance(event, Unreadable):
-            self.nodes.pop(names, None)
+            self._drop(names)
 
     def _gone(self, path: str) -> None:
-        self.nodes.pop(self._names(path), None)
+        self._drop(self._names(path))
+
+    def _drop(self, names: Names) -> None:
+        self.nodes.pop(names, None)
+        self.written.pop(names, None)
 
     def _names(self, path: str) -> Names:
         return tuple(path[self._base :].split("/")) if len(path) >= self._base else ()

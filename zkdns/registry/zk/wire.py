@@ -38,8 +38,8 @@ _ERROR = -1
 
 
 class Node(NamedTuple):
-    """A znode's data and the parts of its Stat that anyone here reads. `ctime` and `mtime` in seconds; `owner`: the
-    session of an ephemeral; `children`: how many it has."""
+    """A znode's data and the parts of its Stat that anyone here reads. `ctime` and `mtime` in seconds;
+    `owner`: the session of an ephemeral; `children`: how many it has."""
 
     data: bytes
     czxid: int

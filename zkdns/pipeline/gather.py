@@ -1,0 +1,75 @@
+"""All that the registries hold -> one Catalog, and the views that stand beside and behind it.
+
+Rules: pure. A failover registry gives the names of its services and their settings, and no instance: those
+are in its views. What is laid over a service makes its name, even where nothing is registered. The cost is
+that of what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from zkdns.model import EMPTY, Catalog, Override, Service
+from zkdns.persistent import PersistentMap, differing
+from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.views import Views
+from zkdns.registry.labels import to_label
+from zkdns.registry.merge import Merger
+from zkdns.registry.overrides import node
+from zkdns.routes import Target
+
+
+class Gatherer:
+    """`failover`: the registries whose instances stand behind those of the others."""
+
+    def __init__(self, failover: Sequence[str]) -> None:
+        self.views = Views(failover)
+        self.catalog: Catalog = EMPTY
+        """What the registries hold together."""
+        self.services: Mapping[str, Service] = {}
+        """Its services and their views."""
+        self._failover = frozenset(failover)
+        self._merger = Merger()
+        self._held: dict[str, Mapping[str, Service]] = {}
+        self._behind: dict[str, PersistentMap[Service]] = {}
+        self._laid: Mapping[str, Override] = {}
+        self._named: Mapping[str, Service] = {}
+
+    def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
+        """The registries that are known now, and what is laid over services."""
+        held = {r.name: r.services() for r in registries}
+        catalogs = [
+            replace(r.catalog, services=held[r.name]) for r in registries if r.name not in self._failover
+        ]
+        for registry in registries:
+            if registry.name in self._failover:
+                services = self._without_instances(registry.name, held[registry.name])
+                catalogs.append(replace(registry.catalog, services=services))
+        if laid != self._laid:
+            self._laid = laid
+            self._named = PersistentMap({name: Service(name, to_label(name), node(name)) for name in laid})
+        if self._named:
+            catalogs.append(Catalog(self._named, complete=True))
+        self.catalog = self._merger.merge(catalogs)
+        self.services = self.views.take(self.catalog.services, held, _targets(laid))
+
+    def _without_instances(self, name: str, services: Mapping[str, Service]) -> Mapping[str, Service]:
+        changes = {
+            key: replace(service, instances=()) if (service := services.get(key)) is not None else None
+            for key in differing(self._held.get(name, {}), services)
+        }
+        self._held[name] = services
+        self._behind[name] = self._behind.get(name, PersistentMap[Service]()).changed(changes)
+        return self._behind[name]
+
+
+def _targets(laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:
+    """The targets of all that is laid over each service, whether it is in force now or later."""
+    found: dict[str, tuple[Target, ...]] = {}
+    for name, override in laid.items():
+        one: Override | None = override
+        while one is not None:
+            found[name] = (*found.get(name, ()), *(one.route.targets() if one.route is not None else ()))
+            one = one.under
+    return found

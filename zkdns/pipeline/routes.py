@@ -1,0 +1,149 @@
+"""Which routes are in force, whom their answers depend on, and what each of them gives.
+
+Rules: pure; time comes in as an argument. Of what was written for a service, what an operator laid over it
+counts before what its own node says, and that before failover. A service that changes marks the routes that
+lead to it, however far, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+
+from zkdns.answers.routed import NOTHING, Beyond, InForce, Resolver, targets_of, view_key
+from zkdns.model import Instance, Override, Problem, Service
+from zkdns.overrides import in_force
+from zkdns.pipeline.views import Views
+from zkdns.routes import Route, Target, at_time
+
+ONE = Fraction(1)
+CURE = "mend the route, or register what it leads to"
+
+
+class RouteBook:
+    """`services`: as they are judged, views with them. `failover`: the registries that stand behind."""
+
+    def __init__(self, services: Mapping[str, Service], views: Views, failover: Sequence[str]) -> None:
+        self.problems: dict[str, tuple[Problem, ...]] = {}
+        """By service, what is wrong with its route."""
+        self.in_force: dict[str, InForce] = {}
+        self.laid: Mapping[str, Override] = {}
+        """What operators laid over services, by their names."""
+        self._services = services
+        self._views = views
+        self._failover = tuple(failover)
+        self._resolver = Resolver(services, self.in_force, views.find)
+        self._needs: dict[str, frozenset[str]] = {}
+        self._users: dict[str, set[str]] = {}
+
+    def lay(self, laid: Mapping[str, Override]) -> list[str]:
+        """These are laid over services now. The names of those for which that is another."""
+        old, self.laid = self.laid, laid
+        return [name for name in old.keys() | laid.keys() if old.get(name) != laid.get(name)]
+
+    def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
+        """What is in force for a service at this moment: whether that is another, and when it moves next."""
+        found, due = self._choose(service, name, now) if service is not None else (None, None)
+        needs = self._needs_of(found, name)
+        before = self._needs.get(name, frozenset())
+        for key in before - needs:
+            self._users[key].discard(name)
+            if not self._users[key]:
+                del self._users[key]
+        for key in needs - before:
+            self._users.setdefault(key, set()).add(name)
+        if needs:
+            self._needs[name] = needs
+        else:
+            self._needs.pop(name, None)
+        moved = self.in_force.get(name) != found
+        if found is None:
+            self.in_force.pop(name, None)
+            self.problems.pop(name, None)
+        else:
+            self.in_force[name] = found
+        return moved, due
+
+    def users(self, service: Service) -> set[str]:
+        """The services whose names give something else where this one changes."""
+        found: set[str] = set()
+        left = [service]
+        while left:
+            one = left.pop()
+            _, at, registry = one.name.rpartition("@") if one.view_of else (one.name, "", "")
+            keys = {one.name, view_key(one.label, registry) if at else one.label}
+            for name in {user for key in keys for user in self._users.get(key, ())} - found - {service.name}:
+                found.add(name)
+                if (user := self._services.get(name)) is not None:
+                    left.append(user)
+        return found
+
+    def is_composed(self, name: str) -> bool:
+        """Whether its names give more than its own instances."""
+        return name in self.in_force or bool(self._views.of(name))
+
+    def beyond(self, name: str) -> Beyond:
+        """What the names of a service give beside its own instances."""
+        service = self._services[name]
+        if service.view_of:
+            base = self._services.get(service.view_of)
+            return Beyond(_guests(base, [service]))
+        views = [view for key in self._views.of(name) if (view := self._services.get(key)) is not None]
+        guests = _guests(service, views)
+        if name not in self.in_force:
+            return Beyond(guests) if guests else NOTHING
+        routed = self._resolver.follow(name)
+        path = f"/zkdns/overrides/{name}" if name in self.laid else service.path
+        self.problems[name] = tuple(
+            Problem(path, f"the route of {name}: {what}; it counts as without instances", CURE)
+            for what in routed.problems
+        )
+        return Beyond(guests, routed)
+
+    def registries(self, service: Service) -> tuple[str, ...]:
+        """The registries that a service's answers come from, by name: those of all that it leads to."""
+        found = {*service.registries}
+        met, left = {service.name}, [service.name]
+        while left:
+            for key in self._resolver.keys_of(left.pop()) - met:
+                met.add(key)
+                left.append(key)
+                found.update(self._services[key].registries if key in self._services else ())
+        return tuple(sorted(found))
+
+    # --- which one ------------------------------------------------------------------------------------
+
+    def _choose(self, service: Service, name: str, now: float) -> tuple[InForce | None, float | None]:
+        if service.view_of:
+            return None, None
+        for override in in_force(self.laid.get(name), now):
+            if override.route is not None:
+                found, due = _at(override.route, now, "override", override.until)
+                return found, _sooner(due, override.until)
+        if service.settings.route is not None:
+            return _at(service.settings.route, now, "node", None)
+        behind = [r for r in self._failover if view_key(name, r) in self._views.of(name)]
+        if not behind:
+            return None, None
+        own = (((Target(name), ONE),), *(((Target(name, "", r), ONE),) for r in behind))
+        return InForce(own, source="failover"), None
+
+    def _needs_of(self, found: InForce | None, name: str) -> frozenset[str]:
+        targets = targets_of(found) if found is not None else ()
+        keys = {view_key(t.service, t.registry) if t.registry else t.service for t in targets}
+        return frozenset({*keys, *self._views.of(name)} - {name})
+
+
+def _at(route: Route, now: float, source: str, until: float | None) -> tuple[InForce, float | None]:
+    tiers, due = at_time(route, now)
+    return InForce(tiers, route.spill, source, until, route.over if due is not None else None), due
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((at for at in (one, other) if at is not None), default=None)
+
+
+def _guests(base: Service | None, views: Iterable[Service]) -> tuple[Instance, ...]:
+    """The instances of views that have names of their own under the service's."""
+    taken = {i.label for i in base.instances} if base is not None else set()
+    return tuple(i for view in views for i in view.instances if i.label not in taken)

@@ -1,0 +1,179 @@
+"""What one registry alone holds of a service, as a service of its own beside the merged ones: `web@dc2`.
+
+Rules: pure. Views are made of what routes target and of what failover registries hold, and of nothing else.
+Their instances have the names that the service has room for. What did not change stays the same object; the
+cost is that of what changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import TypeAlias
+from zlib import crc32
+
+from zkdns.answers.routed import view_key
+from zkdns.model import DEFAULTS, Instance, Override, Service
+from zkdns.persistent import PersistentMap, differing
+from zkdns.registry.labels import to_label
+from zkdns.routes import Target
+
+Pair: TypeAlias = tuple[str, str]
+"""A service as a route names it, and a registry."""
+
+Key: TypeAlias = tuple[str, str]
+"""A service's name and an instance's id."""
+
+
+class Views:
+    """`failover`: the registries of which every service has a view."""
+
+    def __init__(self, failover: Sequence[str]) -> None:
+        self._failover = tuple(failover)
+        self._merged: Mapping[str, Service] = {}
+        self._registries: dict[str, Mapping[str, Service]] = {}
+        self._all: PersistentMap[Service] = PersistentMap()
+        self._by_label: dict[str, str] = {}
+        self._keys_of: dict[str, tuple[str, ...]] = {}
+        self._laid: Mapping[str, tuple[Target, ...]] = {}
+        self._wanted_by: dict[str, frozenset[Pair]] = {}
+        self._wanted: Counter[Pair] = Counter()
+
+    def find(self, text: str) -> str | None:
+        """The name of the service that a target names: by its name, else by its label."""
+        if text in self._merged:
+            return text
+        return self._by_label.get(text)
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The keys of a service's views."""
+        return self._keys_of.get(name, ())
+
+    def take(
+        self,
+        merged: Mapping[str, Service],
+        registries: Mapping[str, Mapping[str, Service]],
+        laid: Mapping[str, tuple[Target, ...]],
+    ) -> Mapping[str, Service]:
+        """The merged services, and their views. `registries`: what each holds, by name; `laid`: the targets
+        of what is laid over services, by their names."""
+        changed = dict.fromkeys(differing(self._merged, merged))
+        self._merged = merged
+        self._index(changed)
+        relaid = [name for name in self._laid.keys() | laid.keys() if self._laid.get(name) != laid.get(name)]
+        asked = self._count_wanted([*changed, *relaid], laid)
+        self._laid = laid
+        old, self._registries = self._registries, dict(registries)
+        if self._failover or self._wanted or self._keys_of:
+            changed |= dict.fromkeys(name for text, _ in asked if (name := self.find(text)) is not None)
+            relevant = {*self._failover, *(registry for _, registry in self._wanted)}
+            for registry in relevant & (old.keys() | registries.keys()):
+                changed |= dict.fromkeys(differing(old.get(registry, {}), registries.get(registry, {})))
+        changes: dict[str, Service | None] = {}
+        for name in changed:
+            changes[name] = merged.get(name)
+            changes |= self._view(name)
+        self._all = self._all.changed(changes)
+        return self._all if self._keys_of else merged
+
+    def spread(self, overrides: Mapping[Key, Override]) -> Mapping[Key, Override]:
+        """What is ordered for instances, for their like in views too: those that the service itself has
+        another of are named by the view alone (`web@dc2/a`)."""
+        spread = dict(overrides)
+        for (name, id), override in overrides.items() if self._keys_of else ():
+            for key in self.of(name):
+                view, base = self._all[key], self._merged[name]
+                if find(view.instances, id) is None:
+                    continue
+                same = find(base.instances, id)
+                if same is None or same.registry in ("", *view.registries):
+                    spread.setdefault((key, id), override)
+        return spread
+
+    def _index(self, names: Iterable[str]) -> None:
+        for name in names:
+            before, after = self._all.get(name), self._merged.get(name)
+            if before is not None and self._by_label.get(before.label) == name:
+                del self._by_label[before.label]
+            if after is not None:
+                self._by_label[after.label] = name
+
+    def _count_wanted(self, names: Iterable[str], laid: Mapping[str, tuple[Target, ...]]) -> set[Pair]:
+        """The pairs of service and registry that some route has begun or ceased to target."""
+        moved: set[Pair] = set()
+        for name in dict.fromkeys(names):
+            service = self._merged.get(name)
+            route = service.settings.route if service is not None else None
+            targets = (*(route.targets() if route is not None else ()), *laid.get(name, ()))
+            wanted = frozenset((t.service, t.registry) for t in targets if t.registry)
+            before = self._wanted_by.get(name, frozenset())
+            if wanted == before:
+                continue
+            self._wanted.update(wanted - before)
+            self._wanted.subtract(before - wanted)
+            moved |= wanted ^ before
+            self._wanted_by[name] = wanted
+        for pair in moved:
+            if not self._wanted[pair]:
+                del self._wanted[pair]
+        return moved
+
+    def _view(self, name: str) -> dict[str, Service | None]:
+        """The views of one service; None for those that are gone."""
+        base = self._merged.get(name)
+        changes: dict[str, Service | None] = dict.fromkeys(self._keys_of.pop(name, ()))
+        if base is None:
+            return changes
+        wanted = [
+            registry
+            for registry in self._registries
+            if registry in self._failover
+            or (name, registry) in self._wanted
+            or (base.label, registry) in self._wanted
+        ]
+        held = {r: own for r in wanted if (own := self._registries[r].get(name)) is not None}
+        if not held:
+            return changes
+        taken = {i.label for i in base.instances}
+        for registry, own in held.items():
+            key = view_key(name, registry)
+            changes[key] = _make(key, base, own, registry, taken, self._all.get(key))
+        self._keys_of[name] = tuple(key for key, view in changes.items() if view is not None)
+        return changes
+
+
+def find(instances: Sequence[Instance], id: str) -> Instance | None:
+    """The instance with this id; they stand in the order of their ids."""
+    at = bisect_left(instances, id, key=attrgetter("id"))
+    return instances[at] if at < len(instances) and instances[at].id == id else None
+
+
+def _make(
+    key: str, base: Service, own: Service, registry: str, taken: set[str], before: Service | None
+) -> Service:
+    merged = {i.id: i for i in base.instances if i.registry in ("", registry)}
+    known = {i.id: i for i in before.instances} if before is not None else {}
+    instances = []
+    for i in own.instances:
+        same = merged.get(i.id)
+        label = same.label if same is not None else _free(i, registry, taken)
+        taken.add(label)
+        one = replace(i, label=label, path=f"{registry}:{i.path}")
+        instances.append(known[i.id] if known.get(i.id) == one else one)
+    settings = replace(own.settings if own.settings != DEFAULTS else base.settings, route=None)
+    view = Service(
+        key, base.label, f"{registry}:{own.path}", settings, tuple(instances), own.note, (registry,),
+        own.offices, view_of=base.name,
+    )  # fmt: skip
+    return before if before is not None and before == view else view
+
+
+def _free(i: Instance, registry: str, taken: set[str]) -> str:
+    """A label that nobody else of the service has."""
+    if i.label not in taken:
+        return i.label
+    label = to_label(f"{i.id}-{registry}")
+    return label if label not in taken else to_label(f"{i.id}-{registry}-{crc32(i.path.encode()):08x}")
