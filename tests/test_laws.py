@@ -128,6 +128,8 @@ PURE = (
     "forward/cache.py",
     "forward/eviction.py",
     "serve/respond.py",
+    "web/page/*.py",
+    "web/shapes.py",
 )
 OUTSIDE = {
     "asyncio", "concurrent", "http", "logging", "multiprocessing", "os", "pathlib", "queue", "random",

@@ -37,14 +37,14 @@ class Replica:
     def __init__(self, id: str, address: str = "", http: str = "") -> None:
         self.id = id
         self.lag: float | None = None
-        self._address = address
+        self.address = address
         self._http = http
         self._told = ServerNode()
         self._back = 0.0
 
     def move(self, address: str, http: str) -> None:
         """Where others reach us, from the next time on that we tell."""
-        self._address, self._http = address, http
+        self.address, self._http = address, http
 
     def see(self, nodes: Mapping[tuple[str, ...], bytes], now: float) -> None:
         """What stands under /zkdns/servers now: our own node on its way back tells the lag."""
@@ -61,7 +61,7 @@ class Replica:
         """Our node's new data, where it is due."""
         if now < self.due(serial):
             return None
-        self._told = ServerNode(self._address, __version__, serial, now, self.lag, self._http)
+        self._told = ServerNode(self.address, __version__, serial, now, self.lag, self._http)
         return msgspec.json.encode(self._told)
 
 

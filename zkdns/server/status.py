@@ -102,6 +102,7 @@ class Observer:
             services=dict(pipeline.services),
             ttl=self.life.settings.ttl,
             outages=self.recorder.outages.standing(),
+            address=pipeline.replica.address or str(self.life.settings.listen[0]),
         )
 
     def _registries(self, now: float) -> list[RegistryStatus]:

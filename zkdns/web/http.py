@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +31,8 @@ from zkdns.serve.listen.refused import refused
 from zkdns.web import metrics, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Stream, spell
-from zkdns.web.page import View, render
+from zkdns.web.page import Asked, Past, View, render
+from zkdns.web.past import Pasts
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.status import Observed
 
@@ -52,6 +54,13 @@ MAX_HISTORY = 10_000
 
 BACKLOG_CONNECTIONS = 128
 """Connections that wait to be accepted (listen(2))."""
+
+HOUR, DAY = 3600.0, 86400.0
+"""How far back the page looks: over all services, and at one."""
+
+SAMPLE_EVERY = 10.0
+SAMPLES = 360
+"""An hour of rates."""
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -75,6 +84,9 @@ class Web:
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
         self._threads = Threads()
+        self._pasts = Pasts(observed)
+        self._rates: deque[float] = deque(maxlen=SAMPLES)
+        self._sampler: asyncio.Task[None] | None = None
 
     async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
         """Bind and serve. `hosts`: names by which browsers may know us. ConfigError where the address can't
@@ -124,8 +136,11 @@ class Web:
             raise refused("--http", str(address), error) from None
         self._door = Door(self._runner.server)
         self._door.open(stream)
+        self._sampler = asyncio.create_task(self._sample())
 
     async def stop(self) -> None:
+        if self._sampler is not None:
+            self._sampler.cancel()
         for stream in list(self._clients):
             stream.end()
         if self._door is not None:
@@ -225,13 +240,49 @@ class Web:
         return _json(self._observed.status().spell())
 
     async def _page(self, request: web.Request) -> web.Response:
-        status, query = self._observed.status(), request.query
-        opened = status.services.get(query.get("service", ""))
+        status, query, now = self._observed.status(), request.query, time.time()
+        asked = Asked.read({**query, "if": " ".join(query.getall("if", []))})
+        opened = status.services.get(asked.service)
         firsts = self._observed.firsts(opened.name) if opened else shapes.Firsts()
-        view = View(status, firsts, time.time())
-        return web.Response(
-            text=await self._aside(request, lambda: render(view, query)), content_type="text/html"
-        )
+        past = self._pasts.reader(asked.service, now - DAY) if asked.service else Past
+        recent = self._pasts.reader("", now - HOUR)
+        explained = self._explainer(asked)
+        rates = tuple(self._rates)
+
+        def work() -> str:
+            return render(View(status, now, firsts, past(), recent(), explained(), rates), asked)
+
+        return web.Response(text=await self._aside(request, work), content_type="text/html")
+
+    def _explainer(self, asked: Asked) -> Callable[[], Mapping[str, Any] | str | None]:
+        """For the page: the explanation, or what keeps us from one."""
+        if not asked.explain:
+            return lambda: None
+        try:
+            at = _moment({"at": asked.at}, "at")
+            work = self._observed.explain(
+                asked.explain, asked.type or "A", asked.client or None, asked.changes[:MAX_CHANGES], at
+            )
+        except (ValueError, OutOfReach) as error:
+            said = str(error)
+            return lambda: said
+
+        def explain() -> Mapping[str, Any] | str:
+            try:
+                return work()
+            except (ValueError, OutOfReach) as error:
+                return str(error)
+
+        return explain
+
+    async def _sample(self) -> None:
+        """How many queries a second there were, every few seconds."""
+        before, at = sum(self._observed.counters().queries.values()), time.monotonic()
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY)
+            count, now = sum(self._observed.counters().queries.values()), time.monotonic()
+            self._rates.append(max(0.0, count - before) / (now - at))
+            before, at = count, now
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)

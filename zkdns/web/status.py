@@ -40,7 +40,7 @@ class RegistryStatus:
 class Status:
     """`ready`: /ready is 200; `loaded`: a catalog is in force, lameduck or not; `why`: what keeps /ready from
     being 200, or what a person should know. `serial`: the SOA's. `outages`: the services without a healthy
-    instance, by name."""
+    instance, by name. `address`: where others ask it."""
 
     version: str
     engine: str
@@ -64,6 +64,7 @@ class Status:
     services: Mapping[str, Service]
     ttl: int
     outages: Mapping[str, Outage]
+    address: str
 
     def spell(self) -> dict[str, Any]:
         """For `/api/v1/status` and the page: plain dicts, lists, texts and numbers."""

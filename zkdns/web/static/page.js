@@ -1,32 +1,88 @@
-// Keeps the page fresh: events say that something changed, and the sections are fetched again.
-// Text from events is set as text, never as markup.
+// Keeps the page fresh: events say that something changed, and the parts that differ are put in place, so that
+// focus, folds and what is typed stay. Text from events is set as text, never as markup.
 "use strict";
 const KEPT = 200;
+const PATIENCE = 4000;
 const live = document.getElementById("live");
+const lost = document.getElementById("lost");
 const list = document.getElementById("events");
 const none = document.getElementById("no-events");
-let due = 0, last = 0, busy = false;
+let due = 0, last = 0, busy = false, heard = Date.now(), stream = null;
+document.documentElement.classList.add("js");
+
+const key = (node) => node.nodeType === 1 ? node.dataset.key || node.id : "";
+
+function morph(was, now) {
+  for (const { name } of [...was.attributes]) if (name !== "open" && !now.hasAttribute(name)) was.removeAttribute(name);
+  for (const { name, value } of now.attributes) {
+    if (name !== "open" && was.getAttribute(name) !== value) was.setAttribute(name, value);
+  }
+  const keyed = new Map([...was.children].filter(key).map((child) => [key(child), child]));
+  let at = was.firstChild;
+  for (const next of [...now.childNodes]) {
+    let same = key(next) ? keyed.get(key(next)) : at && !key(at) && at.nodeName === next.nodeName ? at : null;
+    if (same && same.nodeName !== next.nodeName) same = null;
+    if (!same) { was.insertBefore(document.importNode(next, true), at); continue; }
+    if (same === at) at = at.nextSibling; else was.insertBefore(same, at);
+    if (same.nodeType === 1) morph(same, next);
+    else if (same.data !== next.data) same.data = next.data;
+  }
+  while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
+}
+
+function put(fresh) {
+  const focused = document.activeElement;
+  const parts = [...fresh.querySelectorAll("section[data-live]")];
+  for (const next of parts) {
+    const part = document.getElementById(next.id);
+    if (part) morph(part, next);
+    else {
+      const before = next.previousElementSibling && document.getElementById(next.previousElementSibling.id);
+      if (before) before.after(document.importNode(next, true));
+    }
+  }
+  const ids = new Set(parts.map((part) => part.id));
+  for (const part of document.querySelectorAll("section[data-live]")) if (!ids.has(part.id)) part.remove();
+  document.title = fresh.title;
+  if (focused && focused !== document.activeElement && focused.isConnected) focused.focus();
+}
+
+function span(ms) {
+  for (const [size, unit] of [[3600000, "h"], [60000, "min"]]) if (ms >= size) return Math.round(ms / size) + " " + unit;
+  return Math.round(ms / 1000) + " s";
+}
+
+function found() {
+  heard = Date.now();
+  lost.hidden = true;
+  document.body.classList.remove("lost");
+}
+
+function mourn() {
+  const since = new Date(heard);
+  const said = `This server has not answered since ${since.toLocaleTimeString()}, ${span(Date.now() - heard)} ago. ` +
+    "What stands below is what it said last, and may be wrong by now.";
+  if (!lost.hidden && lost.textContent === said) return;
+  lost.textContent = said;
+  lost.hidden = false;
+  live.textContent = "Not answering";
+  document.body.classList.add("lost");
+  if (!document.title.startsWith("(lost) ")) document.title = "(lost) " + document.title;
+}
 
 async function refresh() {
   if (busy) { soon(); return; }
   busy = true;
   last = Date.now();
   try {
-    const reply = await fetch(location.href, { cache: "no-store" });
-    if (!reply.ok) throw new Error(String(reply.status));
-    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
-    for (const part of document.querySelectorAll("section[data-live]")) {
-      const next = fresh.getElementById(part.id);
-      if (!next || next.innerHTML === part.innerHTML) continue;
-      const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      part.innerHTML = next.innerHTML;
-      part.className = next.className;
-      if (focused) {
-        for (const link of part.querySelectorAll("a")) if (link.getAttribute("href") === focused) link.focus();
-      }
-    }
+    const reply = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (!reply.ok && reply.status !== 503) throw new Error(String(reply.status));
+    if (reply.ok) put(new DOMParser().parseFromString(await reply.text(), "text/html"));
+    found();
+    if (stream.readyState === 1) live.textContent = "Live";
+    else if (stream.readyState === 2) follow();
   } catch {
-    live.textContent = "The server does not answer; this is what it said last.";
+    mourn();
   }
   busy = false;
 }
@@ -40,6 +96,7 @@ function show(event) {
   const item = document.createElement("li");
   const at = document.createElement("time");
   at.dateTime = event.at;
+  at.title = event.at;
   at.textContent = new Date(event.at).toLocaleTimeString();
   const who = event.instance ? event.service + "/" + event.instance : event.service;
   const what = [event.change];
@@ -54,8 +111,33 @@ function show(event) {
   none.hidden = true;
 }
 
-const stream = new EventSource("/api/v1/events");
-stream.addEventListener("open", () => { live.textContent = "Live"; refresh(); });
-stream.addEventListener("error", () => { live.textContent = "Connecting…"; });
-stream.addEventListener("change", (message) => { show(JSON.parse(message.data)); soon(); });
-setInterval(() => { if (!document.hidden) soon(); }, 5000);
+function follow() {
+  stream = new EventSource("/api/v1/events");
+  stream.addEventListener("open", () => { live.textContent = "Live"; refresh(); });
+  stream.addEventListener("error", () => { live.textContent = "Connecting…"; soon(); });
+  stream.addEventListener("change", (message) => { show(JSON.parse(message.data)); soon(); });
+}
+
+async function copy(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Over plain HTTP there is no clipboard: what is marked can be copied by hand.
+    getSelection().selectAllChildren(button.previousElementSibling);
+    if (!document.execCommand("copy")) return;
+  }
+  live.textContent = "Copied: " + text;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.copy");
+  if (button) copy(button);
+});
+
+follow();
+setInterval(() => {
+  if (document.hidden) return;
+  if (!lost.hidden) mourn();
+  soon();
+}, 5000);

@@ -1,0 +1,104 @@
+"""The server among the others: registries, zones, replicas with their serials and lags, upstreams, clients.
+
+Rules: pure; see words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from zkdns.web.page.view import View
+from zkdns.web.page.words import ago, badge, esc, heads, lag, section, span, table, title
+from zkdns.web.status import RegistryStatus
+
+OLD: Final = 90.0
+"""Seconds after which a replica that told nothing is away: it tells every 30."""
+
+ADDRESS: Final = re.compile(r"[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
+"""What a link may lead to; anybody who may write below /zkdns/servers chooses the text."""
+
+
+def registry(view: View) -> str:
+    status = view.status
+    rows = [_registry(r) for r in status.registries]
+    files = "".join(f"<li><code>{esc(f)}</code></li>" for f in status.zone_files)
+    shown = table(
+        heads("Registry", "State", "Nodes", "zxid", "Readings", "Repairs", "Trouble"), rows, "Registries"
+    )
+    return section(
+        "registry", "",
+        f"{title('registry', 'Registry and zones')}{shown}<p>Zones {esc(', '.join(status.zones))} · "
+        f"serial {status.serial} · lag {lag(status.lag_seconds)} · engine {esc(status.engine)} · began "
+        f"{ago(status.started, view.now)}</p>{f'<ul>{files}</ul>' if files else ''}",
+    )  # fmt: skip
+
+
+def _registry(r: RegistryStatus) -> str:
+    away = f" for {span(r.stale_seconds)}" if r.stale_seconds else ""
+    counts: Sequence[object] = (f"{r.nodes:,}", r.zxid, r.resyncs, r.audit_repairs) if r.zxid else [""] * 4
+    cells = "".join(f"<td>{esc(value)}" for value in (*counts, r.trouble))
+    state = badge("connected" if r.connected else "away")
+    return f'<tr><th scope="row"><code>{esc(r.url)}</code><td>{state}{away}{cells}'
+
+
+def replicas(view: View) -> str:
+    status = view.status
+    if not status.replicas:
+        return section("replicas", "Replicas", "")
+    newest = max(int(r.get("serial") or 0) for r in status.replicas.values())
+    rows = [_replica(id, r, newest, view) for id, r in status.replicas.items()]
+    head = heads("Replica", "Address", "Version", "Serial", "Lag", "Told")
+    shown = table(head, rows, "Replicas")
+    return section("replicas", "", title("replicas", f"Replicas ({len(rows)})") + shown)
+
+
+def _replica(id: str, r: Mapping[str, Any], newest: int, view: View) -> str:
+    is_this = id == view.status.replica
+    at = float(r.get("at") or 0.0)
+    serial = view.status.serial if is_this else int(r.get("serial") or 0)
+    state = "" if serial == newest or is_this else " behind"
+    away = f" {badge('away')}" if view.now - at > OLD else ""
+    page = str(r.get("http") or "")
+    name = f'<a href="http://{esc(page)}/">{esc(id)}</a>' if ADDRESS.fullmatch(page) else esc(id)
+    return (
+        f'<tr data-key="{esc(id)}"><th scope="row">{name}{" (this one)" * is_this}'
+        f"<td>{esc(r.get('address', ''))}<td>{esc(r.get('version', ''))}<td>{serial}{state}"
+        f"<td>{lag(r.get('lag'))}<td>{ago(at, view.now)}{away}"
+    )
+
+
+def forwarding(view: View) -> str:
+    status = view.status
+    misses = "".join(
+        f"<li>{esc(client or 'others')}: {n:,}</li>" for client, n in status.search_misses.items()
+    )
+    told = (
+        f"{title('misses', 'Search lists')}<p>These clients ask for names outside with a zone of ours behind "
+        f"them; set their <code>ndots</code> to 1.</p><ul>{misses}</ul>"
+    )
+    upstreams = status.spell()["upstreams"]
+    shown = ""
+    if upstreams:
+        rows = ["<tr>" + "".join(f"<td>{esc(value)}" for value in each.values()) for each in upstreams]
+        shown = title("upstreams", "Upstreams") + table(heads(*upstreams[0]), rows, "Upstreams")
+    return section("misses", "Search lists", told if misses else "") + section(
+        "upstreams", "Upstreams", shown
+    )
+
+
+def queries(view: View) -> str:
+    """Queries a second, with the last hour as a line."""
+    rates = view.rates
+    if not rates:
+        return section("queries", "Queries", "")
+    top = max(max(rates), 1.0)
+    step = 100 / max(1, len(rates) - 1)
+    points = " ".join(f"{n * step:.1f},{30 - rate / top * 28:.1f}" for n, rate in enumerate(rates))
+    said = f"{rates[-1]:,.0f} queries a second; at most {max(rates):,.0f} in the last hour"
+    return section(
+        "queries", "Queries",
+        f'<p>{said} <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
+        f'aria-label="{said}"><polyline points="{points}"/></svg></p>',
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""The list of services: the worst first, chosen by state and by words, sorted by any column.
+
+Rules: pure; see words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from zkdns.model import Instance, Service
+from zkdns.web.page.view import Asked, View
+from zkdns.web.page.words import badge, esc, query, section, table, title
+
+PAGE = 100
+"""Services a page."""
+
+NAMED = 3
+"""Instances that are named beside a service, where words found them."""
+
+EMPTY = "empty"
+"""The state, in the page's own words, of a service without instances."""
+
+
+def worst(s: Service) -> tuple[Any, ...]:
+    """The smaller the part that is healthy the earlier; what has no instance stands behind what has."""
+    return s.healthy() / len(s.instances) if s.instances else 1.0, bool(s.instances), s.name
+
+
+COLUMNS: dict[str, tuple[str, Callable[[Service], Any]]] = {
+    "name": ("Service", lambda s: s.name),
+    "worst": ("Healthy", worst),
+    "instances": ("Instances", lambda s: (-len(s.instances), s.name)),
+    "policy": ("Policy", lambda s: (s.settings.policy, s.name)),
+    "ttl": ("TTL", lambda s: (s.settings.ttl if s.settings.ttl is not None else -1, s.name)),
+}
+
+
+def services(view: View, asked: Asked) -> str:
+    found = [
+        (s, hits) for s in view.status.services.values() for hits in [find(s, asked)] if hits is not None
+    ]
+    column = asked.sort.removeprefix("-")
+    by = COLUMNS[column if column in COLUMNS else "worst"][1]
+    lost = view.status.outages if by is worst else {}
+    found.sort(
+        key=lambda pair: (not (pair[0].name in lost and lost[pair[0].name].had), by(pair[0])),
+        reverse=asked.sort.startswith("-"),
+    )
+    pages = max(1, -(-len(found) // PAGE))
+    page = min(max(asked.page, 1), pages)
+    rows = [_row(s, hits, view, asked) for s, hits in found[(page - 1) * PAGE : page * PAGE]]
+    shown = table(_heads(asked), rows, "Services")
+    if not rows:
+        chosen = asked.q or asked.state
+        shown = f"<p>{'No service matches.' if chosen else 'Nothing is registered yet.'}</p>"
+    head = title("services", f"Services ({len(found):,})")
+    return section("services", "", head + _chosen(asked) + shown + _turn(page, pages, asked))
+
+
+def find(s: Service, asked: Asked) -> list[str] | None:
+    """The instances that were meant, none where the service itself was; None where neither was."""
+    if asked.state == EMPTY:
+        if s.instances:
+            return None
+    elif asked.state and not any(i.state == asked.state for i in s.instances):
+        return None
+    wanted = asked.q.lower()
+    if wanted in s.name.lower() or wanted in s.label:
+        return []
+    return [i.id for i in s.instances if any(wanted in text.lower() for text in _texts(i))] or None
+
+
+def _texts(i: Instance) -> Iterator[str]:
+    """What an instance is known by."""
+    r = i.registration
+    yield i.id
+    yield from i.addresses
+    if r.host:
+        yield r.host
+    yield from r.tags
+    if r.zone:
+        yield r.zone
+    for key, value in r.meta:
+        yield f"{key}={value}"
+
+
+def _row(s: Service, hits: Iterable[str], view: View, asked: Asked) -> str:
+    states = Counter(str(i.state) for i in s.instances)
+    outage = view.status.outages.get(s.name)
+    word = "bad" if outage is not None and outage.had else "" if s.healthy() else "unused"
+    here = ' aria-current="true"' if s.name == asked.service else ""
+    ttl = s.settings.ttl if s.settings.ttl is not None else view.status.ttl
+    badges = " ".join(f"{badge(state)} {n}" for state, n in states.most_common()) or badge(EMPTY)
+    ids = list(hits)
+    which = f' <span class="hits">{esc(_name(ids))}</span>' if ids else ""
+    to = query(q=asked.q, state=asked.state, sort=asked.sort, page=asked.page, service=s.name)
+    return (
+        f'<tr class="{word}" data-key="{esc(s.name)}"><th scope="row">'
+        f'<a href="/?{to}"{here}>{esc(s.name)}</a>'
+        f"{which}<td>{s.healthy()} / {len(s.instances)}<td>{badges}<td>{esc(s.settings.policy)}<td>{ttl} s"
+    )
+
+
+def _name(ids: list[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(ids[:NAMED]) + more
+
+
+def _heads(asked: Asked) -> str:
+    now = asked.sort or "worst"
+    cells = []
+    for key, (name, _) in COLUMNS.items():
+        is_on = now.removeprefix("-") == key
+        to = f"-{key}" if now == key else key
+        order = ("descending" if now.startswith("-") else "ascending") if is_on else "none"
+        arrow = {"ascending": " ▲", "descending": " ▼", "none": ""}[order]
+        href = query(q=asked.q, state=asked.state, service=asked.service, sort=to)
+        link = f'<a href="/?{href}#services">{name}<span aria-hidden="true">{arrow}</span></a>'
+        text = link if key != "instances" else f"States, by {link}"
+        cells.append(f'<th scope="col" aria-sort="{order}">{text}')
+    return "".join(cells)
+
+
+def _chosen(asked: Asked) -> str:
+    """What the list was narrowed by, and the way back."""
+    if not (asked.q or asked.state):
+        return ""
+    words = [f"with “{esc(asked.q)}”"] if asked.q else []
+    if asked.state:
+        words.append(f"with {badge(asked.state)}")
+    back = f'<a href="/?{query(sort=asked.sort, service=asked.service)}">show all</a>'
+    return f'<p class="chosen">Those {" and ".join(words)} · {back}</p>'
+
+
+def _turn(page: int, pages: int, asked: Asked) -> str:
+    if pages == 1:
+        return ""
+    links = []
+    for text, to in (("Previous", page - 1), ("Next", page + 1)):
+        if 1 <= to <= pages:
+            where = query(q=asked.q, state=asked.state, sort=asked.sort, page=to)
+            links.append(f'<a rel="{text.lower()[:4]}" href="/?{where}">{text}</a>')
+    return f'<nav aria-label="Pages">Page {page} of {pages} {" ".join(links)}</nav>'
+
+
+def count(view: View) -> str:
+    """For the tab's title."""
+    lost = sum(outage.had for outage in view.status.outages.values())
+    return f"({lost}) " if lost else ""

@@ -1,0 +1,185 @@
+"""A service's last day: instances as rows, their states as colours with a word for each, changes as marks.
+
+Rules: pure; `rows` is arithmetic alone. A mark is a link to the line that tells its change, so that a
+keyboard reaches it. What was before the journal is unknown, and shown so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from zkdns.model import SERVING, Change, Service
+from zkdns.web.page.view import Past, View
+from zkdns.web.page.words import ago, esc, heads, plural, section, span, table, title
+
+DAY, LEAST = 86400.0, 600.0
+"""Seconds that the picture shows: a day, and at least ten minutes."""
+ROWS = 40
+"""Instances that are drawn, those that changed most first."""
+MARKS = 100
+"""Changes that are marked and told, the newest."""
+ROOMY = 12.0
+"""Percent of the width from which on a state's word has room."""
+UNKNOWN = "unknown"
+GIVEN = frozenset(map(str, SERVING))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`state`: "" where the instance was not registered."""
+
+    begin: float
+    end: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`flaps`: how often it left the answers or came back."""
+
+    id: str
+    spans: tuple[Span, ...]
+    flaps: int
+    changes: tuple[Change, ...]
+
+
+def beginning(past: Past, now: float) -> float:
+    """Where the picture begins: a day ago, or with a journal that is younger."""
+    return max(now - DAY, min(past.since if past.since is not None else now, now - LEAST))
+
+
+def rows(service: Service, past: Past, now: float) -> list[Row]:
+    """What was of each instance that is or was there, from the beginning on."""
+    by_id: dict[str, list[Change]] = {i.id: [] for i in service.instances}
+    for change in past.changes:
+        if change.id:
+            by_id.setdefault(change.id, []).append(change)
+    states = {i.id: str(i.state) for i in service.instances}
+    begin = beginning(past, now)
+    return [_row(id, own, states.get(id, ""), begin, past.since, now) for id, own in sorted(by_id.items())]
+
+
+def _row(
+    id: str, changes: Sequence[Change], state: str, begin: float, since: float | None, now: float
+) -> Row:
+    known = min(max(begin, since if since is not None else now), now)
+    moves = [(min(max(c.at, known), now), *move) for c in changes if (move := _move(c)) is not None]
+    at, held = known, moves[0][1] if moves else state
+    spans = [Span(begin, known, UNKNOWN)] if known > begin else []
+    flaps = 0
+    for moment, was, became in moves:
+        spans.append(Span(at, moment, held))
+        at, held = moment, became
+        flaps += bool(was and became) and (was in GIVEN) != (became in GIVEN)
+    spans.append(Span(at, now, held))
+    return Row(id, tuple(s for s in spans if s.end > s.begin), flaps, tuple(changes))
+
+
+def _move(change: Change) -> tuple[str, str] | None:
+    """From which state to which, "" for not registered; None where it tells of something else."""
+    if change.what in ("state", "gone"):
+        return change.was, change.now
+    if change.what == "registered" and not change.was:
+        return "", change.now
+    return None
+
+
+# --- as markup ------------------------------------------------------------------------------------------
+
+
+def timeline(service: Service, view: View) -> str:
+    found = rows(service, view.past, view.now)
+    if not found and not view.past.changes:
+        return section("day", "The last day", "")
+    marked = list(view.past.changes)[-MARKS:]
+    shown = sorted(found, key=lambda row: (-len(row.changes), row.id))[:ROWS]
+    begin = beginning(view.past, view.now)
+    lines = [_line(row, begin, view.now, marked) for row in sorted(shown, key=lambda row: row.id)]
+    more = (
+        f"<p>and {plural(len(found) - ROWS, 'instance')} that changed less</p>" if len(found) > ROWS else ""
+    )
+    axis = '<svg class="axis" role="presentation">' + "".join(_axis(view.now - begin)) + "</svg>"
+    head = f'<th scope="col">Instance<th scope="col" class="strip">{axis}<th scope="col">Flaps'
+    flaps = sum(row.flaps for row in found)
+    said = f"<p>{plural(len(view.past.changes), 'change')}, {plural(flaps, 'flap')}.{_reach(view)}</p>"
+    drawn = table(head, lines, "The last day of each instance") if lines else ""
+    return section("day", "", title("day", "The last day") + said + drawn + more + _told(marked, view.now))
+
+
+def _reach(view: View) -> str:
+    since = view.past.since
+    if since is None:
+        return " No journal is kept yet."
+    return f" The journal begins {ago(since, view.now)}." if since > view.now - DAY else ""
+
+
+def _axis(width: float) -> Iterator[str]:
+    for part in (0, 25, 50, 75):
+        yield f'<text x="{part}%" y="13">{span(width * (100 - part) / 100)} ago</text>'
+    yield '<text x="100%" y="13" text-anchor="end">now</text>'
+
+
+def _line(row: Row, begin: float, now: float, marked: Sequence[Change]) -> str:
+    parts = "".join(_rect(s, begin, now) for s in row.spans if s.state)
+    marks = "".join(_mark(c, begin, now) for c in row.changes if c.at >= begin and c in marked)
+    said = ", ".join(f"{s.state or 'not registered'} {span(s.end - s.begin)}" for s in row.spans)
+    return (
+        f'<tr data-key="day {esc(row.id)}"><th scope="row">{esc(row.id)}<td class="strip">'
+        f'<svg class="day" role="group" aria-label="{esc(f"{row.id}: {said}")}">{parts}{marks}</svg>'
+        f"<td>{row.flaps or ''}"
+    )
+
+
+def _rect(s: Span, begin: float, now: float) -> str:
+    x, width = ((t / (now - begin)) * 100 for t in (s.begin - begin, s.end - s.begin))
+    text = f'<text x="{x + 0.6:.2f}%" y="15">{esc(s.state)}</text>' if width >= ROOMY else ""
+    ended = "until now" if s.end >= now else f"until {span(now - s.end)} ago"
+    tip = f"{s.state} for {span(s.end - s.begin)}, {ended}"
+    return (
+        f'<rect class="span {esc(s.state)}" x="{x:.2f}%" y="1" width="{max(width, 0.15):.2f}%" height="20">'
+        f"<title>{esc(tip)}</title></rect>{text}"
+    )
+
+
+def _mark(c: Change, begin: float, now: float) -> str:
+    x = (c.at - begin) / (now - begin) * 100
+    said = esc(f"{c.id}: {spell(c)}")
+    return (
+        f'<a href="#{anchor(c)}" aria-label="{said}"><rect class="mark" x="{min(x, 99.7):.2f}%" y="0" '
+        f'width="3" height="22"><title>{said}</title></rect></a>'
+    )
+
+
+def anchor(c: Change) -> str:
+    """Where the line stands that tells the change; the same at each look."""
+    return esc(f"at-{c.at * 1000:.0f}-{c.what}-{c.id}".replace(" ", "_"))
+
+
+def spell(c: Change) -> str:
+    """A change in one line."""
+    moved = " → ".join(part for part in (c.was, c.now) if part)
+    said = f"{c.what} ({moved})" if moved and moved != c.what else c.what
+    return said + (f": {c.why}" if c.why else "") + (f", by {c.by}" if c.by else "")
+
+
+def _told(marked: Sequence[Change], now: float) -> str:
+    if not marked:
+        return ""
+    lines = [
+        f'<tr id="{anchor(c)}" tabindex="-1"><td>{ago(c.at, now)}<td>{esc(c.id or "the service")}'
+        f"<td>{esc(spell(c))}"
+        for c in reversed(marked)
+    ]
+    return (
+        f'<details data-key="told" open><summary>Its changes ({len(marked)})</summary>'
+        f"{table(heads('When', 'Who', 'What'), lines, 'Changes of the last day')}</details>"
+    )
+
+
+def by_service(changes: Sequence[Change]) -> Mapping[str, int]:
+    """How many changes each service had, the most first."""
+    found: dict[str, int] = {}
+    for change in changes:
+        found[change.service] = found.get(change.service, 0) + 1
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,0 +1,82 @@
+"""What the page is made of: a server at one moment, and what was asked of it.
+
+Rules: frozen; the page is made in a thread beside the server that it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zkdns.model import Change
+from zkdns.web.page.words import number
+from zkdns.web.shapes import Firsts
+from zkdns.web.status import Status
+
+MAX_TEXT = 200
+"""Characters of what is typed into the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The query string. `service` opens one; `q`, `state` and `sort` choose among all, `page` turns;
+    `explain` is a name to explain, with `type`, `client`, `tried` (changes) and `at`."""
+
+    service: str = ""
+    q: str = ""
+    state: str = ""
+    sort: str = ""
+    page: int = 1
+    explain: str = ""
+    type: str = ""
+    client: str = ""
+    tried: str = ""
+    at: str = ""
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Asked:
+        def text(key: str) -> str:
+            return query.get(key, "")[:MAX_TEXT].strip()
+
+        return cls(
+            query.get("service", ""), text("q"), text("state"), text("sort"), number(query.get("page", "1")),
+            text("explain"), text("type"), text("client"), text("if"), text("at"),
+        )  # fmt: skip
+
+    @property
+    def changes(self) -> list[str]:
+        """What is to be tried, as explain takes it."""
+        return self.tried.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What changed, oldest first; `since`: how far back that is known (seconds since the epoch), None: not at
+    all."""
+
+    changes: Sequence[Change] = ()
+    since: float | None = None
+
+
+NO_FIRSTS = Firsts()
+NO_PAST = Past()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`firsts`, `past`: of the service that is opened; `recent`: of all, the last hour; `explained`: the
+    shape of /api/v1/explain, or in words why there is none; `rates`: queries a second over the last hour;
+    `now`: seconds since the epoch. The last three are for the opened service, in the shapes of the API, where
+    the server has them: routes laid over it, shares from zone to zone, who asked."""
+
+    status: Status
+    now: float
+    firsts: Firsts = NO_FIRSTS
+    past: Past = NO_PAST
+    recent: Past = NO_PAST
+    explained: Mapping[str, Any] | str | None = None
+    rates: Sequence[float] = ()
+    routes: Sequence[Mapping[str, Any]] = ()
+    zones: Sequence[Mapping[str, Any]] = ()
+    askers: Sequence[Mapping[str, Any]] = ()

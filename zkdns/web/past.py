@@ -1,0 +1,61 @@
+"""What the page shows of the journal, read now and then: a journal of a day may take a while to read.
+
+Rules: `reader` is called in the loop, what it gives in a thread. A reading is used again for LEAST seconds,
+and for PACE times what it cost, so that however many pages are open they cost a small part of the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zkdns.pipeline.journal import Query
+from zkdns.web.page import Past
+from zkdns.web.status import Observed
+
+LEAST = 1.0
+PACE = 20.0
+MAX_KEPT = 64
+MAX_CHANGES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    past: Past
+    until: float
+
+
+class Pasts:
+    """By service, "" for all."""
+
+    def __init__(self, observed: Observed, tick: Callable[[], float] = time.monotonic) -> None:
+        self._observed = observed
+        self._tick = tick
+        self._kept: dict[str, _Kept] = {}
+
+    def reader(self, service: str, since: float) -> Callable[[], Past]:
+        """Gives the changes of a service since that time; what can't be read is nothing."""
+        kept = self._kept.get(service)
+        if kept is not None and self._tick() < kept.until:
+            past = kept.past
+            return lambda: past
+        read = self._observed.history(Query(service, since=since, limit=MAX_CHANGES))
+
+        def work() -> Past:
+            began = self._tick()
+            try:
+                found = Past(*read())
+            except OSError:
+                return Past()
+            ended = self._tick()
+            self._keep(service, _Kept(found, ended + max(LEAST, PACE * (ended - began))))
+            return found
+
+        return work
+
+    def _keep(self, service: str, kept: _Kept) -> None:
+        self._kept.pop(service, None)
+        self._kept[service] = kept
+        while len(self._kept) > MAX_KEPT:
+            self._kept.pop(next(iter(self._kept)), None)
