@@ -84,7 +84,10 @@ class FirstPlaceCounts:
         counts = Counter(self.crossings)
         for name, every in standing.items():
             for places in every:
-                crossed = places.crossings(places.until(position_of(places.entry)))
+                end = position_of(places.entry)
+                if end == places.start:
+                    continue
+                crossed = places.crossings(places.until(end))
                 counts.update({(name, *zones): n for zones, n in crossed.items()})
         return counts
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 from weakref import WeakValueDictionary
 
-from zkdns.answers import near
+from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
 from zkdns.answers.records import SRV, Member, OwnerName
@@ -182,6 +182,25 @@ class Near:
         weights = [m.weight if by_weight else 1 for m in members]
         tier = [Located(self.place(m), w, w) for m, w in zip(members, weights, strict=True)]
         return near.balanced(client, tier, shares)
+
+    def zone_shares(
+        self, client: Place, members: Sequence[Member], located: Sequence[Located],
+        shares: Mapping[str, Fraction],
+    ) -> dict[str, float]:  # fmt: skip
+        """What part of the first places the instances of each zone get from clients of this one."""
+        if self.mode == "balanced":
+            given = list(members)
+            counts: Sequence[float] = self.counts(client, members, shares) if members else []
+        else:
+            level = near.prefer(client, located, self.service.settings.near_min).level
+            given = [m for m in members if distance(client, self.place(m)) <= level]
+            counts = policies.shares(self.service.settings.policy, [m.weight for m in given])
+        total = sum(counts) or 1
+        found: dict[str, float] = {}
+        for member, count in zip(given, counts, strict=True):
+            zone = self.place(member).zone
+            found[zone] = found.get(zone, 0.0) + count / total
+        return found
 
     def _weigh(self, members: Sequence[Member], counts: Sequence[int]) -> list[Member]:
         """With these shares as weights in the rdata, about as large as the registered ones together."""

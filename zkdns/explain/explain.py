@@ -22,6 +22,7 @@ from zkdns.answers.builder import Snapshot
 from zkdns.answers.table import EVERY, Table
 from zkdns.dns import names
 from zkdns.explain import what_if
+from zkdns.explain.locality import place_near, stand
 from zkdns.explain.notes import notes_on
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
@@ -60,7 +61,8 @@ def explain(
     services |= touched
     subject = locate(services, snapshot.zones, qname)
     table = _build_table(snapshot, touched, before, subject)
-    outcome = respond(Request(_spell_query(qname, rtype), limit=WHOLE), table, snapshot.position_of)
+    request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
+    outcome = respond(request, table, snapshot.position_of)
     stale = bool(table.staleness[EVERY].option)
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
@@ -70,6 +72,7 @@ def explain(
         "answer": [],
         "instances": [],
         "notes": [],
+        "client": stand(snapshot.topology, asker).row(),
     }
     if isinstance(outcome, bytes):
         reply = dns.message.from_wire(outcome)
@@ -77,8 +80,11 @@ def explain(
         said["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
         placing = place(subject, rtype, entry, bool(reply.answer))
+        nearby: list[str] = []
+        if entry is not None:
+            placing, nearby = place_near(placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry)
         said["instances"] = list(_rows(subject, placing))
-        notes = [*_errors(reply), *notes_on(subject, placing, reply, services, stale)]
+        notes = [*_errors(reply), *nearby, *notes_on(subject, placing, reply, services, stale)]
     elif outcome is FORWARD and forwards(asker):
         said["rcode"] = "FORWARDED"
         notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]

@@ -22,7 +22,7 @@ from zkdns.model import Instance
 class Shares:
     """`shares`: by path, the part of first places of those that are given. `tiers`: by priority, the
     instances that have a record here. `shared`: instances that meet in one record. `cut`: an answer
-    never gives all records."""
+    never gives all records. `outside`: by path, why one is not for this client."""
 
     subject: Subject
     rtype: int
@@ -32,6 +32,7 @@ class Shares:
     cut: bool = False
     lowest: int = 0
     _group: frozenset[str] = frozenset()
+    outside: dict[str, str] = field(default_factory=dict)
 
     def given(self, instance: Instance) -> bool:
         return instance.path in self.shares
@@ -42,6 +43,8 @@ class Shares:
     def why_out(self, instance: Instance) -> str:
         """Why one that is given out is not in this answer all the same."""
         subject = self.subject
+        if instance.path in self.outside:
+            return self.outside[instance.path]
         if instance.path not in self._group:
             if subject.kind == "port":
                 return f"has no port named {subject.port} for {subject.word}"

@@ -27,6 +27,7 @@ from zkdns.serve.engine import PythonEngine
 from zkdns.server.lack import Lack
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
+from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Counters, RegistryStatus, Status
 
@@ -176,6 +177,14 @@ class Observer:
     def all_first_answers(self) -> Mapping[tuple[str, str], int]:
         """The same for all services at once."""
         return self.pipeline.builder.all_first_answers()
+
+    def near_answers(self) -> Mapping[tuple[str, str, str], int]:
+        """By service, the client's zone and that of the instance that stood first."""
+        return self.pipeline.builder.near_answers()
+
+    def topology(self) -> Topology:
+        """Where clients stand."""
+        return self.pipeline.builder.topology
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service in the first zone."""

@@ -51,6 +51,7 @@ def take(observed: Observed) -> Snapshot:
             *_queries(status, counters),
             *_registry(status, counters),
             *_services(status, observed.all_first_answers()),
+            _near(observed.near_answers()),
             *_forwarding(status, counters),
         ]
     )
@@ -145,6 +146,16 @@ def _services(status: Status, first_answers: Mapping[tuple[str, str], int]) -> I
         firsts.add_metric((name, id), n)
     yield instances
     yield firsts
+
+
+def _near(crossings: Mapping[tuple[str, str, str], int]) -> Metric:
+    family = CounterMetricFamily(
+        "zkdns_near_answers", "Answers by the zones of the client and of the instance that stood first.",
+        labels=("service", "from", "to"),
+    )  # fmt: skip
+    for labels, n in sorted(crossings.items()):
+        family.add_metric(labels, n)
+    return family
 
 
 def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:

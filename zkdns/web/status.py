@@ -13,6 +13,7 @@ from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.outages import Outage
+from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
 
 Buckets = tuple[tuple[float, ...], tuple[int, ...], float]
@@ -124,6 +125,10 @@ class Observed(Protocol):
         ...
 
     def all_first_answers(self) -> Mapping[tuple[str, str], int]: ...
+
+    def near_answers(self) -> Mapping[tuple[str, str, str], int]: ...
+
+    def topology(self) -> Topology: ...
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service; may be called in a thread."""

@@ -1,0 +1,92 @@
+"""Explained by where the client stands: its zone and why, who is given to it, with which share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from answers.test_variants import MAP, THREE, instance, web
+from support.asking import respond
+from support.tables import Answers, query
+from zkdns.dns import names
+from zkdns.explain.explain import explain
+from zkdns.explain.locality import crossings
+from zkdns.model import Service
+from zkdns.topology import Place, parse_topology
+
+
+def serving(service: Service, own: Place = Place("", "")) -> Answers:  # noqa: B008
+    answers = Answers(["svc.local"])
+    answers.set_topology(parse_topology("map", MAP, own=own)[0])
+    answers.put(service)
+    return answers
+
+
+def told(answers: Answers, client: str, name: str = "web.svc.local", qtype: str = "A") -> dict[str, Any]:
+    return explain(answers.snapshot(), name, qtype, client=client, changes=(), forwards=lambda client: False)
+
+
+def shares(said: dict[str, Any]) -> dict[str, float]:
+    return {i["id"]: i["share"] for i in said["instances"] if i["in"]}
+
+
+def test_it_says_where_a_client_stands_and_by_what() -> None:
+    answers = serving(web(*THREE), own=Place("", "dc9"))
+    assert told(answers, "127.0.1.7")["client"] == {
+        "address": "127.0.1.7", "zone": "eu-1a", "region": "eu", "why": "by 127.0.1.0/24 of the map",
+    }  # fmt: skip
+    assert told(answers, "fd00:1:2::7")["client"]["why"] == "by fd00:1::/32 of the map"
+    assert told(answers, "192.0.2.1")["client"]["zone"] == "dc9"
+    nowhere = told(serving(web(*THREE)), "192.0.2.1")
+    assert nowhere["client"]["zone"] == ""
+    assert "near prefer: without a zone all are given" in nowhere["notes"]
+
+
+def test_the_shares_are_those_that_this_clients_zone_gets() -> None:
+    answers = serving(web(*THREE, instance("aa", "eu-1a", weight=3)))
+    said = told(answers, "127.0.1.7")
+    assert shares(said) == {"a": 0.25, "aa": 0.75}
+    assert [i["reason"] for i in said["instances"] if i["id"] == "b"] == [
+        "stands in eu/eu-1b, not where eu-1a is given from"
+    ]
+    assert "127.0.1.7 stands in eu/eu-1a, by 127.0.1.0/24 of the map" in said["notes"]
+    assert "near prefer: eu-1a has 2 of 2, the zone's own are nearest" in said["notes"]
+    assert said["answer"][0] in {i.addresses[0] for i in answers.services["web"].service.instances}
+
+
+def test_a_lost_zone_is_told() -> None:
+    answers = serving(web(instance("a", "eu-1a", up=False), THREE[1], THREE[2], near_min=0.9))
+    said = told(answers, "127.0.1.7")
+    assert shares(said) == {"b": 0.5, "c": 0.5}
+    assert "near prefer: eu-1a has 0 of 1, all given (near_min 0.9)" in said["notes"]
+    assert "the reply carries EDE 0: web: eu-1a has 0 of 1, all given" in said["notes"]
+
+
+def test_balanced_is_told_from_zone_to_zone() -> None:
+    many = [instance(f"b{n}", "eu-1b") for n in range(3)]
+    answers = serving(web(instance("a", "eu-1a"), *many, near="balanced"))
+    assert shares(told(answers, "127.0.1.7")) == pytest.approx({"a": 1.0, "b0": 0.0, "b1": 0.0, "b2": 0.0})
+    said = told(answers, "127.0.3.7")
+    assert shares(said)["a"] == 0
+    assert "near balanced: from us-1a to eu-1b 100 %" in said["notes"]
+
+
+def test_srv_gives_all_and_says_who_is_first() -> None:
+    said = told(serving(web(*THREE)), "127.0.2.7", qtype="SRV")
+    assert shares(said) == {"a": 0.0, "b": 1.0, "c": 0.0}
+
+
+def test_the_table_from_zone_to_zone_has_what_is_due_and_what_was_given() -> None:
+    answers = serving(web(*THREE))
+    for _ in range(4):
+        respond(query(names.wire("web.svc.local"), 1), answers, client="127.0.4.1")
+    given = {(a, b): n for (_, a, b), n in answers.near_answers().items()}
+    rows = crossings(answers.services["web"].service, answers.topology, given)
+    by_zones = {(row["from"], row["to"]): (row["share"], row["given"], row["answers"]) for row in rows}
+    assert by_zones == {
+        ("eu-1a", "eu-1a"): (1.0, 0.0, 0), ("eu-1b", "eu-1b"): (1.0, 0.0, 0),
+        ("eu-1c", "eu-1a"): (0.5, 0.5, 2), ("eu-1c", "eu-1b"): (0.5, 0.5, 2),
+        ("us-1a", "us-1a"): (1.0, 0.0, 0),
+    }  # fmt: skip
+    assert crossings(web(*THREE, near="off"), answers.topology, {}) == []

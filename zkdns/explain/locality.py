@@ -1,0 +1,158 @@
+"""Where a client stands, and what the instances of a service with `near` are to it.
+
+Rules: pure; told by the same arithmetic that the answers are compiled of.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zkdns.answers import records
+from zkdns.answers.near import ELSEWHERE, REGION
+from zkdns.answers.records import SRV
+from zkdns.answers.table import Entry, Zone
+from zkdns.answers.variants import Arranged, Near, choose_near, tell
+from zkdns.dns import names
+from zkdns.explain.shares import Shares
+from zkdns.explain.subject import Subject
+from zkdns.model import Service
+from zkdns.topology import V4_IN_V6, Place, Topology, as_number
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`why`: by which network, or what else said it."""
+
+    client: str
+    place: Place
+    why: str
+
+    def row(self) -> dict[str, Any]:
+        """As the API has it."""
+        return {
+            "address": self.client,
+            "zone": self.place.zone,
+            "region": self.place.region,
+            "why": self.why,
+        }
+
+
+def stand(topology: Topology, client: str) -> Standing:
+    """Where a client with this address stands."""
+    number = as_number(client)
+    is_v4 = number >> 32 == 0xFFFF
+    for base, bits, place in topology.networks:
+        v4 = bits >= V4_IN_V6 and base >> 32 == 0xFFFF
+        if v4 == is_v4 and base >> (128 - bits) == number >> (128 - bits):
+            address = ipaddress.IPv4Address(base & 0xFFFFFFFF) if v4 else ipaddress.IPv6Address(base)
+            return Standing(client, place, f"by {address}/{bits - V4_IN_V6 if v4 else bits} of the map")
+    if topology.own.zone:
+        return Standing(client, topology.own, "in no network of the map: where this server stands")
+    return Standing(client, topology.own, "in no network of the map, and this server has no --location")
+
+
+def place_near(placing: Shares, zone: Zone | None, ttl: int, topology: Topology, client: str, entry: Entry) -> (
+    tuple[Shares, list[str]]
+):  # fmt: skip
+    """Who is given to a client of this place, with what part of the first places; and notes on that."""
+    subject = placing.subject
+    service = subject.service
+    near = choose_near(service, topology) if service is not None else None
+    if near is None or not near.by_client or zone is None or service is None or entry.variants is None:
+        return placing, []
+    standing = stand(topology, client)
+    number = topology.class_of(standing.place)
+    notes = [
+        f"{client} stands in {standing.place}, {standing.why}" if number else f"{client} is {standing.why}"
+    ]
+    if not number:
+        return placing, [*notes, f"near {near.mode}: without a zone all are given"]
+    about = next((o for o in records.owners(service, zone.apex) if o.owner == subject.qname), None)
+    if about is None:
+        return placing, notes
+    by_label = records.spell(service, ttl)
+    if placing.rtype == SRV:
+        tiers = records.srv_tiers(service, about, zone.apex, ttl, by_label, {})
+    else:
+        tiers = records.address_tiers(about.serving, placing.rtype, by_label)
+    shares = topology.client_shares() if near.mode == "balanced" else {}
+    one = near.arrange(near.mode, standing.place, placing.rtype, tiers, near.locate(about), shares, entry)
+    due = _due(one)
+    found = _spread(placing, subject, due, all_given=placing.rtype == SRV)
+    outside = {
+        i.path: f"stands in {near.places[i.id]}, not where {standing.place.zone} is given from"
+        if near.places[i.id].zone
+        else "stands in no zone"
+        for i in service.instances
+        if i.path in placing.shares and i.path not in found
+    }
+    notes += _notes(near, standing, one, due)
+    return replace(placing, shares=found, outside=outside), notes
+
+
+def _due(one: Arranged) -> Mapping[str, float]:
+    """By id, the part of first places over a cycle; all that are ever given are there."""
+    if not one.tiers:
+        return {}
+    rotation = one.tiers[0].rotation
+    firsts = Counter(one.ids[rotation.orders[order][0]] for order in rotation.sequence)
+    given = {one.ids[index] for order in rotation.orders for index in order}
+    return {id: firsts[id] / len(rotation.sequence) for id in given}
+
+
+def _spread(placing: Shares, subject: Subject, due: Mapping[str, float], all_given: bool) -> dict[str, float]:
+    """The same by path; those who share a record with one that is given are given too."""
+    found = {i.path: due[i.id] for i in subject.group if i.id in due}
+    for meeting in placing.shared:
+        known = [found[i.path] for i in meeting if i.path in found]
+        if known:
+            found.update({i.path: sum(known) / len(meeting) for i in meeting})
+    if all_given:
+        return {**dict.fromkeys(placing.shares, 0.0), **found}
+    return {path: share for path, share in found.items() if path in placing.shares}
+
+
+def _notes(near: Near, standing: Standing, one: Arranged, due: Mapping[str, float]) -> Iterator[str]:
+    zone = standing.place.zone
+    if near.mode == "prefer":
+        if one.level in (REGION, ELSEWHERE):
+            yield f"near prefer: {tell(standing.place, one)} (near_min {near.service.settings.near_min:g})"
+        else:
+            yield f"near prefer: {zone} has {one.healthy} of {one.registered}, the zone's own are nearest"
+        return
+    parts: Counter[str] = Counter()
+    for id, share in due.items():
+        parts[near.places[id].zone or "no zone"] += share  # type: ignore[assignment]
+    told = ", ".join(f"{to} {100 * part:.4g} %" for to, part in sorted(parts.items()) if part)
+    yield f"near balanced: from {zone} to {told}"
+
+
+def crossings(
+    service: Service, topology: Topology, given: Mapping[tuple[str, str], int]
+) -> list[dict[str, Any]]:
+    """A service's table from zone to zone, for page and API: of the answers to each zone's clients, the share
+    due to each zone's instances, and given. `given`: how often, by both zones; "" is none."""
+    near = choose_near(service, topology)
+    if near is None or not near.by_client:
+        return []
+    totals: Counter[str] = Counter()
+    for (client, _), n in given.items():
+        totals[client] += n
+    serving = records.answered(service.instances)
+    about = records.OwnerName(names.ROOT, service.label, service.instances, serving, (SRV,))
+    members = [records.Member(b"", i.weight, i.id) for i in serving[0]] if serving else []
+    shares = topology.client_shares()
+    rows = []
+    for zone in sorted({place.zone for place in topology.places}):
+        place = Place(topology.region_of(zone), zone)
+        due = near.zone_shares(place, members, near.locate(about), shares)
+        for to in sorted({*due, *(to for client, to in given if client == zone)}):
+            n = given.get((zone, to), 0)
+            share = n / totals[zone] if totals[zone] else 0.0
+            row = {"from": zone, "to": to, "share": round(due.get(to, 0.0), 6), "given": round(share, 6)}
+            rows.append({**row, "answers": n})
+    return rows
