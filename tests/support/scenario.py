@@ -15,9 +15,9 @@ above a line of `----` and what they print below, up to an empty line; the world
     probe PATH good|bad [WHY]    one probe of an instance's check
     host NAME [ADDRESS..]   what a host name resolves to
     ask NAME TYPE [WORD..]  a query: tcp, edns, size=N, do, nsid, class=CH, version=N, opcode=N, bare (answer
-                            only), counts (sizes, no records)
+                            only), counts (sizes, no records), from=ADDR, subnet=NETWORK
     send HEX                a raw packet
-    tally N NAME TYPE [behind DATA]    who stands first in N answers (who is second where DATA is first)
+    tally N NAME TYPE [from ADDR | behind DATA]    who stands first in N answers (second, where DATA is first)
     states SERVICE, problems, firsts SERVICE, changes     what people are told
 
 A path of another registry than the first is NAME:/PATH.
@@ -327,9 +327,9 @@ class World:
 
     # --- questions ----------------------------------------------------------------------------------------
 
-    def _reply(self, query: bytes, limit: int) -> bytes | None:
+    def _reply(self, query: bytes, limit: int, client: str = "192.0.2.1") -> bytes | None:
         self.publish()
-        outcome = self.dispatcher.dispatch(self.dispatcher.read(query, "192.0.2.1", "udp", limit))
+        outcome = self.dispatcher.dispatch(self.dispatcher.read(query, client, "udp", limit))
         assert outcome is None or isinstance(outcome, bytes), "nothing is forwarded here"
         return outcome
 
@@ -339,8 +339,13 @@ class World:
         query = dns.message.make_query(
             name, rtype, rdclass=ways.get("class", "IN"), use_edns=False, id=0, flags=0
         )
-        if ways.keys() & {"edns", "size", "do", "nsid", "version"}:
-            options = [dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")] if "nsid" in ways else None
+        if ways.keys() & {"edns", "size", "do", "nsid", "version", "subnet"}:
+            options: list[dns.edns.Option] = []
+            if "nsid" in ways:
+                options.append(dns.edns.GenericOption(dns.edns.OptionType.NSID, b""))
+            if "subnet" in ways:
+                address, _, bits = ways["subnet"].partition("/")
+                options.append(dns.edns.ECSOption(address, int(bits)))
             flags = dns.flags.DO if "do" in ways else 0
             size = int(ways.get("size", 1232))
             query.use_edns(int(ways.get("version", 0)), flags, size, options=options)
@@ -349,7 +354,7 @@ class World:
         if "rd" in ways:
             query.flags |= dns.flags.RD
         limit = 65_535 if "tcp" in ways else HIGHEST_UDP
-        reply = self._reply(query.to_wire(), limit)
+        reply = self._reply(query.to_wire(), limit, ways.get("from", "192.0.2.1"))
         return "dropped" if reply is None else show(reply, "bare" in ways, "counts" in ways)
 
     def do_send(self, rest: str) -> str:
@@ -361,12 +366,12 @@ class World:
         query = dns.message.make_query(name, rtype, use_edns=False, id=0, flags=0).to_wire()
         found: Counter[str] = Counter()
         for _ in range(int(times)):
-            reply = self._reply(query, 65_535)
+            reply = self._reply(query, 65_535, behind[1] if behind[:1] == ["from"] else "192.0.2.1")
             assert reply is not None
             # dnspython folds equal owner and type into one RRset in the order of the wire.
             (rrset,) = dns.message.from_wire(reply).answer
             order = [item.to_text() for item in rrset]
-            if not behind:
+            if behind[:1] != ["behind"]:
                 found[order[0]] += 1
             elif order[0] == behind[1]:
                 found[order[1]] += 1
@@ -421,6 +426,8 @@ def show(reply: bytes, bare: bool = False, counts: bool = False) -> str:
         for option in message.options:
             if isinstance(option, dns.edns.EDEOption):
                 lines.append(f'ede {int(option.code)} "{option.text or ""}"')
+            elif isinstance(option, dns.edns.ECSOption):
+                lines.append(f"subnet {option.address}/{option.srclen} scope {option.scopelen}")
             else:
                 lines.append(f"option {int(option.otype)} {option.to_wire()!r}")
         if message.ednsflags & dns.flags.DO:

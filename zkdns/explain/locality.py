@@ -55,9 +55,9 @@ def stand(topology: Topology, client: str) -> Standing:
     return Standing(client, topology.own, "in no network of the map, and this server has no --location")
 
 
-def place_near(placing: Shares, zone: Zone | None, ttl: int, topology: Topology, client: str, entry: Entry) -> (
-    tuple[Shares, list[str]]
-):  # fmt: skip
+def place_near(
+    placing: Shares, zone: Zone | None, ttl: int, topology: Topology, client: str, entry: Entry
+) -> tuple[Shares, list[str]]:
     """Who is given to a client of this place, with what part of the first places; and notes on that."""
     subject = placing.subject
     service = subject.service

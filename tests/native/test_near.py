@@ -1,0 +1,82 @@
+"""A million near answers of the native engine, each zone's shares exact to the last one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+
+from answers.test_variants import EU_A, EU_B, EU_C, NOWHERE, US_A, instance, web
+from support.tables import Answers, query
+from zkdns.dns import names
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.serve import native
+from zkdns.topology import parse_topology
+
+pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
+
+MAP = {
+    "127.0.1.0/24": "eu/eu-1a",
+    "127.0.2.0/24": "eu/eu-1b",
+    "127.0.3.0/24": "us/us-1a",
+    "127.0.4.0/24": "eu-1c",
+}
+TIMES = 100_000
+"""Answers for each of five clients and two services: a million."""
+
+HELD = (
+    instance("a", "eu-1a", weight=1), instance("aa", "eu-1a", weight=2), instance("b", "eu-1b", weight=10),
+    instance("bb", "eu-1b", weight=5), instance("c", "us-1a", weight=6), instance("cc", "us-1a", up=False),
+)  # fmt: skip
+WEIGHTS = {i.id: i.weight for i in HELD if i.answered}
+TOTAL = sum(WEIGHTS.values())
+ALL = {id: Fraction(weight, TOTAL) for id, weight in WEIGHTS.items()}
+
+PREFER = {
+    EU_A: {"a": Fraction(1, 3), "aa": Fraction(2, 3)},
+    EU_B: {"b": Fraction(2, 3), "bb": Fraction(1, 3)},
+    US_A: {"c": Fraction(1)},
+    EU_C: ALL,
+    NOWHERE: ALL,
+}
+"""By weight within the zone, and within all where a zone has none."""
+
+# Capacity 3, 15, 6 and 0 of 24; clients a quarter each. eu-1a keeps 1/2, eu-1b and us-1a all, and only
+# eu-1b has room for more than its own.
+BALANCED = {
+    EU_A: {"a": Fraction(1, 6), "aa": Fraction(1, 3), "b": Fraction(1, 3), "bb": Fraction(1, 6)},
+    EU_B: {"b": Fraction(2, 3), "bb": Fraction(1, 3)},
+    US_A: {"c": Fraction(1)},
+    EU_C: {"b": Fraction(2, 3), "bb": Fraction(1, 3)},
+    NOWHERE: ALL,
+}
+
+
+@pytest.mark.parametrize(("mode", "due"), [("prefer", PREFER), ("balanced", BALANCED)])
+def test_of_half_a_million_answers_each_instance_has_its_share_to_the_last_one(
+    mode: str, due: dict[str, dict[str, Fraction]]
+) -> None:
+    engine = native.Native()
+    answers = Answers(["svc.local"], position_of=engine.position_of)
+    answers.set_topology(parse_topology("map", MAP)[0])
+    answers.put(web(*HELD, near=mode))
+    engine.apply(answers.take())
+    packet = query(names.wire("web.svc.local"), 1)
+    at = len(packet) + 12
+    id_of = {bytes(map(int, i.addresses[0].split("."))): i.id for i in HELD}
+    for client, shares in due.items():
+        firsts = Counter(
+            said[at : at + 4]
+            for _ in range(TIMES)
+            if (said := engine.respond(packet, HIGHEST_UDP, client=client))
+        )
+        found = Counter({id_of[address]: n for address, n in firsts.items()})
+        assert found.total() == TIMES, "nothing is handed over"
+        assert found.keys() <= shares.keys()
+        for id, share in shares.items():
+            exact = TIMES * share
+            assert abs(found[id] - exact) < 1 if exact.denominator > 1 else found[id] == exact, (client, id)
+    assert sum(answers.near_answers().values()) == 5 * TIMES
+    assert sum(answers.first_answers("web").values()) == 5 * TIMES
+    assert answers.near_answers()["web", "eu-1a", "eu-1a"] == (TIMES if mode == "prefer" else TIMES // 2)
