@@ -18,7 +18,7 @@ from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError, Nearness
 from zkdns.registry.url import RegistryURL as RegistryURL
 from zkdns.registry.url import parse_registry as parse_registry
-from zkdns.topology import NOWHERE, Place, parse_place, parse_topology
+from zkdns.topology import parse_place, parse_topology
 
 ENGINES = ("auto", "native", "python")
 
@@ -89,7 +89,7 @@ class Settings:
     journal_mb: float = 64.0
     http_hosts: tuple[str, ...] = ()
     near: str = "off"
-    location: Place = NOWHERE
+    location: str = ""
     topology: Mapping[str, str] = field(default_factory=dict, hash=False)
     topology_clients: Mapping[str, float] = field(default_factory=dict, hash=False)
     ecs_from: tuple[str, ...] = ()
@@ -353,7 +353,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "journal_mb": _number(float, 1, 10**6),
     "http_hosts": _many(_words),
     "near": _one_of(*get_args(Nearness)),
-    "location": lambda text: parse_place(_words(text)) if text else NOWHERE,
+    "location": lambda text: str(parse_place(_words(text))) if text else "",
     "topology": _topology,
     "topology_clients": _topology_clients,
     "ecs_from": _many(_network),

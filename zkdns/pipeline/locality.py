@@ -12,7 +12,7 @@ from zkdns.config import Settings
 from zkdns.model import Problem, Service
 from zkdns.registry.fields import ABSENT, decode, show
 from zkdns.registry.source import TOPOLOGY
-from zkdns.topology import CURE, Topology, parse_topology
+from zkdns.topology import CURE, NOWHERE, Topology, parse_place, parse_topology
 
 
 class Localities:
@@ -45,7 +45,8 @@ class Localities:
     def _parse(self) -> Topology:
         settings = self._settings
         entries = settings.topology if self._good is None else self._good
-        topology, problems = parse_topology(TOPOLOGY, entries, settings.topology_clients, settings.location)
+        own = parse_place(settings.location) if settings.location else NOWHERE
+        topology, problems = parse_topology(TOPOLOGY, entries, settings.topology_clients, own)
         self.problems = problems if self._good is not None else ()
         return topology
 
