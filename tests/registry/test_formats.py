@@ -682,4 +682,6 @@ def test_an_ipv4_address_is_what_the_standard_library_says(parts: list[str], tai
         expected = str(ipaddress.IPv4Address(value))
     except ValueError:
         expected = None
-    assert canonical(value) == (None if expected == "0.0.0.0" else expected)
+    ip = ipaddress.IPv4Address(expected or "0.0.0.0")
+    reachable = int(ip) >> 24 and not ip.is_multicast and ip != ipaddress.IPv4Address("255.255.255.255")
+    assert canonical(value) == (expected if reachable else None)
