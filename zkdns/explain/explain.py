@@ -81,7 +81,8 @@ def explain(
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
         placing = place(subject, rtype, entry, bool(reply.answer))
         nearby: list[str] = []
-        if entry is not None:
+        one = snapshot.services.get(subject.service.name) if subject.service is not None else None
+        if entry is not None and (one is None or one.beyond.route is None):
             placing, nearby = place_near(placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry)
         said["instances"] = list(_rows(subject, placing))
         notes = [*_errors(reply), *nearby, *notes_on(subject, placing, reply, services, stale)]

@@ -13,6 +13,7 @@ from typing import Any
 
 from zkdns.answers import records
 from zkdns.answers.near import ELSEWHERE, REGION
+from zkdns.answers.owners import owners
 from zkdns.answers.records import SRV
 from zkdns.answers.table import Entry, Zone
 from zkdns.answers.variants import Arranged, Near, choose_near, tell
@@ -71,7 +72,7 @@ def place_near(
     ]
     if not number:
         return placing, [*notes, f"near {near.mode}: without a zone all are given"]
-    about = next((o for o in records.owners(service, zone.apex) if o.owner == subject.qname), None)
+    about = next((o for o in owners(service, zone.apex) if o.owner == subject.qname), None)
     if about is None:
         return placing, notes
     by_label = records.spell(service, ttl)
@@ -84,8 +85,8 @@ def place_near(
     due = _due(one)
     found = _spread(placing, subject, due, all_given=placing.rtype == SRV)
     outside = {
-        i.path: f"stands in {near.places[i.id]}, not where {standing.place.zone} is given from"
-        if near.places[i.id].zone
+        i.path: f"stands in {near.places[i.key]}, not where {standing.place.zone} is given from"
+        if near.places[i.key].zone
         else "stands in no zone"
         for i in service.instances
         if i.path in placing.shares and i.path not in found
@@ -106,7 +107,7 @@ def _due(one: Arranged) -> Mapping[str, float]:
 
 def _spread(placing: Shares, subject: Subject, due: Mapping[str, float], all_given: bool) -> dict[str, float]:
     """The same by path; those who share a record with one that is given are given too."""
-    found = {i.path: due[i.id] for i in subject.group if i.id in due}
+    found = {i.path: due[i.key] for i in subject.group if i.key in due}
     for meeting in placing.shared:
         known = [found[i.path] for i in meeting if i.path in found]
         if known:
@@ -144,7 +145,7 @@ def crossings(
         totals[client] += n
     serving = records.answered(service.instances)
     about = records.OwnerName(names.ROOT, service.label, service.instances, serving, (SRV,))
-    members = [records.Member(b"", i.weight, i.id) for i in serving[0]] if serving else []
+    members = [records.Member(b"", i.weight, i.key) for i in serving[0]] if serving else []
     shares = topology.client_shares()
     rows = []
     for zone in sorted({place.zone for place in topology.places}):
