@@ -14,6 +14,7 @@ from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
 from zkdns.registry.zk.root_reads import BATCH_BYTES
 from zkdns.registry.zk.wire import (
     CHANGED,
+    CHILD,
     CONNECTION_LOSS,
     CREATED,
     DELETED,
@@ -35,6 +36,14 @@ from zkdns.registry.zk.wire import (
 ROOT = "/services"
 
 
+def watched_list(request: Request) -> str:
+    """The path whose children's coming and going this asks to be told, "" for none."""
+    match request.what:
+        case AddWatch(path, 0) | WatchedRead(Op(8, path)):
+            return path
+    return ""
+
+
 class World:
     """Nodes by path, an inbox of watch events, and the mind. `serve` answers what is asked, in order."""
 
@@ -46,12 +55,18 @@ class World:
         self.sent: list[Request] = []
         self.warned: list[str] = []
         self.refused: set[str] = set()
+        self.lists: list[str] = []
         self.scopes = [three_deep(root) for root in roots or (ROOT,)]
         self.reads = Reads(
             self.scopes, wall=lambda: 7.0, chance=lambda: 0.5, warn=self.warned.append, **options
         )
         self.views = {scope.root: Reading() for scope in self.scopes}
         self.next: dict[str, Reading] = {}
+
+    def tell_list(self, path: str) -> None:
+        """As servers do that hide what may not be read: those who watch the list are told, and none else."""
+        if path in self.lists:
+            self.reads.watched(CHILD, path)
 
     def put(self, path: str, *, tell: bool = True) -> None:
         parent = path.rpartition("/")[0]
@@ -79,8 +94,15 @@ class World:
             self.reads.watched(DELETED, path)
 
     def poll(self) -> list[Request]:
-        """What is asked now; what was told is kept."""
-        requests = self.reads.requests(self.now)
+        """What is asked now; what was told is kept. Watches of lists are set at once, where the mind has
+        others beside them."""
+        requests = []
+        for request in self.reads.requests(self.now):
+            if not self.reads.one_shot and (path := watched_list(request)):
+                self.lists.append(path)
+                self.reads.take(request.id, self.answer(request), self.now)
+            else:
+                requests.append(request)
         self.sent += requests
         for scope, events in self.reads.events():
             for event in events:
@@ -469,3 +491,43 @@ def test_events_of_data_are_told_once_for_each_change() -> None:
     world.put(f"{ROOT}/web/a")
     world.serve(seconds=1)
     assert [type(event) for _, event in world.told[told:]] == [Data]
+
+
+@pytest.mark.parametrize("service", ["web", "db"])
+def test_what_may_not_be_read_comes_and_goes_without_an_event_of_its_own(service: str) -> None:
+    world = World(audit=1e9)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    path = f"{ROOT}/{service}/secret"
+    for _ in range(2):
+        world.lists.clear()
+        world.connect()  # another connection knows no watches
+        world.refused.add(path)
+        world.put(path, tell=False)
+        world.tell_list(ROOT)
+        world.tell_list(f"{ROOT}/{service}")
+        world.serve(seconds=1)
+        assert world.view == world.truth | {path: None}
+        world.lists.remove(ROOT)  # what fires once is set again by whoever reads the list
+        world.drop(path, tell=False)
+        world.tell_list(f"{ROOT}/{service}")
+        world.serve(seconds=1)
+        assert world.view == world.truth
+    world.drop(f"{ROOT}/{service}", tell=False)
+    world.lists.append(ROOT)
+    world.tell_list(ROOT)
+    world.serve(seconds=1)
+    assert world.view == world.truth
+    assert ROOT in world.lists[world.lists.index(ROOT) + 1 :]
+
+
+def test_a_list_whose_watch_is_refused_is_read_all_the_same() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    for _ in range(20):
+        for request in world.reads.requests(world.now):
+            refused = isinstance(request.what, AddWatch) and watched_list(request)
+            world.reads.take(request.id, UNIMPLEMENTED if refused else world.answer(request), world.now)
+    assert world.reads.resyncs == 1
+    assert not world.reads.one_shot

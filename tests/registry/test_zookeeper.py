@@ -140,6 +140,32 @@ def test_a_forbidden_node_costs_itself_alone(mirrored: Mirrored, zk: KazooClient
     assert "ACL" in told[0].why
 
 
+@pytest.mark.parametrize("service", ["web", "other"])
+def test_what_goes_after_it_may_not_be_read_any_more_is_gone(
+    mirrored: Mirrored, zk: KazooClient, zk_root: str, service: str
+) -> None:
+    """Servers since 3.8.4 and 3.9.2 send no event for it (CVE-2024-23944)."""
+    for name in ("a", "b"):
+        zk.create(f"{zk_root}/web/{name}", b"1", makepath=True)
+    mirrored.follows(zk, zk_root)
+    zk.add_auth("digest", "someone:secret")
+    own = [make_digest_acl("someone", "secret", all=True)]
+    zk.set_acls(f"{zk_root}/web/a", own)
+    zk.delete(f"{zk_root}/web/a")
+    zk.ensure_path(f"{zk_root}/{service}")
+    zk.create(f"{zk_root}/{service}/secret", b"{}", acl=own)
+    zk.create(f"{zk_root}/shut", b"{}", acl=own)
+    path = f"{zk_root}/{service}/secret"
+    eventually(
+        lambda: mirrored.view(zk_root).get(path, b"") is None and f"{zk_root}/shut" in mirrored.view(zk_root)
+    )
+    assert f"{zk_root}/web/a" not in mirrored.view(zk_root)
+    for gone in (path, f"{zk_root}/shut"):
+        zk.delete(gone)
+    eventually(lambda: None not in mirrored.view(zk_root).values())
+    assert mirrored.mirror.status().audit_repairs == 0
+
+
 def test_a_node_of_nearly_a_mebibyte_and_an_odd_name_are_read(
     mirrored: Mirrored, zk: KazooClient, zk_root: str
 ) -> None:

@@ -21,6 +21,7 @@ from zkdns.registry.zk.wire import (
     GET_CHILDREN,
     GET_DATA,
     NO_NODE,
+    PERSISTENT,
     AddWatch,
     MultiRead,
     Node,
@@ -30,8 +31,6 @@ from zkdns.registry.zk.wire import (
     Sync,
     WatchedRead,
 )
-
-PERSISTENT = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,13 @@ class Member:
 @dataclass(slots=True, eq=False)
 class Connection:
     """A client's connection to one member. `watches`: persistent and recursive; `data_watches` and
-    `child_watches` fire once. `up`, `down`: what is on its way."""
+    `child_watches` fire once, `lists` each time. `up`, `down`: what is on its way."""
 
     member: int
     watches: set[str] = field(default_factory=set)
     data_watches: set[str] = field(default_factory=set)
     child_watches: set[str] = field(default_factory=set)
+    lists: set[str] = field(default_factory=set)
     up: deque[Request] = field(default_factory=deque)
     down: deque[tuple[str, int, object]] = field(default_factory=deque)
     """("event", kind, path) and ("reply", id, outcome), in one line."""
@@ -204,7 +204,7 @@ class Ensemble:
             if isinstance(what, Sync):
                 self.apply(connection.member, len(self.log))
             elif isinstance(what, AddWatch):
-                connection.watches.add(what.path)
+                (connection.lists if what.mode == PERSISTENT else connection.watches).add(what.path)
                 outcome = True
             elif isinstance(what, MultiRead):
                 outcome = [member.tree.read(op) for op in what.ops]
@@ -225,7 +225,7 @@ def _fired(connection: Connection, one: Transaction) -> list[tuple[int, str]]:
         events.append((one.kind, path))
     if one.kind == DELETED:
         connection.child_watches.discard(path)
-    if one.kind != CHANGED and parent in connection.child_watches:
+    if one.kind != CHANGED and parent in connection.child_watches | connection.lists:
         connection.child_watches.discard(parent)
         events.append((CHILD, parent))
     return events

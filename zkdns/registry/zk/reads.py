@@ -70,13 +70,14 @@ class _Batch:
 @dataclass(slots=True, eq=False)
 class _Asked:
     """A request under way. `at`: which of the batch's replies it brings, -1 for all. `root`: the one that
-    was missing, and whose coming is watched for."""
+    was missing, and whose coming is watched for. `of_list`: it only leaves a watch on a list."""
 
     what: What
     sent: float
     batch: _Batch | None = None
     at: int = -1
     root: RootReads | None = None
+    of_list: bool = False
 
 
 class Reads:
@@ -187,6 +188,8 @@ class Reads:
         code = outcome if type(outcome) is int else 0
         if code in NO_CONNECTION:
             self.again(now)
+        elif asked.of_list:
+            pass  # where it failed, the recursive watch and the audit tell
         elif isinstance(asked.what, AddWatch):
             self._take_watch(outcome, code, now)
         elif asked.root is not None:
@@ -301,6 +304,8 @@ class Reads:
         self._batches += 1
         batch = _Batch(root, requests, [], len(ops))
         if not self.one_shot:
+            for what in root.list_watches(requests):
+                self._ask(_Asked(what, now, of_list=True))
             self._ask(_Asked(MultiRead(tuple(ops)), now, batch))
             return
         batch.replies = [NO_NODE] * len(ops)

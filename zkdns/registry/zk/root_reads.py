@@ -14,7 +14,18 @@ from typing import Final, cast
 from zkdns.model import Begin, Children, Data, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
-from zkdns.registry.zk.wire import CHANGED, GET_CHILDREN, GET_DATA, Node, Op, Reply, size
+from zkdns.registry.zk.wire import (
+    CHANGED,
+    GET_CHILDREN,
+    GET_DATA,
+    PERSISTENT,
+    AddWatch,
+    Node,
+    Op,
+    Reply,
+    WatchedRead,
+    size,
+)
 
 BATCH: Final = 100
 """Reads in one request: 100,000 nodes in 1.4 s, while asyncio beside it is late by a few ms at most."""
@@ -57,6 +68,7 @@ class RootReads:
         self._queued: set[ReadRequest] = set()
         self._tries: dict[ReadRequest, int] = {}
         self._announced: set[str] = set()
+        self._watched_lists: set[str] = set()
         self._was_missing = False
         self._began = 0.0
 
@@ -83,6 +95,7 @@ class RootReads:
         """The connection is gone, and whatever is under way with it."""
         self._finish()
         self.in_flight = 0
+        self._watched_lists.clear()
         self.anew = False
         self.not_before = 0.0
         self._dirty.clear()
@@ -161,6 +174,20 @@ class RootReads:
             reads += 1 + request.listing
         self.in_flight += 1
         return batch
+
+    def list_watches(self, batch: Iterable[ReadRequest]) -> list[AddWatch | WatchedRead]:
+        """What is sent before these are read: since 3.8.4 and 3.9.2 a server tells nothing of a node that we
+        may not read (CVE-2024-23944), but that a list changed it tells those who watch that list."""
+        watches: list[AddWatch | WatchedRead] = []
+        for path, listing in batch:
+            if listing and path == self.scope.root:
+                # Before 3.9 a persistent watch would end the recursive one of the same path
+                # (ZOOKEEPER-4466). That of getChildren stands in another table, and fires once.
+                watches.append(WatchedRead(Op(GET_CHILDREN, path)))
+            elif listing and path not in self._watched_lists:
+                self._watched_lists.add(path)
+                watches.append(AddWatch(path, PERSISTENT))
+        return watches
 
     def take(self, batch: Sequence[ReadRequest], replies: Iterable[Reply]) -> list[Event]:
         """The replies to the `reads` of a batch: the events that they make. What they ask for is queued."""
