@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import (
+    EVERY,
+    OWN,
     Delta,
     Entry,
     InstanceAddresses,
@@ -53,7 +55,8 @@ class Answers(Builder):
 
     def fail(self, failure: bytes) -> None:
         """SERVFAIL with this option from now on; b"" ends it."""
-        self.set_staleness(Staleness(self.staleness().option, failure))
+        for origin in (EVERY, OWN):
+            self.set_staleness(Staleness(self.staleness(origin).option, failure), origin)
 
 
 addresses = st.sampled_from(
