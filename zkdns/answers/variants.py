@@ -109,11 +109,11 @@ class Near:
         located: Sequence[Located], shares: Mapping[str, Fraction], base: Entry,
     ) -> Arranged:  # fmt: skip
         """What clients of one place are given. `located`: who is registered at the serving priority."""
-        choice = near.prefer(client, located, self.service.settings.near_min)
-        known = choice.healthy, choice.registered
         if mode == "balanced":
             made, ids = self._balance(client, rtype, tiers, shares)
-            return Arranged(made, ids, base.repeats, ZONE, *known)
+            return Arranged(made, ids, base.repeats)
+        choice = near.prefer(client, located, self.service.settings.near_min)
+        known = choice.healthy, choice.registered
         if rtype == SRV:
             parts = [part for tier in tiers for part in self._by_distance(client, tier)]
             entry = rotated(parts, self.service, b"", base.counter, base.origin)
