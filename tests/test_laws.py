@@ -108,6 +108,7 @@ PURE = (
     "health/judge.py",
     "answers/records.py",
     "answers/near.py",
+    "answers/spliced.py",
     "answers/proportions.py",
     "answers/owners.py",
     "answers/routed.py",

@@ -179,8 +179,15 @@ fn read_origin(value: &Bound<PyAny>) -> PyResult<u16> {
 
 fn read_rotation(value: &Bound<PyAny>) -> PyResult<Rotation> {
     let py = value.py();
-    let orders: Vec<Vec<u32>> = value.getattr(intern!(py, "orders"))?.extract()?;
+    let orders = value.getattr(intern!(py, "orders"))?;
     let sequence: Vec<u32> = value.getattr(intern!(py, "sequence"))?.extract()?;
+    if let Ok(spans) = orders.getattr(intern!(py, "spans")) {
+        let indices = orders.getattr(intern!(py, "indices"))?.extract()?;
+        let ends = orders.getattr(intern!(py, "ends"))?.extract()?;
+        return Rotation::spliced(indices, spans.extract()?, ends, &sequence)
+            .ok_or_else(|| PyValueError::new_err("orders that aim past their indices"));
+    }
+    let orders: Vec<Vec<u32>> = orders.extract()?;
     Ok(Rotation::new(orders.iter().map(Vec::as_slice), &sequence))
 }
 

@@ -356,7 +356,7 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
                     tables.query(tagged, rtype), answers, 65_535, next_position
                 )  # a tag's are not counted
     assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
-    assert {id: n for (_, id), n in answers.all_first_answers().items() if n} == dict(given_out)
+    assert {id: n for (_, id), n in answers.all_first_answers()().items() if n} == dict(given_out)
 
 
 def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
@@ -374,7 +374,7 @@ def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
     answers.replace("other", answers.compile(a_service("other", {"z": 1})))
     respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, next_position)
-    assert answers.all_first_answers()["other", "z"] == 1
+    assert answers.all_first_answers()()["other", "z"] == 1
 
 
 def test_given_is_counted_anew_when_weights_change_and_goes_on_when_anything_else_does() -> None:

@@ -138,8 +138,9 @@ class Builder:
         before = self._first_places.at_turn(service)
         return {id: n - before.get(id, 0) for id, n in self.first_answers(service).items()}
 
-    def all_first_answers(self) -> Counter[tuple[str, str]]:
-        """The same for all services at once, by service and id; those that never stood first left out."""
+    def all_first_answers(self) -> Callable[[], Counter[tuple[str, str]]]:
+        """The same for all services at once, by service and id; those that never stood first left out. As
+        of this moment, and still to be counted: in a thread, it may be long."""
         every = {name: answers.first_places.values() for name, answers in self.services.items()}
         return self._first_places.all(every, self.position_of)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from zkdns.answers import policies, records
 from zkdns.answers.table import Entry
@@ -37,15 +38,9 @@ class FirstPlaces:
         counts for the first of them."""
         if not self.entry.tiers:
             return Counter()
-        rotation = self.entry.tiers[0].rotation
-        cycle = len(rotation.sequence)
-        rounds, rest = divmod(end - self.start, cycle)
         counts: Counter[str] = Counter()
-        if rounds:
-            for order in rotation.sequence:
-                counts[self.ids[rotation.orders[order][0]]] += rounds
-        for k in range(self.start, self.start + rest):
-            counts[self.ids[rotation.orders[rotation.sequence[k % cycle]][0]]] += 1
+        for member, n in self.entry.tiers[0].rotation.firsts(self.start, end).items():
+            counts[self.ids[member]] += n
         return counts
 
     def crossings(self, counts: Mapping[str, int]) -> Counter[tuple[str, str]]:
@@ -68,7 +63,7 @@ class FirstPlaceCounts:
 
     def add(self, service: str, counts: Mapping[str, int]) -> None:
         if counts:
-            self._counts.setdefault(service, Counter()).update(counts)
+            self._counts[service] = self.of(service) + Counter(counts)
 
     def close(self, service: str, places: FirstPlaces, end: int) -> None:
         """Count an Entry that stands no more."""
@@ -97,16 +92,16 @@ class FirstPlaceCounts:
 
     def all(
         self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int]
-    ) -> Counter[tuple[str, str]]:
-        """The same for all services, with what those that stand have given."""
-        counts = Counter({(s, id): n for s, known in self._counts.items() for id, n in known.items()})
-        for name, entries in standing.items():
-            for places in entries:
-                end = position_of(places.entry)
-                if end != places.start:
-                    for id, n in places.until(end).items():
-                        counts[name, id] += n
-        return counts
+    ) -> Callable[[], Counter[tuple[str, str]]]:
+        """The same for all services, with what those that stand have given: as of this moment, and still to
+        be counted. None of the counts that are handed on is written again."""
+        moved = [
+            (name, places, end)
+            for name, entries in standing.items()
+            for places in entries
+            if (end := position_of(places.entry)) != places.start
+        ]
+        return partial(_count, dict(self._counts), moved)
 
     def turn(self, name: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None) -> None:
         """Whom the service gives, in which shares, is another from here on; what was given before is counted
@@ -114,7 +109,7 @@ class FirstPlaceCounts:
         if new is None:
             self._marks.pop(name, None)
         elif old != new and (counts := self._counts.get(name)):
-            self._marks[name] = Counter(counts)
+            self._marks[name] = counts
         self.keep(name, new or ())
 
     def at_turn(self, service: str) -> Mapping[str, int]:
@@ -131,11 +126,28 @@ class FirstPlaceCounts:
                 self._gone.pop((service, id), None)
             else:
                 self._gone.setdefault((service, id))
+        forgotten: dict[str, set[str]] = {}
         while len(self._gone) > MAX_GONE:
             name, id = next(iter(self._gone))
-            del self._gone[name, id], self._counts[name][id]
-            if not self._counts[name]:
+            del self._gone[name, id]
+            forgotten.setdefault(name, set()).add(id)
+        for name, ids in forgotten.items():
+            left = Counter({id: n for id, n in self._counts[name].items() if id not in ids})
+            if left:
+                self._counts[name] = left
+            else:
                 del self._counts[name]
+
+
+def _count(
+    before: Mapping[str, Mapping[str, int]], standing: Iterable[tuple[str, FirstPlaces, int]]
+) -> Counter[tuple[str, str]]:
+    """By service and id: what was counted before, and what Entries that stand gave up to some position."""
+    counts = Counter({(name, id): n for name, own in before.items() for id, n in own.items()})
+    for name, places, end in standing:
+        for id, n in places.until(end).items():
+            counts[name, id] += n
+    return counts
 
 
 def shares_of(service: Service) -> dict[str, float]:

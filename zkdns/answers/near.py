@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from zkdns.answers.policies.weighted import GOLDEN, VARIETY, Orders, spread
 from zkdns.answers.proportions import cycle_counts
+from zkdns.answers.spliced import MAX_RECORDS, Spliced, is_wide, ring
 from zkdns.topology import Place
 
 ZONE, REGION, ELSEWHERE = 0, 1, 2
@@ -119,9 +120,11 @@ def arrange(counts: Sequence[int], distances: Sequence[int], cut: int) -> tuple[
 
     A first place meets several rests: within one distance they begin at another member each time."""
     size = len(counts)
-    length = min(cut, size)
+    length = min(cut, size, MAX_RECORDS)
     firsts = spread(counts)
     groups = [[n for n in range(size) if distances[n] == d] for d in (ZONE, REGION, ELSEWHERE)]
+    if is_wide(size, length):
+        return _spliced(counts, groups, length), _in_turn(firsts)
     variants = max(1, min(8, VARIETY // size, max(map(len, groups)))) if length > 1 else 1
     orders: dict[tuple[int, ...], int] = {}
     met: list[list[int]] = [[] for _ in range(size)]
@@ -140,3 +143,30 @@ def arrange(counts: Sequence[int], distances: Sequence[int], cut: int) -> tuple[
         sequence.append(met[first][seen[first] % len(met[first])])
         seen[first] += 1
     return tuple(orders), sequence
+
+
+def _spliced(counts: Sequence[int], groups: Sequence[Sequence[int]], length: int) -> Spliced:
+    """One order for each first place; within one distance the rest begins at a point of its own."""
+    starts: list[int] = []
+    indices: list[int] = []
+    place: dict[int, tuple[int, int]] = {}
+    for group in groups:
+        starts.append(len(indices))
+        place.update({n: (len(starts) - 1, at) for at, n in enumerate(group)})
+        indices += [*group, *group]
+    orders = Spliced(indices)
+    for first, n in enumerate(counts):
+        if n:
+            home, at = place[first]
+            spans = [(starts[home] + at, starts[home] + at + 1)]
+            for k, group in enumerate(groups):
+                begin = int(first * GOLDEN % 1 * len(group))
+                spans += ring(starts[k], len(group), begin, [at] if k == home else []) if group else []
+            orders.add(spans, length)
+    return orders
+
+
+def _in_turn(firsts: Sequence[int]) -> list[int]:
+    """Which order comes at each position, where each first place has one, by index."""
+    number = {first: at for at, first in enumerate(sorted(set(firsts)))}
+    return [number[first] for first in firsts]

@@ -53,10 +53,7 @@ def _own(service: Service, zone: bytes) -> Iterator[OwnerName]:
         given = serving if len(of_protocol) == len(everyone) else records.answered(of_protocol)
         owner = names.label(names.underscored(service.label)) + below + zone
         yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
-        for port in dict.fromkeys(
-            records.port_label(n) for i in of_protocol for n, _ in i.registration.ports
-        ):
-            having = tuple(i for i in of_protocol if records.port_of(i, port))
+        for port, having in records.by_port(of_protocol).items():
             those = given if len(having) == len(of_protocol) else records.answered(having)
             owner = names.label("_" + port) + below + name
             yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)

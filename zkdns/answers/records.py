@@ -132,6 +132,18 @@ def port_of(instance: Instance, name: str | None) -> int:
     return 0
 
 
+def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
+    """Which instances have a port of each name. Read once: asked for port by port, strangers' names are the
+    square of their payloads."""
+    found: dict[str, dict[str, Instance]] = {}
+    for i in instances:
+        for own, number in i.registration.ports:
+            having = found.setdefault(port_label(own), {})
+            if number:
+                having[i.path] = i
+    return {port: tuple(having.values()) for port, having in found.items()}
+
+
 @lru_cache(4096)  # a registry has few port names, and each instance repeats them
 def port_label(name: str) -> str:
     """A port's name as it stands in `_name._tcp` (RFC 6335, section 5.1, made wide enough)."""

@@ -11,12 +11,13 @@ any spelling of the name.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from zkdns.answers.spliced import Getters, Spliced, getter
 from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.model import Instance
 
@@ -33,6 +34,9 @@ one of them was never read."""
 FILES = -1
 """The origin of what zone files say: as stale as what depends on all registries, but it never fails."""
 
+FEW = 16
+"""So few positions are looked up one by one."""
+
 NO_ZONE = -1
 """The zone of a name in none of ours: its responder says all, the SOA too."""
 
@@ -46,19 +50,47 @@ class Rotation:
     it, first places are in exact proportion to the weights. Equal weights share one Rotation.
     """
 
-    orders: tuple[tuple[int, ...], ...]
+    orders: Sequence[tuple[int, ...]]
     sequence: array[int]
-    getters: tuple[Callable[[Any], tuple[Any, ...]], ...] = field(default=(), repr=False)
+    getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
+    _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
+    """For each member, the positions of one cycle in which it stands first; once they were asked for."""
 
     @classmethod
-    def of(cls, orders: tuple[tuple[int, ...], ...], sequence: list[int]) -> Rotation:
-        return cls(orders, array("I", sequence), tuple(map(_getter, orders)))
+    def of(cls, orders: Sequence[tuple[int, ...]], sequence: list[int]) -> Rotation:
+        shared = isinstance(orders, Spliced)
+        getters = Getters(orders) if shared else tuple(map(getter, orders))
+        return cls(orders, array("H" if len(orders) <= 1 << 16 else "I", sequence), getters)
 
+    def first(self, position: int) -> int:
+        """Which member stands first at this position."""
+        return self._first_of(self.sequence[position % len(self.sequence)])
 
-def _getter(order: tuple[int, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(order) == 1:  # itemgetter of one index gives the bare item; of a slice, a tuple
-        return itemgetter(slice(order[0], order[0] + 1))
-    return itemgetter(*order)
+    def _first_of(self, at: int) -> int:
+        return self.orders.first(at) if isinstance(self.orders, Spliced) else self.orders[at][0]
+
+    def firsts(self, start: int, end: int) -> dict[int, int]:
+        """How often each member stands first from one position up to another: what that costs depends on
+        neither."""
+        cycle = len(self.sequence)
+        if end - start <= FEW:
+            counts: dict[int, int] = {}
+            for position in range(start, end):
+                first = self.first(position)
+                counts[first] = counts.get(first, 0) + 1
+            return counts
+        if not self._turns:
+            turns: dict[int, array[int]] = {}
+            members = [self._first_of(at) for at in range(len(self.orders))]
+            for position, at in enumerate(self.sequence):
+                turns.setdefault(members[at], array("I")).append(position)
+            self._turns.append(turns)
+        (begun, since), (ended, until) = divmod(start, cycle), divmod(end, cycle)
+        return {
+            member: n
+            for member, own in self._turns[0].items()
+            if (n := (ended - begun) * len(own) + bisect_left(own, until) - bisect_left(own, since))
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from math import lcm
 
 from zkdns.answers import policies
 from zkdns.answers.records import AAAA, SRV, A, answered, port_of
+from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
 from zkdns.explain.subject import Subject
 from zkdns.model import Instance
@@ -111,7 +112,8 @@ def _dealt(entry: Entry, at: int) -> set[int]:
     """Which records of a tier are ever given."""
     if at >= len(entry.tiers):
         return set()
-    return {index for order in entry.tiers[at].rotation.orders for index in order}
+    orders = entry.tiers[at].rotation.orders
+    return orders.given() if isinstance(orders, Spliced) else {index for order in orders for index in order}
 
 
 def _meet(tier: Iterable[Instance], rtype: int, port: str | None) -> list[list[tuple[Instance, int]]]:

@@ -174,7 +174,7 @@ class Observer:
         builder = self.pipeline.builder
         return Firsts(builder.first_answers(service), builder.recent_first_answers(service))
 
-    def all_first_answers(self) -> Mapping[tuple[str, str], int]:
+    def all_first_answers(self) -> Callable[[], Mapping[tuple[str, str], int]]:
         """The same for all services at once."""
         return self.pipeline.builder.all_first_answers()
 

@@ -6,7 +6,8 @@ Rules: names are fixed; labels are bounded by what is registered, never by what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -30,12 +31,15 @@ RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 class Snapshot(Collector):
     """The metrics of one moment."""
 
-    def __init__(self, metrics: Iterable[Metric]) -> None:
+    def __init__(self, metrics: Iterable[Metric], later: Callable[[], Iterable[Metric]] = tuple) -> None:
+        """`later`: those that cost what is registered; made of values that don't move."""
         self._metrics = list(metrics)
+        self._later = later
         self._process = ProcessCollector(registry=None)
 
     def collect(self) -> Iterable[Metric]:
         yield from self._metrics
+        yield from self._later()
         yield from self._process.collect()
 
     def text(self) -> bytes:
@@ -50,10 +54,10 @@ def take(observed: Observed) -> Snapshot:
         [
             *_queries(status, counters),
             *_registry(status, counters),
-            *_services(status, observed.all_first_answers()),
             _near(observed.near_answers()),
             *_forwarding(status, counters),
-        ]
+        ],
+        partial(_services, status, observed.all_first_answers()),
     )
 
 
@@ -129,7 +133,7 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
         )
 
 
-def _services(status: Status, first_answers: Mapping[tuple[str, str], int]) -> Iterable[Metric]:
+def _services(status: Status, first_answers: Callable[[], Mapping[tuple[str, str], int]]) -> Iterable[Metric]:
     yield _gauge("zkdns_services", "Services registered.", len(status.services))
     instances = GaugeMetricFamily(
         "zkdns_instances", "Instances by service and state.", labels=("service", "state")
@@ -142,7 +146,7 @@ def _services(status: Status, first_answers: Mapping[tuple[str, str], int]) -> I
         # A service that lost all has its zeros: a series that vanished could ring no alert.
         for state in (State.HEALTHY, *sorted(counts.keys() - {State.HEALTHY})) if counts else State:
             instances.add_metric((name, str(state)), counts[state])
-    for (name, id), n in first_answers.items():
+    for (name, id), n in first_answers().items():
         firsts.add_metric((name, id), n)
     yield instances
     yield firsts

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
 
+from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import Rotation
 
 _rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = WeakValueDictionary()
@@ -23,6 +24,7 @@ _rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = We
 
 def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
     """The Rotation for these weights. Services of the same shape share one."""
+    cut = min(cut, MAX_RECORDS)
     key = (policy, usable(weights), cut)
     found = _rotations.get(key)
     if found is None:

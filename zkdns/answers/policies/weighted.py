@@ -7,9 +7,11 @@ remainder, so that no share is off by more than one place of the cycle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle as cycled
 from math import gcd
+
+from zkdns.answers.spliced import MIN_PLACES, Spliced, is_wide, ring
 
 MAX_CYCLE = 10_000
 """The longest cycle, in answers."""
@@ -23,7 +25,10 @@ FINENESS = 16
 GOLDEN = 0.6180339887498949
 """Its multiples stand as far from each other as numbers can (Knuth, TAOCP 3, section 6.4)."""
 
-Orders = tuple[tuple[int, ...], ...]
+FINE = 1 << 40
+"""Parts of a cycle that a place is reckoned in."""
+
+Orders = Sequence[tuple[int, ...]]
 
 
 def arrange(weights: Sequence[int], cut: int) -> tuple[Orders, list[int]]:
@@ -52,7 +57,17 @@ def cycle_counts(weights: Sequence[int], longest: int) -> list[int]:
 
 def spread(counts: Sequence[int]) -> list[int]:
     """Each index as often as its count says, as far from itself as it gets."""
-    return [i for _, i in sorted(((2 * k + 1) / (2 * n), i) for i, n in enumerate(counts) for k in range(n))]
+    size = len(counts)
+    keys: list[int] = []
+    for i, n in enumerate(counts):
+        if n:
+            # The k-th of n stands at (2k + 1) / 2n of the cycle; the index decides where two meet. Whole
+            # numbers in even steps, since a cycle is ten thousand places and services are thousands.
+            step = FINE // n * size
+            first = FINE // n // 2 * size + i
+            keys += range(first, first + n * step, step)
+    keys.sort()
+    return [key % size for key in keys]
 
 
 def dealt(
@@ -65,9 +80,8 @@ def dealt(
     cycle = len(firsts)
     rarest = min(n for n in counts if n)
     rounds = max(min(_meetings(size - 1) // rarest, VARIETY // cycle), 1) if length > 1 else 1
-    most = max(VARIETY // size, 1)
-    by_index = sorted(firsts)
-    small = size * cycle <= 200_000
+    most = max(min(VARIETY // size, MIN_PLACES // (size * length)), 1)
+    rest_of = _Rests(weights, [i for i, n in enumerate(counts) for _ in range(n)], length)
     orders: dict[tuple[int, ...], int] = {}
     met_by: list[list[int]] = []
     before = 0
@@ -76,7 +90,6 @@ def dealt(
         if not n:
             continue
         rest = cycle - n
-        others = [j for j in firsts if j != i] if small else firsts
         variants = min(n * rounds, most) if length > 1 else 1
         stride = _coprime(variants)
         for v in range(variants):
@@ -84,44 +97,83 @@ def dealt(
             # in strides, so that the same second does not come many times in a row.
             step = v * stride % variants
             at = (round(i * GOLDEN * rest) + step * rest // variants) % rest if rest else 0
-            second = by_index[at if at < before else at + n] if rest else None
-            order = _order(i, second, others, v + i, length, weights)
+            order = rest_of.order(i, at, before, n, v + i)
             met_by[i].append(orders.setdefault(order, len(orders)))
         before += n
     turns = [cycled(found) for found in met_by]
-    return tuple(orders), [next(turns[i]) for _ in range(rounds) for i in firsts]
+    sequence = list(map(next, map(turns.__getitem__, firsts * rounds)))
+    return rest_of.spliced(orders) if rest_of.wide else tuple(orders), sequence
+
+
+class _Rests:
+    """What follows a first place. `by_index`: the cycle's first places, sorted. Where the orders are wide, an
+    order is known by its first, its second and where in the ring its rest begins."""
+
+    def __init__(self, weights: Sequence[int], by_index: list[int], length: int) -> None:
+        self.live = [i for i, w in enumerate(weights) if w]
+        self.idle = [i for i, w in enumerate(weights) if not w]
+        self.by_index, self.length = by_index, length
+        self.wide = is_wide(len(weights), length)
+        self.decided = length <= 2 or len(weights) <= 3
+        self._known: dict[tuple[int, int], tuple[int, ...]] = {}
+
+    def order(self, first: int, at: int, before: int, n: int, turn: int) -> tuple[int, ...]:
+        """`first`, then who stands at `at` in the cycle without the `n` places of `first`, which begin at
+        `before`; then the rest."""
+        cycle = self.by_index
+        rest = len(cycle) - n
+        second = cycle[at if at < before else at + n] if rest else -1
+        if self.wide:
+            return first, second, turn * _coprime(len(self.live)) % len(self.live)
+        if not self.decided:
+            return self._walk(first, second, before, n, turn)
+        order = self._known.get((first, second))
+        if order is None:
+            order = self._known[first, second] = self._walk(first, second, before, n, turn)
+        return order
+
+    def _walk(self, first: int, second: int, before: int, n: int, turn: int) -> tuple[int, ...]:
+        """`first`, `second`, then what is met on a walk through the others in wide strides (so that
+        neighbours in the cycle are not neighbours here). What the walk misses follows in turn, and weight
+        0 last."""
+        cycle, length = self.by_index, self.length
+        order = {first: None}
+        if second >= 0:
+            order[second] = None
+        rest = len(cycle) - n
+        if rest:
+            stride = _coprime(rest)
+            at = turn * stride % rest
+            for _ in range(min(rest, 4 * length)):
+                if len(order) >= length:
+                    break
+                order[cycle[at if at < before else at + n]] = None
+                at = (at + stride) % rest
+        for group in (self.live, self.idle):
+            for k in range(turn, turn + len(group)):
+                if len(order) >= length:
+                    break
+                order[group[k % len(group)]] = None
+        return tuple(order)[:length]
+
+    def spliced(self, keys: Iterable[tuple[int, ...]]) -> Spliced:
+        """The orders that these keys stand for."""
+        size = len(self.live)
+        stride = _coprime(size)
+        members = [self.live[k * stride % size] for k in range(size)]
+        place = {i: at for at, i in enumerate(members)}
+        orders = Spliced(members + members + self.idle)
+        for first, second, begin in keys:
+            ahead = [place[i] for i in (first, second) if i >= 0]
+            spans = [(at, at + 1) for at in ahead] + ring(0, size, begin, ahead)
+            orders.add([*spans, (2 * size, 2 * size + len(self.idle))], self.length)
+        return orders
 
 
 def _meetings(others: int) -> int:
     """How many seconds the rarest first should meet: each other one equally often, and enough of them
     that unequal weights show."""
     return -(-FINENESS // others) * others
-
-
-def _order(
-    first: int, second: int | None, others: list[int], turn: int, length: int, weights: Sequence[int]
-) -> tuple[int, ...]:
-    """`first`, `second`, then what is met on a walk through `others` in wide strides (so that neighbours
-    in the cycle are not neighbours here). What the walk misses follows in turn, and weight 0 last."""
-    order = {first: None}
-    if second is not None:
-        order[second] = None
-    if length <= 2 and len(order) >= length:
-        return tuple(order)[:length]
-    if others:
-        n = len(others)
-        stride = _coprime(n)
-        at = turn * stride % n
-        for _ in range(min(n, 4 * length)):
-            order[others[at]] = None
-            if len(order) >= length:
-                return tuple(order)
-            at = (at + stride) % n
-    for group in ([i for i, w in enumerate(weights) if w], [i for i, w in enumerate(weights) if not w]):
-        missed = [i for i in group if i not in order]
-        at = turn % len(missed) if missed else 0
-        order.update(dict.fromkeys(missed[at:] + missed[:at]))
-    return tuple(order)[:length]
 
 
 _strides: dict[int, int] = {}
