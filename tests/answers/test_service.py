@@ -16,7 +16,7 @@ from support import tables
 from support.asking import respond
 from support.tables import Answers
 from zkdns.answers import first_places
-from zkdns.answers.on_demand import find
+from zkdns.answers.on_demand import find, find_folded
 from zkdns.answers.on_demand import reverse as reverse_of
 from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
 from zkdns.config import LONGEST_ZONE, load
@@ -247,9 +247,9 @@ def test_an_instance_whose_id_was_folded_is_found_by_its_label() -> None:
     )
     service = Service("web", "web", "/s/web", instances=instances)
     for i in instances:
-        assert find(service, i.label.encode()) is i
+        assert find(service, i.label.encode(), find_folded(service)) is i
     for label in (b"nope", b"", b"A:1", b"\xff", b"zz"):
-        assert find(service, label) is None
+        assert find(service, label, find_folded(service)) is None
 
 
 def test_a_megabyte_of_meta_is_cut_to_what_a_message_holds() -> None:

@@ -1,20 +1,27 @@
 """Names that are spelled when asked: single instances and DNS-SD browsing (RFC 6763), reverse names.
 
 Rules: pure; what is there now comes from the table that is asked. Nobody connects through these at speed,
-and a large registry has too many of them to keep ready.
+and a large registry has too many of them to keep ready. What has many records is spelled once for each
+change, and no more of it than a reply could hold.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 
 from zkdns.answers import records
 from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
+from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import EVERY, OWNER, Position, Sections, Table
 from zkdns.dns import names
 from zkdns.model import Instance, Service
+
+MANY = 16
+"""A reverse name's records are kept where there are more: fewer are spelled as fast as they are found."""
 
 NXDOMAIN = Sections(rcode=3)
 NODATA = Sections()
@@ -28,9 +35,10 @@ class InstanceNames:
     service: Service
     zone: bytes
     ttl: int
+    folded: Mapping[bytes, Instance] = field(default_factory=dict)
 
     def spell(self, label: bytes, qtype: int) -> Sections:
-        i = find(self.service, label)
+        i = find(self.service, label, self.folded)
         if i is None:
             return NXDOMAIN
         if qtype == SRV:
@@ -50,6 +58,7 @@ class Browsing:
     zone: bytes
     ttl: int
     ede: bytes
+    folded: Mapping[bytes, Instance] = field(default_factory=dict)
     _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
     """The PTR answer, once it was asked for."""
 
@@ -67,7 +76,7 @@ class Browsing:
             return self._spelled[0]
         if qname[1 + qname[0] :] != owner:
             return NXDOMAIN
-        i = find(self.service, qname[1 : 1 + qname[0]])
+        i = find(self.service, qname[1 : 1 + qname[0]], self.folded)
         if i is None or i.registration.protocol != self.protocol:
             return NXDOMAIN
         if qtype == SRV:
@@ -77,10 +86,10 @@ class Browsing:
         return ANSWERED_ANY if qtype == ANY else NODATA
 
     def _list(self) -> Sections:
-        given = [i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol]
-        ends = [names.label(i.label) + OWNER for i in given]
+        given = (i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol)
+        ends = [names.label(i.label) + OWNER for i in islice(given, MAX_RECORDS)]
         return Sections(
-            tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if given else self.ede
+            tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if ends else self.ede
         )
 
 
@@ -97,12 +106,18 @@ class Services:
             return NXDOMAIN
         if qtype != PTR:
             return ANSWERED_ANY if qtype == ANY else NODATA
+        browsing = table.spelled.get(self.owner)
+        if browsing is None:
+            browsing = table.spelled[self.owner] = self._list(table)
+        return browsing
+
+    def _list(self, table: Table) -> Sections:
         end = records.pointer(self.owner, self.zone)
-        kinds = [
+        kinds = (
             names.label(names.underscored(service.label)) + names.label("_" + protocol) + end
-            for _, service in sorted(table.services.items())
+            for service in map(table.services.__getitem__, table.service_names[:MAX_RECORDS])
             for protocol in service.protocols
-        ]
+        )
         return Sections(tuple(records.record(OWNER, PTR, self.ttl, kind) for kind in kinds))
 
 
@@ -110,20 +125,27 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
     """The answer for a name under in-addr.arpa or ip6.arpa, and its origin; None where no instance has
     the address."""
     address = names.address_of(qname)
-    holders = [table.services[name] for name in table.holders.get(address, ())] if address else []
-    if not holders or address is None:
+    sharing = table.holders.get(address, ()) if address is not None else ()
+    if not sharing or address is None:
         return None
+    holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     if qtype != PTR:
         return Sections((RFC8482,) if qtype == ANY else ()), origin
-    ends = [
+    known = table.spelled.get(address)
+    if known is not None:
+        return known, origin
+    # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
+    ttl = min(holder.ttl for holder in holders)
+    ends = (
         names.label(i.label) + names.label(holder.label) + table.zones[0].apex
         for holder in holders
         for i in holder.by_address[address]
-    ]
-    # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
-    ttl = min(holder.ttl for holder in holders)
-    return Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in ends)), origin
+    )
+    sections = Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
+    if len(sections.answer) > MANY:
+        table.spelled[address] = sections
+    return sections, origin
 
 
 def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
@@ -137,12 +159,17 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
     return Sections((piece,), (), tuple(extra))
 
 
-def find(service: Service, label: bytes) -> Instance | None:
+def find_folded(service: Service) -> dict[bytes, Instance]:
+    """The instances whose labels are not their ids, by label."""
+    return {i.label.encode("latin-1"): i for i in service.instances if i.label != i.id}
+
+
+def find(service: Service, label: bytes, folded: Mapping[bytes, Instance]) -> Instance | None:
     """The instance with this label. Labels are mostly their ids, and instances stand in the order of
-    these: only one that was folded is looked for one by one."""
+    these; those that were folded are at hand."""
     text = label.decode("latin-1")
     instances = service.instances
     at = bisect_left(instances, text, key=attrgetter("id"))
     if at < len(instances) and instances[at].label == text:
         return instances[at]
-    return next((i for i in instances if i.label == text), None)
+    return folded.get(label)

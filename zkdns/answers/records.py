@@ -17,8 +17,6 @@ from itertools import accumulate
 from math import lcm
 from typing import NamedTuple
 
-import dnslib
-
 from zkdns.answers.table import OWNER
 from zkdns.dns import ede, names
 from zkdns.model import Instance, Service
@@ -107,10 +105,7 @@ def txt(strings: Iterable[str], ttl: int) -> bytes:
     if sum(map(len, kept)) + len(kept) > MAX_TXT_BYTES:
         lengths = accumulate(len(s) + 1 for s in kept)
         kept = [s for s, end in zip(kept, lengths, strict=True) if end <= MAX_TXT_BYTES]
-    rdata = dnslib.TXT(kept)
-    buffer = dnslib.DNSBuffer()
-    rdata.pack(buffer)
-    return record(OWNER, TXT, ttl, bytes(buffer.data))
+    return record(OWNER, TXT, ttl, b"".join([bytes((len(s),)) + s for s in kept]))
 
 
 def answered(group: Iterable[Instance]) -> list[list[Instance]]:

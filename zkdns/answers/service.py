@@ -13,7 +13,7 @@ from operator import attrgetter
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
-from zkdns.answers.on_demand import Browsing, InstanceNames
+from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import owners
 from zkdns.answers.records import SRV, TXT
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
@@ -106,6 +106,8 @@ def compile_service(
     near = choose_near(dealt, topology)
     named = replace(service, instances=_in_order((*service.instances, *beyond.guests)))
     browsed = service if route is None else replace(service, instances=_in_order(route.name.group))
+    folded = find_folded(named)
+    folded_browsed = find_folded(browsed)
     own = names.label(service.label)
     instances = {
         s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6))
@@ -144,7 +146,7 @@ def compile_service(
             known[about.owner] = Name(index, said, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
-        spell = InstanceNames(named, apex, ttl).spell
+        spell = InstanceNames(named, apex, ttl, folded).spell
         known[name] = Name(index, said, instances, spell, origin=origin)
         if near is not None:
             zone_names = ZoneNames(near, apex, ttl, origin, route.name if route is not None else None)
@@ -154,7 +156,7 @@ def compile_service(
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
-            browsing = Browsing(browsed, protocol, apex, ttl, said)
+            browsing = Browsing(browsed, protocol, apex, ttl, said, folded_browsed)
             known[owner] = Name(index, said, responder=browsing, origin=origin)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).

@@ -11,7 +11,7 @@ any spelling of the name.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +36,9 @@ FILES = -1
 
 FEW = 16
 """So few positions are looked up one by one."""
+
+MANY = 100
+"""From so many services on that come and go at once all names are sorted anew."""
 
 NO_ZONE = -1
 """The zone of a name in none of ours: its responder says all, the SOA too."""
@@ -266,8 +269,8 @@ class Table:
     """All that is answered from. `identity`: CHAOS TXT names (RFC 4892) on the wire, and what they say."""
 
     __slots__ = (
-        "clients", "entries", "holders", "identity", "names", "serial", "services", "stale", "staleness",
-        "zones",
+        "clients", "entries", "holders", "identity", "names", "serial", "service_names", "services",
+        "spelled", "stale", "staleness", "zones",
     )  # fmt: skip
 
     def __init__(self, delta: Delta | None = None, identity: Mapping[bytes, str] | None = None) -> None:
@@ -276,6 +279,10 @@ class Table:
         self.zones: dict[int, Zone] = {}
         self.services: dict[str, Holder] = {}
         self.holders: dict[bytes, tuple[str, ...]] = {}
+        self.service_names: list[str] = []
+        """Those of `services`, sorted."""
+        self.spelled: dict[bytes, Sections] = {}
+        """What was spelled on demand of all services, by owner or address, until one of them changes."""
         self.serial = 0
         self.clients = NO_CLIENTS
         self.identity = identity or {}
@@ -289,7 +296,10 @@ class Table:
         """Take a Delta over."""
         _merge(self.entries, delta.entries)
         _merge(self.names, delta.names)
-        _merge(self.services, delta.services)
+        if delta.services:
+            self.spelled.clear()
+            self._sort(delta.services)
+            _merge(self.services, delta.services)
         self.zones.update(delta.zones)
         for address, names in delta.holders.items():
             if names:
@@ -305,6 +315,19 @@ class Table:
             self.serial = delta.serial
         if delta.clients is not None:
             self.clients = delta.clients
+
+    def _sort(self, changes: Mapping[str, Holder | None]) -> None:
+        """Keep `service_names` in order: a change costs a search, a whole registry is sorted at once."""
+        known = self.services
+        come = [name for name, service in changes.items() if service is not None and name not in known]
+        gone = [name for name, service in changes.items() if service is None and name in known]
+        if len(come) + len(gone) > MANY:
+            self.service_names = sorted((known.keys() | set(come)) - set(gone))
+            return
+        for name in come:
+            insort(self.service_names, name)
+        for name in gone:
+            del self.service_names[bisect_left(self.service_names, name)]
 
 
 def _merge(held: dict[K, V], changes: Mapping[K, V | None]) -> None:

@@ -239,8 +239,12 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
     """A reply of what was spelled on demand; where that is nothing, the zone's SOA."""
     if not sections.answer and not sections.authority and sections.rcode in (NOERROR, NXDOMAIN):
         return _negative(request, sections.rcode, sections.ede, zone, stale, table, sections)
+    answer = sections.answer
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
     options = _options(request, table, stale + sections.ede)
+    if len(answer) > request.room // _SHORTEST:
+        # So many don't fit, and reading them all would cost a client's neighbours (61 bytes ask for it).
+        return reply.write(sections.rcode, answer[: request.room // _SHORTEST + 1], options=options)
     if sections.outside and request.ra and request.packet[2] & 1:
         return Follow(sections.outside, sections.answer, options)
     return reply.write(

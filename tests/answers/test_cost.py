@@ -1,0 +1,166 @@
+"""What compiling, publishing and asking cost: counted in steps of the interpreter, never in seconds.
+
+Each law doubles what is registered and allows the work to grow by little more than double.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import dns.message
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.asking import respond
+from zkdns.answers import policies
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import Table
+from zkdns.dns.names import reverse as reverse_name
+from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.serve.respond import next_position
+
+SLACK = 2.7
+"""Twice as much may cost so many times as much: n log n, and some noise of small numbers."""
+
+
+def steps(act: Callable[[], Any]) -> int:
+    """How many lines of ours this runs."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "zkdns" not in frame.f_code.co_filename:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def places(table: Table) -> int:
+    """How much the table keeps: what no step shows, since C copies it."""
+    total = 0
+    for entry in table.entries.values():
+        for tier in entry.tiers:
+            orders = tier.rotation.orders
+            spans = getattr(orders, "spans", None)
+            kept = sum(map(len, orders)) if spans is None else len(spans) + len(orders.indices)
+            total += kept + len(tier.rotation.sequence) + sum(map(len, tier.records))
+    return total
+
+
+def publish(instances: list[Registration], **chosen: Any) -> tuple[Builder, Table]:
+    made = tuple(Instance(f"i{n:06}", f"i{n:06}", f"/services/web/i{n:06}", r, 0) for n, r in enumerate(instances))
+    builder = Builder(["svc.local"])
+    service = Service("web", "web", made, ServiceSettings(**chosen))
+    builder.replace("web", builder.compile(service))
+    return builder, Table(builder.take())
+
+
+def address(n: int) -> tuple[str, ...]:
+    return (f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}",)
+
+
+SHAPES: dict[str, Callable[[int], tuple[list[Registration], dict[str, Any]]]] = {
+    "plain": lambda n: ([Registration(address(k), port=80) for k in range(n)], {}),
+    "all given": lambda n: ([Registration(address(k), port=80) for k in range(n)], {"answers": 65_535}),
+    "all given in turn": lambda n: (
+        [Registration(address(k)) for k in range(n)], {"answers": 65_535, "policy": "round_robin"},
+    ),
+    "one weighs most": lambda n: (
+        [Registration(address(k), weight=1 if k else 65_535) for k in range(n)], {"answers": 65_535},
+    ),
+    "ports of one's own": lambda n: (
+        [Registration(address(k), port=80, ports=tuple((f"p{k}-{j}", j + 1) for j in range(4)))
+         for k in range(n)], {},
+    ),
+    "tags of one's own": lambda n: ([Registration(address(k), tags=(f"t{k}", "all")) for k in range(n)], {}),
+    "priorities of one's own": lambda n: (
+        [Registration(address(k), port=80, priority=k) for k in range(n)], {},
+    ),
+    "one address": lambda n: ([Registration(address(1), port=80 + k) for k in range(n)], {}),
+    "varied weights": lambda n: ([Registration(address(k), weight=k % 997 + 1) for k in range(n)], {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@settings(deadline=None, max_examples=2)
+@given(st.integers(300, 360))
+def test_what_a_service_costs_grows_with_what_it_holds(shape: str, n: int) -> None:
+    def cost(size: int) -> tuple[int, int]:
+        tables: list[Table] = []
+        registered, chosen = SHAPES[shape](size)
+        policies._rotations.clear()
+        work = steps(lambda: tables.append(publish(registered, **chosen)[1]))
+        return work, places(tables[0])
+
+    small, large = cost(2 * n), cost(4 * n)
+    assert large[0] <= SLACK * small[0], "steps"
+    assert large[1] <= SLACK * small[1], "places that are kept"
+
+
+def many_services(n: int) -> tuple[Builder, Table]:
+    builder = Builder(["svc.local"])
+    for k in range(n):
+        one = Instance("a", "a", f"/services/s{k}/a", Registration(("10.0.0.1",), port=80), 0)
+        builder.replace(f"s{k}", builder.compile(Service(f"s{k}", f"s{k}", (one,))))
+    return builder, Table(builder.take())
+
+
+def asked(table: Table, name: str, rtype: str) -> tuple[int, bytes | None]:
+    packet = dns.message.make_query(name, rtype, use_edns=True, payload=1232).to_wire()
+    replies: list[Any] = []
+    work = steps(lambda: replies.append(respond(packet, table, next_position)))
+    return work, replies[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype"),
+    [
+        ("_services._dns-sd._udp.svc.local", "PTR"),
+        (reverse_name("10.0.0.1").decode("latin-1"), "PTR"),
+        ("_s0._tcp.svc.local", "PTR"),
+        ("nobody._s0._tcp.svc.local", "SRV"),
+    ],
+)
+def test_a_packet_costs_no_more_in_a_large_registry(name: str, rtype: str) -> None:
+    if rtype == "PTR" and not name.startswith("_"):
+        name = "1.0.0.10.in-addr.arpa"
+    small, large = many_services(200)[1], many_services(800)[1]
+    for table in (small, large):
+        asked(table, name, rtype)  # what is spelled once for each change
+    assert asked(large, name, rtype)[0] <= asked(small, name, rtype)[0] + 10
+
+
+def test_browsing_and_shared_reverse_names_follow_each_change() -> None:
+    builder, table = many_services(150)
+
+    def told(name: str) -> list[str]:
+        packet = dns.message.make_query(name, "PTR").to_wire()
+        reply = respond(packet, table, next_position, limit=65_535)
+        assert isinstance(reply, bytes)
+        return [str(record) for rrset in dns.message.from_wire(reply).answer for record in rrset]
+
+    kinds, holders = told("_services._dns-sd._udp.svc.local"), told("1.0.0.10.in-addr.arpa")
+    assert len(kinds) == len(holders) == 150
+    assert kinds == sorted(kinds)
+    builder.replace("s77", None)
+    other = Instance("a", "a", "/services/aa/a", Registration(("10.0.0.1",), port=80), 0)
+    builder.replace("aa", builder.compile(Service("aa", "aa", (other,))))
+    table.apply(builder.take())
+    assert table.service_names == sorted(table.services)
+    kinds = told("_services._dns-sd._udp.svc.local")
+    assert kinds[0] == "_aa._tcp.svc.local."
+    assert "_s77._tcp.svc.local." not in kinds
+    assert "a.aa.svc.local." in told("1.0.0.10.in-addr.arpa")
+    assert "a.s77.svc.local." not in told("1.0.0.10.in-addr.arpa")
