@@ -16,7 +16,7 @@ from operator import attrgetter
 from zkdns.answers import records
 from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
 from zkdns.answers.spliced import MAX_RECORDS
-from zkdns.answers.table import EVERY, OWNER, Position, Sections, Table
+from zkdns.answers.table import EVERY, OWN, OWNER, Position, Sections, Table
 from zkdns.dns import names
 from zkdns.model import Instance, Service
 
@@ -106,10 +106,9 @@ class Services:
             return NXDOMAIN
         if qtype != PTR:
             return ANSWERED_ANY if qtype == ANY else NODATA
-        browsing = table.spelled.get(self.owner)
-        if browsing is None:
-            browsing = table.spelled[self.owner] = self._list(table)
-        return browsing
+        if self.owner not in table.spelled:
+            table.spelled[self.owner] = self._list(table), OWN
+        return table.spelled[self.owner][0]
 
     def _list(self, table: Table) -> Sections:
         end = records.pointer(self.owner, self.zone)
@@ -128,13 +127,16 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
     sharing = table.holders.get(address, ()) if address is not None else ()
     if not sharing or address is None:
         return None
-    holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
-    origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
+    sections, origin = table.spelled.get(address) or _spell_reverse(table, address, sharing)
     if qtype != PTR:
         return Sections((RFC8482,) if qtype == ANY else ()), origin
-    known = table.spelled.get(address)
-    if known is not None:
-        return known, origin
+    return sections, origin
+
+
+def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tuple[Sections, int]:
+    """Whom an address belongs to; kept until a service changes, where they are many."""
+    holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
+    origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
     ttl = min(holder.ttl for holder in holders)
     ends = (
@@ -144,7 +146,7 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
     )
     sections = Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
     if len(sections.answer) > MANY:
-        table.spelled[address] = sections
+        table.spelled[address] = sections, origin
     return sections, origin
 
 

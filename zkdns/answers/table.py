@@ -281,8 +281,9 @@ class Table:
         self.holders: dict[bytes, tuple[str, ...]] = {}
         self.service_names: list[str] = []
         """Those of `services`, sorted."""
-        self.spelled: dict[bytes, Sections] = {}
-        """What was spelled on demand of all services, by owner or address, until one of them changes."""
+        self.spelled: dict[bytes, tuple[Sections, int]] = {}
+        """What was spelled on demand of all services, with its origin, by owner or address, until one of
+        them changes."""
         self.serial = 0
         self.clients = NO_CLIENTS
         self.identity = identity or {}
