@@ -222,5 +222,43 @@ def test_bash_completes_commands_and_flags() -> None:
     assert said[1] == "--engine"
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("instances REGISTRY w", ["web"]),
+        ("instances REGISTRY ", ["db", "web"]),
+        ("watch REGISTRY d", ["db"]),
+        ("drain REGISTRY w", ["web/"]),
+        ("drain REGISTRY web/", ["web/a", "web/b"]),
+        ("weight REGISTRY web/b", ["web/b"]),
+        ("undrain REGISTRY nope/", []),
+        ("explain REGISTRY we", ["web.svc.local"]),
+    ],
+)
+def test_services_and_instances_are_completed(
+    words: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "services.toml"
+    rows = (("web", "a"), ("web", "b"), ("db", "main"))
+    file.write_text("".join(f'[[{s}.instances]]\nid = "{id}"\naddress = "10.0.0.1"\n' for s, id in rows))
+    assert complete(words.replace("REGISTRY", f"--registry file:{file}"), monkeypatch) == found
+
+
+def test_a_registry_that_is_not_there_completes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete("instances --registry file:/nowhere ", monkeypatch) == []
+
+
+def complete(words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What bash is told of these words."""
+    monkeypatch.setenv("COMP_WORDS", f"zkdns {words}")
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ") + 1))
+    monkeypatch.setenv("_ZKDNS_COMPLETE", "bash_complete")
+    done = subprocess.run(
+        [sys.executable, "-m", "zkdns"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    return [line.removeprefix("plain,") for line in done.stdout.split()]
+
+
 def test_a_command_that_is_not_there_is_not_made_up() -> None:
     assert commands.get_command(click.Context(commands), "options") is None

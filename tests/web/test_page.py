@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,10 +221,103 @@ def test_a_server_that_went_away_is_told(
     chromium.go(at(server))
     eventually(lambda: chromium.text("#live") == "Live")
     server.kill()
-    eventually(lambda: chromium.text("#live") not in ("Live", ""))
+    eventually(lambda: "has not answered since" in chromium.text("#lost"))
     assert "web" in chromium.text("#services")
+    assert chromium.run("return document.title") == "(lost) zkdns"
+    assert "grayscale" in chromium.run("return getComputedStyle(document.querySelector('main')).filter")
     server.start()
     eventually(lambda: chromium.text("#live") == "Live")
+    eventually(lambda: chromium.text("#lost") == "")
+    eventually(lambda: chromium.run("return document.title") == "zkdns")
+
+
+def test_a_server_that_hangs_is_told_too(
+    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
+    server = serve(registry=f"file:{path}")
+    chromium.go(at(server))
+    eventually(lambda: chromium.text("#live") == "Live")
+    server.signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: "has not answered since" in chromium.text("#lost"), 20)
+    finally:
+        server.signal(signal.SIGCONT)
+    eventually(lambda: chromium.text("#lost") == "", 20)
+
+
+def test_what_was_not_there_at_first_comes_by_itself_and_so_does_the_count_in_the_title(
+    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    whole = '[web]\n[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+    path.write_text(whole)
+    chromium.go(at(serve(registry=f"file:{path}")))
+    eventually(lambda: chromium.text("#live") == "Live")
+    assert chromium.text("#problems") == chromium.text("#empty") == ""
+    path.write_text("[web]\n")
+    eventually(lambda: "a is gone" in chromium.text("#empty"))
+    assert chromium.run("return document.title") == "(1) zkdns"
+    assert "1 service without a healthy instance." in chromium.text("#summary")
+    path.write_text(whole + '[[web.instances]]\nid = "b"\naddress = 7\n')
+    eventually(lambda: "address" in chromium.text("#problems"))
+    eventually(lambda: chromium.text("#empty") == "")
+    assert chromium.run("return document.title") == "zkdns"
+
+
+def test_a_fold_that_was_opened_stays_open_when_the_page_is_made_fresh(page: Browser, world: World) -> None:
+    _, client, root = world
+    page.go(at(world[0], "?service=queue"))
+    eventually(lambda: page.text("#live") == "Live")
+    page.click("#opened tr[data-key=q1] summary")
+    client.create(f"{root}/queue/q0", b'{"address": "10.0.4.9"}')
+    try:
+        eventually(lambda: "q0" in page.text("#opened"))
+        assert "/page/queue/q1" in page.text("#opened tr[data-key=q1] dl")
+    finally:
+        client.delete(f"{root}/queue/q0")
+    eventually(lambda: "q0" not in page.text("#opened"))
+
+
+def test_badges_filter_and_words_find_instances(page: Browser) -> None:
+    page.click("#summary a[href*='state=starting']")
+    eventually(lambda: "Services (1)" in page.text("#services h2"))
+    assert row(page, "api")
+    page.click("#services .chosen a")
+    eventually(lambda: "Services (6)" in page.text("#services h2"))
+    for words, found in (
+        ("canary", "web a"),
+        ("10.0.0.14", "web d"),
+        ("version=1.4", "web a"),
+        ("fd00", "api one"),
+    ):
+        page.run("document.getElementById('q').value = ''")
+        page.type("#q", words)
+        page.press(ENTER)
+        eventually(lambda: page.text("#services tbody tr").startswith(found))  # noqa: B023
+
+
+def test_explain_is_a_form_whose_result_has_an_address(page: Browser) -> None:
+    page.type("#explain-name", "web.svc.local")
+    page.type("#explain-if", "drain=web/a drain=web/d")
+    page.click("#explain button")
+    eventually(lambda: "web.svc.local A: NOERROR" in page.text("#explained"))
+    assert page.text("#explained ul:first-of-type") == "10.0.0.12"
+    assert "explain=web.svc.local" in page.url
+    page.go(page.url.replace("web.svc.local", "no%20name..x"))
+    assert "is no domain name" in page.text("#explained")
+
+
+def test_a_mark_of_the_timeline_is_reached_by_keyboard_and_leads_to_its_change(
+    page: Browser, world: World
+) -> None:
+    page.go(at(world[0], "?service=web"))
+    page.run("document.querySelector('svg.day a').focus()")
+    assert page.run("return document.activeElement.getAttribute('aria-label')").startswith("a: registered")
+    page.press(ENTER)
+    eventually(lambda: "#at-" in page.url)
+    assert "registered" in page.run("return document.querySelector('tr:target').textContent")
 
 
 # --- for everyone ------------------------------------------------------------------------------------------
@@ -327,8 +421,8 @@ def test_five_thousand_services_stay_usable(
 @pytest.mark.parametrize(
     ("name", "query", "scheme", "width", "height"),
     [
-        ("page", "?service=web", "light", 1200, 1000),
-        ("page-dark", "?service=web", "dark", 1200, 1000),
+        ("page", "?service=web", "light", 1200, 1400),
+        ("page-dark", "?service=web", "dark", 1800, 1100),
         ("page-phone", "", "dark", 390, 844),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from zkdns.cli import asking, options, registries, show
+from zkdns.cli import asking, complete, options, registries, show
 from zkdns.cli.history import DEFAULT_SERVER, Moment
 from zkdns.cli.show import Column
 from zkdns.explain import what_if
@@ -37,7 +37,7 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
 
 
 @click.command(short_help="Why an answer is what it is.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.names)
 @click.argument("qtype", metavar="[TYPE]", default="")
 @click.option("--client", metavar="ADDR", help="The address that asks; 127.0.0.1 by default.")
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from zkdns.cli import Failure, asking, show
+from zkdns.cli import Failure, asking, complete, show
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
@@ -63,7 +63,7 @@ state = click.option(
 
 
 @click.command(short_help="What changed, when and why.")
-@click.argument("target", metavar="[SERVICE[/ID]]", default="")
+@click.argument("target", metavar="[SERVICE[/ID]]", default="", shell_complete=complete.services)
 @click.option("--since", type=Moment(), metavar="TIME", help="From when on: 14:02, 2h, 2026-11-28T14:02:00Z.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Up to when.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1000, help="The newest so many. [1000]")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zkdns.cli import options, registries, show
+from zkdns.cli import complete, options, registries, show
 from zkdns.cli.show import Column
 from zkdns.web import shapes
 
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 @click.command(short_help="The instances of a service, with state and reason.")
-@click.argument("service")
+@click.argument("service", shell_complete=complete.services)
 @options.zone
 @options.reads_registry
 def command(

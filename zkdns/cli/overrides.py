@@ -28,7 +28,7 @@ from kazoo.exceptions import (
     NotEmptyError,
 )
 
-from zkdns.cli import Failure
+from zkdns.cli import Failure, complete
 from zkdns.cli.waiting import Waiting
 from zkdns.config import RegistryURL, Settings
 from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
@@ -95,7 +95,7 @@ class Target(click.ParamType):  # type: ignore[type-arg]
         return service, id
 
 
-target = click.argument("target", metavar="SERVICE/ID", type=Target())
+target = click.argument("target", metavar="SERVICE/ID", type=Target(), shell_complete=complete.instances)
 span = click.option("--for", "span", metavar="SPAN", type=Span(), help="Ends by itself: 90s, 30m, 2h, 1d.")
 why = click.option("--why", default="", metavar="TEXT", help="Shown wherever the override is.")
 

@@ -18,7 +18,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from zkdns.cli import options, registries, show
+from zkdns.cli import complete, options, registries, show
 from zkdns.cli.live import View, spell_event
 from zkdns.model import Change
 from zkdns.web import shapes
@@ -33,7 +33,7 @@ Events = asyncio.Queue[dict[str, Any]]
 
 
 @click.command(short_help="Each change of the registry, as it happens.")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=complete.services)
 @options.reads_registry
 def command(service: str | None, registry: tuple[str, ...], config: str | None, as_json: bool) -> int:
     """Each change of SERVICE, or of all services, as it happens: what came, went, or changed, and why.

@@ -1,0 +1,361 @@
+"""The parts of the page as values and text: what is first and found, what a day was like, what is safe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State
+from zkdns.pipeline.outages import Outage
+from zkdns.web.page import Asked, Past, View, render
+from zkdns.web.page.incident import causes
+from zkdns.web.page.overview import problems
+from zkdns.web.page.services import find, services
+from zkdns.web.page.timeline import DAY, UNKNOWN, rows
+from zkdns.web.shapes import Firsts
+from zkdns.web.status import RegistryStatus, Status
+
+NOW = 1_800_000_000.0
+EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"&amp;"
+
+
+def instance(id: str, state: State = State.HEALTHY, **known: Any) -> Instance:
+    registration = Registration(("10.0.0.1",), **known)
+    return Instance(id, id.lower(), f"/r/web/{id}", registration, NOW - 60, state=state)
+
+
+def service(name: str, *instances: Instance) -> Service:
+    return Service(name, name.lower(), f"/r/{name}", ServiceSettings(), instances)
+
+
+def status(*every: Service, **known: Any) -> Status:
+    bare = Status(
+        version="1",
+        engine="python",
+        phase="ready",
+        ready=True,
+        loaded=True,
+        why="",
+        serial=7,
+        stale_seconds=0.0,
+        started=NOW - 7200,
+        zones=("svc.local",),
+        zone_files=(),
+        registries=(RegistryStatus("r1", "zk://z/r", True),),
+        replica="me",
+        lag_seconds=0.001,
+        replicas={},
+        search_misses={},
+        upstreams=(),
+        forward={"cached": 0, "in_flight": 0, "cache_bytes": 0},
+        problems=(),
+        services={s.name: s for s in every},
+        ttl=5,
+        outages={},
+        address="10.0.0.53:53",
+    )
+    return replace(bare, **known)
+
+
+def change(at: float, id: str, what: Any, was: str, now: str, why: str = "", by: str = "") -> Change:
+    return Change(NOW - at, 1, "web", id, what, was, now, why, by)
+
+
+class Tags(HTMLParser):
+    """The elements and attributes of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+# --- what is safe -----------------------------------------------------------------------------------------
+
+
+def everything(text: str) -> str:
+    """A page with this text in every place that others may write."""
+    full = replace(
+        instance(
+            text, State.FAILING, host=text, tags=(text,), zone=text, meta=((text, text),), ports=((text, 1),)
+        ),
+        reason=text,
+        path=f"/r/{text}/{text}",
+    )
+    one = replace(service(text, full), note=text, path=f"/r/{text}")
+    told = Change(NOW - 60, 1, text, text, "state", text, text, text, text)
+    fallen = Change(NOW - 60, 1, text, text, "gone", "healthy", "", text, text)
+    node = {"address": text, "version": text, "serial": 3, "lag": None, "at": NOW, "http": text}
+    view = View(
+        status(
+            one,
+            problems=(Problem(f"/r/{text}/x", text, text), Problem(text, text, text)),
+            outages={text: Outage(NOW - 60, fallen, True)},
+            replicas={text: node},
+            replica=text,
+            search_misses={text: 3},
+            zones=(text,),
+            zone_files=(text,),
+            engine=text,
+            registries=(RegistryStatus(text, text, False, zxid=text, trouble=text),),
+            address=text,
+        ),
+        NOW,
+        Firsts({text: 3}, {text: 3}),
+        Past((told,), NOW - 3600),
+        Past((told, told), NOW - 3600),
+        {
+            "name": text,
+            "type": text,
+            "rcode": text,
+            "answer": [text],
+            "notes": [text],
+            "instances": [
+                {"id": text, "service": text, "in": True, "state": text, "reason": text, "share": 1.0}
+            ],
+        },
+        (1.0, 2.0),
+        [{"tiers": [{text: 1}], "source": text, "until": text}],
+        [{"from": text, "to": text, "share": 0.5}],
+        [{"client": text, "queries": 3, "last": text, "last_first": text}],
+    )
+    asked = Asked(text, text, text, text, 1, text, text, text, text, text)
+    return render(view, asked) + render(replace(view, explained=text), replace(asked, service=text + "x"))
+
+
+def test_markup_in_every_field_is_text() -> None:
+    plain, evil = Tags(everything("plain")), Tags(everything(EVIL))
+    assert evil.names == plain.names
+    assert [name for name, _ in evil.attributes] == [name for name, _ in plain.attributes]
+    assert "img" not in evil.names
+    assert evil.names.count("script") == 2  # one a page, our own
+    assert EVIL in evil.text
+
+
+def test_a_link_to_a_replica_leads_to_an_address_and_nowhere_else() -> None:
+    for told, is_link in (
+        ("10.0.0.1:8053", 1),
+        ("[fd00::1]:8053", 1),
+        ("x/../y:1", 0),
+        ("a@b:1", 0),
+        ("", 0),
+    ):
+        node = {"serial": 1, "at": NOW, "http": told}
+        page = Tags(render(View(status(replicas={"r": node}), NOW), Asked()))
+        assert page.attributes.count(("href", f"http://{told}/")) == is_link
+
+
+@given(st.text(max_size=40))
+def test_no_query_breaks_the_page(text: str) -> None:
+    query = dict.fromkeys(
+        ("service", "q", "state", "sort", "page", "explain", "type", "client", "if", "at"), text
+    )
+    page = Tags(render(View(status(service("web", instance("a"))), NOW), Asked.read(query)))
+    assert page.names[-1] == "a"
+
+
+def test_the_page_has_no_style_and_no_script_of_its_own_in_line() -> None:
+    page = Tags(everything("plain"))
+    assert not {"style", "onclick", "onload"} & {name for name, _ in page.attributes}
+    assert "style" not in page.names
+
+
+# --- what is first ----------------------------------------------------------------------------------------
+
+
+def test_the_verdict_tells_of_services_that_lost_all_and_the_tab_counts_them() -> None:
+    gone = Change(NOW - 300, 1, "web", "a", "gone", "healthy", "", "its session ended")
+    view = View(
+        status(service("web"), service("db", instance("x")), outages={"web": Outage(NOW - 300, gone, True)}),
+        NOW,
+    )
+    page = Tags(render(view, Asked()))
+    assert "1 service without a healthy instance." in page.text
+    assert "All services" not in page.text
+    assert "5 min ago" in page.text
+    assert "a is gone: its session ended" in page.text
+    assert "<title>(1) zkdns</title>" in render(view, Asked())
+
+
+def test_a_folder_that_never_had_any_is_told_and_is_no_outage() -> None:
+    view = View(
+        status(service("new"), service("db", instance("x")), outages={"new": Outage(NOW, None, False)}), NOW
+    )
+    page = Tags(render(view, Asked())).text
+    assert "1 service never had an instance since the server began." in page
+    assert "without a healthy instance" not in page
+    assert "<title>zkdns</title>" in render(view, Asked())
+
+
+def order(view: View, asked: Asked) -> list[str]:
+    return re.findall(r'<tr class="\w*" data-key="(\w+)"', services(view, asked))
+
+
+def test_the_worst_are_first_and_each_column_sorts_both_ways() -> None:
+    view = View(
+        status(
+            service("a", instance("x")),
+            service("b"),
+            service("c", instance("x"), instance("y", State.FAILING)),
+            service("d", instance("x", State.DOWN)),
+            service("e"),
+            outages={
+                "b": Outage(NOW, None, False),
+                "d": Outage(NOW, None, True),
+                "e": Outage(NOW, None, True),
+            },
+        ),
+        NOW,
+    )
+    assert order(view, Asked()) == ["d", "e", "c", "b", "a"]
+    assert order(view, Asked(sort="name")) == ["a", "b", "c", "d", "e"]
+    assert order(view, Asked(sort="-name")) == ["e", "d", "c", "b", "a"]
+    assert order(view, Asked(sort="instances"))[0] == "c"
+    assert order(view, Asked(sort="nonsense")) == order(view, Asked())
+    assert order(view, Asked(state="failing")) == ["c"]
+    assert order(view, Asked(state="empty")) == ["e", "b"]
+
+
+def test_services_are_found_by_all_that_an_instance_is_known_by() -> None:
+    one = service(
+        "web",
+        instance("node-7", tags=("canary",), zone="eu-1a", meta=(("version", "1.4"),), host="box.example"),
+    )
+    for words in ("WEB", "node-7", "10.0.0.1", "CANARY", "eu-1a", "version=1.4", "box.example"):
+        assert find(one, Asked(q=words)) is not None, words
+    assert find(one, Asked(q="node-7")) == ["node-7"]
+    assert find(one, Asked(q="web")) == []
+    assert find(one, Asked(q="elsewhere")) is None
+
+
+def test_problems_of_one_kind_are_one_fold_and_lead_to_their_service() -> None:
+    found = tuple(
+        Problem(f"/r/web/i{n}", f'address is "10.0.0.{n}", not an address', "mend it") for n in range(9)
+    )
+    view = View(
+        status(service("web"), problems=(*found, Problem("/elsewhere", "it can't be read", "x"))), NOW
+    )
+    page = problems(view)
+    assert page.count("<details") == 2
+    assert " open>" not in page
+    assert "<b>9</b> address is …, not an address" in page
+    assert page.count('href="/?service=web"') == 9
+    few = problems(View(status(problems=found[:2]), NOW))
+    assert " open>" in few
+
+
+# --- a service's last day ---------------------------------------------------------------------------------
+
+
+def spans(past: Past, *instances: Instance) -> dict[str, list[tuple[int, int, str]]]:
+    """Each row's spans, in seconds ago."""
+    return {
+        row.id: [(round(NOW - s.begin), round(NOW - s.end), s.state) for s in row.spans]
+        for row in rows(service("web", *instances), past, NOW)
+    }
+
+
+def test_a_day_is_made_of_the_states_between_changes() -> None:
+    past = Past(
+        (change(7200, "a", "state", "healthy", "failing"), change(3600, "a", "state", "failing", "healthy")),
+        NOW - 2 * DAY,
+    )
+    assert spans(past, instance("a"), instance("b", State.DOWN)) == {
+        "a": [(86400, 7200, "healthy"), (7200, 3600, "failing"), (3600, 0, "healthy")],
+        "b": [(86400, 0, "down")],
+    }
+    (a, b) = rows(service("web", instance("a"), instance("b")), past, NOW)
+    assert (a.flaps, b.flaps) == (2, 0)
+
+
+def test_who_came_and_went_is_there_for_as_long_as_he_was() -> None:
+    past = Past(
+        (change(900, "a", "registered", "", "healthy"), change(600, "a", "gone", "healthy", "")), NOW - DAY
+    )
+    assert spans(past) == {"a": [(86400, 900, ""), (900, 600, "healthy"), (600, 0, "")]}
+
+
+def test_weights_addresses_and_settings_are_no_states() -> None:
+    past = Past(
+        (
+            change(900, "a", "weight", "1", "5"),
+            change(800, "a", "registered", "10.0.0.1", "10.0.0.2"),
+            change(700, "", "settings", "ttl 5", "ttl 9"),
+        ),
+        NOW - DAY,
+    )
+    assert spans(past, instance("a")) == {"a": [(86400, 0, "healthy")]}
+    assert len(rows(service("web", instance("a")), past, NOW)[0].changes) == 2
+
+
+def test_a_journal_that_is_young_is_shown_as_far_as_it_reaches() -> None:
+    assert spans(Past((), NOW - 3600), instance("a")) == {"a": [(3600, 0, "healthy")]}
+    assert spans(Past((), NOW - 60), instance("a")) == {"a": [(600, 60, UNKNOWN), (60, 0, "healthy")]}
+    assert spans(Past(), instance("a")) == {"a": [(600, 0, UNKNOWN)]}
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 2 * DAY), st.sampled_from(["healthy", "failing", ""])), max_size=8),
+    st.floats(0, 2 * DAY),
+)
+def test_spans_follow_each_other_without_a_gap_up_to_now(
+    moves: list[tuple[float, str]], since: float
+) -> None:
+    told, was = [], ""
+    for at, now in sorted(moves, reverse=True):
+        if now != was:
+            told.append(
+                change(at, "a", "state" if was and now else "gone" if was else "registered", was, now)
+            )
+            was = now
+    for row in rows(service("web"), Past(told, NOW - since), NOW):
+        assert row.spans[-1].end == NOW
+        assert all(a.end == b.begin for a, b in zip(row.spans, row.spans[1:], strict=False))
+        assert all(s.begin < s.end for s in row.spans)
+
+
+def test_each_change_is_marked_by_a_link_to_the_line_that_tells_it() -> None:
+    told = (
+        change(60, "a", "state", "healthy", "failing", "refused"),
+        change(30, "a", "state", "failing", "healthy"),
+    )
+    page = Tags(
+        render(View(status(service("web", instance("a"))), NOW, past=Past(told, NOW - DAY)), Asked("web"))
+    )
+    marks = [str(to)[1:] for name, to in page.attributes if name == "href" and str(to).startswith("#at-")]
+    assert len(set(marks)) == 2
+    assert all(("id", mark) in page.attributes for mark in marks)
+    assert "state (healthy → failing): refused" in page.text
+
+
+# --- the last hour, by cause --------------------------------------------------------------------------------
+
+
+def test_what_one_cause_did_is_one_line_and_the_newest_cause_is_first() -> None:
+    told = [
+        change(50, "a", "gone", "healthy", "", "its session ended"),
+        change(49, "b", "gone", "healthy", "", "its session ended"),
+        change(40, "c", "state", "healthy", "failing", "connect 10.0.0.1:80: refused"),
+        change(39, "d", "state", "healthy", "failing", "connect 10.0.0.2:80: refused"),
+        change(30, "e", "state", "healthy", "drained", "drained by ann: disk", "ann"),
+    ]
+    assert [[c.id for c in some] for some in causes(told, NOW - 9999)] == [["e"], ["c", "d"], ["a", "b"]]
+
+
+def test_what_a_server_reads_when_it_begins_is_no_change() -> None:
+    told = [change(100, "a", "registered", "", "healthy"), change(50, "b", "registered", "", "healthy")]
+    assert [[c.id for c in some] for some in causes(told, NOW - 101)] == [["b"]]
