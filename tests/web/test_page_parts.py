@@ -304,8 +304,8 @@ def test_weights_addresses_and_settings_are_no_states() -> None:
 
 def test_a_journal_that_is_young_is_shown_as_far_as_it_reaches() -> None:
     assert spans(Past((), NOW - 3600), instance("a")) == {"a": [(3600, 0, "healthy")]}
-    assert spans(Past((), NOW - 60), instance("a")) == {"a": [(600, 60, UNKNOWN), (60, 0, "healthy")]}
-    assert spans(Past(), instance("a")) == {"a": [(600, 0, UNKNOWN)]}
+    assert spans(Past((), NOW - 4), instance("a")) == {"a": [(10, 4, UNKNOWN), (4, 0, "healthy")]}
+    assert spans(Past(), instance("a")) == {"a": [(10, 0, UNKNOWN)]}
 
 
 @given(

@@ -58,7 +58,7 @@ def _replica(id: str, r: Mapping[str, Any], newest: int, view: View) -> str:
     is_this = id == view.status.replica
     at = float(r.get("at") or 0.0)
     serial = view.status.serial if is_this else int(r.get("serial") or 0)
-    state = "" if serial == newest or is_this else " behind"
+    state = "" if serial == newest or is_this else " differs"
     away = f" {badge('away')}" if view.now - at > OLD else ""
     page = str(r.get("http") or "")
     name = f'<a href="http://{esc(page)}/">{esc(id)}</a>' if ADDRESS.fullmatch(page) else esc(id)

@@ -13,8 +13,8 @@ from zkdns.model import SERVING, Change, Service
 from zkdns.web.page.view import Past, View
 from zkdns.web.page.words import ago, esc, heads, plural, section, span, table, title
 
-DAY, LEAST = 86400.0, 600.0
-"""Seconds that the picture shows: a day, and at least ten minutes."""
+DAY, LEAST = 86400.0, 10.0
+"""Seconds that the picture shows: at most a day, where the journal is younger less."""
 ROWS = 40
 """Instances that are drawn, those that changed most first."""
 MARKS = 100
