@@ -23,6 +23,7 @@ from zkdns.config import LONGEST_ZONE, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
 from zkdns.registry.labels import to_label
 from zkdns.registry.merge import merge
@@ -122,6 +123,8 @@ class Following:
             complete=lambda service: service,
             moved=lambda before, after: (),
             origin_of=lambda service: EVERY,
+            views=Views(()),
+            failover=(),
             wall=Wall(),
             tick=lambda: 0.0,
             threads=False,
