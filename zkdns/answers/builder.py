@@ -254,7 +254,8 @@ class Builder:
             self._labels[old.label] -= 1
             if not self._labels[old.label]:
                 del self._labels[old.label]
-            self._first_places.turn(name, old.shares(), answers.shares() if answers else None)
+        shares = [one.shares() if one is not None else None for one in (old, answers)]
+        self._first_places.turn(name, *shares)
         if answers is not None:
             self.services[name] = answers
             self._labels[answers.label] += 1
