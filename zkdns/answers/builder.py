@@ -369,9 +369,12 @@ class Snapshot:
 
     def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""
-        old = self.services.get(service.name)
-        known = old.beyond if old is not None else NOTHING
-        return _compile(service, self.zones, self.ttl, old, beyond or known, None, self.topology)
+        old, beyond = self.services.get(service.name), beyond or self.beyond(service.name)
+        return _compile(service, self.zones, self.ttl, old, beyond, None, self.topology)
+
+    def beyond(self, name: str) -> Beyond:
+        """What a service's names give beside its own instances."""
+        return self.services[name].beyond if name in self.services else NOTHING
 
     def table(self, services: Iterable[ServiceAnswers]) -> Table:
         """What is answered from these services and the zones' own; all others are known by name alone."""

@@ -10,32 +10,40 @@ from collections.abc import Sequence
 from zkdns.answers import policies
 from zkdns.answers.records import Member
 from zkdns.answers.table import EVERY, Entry, RotationCounter, Tier
-from zkdns.model import Service
+from zkdns.model import DEFAULTS, Service
 
 UNCUT = 65_535
 """The cut of a browsing answer: none."""
 
+MAX_PLACES = 1_000_000
+"""Places in all orders of one rotation: a thousand instances are given whole, more of them in part."""
+
 
 def rotated(
-    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter, origin: int
-) -> Entry:
+    tiers: Sequence[Sequence[Member]], service: Service, note: bytes, counter: RotationCounter, origin: int,
+    is_srv: bool = False,
+) -> Entry:  # fmt: skip
     """The Entry that deals these members by the service's policy."""
-    policy, cut = service.settings.policy, cut_of(service)
+    policy, cut = service.settings.policy, cut_of(service, is_srv)
     made, left = [], cut
     for members in tiers:
         if left <= 0:
             break
         wires, weights, _, runs, counts = zip(*members, strict=True)
-        rotation = policies.rotate(policy, weights, min(left, len(members)))
+        length = min(left, len(members), max(service.settings.answers, MAX_PLACES // len(members)))
+        rotation = policies.rotate(policy, weights, length)
         made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
     return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin)
 
 
-def cut_of(service: Service) -> int:
-    """How many records an answer of this service has at most."""
-    return service.settings.answers
+def cut_of(service: Service, is_srv: bool = False) -> int:
+    """How many records an answer of this service has at most. Who asks for SRV wants the whole pool, unless
+    the service says otherwise."""
+    settings = service.settings
+    is_set = "answers" in settings.given or settings.answers != DEFAULTS.answers
+    return UNCUT if is_srv and not is_set else settings.answers
 
 
 def single(record: bytes, origin: int = EVERY) -> Entry:

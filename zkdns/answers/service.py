@@ -130,7 +130,7 @@ def compile_service(
                 by = service if about.levels is None else dealt
                 note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
                 counter = counters.get(key) or RotationCounter()
-                entry = entries[key] = rotated(tiers, by, note, counter, origin)
+                entry = entries[key] = rotated(tiers, by, note, counter, origin, rtype == SRV)
                 if near is not None and near.by_client:
                     variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
                     entry = entries[key] = replace(entry, variants=variants)

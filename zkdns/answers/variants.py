@@ -116,7 +116,7 @@ class Near:
         known = choice.healthy, choice.registered
         if rtype == SRV:
             parts = [part for tier in tiers for part in self._by_distance(client, tier)]
-            entry = rotated(parts, self.service, b"", base.counter, base.origin)
+            entry = rotated(parts, self.service, b"", base.counter, base.origin, True)
             return Arranged(entry.tiers, tuple(m.id for m in parts[0]), base.repeats, ZONE, *known)
         if choice.level == ELSEWHERE:
             return Arranged(base.tiers, tuple(m.id for m in tiers[0]), base.repeats, choice.level, *known)
@@ -162,7 +162,7 @@ class Near:
         self, client: Place, rtype: int, tiers: Sequence[Sequence[Member]], shares: Mapping[str, Fraction]
     ) -> tuple[tuple[Tier, ...], tuple[str, ...]]:
         made: list[Tier] = []
-        left = cut_of(self.service)
+        left = cut_of(self.service, rtype == SRV)
         for members in tiers:
             if left <= 0:
                 break

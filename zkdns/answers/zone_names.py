@@ -80,7 +80,7 @@ class ZoneNames:
         if not tiers:
             return Sections(ede=ede.option(ede.OTHER, self._nothing(group, zone, mode)))
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
-        entry = rotated(tiers, service, note, RotationCounter(), self.origin)
+        entry = rotated(tiers, service, note, RotationCounter(), self.origin, qtype == SRV)
         if mode == "pin":
             return entry
         one = near.arrange("prefer", client, qtype, tiers, near.locate(about), {}, entry)

@@ -33,6 +33,7 @@ COMMANDS = (
     "drain",
     "undrain",
     "weight",
+    "route",
     "check",
     "replicas",
     "discover",

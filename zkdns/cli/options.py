@@ -55,6 +55,9 @@ zone = click.option(
 )
 
 
-def load(registry: Sequence[str], config_file: str | None, zone: Sequence[str] = ()) -> Settings:
+def load(
+    registry: Sequence[str], config_file: str | None, zone: Sequence[str] = (), failover: Sequence[str] = ()
+) -> Settings:
     """The settings of a command that has no flags beside those above. Raises ConfigError."""
-    return config.load({"registry": tuple(registry), "config": config_file, "zone": tuple(zone)})
+    flags = {"registry": registry, "zone": zone, "failover": failover}
+    return config.load({"config": config_file, **{name: tuple(given) for name, given in flags.items()}})

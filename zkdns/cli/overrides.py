@@ -31,7 +31,18 @@ from kazoo.exceptions import (
 from zkdns.cli import Failure, complete
 from zkdns.cli.waiting import Waiting
 from zkdns.config import RegistryURL, Settings
-from zkdns.model import Catalog, Children, Data, Event, Instance, Override, Service, Stat
+from zkdns.model import (
+    DEFAULTS,
+    Catalog,
+    Children,
+    Data,
+    Event,
+    Instance,
+    Override,
+    Service,
+    ServiceSettings,
+    Stat,
+)  # fmt: skip
 from zkdns.overrides import trim
 from zkdns.registry import file, formats, overrides
 from zkdns.registry.labels import to_label
@@ -141,6 +152,13 @@ class Operator:
         ids = {i.id for one in found for i in one.instances}
         raise Failure(f"no instance {id!r} in service {found[0].name!r}; {_name(ids, id, 'there are')}")
 
+    def settings_of(self, service: str) -> ServiceSettings:
+        """What the service's own node says; the defaults where there is none."""
+        for url in self._settings.registry:
+            if service in self._names(url) and (found := self._read(url, service).settings) != DEFAULTS:
+                return found
+        return DEFAULTS
+
     def _names(self, url: RegistryURL) -> set[str]:
         if url.scheme == "file":
             return set(_read_file(url).services)
@@ -173,12 +191,13 @@ class Operator:
         return tree.catalog()
 
     def change(self, service: str, id: str, change: Change) -> tuple[Override | None, Override | None]:
-        """Give what is ordered for the instance the new form; what it was before and is now."""
-        path = overrides.path(service, id)
+        """Give what is ordered for the instance, or for the service where `id` is "", the new form; what it
+        was before and is now."""
+        path = overrides.path(service, id) if id else overrides.node(service)
         try:
             for _ in range(TRIES):
                 try:
-                    return self._change_once(path, change)
+                    return self._change_once(path, change, overrides.parse if id else overrides.parse_laid)
                 except (BadVersionError, NodeExistsError, NoNodeError):
                     continue  # somebody else wrote in between
         except NoAuthError:
@@ -189,12 +208,14 @@ class Operator:
             raise Failure(f"ZooKeeper did not take {path}: {type(error).__name__} {error}") from None
         raise Failure(f"{path} was changed by others each time that we wrote; try again")
 
-    def _change_once(self, path: str, change: Change) -> tuple[Override | None, Override | None]:
+    def _change_once(
+        self, path: str, change: Change, parse: Callable[[bytes, float], Override]
+    ) -> tuple[Override | None, Override | None]:
         before, version = None, None
         try:
             data, stat = self.client.get(path)
             version = stat.version
-            before = overrides.parse(data)
+            before = parse(data, stat.mtime / 1000)
         except NoNodeError:
             pass
         except ValueError:
@@ -203,7 +224,11 @@ class Operator:
         after = change(trim(before, now), now)
         if after is None:
             if version is not None:
-                self.client.delete(path, version=version)
+                try:
+                    self.client.delete(path, version=version)
+                except NotEmptyError:  # overrides of its instances stand below
+                    self.client.set(path, b"", version=version)
+                    return before, after
                 self._tidy(path.rpartition("/")[0])
         elif version is None:
             self.client.create(path, overrides.spell(after), makepath=True)
@@ -213,8 +238,10 @@ class Operator:
 
     def _tidy(self, folder: str) -> None:
         try:
-            self.client.delete(folder)
-        except (NotEmptyError, NoNodeError, NoAuthError):
+            data, stat = self.client.get(folder)
+            if not data:  # else a route is laid there
+                self.client.delete(folder, version=stat.version)
+        except (NotEmptyError, NoNodeError, NoAuthError, BadVersionError):
             pass
 
     def ordered(self) -> dict[tuple[str, str], Override]:
@@ -290,7 +317,9 @@ def _read_below(
                 data, stat = reply.get(timeout=30)
             except (NoNodeError, NoAuthError):
                 continue
-            stands = Stat(stat.czxid, stat.mzxid, stat.ctime / 1000, bool(stat.ephemeralOwner))
+            stands = Stat(
+                stat.czxid, stat.mzxid, stat.ctime / 1000, bool(stat.ephemeralOwner), False, stat.mtime / 1000
+            )
             reducer.apply(Data(one, data, stands))
     for name in names:
         if depth > 1 or name in folders:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.table import EVERY
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure
@@ -110,7 +111,9 @@ class Registries:
         self._overlay = Overlay(builder)
         self._overlay.put(self._zone_files.zones)
         for service in self.waiting.each(list(services), "compiling"):
-            builder.replace(service.name, builder.compile(service))
+            builder.replace(
+                service.name, builder.compile(service, EVERY, self.pipeline.routes.beyond(service.name))
+            )
         builder.set_serial(self.pipeline.serial)
         builder.set_staleness(self.pipeline.staleness)
         return builder
@@ -119,7 +122,7 @@ class Registries:
         """Those that a question for this name is about: of a large registry the rest costs seconds, and is
         there without its answers."""
         services = self.services
-        subject = locate(services, self.pipeline.builder.zones, qname)
+        subject = locate(services, self.pipeline.builder.zones, qname, self.pipeline.routes.beyond)
         if subject.services:
             builder = self.compile(subject.services)
         else:

@@ -57,9 +57,9 @@ def explain(
     services = dict(then or {name: answers.service for name, answers in snapshot.services.items()})
     touched, effects = what_if.try_changes(services, changes)
     touched = {**(then or {}), **touched}
-    before = locate(services, snapshot.zones, qname)
+    before = locate(services, snapshot.zones, qname, snapshot.beyond)
     services |= touched
-    subject = locate(services, snapshot.zones, qname)
+    subject = locate(services, snapshot.zones, qname, snapshot.beyond)
     table = _build_table(snapshot, touched, before, subject)
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
     outcome = respond(request, table, snapshot.position_of)
@@ -173,7 +173,7 @@ def _rows(subject: Subject, placing: Shares) -> Iterator[Mapping[str, Any]]:
     for service, instance in subject.shown():
         given = placing.given(instance)
         yield {
-            "id": instance.id,
+            "id": instance.key,
             "in": given,
             "state": str(instance.state),
             "reason": instance.reason if given or not instance.answered else placing.why_out(instance),

@@ -13,7 +13,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers.records import AAAA, SRV, A, answered
+from zkdns.answers.records import AAAA, SRV, A
+from zkdns.answers.routed import Routed
 from zkdns.dns import names
 from zkdns.explain import what_if
 from zkdns.explain.shares import Shares
@@ -116,7 +117,7 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
         yield f"NODATA: no instance of {about} is registered"
     elif subject.kind in ("protocol", "port") and rtype != SRV:
         yield f"NODATA: the name has SRV, no {shown}"
-    elif not (serving := answered(subject.group)):
+    elif not (serving := subject.serving):
         states = Counter(str(i.state) for i in subject.group)
         counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
         yield f"NODATA: none of {len(subject.group)} is given out ({counts})"
@@ -139,11 +140,13 @@ def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
     service = subject.service
     if service is None or subject.kind == "instance":
         return
-    serving = answered(subject.group)
+    serving = subject.serving
     out = [i for i in subject.group if not i.answered]
     if out:
         states = ", ".join(f"{n} {state}" for state, n in Counter(str(i.state) for i in out).most_common())
         yield f"{len(out)} of {len(subject.group)} are not given out: {states}"
+    if subject.route is not None:
+        yield from _on_route(subject.route)
     if placing.rtype != SRV and len(serving) > 1:
         low = serving[0][0].registration.priority
         waiting = sum(map(len, serving[1:]))
@@ -166,6 +169,20 @@ def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
             yield f"{i.id} registered the weight {i.registration.weight}, and {i.weight} is in force"
     if placing.rtype == SRV and service.settings.srv_scale != 1:
         yield f"weights in SRV records are multiplied by {service.settings.srv_scale:g} (srv_scale)"
+
+
+def _on_route(route: Routed) -> Iterator[str]:
+    """Each tier, with the share due of each target."""
+    for number, tier in enumerate(route.composed.due, 1):
+        due = ", ".join(
+            f"{target} {float(share) * 100:.4g} % ({' of '.join(map(str, healthy))} healthy)"
+            for target, share in tier
+            for healthy in [route.healthy.get(target, (0, 0))]
+        )
+        yield f"tier {number} of the route ({route.in_force.source}): {due}"
+    yield from route.problems
+    if route.note:
+        yield route.note
 
 
 def _on_size(reply: dns.message.Message) -> Iterator[str]:

@@ -6,13 +6,13 @@ one record with the weights added.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from functools import partial
 from math import lcm
 
 from zkdns.answers import policies
-from zkdns.answers.records import AAAA, SRV, A, answered, port_of
+from zkdns.answers.records import AAAA, SRV, A, port_of
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
 from zkdns.explain.subject import Subject
@@ -34,6 +34,8 @@ class Shares:
     lowest: int = 0
     _group: frozenset[str] = frozenset()
     outside: dict[str, str] = field(default_factory=dict)
+    _routed: Set[str] | None = None
+    """By path, those that the route gives now; None where the name is none."""
 
     def given(self, instance: Instance) -> bool:
         return instance.path in self.shares
@@ -52,9 +54,11 @@ class Shares:
             if subject.kind == "tag":
                 return f"has no tag {subject.word}"
             return f"its protocol is {instance.registration.protocol}"
+        if self._routed is not None and instance.path not in self._routed:
+            return "stands by: its target has no share of the route now"
         if self.rtype in (A, AAAA):
             lowest = self.lowest
-            if instance.registration.priority != lowest:
+            if instance.registration.priority != lowest and self._routed is None:
                 own = instance.registration.priority
                 return f"priority {own}: stands by while one of priority {lowest} is given"
             if not instance.addresses:
@@ -72,8 +76,9 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
     """`entry`: what is dealt for the name and type, None where nothing is. `positive`: whether the reply
     has any record."""
     group = frozenset(i.path for i in subject.group)
+    routed = {i.path for tier in subject.serving for i in tier} if subject.route is not None else None
     lowest = min((i.registration.priority for i in subject.group if i.answered), default=0)
-    placing = partial(Shares, subject, rtype, lowest=lowest, _group=group)
+    placing = partial(Shares, subject, rtype, lowest=lowest, _group=group, _routed=routed)
     if not positive:
         return placing()
     if subject.kind == "instance":
@@ -85,7 +90,10 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
     if service is None or rtype not in (A, AAAA, SRV) or entry is None:
         given = () if rtype in (A, AAAA, SRV) else (i for i in subject.group if i.answered)
         return placing(dict.fromkeys((i.path for i in given), 0.0))
-    serving = answered(subject.group)
+    serving = subject.serving
+    if rtype == SRV and subject.levels is not None:
+        serving = subject.levels
+    policy = "weighted" if subject.route is not None else service.settings.policy
     shares: dict[str, float] = {}
     tiers: list[tuple[Instance, ...]] = []
     shared: list[tuple[Instance, ...]] = []
@@ -95,7 +103,7 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
         if not found:
             continue
         weights = [sum(weight for _, weight in members) for members in found]
-        parts = [0.0] * len(weights) if tiers else policies.shares(service.settings.policy, weights)
+        parts = [0.0] * len(weights) if tiers else policies.shares(policy, weights)
         dealt = _dealt(entry, len(tiers))
         for index in dealt:
             members, part = found[index], parts[index]

@@ -5,12 +5,13 @@ Rules: pure. It finds by the same `owners` that the table is compiled of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from zkdns.answers import records
 from zkdns.answers.owners import owners
+from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
 from zkdns.dns import names
 from zkdns.model import Instance, Service
@@ -36,6 +37,10 @@ class Subject:
     group: tuple[Instance, ...] = ()
     port: str | None = None
     word: str = ""
+    serving: Sequence[Sequence[Instance]] = ()
+    levels: Sequence[Sequence[Instance]] | None = None
+    """Who SRV gives, where the name is a route."""
+    route: Routed | None = None
 
     @property
     def service(self) -> Service | None:
@@ -45,13 +50,22 @@ class Subject:
         """The instances to tell about: all of the service, or those that the name alone is about."""
         if self.kind in ("instance", "reverse"):
             about = {id(i) for i in self.group}
-            yield from ((s, i) for s in self.services for i in s.instances if id(i) in about)
+            found = [(s, i) for s in self.services for i in s.instances if id(i) in about]
+            yield from found or ((s, i) for s in self.services for i in self.group)
+        elif self.route is not None:
+            own = {i.path for i in self.group}
+            yield from ((s, i) for s in self.services for i in s.instances if i.path not in own)
+            yield from ((s, i) for s in self.services for i in self.group)
         elif self.kind != "below":
             yield from ((s, i) for s in self.services for i in s.instances)
 
 
-def locate(services: Mapping[str, Service], zones: Sequence[Zone], qname: bytes) -> Subject:
-    """What the wire name `qname` (lower case) is about."""
+def locate(
+    services: Mapping[str, Service], zones: Sequence[Zone], qname: bytes,
+    beyond: Callable[[str], Beyond] = lambda name: NOTHING,
+) -> Subject:  # fmt: skip
+    """What the wire name `qname` (lower case) is about. `beyond`: what a service's names give beside its own
+    instances."""
     zone = max(
         (z for z in zones if qname == z.apex or z.apex in names.suffixes(qname)),
         key=lambda z: len(z.apex),
@@ -60,7 +74,7 @@ def locate(services: Mapping[str, Service], zones: Sequence[Zone], qname: bytes)
     if zone is None:
         return _locate_reverse(services, qname)
     labels = [label.decode("latin-1") for label in names.labels(qname[: -len(zone.apex)] + names.ROOT)]
-    return _locate_inside(services, zone, qname, labels) or Subject("zone", qname, zone)
+    return _locate_inside(services, zone, qname, labels, beyond) or Subject("zone", qname, zone)
 
 
 def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
@@ -75,23 +89,27 @@ def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
 
 
 def _locate_inside(
-    services: Mapping[str, Service], zone: Zone, qname: bytes, labels: list[str]
-) -> Subject | None:
+    services: Mapping[str, Service], zone: Zone, qname: bytes, labels: list[str],
+    beyond: Callable[[str], Beyond],
+) -> Subject | None:  # fmt: skip
     """A name of a service, or below one; None for the zone's own."""
     if not labels:
         return None
-    by_label = {s.label: s for s in services.values()}
+    by_label = {s.label: s for s in services.values() if not s.view_of}
     service = by_label.get(labels[-1])
     if service is None and len(labels) > 1 and labels[-1] in ("_tcp", "_udp"):
         service = next((s for s in services.values() if names.underscored(s.label) == labels[-2]), None)
     if service is None:
         return None
-    for about in owners(service, zone.apex):
+    more = beyond(service.name)
+    for about in owners(service, zone.apex, more):
         if about.owner == qname:
-            return _describe(service, zone, about, labels)
+            route = more.route if about.levels is not None else None
+            described = _describe(service, zone, about, labels)
+            return replace(described, serving=about.serving, levels=about.levels, route=route)
     own = labels[:-1] if labels[-1] == service.label else labels[:-2]
     if len(own) == 1:
-        instance = next((i for i in service.instances if i.label == own[0]), None)
+        instance = next((i for i in (*service.instances, *more.guests) if i.label == own[0]), None)
         if instance is not None:
             return Subject("instance", qname, zone, (service,), (instance,))
     return Subject("below", qname, zone, (service,))

@@ -83,10 +83,10 @@ class Pipeline:
         )
         self._publisher = Publisher(
             self.builder, self._judge, self._health.trial, self._complete, self._moved,
-            self._origin_of, self._gatherer.views, settings.failover, self.wall, tick,
-            threads=threads, compiles=compiles,
+            self._origin_of, self.wall, tick,
+            threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
         )  # fmt: skip
-        self.services = self._publisher.services
+        self.services, self.routes = self._publisher.services, self._publisher.routes
         """As they are answered, with their states."""
         self._hostnames = Hostnames(settings.zone, self.services)
         self._recalled: Mapping[tuple[str, str], Override] = {}
@@ -230,8 +230,7 @@ class Pipeline:
         overrides = self.overrides
         laid = {service: override for (service, id), override in overrides.items() if not id}
         self._publisher.mark(self._publisher.routes.lay(laid))
-        views = self._gatherer.views
-        self._publisher.mark(self._health.override(views.spread(overrides)))
+        self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
 
     def _settle(self, now: float) -> None:
         if self._start.is_settled(self._hostnames, self._health, now):
@@ -339,7 +338,7 @@ class Pipeline:
             *own,
             *self._localities.problems,
             *self._health.problems.values(),
-            *(problem for told in self._publisher.routes.problems.values() for problem in told),
+            *(problem for told in self.routes.problems.values() for problem in told),
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )

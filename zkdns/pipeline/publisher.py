@@ -47,19 +47,19 @@ class Publisher:
         complete: Callable[[Service], Service],
         moved: Callable[[Service | None, Service | None], Iterable[str]],
         origin_of: Callable[[Service], int],
-        views: Views,
-        failover: Sequence[str],
         wall: Wall,
         tick: Callable[[], float],
         *,
         threads: bool,
         compiles: bool,
+        views: Views | None = None,
+        failover: Sequence[str] = (),
     ) -> None:
         self.registered: Mapping[str, Service] = {}
         self.services: dict[str, Service] = {}
         self.changes: list[Change] = []
         self.compilations: list[Compilation] = []
-        self.routes = RouteBook(self.services, views, failover)
+        self.routes = RouteBook(self.services, views or Views(failover), failover)
         self._builder = builder
         self._origin_of = origin_of
         self._judge = judge
@@ -264,6 +264,7 @@ class Publisher:
 
     def _compile(self, name: str, before: Service | None, after: Service, now: float, zxid: int) -> bool:
         if not self._compiles:
+            self._beyond(name)  # its problems are told all the same
             self._put(name, before, after, None, now, zxid)
             return True
         try:

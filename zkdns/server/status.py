@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from zkdns import __version__
+from zkdns.answers.routed import InForce
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.explain.explain import explain
@@ -185,6 +186,10 @@ class Observer:
     def topology(self) -> Topology:
         """Where clients stand."""
         return self.pipeline.builder.topology
+
+    def routes(self) -> Mapping[str, InForce]:
+        """The routes in force, by service."""
+        return dict(self.pipeline.routes.in_force)
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service in the first zone."""

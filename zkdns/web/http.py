@@ -112,6 +112,7 @@ class Web:
         app.router.add_get("/api/v1/services/{name:.+}", self._service)
         app.router.add_get("/api/v1/explain", self._explain)
         app.router.add_get("/api/v1/problems", self._problems)
+        app.router.add_get("/api/v1/routes", self._routes)
         app.router.add_get("/api/v1/status", self._status)
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/api/v1/history", self._history)
@@ -235,6 +236,9 @@ class Web:
 
     async def _problems(self, request: web.Request) -> web.Response:
         return _json(shapes.problems(self._observed.status().problems))
+
+    async def _routes(self, request: web.Request) -> web.Response:
+        return _json(shapes.routes(self._observed.routes()))
 
     async def _status(self, request: web.Request) -> web.Response:
         return _json(self._observed.status().spell())

@@ -6,14 +6,16 @@ Rules: pure; every value here is a plain dict, list, text or number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from zkdns.answers.first_places import shares_of
+from zkdns.answers.routed import InForce
 from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
+from zkdns.routes import spell_route, spell_tiers
 
 
 def moment(at: float) -> str:
@@ -50,6 +52,22 @@ def services(
         "serial": serial,
         "stale": stale_seconds is not None,
         "age_seconds": stale_seconds or 0.0,
+    }
+
+
+def routes(in_force: Mapping[str, InForce]) -> dict[str, Any]:
+    """The routes in force."""
+    return {
+        "routes": [
+            {
+                "service": name,
+                "tiers": spell_tiers(route.tiers),
+                "source": route.source,
+                "until": moment(route.until) if route.until is not None else None,
+                "over": route.over,
+            }
+            for name, route in sorted(in_force.items())
+        ]
     }
 
 
@@ -91,8 +109,10 @@ def event(change: Change) -> dict[str, Any]:
 
 def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
     """A service's settings as its own znode would write them."""
-    said: dict[str, Any] = msgspec.to_builtins(given)
-    del said["given"], said["unknown"]
+    said: dict[str, Any] = msgspec.to_builtins(replace(given, route=None))
+    del said["given"], said["unknown"], said["route"]
+    if given.route is not None:
+        said |= spell_route(given.route)
     said["ttl"] = given.ttl if given.ttl is not None else ttl
     said["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
     return said

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from zkdns.answers.routed import InForce
 from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
@@ -129,6 +130,10 @@ class Observed(Protocol):
     def near_answers(self) -> Mapping[tuple[str, str, str], int]: ...
 
     def topology(self) -> Topology: ...
+
+    def routes(self) -> Mapping[str, InForce]:
+        """The routes in force, by service."""
+        ...
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service; may be called in a thread."""

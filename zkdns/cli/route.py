@@ -1,0 +1,164 @@
+"""`zkdns route`: lays a route over a service, shows what is in force, or ends it.
+
+Rules: a tier is a run of TARGET[=SHARE]; `--then` begins the next one. What is laid is one node under
+/zkdns/overrides, which every replica follows.
+"""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import click
+
+from zkdns.cli import Failure, options, overrides, registries, show
+from zkdns.cli.show import Column
+from zkdns.config import Settings
+from zkdns.model import Override
+from zkdns.overrides import describe, in_force, lay_route
+from zkdns.routes import Route, Target, Tier, at_time, parse_route, spell_tiers, tell_tiers
+from zkdns.web import shapes
+
+THEN = "--then"
+COLUMNS = (
+    Column("SERVICE"), Column("ROUTE", folds=24), Column("FROM"), Column("UNTIL", spare=1),
+    Column("NOTE", spare=2, folds=20),
+)  # fmt: skip
+
+
+class Words(click.Command):
+    """`--then` stands between targets, as they stand themselves."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [word if word != THEN else "," for word in args])
+
+
+@click.command(cls=Words, short_help="Let a service's name stand for others.")
+@click.argument("service", required=False)
+@click.argument("targets", nargs=-1, metavar="[TARGET[=SHARE]…] [--then TARGET[=SHARE]…]…")
+@click.option("--spill", type=float, metavar="SHARE", help="Below this healthy share the next tier helps.")
+@click.option("--over", metavar="SPAN", type=overrides.Span(), help="Move there in even steps: 30m, 2h.")
+@overrides.span
+@overrides.why
+@click.option("--end", is_flag=True, help="End what is laid over the service.")
+@click.option("--failover", multiple=True, metavar="NAME", help="As the servers have it.")
+@options.reads_registry
+def command(
+    service: str | None, targets: tuple[str, ...], spill: float | None, over: float | None,
+    span: float | None, why: str, end: bool, failover: tuple[str, ...],
+    registry: tuple[str, ...], config: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Let a service's name stand for others: `zkdns route web web-v1=90 web-v2=10 --then web@dc2`.
+
+    With SERVICE alone it shows the route in force, with nothing all of them.
+    """
+    settings = options.load(registry, config, failover=failover)
+    if end and (service is None or targets):
+        raise click.UsageError("--end takes a SERVICE and nothing else")
+    if not end and not targets:
+        given = (spill is not None, over is not None, span is not None, bool(why))
+        if any(given):
+            raise click.UsageError("there is no TARGET: what should the name stand for?")
+        _show(settings, service, as_json)
+        return
+    assert service is not None  # noqa: S101  (targets come after it)
+    if not service or "/" in service:
+        raise click.UsageError(f"{service!r} is no name of a service")
+    fields: dict[str, object] = {"to": _read(targets), "spill": spill, "over": over} if targets else {}
+    route = _parse(fields) if fields else None
+    with overrides.operate(settings) as operator:
+        if route is None:
+            before, after = operator.change(service, "", lambda held, now: None)
+            if before is None:
+                raise Failure(f"no route is laid over {service}")
+            line = f"{service}: ended ({describe(before)})"
+        else:
+            laid: Route = route
+            own = operator.settings_of(service).route
+
+            def change(held: Override | None, now: float) -> Override:
+                moved = laid
+                if over is not None:
+                    standing = _standing(service, held, own, settings.failover, now)
+                    moved = _parse({**fields, "from": spell_tiers(standing)})
+                return lay_route(overrides.signed(why, span, route=moved), held, now)
+
+            _, after = operator.change(service, "", change)
+            line = f"{service}: {describe(after)}" if after is not None else service
+    overrides.report(as_json, service, "", after, line)
+
+
+def _read(words: tuple[str, ...]) -> list[dict[str, int]]:
+    """The tiers that the words spell; UsageError tells what is wrong."""
+    tiers: list[dict[str, int]] = [{}]
+    for word in words:
+        if word == ",":
+            tiers.append({})
+            continue
+        target, equals, share = word.partition("=")
+        if equals and not (share.isascii() and share.isdigit()):
+            raise click.UsageError(f"the share in {word!r} is no whole number")
+        if target in tiers[-1]:
+            raise click.UsageError(f"{target!r} stands twice in a tier")
+        tiers[-1][target] = int(share) if equals else 1
+    if not all(tiers):
+        raise click.UsageError("a tier has no target: --then stands between targets")
+    return tiers
+
+
+def _parse(fields: dict[str, object]) -> Route:
+    try:
+        return parse_route(fields)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _standing(
+    service: str, held: Override | None, own: Route | None, failover: tuple[str, ...], now: float
+) -> tuple[Tier, ...]:
+    """The tiers in force at this moment, which a move begins from."""
+    for override in in_force(held, now):
+        if override.route is not None:
+            return _whole(at_time(override.route, now)[0])
+    if own is not None:
+        return _whole(at_time(own, now)[0])
+    return _parse({"to": [{service: 1}, *({str(Target(service, "", r)): 1} for r in failover)]}).tiers
+
+
+def _whole(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    """With whole numbers for shares, as a node has them."""
+    whole: list[Tier] = []
+    for tier in tiers:
+        total = sum(share for _, share in tier)
+        if any(share.denominator > 1 for _, share in tier) and total:
+            tier = tuple((target, Fraction(round(share * 10_000 / total))) for target, share in tier)
+        whole.append(tier)
+    return tuple(whole)
+
+
+def _show(settings: Settings, service: str | None, as_json: bool) -> None:
+    async def work(known: registries.Registries) -> None:
+        routes = known.pipeline.routes
+        names = sorted(routes.in_force)
+        if service is not None:
+            name = known.find(service).name
+            if name not in routes.in_force and not as_json:
+                click.echo(f"{name} has no route: its name stands for its own instances")
+                return
+            names = [name] if name in routes.in_force else []
+        if as_json:
+            said = shapes.routes({name: routes.in_force[name] for name in names})
+            click.echo(json.dumps(said, ensure_ascii=False))
+            return
+        if not names:
+            click.echo("no service has a route")
+            return
+        rows = []
+        for name in names:
+            route, beyond = routes.in_force[name], routes.beyond(name)
+            until = shapes.moment(route.until) if route.until is not None else ""
+            note = beyond.route.note if beyond.route is not None else ""
+            rows.append((name, tell_tiers(route.tiers), route.source, until, note))
+        show.print_table(show.open_console(), COLUMNS, rows)
+
+    registries.run(settings, work)
