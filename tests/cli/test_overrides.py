@@ -108,6 +108,32 @@ def test_an_override_whose_time_is_over_is_not_kept_beneath_a_new_one(
     assert order.under is None
 
 
+@pytest.mark.parametrize("word", ["set", "delete"])
+def test_what_another_operator_writes_at_the_same_time_is_kept(
+    operator: Operator, zk: KazooClient, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    operator.run("weight", "web/a", "5")
+    write = getattr(KazooClient, word)
+    drained = Override(drain=True, who="another", under=Override(weight=9))
+
+    def late(client: KazooClient, path: str, *args: object, **options: object) -> object:
+        if path == overrides.path("web", "a"):
+            monkeypatch.undo()
+            zk.set(path, overrides.spell(drained))
+        return write(client, path, *args, **options)
+
+    monkeypatch.setattr(KazooClient, word, late)
+    operator.run(*(("weight", "web/a", "7") if word == "set" else ("undrain", "web/a")))
+    order = standing(zk)
+    assert order is not None
+    if word == "set":
+        assert order.weight == 7
+        assert order.under is not None
+        assert (order.under.drain, order.under.who) == (True, "another")
+    else:
+        assert order.weight == 9
+
+
 def test_an_unreadable_override_is_overwritten(operator: Operator, zk: KazooClient) -> None:
     zk.create(overrides.path("web", "a"), b"\xff", makepath=True)
     operator.run("drain", "web/a")

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.prober import Prober
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target
+from zkdns.health.thresholds import CheckState
 from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
 
 NOW = 1_700_000_000.0
@@ -596,6 +598,22 @@ async def test_garbage_as_a_ballot_is_no_vote(ensemble: Ensemble) -> None:
     world.health.ballots({"r2": b"\x00\xff", "r3": b'{"bad": {"/services/web/a": "x"}, "good": 7}'})
     world.take(a_service("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
+    await stop_all(ensemble)
+
+
+async def test_ballots_of_replicas_that_are_gone_are_no_votes(ensemble: Ensemble) -> None:
+    world = World("r1", ensemble, well)
+    world.take(a_service("a", ONCE))
+    await until(lambda: world.states() == "a=healthy" and "r1" in ensemble.nodes)
+    ill = consensus.write_ballot({"/services/web/a": CheckState(False, "refused")})
+    votes = dict.fromkeys(("r2", "r3"), ill)
+    world.health.replicas({"r1"})
+    world.health.ballots(ensemble.nodes | votes)
+    assert world.states() == "a=healthy"
+    world.health.replicas({"r1", "r2", "r3"})
+    assert world.states() == "a=failing"
+    world.health.replicas({"r1"})
+    assert world.states() == "a=healthy"
     await stop_all(ensemble)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,11 +34,11 @@ from zkdns.pipeline.inputs import Compiled, FileRead, Heard, HostResolved, Probe
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY, Replica
 from zkdns.pipeline.start import Stage
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 from zkdns.registry.url import parse_registry
 
 NOW = 1_700_000_000.0
-ROOTS = ("/services", OVERRIDES, HEALTH, SERVERS)
+ROOTS = ("/services", OVERRIDES, HEALTH, SERVERS, TOPOLOGY)
 CHECK = '{"check": {"type": "tcp", "timeout": 2}}'
 
 
@@ -267,9 +268,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = Builder.compile
 
-    def compile(self: Builder, service: Service, origin: int = 0) -> object:
+    def compile(self: Builder, service: Service, *rest: Any) -> object:
         seen.append(service.name)
-        return real(self, service, origin)
+        return real(self, service, *rest)
 
     monkeypatch.setattr(Builder, "compile", compile)
     return seen
