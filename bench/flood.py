@@ -47,6 +47,18 @@ def idle(server: Zkdns) -> Iterator[None]:
 
 
 @contextmanager
+def idle_pages(server: Zkdns) -> Iterator[None]:
+    """Four hundred connections to the status page that never ask."""
+    with ExitStack() as stack:
+        for _ in range(400):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            sock.settimeout(5)
+            sock.connect((server.http_host, server.http_port))
+            sock.sendall(b"GET /")
+        yield
+
+
+@contextmanager
 def slow(server: Zkdns) -> Iterator[None]:
     """Four hundred that read nothing and four hundred that never end their query."""
     crowd = Crowd(server)
@@ -108,6 +120,9 @@ LOADS: dict[str, tuple[Load, bool]] = {
     "names that are not there": (lambda server: flood(server, "inside"), False),
     "names that are not ours": (lambda server: flood(server, "outside"), False),
     "2,000 sources, a silent upstream": (lambda server: flood(server, "outside", 1, 2000), True),
+    "names not ours, ten networks": (lambda server: flood(server, "outside", 32, 10), True),
+    "browsing and reverse names": (lambda server: flood(server, "browsing"), False),
+    "400 idle HTTP connections": (idle_pages, False),
     "3,000 instances, cut": (lambda server: flood(server, "big"), False),
     "3,000 instances over TCP": (whole, False),
     "empty messages over TCP": (empty, False),

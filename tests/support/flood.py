@@ -25,6 +25,7 @@ HEAD = b"\1\0\0\1\0\0\0\0\0\0"
 EDNS = b"\1\0\0\1\0\0\0\0\0\1"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 A = b"\0\1\0\1"
+PTR = b"\0\x0c\0\1"
 
 
 def wire(name: str) -> bytes:
@@ -45,7 +46,15 @@ def _big(chance: random.Random) -> bytes:
     return HEAD + name if chance.randrange(2) else EDNS + name + OPT
 
 
-KINDS = {"inside": _inside, "outside": _outside, "big": _big}
+def _browsing(chance: random.Random) -> bytes:
+    kind = chance.randrange(4)
+    if kind == 3:
+        return HEAD + wire(f"x{chance.getrandbits(48):012x}._big._tcp.svc.local") + b"\0\x21\0\1"
+    names = ("_services._dns-sd._udp.svc.local", "_big._tcp.svc.local", "1.2.0.192.in-addr.arpa")
+    return HEAD + wire(names[kind]) + PTR
+
+
+KINDS = {"inside": _inside, "outside": _outside, "big": _big, "browsing": _browsing}
 
 
 class Flood:
