@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import scenario
+from zkdns.answers import policies
 from zkdns.dns import names
 from zkdns.model import Children, Data, Stat
 
@@ -51,7 +52,7 @@ settings_of_services = st.fixed_dictionaries(
     {},
     optional={
         "ttl": numbers,
-        "policy": st.sampled_from(["weighted", "round_robin", "random", "first"]) | words,
+        "policy": st.sampled_from(policies.names()) | words,
         "answers": numbers,
         "fail_open": numbers,
         "warm": numbers,

@@ -13,7 +13,6 @@ from typing import Literal, TypeAlias
 
 from zkdns.routes import Route
 
-Policy: TypeAlias = Literal["weighted", "round_robin", "random", "first"]
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Nearness: TypeAlias = Literal["off", "prefer", "balanced"]
 Status: TypeAlias = Literal["up", "starting", "draining", "down"]
@@ -169,7 +168,7 @@ class ServiceSettings:
     keys that it has and nobody reads."""
 
     ttl: int | None = None
-    policy: Policy = "weighted"
+    policy: str = "weighted"
     answers: int = 8
     fail_open: float = 0.0
     warm: float = 0.0

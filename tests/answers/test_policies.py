@@ -1,4 +1,4 @@
-"""The laws of every policy: what a Deal gives over its cycle, whoever the instances are."""
+"""The laws of every policy: what a Rotation gives over its cycle, whoever the instances are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from zkdns.answers import policies
 from zkdns.answers.policies import weighted
 from zkdns.answers.table import Rotation
-
-POLICIES = ("weighted", "round_robin", "random", "first")
 
 some_weights = st.lists(
     st.one_of(st.sampled_from([0, 1, 1, 2, 3, 10, 100]), st.integers(0, 65_535)), min_size=1, max_size=40
@@ -33,7 +31,7 @@ def longest(weights: list[int]) -> int:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(POLICIES), some_weights, cuts)
+@given(st.sampled_from(policies.names()), some_weights, cuts)
 def test_an_order_loses_nobody_and_invents_nobody(policy: str, weights: list[int], cut: int) -> None:
     rotation = policies.rotate(policy, weights, cut)
     everyone = tuple(range(len(weights)))
@@ -87,7 +85,7 @@ def test_cycles_are_exact_to_ten_thousand_and_near_enough_beyond(weights: list[i
 
 
 @settings(deadline=None)
-@given(st.sampled_from(POLICIES), some_weights, cuts)
+@given(st.sampled_from(policies.names()), some_weights, cuts)
 def test_the_shares_that_are_told_are_those_that_are_dealt(policy: str, weights: list[int], cut: int) -> None:
     shares = policies.shares(policy, weights)
     found = firsts(policies.rotate(policy, weights, cut))
@@ -97,7 +95,7 @@ def test_the_shares_that_are_told_are_those_that_are_dealt(policy: str, weights:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(POLICIES), some_weights.filter(any), cuts)
+@given(st.sampled_from(policies.names()), some_weights.filter(any), cuts)
 def test_weight_0_is_never_first_and_gives_way_to_the_others(
     policy: str, weights: list[int], cut: int
 ) -> None:
@@ -112,7 +110,7 @@ def test_weight_0_is_never_first_and_gives_way_to_the_others(
 
 
 @settings(deadline=None)
-@given(st.sampled_from(POLICIES), st.integers(1, 30), cuts)
+@given(st.sampled_from(policies.names()), st.integers(1, 30), cuts)
 def test_all_of_weight_0_are_equals(policy: str, size: int, cut: int) -> None:
     assert policies.rotate(policy, [0] * size, cut) is policies.rotate(policy, [1] * size, cut)
 

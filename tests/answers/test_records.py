@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from support import tables
 from zkdns.answers import records
 from zkdns.answers.owners import owners
-from zkdns.answers.records import AAAA, SRV, TXT, A, OwnerName
-from zkdns.answers.table import OWNER
+from zkdns.answers.records import OwnerName
 from zkdns.dns import ede, names
+from zkdns.dns.records import OWNER, addresses, packed, srv, txt
+from zkdns.dns.types import AAAA, SRV, TXT, A
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -49,7 +50,7 @@ def by_dnspython(owner: str, rtype: int, ttl: int, text: str) -> bytes:
 
 @given(hosts, ttls, st.one_of(v4, v6))
 def test_addresses_are_packed_as_others_pack_them(owner: str, ttl: int, address: str) -> None:
-    made, count = records.addresses(names.wire(owner), [address], ttl)
+    made, count = addresses(names.wire(owner), [address], ttl)
     assert count == 1
     if ":" in address:
         assert made == by_dnslib(owner, AAAA, ttl, dnslib.AAAA(address))
@@ -61,13 +62,13 @@ def test_addresses_are_packed_as_others_pack_them(owner: str, ttl: int, address:
 
 @given(st.one_of(v4, v6))
 def test_an_address_packs_to_what_the_standard_library_says(address: str) -> None:
-    assert records.packed(address) == ipaddress.ip_address(address).packed
-    assert names.address_of(names.reverse(address)) == records.packed(address)
+    assert packed(address) == ipaddress.ip_address(address).packed
+    assert names.address_of(names.reverse(address)) == packed(address)
 
 
 @given(shorts, shorts, shorts, hosts, ttls)
 def test_srv_is_packed_as_others_pack_it(p: int, w: int, port: int, target: str, ttl: int) -> None:
-    made = records.srv(p, w, port, names.wire(target), ttl)
+    made = srv(p, w, port, names.wire(target), ttl)
     assert made[:2] == OWNER
     owner = "x.example"
     spelled = names.wire(owner) + made[2:]
@@ -79,7 +80,7 @@ def test_srv_is_packed_as_others_pack_it(p: int, w: int, port: int, target: str,
 
 @given(st.lists(st.text(max_size=300), max_size=5), ttls)
 def test_txt_reads_back_and_no_string_passes_255_bytes(strings: list[str], ttl: int) -> None:
-    made = records.txt(strings, ttl)
+    made = txt(strings, ttl)
     rdata = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.TXT, made, 12, len(made) - 12)
     assert [*rdata.strings] == [s.encode()[:255] for s in strings] or (
         not strings and rdata.strings == (b"",)
@@ -159,8 +160,7 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
                 (
                     Fraction(i.weight, len(own))
                     for i in holders
-                    if address
-                    in (own := [p for a in i.addresses if len(p := records.packed(a)) == len(address)])
+                    if address in (own := [p for a in i.addresses if len(p := packed(a)) == len(address)])
                 ),
                 Fraction(0),
             )
@@ -184,7 +184,7 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
         for m in tier:
             held = next(i for i in given_out if i.id == m.id)
             assert m.extra_count == len(held.addresses)
-            assert all(records.packed(a) in m.extra for a in held.addresses)
+            assert all(packed(a) in m.extra for a in held.addresses)
 
 
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
@@ -246,5 +246,5 @@ def test_the_counts_read_as_promised(states: str, said: str) -> None:
 def test_what_a_person_reads_of_a_service_has_the_promised_keys() -> None:
     service = a_service(an_instance("a", "10.0.0.1"), an_instance("b", "10.0.0.2", state=State.DOWN))
     assert records.about_service(service)[:3] == ["instances=2", "healthy=1", "policy=weighted"]
-    piece = records.txt(records.about_service(service), 5)
+    piece = txt(records.about_service(service), 5)
     assert int.from_bytes(piece[2:4], "big") == TXT

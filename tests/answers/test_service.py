@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.asking import respond
 from support.tables import Answers
-from zkdns.answers import first_places
+from zkdns.answers import first_places, policies
 from zkdns.answers.on_demand import find, find_folded
 from zkdns.answers.on_demand import reverse as reverse_of
 from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
@@ -322,7 +322,7 @@ steps = st.lists(
         st.tuples(
             st.just("put"),
             ids,
-            st.sampled_from(["weighted", "round_robin", "random", "first"]),
+            st.sampled_from(policies.names()),
             st.integers(1, 8),
         ),
         st.tuples(st.just("take out")),

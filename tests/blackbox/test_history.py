@@ -18,7 +18,7 @@ from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.pipeline.journal import Query
-from zkdns.server.journal_files import read_changes, read_services
+from zkdns.pipeline.journal_files import read_changes, read_services
 
 pytestmark = pytest.mark.zookeeper
 

@@ -24,12 +24,12 @@ import pytest
 from support.missing import ENGINES
 from support.server import Zkdns
 from zkdns.dns import names
+from zkdns.dns.types import AAAA, ANY, AXFR, CH, IN, NS, OPT, PTR, SOA, SRV, TXT, A
 
 REGISTRY = Path(__file__).with_name("registry.toml")
 UDP, TCP = "udp", "tcp"
 
-A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, OPT, AXFR, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 41, 252, 255
-IN, CH, HS, NONE = 1, 3, 4, 254
+HS, NONE = 4, 254
 WEB = "web.svc.local"
 
 

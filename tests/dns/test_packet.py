@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from support import tables, wire
 from zkdns.dns import ede, packet
-from zkdns.dns.packet import BADVERS, DROP, FORMERR, NOERROR, NOTIMP, Edns, Query
+from zkdns.dns.packet import DROP, Edns, Query
 from zkdns.dns.reply import AA, Reply
+from zkdns.dns.types import BADVERS, FORMERR, NOERROR, NOTIMP
 
 labels = st.lists(st.binary(min_size=1, max_size=63), max_size=4)
 extra_options = st.lists(

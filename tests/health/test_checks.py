@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from zkdns.health import checks
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
 from zkdns.model import Check, Verdict
@@ -69,10 +68,6 @@ async def verdict_of(check: Check, port: int, host: str = "127.0.0.1") -> Verdic
         return await asyncio.wait_for(told, 30)
     finally:
         await prober.stop()
-
-
-def test_the_kinds_of_check_are_the_files() -> None:
-    assert checks.names() == {"tcp", "http", "command"}
 
 
 async def test_tcp_is_good_where_the_port_takes_a_connection() -> None:

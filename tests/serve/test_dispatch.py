@@ -14,8 +14,9 @@ from support import tables
 from support.tables import Answers
 from zkdns.answers.table import Entry
 from zkdns.dns import names
-from zkdns.dns.packet import NXDOMAIN, Query
+from zkdns.dns.packet import Query
 from zkdns.dns.reply import fail
+from zkdns.dns.types import NXDOMAIN
 from zkdns.forward.forwarder import Pending
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import next_position

@@ -23,7 +23,7 @@ from support.upstream import run as upstream
 from support.waiting import eventually
 from zkdns.answers.table import Entry, Name
 from zkdns.config import Settings
-from zkdns.dns import ede, names, packet
+from zkdns.dns import ede, names, types
 from zkdns.dns.reply import fail
 from zkdns.forward.forwarder import Pending
 from zkdns.log import JsonLines
@@ -157,8 +157,8 @@ def test_no_packet_is_too_odd_for_a_line_and_none_gets_a_raw_byte_into_it(query:
 
 def test_the_rcode_is_the_whole_one() -> None:
     asked = Request(tables.query(names.wire("web.svc.local"), 1, tables.opt()))
-    assert querylog.read_rcode(fail(asked, packet.BADVERS)) == "BADVERS"
-    assert querylog.read_rcode(fail(asked, packet.REFUSED, ede.option(18, "no"))) == "REFUSED"
+    assert querylog.read_rcode(fail(asked, types.BADVERS)) == "BADVERS"
+    assert querylog.read_rcode(fail(asked, types.REFUSED, ede.option(18, "no"))) == "REFUSED"
     assert querylog.read_rcode(b"\0\0\x80\x01" + bytes(8)) == "FORMERR"
     assert querylog.read_rcode(b"\0\0\x80\x0c" + bytes(8)) == "RCODE12"
 

@@ -19,6 +19,7 @@ from zkdns.answers.table import Table
 from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
+from zkdns.dns.types import A
 from zkdns.forward.forwarder import Pending
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
@@ -27,7 +28,7 @@ from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.tcp import refuse_new
 from zkdns.serve.native import Native
 
-A, ANSWER = 1, 0
+ANSWER = 0
 TCP = socket.SOCK_STREAM
 PATIENCE = 30.0
 

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 from hypothesis import strategies as st
 
+from zkdns.answers import policies
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import (
     EVERY,
@@ -93,7 +94,7 @@ def services(draw: st.DrawFn, name: str) -> Service:
     count = draw(st.sampled_from([0, 1, 2, 3, 3, 5, 9, 40]))
     settings = ServiceSettings(
         ttl=draw(st.sampled_from([None, 0, 30])),
-        policy=draw(st.sampled_from(["weighted", "round_robin", "random", "first"])),  # type: ignore[arg-type]
+        policy=draw(st.sampled_from(policies.names())),
         answers=draw(st.sampled_from([1, 2, 8, 8, 100])),
         near=draw(st.sampled_from(["off", "prefer", "prefer", "balanced"])),  # type: ignore[arg-type]
         near_min=draw(st.sampled_from([0.0, 0.5, 1.0])),

@@ -11,18 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from zkdns.answers import records
 from zkdns.answers.entries import several, single
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.on_demand import Services
-from zkdns.answers.records import AAAA, NS, SOA, A
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
 from zkdns.answers.table import (
     EVERY,
     FRESH,
     OWN,
-    OWNER,
     Delta,
     Entries,
     Entry,
@@ -35,6 +32,8 @@ from zkdns.answers.table import (
 )
 from zkdns.client_map import NO_CLIENTS, ClientMap, client_map
 from zkdns.dns import names
+from zkdns.dns.records import OWNER, addresses, record
+from zkdns.dns.types import AAAA, NS, SOA, A
 from zkdns.model import Service
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -170,11 +169,11 @@ class Builder:
 
     def _put_server(self, zone: Zone) -> None:
         server = _server_of(zone)
-        self._put(zone.apex + NS.to_bytes(2, "big"), single(records.record(OWNER, NS, self.ttl, server), OWN))
+        self._put(zone.apex + NS.to_bytes(2, "big"), single(record(OWNER, NS, self.ttl, server), OWN))
         for rtype in (A, AAAA):
             own = [a for a in self._addresses if (":" in a) == (rtype == AAAA)]
             if own:
-                wires = [records.addresses(OWNER, (a,), self.ttl)[0] for a in own]
+                wires = [addresses(OWNER, (a,), self.ttl)[0] for a in own]
                 self._put(server + rtype.to_bytes(2, "big"), several(wires, OWN))
 
     def set_ttl(self, ttl: int) -> None:
@@ -197,7 +196,7 @@ class Builder:
         zones = []
         for zone in self.zones:
             mailbox = names.label("hostmaster") + zone.apex
-            soa = records.record(b"", SOA, NEGATIVE_TTL, _server_of(zone) + mailbox + numbers)
+            soa = record(b"", SOA, NEGATIVE_TTL, _server_of(zone) + mailbox + numbers)
             zones.append(replace(zone, soa=soa))
             self._moved_zones[zone.index] = zones[-1]
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa, OWN))

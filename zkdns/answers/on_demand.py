@@ -14,18 +14,15 @@ from itertools import islice
 from operator import attrgetter
 
 from zkdns.answers import records
-from zkdns.answers.records import ANY, PTR, RFC8482, SRV, TXT
 from zkdns.answers.spliced import MAX_RECORDS
-from zkdns.answers.table import EVERY, OWN, OWNER, Position, Sections, Table
+from zkdns.answers.table import ANSWERED_ANY, EVERY, NO_NAME, NODATA, OWN, Position, Sections, Table
 from zkdns.dns import names
+from zkdns.dns.records import OWNER, addresses, pointer, record, srv, txt
+from zkdns.dns.types import ANY, PTR, SRV, TXT
 from zkdns.model import Instance, Service
 
 MANY = 16
 """A reverse name's records are kept where there are more: fewer are spelled as fast as they are found."""
-
-NXDOMAIN = Sections(rcode=3)
-NODATA = Sections()
-ANSWERED_ANY = Sections((RFC8482,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,11 @@ class InstanceNames:
     def spell(self, label: bytes, qtype: int) -> Sections:
         i = find(self.service, label, self.folded)
         if i is None:
-            return NXDOMAIN
+            return NO_NAME
         if qtype == SRV:
             return srv_of(i, self.service, self.zone, self.ttl)
         if qtype == TXT:
-            return Sections((records.txt(records.about_instance(i), self.ttl),))
+            return Sections((txt(records.about_instance(i), self.ttl),))
         return NODATA
 
 
@@ -75,21 +72,21 @@ class Browsing:
                 self._spelled.append(self._list())
             return self._spelled[0]
         if qname[1 + qname[0] :] != owner:
-            return NXDOMAIN
+            return NO_NAME
         i = find(self.service, qname[1 : 1 + qname[0]], self.folded)
         if i is None or i.registration.protocol != self.protocol:
-            return NXDOMAIN
+            return NO_NAME
         if qtype == SRV:
             return srv_of(i, self.service, self.zone, self.ttl)
         if qtype == TXT:
-            return Sections((records.txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
+            return Sections((txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
         return ANSWERED_ANY if qtype == ANY else NODATA
 
     def _list(self) -> Sections:
         given = (i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol)
         ends = [names.label(i.label) + OWNER for i in islice(given, MAX_RECORDS)]
         return Sections(
-            tuple(records.record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if ends else self.ede
+            tuple(record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if ends else self.ede
         )
 
 
@@ -103,7 +100,7 @@ class Services:
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
         if qname != self.owner:
-            return NXDOMAIN
+            return NO_NAME
         if qtype != PTR:
             return ANSWERED_ANY if qtype == ANY else NODATA
         if self.owner not in table.spelled:
@@ -111,13 +108,13 @@ class Services:
         return table.spelled[self.owner][0]
 
     def _list(self, table: Table) -> Sections:
-        end = records.pointer(self.owner, self.zone)
+        end = pointer(self.owner, self.zone)
         kinds = (
             names.label(names.underscored(service.label)) + names.label("_" + protocol) + end
             for service in map(table.services.__getitem__, table.service_names[:MAX_RECORDS])
             for protocol in service.protocols
         )
-        return Sections(tuple(records.record(OWNER, PTR, self.ttl, kind) for kind in kinds))
+        return Sections(tuple(record(OWNER, PTR, self.ttl, kind) for kind in kinds))
 
 
 def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | None:
@@ -129,7 +126,7 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
         return None
     sections, origin = table.spelled.get(address) or _spell_reverse(table, address, sharing)
     if qtype != PTR:
-        return Sections((RFC8482,) if qtype == ANY else ()), origin
+        return (ANSWERED_ANY if qtype == ANY else NODATA), origin
     return sections, origin
 
 
@@ -144,7 +141,7 @@ def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tu
         for holder in holders
         for i in holder.by_address[address]
     )
-    sections = Sections(tuple(records.record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
+    sections = Sections(tuple(record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
     if len(sections.answer) > MANY:
         table.spelled[address] = sections, origin
     return sections, origin
@@ -155,9 +152,9 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
     if not i.registration.port:
         return NODATA
     name = records.target(i, names.label(i.home or service.label) + zone)
-    extra = [records.addresses(name, (a,), ttl)[0] for a in i.addresses]
+    extra = [addresses(name, (a,), ttl)[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
-    piece = records.srv(i.registration.priority, weight, i.registration.port, name, ttl)
+    piece = srv(i.registration.priority, weight, i.registration.port, name, ttl)
     return Sections((piece,), (), tuple(extra))
 
 

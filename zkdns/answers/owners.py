@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from zkdns.answers import records
-from zkdns.answers.records import AAAA, SRV, A, OwnerName
+from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.dns import ede, names
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
 
 

@@ -1,33 +1,22 @@
 """What one service says: which instances stand in which RRset, under which name, with which rdata.
 
-Rules: pure. Owners are C00C (table.py), targets spelled out (RFC 2782: a target
-is not compressed). The few lines that pack A, AAAA and SRV do by hand what dnslib does, because a
-large registry spells them by the hundred thousand; dnslib spells the rest.
+Rules: pure. Owners are C00C, targets spelled out (RFC 2782: a target is not compressed). How a record looks
+on the wire is `dns.records`' affair.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 from math import lcm
 from typing import NamedTuple
 
-from zkdns.answers.table import OWNER
 from zkdns.dns import ede, names
+from zkdns.dns.records import OWNER, head, packed, pointer, srv
+from zkdns.dns.types import AAAA, A
 from zkdns.model import Instance, Service
-
-A, NS, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 6, 12, 13, 16, 28, 33, 255
-
-MAX_TXT_BYTES = 64_000
-"""Bytes of a TXT record's rdata: its registration may hold a megabyte of meta."""
-
-_HEAD = struct.Struct("!HHIH").pack
-_SRV = struct.Struct("!HHH").pack
 
 
 class Member(NamedTuple):
@@ -70,42 +59,6 @@ class OwnerName:
     counted: bool = True
     nobody: str = ""
     levels: Sequence[Sequence[Instance]] | None = None
-
-
-def packed(address: str) -> bytes:
-    """An address in text as its 4 or 16 bytes."""
-    if ":" in address:
-        return ipaddress.IPv6Address(address).packed
-    return bytes(map(int, address.split(".")))
-
-
-def record(owner: bytes, rtype: int, ttl: int, rdata: bytes) -> bytes:
-    """One wire record of class IN (RFC 1035, section 3.2.1)."""
-    return owner + _HEAD(rtype, 1, ttl, len(rdata)) + rdata
-
-
-RFC8482 = record(OWNER, HINFO, 3600, b"\7RFC8482\0")
-"""The answer to ANY (RFC 8482, section 4.2): one HINFO that names the reason."""
-
-
-def addresses(owner: bytes, found: Iterable[str], ttl: int) -> tuple[bytes, int]:
-    """The A and AAAA records of these addresses in one run, and how many they are."""
-    run = [record(owner, AAAA if ":" in a else A, ttl, packed(a)) for a in found]
-    return b"".join(run), len(run)
-
-
-def srv(priority: int, weight: int, port: int, target: bytes, ttl: int) -> bytes:
-    return record(OWNER, SRV, ttl, _SRV(priority, weight, port) + target)
-
-
-def txt(strings: Iterable[str], ttl: int) -> bytes:
-    """One TXT record; a string past 255 bytes is cut there (RFC 1035, section 3.3.14), and the list of
-    them where a message over TCP would have no room for more."""
-    kept = [s.encode()[:255] for s in strings] or [b""]
-    if sum(map(len, kept)) + len(kept) > MAX_TXT_BYTES:
-        lengths = accumulate(len(s) + 1 for s in kept)
-        kept = [s for s, end in zip(kept, lengths, strict=True) if end <= MAX_TXT_BYTES]
-    return record(OWNER, TXT, ttl, b"".join([bytes((len(s),)) + s for s in kept]))
 
 
 def answered(group: Iterable[Instance]) -> list[list[Instance]]:
@@ -151,7 +104,7 @@ def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[s
     found = {}
     instances = (*service.instances, *others) if others else service.instances
     holders = Counter(a for i in instances for a in i.addresses)
-    before_v4, before_v6 = _HEAD(A, 1, ttl, 4), _HEAD(AAAA, 1, ttl, 16)
+    before_v4, before_v6 = head(A, ttl, 4), head(AAAA, ttl, 16)
     own = names.label(service.label)
     for i in instances:
         unowned: list[bytes] = []
@@ -274,11 +227,6 @@ def target(instance: Instance, name: bytes) -> bytes:
     if instance.registration.host:
         return names.wire(instance.registration.host)
     return names.label(instance.label) + name
-
-
-def pointer(owner: bytes, suffix: bytes) -> bytes:
-    """A compression pointer to `suffix`, which `owner`, the name asked, ends with."""
-    return struct.pack("!H", 0xC000 | 12 + len(owner) - len(suffix))
 
 
 def counts(about: str, group: Iterable[Instance]) -> str:

@@ -15,12 +15,13 @@ from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import owners
-from zkdns.answers.records import SRV, TXT
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
 from zkdns.answers.variants import choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import ede, names
+from zkdns.dns.records import packed, txt
+from zkdns.dns.types import SRV, TXT
 from zkdns.model import Instance, Service, State
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -152,7 +153,7 @@ def compile_service(
             zone_names = ZoneNames(near, apex, ttl, origin, route.name if route is not None else None)
             known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
         strings = [*records.about_service(whole), *(tell_route(route) if route else ())]
-        entries[name + TXT.to_bytes(2, "big")] = single(records.txt(strings, ttl), origin)
+        entries[name + TXT.to_bytes(2, "big")] = single(txt(strings, ttl), origin)
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
@@ -201,5 +202,5 @@ def _group_by_address(service: Service) -> dict[bytes, list[Instance]]:
     found: dict[bytes, list[Instance]] = {}
     for i in service.instances:
         for address in i.addresses:
-            found.setdefault(records.packed(address), []).append(i)
+            found.setdefault(packed(address), []).append(i)
     return found

@@ -19,10 +19,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from zkdns.answers.spliced import Getters, Spliced, getter
 from zkdns.client_map import NO_CLIENTS, ClientMap
+from zkdns.dns.records import RFC8482
+from zkdns.dns.types import NOERROR, NXDOMAIN
 from zkdns.model import Instance
-
-OWNER = b"\xc0\x0c"
-"""A compression pointer to the question's name (RFC 1035, section 4.1.4)."""
 
 EVERY = 0
 """The origin of what depends on all registries: that a name is not there."""
@@ -185,11 +184,16 @@ class Sections:
     answer: tuple[bytes, ...] = ()
     authority: tuple[bytes, ...] = ()
     additional: tuple[bytes, ...] = ()
-    rcode: int = 0
+    rcode: int = NOERROR
     aa: bool = True
     ede: bytes = b""
     outside: bytes = b""
     additional_counts: tuple[int, ...] = ()
+
+
+NO_NAME = Sections(rcode=NXDOMAIN)
+NODATA = Sections()
+ANSWERED_ANY = Sections((RFC8482,))
 
 
 class Responder(Protocol):

@@ -16,9 +16,10 @@ from weakref import WeakValueDictionary
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
-from zkdns.answers.records import SRV, Member, OwnerName
+from zkdns.answers.records import Member, OwnerName
 from zkdns.answers.table import Entry, Rotation, RotationCounter, Tier
 from zkdns.dns import ede
+from zkdns.dns.types import SRV
 from zkdns.model import Instance, Service
 from zkdns.topology import NOWHERE, Place, Topology
 
@@ -178,7 +179,7 @@ class Near:
 
     def counts(self, client: Place, members: Sequence[Member], shares: Mapping[str, Fraction]) -> list[int]:
         """How often each stands first in a cycle. Where the policy knows no weights, each counts alike."""
-        by_weight = self.service.settings.policy in ("weighted", "first")
+        by_weight = policies.knows_weights(self.service.settings.policy)
         weights = [m.weight if by_weight else 1 for m in members]
         tier = [Located(self.place(m), w, w) for m, w in zip(members, weights, strict=True)]
         return near.balanced(client, tier, shares)

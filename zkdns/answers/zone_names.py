@@ -11,20 +11,26 @@ from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
-from zkdns.answers.records import AAAA, ANY, RFC8482, SRV, A, OwnerName
+from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import Given
-from zkdns.answers.table import Entry, Position, RotationCounter, Sections, Table
+from zkdns.answers.table import (
+    ANSWERED_ANY,
+    NO_NAME,
+    NODATA,
+    Entry,
+    Position,
+    RotationCounter,
+    Sections,
+    Table,
+)
 from zkdns.answers.variants import Near, tell_pinned
 from zkdns.dns import ede, names
+from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance
 from zkdns.topology import Place
 
 FOLDER = "_zone"
 MODES = ("prefer", "pin")
-
-NXDOMAIN = Sections(rcode=3)
-NODATA = Sections()
-ANSWERED_ANY = Sections((RFC8482,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,10 @@ class ZoneNames:
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
         if len(below) < 2:
-            return NODATA if not below or below[0] in MODES else NXDOMAIN
+            return NODATA if not below or below[0] in MODES else NO_NAME
         zone, mode = below[-2:]
         if len(below) > 2 or mode not in MODES or zone not in self.near.zones:
-            return NXDOMAIN
+            return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
         if qtype not in (A, AAAA, SRV):

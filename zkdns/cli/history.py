@@ -15,7 +15,7 @@ from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
 from zkdns.pipeline.journal import Query, merge
-from zkdns.server.journal_files import read_changes
+from zkdns.pipeline.journal_files import read_changes
 from zkdns.web import shapes
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"

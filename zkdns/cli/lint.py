@@ -11,10 +11,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from zkdns.answers.builder import Builder
-from zkdns.answers.records import AAAA, SRV, A
 from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Override, Problem, Service, State
 from zkdns.registry import presets
 from zkdns.registry.fields import printable

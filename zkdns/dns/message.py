@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zkdns.dns.packet import OPT
 from zkdns.dns.rdata import Names, Parts, read_rdata
 from zkdns.dns.reply import opt
+from zkdns.dns.types import OPT
 
-SOA = 6
-CNAME = 5
 DO = 1
 CD = 2
 

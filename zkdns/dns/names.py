@@ -1,6 +1,6 @@
 """Names on the wire: text to bytes and back, suffixes, reverse names (RFC 1035, section 3.1).
 
-Rules: wire names are uncompressed and end in the root label. `bytes.lower()` is safe on them: a
+Rules: pure. Wire names are uncompressed and end in the root label. `bytes.lower()` is safe on them: a
 label's length is at most 63, and "A" is 65.
 """
 

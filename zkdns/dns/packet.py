@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
+from zkdns.dns.types import BADVERS, FORMERR, IN, NOERROR, NOTIMP, OPT
+
 DROP = -1
 """No rcode: nothing is to be said to it. A reply to a reply could go round for ever."""
 
@@ -18,8 +19,7 @@ HIGHEST_UDP = 1232
 PLAIN_UDP = 512
 """The same without EDNS (RFC 1035, section 4.2.1)."""
 
-IN, CH = 1, 3
-OPT, NSID, SUBNET = 41, b"\0\3", b"\0\x08"
+NSID, SUBNET = b"\0\3", b"\0\x08"
 
 MAX_REMEMBERED = 10_000
 _ALONE, _WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"

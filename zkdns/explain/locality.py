@@ -14,10 +14,10 @@ from typing import Any
 from zkdns.answers import records
 from zkdns.answers.near import ELSEWHERE, REGION
 from zkdns.answers.owners import owners
-from zkdns.answers.records import SRV
 from zkdns.answers.table import Entry, Zone
 from zkdns.answers.variants import Arranged, Near, choose_near, tell
 from zkdns.dns import names
+from zkdns.dns.types import SRV
 from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service

@@ -13,15 +13,15 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers.records import AAAA, SRV, A
 from zkdns.answers.routed import Routed
 from zkdns.dns import names
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
 from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
 
-LEAST, EDNS, OPT = 512, 1232, 11
+LEAST, EDNS, OPT_BYTES = 512, 1232, 11
 """Bytes: an answer without EDNS, one with it, and its OPT record."""
 _DEALT = (A, AAAA, SRV)
 
@@ -190,5 +190,5 @@ def _on_size(reply: dns.message.Message) -> Iterator[str]:
     records = sum(map(len, reply.answer))
     if records and size > EDNS:
         yield f"{size} bytes: over UDP it is cut to {EDNS} (additional records first, then TC and TCP)"
-    elif records and size > LEAST + OPT:
+    elif records and size > LEAST + OPT_BYTES:
         yield f"{size} bytes: without EDNS it is cut to {LEAST} (additional records first, then TC and TCP)"

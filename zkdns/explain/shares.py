@@ -12,9 +12,10 @@ from functools import partial
 from math import lcm
 
 from zkdns.answers import policies
-from zkdns.answers.records import AAAA, SRV, A, port_of
+from zkdns.answers.records import port_of
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.subject import Subject
 from zkdns.model import Instance
 

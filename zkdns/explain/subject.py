@@ -14,6 +14,7 @@ from zkdns.answers.owners import owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
 from zkdns.dns import names
+from zkdns.dns.records import packed
 from zkdns.model import Instance, Service
 
 Kind: TypeAlias = Literal[
@@ -81,9 +82,7 @@ def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
     address = names.address_of(qname)
     if address is None:
         return Subject("foreign", qname)
-    found = [
-        (s, i) for s in services.values() for i in s.instances if address in map(records.packed, i.addresses)
-    ]
+    found = [(s, i) for s in services.values() for i in s.instances if address in map(packed, i.addresses)]
     holders = {s.name: s for s, _ in found}
     return Subject("reverse", qname, None, tuple(holders.values()), tuple(i for _, i in found))
 

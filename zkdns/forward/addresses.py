@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from zkdns.dns.message import CNAME, Message
+from zkdns.dns.message import Message
+from zkdns.dns.types import CNAME, A
 
 
 class Unresolved(Exception):
@@ -33,7 +34,7 @@ def addresses_in(message: Message, owner: bytes, rtype: int) -> Resolved:
         records = [r for r in message.answer if r.rtype == rtype and r.owner.lower() == name]
         if records:
             packed = [b"".join(r.parts) for r in records]
-            size = 4 if rtype == 1 else 16
+            size = 4 if rtype == A else 16
             texts = dict.fromkeys(str(ipaddress.ip_address(raw)) for raw in packed if len(raw) == size)
             return Resolved(tuple(texts), min([ttl, *(r.ttl for r in records)]))
         alias = aliases.get(name)

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from zkdns.dns.message import Message, Record
-from zkdns.dns.packet import IN
+from zkdns.dns.types import AAAA, IN, A
 
-_A, _AAAA = 1, 28
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -29,7 +28,7 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
             ours = owners[record.owner] = is_ours(record.owner.lower())
         if ours or record.rclass != IN:
             return False
-        if deny_private and record.rtype in (_A, _AAAA) and is_private(b"".join(record.parts)):
+        if deny_private and record.rtype in (A, AAAA) and is_private(b"".join(record.parts)):
             blocked = True
             return False
         return True

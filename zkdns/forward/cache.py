@@ -16,10 +16,11 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 from zkdns.dns import ede, names
-from zkdns.dns.message import CD, DO, SOA, Message, Record
-from zkdns.dns.packet import HIGHEST_UDP, NXDOMAIN, Query
+from zkdns.dns.message import CD, DO, Message, Record
+from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of
 from zkdns.dns.reply import opt
+from zkdns.dns.types import ANY, NOERROR, NXDOMAIN, SOA
 from zkdns.forward.eviction import FREQUENT, FairCache
 
 MAX_ENTRIES = 100_000
@@ -246,7 +247,7 @@ def _negative_ttl(message: Message, key: bytes) -> int | None:
     """RFC 2308, sections 3 and 5: the lesser of the SOA's TTL and its minimum. MAX_TTL for what is no
     negative answer, None for one that mustn't be kept (no SOA)."""
     rtype = key[-5] << 8 | key[-4]
-    if message.rcode == 0 and any(rtype in (record.rtype, 255) for record in message.answer):
+    if message.rcode == NOERROR and any(rtype in (record.rtype, ANY) for record in message.answer):
         return MAX_TTL
     for record in message.authority:
         if record.rtype == SOA and len(record.parts) == 5:

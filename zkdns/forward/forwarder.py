@@ -20,8 +20,9 @@ from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
-from zkdns.dns.packet import PLAIN_UDP, SERVFAIL, Query
+from zkdns.dns.packet import PLAIN_UDP, Query
 from zkdns.dns.reply import CD, RA, fail
+from zkdns.dns.types import NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
 from zkdns.forward.believe import believe
@@ -371,7 +372,7 @@ class Forwarder:
         message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
         if message is None or message.rcode not in (0, 3):
             raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
-        if message.rcode == 3:
+        if message.rcode == NXDOMAIN:
             raise Unresolved(f"{text(owner)} does not exist")
         return addresses_in(message, owner, rtype)
 

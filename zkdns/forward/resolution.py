@@ -13,12 +13,16 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
+from typing import TYPE_CHECKING
 
 from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
+from zkdns.dns.types import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN
 from zkdns.forward.upstream import TOTAL, Upstream
+
+if TYPE_CHECKING:
+    from random import Random
 
 PATIENCE = 0.5
 """Seconds after which the next upstream is asked as well."""
@@ -147,7 +151,7 @@ class Resolution:
         ):
             return self._forged(attempt, now)
         rcode = data[3] & 0x0F
-        if data[4:6] == b"\0\0" and rcode in (1, 4) and attempt.edns:  # from before RFC 6891
+        if data[4:6] == b"\0\0" and rcode in (FORMERR, NOTIMP) and attempt.edns:  # from before RFC 6891
             upstream.heard(now, now - attempt.sent_at)
             return self._retry(attempt, now, edns=False)
         if data[4:6] != b"\0\1" or data[12 : 12 + size] != attempt.question:
@@ -167,15 +171,16 @@ class Resolution:
         if not attempt.plain_case:
             upstream.case_losses = 0
         if truncated:
-            if message is not None and message.rcode in (0, 3):
+            if message is not None and message.rcode in (NOERROR, NXDOMAIN):
                 self._cut = Answered(message, upstream, cut=True)
             if attempt.tcp:
                 return self._pass(attempt, "a truncated answer over TCP")
             return self._retry(attempt, now, tcp=True)
         assert message is not None  # noqa: S101  (what isn't truncated was read)
-        if attempt.edns and (message.rcode == 16 or (message.rcode in (1, 4) and not message.edns)):
+        refuses_edns = message.rcode in (FORMERR, NOTIMP) and not message.edns
+        if attempt.edns and (refuses_edns or message.rcode == BADVERS):
             return self._retry(attempt, now, edns=False)
-        if message.rcode not in (0, 3):
+        if message.rcode not in (NOERROR, NXDOMAIN):
             self._answered = True
             if upstream.trusted and (errors := ede.read(message.options)):
                 self._said = Failed(*errors[0])

@@ -1,7 +1,7 @@
 """The left half as one object: `step` takes what happened, `ready` gives what is due.
 
-Rules: no socket, no loop, no clock of its own; whoever drives it (the server, a command, a transcript, the
-simulator) brings the time, and does what `Ready` says in the order in which it says it. Registries go by
+Rules: pure: no socket, no loop, no clock of its own; whoever drives it (the server, a command, a transcript,
+the simulator) brings the time, and does what `Ready` says in the order in which it says it. Registries go by
 their names, each with its own age. An error of ours costs the item that it meets.
 """
 

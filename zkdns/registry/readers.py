@@ -1,4 +1,7 @@
-"""What a registry's URL says -> how its nodes are read."""
+"""What a registry's URL says -> how its nodes are read.
+
+Rules: pure.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, get_args
 
-from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Nearness, Policy, ServiceSettings
+from zkdns import parts
+from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Nearness, ServiceSettings
 from zkdns.registry import formats
 from zkdns.registry.fields import ABSENT, BadData, Rule, decode, number, one_of, show, whole, why_no_json
 from zkdns.routes import parse_route
@@ -59,7 +60,7 @@ _RATIO = number(0, 1)
 
 SETTINGS: Final[Mapping[str, Rule]] = {
     "ttl": whole(0, 2**31 - 1),  # RFC 2181, section 8
-    "policy": one_of(*get_args(Policy)),
+    "policy": one_of(*parts.names(parts.POLICIES)),
     "answers": whole(1, 65535),
     "fail_open": Rule("true, false or a number from 0 to 1", _read_fail_open),
     "warm": number(0, DAY),
@@ -70,7 +71,7 @@ SETTINGS: Final[Mapping[str, Rule]] = {
 }
 
 CHECK: Final[Mapping[str, Rule]] = {
-    "type": one_of("tcp", "http", "command"),
+    "type": one_of(*parts.names(parts.CHECKS)),
     "port": Rule("the name of a port or a whole number from 1 to 65535", _read_port),
     "path": Rule("a path that starts with / and has no spaces", _read_path),
     "command": Rule("a list of words, the program first", _read_command),

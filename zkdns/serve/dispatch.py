@@ -15,8 +15,9 @@ from zkdns.answers.table import Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede, reply
 from zkdns.dns.message import CD, DO, read_reply, spell_query, write
-from zkdns.dns.packet import HIGHEST_UDP, NOERROR, NXDOMAIN, SERVFAIL, Query
+from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import Reply, fail
+from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
 from zkdns.serve.request import MAX_TCP_BYTES, Request

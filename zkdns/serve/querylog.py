@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-import dnslib
-
 from zkdns.config import Settings
 from zkdns.dns.message import read_reply
 from zkdns.dns.names import text
 from zkdns.dns.packet import NO_QUESTION
+from zkdns.dns.types import rcode_name, type_name
 from zkdns.forward.forwarder import Pending
 from zkdns.serve.request import Request
 
@@ -30,8 +29,6 @@ WINDOW = 1.0
 """Seconds over which lines are counted."""
 
 LINE = "query %(client)s %(transport)s %(name)s %(type)s: %(rcode)s, %(bytes)d bytes, %(microseconds)d us"
-
-_BADVERS = 16
 
 
 def choose(settings: Settings) -> QueryLog | None:
@@ -140,14 +137,11 @@ def describe(request: Request) -> tuple[str, str]:
     """Name and type as text, odd bytes escaped, the name's case as it came; "-" for what can't be read."""
     if request.question is NO_QUESTION:
         return "-", "-"
-    return text(request.packet[12 : request.end - 4]), dnslib.QTYPE[request.question.rtype]
+    return text(request.packet[12 : request.end - 4]), type_name(request.question.rtype)
 
 
 def read_rcode(reply: bytes) -> str:
     """The whole rcode: its upper bits are in the OPT record (RFC 6891, section 6.1.3)."""
     message = read_reply(reply)
     rcode = message.rcode if message is not None else reply[3] & 15
-    if rcode == _BADVERS:
-        return "BADVERS"
-    known: dict[int, str] = dnslib.RCODE.forward
-    return known.get(rcode, f"RCODE{rcode}")
+    return rcode_name(rcode)

@@ -11,11 +11,13 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from zkdns.answers import on_demand, records
+from zkdns.answers import on_demand
 from zkdns.answers.table import Entry, Name, Position, Sections, Table
 from zkdns.dns import ede, names, subnet
-from zkdns.dns.packet import CH, DROP, FORMERR, IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
+from zkdns.dns.packet import DROP
+from zkdns.dns.records import RFC8482, pointer, txt
 from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
+from zkdns.dns.types import AAAA, ANY, CH, FORMERR, IN, NOERROR, NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, A
 from zkdns.serve.request import Request
 
 
@@ -40,8 +42,7 @@ class Follow:
 
 Outcome: TypeAlias = bytes | Forward | Follow | None
 
-_A, _TXT, _AAAA, _ANY = records.A, records.TXT, records.AAAA, records.ANY
-_NO_DATA = frozenset({0, 41, 249, 250, 251, 252, 253, 254})
+_NO_DATA = frozenset({0, OPT, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
 _MANY = 100
@@ -171,8 +172,8 @@ def _no_data(request: Request, name: Name, table: Table, position: Position) -> 
     stale = table.stale[name.origin]
     if stale is None:
         return _failed(request, name.origin, table)
-    if request.question.rtype == _ANY:
-        return _on_demand(request, Sections((records.RFC8482,)), name.zone, stale, table)
+    if request.question.rtype == ANY:
+        return _on_demand(request, Sections((RFC8482,)), name.zone, stale, table)
     return _negative(request, NOERROR, name.ede, name.zone, stale, table)
 
 
@@ -222,12 +223,12 @@ def _instance(request: Request, service: Name) -> Sections | None:
     addresses = service.instances.get(label)
     if addresses is None:
         return None
-    if rtype == _A:
+    if rtype == A:
         return Sections(_slices(addresses.a, 16))
-    if rtype == _AAAA:
+    if rtype == AAAA:
         return Sections(_slices(addresses.aaaa, 28))
-    if rtype == _ANY:
-        return Sections((records.RFC8482,))
+    if rtype == ANY:
+        return Sections((RFC8482,))
     return service.spell(label, rtype) if service.spell else Sections()
 
 
@@ -260,7 +261,7 @@ def _negative(
     """Nothing there: the SOA in authority says for how long (RFC 2308)."""
     qname, zone = request.question.name, table.zones[index]
     inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
-    soa = (records.pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
+    soa = (pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
     packet, end, edns = request.packet, request.end, request.edns
     tail = b""
     if edns is not None:
@@ -286,9 +287,9 @@ def _chaos(request: Request, table: Table) -> bytes:
     text = table.identity.get(request.question.name)
     if text is None:
         return refuse(request, "name not served")
-    record = records.txt([text], 0)
+    record = txt([text], 0)
     record = record[:4] + CH.to_bytes(2, "big") + record[6:]
-    answer = (record,) if request.question.rtype in (_TXT, _ANY) else ()
+    answer = (record,) if request.question.rtype in (TXT, ANY) else ()
     return Reply(request, AA | request.ra).write(NOERROR, answer, options=_options(request, table, b""))
 
 

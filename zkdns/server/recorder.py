@@ -13,11 +13,10 @@ from pathlib import Path
 
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal
+from zkdns.pipeline import journal, journal_files
 from zkdns.pipeline.journal import MemoryJournal, Query
+from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.outages import Outages
-from zkdns.server import journal_files
-from zkdns.server.journal_files import JournalFiles
 
 
 class Recorder:

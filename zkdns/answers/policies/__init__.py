@@ -12,14 +12,21 @@ is never first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
 
+from zkdns import parts
 from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import Rotation
 
 _rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = WeakValueDictionary()
+
+
+def names() -> tuple[str, ...]:
+    """Every policy there is."""
+    return parts.names(parts.POLICIES)
 
 
 def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
@@ -36,6 +43,13 @@ def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
 def shares(policy: str, weights: Sequence[int]) -> list[float]:
     """What part of first places each should get; they sum to 1."""
     return list(_module(policy).shares(usable(weights))) if weights else []
+
+
+@cache
+def knows_weights(policy: str) -> bool:
+    """Whether unequal weights get unequal parts."""
+    lighter, heavier = shares(policy, (1, 2))
+    return lighter != heavier
 
 
 def usable(weights: Sequence[int]) -> tuple[int, ...]:

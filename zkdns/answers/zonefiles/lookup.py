@@ -11,14 +11,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from zkdns.answers.records import AAAA, NS, SOA, SRV, A
 from zkdns.answers.table import EVERY, NO_ZONE, Position, Sections, Table
 from zkdns.answers.zonefiles.services import find_service
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, offsets_of, pack, pack_name
+from zkdns.dns.types import (
+    AAAA,
+    ANY,
+    CNAME,
+    DNAME,
+    DS,
+    HINFO,
+    MX,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    SERVFAIL,
+    SOA,
+    SRV,
+    YXDOMAIN,
+    A,
+)
 
-CNAME, HINFO, MX, DNAME, DS, ANY = 5, 13, 15, 39, 43, 255
-NOERROR, SERVFAIL, NXDOMAIN, YXDOMAIN = 0, 2, 3, 6
 MAX_CHAIN = 16
 _IN = b"\0\1"
 _STAR = b"\1*"

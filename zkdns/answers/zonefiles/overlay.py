@@ -13,10 +13,10 @@ from pathlib import PurePath
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.on_demand import reverse
-from zkdns.answers.records import pointer
 from zkdns.answers.table import EVERY, FILES, NO_ZONE, Name, Position, Sections, Table
 from zkdns.answers.zonefiles.lookup import ZoneData
 from zkdns.dns import names
+from zkdns.dns.records import pointer
 from zkdns.dns.types import SERVFAIL
 from zkdns.model import Problem
 

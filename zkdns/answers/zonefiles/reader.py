@@ -25,10 +25,10 @@ import dns.tokenizer
 import dns.ttl
 import dns.zonefile
 
-from zkdns.answers.records import NS, SOA
-from zkdns.answers.zonefiles.lookup import CNAME, DNAME, RRset, ZoneData, build_nodes, negative_soa
+from zkdns.answers.zonefiles.lookup import RRset, ZoneData, build_nodes, negative_soa
 from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
+from zkdns.dns.types import CNAME, DNAME, NS, SOA
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Problem
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TypeAlias
 
+from zkdns import parts
 from zkdns.health.targets import Target
 
 Probe: TypeAlias = Callable[[Target], Awaitable[str]]
@@ -21,7 +21,7 @@ Probe: TypeAlias = Callable[[Target], Awaitable[str]]
 @cache
 def names() -> frozenset[str]:
     """Every kind of check there is."""
-    return frozenset(module.name for module in iter_modules(__path__))
+    return frozenset(parts.names(parts.CHECKS))
 
 
 @cache

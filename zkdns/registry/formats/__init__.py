@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
+from zkdns import parts
 from zkdns.model import Registration
 from zkdns.registry.fields import BadData, decode, why_no_json
 
@@ -78,10 +78,9 @@ class Format(Protocol):
         ...
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every format there is."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return parts.names(parts.FORMATS)
 
 
 @cache

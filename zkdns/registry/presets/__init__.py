@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 
+from zkdns import parts
 from zkdns.model import Registration
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Member, Preset
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every preset there is."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return parts.names(parts.PRESETS)
 
 
 @cache

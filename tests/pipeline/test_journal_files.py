@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from zkdns.model import Change, Instance, Registration, Service
+from zkdns.pipeline import journal_files
 from zkdns.pipeline.journal import OutOfReach, Query, Record
-from zkdns.server import journal_files
-from zkdns.server.journal_files import JournalFiles, read_changes, read_services, segments
+from zkdns.pipeline.journal_files import JournalFiles, read_changes, read_services, segments
 
 
 class Desk:
