@@ -31,7 +31,7 @@ QUICK := tests/test_laws.py tests/test_scenarios.py tests/test_config.py tests/d
 	tests/health/test_consensus.py tests/health/test_guard.py tests/health/test_judge.py \
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py
 
-.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench simulate soak fuzz clean
+.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench matrix simulate soak fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
@@ -39,6 +39,7 @@ help:
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
 	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate  longer runs"
+	@echo "make matrix  the mirror beside ZooKeeper 3.5, 3.8 and 3.9, from Maven"
 
 venv: $(VENV)/ready
 
@@ -137,6 +138,19 @@ packages: TRIED_WITH := podman runc netavark aardvark-dns iptables mmdebstrap sy
 packages: venv deb
 	@dpkg --status $(TRIED_WITH) >/dev/null 2>&1 || { $(call install,$(TRIED_WITH),what tries the packages); }
 	ZKDNS_PACKAGES=1 $(BIN)/python -m pytest tests/packages $(ARGS)
+
+# The mirror's tests on each line of ZooKeeper that people run, whatever this machine has: make matrix ZOOKEEPERS=3.9.3
+ZOOKEEPERS ?= 3.5.10 3.8.4 3.9.3
+
+build/zookeeper/%/ready: tests/fixtures/zookeeper/pom.xml
+	@command -v mvn >/dev/null || { $(call install,maven,Maven); }
+	mvn -q -B -f $< -Dzookeeper=$* org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/zookeeper/$*/lib
+	@touch $@
+
+matrix: venv zookeeper $(ZOOKEEPERS:%=build/zookeeper/%/ready)
+	@set -e; for v in $(ZOOKEEPERS); do echo "ZooKeeper $$v"; ZOOKEEPER_HOME=$(CURDIR)/build/zookeeper/$$v \
+		$(BIN)/python -m pytest -q tests/registry/test_zookeeper.py tests/registry/test_acl.py $(ARGS); done
 
 bench: venv zookeeper
 	$(BIN)/python -m bench $(ARGS)

@@ -206,6 +206,21 @@ def test_an_override_that_ends_is_looked_at_when_it_ends_and_not_again() -> None
     assert len(judged) == 1
 
 
+def test_an_override_that_is_taken_back_leaves_no_moment_at_which_to_look_again() -> None:
+    world = World()
+    world.register("web", a=an_address(1))
+    world.ready()
+    until = NOW + 2
+    world.hear(OVERRIDES, Children(OVERRIDES, ("web",), next(world.zxid)))
+    world.hear(OVERRIDES, Children(f"{OVERRIDES}/web", ("a",), next(world.zxid)))
+    world.hear(OVERRIDES, world.data(f"{OVERRIDES}/web/a", json.dumps({"drain": True, "until": until})))
+    assert world.ready().wake == until
+    world.hear(OVERRIDES, Children(f"{OVERRIDES}/web", (), next(world.zxid)))
+    world.ready()
+    assert world.states()["a"] == "healthy"
+    assert world.pipeline._publisher.wake is None
+
+
 # --- what others are told -------------------------------------------------------------------------------
 
 

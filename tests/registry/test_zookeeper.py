@@ -93,7 +93,7 @@ def test_what_stood_there_before_is_read_whole(
         eventually(lambda: it.wholes)
         assert it.view(zk_root) == truth(zk, zk_root)
         assert it.mirror.status().nodes == len(it.view(zk_root))
-        assert it.mirror.status().one_shot == one_shot
+        assert it.mirror.status().one_shot == (one_shot or zk.server_version() < (3, 6))
         kinds = [type(event) for _, event in it.events]
         assert kinds[0] is Session
         assert kinds[1] is Begin
@@ -238,6 +238,8 @@ def test_an_expired_session_is_replaced_and_what_changed_meanwhile_is_seen(
 def test_the_audit_repairs_what_a_lost_watch_did_not_tell(
     zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str
 ) -> None:
+    if zk.server_version() < (3, 6):
+        pytest.skip("this ZooKeeper knows no persistent watch that could get lost")
     zk.create(f"{zk_root}/web/a", b"1", makepath=True)
     with Mirrored(zookeeper.hosts, zk_root, audit=2.0) as it:
         it.follows(zk, zk_root)
