@@ -69,13 +69,17 @@ def _tags(service: Service, zone: bytes, guests: Sequence[Instance]) -> Iterator
     for guest in guests:
         by_tag.setdefault(records.tag_label(guest.registry), []).append(guest)
     for i in everyone:
-        for tag in dict.fromkeys(map(records.tag_label, i.registration.tags)):  # "v1.0" and "v1-0" are one
+        # "v1.0" and "v1-0" are one; where there are several registries, each one's name is a tag.
+        words = (*i.registration.tags, i.registry) if i.registry else i.registration.tags
+        for tag in dict.fromkeys(map(records.tag_label, words)):
             by_tag.setdefault(tag, []).append(i)
     for tag, tagged in by_tag.items():
         if tag and tag not in taken:
             about = f"{tag}.{service.label}"
             owner, group = names.label(tag) + name, tuple(tagged)
-            yield OwnerName(owner, about, group, records.answered(group), (A, AAAA, SRV), counted=False)
+            yield OwnerName(
+                owner, about, group, records.answered(group), (A, AAAA, SRV), counted=False, tag=True
+            )
     leader = service.offices[0] if service.offices else ""
     for office in service.offices:
         if office not in by_tag and office not in taken:

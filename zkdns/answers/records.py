@@ -48,7 +48,8 @@ class OwnerName:
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people; `nobody` says why the group is empty where a name exists all the same.
     `levels`: who SRV gives, where those are others than `serving` (a route's). `counted`: its answers are
-    about the whole service, so that their first places prove its weights (a tag's don't)."""
+    about the whole service, so that their first places prove its weights (a tag's don't). `tag`: more tags
+    may stand before it."""
 
     owner: bytes
     about: str
@@ -59,6 +60,7 @@ class OwnerName:
     counted: bool = True
     nobody: str = ""
     levels: Sequence[Sequence[Instance]] | None = None
+    tag: bool = False
 
 
 def answered(group: Iterable[Instance]) -> list[list[Instance]]:

@@ -17,6 +17,7 @@ from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
+from zkdns.answers.tag_names import TagNames
 from zkdns.answers.variants import choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import ede, names
@@ -144,7 +145,10 @@ def compile_service(
                     ids = tuple(m.id for m in tiers[0])
                     places = near.places if near is not None and near.by_client else None
                     first_places[key] = FirstPlaces(entry, ids, entry.counter.position, "", places)
-            known[about.owner] = Name(index, said, origin=origin)
+            tags = None
+            if about.tag:
+                tags = TagNames(service, named.instances, apex, ttl, said, origin)
+            known[about.owner] = Name(index, said, responder=tags, origin=origin)
         name = names.label(service.label) + apex
         said = known[name].ede
         spell = InstanceNames(named, apex, ttl, folded).spell

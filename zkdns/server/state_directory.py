@@ -50,7 +50,7 @@ class StateDirectory:
         except OSError as error:
             raise ConfigError(f"--state {directory}", error.strerror or str(error)) from None
         self._pipeline = pipeline
-        self._registries = [r for r in pipeline.registries.values() if r.url.scheme == "zk"]
+        self._registries = list(pipeline.registries.values())
         self._saved: dict[str, Kept] = {}
         self._saved_at = float("-inf")
         self._writing: asyncio.Task[None] | None = None
