@@ -21,7 +21,7 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
 
-LARGE = 2000
+LARGE = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
