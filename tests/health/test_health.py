@@ -353,6 +353,15 @@ async def test_another_port_is_another_place_to_be_probed_first() -> None:
     await world.health.stop()
 
 
+async def test_our_own_ballot_says_nothing_of_another_place(ensemble: Ensemble) -> None:
+    world = World("r1", ensemble, well)
+    world.take(a_service("a", ONCE))
+    await until(lambda: "r1" in ensemble.nodes)
+    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", port=81),)))
+    assert world.states() == "a=starting"
+    await stop_all(ensemble)
+
+
 async def test_a_wrong_check_is_a_problem_and_the_service_goes_on_without_it() -> None:
     world = World(probe=ill)
     world.take(a_service("a", Check("tcp", port="htpt")))

@@ -64,6 +64,8 @@ class Health:
         self._histories: dict[str, ProbeHistory] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
+        self._met: set[str] = set()
+        """What this process has probed itself."""
         self._moved_probes: dict[str, Target | None] = {}
         # our ballot
         self._written = b""
@@ -134,6 +136,7 @@ class Health:
         before = self._histories.get(path)
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
         self._histories[path] = after
+        self._met.add(path)
         if before is not None and before.check_state == after.check_state:
             return set()
         self._changed_at = now if self._changed_at is None else self._changed_at
@@ -239,6 +242,7 @@ class Health:
             self._service_of.pop(path, None)
             self._check_states.pop(path, None)
             self._unprobed.discard(path)
+            self._met.discard(path)
         for path, target in new.items():
             known = old.get(path)
             if known is target or known == target:
@@ -291,7 +295,7 @@ class Health:
         if own is None or self._connected:
             for replica, (_, ballot) in self._ballots.items():
                 # What we wrote ourselves before a restart counts until we know better.
-                counts = own is None if replica == self._me else replica in self._live
+                counts = path not in self._met if replica == self._me else replica in self._live
                 if counts and path in ballot:
                     votes.append(ballot[path])
         check_state = majority(votes) or self._check_states.get(path)
