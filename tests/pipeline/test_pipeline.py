@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -34,11 +33,10 @@ from zkdns.pipeline.inputs import Compiled, FileRead, Heard, HostResolved, Probe
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY, Replica
 from zkdns.pipeline.start import Stage
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
 from zkdns.registry.url import parse_registry
 
 NOW = 1_700_000_000.0
-ROOTS = ("/services", OVERRIDES, HEALTH, SERVERS, TOPOLOGY)
 CHECK = '{"check": {"type": "tcp", "timeout": 2}}'
 
 
@@ -48,6 +46,11 @@ def settings_of(*registries: str, **others: object) -> Settings:
         for n, url in enumerate(registries or ("zk://h/services",), 1)
     ]
     return Settings(registry=tuple(urls), **others)  # type: ignore[arg-type]
+
+
+OWN = [root for root in Pipeline(settings_of(), NOW).registries["r1"].reducers if root != "/services"]
+"""What is read under /zkdns."""
+ROOTS = ("/services", *OWN)
 
 
 class World:
@@ -94,6 +97,19 @@ class World:
         self.probes.update({p: t for p, t in ready.probe.items() if t is not None})
         return ready
 
+    def rest(self, budget: float = float("inf")) -> None:
+        """Until there is nothing left to do now."""
+        for _ in range(1000):
+            if not self.ready(budget).more:
+                return
+        raise AssertionError("there is always more")
+
+    def settle(self) -> None:
+        """Until the start is over."""
+        self.rest()
+        self.rest()
+        assert self.pipeline.stage is Stage.READY
+
     def probe(self, id: str, good: bool, service: str = "web") -> None:
         path = f"/services/{service}/{id}"
         self.pipeline.step(Probed(self.probes[path], Verdict(path, good, "refused")), self.now)  # type: ignore[arg-type]
@@ -126,8 +142,7 @@ def test_the_budget_leaves_the_rest_for_another_call() -> None:
     assert world.ready(budget=0.5).more
     assert len(world.pipeline.services) == 1
     assert not world.pipeline.idle
-    while world.ready(budget=0.5).more:
-        pass
+    world.rest(budget=0.5)
     assert set(world.pipeline.services) == {"web", "db"}
     assert world.pipeline.idle
 
@@ -270,7 +285,7 @@ def test_a_pipeline_that_is_no_replica_probes_and_writes_nothing() -> None:
 def checked(n: int, **options: object) -> World:
     """A start with so many checked instances."""
     world = World(is_read=False, **options)
-    for root in ROOTS[1:]:
+    for root in OWN:
         world.hear(root, Begin(), Whole(), Session(True, NOW))
     instances = {f"i{k}": an_address(k) for k in range(n)}
     events = [Begin(), *world.told("web", **instances), world.data("/services/web", CHECK)]
@@ -283,9 +298,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = Builder.compile
 
-    def compile(self: Builder, service: Service, *rest: Any) -> object:
+    def compile(self: Builder, service: Service, *rest: object) -> object:
         seen.append(service.name)
-        return real(self, service, *rest)
+        return real(self, service, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Builder, "compile", compile)
     return seen
@@ -316,8 +331,7 @@ def test_the_first_round_ends_a_second_after_the_longest_timeout() -> None:
     world.ready()
     assert world.pipeline.stage is Stage.SETTLING
     world.now = NOW + 3
-    while world.ready().more or world.pipeline.stage is not Stage.READY:
-        pass
+    world.settle()
     assert world.states() == {"i0": "healthy", "i1": "starting", "i2": "starting"}
 
 
@@ -326,8 +340,7 @@ def test_verdicts_of_one_moment_are_one_compilation(monkeypatch: pytest.MonkeyPa
     world = checked(40, tick=lambda: next(ticks) / 1000)
     for k in range(40):
         world.probe(f"i{k}", good=True)
-    while world.ready().more or world.pipeline.stage is not Stage.READY:
-        pass
+    world.settle()
     seen = compilations(monkeypatch)
     world.now += 10
     for _ in range(3):
@@ -344,8 +357,7 @@ def test_a_verdict_on_what_is_not_probed_any_more_counts_for_nothing() -> None:
     world = checked(2)
     for id in ("i0", "i1"):
         world.probe(id, good=True)
-    while world.ready().more or world.pipeline.stage is not Stage.READY:
-        pass
+    world.settle()
     moved = json.dumps({"address": "10.9.9.9", "port": 80})
     world.hear("/services", world.data("/services/web/i0", moved))
     old = world.probes["/services/web/i0"]
@@ -491,8 +503,7 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     world = World()
     world.register("web", a=an_address(1), b=an_address(2), c=an_address(3))
     world.register("db", a=an_address(9))
-    while world.ready().more:
-        pass
+    world.rest()
     assert world.states() == {"a": "healthy", "c": "healthy"}
     assert world.states("db") == {"a": "healthy"}
     (problem,) = world.pipeline.problems
@@ -502,11 +513,9 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     errors = world.pipeline.faults
     assert errors >= 1
     world.register("web", a=an_address(7), b=an_address(2), c=an_address(3))
-    while world.ready().more:
-        pass
+    world.rest()
     world.register("web", a=an_address(7), b=an_address(4), c=an_address(3))
-    while world.ready().more:
-        pass
+    world.rest()
     assert world.states() == {"a": "healthy", "b": "healthy", "c": "healthy"}
     assert world.pipeline.problems == ()
 
@@ -519,8 +528,7 @@ def test_whatever_breaks_among_many_the_rest_is_answered(bad: set[int]) -> None:
         break_at(patch, Builder, "compile", lambda self, s, *rest: any(has(s, a) for a in addresses))
         world = World()
         world.register("web", **{f"i{n:03}": an_address(n) for n in range(200)})
-        while world.ready().more:
-            pass
+        world.rest()
         assert set(world.states()) == {f"i{n:03}" for n in range(200) if n not in bad}
         assert {p.path for p in world.pipeline.problems} == {f"/services/web/i{n:03}" for n in bad}
 
@@ -532,18 +540,29 @@ def test_a_service_that_breaks_us_goes_on_as_it_stood(monkeypatch: pytest.Monkey
     break_at(monkeypatch, Builder, "compile", lambda self, s, *rest: s.name == "web" and len(s.instances) > 1)
     world.register("web", a=an_address(1), b=an_address(2))
     world.register("db", a=an_address(9))
-    while world.ready().more:
-        pass
+    world.rest()
     assert world.states() == {"a": "healthy"}
     assert world.states("db") == {"a": "healthy"}
     assert [p.path for p in world.pipeline.problems] == ["/services/web"]
     world.register("web", a=an_address(1))
-    while world.ready().more:
-        pass
+    world.rest()
     world.register("web", a=an_address(2))
-    while world.ready().more:
-        pass
+    world.rest()
     assert world.pipeline.problems == ()
+
+
+def test_where_everything_breaks_us_it_is_tried_once_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_at(monkeypatch, Builder, "compile", lambda self, service, *rest: service.name == "web")
+    world = World()
+    world.register("web", a=an_address(1), b=an_address(2))
+    world.register("db", a=an_address(9))
+    world.rest()
+    assert world.states("db") == {"a": "healthy"}
+    assert {p.path for p in world.pipeline.problems} >= {
+        "/services/web",
+        "/services/web/a",
+        "/services/web/b",
+    }
 
 
 def test_a_verdict_and_a_ballot_that_break_us_cost_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -560,23 +579,21 @@ def test_a_verdict_and_a_ballot_that_break_us_cost_themselves(monkeypatch: pytes
     ballot = consensus.write_ballot({"/services/web/i0": judge.CheckState(True)})
     world.hear(HEALTH, world.data(f"{HEALTH}/z3", ballot.decode()))
     world.now += 3
-    while world.ready().more or world.pipeline.stage is not Stage.READY:
-        pass
+    world.settle()
     assert world.states() == {"i0": "healthy", "i1": "healthy"}, "the other replica's ballot counts"
     assert {p.path for p in world.pipeline.problems} == {"/services/web/i0", f"{HEALTH}/z2"}
 
 
 def test_host_names_are_waited_for_and_a_failed_one_costs_its_instance() -> None:
     world = World(is_read=False)
-    for root in ROOTS[1:]:
+    for root in OWN:
         world.hear(root, Begin(), Whole(), Session(True, NOW))
     host = json.dumps({"address": "db.example.com", "port": 1})
     world.hear("/services", Begin(), *world.told("web", a=host, b=an_address(1)), Whole(), Session(True, NOW))
     assert set(world.ready().resolve) == {"db.example.com"}
     assert world.pipeline.stage is Stage.SETTLING
     world.pipeline.step(HostResolved("db.example.com", (), "no such name"), world.now)
-    while world.ready().more or world.pipeline.stage is not Stage.READY:
-        pass
+    world.settle()
     assert world.states() == {"b": "healthy"}
     assert "doesn't resolve" in world.pipeline.problems[0].what
     world.pipeline.step(HostResolved("db.example.com", ("192.0.2.9",)), world.now)
@@ -587,7 +604,7 @@ def test_host_names_are_waited_for_and_a_failed_one_costs_its_instance() -> None
 
 def test_a_host_name_that_nobody_answers_is_waited_for_three_seconds() -> None:
     world = World(is_read=False)
-    for root in ROOTS[1:]:
+    for root in OWN:
         world.hear(root, Begin(), Whole(), Session(True, NOW))
     host = json.dumps({"address": "db.example.com"})
     world.hear("/services", Begin(), *world.told("web", a=host), Whole(), Session(True, NOW))

@@ -304,7 +304,8 @@ class Publisher:
         """We are wrong: the service goes on without the instances that are to blame, and where none is, with
         what stood there before."""
         registered = self.registered.get(name)
-        blamed = [i for i in registered.instances if self._fails_alone(after, i, now)] if registered else []
+        tried = [i for i in registered.instances if self._wall.lets(i.path, i)] if registered else []
+        blamed = [i for i in tried if self._fails_alone(after, i, now)]
         for i in blamed:
             self._wall.shut_out(i.path, i, error)
         if not blamed:
