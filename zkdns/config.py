@@ -85,6 +85,7 @@ class Settings:
     query_log_sample: int = 0
     query_log_slow: float = 0.0
     query_log_most: int = 50
+    client_table: bool = True
     journal_days: float = 14.0
     journal_mb: float = 64.0
     http_hosts: tuple[str, ...] = ()
@@ -104,7 +105,7 @@ LONGEST_ZONE = 120
 FIXED = (
     "registry", "failover", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
     "cache_mb", "cache_entries", "allow_command_checks", "check_targets", "log_format", "journal_days",
-    "journal_mb", "http_hosts", "advertise",
+    "journal_mb", "client_table", "http_hosts", "advertise",
 )  # fmt: skip
 """Settings that a reload can't change."""
 
@@ -349,6 +350,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "query_log_sample": _number(int, 0, 2**32 - 1),
     "query_log_slow": _number(float, 0, 3600),
     "query_log_most": _number(int, 1, 10**6),
+    "client_table": _flag,
     "journal_days": _number(float, 0.01, 3650),
     "journal_mb": _number(float, 1, 10**6),
     "http_hosts": _many(_words),

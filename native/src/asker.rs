@@ -9,7 +9,9 @@ use crate::handover::{Fault, Handed, Way};
 use crate::query::Read;
 use crate::respond::{Asked, Desk, Outcome, answer};
 use crate::sampler::Sampler;
+use crate::socket::wall_clock;
 use crate::table::Table;
+use crate::told::Note;
 use crate::worker::{Shared, TIMED, describe};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +43,7 @@ pub struct Asker<'a> {
     asked: Asked,
     sampler: Sampler,
     passed: Vec<Handed>,
+    notes: Vec<Note>,
     replies: u64,
     rounds: u64,
     took: u64,
@@ -55,6 +58,7 @@ impl<'a> Asker<'a> {
             asked: Asked::default(),
             sampler: Sampler::new(number as u64),
             passed: Vec::new(),
+            notes: Vec::new(),
             replies: 0,
             rounds: 0,
             took: 0,
@@ -73,6 +77,7 @@ impl<'a> Asker<'a> {
     /// Hands over what Python has to answer, and counts what was answered.
     pub fn end(&mut self, round: Round) {
         self.shared.handover.put(&mut self.passed);
+        self.counters.told.take(&mut self.notes, wall_clock);
         if let Some(started) = round.started {
             self.took = started.elapsed().as_nanos() as u64;
         }
@@ -130,11 +135,14 @@ impl<'a> Asker<'a> {
         offered: bool,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Asker { asked, desk, counters, .. } = self;
+        let Asker { asked, desk, counters, notes, .. } = self;
         let client = way.peer().ip();
         match answer(query, asked, None, client, round.table, LIMIT, offered, desk, out) {
             Outcome::Reply { qtype, rcode, search_miss } => {
                 counters.reply(qtype, rcode);
+                if desk.told.service > 0 {
+                    notes.push(Note { client: way.peer().ip(), told: desk.told });
+                }
                 if search_miss {
                     counters.note_search_miss(way.peer().ip());
                 }

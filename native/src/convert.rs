@@ -4,15 +4,17 @@
 //! by identity, so they are held for as long as an entry uses them.
 
 use crate::entry::{Entry, Given, Rotation};
+use crate::numbers::Numbers;
 use crate::prefix::Prefixes;
 use crate::query::KEY;
 use crate::table::{InstanceAddresses, Instances, MAX_ORIGINS, Name, Staleness, Table, Zone};
+use crate::told::Told;
 use crate::variants::{Clients, Variant, Variants};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -86,6 +88,10 @@ impl<T: Weighed> Twins<T> {
 pub struct Publisher {
     pub rotations: Twins<Rotation>,
     pub counters: Twins<AtomicU64>,
+    /// Of services and instances; None where nobody notes who was told.
+    pub numbers: Option<Numbers>,
+    /// The ids that were met last: all entries of a service have the same.
+    ids: Option<(Py<PyAny>, Arc<[u32]>)>,
 }
 
 fn too_long<E>(_: E) -> PyErr {
@@ -93,6 +99,49 @@ fn too_long<E>(_: E) -> PyErr {
 }
 
 impl Publisher {
+    pub fn new(notes: bool) -> Publisher {
+        Publisher { numbers: notes.then(Numbers::default), ..Publisher::default() }
+    }
+
+    /// The number of the service that a value names; 0 where it names none.
+    fn service(&mut self, value: &Bound<PyAny>) -> PyResult<u32> {
+        let Some(numbers) = &mut self.numbers else { return Ok(0) };
+        let service = value.getattr(intern!(value.py(), "service"))?.cast_into::<PyString>()?;
+        let service = service.to_cow()?;
+        Ok(if service.is_empty() { 0 } else { numbers.number(&service) })
+    }
+
+    /// The numbers of the instances behind an entry's first tier.
+    fn instances(&mut self, value: &Bound<PyAny>) -> PyResult<Arc<[u32]>> {
+        let ids = value.getattr(intern!(value.py(), "ids"))?;
+        if let Some((met, instances)) = &self.ids {
+            if met.is(&ids) {
+                return Ok(instances.clone());
+            }
+        }
+        let Some(numbers) = &mut self.numbers else { return Ok(Arc::default()) };
+        let mut instances = Vec::new();
+        for id in ids.cast::<PyTuple>()?.iter() {
+            instances.push(numbers.number(&id.cast::<PyString>()?.to_cow()?));
+        }
+        let instances: Arc<[u32]> = instances.into();
+        self.ids = Some((ids.unbind(), instances.clone()));
+        Ok(instances)
+    }
+
+    /// Lets go of the names that neither these tables nor rows of those who were told have.
+    pub fn sweep_numbers(&mut self, table: &Table, rows: impl FnOnce() -> Vec<Told>) {
+        let Some(numbers) = &mut self.numbers else { return };
+        if !numbers.is_sweep_due() {
+            return;
+        }
+        self.ids = None;
+        let mut used: HashSet<u32> = table.entries.values().flat_map(Entry::numbers).collect();
+        used.extend(table.names.values().map(|name| name.service));
+        used.extend(rows().iter().flat_map(|told| [told.service, told.instance]));
+        numbers.sweep(&used);
+    }
+
     pub fn entry(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Entry> {
         let py = value.py();
         if key.len() > KEY {
@@ -166,7 +215,23 @@ impl Publisher {
                     .collect(),
             })
             .collect();
-        Entry::new(key, &given, ede, repeats, counter).map_err(too_long)
+        let entry = Entry::new(key, &given, ede, repeats, counter).map_err(too_long)?;
+        let service = self.service(value)?;
+        let instances = if service > 0 { self.instances(value)? } else { Arc::default() };
+        Ok(entry.about(service, instances))
+    }
+
+    pub fn name(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
+        let py = value.py();
+        if !value.getattr(intern!(py, "responder"))?.is_none() {
+            return Ok(Name::new(key, 0, b"", None, true));
+        }
+        let zone = value.getattr(intern!(py, "zone"))?.extract()?;
+        let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
+        let instances = value.getattr(intern!(py, "instances"))?;
+        let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
+        let name = Name::new(key, zone, ede.as_bytes(), instances, false).of(read_origin(value)?);
+        Ok(name.without(self.service(value)?))
     }
 }
 
@@ -189,18 +254,6 @@ fn read_rotation(value: &Bound<PyAny>) -> PyResult<Rotation> {
     }
     let orders: Vec<Vec<u32>> = orders.extract()?;
     Ok(Rotation::new(orders.iter().map(Vec::as_slice), &sequence))
-}
-
-pub fn read_name(key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
-    let py = value.py();
-    if !value.getattr(intern!(py, "responder"))?.is_none() {
-        return Ok(Name::new(key, 0, b"", None, true));
-    }
-    let zone = value.getattr(intern!(py, "zone"))?.extract()?;
-    let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
-    let instances = value.getattr(intern!(py, "instances"))?;
-    let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
-    Ok(Name::new(key, zone, ede.as_bytes(), instances, false).of(read_origin(value)?))
 }
 
 fn read_instances(value: &Bound<PyAny>) -> PyResult<Instances> {

@@ -3,6 +3,7 @@
 //! Rules: one writer, so an addition is a load and a store and locks nothing; counts are exact, and
 //! only times are sampled.
 
+use crate::told::ToldTable;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -63,6 +64,8 @@ pub struct Counters {
     pub panics: Count,
     /// Rounds: packets by rounds is the mean batch.
     pub rounds: Count,
+    /// Who was told what.
+    pub told: ToldTable,
     /// Names that a search list made, by client; None for those past the first `CLIENTS`.
     search_misses: Mutex<HashMap<Option<IpAddr>, u64>>,
 }
@@ -80,6 +83,7 @@ impl Default for Counters {
             unsent: Count::default(),
             panics: Count::default(),
             rounds: Count::default(),
+            told: ToldTable::default(),
             search_misses: Mutex::default(),
         }
     }

@@ -4,8 +4,9 @@
 //! key, its option, its records) and the places of the records in it.
 
 use crate::index::Keyed;
-use std::borrow::Cow;
+use crate::told::Told;
 use crate::variants::Variants;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +170,9 @@ pub struct Entry {
     more: Box<[Tier]>,
     /// What some clients are given instead.
     variants: Option<Box<Variants>>,
+    /// Whose records those of the first tier are, by number; none where nobody notes who was told.
+    instances: Arc<[u32]>,
+    service: u32,
     key: u16,
     ede: u16,
     origin: u16,
@@ -183,7 +187,8 @@ impl Keyed for Entry {
 
     #[inline]
     fn touch(&self) -> u64 {
-        self.position() ^ u64::from(self.bytes[0])
+        let first = self.instances.first().map_or(0, |number| u64::from(*number));
+        self.position() ^ u64::from(self.bytes[0]) ^ first
     }
 }
 
@@ -237,6 +242,8 @@ impl Entry {
             first,
             more: packed.collect(),
             variants: None,
+            instances: Arc::default(),
+            service: 0,
             key,
             ede,
             origin: 0,
@@ -263,6 +270,25 @@ impl Entry {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.records.count == 0
+    }
+
+    /// The same, and what it is about: a service, and the instances behind its first tier's records.
+    pub fn about(self, service: u32, instances: Arc<[u32]>) -> Entry {
+        Entry { service, instances, ..self }
+    }
+
+    /// What a client is told by an answer whose first record is this one of the first tier.
+    #[inline]
+    pub fn told(&self, first: Option<u32>) -> Told {
+        let instance = first.and_then(|index| self.instances.get(index as usize));
+        Told { service: self.service, instance: instance.copied().unwrap_or(0) }
+    }
+
+    /// All numbers that it holds.
+    pub fn numbers<'a>(&'a self) -> impl Iterator<Item = u32> + 'a {
+        let variants = self.variants.iter().flat_map(|variants| variants.entries());
+        let own = |entry: &'a Entry| entry.instances.iter().copied().chain([entry.service]);
+        variants.chain([self]).flat_map(own)
     }
 
     #[inline]
@@ -293,10 +319,16 @@ impl Entry {
         &self.counter
     }
 
-    /// The records of one position: answers and what goes with them, in the order dealt. More than `most`
-    /// answers are cut to that many, with nothing beside them.
+    /// The records of one position: answers and what goes with them, in the order dealt; returns which of the
+    /// first tier stands first. More than `most` answers are cut to that many, with nothing beside them.
     #[inline]
-    pub fn deal(&self, position: u64, most: usize, answers: &mut Vec<Span>, extras: &mut Vec<Span>) {
+    pub fn deal(
+        &self,
+        position: u64,
+        most: usize,
+        answers: &mut Vec<Span>,
+        extras: &mut Vec<Span>,
+    ) -> Option<u32> {
         answers.clear();
         extras.clear();
         let mut whole = self.deal_tier(&self.first, position, most, answers, extras);
@@ -306,6 +338,7 @@ impl Entry {
         if !whole {
             extras.clear();
         }
+        self.first.rotation.order(position).first().copied()
     }
 
     #[inline]

@@ -93,6 +93,11 @@ impl<T: Keyed> Index<T> {
         }
     }
 
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        let leaves = self.branches.iter().flat_map(|branch| branch.iter());
+        leaves.flat_map(|leaf| leaf.iter().map(|slot| &*slot.1))
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

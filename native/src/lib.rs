@@ -1,7 +1,8 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
 //! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `subnet`, `variants`, `index`, `prefix`, `handover`, `sampler`,
-//! `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `places`; what upstreams answered is `stored`, `cache` and `eviction`; `python` and `kept` are the face,
+//! `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `places`; what upstreams answered is `stored`, `cache` and `eviction`;
+//! who was told is `told` and `numbers`; `python` and `kept` are the face,
 //! and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
 
@@ -18,6 +19,7 @@ pub mod handover;
 pub mod index;
 #[cfg(feature = "python")]
 mod kept;
+pub mod numbers;
 mod peer;
 pub mod places;
 pub mod prefix;
@@ -33,5 +35,6 @@ pub mod streams;
 pub mod subnet;
 pub mod table;
 pub mod tcp;
+pub mod told;
 pub mod variants;
 pub mod worker;

@@ -3,7 +3,7 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Publisher, put_staleness, put_zone, read_clients, read_name};
+use crate::convert::{Publisher, put_staleness, put_zone, read_clients};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
@@ -12,6 +12,7 @@ use crate::respond::{Asked, Desk, NOBODY, Outcome, answer};
 use crate::running::Running;
 use crate::streams::Limits;
 use crate::table::Table;
+use crate::told::Row;
 use crate::worker::{self, Shared};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
@@ -75,6 +76,13 @@ struct Engine {
     desk: Mutex<Desk>,
 }
 
+/// Client, service, first and last time, queries, and what stood first last.
+type ToldRow = (String, String, f64, f64, u64, String);
+
+fn read_address(text: &str) -> PyResult<IpAddr> {
+    text.parse().map_err(|_| PyValueError::new_err(format!("not an address: {text}")))
+}
+
 /// The pairs of one of a Delta's maps.
 fn items<'py>(
     delta: &Bound<'py, PyAny>,
@@ -105,15 +113,16 @@ fn hush_answering_threads() {
 
 #[pymethods]
 impl Engine {
-    /// `queue`: how many packets may wait for Python. `cache`: what upstreams answered.
+    /// `queue`: how many packets may wait for Python. `cache`: what upstreams answered. `notes`: whether it is
+    /// noted who was told what.
     #[new]
-    #[pyo3(signature = (queue, cache=None))]
-    fn new(queue: usize, cache: Option<&PyCache>) -> PyResult<Engine> {
+    #[pyo3(signature = (queue, cache=None, notes=true))]
+    fn new(queue: usize, cache: Option<&PyCache>, notes: bool) -> PyResult<Engine> {
         hush_answering_threads();
         let cache = cache.map_or_else(|| Arc::new(Cache::new(0, 0, 0.0)), |cache| cache.cache.clone());
         Ok(Engine {
             shared: Arc::new(Shared::new(queue, cache)?),
-            publisher: Mutex::default(),
+            publisher: Mutex::new(Publisher::new(notes)),
             running: Running::default(),
             desk: Mutex::default(),
         })
@@ -152,11 +161,12 @@ impl Engine {
             let key = key.cast_into::<PyBytes>()?;
             let value = match name.is_none() {
                 true => None,
-                false => Some(Arc::new(read_name(key.as_bytes(), &name)?)),
+                false => Some(Arc::new(publisher.name(key.as_bytes(), &name)?)),
             };
             changes.push(Change { key: key.as_bytes().into(), value });
         }
         table.put_names(changes);
+        publisher.sweep_numbers(&table, || self.running.told(None, None).0.iter().map(Row::told).collect());
         self.shared.table.store(Arc::new(table));
         publisher.rotations.sweep(|_, _| ());
         // The count goes back to where it came from: the same counter may be published again.
@@ -168,10 +178,7 @@ impl Engine {
 
     /// Who is told that recursion is available: clients in these networks.
     fn offer_recursion(&self, py: Python, networks: Vec<(String, u8)>) -> PyResult<()> {
-        let read = |(net, bits): (String, u8)| match net.parse::<IpAddr>() {
-            Ok(net) => Ok((net, bits, ())),
-            Err(_) => Err(PyValueError::new_err(format!("not an address: {net}"))),
-        };
+        let read = |(net, bits): (String, u8)| Ok((read_address(&net)?, bits, ()));
         let networks = networks.into_iter().map(read).collect::<PyResult<Vec<_>>>()?;
         let _publisher = attached(py, &self.publisher); // two who publish at once would lose one's work
         let mut table = Table::clone(&self.shared.table.load());
@@ -191,9 +198,7 @@ impl Engine {
     ) -> PyResult<Vec<(String, u16)>> {
         let mut wanted = Vec::new();
         for (host, port) in &addresses {
-            let ip: IpAddr =
-                host.parse().map_err(|_| PyValueError::new_err(format!("not an address: {host}")))?;
-            wanted.push((ip, *port).into());
+            wanted.push((read_address(host)?, *port).into());
         }
         let (connections, bytes, idle) = tcp;
         let limits = Limits { connections, bytes, idle: Duration::from_secs_f64(idle) };
@@ -325,6 +330,28 @@ impl Engine {
     /// Names that a search list made, by the client's address; "" for all past the first thousand.
     fn search_misses(&self) -> HashMap<String, u64> {
         self.running.search_misses()
+    }
+
+    /// Who was told what: client, service, first and last time (seconds since the epoch), queries, and what
+    /// stood first last, for each thread; and how many rows had to go. Of one service, one client, or all.
+    #[pyo3(signature = (service=None, client=None))]
+    fn told(&self, py: Python, service: Option<&str>, client: Option<&str>) -> PyResult<(Vec<ToldRow>, u64)> {
+        let client = client.map(read_address).transpose()?;
+        let number = |service| {
+            let publisher = attached(py, &self.publisher);
+            publisher.numbers.as_ref().and_then(|numbers| numbers.find(service)).unwrap_or(0)
+        };
+        let service = service.map(number); // 0: nobody was told of it
+        let (rows, forgotten) = py.detach(|| self.running.told(service, client));
+        let publisher = attached(py, &self.publisher);
+        let spell = |row: &Row| {
+            let numbers = publisher.numbers.as_ref()?;
+            let first = numbers.name(row.instance).map_or("", |name| name).to_owned();
+            let (from, to) = (row.first as f64 / 1000.0, row.last as f64 / 1000.0);
+            let service = numbers.name(row.service)?.to_string();
+            Some((row.client().to_string(), service, from, to, row.queries, first))
+        };
+        Ok((rows.iter().filter_map(spell).collect(), forgotten))
     }
 
     /// Everything else that is counted, by name.

@@ -9,6 +9,7 @@ use crate::query::{Edns, KEY, Query, Read, read};
 use crate::stored::DO;
 use crate::subnet::Subnet;
 use crate::table::{Name, Table, Zone};
+use crate::told::Told;
 use std::net::{IpAddr, Ipv4Addr};
 
 pub const A: u16 = 1;
@@ -51,6 +52,8 @@ pub struct Desk {
     answers: Vec<Span>,
     extras: Vec<Span>,
     short: Vec<u8>,
+    /// What the last answer was about.
+    pub told: Told,
 }
 
 /// A packet as it was read, and its keys: the name in lower case and the type; and behind those, for
@@ -132,6 +135,7 @@ pub fn answer(
     desk: &mut Desk,
     out: &mut Vec<u8>,
 ) -> Outcome {
+    desk.told = Told::default();
     let query = match asked.read {
         Read::Plain(query) => query,
         Read::Drop => return Outcome::Drop,
@@ -173,17 +177,18 @@ pub fn answer(
         let (entry, ede, position) = match variant {
             None => (entry, entry.ede(), entry.take_position()),
             Some(variant) if variant.entry.is_empty() => {
-                return reply.miss(table, &key[..query.name], &mut desk.short, out);
+                return reply.miss(table, &key[..query.name], desk, out);
             }
             Some(variant) => (&*variant.entry, &*variant.ede, variant.take_position()),
         };
-        let Desk { answers, extras, short } = desk;
-        entry.deal(position, limit / SHORTEST + 1, answers, extras);
+        let Desk { answers, extras, short, told } = desk;
+        let first = entry.deal(position, limit / SHORTEST + 1, answers, extras);
+        *told = entry.told(first);
         reply.positive(entry, ede, answers, extras, short, out);
         return Outcome::Reply { qtype: query.qtype, rcode: NOERROR, search_miss: false };
     }
     let subnet = subnet.as_ref().map_or(&[][..], |subnet| subnet.option());
-    Reply { subnet, ..reply }.miss(table, &key[..query.name], &mut desk.short, out)
+    Reply { subnet, ..reply }.miss(table, &key[..query.name], desk, out)
 }
 
 #[derive(Clone, Copy)]
@@ -303,12 +308,14 @@ impl<'a> Reply<'a> {
         self.close(out, [&[], &[]]);
     }
 
-    fn miss(self, table: &'a Table, name: &[u8], short: &mut Vec<u8>, out: &mut Vec<u8>) -> Outcome {
+    fn miss(self, table: &'a Table, name: &[u8], desk: &mut Desk, out: &mut Vec<u8>) -> Outcome {
+        let Desk { short, told, .. } = desk;
         if !table.may_hold(name) {
             return Outcome::Outside;
         }
         if let Some(found) = table.names.get(name) {
             let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
+            told.service = found.service;
             return reply.negative(zone, NOERROR, &found.ede, short, out);
         }
         let mut stripped = 0;

@@ -6,9 +6,10 @@ use crate::counters::{BOUNDS, Counters};
 use crate::handover::Way;
 use crate::socket::Socket;
 use crate::streams::{self, Letter, Limits, Phase, Streams, Threads};
+use crate::told::Row;
 use crate::worker::{self, Refusal, Shared, Worker};
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -164,6 +165,18 @@ impl Running {
             }
         }
         sums
+    }
+
+    /// Who was told what, by each thread: the rows of one service, of one client, or all. And how many rows had
+    /// to go.
+    pub fn told(&self, service: Option<u32>, client: Option<IpAddr>) -> (Vec<Row>, u64) {
+        let (mut found, mut forgotten) = (Vec::new(), 0);
+        for (_, counters) in self.counters() {
+            let rows = counters.told.lock();
+            found.extend(rows.rows().iter().filter(|row| row.is_of(service, client)));
+            forgotten += rows.forgotten;
+        }
+        (found, forgotten)
     }
 
     /// Everything else that is counted, by name.

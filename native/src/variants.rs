@@ -41,6 +41,10 @@ impl Variants {
         Variants { places: places.into(), list }
     }
 
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.list.iter().map(|variant| &*variant.entry)
+    }
+
     #[inline]
     pub fn get(&self, class: u16) -> Option<&Variant> {
         let place = *self.places.get(usize::from(class))?;

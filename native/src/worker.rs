@@ -12,8 +12,9 @@ use crate::handover::{Fault, Handed, Handover, Way};
 use crate::index::hash;
 use crate::respond::{Asked, Desk, NOBODY, Outcome, UDP_LIMIT, answer};
 use crate::sampler::Sampler;
-use crate::socket::Socket;
+use crate::socket::{Socket, wall_clock};
 use crate::table::Table;
+use crate::told::Note;
 use arc_swap::ArcSwap;
 use std::any::Any;
 use std::io::{self, ErrorKind};
@@ -118,6 +119,7 @@ fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
         asked: vec![Asked::default(); BATCH].into(),
         sampler: Sampler::new(number as u64),
         passed: Vec::new(),
+        notes: Vec::with_capacity(BATCH),
         took: 0,
         rounds: 0,
     };
@@ -158,6 +160,7 @@ struct Round<'a> {
     sampler: Sampler,
     /// What Python is to have of this round.
     passed: Vec<Handed>,
+    notes: Vec<Note>,
     took: u64,
     rounds: u64,
 }
@@ -189,6 +192,7 @@ impl Round<'_> {
         if let Some(started) = started {
             self.took = started.elapsed().as_nanos() as u64;
         }
+        self.counters.told.take(&mut self.notes, wall_clock);
         self.counters.took(self.took, replies);
         self.counters.rounds.add(1);
     }
@@ -240,6 +244,10 @@ impl Round<'_> {
                 Outcome::Reply { qtype, rcode, search_miss } => {
                     batch.end_reply(i);
                     self.counters.reply(qtype, rcode);
+                    let told = self.desk.told;
+                    if told.service > 0 {
+                        self.notes.push(Note { client: batch.client(i), told });
+                    }
                     if search_miss {
                         self.counters.note_search_miss(batch.client(i));
                     }

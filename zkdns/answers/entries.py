@@ -6,6 +6,7 @@ Rules: pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from zkdns.answers import policies
 from zkdns.answers.records import Member
@@ -35,7 +36,17 @@ def rotated(
         made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
-    return Entry(tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin)
+    ids = _one_of_each(tuple(m.id for m in tiers[0]))
+    return Entry(
+        tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin,
+        service=service.name, ids=ids,
+    )  # fmt: skip
+
+
+@lru_cache(16)
+def _one_of_each(ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a service have the same instances, most of them: one tuple stands for all."""
+    return ids
 
 
 def cut_of(service: Service, is_srv: bool = False) -> int:

@@ -121,6 +121,7 @@ def compile_service(
         srv_records: dict[tuple[str, int, int, int], bytes] = {}
         for about in owners(service, apex, beyond):
             said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
+            serves = False
             for rtype in about.types:
                 if rtype == SRV:
                     tiers = records.srv_tiers(dealt, about, apex, ttl, by_label, srv_records)
@@ -141,18 +142,19 @@ def compile_service(
                         first_places[class_key(key, number)] = FirstPlaces(
                             one, arranged[number].ids, one.counter.position, place.zone, near.places
                         )
+                serves = True
                 if about.counted:
-                    ids = tuple(m.id for m in tiers[0])
                     places = near.places if near is not None and near.by_client else None
-                    first_places[key] = FirstPlaces(entry, ids, entry.counter.position, "", places)
+                    first_places[key] = FirstPlaces(entry, entry.ids, entry.counter.position, "", places)
             tags = None
             if about.tag:
                 tags = TagNames(service, named.instances, apex, ttl, said, origin)
-            known[about.owner] = Name(index, said, responder=tags, origin=origin)
+            nobody_of = "" if serves else service.name
+            known[about.owner] = Name(index, said, responder=tags, origin=origin, service=nobody_of)
         name = names.label(service.label) + apex
-        said = known[name].ede
+        said, nobody_of = known[name].ede, known[name].service
         spell = InstanceNames(named, apex, ttl, folded).spell
-        known[name] = Name(index, said, instances, spell, origin=origin)
+        known[name] = Name(index, said, instances, spell, origin=origin, service=nobody_of)
         if near is not None:
             zone_names = ZoneNames(near, apex, ttl, origin, route.name if route is not None else None)
             known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
@@ -162,7 +164,8 @@ def compile_service(
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             said = known[owner].ede
             browsing = Browsing(browsed, protocol, apex, ttl, said, folded_browsed)
-            known[owner] = Name(index, said, responder=browsing, origin=origin)
+            nobody_of = known[owner].service
+            known[owner] = Name(index, said, responder=browsing, origin=origin, service=nobody_of)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)

@@ -122,7 +122,8 @@ class Entry:
     that equal extras occur, so that they must be folded. `counter` is handed on from an Entry to the
     one that replaces it, so that a busy registry does not start every cycle anew. `origin`: whose
     staleness it has. `variants`: by client class, the Entry that those clients get instead; without tiers,
-    that there is none for them.
+    that there is none for them. `service`: the name of the one that it gives instances of, "" for none;
+    `ids[i]`: whose the first tier's i-th record is.
     """
 
     tiers: tuple[Tier, ...]
@@ -132,6 +133,16 @@ class Entry:
     counter: RotationCounter = field(default_factory=RotationCounter)
     origin: int = EVERY
     variants: Mapping[int, Entry] | None = None
+    service: str = ""
+    ids: tuple[str, ...] = ()
+
+    def first_id(self, position: int) -> str:
+        """Whose record stands first at this position; "" where it gives no service's instances."""
+        if not self.ids:
+            return ""
+        rotation = self.tiers[0].rotation
+        order = rotation.orders[rotation.sequence[position % len(rotation.sequence)]]
+        return self.ids[order[0]]
 
 
 Position: TypeAlias = Callable[[Entry], int]
@@ -210,7 +221,7 @@ class Name:
     `zone`: its index. `instances`: names one label below that exist as well, by lower-case label; their
     types other than A and AAAA are spelled by `spell(label, qtype)`. `responder`: this name, and what is
     below it, needs more than the table: the plain case ends here. `origin`: whose staleness it has, and
-    that there is nothing below it.
+    that there is nothing below it. `service`: that of the name, where it has nobody to give here.
     """
 
     zone: int
@@ -219,6 +230,7 @@ class Name:
     spell: Callable[[bytes, int], Sections] | None = None
     responder: Responder | None = None
     origin: int = EVERY
+    service: str = ""
 
 
 class Holder(Protocol):

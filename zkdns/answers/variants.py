@@ -8,7 +8,7 @@ given what can be told.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from weakref import WeakValueDictionary
@@ -44,6 +44,11 @@ class Arranged:
     level: int = ZONE
     healthy: int = 0
     registered: int = 0
+
+    def in_place_of(self, base: Entry, option: bytes, counter: RotationCounter) -> Entry:
+        return replace(
+            base, tiers=self.tiers, ede=option, repeats=self.repeats, counter=counter, ids=self.ids
+        )
 
 
 class Near:
@@ -93,14 +98,16 @@ class Near:
             said = self.option(about.about, client, one, base)
             if about.counted:
                 counter = counters.get(class_key(key, number)) or RotationCounter()
-                entries[number] = Entry(one.tiers, base.cut, said, one.repeats, counter, base.origin)
+                entries[number] = replace(
+                    base, tiers=one.tiers, ede=said, repeats=one.repeats, counter=counter, ids=one.ids
+                )
             elif one.tiers is not base.tiers or said != base.ede:
                 if (standing, said) not in shared:
                     counter = counters.get(class_key(key, number)) or RotationCounter()
                     if any(counter is entry.counter for entry in shared.values()):
                         counter = RotationCounter()  # who was alike before may not be so now
-                    shared[standing, said] = Entry(
-                        one.tiers, base.cut, said, one.repeats, counter, base.origin
+                    shared[standing, said] = replace(
+                        base, tiers=one.tiers, ede=said, repeats=one.repeats, counter=counter, ids=one.ids
                     )
                 entries[number] = shared[standing, said]
         return entries, arranged

@@ -93,7 +93,7 @@ class ZoneNames:
         said = near.option(about.about, client, one, entry)
         if not one.tiers:
             return Sections(ede=said)
-        return Entry(one.tiers, entry.cut, said, one.repeats, entry.counter, self.origin)
+        return one.in_place_of(entry, said, entry.counter)
 
     def _nothing(self, group: tuple[Instance, ...], zone: str, mode: str) -> str:
         label = self.near.service.label

@@ -30,6 +30,8 @@ COMMANDS = (
     "watch",
     "explain",
     "history",
+    "clients",
+    "asks",
     "drain",
     "undrain",
     "weight",

@@ -119,17 +119,18 @@ def _ask(server: str, query: Query) -> tuple[list[Change], float | None]:
     asked |= {k: str(v) for k, v in (("since", query.since), ("until", query.until)) if v is not None}
     said = asking.get(server, "/api/v1/history", asked, SHAPE)
     changes = [_change(asking.hold_to(server, row, ROW)) for row in said["changes"]]
-    return changes, _seconds(said["since"]) if said["since"] else None
+    return changes, seconds(said["since"]) if said["since"] else None
 
 
 def _change(row: dict[str, Any]) -> Change:
     return Change(
-        _seconds(row["at"]), row["zxid"], row["service"], row["id"], row["what"], row["from"], row["to"],
+        seconds(row["at"]), row["zxid"], row["service"], row["id"], row["what"], row["from"], row["to"],
         row["why"], row["by"],
     )  # fmt: skip
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Since the epoch, of a time as the API tells it."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -145,15 +146,15 @@ def _show(changes: list[Change], reach: float | None) -> None:
     if reach is None:
         console.print("* nothing is remembered yet")
     else:
-        console.print(f"* the journal reaches back to {_clock(reach)}")
+        console.print(f"* the journal reaches back to {clock(reach)}")
 
 
 def _row(c: Change) -> list[object]:
     why = f"{c.why} (by {c.by})" if c.by and c.by not in c.why else c.why
-    return [_clock(c.at), c.service, c.id, c.what, c.was, c.now, why, f"{c.zxid:#x}" if c.zxid else ""]
+    return [clock(c.at), c.service, c.id, c.what, c.was, c.now, why, f"{c.zxid:#x}" if c.zxid else ""]
 
 
-def _clock(at: float) -> str:
+def clock(at: float) -> str:
     """In the reader's own time zone; the date where it is not of the last day."""
     moment = datetime.fromtimestamp(at).astimezone()
     text = f"{moment:%H:%M:%S}.{int(at % 1 * 10)}"

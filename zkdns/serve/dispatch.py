@@ -11,7 +11,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 
-from zkdns.answers.table import Position, Table
+from zkdns.answers.table import Entry, Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede, reply
 from zkdns.dns.message import CD, DO, read_reply, spell_query, write
@@ -20,6 +20,7 @@ from zkdns.dns.reply import Reply, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
+from zkdns.serve.clients import ClientTable
 from zkdns.serve.request import MAX_TCP_BYTES, Request
 from zkdns.serve.respond import FORWARD, Follow, next_position, refuse, respond
 
@@ -63,6 +64,11 @@ class Dispatcher:
         self.table = table
         self.forwarder = forwarder
         self.position = position
+        self.clients: ClientTable | None = None
+        """Who was told what; None where nobody notes it."""
+        self._take_position = position
+        self._given: tuple[Entry, int] | None = None
+        """The Entry that the answer under way is of, and its position."""
         self.counts: Counter[tuple[str, int, int]] = Counter()
         """Replies by transport, type and rcode."""
         self.dropped: Counter[str] = Counter()
@@ -76,6 +82,18 @@ class Dispatcher:
 
     def configure(self, settings: Settings) -> None:
         self.query_log = querylog.choose(settings)
+        if settings.client_table and self.clients is None:
+            self.note_clients(ClientTable())
+
+    def note_clients(self, table: ClientTable) -> None:
+        """Note in this table, from now on, who was told what."""
+        self.clients = table
+        self.position = self._give_position
+
+    def _give_position(self, entry: Entry) -> int:
+        position = self._take_position(entry)
+        self._given = entry, position
+        return position
 
     def read(self, packet: bytes, client: str, transport: str = "udp", limit: int = HIGHEST_UDP) -> Request:
         """The request that a packet is. Here is decided whether its client may have names forwarded."""
@@ -99,6 +117,8 @@ class Dispatcher:
             self.times.observe(time.perf_counter() - began)
         if isinstance(outcome, bytes):
             self._count(request, outcome)
+            if self.clients is not None:
+                self._note_told(self.clients, request)
         elif outcome is None:
             self.dropped["not a query"] += 1
         else:
@@ -118,6 +138,19 @@ class Dispatcher:
                 return fail(request, SERVFAIL, flags=request.ra)
             except Exception:
                 return None
+
+    def _note_told(self, clients: ClientTable, request: Request) -> None:
+        """That this client was told of a service: its instances, or that it has nobody to give. A type that
+        it has not is no word of it: who asks for A and AAAA goes on with what A gave."""
+        given, self._given = self._given, None
+        if given is not None:
+            entry, position = given
+            if entry.service:
+                clients.note(request.client, entry.service, entry.first_id(position), time.time())
+        elif not request.fault:
+            name = self.table.names.get(request.question.name)
+            if name is not None and name.service:
+                clients.note(request.client, name.service, "", time.time())
 
     def _forward(self, request: Request) -> bytes | Pending:
         forwarder = self.forwarder

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from zkdns.answers.table import Delta
@@ -19,6 +19,7 @@ from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.forward.cache import Cache, Replies
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
+from zkdns.serve.clients import NOT_KEPT, Told, merge, pick
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
@@ -109,6 +110,15 @@ class PythonEngine:
         """Names that a search list made, by client."""
         return Counter(self.dispatcher.search_misses)
 
+    def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
+        """Who was told what: of one service, of one client, or all. What it gives may be called in a
+        thread."""
+        clients = self.dispatcher.clients
+        if clients is None:
+            return lambda: NOT_KEPT
+        rows, forgotten = clients.copy(), clients.forgotten
+        return lambda: Told(merge(pick(rows, service, client)), forgotten)
+
     def cache_hits(self) -> int:
         """Replies that an upstream had given before."""
         forwarder = self.dispatcher.forwarder
@@ -186,6 +196,18 @@ class NativeEngine(PythonEngine):
     def search_misses(self) -> Counter[str]:
         return super().search_misses() + Counter(self.native.search_misses())
 
+    def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
+        by_python = super().told(service, client)
+
+        def join() -> Told:
+            here = by_python()
+            if not here.is_kept:
+                return here
+            rows, forgotten = self.native.told(service, client)
+            return Told(merge([*here.rows, *rows]), here.forgotten + forgotten)
+
+        return join
+
     def cache_hits(self) -> int:
         return super().cache_hits() + self.native.totals()["cached"]
 
@@ -202,7 +224,9 @@ def choose_cache(settings: Settings) -> Replies:
     return native.NativeCache(limit, entries)
 
 
-def open_native(wanted: str, cache: Replies | None = None) -> native.Native | None:
+def open_native(
+    wanted: str, cache: Replies | None = None, *, client_table: bool = True
+) -> native.Native | None:
     """The native engine where `--engine` wants it and it is there; `auto` takes it where it was built.
     `cache`: the one that `choose_cache` gave for it."""
     if wanted == "python":
@@ -212,7 +236,8 @@ def open_native(wanted: str, cache: Replies | None = None) -> native.Native | No
             raise ConfigError("--engine native", f"the native engine was not built: {native.WHY_NOT}")
         log.info("the native engine was not built (%s): plain Python answers", native.WHY_NOT)
         return None
-    return native.Native(cache=cache if isinstance(cache, native.NativeCache) else None)
+    own = cache if isinstance(cache, native.NativeCache) else None
+    return native.Native(cache=own, client_table=client_table)
 
 
 def choose(dispatcher: Dispatcher, engine: native.Native | None) -> PythonEngine:

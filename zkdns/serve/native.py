@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from zkdns.answers.table import Delta, Entry
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES, Kept, Stored
+from zkdns.serve.clients import ClientRow
 from zkdns.serve.listen.places import Limits
 
 _native: Any = None
@@ -111,13 +112,15 @@ class NativeCache:
 
 class Native:
     """One engine: its table, its threads, its sockets. `cache`: what its threads may give of upstreams'
-    answers."""
+    answers. `client_table`: whether it is noted who was told what."""
 
-    def __init__(self, queue: int = MAX_QUEUED, cache: NativeCache | None = None) -> None:
+    def __init__(
+        self, queue: int = MAX_QUEUED, cache: NativeCache | None = None, *, client_table: bool = True
+    ) -> None:
         if _native is None:
             raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
         self.cache = cache
-        self._engine = _native.Engine(queue, None if cache is None else cache.native)
+        self._engine = _native.Engine(queue, None if cache is None else cache.native, client_table)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken: Taken | None = None
         self._due: Due | None = None
@@ -261,6 +264,12 @@ class Native:
         "" for those of all clients past the first thousand."""
         found: dict[str, int] = self._engine.search_misses()
         return found
+
+    def told(self, service: str | None, client: str | None) -> tuple[list[ClientRow], int]:
+        """Who was told what, by each thread: the rows of one service, of one client, or all; and how many
+        rows had to go. Any thread may ask."""
+        rows, forgotten = self._engine.told(service, client)
+        return [ClientRow(*row) for row in rows], forgotten
 
     def totals(self) -> dict[str, int]:
         """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),

@@ -77,7 +77,7 @@ class Server:
         id = new_id()
         self.replica = Replica(id, str(settings.listen[0]), str(settings.http or ""))
         cache = engine.choose_cache(settings)
-        native = engine.open_native(settings.engine, cache)
+        native = engine.open_native(settings.engine, cache, client_table=settings.client_table)
         self.pipeline = Pipeline(
             settings,
             time.time(),

@@ -23,6 +23,7 @@ from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.pipeline import Pipeline
+from zkdns.serve.clients import Told
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
 from zkdns.server.lack import Lack
@@ -206,6 +207,10 @@ class Observer:
             snapshot, name, qtype, client=client, changes=changes, forwards=forwards,
             then=then() if then is not None else None,
         )  # fmt: skip
+
+    def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
+        """Who was told what, of one service, of one client, or all."""
+        return self.engine.told(service, client)
 
     def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
         """Reads what changed, oldest first, and how far back that is known."""

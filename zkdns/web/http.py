@@ -25,6 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from zkdns.config import Address
 from zkdns.model import Change, Service
 from zkdns.pipeline.journal import OutOfReach, Query
+from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.refused import refused
@@ -116,6 +117,7 @@ class Web:
         app.router.add_get("/api/v1/status", self._status)
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/api/v1/history", self._history)
+        app.router.add_get("/api/v1/clients", self._told)
         app.router.add_get("/api/v1/prometheus", self._prometheus)
         app.router.add_get("/", self._page)
         app.router.add_get("/static/{name}", _static)
@@ -223,6 +225,20 @@ class Web:
             return _json({"error": str(error)}, 400)
         read = self._observed.history(asked)
         return await self._aside(request, lambda: _json(shapes.history(*read())))
+
+    async def _told(self, request: web.Request) -> web.Response:
+        name, address = request.query.get("service"), request.query.get("client")
+        try:
+            client = read_client(address) if address else None
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        service = None
+        if name:
+            # One that is gone may still be in somebody's cache.
+            found = _find(self._observed.status().services, name)
+            service = found.name if found is not None else name
+        read = self._observed.told(service, client)
+        return await self._aside(request, lambda: _json(shapes.clients(read())))
 
     async def _prometheus(self, request: web.Request) -> web.Response:
         services, query = self._observed.status().services, request.query

@@ -16,6 +16,7 @@ from zkdns.answers.first_places import shares_of
 from zkdns.answers.routed import InForce
 from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
 from zkdns.routes import spell_route, spell_tiers
+from zkdns.serve.clients import Told
 
 
 def moment(at: float) -> str:
@@ -197,6 +198,24 @@ def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
         ],
         "since": moment(since) if since is not None else None,
     }
+
+
+def clients(told: Told) -> dict[str, Any]:
+    """Who was told what. `forgotten`: rows that had to go; `kept`: there, and false, where nobody notes."""
+    return {
+        "clients": [
+            {
+                "client": row.client,
+                "service": row.service,
+                "first": moment_exactly(row.first),
+                "last": moment_exactly(row.last),
+                "queries": row.queries,
+                "last_first": row.last_first,
+            }
+            for row in told.rows
+        ],
+        "forgotten": told.forgotten,
+    } | ({} if told.is_kept else {"kept": False})
 
 
 def moment_exactly(at: float) -> str:

@@ -14,6 +14,7 @@ from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.outages import Outage
+from zkdns.serve.clients import Told
 from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
 
@@ -144,6 +145,10 @@ class Observed(Protocol):
     ) -> Callable[[], dict[str, Any]]:
         """Says why an answer is what it is, or was at `at` (OutOfReach); may be called in a thread
         (ValueError, OutOfReach, OSError)."""
+        ...
+
+    def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
+        """Who was told what, of one service, of one client, or all; may be called in a thread."""
         ...
 
     def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:

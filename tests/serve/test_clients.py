@@ -1,0 +1,187 @@
+"""Who was told what, as Python's table and both engines keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support import tables
+from support.tables import Answers
+from zkdns.config import Settings
+from zkdns.dns import names
+from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+from zkdns.serve import native
+from zkdns.serve.clients import ClientRow, ClientTable, merge, pick, read_client
+from zkdns.serve.dispatch import Dispatcher
+
+WEB = names.wire("web.svc.local")
+A, AAAA, SRV, TXT = 1, 28, 33, 16
+
+
+def instance(id: str, number: int, tags: tuple[str, ...] = (), answered: bool = True) -> Instance:
+    r = Registration(addresses=(f"10.0.0.{number}",), port=80, tags=tags)
+    state = State.HEALTHY if answered else State.DRAINED
+    return Instance(id, id, f"/services/web/{id}", r, 0.0, state=state, weight=1, answered=answered)
+
+
+def web(*instances: Instance, **settings: Any) -> Service:
+    return Service("Web", "web", "/services/Web", ServiceSettings(**settings), instances)
+
+
+def rows_of(clients: ClientTable) -> dict[tuple[str, str], tuple[int, str]]:
+    return {(r.client, r.service): (r.queries, r.last_first) for r in merge(pick(clients.copy(), None, None))}
+
+
+@pytest.fixture
+def answers() -> Answers:
+    answers = Answers(["svc.local"])
+    answers.put(web(instance("a", 1, ("blue",)), instance("b", 2), policy="round_robin"))
+    return answers
+
+
+def dispatcher_of(answers: Answers) -> Dispatcher:
+    dispatcher = Dispatcher(answers.table)
+    dispatcher.configure(Settings())
+    return dispatcher
+
+
+def ask(dispatcher: Dispatcher, name: bytes, qtype: int, client: str = "192.0.2.1") -> None:
+    dispatcher.dispatch(dispatcher.read(tables.query(name, qtype, tables.opt()), client))
+
+
+def test_a_row_tells_how_often_and_what_stood_first_last(answers: Answers) -> None:
+    dispatcher = dispatcher_of(answers)
+    assert dispatcher.clients is not None
+    for _ in range(3):
+        ask(dispatcher, WEB, A)
+    ask(dispatcher, names.wire("_web._tcp.svc.local"), SRV, "192.0.2.2")
+    ask(dispatcher, names.wire("blue.web.svc.local"), A, "192.0.2.3")
+    found = rows_of(dispatcher.clients)
+    assert found["192.0.2.1", "Web"] == (3, "a"), "by turns: a, b, a"
+    assert found["192.0.2.2", "Web"] == (1, "a")
+    assert found["192.0.2.3", "Web"] == (1, "a"), "a tag's answer is one of its service"
+
+
+def test_only_what_gives_instances_counts(answers: Answers) -> None:
+    """Who asks for A and AAAA at once goes on with what A gave: the NODATA for the other says nothing."""
+    dispatcher = dispatcher_of(answers)
+    assert dispatcher.clients is not None
+    for name, qtype in (
+        (WEB, AAAA), (WEB, TXT), (names.wire("svc.local"), 6), (names.wire("a.web.svc.local"), A),
+        (names.wire("nope.svc.local"), A),
+    ):  # fmt: skip
+        ask(dispatcher, name, qtype)
+    assert len(dispatcher.clients) == 0
+
+
+def test_who_is_told_that_nobody_is_left_has_asked_again(answers: Answers) -> None:
+    dispatcher = dispatcher_of(answers)
+    assert dispatcher.clients is not None
+    ask(dispatcher, WEB, A)
+    answers.put(web(instance("a", 1, answered=False), instance("b", 2, answered=False)))
+    dispatcher.table.apply(answers.take())
+    ask(dispatcher, WEB, A)
+    assert rows_of(dispatcher.clients)["192.0.2.1", "Web"] == (2, "a")
+
+
+def test_off_means_that_nothing_is_noted(answers: Answers) -> None:
+    dispatcher = Dispatcher(answers.table)
+    dispatcher.configure(Settings(client_table=False))
+    ask(dispatcher, WEB, A)
+    assert dispatcher.clients is None
+
+
+# --- the bound and the merge ------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["web", "db"])), max_size=60), st.integers(1, 8))
+def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
+    asked: list[tuple[int, str]], limit: int
+) -> None:
+    table = ClientTable(limit)
+    last: dict[tuple[str, str], float] = {}
+    forgotten = 0
+    for now, (client, service) in enumerate(asked):
+        key = str(client), service
+        if key not in last and len(last) == limit:
+            del last[min(last, key=last.__getitem__)]
+            forgotten += 1
+        last[key] = float(now)
+        table.note(*key, "a", float(now))
+    assert {key: times[1] for key, times in table.copy()} == last
+    assert table.forgotten == forgotten
+
+
+def rows() -> st.SearchStrategy[ClientRow]:
+    return st.builds(
+        lambda client, first, length, n, id: ClientRow(client, "web", first, first + length, n, id),
+        st.sampled_from(["192.0.2.1", "192.0.2.2"]),
+        st.integers(0, 50),
+        st.integers(0, 50),
+        st.integers(1, 9),
+        st.sampled_from(["", "a", "b"]),
+    )
+
+
+@given(st.lists(rows(), max_size=8).flatmap(lambda held: st.tuples(st.just(held), st.permutations(held))))
+def test_rows_of_many_threads_make_one_whatever_their_order(
+    both: tuple[list[ClientRow], list[ClientRow]],
+) -> None:
+    merged = merge(both[0])
+    assert len({row.client for row in merged}) == len(merged)
+    for row in merged:
+        own = [one for one in both[0] if one.client == row.client]
+        assert (row.first, row.last) == (min(o.first for o in own), max(o.last for o in own))
+        assert row.queries == sum(o.queries for o in own)
+    times = [(r.client, r.first, r.last, r.queries) for r in merge(both[1])]
+    assert times == [(r.client, r.first, r.last, r.queries) for r in merged]
+
+
+def test_an_address_is_one_however_it_is_written() -> None:
+    assert read_client("::FFFF:10.0.0.1") == read_client("10.0.0.1") == "10.0.0.1"
+    assert read_client("2001:DB8:0::1") == "2001:db8::1"
+    with pytest.raises(ValueError, match="web"):
+        read_client("web")
+
+
+# --- the native engine --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def engine() -> Iterator[native.Native]:
+    if native.WHY_NOT:
+        pytest.skip("the native engine is not built")
+    made = native.Native()
+    yield made
+    made.close()
+
+
+def test_both_engines_note_the_same(answers: Answers, engine: native.Native) -> None:
+    from support.native import ask as ask_native
+
+    dispatcher = dispatcher_of(answers)
+    assert dispatcher.clients is not None
+    again = Answers(["svc.local"])
+    again.put(answers.services["Web"].service)
+    engine.apply(again.take())
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    asked = [
+        (WEB, A), (WEB, A), (WEB, A), (WEB, AAAA), (WEB, TXT), (names.wire("blue.web.svc.local"), A),
+        (names.wire("_web._tcp.svc.local"), SRV), (names.wire("nope.svc.local"), A),
+        (names.wire("a.web.svc.local"), A), (WEB, A),
+    ]  # fmt: skip
+    for name, qtype in asked:
+        ask(dispatcher, name, qtype, "127.0.0.1")
+        ask_native(at, tables.query(name, qtype, tables.opt()))
+    engine.stop()
+    found, forgotten = engine.told(None, None)
+    assert {(r.client, r.service): (r.queries, r.last_first) for r in merge(found)} == rows_of(
+        dispatcher.clients
+    )
+    assert forgotten == 0
+    assert engine.told("Web", "127.0.0.1")[0] == found
+    assert engine.told("db", None)[0] == engine.told(None, "127.0.0.9")[0] == []

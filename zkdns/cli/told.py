@@ -1,0 +1,71 @@
+"""What `clients`, `asks` and `drain --wait` share: servers asked who was told what.
+
+Rules: what several servers tell of a client and service is one row, the latest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from zkdns.cli import asking, show
+from zkdns.cli.history import clock, seconds
+from zkdns.cli.show import Column
+from zkdns.serve.clients import ClientRow, Told, merge
+
+COLUMNS: Final = (
+    Column("CLIENT"),
+    Column("SERVICE"),
+    Column("FIRST", spare=2),
+    Column("LAST"),
+    Column("QUERIES", right=True, spare=1),
+    Column("LAST FIRST"),
+)
+
+SHAPE: asking.Shape = {"clients": list, "forgotten": int}
+ROW: asking.Shape = {
+    "client": str, "service": str, "first": str, "last": str, "queries": int, "last_first": str,
+}  # fmt: skip
+
+
+def ask(server: str, service: str = "", client: str = "") -> Told:
+    """What one server tells; Failure where it can't be asked."""
+    said = asking.get(server, "/api/v1/clients", {"service": service, "client": client}, SHAPE)
+    rows = tuple(_row(asking.hold_to(server, row, ROW)) for row in said["clients"])
+    return Told(rows, said["forgotten"], said.get("kept") is not False)
+
+
+def _row(row: dict[str, Any]) -> ClientRow:
+    times = seconds(row["first"]), seconds(row["last"])
+    return ClientRow(row["client"], row["service"], *times, row["queries"], row["last_first"])
+
+
+def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Told:
+    """What all of them tell, as one account."""
+    try:
+        urls = [asking.read_url(url) for url in servers]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    told = [ask(url, service, client) for url in urls]
+    rows = merge(row for one in told for row in one.rows)
+    return Told(rows, sum(one.forgotten for one in told), any(one.is_kept for one in told))
+
+
+def print_told(told: Told, nobody: str) -> None:
+    """A table for people. `nobody`: what is said where it has no row."""
+    console = show.open_console()
+    if not told.is_kept:
+        console.print("* who was told is not kept there: client_table is false")
+        return
+    if told.rows:
+        show.print_table(console, COLUMNS, map(_cells, told.rows))
+    else:
+        console.print(nobody)
+    if told.forgotten:
+        console.print(f"* {told.forgotten:,} rows had to make room for others and are forgotten")
+
+
+def _cells(row: ClientRow) -> Sequence[object]:
+    return [row.client, row.service, clock(row.first), clock(row.last), row.queries, row.last_first]

@@ -1,0 +1,112 @@
+"""Who was told what: a row a client and service, with when, how often, and what stood first last.
+
+Rules: pure; the clock comes in. Bounded: past the bound the row that was unseen for longest goes, and is
+counted. One loop writes; others look at a copy. The native engine's threads keep the same
+(`native/src/told.rs`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import TypeAlias
+
+MAX_ROWS = 65_536
+"""Rows of one table: each thread of the native engine has one, and the loop of Python."""
+
+Times: TypeAlias = tuple[float, float, int, str]
+"""First and last time (seconds since the epoch), queries, and what stood first last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """What one client was told of one service. `last_first`: the id of the instance that stood first in the
+    last answer that had one, "" for none. `first`, `last`: seconds since the epoch."""
+
+    client: str
+    service: str
+    first: float
+    last: float
+    queries: int
+    last_first: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`forgotten`: rows that had to go, of whatever service. `is_kept`: whether there are any."""
+
+    rows: tuple[ClientRow, ...]
+    forgotten: int = 0
+    is_kept: bool = True
+
+
+NOT_KEPT = Told((), 0, False)
+
+
+class ClientTable:
+    """The rows of one loop."""
+
+    def __init__(self, limit: int = MAX_ROWS) -> None:
+        self.forgotten = 0
+        self._limit = limit
+        self._rows: OrderedDict[tuple[str, str], Times] = OrderedDict()
+
+    def note(self, client: str, service: str, first_id: str, now: float) -> None:
+        """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give."""
+        key = client, service
+        rows = self._rows
+        known = rows.get(key)
+        if known is not None:
+            rows[key] = known[0], now, known[2] + 1, first_id or known[3]
+            rows.move_to_end(key)
+            return
+        if len(rows) >= self._limit:
+            rows.popitem(last=False)
+            self.forgotten += 1
+        rows[key] = now, now, 1, first_id
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def copy(self) -> list[tuple[tuple[str, str], Times]]:
+        """For another thread to look at."""
+        return list(self._rows.items())
+
+
+def pick(
+    rows: Iterable[tuple[tuple[str, str], Times]], service: str | None, client: str | None
+) -> Iterable[ClientRow]:
+    """The rows of one service, of one client, or all."""
+    for (asker, name), times in rows:
+        if (service is None or name == service) and (client is None or asker == client):
+            yield ClientRow(asker, name, *times)
+
+
+def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:
+    """One row a client and service of those of all threads, the latest first."""
+    merged: dict[tuple[str, str], ClientRow] = {}
+    for row in rows:
+        key = row.client, row.service
+        other = merged.get(key)
+        if other is not None:
+            old, new = (other, row) if row.last >= other.last else (row, other)
+            row = ClientRow(
+                row.client,
+                row.service,
+                min(old.first, new.first),
+                new.last,
+                old.queries + new.queries,
+                new.last_first or old.last_first,
+            )
+        merged[key] = row
+    return tuple(sorted(merged.values(), key=lambda row: (-row.last, row.client, row.service)))
+
+
+def read_client(text: str) -> str:
+    """A client's address as rows have it; ValueError where it is none."""
+    address = ip_address(text.strip())
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)
