@@ -8,7 +8,7 @@ use crate::numbers::Numbers;
 use crate::prefix::Prefixes;
 use crate::query::KEY;
 use crate::table::{InstanceAddresses, Instances, MAX_ORIGINS, Name, Staleness, Table, Zone};
-use crate::told::Told;
+use crate::told::{Row, Told};
 use crate::variants::{Clients, Variant, Variants};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -98,6 +98,9 @@ fn too_long<E>(_: E) -> PyErr {
     PyValueError::new_err("longer than a message can carry")
 }
 
+/// Client, service, first and last time, queries, and what stood first last.
+pub type ToldRow = (String, String, f64, f64, u64, String);
+
 impl Publisher {
     pub fn new(notes: bool) -> Publisher {
         Publisher { numbers: notes.then(Numbers::default), ..Publisher::default() }
@@ -127,6 +130,15 @@ impl Publisher {
         let instances: Arc<[u32]> = instances.into();
         self.ids = Some((ids.unbind(), instances.clone()));
         Ok(instances)
+    }
+
+    /// A row with its names; None for a service that is not known any more.
+    pub fn spell(&self, row: &Row) -> Option<ToldRow> {
+        let numbers = self.numbers.as_ref()?;
+        let instance = numbers.name(row.instance).map_or("", |name| name).to_owned();
+        let [first, last] = [row.first, row.last].map(|at| at as f64 / 1000.0);
+        let service = numbers.name(row.service)?.to_string();
+        Some((row.client().to_string(), service, first, last, row.queries, instance))
     }
 
     /// Lets go of the names that neither these tables nor rows of those who were told have.

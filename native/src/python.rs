@@ -3,7 +3,7 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Publisher, put_staleness, put_zone, read_clients};
+use crate::convert::{Publisher, ToldRow, put_staleness, put_zone, read_clients};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
@@ -75,9 +75,6 @@ struct Engine {
     running: Running,
     desk: Mutex<Desk>,
 }
-
-/// Client, service, first and last time, queries, and what stood first last.
-type ToldRow = (String, String, f64, f64, u64, String);
 
 fn read_address(text: &str) -> PyResult<IpAddr> {
     text.parse().map_err(|_| PyValueError::new_err(format!("not an address: {text}")))
@@ -344,14 +341,7 @@ impl Engine {
         let service = service.map(number); // 0: nobody was told of it
         let (rows, forgotten) = py.detach(|| self.running.told(service, client));
         let publisher = attached(py, &self.publisher);
-        let spell = |row: &Row| {
-            let numbers = publisher.numbers.as_ref()?;
-            let first = numbers.name(row.instance).map_or("", |name| name).to_owned();
-            let (from, to) = (row.first as f64 / 1000.0, row.last as f64 / 1000.0);
-            let service = numbers.name(row.service)?.to_string();
-            Some((row.client().to_string(), service, from, to, row.queries, first))
-        };
-        Ok((rows.iter().filter_map(spell).collect(), forgotten))
+        Ok((rows.iter().filter_map(|row| publisher.spell(row)).collect(), forgotten))
     }
 
     /// Everything else that is counted, by name.

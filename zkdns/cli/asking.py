@@ -7,8 +7,10 @@ shape, or a Failure in one line.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import ProxyHandler, build_opener
@@ -41,22 +43,40 @@ def read_url(text: str) -> str:
     return text.rstrip("/")
 
 
+class Told(NamedTuple):
+    """What a server said, and when by its own clock: to the second, as its Date header tells."""
+
+    said: dict[str, Any]
+    at: float
+
+
 def get(server: str, path: str, asked: Mapping[str, Value], shape: Shape) -> dict[str, Any]:
     """The object at `path` of the server. `shape`: the keys it must have, with the types of their values."""
+    return get_dated(server, path, asked, shape).said
+
+
+def get_dated(
+    server: str, path: str, asked: Mapping[str, Value], shape: Shape, timeout: float = TIMEOUT
+) -> Told:
+    """The same, with the time at which it was said."""
     given = {key: value for key, value in asked.items() if value}
     url = f"{server}{path}?{urlencode(given, doseq=True)}"
     # A proxy of the environment's is the way out; this goes to a server of one's own.
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=TIMEOUT) as response:
-            body = response.read(LARGEST + 1)
+        with build_opener(ProxyHandler({})).open(url, timeout=timeout) as response:
+            body, date = response.read(LARGEST + 1), response.headers.get("Date", "")
     except HTTPError as error:
         with error:
             raise Failure(f"{server}: {_told(error, path)}") from None
     except TimeoutError:
-        raise Failure(f"{server}: no answer in {TIMEOUT:g} s") from None
+        raise Failure(f"{server}: no answer in {timeout:g} s") from None
     except Exception as error:  # http.client has errors of many kinds for what is no HTTP
-        raise Failure(f"{server}: {_reason(error)}") from None
-    return hold_to(server, _parse(body), shape)
+        raise Failure(f"{server}: {_reason(error, timeout)}") from None
+    try:
+        at = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        at = time.time()
+    return Told(hold_to(server, _parse(body), shape), at)
 
 
 def hold_to(server: str, said: Any, shape: Shape) -> dict[str, Any]:
@@ -79,10 +99,10 @@ def _told(error: HTTPError, path: str) -> str:
     return show.clean(f"{error.code} {error.reason}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, timeout: float) -> str:
     inner = getattr(error, "reason", error)
     if isinstance(inner, TimeoutError):
-        return f"no answer in {TIMEOUT:g} s"
+        return f"no answer in {timeout:g} s"
     if isinstance(inner, OSError) and inner.strerror:
         refused = isinstance(inner, ConnectionRefusedError)
         return inner.strerror + ": is `zkdns serve` running there, with this --http?" * refused

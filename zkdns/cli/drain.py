@@ -2,33 +2,107 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from zkdns.cli import options, overrides
+from zkdns.cli import Failure, options, overrides, show
+from zkdns.cli.history import clock
+from zkdns.cli.holders import TIMES_TTL, Outcome, Vigil
+from zkdns.cli.replicas import http_sides
 from zkdns.overrides import describe, is_drained, lay
+
+NEVER_BACK = (
+    "they are gone, asked once and keep what they got (a JVM that caches for ever, nginx, which resolves the "
+    "names of its configuration at start), or go on with open connections"
+)
 
 
 @click.command(short_help="Take an instance out of all answers.")
 @overrides.target
 @overrides.span
 @overrides.why
+@click.option("--wait", "waits", is_flag=True, help="Wait until no client can hold it any more.")
+@click.option(
+    "--timeout", type=overrides.Span(), default="10m", show_default=True, metavar="SPAN",
+    help="With --wait: give up after so long, exit 1.",
+)  # fmt: skip
 @options.reads_registry
 def command(
     target: tuple[str, str],
     span: float | None,
     why: str,
+    waits: bool,
+    timeout: float,
     registry: tuple[str, ...],
     config: str | None,
     as_json: bool,
 ) -> None:
-    """Take an instance out of all answers, on every replica, whatever it registers."""
+    """Take an instance out of all answers, on every replica, whatever it registers.
+
+    With --wait all replicas are asked who was given it within twice the TTL before, until each of these
+    clients has asked again, or twice the TTL has gone by. Those that never came back are named.
+    """
     with overrides.operate(options.load(registry, config)) as operator:
         service, instance = operator.find(*target)
         order = overrides.signed(why, span, drain=True)
         _, after = operator.change(service.name, instance.id, lambda held, now: lay(order, held))
         ordered = operator.ordered()
+        replicas = http_sides(operator.client) if waits else {}
     name = f"{service.name}/{instance.id}"
     in_service = sum(not is_drained(ordered.get((service.name, i.id)), order.at) for i in service.instances)
     left = f"{in_service} of {len(service.instances)} instances of {service.name} are not drained"
     line = f"{name}: {describe(after or order)}\n{left}"
-    overrides.report(as_json, service.name, instance.id, after, line)
+    if not waits:
+        overrides.report(as_json, service.name, instance.id, after, line)
+        return
+    if not as_json:
+        click.echo(line)
+    if not replicas:
+        raise Failure(f"{name} is drained, but no server is registered that could be asked who was given it")
+    try:
+        outcome = Vigil(service.name, instance.id, replicas).wait(timeout)
+    except KeyboardInterrupt:
+        click.echo(f"the drain of {name} stays in force; `zkdns undrain {name}` ends it", err=True)
+        raise
+    if as_json:
+        overrides.report(True, service.name, instance.id, after, "", wait=spell(outcome))
+    else:
+        tell(name, outcome)
+    if not outcome.is_over:
+        held = len(outcome.holders.left)
+        if held or outcome.holders.given:
+            raise Failure(f"{name}: after {timeout:g} s {held} clients may still hold it; it stays drained")
+        raise Failure(f"{name}: no replica told who was given it; it stays drained")
+
+
+def tell(name: str, outcome: Outcome) -> None:
+    """For people, with those that may still hold it, one a line."""
+    holders = outcome.holders
+    for replica, reason in outcome.unheard.items():
+        click.echo(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
+    given, back = len(holders.given), len(holders.back)
+    span = f"{TIMES_TTL * outcome.ttl:g} s, twice the TTL"
+    if not given:
+        click.echo(f"no client was given {name} within {span}")
+        return
+    click.echo(f"{back} of {given} clients that were given {name} within {span}, have asked again")
+    if not holders.left:
+        return
+    click.echo("these never came back:" if outcome.is_over else "these may still hold it:")
+    for row in holders.left:
+        click.echo(f"  {row.client}  last at {clock(row.last)}, {row.queries} queries")
+    if outcome.is_over:
+        click.echo(f"what they were told has run out: {NEVER_BACK}")
+
+
+def spell(outcome: Outcome) -> dict[str, Any]:
+    holders = outcome.holders
+    return {
+        "over": outcome.is_over,
+        "given": sorted(holders.given),
+        "asked_again": sorted(holders.back),
+        "left": [row.client for row in holders.left],
+        "away": dict(outcome.unheard),
+        "ttl": outcome.ttl,
+    }

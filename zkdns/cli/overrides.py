@@ -282,10 +282,11 @@ def signed(why: str, span: float | None, **what: object) -> Override:
     return Override(until=until, why=" ".join(why.split()), who=who, at=now, **what)  # type: ignore[arg-type]
 
 
-def report(as_json: bool, service: str, id: str, after: Override | None, line: str) -> None:
+def report(as_json: bool, service: str, id: str, after: Override | None, line: str, **more: object) -> None:
+    """`more`: what else stands in the JSON."""
     if as_json:
         order = json.loads(overrides.spell(after)) if after is not None else None
-        click.echo(json.dumps({"service": service, "id": id, "override": order}))
+        click.echo(json.dumps({"service": service, "id": id, "override": order, **more}))
     else:
         click.echo(line)
 

@@ -9,12 +9,14 @@ import json
 from typing import Any, Final
 
 import click
+from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException, NoNodeError
 from rich.console import Console
 from rich.table import Table
 
 from zkdns.cli import Failure, options
 from zkdns.cli.waiting import Waiting
+from zkdns.pipeline.replica import read_node
 from zkdns.registry.source import SERVERS
 from zkdns.registry.zk import connect
 
@@ -55,6 +57,22 @@ def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> Non
         click.echo(f"no server is registered under {SERVERS} at {hosts}")
     else:
         show(replicas)
+
+
+def http_sides(client: KazooClient) -> dict[str, str]:
+    """By id of each server that is registered, the URL of its HTTP side, "" where it has none."""
+    try:
+        names = client.get_children(SERVERS)
+    except NoNodeError:
+        return {}
+    found = {}
+    for name in sorted(names):
+        try:
+            http = read_node(client.get(f"{SERVERS}/{name}")[0]).http
+        except NoNodeError:
+            continue  # it has just left
+        found[name] = f"http://{http}" if http else ""
+    return found
 
 
 def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:

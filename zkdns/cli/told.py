@@ -30,11 +30,14 @@ ROW: asking.Shape = {
 }  # fmt: skip
 
 
-def ask(server: str, service: str = "", client: str = "") -> Told:
-    """What one server tells; Failure where it can't be asked."""
-    said = asking.get(server, "/api/v1/clients", {"service": service, "client": client}, SHAPE)
+def ask(
+    server: str, service: str = "", client: str = "", timeout: float = asking.TIMEOUT
+) -> tuple[Told, float]:
+    """What one server tells, and when by its clock; Failure where it can't be asked."""
+    asked: dict[str, asking.Value] = {"service": service, "client": client}
+    said, at = asking.get_dated(server, "/api/v1/clients", asked, SHAPE, timeout)
     rows = tuple(_row(asking.hold_to(server, row, ROW)) for row in said["clients"])
-    return Told(rows, said["forgotten"], said.get("kept") is not False)
+    return Told(rows, said["forgotten"], said.get("kept") is not False), at
 
 
 def _row(row: dict[str, Any]) -> ClientRow:
@@ -48,7 +51,7 @@ def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Told
         urls = [asking.read_url(url) for url in servers]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    told = [ask(url, service, client) for url in urls]
+    told = [ask(url, service, client)[0] for url in urls]
     rows = merge(row for one in told for row in one.rows)
     return Told(rows, sum(one.forgotten for one in told), any(one.is_kept for one in told))
 

@@ -1,0 +1,162 @@
+"""Who may still hold an instance that was drained: clients that were given it, until they ask again.
+
+Rules: `Holders` is pure. What each replica tells is compared with what it told itself before, so that no two
+clocks are compared. A client is one address, at whichever replica it asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+from zkdns.cli import Failure, asking, told
+from zkdns.cli.waiting import Waiting
+from zkdns.serve.clients import ClientRow, Told
+
+TIMES_TTL: Final = 2
+"""How many TTLs a client is waited for that doesn't ask: one for what it holds, one for caches between."""
+
+POLL_SECONDS: Final = 0.5
+ASK_SECONDS: Final = 3.0
+"""How long one replica may take for one reply: longer, and it is away."""
+
+HOPELESS_SECONDS: Final = 15.0
+"""After which nobody is waited for where no replica at all can be asked."""
+
+STILL_GIVES: Final = "it has not taken the drain yet"
+
+
+@dataclass(slots=True)
+class Holders:
+    """`given`: the clients that were given it, each with its latest row. `back`: those that asked again."""
+
+    given: dict[str, ClientRow] = field(default_factory=dict)
+    back: set[str] = field(default_factory=set)
+    _before: dict[str, dict[str, ClientRow]] = field(default_factory=dict)
+
+    def begin(self, replica: str, rows: Sequence[ClientRow], since: float) -> None:
+        """What a replica tells once it gives the instance no more. `since`: who was last told before is no
+        holder, by the replica's clock."""
+        self._before[replica] = {row.client: row for row in rows}
+        for row in rows:
+            known = self.given.get(row.client)
+            if row.last >= since and (known is None or known.last < row.last):
+                self.given[row.client] = row
+
+    def has_begun(self, replica: str) -> bool:
+        return replica in self._before
+
+    def see(self, replica: str, rows: Sequence[ClientRow]) -> None:
+        """What it tells later: whoever it answered since has asked again."""
+        before = self._before[replica]
+        for row in rows:
+            if row.client in self.given:
+                old = before.get(row.client)
+                if old is None or (old.last, old.queries) != (row.last, row.queries):
+                    self.back.add(row.client)
+
+    @property
+    def left(self) -> list[ClientRow]:
+        """Those that were given it and did not ask again, the latest first."""
+        rows = [row for client, row in self.given.items() if client not in self.back]
+        return sorted(rows, key=lambda row: (-row.last, row.client))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How waiting ended. `is_over`: nobody is waited for any more. `unheard`: by replica, why it told
+    nothing; `ttl`: seconds, of the service's records."""
+
+    is_over: bool
+    holders: Holders
+    unheard: Mapping[str, str]
+    ttl: float
+
+
+class Vigil:
+    """Asks the replicas until all clients are back or it is too late for them. `replicas`: by id, the URL of
+    its HTTP side, "" where it has none."""
+
+    def __init__(
+        self,
+        service: str,
+        id: str,
+        replicas: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.holders = Holders()
+        self._service, self._id = service, id
+        self._replicas = replicas
+        self._clock, self._sleep = clock, sleep
+        self._ttl = 0.0
+        self._unheard: dict[str, str] = {}
+        self._given_until = clock()
+        """When the last replica that was heard gave it no more; that of the others is the beginning."""
+
+    def wait(self, timeout: float) -> Outcome:
+        deadline = self._clock() + timeout
+        with ThreadPoolExecutor(max(1, len(self._replicas))) as threads, Waiting().phase("drained") as phase:
+            while True:
+                list(threads.map(self._ask, self._replicas))
+                total, back = len(self.holders.given), len(self.holders.back)
+                phase.tell(
+                    f"{back} of {total} clients that were given {self._id} have asked again",
+                    back / total if total else None,
+                )
+                if self._is_over() or self._clock() >= deadline or self._is_hopeless():
+                    return Outcome(self._is_over(), self.holders, dict(self._unheard), self._ttl)
+                self._sleep(min(POLL_SECONDS, max(0.0, deadline - self._clock())))
+
+    def _is_over(self) -> bool:
+        begun = [self.holders.has_begun(replica) for replica in self._replicas]
+        if not any(begun):
+            return False
+        if all(begun) and not self._unheard and not self.holders.left:
+            return True
+        # One that is not heard may have told anybody; one that still gives it is waited for.
+        if any(reason == STILL_GIVES for reason in self._unheard.values()):
+            return False
+        return self._clock() >= self._given_until + TIMES_TTL * self._ttl
+
+    def _is_hopeless(self) -> bool:
+        """Whether no replica was ever heard, and none gives it still."""
+        if any(map(self.holders.has_begun, self._replicas)) or STILL_GIVES in self._unheard.values():
+            return False
+        return self._clock() >= self._given_until + HOPELESS_SECONDS
+
+    def _ask(self, replica: str) -> None:
+        url = self._replicas[replica]
+        try:
+            if not url:
+                raise Failure("it has no HTTP side")
+            if not self.holders.has_begun(replica):
+                if not self._is_drained(url):
+                    self._unheard[replica] = STILL_GIVES
+                    return
+                rows, now = self._rows(url)
+                self._given_until = self._clock()
+                self.holders.begin(replica, rows, now - TIMES_TTL * self._ttl)
+            else:
+                self.holders.see(replica, self._rows(url)[0])
+            self._unheard.pop(replica, None)
+        except Failure as error:
+            self._unheard[replica] = error.message
+
+    def _rows(self, url: str) -> tuple[Sequence[ClientRow], float]:
+        found: Told
+        found, at = told.ask(url, self._service, timeout=ASK_SECONDS)
+        if not found.is_kept:
+            raise Failure(f"{url}: who was told is not kept there: client_table is false")
+        return found.rows, at
+
+    def _is_drained(self, url: str) -> bool:
+        path = f"/api/v1/services/{quote(self._service)}"
+        said = asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, ASK_SECONDS).said
+        self._ttl = max(self._ttl, float(said["ttl"]))
+        states = [i.get("state") for i in said["instances"] if i.get("id") == self._id]
+        return all(state == "drained" for state in states)
