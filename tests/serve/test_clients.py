@@ -13,13 +13,13 @@ from support import tables
 from support.tables import Answers
 from zkdns.config import Settings
 from zkdns.dns import names
+from zkdns.dns.types import AAAA, SRV, TXT, A
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 from zkdns.serve import native
 from zkdns.serve.clients import ClientRow, ClientTable, merge, pick, read_client
 from zkdns.serve.dispatch import Dispatcher
 
 WEB = names.wire("web.svc.local")
-A, AAAA, SRV, TXT = 1, 28, 33, 16
 
 
 def instance(id: str, number: int, tags: tuple[str, ...] = (), answered: bool = True) -> Instance:
