@@ -13,7 +13,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from zkdns.serve.listen.refused import refused
 from zkdns.web import metrics, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Stream, spell
+from zkdns.web.moments import read_moment
 from zkdns.web.page import Asked, Past, View, render
 from zkdns.web.past import Pasts
 from zkdns.web.prometheus_sd import target_groups
@@ -203,7 +203,7 @@ class Web:
         if len(changes) > MAX_CHANGES:
             return _json({"error": f"more than {MAX_CHANGES} changes to try"}, 400)
         try:
-            at = _moment(query, "at")
+            at = read_moment(query, "at")
             work = self._observed.explain(
                 query["name"], query.get("type", "A"), query.get("client"), changes, at
             )
@@ -219,7 +219,7 @@ class Web:
             limit = int(query.get("limit", "1000")[:9])
             asked = Query(
                 query.get("service", ""), query.get("id", ""),
-                _moment(query, "since"), _moment(query, "until"), max(0, min(limit, MAX_HISTORY)),
+                read_moment(query, "since"), read_moment(query, "until"), max(0, min(limit, MAX_HISTORY)),
             )  # fmt: skip
         except ValueError as error:
             return _json({"error": str(error)}, 400)
@@ -279,7 +279,7 @@ class Web:
         if not asked.explain:
             return lambda: None
         try:
-            at = _moment({"at": asked.at}, "at")
+            at = read_moment({"at": asked.at}, "at")
             work = self._observed.explain(
                 asked.explain, asked.type or "A", asked.client or None, asked.changes[:MAX_CHANGES], at
             )
@@ -337,22 +337,6 @@ class Web:
 
 def _find(services: Mapping[str, Service], name: str) -> Service | None:
     return services.get(name) or next((s for s in services.values() if s.label == name), None)
-
-
-def _moment(query: Mapping[str, str], key: str) -> float | None:
-    """Seconds since the epoch, as a number or in ISO 8601; ValueError where it is neither."""
-    text = query.get(key)
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{key} is no time: seconds since the epoch, or ISO 8601") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 class _OfOurs(logging.Filter):
