@@ -240,21 +240,22 @@ def test_the_audit_repairs_what_a_lost_watch_did_not_tell(
 ) -> None:
     if zk.server_version() < (3, 6):
         pytest.skip("this ZooKeeper knows no persistent watch that could get lost")
-    zk.create(f"{zk_root}/web/a", b"1", makepath=True)
+    for id in "ab":
+        zk.create(f"{zk_root}/web/a/{id}", b"1", makepath=True)
     with Mirrored(zookeeper.hosts, zk_root, audit=2.0) as it:
         it.follows(zk, zk_root)
         # A server before 3.9 drops the recursive watch with this one on the same path (ZOOKEEPER-4466);
         # a newer one keeps it, and then nothing has to be repaired.
         it.mirror._client.exists(zk_root, watch=print)
         zk.set(zk_root, b"the watch on this path fires, and goes")
-        zk.set(f"{zk_root}/web/a", b"2")
-        zk.create(f"{zk_root}/web/b", b"3")
+        zk.set(f"{zk_root}/web/a/a", b"2")
+        zk.set(f"{zk_root}/web/a/b", b"3")  # lists have watches of their own
         it.follows(zk, zk_root)
         assert it.mirror.status().audit_repairs >= 2
         # Its watch is there again: the next change needs no audit.
         eventually(lambda: it.mirror.status().audits)
         repaired = it.mirror.status().audit_repairs
-        zk.set(f"{zk_root}/web/a", b"4")
+        zk.set(f"{zk_root}/web/a/a", b"4")
         it.follows(zk, zk_root)
         assert it.mirror.status().audit_repairs == repaired
 
