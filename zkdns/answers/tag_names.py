@@ -12,19 +12,15 @@ from dataclasses import dataclass, field
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.records import OwnerName
-from zkdns.answers.table import Entry, Position, RotationCounter, Sections, Table
+from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, RotationCounter, Sections, Table
 from zkdns.answers.zone_names import deal
 from zkdns.dns import ede, names
-from zkdns.dns.records import RFC8482
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance, Service
 
 MAX_TAGS = 3
 MAX_KEPT = 256
 """Names that are kept ready of one service, once they were asked for."""
-
-NXDOMAIN = Sections(rcode=3)
-ANSWERED_ANY = Sections((RFC8482,))
 
 
 def has_tag(instance: Instance, tag: str) -> bool:
@@ -52,10 +48,10 @@ class TagNames:
         if len(tags) == 1:
             return ANSWERED_ANY if qtype == ANY else Sections(ede=self.said)
         if len(tags) > MAX_TAGS:
-            return NXDOMAIN
+            return NO_NAME
         group = tuple(i for i in self.instances if all(has_tag(i, tag) for tag in tags))
         if not group:
-            return NXDOMAIN
+            return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
         key = qname + qtype.to_bytes(2, "big")
