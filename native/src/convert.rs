@@ -243,7 +243,8 @@ impl Publisher {
         let instances = value.getattr(intern!(py, "instances"))?;
         let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
         let name = Name::new(key, zone, ede.as_bytes(), instances, false).of(read_origin(value)?);
-        Ok(name.without(self.service(value)?))
+        let below = !value.getattr(intern!(py, "below"))?.is_none();
+        Ok(name.leaving(below).without(self.service(value)?))
     }
 }
 

@@ -327,6 +327,9 @@ impl<'a> Reply<'a> {
                 break; // the root is nobody's closest encloser here: what only it holds is not ours
             }
             let Some(found) = table.names.get(parent) else { continue };
+            if found.below {
+                return Outcome::Pass;
+            }
             let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
             let instance = match &found.instances {
                 Some(instances) if stripped == 1 => instances.get(&name[1..name.len() - parent.len()]),

@@ -65,18 +65,34 @@ pub struct Name {
     pub ede: Box<[u8]>,
     pub instances: Option<Instances>,
     pub responder: bool,
+    /// What is below it is not ours to say, though it is.
+    pub below: bool,
     /// The number of the service that has nobody to give under this name; else 0.
     pub service: u32,
 }
 
 impl Name {
     pub fn new(key: &[u8], zone: u32, ede: &[u8], instances: Option<Instances>, responder: bool) -> Name {
-        Name { key: key.into(), zone, origin: 0, ede: ede.into(), instances, responder, service: 0 }
+        Name {
+            key: key.into(),
+            zone,
+            origin: 0,
+            ede: ede.into(),
+            instances,
+            responder,
+            below: false,
+            service: 0,
+        }
     }
 
     /// The same with another origin than that of what depends on all registries.
     pub fn of(self, origin: u16) -> Name {
         Name { origin, ..self }
+    }
+
+    /// The same with what is below it left to others.
+    pub fn leaving(self, below: bool) -> Name {
+        Name { below, ..self }
     }
 
     /// The same for a service that has nobody to give.

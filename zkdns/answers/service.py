@@ -148,9 +148,9 @@ def compile_service(
                     first_places[key] = FirstPlaces(entry, entry.ids, entry.counter.position, "", places)
             tags = None
             if about.tag:
-                tags = TagNames(service, named.instances, apex, ttl, said, origin)
+                tags = TagNames(service, named.instances, apex, ttl, origin)
             nobody_of = "" if serves else service.name
-            known[about.owner] = Name(index, said, responder=tags, origin=origin, service=nobody_of)
+            known[about.owner] = Name(index, said, below=tags, origin=origin, service=nobody_of)
         name = names.label(service.label) + apex
         said, nobody_of = known[name].ede, known[name].service
         spell = InstanceNames(named, apex, ttl, folded).spell

@@ -220,8 +220,9 @@ class Name:
 
     `zone`: its index. `instances`: names one label below that exist as well, by lower-case label; their
     types other than A and AAAA are spelled by `spell(label, qtype)`. `responder`: this name, and what is
-    below it, needs more than the table: the plain case ends here. `origin`: whose staleness it has, and
-    that there is nothing below it. `service`: that of the name, where it has nobody to give here.
+    below it, needs more than the table: the plain case ends here; `below`: only what is below it does.
+    `origin`: whose staleness it has, and that there is nothing below it. `service`: that of the name, where
+    it has nobody to give here.
     """
 
     zone: int
@@ -231,6 +232,7 @@ class Name:
     responder: Responder | None = None
     origin: int = EVERY
     service: str = ""
+    below: Responder | None = None
 
 
 class Holder(Protocol):

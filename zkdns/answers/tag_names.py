@@ -31,22 +31,18 @@ def has_tag(instance: Instance, tag: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TagNames:
-    """What stands below the name of one tag. `said`: what that name says where it has nothing of a type.
-    `zone`: the apex; `ttl`: seconds, of the records."""
+    """What stands below the name of one tag. `zone`: the apex; `ttl`: seconds, of the records."""
 
     service: Service
     instances: Sequence[Instance]
     zone: bytes
     ttl: int
-    said: bytes
     origin: int
     _entries: dict[bytes, Entry | Sections] = field(default_factory=dict, compare=False, repr=False)
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
         own = names.label(self.service.label) + self.zone
         tags = [label.decode("latin-1") for label in names.labels(qname[: -len(own)] + names.ROOT)]
-        if len(tags) == 1:
-            return ANSWERED_ANY if qtype == ANY else Sections(ede=self.said)
         if len(tags) > MAX_TAGS:
             return NO_NAME
         group = tuple(i for i in self.instances if all(has_tag(i, tag) for tag in tags))

@@ -184,7 +184,7 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome:
         encloser = table.names.get(suffix)
         if encloser is None:
             continue
-        if encloser.responder is not None:
+        if encloser.responder is not None or encloser.below is not None:
             return _by_responder(request, encloser, table, position)
         stale = table.stale[encloser.origin]
         if stale is None:
@@ -205,11 +205,12 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome:
 
 
 def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow:
-    assert name.responder is not None  # noqa: S101
+    responder = name.responder or name.below
+    assert responder is not None  # noqa: S101
     stale = table.stale[name.origin]
     if stale is None:
         return _failed(request, name.origin, table)
-    sections = name.responder.answer(request.question.name, request.question.rtype, table, position)
+    sections = responder.answer(request.question.name, request.question.rtype, table, position)
     if sections.rcode == SERVFAIL and not sections.answer:
         stale = b""  # why nothing is said is more than how old it would be
     return _on_demand(request, sections, name.zone, stale, table)
