@@ -45,9 +45,9 @@ def test_check_of_a_large_file_shows_how_far_it_is(file: Path) -> None:
     for what in ("compiling", "checking"):
         assert re.search(rf"{what}: [\d,]+ of 800 +━", said), what
     assert terminal.sent.rfind(SHOWN) > terminal.sent.rfind(HIDDEN) >= 0
-    result = said[said.index("SERVICE") :]
+    result = said[said.index("800 services, 800 instances, 0 problems, 1 note") :]
     assert "━" not in result, "the bar is gone when the result comes"
-    assert result.rstrip().endswith("800 services, 800 instances, 0 problems, 1 note")
+    assert "s799" in result
 
 
 def test_nothing_is_shown_where_a_second_does_not_pass(file: Path) -> None:

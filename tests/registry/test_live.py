@@ -112,7 +112,11 @@ def test_instances_below_folders_are_followed(
         zk.create(f"{greeter}/providers/{DUBBO.format(1)}", b"10.9.9.9", ephemeral=True, makepath=True)
         zk.create(f"{greeter}/consumers/consumer%3A%2F%2F10.0.0.9%2Fx", ephemeral=True, makepath=True)
         zk.create(f"{zk_root}/mail/services/i-1_", NERVE, ephemeral=True, sequence=True, makepath=True)
-        catalog = follower.until(newest(zk, zk_root))
+        zxid = newest(zk, zk_root)
+        catalog = follower.until(zxid)
+        while not all(s.instances for s in catalog.services.values()):
+            time.sleep(0.02)  # its folder was listed already, and its data is on the way
+            catalog = follower.until(zxid)
         assert catalog.problems == ()
         formats = {
             name: [(i.registration.format, i.registration.addresses) for i in service.instances]
