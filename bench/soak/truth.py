@@ -45,6 +45,8 @@ class Truth:
     ordered: tuple[Key, ...]
     serial: int
     raw: Mapping[str, str] = field(repr=False, default_factory=dict)
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """How many registrations of each service can't be read: registered, and never answered."""
 
     def standing(self) -> dict[Key, tuple[str, ...]]:
         return {(s, i.id): i.out for s, found in self.services.items() for i in found.values()}
@@ -95,6 +97,7 @@ def read(client: KazooClient, is_open: Callable[[Key], bool], now: float) -> Tru
     below("/zkdns/health")
     services: dict[str, dict[str, Standing]] = {}
     settings: dict[str, dict[str, Any]] = {}
+    unreadable: dict[str, int] = {}
     for service, (data, _) in below("/services").items():
         settings[service] = json.loads(data or b"{}")
         services[service] = {}
@@ -102,6 +105,7 @@ def read(client: KazooClient, is_open: Callable[[Key], bool], now: float) -> Tru
             try:
                 said = json.loads(data)
             except ValueError:
+                unreadable[service] = unreadable.get(service, 0) + 1
                 continue
             key = (service, id)
             order = orders.get(key, {})
@@ -126,7 +130,7 @@ def read(client: KazooClient, is_open: Callable[[Key], bool], now: float) -> Tru
                 stat.ephemeralOwner,
             )
     serial = ((largest >> 32) * (1 << 24) + (largest & 0xFFFFFFFF)) & 0xFFFFFFFF
-    return Truth(services, settings, tuple(orders), serial, raw)
+    return Truth(services, settings, tuple(orders), serial, raw, unreadable)
 
 
 def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:
@@ -135,6 +139,7 @@ def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:
     everyone = truth.services[service].values()
     settings = truth.settings[service]
     most, scale = settings.get("answers", 8), settings.get("srv_scale", 1)
+    registered = len(everyone) + truth.unreadable.get(service, 0)
     healthy = [i for i in everyone if not i.out]
 
     def addresses(group: list[Standing], six: bool) -> Expected:
@@ -146,7 +151,7 @@ def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:
         found = frozenset(
             f"{i.priority} {min(i.weight * scale, 65535)} {port(i)} {i.id}.{name}." for i in group if port(i)
         )
-        return Expected(found, most)
+        return Expected(found, settings.get("answers", 1000))
 
     expected = {
         (name, "A"): addresses(healthy, False),
@@ -156,7 +161,7 @@ def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:
         (f"_{service}._tcp.{ZONE}", "PTR"): Expected(
             frozenset(f"{i.id}._{service}._tcp.{ZONE}." for i in healthy)
         ),
-        (name, "TXT"): Expected(frozenset({f"instances={len(everyone)}", f"healthy={len(healthy)}"})),
+        (name, "TXT"): Expected(frozenset({f"instances={registered}", f"healthy={len(healthy)}"})),
     }
     http = targets(healthy, lambda i: i.ports.get("http", 0))
     if not any(i.ports.get("http") for i in everyone):
