@@ -12,7 +12,7 @@ from zkdns.model import Begin, Event, Whole
 from zkdns.pipeline import pipeline
 from zkdns.registry import service_tree
 from zkdns.registry.zk import reads, root_reads
-from zkdns.registry.zk.wire import DELETED
+from zkdns.registry.zk.wire import CHILD, DELETED
 from zkdns.registry.znodes import Nodes
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -47,7 +47,8 @@ def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     real = root_reads.RootReads.watched
 
     def watched(self: Any, kind: int, path: str, one_shot: bool) -> None:
-        if not (kind == DELETED and self.in_flight):
+        # A node's going is told twice: by the recursive watch, and by the watch of the list that named it.
+        if not (kind in (DELETED, CHILD) and self.in_flight):
             real(self, kind, path, one_shot)
 
     patch.setattr(root_reads.RootReads, "watched", watched)
