@@ -398,16 +398,16 @@ def test_what_was_remembered_answers_until_the_registry_is_read_and_is_as_old_as
     world.ready()
     world.ready()
     assert world.pipeline.stage is Stage.READY
-    assert not world.pipeline.is_live
-    assert world.pipeline.stale_seconds(world.now) == pytest.approx(100.5)
-    assert (world.pipeline.serial, world.pipeline.staleness.failure) == (7, b"")
+    assert not world.pipeline.registries.is_live
+    assert world.pipeline.registries.stale_seconds(world.now) == pytest.approx(100.5)
+    assert (world.pipeline.registries.serial, world.pipeline.staleness.failure) == (7, b"")
     world.now += 100
     world.ready()
     assert world.pipeline.staleness.failure, "stale_max counts from when it was known last"
     for root in ROOTS:
         world.hear(root, Begin(), Whole(), Session(True, world.now))
     world.ready()
-    assert world.pipeline.is_live
+    assert world.pipeline.registries.is_live
     assert world.states() == {"a": "suspect"}, "it may have gone with the outage"
     world.now += 15
     world.ready()

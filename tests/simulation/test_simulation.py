@@ -51,7 +51,12 @@ def test_one_seed_is_one_world_to_the_byte() -> None:
         one = world.World()
         one.run(draw(seed))
         replica = one.replicas[0]
-        return [replica.pipeline.serial, replica.reads.count, sorted(replica.table.entries), one.now]
+        return [
+            replica.pipeline.registries.serial,
+            replica.reads.count,
+            sorted(replica.table.entries),
+            one.now,
+        ]
 
     for seed in (1, 7, 42):
         assert draw(seed) == draw(seed)

@@ -314,8 +314,8 @@ class World:
         for replica in self.replicas:
             pipeline = replica.pipeline
             assert not pipeline.is_loading, f"replica {replica.at} is not ready"
-            assert pipeline.serial == serial, (
-                f"replica {replica.at}: serial {pipeline.serial:#x}, not {serial:#x}"
+            assert pipeline.registries.serial == serial, (
+                f"replica {replica.at}: serial {pipeline.registries.serial:#x}, not {serial:#x}"
             )
             assert pipeline.catalog.stale_since is None, f"replica {replica.at} is stale"
             for name in SERVICES:

@@ -72,7 +72,7 @@ class Registries:
 
     @property
     def catalog(self) -> Catalog:
-        return replace(self.pipeline.catalog, services=self.services, serial=self.pipeline.serial)
+        return replace(self.pipeline.catalog, services=self.services, serial=self.pipeline.registries.serial)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -84,7 +84,7 @@ class Registries:
     @property
     def overrides(self) -> Mapping[tuple[str, str], Override]:
         """All overrides, by service and instance id."""
-        return self.pipeline.overrides
+        return self.pipeline.registries.overrides
 
     @property
     def stale_since(self) -> float | None:
@@ -94,7 +94,7 @@ class Registries:
     @property
     def probed(self) -> bool:
         """Whether there is a server that probes."""
-        return bool(self.pipeline.servers)
+        return bool(self.pipeline.registries.servers)
 
     def follow(self, told: Callable[[Sequence[Change]], None]) -> None:
         """From now on tell this of the changes of each moment."""
@@ -114,7 +114,7 @@ class Registries:
             builder.replace(
                 service.name, builder.compile(service, EVERY, self.pipeline.routes.beyond(service.name))
             )
-        builder.set_serial(self.pipeline.serial)
+        builder.set_serial(self.pipeline.registries.serial)
         builder.set_staleness(self.pipeline.staleness)
         return builder
 

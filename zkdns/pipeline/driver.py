@@ -29,7 +29,7 @@ from zkdns.pipeline.inputs import (
 )
 from zkdns.pipeline.lookups import Lookups
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.registry import Registry
 from zkdns.registry.file import FileSource
 from zkdns.registry.source import Source, ZooKeeperSource
 from zkdns.registry.zk.mirror import Mirror

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from zkdns.model import EMPTY, Catalog, Override, Service
 from zkdns.persistent import PersistentMap, differing
-from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.views import Views
 from zkdns.registry.labels import to_label
 from zkdns.registry.merge import Merger

@@ -14,11 +14,10 @@ from zkdns.answers.table import EVERY, Entry, Staleness, position_of
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.config import Settings
 from zkdns.health import consensus
-from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState
-from zkdns.model import Catalog, Change, Override, Problem, Service, serial_of
+from zkdns.model import Catalog, Change, Problem, Service
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
@@ -36,8 +35,8 @@ from zkdns.pipeline.inputs import (
 )
 from zkdns.pipeline.locality import Localities, concerned
 from zkdns.pipeline.publisher import Publisher
-from zkdns.pipeline.registries import Registry
-from zkdns.pipeline.replica import Replica, ServerNode, read_node
+from zkdns.pipeline.registries import Registries
+from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
@@ -66,14 +65,13 @@ class Pipeline:
         self._gatherer = Gatherer(settings.failover)
         self.wall = Wall()
         self.replica = replica or Replica("")
-        self.registries = _open(settings, now)
+        self.registries = Registries(settings, now)
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
         self.builder.set_topology(self._localities.topology, settings.ecs_from)
         self._origins = Origins(self.registries)
-        self._own = next((r for r in self.registries.values() if OVERRIDES in r.reducers), None)
-        self._keeps_nodes = replica is not None and self._own is not None
+        self._keeps_nodes = replica is not None and self.registries.own is not None
         self._defaults = ServiceDefaults(settings.service_defaults)
         self._health = Health(
             self.replica.id,
@@ -89,9 +87,7 @@ class Pipeline:
         self.services, self.routes = self._publisher.services, self._publisher.routes
         """As they are answered, with their states."""
         self._hostnames = Hostnames(settings.zone, self.services)
-        self._recalled: Mapping[tuple[str, str], Override] = {}
         self._changes: list[Change] = []
-        self._was_away: set[str] = set()
         self._dirty = True
         self._urgent = True
         """Whether something is to be published though nothing is answered yet."""
@@ -119,15 +115,13 @@ class Pipeline:
             case HostResolved():
                 self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
             case Compiled():
-                self._publisher.finish(happened, now, self._zxid)
+                self._publisher.finish(happened, now, self.registries.zxid)
                 self._dirty = True
             case FileRead():
                 self.registries[happened.registry].read_file(happened.catalog)
                 self._dirty = True
             case Remembered():
-                self.registries[happened.registry].remember(happened.catalog)
-                if happened.overrides:
-                    self._recalled = happened.overrides
+                self.registries.remember(happened.registry, happened.catalog, happened.overrides)
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
                 self._dirty = self._urgent = True
@@ -142,7 +136,7 @@ class Pipeline:
             except Exception as error:
                 self.wall.note(getattr(event, "path", heard.root), error)
         self._dirty = True
-        if registry is not self._own:
+        if registry is not self.registries.own:
             return
         publisher, health = self._publisher, self._health
         if registry.tree is not None and heard.root in registry.tree.reducers:
@@ -194,12 +188,12 @@ class Pipeline:
         if self.stage is not Stage.LOADING and self._dirty:
             self._take_catalogs(now)
         publisher = self._publisher
-        publisher.work(now, budget, self._zxid)
+        publisher.work(now, budget, self.registries.zxid)
         self._dirty = False
         if self.stage is Stage.SETTLING and publisher.idle:
             self._settle(now)
         if not publisher.has_work and self.stage is not Stage.LOADING:
-            self.builder.set_serial(self.serial)
+            self.builder.set_serial(self.registries.serial)
         is_loading = self.is_loading
         for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
             self.builder.set_staleness(staleness, origin)
@@ -227,7 +221,7 @@ class Pipeline:
 
     def _override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
-        overrides = self.overrides
+        overrides = self.registries.overrides
         laid = {service: override for (service, id), override in overrides.items() if not id}
         self._publisher.mark(self._publisher.routes.lay(laid))
         self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
@@ -242,7 +236,7 @@ class Pipeline:
 
     def _take_catalogs(self, now: float) -> None:
         known = [r for r in self.registries.values() if r.is_known]
-        self._note_reach(now)
+        self._changes += self.registries.take_reach_changes(now)
         gatherer, old = self._gatherer, self.catalog
         gatherer.take(known, self._publisher.routes.laid)
         if self.catalog.problems is not old.problems:
@@ -253,13 +247,6 @@ class Pipeline:
             self._publisher.take(gatherer.services)
             self._defaults.keep(gatherer.services)
             self._override()
-
-    def _note_reach(self, now: float) -> None:
-        away = {r.name for r in self.registries.values() if r.stale_since is not None}
-        for name in sorted(away ^ self._was_away):
-            words = ("within reach", "out of reach") if name in away else ("out of reach", "within reach")
-            self._changes.append(Change(now, self.registries[name].zxid, "", name, "registry", *words))
-        self._was_away = away
 
     def _writes(self, now: float) -> dict[str, bytes]:
         writes: dict[str, bytes] = {}
@@ -304,24 +291,9 @@ class Pipeline:
         return self.stage is not Stage.READY
 
     @property
-    def is_live(self) -> bool:
-        """Whether a registry was read, and not only remembered."""
-        return any(registry.is_whole for registry in self.registries.values())
-
-    @property
     def faults(self) -> int:
         """Items that met an error of ours so far."""
         return self.wall.errors
-
-    @property
-    def serial(self) -> int:
-        """The SOA's: the sum of the registries' (mod 2^32), so that a change in any of them moves it."""
-        return sum(self.serial_of(registry) for registry in self.registries.values()) & 0xFFFFFFFF
-
-    def serial_of(self, registry: Registry) -> int:
-        """One registry's part in it."""
-        is_live = registry.is_whole and registry.tree is not None
-        return serial_of(registry.zxid) if is_live else registry.catalog.serial
 
     @property
     def staleness(self) -> Staleness:
@@ -331,11 +303,11 @@ class Pipeline:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with what is registered, ordered, and laid beside it."""
-        own = self._own.overrides.problems() if self._own is not None else ()
+        own = self.registries.own
         return (
             *self.catalog.problems,
             *self._hostnames.problems.values(),
-            *own,
+            *(own.overrides.problems() if own is not None else ()),
             *self._localities.problems,
             *self._health.problems.values(),
             *(problem for told in self.routes.problems.values() for problem in told),
@@ -343,41 +315,14 @@ class Pipeline:
             *self.wall.problems.values(),
         )
 
-    @property
-    def overrides(self) -> Mapping[tuple[str, str], Override]:
-        """All overrides, by service and instance id."""
-        if self._own is not None and OVERRIDES in self._own.wholes:
-            return self._own.overrides.by_instance()
-        return self._recalled
-
-    @property
-    def servers(self) -> dict[str, ServerNode]:
-        """The live replicas by id."""
-        if self._own is None:
-            return {}
-        return {names[-1]: read_node(data) for names, data in sorted(self._own.servers.nodes().items())}
-
-    def stale_seconds(self, now: float) -> float:
-        """How long the registry that is longest out of reach has been so; 0 while all are within."""
-        since = [r.stale_since for r in self.registries.values() if r.stale_since is not None]
-        return max(0.0, now - min(since)) if since else 0.0
-
     # --- what the publisher asks ------------------------------------------------------------------
 
     def _origin_of(self, service: Service) -> int:
         """Whose staleness a service's answers have."""
         return self._origins.number(self._publisher.routes.registries(service))
 
-    @property
-    def _zxid(self) -> int:
-        return max((r.zxid for r in self.registries.values()), default=0)
-
     def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
-        return self._health.judge(service, now, previous, self._grace(now))
-
-    def _grace(self, now: float) -> Grace:
-        until = tuple((r.label, r.graced_until) for r in self.registries.values() if r.graced_until >= now)
-        return Grace(until, self.settings.grace) if until else NO_GRACE
+        return self._health.judge(service, now, previous, self.registries.grace(now, self.settings.grace))
 
     def _complete(self, service: Service) -> Service:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""
@@ -388,12 +333,3 @@ class Pipeline:
 
     def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
         return self.wall.attempt(f"{HEALTH}/{replica}", lambda: consensus.read_ballot(data), {})
-
-
-def _open(settings: Settings, now: float) -> dict[str, Registry]:
-    several = len(settings.registry) > 1
-    first = next((url for url in settings.registry if url.scheme == "zk"), None)
-    return {
-        url.name: Registry(url, now, own=url is first, label=url.name if several else "")
-        for url in settings.registry
-    }

@@ -1,164 +1,104 @@
-"""One registry as the pipeline knows it: what it holds, whether it was read, and how long it is out of reach.
+"""All registries of one pipeline, by name, and what they say together.
 
-Rules: pure; time comes in as an argument. A registry is *whole* once all its roots were read; before that
-what the state directory remembered stands in for it, where there is any.
+Rules: pure; time comes in as an argument. The first ensemble among them is our *own*: what stands under
+/zkdns (overrides, ballots, servers, the topology) is read there, and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final, Protocol
+from collections.abc import Iterator, Mapping
 
-from zkdns.config import RegistryURL
-from zkdns.model import EMPTY, Begin, Catalog, Event, Instance, Service, Session, Whole
-from zkdns.persistent import PersistentMap, differing
-from zkdns.registry.overrides import Overrides
-from zkdns.registry.readers import open_tree
-from zkdns.registry.scope import Scope
-from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
-from zkdns.registry.znodes import Nodes
-
-PATIENCE: Final = 5.0
-"""Seconds for which a start waits for a registry that is out of reach."""
-
-GLANCE: Final = 0.5
-"""The same where the state directory holds what it last said."""
+from zkdns.config import Settings
+from zkdns.health.guard import NO_GRACE, Grace
+from zkdns.model import Catalog, Change, Override, serial_of
+from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.replica import ServerNode, read_node
+from zkdns.registry.source import OVERRIDES
 
 
-class Reducer(Protocol):
-    """What takes the events of one root."""
+class Registries(Mapping[str, Registry]):
+    """`own`: None where there is no ensemble."""
 
-    def apply(self, event: Event) -> None: ...
+    def __init__(self, settings: Settings, now: float) -> None:
+        several = len(settings.registry) > 1
+        first = next((url for url in settings.registry if url.scheme == "zk"), None)
+        self._registries = {
+            url.name: Registry(url, now, own=url is first, label=url.name if several else "")
+            for url in settings.registry
+        }
+        self.own = next((r for r in self._registries.values() if OVERRIDES in r.reducers), None)
+        self._remembered_overrides: Mapping[tuple[str, str], Override] = {}
+        self._were_away: set[str] = set()
 
+    def __getitem__(self, name: str) -> Registry:
+        return self._registries[name]
 
-class Registry:
-    """`own`: whether what stands under /zkdns is this one's to tell. `started`: since when we listen.
-    `label`: what its instances are marked with, "" where there is no other registry."""
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registries)
 
-    def __init__(self, url: RegistryURL, started: float, *, own: bool, label: str) -> None:
-        self.url = url
-        self.name = url.name
-        self.label = label
-        self.remembered: Catalog | None = None
-        self.tree: ServiceTree | None = None
-        self.overrides = Overrides(OVERRIDES)
-        self.ballots = Nodes(HEALTH)
-        self.servers = Nodes(SERVERS)
-        self.topology = Nodes(TOPOLOGY, 0)
-        self.reducers: dict[str, Reducer] = {}
-        self.scopes: tuple[Scope, ...] = ()
-        """What of an ensemble is read."""
-        if url.scheme == "zk":
-            self.tree = open_tree(url)
-            self.reducers = dict(self.tree.reducers)
-            self.scopes = self.tree.scopes
-            if own:
-                for reducer in (self.overrides, self.ballots, self.servers, self.topology):
-                    self.reducers[reducer.root] = reducer
-                    self.scopes = (*reducer.scopes, *self.scopes)
-        self.wholes: set[str] = set()
-        self.graced_until = float("-inf")
-        """Until when what vanishes may have gone with an outage."""
-        self._file: Catalog | None = None
-        self._heard_at = started
-        self._connected: bool | None = None
-        self._lost = False
-        self._unmarked: Mapping[str, Service] = {}
-        self._marked: PersistentMap[Service] = PersistentMap()
+    def __len__(self) -> int:
+        return len(self._registries)
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def read_file(self, catalog: Catalog) -> None:
-        self._file = catalog
-
-    def remember(self, catalog: Catalog) -> None:
-        """Until it is read, this is what it holds."""
-        self.remembered = catalog
-
-    def recall(self) -> None:
-        """What was remembered is what is answered from now on: what is not there any more when it is read
-        may have gone with the outage."""
-        self._lost = self._lost or not self.is_whole
-
-    def take(self, root: str, event: Event, now: float, grace: float) -> None:
-        """One event of one root."""
-        reducer = self.reducers.get(root)
-        if reducer is None:
-            return
-        self._heard_at = now
-        if isinstance(event, Session):
-            self._connected = event.connected
-            self._lost = self._lost or (not event.connected and self.is_whole)
-        elif isinstance(event, Begin) and self._connected is False and not self.is_whole:
-            self._connected = None  # within reach, and being read
-        reducer.apply(event)
-        if isinstance(event, Whole):
-            self.wholes.add(root)
-            if self._lost and self.tree is not None and root in self.tree.reducers:
-                self._lost = self.tree.stale_since is not None  # another root may not be read yet
-                self.graced_until = now + grace if grace else float("-inf")
+    def remember(self, name: str, catalog: Catalog, overrides: Mapping[tuple[str, str], Override]) -> None:
+        """What one of them said before we started, and what operators had ordered."""
+        self[name].remember(catalog)
+        if overrides:
+            self._remembered_overrides = overrides
 
     # --- out --------------------------------------------------------------------------------------
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the services and all that goes with them were read."""
-        return self._file is not None or (bool(self.reducers) and self.wholes == self.reducers.keys())
+    def is_live(self) -> bool:
+        """Whether one was read, and not only remembered."""
+        return any(registry.is_whole for registry in self.values())
 
     @property
-    def is_known(self) -> bool:
-        """Whether there is anything to answer from: read, or remembered."""
-        return self.is_whole or self.remembered is not None
+    def serial(self) -> int:
+        """The SOA's: the sum of all of theirs (mod 2^32), so that a change in any of them moves it."""
+        return sum(self.serial_of(registry) for registry in self.values()) & 0xFFFFFFFF
 
-    @property
-    def connected(self) -> bool:
-        return self._file is not None or self._connected is True
-
-    @property
-    def catalog(self) -> Catalog:
-        """What it holds now, or held when it was last known."""
-        if self._file is not None:
-            return self._file
-        if self.tree is not None and self.is_whole:
-            return self.tree.catalog()
-        return self.remembered or EMPTY
+    def serial_of(self, registry: Registry) -> int:
+        """One registry's part in it."""
+        is_live = registry.is_whole and registry.tree is not None
+        return serial_of(registry.zxid) if is_live else registry.catalog.serial
 
     @property
     def zxid(self) -> int:
         """The largest zxid in what makes the answers."""
-        tree = self.tree.zxid if self.tree is not None else 0
-        return max(tree, self.overrides.zxid, self.ballots.zxid)
+        return max((r.zxid for r in self.values()), default=0)
 
     @property
-    def stale_since(self) -> float | None:
-        """Since when it is out of reach; None while it is within, or was never read."""
-        return self.catalog.stale_since
+    def overrides(self) -> Mapping[tuple[str, str], Override]:
+        """All overrides, by service and instance id."""
+        if self.own is not None and OVERRIDES in self.own.wholes:
+            return self.own.overrides.by_instance()
+        return self._remembered_overrides
 
-    def settles_at(self, now: float) -> float:
-        """When a start waits no longer for it: at once where it was read."""
-        if self.is_whole:
-            return now
-        return self._heard_at + (GLANCE if self.remembered is not None else PATIENCE)
+    @property
+    def servers(self) -> dict[str, ServerNode]:
+        """The live replicas by id."""
+        if self.own is None:
+            return {}
+        return {names[-1]: read_node(data) for names, data in sorted(self.own.servers.nodes().items())}
 
-    def services(self) -> Mapping[str, Service]:
-        """Its services; marked as its own, where there are other registries."""
-        services = self.catalog.services
-        if not self.label:
-            return services
-        changes = {
-            name: self._mark(service) if (service := services.get(name)) is not None else None
-            for name in differing(self._unmarked, services)
-        }
-        self._unmarked, self._marked = services, self._marked.changed(changes)
-        return self._marked
+    def grace(self, now: float, seconds: float) -> Grace:
+        """Whose instances may have gone with an outage, and are given that long to come back."""
+        until = tuple((r.label, r.graced_until) for r in self.values() if r.graced_until >= now)
+        return Grace(until, seconds) if until else NO_GRACE
 
-    def _mark(self, service: Service) -> Service:
-        instances = tuple(self._mark_one(i) for i in service.instances)
-        return replace(service, instances=instances, registries=(self.label,))
+    def stale_seconds(self, now: float) -> float:
+        """How long the one that is longest out of reach has been so; 0 while all are within."""
+        since = [r.stale_since for r in self.values() if r.stale_since is not None]
+        return max(0.0, now - min(since)) if since else 0.0
 
-    def _mark_one(self, i: Instance) -> Instance:
-        tags = i.registration.tags
-        own = i.registration if self.label in tags else replace(i.registration, tags=(*tags, self.label))
-        return replace(i, registration=own, registry=self.label)
+    def take_reach_changes(self, now: float) -> list[Change]:
+        """Which went out of reach since the last call, and which came back."""
+        away = {r.name for r in self.values() if r.stale_since is not None}
+        changes = []
+        for name in sorted(away ^ self._were_away):
+            words = ("within reach", "out of reach") if name in away else ("out of reach", "within reach")
+            changes.append(Change(now, self[name].zxid, "", name, "registry", *words))
+        self._were_away = away
+        return changes

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from zkdns.answers.table import EVERY, FRESH, OWN, Staleness
 from zkdns.dns import ede
-from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.registry import Registry
 
 NOT_READY = ede.option(ede.NOT_READY, "the first catalog is not loaded yet")
 NOT_READ = ede.option(ede.NOT_READY, "a registry is not read yet")

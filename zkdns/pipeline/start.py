@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from zkdns.health.health import Health
 from zkdns.pipeline.hostnames import Hostnames
-from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.registry import Registry
 
 FIRST_HOSTS = 3.0
 """Seconds that a start waits for host names at most."""

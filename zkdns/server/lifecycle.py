@@ -29,7 +29,7 @@ from zkdns.model import Change, ConfigError
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.pipeline.registries import GLANCE
+from zkdns.pipeline.registry import GLANCE
 from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
 from zkdns.serve import engine
@@ -281,7 +281,7 @@ class Server:
         elif self.pipeline.stage is Stage.SETTLING:
             self.phase = Phase.SETTLING
         else:
-            self.phase = Phase.READY if self.pipeline.is_live else Phase.FROM_STATE
+            self.phase = Phase.READY if self.pipeline.registries.is_live else Phase.FROM_STATE
         if was in (Phase.LOADING, Phase.SETTLING) and self.phase in (Phase.READY, Phase.FROM_STATE):
             if self.phase is Phase.FROM_STATE:
                 log.warning("the registry is not read yet: answers are those that the state directory holds")

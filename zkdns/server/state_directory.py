@@ -16,7 +16,7 @@ from pathlib import Path
 from zkdns.model import Catalog, ConfigError, Problem
 from zkdns.pipeline.inputs import Remembered
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.pipeline.registries import Registry
+from zkdns.pipeline.registry import Registry
 from zkdns.registry import state
 from zkdns.registry.state import InstanceOverrides
 from zkdns.registry.url import RegistryURL
@@ -86,7 +86,7 @@ class StateDirectory:
         for registry in self._registries:
             if registry.is_whole:
                 overrides = registry.overrides.by_instance()
-                kept = Kept(registry.catalog, overrides, self._pipeline.serial_of(registry))
+                kept = Kept(registry.catalog, overrides, self._pipeline.registries.serial_of(registry))
                 if not kept.is_on_disk(self._saved.get(registry.name)):
                     yield registry, kept
 

@@ -76,7 +76,7 @@ class Observer:
 
     def status(self) -> Status:
         pipeline, now, phase = self.pipeline, time.time(), self.life.phase
-        stale = pipeline.stale_seconds(now)
+        stale = pipeline.registries.stale_seconds(now)
         forwarding = self.forwarder.status()
         return Status(
             version=__version__,
@@ -93,7 +93,7 @@ class Observer:
             registries=tuple(self._registries(now)),
             replica=pipeline.replica.id,
             lag_seconds=pipeline.replica.lag,
-            replicas={id: msgspec.to_builtins(node) for id, node in pipeline.servers.items()},
+            replicas={id: msgspec.to_builtins(node) for id, node in pipeline.registries.servers.items()},
             search_misses=dict(self.engine.search_misses().most_common(10)),
             upstreams=tuple(forwarding.upstreams),
             forward={

@@ -1,0 +1,164 @@
+"""One registry as the pipeline knows it: what it holds, whether it was read, and how long it is out of reach.
+
+Rules: pure; time comes in as an argument. A registry is *whole* once all its roots were read; before that
+what the state directory remembered stands in for it, where there is any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, Protocol
+
+from zkdns.config import RegistryURL
+from zkdns.model import EMPTY, Begin, Catalog, Event, Instance, Service, Session, Whole
+from zkdns.persistent import PersistentMap, differing
+from zkdns.registry.overrides import Overrides
+from zkdns.registry.readers import open_tree
+from zkdns.registry.scope import Scope
+from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.registry.znodes import Nodes
+
+PATIENCE: Final = 5.0
+"""Seconds for which a start waits for a registry that is out of reach."""
+
+GLANCE: Final = 0.5
+"""The same where the state directory holds what it last said."""
+
+
+class Reducer(Protocol):
+    """What takes the events of one root."""
+
+    def apply(self, event: Event) -> None: ...
+
+
+class Registry:
+    """`own`: whether what stands under /zkdns is this one's to tell. `started`: since when we listen.
+    `label`: what its instances are marked with, "" where there is no other registry."""
+
+    def __init__(self, url: RegistryURL, started: float, *, own: bool, label: str) -> None:
+        self.url = url
+        self.name = url.name
+        self.label = label
+        self.remembered: Catalog | None = None
+        self.tree: ServiceTree | None = None
+        self.overrides = Overrides(OVERRIDES)
+        self.ballots = Nodes(HEALTH)
+        self.servers = Nodes(SERVERS)
+        self.topology = Nodes(TOPOLOGY, 0)
+        self.reducers: dict[str, Reducer] = {}
+        self.scopes: tuple[Scope, ...] = ()
+        """What of an ensemble is read."""
+        if url.scheme == "zk":
+            self.tree = open_tree(url)
+            self.reducers = dict(self.tree.reducers)
+            self.scopes = self.tree.scopes
+            if own:
+                for reducer in (self.overrides, self.ballots, self.servers, self.topology):
+                    self.reducers[reducer.root] = reducer
+                    self.scopes = (*reducer.scopes, *self.scopes)
+        self.wholes: set[str] = set()
+        self.graced_until = float("-inf")
+        """Until when what vanishes may have gone with an outage."""
+        self._file: Catalog | None = None
+        self._heard_at = started
+        self._connected: bool | None = None
+        self._lost = False
+        self._unmarked: Mapping[str, Service] = {}
+        self._marked: PersistentMap[Service] = PersistentMap()
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def read_file(self, catalog: Catalog) -> None:
+        self._file = catalog
+
+    def remember(self, catalog: Catalog) -> None:
+        """Until it is read, this is what it holds."""
+        self.remembered = catalog
+
+    def recall(self) -> None:
+        """What was remembered is what is answered from now on: what is not there any more when it is read
+        may have gone with the outage."""
+        self._lost = self._lost or not self.is_whole
+
+    def take(self, root: str, event: Event, now: float, grace: float) -> None:
+        """One event of one root."""
+        reducer = self.reducers.get(root)
+        if reducer is None:
+            return
+        self._heard_at = now
+        if isinstance(event, Session):
+            self._connected = event.connected
+            self._lost = self._lost or (not event.connected and self.is_whole)
+        elif isinstance(event, Begin) and self._connected is False and not self.is_whole:
+            self._connected = None  # within reach, and being read
+        reducer.apply(event)
+        if isinstance(event, Whole):
+            self.wholes.add(root)
+            if self._lost and self.tree is not None and root in self.tree.reducers:
+                self._lost = self.tree.stale_since is not None  # another root may not be read yet
+                self.graced_until = now + grace if grace else float("-inf")
+
+    # --- out --------------------------------------------------------------------------------------
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the services and all that goes with them were read."""
+        return self._file is not None or (bool(self.reducers) and self.wholes == self.reducers.keys())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to answer from: read, or remembered."""
+        return self.is_whole or self.remembered is not None
+
+    @property
+    def connected(self) -> bool:
+        return self._file is not None or self._connected is True
+
+    @property
+    def catalog(self) -> Catalog:
+        """What it holds now, or held when it was last known."""
+        if self._file is not None:
+            return self._file
+        if self.tree is not None and self.is_whole:
+            return self.tree.catalog()
+        return self.remembered or EMPTY
+
+    @property
+    def zxid(self) -> int:
+        """The largest zxid in what makes the answers."""
+        tree = self.tree.zxid if self.tree is not None else 0
+        return max(tree, self.overrides.zxid, self.ballots.zxid)
+
+    @property
+    def stale_since(self) -> float | None:
+        """Since when it is out of reach; None while it is within, or was never read."""
+        return self.catalog.stale_since
+
+    def settles_at(self, now: float) -> float:
+        """When a start waits no longer for it: at once where it was read."""
+        if self.is_whole:
+            return now
+        return self._heard_at + (GLANCE if self.remembered is not None else PATIENCE)
+
+    def services(self) -> Mapping[str, Service]:
+        """Its services; marked as its own, where there are other registries."""
+        services = self.catalog.services
+        if not self.label:
+            return services
+        changes = {
+            name: self._mark(service) if (service := services.get(name)) is not None else None
+            for name in differing(self._unmarked, services)
+        }
+        self._unmarked, self._marked = services, self._marked.changed(changes)
+        return self._marked
+
+    def _mark(self, service: Service) -> Service:
+        instances = tuple(self._mark_one(i) for i in service.instances)
+        return replace(service, instances=instances, registries=(self.label,))
+
+    def _mark_one(self, i: Instance) -> Instance:
+        tags = i.registration.tags
+        own = i.registration if self.label in tags else replace(i.registration, tags=(*tags, self.label))
+        return replace(i, registration=own, registry=self.label)
