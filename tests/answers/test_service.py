@@ -16,6 +16,7 @@ from support import tables
 from support.asking import respond
 from support.tables import Answers
 from zkdns.answers import first_places, policies
+from zkdns.answers.builder import build_table
 from zkdns.answers.on_demand import find, find_folded
 from zkdns.answers.on_demand import reverse as reverse_of
 from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
@@ -174,7 +175,9 @@ def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Cat
     assert plain(table) == plain(Table(late.builder.take()))
     assert table.serial == following.builder.serial
     assert table.services == following.builder.services
-    assert plain(table) == plain(following.builder.snapshot().table(following.builder.services.values()))
+    assert plain(table) == plain(
+        build_table(following.builder.snapshot(), following.builder.services.values())
+    )
 
 
 def test_a_change_of_one_service_leaves_the_others_entries_as_they_are() -> None:

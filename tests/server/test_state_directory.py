@@ -64,7 +64,7 @@ async def test_what_was_kept_is_remembered_with_its_serial_and_overrides(tmp_pat
     (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
     assert remembered.registry == "r1"
     assert set(remembered.catalog.services) == {"web"}
-    assert remembered.catalog.serial == before.serial
+    assert remembered.catalog.serial == before.registries.serial
     assert remembered.overrides == {("web", "a"): Override(drain=True)}
 
 

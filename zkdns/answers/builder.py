@@ -1,21 +1,22 @@
 """The builder's ledger: what each service and each zone brings, which of two holds a name, and what moved.
 
 Rules: no I/O, no clock; lives in the loop, save `compile`, which may run in a thread. It never sees the
-table that answers are read from: it hands out a Delta of what moved since the last, and immutable
-Snapshots of one moment. Publishing by difference and from nothing come to the same table (tests hold it).
+table that answers are read from: it hands out a Delta of what moved since the last, and Snapshots of
+one moment. Publishing by difference and from nothing come to the same table (tests hold it).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from zkdns.answers.entries import several, single
+from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstPlaceCounts
-from zkdns.answers.on_demand import Services
+from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
+from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import (
     EVERY,
     FRESH,
@@ -32,13 +33,10 @@ from zkdns.answers.table import (
 )
 from zkdns.client_map import NO_CLIENTS, ClientMap, client_map
 from zkdns.dns import names
-from zkdns.dns.records import OWNER, addresses, record
-from zkdns.dns.types import AAAA, NS, SOA, A
+from zkdns.dns.records import OWNER
+from zkdns.dns.types import SOA
 from zkdns.model import Service
 from zkdns.topology import NO_TOPOLOGY, Topology
-
-NEGATIVE_TTL = 2
-"""The SOA's TTL and minimum, seconds: how long a client may believe that nothing is there (RFC 2308)."""
 
 
 class Builder:
@@ -72,7 +70,9 @@ class Builder:
         self._beneath_of: dict[str, list[bytes]] = {}
         self._forget()
         for zone in self.zones:
-            self._open(zone)
+            self._put_server(zone)
+            for owner, known in own_names(zone, ttl):
+                self._stand(owner, known)
         self._built_in = dict(self._names)
         self.set_serial(0)
         self._own_entries = frozenset(self._entries)
@@ -151,55 +151,30 @@ class Builder:
 
     # --- the zones' own ---------------------------------------------------------------------------------
 
-    def _open(self, zone: Zone) -> None:
-        """The names that a zone has without any service: the apex, its server, the folders."""
-        server = _server_of(zone)
-        self._put_server(zone)
-        for label in ("_tcp", "_udp", "dns"):
-            self._stand(names.label(label) + zone.apex, Name(zone.index))
-        self._stand(zone.apex, Name(zone.index))
-        self._stand(server, Name(zone.index))
-        meta = names.label("_dns-sd") + names.label("_udp") + zone.apex
-        self._stand(meta, Name(zone.index))
-        self._stand(*self._browsing(zone))
-
-    def _browsing(self, zone: Zone) -> tuple[bytes, Name]:
-        owner = b"".join(map(names.label, ("_services", "_dns-sd", "_udp"))) + zone.apex
-        return owner, Name(zone.index, responder=Services(owner, zone.apex, self.ttl), origin=OWN)
-
     def _put_server(self, zone: Zone) -> None:
-        server = _server_of(zone)
-        self._put(zone.apex + NS.to_bytes(2, "big"), single(record(OWNER, NS, self.ttl, server), OWN))
-        for rtype in (A, AAAA):
-            own = [a for a in self._addresses if (":" in a) == (rtype == AAAA)]
-            if own:
-                wires = [addresses(OWNER, (a,), self.ttl)[0] for a in own]
-                self._put(server + rtype.to_bytes(2, "big"), several(wires, OWN))
+        for key, entry in server_entries(zone, self._addresses, self.ttl):
+            self._put(key, entry)
 
     def set_ttl(self, ttl: int) -> None:
         """Seconds where a service sets none; a service has them once it is compiled again."""
         self.ttl = ttl
         for zone in self.zones:
             self._put_server(zone)
-            owner, browsing = self._browsing(zone)
+            owner, known = browsing(zone, ttl)
             stands = self._names.get(owner) is self._built_in[owner]
-            self._built_in[owner] = browsing
+            self._built_in[owner] = known
             if stands:
-                self._stand(owner, browsing)
+                self._stand(owner, known)
 
     def set_serial(self, serial: int) -> None:
         """The serial of every zone's SOA (32 bits)."""
         if serial == self.serial:
             return
         self.serial = self._moved_serial = serial
-        numbers = b"".join(n.to_bytes(4, "big") for n in (serial, 60, 10, 86400, NEGATIVE_TTL))
-        zones = []
-        for zone in self.zones:
-            mailbox = names.label("hostmaster") + zone.apex
-            soa = record(b"", SOA, NEGATIVE_TTL, _server_of(zone) + mailbox + numbers)
-            zones.append(replace(zone, soa=soa))
-            self._moved_zones[zone.index] = zones[-1]
-            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + soa, OWN))
+        zones = [replace(zone, soa=soa_of(zone, serial)) for zone in self.zones]
+        for zone in zones:
+            self._moved_zones[zone.index] = zone
+            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa, OWN))
         self.zones = tuple(zones)
 
     def set_topology(self, topology: Topology, ecs_from: Sequence[str] = ()) -> None:
@@ -241,7 +216,8 @@ class Builder:
     def compile(self, service: Service, origin: int = EVERY, beyond: Beyond = NOTHING) -> ServiceAnswers:
         """The answers that would stand for this service now."""
         old = self.services.get(service.name)
-        return _compile(service, self.zones, self.ttl, old, beyond, origin, self.topology)
+        counters = old.counters() if old else {}
+        return compile_service(service, self.zones, self.ttl, counters, origin, self.topology, beyond)
 
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
@@ -345,55 +321,15 @@ class Builder:
             self._moved_entries[key] = None
 
 
-def _server_of(zone: Zone) -> bytes:
-    return names.label("ns") + names.label("dns") + zone.apex
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """What a Builder held at one moment: for those who look while it goes on, from any thread. `files`: the
-    names of zone files; `position_of` moves nothing."""
-
-    zones: tuple[Zone, ...]
-    zone_names: tuple[str, ...]
-    addresses: tuple[str, ...]
-    ttl: int
-    serial: int
-    staleness: Mapping[int, Staleness]
-    services: Mapping[str, ServiceAnswers]
-    files: Mapping[bytes, Name]
-    position_of: Callable[[Entry], int]
-    topology: Topology = NO_TOPOLOGY
-    clients: ClientMap = NO_CLIENTS
-
-    def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
-        """What would stand for this service, had it been so at that moment."""
-        old, beyond = self.services.get(service.name), beyond or self.beyond(service.name)
-        return _compile(service, self.zones, self.ttl, old, beyond, None, self.topology)
-
-    def beyond(self, name: str) -> Beyond:
-        """What a service's names give beside its own instances."""
-        return self.services[name].beyond if name in self.services else NOTHING
-
-    def table(self, services: Iterable[ServiceAnswers]) -> Table:
-        """What is answered from these services and the zones' own; all others are known by name alone."""
-        builder = Builder(self.zone_names, self.addresses, self.ttl, self.position_of)
-        builder.set_serial(self.serial)
-        for origin, staleness in self.staleness.items():
-            builder.set_staleness(staleness, origin)
-        builder.put_beneath(self.files)
-        for answers in services:
-            builder.replace(answers.service.name, answers)
-        delta = builder.take()
-        held: dict[str, Holder | None] = {**self.services, **delta.services}
-        return Table(replace(delta, services=held, clients=self.clients))
-
-
-def _compile(
-    service: Service, zones: Iterable[Zone], ttl: int, old: ServiceAnswers | None, beyond: Beyond,
-    origin: int | None, topology: Topology,
-) -> ServiceAnswers:  # fmt: skip
-    counters = old.counters() if old else {}
-    if origin is None:
-        origin = old.origin if old else EVERY
-    return compile_service(service, zones, ttl, counters, origin, topology, beyond)
+def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:
+    """What is answered from these services and the zones' own; all others are known by name alone."""
+    builder = Builder(snapshot.zone_names, snapshot.addresses, snapshot.ttl, snapshot.position_of)
+    builder.set_serial(snapshot.serial)
+    for origin, staleness in snapshot.staleness.items():
+        builder.set_staleness(staleness, origin)
+    builder.put_beneath(snapshot.files)
+    for answers in services:
+        builder.replace(answers.service.name, answers)
+    delta = builder.take()
+    held: dict[str, Holder | None] = {**snapshot.services, **delta.services}
+    return Table(replace(delta, services=held, clients=snapshot.clients))

@@ -18,7 +18,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers.builder import Snapshot
+from zkdns.answers.builder import build_table
+from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import EVERY, Table
 from zkdns.dns import names
 from zkdns.explain import what_if
@@ -102,10 +103,9 @@ def _build_table(
     involved = {service.name for subject in (before, after) for service in subject.services}
     if not involved and snapshot.files:
         involved = {*snapshot.services, *touched}  # an alias in a zone file may lead to any
-    return snapshot.table(
-        snapshot.compile(touched[name]) if name in touched else snapshot.services[name]
-        for name in sorted(involved)
-    )
+    every = sorted(involved)
+    answers = [snapshot.compile(touched[n]) if n in touched else snapshot.services[n] for n in every]
+    return build_table(snapshot, answers)
 
 
 # --- in -----------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What a Builder held at one moment: for those who look while it goes on, from any thread.
+
+Rules: pure; nothing of it is ever written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from zkdns.answers.routed import NOTHING, Beyond
+from zkdns.answers.service import ServiceAnswers, compile_service
+from zkdns.answers.table import EVERY, Entry, Name, Staleness, Zone
+from zkdns.client_map import NO_CLIENTS, ClientMap
+from zkdns.model import Service
+from zkdns.topology import NO_TOPOLOGY, Topology
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """`files`: the names of zone files; `position_of` moves nothing."""
+
+    zones: tuple[Zone, ...]
+    zone_names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    ttl: int
+    serial: int
+    staleness: Mapping[int, Staleness]
+    services: Mapping[str, ServiceAnswers]
+    files: Mapping[bytes, Name]
+    position_of: Callable[[Entry], int]
+    topology: Topology = NO_TOPOLOGY
+    clients: ClientMap = NO_CLIENTS
+
+    def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
+        """What would stand for this service, had it been so at that moment."""
+        old, beyond = self.services.get(service.name), beyond or self.beyond(service.name)
+        counters, origin = (old.counters(), old.origin) if old else ({}, EVERY)
+        return compile_service(service, self.zones, self.ttl, counters, origin, self.topology, beyond)
+
+    def beyond(self, name: str) -> Beyond:
+        """What a service's names give beside its own instances."""
+        return self.services[name].beyond if name in self.services else NOTHING
