@@ -31,14 +31,14 @@ QUICK := tests/test_laws.py tests/test_scenarios.py tests/test_config.py tests/d
 	tests/health/test_consensus.py tests/health/test_guard.py tests/health/test_judge.py \
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py
 
-.PHONY: help venv rust zookeeper programs demo test quick check check-python check-native bench matrix simulate soak fuzz clean
+.PHONY: help venv rust zookeeper programs axe demo test quick check check-python check-native bench matrix simulate soak alerts fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
 	@echo "make test   all tests (ARGS=... goes to pytest)      make quick  those that start no process"
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
-	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate  longer runs"
+	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate, make alerts  longer runs"
 	@echo "make matrix  the mirror beside ZooKeeper 3.5, 3.8 and 3.9, from Maven"
 
 venv: $(VENV)/ready
@@ -78,6 +78,17 @@ programs:
 		|| { $(call install,libcurator-discovery-java libcurator-recipes-java,Curator); }
 	@[ -z "$$CI" ] || for p in chromium chromedriver; do command -v $$p >/dev/null \
 		|| { $(call install,chromium chromium-driver,$$p); break; }; done
+	@[ -z "$$CI" ] || $(MAKE) --silent --no-print-directory $(AXE)
+
+# axe-core, which judges the page, is one file; this wheel has it, and nothing of it is installed.
+AXE := build/axe/axe.min.js
+
+axe: $(AXE)
+
+$(AXE): | venv
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps -d build/axe axe-playwright-python==0.1.8
+	$(BIN)/python -c 'import glob, sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(*glob.glob("build/axe/*.whl")).read("axe_playwright_python/axe.min.js"))' >$@.part
+	mv $@.part $@
 
 demo: venv
 	@$(MAKE) --silent --no-print-directory zookeeper || true
@@ -163,6 +174,10 @@ simulate: venv
 
 soak: venv zookeeper
 	$(BIN)/python -m bench.soak $(ARGS)
+
+# A fresh ensemble, a real Prometheus and the rules of deploy/, for ten minutes: none may ring.
+alerts: venv zookeeper programs
+	$(BIN)/python -m bench.alerts $(ARGS)
 
 # Guided by coverage where atheris installs (it has no wheel for every Python and machine), else by seed alone.
 fuzz: venv

@@ -100,6 +100,10 @@ class Browser:
         """What the script returns. DevTools runs it even where the page may not run its own."""
         return self.command("/execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_later(self, script: str, *arguments: Any) -> Any:
+        """What the script gives to the function that is its last argument."""
+        return self.command("/execute/async", {"script": script, "args": list(arguments)})
+
     def text(self, selector: str = "body") -> str:
         """The text that a person sees there; "" where nothing is."""
         found = self.command("/elements", {"using": "css selector", "value": selector})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,13 @@ def demand(packages: str, *programs: str) -> None:
     missing = [program for program in programs if not shutil.which(program)]
     if missing:
         line = f"missing: {', '.join(missing)} (Debian: apt-get install {packages})"
+        pytest.fail(line) if os.environ.get("CI") else pytest.skip(line)
+
+
+def demand_file(path: Path, target: str) -> None:
+    """Skip the test where a file that is fetched is missing, naming what fetches it; in CI fail it."""
+    if not path.exists():
+        line = f"missing: {path.name} ({target})"
         pytest.fail(line) if os.environ.get("CI") else pytest.skip(line)
 
 

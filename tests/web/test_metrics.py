@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,13 +14,12 @@ from kazoo.client import KazooClient
 
 from support.missing import demand
 from support.ports import free_port
+from support.prometheus import DEPLOY, RULES, scraping
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.model import State
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES = DEPLOY / "prometheus-rules.yaml"
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 
 PROMISED = {
@@ -193,60 +188,10 @@ def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
     assert fired == {rule["alert"] for rule in alerts}
 
 
-class Prometheus:
-    """A real one, scraping a server once a second."""
-
-    def __init__(self, server: Zkdns, directory: Path) -> None:
-        self.port = free_port()
-        settings = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-        settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        settings["rule_files"] = [str(RULES)]
-        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{server.http_port}"]
-        config = directory / "prometheus.yml"
-        config.write_text(yaml.safe_dump(settings))
-        self.log = (directory / "log").open("wb")
-        self.process = subprocess.Popen(
-            [
-                "prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-            ],
-            stdout=self.log,
-            stderr=self.log,
-        )  # fmt: skip
-
-    def get(self, path: str) -> Any:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as reply:
-                return json.load(reply)["data"]
-        except urllib.error.URLError as error:
-            raise AssertionError(f"{path}: {error}") from error
-
-    def query(self, query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get("/api/v1/query?" + urllib.parse.urlencode({"query": query}))[
-            "result"
-        ]
-        return found
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
-        self.log.close()
-
-
-@contextmanager
-def scraping(server: Zkdns, directory: Path) -> Iterator[Prometheus]:
-    prometheus = Prometheus(server, directory)
-    try:
-        eventually(lambda: prometheus.query("zkdns_ready"))
-        yield prometheus
-    finally:
-        prometheus.close()
-
-
 def test_every_panel_has_data_in_a_real_prometheus(busy: Zkdns, tmp_path: Path) -> None:
     demand("prometheus", "prometheus")
     again: Callable[[], None] = busy.stir  # type: ignore[attr-defined]
-    with scraping(busy, tmp_path) as prometheus:
+    with scraping([busy], tmp_path, "1s") as prometheus:
         eventually(lambda: again() or prometheus.query("rate(zkdns_forward_queries_total[30s])"), pause=0.5)
         empty = {}
         for panel in DASHBOARD["panels"]:
@@ -261,13 +206,8 @@ def test_every_panel_has_data_in_a_real_prometheus(busy: Zkdns, tmp_path: Path) 
         assert not empty
         firsts = prometheus.query('zkdns_first_answers_total{service="web"}')
         assert {one["metric"]["exported_instance"] for one in firsts} == {"a"}
-        eventually(lambda: all(r["health"] == "ok" for r in _rules(prometheus)), 20)
-        assert {r["name"] for r in _rules(prometheus) if r["state"] == "firing"} <= {"ZkdnsErrors"}
-
-
-def _rules(prometheus: Prometheus) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = prometheus.get("/api/v1/rules")["groups"][0]["rules"]
-    return found
+        eventually(lambda: all(r["health"] == "ok" for r in prometheus.rules()), 20)
+        assert {r["name"] for r in prometheus.rules() if r["state"] == "firing"} <= {"ZkdnsErrors"}
 
 
 def test_the_panels_stand_side_by_side() -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkdns.answers.routed import InForce, Resolver, Routed
+from zkdns.explain.routing import target_shares
 from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.pipeline.outages import Outage
+from zkdns.routes import Target, Tier
+from zkdns.serve.clients import NOT_KEPT, ClientRow, Told
 from zkdns.web.page import Asked, Past, View, render
 from zkdns.web.page.incident import causes
 from zkdns.web.page.overview import problems
 from zkdns.web.page.services import find, services
 from zkdns.web.page.timeline import DAY, UNKNOWN, rows
 from zkdns.web.shapes import Firsts
-from zkdns.web.status import RegistryStatus, Status
+from zkdns.web.status import Beside, RegistryStatus, Status
 
+ONE = Fraction(1)
 NOW = 1_800_000_000.0
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"&amp;"
 
@@ -64,6 +71,32 @@ def status(*every: Service, **known: Any) -> Status:
 
 def change(at: float, id: str, what: Any, was: str, now: str, why: str = "", by: str = "") -> Change:
     return Change(NOW - at, 1, "web", id, what, was, now, why, by)
+
+
+def follow(name: str, in_force: InForce, *every: Service) -> Routed:
+    """What a route gives, of these services."""
+    known = {s.name: s for s in every} | {f"{s.name}@dc2": s for s in every if s.name.endswith("2")}
+    return Resolver(known, {name: in_force}, lambda target: target if target in known else None).follow(name)
+
+
+def tiers(*written: Mapping[str, int]) -> tuple[Tier, ...]:
+    return tuple(tuple((Target(t), Fraction(n)) for t, n in tier.items()) for tier in written)
+
+
+def beside_of(text: str) -> Beside:
+    """All that may stand beside a service, with this text in it."""
+    one = service(text, instance(text))
+    route = replace(
+        follow(text, InForce(tiers({text: 1}), ONE / 2, text, NOW + 60, 60.0), one),
+        note=text,
+        problems=(text,),
+    )
+    return Beside(
+        route,
+        target_shares(route, {text: 3}),
+        [{"from": text, "to": text, "share": 0.5, "given": 0.5, "answers": 3}],
+        Told((ClientRow(text, text, NOW - 9, NOW, 3, text),), 3),
+    )
 
 
 class Tags(HTMLParser):
@@ -129,9 +162,8 @@ def everything(text: str) -> str:
             ],
         },
         (1.0, 2.0),
-        [{"tiers": [{text: 1}], "source": text, "until": text}],
-        [{"from": text, "to": text, "share": 0.5}],
-        [{"client": text, "queries": 3, "last": text, "last_first": text}],
+        beside_of(text),
+        {text: follow(text, InForce(tiers({text: 1}), source=text), one)},
     )
     asked = Asked(text, text, text, text, 1, text, text, text, text, text)
     return render(view, asked) + render(replace(view, explained=text), replace(asked, service=text + "x"))
@@ -256,6 +288,111 @@ def test_problems_of_one_kind_are_one_fold_and_lead_to_their_service() -> None:
     assert page.count('href="/?service=web"') == 9
     few = problems(View(status(problems=found[:2]), NOW))
     assert " open>" in few
+
+
+# --- beside a service --------------------------------------------------------------------------------------
+
+
+def shown(beside: Beside, *, firsts: Mapping[str, int] | None = None, name: str = "web") -> str:
+    view = View(status(service("web")), NOW, Firsts(firsts or {}, firsts or {}), beside=beside)
+    return Tags(render(view, Asked(name))).text
+
+
+def test_a_route_shows_its_tiers_its_targets_and_what_each_is_due_and_was_given() -> None:
+    v1, v2 = service("web-v1", instance("a"), instance("b")), service("web-v2", instance("a"))
+    spare = service("spare", instance("s"))
+    in_force = InForce(tiers({"web-v1": 90, "web-v2": 10}, {"spare": 1}), source="override", until=NOW + 3600)
+    route = follow("web", in_force._replace(over=600.0), service("web"), v1, v2, spare)
+    counts = {"web-v1/a": 30, "web-v1/b": 30, "web-v2/a": 20}
+    targets = target_shares(route, counts)
+    assert [(t.tier, str(t.target), t.due, t.given, t.healthy, t.registered) for t in targets] == [
+        (1, "web-v1", 0.9, 0.75, 2, 2),
+        (1, "web-v2", 0.1, 0.25, 1, 1),
+        (2, "spare", 0.0, 0.0, 1, 1),
+    ]
+    page = shown(Beside(route, targets), firsts=counts)
+    for words in (
+        "The name stands for web-v1=90 web-v2=10, then spare", "Laid over it by an operator",
+        "Its shares move, over 10 min in all", "It ends in 1 h", "90.0%", "75.0%", "2 of 2",
+        "No instance of its own is registered.",
+    ):  # fmt: skip
+        assert words in page, words
+
+
+def test_what_is_wrong_with_a_route_is_told_beside_it() -> None:
+    route = follow("web", InForce(tiers({"gone": 1}), source="node"), service("web"))
+    page = shown(Beside(route, target_shares(route, {})))
+    assert "It gives nobody now." in page
+    assert "its target gone names no service" in page
+    assert "Written in its node" in page
+
+
+def test_the_own_instances_of_a_route_are_due_what_the_route_leaves_them() -> None:
+    one = service("web", instance("a"))
+    view = View(status(one), NOW, Firsts({"a": 1, "x/b": 3}, {"a": 1, "x/b": 3}, {"a": 0.1, "x/b": 0.9}))
+    page = Tags(render(view, Asked("web"))).text
+    assert "10.0%" in page
+    assert "25.0%" in page
+    assert "100.0%" not in page
+
+
+def test_what_goes_from_zone_to_zone_is_a_table() -> None:
+    zones = [
+        {"from": "eu-1a", "to": "eu-1a", "share": 0.5, "given": 0.25, "answers": 4},
+        {"from": "eu-1a", "to": "", "share": 0.5, "given": 0.75, "answers": 12},
+        {"from": "eu-1b", "to": "eu-1a", "share": 1.0, "given": 0.0, "answers": 0},
+    ]
+    page = shown(Beside(zones=zones))
+    assert "From zone to zone" in page
+    assert "no zone" in page
+    assert "75.0%" in page
+    assert page.count("given none yet") == 1
+    assert "From zone to zone" not in shown(Beside())
+
+
+def test_who_asked_is_told_the_latest_first_and_counted() -> None:
+    rows = tuple(
+        ClientRow(f"10.0.1.{n}", "web", NOW - 600, NOW - n, n + 1, "a" * (n != 1)) for n in range(60)
+    )
+    page = shown(Beside(told=Told(rows, 7)))
+    assert "Who asked (60 clients)" in page
+    assert page.index("10.0.1.0") < page.index("10.0.1.49")
+    assert "10.0.1.50" not in page
+    assert "and 10 more" in page
+    assert "7 rows had to go" in page
+    assert "nobody" in page
+    assert "Nobody asked this server for it yet." in shown(Beside(told=Told(())))
+    assert "client_table is off" in shown(Beside(told=NOT_KEPT))
+    assert "10.0.1.7" in shown(Beside(told=Told(rows)), name="gone")
+
+
+def test_a_service_whose_route_gives_others_is_no_outage_and_one_that_gives_nobody_is() -> None:
+    own = service("web", replace(instance("a", State.DOWN), answered=False))
+    spare = service("spare", instance("s"))
+    down = Outage(NOW - 300, change(300, "a", "state", "healthy", "down"), True)
+    route = follow("web", InForce(tiers({"web": 1}, {"spare": 1}), source="node"), own, spare)
+    replaced = View(status(own, spare, outages={"web": down}), NOW, routed={"web": route})
+    page = Tags(render(replaced, Asked())).text
+    assert "1 service without one of its own: the route gives others." in page
+    assert "failed over to spare (0 of 1 healthy)" in page
+    assert "<title>zkdns</title>" in render(replaced, Asked())
+    alias = follow("alias", InForce(tiers({"web": 1}), source="node"), own, service("alias"))
+    broken = View(status(own, service("alias")), NOW, routed={"alias": alias})
+    page = Tags(render(broken, Asked())).text
+    assert "1 service without a healthy instance." in page
+    assert "none of its route's targets has one" in page
+    assert "never had an instance" not in page
+    assert order(broken, Asked())[0] == "alias"
+
+
+def test_of_several_registries_each_has_its_own_age() -> None:
+    away = (
+        RegistryStatus("dc1", "zk://a/r", True),
+        RegistryStatus("dc2", "zk://b/r", False, stale_seconds=120),
+    )
+    page = Tags(render(View(status(service("web"), registries=away, stale_seconds=120.0), NOW), Asked())).text
+    assert "Stale: 1 of 2 registries out of reach (dc2 for 2 min)." in page
+    assert "away for 2 min" in page
 
 
 # --- a service's last day ---------------------------------------------------------------------------------

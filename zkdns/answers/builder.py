@@ -143,11 +143,12 @@ class Builder:
         every = {name: answers.first_places.values() for name, answers in self.services.items()}
         return self._first_places.all(every, self.position_of)
 
-    def near_answers(self) -> Counter[tuple[str, str, str]]:
+    def near_answers(self, of: str | None = None) -> Counter[tuple[str, str, str]]:
         """How often clients of one zone were given an instance of another first: by service, clients' zone,
-        instance's zone; "" is none."""
-        near = {name: one.first_places.values() for name, one in self.services.items() if one.near}
-        return self._first_places.all_crossings(near, self.position_of)
+        instance's zone; "" is none. `of`: of one service alone."""
+        every = self.services if of is None else {of} & self.services.keys()
+        near = {name: one.first_places.values() for name in every if (one := self.services[name]).near}
+        return self._first_places.all_crossings(near, self.position_of, of)
 
     # --- the zones' own ---------------------------------------------------------------------------------
 

@@ -55,8 +55,8 @@ class FirstPlaceCounts:
     """By service name and instance id: those of Entries that stand no more."""
 
     def __init__(self) -> None:
-        self.crossings: Counter[tuple[str, str, str]] = Counter()
-        """By service, the clients' zone and the instances'."""
+        self._crossings: dict[str, Counter[tuple[str, str]]] = {}
+        """By service, and by the clients' zone and the instances'."""
         self._counts: dict[str, Counter[str]] = {}
         self._marks: dict[str, Counter[str]] = {}
         self._gone: dict[tuple[str, str], None] = {}
@@ -69,21 +69,22 @@ class FirstPlaceCounts:
         """Count an Entry that stands no more."""
         counts = places.until(end)
         self.add(service, counts)
-        for (client, to), n in places.crossings(counts).items():
-            self.crossings[service, client, to] += n
+        if crossed := places.crossings(counts):
+            self._crossings.setdefault(service, Counter()).update(crossed)
 
     def all_crossings(
-        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int]
-    ) -> Counter[tuple[str, str, str]]:
-        """With those of the Entries that stand, by service."""
-        counts = Counter(self.crossings)
-        for name, every in standing.items():
-            for places in every:
+        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int],
+        of: str | None = None,
+    ) -> Counter[tuple[str, str, str]]:  # fmt: skip
+        """With those of the Entries that stand, by service; `of`: those of one alone."""
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for name in self._crossings.keys() | standing.keys() if of is None else (of,):
+            crossed = Counter(self._crossings.get(name, ()))
+            for places in standing.get(name, ()):
                 end = position_of(places.entry)
-                if end == places.start:
-                    continue
-                crossed = places.crossings(places.until(end))
-                counts.update({(name, *zones): n for zones, n in crossed.items()})
+                if end != places.start:
+                    crossed.update(places.crossings(places.until(end)))
+            counts.update({(name, *zones): n for zones, n in crossed.items()})
         return counts
 
     def of(self, service: str) -> Counter[str]:

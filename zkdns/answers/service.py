@@ -98,7 +98,7 @@ def compile_service(
         ttl = service.settings.ttl
     whole, service = service, _readable(service)
     route = beyond.route
-    dealt = service if route is None else _as_routed(service, route)
+    dealt = service if route is None else as_routed(service, route)
     entries: Entries = {}
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
@@ -175,7 +175,7 @@ def compile_service(
     )
 
 
-def _as_routed(service: Service, route: Routed) -> Service:
+def as_routed(service: Service, route: Routed) -> Service:
     """How a route's records are dealt: in their shares; an alias as the service that it stands for, where it
     says nothing itself. Its instances are those that stand behind it."""
     settings, of = service.settings, route.alone

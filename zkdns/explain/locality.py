@@ -14,6 +14,8 @@ from typing import Any
 from zkdns.answers import records
 from zkdns.answers.near import ELSEWHERE, REGION
 from zkdns.answers.owners import owners
+from zkdns.answers.routed import Beyond, Routed
+from zkdns.answers.service import as_routed
 from zkdns.answers.table import Entry, Zone
 from zkdns.answers.variants import Arranged, Near, choose_near, tell
 from zkdns.dns import names
@@ -133,18 +135,20 @@ def _notes(near: Near, standing: Standing, one: Arranged, due: Mapping[str, floa
 
 
 def crossings(
-    service: Service, topology: Topology, given: Mapping[tuple[str, str], int]
+    service: Service, topology: Topology, given: Mapping[tuple[str, str], int], route: Routed | None = None
 ) -> list[dict[str, Any]]:
     """A service's table from zone to zone, for page and API: of the answers to each zone's clients, the share
-    due to each zone's instances, and given. `given`: how often, by both zones; "" is none."""
-    near = choose_near(service, topology)
+    due to each zone's instances, and given. `given`: how often, by both zones; "" is none. `route`: what its
+    name stands for, None for its own instances."""
+    dealt = as_routed(service, route) if route is not None else service
+    near = choose_near(dealt, topology)
     if near is None or not near.by_client:
         return []
     totals: Counter[str] = Counter()
     for (client, _), n in given.items():
         totals[client] += n
-    serving = records.answered(service.instances)
-    about = records.OwnerName(names.ROOT, service.label, service.instances, serving, (SRV,))
+    about = next(owners(service, names.ROOT, Beyond(route=route)))
+    serving = about.serving
     members = [records.Member(b"", i.weight, i.key) for i in serving[0]] if serving else []
     shares = topology.client_shares()
     rows = []

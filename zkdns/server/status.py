@@ -14,10 +14,12 @@ from typing import Any, Protocol
 import msgspec
 
 from zkdns import __version__
-from zkdns.answers.routed import InForce
+from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.explain.explain import explain
+from zkdns.explain.locality import crossings
+from zkdns.explain.routing import target_shares
 from zkdns.forward.forwarder import Forwarder
 from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
@@ -31,7 +33,7 @@ from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
 from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
-from zkdns.web.status import Counters, RegistryStatus, Status
+from zkdns.web.status import Beside, Counters, RegistryStatus, Status
 
 
 class Phase(enum.Enum):
@@ -174,7 +176,10 @@ class Observer:
     def firsts(self, service: str) -> Firsts:
         """How often each instance of the service stood first, by id."""
         builder = self.pipeline.builder
-        return Firsts(builder.first_answers(service), builder.recent_first_answers(service))
+        answers = builder.services.get(service)
+        is_routed = answers is not None and answers.beyond.route is not None
+        due = answers.shares() if answers is not None and is_routed else None
+        return Firsts(builder.first_answers(service), builder.recent_first_answers(service), due)
 
     def all_first_answers(self) -> Callable[[], Mapping[tuple[str, str], int]]:
         """The same for all services at once."""
@@ -191,6 +196,32 @@ class Observer:
     def routes(self) -> Mapping[str, InForce]:
         """The routes in force, by service."""
         return dict(self.pipeline.routes.in_force)
+
+    def routed(self) -> Mapping[str, Routed]:
+        """The same, followed to what they give now."""
+        services = self.pipeline.builder.services
+        found = ((name, services.get(name)) for name in self.pipeline.routes.in_force)
+        return {
+            name: route
+            for name, answers in found
+            if answers is not None and (route := answers.beyond.route) is not None
+        }
+
+    def beside(self, service: str) -> Callable[[], Beside]:
+        """What stands beside its instances; may be called in a thread."""
+        builder = self.pipeline.builder
+        answers = builder.services.get(service)
+        told = self.engine.told(service, None)
+        if answers is None:
+            return lambda: Beside(told=told())
+        route, recent = answers.beyond.route, builder.recent_first_answers(service)
+        crossed, topology = builder.near_answers(service), builder.topology
+        return lambda: Beside(
+            route,
+            target_shares(route, recent) if route is not None else (),
+            crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
+            told(),
+        )
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service in the first zone."""

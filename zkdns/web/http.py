@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +20,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
-from zkdns.model import Change, Service
+from zkdns.model import Change
 from zkdns.pipeline.journal import OutOfReach, Query
 from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
@@ -32,8 +30,7 @@ from zkdns.web import metrics, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Stream, spell
 from zkdns.web.moments import read_moment
-from zkdns.web.page import Asked, Past, View, render
-from zkdns.web.past import Pasts
+from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.status import Observed
 
@@ -47,21 +44,11 @@ TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 IDLE = 60.0
 """Seconds after which a connection without a request ends; aiohttp's own are an hour."""
 
-MAX_CHANGES = 64
-"""Changes that one question may try: each costs its service's answers."""
-
 MAX_HISTORY = 10_000
 """Changes in one reply."""
 
 BACKLOG_CONNECTIONS = 128
 """Connections that wait to be accepted (listen(2))."""
-
-HOUR, DAY = 3600.0, 86400.0
-"""How far back the page looks: over all services, and at one."""
-
-SAMPLE_EVERY = 10.0
-SAMPLES = 360
-"""An hour of rates."""
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -85,8 +72,7 @@ class Web:
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
         self._threads = Threads()
-        self._pasts = Pasts(observed)
-        self._rates: deque[float] = deque(maxlen=SAMPLES)
+        self._pages = Pages(observed)
         self._sampler: asyncio.Task[None] | None = None
 
     async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
@@ -139,7 +125,7 @@ class Web:
             raise refused("--http", str(address), error) from None
         self._door = Door(self._runner.server)
         self._door.open(stream)
-        self._sampler = asyncio.create_task(self._sample())
+        self._sampler = asyncio.create_task(self._pages.sample())
 
     async def stop(self) -> None:
         if self._sampler is not None:
@@ -183,7 +169,7 @@ class Web:
     async def _service(self, request: web.Request) -> web.Response:
         status = self._observed.status()
         name = request.match_info["name"]
-        service = _find(status.services, name)
+        service = find_service(status.services, name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
         firsts = self._observed.firsts(service.name)
@@ -235,7 +221,7 @@ class Web:
         service = None
         if name:
             # One that is gone may still be in somebody's cache.
-            found = _find(self._observed.status().services, name)
+            found = find_service(self._observed.status().services, name)
             service = found.name if found is not None else name
         read = self._observed.told(service, client)
         return await self._aside(request, lambda: _json(shapes.clients(read())))
@@ -243,7 +229,7 @@ class Web:
     async def _prometheus(self, request: web.Request) -> web.Response:
         services, query = self._observed.status().services, request.query
         if name := query.get("service"):
-            found = _find(services, name)
+            found = find_service(services, name)
             if found is None:
                 return _json({"error": f"no service {name!r}"}, 404)
             services = {found.name: found}
@@ -260,49 +246,8 @@ class Web:
         return _json(self._observed.status().spell())
 
     async def _page(self, request: web.Request) -> web.Response:
-        status, query, now = self._observed.status(), request.query, time.time()
-        asked = Asked.read({**query, "if": " ".join(query.getall("if", []))})
-        opened = status.services.get(asked.service)
-        firsts = self._observed.firsts(opened.name) if opened else shapes.Firsts()
-        past = self._pasts.reader(asked.service, now - DAY) if asked.service else Past
-        recent = self._pasts.reader("", now - HOUR)
-        explained = self._explainer(asked)
-        rates = tuple(self._rates)
-
-        def work() -> str:
-            return render(View(status, now, firsts, past(), recent(), explained(), rates), asked)
-
+        work = self._pages.prepare(request.query, request.query.getall("if", []))
         return web.Response(text=await self._aside(request, work), content_type="text/html")
-
-    def _explainer(self, asked: Asked) -> Callable[[], Mapping[str, Any] | str | None]:
-        """For the page: the explanation, or what keeps us from one."""
-        if not asked.explain:
-            return lambda: None
-        try:
-            at = read_moment({"at": asked.at}, "at")
-            work = self._observed.explain(
-                asked.explain, asked.type or "A", asked.client or None, asked.changes[:MAX_CHANGES], at
-            )
-        except (ValueError, OutOfReach) as error:
-            said = str(error)
-            return lambda: said
-
-        def explain() -> Mapping[str, Any] | str:
-            try:
-                return work()
-            except (ValueError, OutOfReach) as error:
-                return str(error)
-
-        return explain
-
-    async def _sample(self) -> None:
-        """How many queries a second there were, every few seconds."""
-        before, at = sum(self._observed.counters().queries.values()), time.monotonic()
-        while True:
-            await asyncio.sleep(SAMPLE_EVERY)
-            count, now = sum(self._observed.counters().queries.values()), time.monotonic()
-            self._rates.append(max(0.0, count - before) / (now - at))
-            before, at = count, now
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
@@ -333,10 +278,6 @@ class Web:
         for event in map(spell, shapes.events(changes)):
             for stream in self._clients:
                 stream.put(event)
-
-
-def _find(services: Mapping[str, Service], name: str) -> Service | None:
-    return services.get(name) or next((s for s in services.values() if s.label == name), None)
 
 
 class _OfOurs(logging.Filter):

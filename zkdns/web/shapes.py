@@ -150,15 +150,20 @@ def instance(one: Instance, zone_name: str, share: float, given: float, first_an
 
 @dataclass(frozen=True, slots=True)
 class Firsts:
-    """How often each instance stood first, by id: `ever`, and `recent`: since the weights changed last."""
+    """How often each instance stood first, by id: `ever`, and `recent`: since the weights changed last.
+    `due`: the part that it should get, where a route says so (None: by its weight). Those of other services
+    that a route gives are there by `service/id`."""
 
     ever: Mapping[str, int] = field(default_factory=dict)
     recent: Mapping[str, int] = field(default_factory=dict)
+    due: Mapping[str, float] | None = None
 
 
 def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None = None) -> dict[str, Any]:
     """One service with its instances, or with so many of them."""
-    shares, total = shares_of(one), max(1, sum(firsts.recent.values()))
+    shares, total = firsts.due, max(1, sum(firsts.recent.values()))
+    if shares is None:
+        shares = shares_of(one)
     name = f"{one.label}.{zone}"
     return {
         "name": one.name,
@@ -166,7 +171,9 @@ def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None 
         "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
         "settings": settings(one.settings, ttl),
         "instances": [
-            instance(i, name, shares[i.id], firsts.recent.get(i.id, 0) / total, firsts.ever.get(i.id, 0))
+            instance(
+                i, name, shares.get(i.id, 0.0), firsts.recent.get(i.id, 0) / total, firsts.ever.get(i.id, 0)
+            )
             for i in one.instances[:most]
         ],
         "note": one.note,

@@ -5,16 +5,17 @@ Rules: frozen; nothing here can reach back into the server. Times are seconds si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from zkdns.answers.routed import InForce
+from zkdns.answers.routed import InForce, Routed
+from zkdns.explain.routing import TargetShare
 from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.outages import Outage
-from zkdns.serve.clients import Told
+from zkdns.serve.clients import NOT_KEPT, Told
 from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
 
@@ -115,6 +116,18 @@ class Counters:
     forward_limited: int
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside one service's instances. `route`: what its name stands for, None for them, with its
+    `targets`; `zones`: the shares from zone to zone (`explain.locality`), none where all clients get the
+    same; `told`: who asked for it, the latest first."""
+
+    route: Routed | None = None
+    targets: Sequence[TargetShare] = ()
+    zones: Sequence[Mapping[str, Any]] = ()
+    told: Told = NOT_KEPT
+
+
 class Observed(Protocol):
     """A server, for those who look at it; each call is made in its loop."""
 
@@ -134,6 +147,14 @@ class Observed(Protocol):
 
     def routes(self) -> Mapping[str, InForce]:
         """The routes in force, by service."""
+        ...
+
+    def routed(self) -> Mapping[str, Routed]:
+        """The same, followed to what they give now."""
+        ...
+
+    def beside(self, service: str) -> Callable[[], Beside]:
+        """What stands beside its instances; may be called in a thread."""
         ...
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:

@@ -11,9 +11,9 @@ from zkdns import __version__
 from zkdns.web.page import fleet
 from zkdns.web.page.explaining import explained, form
 from zkdns.web.page.incident import incident
-from zkdns.web.page.overview import empty_services, problems, summary
+from zkdns.web.page.overview import count, empty_services, problems, summary
 from zkdns.web.page.service import opened
-from zkdns.web.page.services import count, services
+from zkdns.web.page.services import services
 from zkdns.web.page.view import Asked, Past, View
 from zkdns.web.page.words import esc
 

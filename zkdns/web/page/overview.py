@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from zkdns.answers.routed import Routed
 from zkdns.model import Problem, Service
 from zkdns.pipeline.outages import Outage
 from zkdns.web.page.view import Asked, View
@@ -25,6 +27,7 @@ from zkdns.web.page.words import (
     table,
     title,
 )
+from zkdns.web.status import RegistryStatus
 
 SHOWN = 20
 """Rows of a kind; the rest is counted."""
@@ -33,32 +36,60 @@ FEW = 6
 """Problems that are shown unfolded."""
 
 
-def outages(view: View) -> dict[str, Outage]:
-    """The services that had instances and have none that is healthy, the newest first."""
-    lost = [(name, outage) for name, outage in view.status.outages.items() if outage.had]
-    return dict(sorted(lost, key=lambda pair: (-pair[1].at, pair[0])))
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Services that had instances and have none that is healthy, the newest first: those `without` any to
+    give, and those `replaced` by what their routes give. `nobody`: further routes that give nobody."""
+
+    without: Mapping[str, Outage]
+    replaced: Mapping[str, Outage]
+    nobody: Sequence[str]
+
+    @property
+    def down(self) -> int:
+        """Services whose names give nobody."""
+        return len(self.without) + len(self.nobody)
+
+
+def lost(view: View) -> Lost:
+    had = [(name, outage) for name, outage in view.status.outages.items() if outage.had]
+    had.sort(key=lambda pair: (-pair[1].at, pair[0]))
+    giving = {name for name, route in view.routed.items() if route.name.first}
+    without = {name: outage for name, outage in had if name not in giving}
+    replaced = {name: outage for name, outage in had if name in giving}
+    return Lost(without, replaced, sorted(view.routed.keys() - giving - without.keys()))
+
+
+def count(view: View) -> str:
+    """For the tab's title."""
+    down = lost(view).down
+    return f"({down}) " if down else ""
 
 
 def summary(view: View, asked: Asked) -> str:
     status, services = view.status, view.status.services.values()
     states = Counter(str(i.state) for s in services for i in s.instances)
-    down = len(outages(view))
-    unused = sum(not s.instances for s in services) - sum(
-        not status.services[name].instances for name in outages(view) if name in status.services
+    gone = lost(view)
+    unused = sum(
+        not s.instances
+        for name, s in status.services.items()
+        if name not in gone.without and name not in gone.replaced and name not in view.routed
     )
+    away = [r for r in status.registries if r.stale_seconds]
     if not status.loaded:
         word, why = "bad", "Not ready: the first catalog is not loaded yet. Our names get SERVFAIL (EDE 14)."
-    elif down:
-        word, why = "bad", f"{plural(down, 'service')} without a healthy instance."
-    elif status.stale_seconds:
+    elif gone.down:
+        word, why = "bad", f"{plural(gone.down, 'service')} without a healthy instance."
+    elif away or gone.replaced:
         word, why = "warn", ""
     elif services:
         word, why = "good", f"All{' other' * bool(unused)} services have a healthy instance."
     else:
         word, why = "good", "No service is registered."
-    if status.stale_seconds:
-        away = f"Stale: the registry has been out of reach for {span(status.stale_seconds)}."
-        why = f"{why} {away} Answers go on, with EDE 3.".strip()
+    if gone.replaced:
+        why += f" {plural(len(gone.replaced), 'service')} without one of its own: the route gives others."
+    if away:
+        why += f" {_stale(away, len(status.registries))}"
     if unused:
         why += f" {plural(unused, 'service')} never had an instance since the server began."
     chips = "".join(_chip(state, n, asked) for state, n in states.most_common())
@@ -66,10 +97,20 @@ def summary(view: View, asked: Asked) -> str:
         chips += _chip("empty", empty, asked)
     return section(
         "summary", "Summary",
-        f'<p class="verdict">{esc(why)}</p><ul class="counts"><li><b>{len(services):,}</b> services</li>'
-        f"<li><b>{states.total():,}</b> instances</li>{chips}</ul>",
+        f'<p class="verdict">{esc(why.strip())}</p><ul class="counts">'
+        f"<li><b>{len(services):,}</b> services</li><li><b>{states.total():,}</b> instances</li>{chips}</ul>",
         word,
     )  # fmt: skip
+
+
+def _stale(away: Sequence[RegistryStatus], of: int) -> str:
+    """Which registries are away, each with its own age."""
+    if of == 1:
+        said = f"Stale: the registry has been out of reach for {span(away[0].stale_seconds)}."
+    else:
+        each = ", ".join(f"{r.name} for {span(r.stale_seconds)}" for r in away)
+        said = f"Stale: {len(away)} of {of} registries out of reach ({each})."
+    return f"{said} Answers {'that come from them ' * (of > 1)}go on, with EDE 3."
 
 
 def _chip(state: str, n: int, asked: Asked) -> str:
@@ -79,21 +120,24 @@ def _chip(state: str, n: int, asked: Asked) -> str:
 
 def empty_services(view: View) -> str:
     """What is out now: since when, and by what."""
-    lost = outages(view)
-    rows = [_lost(name, outage, view) for name, outage in list(lost.items())[:SHOWN]]
-    if not rows:
+    gone = lost(view)
+    out = [*gone.without.items(), *((name, None) for name in gone.nobody), *gone.replaced.items()]
+    if not out:
         return section("empty", "Without a healthy instance", "")
-    more = f"<p>and {len(lost) - SHOWN:,} more</p>" if len(lost) > SHOWN else ""
+    rows = [_lost(name, outage, view) for name, outage in out[:SHOWN]]
+    more = f"<p>and {len(out) - SHOWN:,} more</p>" if len(out) > SHOWN else ""
     head = heads("Service", "Since", "What happened", "Now")
-    body = title("empty", f"Without a healthy instance ({len(lost):,})")
-    return section("empty", "", body + table(head, rows, "Services without a healthy instance") + more, "bad")
+    body = title("empty", f"Without a healthy instance ({len(out):,})")
+    shown = table(head, rows, "Services without a healthy instance")
+    return section("empty", "", body + shown + more, "bad" if gone.down else "")
 
 
-def _lost(name: str, outage: Outage, view: View) -> str:
-    service = view.status.services.get(name)
+def _lost(name: str, outage: Outage | None, view: View) -> str:
+    since = ago(outage.at, view.now) if outage is not None else ""
+    cause = _cause(outage) if outage is not None else "none of its route's targets has one"
     return (
-        f'<tr data-key="{esc(name)}"><th scope="row">{service_link(name)}<td>{ago(outage.at, view.now)}'
-        f"<td>{esc(_cause(outage))}<td>{_now(service)}"
+        f'<tr data-key="{esc(name)}"><th scope="row">{service_link(name)}<td>{since}'
+        f"<td>{esc(cause)}<td>{_now(view.status.services.get(name), view.routed.get(name))}"
     )
 
 
@@ -105,11 +149,19 @@ def _cause(outage: Outage) -> str:
     return f"{change.id or 'it'} {went}" + (f": {change.why}" if change.why else "")
 
 
-def _now(service: Service | None) -> str:
+def _now(service: Service | None, route: Routed | None) -> str:
+    if route is not None:
+        given = f"given: {', '.join(names_given(route))}" if route.name.first else "nobody is given"
+        return esc(route.note or given)
     if service is None or not service.instances:
         return "no instance is registered"
     states = Counter(str(i.state) for i in service.instances)
     return " ".join(f"{badge(state)} {n}" for state, n in states.most_common())
+
+
+def names_given(route: Routed) -> list[str]:
+    """The targets that give now."""
+    return [str(target) for tier in route.composed.due for target, share in tier if share]
 
 
 # --- problems -------------------------------------------------------------------------------------------

@@ -1,37 +1,34 @@
 """One service, opened: how to ask for it, its instances with all they say, and what stands beside them.
 
-Rules: pure; see words. `beside` is the place for what is laid over a service (routes), for where its answers
-go (zones) and for who asked: each is rendered where the server tells it.
+Rules: pure; see words. What stands beside the instances is `beside`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from zkdns.model import Service
 from zkdns.web import shapes
+from zkdns.web.page.beside import beside
 from zkdns.web.page.timeline import timeline
 from zkdns.web.page.view import View
-from zkdns.web.page.words import ago, badge, bar, esc, heads, plural, query, section, table, title
+from zkdns.web.page.words import ago, badge, bar, esc, heads, query, section, table, title
 
 COLUMNS = ("Instance", "State", "Why", "Address", "Weight", "Share due and given", "Registered")
 
 SHOWN = 500
 """Instances of an opened service; the JSON has all of them."""
 
-ASKERS = 50
-
 
 def opened(name: str, view: View) -> str:
     service = view.status.services.get(name)
     if service is None:
         told = f"No service {name} is registered."
-        return section("opened", "Service", f'<p class="verdict">{esc(told)}</p>', "bad") + timeline_of_gone(
-            view
-        )
-    return _service(service, view) + beside(view) + timeline(service, view)
+        shown = section("opened", "Service", f'<p class="verdict">{esc(told)}</p>', "bad")
+        return shown + beside(name, view) + timeline_of_gone(view)
+    return _service(service, view) + beside(name, view) + timeline(service, view)
 
 
 def timeline_of_gone(view: View) -> str:
@@ -47,7 +44,8 @@ def _service(service: Service, view: View) -> str:
     recent, ever = sum(view.firsts.recent.values()), sum(view.firsts.ever.values())
     since = {i.id: i.since for i in service.instances}
     rows = [_instance(i, since[i["id"]], recent, view.now) for i in said["instances"]]
-    empty = f'<tr><td colspan="{len(COLUMNS)}">No instance is registered.'
+    own = " of its own" * (view.beside.route is not None)
+    empty = f'<tr><td colspan="{len(COLUMNS)}">No instance{own} is registered.'
     beyond = len(service.instances) - SHOWN
     more = f"<p>and {beyond:,} more in the JSON</p>" if beyond > 0 else ""
     note = f'<p class="warn">{esc(said["note"])}</p>' if said["note"] else ""
@@ -117,51 +115,3 @@ def _known(i: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"port {name}", str(port)
     for key, value in i["meta"].items():
         yield f"meta {key}", value
-
-
-# --- beside the instances ---------------------------------------------------------------------------------
-
-
-def beside(view: View) -> str:
-    return _routes(view.routes) + _zones(view.zones) + _askers(view.askers)
-
-
-def _routes(routes: Sequence[Mapping[str, Any]]) -> str:
-    if not routes:
-        return section("routes", "Route", "")
-    rows = [
-        f"<tr><td>{n}<td>{esc(target)}<td>{esc(share)}<td>{esc(route.get('source') or '')}"
-        f"<td>{esc(route.get('until') or '')}"
-        for route in routes
-        for n, tier in enumerate(route["tiers"], 1)
-        for target, share in tier.items()
-    ]
-    shown = table(heads("Tier", "Target", "Share", "From", "Until"), rows, "Route")
-    return section("routes", "", title("routes", "Route") + shown)
-
-
-def _zones(zones: Sequence[Mapping[str, Any]]) -> str:
-    """From the clients' zone to the instances'."""
-    if not zones:
-        return section("zones", "From zone to zone", "")
-    rows = [
-        f'<tr><th scope="row">{esc(z["from"] or "none")}<td>{esc(z["to"] or "none")}'
-        f"<td>{bar('given', z['share'])}"
-        for z in zones
-    ]
-    shown = table(heads("From zone", "To zone", "Share"), rows, "Answers from zone to zone")
-    return section("zones", "", title("zones", "From zone to zone") + shown)
-
-
-def _askers(askers: Sequence[Mapping[str, Any]]) -> str:
-    if not askers:
-        return section("askers", "Who asked", "")
-    rows = [
-        f'<tr><th scope="row">{esc(a["client"])}<td>{a["queries"]:,}<td>{esc(a["last"])}'
-        f"<td>{esc(a['last_first'])}"
-        for a in askers[:ASKERS]
-    ]
-    more = f"<p>and {len(askers) - ASKERS:,} more</p>" if len(askers) > ASKERS else ""
-    shown = table(heads("Client", "Queries", "Last", "What stood first"), rows, "Clients")
-    head = title("askers", f"Who asked ({plural(len(askers), 'client')})")
-    return section("askers", "", head + shown + more)

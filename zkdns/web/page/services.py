@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from zkdns.answers.routed import Routed
 from zkdns.model import Instance, Service
+from zkdns.web.page.overview import Lost, lost, names_given
 from zkdns.web.page.view import Asked, View
 from zkdns.web.page.words import badge, esc, query, section, table, title
 
@@ -43,14 +45,15 @@ def services(view: View, asked: Asked) -> str:
     ]
     column = asked.sort.removeprefix("-")
     by = COLUMNS[column if column in COLUMNS else "worst"][1]
-    lost = view.status.outages if by is worst else {}
+    gone = lost(view)
+    down = {*gone.without, *gone.nobody} if by is worst else set()
     found.sort(
-        key=lambda pair: (not (pair[0].name in lost and lost[pair[0].name].had), by(pair[0])),
+        key=lambda pair: (pair[0].name not in down, by(pair[0])),
         reverse=asked.sort.startswith("-"),
     )
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(asked.page, 1), pages)
-    rows = [_row(s, hits, view, asked) for s, hits in found[(page - 1) * PAGE : page * PAGE]]
+    rows = [_row(s, hits, view, asked, gone) for s, hits in found[(page - 1) * PAGE : page * PAGE]]
     shown = table(_heads(asked), rows, "Services")
     if not rows:
         chosen = asked.q or asked.state
@@ -86,21 +89,32 @@ def _texts(i: Instance) -> Iterator[str]:
         yield f"{key}={value}"
 
 
-def _row(s: Service, hits: Iterable[str], view: View, asked: Asked) -> str:
+def _row(s: Service, hits: Iterable[str], view: View, asked: Asked, gone: Lost) -> str:
     states = Counter(str(i.state) for i in s.instances)
-    outage = view.status.outages.get(s.name)
-    word = "bad" if outage is not None and outage.had else "" if s.healthy() else "unused"
+    route = view.routed.get(s.name)
+    is_down = s.name in gone.without or s.name in gone.nobody
+    word = "bad" if is_down else "" if s.healthy() or route is not None else "unused"
     here = ' aria-current="true"' if s.name == asked.service else ""
     ttl = s.settings.ttl if s.settings.ttl is not None else view.status.ttl
-    badges = " ".join(f"{badge(state)} {n}" for state, n in states.most_common()) or badge(EMPTY)
+    badges = " ".join(f"{badge(state)} {n}" for state, n in states.most_common())
+    if route is not None:
+        badges = f"{badge('route')} {_leads(route)} {badges}"
     ids = list(hits)
     which = f' <span class="hits">{esc(_name(ids))}</span>' if ids else ""
     to = query(q=asked.q, state=asked.state, sort=asked.sort, page=asked.page, service=s.name)
     return (
         f'<tr class="{word}" data-key="{esc(s.name)}"><th scope="row">'
-        f'<a href="/?{to}"{here}>{esc(s.name)}</a>'
-        f"{which}<td>{s.healthy()} / {len(s.instances)}<td>{badges}<td>{esc(s.settings.policy)}<td>{ttl} s"
+        f'<a href="/?{to}"{here}>{esc(s.name)}</a>{which}<td>{s.healthy()} / {len(s.instances)}'
+        f"<td>{badges or badge(EMPTY)}<td>{esc(s.settings.policy)}<td>{ttl} s"
     )
+
+
+def _leads(route: Routed) -> str:
+    """Where its name leads, in few words."""
+    said = route.note or (
+        "nobody is given" if not route.name.first else f"to {', '.join(names_given(route))}"
+    )
+    return f'<span class="hits">{esc(said)}</span>'
 
 
 def _name(ids: list[str]) -> str:
@@ -143,9 +157,3 @@ def _turn(page: int, pages: int, asked: Asked) -> str:
             where = query(q=asked.q, state=asked.state, sort=asked.sort, page=to)
             links.append(f'<a rel="{text.lower()[:4]}" href="/?{where}">{text}</a>')
     return f'<nav aria-label="Pages">Page {page} of {pages} {" ".join(links)}</nav>'
-
-
-def count(view: View) -> str:
-    """For the tab's title."""
-    lost = sum(outage.had for outage in view.status.outages.values())
-    return f"({lost}) " if lost else ""

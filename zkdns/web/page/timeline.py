@@ -99,8 +99,9 @@ def timeline(service: Service, view: View) -> str:
     more = (
         f"<p>and {plural(len(found) - ROWS, 'instance')} that changed less</p>" if len(found) > ROWS else ""
     )
-    axis = '<svg class="axis" role="presentation">' + "".join(_axis(view.now - begin)) + "</svg>"
-    head = f'<th scope="col">Instance<th scope="col" class="strip">{axis}<th scope="col">Flaps'
+    axis = '<svg class="axis" aria-hidden="true">' + "".join(_axis(view.now - begin)) + "</svg>"
+    over = f'<span class="unseen">States since {span(view.now - begin)} ago</span>{axis}'
+    head = f'<th scope="col">Instance<th scope="col" class="strip">{over}<th scope="col">Flaps'
     flaps = sum(row.flaps for row in found)
     said = f"<p>{plural(len(view.past.changes), 'change')}, {plural(flaps, 'flap')}.{_reach(view)}</p>"
     drawn = table(head, lines, "The last day of each instance") if lines else ""

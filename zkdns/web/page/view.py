@@ -6,13 +6,14 @@ Rules: frozen; the page is made in a thread beside the server that it shows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zkdns.answers.routed import Routed
 from zkdns.model import Change
 from zkdns.web.page.words import number
 from zkdns.web.shapes import Firsts
-from zkdns.web.status import Status
+from zkdns.web.status import Beside, Status
 
 MAX_TEXT = 200
 """Characters of what is typed into the page."""
@@ -44,6 +45,10 @@ class Asked:
             text("explain"), text("type"), text("client"), text("if"), text("at"),
         )  # fmt: skip
 
+    def about(self, service: str) -> Asked:
+        """The same with this service opened."""
+        return replace(self, service=service)
+
     @property
     def changes(self) -> list[str]:
         """What is to be tried, as explain takes it."""
@@ -61,14 +66,15 @@ class Past:
 
 NO_FIRSTS = Firsts()
 NO_PAST = Past()
+NOTHING_BESIDE = Beside()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """`firsts`, `past`: of the service that is opened; `recent`: of all, the last hour; `explained`: the
     shape of /api/v1/explain, or in words why there is none; `rates`: queries a second over the last hour;
-    `now`: seconds since the epoch. The last three are for the opened service, in the shapes of the API, where
-    the server has them: routes laid over it, shares from zone to zone, who asked."""
+    `now`: seconds since the epoch; `beside`: of the opened service; `routed`: the routes in force, by
+    service."""
 
     status: Status
     now: float
@@ -77,6 +83,5 @@ class View:
     recent: Past = NO_PAST
     explained: Mapping[str, Any] | str | None = None
     rates: Sequence[float] = ()
-    routes: Sequence[Mapping[str, Any]] = ()
-    zones: Sequence[Mapping[str, Any]] = ()
-    askers: Sequence[Mapping[str, Any]] = ()
+    beside: Beside = NOTHING_BESIDE
+    routed: Mapping[str, Routed] = field(default_factory=dict)

@@ -43,14 +43,21 @@ def lag(seconds: float | None) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds is not None else "not measured yet"
 
 
-def ago(at: float, now: float) -> str:
-    """How long ago, with the moment itself for whoever points at it."""
+def ago(at: float, now: float, said: str = "") -> str:
+    """How long ago, or in the words that are given, with the moment itself for whoever points at it."""
     try:
         moment = datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
         return esc(at)
-    said = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f'<time datetime="{said}" title="{said}">{span(now - at)} ago</time>'
+    exact = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f'<time datetime="{exact}" title="{exact}">{said or f"{span(now - at)} ago"}</time>'
+
+
+def until(at: float, now: float) -> str:
+    """In how long, in the same way."""
+    if at <= now:
+        return ago(at, now)
+    return ago(at, now, f"in {span(at - now)}")
 
 
 def badge(state: object) -> str:

@@ -1,0 +1,47 @@
+"""A route's targets, each with the share that it is due and the one that it was given.
+
+Rules: pure; told by the same arithmetic that the answers are compiled of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zkdns.answers.routed import Routed
+from zkdns.routes import Target
+
+
+@dataclass(frozen=True, slots=True)
+class TargetShare:
+    """One target of one tier (the first is 1). `share`: as it is written, within its tier; `due`, `given`:
+    parts of all first places, 0 to 1; `answers`: how often one of it stood first since the shares changed
+    last; `healthy` of `registered` instances."""
+
+    tier: int
+    target: Target
+    share: float
+    due: float
+    given: float
+    answers: int
+    healthy: int
+    registered: int
+
+
+def target_shares(route: Routed, answers: Mapping[str, int]) -> list[TargetShare]:
+    """`answers`: how often each instance stood first, by its key. What two targets share counts for the
+    first of them."""
+    counts: Counter[int] = Counter()
+    first = route.name.first[0] if route.name.first else ()
+    for instance, number in zip(first, route.composed.groups, strict=True):
+        counts[number] += answers.get(instance.key, 0)
+    total = sum(answers.values())
+    rows: list[TargetShare] = []
+    for tier, (written, due) in enumerate(zip(route.in_force.tiers, route.composed.due, strict=True), 1):
+        for (target, share), (_, part) in zip(written, due, strict=True):
+            own = counts[len(rows)]
+            healthy, registered = route.healthy.get(target, (0, 0))
+            given = own / total if total else 0.0
+            rows.append(TargetShare(tier, target, float(share), float(part), given, own, healthy, registered))
+    return rows

@@ -1,0 +1,96 @@
+"""What a page needs of the server: gathered in the loop, of one moment, and rendered in a thread.
+
+Rules: reads only. `prepare` costs the loop no more than a look; what takes long is in what it gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from zkdns.model import Service
+from zkdns.pipeline.journal import OutOfReach
+from zkdns.web.moments import read_moment
+from zkdns.web.page import Asked, Past, View, render
+from zkdns.web.past import Pasts
+from zkdns.web.shapes import Firsts
+from zkdns.web.status import Beside, Observed
+
+MAX_CHANGES = 64
+"""Changes that one question may try: each costs its service's answers."""
+
+HOUR, DAY = 3600.0, 86400.0
+"""How far back the page looks: over all services, and at one."""
+
+SAMPLE_EVERY = 10.0
+SAMPLES = 360
+"""An hour of rates."""
+
+
+class Pages:
+    """The page of one server."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        self._pasts = Pasts(observed)
+        self._rates: deque[float] = deque(maxlen=SAMPLES)
+
+    def prepare(self, query: Mapping[str, str], tried: Sequence[str]) -> Callable[[], str]:
+        """What makes the page for this query string, with these changes tried; to be called in a thread."""
+        observed, now = self._observed, time.time()
+        status = observed.status()
+        asked = Asked.read({**query, "if": " ".join(tried)})
+        opened = find_service(status.services, asked.service) if asked.service else None
+        if opened is not None:
+            asked = asked.about(opened.name)
+        firsts = observed.firsts(opened.name) if opened is not None else Firsts()
+        past = self._pasts.reader(asked.service, now - DAY) if asked.service else Past
+        # One that is gone may still be in somebody's cache: who asked for it is told as well.
+        beside = observed.beside(asked.service) if asked.service else Beside
+        recent = self._pasts.reader("", now - HOUR)
+        explained = self._explainer(asked)
+        rates, routed = tuple(self._rates), observed.routed()
+
+        def work() -> str:
+            view = View(status, now, firsts, past(), recent(), explained(), rates, beside(), routed)
+            return render(view, asked)
+
+        return work
+
+    def _explainer(self, asked: Asked) -> Callable[[], Mapping[str, Any] | str | None]:
+        """The explanation, or what keeps us from one."""
+        if not asked.explain:
+            return lambda: None
+        try:
+            at = read_moment({"at": asked.at}, "at")
+            work = self._observed.explain(
+                asked.explain, asked.type or "A", asked.client or None, asked.changes[:MAX_CHANGES], at
+            )
+        except (ValueError, OutOfReach) as error:
+            said = str(error)
+            return lambda: said
+
+        def explain() -> Mapping[str, Any] | str:
+            try:
+                return work()
+            except (ValueError, OutOfReach) as error:
+                return str(error)
+
+        return explain
+
+    async def sample(self) -> None:
+        """How many queries a second there were, every few seconds."""
+        before, at = sum(self._observed.counters().queries.values()), time.monotonic()
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY)
+            count, now = sum(self._observed.counters().queries.values()), time.monotonic()
+            self._rates.append(max(0.0, count - before) / (now - at))
+            before, at = count, now
+
+
+def find_service(services: Mapping[str, Service], name: str) -> Service | None:
+    """By its name as registered, else by its label."""
+    return services.get(name) or next((s for s in services.values() if s.label == name), None)
