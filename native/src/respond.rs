@@ -8,7 +8,7 @@ use crate::index::{Keyed, hash};
 use crate::query::{Edns, KEY, Query, Read, read};
 use crate::stored::DO;
 use crate::subnet::Subnet;
-use crate::table::{Name, Table, Zone};
+use crate::table::{EVERY, Name, Table, Zone};
 use crate::told::Told;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -336,6 +336,9 @@ impl<'a> Reply<'a> {
                 _ => None,
             };
             let Some(instance) = instance else {
+                // Each registry might have it: that nobody does is for all of them to say.
+                let Some(stale) = table.stale(EVERY) else { return Outcome::Pass };
+                let reply = Reply { stale, ..reply };
                 let outcome = reply.negative(zone, NXDOMAIN, &[], short, out);
                 let Outcome::Reply { qtype, rcode, .. } = outcome else { return outcome };
                 return Outcome::Reply { qtype, rcode, search_miss: stripped > 1 };

@@ -56,6 +56,9 @@ impl Instances {
     }
 }
 
+/// The origin of what depends on all registries: that a name is not there.
+pub const EVERY: u16 = 0;
+
 /// A name that exists. What is below one with a responder is not ours to say.
 pub struct Name {
     key: Box<[u8]>,
@@ -76,7 +79,7 @@ impl Name {
         Name {
             key: key.into(),
             zone,
-            origin: 0,
+            origin: EVERY,
             ede: ede.into(),
             instances,
             responder,

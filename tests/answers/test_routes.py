@@ -106,6 +106,10 @@ def test_a_share_of_zero_is_listed_and_not_given() -> None:
     assert by_service(composed) == {"b": 1}
     assert composed.due == (((Target("a"), 0), (Target("b"), 1)),)
     assert by_service(route([{"a": 0}, {"b": 1}], a=a, b=b)) == {"b": 1}
+    # A client may give an SRV record of weight 0 its part (RFC 2782): it is in no answer at all.
+    for to in ([{"a": 0, "b": 1}], [{"a": 0}, {"b": 1}]):
+        levels = route(to, a=a, b=b).pool.levels
+        assert [[m.service for m, _ in level] for level in levels] == [["b"]]
 
 
 def spilled(healthy: int, spill: Fraction) -> Fraction:

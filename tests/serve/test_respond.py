@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import tables, wire
 from support.asking import respond
 from support.tables import Answers
-from zkdns.answers.table import Entry, Staleness
+from zkdns.answers.table import FRESH, Entry, Staleness
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.dispatch import Dispatcher
@@ -331,18 +331,25 @@ def test_one_registry_lost_is_told_by_its_own_services_alone() -> None:
         assert isinstance(reply, bytes)
         return reply[3] & 15, wire.take_apart(reply).opts[0][11:]
 
-    asked = ("here.svc.local", "i0.here.svc.local", "no.here.svc.local")
+    asked = ("here.svc.local", "i0.here.svc.local")
     fresh = [say(name) for name in asked]
     others = [say(name.replace("here", "there")) for name in asked]
-    nothing = say("nope.svc.local")
+    missing = ("nope.svc.local", "no.here.svc.local", "no.i0.here.svc.local", "a.b.here.svc.local")
+    nothing = [say(name) for name in missing]
     answers.set_staleness(Staleness(option), 1)
     assert [(rcode, option + told) for rcode, told in fresh] == [say(name) for name in asked]
     answers.set_staleness(Staleness(option, failure), 1)
     assert [say(name) for name in asked] == [(2, failure)] * len(asked)
     assert [say(name.replace("here", "there")) for name in asked] == others
-    assert say("nope.svc.local") == nothing
+    # That a name is not there is for all of them to say: below a service of the other one, too.
+    answers.set_staleness(FRESH, 1)
+    assert [say(name) for name in missing] == nothing
+    answers.set_staleness(Staleness(option))
+    assert [say(name) for name in missing] == [(rcode, option + told) for rcode, told in nothing]
+    assert [say(name) for name in asked] == fresh
     answers.set_staleness(Staleness(failure=failure))
-    assert say("nope.svc.local") == (2, failure)
+    assert [say(name) for name in missing] == [(2, failure)] * len(missing)
+    assert [say(name) for name in asked] == fresh
     assert [say(name.replace("here", "there")) for name in asked] == others
     answers.set_staleness(Staleness())
     answers.set_staleness(Staleness(), 1)

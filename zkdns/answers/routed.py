@@ -51,6 +51,7 @@ class Routed:
     `protocols` and `ports`: at those of its SRV names, by protocol, and by protocol and port label.
     `composed`: what each target is due; `alone`: the one target that gives all, or "". `healthy`: of the
     targets, by text, how many instances are of how many. `problems`: what is wrong with which targets.
+    `origin`: whose staleness its addresses have, where that is not the whole service's.
     """
 
     in_force: InForce
@@ -62,6 +63,13 @@ class Routed:
     alone: Service | None = None
     healthy: Mapping[Target, tuple[int, int]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    origin: int | None = None
+
+    def asked(self) -> tuple[Target, ...]:
+        """The targets that its addresses rest upon: those up to the last tier that gives any."""
+        giving = [n for n, part in enumerate(self.composed.parts) if part]
+        tiers = self.in_force.tiers[: giving[-1] + 1] if giving else self.in_force.tiers
+        return tuple(dict.fromkeys(target for tier in tiers for target, share in tier if share))
 
 
 @dataclass(frozen=True, slots=True)

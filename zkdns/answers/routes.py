@@ -95,7 +95,9 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
             if share:
                 shares += [(member, share * inner) for member, inner in pool.first]
                 groups += [at] * len(pool.first)
-    levels = [level for tier in found for level in _levels([(share, pool) for _, share, pool in tier])]
+    levels = [
+        level for tier in found for level in _levels([(share, pool) for _, share, pool in tier if share])
+    ]
     asked = [pool for tier in found for _, share, pool in tier if share]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
     pool = Pool(_added(shares), tuple(levels), healthy, registered)
@@ -141,16 +143,13 @@ def _parts(found: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Frac
 
 def _levels(tier: Sequence[tuple[Fraction, Pool]]) -> list[tuple[tuple[Member, Fraction], ...]]:
     """One tier's SRV priorities: the targets' own, side by side, each with its target's share of those that
-    have that priority."""
+    have that priority. Who has no share is not among them: clients may give a weight of 0 its part
+    (RFC 2782)."""
     levels = []
     for depth in range(max((len(pool.levels) for _, pool in tier), default=0)):
         having = [(share, pool.levels[depth]) for share, pool in tier if depth < len(pool.levels)]
         total = sum((share for share, _ in having), Fraction(0))
-        shares = (
-            (member, share / total * inner if total else inner)
-            for share, level in having
-            for member, inner in level
-        )
+        shares = ((member, share / total * inner) for share, level in having for member, inner in level)
         levels.append(_added(shares))
     return levels
 

@@ -99,6 +99,7 @@ def compile_service(
     whole, service = service, _readable(service)
     route = beyond.route
     dealt = service if route is None else as_routed(service, route)
+    addresses_origin = origin if route is None or route.origin is None else route.origin
     entries: Entries = {}
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
@@ -133,7 +134,8 @@ def compile_service(
                 by = service if about.levels is None else dealt
                 note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
                 counter = counters.get(key) or RotationCounter()
-                entry = entries[key] = rotated(tiers, by, note, counter, origin, rtype == SRV)
+                of = addresses_origin if about.levels is not None and rtype != SRV else origin
+                entry = entries[key] = rotated(tiers, by, note, counter, of, rtype == SRV)
                 if near is not None and near.by_client:
                     variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
                     entry = entries[key] = replace(entry, variants=variants)

@@ -81,7 +81,7 @@ class Pipeline:
         )
         self._publisher = Publisher(
             self.builder, self._judge, self._health.trial, self._complete, self._moved,
-            self._origin_of, self.wall, tick,
+            self._origins.number, self.wall, tick,
             threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
         )  # fmt: skip
         self.services, self.routes = self._publisher.services, self._publisher.routes
@@ -316,10 +316,6 @@ class Pipeline:
         )
 
     # --- what the publisher asks ------------------------------------------------------------------
-
-    def _origin_of(self, service: Service) -> int:
-        """Whose staleness a service's answers have."""
-        return self._origins.number(self._publisher.routes.registries(service))
 
     def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
         return self._health.judge(service, now, previous, self.registries.grace(now, self.settings.grace))

@@ -46,7 +46,7 @@ class Publisher:
         trial: Callable[[Service, float], Service],
         complete: Callable[[Service], Service],
         moved: Callable[[Service | None, Service | None], Iterable[str]],
-        origin_of: Callable[[Service], int],
+        origin_of: Callable[[Sequence[str]], int],
         wall: Wall,
         tick: Callable[[], float],
         *,
@@ -281,14 +281,19 @@ class Publisher:
         return True
 
     def _beyond(self, name: str) -> Beyond:
-        is_composed = name in self.services and (self.routes.is_composed(name) or self.services[name].view_of)
-        return self.routes.beyond(name) if is_composed else NOTHING
+        if name not in self.services or not (self.routes.is_composed(name) or self.services[name].view_of):
+            return NOTHING
+        beyond = self.routes.beyond(name)
+        if beyond.route is None:
+            return beyond
+        origin = self._origin_of(self.routes.relied_on(name, beyond.route))
+        return replace(beyond, route=replace(beyond.route, origin=origin))
 
     def _compile_one(self, service: Service, beyond: Beyond = NOTHING) -> ServiceAnswers:
-        return self._builder.compile(service, self._origin_of(service), beyond)
+        return self._builder.compile(service, self._origin_of(self.routes.registries(service)), beyond)
 
     def _work(self, service: Service, beyond: Beyond) -> Callable[[], Compiled]:
-        compile, origin = self._builder.compile, self._origin_of(service)
+        compile, origin = self._builder.compile, self._origin_of(self.routes.registries(service))
 
         def work() -> Compiled:
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from zkdns.answers.routed import NOTHING, Beyond, InForce, Resolver, targets_of, view_key
+from zkdns.answers.routed import NOTHING, Beyond, InForce, Resolver, Routed, targets_of, view_key
 from zkdns.model import Instance, Override, Problem, Service
 from zkdns.overrides import in_force
 from zkdns.pipeline.views import Views
@@ -109,6 +109,19 @@ class RouteBook:
                 met.add(key)
                 left.append(key)
                 found.update(self._services[key].registries if key in self._services else ())
+        return tuple(sorted(found))
+
+    def relied_on(self, name: str, routed: Routed) -> tuple[str, ...]:
+        """The same of the addresses alone: tiers that nobody had to ask may be as old as they like."""
+        found: set[str] = set()
+        for target in routed.asked():
+            key = self._resolver.key_of(target)
+            service = self._services.get(key) if key is not None else None
+            if service is None:
+                continue
+            is_route = key != name and key in self.in_force
+            held = () if is_route else {i.registry for i in service.instances if i.registry}
+            found.update(held or self.registries(service))
         return tuple(sorted(found))
 
     # --- which one ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from zkdns.answers import on_demand
-from zkdns.answers.table import Entry, Name, Position, Sections, Table
+from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table
 from zkdns.dns import ede, names, subnet
 from zkdns.dns.packet import DROP
 from zkdns.dns.records import RFC8482, pointer, txt
@@ -193,6 +193,9 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome:
             sections = _instance(request, encloser)
             if sections is not None:
                 return _on_demand(request, sections, encloser.zone, stale, table)
+        stale = table.stale[EVERY]  # each registry might have it
+        if stale is None:
+            return _failed(request, EVERY, table)
         return _negative(request, NXDOMAIN, b"", encloser.zone, stale, table)
     reverse = on_demand.reverse(table, qname, request.question.rtype)
     if reverse is None:
@@ -211,6 +214,10 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
     if stale is None:
         return _failed(request, name.origin, table)
     sections = responder.answer(request.question.name, request.question.rtype, table, position)
+    if sections.rcode == NXDOMAIN and name.origin != FILES:
+        stale = table.stale[EVERY]
+        if stale is None:
+            return _failed(request, EVERY, table)
     if sections.rcode == SERVFAIL and not sections.answer:
         stale = b""  # why nothing is said is more than how old it would be
     return _on_demand(request, sections, name.zone, stale, table)

@@ -104,15 +104,17 @@ def _queries(status: Status, counters: Counters) -> Iterable[Metric]:
 
 def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
     every = status.registries
-    yield _gauge(
+    yield _gauge_by_registry(
         "zkdns_registry_connected",
-        "1 while every registry is within reach.",
+        "1 while every registry is within reach; with a label, that registry.",
         all(r.connected for r in every),
+        {r.name: r.connected for r in every},
     )
-    yield _gauge(
+    yield _gauge_by_registry(
         "zkdns_registry_stale_seconds",
-        "Seconds since a registry went out of reach.",
+        "Seconds since a registry went out of reach; with a label, that registry.",
         status.stale_seconds,
+        {r.name: r.stale_seconds for r in every},
     )
     yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
     yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", counters.registry_reads)
@@ -182,6 +184,14 @@ def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:
 
 def _gauge(name: str, help: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help, value=float(value))
+
+
+def _gauge_by_registry(name: str, help: str, whole: float, each: Mapping[str, float]) -> Metric:
+    """One value for all of them, and one more for each where there are several."""
+    family = GaugeMetricFamily(name, help, value=float(whole))
+    for registry, value in each.items() if len(each) > 1 else ():
+        family.add_sample(name, {"registry": registry}, float(value))
+    return family
 
 
 def _counter(name: str, help: str, value: float) -> Metric:
