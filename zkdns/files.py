@@ -53,3 +53,12 @@ def create_aside(path: Path) -> BinaryIO:
         path.unlink()
         handle = os.open(path, flags, 0o600)
     return os.fdopen(handle, "wb")
+
+
+def sync_directory(directory: Path) -> None:
+    """Have a name that was made or changed in a folder survive a power cut (fsync(2))."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -6,8 +6,10 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -214,3 +216,33 @@ def test_problems_are_kept(tmp_path: Path) -> None:
     saved = Catalog({}, (Problem("/a", "w", "c"),), 7, True)
     save(tmp_path, saved)
     assert load(tmp_path).catalog == saved
+
+
+def test_two_writers_with_the_same_process_id_never_mix_their_files(tmp_path: Path) -> None:
+    """As containers have it that share a folder: the second begins and ends while the first one writes."""
+    first, second = catalog(250), catalog(3)
+    spell = state._spell
+
+    def interrupted(*args: Any) -> Iterator[bytes]:
+        pieces = spell(*args)
+        yield next(pieces)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(state, "_spell", spell)
+            save(tmp_path, second)
+        assert load(tmp_path) == Loaded(second, None)
+        yield from pieces
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "_spell", interrupted)
+        save(tmp_path, first)
+    assert load(tmp_path) == Loaded(first, None)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    old, fresh = tmp_path / f".{NAME}.1.tmp", tmp_path / f".{NAME}.2.tmp"
+    for left in (old, fresh):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    save(tmp_path, catalog())
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, fresh.name}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from zkdns.files import MIB, create_aside, read_bounded
+from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal
 from zkdns.pipeline.journal import Query, Record
@@ -129,7 +129,7 @@ class JournalFiles:
                 os.fsync(file.fileno())
             self._began_at, self._gap = now, False
             self._snapshot_bytes, self._written_bytes = size, 0
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
             self._remove_old(now)
 
     def _append(self, text: bytes) -> None:
@@ -209,11 +209,3 @@ def read_services(directory: Path, moment: float) -> dict[str, Service]:
 
 def _lines(path: Path) -> Iterator[journal.Line]:
     return journal.read_lines(read_bounded(path, MAX_SEGMENT_BYTES)[0])
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

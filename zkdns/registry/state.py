@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -26,7 +28,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import msgspec
 
-from zkdns.files import MIB, create_aside, read_bounded
+from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Catalog, Check, Instance, Override, Problem, Registration, Service, ServiceSettings
 from zkdns.routes import Route
 
@@ -36,6 +38,8 @@ VERSION: Final = 1
 MAX_BYTES: Final = 4096 * MIB
 SLICE: Final = 100
 """Instances in one item: under a millisecond of packing."""
+ABANDONED: Final = 600.0
+"""Seconds without a byte after which a file that is being written is nobody's."""
 
 _START = struct.Struct("!H8s")
 _LENGTH = struct.Struct("!I")
@@ -140,7 +144,8 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / name
     _put_aside(target)
-    aside = directory / f".{name}.{os.getpid()}.tmp"
+    _sweep(directory, name)
+    aside = directory / f".{name}.{secrets.token_hex(8)}.tmp"
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()
@@ -157,7 +162,16 @@ def save(
             aside.unlink()
         raise
     _known[target] = mark
-    _sync_directory(directory)
+    sync_directory(directory)
+
+
+def _sweep(directory: Path, name: str) -> None:
+    """Remove what writers left that were killed. A name of each writing's own lets several processes share
+    the folder, whose ids may be the same in containers; so what is left is told by its age alone."""
+    for left in directory.glob(f".{name}.*.tmp"):
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 def _spell(catalog: Catalog, overrides: InstanceOverrides, source: str) -> Iterator[bytes]:
@@ -204,14 +218,6 @@ def _unpack(kind: type, value: Any) -> Any:
 
 def _framed(item: bytes) -> bytes:
     return _LENGTH.pack(len(item)) + item
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _mark(stat: os.stat_result) -> tuple[int, int, int]:
