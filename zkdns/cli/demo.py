@@ -17,13 +17,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoNodeError
 
 from zkdns import ensemble
 from zkdns.cli import Failure
@@ -39,7 +37,7 @@ from zkdns.cli.sample_services import (
     Payload,
 )
 from zkdns.config import ZooKeeperSettings
-from zkdns.registry.zk import connect
+from zkdns.registry.zk.nodes import Nodes, Overtaken, Refused, open_nodes
 
 HOST = "127.0.0.1"
 ROOT = "/services"
@@ -63,33 +61,32 @@ class Registry(Protocol):
 class ZooKeeperRegistry:
     """Ephemeral znodes in one session, as a real service would make them."""
 
-    def __init__(self, client: KazooClient, hosts: str) -> None:
+    def __init__(self, nodes: Nodes, hosts: str) -> None:
         self.url = f"zk://{hosts}{ROOT}"
         self.more: tuple[str, ...] = (f"zk://{hosts}/?preset=patroni",)
-        self._client = client
+        self._nodes = nodes
         for name, member in MEMBERS.items():
-            path = f"{CLUSTER}/members/{name}"
-            client.create(path, json.dumps(member).encode(), ephemeral=True, makepath=True)
+            nodes.create(f"{CLUSTER}/members/{name}", json.dumps(member).encode(), ephemeral=True)
 
     def settings(self, service: str, payload: Payload) -> None:
-        self._client.create(f"{ROOT}/{service}", json.dumps(payload).encode(), makepath=True)
+        self._nodes.create(f"{ROOT}/{service}", json.dumps(payload).encode())
 
     def put(self, service: str, id: str, payload: Payload | None) -> None:
         path = f"{ROOT}/{service}/{id}"
         if payload is None:
-            self._client.delete(path)
+            self._nodes.delete(path)
             return
         try:
-            self._client.set(path, json.dumps(payload).encode())
-        except NoNodeError:
-            self._client.create(path, json.dumps(payload).encode(), ephemeral=True)
+            self._nodes.set(path, json.dumps(payload).encode())
+        except Overtaken:  # it is not there
+            self._nodes.create(path, json.dumps(payload).encode(), ephemeral=True)
 
     def lead(self, who: str | None) -> None:
         path = f"{CLUSTER}/leader"
-        if self._client.exists(path):
-            self._client.delete(path)
+        with suppress(Overtaken):
+            self._nodes.delete(path)
         if who is not None:
-            self._client.create(path, who.encode(), ephemeral=True)
+            self._nodes.create(path, who.encode(), ephemeral=True)
 
 
 class FileRegistry:
@@ -195,11 +192,8 @@ def open_zookeeper(directory: Path) -> Iterator[Registry]:
     server = ensemble.Server(directory, choose_port(2181))
     try:
         server.start()
-        client = connect.connect(server.hosts, ZooKeeperSettings(session_timeout=4))
-        try:
-            yield ZooKeeperRegistry(client, server.hosts)
-        finally:
-            connect.close(client, 2)
+        with open_nodes(server.hosts, ZooKeeperSettings(session_timeout=4)) as nodes:
+            yield ZooKeeperRegistry(nodes, server.hosts)
     finally:
         server.stop()
 
@@ -271,8 +265,8 @@ def go_round(registry: Registry, server: subprocess.Popen[bytes], every: float, 
                 registry.lead(change.payload if isinstance(change.payload, str) else None)
             elif not isinstance(change.payload, str):
                 registry.put(change.service, change.id, change.payload)
-        except KazooException as error:
-            raise Failure(f"ZooKeeper: {type(error).__name__} {error}".strip()) from error
+        except Refused as why:
+            raise Failure(f"ZooKeeper: {why}") from why
         click.echo(f"{time.strftime('%H:%M:%S')}  {f'{change.service}/{change.id}':12}  {change.what}")
 
 

@@ -10,6 +10,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -22,8 +23,7 @@ from zkdns.cli.waiting import Waiting
 from zkdns.registry.labels import to_label
 from zkdns.registry.survey import Finding, Survey
 from zkdns.registry.url import parse_registry
-from zkdns.registry.zk import connect
-from zkdns.registry.zk.look import look_around
+from zkdns.registry.zk.nodes import open_nodes
 
 MAX_NAMES: Final = 6
 MAX_SERVICES: Final = 8
@@ -54,14 +54,12 @@ def command(
     settings = options.load(registry, config, zone)
     hosts, start = _read_target(url) if url else (_first_hosts(settings.registry), "/")
     waiting = Waiting()
-    with waiting.phase(f"connecting to {hosts}"):
-        client = connect.connect(hosts, settings.zookeeper)
     survey = Survey(start)
-    try:
+    with ExitStack() as stack:
+        with waiting.phase(f"connecting to {hosts}"):
+            nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))
         with waiting.phase("looking around"):
-            look_around(client, survey)
-    finally:
-        connect.close(client, 2.0)
+            nodes.look_around(survey)
     systems = list(name_systems(survey.findings(), hosts, settings.zone[0]))
     if as_json:
         click.echo(json.dumps({"systems": [_shape(one) for one in systems], "cut": survey.cut}))

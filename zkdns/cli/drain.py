@@ -48,7 +48,7 @@ def command(
         order = overrides.signed(why, span, drain=True)
         _, after = operator.change(service.name, instance.id, lambda held, now: lay(order, held))
         ordered = operator.ordered()
-        replicas = http_sides(operator.client) if waits else {}
+        replicas = http_sides(operator.nodes) if waits else {}
     name = f"{service.name}/{instance.id}"
     in_service = sum(not is_drained(ordered.get((service.name, i.id)), order.at) for i in service.instances)
     left = f"{in_service} of {len(service.instances)} instances of {service.name} are not drained"

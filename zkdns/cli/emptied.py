@@ -1,18 +1,16 @@
 """Which services have no instance, and whether they ever had one: the outage that leaves nothing to look at.
 
-Rules: reads only. A znode's `cversion` counts each child that came or went (ZooKeeper Programmer's Guide,
-"Stat structure"), so an empty folder tells by itself whether it was used.
+Rules: reads only. An empty folder tells by itself whether it was used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from kazoo.exceptions import KazooException
+from contextlib import suppress
 
 from zkdns.config import Settings
 from zkdns.model import Problem, Service
-from zkdns.registry.zk.connect import close, connect
+from zkdns.registry.zk.nodes import Refused, open_nodes
 
 EMPTIED = "all its instances are gone: its names are NODATA"
 UNUSED = "it has no instance, and never had one: its names are NODATA"
@@ -45,13 +43,5 @@ def _used(empty: Iterable[Service], settings: Settings) -> Iterator[str]:
         inside = [path for path in paths if root is not None and path.startswith(root)]
         if not inside:
             continue
-        client = connect(url.hosts, settings.zookeeper)
-        try:
-            for path, reply in [(path, client.exists_async(path)) for path in inside]:
-                stat = reply.get(timeout=30)
-                if stat is not None and stat.cversion and not stat.numChildren:
-                    yield path
-        except KazooException:
-            continue  # what can't be seen is told of as a note
-        finally:
-            close(client, 1.0)
+        with open_nodes(url.hosts, settings.zookeeper) as nodes, suppress(Refused):
+            yield from nodes.emptied(inside)  # what can't be seen is told of as a note

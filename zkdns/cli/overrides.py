@@ -13,56 +13,26 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import click
-from kazoo.client import KazooClient
-from kazoo.exceptions import (
-    BadVersionError,
-    KazooException,
-    NoAuthError,
-    NodeExistsError,
-    NoNodeError,
-    NotEmptyError,
-)
 
 from zkdns.cli import Failure, complete
 from zkdns.cli.waiting import Waiting
 from zkdns.config import RegistryURL, Settings
-from zkdns.model import (
-    DEFAULTS,
-    Catalog,
-    Children,
-    Data,
-    Event,
-    Instance,
-    Override,
-    Service,
-    ServiceSettings,
-    Stat,
-)  # fmt: skip
+from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
-from zkdns.registry import file, formats, overrides
+from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.url import is_usual
-from zkdns.registry.zk import connect
-from zkdns.registry.zk.look import read_tree
+from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 
 TRIES = 10
-IN_FLIGHT = 200
-LATEST = 1 << 62
-"""A zxid for lists that are read once: later than that of anything they name."""
-
 MOST_NAMED = 12
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-class Reducer(Protocol):
-    def apply(self, event: Event) -> None: ...
 
 
 Change = Callable[[Override | None, float], Override | None]
@@ -114,21 +84,19 @@ why = click.option("--why", default="", metavar="TEXT", help="Shown wherever the
 class Operator:
     """One connected ensemble's overrides, and the instances of all registries."""
 
-    def __init__(self, settings: Settings, hosts: str) -> None:
+    def __init__(self, settings: Settings, hosts: str, stack: ExitStack) -> None:
         self._settings = settings
-        self._clients: dict[str, KazooClient] = {}
+        self._stack = stack
+        self._ensembles: dict[str, Nodes] = {}
         self._trees: dict[RegistryURL, ServiceTree] = {}
-        self.client = self._client_of(hosts)
+        self.nodes = self._nodes_of(hosts)
 
-    def close(self) -> None:
-        for client in self._clients.values():
-            connect.close(client, 2.0)
-
-    def _client_of(self, hosts: str) -> KazooClient:
-        if hosts not in self._clients:
+    def _nodes_of(self, hosts: str) -> Nodes:
+        if hosts not in self._ensembles:
             with Waiting().phase(f"connecting to {hosts}"):
-                self._clients[hosts] = connect.connect(hosts, self._settings.zookeeper)
-        return self._clients[hosts]
+                opened = open_nodes(hosts, self._settings.zookeeper)
+                self._ensembles[hosts] = self._stack.enter_context(opened)
+        return self._ensembles[hosts]
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:
         """The instance that is meant, by its name as registered or as in DNS; Failure names what exists."""
@@ -164,10 +132,7 @@ class Operator:
             return set(_read_file(url).services)
         if not is_usual(url):
             return set(self._whole(url).services)
-        try:
-            return set(self._client_of(url.hosts).get_children(url.root))
-        except NoNodeError:
-            return set()
+        return set(self._nodes_of(url.hosts).children(url.root))
 
     def _read(self, url: RegistryURL, name: str) -> Service:
         """One service's znodes are enough."""
@@ -176,10 +141,8 @@ class Operator:
         if not is_usual(url):
             return self._whole(url).services[name]
         tree = open_tree(url)
-        tree.apply(Children(url.root, (name,), LATEST))
-        folders = formats.named(url.format).FOLDERS
+        self._nodes_of(url.hosts).read_service(tree, name)
         path = f"{url.root.rstrip('/')}/{name}"
-        _read_below(self._client_of(url.hosts), path, 1, tree, folders)
         return tree.catalog().services.get(name) or Service(name, to_label(name), path)
 
     def _whole(self, url: RegistryURL) -> Catalog:
@@ -187,7 +150,7 @@ class Operator:
         tree = self._trees.get(url)
         if tree is None:
             tree = self._trees[url] = open_tree(url)
-            read_tree(self._client_of(url.hosts), tree)
+            self._nodes_of(url.hosts).read_tree(tree)
         return tree.catalog()
 
     def change(self, service: str, id: str, change: Change) -> tuple[Override | None, Override | None]:
@@ -198,57 +161,50 @@ class Operator:
             for _ in range(TRIES):
                 try:
                     return self._change_once(path, change, overrides.parse if id else overrides.parse_laid)
-                except (BadVersionError, NodeExistsError, NoNodeError):
+                except Overtaken:
                     continue  # somebody else wrote in between
-        except NoAuthError:
+        except Forbidden:
             raise Failure(
                 f"ZooKeeper refuses to let us write {path} (zookeeper.auth in the settings)"
             ) from None
-        except KazooException as error:
-            raise Failure(f"ZooKeeper did not take {path}: {type(error).__name__} {error}") from None
+        except Refused as why:
+            raise Failure(f"ZooKeeper did not take {path}: {why}") from None
         raise Failure(f"{path} was changed by others each time that we wrote; try again")
 
     def _change_once(
         self, path: str, change: Change, parse: Callable[[bytes, float], Override]
     ) -> tuple[Override | None, Override | None]:
-        before, version = None, None
-        try:
-            data, stat = self.client.get(path)
-            version = stat.version
-            before = parse(data, stat.mtime / 1000)
-        except NoNodeError:
-            pass
-        except ValueError:
-            pass  # what nobody can read orders nothing, and is overwritten
+        before, node = None, self.nodes.get(path)
+        if node is not None:
+            with suppress(ValueError):  # what nobody can read orders nothing, and is overwritten
+                before = parse(node.data, node.modified)
         now = time.time()
         after = change(trim(before, now), now)
-        if after is None:
-            if version is not None:
-                try:
-                    self.client.delete(path, version=version)
-                except NotEmptyError:  # overrides of its instances stand below
-                    self.client.set(path, b"", version=version)
-                    return before, after
-                self._tidy(path.rpartition("/")[0])
-        elif version is None:
-            self.client.create(path, overrides.spell(after), makepath=True)
+        if node is None:
+            if after is not None:
+                self.nodes.create(path, overrides.spell(after))
+        elif after is not None:
+            self.nodes.set(path, overrides.spell(after), node.version)
         else:
-            self.client.set(path, overrides.spell(after), version=version)
+            try:
+                self.nodes.delete(path, node.version)
+            except HasChildren:  # overrides of its instances stand below
+                self.nodes.set(path, b"", node.version)
+            else:
+                self._tidy(path.rpartition("/")[0])
         return before, after
 
     def _tidy(self, folder: str) -> None:
-        try:
-            data, stat = self.client.get(folder)
-            if not data:  # else a route is laid there
-                self.client.delete(folder, version=stat.version)
-        except (NotEmptyError, NoNodeError, NoAuthError, BadVersionError):
-            pass
+        node = self.nodes.get(folder)
+        if node is not None and not node.data:  # else a route is laid there
+            with suppress(HasChildren, Overtaken, Forbidden):
+                self.nodes.delete(folder, node.version)
 
     def ordered(self) -> dict[tuple[str, str], Override]:
         """All overrides that hold now."""
         found: dict[tuple[str, str], Override] = {}
         reducer = overrides.Overrides()
-        _read_below(self.client, overrides.ROOT, 2, reducer)
+        self.nodes.read_root(reducer)
         for key, order in reducer.by_instance().items():
             if (held := trim(order, time.time())) is not None:
                 found[key] = held
@@ -261,13 +217,11 @@ def operate(settings: Settings) -> Iterator[Operator]:
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
     if hosts is None:
         raise Failure("overrides are kept in ZooKeeper, and no --registry is a zk:// one")
-    operator = Operator(settings, hosts)
-    try:
-        yield operator
-    except KazooException as error:
-        raise Failure(f"ZooKeeper at {hosts}: {type(error).__name__} {error}") from None
-    finally:
-        operator.close()
+    with ExitStack() as stack:
+        try:
+            yield Operator(settings, hosts, stack)
+        except Refused as why:
+            raise Failure(f"ZooKeeper at {hosts}: {why}") from None
 
 
 def signed(why: str, span: float | None, **what: object) -> Override:
@@ -299,32 +253,6 @@ def _read_file(url: RegistryURL) -> Catalog:
         return file.parse(url.path.read_bytes(), 0.0, str(url.path))
     except OSError as error:
         raise Failure(f"{url.path}: {error.strerror}") from None
-
-
-def _read_below(
-    client: KazooClient, path: str, depth: int, reducer: Reducer, folders: Collection[str] = ()
-) -> None:
-    """Tell `reducer` of all down to `depth` below `path`, and one level more in `folders`."""
-    try:
-        names = client.get_children(path)
-    except (NoNodeError, NoAuthError):
-        return
-    reducer.apply(Children(path, tuple(names), LATEST))
-    paths = [path, *(f"{path}/{name}" for name in names)]
-    for at in range(0, len(paths), IN_FLIGHT):
-        some = paths[at : at + IN_FLIGHT]
-        for one, reply in [(one, client.get_async(one)) for one in some]:
-            try:
-                data, stat = reply.get(timeout=30)
-            except (NoNodeError, NoAuthError):
-                continue
-            stands = Stat(
-                stat.czxid, stat.mzxid, stat.ctime / 1000, bool(stat.ephemeralOwner), False, stat.mtime / 1000
-            )
-            reducer.apply(Data(one, data, stands))
-    for name in names:
-        if depth > 1 or name in folders:
-            _read_below(client, f"{path}/{name}", depth - 1, reducer)
 
 
 def _by_label(name: str, known: Iterable[str]) -> str | None:

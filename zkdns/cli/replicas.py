@@ -6,11 +6,10 @@ Rules: what a server wrote may be of any version; what is missing or odd is show
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import Any, Final
 
 import click
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoNodeError
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from zkdns.cli import Failure, options
 from zkdns.cli.waiting import Waiting
 from zkdns.pipeline.replica import read_node
 from zkdns.registry.source import SERVERS
-from zkdns.registry.zk import connect
+from zkdns.registry.zk.nodes import Nodes, Refused, open_nodes
 
 COLUMNS: Final = ("id", "address", "version", "serial", "lag")
 
@@ -35,22 +34,14 @@ def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> Non
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
     if hosts is None:
         raise Failure("replicas register in ZooKeeper, and no --registry is a zk:// one")
-    with Waiting().phase(f"connecting to {hosts}"):
-        client = connect.connect(hosts, settings.zookeeper)
-    try:
-        nodes = {}
-        for name in sorted(client.get_children(SERVERS)):
-            try:
-                nodes[name] = client.get(f"{SERVERS}/{name}")[0]
-            except NoNodeError:
-                continue  # it has just left
-    except NoNodeError:
-        nodes = {}
-    except KazooException as error:
-        raise Failure(f"ZooKeeper at {hosts}: {SERVERS}: {type(error).__name__}") from None
-    finally:
-        connect.close(client, 2.0)
-    replicas = tabulate(nodes)
+    with ExitStack() as stack:
+        with Waiting().phase(f"connecting to {hosts}"):
+            nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))
+        try:
+            servers = nodes.get_below(SERVERS)
+        except Refused as why:
+            raise Failure(f"ZooKeeper at {hosts}: {SERVERS}: {why}") from None
+    replicas = tabulate({name: node.data for name, node in servers.items()})
     if as_json:
         click.echo(json.dumps({"replicas": replicas}))
     elif not replicas:
@@ -59,20 +50,10 @@ def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> Non
         show(replicas)
 
 
-def http_sides(client: KazooClient) -> dict[str, str]:
+def http_sides(nodes: Nodes) -> dict[str, str]:
     """By id of each server that is registered, the URL of its HTTP side, "" where it has none."""
-    try:
-        names = client.get_children(SERVERS)
-    except NoNodeError:
-        return {}
-    found = {}
-    for name in sorted(names):
-        try:
-            http = read_node(client.get(f"{SERVERS}/{name}")[0]).http
-        except NoNodeError:
-            continue  # it has just left
-        found[name] = f"http://{http}" if http else ""
-    return found
+    sides = {name: read_node(node.data).http for name, node in nodes.get_below(SERVERS).items()}
+    return {name: f"http://{http}" if http else "" for name, http in sides.items()}
 
 
 def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import (
@@ -49,6 +49,15 @@ OLD: Final = (UnimplementedError, MarshallingError, BadArgumentsError, APIError)
 """How servers before 3.6 refuse multiRead."""
 
 
+class Reducer(Protocol):
+    """What makes something of the events of its root. `scopes`: what is read for it."""
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]: ...
+
+    def apply(self, event: Event) -> None: ...
+
+
 def look_around(client: KazooClient, survey: Survey) -> None:
     """Bring the survey to its end. Unreachable where the ensemble does not answer."""
     eyes = _Eyes(client)
@@ -72,8 +81,23 @@ def read_tree(client: KazooClient, tree: ServiceTree) -> None:
         root.apply(Whole())
 
 
-def _read_scope(eyes: _Eyes, scope: Scope) -> Iterator[Event]:
-    level = [scope.root]
+def read_service(client: KazooClient, tree: ServiceTree, name: str) -> None:
+    """The same of one service in the usual layout, in which all that stands below its name is its own."""
+    (scope,) = tree.scopes
+    tree.apply(Children(scope.root, (name,), 0))
+    for event in _read_scope(_Eyes(client), scope, f"{scope.root.rstrip('/')}/{name}"):
+        tree.apply(event)
+
+
+def read_root(client: KazooClient, reducer: Reducer) -> None:
+    """Read all that one reducer watches, once."""
+    for scope in reducer.scopes:
+        for event in _read_scope(_Eyes(client), scope):
+            reducer.apply(event)
+
+
+def _read_scope(eyes: _Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
+    level = [start or scope.root]
     while level:
         spots = {path: spot for path in level if (spot := scope.at(path)) is not None}
         lists = [path for path, spot in spots.items() if spot.lists or path == scope.root]
