@@ -65,7 +65,7 @@ class Stat:
 
     `czxid`, `mzxid`: transaction ids of creation and last data change; `ctime`: creation time in
     seconds since the epoch; `ephemeral`: bound to a session; `has_children`: other nodes stand below;
-    `mtime`: when its data was written, seconds since the epoch.
+    `mtime`: when its data was written, seconds since the epoch; `owner`: the session of an ephemeral, else 0.
     """
 
     czxid: int
@@ -74,6 +74,11 @@ class Stat:
     ephemeral: bool
     has_children: bool = False
     mtime: float = 0.0
+    owner: int = 0
+
+
+UNSEEN = Stat(0, 0, 0.0, True)
+"""That of a node whose data we may not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,8 @@ class Instance:
     `answered` tells whether it is given out; `reason` is one short phrase for people; `since` is
     the time of creation, `resolved` the addresses of a host name (seconds since the epoch; text).
     `registry`: the name of the one that it stands in, where there are several. `home`: the label of the
-    service that its own name stands under, where a route gives it for another.
+    service that its own name stands under, where a route gives it for another. `owner`: the session that its
+    node is bound to, 0 where that is not known; `zxid`: the transaction that wrote its node last.
     """
 
     id: str
@@ -233,6 +239,8 @@ class Instance:
     resolved: tuple[str, ...] = ()
     registry: str = ""
     home: str = ""
+    owner: int = 0
+    zxid: int = field(default=0, compare=False)
 
     @property
     def key(self) -> str:
@@ -322,8 +330,9 @@ class Change:
     """One thing about one instance, service or registry that is another in the answers now.
 
     `id` is "" for the service itself, and `service` too for a registry. `was` and `now`: from what to
-    what, as text, "" for nothing. `zxid`: the newest that its registry had told by then. `why` and `by`
-    are for people. `instance`: as it stands now, or as it stood before it went.
+    what, as text, "" for nothing. `zxid`: of the write that made it so, where a node tells; else the newest
+    that its registry had told by then. `why` and `by` are for people. `instance`: as it stands now, or as it
+    stood before it went.
     """
 
     at: float

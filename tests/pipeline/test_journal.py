@@ -154,18 +154,6 @@ def test_a_query_takes_the_newest_of_what_it_asks_for() -> None:
     assert [c.at for c in found] == [55.0, 61.0, 67.0, 73.0, 79.0]
 
 
-@given(histories(), st.floats(-1, 1), st.booleans())
-def test_replicas_tell_each_change_once_and_in_order(history: History, late: float, flaps: bool) -> None:
-    one = [replace(c, instance=None, zxid=n) for n, (_, r, _) in enumerate(history) for c in r.changes]
-    if flaps:
-        one = [c for c in one for _ in (0, 1)]
-    other = [replace(c, at=c.at + late) for c in one]
-    merged = journal.merge([one, other])
-    assert len(merged) == len(one)
-    assert [c.at for c in merged] == sorted(c.at for c in merged)
-    assert {(c.zxid, c.service, c.id) for c in merged} == {(c.zxid, c.service, c.id) for c in one}
-
-
 def test_lines_of_another_version_are_no_answers_but_still_history() -> None:
     text = journal.spell("begin", {"version": journal.VERSION + 1, "at": 1.0, "services": 0})
     text += journal.spell("whole", {"at": 1.0})

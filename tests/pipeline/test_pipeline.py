@@ -627,7 +627,7 @@ def test_each_change_tells_what_was_and_what_is_and_why() -> None:
     assert told == [
         ("a", "state", "healthy", "draining", "registered as draining"),
         ("a", "weight", "1", "5", "registered as draining"),
-        ("b", "registered", "", "healthy", ""),
+        ("b", "registered", "", "healthy", "registered so"),
     ]
     assert all(c.zxid == next(world.zxid) - 1 or c.zxid > 0x100000000 for c in world.readies[-1].changes)
     world.hear("/services", world.data("/services/web", '{"ttl": 9, "hold": 60}'))

@@ -17,7 +17,7 @@ class Node:
 
     @property
     def stat(self) -> Stat:
-        return Stat(self.czxid, self.mzxid, float(self.czxid), True, bool(self.kids))
+        return Stat(self.czxid, self.mzxid, float(self.czxid), True, bool(self.kids), owner=1)
 
 
 class Ensemble:

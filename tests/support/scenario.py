@@ -6,7 +6,8 @@ above a line of `----` and what they print below, up to an empty line; the world
     zone NAME..             the zones (first command of a world)         ttl N        `--ttl`
     registries NAME..       several registries (one, `r1`, by default)   set NAME JSON    any other setting
     registry REST           one, by what its URL says after the hosts: /?preset=kafka
-    list PATH [CHILD..]     the children of a node, whole                data PATH [DATA]
+    list PATH [CHILD..]     the children of a node, whole                data PATH [@N] [DATA]
+                            (an ephemeral of session N; @-1: no ephemeral)
     unreadable PATH WHY     a node that may not be read                  zxid N       of the next event
     begin, whole [NAME]     a new reading; one that starts with `begin` is not ready until `whole`
     session lost|back [NAME]     the registry out of reach, and within again
@@ -259,10 +260,14 @@ class World:
 
     def do_data(self, rest: str) -> None:
         where, _, data = rest.partition(" ")
+        owner = 0
+        if data.startswith("@"):
+            session, _, data = data.partition(" ")
+            owner = int(session[1:])
         registry, path = self._place(where)
         self.zxid += 1
         node = self.nodes.setdefault(where, Node(self.zxid, self.now))
-        stat = Stat(node.czxid, self.zxid, node.ctime, True, False, self.now)
+        stat = Stat(node.czxid, self.zxid, node.ctime, owner >= 0, False, self.now, max(owner, 0))
         self._tell(registry, path, Data(path, data.strip().encode(), stat))
 
     def do_unreadable(self, rest: str) -> None:
@@ -319,7 +324,7 @@ class World:
         self.publish()
         lines = [
             f"{c.service}{'/' if c.service and c.id else ''}{c.id} {c.what}: {c.was or '-'} -> {c.now or '-'}"
-            f"{' (' + c.why + ')' if c.why else ''}"
+            f"{' (' + c.why + ')' if c.why else ''}{' by ' + c.by if c.by else ''}"
             for c in self.changes
         ]
         self.changes.clear()

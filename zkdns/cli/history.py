@@ -14,8 +14,9 @@ from zkdns.cli import Failure, asking, complete, show
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
-from zkdns.pipeline.journal import Query, merge
+from zkdns.pipeline.journal import Query
 from zkdns.pipeline.journal_files import read_changes
+from zkdns.pipeline.journal_merge import merge
 from zkdns.web import shapes
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8053"

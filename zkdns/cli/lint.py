@@ -94,7 +94,7 @@ def _on_persistence(service: Service) -> Iterator[Problem]:
     lasting = [
         i
         for i in service.instances
-        if not i.ephemeral and i.path.startswith("/") and i.registration.format not in presets.names()
+        if not i.ephemeral and i.zxid and i.registration.format not in presets.names()
     ]
     if lasting:
         which = _list(i.id for i in lasting)

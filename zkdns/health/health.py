@@ -82,6 +82,10 @@ class Health:
         old, self._overrides = self._overrides, by_service
         return {s for s in old.keys() | by_service.keys() if old.get(s) != by_service.get(s)}
 
+    def override_of(self, service: str, id: str) -> Override | None:
+        """What operators ordered for one instance."""
+        return self._overrides.get(service, NO_OVERRIDES).get(id)
+
     def replicas(self, ids: Iterable[str], now: float) -> set[str]:
         """The live replicas. We are one of them, whatever it says."""
         live = frozenset(ids) | {self._me}

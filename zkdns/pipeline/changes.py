@@ -1,58 +1,170 @@
 """What is another between two states of a service, as Changes.
 
-Rules: pure; in the order of ids, the service itself last.
+Rules: pure; in the order of ids, the service itself last. Why, and by whom, is said as far as it is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Final, TypeVar
 
-from zkdns.model import Change, Instance, Service, ServiceSettings, State
+from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State
+from zkdns.overrides import in_force
+from zkdns.pipeline.sessions import Sessions, file_of
+
+SO: Final = "registered so"
+CHECK: Final = "check"
+MAX_VALUE_CHARS: Final = 80
+"""Of a list of tags, ports or meta data in one line."""
+OVER: Final = "its time as a suspect is over"
+ENDED: Final = "the override's time is over"
+TAKEN_BACK: Final = "the override was taken back"
+BACK: Final = {
+    State.STARTING: "its first check is good",
+    State.FAILING: "its check is good again",
+    State.SUSPECT: "registered again",
+    State.WARMING: "warmed up",
+    State.UNREADABLE: "its data can be read",
+}
+"""By what it was: why it is healthy now."""
 
 
-def between(before: Service | None, after: Service | None, at: float, zxid: int) -> list[Change]:
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """What else is known: `why_gone` of an instance, and the `override` on the instance of a service."""
+
+    why_gone: Callable[[Instance], str] = Sessions().why_gone
+    override: Callable[[str, str], Override | None] = lambda service, id: None
+
+
+Settings = TypeVar("Settings", ServiceSettings, Registration)
+
+UNKNOWN: Final = Causes()
+
+
+def between(
+    before: Service | None, after: Service | None, at: float, zxid: int, causes: Causes = UNKNOWN
+) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
-    found = list(_of_instances(before, after, at, zxid))
+    found = list(_of_instances(before, after, at, zxid, causes))
     if before is None and after is not None:
-        found.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", "its node is there"))
+        why = _place(after, "its node is there", "registered in")
+        found.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", why))
     elif after is None and before is not None:
-        found.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", "its node is gone"))
+        why = _place(before, "its node is gone", "removed from")
+        found.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", why))
     elif before is not None and after is not None and before.settings != after.settings:
         was, now = _differing(before.settings, after.settings)
-        found.append(Change(at, zxid, after.name, "", "settings", was, now, "set so in its node"))
+        why = _place(after, "set so in its node", "set so in")
+        found.append(Change(at, zxid, after.name, "", "settings", was, now, why))
     return found
 
 
-def _of_instances(before: Service | None, after: Service | None, at: float, zxid: int) -> Iterator[Change]:
+def _place(service: Service, node: str, file: str) -> str:
+    """In the words for a znode, or for a table of a file (`FILE: SERVICE`)."""
+    return f"{file} {file_of(service.path)}" if ": " in service.path else node
+
+
+def _of_instances(
+    before: Service | None, after: Service | None, at: float, zxid: int, causes: Causes
+) -> Iterator[Change]:
     name = after.name if after is not None else before.name if before is not None else ""
     old = {i.id: i for i in before.instances} if before is not None else {}
     new = {i.id: i for i in after.instances} if after is not None else {}
+    offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
+    elected = _elections(old, new, offices) if offices else {}
     for id in sorted(old.keys() | new.keys()):
         was, now = old.get(id), new.get(id)
         if was is now:
             continue
         if now is None:
             assert was is not None  # noqa: S101  (one of the two is there)
-            yield Change(at, zxid, name, id, "gone", str(was.state), "", _why_gone(was), "", was)
+            why = causes.why_gone(was)
+            if was.state is State.SUSPECT:
+                why = f"{OVER}: {why}"
+            yield Change(at, zxid, name, id, "gone", str(was.state), "", why, "", was)
         elif was is None:
-            yield Change(at, zxid, name, id, "registered", "", str(now.state), now.reason, "", now)
+            by, why = _by(now, name, at, causes), now.reason or SO
+            yield Change(at, now.zxid or zxid, name, id, "registered", "", str(now.state), why, by, now)
         else:
-            yield from _of_one(was, now, at, zxid, name)
+            yield from _of_one(was, now, at, zxid, name, causes, offices)
+        for came_from, went_to, why in elected.get(id, ()):
+            yield Change(at, zxid, name, id, "leader", came_from, went_to, why, "", now)
 
 
-def _of_one(was: Instance, now: Instance, at: float, zxid: int, name: str) -> Iterator[Change]:
-    if (was.state, was.reason, was.answered) != (now.state, now.reason, now.answered):
-        why = now.reason or ("registered so" if now.state is State.HEALTHY else "")
-        yield Change(at, zxid, name, now.id, "state", str(was.state), str(now.state), why, "", now)
+def _of_one(
+    was: Instance, now: Instance, at: float, zxid: int, name: str, causes: Causes, offices: Container[str]
+) -> Iterator[Change]:
+    by = _by(now, name, at, causes)
+    # Who is elected is told apart, and its own node says nothing of it.
+    before, after = _without(offices, was.registration), _without(offices, now.registration)
+    if before != after and now.zxid:
+        zxid = now.zxid
+    is_out = (was.state, was.answered) != (now.state, now.answered)
+    if is_out or (was.reason != now.reason and was.weight == now.weight):
+        why = _why(was, now, name, at, causes)
+        yield Change(at, zxid, name, now.id, "state", str(was.state), str(now.state), why, by, now)
     if was.weight != now.weight:
-        why = now.reason or "registered so"
-        yield Change(at, zxid, name, now.id, "weight", str(was.weight), str(now.weight), why, "", now)
+        why = _why(was, now, name, at, causes) if was.reason else now.reason or SO
+        yield Change(at, zxid, name, now.id, "weight", str(was.weight), str(now.weight), why, by, now)
     old, new = _tell(was), _tell(now)
     # Its status and its weight were told already.
-    rest = replace(was.registration, status=now.registration.status, weight=now.registration.weight)
-    if old != new or rest != now.registration:
-        yield Change(at, zxid, name, now.id, "registered", old, new, "registered so", "", now)
+    before = replace(before, status=after.status, weight=after.weight)
+    if old == new and before != after:
+        old, new = _differing(before, after)
+    if old != new or before != after:
+        yield Change(at, zxid, name, now.id, "registered", old, new, SO, "", now)
+
+
+def _without(offices: Container[str], registration: Registration) -> Registration:
+    if not any(tag in offices for tag in registration.tags):
+        return registration
+    return replace(registration, tags=tuple(tag for tag in registration.tags if tag not in offices))
+
+
+def _elections(
+    old: Mapping[str, Instance], new: Mapping[str, Instance], offices: Iterable[str]
+) -> dict[str, list[tuple[str, str, str]]]:
+    """By the id of who had or has an office: from whom it went to whom, and which it is."""
+    moves: dict[tuple[str, str], list[str]] = {}
+    for office in offices:
+        was, now = (
+            next((i.id for i in some.values() if office in i.registration.tags), "") for some in (old, new)
+        )
+        if was != now:
+            moves.setdefault((was, now), []).append(office)
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for (was, now), held in moves.items():
+        what = "elected" if now else "nobody is elected"
+        for id in filter(None, (was, now)):
+            found.setdefault(id, []).append((was, now, f"{what}: {', '.join(held)}"))
+    return found
+
+
+def _why(was: Instance, now: Instance, service: str, at: float, causes: Causes) -> str:
+    """Why its state is another."""
+    if now.state is State.FAILING and not now.reason.startswith(CHECK):
+        return f"{CHECK}: {now.reason}"
+    if now.reason:
+        return now.reason
+    if was.state is State.DRAINED or was.reason.startswith("weight "):
+        order = causes.override(service, now.id)
+        return ENDED if order is not None and not any(in_force(order, at)) else TAKEN_BACK
+    if was.registration.status != now.registration.status:
+        return SO
+    return BACK.get(was.state, SO)
+
+
+def _by(now: Instance, service: str, at: float, causes: Causes) -> str:
+    """The operator whose order holds it where it is."""
+    is_drained = now.state is State.DRAINED
+    if not is_drained and not now.reason.startswith("weight "):
+        return ""
+    for order in in_force(causes.override(service, now.id), at):
+        if order.drain if is_drained else order.weight is not None:
+            return order.who
+    return ""
 
 
 def _tell(i: Instance) -> str:
@@ -61,14 +173,8 @@ def _tell(i: Instance) -> str:
     return f"{where} port {i.registration.port}" if i.registration.port else where
 
 
-def _why_gone(i: Instance) -> str:
-    if i.state is State.SUSPECT:
-        return "its time as a suspect is over"
-    return "its session ended, or it deregistered" if i.ephemeral else "its node was deleted"
-
-
-def _differing(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
-    names = [f.name for f in fields(ServiceSettings) if getattr(was, f.name) != getattr(now, f.name)]
+def _differing(was: Settings, now: Settings) -> tuple[str, str]:
+    names = [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
     return tuple(  # type: ignore[return-value]
         ", ".join(f"{name} {_value(getattr(one, name))}" for name in names if name != "given")
         for one in (was, now)
@@ -76,5 +182,8 @@ def _differing(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        text = " ".join("=".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value)
+        return f"{text[:MAX_VALUE_CHARS]}…" if len(text) > MAX_VALUE_CHARS else text or "none"
     kind = getattr(value, "type", None)
     return f"{kind}" if kind is not None else "unset" if value is None else str(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -302,21 +302,3 @@ def _read(kind: type, value: Any) -> Any:
     if kind is Fraction:
         return Fraction(value)
     raise NotImplementedError(kind.__name__)
-
-
-# --- several replicas -----------------------------------------------------------------------------------
-
-
-def merge(journals: Iterable[Sequence[Change]]) -> list[Change]:
-    """Each change once, oldest first. Replicas tell the same change at about the same time: the n-th time
-    that one tells it is the n-th time of each other."""
-    found: dict[tuple[Any, ...], Change] = {}
-    for journal in journals:
-        times: Counter[tuple[Any, ...]] = Counter()
-        for change in journal:
-            key = change.zxid, change.service, change.id, change.what, change.was, change.now
-            times[key] += 1
-            known = found.get((*key, times[key]))
-            if known is None or change.at < known.at:
-                found[*key, times[key]] = change
-    return sorted(found.values(), key=lambda change: (change.at, change.zxid))

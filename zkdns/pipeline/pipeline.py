@@ -83,6 +83,7 @@ class Pipeline:
             self.builder, self._judge, self._health.trial, self._complete, self._moved,
             self._origins.number, self.wall, tick,
             threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
+            override=self._health.override_of,
         )  # fmt: skip
         self.services, self.routes = self._publisher.services, self._publisher.routes
         """As they are answered, with their states."""
@@ -244,7 +245,7 @@ class Pipeline:
             self.wall.errors += sum(p.ours and p not in before for p in self.catalog.problems)
         if gatherer.services is not self._publisher.registered:
             self._hostnames.follow(gatherer.services)
-            self._publisher.take(gatherer.services)
+            self._publisher.take(gatherer.services, now)
             self._defaults.keep(gatherer.services)
             self._override()
 

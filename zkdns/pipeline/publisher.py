@@ -14,10 +14,11 @@ from dataclasses import replace
 from zkdns.answers.builder import Builder
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Change, Instance, Service
+from zkdns.model import Change, Instance, Override, Service
 from zkdns.pipeline import changes
 from zkdns.pipeline.inputs import Compilation, Compiled, Judge
 from zkdns.pipeline.routes import RouteBook
+from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
 
@@ -54,7 +55,10 @@ class Publisher:
         compiles: bool,
         views: Views | None = None,
         failover: Sequence[str] = (),
+        override: Callable[[str, str], Override | None] = lambda service, id: None,
     ) -> None:
+        self._sessions = Sessions()
+        self._causes = changes.Causes(self._sessions.why_gone, override)
         self.registered: Mapping[str, Service] = {}
         self.services: dict[str, Service] = {}
         self.changes: list[Change] = []
@@ -100,10 +104,13 @@ class Publisher:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def take(self, registered: Mapping[str, Service]) -> None:
+    def take(self, registered: Mapping[str, Service], now: float) -> None:
         """These are the services now."""
         old, self.registered = self.registered, registered
-        self.mark(differing(old, registered))
+        changed = differing(old, registered)
+        for name in changed:
+            self._sessions.take(old.get(name), registered.get(name), now)
+        self.mark(changed)
 
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
@@ -338,7 +345,7 @@ class Publisher:
             self.services[name] = after
         if self._wall.problems:
             self._forgive(before, after)
-        self.changes += changes.between(before, after, now, zxid)
+        self.changes += changes.between(before, after, now, zxid, self._causes)
         self.mark(self._moved(before, after))
         changed = after or before
         if changed is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from zkdns.model import Instance, Problem, Registration
+from zkdns.model import UNSEEN, Instance, Problem, Registration, Stat
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
 from zkdns.registry.places import Detail, Member, Part, Place, Preset
@@ -23,7 +23,7 @@ class Found:
     """One node that fits a place, read; to be kept for as long as the node stands so. `id`: what `{id}`
     took, or the node's name."""
 
-    __slots__ = ("_instances", "ephemeral", "id", "parts", "path", "place", "since")
+    __slots__ = ("_instances", "id", "parts", "path", "place", "stat")
 
     def __init__(
         self,
@@ -31,15 +31,13 @@ class Found:
         id: str,
         place: Place,
         parts: tuple[Part, ...],
-        since: float = 0.0,
-        ephemeral: bool = True,
+        stat: Stat = UNSEEN,
     ) -> None:
         self.path = path
         self.id = id
         self.place = place
         self.parts = parts
-        self.since = since
-        self.ephemeral = ephemeral
+        self.stat = stat
         self._instances: tuple[Instance, ...] = ()
 
     def __eq__(self, other: object) -> bool:
@@ -50,7 +48,8 @@ class Found:
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self.path, self.id, self.place, self.parts, self.since, self.ephemeral
+        stat = self.stat
+        return self.path, self.id, self.place, self.parts, stat.ctime, stat.ephemeral, stat.owner
 
     def instance(self, id: str, registration: Registration) -> Instance:
         """The instance that the node registers; the same object for the same registration, so that a
@@ -63,9 +62,11 @@ class Found:
             to_label(id),
             self.path,
             registration,
-            self.since,
-            self.ephemeral,
+            self.stat.ctime,
+            self.stat.ephemeral,
             weight=registration.weight,
+            owner=self.stat.owner,
+            zxid=self.stat.mzxid,
         )
         self._instances = (made, *(known for known in self._instances if known.id != id))
         return made
@@ -117,7 +118,7 @@ def arrange(preset: Preset, service: str, found: Iterable[Found]) -> Arranged:
             whole = finish(registration, held.get(id_, ()), details.get(id_))
         except BadData as error:
             problems.append(Problem(node.path, error.what, error.cure))
-            instances.append(unread(id_, node.path, node.since, node.ephemeral, error.what))
+            instances.append(_unread(id_, node, error.what))
             continue
         instances.append(node.instance(id_, whole))
     instances.sort(key=attrgetter("id"))
@@ -145,6 +146,11 @@ def add_offices(registration: Registration | None, held: tuple[str, ...], detail
     if not held:
         return registration
     return replace(registration, tags=share(tuple(dict.fromkeys((*registration.tags, *held)))))
+
+
+def _unread(id: str, node: Found, why: str) -> Instance:
+    stat = node.stat
+    return unread(id, node.path, stat.ctime, stat.ephemeral, why, stat.owner, stat.mzxid)
 
 
 def _may_name(place: Place, service: str) -> bool:

@@ -103,7 +103,7 @@ def _read_service(
         problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
         since = known[id].since if id in known else changed_at
         found[id] = Instance(
-            id, to_label(id), f"{place}/{id}", registration, since, weight=registration.weight
+            id, to_label(id), f"{place}/{id}", registration, since, False, weight=registration.weight
         )
     instances = _assign_labels(found, problems)
     instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)

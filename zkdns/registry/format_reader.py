@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeAlias
 
-from zkdns.model import DEFAULTS, Data, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import formats, presets, settings
 from zkdns.registry.fields import BadData, bounded
 from zkdns.registry.formats import registrar
@@ -121,6 +121,8 @@ class FormatReader:
             stat.ctime,
             stat.ephemeral,
             weight=registration.weight,
+            owner=stat.owner,
+            zxid=stat.mzxid,
         )
         if not (left_out or beyond):
             return instance
@@ -190,8 +192,9 @@ class FormatReader:
 
     @staticmethod
     def _unread(name: str, event: Data | None, problem: Problem) -> Told:
-        since, ephemeral = (event.stat.ctime, event.stat.ephemeral) if event is not None else (0.0, True)
-        return Told(unread(name, problem.path, since, ephemeral, problem.what), (problem,))
+        stat = event.stat if event is not None else UNSEEN
+        of = unread(name, problem.path, stat.ctime, stat.ephemeral, problem.what, stat.owner, stat.mzxid)
+        return Told(of, (problem,))
 
 
 def _deeper(path: str) -> Problem:

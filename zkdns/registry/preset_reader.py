@@ -69,9 +69,11 @@ class PresetReader:
             if error is not None:
                 problems.append(Problem(event.path, error.what, error.cure))
                 if place.members:
-                    instance = unread(id, event.path, stat.ctime, stat.ephemeral, error.what)
+                    instance = unread(
+                        id, event.path, stat.ctime, stat.ephemeral, error.what, stat.owner, stat.mzxid
+                    )
             if parts:
-                found.append(Found(event.path, id, place, parts, stat.ctime, stat.ephemeral))
+                found.append(Found(event.path, id, place, parts, stat))
         return Told(tuple(found), tuple(problems), instance)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Told:

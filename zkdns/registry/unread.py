@@ -14,7 +14,9 @@ UNREAD: Final = Registration((), weight=0, format="unreadable")
 """What is known of it."""
 
 
-def unread(id: str, path: str, since: float, ephemeral: bool, why: str) -> Instance:
+def unread(
+    id: str, path: str, since: float, ephemeral: bool, why: str, owner: int = 0, zxid: int = 0
+) -> Instance:
     return Instance(
         id,
         to_label(id),
@@ -26,4 +28,6 @@ def unread(id: str, path: str, since: float, ephemeral: bool, why: str) -> Insta
         reason=why,
         weight=0,
         answered=False,
+        owner=owner,
+        zxid=zxid,
     )

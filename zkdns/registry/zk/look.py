@@ -23,7 +23,7 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import KazooTimeoutError
 
-from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
+from zkdns.model import Begin, Children, Data, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.survey import Survey
@@ -108,12 +108,11 @@ def _read_scope(eyes: _Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
             node = replies[Op(GET_DATA, path)]
             names = replies.get(Op(GET_CHILDREN, path), ())
             if isinstance(node, Node) and not isinstance(names, Node | int):
-                stat = Stat(node.czxid, node.mzxid, node.ctime, node.ephemeral, node.children > 0, node.mtime)
                 below = [name for name, _ in scope.children(path, spot, names)]
                 if path in lists:
                     yield Children(path, tuple(below), node.pzxid)
                 if spot.data:
-                    yield Data(path, node.data, stat)
+                    yield Data(path, node.data, node.stat)
                 level += (f"{path.rstrip('/')}/{name}" for name in below)
             elif NO_AUTH in (node, names):
                 yield Unreadable(path, "its ACL does not let us read it")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zkdns.model import Children, Data, Event, Stat, Unreadable
+from zkdns.model import Children, Data, Event, Unreadable
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
@@ -128,8 +128,7 @@ class ReadPlan:
             self.masked = self.masked or self._suspected == word
             self._suspected = UNTOLD
         if (here.data or at_root) and self._told(path) != word:
-            stat = Stat(data.czxid, data.mzxid, data.ctime, data.ephemeral, data.children > 0, data.mtime)
-            events.append(Data(path, data.data, stat))
+            events.append(Data(path, data.data, data.stat))
         self._tell(path, word)
         if not here.lists:
             return events, more

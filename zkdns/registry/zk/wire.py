@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeAlias
 
+from zkdns.model import Stat
+
 EXISTS, GET_DATA, GET_CHILDREN, MULTI_READ, ADD_WATCH = 3, 4, 8, 22, 106
 CREATED, DELETED, CHANGED, CHILD = 1, 2, 3, 4
 """Types of watch events (ZooKeeper's `Watcher.Event.EventType`)."""
@@ -56,6 +58,11 @@ class Node(NamedTuple):
         """Bound to a session. Container and TTL nodes have marks where an ephemeral has its session
         (ZooKeeper's EphemeralType)."""
         return self.owner != 0 and self.owner != -(1 << 63) and self.owner >> 56 != -1
+
+    @property
+    def stat(self) -> Stat:
+        owner = self.owner if self.ephemeral else 0
+        return Stat(self.czxid, self.mzxid, self.ctime, bool(owner), self.children > 0, self.mtime, owner)
 
 
 class Op(NamedTuple):

@@ -1,0 +1,166 @@
+"""Why something is another now, and by whom, as far as that can be known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.model import Change, Instance, Override, Registration, Service, State
+from zkdns.pipeline.changes import Causes, between
+from zkdns.pipeline.journal import Record, World
+from zkdns.pipeline.sessions import Sessions
+
+OFFICES = ("leader", "primary")
+
+
+def instance(id: str, owner: int = 0, zxid: int = 9, **about: object) -> Instance:
+    registration = Registration(("10.0.0.1",), port=80, **about)  # type: ignore[arg-type]
+    return Instance(id, id, f"/s/web/{id}", registration, 1.0, bool(owner), owner=owner, zxid=zxid)
+
+
+def service(*instances: Instance, name: str = "web", **about: object) -> Service:
+    return Service(name, name, f"/s/{name}", instances=instances, **about)  # type: ignore[arg-type]
+
+
+def why_gone(sessions: Sessions, *gone: Instance) -> list[str]:
+    return [sessions.why_gone(one) for one in gone]
+
+
+def test_nodes_of_one_session_that_go_together_went_with_it() -> None:
+    sessions = Sessions()
+    a, b, c = instance("a", 7), instance("b", 7), instance("c", 8)
+    sessions.take(None, service(a, b, c), 1.0)
+    sessions.take(service(a, b, c), service(c), 2.0)
+    assert why_gone(sessions, a, b) == ["its session ended: all 2 nodes of it went at once"] * 2
+
+
+def test_a_node_whose_session_has_others_was_deleted() -> None:
+    sessions = Sessions()
+    a, other = instance("a", 7), replace(instance("b", 7), path="/s/db/b")
+    sessions.take(None, service(a), 1.0)
+    sessions.take(None, service(other, name="db"), 1.0)
+    sessions.take(service(a), service(), 2.0)
+    assert why_gone(sessions, a) == ["its node was deleted: 1 more of its session stands"]
+    sessions.take(service(other, name="db"), None, 9.0)
+    assert why_gone(sessions, other) == ["its session ended, or its node was deleted"], (
+        "much later, and alone"
+    )
+
+
+def test_what_can_not_be_told_names_both() -> None:
+    sessions = Sessions()
+    a = instance("a", 7)
+    sessions.take(None, service(a), 1.0)
+    sessions.take(service(a), service(), 2.0)
+    assert why_gone(sessions, a) == ["its session ended, or its node was deleted"]
+
+
+def test_a_node_that_is_no_ephemeral_was_deleted_and_a_file_s_was_removed_from_it() -> None:
+    in_file = replace(instance("a", zxid=0), path="/etc/services.toml: web/a", ephemeral=False)
+    assert why_gone(Sessions(), instance("a"), in_file) == [
+        "its node was deleted",
+        "removed from /etc/services.toml",
+    ]
+
+
+def test_a_registration_that_a_new_session_made_is_of_that_one() -> None:
+    sessions = Sessions()
+    old, new = instance("a", 7), instance("a", 8)
+    sessions.take(None, service(old), 1.0)
+    sessions.take(service(old), service(new), 2.0)
+    sessions.take(service(new), service(), 9.0)
+    assert why_gone(sessions, new) == ["its session ended, or its node was deleted"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["web", "db"]), st.sets(st.tuples(st.sampled_from("abc"), st.integers(1, 3)))
+        ),
+        max_size=12,
+    )
+)
+def test_sessions_are_counted_as_they_stand(history: list[tuple[str, set[tuple[str, int]]]]) -> None:
+    sessions = Sessions()
+    standing: dict[str, Service] = {}
+    for at, (name, nodes) in enumerate(history):
+        by_id = dict(sorted(nodes))
+        made = [replace(instance(id, owner), path=f"/s/{name}/{id}") for id, owner in by_id.items()]
+        after = service(*made, name=name)
+        sessions.take(standing.get(name), after, 10.0 * at)
+        standing[name] = after
+    for owner in (1, 2, 3):
+        left = sum(i.owner == owner for one in standing.values() for i in one.instances)
+        said = sessions.why_gone(instance("x", owner))
+        assert said.startswith(f"its node was deleted: {left} more") == bool(left)
+
+
+def told(before: Service | None, after: Service | None, causes: Causes | None = None) -> list[Change]:
+    return between(before, after, 50.0, 99, causes or Causes())
+
+
+def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
+    heavy = instance("a", zxid=12, weight=3)
+    heavy = replace(heavy, weight=3)
+    (change,) = told(service(instance("a")), service(heavy))
+    assert (change.what, change.zxid, change.why) == ("weight", 12, "registered so")
+    failing = replace(instance("a"), state=State.FAILING, answered=False, reason="refused")
+    (change,) = told(service(instance("a")), service(failing))
+    assert (change.zxid, change.why) == (99, "check: refused"), "no node says when a check failed"
+
+
+def test_an_operator_is_named_and_so_is_the_end_of_what_was_ordered() -> None:
+    order = Override(drain=True, until=60.0, who="ann", why="disk")
+    drained = replace(instance("a"), state=State.DRAINED, answered=False, reason="drained by ann: disk")
+    causes = Causes(override=lambda service, id: order)
+    (change,) = told(service(instance("a")), service(drained), causes)
+    assert (change.by, change.why) == ("ann", "drained by ann: disk")
+    (change,) = between(service(drained), service(instance("a")), 61.0, 99, causes)
+    assert (change.by, change.why) == ("", "the override's time is over")
+    (change,) = told(service(drained), service(instance("a")))
+    assert change.why == "the override was taken back"
+
+
+def test_an_election_is_told_of_both_and_not_as_what_they_registered() -> None:
+    def group(leader: str) -> Service:
+        held = [instance(id, tags=OFFICES if id == leader else ()) for id in "abc"]
+        return service(*held, offices=OFFICES)
+
+    moved = [(c.id, c.what, c.was, c.now, c.why) for c in told(group("a"), group("b"))]
+    assert moved == [
+        ("a", "leader", "a", "b", "elected: leader, primary"),
+        ("b", "leader", "a", "b", "elected: leader, primary"),
+    ]
+    (nobody,) = told(group("a"), group(""))
+    assert (nobody.id, nobody.was, nobody.now) == ("a", "a", "")
+
+
+def test_what_is_another_beside_the_address_is_named() -> None:
+    (change,) = told(service(instance("a", tags=("old",))), service(instance("a", meta=(("version", "2"),))))
+    assert (change.what, change.was, change.now) == (
+        "registered",
+        "tags old, meta none",
+        "tags none, meta version=2",
+    )
+
+
+INSTANCES = st.builds(
+    lambda id, state, weight, tags, zxid: replace(
+        instance(id, zxid=zxid, tags=tuple(sorted(tags)), weight=weight), state=state, weight=weight
+    ),
+    st.sampled_from("abc"), st.sampled_from(State), st.integers(1, 3),
+    st.sets(st.sampled_from([*OFFICES, "canary"])), st.integers(1, 3),
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(INSTANCES, max_size=3, unique_by=lambda i: i.id), max_size=6))
+def test_what_is_told_leads_from_each_state_to_the_next(states: list[list[Instance]]) -> None:
+    world = World()
+    before: Service | None = None
+    for instances in states:
+        after = service(*sorted(instances, key=lambda i: i.id), offices=OFFICES)
+        world.apply(Record(tuple(told(before, after)), {"web": replace(after, instances=())}))
+        assert world.services() == {"web": after}
+        before = after

@@ -1,0 +1,67 @@
+"""Which sessions hold how many of the registered nodes: why one that is gone went.
+
+Rules: pure; time comes in as an argument. A registry tells that a node is gone, and not why. That others of
+its session still stand, or that all of them went at once, says as much as can be known; where a session held
+one node, both reasons are named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from zkdns.model import Instance, Service
+
+AT_ONCE: Final = 1.0
+"""Seconds within which the nodes of one session go when it ends: they end in one transaction, and are read
+in a few replies."""
+
+ENDED: Final = "its session ended"
+DELETED: Final = "its node was deleted"
+
+
+class Sessions:
+    """Is shown every registered service that becomes another."""
+
+    def __init__(self) -> None:
+        self._nodes: Counter[int] = Counter()
+        self._lost: Counter[int] = Counter()
+        """By session, the nodes that went in the last moment."""
+        self._lost_at = float("-inf")
+
+    def take(self, old: Service | None, new: Service | None, now: float) -> None:
+        """A service is registered so from now on. Views of another service tell nothing more."""
+        if (old or new or _NOBODY).view_of:
+            return
+        before = {i.path: i.owner for i in old.instances if i.owner} if old is not None else {}
+        after = {i.path: i.owner for i in new.instances if i.owner} if new is not None else {}
+        moved = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+        if now - self._lost_at > AT_ONCE:
+            self._lost.clear()
+        for path in moved:
+            if (owner := after.get(path)) is not None:
+                self._nodes[owner] += 1
+            if (owner := before.get(path)) is not None:
+                self._nodes[owner] -= 1
+                self._lost[owner] += 1
+                self._lost_at = now
+                if not self._nodes[owner]:
+                    del self._nodes[owner]
+
+    def why_gone(self, instance: Instance) -> str:
+        """What is known of an instance's end."""
+        if not instance.ephemeral:
+            return DELETED if instance.zxid else f"removed from {file_of(instance.path)}"
+        if left := self._nodes[instance.owner]:
+            return f"{DELETED}: {left} more of its session {'stands' if left == 1 else 'stand'}"
+        if (lost := self._lost[instance.owner]) > 1:
+            return f"{ENDED}: all {lost} nodes of it went at once"
+        return f"{ENDED}, or {DELETED}"
+
+
+def file_of(path: str) -> str:
+    """The file that a path of a file registry (`FILE: SERVICE/ID`) begins with."""
+    return path.partition(": ")[0]
+
+
+_NOBODY: Final = Service("", "", "")
