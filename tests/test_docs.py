@@ -26,7 +26,7 @@ from support.waiting import eventually
 from zkdns import config
 from zkdns.cli import COMMANDS, commands
 from zkdns.cli.route import THEN
-from zkdns.config import FIXED
+from zkdns.config import RESTART_ONLY
 from zkdns.dns import ede
 from zkdns.model import State
 from zkdns.registry import file, formats
@@ -170,7 +170,7 @@ def test_the_table_of_settings_has_each_setting_its_flag_and_its_default() -> No
 def test_the_settings_that_a_reload_is_said_to_change_are_those() -> None:
     (row,) = (cells for cells in rows(OPERATIONS, "Signals") if "SIGHUP" in cells[0])
     told = set(re.findall(r"`([a-z_]+)`", row[1].partition("change at once")[0]))
-    assert told == {one.name for one in fields(config.Settings)} - set(FIXED)
+    assert told == {one.name for one in fields(config.Settings)} - set(RESTART_ONLY)
 
 
 @pytest.mark.parametrize("block", of_kind("settings"), ids=str)

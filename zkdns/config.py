@@ -102,7 +102,7 @@ class Settings:
 LONGEST_ZONE = 120
 """Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
 
-FIXED = (
+RESTART_ONLY = (
     "registry", "failover", "zone", "listen", "http", "engine", "workers", "state", "zookeeper", "zones",
     "cache_mb", "cache_entries", "allow_command_checks", "check_targets", "log_format", "journal_days",
     "journal_mb", "client_table", "http_hosts", "advertise",

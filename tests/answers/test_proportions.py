@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.answers.proportions import LONGEST, apportion, cycle_counts
+from zkdns.answers.proportions import MAX_CYCLE, apportion, cycle_counts
 
 weights = st.lists(st.integers(0, 65_535), min_size=1, max_size=12)
 small = st.lists(st.integers(0, 4), min_size=1, max_size=4)
@@ -43,12 +43,12 @@ def test_beyond_the_longest_cycle_a_share_is_off_by_less_than_its_hundredth_perc
 ) -> None:
     counts = cycle_counts(groups)
     total = sum(map(sum, counts))
-    assert total <= max(LONGEST, 4 * sum(len(own) for _, own in groups))
+    assert total <= max(MAX_CYCLE, 4 * sum(len(own) for _, own in groups))
     usable = sum((s for s, own in groups if any(own)), Fraction(0))
     for (share, own), given_ in zip(groups, counts, strict=True):
         assert len(given_) == len(own)
         if usable and any(own):
-            assert abs(Fraction(sum(given_), total) - share / usable) <= Fraction(1, LONGEST)
+            assert abs(Fraction(sum(given_), total) - share / usable) <= Fraction(1, MAX_CYCLE)
 
 
 def test_a_split_of_ninety_to_ten_stays_so_whatever_stands_behind_it() -> None:

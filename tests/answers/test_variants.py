@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.asking import respond
 from support.tables import Answers
 from zkdns.answers.near import zone_shares
-from zkdns.answers.proportions import LONGEST
+from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.variants import class_key
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
@@ -233,7 +233,7 @@ def test_over_a_cycle_each_has_exactly_the_share_that_the_rule_gives(
         for (where, _), w in zip(members, weights, strict=True)
     ]
     cycle = lcm(*(share.denominator for share in shares))
-    if cycle > LONGEST:
+    if cycle > MAX_CYCLE:
         return  # as near as such a cycle allows: `test_proportions`
     number = answers.clients.class_of(client)
     found = answers.services["web"].first_places[class_key(WEB_A, number)].until(cycle)

@@ -43,7 +43,7 @@ def test_a_wide_order_loses_nobody_invents_nobody_and_puts_weight_0_last(
 @given(weights_lists.filter(any), st.integers(1, 40))
 def test_first_and_second_places_are_those_of_narrow_orders(weights: list[int], cut: int) -> None:
     wide = Rotation.of(*weighted.arrange(weights, cut))
-    narrow = weighted.dealt.__globals__
+    narrow = weighted.arrange.__globals__
     kept, narrow["is_wide"] = narrow["is_wide"], lambda size, length: False
     try:
         other = Rotation.of(*weighted.arrange(weights, cut))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.consensus import LARGEST, assign, majority, read_ballot, write_ballot
+from zkdns.health.consensus import MAX_BALLOT_BYTES, assign, majority, read_ballot, write_ballot
 from zkdns.health.thresholds import CheckState
 
 GOOD = CheckState(True)
@@ -99,7 +99,7 @@ def test_a_small_ballot_is_json_for_people() -> None:
 def test_a_ballot_of_fifty_thousand_fits_a_znode() -> None:
     many = {f"/services/web-{n % 100}/host-{n}.example.net:8080": GOOD for n in range(50_000)}
     data = write_ballot(many)
-    assert len(data) < LARGEST
+    assert len(data) < MAX_BALLOT_BYTES
     assert read_ballot(data) == many
 
 

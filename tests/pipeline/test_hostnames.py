@@ -68,9 +68,9 @@ def test_a_name_outside_is_followed_until_nobody_registers_it_any_more() -> None
     world = World(service("web", a="db.example.com"), service("api", a="db.example.com"))
     hostnames = world.hostnames
     assert set(hostnames.outside) == {"db.example.com"}
-    assert not hostnames.settled
+    assert not hostnames.all_heard
     assert hostnames.take("db.example.com", ("192.0.2.1", "192.0.2.2"), "") == {"web", "api"}
-    assert hostnames.settled
+    assert hostnames.all_heard
     assert world.leads_to("db.example.com") == ("192.0.2.1", "192.0.2.2")
     assert hostnames.take("db.example.com", ("192.0.2.2", "192.0.2.1"), "") == set(), (
         "turned round is no news"
@@ -87,7 +87,7 @@ def test_the_last_good_addresses_stay_while_a_name_does_not_resolve() -> None:
     world = World(service("web", a="db.example.com"))
     hostnames = world.hostnames
     assert hostnames.take("db.example.com", (), "no such name") == {"web"}
-    assert hostnames.settled, "it failed once, and nobody waits for more"
+    assert hostnames.all_heard, "it failed once, and nobody waits for more"
     hostnames.complete(world.registered["web"])
     assert "doesn't resolve" in hostnames.problems["/web/a"].what
     hostnames.take("db.example.com", ("192.0.2.1",), "")

@@ -51,7 +51,7 @@ async def test_changes_are_told_and_the_last_good_addresses_stay() -> None:
     world.now["db"] = ("192.0.2.1", "192.0.2.2")
     lookups = Lookups(world.resolve, world.changed)
     lookups.want(dict.fromkeys(["db"], "web"))
-    await lookups.settled()
+    await lookups.all_done()
     assert world.changes == [("db", ("192.0.2.1", "192.0.2.2"))]
     world.now["db"] = ("192.0.2.2", "192.0.2.1")  # turned round: the same
     await world.until(len(world.asked) + 3, "asked")
@@ -73,7 +73,7 @@ async def test_names_that_are_no_longer_wanted_are_forgotten() -> None:
     world.now = {"a": ("192.0.2.1",), "b": ("192.0.2.2",)}
     lookups = Lookups(world.resolve, world.changed)
     lookups.want(dict.fromkeys(["a", "b", "c"], "web"))
-    await lookups.settled()
+    await lookups.all_done()
     assert set(lookups.problems) == {"c"}
     lookups.want(dict.fromkeys(["b"], "web"))
     world.asked.clear()
@@ -92,7 +92,7 @@ async def test_an_error_of_ours_costs_that_name_alone(caplog: pytest.LogCaptureF
 
     lookups = Lookups(resolve, lambda name, addresses: None)
     lookups.want(dict.fromkeys(["bad", "good"], "web"))
-    await lookups.settled()
+    await lookups.all_done()
     assert lookups.addresses("good") == ("192.0.2.1",)
     assert set(lookups.problems) == {"bad"}
     assert "ZeroDivisionError" in caplog.text

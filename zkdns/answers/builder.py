@@ -277,12 +277,12 @@ class Builder:
         alone = (name,)  # one tuple for all addresses that only this service has
         for address in gone - come:
             left = tuple(other for other in self._holders[address] if other != name)
-            self._hold(address, left)
+            self._put_holders(address, left)
         for address in come - gone:
             others = self._holders.get(address)
-            self._hold(address, tuple(sorted({*others, name})) if others else alone)
+            self._put_holders(address, tuple(sorted({*others, name})) if others else alone)
 
-    def _hold(self, address: bytes, holders: tuple[str, ...]) -> None:
+    def _put_holders(self, address: bytes, holders: tuple[str, ...]) -> None:
         self._moved_holders[address] = holders
         if holders:
             self._holders[address] = holders

@@ -154,8 +154,8 @@ def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
     name = records.target(i, names.label(i.home or service.label) + zone)
     extra = [addresses(name, (a,), ttl)[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
-    piece = srv(i.registration.priority, weight, i.registration.port, name, ttl)
-    return Sections((piece,), (), tuple(extra))
+    served = srv(i.registration.priority, weight, i.registration.port, name, ttl)
+    return Sections((served,), (), tuple(extra))
 
 
 def find_folded(service: Service) -> dict[bytes, Instance]:

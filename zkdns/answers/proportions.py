@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
-LONGEST = 10_000
+MAX_CYCLE = 10_000
 """Places of the longest cycle: no share is off by more than one place in so many, 0.01 %."""
 
 
@@ -27,7 +27,9 @@ def apportion(places: int, weights: Sequence[int | Fraction]) -> list[int]:
     return counts
 
 
-def cycle_counts(groups: Sequence[tuple[Fraction, Sequence[int]]], longest: int = LONGEST) -> list[list[int]]:
+def cycle_counts(
+    groups: Sequence[tuple[Fraction, Sequence[int]]], longest: int = MAX_CYCLE
+) -> list[list[int]]:
     """For each group (its share, its members' weights): how many first places each member has in a cycle.
 
     Shares need not sum to 1; a group of share 0, or without weight above 0, gets none, and what would be

@@ -115,9 +115,9 @@ def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[s
         sole_holder = i.registration.host is None
         for a in i.addresses:
             is_v6 = ":" in a
-            tail = (before_v6 if is_v6 else before_v4) + packed(a)
-            unowned.append(tail)
-            (v6 if is_v6 else v4).append(OWNER + tail)
+            body = (before_v6 if is_v6 else before_v4) + packed(a)
+            unowned.append(body)
+            (v6 if is_v6 else v4).append(OWNER + body)
             sole_holder = sole_holder and holders[a] == 1
         found[own_name(i)] = InstanceRecords(
             names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder,
@@ -220,7 +220,7 @@ def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, tt
 def _run(owner: bytes, own: InstanceRecords) -> bytes:
     """The address records of one instance under this owner."""
     return (
-        owner + own.unowned[0] if len(own.unowned) == 1 else b"".join([owner + tail for tail in own.unowned])
+        owner + own.unowned[0] if len(own.unowned) == 1 else b"".join([owner + body for body in own.unowned])
     )
 
 

@@ -98,7 +98,7 @@ def compile_service(
         ttl = service.settings.ttl
     whole, service = service, _readable(service)
     route = beyond.route
-    dealt = service if route is None else as_routed(service, route)
+    giver = service if route is None else as_routed(service, route)
     addresses_origin = origin if route is None or route.origin is None else route.origin
     entries: Entries = {}
     known: dict[bytes, Name] = {}
@@ -106,7 +106,7 @@ def compile_service(
     others = (*beyond.guests, *(i for i in route.name.group if i.home)) if route else beyond.guests
     by_label = records.spell(service, ttl, others)
     protocols = records.protocols(service.instances) if route is None else list(route.protocols)
-    near = choose_near(dealt, topology)
+    near = choose_near(giver, topology)
     named = replace(service, instances=_in_order((*service.instances, *beyond.guests)))
     browsed = service if route is None else replace(service, instances=_in_order(route.name.group))
     folded = find_folded(named)
@@ -125,13 +125,13 @@ def compile_service(
             serves = False
             for rtype in about.types:
                 if rtype == SRV:
-                    tiers = records.srv_tiers(dealt, about, apex, ttl, by_label, srv_records)
+                    tiers = records.srv_tiers(giver, about, apex, ttl, by_label, srv_records)
                 else:
                     tiers = records.address_tiers(about.serving, rtype, by_label)
                 if not tiers:
                     continue
                 key = about.owner + rtype.to_bytes(2, "big")
-                by = service if about.levels is None else dealt
+                by = service if about.levels is None else giver
                 note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
                 counter = counters.get(key) or RotationCounter()
                 of = addresses_origin if about.levels is not None and rtype != SRV else origin

@@ -13,7 +13,7 @@ from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.records import OwnerName
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, RotationCounter, Sections, Table
-from zkdns.answers.zone_names import deal
+from zkdns.answers.zone_names import give
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance, Service
@@ -56,7 +56,7 @@ class TagNames:
             if len(self._entries) >= MAX_KEPT:
                 self._entries.clear()
             entry = self._entries[key] = self._compile(qname, qtype, group, ".".join(tags))
-        return entry if isinstance(entry, Sections) else deal(entry, position(entry))
+        return entry if isinstance(entry, Sections) else give(entry, position(entry))
 
     def _compile(self, qname: bytes, qtype: int, group: tuple[Instance, ...], tags: str) -> Entry | Sections:
         about = OwnerName(

@@ -65,7 +65,7 @@ class ZoneNames:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = self._compile(qname, qtype, zone, mode)
-        return entry if isinstance(entry, Sections) else deal(entry, position(entry))
+        return entry if isinstance(entry, Sections) else give(entry, position(entry))
 
     def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
         near, service = self.near, self.near.service
@@ -103,7 +103,7 @@ class ZoneNames:
         return records.counts(label, group)
 
 
-def deal(entry: Entry, position: int) -> Sections:
+def give(entry: Entry, position: int) -> Sections:
     """One answer of an Entry as whole records."""
     answer: list[bytes] = []
     extras: dict[tuple[bytes, int], None] | list[tuple[bytes, int]] = []

@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 from zkdns.cli import Failure, show
 
 TIMEOUT: Final = 10.0
-LARGEST: Final = 64 << 20
+MAX_REPLY_BYTES: Final = 64 << 20
 """Bytes: a service of 50,000 instances takes a fifth of it."""
 
 EXAMPLE: Final = "write http://HOST:PORT, as in http://127.0.0.1:8053"
@@ -64,7 +64,7 @@ def get_dated(
     # A proxy of the environment's is the way out; this goes to a server of one's own.
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=timeout) as response:
-            body, date = response.read(LARGEST + 1), response.headers.get("Date", "")
+            body, date = response.read(MAX_REPLY_BYTES + 1), response.headers.get("Date", "")
     except HTTPError as error:
         with error:
             raise Failure(f"{server}: {_told(error, path)}") from None
@@ -111,7 +111,7 @@ def _reason(error: Exception, timeout: float) -> str:
 
 def _parse(body: bytes) -> dict[str, Any] | None:
     try:
-        said = json.loads(body) if len(body) <= LARGEST else None
+        said = json.loads(body) if len(body) <= MAX_REPLY_BYTES else None
     except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None

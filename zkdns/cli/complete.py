@@ -19,7 +19,7 @@ from zkdns.model import Service
 PATIENCE = 3.0
 """Seconds."""
 
-MOST = 1000
+MAX_WORDS = 1000
 
 
 def services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -54,7 +54,7 @@ def _complete(
     except Exception:  # a registry that can't be read completes nothing
         return []
     found = sorted(word for word in words(known) if word.startswith(incomplete))
-    return [CompletionItem(word) for word in found[:MOST]]
+    return [CompletionItem(word) for word in found[:MAX_WORDS]]
 
 
 async def _read(ctx: click.Context) -> Mapping[str, Service]:

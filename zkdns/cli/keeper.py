@@ -48,7 +48,7 @@ class Keeper:
             return
         self._wanted = wanted
         if wanted:
-            self._mirror.hold(
+            self._mirror.keep_as(
                 Kept(
                     self._path,
                     self._data,

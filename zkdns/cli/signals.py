@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-LONGEST = 3600.0
+MAX_WAIT_SECONDS = 3600.0
 """Seconds of one wait: poll(2) counts milliseconds in an int."""
 
 
@@ -46,10 +46,10 @@ class Signals:
                 number = self._waiting.popleft()
                 if number in self._numbers:
                     return signal.Signals(number)
-            left = LONGEST if deadline is None else deadline - self.clock()
+            left = MAX_WAIT_SECONDS if deadline is None else deadline - self.clock()
             if left <= 0:
                 return None
-            self._poll.poll(min(left, LONGEST) * 1000)
+            self._poll.poll(min(left, MAX_WAIT_SECONDS) * 1000)
 
     def _take(self) -> None:
         try:

@@ -16,11 +16,11 @@ MAX_NAME = 255
 
 class Layout(NamedTuple):
     """`lead` fixed bytes, then `strings` character strings, then `names` names; after them nothing,
-    `tail` bytes, or (`tail` < 0) anything. `pack`: whether the names may be compressed again."""
+    `rest` bytes, or (`rest` < 0) anything. `pack`: whether the names may be compressed again."""
 
     lead: int
     names: int
-    tail: int = 0
+    rest: int = 0
     pack: bool = False
     strings: int = 0
 
@@ -146,11 +146,11 @@ def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | Non
             return None
         name, at = read
         parts.append(name)
-    if layout.tail < 0:
+    if layout.rest < 0:
         parts.append(message[at:end])
-    elif end - at != layout.tail:
+    elif end - at != layout.rest:
         return None
-    elif layout.tail:
+    elif layout.rest:
         parts.append(message[at:end])
     if sum(map(len, parts)) > 0xFFFF:  # its names taken out of their pointers, it may fit nowhere
         return None
@@ -188,9 +188,9 @@ def pack(rtype: int, parts: Parts, offsets: Mapping[bytes, int]) -> bytes:
     return b"".join(pack_name(part, offsets) if index & 1 else part for index, part in enumerate(parts))
 
 
-def detach(piece: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | None:
+def detach(wire: bytes, qname: bytes) -> tuple[bytes, int, int, int, Parts] | None:
     """A record that pointed at its question, taken out of it: owner, type, class, TTL, rdata."""
-    message = b"\0" * 12 + qname + b"\0\0\0\0" + piece
+    message = b"\0" * 12 + qname + b"\0\0\0\0" + wire
     read = read_name(message, 16 + len(qname), len(message))
     if read is None or read[1] + 10 > len(message):
         return None

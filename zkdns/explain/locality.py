@@ -140,8 +140,8 @@ def crossings(
     """A service's table from zone to zone, for page and API: of the answers to each zone's clients, the share
     due to each zone's instances, and given. `given`: how often, by both zones; "" is none. `route`: what its
     name stands for, None for its own instances."""
-    dealt = as_routed(service, route) if route is not None else service
-    near = choose_near(dealt, topology)
+    giver = as_routed(service, route) if route is not None else service
+    near = choose_near(giver, topology)
     if near is None or not near.by_client:
         return []
     totals: Counter[str] = Counter()

@@ -21,9 +21,9 @@ from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
 
-LEAST, EDNS, OPT_BYTES = 512, 1232, 11
+MIN_UDP_BYTES, EDNS, OPT_BYTES = 512, 1232, 11
 """Bytes: an answer without EDNS, one with it, and its OPT record."""
-_DEALT = (A, AAAA, SRV)
+_ROTATED = (A, AAAA, SRV)
 
 
 def notes_on(
@@ -47,7 +47,7 @@ def notes_on(
             yield from _on_nothing(subject, placing)
         else:
             yield f"delegated: the servers of {reply.authority[0].name} answer for it"
-    elif placing.rtype in _DEALT:
+    elif placing.rtype in _ROTATED:
         yield from _on_dealt(subject, placing)
     if stale:
         yield "the registry is out of reach: this is what was last known"
@@ -64,7 +64,7 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
         (instance,) = subject.group
         if instance.label != instance.id:
             yield f"registered as {instance.id!r}, which is no DNS label: folded to {instance.label!r}"
-        if rtype in _DEALT:
+        if rtype in _ROTATED:
             yield "an instance's own name is answered for as long as it is registered, whatever its state"
     elif subject.kind == "tag":
         yield f"those with the tag {subject.word!r}: {len(subject.group)} of {len(service.instances)}"
@@ -104,10 +104,10 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
     if subject.kind == "instance":
         yield (
             f"NODATA: {subject.group[0].id} has {_lack(rtype, None)}"
-            if rtype in _DEALT
+            if rtype in _ROTATED
             else (f"NODATA: an instance has A, AAAA, SRV and TXT, no {shown}")
         )
-    elif rtype not in _DEALT:
+    elif rtype not in _ROTATED:
         types = "SRV and PTR" if subject.kind in ("protocol", "port") else "A, AAAA, SRV and TXT"
         types = "A, AAAA and SRV" if subject.kind == "tag" else types
         yield f"NODATA: the name has {types}, no {shown}"
@@ -190,5 +190,6 @@ def _on_size(reply: dns.message.Message) -> Iterator[str]:
     records = sum(map(len, reply.answer))
     if records and size > EDNS:
         yield f"{size} bytes: over UDP it is cut to {EDNS} (additional records first, then TC and TCP)"
-    elif records and size > LEAST + OPT_BYTES:
-        yield f"{size} bytes: without EDNS it is cut to {LEAST} (additional records first, then TC and TCP)"
+    elif records and size > MIN_UDP_BYTES + OPT_BYTES:
+        cut = f"it is cut to {MIN_UDP_BYTES} (additional records first, then TC and TCP)"
+        yield f"{size} bytes: without EDNS {cut}"

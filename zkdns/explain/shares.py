@@ -105,19 +105,19 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
             continue
         weights = [sum(weight for _, weight in members) for members in found]
         parts = [0.0] * len(weights) if tiers else policies.shares(policy, weights)
-        dealt = _dealt(entry, len(tiers))
-        for index in dealt:
+        indices = _indices_given(entry, len(tiers))
+        for index in indices:
             members, part = found[index], parts[index]
             for instance, weight in members:
                 own = part * weight / weights[index] if weights[index] else part / len(members)
                 shares[instance.path] = shares.get(instance.path, 0.0) + own
-        cut = cut or entry.cut < len(found) or len(dealt) < len(found)
+        cut = cut or entry.cut < len(found) or len(indices) < len(found)
         tiers.append(tuple({i.path: i for members in found for i, _ in members}.values()))
         shared += [tuple(i for i, _ in members) for members in found if len(members) > 1]
     return placing(shares, tuple(tiers), tuple(shared), cut)
 
 
-def _dealt(entry: Entry, at: int) -> set[int]:
+def _indices_given(entry: Entry, at: int) -> set[int]:
     """Which records of a tier are ever given."""
     if at >= len(entry.tiers):
         return set()

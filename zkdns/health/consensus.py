@@ -20,14 +20,14 @@ import msgspec
 from zkdns.health.thresholds import CheckState
 
 PROBED_BY: Final = 3
-LARGEST_PLAIN: Final = 16 * 1024
+MAX_PLAIN_BYTES: Final = 16 * 1024
 """Bytes up to which a ballot stays plain JSON, for people with zkCli."""
 
-LARGEST: Final = 960 * 1024
+MAX_BALLOT_BYTES: Final = 960 * 1024
 """ZooKeeper takes 1 MiB a request (jute.maxbuffer)."""
 
-LARGEST_UNPACKED: Final = 64 * 1024 * 1024
-LONGEST_WHY: Final = 100
+MAX_UNPACKED_BYTES: Final = 64 * 1024 * 1024
+MAX_WHY_CHARACTERS: Final = 100
 
 
 class _Ballot(msgspec.Struct):
@@ -69,12 +69,12 @@ def write_ballot(votes: Mapping[str, CheckState]) -> bytes:
     What passes ZooKeeper's limit even so loses its reasons, and at last its good votes' tail.
     """
     good = sorted(path for path, vote in votes.items() if vote.good)
-    bad = {path: votes[path].why[:LONGEST_WHY] for path in sorted(votes) if not votes[path].good}
+    bad = {path: votes[path].why[:MAX_WHY_CHARACTERS] for path in sorted(votes) if not votes[path].good}
     data = _pack(good, bad)
-    if len(data) > LARGEST:
+    if len(data) > MAX_BALLOT_BYTES:
         bad = dict.fromkeys(bad, "")
         data = _pack(good, bad)
-    while len(data) > LARGEST and good:
+    while len(data) > MAX_BALLOT_BYTES and good:
         good = good[: len(good) // 2]
         data = _pack(good, bad)
     return data
@@ -82,7 +82,7 @@ def write_ballot(votes: Mapping[str, CheckState]) -> bytes:
 
 def _pack(good: list[str], bad: dict[str, str]) -> bytes:
     data = msgspec.json.encode(_Ballot(good, bad))
-    return data if len(data) <= LARGEST_PLAIN else zlib.compress(data, 6)
+    return data if len(data) <= MAX_PLAIN_BYTES else zlib.compress(data, 6)
 
 
 def read_ballot(data: bytes) -> dict[str, CheckState]:
@@ -90,7 +90,7 @@ def read_ballot(data: bytes) -> dict[str, CheckState]:
     try:
         if not data.startswith(b"{"):
             unpack = zlib.decompressobj()
-            data = unpack.decompress(data, LARGEST_UNPACKED)
+            data = unpack.decompress(data, MAX_UNPACKED_BYTES)
             if not unpack.eof:
                 return {}
         ballot = msgspec.json.decode(data, type=_Ballot)
@@ -98,5 +98,5 @@ def read_ballot(data: bytes) -> dict[str, CheckState]:
         return {}
     good = CheckState(True)
     votes = dict.fromkeys(ballot.good, good)
-    votes |= {path: CheckState(False, why[:LONGEST_WHY]) for path, why in ballot.bad.items()}
+    votes |= {path: CheckState(False, why[:MAX_WHY_CHARACTERS]) for path, why in ballot.bad.items()}
     return votes

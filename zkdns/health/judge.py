@@ -25,7 +25,7 @@ STEPS: Final = 20
 FEWEST_STEPS: Final = 10
 """A weight too small for a rise of its own is drawn out to about this many steps (`stretch`)."""
 
-LARGEST: Final = 65535
+MAX_WEIGHT: Final = 65535
 """A weight is 16 bits wide in an SRV record (RFC 2782)."""
 
 GIVEN: Final = "; given by fail_open"
@@ -151,7 +151,7 @@ def _judge_one(
                 state, reason = State.WARMING, f"warming up, at {100 * part // steps} % of its weight"
                 weight = max(1, own * factor * part // steps)
                 factor = 1
-    weight = min(weight * factor, LARGEST)
+    weight = min(weight * factor, MAX_WEIGHT)
     answered = state in SERVING
     if (
         instance.state is state
@@ -213,7 +213,7 @@ def stretch(service: Service, now: float) -> tuple[int, float]:
         return 1, now
     smallest = min(i.registration.weight for i in rising)
     largest = max(i.registration.weight for i in service.instances)
-    return min(-(-FEWEST_STEPS // smallest), LARGEST // largest), max(i.since for i in rising) + warm
+    return min(-(-FEWEST_STEPS // smallest), MAX_WEIGHT // largest), max(i.since for i in rising) + warm
 
 
 def _give(instance: Instance) -> Instance:
@@ -231,8 +231,8 @@ def _reuse(service: Service, instances: tuple[Instance, ...], note: str, previou
     if _all_same(service.instances, instances):
         instances = service.instances
     if previous is not None and _all_same(previous.instances, instances):
-        settled = replace(service, instances=previous.instances, note=note)
-        if settled == previous:
+        unchanged = replace(service, instances=previous.instances, note=note)
+        if unchanged == previous:
             return previous
     if instances is service.instances and service.note == note:
         return service

@@ -34,7 +34,7 @@ class Hostnames:
         self._unheard: set[str] = set()
 
     @property
-    def settled(self) -> bool:
+    def all_heard(self) -> bool:
         """Whether each name outside was resolved, or failed, once."""
         return not self._unheard
 

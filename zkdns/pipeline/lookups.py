@@ -74,7 +74,7 @@ class Lookups:
         """Names that don't resolve now, and why."""
         return dict(self._problems)
 
-    async def settled(self) -> None:
+    async def all_done(self) -> None:
         """Returns when each wanted name was resolved or failed once, and again where that was due."""
         while self._due:
             self._news.clear()

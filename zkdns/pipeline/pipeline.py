@@ -192,7 +192,7 @@ class Pipeline:
         publisher.work(now, budget, self.registries.zxid)
         self._dirty = False
         if self.stage is Stage.SETTLING and publisher.idle:
-            self._settle(now)
+            self._finish_start(now)
         if not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
         is_loading = self.is_loading
@@ -227,7 +227,7 @@ class Pipeline:
         self._publisher.mark(self._publisher.routes.lay(laid))
         self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
 
-    def _settle(self, now: float) -> None:
+    def _finish_start(self, now: float) -> None:
         if self._start.is_settled(self._hostnames, self._health, now):
             if self._withheld:
                 self._publisher.mark(self._withheld)

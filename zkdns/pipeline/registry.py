@@ -23,7 +23,7 @@ from zkdns.registry.znodes import Nodes
 PATIENCE: Final = 5.0
 """Seconds for which a start waits for a registry that is out of reach."""
 
-GLANCE: Final = 0.5
+STATE_WAIT: Final = 0.5
 """The same where the state directory holds what it last said."""
 
 
@@ -140,7 +140,7 @@ class Registry:
         """When a start waits no longer for it: at once where it was read."""
         if self.is_whole:
             return now
-        return self._heard_at + (GLANCE if self.remembered is not None else PATIENCE)
+        return self._heard_at + (STATE_WAIT if self.remembered is not None else PATIENCE)
 
     def services(self) -> Mapping[str, Service]:
         """Its services; marked as its own, where there are other registries."""

@@ -50,7 +50,7 @@ class Start:
     def is_settled(self, hostnames: Hostnames, health: Health, now: float) -> bool:
         """Whether there is nothing to wait for any more. Asked once all that is known is in the answers."""
         if self._probing_until is None:
-            if not hostnames.settled and now < self._settling_since + FIRST_HOSTS:
+            if not hostnames.all_heard and now < self._settling_since + FIRST_HOSTS:
                 return False
             self._probing_until = now + health.first_round
         return health.all_probed or now >= self._probing_until

@@ -154,10 +154,10 @@ def _unread(id: str, node: Found, why: str) -> Instance:
 
 
 def _may_name(place: Place, service: str) -> bool:
-    head, hole, tail = place.service.partition("{service}")
+    head, hole, end = place.service.partition("{service}")
     if not hole:
         return head == service
-    return service.startswith(head) and service.endswith(tail) and len(service) > len(head) + len(tail)
+    return service.startswith(head) and service.endswith(end) and len(service) > len(head) + len(end)
 
 
 def _elect(

@@ -21,7 +21,7 @@ from zkdns.registry.fields import printable
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OTHER = re.compile(r"[^a-z0-9-]")
 _SHORT = 8
-_LONGEST = 48
+_MAX_DIGITS = 48
 
 MOST_TOLD: Final = 3
 """Others with the same label that a Problem names: each is told, so all of them would be a square."""
@@ -41,8 +41,8 @@ def to_label(name: str, attempt: int = 0) -> str:
         if 0 < len(plain) <= 63:
             return plain
         attempt = 1
-    digits = min(attempt * _SHORT, _LONGEST)
-    salt = b"" if attempt * _SHORT <= _LONGEST else b"%d" % attempt
+    digits = min(attempt * _SHORT, _MAX_DIGITS)
+    salt = b"" if attempt * _SHORT <= _MAX_DIGITS else b"%d" % attempt
     stem = plain[: 62 - digits].strip("-")
     seal = blake2b(name.encode("utf-8", "surrogatepass") + salt, digest_size=24).hexdigest()[:digits]
     return f"{stem}-{seal}" if stem else seal

@@ -13,7 +13,7 @@ from zkdns.registry.fields import BadData
 
 MAX_FIELDS: Final = 4096
 
-_FIXED: Final = {1: 8, 5: 4}
+_SIZES: Final = {1: 8, 5: 4}
 
 
 class Message:
@@ -36,8 +36,8 @@ class Message:
             value: int | bytes
             if kind == 0:
                 value, at = self._varint(data, at)
-            elif kind == 2 or kind in _FIXED:
-                size = _FIXED.get(kind, 0)
+            elif kind == 2 or kind in _SIZES:
+                size = _SIZES.get(kind, 0)
                 if kind == 2:
                     size, at = self._varint(data, at)
                 if size > len(data) - at:

@@ -16,35 +16,35 @@ from zkdns.registry.layout import Layout, Segment
 SYSTEM: Final = frozenset({"zookeeper", "zkdns"})
 """What stands beside the services where the root is "/"."""
 
-Tail: TypeAlias = tuple[Segment, ...]
+Rest: TypeAlias = tuple[Segment, ...]
 """What is left of a layout below some node."""
 
 
 class Spot:
     """One node as the layouts see it. `data`: one of them fits it; `lists`: one goes on below it."""
 
-    __slots__ = ("_any", "_special", "_tails", "data", "lists")
+    __slots__ = ("_any", "_rests", "_special", "data", "lists")
 
-    def __init__(self, tails: tuple[Tail, ...]) -> None:
-        ahead = tuple(tail for tail in tails if tail)
-        self.data = len(ahead) < len(tails)
+    def __init__(self, rests: tuple[Rest, ...]) -> None:
+        ahead = tuple(rest for rest in rests if rest)
+        self.data = len(ahead) < len(rests)
         self.lists = bool(ahead)
-        self._tails = ahead
-        holes = tuple(tail[1:] for tail in ahead if tail[0].hole and not tail[0].literal)
+        self._rests = ahead
+        holes = tuple(rest[1:] for rest in ahead if rest[0].hole and not rest[0].literal)
         self._any = spot(holes) if holes else None
-        self._special = frozenset(tail[0].literal for tail in ahead if tail[0].literal)
+        self._special = frozenset(rest[0].literal for rest in ahead if rest[0].literal)
 
     def next(self, name: str) -> Spot | None:
         """The spot of a child; None where no layout leads to it."""
         if not self._special or not any(map(name.startswith, self._special)):
             return self._any
-        tails = tuple(tail[1:] for tail in self._tails if tail[0].fits(name))
-        return spot(tails) if tails else None
+        rests = tuple(rest[1:] for rest in self._rests if rest[0].fits(name))
+        return spot(rests) if rests else None
 
 
 @lru_cache(maxsize=4096)
-def spot(tails: tuple[Tail, ...]) -> Spot:
-    return Spot(tails)
+def spot(rests: tuple[Rest, ...]) -> Spot:
+    return Spot(rests)
 
 
 class Scope:
@@ -52,12 +52,12 @@ class Scope:
 
     __slots__ = ("_base", "_special", "_top", "root")
 
-    def __init__(self, root: str, tails: Iterable[Tail]) -> None:
+    def __init__(self, root: str, rests: Iterable[Rest]) -> None:
         self.root = root
         self._base = "/" if root == "/" else root + "/"
-        every = tuple(dict.fromkeys(tails))
+        every = tuple(dict.fromkeys(rests))
         self._top = spot(every)
-        named = {tail[0].literal for tail in every if tail and not tail[0].hole}
+        named = {rest[0].literal for rest in every if rest and not rest[0].hole}
         self._special = SYSTEM - named if root == "/" else frozenset[str]()
 
     def __repr__(self) -> str:

@@ -149,9 +149,9 @@ def save(
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()
-            for piece in _spell(catalog, overrides, source):
-                digest.update(piece)
-                file.write(piece)
+            for chunk in _spell(catalog, overrides, source):
+                digest.update(chunk)
+                file.write(chunk)
             file.write(digest.digest())
             file.flush()
             os.fsync(file.fileno())

@@ -24,11 +24,11 @@ DEPTH: Final = 2
 """How far below the start a system's own root is looked for."""
 
 MAX_LOOKS: Final = 30_000
-MAX_KIDS: Final = 300
+MAX_CHILDREN: Final = 300
 MAX_READ: Final = 50
 """Members of one service that are read; beyond, they are counted."""
 
-SAMPLE_KIDS: Final = 20
+SAMPLE_CHILDREN: Final = 20
 SAMPLE: Final = 2
 
 OURS: Final = frozenset({"zkdns", "zookeeper"})
@@ -129,18 +129,18 @@ class Survey:
 
     def _walk_root(self, path: str, depth: int) -> Walk[None]:
         """`path` as the root of a system, and what stands below it likewise."""
-        kids = yield from _list(path)
+        children = yield from _list(path)
         if path == "/":
-            kids = [kid for kid in kids if kid not in OURS]
-        there = set(kids)
+            children = [child for child in children if child not in OURS]
+        there = set(children)
         for preset in _presets():
             firsts = [place.layout.segments[0] for place in preset.places if place.members]
             if preset.chroot and any(not first.hole and first.literal in there for first in firsts):
                 self._new.append(self._walk_preset(preset, path))
-        some = self._some(kids) if depth else kids[:SAMPLE_KIDS]
-        self._new.append(self._walk_services(path, kids, some))
+        some = self._some(children) if depth else children[:SAMPLE_CHILDREN]
+        self._new.append(self._walk_services(path, children, some))
         if depth:
-            self._new += [self._walk_root(_join(path, kid), depth - 1) for kid in some]
+            self._new += [self._walk_root(_join(path, child), depth - 1) for child in some]
 
     def _walk_usual(self, start: str) -> Walk[None]:
         """What likes to stand deeper, and what stands at the ensemble's own root."""
@@ -188,66 +188,68 @@ class Survey:
         for n, segment in enumerate(layout.segments, 1):
             below: list[tuple[str, dict[str, str]]] = []
             listings = yield from _list_all(path for path, _ in at)
-            for (path, holes), kids in zip(at, listings, strict=True):
-                fitting = [kid for kid in kids if segment.fits(kid)]
-                for kid in self._some(fitting) if n < len(layout.segments) else fitting:
-                    below.append((_join(path, kid), {**holes, segment.hole: kid} if segment.hole else holes))
+            for (path, holes), children in zip(at, listings, strict=True):
+                fitting = [child for child in children if segment.fits(child)]
+                for child in self._some(fitting) if n < len(layout.segments) else fitting:
+                    below.append(
+                        (_join(path, child), {**holes, segment.hole: child} if segment.hole else holes)
+                    )
             at = below
         return at
 
-    def _walk_services(self, root: str, kids: list[str], some: list[str]) -> Walk[None]:
+    def _walk_services(self, root: str, children: list[str], some: list[str]) -> Walk[None]:
         """`root` as a folder of services: those of plain formats, and of presets that begin with one."""
         for preset in _presets():
             first, second = preset.places[0].layout.segments[:2]
             if first.hole and second.literal:
-                below = yield from _list_all(_join(root, kid) for kid in some)
+                below = yield from _list_all(_join(root, child) for child in some)
                 if any(second.literal in names for names in below):
                     yield from self._walk_preset(preset, root)
-        if not (yield from self._sample(root, kids[:SAMPLE_KIDS])):
+        if not (yield from self._sample(root, children[:SAMPLE_CHILDREN])):
             return
         services: dict[str, dict[str, int]] = {}
         formats_met: dict[str, set[str]] = {}
-        for kid, count, system, path in (yield from self._sample(root, self._some(kids))):
+        for child, count, system, path in (yield from self._sample(root, self._some(children))):
             formats_met.setdefault(system, set()).add(path)
-            services.setdefault(system, {})[kid] = count
+            services.setdefault(system, {})[child] = count
         plain = {name: services[name] for name in services if name not in presets.names()}
         for name in services.keys() - plain.keys():
             nodes = frozenset(formats_met[name])
             self._findings.append(Finding(name, root, presets.named(name), services[name], nodes=nodes))
         if plain:
-            counts = {kid: n for one in plain.values() for kid, n in one.items()}
+            counts = {child: n for one in plain.values() for child, n in one.items()}
             nodes = frozenset(path for name in plain for path in formats_met[name])
             self._findings.append(Finding(", ".join(sorted(plain)), root, None, counts, nodes=nodes))
 
-    def _sample(self, root: str, kids: list[str]) -> Walk[list[tuple[str, int, str, str]]]:
+    def _sample(self, root: str, children: list[str]) -> Walk[list[tuple[str, int, str, str]]]:
         """A few instances of each service, if there are such: the service, how many instances it has, of
         which system the one is, and its path."""
         auto = formats.named("auto")
-        instances: dict[str, list[str]] = {kid: [] for kid in kids}
+        instances: dict[str, list[str]] = {child: [] for child in children}
         folders: list[tuple[str, str]] = []
-        listings = yield from _list_all(_join(root, kid) for kid in kids)
-        for kid, names in zip(kids, listings, strict=True):
+        listings = yield from _list_all(_join(root, child) for child in children)
+        for child, names in zip(children, listings, strict=True):
             for name in names:
-                path = _join(_join(root, kid), name)
+                path = _join(_join(root, child), name)
                 if name in auto.FOLDERS:
-                    folders.append((kid, path))
+                    folders.append((child, path))
                 elif name not in auto.QUIET and not name.startswith("_c_"):  # an election's vote
-                    instances[kid].append(path)
+                    instances[child].append(path)
         listings = yield from _list_all(path for _, path in folders)
-        for (kid, path), names in zip(folders, listings, strict=True):
-            instances[kid] += (_join(path, name) for name in names)
-        sample = [(kid, path) for kid in kids for path in instances[kid][:SAMPLE]]
+        for (child, path), names in zip(folders, listings, strict=True):
+            instances[child] += (_join(path, name) for name in names)
+        sample = [(child, path) for child in children for path in instances[child][:SAMPLE]]
         replies = yield tuple(Look(path, False) for _, path in sample)
         return [
-            (kid, len(instances[kid]), system, path)
-            for (kid, path), data in zip(sample, replies, strict=True)
+            (child, len(instances[child]), system, path)
+            for (child, path), data in zip(sample, replies, strict=True)
             if isinstance(data, bytes)
             for system in _systems(path, data)
         ]
 
-    def _some(self, kids: list[str]) -> list[str]:
-        self.cut = self.cut or len(kids) > MAX_KIDS
-        return kids[:MAX_KIDS]
+    def _some(self, children: list[str]) -> list[str]:
+        self.cut = self.cut or len(children) > MAX_CHILDREN
+        return children[:MAX_CHILDREN]
 
 
 class _Bounded(dict[Look, Reply]):

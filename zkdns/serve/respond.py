@@ -128,18 +128,18 @@ def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table
     if tier.extras:
         body += b"".join(order(tier.extras))
         additional = sum(order(tier.extra_counts))
-    tail = b""
+    opt_bytes = b""
     packet, end, edns = request.packet, request.end, request.edns
     if edns is not None:
         additional += 1
         options = stale + entry.ede
         asked = edns.nsid or request.subnet is not None
-        tail = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
-    if end + len(body) + len(tail) > request.room:
+        opt_bytes = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
+    if end + len(body) + len(opt_bytes) > request.room:
         return _positive_tiers(request, entry, n, stale, table)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8
     head = pack_head(packet[:2], flags, 1, len(chosen), 0, additional)
-    return b"".join((head, packet[12:end], body, tail))
+    return b"".join((head, packet[12:end], body, opt_bytes))
 
 
 def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
@@ -271,18 +271,18 @@ def _negative(
     inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
     soa = (pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
     packet, end, edns = request.packet, request.end, request.edns
-    tail = b""
+    opt_bytes = b""
     if edns is not None:
         options = stale + error
         asked = edns.nsid or request.subnet is not None
-        tail = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
-    if sections.additional or not sections.aa or end + len(soa) + len(tail) > request.room:
+        opt_bytes = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
+    if sections.additional or not sections.aa or end + len(soa) + len(opt_bytes) > request.room:
         reply = Reply(request, request.ra | (AA if sections.aa else 0))
         options = _options(request, table, stale + error)
         return reply.write(rcode, (), (soa,), sections.additional, options)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8 | rcode
     head = pack_head(packet[:2], flags, 1, 0, 1, 1 if edns is not None else 0)
-    return b"".join((head, packet[12:end], soa, tail))
+    return b"".join((head, packet[12:end], soa, opt_bytes))
 
 
 def _failed(request: Request, origin: int, table: Table) -> bytes:

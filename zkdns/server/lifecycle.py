@@ -21,7 +21,7 @@ from typing import Any
 from zkdns import __version__
 from zkdns.answers.table import Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
-from zkdns.config import FIXED, Settings
+from zkdns.config import RESTART_ONLY, Settings
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
@@ -29,7 +29,7 @@ from zkdns.model import Change, ConfigError
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.pipeline.registry import GLANCE
+from zkdns.pipeline.registry import STATE_WAIT
 from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
 from zkdns.serve import engine
@@ -170,7 +170,7 @@ class Server:
 
     async def _remember(self) -> None:
         """What is not read soon is answered from what the state directory holds."""
-        await asyncio.sleep(GLANCE)
+        await asyncio.sleep(STATE_WAIT)
         if self.pipeline.stage is not Stage.LOADING:
             return
         remembered = await self.state_directory.load()
@@ -228,10 +228,10 @@ class Server:
             self.notifier.reloaded(f"the last reload failed: {error}; the old settings stay in force")
             return
         self.settings_read = True
-        for name in FIXED:
+        for name in RESTART_ONLY:
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("reload: %s needs a restart; the old one stays in force", name)
-        settings = replace(settings, **{name: getattr(self.settings, name) for name in FIXED})
+        settings = replace(settings, **{name: getattr(self.settings, name) for name in RESTART_ONLY})
         self.settings = settings
         self.driver.step(settings)
         self.engine.configure(settings)

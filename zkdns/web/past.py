@@ -1,7 +1,8 @@
 """What the page shows of the journal, read now and then: a journal of a day may take a while to read.
 
-Rules: `reader` is called in the loop, what it gives in a thread. A reading is used again for LEAST seconds,
-and for PACE times what it cost, so that however many pages are open they cost a small part of the time.
+Rules: `reader` is called in the loop, what it gives in a thread. A reading is used again for
+MIN_REUSE_SECONDS, and for PACE times what it cost, so that however many pages are open they cost a small
+part of the time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zkdns.pipeline.journal import Query
 from zkdns.web.page import Past
 from zkdns.web.status import Observed
 
-LEAST = 1.0
+MIN_REUSE_SECONDS = 1.0
 PACE = 20.0
 MAX_KEPT = 64
 MAX_CHANGES = 2000
@@ -49,7 +50,7 @@ class Pasts:
             except OSError:
                 return Past()
             ended = self._tick()
-            self._keep(service, _Kept(found, ended + max(LEAST, PACE * (ended - began))))
+            self._keep(service, _Kept(found, ended + max(MIN_REUSE_SECONDS, PACE * (ended - began))))
             return found
 
         return work

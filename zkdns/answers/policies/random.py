@@ -14,7 +14,7 @@ from zkdns.answers.policies.weighted import Orders
 
 def arrange(weights: Sequence[int], cut: int) -> tuple[Orders, list[int]]:
     equal = [1 if w else 0 for w in weights]
-    orders, sequence = weighted.dealt(weighted.spread(equal), equal, equal, cut)
+    orders, sequence = weighted.orders_of(weighted.spread(equal), equal, equal, cut)
     # Knuth's multiplicative hash as the sort key: a fixed permutation without visible order.
     shuffled = sorted(range(len(sequence)), key=lambda k: ((k + 1) * 2654435761) & 0xFFFFFFFF)
     return orders, [sequence[k] for k in shuffled]

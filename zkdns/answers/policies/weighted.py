@@ -33,7 +33,7 @@ Orders = Sequence[tuple[int, ...]]
 
 def arrange(weights: Sequence[int], cut: int) -> tuple[Orders, list[int]]:
     counts = cycle_counts(weights, max(MAX_CYCLE, 4 * len(weights)))
-    return dealt(spread(counts), counts, weights, cut)
+    return orders_of(spread(counts), counts, weights, cut)
 
 
 def shares(weights: Sequence[int]) -> list[float]:
@@ -70,7 +70,7 @@ def spread(counts: Sequence[int]) -> list[int]:
     return [key % size for key in keys]
 
 
-def dealt(
+def orders_of(
     firsts: list[int], counts: Sequence[int], weights: Sequence[int], cut: int
 ) -> tuple[Orders, list[int]]:
     """Orders for a cycle of first places: each first meets several rests, so that the load of a

@@ -155,9 +155,9 @@ class Mirror:
 
     def keep(self, path: str, data: bytes) -> None:
         """Keep an ephemeral node with this data for as long as this runs; call again to change it."""
-        self.hold(Kept(path, data))
+        self.keep_as(Kept(path, data))
 
-    def hold(self, kept: Kept) -> None:
+    def keep_as(self, kept: Kept) -> None:
         """The same, in someone's own way."""
         self._inbox.put(partial(self._ephemerals.keep, kept))
 

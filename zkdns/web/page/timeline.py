@@ -13,7 +13,7 @@ from zkdns.model import SERVING, Change, Service
 from zkdns.web.page.view import Past, View
 from zkdns.web.page.words import ago, esc, heads, plural, section, span, table, title
 
-DAY, LEAST = 86400.0, 10.0
+DAY, MIN_REUSE_SECONDS = 86400.0, 10.0
 """Seconds that the picture shows: at most a day, where the journal is younger less."""
 ROWS = 40
 """Instances that are drawn, those that changed most first."""
@@ -46,7 +46,7 @@ class Row:
 
 def beginning(past: Past, now: float) -> float:
     """Where the picture begins: a day ago, or with a journal that is younger."""
-    return max(now - DAY, min(past.since if past.since is not None else now, now - LEAST))
+    return max(now - DAY, min(past.since if past.since is not None else now, now - MIN_REUSE_SECONDS))
 
 
 def rows(service: Service, past: Past, now: float) -> list[Row]:
