@@ -12,7 +12,7 @@ from typing import Final
 
 from zkdns.model import Instance, Service
 
-AT_ONCE: Final = 1.0
+SESSION_END_SECONDS: Final = 1.0
 """Seconds within which the nodes of one session go when it ends: they end in one transaction, and are read
 in a few replies."""
 
@@ -36,7 +36,7 @@ class Sessions:
         before = {i.path: i.owner for i in old.instances if i.owner} if old is not None else {}
         after = {i.path: i.owner for i in new.instances if i.owner} if new is not None else {}
         moved = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
-        if now - self._lost_at > AT_ONCE:
+        if now - self._lost_at > SESSION_END_SECONDS:
             self._lost.clear()
         for path in moved:
             if (owner := after.get(path)) is not None:
