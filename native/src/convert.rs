@@ -98,6 +98,8 @@ fn too_long<E>(_: E) -> PyErr {
     PyValueError::new_err("longer than a message can carry")
 }
 
+/// A client, how often it asked, since when.
+pub type Asker = (String, u64, f64);
 /// Client, service, first and last time, queries, and what stood first last.
 pub type ToldRow = (String, String, f64, f64, u64, String);
 

@@ -3,7 +3,7 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Publisher, ToldRow, put_staleness, put_zone, read_clients};
+use crate::convert::{Asker, Publisher, ToldRow, put_staleness, put_zone, read_clients};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
@@ -342,6 +342,23 @@ impl Engine {
         let (rows, forgotten) = py.detach(|| self.running.told(service, client));
         let publisher = attached(py, &self.publisher);
         Ok((rows.iter().filter_map(|row| publisher.spell(row)).collect(), forgotten))
+    }
+
+    /// How often each service was asked for; and so many clients, of those seen since (seconds since the
+    /// epoch), the most asking first: who, how often, since when.
+    fn demand(&self, py: Python, since: f64, most: usize) -> (HashMap<String, u64>, Vec<Asker>) {
+        let (services, clients) = py.detach(|| {
+            let demand = self.running.demand((since * 1000.0) as u64);
+            let told = |(client, queries, first): (IpAddr, u64, u64)| {
+                (client.to_string(), queries, first as f64 / 1000.0)
+            };
+            let clients = demand.most_asking(most).into_iter().map(told).collect();
+            (demand.services, clients)
+        });
+        let publisher = attached(py, &self.publisher);
+        let name = |number| publisher.numbers.as_ref()?.name(number).map(|name| name.to_string());
+        let named = services.iter().filter_map(|(number, queries)| Some((name(*number)?, *queries)));
+        (named.collect(), clients)
     }
 
     /// Everything else that is counted, by name.

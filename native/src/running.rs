@@ -6,7 +6,7 @@ use crate::counters::{BOUNDS, Counters};
 use crate::handover::Way;
 use crate::socket::Socket;
 use crate::streams::{self, Letter, Limits, Phase, Streams, Threads};
-use crate::told::Row;
+use crate::told::{Demand, Row};
 use crate::worker::{self, Refusal, Shared, Worker};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -177,6 +177,15 @@ impl Running {
             forgotten += rows.forgotten;
         }
         (found, forgotten)
+    }
+
+    /// How much was asked; of clients, by those seen since.
+    pub fn demand(&self, since: u64) -> Demand {
+        let mut demand = Demand::default();
+        for (_, counters) in self.counters() {
+            demand.add(&counters.told.lock(), since);
+        }
+        demand
     }
 
     /// Everything else that is counted, by name.

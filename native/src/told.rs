@@ -4,6 +4,7 @@
 //! instances by number alone. One thread writes, after its replies have gone; whoever reads holds it up for as
 //! long as one look at all rows takes.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
@@ -73,6 +74,8 @@ pub struct Rows {
     /// Those unseen for longest, the longest at the end, with when each was last seen.
     leaving: Vec<(u64, u32)>,
     pub forgotten: u64,
+    /// Queries of the rows that had to go, by service: what was asked of one only ever grows.
+    gone: HashMap<u32, u64>,
     limit: usize,
     /// A client chooses its address: without chance it could choose where it is kept.
     seed: u64,
@@ -87,7 +90,15 @@ impl Default for Rows {
 impl Rows {
     pub fn new(limit: usize) -> Rows {
         let seed = RandomState::new().build_hasher().finish();
-        Rows { slots: Box::default(), rows: Vec::new(), leaving: Vec::new(), forgotten: 0, limit, seed }
+        Rows {
+            slots: Box::default(),
+            rows: Vec::new(),
+            leaving: Vec::new(),
+            forgotten: 0,
+            gone: HashMap::new(),
+            limit,
+            seed,
+        }
     }
 
     pub fn rows(&self) -> &[Row] {
@@ -174,6 +185,10 @@ impl Rows {
             }
         };
         self.forgotten += 1;
+        if self.gone.len() >= MAX_ROWS {
+            self.gone.clear(); // services that came and went for years
+        }
+        *self.gone.entry(self.rows[number].service).or_default() += self.rows[number].queries;
         let mask = self.slots.len() - 1;
         let mut free = self.find(self.rows[number].client, self.rows[number].service);
         let mut at = free;
@@ -199,6 +214,45 @@ impl Rows {
         every.truncate(some);
         every.sort_unstable_by(|one, other| other.cmp(one));
         self.leaving = every;
+    }
+}
+
+/// How much was asked in all: of each service, and by each client that was seen lately.
+#[derive(Default)]
+pub struct Demand {
+    pub services: HashMap<u32, u64>,
+    clients: HashMap<u128, (u64, u64)>,
+}
+
+impl Demand {
+    /// `since`: clients that were not seen since then are left out.
+    pub fn add(&mut self, rows: &Rows, since: u64) {
+        for (service, queries) in &rows.gone {
+            *self.services.entry(*service).or_default() += queries;
+        }
+        for row in &rows.rows {
+            *self.services.entry(row.service).or_default() += row.queries;
+            if row.last >= since {
+                let (queries, first) = self.clients.entry(row.client).or_insert((0, row.first));
+                *queries += row.queries;
+                *first = row.first.min(*first);
+            }
+        }
+    }
+
+    /// So many clients, those that asked most first: who, how often, and since when.
+    pub fn most_asking(&self, most: usize) -> Vec<(IpAddr, u64, u64)> {
+        let mut every: Vec<_> =
+            self.clients.iter().map(|(client, (queries, first))| (*queries, *client, *first)).collect();
+        if every.len() > most && most > 0 {
+            every.select_nth_unstable_by(most - 1, |one, other| other.cmp(one));
+        }
+        every.truncate(most);
+        every.sort_unstable_by(|one, other| other.cmp(one));
+        let told = |(queries, client, first): (u64, u128, u64)| {
+            (IpAddr::from(client.to_be_bytes()).to_canonical(), queries, first)
+        };
+        every.into_iter().map(told).collect()
     }
 }
 
@@ -258,6 +312,24 @@ mod tests {
         rows.note(&Note { client: mapped, told: Told { service: 1, instance: 1 } }, 2);
         assert_eq!((rows.rows().len(), rows.rows()[0].queries), (1, 2));
         assert!(rows.rows()[0].is_of(Some(1), Some(mapped)));
+    }
+
+    #[test]
+    fn what_was_asked_of_a_service_only_ever_grows_and_who_asks_most_is_first() {
+        let mut rows = Rows::new(3);
+        for (client, service, now) in [(1, 7, 1), (2, 7, 2), (2, 7, 3), (3, 8, 4), (2, 8, 5), (4, 7, 6)] {
+            rows.note(&note(client, service, 9), now);
+        }
+        let mut demand = Demand::default();
+        demand.add(&rows, 5);
+        assert_eq!(rows.rows().len(), 3);
+        assert_eq!(demand.services, HashMap::from([(7, 4), (8, 2)]));
+        assert_eq!(
+            demand.most_asking(9),
+            [(IpAddr::from([0, 0, 0, 4]), 1, 6), (IpAddr::from([0, 0, 0, 2]), 1, 5),]
+        );
+        assert_eq!(demand.most_asking(1).len(), 1);
+        assert!(demand.most_asking(0).is_empty());
     }
 
     /// The same told as plainly as can be: no slot, no batch.

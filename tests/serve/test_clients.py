@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,17 @@ from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, TXT, A
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
 from zkdns.serve import native
-from zkdns.serve.clients import ClientRow, ClientTable, merge, pick, read_client
+from zkdns.serve.clients import (
+    Asker,
+    ClientRow,
+    ClientTable,
+    Demand,
+    join_demand,
+    merge,
+    pick,
+    read_client,
+    sum_up,
+)
 from zkdns.serve.dispatch import Dispatcher
 
 WEB = names.wire("web.svc.local")
@@ -114,6 +125,23 @@ def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
         table.note(*key, "a", float(now))
     assert {key: times[1] for key, times in table.copy()} == last
     assert table.forgotten == forgotten
+    counts = Counter(service for _, service in asked)
+    assert sum_up(table.copy(), table.gone, 0.0, 9).services == counts
+
+
+def test_who_asks_most_is_first_and_who_was_not_seen_since_is_left_out() -> None:
+    table = ClientTable()
+    for now, (client, service) in enumerate(
+        [("a", "web"), ("b", "web"), ("b", "db"), ("c", "db"), ("c", "db")]
+    ):
+        table.note(client, service, "", float(now))
+    found = sum_up(table.copy(), {"old": 7}, 2.0, 9)
+    assert found.services == {"old": 7, "web": 2, "db": 3}
+    assert found.clients == [Asker("c", 2, 3.0), Asker("b", 1, 2.0)]
+    assert sum_up(table.copy(), {}, 0.0, 1).clients == [Asker("c", 2, 3.0)]
+    joined = join_demand(found, Demand({"web": 5}, [Asker("b", 4, 1.0)]), 9)
+    assert joined.services == {"old": 7, "web": 7, "db": 3}
+    assert joined.clients == [Asker("b", 5, 1.0), Asker("c", 2, 3.0)]
 
 
 def rows() -> st.SearchStrategy[ClientRow]:
@@ -183,5 +211,10 @@ def test_both_engines_note_the_same(answers: Answers, engine: native.Native) -> 
         dispatcher.clients
     )
     assert forgotten == 0
+    here = sum_up(dispatcher.clients.copy(), dispatcher.clients.gone, 0.0, 9)
+    there = engine.demand(0.0, 9)
+    assert there.services == here.services
+    assert [asker[:2] for asker in there.clients] == [asker[:2] for asker in here.clients]
+    assert engine.demand(there.clients[0].first + 3600, 9).clients == []
     assert engine.told("Web", "127.0.0.1")[0] == found
     assert engine.told("db", None)[0] == engine.told(None, "127.0.0.9")[0] == []

@@ -23,6 +23,7 @@ from zkdns.web.page.incident import causes
 from zkdns.web.page.overview import problems
 from zkdns.web.page.services import find, services
 from zkdns.web.page.timeline import DAY, UNKNOWN, rows
+from zkdns.web.rates import ClientRate, Load
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, RegistryStatus, Status
 
@@ -161,7 +162,7 @@ def everything(text: str) -> str:
                 {"id": text, "service": text, "in": True, "state": text, "reason": text, "share": 1.0}
             ],
         },
-        (1.0, 2.0),
+        Load((1.0, 2.0), {text: 3.5}, [ClientRate(text, 2.0, 9)], True),
         beside_of(text),
         {text: follow(text, InForce(tiers({text: 1}), source=text), one)},
     )
@@ -393,6 +394,34 @@ def test_of_several_registries_each_has_its_own_age() -> None:
     page = Tags(render(View(status(service("web"), registries=away, stale_seconds=120.0), NOW), Asked())).text
     assert "Stale: 1 of 2 registries out of reach (dc2 for 2 min)." in page
     assert "away for 2 min" in page
+
+
+# --- how much is asked --------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_most_can_be_sorted_to_the_top_and_the_clients_that_ask_most_are_named() -> None:
+    load = Load((5.0, 1234.5), {"b": 1200.0, "c": 0.25}, [ClientRate("10.0.1.7", 1200.0, 9000)], True)
+    view = View(status(service("a"), service("b"), service("c")), NOW, load=load)
+    page = Tags(render(view, Asked())).text
+    for words in (
+        "1,234 queries a second; at most 1,234",
+        "Who asks most",
+        "10.0.1.7",
+        "1,200",
+        "9,000",
+        "0.2",
+    ):
+        assert words in page, words
+    assert order(view, Asked(sort="asked")) == ["b", "c", "a"]
+    assert order(view, Asked(sort="-asked")) == ["a", "c", "b"]
+
+
+def test_where_nobody_notes_who_asks_there_is_no_such_column() -> None:
+    view = View(status(service("a")), NOW, load=Load((5.0, 6.0)))
+    page = Tags(render(view, Asked(sort="asked"))).text
+    assert "6.0 queries a second" in page
+    assert "Who asks most" not in page
+    assert "Queries a second" not in page
 
 
 # --- a service's last day ---------------------------------------------------------------------------------

@@ -150,6 +150,20 @@ def test_all_of_it_reads_without_script(world: World) -> None:
         assert "eu-1b" in plain.text("#zones")
 
 
+def test_how_much_is_asked_comes_by_itself_by_service_and_client(world: World, chromium: Browser) -> None:
+    server = world[0]
+    chromium.go(at(server, "?sort=asked"))
+
+    def asked() -> bool:
+        server.ask("web.svc.local")
+        return chromium.text("#services tbody th").startswith("web")  # what the others were asked is past
+
+    eventually(asked, 40)
+    assert "Who asks most" in chromium.text("#queries")
+    assert "127.0.0.1" in chromium.text("#queries")
+    assert "Queries a second" in chromium.text("#services thead")
+
+
 # --- judged by axe -----------------------------------------------------------------------------------------
 
 STATES = (

@@ -7,11 +7,12 @@ counted. One loop writes; others look at a copy. The native engine's threads kee
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from ipaddress import IPv6Address, ip_address
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 MAX_ROWS = 65_536
 """Rows of one table: each thread of the native engine has one, and the loop of Python."""
@@ -45,11 +46,34 @@ class Told:
 NOT_KEPT = Told((), 0, False)
 
 
+class Asker(NamedTuple):
+    """A client, how often it asked for services, and since when (seconds since the epoch)."""
+
+    client: str
+    queries: int
+    first: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How often each service was asked for, whatever rows had to go; and the clients seen lately that asked
+    most. `is_kept`: whether it is noted at all."""
+
+    services: Mapping[str, int]
+    clients: Sequence[Asker]
+    is_kept: bool = True
+
+
+NO_DEMAND = Demand({}, (), False)
+
+
 class ClientTable:
     """The rows of one loop."""
 
     def __init__(self, limit: int = MAX_ROWS) -> None:
         self.forgotten = 0
+        self.gone: Counter[str] = Counter()
+        """Queries of the rows that had to go, by service."""
         self._limit = limit
         self._rows: OrderedDict[tuple[str, str], Times] = OrderedDict()
 
@@ -63,7 +87,10 @@ class ClientTable:
             rows.move_to_end(key)
             return
         if len(rows) >= self._limit:
-            rows.popitem(last=False)
+            (_, other), times = rows.popitem(last=False)
+            if len(self.gone) >= MAX_ROWS:
+                self.gone.clear()  # services that came and went for years
+            self.gone[other] += times[2]
             self.forgotten += 1
         rows[key] = now, now, 1, first_id
 
@@ -82,6 +109,38 @@ def pick(
     for (asker, name), times in rows:
         if (service is None or name == service) and (client is None or asker == client):
             yield ClientRow(asker, name, *times)
+
+
+def sum_up(
+    rows: Iterable[tuple[tuple[str, str], Times]], gone: Mapping[str, int], since: float, most: int
+) -> Demand:
+    """What was asked by these rows and those that had to go; so many clients, of those seen since."""
+    services = Counter(gone)
+    clients: dict[str, Asker] = {}
+    for (client, service), (first, last, queries, _) in rows:
+        services[service] += queries
+        if last >= since:
+            clients[client] = _add(clients.get(client), Asker(client, queries, first))
+    return Demand(services, nlargest(most, clients.values(), key=_most))
+
+
+def join_demand(one: Demand, other: Demand, most: int) -> Demand:
+    """What was asked of both."""
+    clients: dict[str, Asker] = {}
+    for asker in (*one.clients, *other.clients):
+        clients[asker.client] = _add(clients.get(asker.client), asker)
+    services = Counter(one.services) + Counter(other.services)
+    return Demand(services, nlargest(most, clients.values(), key=_most))
+
+
+def _add(known: Asker | None, more: Asker) -> Asker:
+    if known is None:
+        return more
+    return Asker(more.client, known.queries + more.queries, min(known.first, more.first))
+
+
+def _most(asker: Asker) -> tuple[int, str]:
+    return asker.queries, asker.client
 
 
 def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:

@@ -19,7 +19,7 @@ from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.forward.cache import Cache, Replies
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
-from zkdns.serve.clients import NOT_KEPT, Told, merge, pick
+from zkdns.serve.clients import NO_DEMAND, NOT_KEPT, Demand, Told, join_demand, merge, pick, sum_up
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
@@ -119,6 +119,14 @@ class PythonEngine:
         rows, forgotten = clients.copy(), clients.forgotten
         return lambda: Told(merge(pick(rows, service, client)), forgotten)
 
+    def demand(self, since: float, most: int) -> Callable[[], Demand]:
+        """How often each service was asked for, and by whom of those seen since. What it gives may be called
+        in a thread."""
+        clients = self.dispatcher.clients
+        if clients is None:
+            return lambda: NO_DEMAND
+        return partial(sum_up, clients.copy(), dict(clients.gone), since, most)
+
     def cache_hits(self) -> int:
         """Replies that an upstream had given before."""
         forwarder = self.dispatcher.forwarder
@@ -205,6 +213,15 @@ class NativeEngine(PythonEngine):
                 return here
             rows, forgotten = self.native.told(service, client)
             return Told(merge([*here.rows, *rows]), here.forgotten + forgotten)
+
+        return join
+
+    def demand(self, since: float, most: int) -> Callable[[], Demand]:
+        by_python = super().demand(since, most)
+
+        def join() -> Demand:
+            here = by_python()
+            return join_demand(here, self.native.demand(since, most), most) if here.is_kept else here
 
         return join
 

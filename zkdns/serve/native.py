@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from zkdns.answers.table import Delta, Entry
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES, Kept, Stored
-from zkdns.serve.clients import ClientRow
+from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.places import Limits
 
 _native: Any = None
@@ -270,6 +270,11 @@ class Native:
         rows had to go. Any thread may ask."""
         rows, forgotten = self._engine.told(service, client)
         return [ClientRow(*row) for row in rows], forgotten
+
+    def demand(self, since: float, most: int) -> Demand:
+        """How often each service was asked for, and so many of the clients seen since. Any thread may ask."""
+        services, clients = self._engine.demand(since, most)
+        return Demand(services, [Asker(*row) for row in clients])
 
     def totals(self) -> dict[str, int]:
         """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),

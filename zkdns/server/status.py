@@ -25,7 +25,7 @@ from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.serve.clients import Told
+from zkdns.serve.clients import Demand, Told
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
 from zkdns.server.lack import Lack
@@ -242,6 +242,10 @@ class Observer:
     def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
         """Who was told what, of one service, of one client, or all."""
         return self.engine.told(service, client)
+
+    def demand(self, since: float, most: int) -> Callable[[], Demand]:
+        """How often each service was asked for, and by whom of those seen since."""
+        return self.engine.demand(since, most)
 
     def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
         """Reads what changed, oldest first, and how far back that is known."""

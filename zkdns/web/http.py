@@ -125,7 +125,7 @@ class Web:
             raise refused("--http", str(address), error) from None
         self._door = Door(self._runner.server)
         self._door.open(stream)
-        self._sampler = asyncio.create_task(self._pages.sample())
+        self._sampler = asyncio.create_task(self._pages.sample(partial(self._threads.run, "")))
 
     async def stop(self) -> None:
         if self._sampler is not None:

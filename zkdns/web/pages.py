@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from zkdns.model import Service
 from zkdns.pipeline.journal import OutOfReach
+from zkdns.serve.clients import Demand
+from zkdns.web.door import Busy
 from zkdns.web.moments import read_moment
 from zkdns.web.page import Asked, Past, View, render
 from zkdns.web.past import Pasts
+from zkdns.web.rates import MAX_CLIENTS, SAMPLE_EVERY, Rates
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Observed
 
@@ -25,10 +28,6 @@ MAX_CHANGES = 64
 HOUR, DAY = 3600.0, 86400.0
 """How far back the page looks: over all services, and at one."""
 
-SAMPLE_EVERY = 10.0
-SAMPLES = 360
-"""An hour of rates."""
-
 
 class Pages:
     """The page of one server."""
@@ -36,7 +35,7 @@ class Pages:
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
         self._pasts = Pasts(observed)
-        self._rates: deque[float] = deque(maxlen=SAMPLES)
+        self._rates = Rates()
 
     def prepare(self, query: Mapping[str, str], tried: Sequence[str]) -> Callable[[], str]:
         """What makes the page for this query string, with these changes tried; to be called in a thread."""
@@ -52,10 +51,10 @@ class Pages:
         beside = observed.beside(asked.service) if asked.service else Beside
         recent = self._pasts.reader("", now - HOUR)
         explained = self._explainer(asked)
-        rates, routed = tuple(self._rates), observed.routed()
+        load, routed = self._rates.load, observed.routed()
 
         def work() -> str:
-            view = View(status, now, firsts, past(), recent(), explained(), rates, beside(), routed)
+            view = View(status, now, firsts, past(), recent(), explained(), load, beside(), routed)
             return render(view, asked)
 
         return work
@@ -81,14 +80,15 @@ class Pages:
 
         return explain
 
-    async def sample(self) -> None:
-        """How many queries a second there were, every few seconds."""
-        before, at = sum(self._observed.counters().queries.values()), time.monotonic()
+    async def sample(self, run: Callable[[Callable[[], Demand]], Awaitable[Demand]]) -> None:
+        """Count, every few seconds, how much is asked. `run`: calls in a thread."""
         while True:
+            work = self._observed.demand(self._rates.since, MAX_CLIENTS)
+            with suppress(Busy):
+                demand = await run(work)
+                queries = sum(self._observed.counters().queries.values())
+                self._rates.take(queries, demand, time.time())
             await asyncio.sleep(SAMPLE_EVERY)
-            count, now = sum(self._observed.counters().queries.values()), time.monotonic()
-            self._rates.append(max(0.0, count - before) / (now - at))
-            before, at = count, now
 
 
 def find_service(services: Mapping[str, Service], name: str) -> Service | None:

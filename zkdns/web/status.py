@@ -15,7 +15,7 @@ from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.outages import Outage
-from zkdns.serve.clients import NOT_KEPT, Told
+from zkdns.serve.clients import NOT_KEPT, Demand, Told
 from zkdns.topology import Topology
 from zkdns.web.shapes import Firsts
 
@@ -170,6 +170,11 @@ class Observed(Protocol):
 
     def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
         """Who was told what, of one service, of one client, or all; may be called in a thread."""
+        ...
+
+    def demand(self, since: float, most: int) -> Callable[[], Demand]:
+        """How often each service was asked for, and so many of the clients seen since (seconds since the
+        epoch); may be called in a thread."""
         ...
 
     def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:

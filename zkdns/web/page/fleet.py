@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from zkdns.web.page.view import View
-from zkdns.web.page.words import ago, badge, esc, heads, lag, section, span, table, title
+from zkdns.web.page.words import ago, badge, esc, heads, lag, per_second, query, section, span, table, title
 from zkdns.web.status import RegistryStatus
 
 OLD: Final = 90.0
@@ -89,16 +89,29 @@ def forwarding(view: View) -> str:
 
 
 def queries(view: View) -> str:
-    """Queries a second, with the last hour as a line."""
-    rates = view.rates
+    """Queries a second, with the last hour as a line, and the clients that ask most."""
+    rates = view.load.total
     if not rates:
         return section("queries", "Queries", "")
     top = max(max(rates), 1.0)
     step = 100 / max(1, len(rates) - 1)
     points = " ".join(f"{n * step:.1f},{30 - rate / top * 28:.1f}" for n, rate in enumerate(rates))
-    said = f"{rates[-1]:,.0f} queries a second; at most {max(rates):,.0f} in the last hour"
+    said = f"{per_second(rates[-1])} queries a second; at most {per_second(max(rates))} in the last hour"
     return section(
         "queries", "Queries",
         f'<p>{said} <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
-        f'aria-label="{said}"><polyline points="{points}"/></svg></p>',
+        f'aria-label="{said}"><polyline points="{points}"/></svg></p>{_top_clients(view)}',
     )  # fmt: skip
+
+
+def _top_clients(view: View) -> str:
+    if not view.load.clients:
+        return ""
+    rows = [
+        f'<tr data-key="{esc(one.client)}"><th scope="row">'
+        f'<a href="/api/v1/clients?{query(client=one.client)}">{esc(one.client)}</a>'
+        f"<td>{per_second(one.rate)}<td>{one.queries:,}"
+        for one in view.load.clients
+    ]
+    head = heads("Client", "Queries a second", "In all")
+    return f"<h2>Who asks most</h2>{table(head, rows, 'Clients that ask most')}"

@@ -6,14 +6,14 @@ Rules: pure; see words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.model import Instance, Service
 from zkdns.web.page.overview import Lost, lost, names_given
 from zkdns.web.page.view import Asked, View
-from zkdns.web.page.words import badge, esc, query, section, table, title
+from zkdns.web.page.words import badge, esc, per_second, query, section, table, title
 
 PAGE = 100
 """Services a page."""
@@ -30,13 +30,18 @@ def worst(s: Service) -> tuple[Any, ...]:
     return s.healthy() / len(s.instances) if s.instances else 1.0, bool(s.instances), s.name
 
 
-COLUMNS: dict[str, tuple[str, Callable[[Service], Any]]] = {
-    "name": ("Service", lambda s: s.name),
-    "worst": ("Healthy", worst),
-    "instances": ("Instances", lambda s: (-len(s.instances), s.name)),
-    "policy": ("Policy", lambda s: (s.settings.policy, s.name)),
-    "ttl": ("TTL", lambda s: (s.settings.ttl if s.settings.ttl is not None else -1, s.name)),
-}
+def columns(view: View) -> dict[str, tuple[str, Callable[[Service], Any]]]:
+    """By the word that sorts by it: how a column is called, and what it is sorted by."""
+    rates = view.load.services
+    asked = {"asked": ("Queries a second", lambda s: (-rates.get(s.name, 0.0), s.name))}
+    return {
+        "name": ("Service", lambda s: s.name),
+        "worst": ("Healthy", worst),
+        "instances": ("Instances", lambda s: (-len(s.instances), s.name)),
+        **(asked if view.load.is_kept else {}),
+        "policy": ("Policy", lambda s: (s.settings.policy, s.name)),
+        "ttl": ("TTL", lambda s: (s.settings.ttl if s.settings.ttl is not None else -1, s.name)),
+    }
 
 
 def services(view: View, asked: Asked) -> str:
@@ -44,7 +49,8 @@ def services(view: View, asked: Asked) -> str:
         (s, hits) for s in view.status.services.values() for hits in [find(s, asked)] if hits is not None
     ]
     column = asked.sort.removeprefix("-")
-    by = COLUMNS[column if column in COLUMNS else "worst"][1]
+    known = columns(view)
+    by = known[column if column in known else "worst"][1]
     gone = lost(view)
     down = {*gone.without, *gone.nobody} if by is worst else set()
     found.sort(
@@ -54,7 +60,7 @@ def services(view: View, asked: Asked) -> str:
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(asked.page, 1), pages)
     rows = [_row(s, hits, view, asked, gone) for s, hits in found[(page - 1) * PAGE : page * PAGE]]
-    shown = table(_heads(asked), rows, "Services")
+    shown = table(_heads(asked, known), rows, "Services")
     if not rows:
         chosen = asked.q or asked.state
         shown = f"<p>{'No service matches.' if chosen else 'Nothing is registered yet.'}</p>"
@@ -105,8 +111,12 @@ def _row(s: Service, hits: Iterable[str], view: View, asked: Asked, gone: Lost) 
     return (
         f'<tr class="{word}" data-key="{esc(s.name)}"><th scope="row">'
         f'<a href="/?{to}"{here}>{esc(s.name)}</a>{which}<td>{s.healthy()} / {len(s.instances)}'
-        f"<td>{badges or badge(EMPTY)}<td>{esc(s.settings.policy)}<td>{ttl} s"
+        f"<td>{badges or badge(EMPTY)}{_rate(s, view)}<td>{esc(s.settings.policy)}<td>{ttl} s"
     )
+
+
+def _rate(s: Service, view: View) -> str:
+    return f"<td>{per_second(view.load.services.get(s.name, 0.0))}" if view.load.is_kept else ""
 
 
 def _leads(route: Routed) -> str:
@@ -122,10 +132,10 @@ def _name(ids: list[str]) -> str:
     return ", ".join(ids[:NAMED]) + more
 
 
-def _heads(asked: Asked) -> str:
+def _heads(asked: Asked, known: Mapping[str, tuple[str, Callable[[Service], Any]]]) -> str:
     now = asked.sort or "worst"
     cells = []
-    for key, (name, _) in COLUMNS.items():
+    for key, (name, _) in known.items():
         is_on = now.removeprefix("-") == key
         to = f"-{key}" if now == key else key
         order = ("descending" if now.startswith("-") else "ascending") if is_on else "none"

@@ -12,6 +12,7 @@ from typing import Any
 from zkdns.answers.routed import Routed
 from zkdns.model import Change
 from zkdns.web.page.words import number
+from zkdns.web.rates import Load
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Status
 
@@ -67,12 +68,13 @@ class Past:
 NO_FIRSTS = Firsts()
 NO_PAST = Past()
 NOTHING_BESIDE = Beside()
+NO_LOAD = Load()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """`firsts`, `past`: of the service that is opened; `recent`: of all, the last hour; `explained`: the
-    shape of /api/v1/explain, or in words why there is none; `rates`: queries a second over the last hour;
+    shape of /api/v1/explain, or in words why there is none; `load`: how much is asked;
     `now`: seconds since the epoch; `beside`: of the opened service; `routed`: the routes in force, by
     service."""
 
@@ -82,6 +84,6 @@ class View:
     past: Past = NO_PAST
     recent: Past = NO_PAST
     explained: Mapping[str, Any] | str | None = None
-    rates: Sequence[float] = ()
+    load: Load = NO_LOAD
     beside: Beside = NOTHING_BESIDE
     routed: Mapping[str, Routed] = field(default_factory=dict)

@@ -39,6 +39,11 @@ def span(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def per_second(rate: float) -> str:
+    """A rate, as exact as it is small."""
+    return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}" if rate >= 0.1 else "under 0.1"
+
+
 def lag(seconds: float | None) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds is not None else "not measured yet"
 
