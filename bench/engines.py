@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench import load
@@ -109,10 +110,10 @@ def ask(
     return found
 
 
-def compare(args: argparse.Namespace, folder: Path) -> None:
-    wanted = [e for e in ENGINES if not args.only or e.name in args.only or e.name == "floor"]
+def start(engines: Iterable[Engine], folder: Path) -> list[Running]:
+    """Those that are installed and answer, running; of the others it is said why they don't."""
     running = []
-    for engine in wanted:
+    for engine in engines:
         if shutil.which(engine.needs) is None:
             print(f"{engine.name:13} not installed")
             continue
@@ -122,6 +123,12 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
         else:
             print(f"{engine.name:13} does not start: {(server.folder / 'log').read_text()[-300:]}")
             server.end()
+    return running
+
+
+def compare(args: argparse.Namespace, folder: Path) -> None:
+    wanted = [e for e in ENGINES if not args.only or e.name in args.only or e.name == "floor"]
+    running = start(wanted, folder)
     names = write(folder / "names", "\n".join(NAMES))
     try:
         for mix in args.mix:

@@ -16,7 +16,6 @@ import argparse
 import heapq
 import itertools
 import os
-import shutil
 import socket
 import statistics
 import sys
@@ -30,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import dns.message
 
-from bench.engines import LOAD_CORE, SERVER_CORE, Running, rounds
+from bench.engines import LOAD_CORE, rounds, start
 from bench.resolvers import OUTSIDE, forwarders
-from bench.servers import write
+from bench.servers import Engine, write
 from support.server import Zkdns
 
 DELAY = 0.3
@@ -122,7 +121,7 @@ def flood(port: int, names: int) -> None:
 def cached(args: argparse.Namespace, folder: Path) -> None:
     upstream = Upstream(0)
     upstream.start()
-    running = start(args.only, upstream.port, folder)
+    running = start(chosen(args, upstream), folder)
     names = write(folder / "names", "\n".join(OUTSIDE))
     try:
         for mix in args.mix:
@@ -132,28 +131,16 @@ def cached(args: argparse.Namespace, folder: Path) -> None:
             server.end()
 
 
-def start(only: list[str], upstream: int, folder: Path) -> list[Running]:
-    running = []
-    for engine in forwarders(upstream):
-        if only and engine.name not in (*only, "floor"):
-            continue
-        if shutil.which(engine.needs) is None:
-            print(f"{engine.name:13} not installed")
-            continue
-        server = Running(engine, folder / engine.name.replace(" ", "-"), {SERVER_CORE})
-        if server.wait():
-            running.append(server)
-        else:
-            print(f"{engine.name:13} does not start: {(server.folder / 'log').read_text()[-300:]}")
-            server.end()
-    return running
+def chosen(args: argparse.Namespace, upstream: Upstream) -> list[Engine]:
+    every = forwarders(upstream.port)
+    return [e for e in every if not args.only or e.name in (*args.only, "floor")]
 
 
 def misses(args: argparse.Namespace, folder: Path) -> None:
     """Medians over the rounds; the servers take turns, so that all have the same weather."""
     upstream = Upstream(0)
     upstream.start()
-    running = [s for s in start(args.only, upstream.port, folder) if s.engine.name != "floor"]
+    running = start([e for e in chosen(args, upstream) if e.name != "floor"], folder)
     number = itertools.count()
     found: dict[str, list[tuple[float, float]]] = {server.engine.name: [] for server in running}
     try:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.servers import Engine, floor, write
+from bench.servers import Engine, floor, run_unbound, write
 
 OUTSIDE = [f"n{n}.example.org" for n in range(1000)]
 
@@ -30,23 +30,11 @@ def zkdns(engine: str, upstream: int) -> Callable[[Path, int], list[str]]:
 
 def unbound(upstream: int) -> Callable[[Path, int], list[str]]:
     def command(folder: Path, port: int) -> list[str]:
-        config = f"""server:
-  interface: 127.0.0.1
-  port: {port}
-  num-threads: 1
-  username: ""
-  chroot: ""
-  directory: "{folder}"
-  pidfile: ""
-  use-syslog: no
-  do-daemonize: no
-  module-config: "iterator"
-  do-not-query-localhost: no
+        more = f"""  do-not-query-localhost: no
 forward-zone:
   name: "."
-  forward-addr: 127.0.0.1@{upstream}
-"""
-        return ["unbound", "-d", "-c", write(folder / "unbound.conf", config)]
+  forward-addr: 127.0.0.1@{upstream}"""
+        return run_unbound(folder, port, more)
 
     return command
 

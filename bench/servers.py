@@ -112,11 +112,16 @@ zone:
 
 def unbound(folder: Path, port: int) -> list[str]:
     rows = [f'  local-data: "s{n}.svc.local. 5 A {a}"' for n in range(SERVICES) for a in addresses(n)]
+    zone = '  local-zone: "svc.local." static'
+    return run_unbound(folder, port, "\n".join(("  incoming-num-tcp: 4000", zone, *rows)))
+
+
+def run_unbound(folder: Path, port: int, more: str) -> list[str]:
+    """In the foreground, with these lines of its `server` section and whatever sections follow."""
     config = f"""server:
   interface: 127.0.0.1
   port: {port}
   num-threads: 1
-  incoming-num-tcp: 4000
   username: ""
   chroot: ""
   directory: "{folder}"
@@ -124,8 +129,8 @@ def unbound(folder: Path, port: int) -> list[str]:
   use-syslog: no
   do-daemonize: no
   module-config: "iterator"
-  local-zone: "svc.local." static
-""" + "\n".join(rows)
+{more}
+"""
     return ["unbound", "-d", "-c", write(folder / "unbound.conf", config)]
 
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import select
-import shutil
 import socket
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from bench.engines import LOAD_CORE, SERVER_CORE, Running
+from bench.engines import LOAD_CORE, Running, start
 from bench.load import queries
 from bench.servers import ENGINES, NAMES, write
 
@@ -102,19 +101,8 @@ def ask(port: int, seconds: float, connections: int, size: int, names: str) -> d
 
 
 def compare(args: argparse.Namespace, folder: Path) -> None:
-    running = []
-    for engine in ENGINES:
-        if engine.name == "floor" or (args.only and engine.name not in args.only):
-            continue
-        if shutil.which(engine.needs) is None:
-            print(f"{engine.name:13} not installed")
-            continue
-        server = Running(engine, folder / engine.name.replace(" ", "-"), {SERVER_CORE})
-        if server.wait():
-            running.append(server)
-        else:
-            print(f"{engine.name:13} does not start: {(server.folder / 'log').read_text()[-300:]}")
-            server.end()
+    wanted = [e for e in ENGINES if e.name != "floor" and (not args.only or e.name in args.only)]
+    running = start(wanted, folder)
     names = write(folder / "names", "\n".join(NAMES))
     try:
         for connections in args.connections:

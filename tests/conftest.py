@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -45,6 +46,14 @@ def zookeeper() -> Iterator[real.ZooKeeperServer]:
     real.demand()
     with real.ZooKeeperServer() as server:
         yield server
+
+
+@pytest.fixture
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file registry with what the test's module has in `FILE`."""
+    path = tmp_path / "services.toml"
+    path.write_text(request.module.FILE)
+    return path
 
 
 @pytest.fixture

@@ -43,13 +43,6 @@ port = 80
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "services.toml"
-    path.write_text(FILE)
-    return path
-
-
 # --- wrong words -------------------------------------------------------------------------------------
 
 

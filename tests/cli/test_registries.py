@@ -48,13 +48,6 @@ port = 5432
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "services.toml"
-    path.write_text(FILE)
-    return path
-
-
 def read(file: Path, *words: str, code: int = 0) -> str:
     done = run(words[0], "--registry", f"file:{file}", *words[1:])
     assert done.code == code, f"{done.out}{done.err}"

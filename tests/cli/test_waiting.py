@@ -20,17 +20,10 @@ from zkdns.model import Children, Data, Stat
 AT_ONCE = "from zkdns.cli import waiting; waiting.SOON = 0.0"
 """A test has no second to wait for, and a fast machine might not need one."""
 
-MANY = "".join(
+FILE = "".join(
     f'[s{s}]\n[[s{s}.instances]]\nid = "a"\naddress = "10.0.{s // 250}.{s % 250}"\nport = 80\n'
     for s in range(800)
 )
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "services.toml"
-    path.write_text(MANY)
-    return path
 
 
 def told(terminal: OnTerminal) -> str:

@@ -37,13 +37,6 @@ port = 5432
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "r.toml"
-    path.write_text(FILE)
-    return path
-
-
 def row(terminal: OnTerminal, name: str) -> list[str]:
     return next((line.split() for line in terminal.screen if line.startswith(f"{name} ")), [])
 

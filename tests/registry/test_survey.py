@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 
 import pytest
 
-from support.placing import read_fixture
+from support.placing import grow, read_fixture
 from zkdns.registry import presets
 from zkdns.registry.survey import MAX_LOOKS, Finding, Survey
 
@@ -20,20 +19,13 @@ def survey(znodes: Mapping[str, bytes], start: str = "/") -> Survey:
 
 def look_at(znodes: Mapping[str, bytes], start: str = "/") -> tuple[Survey, set[str]]:
     """The same, and the paths that it looked at."""
-    kids: dict[str, set[str]] = defaultdict(set)
-    data = dict(znodes)
-    for path in znodes:
-        while path != "/":
-            parent, _, name = path.rpartition("/")
-            kids[parent or "/"].add(name)
-            data.setdefault(parent or "/", b"")
-            path = parent or "/"
+    data, children = grow(znodes)
     found = Survey(start)
     seen: set[str] = set()
     while wanted := found.wants():
         for look in wanted:
             seen.add(look.path)
-            reply = tuple(kids[look.path]) if look.listing else data.get(look.path)
+            reply = tuple(children[look.path]) if look.listing else data.get(look.path)
             found.take(look, reply if look.path in data else None)
     return found, seen
 

@@ -77,27 +77,37 @@ def read_fixture(name: str) -> dict[str, bytes]:
     }
 
 
-def read_into(tree: ServiceTree, znodes: Mapping[str, bytes], refused: Iterable[str] = ()) -> ServiceTree:
-    """One whole reading of all the roots that the tree watches."""
-    kids: dict[str, set[str]] = defaultdict(set)
+def grow(znodes: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, set[str]]]:
+    """With the nodes above them, which hold nothing: the data by path, and the names below each path."""
+    children: dict[str, set[str]] = defaultdict(set)
     data = dict(znodes)
     for path in znodes:
         while path != "/":
             parent, _, name = path.rpartition("/")
-            kids[parent or "/"].add(name)
+            children[parent or "/"].add(name)
             data.setdefault(parent or "/", b"")
             path = parent or "/"
+    return data, children
+
+
+def read_into(tree: ServiceTree, znodes: Mapping[str, bytes], refused: Iterable[str] = ()) -> ServiceTree:
+    """One whole reading of all the roots that the tree watches."""
+    data, children = grow(znodes)
     for scope in tree.scopes:
         root = tree.reducers[scope.root]
         root.apply(Begin())
-        for event in _read(scope, scope.root, data, kids, frozenset(refused)):
+        for event in _read(scope, scope.root, data, children, frozenset(refused)):
             root.apply(event)
         root.apply(Whole())
     return tree
 
 
 def _read(
-    scope: Scope, path: str, data: Mapping[str, bytes], kids: Mapping[str, set[str]], refused: frozenset[str]
+    scope: Scope,
+    path: str,
+    data: Mapping[str, bytes],
+    children: Mapping[str, set[str]],
+    refused: frozenset[str],
 ) -> Iterator[Event]:
     spot = scope.at(path)
     if spot is None:
@@ -107,10 +117,10 @@ def _read(
     elif path in refused:
         yield Unreadable(path, "its ACL does not let us read it")
     else:
-        names = [name for name, _ in scope.children(path, spot, sorted(kids.get(path, ())))]
+        names = [name for name, _ in scope.children(path, spot, sorted(children.get(path, ())))]
         if spot.lists or path == scope.root:
             yield Children(path, tuple(names), 2)
         if spot.data:
             yield Data(path, data[path], Stat(1, 1, 1.0, True))
         for name in names:
-            yield from _read(scope, f"{path.rstrip('/')}/{name}", data, kids, refused)
+            yield from _read(scope, f"{path.rstrip('/')}/{name}", data, children, refused)
