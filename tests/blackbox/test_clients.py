@@ -121,6 +121,19 @@ def test_a_drain_waits_for_those_who_poll_and_names_those_who_hold(
     assert servers[0].answers("web.svc.local") == ["10.0.0.2"]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_asks_for_a_name_that_a_route_leads_to_it_is_waited_for_too(
+    engine: str, registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
+) -> None:
+    zk.create(f"{zk_root}/shop", b'{"to": [{"web": 1}], "ttl": 2}')
+    server = serve("--engine", engine, registry=registry)
+    eventually(lambda: len(server.answers("shop.svc.local", source="127.0.0.3")) == 2)
+    said = drain(registry)
+    assert said.code == 0, said
+    held = next(line for line in said.out.splitlines() if line.startswith("  127.0.0.3"))
+    assert "for shop" in held
+
+
 def test_a_drain_ends_as_soon_as_all_are_back(
     registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
 ) -> None:

@@ -87,6 +87,12 @@ def test_the_server_is_asked_and_not_the_registry(server: Zkdns) -> None:
     assert not done.err
 
 
+def test_a_service_s_name_is_meant_in_the_zone_of_the_server(server: Zkdns) -> None:
+    said = run("explain", "web", "--server", url(server), "--json").json
+    assert said["name"] == "web.svc.local"
+    assert run("explain", "web/b", "--server", url(server), "--json").json["answer"] == ["10.0.0.2"]
+
+
 def test_its_checks_have_a_part_in_what_is_told(server: Zkdns) -> None:
     eventually(lambda: server.json("/api/v1/services/sick")["instances"][0]["state"] == "failing")
     done = run("explain", "sick.svc.local", "--server", url(server) + "/")

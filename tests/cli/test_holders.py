@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zkdns.cli.holders import Holders
+from zkdns.cli.holders import Holders, names_giving
 from zkdns.serve.clients import ClientRow
 
 
-def row(client: str, last: float, queries: int = 1) -> ClientRow:
-    return ClientRow(client, "web", 0.0, last, queries, "a")
+def row(client: str, last: float, queries: int = 1, service: str = "web") -> ClientRow:
+    return ClientRow(client, service, 0.0, last, queries, "a")
 
 
 def left(holders: Holders) -> list[str]:
@@ -30,7 +30,7 @@ def test_who_asks_again_at_any_replica_is_back() -> None:
     assert left(holders) == ["x"]
     holders.see("two", [row("x", 102)])
     assert left(holders) == []
-    assert set(holders.given) == {"x", "y"}, "who comes new never held it"
+    assert {client for client, _ in holders.given} == {"x", "y"}, "who comes new never held it"
 
 
 def test_a_second_question_within_one_tick_of_the_clock_counts() -> None:
@@ -45,3 +45,24 @@ def test_a_replica_that_began_anew_tells_whoever_asked_it_since() -> None:
     holders.begin("one", [row("x", 99, 7), row("y", 99, 7)], since=90)
     holders.see("one", [row("x", 103, 1)])
     assert left(holders) == ["y"]
+
+
+def test_who_asked_for_two_names_is_back_once_it_asked_for_both_again() -> None:
+    holders = Holders()
+    holders.begin("one", [row("x", 99), row("x", 99, service="shop")], since=90)
+    holders.see("one", [row("x", 103, 2), row("x", 99, service="shop")])
+    assert [(one.client, one.service) for one in holders.left] == [("x", "shop")]
+    holders.see("one", [row("x", 103, 2), row("x", 104, 2, service="shop")])
+    assert left(holders) == []
+
+
+def test_the_names_of_an_instance_are_those_of_all_routes_that_lead_to_it() -> None:
+    routes = [
+        {"service": "shop", "tiers": [{"web": 90, "new": 10}, {"old@dc2": 1}]},
+        {"service": "front", "tiers": [{"canary.shop": 1}]},
+        {"service": "old", "tiers": [{"old": 1}, {"old@dc2": 1}]},
+        {"service": "loop", "tiers": [{"front": 1, "loop": 1}]},
+    ]
+    assert names_giving("web", routes) == ("web", "shop", "front", "loop")
+    assert names_giving("old", routes) == ("old", "shop", "front", "loop")
+    assert names_giving("lone", routes) == ("lone",)

@@ -68,7 +68,7 @@ def command(
     if as_json:
         overrides.report(True, service.name, instance.id, after, "", wait=spell(outcome))
     else:
-        tell(name, outcome)
+        tell(name, service.name, outcome)
     if not outcome.is_over:
         held = len(outcome.holders.left)
         if held or outcome.holders.given:
@@ -76,7 +76,7 @@ def command(
         raise Failure(f"{name}: no replica told who was given it; it stays drained")
 
 
-def tell(name: str, outcome: Outcome) -> None:
+def tell(name: str, service: str, outcome: Outcome) -> None:
     """For people, with those that may still hold it, one a line."""
     holders = outcome.holders
     for replica, reason in outcome.unheard.items():
@@ -91,7 +91,8 @@ def tell(name: str, outcome: Outcome) -> None:
         return
     click.echo("these never came back:" if outcome.is_over else "these may still hold it:")
     for row in holders.left:
-        click.echo(f"  {row.client}  last at {clock(row.last)}, {row.queries} queries")
+        asked = f" for {row.service}" if row.service != service else ""
+        click.echo(f"  {row.client}  last at {clock(row.last)}{asked}, {row.queries} queries")
     if outcome.is_over:
         click.echo(f"what they were told has run out: {NEVER_BACK}")
 
@@ -100,9 +101,9 @@ def spell(outcome: Outcome) -> dict[str, Any]:
     holders = outcome.holders
     return {
         "over": outcome.is_over,
-        "given": sorted(holders.given),
-        "asked_again": sorted(holders.back),
-        "left": [row.client for row in holders.left],
+        "given": sorted({client for client, _ in holders.given}),
+        "asked_again": sorted({client for client, _ in holders.back}),
+        "left": list(dict.fromkeys(row.client for row in holders.left)),
         "away": dict(outcome.unheard),
         "ttl": outcome.ttl,
     }

@@ -97,6 +97,8 @@ def command(
 
     if at:
         _refuse_beside_server(ctx)
+        if whole(name, "") != name:
+            name = whole(name, str(asking.get(at, "/api/v1/status", {}, {"zones": list})["zones"][0]))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
     settings = options.load(registry, config, zone)

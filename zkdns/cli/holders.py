@@ -1,7 +1,8 @@
 """Who may still hold an instance that was drained: clients that were given it, until they ask again.
 
 Rules: `Holders` is pure. What each replica tells is compared with what it told itself before, so that no two
-clocks are compared. A client is one address, at whichever replica it asks.
+clocks are compared. A client is one address, at whichever replica it asks. Names that a route leads to the
+instance's service give it too: a client that asked for such a name is back once it asks for that again.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from zkdns.cli import Failure, asking, told
 from zkdns.cli.waiting import Waiting
+from zkdns.registry.labels import to_label
+from zkdns.routes import parse_target
 from zkdns.serve.clients import ClientRow, Told
 
 TIMES_TTL: Final = 2
@@ -30,22 +33,31 @@ HOPELESS_SECONDS: Final = 15.0
 STILL_GIVES: Final = "it has not taken the drain yet"
 
 
+Asker: TypeAlias = tuple[str, str]
+"""A client, and the service that it asked for."""
+
+
+def _asker(row: ClientRow) -> Asker:
+    return row.client, row.service
+
+
 @dataclass(slots=True)
 class Holders:
-    """`given`: the clients that were given it, each with its latest row. `back`: those that asked again."""
+    """`given`: the clients that were given it, by the service that they asked for, each with its latest row.
+    `back`: those that asked again."""
 
-    given: dict[str, ClientRow] = field(default_factory=dict)
-    back: set[str] = field(default_factory=set)
-    _before: dict[str, dict[str, ClientRow]] = field(default_factory=dict)
+    given: dict[Asker, ClientRow] = field(default_factory=dict)
+    back: set[Asker] = field(default_factory=set)
+    _before: dict[str, dict[Asker, ClientRow]] = field(default_factory=dict)
 
     def begin(self, replica: str, rows: Sequence[ClientRow], since: float) -> None:
         """What a replica tells once it gives the instance no more. `since`: who was last told before is no
         holder, by the replica's clock."""
-        self._before[replica] = {row.client: row for row in rows}
+        self._before[replica] = {_asker(row): row for row in rows}
         for row in rows:
-            known = self.given.get(row.client)
+            known = self.given.get(_asker(row))
             if row.last >= since and (known is None or known.last < row.last):
-                self.given[row.client] = row
+                self.given[_asker(row)] = row
 
     def has_begun(self, replica: str) -> bool:
         return replica in self._before
@@ -54,15 +66,16 @@ class Holders:
         """What it tells later: whoever it answered since has asked again."""
         before = self._before[replica]
         for row in rows:
-            if row.client in self.given:
-                old = before.get(row.client)
+            asker = _asker(row)
+            if asker in self.given:
+                old = before.get(asker)
                 if old is None or (old.last, old.queries) != (row.last, row.queries):
-                    self.back.add(row.client)
+                    self.back.add(asker)
 
     @property
     def left(self) -> list[ClientRow]:
         """Those that were given it and did not ask again, the latest first."""
-        rows = [row for client, row in self.given.items() if client not in self.back]
+        rows = [row for asker, row in self.given.items() if asker not in self.back]
         return sorted(rows, key=lambda row: (-row.last, row.client))
 
 
@@ -93,6 +106,8 @@ class Vigil:
         self._service, self._id = service, id
         self._replicas = replicas
         self._clock, self._sleep = clock, sleep
+        self._names: dict[str, tuple[str, ...]] = {}
+        """By replica, the services whose names give the instance."""
         self._ttl = 0.0
         self._unheard: dict[str, str] = {}
         self._given_until = clock()
@@ -135,28 +150,61 @@ class Vigil:
             if not url:
                 raise Failure("it has no HTTP side")
             if not self.holders.has_begun(replica):
+                if replica not in self._names:
+                    self._names[replica] = self._find_names(url)
                 if not self._is_drained(url):
                     self._unheard[replica] = STILL_GIVES
                     return
-                rows, now = self._rows(url)
+                rows, now = self._rows(replica, url)
                 self._given_until = self._clock()
                 self.holders.begin(replica, rows, now - TIMES_TTL * self._ttl)
             else:
-                self.holders.see(replica, self._rows(url)[0])
+                self.holders.see(replica, self._rows(replica, url)[0])
             self._unheard.pop(replica, None)
         except Failure as error:
             self._unheard[replica] = error.message
 
-    def _rows(self, url: str) -> tuple[Sequence[ClientRow], float]:
-        found: Told
-        found, at = told.ask(url, self._service, timeout=ASK_SECONDS)
-        if not found.is_kept:
-            raise Failure(f"{url}: who was told is not kept there: client_table is false")
-        return found.rows, at
+    def _rows(self, replica: str, url: str) -> tuple[Sequence[ClientRow], float]:
+        rows: list[ClientRow] = []
+        at = 0.0
+        for name in self._names[replica]:
+            found: Told
+            found, at = told.ask(url, name, timeout=ASK_SECONDS)
+            if not found.is_kept:
+                raise Failure(f"{url}: who was told is not kept there: client_table is false")
+            rows += found.rows
+        return rows, at
+
+    def _find_names(self, url: str) -> tuple[str, ...]:
+        """The service itself, and those whose routes lead to it, as far as may be."""
+        said = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, ASK_SECONDS).said
+        names = names_giving(self._service, said["routes"])
+        for name in names[1:]:
+            self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
+        return names
 
     def _is_drained(self, url: str) -> bool:
-        path = f"/api/v1/services/{quote(self._service)}"
-        said = asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, ASK_SECONDS).said
+        said = self._ask_service(url, self._service)
         self._ttl = max(self._ttl, float(said["ttl"]))
         states = [i.get("state") for i in said["instances"] if i.get("id") == self._id]
         return all(state == "drained" for state in states)
+
+    @staticmethod
+    def _ask_service(url: str, name: str) -> dict[str, Any]:
+        path = f"/api/v1/services/{quote(name)}"
+        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, ASK_SECONDS).said
+
+
+def names_giving(service: str, routes: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """`service`, and every one of which a route (a row of /api/v1/routes) leads to it."""
+    leads = {
+        row["service"]: {to_label(parse_target(text).service) for tier in row["tiers"] for text in tier}
+        for row in routes
+    }
+    found = [service]
+    for name in found:
+        label = to_label(name)
+        found += [
+            other for other, targets in sorted(leads.items()) if label in targets and other not in found
+        ]
+    return tuple(found)
