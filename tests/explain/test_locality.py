@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from answers.test_variants import MAP, THREE, instance, web
+from support import scenario
 from support.asking import respond
 from support.tables import Answers, query
 from zkdns.dns import names
@@ -53,6 +55,69 @@ def test_the_shares_are_those_that_this_clients_zone_gets() -> None:
     assert "127.0.1.7 stands in eu/eu-1a, by 127.0.1.0/24 of the map" in said["notes"]
     assert "near prefer: eu-1a has 2 of 2, the zone's own are nearest" in said["notes"]
     assert said["answer"][0] in {i.addresses[0] for i in answers.services["web"].service.instances}
+
+
+def test_a_name_that_asks_for_a_zone_has_its_rows() -> None:
+    answers = serving(web(*THREE, instance("bb", "eu-1b", weight=3), instance("z", "eu-1b", up=False)))
+    said = told(answers, "127.0.4.1", "eu-1b.prefer._zone.web.svc.local")
+    assert shares(said) == {"b": 0.25, "bb": 0.75}
+    reasons = {i["id"]: i["reason"] for i in said["instances"] if not i["in"]}
+    assert reasons["a"] == "stands in eu/eu-1a, not where eu-1b is given from"
+    assert "z" in reasons
+    assert (
+        "the name asks for eu-1b itself (prefer): eu-1b has 2 of 3, the zone's own are nearest"
+        in said["notes"]
+    )
+    pinned = told(answers, "127.0.4.1", "eu-1a.pin._zone.web.svc.local", "SRV")
+    assert shares(pinned) == {"a": 1.0}
+    assert {i["reason"] for i in pinned["instances"] if i["id"] in ("b", "bb")} == {"does not stand in eu-1a"}
+    assert "the name asks for eu-1a itself (pin): eu-1a has 1 of 1" in pinned["notes"]
+
+
+def test_a_zone_that_nobody_knows_and_a_type_that_is_not_there_are_told() -> None:
+    answers = serving(web(*THREE))
+    said = told(answers, "127.0.4.1", "mars.pin._zone.web.svc.local")
+    assert said["rcode"] == "NXDOMAIN"
+    assert "'mars' is no zone of the map or of web; there are eu-1a, eu-1b, us-1a" in said["notes"]
+    text = told(answers, "127.0.4.1", "eu-1a.pin._zone.web.svc.local", "TXT")
+    assert text["notes"] == ["NODATA: the name has A, AAAA and SRV, no TXT"]
+    lost = serving(web(instance("a", "eu-1a", up=False), *THREE[1:]))
+    said = told(lost, "127.0.4.1", "eu-1a.pin._zone.web.svc.local")
+    assert (said["rcode"], said["answer"], shares(said)) == ("NOERROR", [], {})
+    assert "the reply carries EDE 0: web: eu-1a has 0 of 1" in said["notes"]
+
+
+ROUTED = """
+set topology {"127.0.1.0/24": "eu/eu-1a", "127.0.2.0/24": "eu/eu-1b"}
+list /services v1 v2 web
+data /services/web {"to": [{"v1": 3, "v2": 1}], "near": "MODE"}
+list /services/v1 a b
+data /services/v1/a {"address": "10.0.0.1", "port": 80, "zone": "eu-1a"}
+data /services/v1/b {"address": "10.0.0.2", "port": 80, "zone": "eu-1b"}
+list /services/v2 c
+data /services/v2/c {"address": "10.0.0.3", "port": 80, "zone": "eu-1a"}
+ask web.svc.local A
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "due"),
+    [("prefer", {"v1/a": 0.6, "v2/c": 0.4}), ("balanced", {"v1/a": 0.6, "v2/c": 0.4, "v1/b": 0.0})],
+)
+def test_a_route_is_explained_by_zone_too(mode: str, due: dict[str, float]) -> None:
+    world = scenario.World()
+    world.run(ROUTED.replace("MODE", mode).strip().splitlines())
+    snapshot = world.pipeline.builder.snapshot()
+    said = explain(
+        snapshot, "web.svc.local", "A", client="127.0.1.7", changes=(), forwards=lambda client: False
+    )
+    assert shares(said) == pytest.approx(due)
+    assert any(note.startswith(f"near {mode}: ") for note in said["notes"])
+    counts = Counter(
+        world.run(["ask web.svc.local A bare from=127.0.1.7"]).splitlines()[1].split()[-1] for _ in range(40)
+    )
+    address = {"v1/a": "10.0.0.1", "v1/b": "10.0.0.2", "v2/c": "10.0.0.3"}
+    assert {address[id]: share * 40 for id, share in due.items() if share} == pytest.approx(dict(counts))
 
 
 def test_a_lost_zone_is_told() -> None:

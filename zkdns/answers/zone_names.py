@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
+from zkdns.answers.near import ZONE
 from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import Given
 from zkdns.answers.table import (
@@ -23,7 +24,7 @@ from zkdns.answers.table import (
     Sections,
     Table,
 )
-from zkdns.answers.variants import Near, tell_pinned
+from zkdns.answers.variants import Arranged, Near, tell_pinned
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance
@@ -67,12 +68,18 @@ class ZoneNames:
             entry = self._entries[key] = self._compile(qname, qtype, zone, mode)
         return entry if isinstance(entry, Sections) else give(entry, position(entry))
 
-    def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
+    def place(self, zone: str) -> Place:
+        return Place(self.near.topology.region_of(zone), zone)
+
+    def group(self, zone: str, mode: str) -> tuple[Instance, ...]:
+        """Those that such a name is about."""
+        near, every = self.near, self.near.service.instances
+        return every if mode != "pin" else tuple(i for i in every if near.places[i.key].zone == zone)
+
+    def arrange(self, qname: bytes, qtype: int, zone: str, mode: str) -> tuple[Entry, Arranged] | None:
+        """What is given, and what it would be for clients of any zone; None where that is nothing."""
         near, service = self.near, self.near.service
-        client = Place(near.topology.region_of(zone), zone)
-        group = service.instances
-        if mode == "pin":
-            group = tuple(i for i in group if near.places[i.key].zone == zone)
+        group = self.group(zone, mode)
         serving: Sequence[Sequence[Instance]] = records.answered(group)
         levels: Sequence[Sequence[Instance]] | None = None
         if self.given is not None and mode != "pin":
@@ -84,13 +91,25 @@ class ZoneNames:
         else:
             tiers = records.address_tiers(about.serving, qtype, by_label)
         if not tiers:
-            return Sections(ede=ede.option(ede.OTHER, self._nothing(group, zone, mode)))
+            return None
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
         entry = rotated(tiers, service, note, RotationCounter(), self.origin, qtype == SRV)
         if mode == "pin":
+            healthy = sum(i.answered for i in group)
+            return entry, Arranged(
+                entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(group)
+            )
+        return entry, near.arrange("prefer", self.place(zone), qtype, tiers, near.locate(about), {}, entry)
+
+    def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
+        found = self.arrange(qname, qtype, zone, mode)
+        if found is None:
+            text = self._nothing(self.group(zone, mode), zone, mode)
+            return Sections(ede=ede.option(ede.OTHER, text))
+        entry, one = found
+        if mode == "pin":
             return entry
-        one = near.arrange("prefer", client, qtype, tiers, near.locate(about), {}, entry)
-        said = near.option(about.about, client, one, entry)
+        said = self.near.option(self.near.service.label, self.place(zone), one, entry)
         if not one.tiers:
             return Sections(ede=said)
         return one.in_place_of(entry, said, entry.counter)

@@ -98,7 +98,7 @@ def command(
     if at:
         _refuse_beside_server(ctx)
         if whole(name, "") != name:
-            name = whole(name, str(asking.get(at, "/api/v1/status", {}, {"zones": list})["zones"][0]))
+            name = whole(name, _zone_of(at))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
     settings = options.load(registry, config, zone)
@@ -131,6 +131,12 @@ def whole(name: str, zone: str) -> str:
     if not slash and service and not any(mark in service for mark in ".:"):
         return f"{service}.{zone}"
     return name
+
+
+def _zone_of(server: str) -> str:
+    """The zone that its services' names stand in."""
+    zones = asking.get(server, "/api/v1/status", {}, {}).get("zones")
+    return str(zones[0]) if isinstance(zones, list) and zones else ""
 
 
 def _refuse_beside_server(ctx: click.Context) -> None:

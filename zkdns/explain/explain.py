@@ -18,12 +18,15 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from zkdns.answers import records
 from zkdns.answers.builder import build_table
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import EVERY, Table
+from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import names
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
-from zkdns.explain.locality import place_near, stand
+from zkdns.explain.locality import place_near, place_zone, stand
 from zkdns.explain.notes import notes_on
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
@@ -31,6 +34,7 @@ from zkdns.model import Service
 from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond
 
+DEALT: Final = (A, AAAA, SRV)
 WHOLE: Final = 65535
 """Room for the whole answer, as over TCP."""
 
@@ -82,9 +86,13 @@ def explain(
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
         placing = place(subject, rtype, entry, bool(reply.answer))
         nearby: list[str] = []
-        one = snapshot.services.get(subject.service.name) if subject.service is not None else None
-        if entry is not None and (one is None or one.beyond.route is None):
-            placing, nearby = place_near(placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry)
+        if entry is not None and subject.service is not None:
+            beyond = snapshot.beyond(subject.service.name)
+            placing, nearby = place_near(
+                placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry, beyond
+            )
+        elif subject.kind == "near":
+            placing, nearby = _place_zone(subject, rtype, table)
         said["instances"] = list(_rows(subject, placing))
         notes = [*_errors(reply), *nearby, *notes_on(subject, placing, reply, services, stale)]
     elif outcome is FORWARD and forwards(asker):
@@ -94,6 +102,28 @@ def explain(
         notes = [_refusal(subject, asker, snapshot.zone_names)]
     said["notes"] = list(dict.fromkeys([*effects, *notes]))
     return said
+
+
+def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, list[str]]:
+    """For a name that asks for a zone itself: who is given."""
+    named = _zone_names(subject, table)
+    found = (
+        named.arrange(subject.qname, rtype, subject.word, subject.mode) if named and rtype in DEALT else None
+    )
+    if named is None or found is None:
+        return place(subject, rtype, None, False), []
+    if subject.mode == "pin":
+        group = named.group(subject.word, subject.mode)
+        subject = replace(subject, serving=records.answered(group), levels=None, route=None)
+    return place_zone(place(subject, rtype, found[0], True), named, found)
+
+
+def _zone_names(subject: Subject, table: Table) -> ZoneNames | None:
+    """Those of the service, where the zone is one that can be asked for."""
+    _, _, *above = names.labels(subject.qname)
+    known = table.names.get(b"".join(map(names.label, above)) + names.ROOT)
+    named = known.responder if known is not None else None
+    return named if isinstance(named, ZoneNames) and subject.word in named.near.zones else None
 
 
 def _build_table(

@@ -17,7 +17,8 @@ from zkdns.answers.owners import owners
 from zkdns.answers.routed import Beyond, Routed
 from zkdns.answers.service import as_routed
 from zkdns.answers.table import Entry, Zone
-from zkdns.answers.variants import Arranged, Near, choose_near, tell
+from zkdns.answers.variants import Arranged, Near, choose_near, tell, tell_pinned
+from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import names
 from zkdns.dns.types import SRV
 from zkdns.explain.shares import Shares
@@ -59,12 +60,23 @@ def stand(topology: Topology, client: str) -> Standing:
 
 
 def place_near(
-    placing: Shares, zone: Zone | None, ttl: int, topology: Topology, client: str, entry: Entry
+    placing: Shares,
+    zone: Zone | None,
+    ttl: int,
+    topology: Topology,
+    client: str,
+    entry: Entry,
+    beyond: Beyond,
 ) -> tuple[Shares, list[str]]:
-    """Who is given to a client of this place, with what part of the first places; and notes on that."""
+    """Who is given to a client of this place, with what part of the first places; and notes on that.
+    `beyond`: what the service's names give beside its own instances."""
     subject = placing.subject
-    service = subject.service
-    near = choose_near(service, topology) if service is not None else None
+    service, others = subject.service, beyond.guests
+    dealt = service
+    if service is not None and beyond.route is not None:
+        others = (*others, *(i for i in beyond.route.name.group if i.home))
+        dealt = as_routed(service, beyond.route)
+    near = choose_near(dealt, topology) if dealt is not None else None
     if near is None or not near.by_client or zone is None or service is None or entry.variants is None:
         return placing, []
     standing = stand(topology, client)
@@ -74,27 +86,52 @@ def place_near(
     ]
     if not number:
         return placing, [*notes, f"near {near.mode}: without a zone all are given"]
-    about = next((o for o in owners(service, zone.apex) if o.owner == subject.qname), None)
+    about = next((o for o in owners(service, zone.apex, beyond) if o.owner == subject.qname), None)
     if about is None:
         return placing, notes
-    by_label = records.spell(service, ttl)
+    by_label = records.spell(service, ttl, others)
     if placing.rtype == SRV:
-        tiers = records.srv_tiers(service, about, zone.apex, ttl, by_label, {})
+        tiers = records.srv_tiers(near.service, about, zone.apex, ttl, by_label, {})
     else:
         tiers = records.address_tiers(about.serving, placing.rtype, by_label)
     shares = topology.client_shares() if near.mode == "balanced" else {}
     one = near.arrange(near.mode, standing.place, placing.rtype, tiers, near.locate(about), shares, entry)
+    narrowed, due = _narrow(placing, near, standing.place, one, all_given=placing.rtype == SRV)
+    return narrowed, [*notes, *_notes(near, standing.place, one, due)]
+
+
+def place_zone(placing: Shares, named: ZoneNames, at: tuple[Entry, Arranged]) -> tuple[Shares, list[str]]:
+    """The same for a name that asks for a zone itself. `at`: what it gives."""
+    subject, one = placing.subject, at[1]
+    zone, mode = subject.word, subject.mode
+    is_pinned = mode == "pin"
+    place = named.place(zone)
+    narrowed, _ = _narrow(placing, named.near, place, one, all_given=placing.rtype == SRV)
+    if is_pinned:
+        elsewhere = {i.path for i in named.near.service.instances} - {i.path for i in named.group(zone, mode)}
+        narrowed = replace(narrowed, outside=dict.fromkeys(elsewhere, f"does not stand in {zone}"))
+    note = (
+        tell_pinned(zone, one.healthy, one.registered)
+        if is_pinned
+        else _tell_preferred(named.near, place, one)
+    )
+    return narrowed, [f"the name asks for {zone} itself ({mode}): {note}"]
+
+
+def _narrow(
+    placing: Shares, near: Near, place: Place, one: Arranged, all_given: bool
+) -> tuple[Shares, Mapping[str, float]]:
+    """To those that are given to clients of one place; and what is due of the first places, by key."""
     due = _due(one)
-    found = _spread(placing, subject, due, all_given=placing.rtype == SRV)
+    found = _spread(placing, placing.subject, due, all_given)
     outside = {
-        i.path: f"stands in {near.places[i.key]}, not where {standing.place.zone} is given from"
+        i.path: f"stands in {near.places[i.key]}, not where {place.zone} is given from"
         if near.places[i.key].zone
         else "stands in no zone"
-        for i in service.instances
+        for i in near.service.instances
         if i.path in placing.shares and i.path not in found
     }
-    notes += _notes(near, standing, one, due)
-    return replace(placing, shares=found, outside=outside), notes
+    return replace(placing, shares=found, outside=outside), due
 
 
 def _due(one: Arranged) -> Mapping[str, float]:
@@ -119,13 +156,16 @@ def _spread(placing: Shares, subject: Subject, due: Mapping[str, float], all_giv
     return {path: share for path, share in found.items() if path in placing.shares}
 
 
-def _notes(near: Near, standing: Standing, one: Arranged, due: Mapping[str, float]) -> Iterator[str]:
-    zone = standing.place.zone
+def _tell_preferred(near: Near, place: Place, one: Arranged) -> str:
+    if one.level in (REGION, ELSEWHERE):
+        return f"{tell(place, one)} (near_min {near.service.settings.near_min:g})"
+    return f"{place.zone} has {one.healthy} of {one.registered}, the zone's own are nearest"
+
+
+def _notes(near: Near, place: Place, one: Arranged, due: Mapping[str, float]) -> Iterator[str]:
+    zone = place.zone
     if near.mode == "prefer":
-        if one.level in (REGION, ELSEWHERE):
-            yield f"near prefer: {tell(standing.place, one)} (near_min {near.service.settings.near_min:g})"
-        else:
-            yield f"near prefer: {zone} has {one.healthy} of {one.registered}, the zone's own are nearest"
+        yield f"near prefer: {_tell_preferred(near, place, one)}"
         return
     parts: Counter[str] = Counter()
     for id, share in due.items():

@@ -81,6 +81,10 @@ def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[s
     if subject.zone is None:
         yield "no record of a zone file has this name"
         return
+    if service is not None and subject.kind == "near":
+        zones = sorted({i.registration.zone for i in service.instances if i.registration.zone})
+        yield f"{wanted!r} is no zone of the map or of {service.name}; {what_if.list_near(wanted, zones)}"
+        return
     if service is not None:
         about = f"no instance, tag or port of {service.name}"
         known = {i.label for i in service.instances}
@@ -109,7 +113,7 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
         )
     elif rtype not in _ROTATED:
         types = "SRV and PTR" if subject.kind in ("protocol", "port") else "A, AAAA, SRV and TXT"
-        types = "A, AAAA and SRV" if subject.kind == "tag" else types
+        types = "A, AAAA and SRV" if subject.kind in ("tag", "near") else types
         yield f"NODATA: the name has {types}, no {shown}"
     elif subject.kind == "tag" and not subject.group:
         yield "NODATA: nobody holds this office now"

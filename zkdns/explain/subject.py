@@ -13,12 +13,13 @@ from zkdns.answers import records
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
+from zkdns.answers.zone_names import FOLDER, MODES
 from zkdns.dns import names
 from zkdns.dns.records import packed
 from zkdns.model import Instance, Service
 
 Kind: TypeAlias = Literal[
-    "service", "protocol", "port", "tag", "instance", "reverse", "below", "zone", "foreign"
+    "service", "protocol", "port", "tag", "instance", "reverse", "near", "below", "zone", "foreign"
 ]
 
 
@@ -26,9 +27,9 @@ Kind: TypeAlias = Literal[
 class Subject:
     """`group`: the instances that the name is about; the others of the service are shown as out.
 
-    `kind`: `protocol` is `_web._tcp`, `port` is `_http._tcp.web` (its name in `port`), `below` some
-    other name under a service's, `zone` any other name in a zone of ours. `word`: the tag, the
-    protocol or the port for people.
+    `kind`: `protocol` is `_web._tcp`, `port` is `_http._tcp.web` (its name in `port`), `near` is
+    `ZONE.MODE._zone.web` (its `mode`), `below` some other name under a service's, `zone` any other name in
+    a zone of ours. `word`: the tag, the protocol, the port or the zone for people.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Subject:
     levels: Sequence[Sequence[Instance]] | None = None
     """Who SRV gives, where the name is a route."""
     route: Routed | None = None
+    mode: str = ""
 
     @property
     def service(self) -> Service | None:
@@ -107,6 +109,12 @@ def _locate_inside(
             described = _describe(service, zone, about, labels)
             return replace(described, serving=about.serving, levels=about.levels, route=route)
     own = labels[:-1] if labels[-1] == service.label else labels[:-2]
+    if len(own) == 3 and own[1] in MODES and own[2] == FOLDER:
+        named = Subject("near", qname, zone, (service,), service.instances, word=own[0], mode=own[1])
+        if more.route is None:
+            return replace(named, serving=records.answered(service.instances))
+        given = more.route.name
+        return replace(named, group=given.group, serving=given.first, levels=given.levels, route=more.route)
     if len(own) == 1:
         instance = next((i for i in (*service.instances, *more.guests) if i.label == own[0]), None)
         if instance is not None:
