@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from zkdns.routes import Route
+from zkdns.routes import Route, StandsFor
 
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Nearness: TypeAlias = Literal["off", "prefer", "balanced"]
@@ -260,6 +260,7 @@ class Service:
     `registries`: those that it stands in, where there are several. `offices`: tags that one instance at
     most bears, by election; their names exist while nobody does. `view_of`: the name of the service of
     which this is what one registry alone holds; it has no names but those that the other gives it.
+    `stands_for`: the route that counts, once it is known which one does.
     """
 
     name: str
@@ -271,6 +272,7 @@ class Service:
     registries: tuple[str, ...] = ()
     offices: tuple[str, ...] = ()
     view_of: str = ""
+    stands_for: StandsFor | None = None
 
     def healthy(self) -> int:
         return sum(i.state in SERVING for i in self.instances)

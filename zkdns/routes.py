@@ -53,6 +53,18 @@ class Route:
         return tuple(dict.fromkeys(t for tier in (*self.tiers, *self.start) for t, _ in tier))
 
 
+@dataclass(frozen=True, slots=True)
+class StandsFor:
+    """The route of a service that counts, whoever wrote it. `source`: where that was done (`override`,
+    `node`, `failover`); `until`: when it ends by itself, None for never; `by` and `why`: of what is laid."""
+
+    route: Route
+    source: str
+    until: float | None = None
+    by: str = ""
+    why: str = ""
+
+
 def parse_target(text: str) -> Target:
     """ValueError tells what is wrong. A dot parts a tag from the service: neither has one as a label."""
     name, at, registry = text.strip().partition("@")
@@ -126,6 +138,12 @@ def tell_tiers(tiers: tuple[Tier, ...]) -> str:
     return ", then ".join(
         " ".join(f"{t}={_plain(share):g}" if len(tier) > 1 else str(t) for t, share in tier) for tier in tiers
     )
+
+
+def tell_route(route: Route) -> str:
+    """The same of all of a route: `web-v2 over 1800 s, spill 0.7`."""
+    moves = f" over {route.over:g} s" if route.over and route.start else ""
+    return f"{tell_tiers(route.tiers)}{moves}{f', spill {float(route.spill):g}' if route.spill else ''}"
 
 
 def _plain(share: Fraction) -> float:

@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline import journal
 from zkdns.pipeline.journal import MemoryJournal, OutOfReach, Query, Record, World
+from zkdns.routes import StandsFor, parse_route
 
 IDS = ["a", "b", "c"]
 NAMES = ["web", "db"]
 Services = dict[str, Service]
 History = list[tuple[float, Record, Services]]
 """What came at each moment, and what stood then."""
+
+ROUTE = StandsFor(
+    parse_route({"to": {"a": 1, "b@dc2": 2}, "from": {"a": 1}, "over": 60, "spill": 0.7}, 1e9),
+    "override", 2e9, "me@box", "because",
+)  # fmt: skip
 
 
 def instance(service: str, id: str, weight: int = 1, state: State = State.HEALTHY) -> Instance:
@@ -61,7 +67,9 @@ def histories(draw: st.DrawFn) -> History:
             elif action == "gone" and id in instances:
                 changes = [change(at, name, id, "gone", instances.pop(id))]
             elif action == "settings":
-                known = replace(known, settings=ServiceSettings(ttl=draw(st.integers(1, 9))), note="n")
+                settings = ServiceSettings(ttl=draw(st.integers(1, 9)))
+                route = draw(st.none() | st.just(ROUTE))
+                known = replace(known, settings=settings, note="n", stands_for=route)
                 shells[name] = replace(known, instances=())
                 changes = [change(at, name, "", "settings", None)]
             services[name] = replace(known, instances=tuple(i for _, i in sorted(instances.items())))

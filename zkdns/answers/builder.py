@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.answers.entries import single
-from zkdns.answers.first_places import FirstPlaceCounts
+from zkdns.answers.first_places import FirstPlaceCounts, FirstPlaces
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
@@ -113,6 +113,7 @@ class Builder:
             self.position_of,
             self.topology,
             self.clients,
+            self._first_places.copy(),
         )
 
     def holders(self, qname: bytes) -> tuple[str, ...]:
@@ -126,16 +127,15 @@ class Builder:
 
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
-        counts = self._first_places.of(service)
-        answers = self.services.get(service)
-        for places in answers.first_places.values() if answers else ():
-            counts.update(places.until(self.position_of(places.entry)))
-        return dict(counts)
+        return dict(self._first_places.ever(service, self._standing(service), self.position_of))
 
     def recent_first_answers(self, service: str) -> dict[str, int]:
         """The same since the weights of the service's instances changed last."""
-        before = self._first_places.at_turn(service)
-        return {id: n - before.get(id, 0) for id, n in self.first_answers(service).items()}
+        return self._first_places.recent(service, self._standing(service), self.position_of)
+
+    def _standing(self, service: str) -> Iterable[FirstPlaces]:
+        answers = self.services.get(service)
+        return answers.first_places.values() if answers is not None else ()
 
     def all_first_answers(self) -> Callable[[], Counter[tuple[str, str]]]:
         """The same for all services at once, by service and id; those that never stood first left out. As

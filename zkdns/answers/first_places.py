@@ -117,6 +117,28 @@ class FirstPlaceCounts:
         """What each had when the weights changed last."""
         return self._marks.get(service, {})
 
+    def copy(self) -> FirstPlaceCounts:
+        """As of this moment, to be read alone."""
+        copy = FirstPlaceCounts()
+        copy._counts, copy._marks = dict(self._counts), dict(self._marks)
+        return copy
+
+    def ever(
+        self, service: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
+    ) -> Counter[str]:
+        """How often each instance stood first, by its key, with those that stand."""
+        counts = self.of(service)
+        for places in standing:
+            counts.update(places.until(position_of(places.entry)))
+        return counts
+
+    def recent(
+        self, service: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
+    ) -> dict[str, int]:
+        """The same since the weights of the service's instances changed last."""
+        before = self.at_turn(service)
+        return {key: n - before.get(key, 0) for key, n in self.ever(service, standing, position_of).items()}
+
     def keep(self, service: str, registered: Collection[str]) -> None:
         """These ids are the service's now; the others that have a count are gone."""
         counts = self._counts.get(service)

@@ -7,7 +7,7 @@ target that can't be followed counts as without instances, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from zkdns.answers import records
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
 from zkdns.model import Instance, Service, State
-from zkdns.routes import Target, Tier
+from zkdns.routes import StandsFor, Target, Tier, at_time
 
 MAX_WEIGHT = 65_535
 
@@ -186,6 +186,7 @@ class Resolver:
             return EMPTY
         service = self._services.get(key)
         if service is None:
+            problems[f"its target {target} names no service"] = None
             return EMPTY
         if keep is not None:
             return pool_of(service.label, [i for i in _members(service, target.tag) if keep(i)])
@@ -252,6 +253,20 @@ def tell_route(route: Routed) -> list[str]:
     """For a person with dig: `route=web-v1:90,web-v2:10|web@dc2:1`."""
     tiers = (",".join(f"{t}:{float(s):.6g}" for t, s in tier) for tier in route.in_force.tiers)
     return [f"route={'|'.join(tiers)}"]
+
+
+def in_force_at(chosen: StandsFor, now: float) -> tuple[InForce, float | None]:
+    """A route as it stands at this moment, and when its shares move next."""
+    route = chosen.route
+    tiers, due = at_time(route, now)
+    over = route.over if due is not None else None
+    return InForce(tiers, route.spill, chosen.source, chosen.until, over), due
+
+
+def guests_of(base: Service | None, views: Iterable[Service]) -> tuple[Instance, ...]:
+    """The instances of views that have names of their own under the service's."""
+    taken = {i.label for i in base.instances} if base is not None else set()
+    return tuple(i for view in views for i in view.instances if i.label not in taken)
 
 
 def view_key(name: str, registry: str) -> str:

@@ -6,8 +6,9 @@ Rules: pure; nothing of it is ever written again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
 from zkdns.answers.table import EVERY, Entry, Name, Staleness, Zone
@@ -31,6 +32,13 @@ class Snapshot:
     position_of: Callable[[Entry], int]
     topology: Topology = NO_TOPOLOGY
     clients: ClientMap = NO_CLIENTS
+    first_places: FirstPlaceCounts = field(default_factory=FirstPlaceCounts)
+
+    def recent_first_answers(self, service: str) -> dict[str, int]:
+        """How often each instance stood first since the weights of the service's instances changed last."""
+        answers = self.services.get(service)
+        standing = answers.first_places.values() if answers is not None else ()
+        return self.first_places.recent(service, standing, self.position_of)
 
     def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""

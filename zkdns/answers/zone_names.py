@@ -73,17 +73,27 @@ class ZoneNames:
 
     def group(self, zone: str, mode: str) -> tuple[Instance, ...]:
         """Those that such a name is about."""
-        near, every = self.near, self.near.service.instances
-        return every if mode != "pin" else tuple(i for i in every if near.places[i.key].zone == zone)
+        every = self.near.service.instances
+        return every if mode != "pin" else self._of_zone(every, zone)
+
+    def serving(
+        self, zone: str, mode: str
+    ) -> tuple[Sequence[Sequence[Instance]], Sequence[Sequence[Instance]] | None]:
+        """Who is given for addresses, and for SRV where that is a route's. Of a route a pinned zone has its
+        part of the first places, or those that stand behind where the others have nobody there."""
+        if self.given is None:
+            return records.answered(self.group(zone, mode)), None
+        first, levels = self.given.first, self.given.levels
+        if mode != "pin":
+            return first, levels
+        pinned = [own for level in levels if (own := self._of_zone(level, zone))]
+        return [own for tier in first if (own := self._of_zone(tier, zone))] or pinned[:1], pinned
 
     def arrange(self, qname: bytes, qtype: int, zone: str, mode: str) -> tuple[Entry, Arranged] | None:
         """What is given, and what it would be for clients of any zone; None where that is nothing."""
         near, service = self.near, self.near.service
         group = self.group(zone, mode)
-        serving: Sequence[Sequence[Instance]] = records.answered(group)
-        levels: Sequence[Sequence[Instance]] | None = None
-        if self.given is not None and mode != "pin":
-            serving, levels = self.given.first, self.given.levels
+        serving, levels = self.serving(zone, mode)
         about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
         by_label = records.spell(service, self.ttl)
         if qtype == SRV:
@@ -113,6 +123,9 @@ class ZoneNames:
         if not one.tiers:
             return Sections(ede=said)
         return one.in_place_of(entry, said, entry.counter)
+
+    def _of_zone(self, some: Sequence[Instance], zone: str) -> tuple[Instance, ...]:
+        return tuple(i for i in some if self.near.places[i.key].zone == zone)
 
     def _nothing(self, group: tuple[Instance, ...], zone: str, mode: str) -> str:
         label = self.near.service.label

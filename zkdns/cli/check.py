@@ -20,11 +20,13 @@ from zkdns.web import shapes
 @options.zone
 @click.option("--problems", "only_problems", is_flag=True, help="Without notes and what was read as what.")
 @click.option("--zones", metavar="DIR", help="Zone files to read, as `zkdns serve` does.")
+@options.failover
 @options.reads_registry
 def command(
     zone: tuple[str, ...],
     only_problems: bool,
     zones: str | None,
+    failover: tuple[str, ...],
     registry: tuple[str, ...],
     config: str | None,
     as_json: bool,
@@ -35,7 +37,7 @@ def command(
 
     Exit code 1 where there is a problem. Notes tell of what works and may surprise; they don't count.
     """
-    flags = {"registry": registry, "config": config, "zone": zone, "zones": zones}
+    flags = {"registry": registry, "config": config, "zone": zone, "zones": zones, "failover": failover}
     settings = settings_of.load(flags)
     broken: list[Problem] = []
 

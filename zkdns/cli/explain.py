@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,7 @@ Ask = Callable[[tuple[str, ...]], dict[str, Any]]
     help="The answer as the server gave it then: 14:02, 2h ago, 2026-11-28T14:02:00Z.",
 )
 @options.zone
+@options.failover
 @options.reads_registry
 @click.pass_context
 def command(
@@ -71,6 +73,7 @@ def command(
     server: str | None,
     moment: float | None,
     zone: tuple[str, ...],
+    failover: tuple[str, ...],
     registry: tuple[str, ...],
     config: str | None,
     as_json: bool,
@@ -101,17 +104,19 @@ def command(
             name = whole(name, _zone_of(at))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
-    settings = options.load(registry, config, zone)
+    settings = options.load(registry, config, zone, failover)
     name = whole(name, settings.zone[0])
     qname = read_name(name)
 
     async def work(registries: registries.Registries) -> None:
         snapshot = registries.compile_for(qname).snapshot()
+        routes = dict(registries.pipeline.routes.in_force)
+        more = registries.pipeline.preview(what_if.targets_in(changes), time.time())
 
         def ask(tried: tuple[str, ...]) -> dict[str, Any]:
             return explain(
                 snapshot, name, qtype,
-                client=client, changes=tried, forwards=registries.forwards,
+                client=client, changes=tried, forwards=registries.forwards, routes=routes, more=more,
             )  # fmt: skip
 
         try:
@@ -141,7 +146,7 @@ def _zone_of(server: str) -> str:
 
 def _refuse_beside_server(ctx: click.Context) -> None:
     """What would say nothing to a server, which has a registry and zones of its own."""
-    for name in ("registry", "config", "zone"):
+    for name in ("registry", "config", "zone", "failover"):
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name} and --server don't go together: the server has its own")
 

@@ -28,16 +28,23 @@ COLUMNS = (
 @click.command(short_help="The instances of a service, with state and reason.")
 @click.argument("service", shell_complete=complete.services)
 @options.zone
+@options.failover
 @options.reads_registry
 def command(
-    service: str, zone: tuple[str, ...], registry: tuple[str, ...], config: str | None, as_json: bool
+    service: str,
+    zone: tuple[str, ...],
+    failover: tuple[str, ...],
+    registry: tuple[str, ...],
+    config: str | None,
+    as_json: bool,
 ) -> None:
     """The instances of SERVICE: address, weight in force, share of first places, state, and why."""
-    settings = options.load(registry, config, zone)
+    settings = options.load(registry, config, zone, failover)
 
     async def work(registries: registries.Registries) -> None:
         found = registries.find(service)
-        said = shapes.service(found, settings.ttl, settings.zone[0], shapes.Firsts())
+        due = registries.compile([found]).services[found.name].shares()
+        said = shapes.service(found, settings.ttl, settings.zone[0], shapes.Firsts(due=due))
         if as_json:
             click.echo(json.dumps(said, ensure_ascii=False))
             return

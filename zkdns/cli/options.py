@@ -55,6 +55,14 @@ zone = click.option(
 )
 
 
+failover = click.option(
+    "--failover",
+    metavar="NAME",
+    multiple=True,
+    help="A registry that stands behind the others, as the servers have it; repeatable.",
+)
+
+
 def load(
     registry: Sequence[str], config_file: str | None, zone: Sequence[str] = (), failover: Sequence[str] = ()
 ) -> Settings:

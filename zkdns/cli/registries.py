@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.routed import Beyond
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY
 from zkdns.answers.zonefiles.overlay import Overlay
@@ -22,6 +23,7 @@ from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.cli import Failure
 from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
+from zkdns.explain.follow import Follower
 from zkdns.explain.subject import locate
 from zkdns.explain.what_if import list_near
 from zkdns.forward.addresses import Resolved
@@ -110,10 +112,9 @@ class Registries:
         builder.set_topology(self.pipeline.builder.topology, self.settings.ecs_from)
         self._overlay = Overlay(builder)
         self._overlay.put(self._zone_files.zones)
+        beyond = self.beyond()
         for service in self.waiting.each(list(services), "compiling"):
-            builder.replace(
-                service.name, builder.compile(service, EVERY, self.pipeline.routes.beyond(service.name))
-            )
+            builder.replace(service.name, builder.compile(service, EVERY, beyond(service.name)))
         builder.set_serial(self.pipeline.registries.serial)
         builder.set_staleness(self.pipeline.staleness)
         return builder
@@ -122,7 +123,7 @@ class Registries:
         """Those that a question for this name is about: of a large registry the rest costs seconds, and is
         there without its answers."""
         services = self.services
-        subject = locate(services, self.pipeline.builder.zones, qname, self.pipeline.routes.beyond)
+        subject = locate(services, self.pipeline.builder.zones, qname, self.beyond())
         if subject.services:
             builder = self.compile(subject.services)
         else:
@@ -133,6 +134,11 @@ class Registries:
             if name not in builder.services:
                 builder.replace(name, ServiceAnswers(service, builder.ttl, {}, {}, {}, ()))
         return builder
+
+    def beyond(self) -> Callable[[str], Beyond]:
+        """Tells what a service's names give beside its own instances, of these as they are told."""
+        routes = self.pipeline.routes
+        return Follower(self.services, routes.in_force).beyond if routes.in_force else routes.beyond
 
     def find(self, name: str) -> Service:
         """A service by its name or its label; Failure names what exists."""

@@ -41,7 +41,7 @@ class Words(click.Command):
 @overrides.span
 @overrides.why
 @click.option("--end", is_flag=True, help="End what is laid over the service.")
-@click.option("--failover", multiple=True, metavar="NAME", help="As the servers have it.")
+@options.failover
 @options.reads_registry
 def command(
     service: str | None, targets: tuple[str, ...], spill: float | None, over: float | None,

@@ -25,10 +25,17 @@ COLUMNS = (
 
 @click.command(short_help="The services that are registered.")
 @options.zone
+@options.failover
 @options.reads_registry
-def command(zone: tuple[str, ...], registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+def command(
+    zone: tuple[str, ...],
+    failover: tuple[str, ...],
+    registry: tuple[str, ...],
+    config: str | None,
+    as_json: bool,
+) -> None:
     """The services that are registered, how many of their instances are healthy, and their names."""
-    settings = options.load(registry, config, zone)
+    settings = options.load(registry, config, zone, failover)
 
     async def work(registries: registries.Registries) -> None:
         catalog = registries.catalog

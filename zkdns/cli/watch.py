@@ -34,14 +34,21 @@ Events = asyncio.Queue[dict[str, Any]]
 
 @click.command(short_help="Each change of the registry, as it happens.")
 @click.argument("service", required=False, shell_complete=complete.services)
+@options.failover
 @options.reads_registry
-def command(service: str | None, registry: tuple[str, ...], config: str | None, as_json: bool) -> int:
+def command(
+    service: str | None,
+    failover: tuple[str, ...],
+    registry: tuple[str, ...],
+    config: str | None,
+    as_json: bool,
+) -> int:
     """Each change of SERVICE, or of all services, as it happens: what came, went, or changed, and why.
 
     On a terminal it is a view of how all stands, with the last changes below. Elsewhere each change is a
     line; with --json one event a line, as in /api/v1/events. Ctrl-C ends it.
     """
-    settings = options.load(registry, config)
+    settings = options.load(registry, config, failover=failover)
     console = show.open_console()
     alive = sys.stdout.isatty() and not console.is_dumb_terminal and not as_json
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import dns.edns
@@ -18,16 +19,18 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from zkdns.answers import records
 from zkdns.answers.builder import build_table
+from zkdns.answers.routed import Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
-from zkdns.answers.table import EVERY, Table
+from zkdns.answers.table import Table
 from zkdns.answers.zone_names import ZoneNames
-from zkdns.dns import names
+from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
+from zkdns.explain.follow import Follower
 from zkdns.explain.locality import place_near, place_zone, stand
 from zkdns.explain.notes import notes_on
+from zkdns.explain.routing import TargetShare, target_shares
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Service
@@ -37,6 +40,11 @@ from zkdns.serve.respond import FORWARD, respond
 DEALT: Final = (A, AAAA, SRV)
 WHOLE: Final = 65535
 """Room for the whole answer, as over TCP."""
+
+NO_ROUTES: Final[Mapping[str, InForce]] = MappingProxyType({})
+NO_SERVICES: Final[Mapping[str, Service]] = MappingProxyType({})
+
+_AWAY: Final = (ede.STALE_ANSWER, ede.NO_REACHABLE_AUTHORITY)
 
 _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 """An OPT record of a client that takes 1232 bytes (RFC 6891, section 6.1.2)."""
@@ -50,30 +58,41 @@ def explain(
     client: str | None,
     changes: Sequence[str],
     forwards: Callable[[str], bool],
+    routes: Mapping[str, InForce] = NO_ROUTES,
+    more: Mapping[str, Service] = NO_SERVICES,
     then: Mapping[str, Service] | None = None,
+    at: float = 0.0,
 ) -> dict[str, Any]:
-    """The shape of /api/v1/explain. `then`: the services of another moment, in place of the snapshot's.
-    `client`: who asks. `changes`: tried on a copy, see `try_changes`.
-    `forwards`: whether names that are not ours are asked upstream for this client."""
+    """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
+    `forwards`: whether names that are not ours are asked upstream for this client. `routes`: those in force;
+    `more`: what single registries hold, for changes to lead to. `then`: the services of another moment, `at`,
+    in place of the snapshot's."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
     if then is not None:
         snapshot = replace(snapshot, services={}, staleness={})
+        routes = {name: in_force_at(s.stands_for, at)[0] for name, s in then.items() if s.stands_for}
     services = dict(then or {name: answers.service for name, answers in snapshot.services.items()})
-    touched, effects = what_if.try_changes(services, changes)
-    touched = {**(then or {}), **touched}
-    before = locate(services, snapshot.zones, qname, snapshot.beyond)
-    services |= touched
-    subject = locate(services, snapshot.zones, qname, snapshot.beyond)
-    table = _build_table(snapshot, touched, before, subject)
+    services = {**more, **services}
+    trial = what_if.try_changes(services, changes, routes)
+    effects, beyond = trial.effects, snapshot.beyond
+    before = locate(services, snapshot.zones, qname, beyond)
+    services |= trial.touched
+    again: Mapping[str, Service] = {}
+    if changes or then is not None:
+        follower = Follower(services, {**routes, **trial.routes})
+        beyond = follower.beyond
+        again = {name: services[name] for name in follower.composed if name in services}
+        again = {**(then or {}), **again, **trial.touched}
+    subject = locate(services, snapshot.zones, qname, beyond)
+    table = _build_table(snapshot, again, beyond, before, subject)
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
     outcome = respond(request, table, snapshot.position_of)
-    stale = bool(table.staleness[EVERY].option)
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),
         "rcode": "REFUSED",
-        "stale": stale,
+        "stale": False,
         "answer": [],
         "instances": [],
         "notes": [],
@@ -81,20 +100,26 @@ def explain(
     }
     if isinstance(outcome, bytes):
         reply = dns.message.from_wire(outcome)
+        stale = said["stale"] = any(option.code in _AWAY for option in _errors(reply))
         said["rcode"] = dns.rcode.to_text(reply.rcode())
         said["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
         placing = place(subject, rtype, entry, bool(reply.answer))
         nearby: list[str] = []
         if entry is not None and subject.service is not None:
-            beyond = snapshot.beyond(subject.service.name)
             placing, nearby = place_near(
-                placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry, beyond
-            )
+                placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry,
+                beyond(subject.service.name),
+            )  # fmt: skip
         elif subject.kind == "near":
             placing, nearby = _place_zone(subject, rtype, table)
         said["instances"] = list(_rows(subject, placing))
-        notes = [*_errors(reply), *nearby, *notes_on(subject, placing, reply, services, stale)]
+        targets: list[TargetShare] = []
+        if subject.route is not None and subject.service is not None and subject.kind != "near":
+            targets = target_shares(subject.route, snapshot.recent_first_answers(subject.service.name))
+            said["targets"] = [one.row() for one in targets]
+        notes = [*map(_spell, _errors(reply)), *nearby]
+        notes += notes_on(subject, placing, reply, services, stale, targets)
     elif outcome is FORWARD and forwards(asker):
         said["rcode"] = "FORWARDED"
         notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
@@ -113,8 +138,8 @@ def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, lis
     if named is None or found is None:
         return place(subject, rtype, None, False), []
     if subject.mode == "pin":
-        group = named.group(subject.word, subject.mode)
-        subject = replace(subject, serving=records.answered(group), levels=None, route=None)
+        serving, levels = named.serving(subject.word, subject.mode)
+        subject = replace(subject, serving=serving, levels=levels)
     return place_zone(place(subject, rtype, found[0], True), named, found)
 
 
@@ -127,14 +152,17 @@ def _zone_names(subject: Subject, table: Table) -> ZoneNames | None:
 
 
 def _build_table(
-    snapshot: Snapshot, touched: Mapping[str, Service], before: Subject, after: Subject
-) -> Table:
+    snapshot: Snapshot, touched: Mapping[str, Service], beyond: Callable[[str], Beyond],
+    before: Subject, after: Subject,
+) -> Table:  # fmt: skip
     """A table of the services that the name is about, as they would be."""
     involved = {service.name for subject in (before, after) for service in subject.services}
     if not involved and snapshot.files:
         involved = {*snapshot.services, *touched}  # an alias in a zone file may lead to any
-    every = sorted(involved)
-    answers = [snapshot.compile(touched[n]) if n in touched else snapshot.services[n] for n in every]
+    answers = [
+        snapshot.compile(touched[name], beyond(name)) if name in touched else snapshot.services[name]
+        for name in sorted(involved)
+    ]
     return build_table(snapshot, answers)
 
 
@@ -184,12 +212,13 @@ def _in_order(wire: bytes) -> Any:
     return dns.message.from_wire(wire, one_rr_per_rrset=True).answer
 
 
-def _errors(reply: dns.message.Message) -> Iterator[str]:
+def _errors(reply: dns.message.Message) -> list[dns.edns.EDEOption]:
     """What the reply itself says of its reasons (RFC 8914)."""
-    for option in reply.options:
-        if isinstance(option, dns.edns.EDEOption):
-            text = f": {option.text}" if option.text else ""
-            yield f"the reply carries EDE {int(option.code)}{text}"
+    return [option for option in reply.options if isinstance(option, dns.edns.EDEOption)]
+
+
+def _spell(error: dns.edns.EDEOption) -> str:
+    return f"the reply carries EDE {int(error.code)}{f': {error.text}' if error.text else ''}"
 
 
 def _refusal(subject: Subject, client: str, zone_names: Sequence[str]) -> str:

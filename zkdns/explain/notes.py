@@ -6,7 +6,9 @@ Rules: pure; each note is one short sentence.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import dns.flags
 import dns.message
@@ -17,6 +19,7 @@ from zkdns.answers.routed import Routed
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
+from zkdns.explain.routing import TargetShare
 from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
@@ -32,8 +35,9 @@ def notes_on(
     reply: dns.message.Message,
     services: Mapping[str, Service],
     stale: bool,
+    targets: Sequence[TargetShare] = (),
 ) -> Iterator[str]:
-    """What there is to say about the reply."""
+    """What there is to say about the reply. `targets`: of the route that the name is."""
     yield from _on_names(subject, placing.rtype)
     rcode = reply.rcode()
     if rcode == dns.rcode.NXDOMAIN and reply.answer:
@@ -45,10 +49,12 @@ def notes_on(
     elif rcode == dns.rcode.NOERROR and not reply.answer:
         if reply.flags & dns.flags.AA:
             yield from _on_nothing(subject, placing)
+            if subject.route is not None:
+                yield from _on_route(subject.route, targets)
         else:
             yield f"delegated: the servers of {reply.authority[0].name} answer for it"
     elif placing.rtype in _ROTATED:
-        yield from _on_dealt(subject, placing)
+        yield from _on_dealt(subject, placing, targets)
     if stale:
         yield "the registry is out of reach: this is what was last known"
     yield from _on_size(reply)
@@ -140,7 +146,7 @@ def _lack(rtype: int, port: str | None, any: bool = False) -> str:
     return f"{'an' if word[0] == 'I' else 'a'} {word}" if any else f"no {word}"
 
 
-def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
+def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare]) -> Iterator[str]:
     service = subject.service
     if service is None or subject.kind == "instance":
         return
@@ -150,7 +156,7 @@ def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
         states = ", ".join(f"{n} {state}" for state, n in Counter(str(i.state) for i in out).most_common())
         yield f"{len(out)} of {len(subject.group)} are not given out: {states}"
     if subject.route is not None:
-        yield from _on_route(subject.route)
+        yield from _on_route(subject.route, targets)
     if placing.rtype != SRV and len(serving) > 1:
         low = serving[0][0].registration.priority
         waiting = sum(map(len, serving[1:]))
@@ -175,15 +181,16 @@ def _on_dealt(subject: Subject, placing: Shares) -> Iterator[str]:
         yield f"weights in SRV records are multiplied by {service.settings.srv_scale:g} (srv_scale)"
 
 
-def _on_route(route: Routed) -> Iterator[str]:
-    """Each tier, with the share due of each target."""
-    for number, tier in enumerate(route.composed.due, 1):
-        due = ", ".join(
-            f"{target} {float(share) * 100:.4g} % ({' of '.join(map(str, healthy))} healthy)"
-            for target, share in tier
-            for healthy in [route.healthy.get(target, (0, 0))]
+def _on_route(route: Routed, targets: Sequence[TargetShare]) -> Iterator[str]:
+    """Each tier, with each target's share due, and given since the shares changed last."""
+    asked = any(one.answers for one in targets)
+    for number, tier in groupby(targets, attrgetter("tier")):
+        told = ", ".join(
+            f"{one.target} {one.due * 100:.4g} % ({one.healthy} of {one.registered} healthy"
+            f"{f', {one.given * 100:.4g} % given' if asked else ''})"
+            for one in tier
         )
-        yield f"tier {number} of the route ({route.in_force.source}): {due}"
+        yield f"tier {number} of the route ({route.in_force.source}): {told}"
     yield from route.problems
     if route.note:
         yield route.note

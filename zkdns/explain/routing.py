@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.routes import Target
@@ -27,6 +28,19 @@ class TargetShare:
     answers: int
     healthy: int
     registered: int
+
+    def row(self) -> dict[str, Any]:
+        """For the API."""
+        return {
+            "target": str(self.target),
+            "tier": self.tier,
+            "share": self.share,
+            "due": round(self.due, 6),
+            "given": round(self.given, 6),
+            "first_answers": self.answers,
+            "healthy": self.healthy,
+            "instances": self.registered,
+        }
 
 
 def target_shares(route: Routed, answers: Mapping[str, int]) -> list[TargetShare]:

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
 
+from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
 from zkdns.model import SERVING, Instance, Service, State
+from zkdns.routes import Route, Target, parse_route, tell_tiers
 
-KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove")
-EXAMPLES: Final = "drain=web/a, undrain=web/a, down=web/a, up=web/a, remove=web/a or weight:web/b=50"
+KINDS: Final = ("drain", "undrain", "down", "up", "weight", "remove", "route")
+EXAMPLES: Final = (
+    "drain=web/a, undrain=web/a, down=web/a, up=web/a, remove=web/a, weight:web/b=50 "
+    "or route:web=web-v1:90,web-v2:10"
+)
 MAX_WEIGHT: Final = 65535
 MAX_NAMED: Final = 8
 
+TIERS: Final = "|"
+"""Between the tiers of a route, as in TXT: `route:web=web-v1:90,web-v2:10|web@dc2`."""
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CHANGE = re.compile(r"(?P<kind>[a-z]+)[:=](?P<service>[^/]+)/(?P<id>.+?)")
 
 
@@ -32,11 +42,24 @@ class Change:
     service: str
     id: str
     weight: int = 0
+    route: Route | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What changes come to. `touched`: services as they would be; `routes`: what is laid over services, by
+    their names; `effects`: what each change does, for people."""
+
+    touched: Mapping[str, Service]
+    routes: Mapping[str, InForce]
+    effects: Sequence[str]
 
 
 def parse(text: str) -> Change:
-    """`drain=web/a` or `weight:web/b=50`."""
+    """`drain=web/a`, `weight:web/b=50` or `route:web=web-v1:90,web-v2:10`."""
     kind = re.split("[:=]", text, maxsplit=1)[0]
+    if kind == "route":
+        return _parse_route(text)
     bare, equals, number = text.rpartition("=") if kind == "weight" else (text, "", "")
     found = _CHANGE.fullmatch(bare)
     if kind not in KINDS or found is None:
@@ -46,23 +69,100 @@ def parse(text: str) -> Change:
     return Change(text, kind, found["service"], found["id"], int(number) if equals else 0)
 
 
+def _parse_route(text: str) -> Change:
+    service, equals, rest = text[len("route") + 1 :].partition("=")
+    try:
+        if not equals or not service or "/" in service:
+            raise ValueError("it names no service, or nothing that it stands for")
+        return Change(text, "route", service, "", route=parse_route({"to": _read_tiers(rest)}))
+    except ValueError as error:
+        raise ValueError(f"the change {text!r} can't be read: {error}; write {EXAMPLES}") from None
+
+
+def _read_tiers(text: str) -> list[dict[str, object]]:
+    tiers: list[dict[str, object]] = []
+    for words in text.split(TIERS):
+        tier: dict[str, object] = {}
+        for word in words.split(","):
+            target, colon, share = word.strip().partition(":")
+            if target in tier:
+                raise ValueError(f"{target!r} stands twice in a tier")
+            tier[target] = int(share) if share.isascii() and share.isdigit() else share if colon else 1
+        tiers.append(tier)
+    return tiers
+
+
+def targets_in(texts: Sequence[str]) -> tuple[Target, ...]:
+    """The targets of all routes among the changes; those that can't be read are told elsewhere."""
+    found: dict[Target, None] = {}
+    for text in texts:
+        with suppress(ValueError):
+            route = parse(text).route
+            found |= dict.fromkeys(route.targets() if route is not None else ())
+    return tuple(found)
+
+
 def try_changes(
-    services: Mapping[str, Service], texts: Sequence[str]
-) -> tuple[dict[str, Service], list[str]]:
-    """The services that the changes touch, as they would be, and what each change does, for people."""
+    services: Mapping[str, Service], texts: Sequence[str], routes: Mapping[str, InForce] | None = None
+) -> Trial:
+    """`services`: all by name, views with them; `routes`: those in force."""
     touched: dict[str, Service] = {}
+    laid: dict[str, InForce] = {}
     effects = []
     for text in texts:
         change = parse(text)
-        service = find(services, change.service)
-        service = touched.get(service.name, service)
-        instance = find_instance(service, change.id)
-        after = _KINDS[change.kind](instance, change)
-        others = (i for i in service.instances if i is not instance)
-        changed = sorted([*others, *([after] if after is not None else [])], key=lambda i: i.id)
-        touched[service.name] = _judge_again(replace(service, instances=tuple(changed)))
-        effects.append(f"if {text}: {_tell(instance, after)}")
-    return touched, effects
+        if change.route is not None:
+            known = next((s for s in {**services, **touched}.values() if _goes_by(change.service, s)), None)
+            service = known or _new(change.service)
+            touched.setdefault(service.name, service)
+            before = laid.get(service.name, (routes or {}).get(service.name))
+            laid[service.name] = InForce(change.route.tiers, change.route.spill, "if")
+            was = f"not {tell_tiers(before.tiers)}" if before is not None else _tell_alone(known)
+            effects.append(f"if {text}: {service.name} stands for {tell_tiers(change.route.tiers)}, {was}")
+            continue
+        service = find({**services, **touched}, change.service)
+        holders = _holders(service, change.id, {**services, **touched})
+        effect = ""
+        for holder, instance in holders:
+            after = _KINDS[change.kind](instance, change)
+            others = (i for i in holder.instances if i is not instance)
+            changed = sorted([*others, *([after] if after is not None else [])], key=lambda i: i.id)
+            touched[holder.name] = _judge_again(replace(holder, instances=tuple(changed)))
+            effect = effect or f"if {text}: {_tell(instance, after)}"
+        effects.append(effect)
+    return Trial(touched, laid, effects)
+
+
+def _new(name: str) -> Service:
+    """A name that nothing but the route makes."""
+    if _LABEL.fullmatch(name) is None:
+        raise ValueError(f"no service {name!r} is registered, and it is no label of a name")
+    return Service(name, name, "")
+
+
+def _goes_by(name: str, service: Service) -> bool:
+    return service.name == name or (service.label == name.lower() and not service.view_of)
+
+
+def _tell_alone(service: Service | None) -> str:
+    return "not its own instances" if service is not None else "and is no name now"
+
+
+def _holders(service: Service, id: str, services: Mapping[str, Service]) -> list[tuple[Service, Instance]]:
+    """Where an instance stands: in the service, and in what its registry alone holds of it. ValueError names
+    what exists."""
+    views = [s for s in services.values() if s.view_of == service.name]
+    try:
+        instance = find_instance(service, id)
+    except ValueError:
+        for view in views:
+            with suppress(ValueError):
+                return [(view, find_instance(view, id))]
+        raise
+    registry = instance.registry
+    same = (services.get(view_key(service.name, registry)) if registry else None) or service
+    twin = next((i for i in same.instances if i.id == instance.id), None) if same is not service else None
+    return [(service, instance), *([(same, twin)] if twin is not None else [])]
 
 
 def find(services: Mapping[str, Service], name: str) -> Service:

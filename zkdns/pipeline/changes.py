@@ -10,8 +10,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
 from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State
-from zkdns.overrides import in_force
+from zkdns.overrides import in_force, moment
 from zkdns.pipeline.sessions import Sessions, file_of
+from zkdns.registry.overrides import ROOT
+from zkdns.routes import StandsFor, tell_route
 
 SO: Final = "registered so"
 CHECK: Final = "check"
@@ -48,17 +50,43 @@ def between(
 ) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
     found = list(_of_instances(before, after, at, zxid, causes))
-    if before is None and after is not None:
+    was_there, is_there = _is_registered(before), _is_registered(after)
+    if is_there and not was_there and after is not None:
         why = _place(after, "its node is there", "registered in")
         found.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", why))
-    elif after is None and before is not None:
+    elif was_there and not is_there and before is not None:
         why = _place(before, "its node is gone", "removed from")
         found.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", why))
-    elif before is not None and after is not None and before.settings != after.settings:
+    elif before and after and _but_route(before.settings) != _but_route(after.settings):
         was, now = _differing(before.settings, after.settings)
         why = _place(after, "set so in its node", "set so in")
         found.append(Change(at, zxid, after.name, "", "settings", was, now, why))
+    old = before.stands_for if before is not None else None
+    new = after.stands_for if after is not None else None
+    if old != new and (some := after or before) is not None:
+        found.append(_of_route(old, new, at, zxid, some))
     return found
+
+
+def _is_registered(service: Service | None) -> bool:
+    """Whether a node of its own is there; what is laid over a name makes it as well."""
+    return service is not None and not service.path.startswith(f"{ROOT}/")
+
+
+def _of_route(old: StandsFor | None, new: StandsFor | None, at: float, zxid: int, service: Service) -> Change:
+    """What its name stands for, in the words of `zkdns route`; nothing where that is its own instances."""
+    was, now = (tell_route(one.route) if one is not None else "" for one in (old, new))
+    by = ""
+    if new is not None and new.source == "override":
+        until = f" until {moment(new.until)}" if new.until is not None else ""
+        why, by = f"laid by {new.by or 'an operator'}{until}{f': {new.why}' if new.why else ''}", new.by
+    elif old is not None and old.source == "override":
+        why = ENDED if old.until is not None and old.until <= at else TAKEN_BACK
+    elif "failover" in {one.source for one in (old, new) if one is not None}:
+        why = "--failover"
+    else:
+        why = _place(service, "set so in its node", "set so in")
+    return Change(at, zxid, service.name, "", "route", was, now, why, by)
 
 
 def _place(service: Service, node: str, file: str) -> str:
@@ -173,10 +201,15 @@ def _tell(i: Instance) -> str:
     return f"{where} port {i.registration.port}" if i.registration.port else where
 
 
+def _but_route(settings: ServiceSettings) -> ServiceSettings:
+    given = tuple(name for name in settings.given if name != "route")
+    return replace(settings, route=None, given=given)
+
+
 def _differing(was: Settings, now: Settings) -> tuple[str, str]:
     names = [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
     return tuple(  # type: ignore[return-value]
-        ", ".join(f"{name} {_value(getattr(one, name))}" for name in names if name != "given")
+        ", ".join(f"{name} {_value(getattr(one, name))}" for name in names if name not in ("given", "route"))
         for one in (was, now)
     )
 

@@ -42,6 +42,7 @@ from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.routes import Target
 
 
 class Pipeline:
@@ -315,6 +316,10 @@ class Pipeline:
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )
+
+    def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
+        """What these lead to and no route does yet, as it would be judged, by name."""
+        return self._publisher.preview(targets, now)
 
     # --- what the publisher asks ------------------------------------------------------------------
 

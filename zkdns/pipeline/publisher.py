@@ -21,6 +21,7 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
+from zkdns.routes import Target
 
 LARGE = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
@@ -146,6 +147,11 @@ class Publisher:
         if changed_again:
             self.mark([compiled.name])
 
+    def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
+        """What these lead to and no route does yet, as it would be judged, by name."""
+        views = [view for target in targets if (view := self.routes.views.preview(target)) is not None]
+        return {view.name: self._trial(self._complete(view), now) for view in views}
+
     # --- out --------------------------------------------------------------------------------------
 
     def work(self, now: float, budget: float, zxid: int) -> bool:
@@ -192,10 +198,11 @@ class Publisher:
         asked = registered or (replace(standing, instances=()) if standing is not None else None)
         judged: Service | None = None
         if asked is not None:
+            asked = self.routes.choose(asked, now)
             judged, again = self._judge_safely(asked, now, standing)
             if again is not None:
                 self._set_alarm(name, max(again, now + SOONEST))
-            if registered is None and not judged.instances:
+            if not judged.instances and (registered is None or self.routes.is_over(judged)):
                 judged = None
         respelled = name in self._respelled
         self._respelled.discard(name)

@@ -7,14 +7,26 @@ lead to it, however far, and no others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
-from zkdns.answers.routed import NOTHING, Beyond, InForce, Resolver, Routed, targets_of, view_key
-from zkdns.model import Instance, Override, Problem, Service
+from zkdns.answers.routed import (
+    NOTHING,
+    Beyond,
+    InForce,
+    Resolver,
+    Routed,
+    guests_of,
+    in_force_at,
+    targets_of,
+    view_key,
+)
+from zkdns.model import Override, Problem, Service
 from zkdns.overrides import in_force
 from zkdns.pipeline.views import Views
-from zkdns.routes import Route, Target, at_time
+from zkdns.registry.overrides import node
+from zkdns.routes import Route, StandsFor, Target
 
 ONE = Fraction(1)
 CURE = "mend the route, or register what it leads to"
@@ -30,7 +42,7 @@ class RouteBook:
         self.laid: Mapping[str, Override] = {}
         """What operators laid over services, by their names."""
         self._services = services
-        self._views = views
+        self.views = views
         self._failover = tuple(failover)
         self._resolver = Resolver(services, self.in_force, views.find)
         self._needs: dict[str, frozenset[str]] = {}
@@ -41,9 +53,18 @@ class RouteBook:
         old, self.laid = self.laid, laid
         return [name for name in old.keys() | laid.keys() if old.get(name) != laid.get(name)]
 
+    def choose(self, service: Service, now: float) -> Service:
+        """The service with the route that counts for it at this moment."""
+        chosen = self._choose(service, now)
+        return service if service.stands_for == chosen else replace(service, stands_for=chosen)
+
     def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
         """What is in force for a service at this moment: whether that is another, and when it moves next."""
-        found, due = self._choose(service, name, now) if service is not None else (None, None)
+        found: InForce | None = None
+        due: float | None = None
+        if service is not None and (chosen := service.stands_for) is not None:
+            found, moves = in_force_at(chosen, now)
+            due = _sooner(moves, chosen.until)
         needs = self._needs_of(found, name)
         before = self._needs.get(name, frozenset())
         for key in before - needs:
@@ -64,6 +85,10 @@ class RouteBook:
             self.in_force[name] = found
         return moved, due
 
+    def is_over(self, service: Service) -> bool:
+        """Whether nothing but a route made its name, and that has ended."""
+        return service.stands_for is None and service.path == node(service.name)
+
     def users(self, service: Service) -> set[str]:
         """The services whose names give something else where this one changes."""
         found: set[str] = set()
@@ -80,16 +105,16 @@ class RouteBook:
 
     def is_composed(self, name: str) -> bool:
         """Whether its names give more than its own instances."""
-        return name in self.in_force or bool(self._views.of(name))
+        return name in self.in_force or bool(self.views.of(name))
 
     def beyond(self, name: str) -> Beyond:
         """What the names of a service give beside its own instances."""
         service = self._services[name]
         if service.view_of:
             base = self._services.get(service.view_of)
-            return Beyond(_guests(base, [service]))
-        views = [view for key in self._views.of(name) if (view := self._services.get(key)) is not None]
-        guests = _guests(service, views)
+            return Beyond(guests_of(base, [service]))
+        views = [view for key in self.views.of(name) if (view := self._services.get(key)) is not None]
+        guests = guests_of(service, views)
         if name not in self.in_force:
             return Beyond(guests) if guests else NOTHING
         routed = self._resolver.follow(name)
@@ -126,37 +151,26 @@ class RouteBook:
 
     # --- which one ------------------------------------------------------------------------------------
 
-    def _choose(self, service: Service, name: str, now: float) -> tuple[InForce | None, float | None]:
+    def _choose(self, service: Service, now: float) -> StandsFor | None:
         if service.view_of:
-            return None, None
+            return None
+        name = service.name
         for override in in_force(self.laid.get(name), now):
             if override.route is not None:
-                found, due = _at(override.route, now, "override", override.until)
-                return found, _sooner(due, override.until)
+                return StandsFor(override.route, "override", override.until, override.who, override.why)
         if service.settings.route is not None:
-            return _at(service.settings.route, now, "node", None)
-        behind = [r for r in self._failover if view_key(name, r) in self._views.of(name)]
+            return StandsFor(service.settings.route, "node")
+        behind = [r for r in self._failover if view_key(name, r) in self.views.of(name)]
         if not behind:
-            return None, None
+            return None
         own = (((Target(name), ONE),), *(((Target(name, "", r), ONE),) for r in behind))
-        return InForce(own, source="failover"), None
+        return StandsFor(Route(own), "failover")
 
     def _needs_of(self, found: InForce | None, name: str) -> frozenset[str]:
         targets = targets_of(found) if found is not None else ()
         keys = {view_key(t.service, t.registry) if t.registry else t.service for t in targets}
-        return frozenset({*keys, *self._views.of(name)} - {name})
-
-
-def _at(route: Route, now: float, source: str, until: float | None) -> tuple[InForce, float | None]:
-    tiers, due = at_time(route, now)
-    return InForce(tiers, route.spill, source, until, route.over if due is not None else None), due
+        return frozenset({*keys, *self.views.of(name)} - {name})
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
     return min((at for at in (one, other) if at is not None), default=None)
-
-
-def _guests(base: Service | None, views: Iterable[Service]) -> tuple[Instance, ...]:
-    """The instances of views that have names of their own under the service's."""
-    taken = {i.label for i in base.instances} if base is not None else set()
-    return tuple(i for view in views for i in view.instances if i.label not in taken)

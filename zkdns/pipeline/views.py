@@ -79,6 +79,17 @@ class Views:
         self._all = self._all.changed(changes)
         return self._all if self._keys_of else merged
 
+    def preview(self, target: Target) -> Service | None:
+        """What a registry alone holds of a service, where no route leads to it yet; None where there is none,
+        or it has its view."""
+        name = self.find(target.service)
+        own = self._registries.get(target.registry, {}).get(name) if name is not None else None
+        if name is None or own is None or view_key(name, target.registry) in self.of(name):
+            return None
+        base = self._merged[name]
+        taken = {i.label for i in base.instances}
+        return _make(view_key(name, target.registry), base, own, target.registry, taken, None)
+
     def spread(self, overrides: Mapping[Key, Override]) -> Mapping[Key, Override]:
         """What is ordered for instances, for their like in views too: those that the service itself has
         another of are named by the view alone (`web@dc2/a`)."""

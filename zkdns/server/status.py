@@ -20,6 +20,7 @@ from zkdns.config import Settings
 from zkdns.explain.explain import explain
 from zkdns.explain.locality import crossings
 from zkdns.explain.routing import target_shares
+from zkdns.explain.what_if import targets_in
 from zkdns.forward.forwarder import Forwarder
 from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
@@ -234,9 +235,10 @@ class Observer:
         """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
         then = self.recorder.services_at(at) if at is not None else None
+        routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
         return lambda: explain(
-            snapshot, name, qtype, client=client, changes=changes, forwards=forwards,
-            then=then() if then is not None else None,
+            snapshot, name, qtype, client=client, changes=changes, forwards=forwards, routes=routes,
+            more=more, then=then() if then is not None else None, at=at or 0.0,
         )  # fmt: skip
 
     def told(self, service: str | None, client: str | None) -> Callable[[], Told]:

@@ -94,6 +94,8 @@ def event(change: Change) -> dict[str, Any]:
     said |= {"change": word, "what": change.what, "from": change.was, "to": change.now}
     one = change.instance
     if one is None:
+        if change.what == "route":
+            return said | {"reason": f"route {change.now or 'ended'}; {change.why}"}
         return said | ({"reason": "settings"} if change.what == "settings" else {})
     if word != "added":
         said["was"] = change.was if change.what in ("state", "gone") else str(one.state)

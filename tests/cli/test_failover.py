@@ -1,0 +1,82 @@
+"""Commands with `--failover` show what a server with the same flags answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.server import Zkdns, run
+
+ONE = """
+[[web.instances]]
+id = "a"
+address = "10.1.0.1"
+port = 80
+status = "{status}"
+"""
+TWO = """
+[[web.instances]]
+id = "b"
+address = "10.2.0.2"
+port = 80
+[solo]
+to = [{ web = 1, nope = 1 }]
+[[solo.instances]]
+id = "z"
+address = "10.2.0.9"
+port = 80
+"""
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    for name, text in (("dc1", ONE.format(status="down")), ("dc2", TWO)):
+        (tmp_path / f"{name}.toml").write_text(text)
+    registries = [f"--registry={name}=file:{tmp_path / name}.toml" for name in ("dc1", "dc2")]
+    return [*registries, "--failover=dc2"]
+
+
+def told(*words: str, code: int = 0) -> Any:
+    done = run(*words, "--json")
+    assert done.code == code, done
+    return done.json
+
+
+@pytest.mark.parametrize("rtype", ["A", "SRV"])
+def test_explain_tells_what_the_server_gives(
+    flags: list[str], serve: Callable[..., Zkdns], rtype: str
+) -> None:
+    server = serve(*flags)
+    for name in ("web", "solo"):
+        said = told("explain", name, rtype, *flags)
+        served = server.json(f"/api/v1/explain?name={name}.svc.local&type={rtype}")
+        for key in ("rcode", "instances", "targets"):
+            assert said[key] == served[key], key
+        assert sorted(said["answer"]) == server.answers(f"{name}.svc.local", rtype)
+    assert "failed over to dc2 (0 of 1 healthy)" in json.dumps(told("explain", "web", *flags)["notes"])
+
+
+def test_what_would_be_is_tried_upon_it(flags: list[str]) -> None:
+    said = told("explain", "web", "--if", "up=web/a", *flags)
+    assert said["answer"] == ["10.1.0.1"]
+    said = told("explain", "web", "--if", "route:web=web@dc1,web@dc2", "--if", "up=web/a", *flags)
+    assert {one["target"]: one["due"] for one in said["targets"]} == {"web@dc1": 0.5, "web@dc2": 0.5}
+
+
+def test_services_instances_and_check_know_what_stands_behind(flags: list[str]) -> None:
+    rows = {row["name"]: row["instances"] for row in told("services", *flags)["services"]}
+    assert rows == {"web": 1, "web@dc2": 1, "solo": 0, "solo@dc2": 1}
+    assert [i["id"] for i in told("instances", "web@dc2", *flags)["instances"]] == ["b"]
+    problems = told("check", *flags, code=1)["problems"]
+    assert any("nope names no service" in row["what"] for row in problems)
+    without = [flag for flag in flags if not flag.startswith("--failover")]
+    assert {row["name"] for row in told("services", *without)["services"]} == {"web", "solo"}
+
+
+def test_a_failover_that_is_no_registry_is_one_line(flags: list[str]) -> None:
+    for command in (["services"], ["check"], ["explain", "web"], ["instances", "web"], ["watch"]):
+        run(*command, *flags, "--failover=dc9").fails(2, "--failover", "dc9", "dc1, dc2")

@@ -1,0 +1,178 @@
+"""What `explain` says of routes, and what it says would be: held against what then is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.scenario import World
+from zkdns.explain.explain import explain
+from zkdns.explain.what_if import targets_in
+
+SERVICES = {
+    "here": {"web": "ab", "web-v1": "cde", "web-v2": "fg", "alias": ""},
+    "there": {"web": "ax", "web-v1": "c"},
+}
+NODES = {"alias": '{"to": {"web-v1": 2, "web-v2": 1}}'}
+
+
+def a_world(*failover: str) -> World:
+    world = World()
+    world.do_registries("here there")
+    if failover:
+        world.do_set(f'failover ["{failover[0]}"]')
+    for number, (registry, services) in enumerate(SERVICES.items()):
+        world.do_list(f"{registry}:/services {' '.join(services)}")
+        for at, (name, ids) in enumerate(services.items()):
+            if name in NODES:
+                world.do_data(f"{registry}:/services/{name} {NODES[name]}")
+            world.do_list(f"{registry}:/services/{name} {' '.join(ids)}")
+            for n, id in enumerate(ids, 1):
+                data = f'{{"address": "10.{number}.{at}.{n}", "port": 80, "weight": {n}}}'
+                world.do_data(f"{registry}:/services/{name}/{id} {data}")
+    world.publish()
+    return world
+
+
+def ask(world: World, name: str, *changes: str, qtype: str = "A", **more: Any) -> dict[str, Any]:
+    world.publish()
+    pipeline = world.pipeline
+    return explain(
+        pipeline.builder.snapshot(), name, qtype, client=None, changes=changes, forwards=lambda client: False,
+        routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now), **more,
+    )  # fmt: skip
+
+
+def shares(said: dict[str, Any]) -> dict[str, float]:
+    return {f"{i['service']}/{i['id']}": i["share"] for i in said["instances"] if i["share"]}
+
+
+def due(said: dict[str, Any]) -> dict[str, float]:
+    return {one["target"]: one["due"] for one in said["targets"]}
+
+
+def test_a_route_that_is_tried_tells_what_each_target_would_be_due() -> None:
+    world = a_world()
+    before = ask(world, "web.svc.local")
+    said = ask(world, "web.svc.local", "route:web=web-v1:50,web-v2:50")
+    assert due(said) == {"web-v1": 0.5, "web-v2": 0.5}
+    assert sum(shares(said).values()) == pytest.approx(1)
+    assert (
+        "if route:web=web-v1:50,web-v2:50: web stands for web-v1=50 web-v2=50, not its own instances"
+        in (said["notes"])
+    )
+    assert ask(world, "web.svc.local") == before
+    again = ask(world, "alias.svc.local", "route:alias=web")
+    assert "not web-v1=2 web-v2=1" in again["notes"][0]
+    assert due(again) == {"web": 1}
+
+
+def test_what_is_tried_on_a_target_is_seen_at_every_route_that_leads_to_it() -> None:
+    world = a_world()
+    world.do_list("/services web web-v1 web-v2 alias outer")
+    world.do_data('/services/outer {"to": [{"alias": 1}]}')
+    drained = [f"drain=web-v1/{id}" for id in "cde"]
+    for name in ("alias", "outer"):
+        assert {key[-1] for key in shares(ask(world, f"{name}.svc.local"))} == set("cdefg")
+        said = ask(world, f"{name}.svc.local", *drained)
+        assert {key[-1] for key in shares(said)} == set("fg")
+    assert due(ask(world, "alias.svc.local", *drained)) == {"web-v1": 0, "web-v2": 1}
+
+
+def test_a_name_that_only_the_route_would_make_is_tried_as_well() -> None:
+    world = a_world()
+    said = ask(world, "fresh.svc.local", "route:fresh=web-v1")
+    assert (said["rcode"], due(said)) == ("NOERROR", {"web-v1": 1})
+    assert "and is no name now" in said["notes"][0]
+    assert ask(world, "fresh.svc.local")["rcode"] == "NXDOMAIN"
+
+
+def test_a_target_of_one_registry_needs_no_route_that_leads_there_already() -> None:
+    world = a_world()
+    said = ask(world, "web.svc.local", "route:web=web@here|web@there")
+    assert due(said) == {"web@here": 1, "web@there": 0}
+    drained = ask(world, "web.svc.local", "route:web=web@here|web@there", "drain=web/a", "drain=web/b")
+    assert due(drained) == {"web@here": 0, "web@there": 1}
+    assert set(drained["answer"]) == {"10.1.0.1", "10.1.0.2"}
+
+
+def test_what_stands_behind_is_seen_and_can_be_drained() -> None:
+    world = a_world("there")
+    said = ask(world, "web.svc.local", "drain=web/a", "drain=web/b")
+    assert due(said) == {"web": 0, "web@there": 1}
+    assert any("failed over to there (0 of 2 healthy)" in note for note in said["notes"])
+    nobody = ask(world, "web.svc.local", "drain=web/a", "drain=web/b", "drain=web/x", "drain=web@there/a")
+    assert nobody["rcode"] == "NOERROR"
+    assert nobody["answer"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("route:web", "stands for"),
+        ("route:=web-v1", "no service"),
+        ("route:web=", "[tag.]service"),
+        ("route:web=web-v1:x", "share of 'web-v1'"),
+        ("route:web=web-v1:70000", "share of 'web-v1'"),
+        ("route:web=web-v1,web-v1", "twice"),
+        ("route:not a label=web", "no label"),
+    ],
+)
+def test_a_route_that_cannot_be_read_is_told(change: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word.replace("[", r"\[").replace(".", r"\.")):
+        ask(a_world(), "web.svc.local", change)
+
+
+def test_a_target_that_is_not_there_is_told() -> None:
+    said = ask(a_world(), "web.svc.local", "route:web=web-v3:1,web-v1:1")
+    assert any("web-v3 names no service" in note for note in said["notes"])
+    assert due(said) == {"web-v3": 0, "web-v1": 1}
+
+
+def test_each_target_tells_the_share_that_it_was_given() -> None:
+    world = a_world()
+    world.do_tally("99 alias.svc.local A")
+    said = ask(world, "alias.svc.local")
+    assert [(one["target"], one["first_answers"]) for one in said["targets"]] == [
+        ("web-v1", 66), ("web-v2", 33),
+    ]  # fmt: skip
+    given = {one["target"]: one["given"] for one in said["targets"]}
+    assert given == {"web-v1": pytest.approx(2 / 3, abs=1e-6), "web-v2": pytest.approx(1 / 3, abs=1e-6)}
+    assert any("web-v1 66.67 % (3 of 3 healthy, 66.67 % given)" in note for note in said["notes"])
+
+
+def test_a_moment_of_the_past_has_the_routes_of_then() -> None:
+    world = a_world()
+    world.do_list("/zkdns/overrides web")
+    moving = '{"to": [{"web-v2": 1}], "from": [{"web-v1": 1}], "over": 100, "until": 1700000500}'
+    world.do_data(f"/zkdns/overrides/web {moving}")
+    world.publish()
+    written, then = world.now, dict(world.pipeline.services)
+    for after, part in ((0, 0), (25, 0.25), (60, 0.6), (200, 1)):
+        said = ask(world, "web.svc.local", then=then, at=written + after)
+        assert due(said).get("web-v2", 0) == pytest.approx(part)
+    world.do_clock("600")
+    assert "targets" not in ask(world, "web.svc.local")
+
+
+names = st.sampled_from(["web", "web-v1", "web-v2", "alias"])
+targets = st.sampled_from(["web", "web-v1", "web-v2", "alias", "web@here", "web@there", "web-v1@there"])
+tiers = st.lists(st.dictionaries(targets, st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=2)
+
+
+@settings(max_examples=40)
+@given(names, tiers, st.sampled_from([(), ("there",)]), st.sampled_from(["A", "SRV"]), names)
+def test_what_is_tried_is_what_then_comes_of_it(
+    over: str, to: list[dict[str, int]], failover: tuple[str, ...], qtype: str, name: str
+) -> None:
+    world = a_world(*failover)
+    text = "|".join(",".join(f"{t}:{n}" for t, n in tier.items()) for tier in to)
+    tried = ask(world, f"{name}.svc.local", f"route:{over}={text}", qtype=qtype)
+    world.do_list(f"/zkdns/overrides {over}")
+    world.do_data(f'/zkdns/overrides/{over} {{"to": {str(to).replace(chr(39), chr(34))}}}')
+    laid = ask(world, f"{name}.svc.local", qtype=qtype)
+    for key in ("rcode", "answer", "instances", "targets"):
+        assert tried.get(key) == laid.get(key), key
