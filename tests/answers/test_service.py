@@ -134,7 +134,7 @@ class Following:
 
     def take(self, catalog: Catalog) -> None:
         self._catalog = merge([catalog], self._catalog)
-        self._publisher.take(self._catalog.services)
+        self._publisher.take(self._catalog.services, 0.0)
         self._publisher.work(0.0, 1.0, 0)
 
 
