@@ -14,10 +14,11 @@ from zkdns.model import Begin, Catalog, Children, ConfigError, Data, Override, S
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry import state
-from zkdns.registry.source import OVERRIDES
+from zkdns.registry.source import OVERRIDES, TOPOLOGY
 from zkdns.registry.url import parse_registry
 from zkdns.server import state_directory
 from zkdns.server.state_directory import StateDirectory, is_same
+from zkdns.topology import Place
 
 NOW = 1_700_000_000.0
 
@@ -66,6 +67,23 @@ async def test_what_was_kept_is_remembered_with_its_serial_and_overrides(tmp_pat
     assert set(remembered.catalog.services) == {"web"}
     assert remembered.catalog.serial == before.registries.serial
     assert remembered.overrides == {("web", "a"): Override(drain=True)}
+
+
+async def test_the_map_of_networks_is_remembered_too(tmp_path: Path) -> None:
+    before = a_pipeline(*ONE)
+    read(before, "r1", "web")
+    directory = StateDirectory(str(tmp_path), before)
+    await directory.stop()
+    data = b'{"10.1.0.0/16": "eu/eu-1a"}'
+    root = TOPOLOGY
+    before.step(Heard("r1", root, (Data(root, data, Stat(9, 9, NOW, False)),)), NOW)
+    await directory.stop()
+    after = a_pipeline(*ONE)
+    (remembered,) = await StateDirectory(str(tmp_path), after).load()
+    after.step(remembered, NOW)
+    assert after.builder.topology.place_of("10.1.2.3") == Place("eu", "eu-1a")
+    read(after, "r1", "web")
+    assert after.builder.topology.place_of("10.1.2.3") is None, "once it is read, what it says counts"
 
 
 async def test_what_is_remembered_is_as_old_as_its_file(tmp_path: Path) -> None:
@@ -143,9 +161,9 @@ async def test_it_is_written_every_five_seconds_at_most_and_only_what_changed(
     written: list[str] = []
     real = state.save
 
-    def save(directory: Path, catalog: Catalog, *args: object, name: str, source: str) -> None:
+    def save(directory: Path, catalog: Catalog, *args: object, name: str, **rest: object) -> None:
         written.append(name)
-        real(directory, catalog, *args, name=name, source=source)  # type: ignore[arg-type]
+        real(directory, catalog, *args, name=name, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(state, "save", save)
     pipeline = a_pipeline(*TWO)

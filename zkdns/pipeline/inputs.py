@@ -43,6 +43,7 @@ class Remembered:
     registry: str
     catalog: Catalog
     overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+    topology: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,9 @@ class Pipeline:
                 self._dirty = True
             case Remembered():
                 self.registries.remember(happened.registry, happened.catalog, happened.overrides)
+                if happened.topology is not None:
+                    self._localities.take_node(happened.topology)
+                    self._relocate()
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
                 self._dirty = self._urgent = True

@@ -58,12 +58,14 @@ NO_OVERRIDES: Final[InstanceOverrides] = MappingProxyType({})
 
 class Loaded(NamedTuple):
     """`catalog` is None where there is none to be had; `problem` then says why, None for no file at all.
-    `source`: the registry that it was read from, as it was saved with."""
+    `source`: the registry that it was read from, as it was saved with; `topology`: the data of the map of
+    networks that stood beside it."""
 
     catalog: Catalog | None
     problem: Problem | None
     overrides: InstanceOverrides = NO_OVERRIDES
     source: str = ""
+    topology: bytes | None = None
 
 
 class _Bad(Exception):
@@ -104,6 +106,7 @@ class _Head(msgspec.Struct, array_like=True):
     overrides: list[tuple[str, str, Override]]
     source: str = ""
     stale_since: float | None = None
+    topology: bytes | None = None
 
 
 class _ServiceHead(msgspec.Struct, array_like=True):
@@ -138,6 +141,7 @@ def save(
     *,
     name: str = NAME,
     source: str = "",
+    topology: bytes | None = None,
 ) -> None:
     """Write them down, in the file of this name. OSError where that is not possible; what was there before
     still is."""
@@ -149,7 +153,7 @@ def save(
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()
-            for chunk in _spell(catalog, overrides, source):
+            for chunk in _spell(catalog, overrides, source, topology):
                 digest.update(chunk)
                 file.write(chunk)
             file.write(digest.digest())
@@ -174,13 +178,16 @@ def _sweep(directory: Path, name: str) -> None:
                 left.unlink()
 
 
-def _spell(catalog: Catalog, overrides: InstanceOverrides, source: str) -> Iterator[bytes]:
+def _spell(
+    catalog: Catalog, overrides: InstanceOverrides, source: str, topology: bytes | None
+) -> Iterator[bytes]:
     encode = msgspec.msgpack.Encoder(enc_hook=_pack).encode
     yield MAGIC + _START.pack(VERSION, FINGERPRINT)
     ordered = [(service, id, order) for (service, id), order in overrides.items()]
     head = _Head(
-        catalog.serial, len(catalog.services), list(catalog.problems), ordered, source, catalog.stale_since
-    )
+        catalog.serial, len(catalog.services), list(catalog.problems), ordered, source, catalog.stale_since,
+        topology,
+    )  # fmt: skip
     yield _framed(encode(head))
     for service in catalog.services.values():
         slices = -(-len(service.instances) // SLICE)
@@ -252,7 +259,7 @@ def load(directory: Path, name: str = NAME) -> Loaded:
     path = directory / name
     try:
         mark = _mark(path.stat())
-        catalog, overrides, source = _assemble(_items(path))
+        loaded = _assemble(_items(path))
     except FileNotFoundError:
         return Loaded(None, None)
     except OSError as error:
@@ -262,7 +269,7 @@ def load(directory: Path, name: str = NAME) -> Loaded:
         cure = "nothing is lost: it is written anew once the registry is read, and this one kept beside it"
         return Loaded(None, Problem(str(path), str(error), cure))
     _known[path] = mark
-    return Loaded(catalog, None, overrides, source)
+    return loaded
 
 
 def _items(path: Path) -> Iterator[bytes]:
@@ -296,7 +303,7 @@ def _split(data: bytes, at: int) -> Iterator[bytes]:
         raise _Bad("its last item is cut") from None
 
 
-def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
+def _assemble(items: Iterator[bytes]) -> Loaded:
     try:
         head = msgspec.msgpack.decode(next(items), type=_Head, dec_hook=_unpack)
         decode_head = msgspec.msgpack.Decoder(_ServiceHead, dec_hook=_unpack).decode
@@ -327,4 +334,4 @@ def _assemble(items: Iterator[bytes]) -> tuple[Catalog, InstanceOverrides, str]:
         raise _Bad(f"its content makes no sense: {error}") from None
     overrides = {(service, id): order for service, id, order in head.overrides}
     catalog = Catalog(services, tuple(head.problems), head.serial, True, head.stale_since)
-    return catalog, overrides, head.source
+    return Loaded(catalog, None, overrides, head.source, head.topology)

@@ -34,9 +34,14 @@ class Kept:
     catalog: Catalog
     overrides: InstanceOverrides
     serial: int
+    topology: bytes | None
 
     def is_on_disk(self, saved: Kept | None) -> bool:
-        return saved is not None and saved.catalog is self.catalog and saved.overrides == self.overrides
+        return (
+            saved is not None
+            and saved.catalog is self.catalog
+            and (saved.overrides, saved.topology) == (self.overrides, self.topology)
+        )
 
 
 class StateDirectory:
@@ -77,7 +82,8 @@ class StateDirectory:
             log.warning("%s is of another registry (%s): left alone", directory / name, loaded.source)
             return None
         known_at = loaded.catalog.stale_since or (directory / name).stat().st_mtime
-        return Remembered(registry.name, replace(loaded.catalog, stale_since=known_at), loaded.overrides)
+        catalog = replace(loaded.catalog, stale_since=known_at)
+        return Remembered(registry.name, catalog, loaded.overrides, loaded.topology)
 
     def _file_of(self, registry: Registry) -> str:
         return f"catalog-{registry.name}.zkdns" if registry.label else state.NAME
@@ -86,7 +92,8 @@ class StateDirectory:
         for registry in self._registries:
             if registry.is_whole:
                 overrides = registry.overrides.by_instance()
-                kept = Kept(registry.catalog, overrides, self._pipeline.registries.serial_of(registry))
+                serial = self._pipeline.registries.serial_of(registry)
+                kept = Kept(registry.catalog, overrides, serial, registry.topology.nodes().get(()))
                 if not kept.is_on_disk(self._saved.get(registry.name)):
                     yield registry, kept
 
@@ -106,7 +113,7 @@ class StateDirectory:
                 catalog = replace(kept.catalog, serial=kept.serial)
                 await asyncio.to_thread(
                     state.save, directory, catalog, kept.overrides,
-                    name=self._file_of(registry), source=registry.url.text,
+                    name=self._file_of(registry), source=registry.url.text, topology=kept.topology,
                 )  # fmt: skip
                 self._saved[registry.name] = kept
         except OSError as error:
