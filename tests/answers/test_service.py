@@ -362,7 +362,9 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
                     tables.query(tagged, rtype), answers, 65_535, next_position
                 )  # a tag's are not counted
     assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
-    assert {id: n for (_, id), n in answers.all_first_answers()().items() if n} == dict(given_out)
+    assert {id: n for (_, id), n in first_places.count(answers.walk_first_answers())[0].items() if n} == dict(
+        given_out
+    )
 
 
 def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
@@ -380,7 +382,27 @@ def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
     answers.replace("other", answers.compile(a_service("other", {"z": 1})))
     respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, next_position)
-    assert answers.all_first_answers()()["other", "z"] == 1
+    assert first_places.count(answers.walk_first_answers())[0]["other", "z"] == 1
+
+
+def test_a_walk_that_pauses_counts_each_service_as_of_one_moment() -> None:
+    answers = Answers(("svc.local",))
+
+    def ask(name: str, times: int) -> None:
+        for _ in range(times):
+            respond(tables.query(names.wire(f"{name}.svc.local"), 1), answers, 512, next_position)
+
+    for name in ("web", "db"):
+        answers.replace(name, answers.compile(a_service(name, {"a": 1})))
+        ask(name, 3)
+    walk = answers.walk_first_answers()
+    walked = [next(walk)]
+    for name in ("web", "db"):
+        answers.replace(name, answers.compile(a_service(name, {"a": 1, "b": 1})))
+        ask(name, 10)
+    walked += walk
+    assert first_places.count(walked)[0] == {("web", "a"): 3, ("db", "a"): 8, ("db", "b"): 5}
+    assert first_places.count(answers.walk_first_answers())[0]["web", "a"] == 8
 
 
 def test_given_is_counted_anew_when_weights_change_and_goes_on_when_anything_else_does() -> None:

@@ -8,11 +8,11 @@ one moment. Publishing by difference and from nothing come to the same table (te
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.answers.entries import single
-from zkdns.answers.first_places import FirstPlaceCounts, FirstPlaces
+from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
@@ -137,18 +137,16 @@ class Builder:
         answers = self.services.get(service)
         return answers.first_places.values() if answers is not None else ()
 
-    def all_first_answers(self) -> Callable[[], Counter[tuple[str, str]]]:
-        """The same for all services at once, by service and id; those that never stood first left out. As
-        of this moment, and still to be counted: in a thread, it may be long."""
-        every = {name: answers.first_places.values() for name, answers in self.services.items()}
-        return self._first_places.all(every, self.position_of)
+    def walk_first_answers(self, of: str | None = None) -> Iterator[FirstAnswers]:
+        """The same of all services, or of one, to be counted (`first_places.count`)."""
+        if of is not None:
+            return iter([self._first_places.given(of, self._standing(of), self.position_of)])
+        return self._first_places.walk(list(self.services), self._standing, self.position_of)
 
     def near_answers(self, of: str | None = None) -> Counter[tuple[str, str, str]]:
         """How often clients of one zone were given an instance of another first: by service, clients' zone,
-        instance's zone; "" is none. `of`: of one service alone."""
-        every = self.services if of is None else {of} & self.services.keys()
-        near = {name: one.first_places.values() for name in every if (one := self.services[name]).near}
-        return self._first_places.all_crossings(near, self.position_of, of)
+        instance's zone; "" is none."""
+        return count(self.walk_first_answers(of))[1]
 
     # --- the zones' own ---------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ each start) don't fill the memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 from zkdns.answers import policies, records
 from zkdns.answers.table import Entry
@@ -51,6 +51,16 @@ class FirstPlaces:
         return found
 
 
+class FirstAnswers(NamedTuple):
+    """What one service gave at one moment: `counts` by id and `crossings` from zone to zone of the Entries
+    that stand no more, and those that `moved`, each with where it stands."""
+
+    name: str
+    counts: Mapping[str, int]
+    crossings: Mapping[tuple[str, str], int]
+    moved: tuple[tuple[FirstPlaces, int], ...]
+
+
 class FirstPlaceCounts:
     """By service name and instance id: those of Entries that stand no more."""
 
@@ -70,39 +80,29 @@ class FirstPlaceCounts:
         counts = places.until(end)
         self.add(service, counts)
         if crossed := places.crossings(counts):
-            self._crossings.setdefault(service, Counter()).update(crossed)
-
-    def all_crossings(
-        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int],
-        of: str | None = None,
-    ) -> Counter[tuple[str, str, str]]:  # fmt: skip
-        """With those of the Entries that stand, by service; `of`: those of one alone."""
-        counts: Counter[tuple[str, str, str]] = Counter()
-        for name in self._crossings.keys() | standing.keys() if of is None else (of,):
-            crossed = Counter(self._crossings.get(name, ()))
-            for places in standing.get(name, ()):
-                end = position_of(places.entry)
-                if end != places.start:
-                    crossed.update(places.crossings(places.until(end)))
-            counts.update({(name, *zones): n for zones, n in crossed.items()})
-        return counts
+            self._crossings[service] = self._crossings.get(service, Counter()) + crossed
 
     def of(self, service: str) -> Counter[str]:
         """A copy of what one service's instances have."""
         return Counter(self._counts.get(service, ()))
 
-    def all(
-        self, standing: Mapping[str, Iterable[FirstPlaces]], position_of: Callable[[Entry], int]
-    ) -> Callable[[], Counter[tuple[str, str]]]:
-        """The same for all services, with what those that stand have given: as of this moment, and still to
-        be counted. None of the counts that are handed on is written again."""
-        moved = [
-            (name, places, end)
-            for name, entries in standing.items()
-            for places in entries
-            if (end := position_of(places.entry)) != places.start
-        ]
-        return partial(_count, dict(self._counts), moved)
+    def walk(
+        self, names: Iterable[str], standing: Callable[[str], Iterable[FirstPlaces]],
+        position_of: Callable[[Entry], int],
+    ) -> Iterator[FirstAnswers]:  # fmt: skip
+        """What each service has, one after another, each as of one moment: whoever walks may pause between
+        two, and count what comes of it in a thread. Nothing that is handed on is written again."""
+        for name in dict.fromkeys((*names, *self._counts, *self._crossings)):
+            yield self.given(name, standing(name), position_of)
+
+    def given(
+        self, name: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
+    ) -> FirstAnswers:
+        """What one service has at this moment."""
+        moved = tuple(
+            (places, end) for places in standing if (end := position_of(places.entry)) != places.start
+        )
+        return FirstAnswers(name, self._counts.get(name, {}), self._crossings.get(name, {}), moved)
 
     def turn(self, name: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None) -> None:
         """Whom the service gives, in which shares, is another from here on; what was given before is counted
@@ -162,15 +162,19 @@ class FirstPlaceCounts:
                 del self._counts[name]
 
 
-def _count(
-    before: Mapping[str, Mapping[str, int]], standing: Iterable[tuple[str, FirstPlaces, int]]
-) -> Counter[tuple[str, str]]:
-    """By service and id: what was counted before, and what Entries that stand gave up to some position."""
-    counts = Counter({(name, id): n for name, own in before.items() for id, n in own.items()})
-    for name, places, end in standing:
-        for id, n in places.until(end).items():
-            counts[name, id] += n
-    return counts
+def count(walked: Iterable[FirstAnswers]) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str, str]]]:
+    """Who stood first how often, by service and id, and from zone to zone, by service and both."""
+    firsts: Counter[tuple[str, str]] = Counter()
+    crossings: Counter[tuple[str, str, str]] = Counter()
+    for name, counts, crossed, moved in walked:
+        own, zones = Counter(counts), Counter(crossed)
+        for places, end in moved:
+            more = places.until(end)
+            own.update(more)
+            zones.update(places.crossings(more))
+        firsts.update({(name, id): n for id, n in own.items()})
+        crossings.update({(name, *pair): n for pair, n in zones.items()})
+    return firsts, crossings
 
 
 def shares_of(service: Service) -> dict[str, float]:

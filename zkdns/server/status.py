@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
 
 from zkdns import __version__
+from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
@@ -182,13 +183,9 @@ class Observer:
         due = answers.shares() if answers is not None and is_routed else None
         return Firsts(builder.first_answers(service), builder.recent_first_answers(service), due)
 
-    def all_first_answers(self) -> Callable[[], Mapping[tuple[str, str], int]]:
-        """The same for all services at once."""
-        return self.pipeline.builder.all_first_answers()
-
-    def near_answers(self) -> Mapping[tuple[str, str, str], int]:
-        """By service, the client's zone and that of the instance that stood first."""
-        return self.pipeline.builder.near_answers()
+    def walk_first_answers(self) -> Iterator[FirstAnswers]:
+        """The same for all services, one after another."""
+        return self.pipeline.builder.walk_first_answers()
 
     def topology(self) -> Topology:
         """Where clients stand."""

@@ -32,6 +32,7 @@ from zkdns.web.events import Stream, spell
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
+from zkdns.web.slices import in_slices
 from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
@@ -148,7 +149,8 @@ class Web:
         return _json({"ready": status.ready, "why": status.why}, 200 if status.ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = await self._aside(request, metrics.take(self._observed).text)
+        given = await in_slices(self._observed.walk_first_answers())
+        text = await self._aside(request, metrics.take(self._observed, given).text)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _services(self, request: web.Request) -> web.Response:

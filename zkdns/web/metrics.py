@@ -13,6 +13,7 @@ from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from zkdns.answers.first_places import FirstAnswers, count
 from zkdns.model import State
 from zkdns.web.status import Counters, Observed, Status
 
@@ -47,17 +48,17 @@ class Snapshot(Collector):
         return generate_latest(self)
 
 
-def take(observed: Observed) -> Snapshot:
-    """What the counters say now. Runs in the loop, so that they don't move meanwhile."""
+def take(observed: Observed, given: Sequence[FirstAnswers]) -> Snapshot:
+    """What the counters say now. Runs in the loop, so that they don't move meanwhile. `given`: who stood
+    first, service by service, walked before."""
     status, counters = observed.status(), observed.counters()
     return Snapshot(
         [
             *_queries(status, counters),
             *_registry(status, counters),
-            _near(observed.near_answers()),
             *_forwarding(status, counters),
         ],
-        partial(_services, status, observed.all_first_answers()),
+        partial(_services, status, given),
     )
 
 
@@ -135,7 +136,7 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
         )
 
 
-def _services(status: Status, first_answers: Callable[[], Mapping[tuple[str, str], int]]) -> Iterable[Metric]:
+def _services(status: Status, given: Sequence[FirstAnswers]) -> Iterable[Metric]:
     yield _gauge("zkdns_services", "Services registered.", len(status.services))
     instances = GaugeMetricFamily(
         "zkdns_instances", "Instances by service and state.", labels=("service", "state")
@@ -148,10 +149,12 @@ def _services(status: Status, first_answers: Callable[[], Mapping[tuple[str, str
         # A service that lost all has its zeros: a series that vanished could ring no alert.
         for state in (State.HEALTHY, *sorted(counts.keys() - {State.HEALTHY})) if counts else State:
             instances.add_metric((name, str(state)), counts[state])
-    for (name, id), n in first_answers().items():
+    first_answers, crossings = count(given)
+    for (name, id), n in first_answers.items():
         firsts.add_metric((name, id), n)
     yield instances
     yield firsts
+    yield _near(crossings)
 
 
 def _near(crossings: Mapping[tuple[str, str, str], int]) -> Metric:

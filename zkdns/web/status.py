@@ -5,10 +5,11 @@ Rules: frozen; nothing here can reach back into the server. Times are seconds si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import TargetShare
 from zkdns.forward.upstreams import UpstreamStatus
@@ -139,9 +140,9 @@ class Observed(Protocol):
         """How often each instance of the service stood first, by id."""
         ...
 
-    def all_first_answers(self) -> Callable[[], Mapping[tuple[str, str], int]]: ...
-
-    def near_answers(self) -> Mapping[tuple[str, str, str], int]: ...
+    def walk_first_answers(self) -> Iterator[FirstAnswers]:
+        """The same for all services, one after another: whoever walks may pause between two."""
+        ...
 
     def topology(self) -> Topology: ...
 
