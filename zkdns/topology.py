@@ -78,6 +78,11 @@ class Topology:
         return tuple(sorted(found, key=lambda place: (place.zone, place.region)))
 
     @cached_property
+    def zones(self) -> frozenset[str]:
+        """Those of all places."""
+        return frozenset(place.zone for place in self.places)
+
+    @cached_property
     def _by_bits(self) -> dict[bool, list[tuple[int, dict[int, Place]]]]:
         """By whether it is IPv4: an IPv6 network holds no IPv4 address, however short its prefix."""
         tables: dict[bool, dict[int, dict[int, Place]]] = {False: {}, True: {}}

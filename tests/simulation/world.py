@@ -25,7 +25,7 @@ from zkdns.registry.source import HEALTH, OVERRIDES
 from zkdns.registry.url import parse_registry
 from zkdns.registry.zk.reads import Reads
 from zkdns.serve.request import Request
-from zkdns.serve.respond import next_position, respond
+from zkdns.serve.respond import next_position, respond_whole
 
 START = 1_700_000_000.0
 ROOT = "/services"
@@ -159,7 +159,7 @@ class Replica:
         """The rcode and the addresses of a question for A."""
         wire = names.wire(f"{service}.svc.local")
         query = b"\0\0\0\0\0\1\0\0\0\0\0\0" + wire + b"\0\1\0\1"
-        reply = respond(Request(query, limit=65535), self.table, next_position)
+        reply = respond_whole(Request(query, limit=65535), self.table, next_position)
         assert isinstance(reply, bytes)
         count = int.from_bytes(reply[6:8], "big")
         return reply[3] & 15, frozenset(_addresses(reply, 12 + len(wire) + 4, count))

@@ -8,7 +8,7 @@ from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.request import Request
 from zkdns.serve.respond import Outcome, next_position
-from zkdns.serve.respond import respond as respond_to
+from zkdns.serve.respond import respond_whole as respond_to
 
 
 def respond(

@@ -6,7 +6,7 @@ are spelled when they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from zkdns.answers import records
 from zkdns.answers.records import OwnerName
@@ -16,13 +16,35 @@ from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
 
 
-def owners(service: Service, zone: bytes, beyond: Beyond = NOTHING) -> Iterator[OwnerName]:
-    """Every name of the service that can be enumerated cheaply: all but those of single instances."""
+def tags_of(instance: Instance) -> dict[str, None]:
+    """Its tags as labels ("v1.0" and "v1-0" are one); its registry's name is one where there are several."""
+    tags = instance.registration.tags
+    words = (*tags, instance.registry) if instance.registry else tags
+    return dict.fromkeys(map(records.tag_label, words))
+
+
+def by_tag(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
+    """Who has each tag."""
+    found: dict[str, list[Instance]] = {}
+    for i in instances:
+        for tag in tags_of(i):
+            found.setdefault(tag, []).append(i)
+    return found
+
+
+def owners(
+    service: Service,
+    zone: bytes,
+    beyond: Beyond = NOTHING,
+    tagged: Mapping[str, Sequence[Instance]] | None = None,
+) -> Iterator[OwnerName]:
+    """Every name of the service that can be enumerated cheaply: all but those of single instances. `tagged`:
+    which of its instances have each tag, where that is known already."""
     if beyond.route is None:
         yield from _own(service, zone)
     else:
         yield from _routed(service, zone, beyond.route)
-    yield from _tags(service, zone, beyond.guests)
+    yield from _tags(service, zone, by_tag(service.instances) if tagged is None else tagged, beyond.guests)
 
 
 def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]:
@@ -60,31 +82,30 @@ def _own(service: Service, zone: bytes) -> Iterator[OwnerName]:
             yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)
 
 
-def _tags(service: Service, zone: bytes, guests: Sequence[Instance]) -> Iterator[OwnerName]:
+def _tags(
+    service: Service, zone: bytes, tagged: Mapping[str, Sequence[Instance]], guests: Sequence[Instance]
+) -> Iterator[OwnerName]:
     """The names of tags and offices. Those that another registry alone holds have its name as a tag."""
     name = names.label(service.label) + zone
     everyone = service.instances
     taken = {i.label for i in (*everyone, *guests)}
-    by_tag: dict[str, list[Instance]] = {}
-    for guest in guests:
-        by_tag.setdefault(records.tag_label(guest.registry), []).append(guest)
-    for i in everyone:
-        # "v1.0" and "v1-0" are one; where there are several registries, each one's name is a tag.
-        words = (*i.registration.tags, i.registry) if i.registry else i.registration.tags
-        for tag in dict.fromkeys(map(records.tag_label, words)):
-            by_tag.setdefault(tag, []).append(i)
-    for tag, tagged in by_tag.items():
+    if guests:
+        alone: dict[str, list[Instance]] = {}
+        for guest in guests:
+            alone.setdefault(records.tag_label(guest.registry), []).append(guest)
+        tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
+    for tag, having in tagged.items():
         if tag and tag not in taken:
             about = f"{tag}.{service.label}"
-            owner, group = names.label(tag) + name, tuple(tagged)
+            owner, group = names.label(tag) + name, tuple(having)
             yield OwnerName(
                 owner, about, group, records.answered(group), (A, AAAA, SRV), counted=False, tag=True
             )
     leader = service.offices[0] if service.offices else ""
     for office in service.offices:
-        if office not in by_tag and office not in taken:
+        if office not in tagged and office not in taken:
             # Without the first of them nobody leads; else the others' words alone are vacant.
-            vacant = office if leader in by_tag else leader
+            vacant = office if leader in tagged else leader
             nobody = ede.about(service.label, f"no {vacant}")
             about = f"{office}.{service.label}"
             yield OwnerName(names.label(office) + name, about, (), [], (), counted=False, nobody=nobody)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from typing import Any
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
+from zkdns.answers.kept import Kept
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
-from zkdns.answers.owners import owners
+from zkdns.answers.owners import by_tag, owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
 from zkdns.answers.tag_names import TagNames
@@ -117,10 +119,13 @@ def compile_service(
         for s in by_label.values()
         if s.home == own
     }
+    tagged = by_tag(service.instances)
+    products = tagged if not beyond.guests else by_tag(named.instances)
     for zone in zones:
         apex, index = zone.apex, zone.index
+        tags = TagNames(service, products, by_label, apex, ttl, origin, _kept(named))
         srv_records: dict[tuple[str, int, int, int], bytes] = {}
-        for about in owners(service, apex, beyond):
+        for about in owners(service, apex, beyond, tagged):
             said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
             serves = False
             for rtype in about.types:
@@ -148,17 +153,18 @@ def compile_service(
                 if about.counted:
                     places = near.places if near is not None and near.by_client else None
                     first_places[key] = FirstPlaces(entry, entry.ids, entry.counter.position, "", places)
-            tags = None
-            if about.tag:
-                tags = TagNames(service, named.instances, apex, ttl, origin)
             nobody_of = "" if serves else service.name
-            known[about.owner] = Name(index, said, below=tags, origin=origin, service=nobody_of)
+            below = tags if about.tag else None
+            known[about.owner] = Name(index, said, below=below, origin=origin, service=nobody_of)
         name = names.label(service.label) + apex
         said, nobody_of = known[name].ede, known[name].service
         spell = InstanceNames(named, apex, ttl, folded).spell
         known[name] = Name(index, said, instances, spell, origin=origin, service=nobody_of)
         if near is not None:
-            zone_names = ZoneNames(near, apex, ttl, origin, route.name if route is not None else None)
+            given = route.name if route is not None else None
+            zone_names = ZoneNames(
+                near, by_label, apex, ttl, origin, given, _kept(near.service), _kept(near.service)
+            )
             known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
         strings = [*records.about_service(whole), *(tell_route(route) if route else ())]
         entries[name + TXT.to_bytes(2, "big")] = single(txt(strings, ttl), origin)
@@ -192,6 +198,10 @@ def as_routed(service: Service, route: Routed) -> Service:
         settings = replace(settings, policy="weighted")
     notes = [note for note in (route.note, service.note) if note]
     return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
+
+
+def _kept(service: Service) -> Kept[Any]:
+    return Kept(service.name, len(service.instances))
 
 
 def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:

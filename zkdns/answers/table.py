@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -207,11 +207,23 @@ NODATA = Sections()
 ANSWERED_ANY = Sections((RFC8482,))
 
 
-class Responder(Protocol):
-    """What answers for a name that needs more than the table's own maps. `position` is for the Entries that
-    it gives."""
+class Unready(Exception):
+    """What answers is to be compiled first, of more instances than a turn of the loop has time for.
+    `account`: the service that it is of; `work`: does it, in any thread, and `key` is the same for the same
+    work; then the same is asked again."""
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections: ...
+    def __init__(self, account: str, key: Hashable, work: Callable[[], object]) -> None:
+        super().__init__(account)
+        self.account = account
+        self.key = key
+        self.work = work
+
+
+class Responder(Protocol):
+    """What answers for a name that needs more than the table's own maps. An Entry is dealt as one of the
+    table's own; `position` is for those that it deals itself. Unready where it can't say yet."""
+
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

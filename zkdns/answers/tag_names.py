@@ -1,79 +1,70 @@
 """Names of several tags at once: `canary.blue.web`, in either order, up to three of them.
 
 Rules: pure. There are too many of them to keep ready: each is compiled when it is asked for first. The
-instances that have all the tags are what it gives; where there is none, there is no such name.
+instances that have all the tags are what it gives; where there is none, there is no such name. Which these
+are is looked for among those of the rarest tag, and a name with a tag that nobody has costs one look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
-from zkdns.answers.records import OwnerName
+from zkdns.answers.kept import Kept
+from zkdns.answers.owners import tags_of
+from zkdns.answers.records import InstanceRecords, OwnerName
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, RotationCounter, Sections, Table
-from zkdns.answers.zone_names import give
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance, Service
 
 MAX_TAGS = 3
-MAX_KEPT = 256
-"""Names that are kept ready of one service, once they were asked for."""
-
-
-def has_tag(instance: Instance, tag: str) -> bool:
-    """Whether an instance has a tag, or stands in the registry of that name where there are several."""
-    tags = map(records.tag_label, instance.registration.tags)
-    return tag in tags or (bool(instance.registry) and tag == records.tag_label(instance.registry))
 
 
 @dataclass(frozen=True, slots=True)
 class TagNames:
-    """What stands below the name of one tag. `zone`: the apex; `ttl`: seconds, of the records."""
+    """What stands below the name of one tag, the same object for all tags of a service in a zone. `zone`: the
+    apex; `ttl`: seconds, of the records; `by_label`: what the records are made of."""
 
     service: Service
-    instances: Sequence[Instance]
+    tagged: Mapping[str, Sequence[Instance]]
+    by_label: Mapping[str, InstanceRecords]
     zone: bytes
     ttl: int
     origin: int
-    _entries: dict[bytes, Entry | Sections] = field(default_factory=dict, compare=False, repr=False)
+    kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
         own = names.label(self.service.label) + self.zone
         tags = [label.decode("latin-1") for label in names.labels(qname[: -len(own)] + names.ROOT)]
         if len(tags) > MAX_TAGS:
             return NO_NAME
-        group = tuple(i for i in self.instances if all(has_tag(i, tag) for tag in tags))
+        having = [self.tagged.get(tag, ()) for tag in tags]
+        rarest = min(having, key=len)
+        if not rarest:
+            return NO_NAME
+        # The order of the tags moves nothing: the names of one group are of one length.
+        key = (*sorted(tags), qtype if qtype in (A, AAAA, SRV, ANY) else 0)
+        return self.kept.get(key, len(rarest), lambda: self._compile(qname, qtype, rarest, tags))
+
+    def _compile(
+        self, qname: bytes, qtype: int, rarest: Sequence[Instance], tags: Sequence[str]
+    ) -> Entry | Sections:
+        wanted = set(tags)
+        group = tuple(i for i in rarest if wanted <= tags_of(i).keys())
         if not group:
             return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
-        key = qname + qtype.to_bytes(2, "big")
-        entry = self._entries.get(key)
-        if entry is None:
-            if len(self._entries) >= MAX_KEPT:
-                self._entries.clear()
-            entry = self._entries[key] = self._compile(qname, qtype, group, ".".join(tags))
-        return entry if isinstance(entry, Sections) else give(entry, position(entry))
-
-    def _compile(self, qname: bytes, qtype: int, group: tuple[Instance, ...], tags: str) -> Entry | Sections:
-        about = OwnerName(
-            qname,
-            f"{tags}.{self.service.label}",
-            group,
-            records.answered(group),
-            (A, AAAA, SRV),
-            counted=False,
-        )
-        by_label = records.spell(self.service, self.ttl, [i for i in group if i.home])
+        named = f"{'.'.join(tags)}.{self.service.label}"
+        about = OwnerName(qname, named, group, records.answered(group), (A, AAAA, SRV), counted=False)
+        tiers: Sequence[Sequence[records.Member]] = ()
         if qtype == SRV:
-            tiers = records.srv_tiers(self.service, about, self.zone, self.ttl, by_label, {})
+            tiers = records.srv_tiers(self.service, about, self.zone, self.ttl, self.by_label, {})
         elif qtype in (A, AAAA):
-            tiers = records.address_tiers(about.serving, qtype, by_label)
-        else:
-            tiers = ()
+            tiers = records.address_tiers(about.serving, qtype, self.by_label)
         if not tiers:
-            return Sections(ede=ede.option(ede.OTHER, records.counts(about.about, group)))
+            return Sections(ede=ede.option(ede.OTHER, records.counts(named, group)))
         return rotated(tiers, self.service, b"", RotationCounter(), self.origin, qtype == SRV)

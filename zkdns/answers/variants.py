@@ -69,8 +69,8 @@ class Near:
 
     @cached_property
     def zones(self) -> frozenset[str]:
-        """Those that can be asked for by name."""
-        return frozenset(one.zone for one in (*self.topology.places, *self.places.values()) if one.zone)
+        """Those that instances stand in."""
+        return frozenset(place.zone for place in self.places.values() if place.zone)
 
     def variants(
         self, about: OwnerName, rtype: int, tiers: Sequence[Sequence[Member]], base: Entry,

@@ -6,13 +6,14 @@ first; what is there then comes from the service that these names are of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
+from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
-from zkdns.answers.records import OwnerName
+from zkdns.answers.records import InstanceRecords, OwnerName
 from zkdns.answers.routed import Given
 from zkdns.answers.table import (
     ANSWERED_ANY,
@@ -36,37 +37,41 @@ MODES = ("prefer", "pin")
 
 @dataclass(frozen=True, slots=True)
 class ZoneNames:
-    """`near`: the service and where its instances stand. `ttl`: seconds, of its records."""
+    """`near`: the service and where its instances stand. `ttl`: seconds, of its records, which are made of
+    `by_label`. `given`: what the service's name gives, where that is a route."""
 
     near: Near
+    by_label: Mapping[str, InstanceRecords]
     zone: bytes
     ttl: int
     origin: int
-    given: Given | None = None
-    """What the service's name gives, where that is a route."""
-    _entries: dict[bytes, Entry | Sections] = field(default_factory=dict, compare=False, repr=False)
-    """What was asked for already, by name and type."""
+    given: Given | None
+    kept: Kept[Entry | Sections] = field(compare=False, repr=False)
+    zones: Kept[frozenset[str]] = field(compare=False, repr=False)
 
     @property
     def owner(self) -> bytes:
         return names.label(FOLDER) + names.label(self.near.service.label) + self.zone
 
-    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
         if len(below) < 2:
             return NODATA if not below or below[0] in MODES else NO_NAME
         zone, mode = below[-2:]
-        if len(below) > 2 or mode not in MODES or zone not in self.near.zones:
+        if len(below) > 2 or mode not in MODES or not self._is_there(zone):
             return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
         if qtype not in (A, AAAA, SRV):
             return NODATA
-        key = qname + qtype.to_bytes(2, "big")
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = self._compile(qname, qtype, zone, mode)
-        return entry if isinstance(entry, Sections) else give(entry, position(entry))
+        size = len(self.near.service.instances)
+        return self.kept.get((qname, qtype), size, lambda: self._compile(qname, qtype, zone, mode))
+
+    def _is_there(self, zone: str) -> bool:
+        near = self.near
+        if zone in near.topology.zones:
+            return True
+        return zone in self.zones.get(None, len(near.service.instances), lambda: near.zones)
 
     def place(self, zone: str) -> Place:
         return Place(self.near.topology.region_of(zone), zone)
@@ -95,11 +100,10 @@ class ZoneNames:
         group = self.group(zone, mode)
         serving, levels = self.serving(zone, mode)
         about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
-        by_label = records.spell(service, self.ttl)
         if qtype == SRV:
-            tiers = records.srv_tiers(service, about, self.zone, self.ttl, by_label, {})
+            tiers = records.srv_tiers(service, about, self.zone, self.ttl, self.by_label, {})
         else:
-            tiers = records.address_tiers(about.serving, qtype, by_label)
+            tiers = records.address_tiers(about.serving, qtype, self.by_label)
         if not tiers:
             return None
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
@@ -133,23 +137,3 @@ class ZoneNames:
             healthy = sum(i.answered for i in group)
             return ede.about(label, tell_pinned(zone, healthy, len(group)))
         return records.counts(label, group)
-
-
-def give(entry: Entry, position: int) -> Sections:
-    """One answer of an Entry as whole records."""
-    answer: list[bytes] = []
-    extras: dict[tuple[bytes, int], None] | list[tuple[bytes, int]] = []
-    for tier in entry.tiers:
-        rotation = tier.rotation
-        order = rotation.getters[rotation.sequence[position % len(rotation.sequence)]]
-        answer += order(tier.records)
-        if tier.extras:
-            extras = [*extras, *zip(order(tier.extras), order(tier.extra_counts), strict=True)]
-    if entry.repeats:
-        extras = dict.fromkeys(extras)
-    return Sections(
-        tuple(answer),
-        additional=tuple(run for run, _ in extras),
-        ede=entry.ede,
-        additional_counts=tuple(count for _, count in extras),
-    )

@@ -21,7 +21,7 @@ from zkdns.registry.fields import printable
 from zkdns.registry.overrides import decode, once, path
 from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
 from zkdns.serve.request import Request
-from zkdns.serve.respond import respond
+from zkdns.serve.respond import respond_whole
 
 MOST_NAMED = 5
 _TYPES = {A: "A", AAAA: "AAAA", SRV: "SRV"}
@@ -137,7 +137,7 @@ def _is_cut(qname: bytes, rtype: int, edns: bool, table: Table, entry: Entry) ->
     opt = b"\0\0\x29" + HIGHEST_UDP.to_bytes(2, "big") + bytes(6) if edns else b""
     counts = b"\0\1" + bytes(5) + (b"\1" if edns else b"\0")
     query = b"\0\0\0\0" + counts + qname + rtype.to_bytes(2, "big") + b"\0\1" + opt
-    reply = respond(Request(query), table, turn)
+    reply = respond_whole(Request(query), table, turn)
     return isinstance(reply, bytes) and bool(reply[2] & _TRUNCATED)
 
 

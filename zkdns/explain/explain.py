@@ -35,7 +35,7 @@ from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Service
 from zkdns.serve.request import Request
-from zkdns.serve.respond import FORWARD, respond
+from zkdns.serve.respond import FORWARD, respond_whole
 
 DEALT: Final = (A, AAAA, SRV)
 WHOLE: Final = 65535
@@ -87,7 +87,7 @@ def explain(
     subject = locate(services, snapshot.zones, qname, beyond)
     table = _build_table(snapshot, again, beyond, before, subject)
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
-    outcome = respond(request, table, snapshot.position_of)
+    outcome = respond_whole(request, table, snapshot.position_of)
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),

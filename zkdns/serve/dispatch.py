@@ -20,9 +20,19 @@ from zkdns.dns.reply import Reply, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
+from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable
 from zkdns.serve.request import MAX_TCP_BYTES, Request
-from zkdns.serve.respond import FORWARD, Follow, next_position, refuse, respond
+from zkdns.serve.respond import (
+    FORWARD,
+    Follow,
+    Wait,
+    finish,
+    next_position,
+    refuse,
+    respond,
+    resume,
+)
 
 log = logging.getLogger("zkdns.serve")
 
@@ -34,6 +44,8 @@ _SAMPLE = 32
 
 _CLIENTS = 1000
 
+_NOT_COMPILED = ede.option(ede.NOT_READY, "the name is not compiled yet")
+_TOO_MANY = ede.option(ede.NOT_READY, "too many names wait to be compiled")
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
 
 
@@ -59,9 +71,15 @@ class Dispatcher:
     from; whoever publishes applies Deltas to it between two queries."""
 
     def __init__(
-        self, table: Table, forwarder: Forwarder | None = None, position: Position = next_position
+        self,
+        table: Table,
+        forwarder: Forwarder | None = None,
+        position: Position = next_position,
+        aside: Aside | None = None,
     ) -> None:
         self.table = table
+        self.aside = aside
+        """Where what is not ready is compiled; None: here and now."""
         self.forwarder = forwarder
         self.position = position
         self.clients: ClientTable | None = None
@@ -128,16 +146,50 @@ class Dispatcher:
     def _answer(self, request: Request) -> bytes | Pending | None:
         try:
             outcome = respond(request, self.table, self.position)
+            if isinstance(outcome, Wait):
+                if self.aside is not None:
+                    return self._wait(request, outcome, self.aside)
+                outcome = finish(request, outcome, self.table, self.position)
             if isinstance(outcome, Follow):
                 return self._follow(request, outcome)
             return self._forward(request) if outcome is FORWARD else outcome
         except Exception:
-            self.errors += 1
-            log.exception("a query failed; the packet is %s", request.packet.hex())
+            return self._fail(request)
+
+    def _fail(self, request: Request) -> bytes | None:
+        """After an error of ours."""
+        self.errors += 1
+        log.exception("a query failed; the packet is %s", request.packet.hex())
+        try:
+            return fail(request, SERVFAIL, flags=request.ra)
+        except Exception:
+            return None
+
+    def _wait(self, request: Request, waits: Wait, aside: Aside) -> bytes | Pending:
+        """The reply once its answer is compiled."""
+        pending = Pending(request)
+
+        def resume_now() -> None:
+            reply: bytes | Pending | None
             try:
-                return fail(request, SERVFAIL, flags=request.ra)
+                outcome = resume(request, waits.name, self.table, self.position)
+                if isinstance(outcome, Wait):  # it could not be compiled, or an alias leads elsewhere by now
+                    reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
+                else:
+                    reply = self._follow(request, outcome) if isinstance(outcome, Follow) else outcome
             except Exception:
-                return None
+                reply = self._fail(request)
+            if isinstance(reply, Pending):
+                reply.then(pending.deliver)
+            elif reply is not None:
+                if self.clients is not None:
+                    self._note_told(self.clients, request)
+                pending.deliver(reply)
+
+        unready = waits.unready
+        if aside.do(unready.account, unready.key, unready.work, resume_now):
+            return pending
+        return fail(request, SERVFAIL, _TOO_MANY, request.ra)
 
     def _note_told(self, clients: ClientTable, request: Request) -> None:
         """That this client was told of a service: its instances, or that it has nobody to give. A type that

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from zkdns.answers import on_demand
-from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table
+from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready
 from zkdns.dns import ede, names, subnet
 from zkdns.dns.packet import DROP
 from zkdns.dns.records import RFC8482, pointer, txt
@@ -38,6 +38,14 @@ class Follow:
     name: bytes
     answer: tuple[bytes, ...]
     options: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The answer is compiled first, elsewhere: `unready` tells how. Then `resume` says what respond would."""
+
+    name: Name
+    unready: Unready
 
 
 Outcome: TypeAlias = bytes | Forward | Follow | None
@@ -67,7 +75,27 @@ def identity(version: str, host: str) -> dict[bytes, str]:
     return {names.wire(name): text for name, text in texts.items()}
 
 
-def respond(request: Request, table: Table, position: Position) -> Outcome:
+def respond_whole(request: Request, table: Table, position: Position) -> Outcome:
+    """The same where there is time: what is to be compiled first is, here and now."""
+    outcome = respond(request, table, position)
+    return finish(request, outcome, table, position) if isinstance(outcome, Wait) else outcome
+
+
+def finish(request: Request, waits: Wait, table: Table, position: Position) -> bytes | Follow:
+    """What is to be said, once it was compiled here and now."""
+    outcome: bytes | Follow | Wait = waits
+    while isinstance(outcome, Wait):
+        outcome.unready.work()
+        outcome = resume(request, outcome.name, table, position)
+    return outcome
+
+
+def resume(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow | Wait:
+    """What is to be said now that it was compiled. `name`: the one that was not ready."""
+    return _by_responder(request, name, table, position)
+
+
+def respond(request: Request, table: Table, position: Position) -> Outcome | Wait:
     """`position` gives an Entry's place in its rotation."""
     edns = request.edns
     if edns is not None and edns.subnet is not None and not _hear_subnet(request, edns.subnet, table):
@@ -165,7 +193,7 @@ def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table:
     return reply.write(NOERROR, chosen, (), [records for records, _ in extras], options, counts)
 
 
-def _no_data(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow:
+def _no_data(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow | Wait:
     """The name is there; the table has nothing of this type for it."""
     if name.responder is not None:
         return _by_responder(request, name, table, position)
@@ -177,7 +205,7 @@ def _no_data(request: Request, name: Name, table: Table, position: Position) -> 
     return _negative(request, NOERROR, name.ede, name.zone, stale, table)
 
 
-def _missing(request: Request, table: Table, position: Position) -> Outcome:
+def _missing(request: Request, table: Table, position: Position) -> Outcome | Wait:
     """The name is not there: its closest encloser (RFC 4592, section 3.3.1) decides."""
     qname = request.question.name
     for suffix in names.suffixes(qname):
@@ -207,13 +235,18 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome:
     return _on_demand(request, sections, 0, stale, table)
 
 
-def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow:
+def _by_responder(request: Request, name: Name, table: Table, position: Position) -> bytes | Follow | Wait:
     responder = name.responder or name.below
     assert responder is not None  # noqa: S101
     stale = table.stale[name.origin]
     if stale is None:
         return _failed(request, name.origin, table)
-    sections = responder.answer(request.question.name, request.question.rtype, table, position)
+    try:
+        sections = responder.answer(request.question.name, request.question.rtype, table, position)
+    except Unready as unready:
+        return Wait(name, unready)
+    if isinstance(sections, Entry):
+        return _positive(request, sections, position(sections), stale, table)
     if sections.rcode == NXDOMAIN and name.origin != FILES:
         stale = table.stale[EVERY]
         if stale is None:

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from zkdns.pipeline.registry import STATE_WAIT
 from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
 from zkdns.serve import engine
+from zkdns.serve.aside import Aside, run_in
 from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.serve.respond import identity, is_ours, next_position
@@ -89,8 +91,12 @@ class Server:
         )
         table = Table(identity=identity(f"zkdns {__version__}", socket.gethostname()))
         self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
+        self._threads = ThreadPoolExecutor(1, "zkdns-names")
         self.dispatcher = Dispatcher(
-            table, self.forwarder, native.take_position if native is not None else next_position
+            table,
+            self.forwarder,
+            native.take_position if native is not None else next_position,
+            Aside(run_in(self._threads)),
         )
         self.engine = engine.choose(self.dispatcher, native)
         self.zone_files = ZoneFiles(settings.zones, [zone.apex for zone in self.pipeline.builder.zones])
@@ -209,6 +215,7 @@ class Server:
         await self.engine.stop()
         await self.forwarder.stop(1.0)
         self.engine.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(self.driver.stop(), self.web.stop())
         await self.state_directory.stop()
         await self.recorder.close()

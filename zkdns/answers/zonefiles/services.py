@@ -20,7 +20,7 @@ def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> 
     if entry is not None:
         if table.stale[entry.origin] is None:
             return Sections(rcode=SERVFAIL)
-        return Sections(_detach(qname, _records_at(entry, position(entry))), ede=entry.ede)
+        return replace(dealt := _dealt(entry, position), answer=_detach(qname, dealt.answer))
     for suffix in (qname, *names.suffixes(qname)):
         known = table.names.get(suffix)
         if known is None:
@@ -41,8 +41,10 @@ def _below(
     known: Name, suffix: bytes, qname: bytes, qtype: int, table: Table, position: Position
 ) -> Sections:
     """What a name of the services' says of itself, or of a name below it."""
-    if known.responder is not None:
-        return known.responder.answer(qname, qtype, table, position)
+    responder = known.responder or (known.below if suffix != qname else None)
+    if responder is not None:
+        given = responder.answer(qname, qtype, table, position)
+        return given if isinstance(given, Sections) else _dealt(given, position)
     if suffix == qname:
         return Sections(ede=known.ede)
     label = qname[1 : 1 + qname[0]]
@@ -54,6 +56,10 @@ def _below(
         run, size = (instance.a, 16) if qtype == A else (instance.aaaa, 28)
         return Sections(tuple(run[at : at + size] for at in range(0, len(run), size)))
     return known.spell(label, qtype) if known.spell else Sections()
+
+
+def _dealt(entry: Entry, position: Position) -> Sections:
+    return Sections(_records_at(entry, position(entry)), ede=entry.ede)
 
 
 def _records_at(entry: Entry, n: int) -> tuple[bytes, ...]:

@@ -1,0 +1,198 @@
+"""What is compiled beside the loop: in turn by service, once for all who ask, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import dns.message
+import dns.rcode
+import pytest
+
+from support.asking import reply_of
+from zkdns.answers import kept
+from zkdns.answers.builder import Builder
+from zkdns.answers.kept import AT_ONCE, MIN_RECORDS, TIMES, Kept
+from zkdns.answers.table import Table, Unready
+from zkdns.model import Instance, Registration, Service
+from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
+from zkdns.serve.dispatch import Dispatcher
+
+
+class ByHand:
+    """Runs what it is given when told to."""
+
+    def __init__(self) -> None:
+        self.works: list[Callable[[], object]] = []
+        self.thens: list[Callable[[], None]] = []
+
+    def __call__(self, work: Callable[[], object], then: Callable[[], None]) -> None:
+        self.works.append(work)
+        self.thens.append(then)
+
+    def finish(self) -> object:
+        done = self.works.pop()()
+        self.thens.pop()()
+        return done
+
+
+def test_services_take_turns_and_what_is_asked_twice_is_done_once() -> None:
+    hand, told = ByHand(), []
+    aside = Aside(hand)
+    for n in range(4):
+        assert aside.do("hog", n, lambda n=n: n, lambda n=n: told.append(f"hog {n}"))  # type: ignore[misc]
+    assert aside.do("web", "x", lambda: "x", lambda: told.append("web"))
+    assert aside.do("web", "x", lambda: "never", lambda: told.append("web too"))
+    done = [hand.finish() for _ in range(5)]
+    assert done == [0, 1, "x", 2, 3]
+    assert told == ["hog 0", "hog 1", "web", "web too", "hog 2", "hog 3"]
+    assert not hand.works
+
+
+def test_who_comes_when_the_line_is_full_is_told_so_and_others_are_not() -> None:
+    hand = ByHand()
+    aside = Aside(hand)
+    taken = [aside.do("hog", n, lambda: None, lambda: None) for n in range(MAX_WAITING + 5)]
+    assert taken == [True] * (MAX_WAITING + 1) + [False] * 4, "one is done, and so many wait"
+    assert aside.do("web", "x", lambda: None, lambda: None)
+    waiting = [aside.do("web", "x", lambda: None, lambda: None) for _ in range(MAX_ASKING)]
+    assert waiting == [True] * (MAX_ASKING - 1) + [False]
+    many = [aside.do(f"s{n}", n, lambda: None, lambda: None) for n in range(1000, 1000 + MAX_SERVICES)]
+    assert many.count(False) == 2
+    while hand.works:
+        hand.finish()
+    assert aside.do("hog", "again", lambda: None, lambda: None)
+
+
+def test_what_a_waiter_raises_costs_the_ones_after_it_nothing() -> None:
+    hand, told = ByHand(), []
+    aside = Aside(hand)
+    aside.do("web", 1, lambda: None, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    aside.do("db", 2, lambda: None, lambda: told.append("db"))
+    with pytest.raises(ZeroDivisionError):
+        hand.finish()
+    hand.finish()
+    assert told == ["db"]
+
+
+async def test_work_is_done_in_a_thread_and_told_in_the_loop_whatever_came_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        run, where = run_in(threads), []
+        done = asyncio.Event()
+        run(lambda: where.append(threading.current_thread()), lambda: None)
+
+        def told() -> None:
+            where.append(threading.current_thread())
+            done.set()
+
+        run(lambda: 1 / 0, told)
+        await asyncio.wait_for(done.wait(), 10)
+    assert where[0] is not threading.main_thread()
+    assert where[1] is threading.current_thread()
+    assert "could not be compiled" in caplog.text
+
+
+# --- what is kept -------------------------------------------------------------------------------------
+
+
+def test_few_instances_are_compiled_at_once_and_many_are_not() -> None:
+    store: Kept[str] = Kept("web", 1000)
+    assert store.get("few", AT_ONCE, lambda: "made") == "made"
+    assert store.get("few", AT_ONCE, lambda: "never") == "made"
+    with pytest.raises(Unready) as unready:
+        store.get("many", AT_ONCE + 1, lambda: "made too")
+    assert unready.value.account == "web"
+    with pytest.raises(Unready) as again:
+        store.get("many", AT_ONCE + 1, lambda: "made too")
+    assert again.value.key == unready.value.key
+    unready.value.work()
+    assert store.get("many", AT_ONCE + 1, lambda: "never") == "made too"
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+def test_what_is_kept_grows_with_the_service_and_not_with_what_is_asked(size: int) -> None:
+    store: Kept[int] = Kept("web", size)
+    for n in range(20_000):
+        with pytest.raises(Unready):
+            store.get(n, 500, lambda n=n: n)  # type: ignore[misc]
+        store._put(n, n, 500)
+        assert len(store) * 501 <= max(TIMES * size, MIN_RECORDS)
+    assert store.get(19_999, 500, lambda: -1) == 19_999, "the newest stays"
+
+
+# --- asked by packets ------------------------------------------------------------------------------------
+
+
+def wide(size: int) -> Table:
+    builder = Builder(["svc.local"])
+    instances = tuple(
+        Instance(
+            f"i{n:04}", f"i{n:04}", f"/services/web/i{n:04}",
+            Registration((f"10.0.{n >> 8}.{n & 255}",), port=80, tags=("blue", "canary", f"t{n % 7}")), 0,
+        )
+        for n in range(size)
+    )  # fmt: skip
+    builder.replace("web", builder.compile(Service("web", "web", "/services/web", instances=instances)))
+    return Table(builder.take())
+
+
+def ask(name: str, rtype: str = "A") -> bytes:
+    return dns.message.make_query(name, rtype, use_edns=True).to_wire()
+
+
+def test_a_name_that_is_not_ready_is_answered_once_it_is() -> None:
+    hand = ByHand()
+    dispatcher = Dispatcher(wide(200), aside=Aside(hand))
+    for name, rtype in (("canary.blue.web.svc.local", "A"), ("blue.canary.web.svc.local", "SRV")):
+        replies: list[bytes] = []
+        request = dispatcher.read(ask(name, rtype), "192.0.2.1")
+        outcome = dispatcher.dispatch(request)
+        assert outcome is not None
+        assert not isinstance(outcome, bytes)
+        outcome.then(replies.append)
+        assert not replies
+        hand.finish()
+        (reply,) = map(dns.message.from_wire, replies)
+        assert len(reply.answer[0]) >= 8
+        assert reply_of(dispatcher, ask(name, rtype)) is not None, "from now on it is ready"
+    assert reply_of(dispatcher, ask("blue.canary.web.svc.local")) is not None, "in either order"
+    assert sum(dispatcher.counts.values()) == 5
+
+
+def test_a_name_that_nobody_can_have_costs_no_work() -> None:
+    dispatcher = Dispatcher(wide(200), aside=Aside(ByHand()))
+    for name in ("nope.blue.web.svc.local", "a.b.blue.web.svc.local", "x.y.z.blue.web.svc.local"):
+        reply = reply_of(dispatcher, ask(name))
+        assert reply is not None
+        assert dns.message.from_wire(reply).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_work_that_fails_and_a_line_that_is_full_are_servfail_with_why() -> None:
+    hand = ByHand()
+    dispatcher = Dispatcher(wide(200), aside=Aside(hand))
+    replies: list[bytes] = []
+    outcome = dispatcher.dispatch(dispatcher.read(ask("canary.blue.web.svc.local"), "192.0.2.1"))
+    assert outcome is not None
+    outcome.then(replies.append)  # type: ignore[union-attr]
+    hand.works.pop()
+    hand.thens.pop()()  # without the work
+    outcomes = [
+        dispatcher.dispatch(dispatcher.read(ask("canary.blue.web.svc.local"), "192.0.2.1"))
+        for _ in range(MAX_ASKING + 1)
+    ]
+    replies += [one for one in outcomes if isinstance(one, bytes)]
+    for reply, why in zip(map(dns.message.from_wire, replies), ("not compiled yet", "too many"), strict=True):
+        assert reply.rcode() == dns.rcode.SERVFAIL
+        assert why in reply.options[0].to_text()
+
+
+def test_few_instances_answer_at_once_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher = Dispatcher(wide(AT_ONCE), aside=Aside(ByHand()))
+    assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None
+    monkeypatch.setattr(kept, "AT_ONCE", 0)
+    assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None
+    assert reply_of(dispatcher, ask("t1.blue.web.svc.local")) is None, "it waits"
