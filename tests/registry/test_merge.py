@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.stepping import break_at
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.persistent import PersistentMap
 from zkdns.registry.labels import assign_labels, to_label
@@ -159,3 +161,17 @@ def test_merging_by_difference_is_merging_from_nothing(moments: list[list[Catalo
         assert dict(merged.services) == dict(fresh.services)
         assert sorted(map(repr, merged.problems)) == sorted(map(repr, fresh.problems))
         assert merger.merge(every) is merged
+
+
+def test_a_service_that_breaks_us_is_told_and_the_others_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_at(monkeypatch, Merger, "_join_one", lambda self, name, standing: name == "web")
+    merger = Merger()
+    first = merger.merge([catalog(service("a", "web", "1"), service("a", "db", "1")), catalog()])
+    assert paths(first, "db")
+    assert [(p.path, p.ours) for p in first.problems] == [(first.services["web"].path, True)]
+    moved = catalog(service("a", "web", "1", "2"), service("a", "db", "1", "2"))
+    assert len(paths(merger.merge([moved, catalog()]), "db")) == 2
+    monkeypatch.undo()
+    mended = merger.merge([catalog(service("a", "web", "3")), catalog()])
+    assert paths(mended, "web")
+    assert mended.problems == ()

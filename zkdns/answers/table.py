@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -284,6 +284,15 @@ class Delta:
     holders: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     serial: int | None = None
     clients: ClientMap | None = None
+
+    def pieces(self) -> Iterator[Delta]:
+        """The same in the smallest steps: what is wrong with one of them costs it alone."""
+        yield Delta(staleness=self.staleness, serial=self.serial, clients=self.clients)
+        yield from (Delta(zones={key: zone}) for key, zone in self.zones.items())
+        yield from (Delta(entries={key: entry}) for key, entry in self.entries.items())
+        yield from (Delta(names={key: name}) for key, name in self.names.items())
+        yield from (Delta(services={key: service}) for key, service in self.services.items())
+        yield from (Delta(holders={key: names}) for key, names in self.holders.items())
 
     def __bool__(self) -> bool:
         return (self.serial, self.clients) != (None, None) or any(

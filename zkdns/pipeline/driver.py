@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from zkdns.config import ZooKeeperSettings
 from zkdns.forward.addresses import Resolved
@@ -35,6 +36,8 @@ from zkdns.registry.source import Source, ZooKeeperSource
 from zkdns.registry.zk.mirror import Mirror
 
 log = logging.getLogger("zkdns.pipeline")
+
+T = TypeVar("T")
 
 SLICE = 0.004
 """Seconds of work before queries have their turn."""
@@ -62,6 +65,8 @@ class Driver:
         self.heard: Callable[[str, str, list[Event]], None] | None = None
         """Is shown all that registries tell as well (registry, root, events)."""
         self.sources: dict[str, Source] = {}
+        self.errors = 0
+        """Errors of ours in what was due."""
         self._due = due
         self._observe = observe
         self._loop = asyncio.get_running_loop()
@@ -152,12 +157,13 @@ class Driver:
         now = time.time()
         try:
             ready = self.pipeline.ready(now, SLICE)
-            self._due(ready)
-            self._do(ready)
         except Exception:
             log.exception("the pipeline goes on after an error of our own")
             self._alarm = self._loop.call_later(PAUSE, self._soon)
             return
+        # What is due is told once: what fails of it costs nothing else of it.
+        self._attempt(self._due, ready)
+        self._attempt(self._do, ready)
         if ready.more:
             self._soon()
         elif ready.wake is not None:
@@ -167,21 +173,28 @@ class Driver:
         if self.pipeline.idle and self._noticed is not None:
             self._observe(time.perf_counter() - self._noticed)
             self._noticed = None
+        for compilation in ready.compile:
+            self._attempt(self._compile, compilation)
         if self._prober is not None:
             for path, target in ready.probe.items():
                 if target is None:
                     self._prober.drop(path)
                 else:
-                    self._prober.schedule(target)
+                    self._attempt(self._prober.schedule, target)
         if ready.resolve is not self._wanted:
             self._wanted = ready.resolve
-            self._lookups.want(ready.resolve)
+            self._attempt(self._lookups.want, ready.resolve)
         if ready.write:
             keep = next(iter(self.zookeepers.values())).mirror.keep
             for path, data in ready.write.items():
                 keep(path, data)
-        for compilation in ready.compile:
-            self._compile(compilation)
+
+    def _attempt(self, act: Callable[[T], None], what: T) -> None:
+        try:
+            act(what)
+        except Exception:
+            self.errors += 1
+            log.exception("the pipeline goes on after an error of our own")
 
     def _compile(self, compilation: Compilation) -> None:
         future = self._loop.run_in_executor(self._threads, compilation.work)

@@ -140,10 +140,13 @@ class Publisher:
         if compiled.name not in self._under_way:
             return
         before, after, changed_again = self._under_way.pop(compiled.name)
-        if compiled.error is not None:
-            self._recover(compiled.name, before, after, compiled.error, now, zxid)
-        elif compiled.answers is not None:
-            self._put(compiled.name, before, after, compiled.answers, now, zxid)
+        try:
+            if compiled.error is not None:
+                self._recover(compiled.name, before, after, compiled.error, now, zxid)
+            elif compiled.answers is not None:
+                self._put(compiled.name, before, after, compiled.answers, now, zxid)
+        except Exception as error:
+            self._wall.note(after.path, error)
         if changed_again:
             self.mark([compiled.name])
 
@@ -161,14 +164,14 @@ class Publisher:
         done = False
         while self._queue or self._composed:
             began = self._tick()
-            if self._queue:
-                name = next(iter(self._queue))
-                del self._queue[name]
-                done = self._publish(name, now, zxid) or done
-            else:
-                name = next(iter(self._composed))
-                del self._composed[name]
-                done = self._compose(name, now, zxid) or done
+            queue, act = (self._queue, self._publish) if self._queue else (self._composed, self._compose)
+            name = next(iter(queue))
+            del queue[name]
+            try:
+                done = act(name, now, zxid) or done
+            except Exception as error:  # ours: it costs this service, and the others go on
+                known = self.registered.get(name) or self.services.get(name)
+                self._wall.note(known.path if known is not None else name, error)
             ended = self._tick()
             self._costs[name] = now, ended - began
             if ended > until:
@@ -352,11 +355,12 @@ class Publisher:
             self.services[name] = after
         if self._wall.problems:
             self._forgive(before, after)
-        self.changes += changes.between(before, after, now, zxid, self._causes)
-        self.mark(self._moved(before, after))
         changed = after or before
-        if changed is not None:
-            self._composed.update(dict.fromkeys(self.routes.users(changed)))
+        if changed is None:
+            return
+        self._composed.update(dict.fromkeys(self.routes.users(changed)))
+        self.mark(self._moved(before, after))
+        self.changes += changes.between(before, after, now, zxid, self._causes)
 
     def _forgive(self, before: Service | None, after: Service | None) -> None:
         """What is not registered any more, or is answered now, is no problem any more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service
+from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.labels import Labels, assign_labels, tell_collisions
 
@@ -28,6 +28,7 @@ class Merger:
         self._relabelled: dict[str, Service] = {}
         self._of_ids: dict[str, tuple[Problem, ...]] = {}
         self._of_names: dict[str, Problem] = {}
+        self._faults: dict[str, Problem] = {}
 
     def merge(self, catalogs: Sequence[Catalog]) -> Catalog:
         """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
@@ -58,6 +59,7 @@ class Merger:
             [problem for catalog in catalogs for problem in catalog.problems]
             + [problem for told in self._of_ids.values() for problem in told]
             + [self._of_names[name] for name in sorted(self._of_names)]
+            + [self._faults[name] for name in sorted(self._faults)]
         )
         stale = [c.stale_since for c in catalogs if c.stale_since is not None]
         merged = Catalog(
@@ -83,7 +85,13 @@ class Merger:
                 added.append(name)
             elif not standing and name in self._joined:
                 removed.append(name)
-            changes[name] = self._join_one(name, standing)
+            try:
+                changes[name] = self._join_one(name, standing)
+                self._faults.pop(name, None)
+            except Exception as error:  # ours: it costs this service, and the others go on
+                path = standing[0].path if standing else name
+                self._faults[name] = fault(path, error)
+                changes[name] = self._joined.setdefault(name, standing[0]) if standing else None
         affected = self._labels.change(added, removed)
         for name in removed:
             self._relabelled.pop(name, None)

@@ -45,6 +45,8 @@ class PythonEngine:
 
     def __init__(self, dispatcher: Dispatcher, limits: Limits = LIMITS) -> None:
         self.dispatcher = dispatcher
+        self.faults = 0
+        """Names that could not be put in force, for an error of ours."""
         self._listeners: list[UdpListener] = []
         self._tcp = TcpListener(dispatcher, limits)
         self._loop = asyncio.get_running_loop()
@@ -66,8 +68,21 @@ class PythonEngine:
         self.dispatcher.configure(settings)
 
     def apply(self, delta: Delta) -> None:
-        """Put a Delta in force, in one step between two queries. What upstreams said of reverse names that
-        are ours from now on is forgotten."""
+        """Put a Delta in force, in one step between two queries. An error of ours costs the one name that it
+        meets: the rest goes in piece by piece."""
+        try:
+            self._put(delta)
+        except Exception:
+            log.exception("a change is put in force in pieces after an error of our own")
+            for piece in delta.pieces():
+                try:
+                    self._put(piece)
+                except Exception as error:
+                    self.faults += 1
+                    log.error("what is left out: %r (%r)", [*piece.entries, *piece.names], error)
+
+    def _put(self, delta: Delta) -> None:
+        """What upstreams said of reverse names that are ours from now on is forgotten."""
         held, forwarder = self.dispatcher.table.holders, self.dispatcher.forwarder
         if forwarder is not None:
             come = [address for address, holders in delta.holders.items() if holders and address not in held]
@@ -162,9 +177,9 @@ class NativeEngine(PythonEngine):
         self.native.sample(settings.query_log_sample)
         self.native.offer_recursion(settings.forward_allow if settings.forward else ())
 
-    def apply(self, delta: Delta) -> None:
+    def _put(self, delta: Delta) -> None:
         self.native.apply(delta)
-        super().apply(delta)
+        super()._put(delta)
 
     def _taken(self, packet: bytes, route: native.Route) -> None:
         limit = HIGHEST_UDP if route.transport == "udp" else MAX_TCP_BYTES

@@ -261,9 +261,9 @@ class Server:
         """Publish, then tell."""
         if ready.delta:
             self.engine.apply(ready.delta)
+        self._follow_stage()
         if ready.changes:
             self._tell(ready.changes)
-        self._follow_stage()
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
         self.recorder.take(changes)
