@@ -410,6 +410,37 @@ def test_servers_that_know_no_persistent_watches_get_one_shot_ones(how: str) -> 
     assert world.view == world.truth
 
 
+def test_a_child_that_comes_while_its_list_is_read_by_one_shot_watches_leaves_no_change_to_the_audit() -> (
+    None
+):
+    world = World(one_shot=True)
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    watched: set[str] = set()
+    came = False
+    for _ in range(40):
+        world.now += 1
+        for request in world.poll():
+            world.reads.take(request.id, world.answer(request), world.now)
+            if not isinstance(request.what, WatchedRead):
+                continue
+            op = request.what.op
+            if op.type == GET_CHILDREN:
+                watched.add(op.path)  # the watch of a list fires once, for what comes after it was set
+            if op.path == f"{ROOT}/web" and not came:
+                came = True
+                world.put(f"{ROOT}/web/b", tell=False)
+                if op.path in watched:
+                    watched.discard(op.path)
+                    world.reads.watched(CHILD, op.path)
+    assert came
+    assert world.view == world.truth
+    while not world.reads.audits:
+        world.serve(seconds=100)
+    assert world.reads.repairs == 0
+    assert world.warned == []
+
+
 def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> None:
     """ClickHouse Keeper (ClickHouse #115475)."""
     world = World()

@@ -279,6 +279,31 @@ def test_an_audit_under_churn_repairs_nothing(
         assert it.mirror.status().audit_repairs == 0
 
 
+def test_an_audit_of_roots_that_are_not_there_or_come_and_go_repairs_nothing(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, one_shot: bool
+) -> None:
+    roots = [f"{zk_root}/{name}" for name in ("services", "overrides", "health", "servers/deep/below")]
+    zk.create(f"{roots[0]}/web/a", b"1", makepath=True)
+    with Mirrored(zookeeper.hosts, *roots, audit=0.2, one_shot=one_shot) as it:
+        eventually(lambda: it.wholes >= len(roots))
+
+        def audit_again(times: int) -> None:
+            until = it.mirror.status().audits + times * len(roots)
+            eventually(lambda: it.mirror.status().audits >= until, 30)
+
+        audit_again(3)
+        assert it.mirror.status().audit_repairs == 0, "what is not there is no change"
+        for root in roots[1:]:
+            zk.create(f"{root}/web/a", b"1", makepath=True)
+            it.follows(zk, root)
+        audit_again(2)
+        for root in roots[1:]:
+            zk.delete(root, recursive=True)
+            eventually(lambda root=root: not it.view(root))  # type: ignore[misc]
+        audit_again(2)
+        assert it.mirror.status().audit_repairs == 0
+
+
 def test_an_acl_that_opens_is_found_by_the_audit(
     zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str
 ) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from zkdns.model import Event, Session
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.read_plan import ReadRequest
-from zkdns.registry.zk.root_reads import BATCH, RootReads, Work, reads
+from zkdns.registry.zk.root_reads import BATCH, RootReads, Work, one_by_one, reads
 from zkdns.registry.zk.wire import (
     API_ERROR,
     BAD_ARGUMENTS,
@@ -309,8 +309,8 @@ class Reads:
             self._ask(_Asked(MultiRead(tuple(ops)), now, batch))
             return
         batch.replies = [NO_NODE] * len(ops)
-        for at, op in enumerate(ops):
-            self._ask(_Asked(WatchedRead(op), now, batch, at))
+        for at in one_by_one(requests):
+            self._ask(_Asked(WatchedRead(ops[at]), now, batch, at))
 
     def _take_batch(self, batch: _Batch, now: float) -> None:
         root = batch.root

@@ -232,3 +232,14 @@ def reads(batch: Iterable[ReadRequest]) -> list[Op]:
         if request.listing:
             ops.append(Op(GET_CHILDREN, request.path))
     return ops
+
+
+def one_by_one(batch: Iterable[ReadRequest]) -> list[int]:
+    """The order in which `reads` are asked for one by one, each leaving a watch: a node's names before its
+    data. What changes in between is told by the watch that the names left; the other way round a child that
+    comes in between would be told by none, and its list's pzxid would stay behind."""
+    order: list[int] = []
+    for request in batch:
+        at = len(order)
+        order += [at + 1, at] if request.listing else [at]
+    return order
