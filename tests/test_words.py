@@ -10,6 +10,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,11 @@ NO_NOUNS = re.compile(r"\w*(Manager|Handler|Helper|Utils?|Base)")
 """Names of classes that say nothing of what they are."""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """What the code gives a name to, with its line: variables, arguments, fields, functions, classes."""
     for node in ast.walk(tree):
@@ -123,7 +129,7 @@ def test_no_class_is_named_for_being_a_class() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.name}"
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef) and NO_NOUNS.fullmatch(node.name)
     ]
     assert not wrong, wrong
@@ -139,7 +145,7 @@ def test_our_own_words_are_few_and_each_is_in_use() -> None:
     words = glossary()
     assert 5 < len(words) <= LARGEST_GLOSSARY
     assert not words.keys() & GIVEN_UP.keys()
-    names = {name.lower() for path in MODULES for _, name in names_of(ast.parse(path.read_text()))}
+    names = {name.lower() for path in MODULES for _, name in names_of(parsed(path))}
     folders = {part for path in MODULES for part in path.relative_to(PACKAGE).with_suffix("").parts}
     used = {
         form for name in names | folders for part in (name, *name.split("_")) for form in (part, part[:-1])

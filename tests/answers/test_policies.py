@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from zkdns.answers import policies
 from zkdns.answers.policies import weighted
 from zkdns.answers.table import Rotation
@@ -158,7 +159,7 @@ def test_a_dead_first_ones_load_spreads_over_the_others_by_their_weights(
                 assert seconds[i] / seconds.total() == pytest.approx(fair, rel=0.1, abs=0.06), (dead, i)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.integers(1, 100), min_size=3, max_size=12))
 def test_who_stands_second_is_off_its_weight_by_little(weights: list[int]) -> None:
     """By what three of the orders that the dead one meets amount to, at most."""

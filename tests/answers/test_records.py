@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
+from support.examples import examples
 from zkdns.answers import records
 from zkdns.answers.owners import owners
 from zkdns.answers.records import OwnerName
@@ -138,7 +139,7 @@ def about(service: Service) -> OwnerName:
     return next(owners(service, APEX))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
 @given(tables.services("web"))
 def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
     """However many addresses it has: what its records weigh together is in proportion to its weight."""
@@ -168,7 +169,7 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
                 assert Fraction(m.weight, whole) == fair / sum(i.weight for i in holders)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
 @given(tables.services("web"))
 def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(service: Service) -> None:
     spelled = records.spell(service, 5)
@@ -206,7 +207,7 @@ def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() ->
     assert one.record[14:16] == b"\0\1"
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
 @given(tables.services("x" * 63))
 def test_the_counts_stay_under_100_bytes_and_add_up(service: Service) -> None:
     for group in owners(service, APEX):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.asking import respond
+from support.examples import examples
 from support.tables import Answers
 from zkdns.answers import first_places, policies
 from zkdns.answers.builder import build_table
@@ -141,7 +142,7 @@ class Following:
 publisher = Following
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=QUIET)
 @given(st.data(), st.sampled_from([ZONES[:1], ZONES[:2], ZONES]))
 def test_publishing_by_difference_equals_compiling_from_nothing(
     data: st.DataObject, zones: tuple[str, ...]
@@ -162,7 +163,7 @@ def test_publishing_by_difference_equals_compiling_from_nothing(
     assert plain(table_of(following)) == plain(table_of(publisher(zones))), "nothing is left of what is gone"
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(EXAMPLES // 2), deadline=None, suppress_health_check=QUIET)
 @given(st.lists(catalogs(), min_size=1, max_size=4))
 def test_an_engine_that_follows_the_changes_holds_the_same_table(steps: list[Catalog]) -> None:
     following, late = publisher(ZONES), publisher(ZONES)
@@ -334,7 +335,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=QUIET)
 @given(steps)
 def test_every_first_place_that_was_given_is_counted_once_whatever_was_published_between(
     story: list[Any],

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.asking import respond
+from support.examples import examples
 from support.tables import Answers
 from zkdns.answers import policies
 from zkdns.answers.zonefiles.overlay import Overlay
@@ -135,7 +136,7 @@ def test_a_trial_changes_nothing_that_is_answered() -> None:
 _weights = st.lists(st.integers(0, 6), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_weights, st.sampled_from(policies.names()), st.integers(1, 4), st.sampled_from(["A", "AAAA", "SRV"]))
 def test_shares_are_those_of_the_first_places(
     weights: Sequence[int], policy: str, answers: int, qtype: str
@@ -472,7 +473,7 @@ def test_a_question_that_cannot_be_read_is_told(name: str, qtype: str, client: s
         World().explain(name, qtype, client=client)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(max_size=30), st.text(max_size=8), st.lists(st.text(max_size=20), max_size=2))
 def test_nothing_but_a_value_error_comes_out(name: str, qtype: str, changes: list[str]) -> None:
     world = World(service(instance("a")))
@@ -483,7 +484,7 @@ def test_nothing_but_a_value_error_comes_out(name: str, qtype: str, changes: lis
             pass
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.lists(st.sampled_from(["up", "starting", "draining", "down"]), min_size=1, max_size=5),
     st.lists(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.scenario import World
 from zkdns.explain.explain import explain
 from zkdns.explain.what_if import targets_in
@@ -163,7 +164,7 @@ targets = st.sampled_from(["web", "web-v1", "web-v2", "alias", "web@here", "web@
 tiers = st.lists(st.dictionaries(targets, st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=2)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(names, tiers, st.sampled_from([(), ("there",)]), st.sampled_from(["A", "SRV"]), names)
 def test_what_is_tried_is_what_then_comes_of_it(
     over: str, to: list[dict[str, int]], failover: tuple[str, ...], qtype: str, name: str

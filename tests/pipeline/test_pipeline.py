@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.stepping import (
     CHECK,
     NOW,
@@ -423,7 +424,7 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     assert world.pipeline.problems == ()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(bad=st.sets(st.integers(0, 199), min_size=1, max_size=5))
 def test_whatever_breaks_among_many_the_rest_is_answered(bad: set[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:

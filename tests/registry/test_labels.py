@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from zkdns.registry.labels import Labels, assign_labels, colliding, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -107,7 +108,7 @@ HASHED = [to_label(name, attempt) for name in ("Web", "WEB", "My_Web") for attem
 NAMES = st.sampled_from([*PLAIN, *HASHED, HASHED[0].upper()])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(st.sets(NAMES, max_size=4), st.sets(NAMES, max_size=4)), max_size=8))
 def test_labels_by_change_are_those_from_nothing(steps: list[tuple[set[str], set[str]]]) -> None:
     """And what is told, and of whom there is something else to tell."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.ensemble import Ensemble, Node
+from support.examples import examples
 from zkdns.model import (
     DEFAULTS,
     Begin,
@@ -141,7 +142,7 @@ def histories(draw: st.DrawFn) -> tuple[Ensemble, list[Event]]:
     return followed.ensemble, followed.settle()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(histories(), st.data())
 def test_who_followed_from_the_start_and_who_came_last_say_the_same(history, data) -> None:
     """The mirror's order alone is enough, wherever a reader looks in between."""
@@ -456,7 +457,7 @@ def test_what_stands_elsewhere_is_not_ours(path: str) -> None:
     assert folded([Children("/services", ("web",), 2), Data(path, A, at(99))]) == before
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.text(max_size=8), st.binary(max_size=20))
 def test_no_name_and_no_data_makes_the_fold_raise(name: str, data: bytes) -> None:
     name = name.replace("/", "")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from support import tables, wire
 from support.asking import respond
+from support.examples import examples
 from support.tables import Answers
 from zkdns.answers.table import FRESH, Entry, Staleness
 from zkdns.dns import ede, names
@@ -28,7 +29,7 @@ PACKETS = int(os.environ.get("ZKDNS_PACKETS", "6000"))
 UPDATE = 5 << 3
 """dnspython reads the sections of this opcode by other rules (RFC 2136)."""
 
-NORMAL = settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+NORMAL = settings(max_examples=examples(60), deadline=None, suppress_health_check=QUIET)
 
 
 def turn(n: int):  # type: ignore[no-untyped-def]
@@ -257,7 +258,7 @@ def a_service(name: str, chance: random.Random):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("failure", [ede.option(14, "not loaded"), ede.option(22, "too old")])
 @given(data=st.data())
-@settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=QUIET)
 def test_without_a_catalog_nothing_of_ours_is_denied_and_nothing_is_given(
     failure: bytes, data: st.DataObject
 ) -> None:

@@ -72,11 +72,11 @@ def place_near(
     `beyond`: what the service's names give beside its own instances."""
     subject = placing.subject
     service, others = subject.service, beyond.guests
-    dealt = service
+    giver = service
     if service is not None and beyond.route is not None:
         others = (*others, *(i for i in beyond.route.name.group if i.home))
-        dealt = as_routed(service, beyond.route)
-    near = choose_near(dealt, topology) if dealt is not None else None
+        giver = as_routed(service, beyond.route)
+    near = choose_near(giver, topology) if giver is not None else None
     if near is None or not near.by_client or zone is None or service is None or entry.variants is None:
         return placing, []
     standing = stand(topology, client)
