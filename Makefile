@@ -32,7 +32,7 @@ QUICK := tests/test_laws.py tests/test_words.py tests/test_scenarios.py tests/te
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py \
 	--ignore=tests/explain/test_churn.py
 
-.PHONY: help venv rust zookeeper programs axe demo test quick check check-python check-native bench matrix simulate soak alerts fuzz clean
+.PHONY: help venv rust zookeeper programs axe demo test quick check check-python check-native bench matrix simulate soak kills alerts fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
@@ -175,6 +175,10 @@ simulate: venv
 
 soak: venv zookeeper
 	$(BIN)/python -m bench.soak $(ARGS)
+
+# The journal of a server that is killed at a hundred random moments under churn (the suite has four).
+kills: venv zookeeper
+	ZKDNS_KILLS=100 $(BIN)/python -m pytest -q --timeout 3600 tests/blackbox/test_history.py -k killed $(ARGS)
 
 # A fresh ensemble, a real Prometheus and the rules of deploy/, for ten minutes: none may ring.
 alerts: venv zookeeper programs

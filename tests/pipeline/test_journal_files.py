@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,93 @@ async def test_what_waits_is_bounded_and_what_is_left_out_is_counted(
     for n in range(10):
         desk.files.add(desk.now, Record((Change(desk.now, n, "web", "a", "state", "x" * 500, ""),)))
     assert desk.files.left_out == 8
+
+
+async def flood(desk: Desk, n: int = 1) -> None:
+    """More changes at once than are told one by one, and a second goes by."""
+    desk.files.add(
+        desk.now, Record((Change(desk.now, n, "web", "", "state", "", "3000 instances"),), gap=True)
+    )
+    await desk.files.write()
+    desk.now += 1
+
+
+async def test_the_answers_of_then_are_known_again_a_second_after_a_flood_of_a_small_registry(
+    desk: Desk,
+) -> None:
+    await desk.put("a")
+    await flood(desk)
+    await flood(desk)
+    await desk.put("b")
+    assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("ab")
+
+
+async def test_floods_without_end_leave_room_for_more_than_the_snapshots_after_them(desk: Desk) -> None:
+    """A journal of 2 MiB, and a snapshot of some 100 KB after each flood."""
+    for n in range(300):
+        registration = Registration(("10.0.0.1",), meta=(("text", secrets.token_hex(250)),))
+        one = Instance("a", "a", f"/s{n}/a", registration, 0.0)
+        desk.services[f"s{n}"] = Service(f"s{n}", f"s{n}", f"/s{n}", instances=(one,))
+    desk.files._bytes = 2 << 20
+    await desk.put("a")
+    for n in range(200):
+        await flood(desk, n)
+    begun = [journal_files.began_at(path) for path in segments(desk.directory)]
+    assert 3 < len(begun) <= 12
+    assert all(b - a >= 15 for a, b in itertools.pairwise(begun[2:]))
+
+
+@pytest.mark.parametrize("room", [0, 1, 150, 700, 1500])
+async def test_what_a_full_disk_took_in_part_is_told_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """The disk takes some bytes more, in the middle of a line or between two, and then none."""
+    await desk.put("a")
+    real, left = os.write, room
+
+    def write(file: int, data: bytes) -> int:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done = real(file, data[:left])
+        left -= done
+        return done
+
+    with monkeypatch.context() as full:
+        full.setattr(journal_files.os, "write", write)
+        for id in "bcd":
+            registration = Registration(("10.0.0.1",))
+            one = Instance(id, id, f"/services/web/{id}", registration, 0.0)
+            desk.files.add(
+                desk.now, Record((Change(desk.now, 1, "web", id, "registered", "", "healthy", instance=one),))
+            )
+        await desk.files.write()
+        assert desk.files.problem is not None
+    desk.now += 10
+    await desk.put("e")
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_segment_that_could_not_be_begun_is_not_left_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.put("a")
+    desk.now += 90_000
+    with monkeypatch.context() as full:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        full.setattr(
+            journal_files.os, "fsync", lambda file: refuse() if len(segments(desk.directory)) > 1 else None
+        )
+        await desk.put("b")
+        assert desk.files.problem is not None
+    assert len(segments(desk.directory)) == 1
+    desk.now += 10
+    await desk.put("c")
+    assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c"]
+    assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("abc")
 
 
 async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:

@@ -28,6 +28,9 @@ MAX_SEGMENT_SECONDS = 86_400.0
 MIN_SEGMENT_BYTES = MIB
 SNAPSHOT_EVERY = 60.0
 """Seconds between two snapshots at least, however much changes."""
+FILLED_SECONDS = 600.0
+"""In which snapshots that follow floods would fill the journal at the earliest, were there no end of them."""
+GAP_LEAST = 1.0
 RETRY_EVERY = 5.0
 MAX_SEGMENT_BYTES = 1024 * MIB
 MAX_WAITING_BYTES = 16 * MIB
@@ -54,6 +57,8 @@ class JournalFiles:
         self._clock = clock
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._unwritten = b""
+        """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
         self._began_at = self._again_at = float("-inf")
         self._snapshot_bytes = 0
@@ -84,6 +89,7 @@ class JournalFiles:
             if self._first_at is None or (services is None and (self._file is None or not self._waiting)):
                 return
             text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            self._unwritten = text
             is_first = self._began_at == float("-inf") and self._again_at == float("-inf")
             try:
                 if is_first and not self._gap:
@@ -91,7 +97,7 @@ class JournalFiles:
                 else:
                     await asyncio.to_thread(self._write, text, services, now)
             except OSError as error:
-                self._fail(error, text, now)
+                self._fail(error, now)
             else:
                 if self.problem is not None:
                     log.info("the journal is written again")
@@ -106,10 +112,19 @@ class JournalFiles:
         if self._file is None:
             return now >= self._again_at
         age = now - self._began_at
+        if self._gap and age >= self._gap_seconds:
+            return True
         if age < SNAPSHOT_EVERY:
             return False
         full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
-        return self._gap or full or age > MAX_SEGMENT_SECONDS
+        return full or age > MAX_SEGMENT_SECONDS
+
+    @property
+    def _gap_seconds(self) -> float:
+        """How long after a snapshot another may end a gap: a small one soon, or floods would leave nothing
+        else in the journal."""
+        part = self._snapshot_bytes / max(self._bytes, 1)
+        return min(max(GAP_LEAST, part * FILLED_SECONDS), SNAPSHOT_EVERY)
 
     def _write(
         self, text: bytes, services: Mapping[str, Service] | None, now: float, after: bytes = b""
@@ -121,12 +136,16 @@ class JournalFiles:
         if services is not None:
             self._close()
             path = self._directory / f"{PREFIX}{int(now * 1000):015d}{SUFFIX}"
-            with create_aside(path) as file:
-                self._file = os.dup(file.fileno())
-                # Without a segment before it, it tells first what led to its snapshot.
-                size = sum(map(file.write, (text, *journal.spell_snapshot(services, now), after)))
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with create_aside(path) as file:
+                    self._file = os.dup(file.fileno())
+                    # Without a segment before it, it tells first what led to its snapshot.
+                    size = sum(map(file.write, (text, *journal.spell_snapshot(services, now), after)))
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                path.unlink(missing_ok=True)  # half a snapshot would stand for the moments after it
+                raise
             self._began_at, self._gap = now, False
             self._snapshot_bytes, self._written_bytes = size, 0
             sync_directory(self._directory)
@@ -134,18 +153,23 @@ class JournalFiles:
 
     def _append(self, text: bytes) -> None:
         assert self._file is not None  # noqa: S101  (the caller has looked)
-        view = memoryview(text)
-        while view:
-            view = view[os.write(self._file, view) :]
+        view, at = memoryview(text), 0
+        try:
+            while at < len(text):
+                at += os.write(self._file, view[at:])
+        except OSError:
+            self._unwritten = text[text.rfind(b"\n", 0, at) + 1 :]  # whole lines are read, torn ones are not
+            raise
         os.fsync(self._file)
         self._written_bytes += len(text)
+        self._unwritten = b""
 
-    def _fail(self, error: OSError, text: bytes, now: float) -> None:
+    def _fail(self, error: OSError, now: float) -> None:
         """A half-written line ends a segment: what comes after it would not be read."""
         self._close()
         self._again_at = now + RETRY_EVERY
-        self._waiting.insert(0, text)
-        self._waiting_bytes += len(text)
+        self._waiting.insert(0, self._unwritten)
+        self._waiting_bytes += len(self._unwritten)
         what = f"the journal can't be written: {error.strerror or error}"
         if self.problem is None:
             log.warning("%s: %s; answers go on without it", self._directory, what)
