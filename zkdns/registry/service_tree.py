@@ -150,7 +150,7 @@ class ServiceTree:
             znode.value
             for nodes in held
             for znode in nodes.znodes.values()
-            if znode is not None and znode.value is not None
+            if znode.value is not None
         )
         try:
             return self.reader.assemble(name, folders[0], values, before)
@@ -188,14 +188,14 @@ class ServiceTree:
 
 
 class ServiceNodes:
-    """What one reading holds of one service: the folders that make it one, and its nodes by path, None
-    before their data came. `waiting`: how many of those."""
+    """What one reading holds of one service: the folders that make it one, and its nodes by path. `waiting`:
+    how many more are listed, whose data did not come yet."""
 
     __slots__ = ("folders", "waiting", "znodes")
 
     def __init__(self) -> None:
         self.folders: tuple[str, ...] = ()
-        self.znodes: dict[str, Znode | None] = {}
+        self.znodes: dict[str, Znode] = {}
         self.waiting = 0
 
 
@@ -226,9 +226,7 @@ class Reading:
             nodes.folders = (*nodes.folders, path)
             self.touched[name] = None
         for name in reader.owners(names):
-            nodes = self._nodes(name)
-            nodes.znodes[path] = None
-            nodes.waiting += 1
+            self._nodes(name).waiting += 1
 
     def _gone(self, path: str) -> None:
         names = self._tree.names(path)
@@ -239,7 +237,8 @@ class Reading:
             self._leave(name, nodes)
         for name in reader.owners(names):
             nodes = self._nodes(name)
-            nodes.waiting -= nodes.znodes.pop(path, None) is None
+            if nodes.znodes.pop(path, None) is None:
+                nodes.waiting -= 1
             self._leave(name, nodes)
 
     def _nodes(self, name: str) -> ServiceNodes:
@@ -250,7 +249,7 @@ class Reading:
 
     def _leave(self, name: str, nodes: ServiceNodes) -> None:
         self.touched[name] = None
-        if not nodes.folders and not nodes.znodes:
+        if not nodes.folders and not nodes.znodes and not nodes.waiting:
             self.services.pop(name, None)
 
     def _put(self, name: str, names: Names, event: Data | Unreadable) -> None:
@@ -264,7 +263,7 @@ class Reading:
         node = before.znodes.get(path) if before is not None else None
         if node is None or node.mark != mark:
             node = Znode(mark, self._read(name, names, event))
-        if known is None and path in nodes.znodes:
+        if known is None:
             nodes.waiting -= 1
             if not nodes.waiting:
                 self.filled.append(name)

@@ -15,6 +15,9 @@ from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
 
+FEW = 32
+"""So few names are looked through as they were told: sets of them would take ten times the room."""
+
 Names: TypeAlias = tuple[str, ...]
 """The way to a node: the names below some path that one knows."""
 
@@ -45,7 +48,7 @@ class Listing:
         self._come = come
         self._gone = gone
         self._is_there = False
-        self._below: dict[str, frozenset[str]] = {}
+        self._below: dict[str, tuple[str, ...] | frozenset[str]] = {}
 
     def apply(self, event: Children | Data | Unreadable) -> bool:
         """Whether the event is of a node that is listed."""
@@ -81,12 +84,11 @@ class Listing:
         return name in self._below.get(parent or "/", ())
 
     def _list(self, path: str, names: tuple[str, ...]) -> None:
-        before = self._below.get(path, frozenset())
-        now = frozenset(names)
+        before, now = frozenset(self._below.get(path, ())), frozenset(names)
         base = path if path.endswith("/") else path + "/"
         for name in before - now:
             self._drop(base + name)
-        self._below[path] = now
+        self._below[path] = names if len(names) <= FEW else now
         if before:
             names = tuple(name for name in names if name not in before)
         for name in names:

@@ -283,6 +283,8 @@ class Server:
         if self.phase in (Phase.LAMEDUCK, Phase.STOPPED):
             return
         was = self.phase
+        if was in (Phase.LOADING, Phase.SETTLING):
+            gc.freeze()  # what is loaded stays: the collector need not walk it again and again
         if self.pipeline.stage is Stage.LOADING:
             self.phase = Phase.LOADING
         elif self.pipeline.stage is Stage.SETTLING:
@@ -292,7 +294,6 @@ class Server:
         if was in (Phase.LOADING, Phase.SETTLING) and self.phase in (Phase.READY, Phase.FROM_STATE):
             if self.phase is Phase.FROM_STATE:
                 log.warning("the registry is not read yet: answers are those that the state directory holds")
-            gc.freeze()  # most of what was loaded stays: the collector need not walk it again
             self._spawn(self._say_ready(), "ready")
 
     async def _say_ready(self) -> None:

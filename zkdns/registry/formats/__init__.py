@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from zkdns import parts
 from zkdns.model import Registration
 from zkdns.registry.fields import BadData, decode, why_no_json
+
+
+_UNREAD: Final = object()
 
 
 class Node:
@@ -26,13 +29,13 @@ class Node:
     def __init__(self, name: str, data: bytes) -> None:
         self.name = name
         self.data = data
-        self._value: Any = self
+        self._value: Any = _UNREAD
         self._object: dict[str, Any] | None = None
 
     @property
     def value(self) -> Any:
         """The JSON in the data, or ABSENT."""
-        if self._value is self:
+        if self._value is _UNREAD:
             self._value = decode(self.data)
         return self._value
 
