@@ -20,8 +20,9 @@ PLAYS = [(path, script) for path in sorted(FOLDER.glob("*.txt")) for script in s
 @pytest.mark.parametrize(
     ("path", "script"), PLAYS, ids=[f"{path.stem}: {script.title}"[:100] for path, script in PLAYS]
 )
-def test_transcript(path: Path, script: scenario.Script) -> None:
-    world = scenario.World()
+@pytest.mark.parametrize("defers", [float("inf"), 0], ids=["at once", "when asked for"])
+def test_transcript(path: Path, script: scenario.Script, defers: float) -> None:
+    world = scenario.World(defers)
     found = {block.at: world.run(block.commands) for block in script.blocks}
     if os.environ.get("ZKDNS_REWRITE_SCENARIOS"):
         _rewritten.setdefault(path, {}).update(found)

@@ -136,9 +136,11 @@ class Node:
 
 
 class World:
-    """A server without sockets: the Pipeline as `serve` drives it, by its own clock, and a Dispatcher."""
+    """A server without sockets: the Pipeline as `serve` drives it, by its own clock, and a Dispatcher.
+    `defers`: from how many services on they are compiled when they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, defers: float = float("inf")) -> None:
+        self.defers = defers
         self.now = START
         self.zxid = 0x100000000
         self.nodes: dict[str, Node] = {}
@@ -153,9 +155,12 @@ class World:
 
     def _open(self, settings: Settings) -> None:
         self.settings = settings
-        self.pipeline = Pipeline(settings, self.now, addresses=("127.0.0.1", "::1"), replica=Replica("box"))
+        self.pipeline = Pipeline(
+            settings, self.now, addresses=("127.0.0.1", "::1"), replica=Replica("box"), defers=self.defers
+        )
         self.table = Table(identity={names.wire("version.bind"): "zkdns 1.0", names.wire("id.server"): "box"})
         self.dispatcher = Dispatcher(self.table)
+        self.dispatcher.compile_now = self._compile_now
 
     # --- what the server does -------------------------------------------------------------------------
 
@@ -169,6 +174,9 @@ class World:
                 self.pipeline.step(HostResolved(host, self.hosts.get(host, ())), self.now)
             while self._turn().more:
                 pass
+
+    def _compile_now(self, service: str) -> None:
+        self.table.apply(self.pipeline.compile_now(service, self.now))
 
     def _turn(self) -> Ready:
         ready = self.pipeline.ready(self.now)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
@@ -53,6 +54,7 @@ class Builder:
         self.zones = tuple(Zone(n, names.wire(z)) for n, z in enumerate(zones))
         self.zone_names = tuple(zones)
         self._apexes = frozenset(zone.apex for zone in self.zones)
+        self._are_nested = any(not self._apexes.isdisjoint(names.suffixes(apex)) for apex in self._apexes)
         self.ttl = ttl
         self.serial = -1
         self.services: dict[str, ServiceAnswers] = {}
@@ -218,6 +220,14 @@ class Builder:
         counters = old.counters() if old else {}
         return compile_service(service, self.zones, self.ttl, counters, origin, self.topology, beyond)
 
+    def defer(self, service: Service, origin: int = EVERY) -> ServiceAnswers | None:
+        """What stands for this service until somebody asks for it; None where that is to be compiled now: it
+        was asked for, or a zone may begin below its name."""
+        old = self.services.get(service.name)
+        if self._are_nested or (old is not None and not old.deferred):
+            return None
+        return defer(service, self.zones, self.ttl, origin)
+
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
         old = self.services.pop(name, None)
@@ -228,8 +238,9 @@ class Builder:
             self._labels[old.label] -= 1
             if not self._labels[old.label]:
                 del self._labels[old.label]
-        shares = [one.shares() if one is not None else None for one in (old, answers)]
-        self._first_places.turn(name, *shares)
+        if self._first_places.knows(name):
+            shares = [one.shares() if one is not None else None for one in (old, answers)]
+            self._first_places.turn(name, *shares)
         if answers is not None:
             self.services[name] = answers
             self._labels[answers.label] += 1
@@ -270,6 +281,8 @@ class Builder:
         )
 
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
+        if old and new and old.service is new.service and old.grouped is new.grouped is None:
+            return
         gone = old.by_address.keys() if old else set[bytes]()
         come = new.by_address.keys() if new else set[bytes]()
         alone = (name,)  # one tuple for all addresses that only this service has

@@ -104,6 +104,10 @@ class FirstPlaceCounts:
         )
         return FirstAnswers(name, self._counts.get(name, {}), self._crossings.get(name, {}), moved)
 
+    def knows(self, service: str) -> bool:
+        """Whether anything was counted of it."""
+        return service in self._counts or service in self._marks
+
     def turn(self, name: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None) -> None:
         """Whom the service gives, in which shares, is another from here on; what was given before is counted
         already."""

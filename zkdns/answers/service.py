@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
@@ -28,18 +28,22 @@ from zkdns.dns.types import SRV, TXT
 from zkdns.model import Instance, Service, State
 from zkdns.topology import NO_TOPOLOGY, Topology
 
+FEW: Final = 64
+"""Instances that are grouped by address each time that somebody asks: a map of each small service's took more
+room than its addresses."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceAnswers:
     """All that one service brings to the table, and what it was made of. `ttl`: seconds, of its records.
-    `by_address`: the instances at each packed address; `protocols`: those that it has a `_service._proto`
-    name for; `origin`: whose staleness it has."""
+    `grouped`: the instances at each packed address, None where they are few enough to be grouped when that is
+    asked; `protocols`: those that it has a `_service._proto` name for; `origin`: whose staleness it has."""
 
     service: Service
     ttl: int
     entries: Entries
     names: Mapping[bytes, Name]
-    by_address: Mapping[bytes, Sequence[Instance]]
+    grouped: Mapping[bytes, Sequence[Instance]] | None
     protocols: Sequence[str]
     first_places: Mapping[bytes, FirstPlaces] = field(default_factory=dict)
     origin: int = EVERY
@@ -47,6 +51,13 @@ class ServiceAnswers:
     """Whether it is given by where clients stand."""
     beyond: Beyond = NOTHING
     """What its names give beside its own instances."""
+    deferred: bool = False
+    """Whether all of this is compiled only once somebody asks for it."""
+
+    @property
+    def by_address(self) -> Mapping[bytes, Sequence[Instance]]:
+        """The instances at each packed address."""
+        return _group_by_address(readable(self.service)) if self.grouped is None else self.grouped
 
     def counters(self) -> dict[bytes, RotationCounter]:
         """Those of all its Entries, and of what each client class is given instead."""
@@ -74,12 +85,12 @@ class ServiceAnswers:
 
     def shown(self, zone: Zone) -> list[str]:
         """Its names in one zone as text: those that are for asking, and no folder of named ports."""
-        folders = [names.label("_" + protocol) for protocol in self.protocols]
-        return [
-            names.text(owner).rstrip(".")
-            for owner, known in self.names.items()
-            if known.zone == zone.index and not any(owner.startswith(folder) for folder in folders)
-        ]
+        folders = tuple(names.label("_" + protocol) for protocol in self.protocols)
+        if self.deferred:
+            every = [about.owner for about in owners(readable(self.service), zone.apex)]
+        else:
+            every = [owner for owner, known in self.names.items() if known.zone == zone.index]
+        return [names.text(owner).rstrip(".") for owner in every if not owner.startswith(folders)]
 
 
 def compile_service(
@@ -98,7 +109,7 @@ def compile_service(
         return ServiceAnswers(service, ttl, {}, {}, found, (), origin=origin, beyond=beyond)
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
-    whole, service = service, _readable(service)
+    whole, service = service, readable(service)
     route = beyond.route
     giver = service if route is None else as_routed(service, route)
     addresses_origin = origin if route is None or route.origin is None else route.origin
@@ -177,9 +188,9 @@ def compile_service(
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
-    by_address = _group_by_address(service)
+    grouped = _group_by_address(service) if len(service.instances) > FEW else None
     return ServiceAnswers(
-        whole, ttl, entries, known, by_address, protocols, first_places, origin, near is not None, beyond
+        whole, ttl, entries, known, grouped, protocols, first_places, origin, near is not None, beyond
     )
 
 
@@ -208,7 +219,7 @@ def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
     return tuple(sorted(instances, key=attrgetter("id")))
 
 
-def _readable(service: Service) -> Service:
+def readable(service: Service) -> Service:
     """Without the instances that nothing is known of but that they are registered: they have no names."""
     if all(i.state is not State.UNREADABLE for i in service.instances):
         return service

@@ -20,6 +20,7 @@ import dns.rcode
 import dns.rdatatype
 
 from zkdns.answers.builder import build_table
+from zkdns.answers.deferred import Asleep
 from zkdns.answers.routed import Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import Table
@@ -85,9 +86,14 @@ def explain(
         again = {name: services[name] for name in follower.composed if name in services}
         again = {**(then or {}), **again, **trial.touched}
     subject = locate(services, snapshot.zones, qname, beyond)
-    table = _build_table(snapshot, again, beyond, before, subject)
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
-    outcome = respond_whole(request, table, snapshot.position_of)
+    while True:
+        table = _build_table(snapshot, again, beyond, before, subject)
+        try:
+            outcome = respond_whole(request, table, snapshot.position_of)
+            break
+        except Asleep as asleep:
+            again = {**again, asleep.service: snapshot.services[asleep.service].service}
     said: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),

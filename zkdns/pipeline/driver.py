@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from zkdns.answers.table import Delta
 from zkdns.config import ZooKeeperSettings
 from zkdns.forward.addresses import Resolved
 from zkdns.health.prober import Prober
@@ -114,6 +115,12 @@ class Driver:
         """This happened. What is due then is done at the loop's next turn."""
         self.pipeline.step(happened, time.time())
         self._soon()
+
+    def compile_now(self, service: str) -> Delta:
+        """Somebody asks for a service that was deferred: what that moves in the answers, at once."""
+        delta = self.pipeline.compile_now(service, time.time())
+        self._soon()
+        return delta
 
     # --- what happens -----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from zkdns.answers.builder import Builder
-from zkdns.answers.table import EVERY, Entry, Staleness, position_of
+from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.config import Settings
 from zkdns.health import consensus
@@ -48,7 +48,8 @@ from zkdns.routes import Target
 class Pipeline:
     """`addresses`: of this server, in answers about itself. `replica`: how it is known to the others; None
     for one that neither probes nor writes. `tick`: seconds on any clock, for the budget. `threads`: whether
-    the driver compiles large services aside. `compiles`: whether answers are wanted at all."""
+    the driver compiles large services aside. `compiles`: whether answers are wanted at all. `defers`: from
+    how many services on those that nobody asked for are compiled by `compile_now` alone."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Pipeline:
         tick: Callable[[], float] = lambda: 0.0,
         threads: bool = False,
         compiles: bool = True,
+        defers: float = float("inf"),
     ) -> None:
         self.settings = settings
         self._gatherer = Gatherer(settings.failover)
@@ -85,6 +87,7 @@ class Pipeline:
             self._origins.number, self.wall, tick,
             threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
             override=self._health.override_of,
+            defers=defers,
         )  # fmt: skip
         self.services, self.routes = self._publisher.services, self._publisher.routes
         """As they are answered, with their states."""
@@ -273,6 +276,11 @@ class Pipeline:
         expiries = expiries_of(self.registries.values(), self.settings.stale_max)
         due += [at + 0.001 for at in expiries if at + 0.001 > now]
         return min((at for at in due if at is not None), default=None)
+
+    def compile_now(self, service: str, now: float) -> Delta:
+        """Somebody asks for a service that was deferred: what that moves in the answers."""
+        self._publisher.compile_now(service, now, self.registries.zxid)
+        return self.builder.take()
 
     # --- how it stands ----------------------------------------------------------------------------
 

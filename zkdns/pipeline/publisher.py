@@ -39,7 +39,8 @@ SLOWEST = 1.0
 
 class Publisher:
     """`registered`: what the registries hold. `services`: the same with states, as it is answered. `threads`:
-    whether there are any for large services. `compiles`: whether answers are wanted at all."""
+    whether there are any for large services. `compiles`: whether answers are wanted at all. `defers`: from
+    how many services on those that nobody asked for are not compiled."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Publisher:
         views: Views | None = None,
         failover: Sequence[str] = (),
         override: Callable[[str, str], Override | None] = lambda service, id: None,
+        defers: float = float("inf"),
     ) -> None:
         self._sessions = Sessions()
         self._causes = changes.Causes(self._sessions.why_gone, override)
@@ -75,6 +77,9 @@ class Publisher:
         self._tick = tick
         self._threads = threads
         self._compiles = compiles
+        self._defers = defers
+        self._asked: set[str] = set()
+        """Services that were asked for before they were compiled."""
         self._queue: dict[str, None] = {}
         self._respelled: set[str] = set()
         self._composed: dict[str, None] = {}
@@ -134,6 +139,17 @@ class Publisher:
         every = list(self.services if names is None else names)
         self._respelled.update(every)
         self.mark(every)
+
+    def compile_now(self, name: str, now: float, zxid: int) -> None:
+        """Somebody asks for a service that was deferred: it is compiled now, and whenever it changes."""
+        answers = self._builder.services.get(name)
+        if answers is None or not answers.deferred or name in self._asked:
+            return
+        self._asked.add(name)
+        try:
+            self._builder.replace(name, self._compile_one(answers.service))
+        except Exception as error:
+            self._recover(name, answers.service, answers.service, error, now, zxid)
 
     def finish(self, compiled: Compiled, now: float, zxid: int) -> None:
         """What came of a service that was compiled elsewhere."""
@@ -286,6 +302,9 @@ class Publisher:
             return True
         try:
             beyond = self._beyond(name)
+            if beyond is NOTHING and (deferred := self._defer(after)) is not None:
+                self._put(name, before, after, deferred, now, zxid)
+                return True
             size = len(after.instances) + (len(beyond.route.name.group) if beyond.route is not None else 0)
             if self._threads and size > LARGE:
                 self._under_way[name] = before, after, False
@@ -296,6 +315,11 @@ class Publisher:
             return self._recover(name, before, after, error, now, zxid)
         self._put(name, before, after, answers, now, zxid)
         return True
+
+    def _defer(self, service: Service) -> ServiceAnswers | None:
+        if len(self.registered) < self._defers or service.name in self._asked:
+            return None
+        return self._builder.defer(service, self._origin_of(self.routes.registries(service)))
 
     def _beyond(self, name: str) -> Beyond:
         if name not in self.services or not (self.routes.is_composed(name) or self.services[name].view_of):
@@ -350,6 +374,7 @@ class Publisher:
     def _stand(self, name: str, before: Service | None, after: Service | None, now: float, zxid: int) -> None:
         """A service is judged so from now on."""
         if after is None:
+            self._asked.discard(name)
             self.services.pop(name, None)
         else:
             self.services[name] = after

@@ -146,12 +146,7 @@ class ServiceTree:
         if not folders:
             return None, ()
         before = self._services.get(name)
-        values = (
-            znode.value
-            for nodes in held
-            for znode in nodes.znodes.values()
-            if znode.value is not None
-        )
+        values = (znode.value for nodes in held for znode in nodes.znodes.values() if znode.value is not None)
         try:
             return self.reader.assemble(name, folders[0], values, before)
         except Exception as error:  # ours: it costs this service, and the others go on

@@ -10,7 +10,9 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 
+from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import Entry, Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede, reply
@@ -46,7 +48,15 @@ _CLIENTS = 1000
 
 _NOT_COMPILED = ede.option(ede.NOT_READY, "the name is not compiled yet")
 _TOO_MANY = ede.option(ede.NOT_READY, "too many names wait to be compiled")
+
+MAX_COMPILED = 2
+"""Services that one question has compiled: its own, and one that an alias of a zone file leads to."""
+
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
+
+
+def _leave(service: str) -> None:
+    """Where nothing is deferred there is nothing to compile."""
 
 
 class Histogram:
@@ -82,6 +92,8 @@ class Dispatcher:
         """Where what is not ready is compiled; None: here and now."""
         self.forwarder = forwarder
         self.position = position
+        self.compile_now: Callable[[str], None] = _leave
+        """Has a service compiled that was deferred until somebody asks for it."""
         self.clients: ClientTable | None = None
         """Who was told what; None where nobody notes it."""
         self._take_position = position
@@ -143,13 +155,16 @@ class Dispatcher:
             outcome.then(lambda message: self._count(request, message))
         return outcome
 
-    def _answer(self, request: Request) -> bytes | Pending | None:
+    def _answer(self, request: Request, compiled: int = 0) -> bytes | Pending | None:
         try:
-            outcome = respond(request, self.table, self.position)
-            if isinstance(outcome, Wait):
-                if self.aside is not None:
-                    return self._wait(request, outcome, self.aside)
-                outcome = finish(request, outcome, self.table, self.position)
+            try:
+                outcome = respond(request, self.table, self.position)
+                if isinstance(outcome, Wait):
+                    if self.aside is not None:
+                        return self._wait(request, outcome, self.aside)
+                    outcome = finish(request, outcome, self.table, self.position)
+            except Asleep as asleep:
+                return self._ask_again(request, asleep.service, compiled)
             if isinstance(outcome, Follow):
                 return self._follow(request, outcome)
             return self._forward(request) if outcome is FORWARD else outcome
@@ -177,6 +192,8 @@ class Dispatcher:
                     reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
                 else:
                     reply = self._follow(request, outcome) if isinstance(outcome, Follow) else outcome
+            except Asleep as asleep:  # the alias leads to what nobody asked for yet
+                reply = self._ask_again(request, asleep.service, 0)
             except Exception:
                 reply = self._fail(request)
             if isinstance(reply, Pending):
@@ -190,6 +207,13 @@ class Dispatcher:
         if aside.do(unready.account, unready.key, unready.work, resume_now):
             return pending
         return fail(request, SERVFAIL, _TOO_MANY, request.ra)
+
+    def _ask_again(self, request: Request, service: str, compiled: int) -> bytes | Pending | None:
+        """Once this service is compiled, which nobody had asked for."""
+        if compiled == MAX_COMPILED:
+            return fail(request, SERVFAIL, flags=request.ra)
+        self.compile_now(service)
+        return self._answer(request, compiled + 1)
 
     def _note_told(self, clients: ClientTable, request: Request) -> None:
         """That this client was told of a service: its instances, or that it has nobody to give. A type that

@@ -1,8 +1,8 @@
 """One request in, one outcome out: the reply's bytes, FORWARD, what to follow outside, or None (drop).
 
-Rules: no I/O, no clock, no chance; never raises on any packet. The plain case is first and short; the rest
-follows the order of RFC 1035 and RFC 6891. The native engine is this module's twin for the plain case,
-byte for byte.
+Rules: no I/O, no clock, no chance; raises on no packet, save `Asleep` of a service that is not compiled yet.
+The plain case is first and short; the rest follows the order of RFC 1035 and RFC 6891. The native engine is
+this module's twin for the plain case, byte for byte.
 """
 
 from __future__ import annotations

@@ -50,6 +50,10 @@ log = logging.getLogger("zkdns")
 
 CHANGE_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+DEFERS = 1000
+"""From so many services on those that nobody asks for are not compiled: with fewer a start takes a second
+whatever they say, and nobody's first question should wait."""
+
 
 def new_id() -> str:
     """How the other replicas know this process. Containers share process ids, and with the host's network its
@@ -88,6 +92,7 @@ class Server:
             position_of=native.position_of if native is not None else position_of,
             tick=time.perf_counter,
             threads=True,
+            defers=DEFERS,
         )
         table = Table(identity=identity(f"zkdns {__version__}", socket.gethostname()))
         self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
@@ -98,6 +103,7 @@ class Server:
             native.take_position if native is not None else next_position,
             Aside(run_in(self._threads)),
         )
+        self.dispatcher.compile_now = self._compile_now
         self.engine = engine.choose(self.dispatcher, native)
         self.zone_files = ZoneFiles(settings.zones, [zone.apex for zone in self.pipeline.builder.zones])
         self.state_directory = StateDirectory(settings.state, self.pipeline)
@@ -256,6 +262,10 @@ class Server:
 
     async def _resolve(self, host: str) -> Resolved:
         return await (self.forwarder.resolve(host) if self.forwarder.enabled else ask_machine(host))
+
+    def _compile_now(self, service: str) -> None:
+        """Somebody asks for a service that is not compiled yet."""
+        self.engine.apply(self.driver.compile_now(service))
 
     def _take_ready(self, ready: Ready) -> None:
         """Publish, then tell."""

@@ -17,7 +17,6 @@ from zkdns import parts
 from zkdns.model import Registration
 from zkdns.registry.fields import BadData, decode, why_no_json
 
-
 _UNREAD: Final = object()
 
 
