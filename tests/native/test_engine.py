@@ -153,7 +153,7 @@ def test_where_nothing_may_be_said_everything_of_that_origin_is_handed_over(engi
 
     assert said() == [True] * 6
     engine.apply(Delta(staleness={0: Staleness(failure=ede.option(14))}))
-    assert said() == [False, False, False, True, True, True]
+    assert said() == [False, False, False, True, True, False]
     engine.apply(Delta(staleness={0: Staleness(), 3: Staleness(failure=ede.option(22))}))
     assert said() == [True, True, True, False, False, False]
     engine.apply(Delta(staleness={3: Staleness()}))

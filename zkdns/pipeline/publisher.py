@@ -15,6 +15,7 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change, Instance, Override, Service
+from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.inputs import Compilation, Compiled, Judge
 from zkdns.pipeline.routes import RouteBook
@@ -396,11 +397,3 @@ class Publisher:
             self._wall.forget([p for p in self._wall.problems if p.startswith(path) and p not in here])
         if (service := after or before) is not None:
             self._wall.forget([service.path])
-
-
-def differing(old: Mapping[str, Service], new: Mapping[str, Service]) -> list[str]:
-    """The names whose service is another object, or gone."""
-    found = [name for name, service in new.items() if old.get(name) is not service]
-    if len(old) + len(found) > len(new):
-        found += [name for name in old if name not in new]
-    return found
