@@ -97,7 +97,10 @@ class RouteBook:
             one = left.pop()
             _, at, registry = one.name.rpartition("@") if one.view_of else (one.name, "", "")
             keys = {one.name, view_key(one.label, registry) if at else one.label}
-            for name in {user for key in keys for user in self._users.get(key, ())} - found - {service.name}:
+            users = {user for key in keys for user in self._users.get(key, ())}
+            if one.view_of:
+                users.add(one.view_of)  # its names are the other's to give, as soon as there are any
+            for name in users - found - {service.name}:
                 found.add(name)
                 if (user := self._services.get(name)) is not None:
                     left.append(user)
