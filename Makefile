@@ -32,7 +32,8 @@ QUICK := tests/test_laws.py tests/test_words.py tests/test_scenarios.py tests/te
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py \
 	--ignore=tests/explain/test_churn.py
 
-.PHONY: help venv rust zookeeper programs axe demo test quick check check-python check-native bench matrix simulate soak kills alerts fuzz clean
+.PHONY: help venv rust zookeeper programs axe wheels musl deb packages demo test quick check check-python check-native \
+	bench matrix simulate soak kills alerts fuzz clean
 
 help:
 	@echo "make demo   a real ZooKeeper, sample services, the server and its page, on loopback"
@@ -133,18 +134,40 @@ $(TOOLS)/ready: pyproject.toml constraints.txt
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r $(TOOLS)/wanted
 	@touch $@
 
+# $(call wheel,TARGET,FOLDER)
+define wheel
+ZKDNS_BUILD=native CARGO=cargo-zigbuild CARGO_BUILD_TARGET=$(1) CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
+	python -m build --wheel --no-isolation -o $(2) . >$(2).log 2>&1 || { tail -n 40 $(2).log; exit 1; }
+endef
+
 wheels: export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 wheels: rust $(TOOLS)/ready
-	rm -rf build/wheel dist/*.whl
-	ZKDNS_BUILD=native CARGO=cargo-zigbuild CARGO_BUILD_TARGET=$$(uname -m)-unknown-linux-gnu.2.17 CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
-		python -m build --wheel --no-isolation -o build/wheel . >build/wheel.log 2>&1 || { tail -n 40 build/wheel.log; exit 1; }
+	rm -rf build/wheel build/musl dist/*.whl
+	$(call wheel,$$(uname -m)-unknown-linux-gnu.2.17,build/wheel)
 	auditwheel repair --wheel-dir dist build/wheel/*.whl
+	@$(MAKE) --silent --no-print-directory musl
+
+# The same for musl (Alpine), where this Rust has its library: rustup's has, Debian's has not. musl's loader takes
+# its library by any name that begins with "libc."; auditwheel knows the one that Alpine has.
+musl: export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+musl: MUSL = $$(uname -m)-unknown-linux-musl
+musl: rust $(TOOLS)/ready
+	@! command -v rustup >/dev/null || rustup target add --quiet $(MUSL) || true
+	@if [ ! -d "$$(rustc --print sysroot)/lib/rustlib/$(MUSL)/lib" ]; then \
+		echo "this Rust has no library for musl: there is no wheel for Alpine"; \
+	else set -e; rm -rf build/musl dist/*musllinux*.whl; \
+		$(call wheel,$(MUSL),build/musl); \
+		wheel unpack -d build/musl/open build/musl/*.whl >/dev/null; \
+		patchelf --replace-needed libc.so libc.musl-$$(uname -m).so.1 build/musl/open/*/zkdns/_native.abi3.so; \
+		mkdir -p build/musl/packed; \
+		wheel pack -d build/musl/packed build/musl/open/* >/dev/null; \
+		auditwheel repair --wheel-dir dist build/musl/packed/*.whl; fi
 
 # For the Debian or Ubuntu that this is, whose Python it is made for.
 deb: wheels
 	@/usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { $(call install,python3 python3-venv,Debian'\''s Python 3.11 or newer); }
-	/usr/bin/python3 deploy/deb.py dist/*.whl dist
+	/usr/bin/python3 deploy/deb.py dist/*manylinux*.whl dist
 
 # The image, compose, the wheel and the Debian package, tried as people use them. Docker or Podman where one runs
 # containers, else the Dockerfile's steps one by one; the last lines say which.

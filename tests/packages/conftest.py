@@ -44,8 +44,17 @@ def root() -> None:
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
-    (found,) = (REPOSITORY / "dist").glob("zkdns-*.whl")
+    (found,) = (REPOSITORY / "dist").glob("zkdns-*manylinux*.whl")
     return found
+
+
+@pytest.fixture(scope="session")
+def musl_wheel() -> Path:
+    """The one for Alpine, which not every Rust can build."""
+    found = list((REPOSITORY / "dist").glob("zkdns-*musllinux*.whl"))
+    if not found:
+        pytest.skip("this Rust has no library for musl")
+    return found[0]
 
 
 @pytest.fixture(scope="session")

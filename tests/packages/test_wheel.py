@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -36,6 +39,39 @@ def test_the_wheel_is_for_every_python_and_every_linux_of_ten_years(wheel: Path)
     assert "manylinux_2_17" in machine
     with zipfile.ZipFile(wheel) as file:
         assert "zkdns/_native.abi3.so" in file.namelist()
+
+
+def test_that_for_alpine_needs_musl_alone_and_all_that_it_is_installed_with_is_there_for_musl(
+    musl_wheel: Path, tmp_path: Path
+) -> None:
+    machine = platform.machine()
+    assert musl_wheel.name == f"zkdns-{__version__}-cp311-abi3-musllinux_1_2_{machine}.whl"
+    with zipfile.ZipFile(musl_wheel) as file:
+        library = Path(file.extract("zkdns/_native.abi3.so", tmp_path))
+    dynamic = subprocess.check_output(["readelf", "-d", library], text=True)
+    assert re.findall(r"NEEDED.*\[(.*)\]", dynamic) == [f"libc.musl-{machine}.so.1"]
+    for minor in (11, 13):
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", *CONSTRAINTS, "--dest", tmp_path / "all",
+             "--only-binary=:all:", f"--platform=musllinux_1_2_{machine}", f"--python-version=3.{minor}",
+             musl_wheel],
+            check=True, cwd=tmp_path,
+        )  # fmt: skip
+
+
+def test_musls_own_loader_finds_all_that_it_asks_for_but_pythons_part(
+    musl_wheel: Path, tmp_path: Path
+) -> None:
+    """Where Debian's musl is: it is older than any Alpine that has a Python of ours."""
+    loader = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
+    if not loader.exists():
+        pytest.skip("no musl here")
+    with zipfile.ZipFile(musl_wheel) as file:
+        library = Path(file.extract("zkdns/_native.abi3.so", tmp_path))
+    told = subprocess.run([loader, "--list", library], capture_output=True, text=True)
+    missing = re.findall(r": (\w+): symbol not found", told.stdout + told.stderr)
+    assert missing
+    assert [name for name in missing if not name.startswith(("Py", "_Py"))] == []
 
 
 def test_an_index_that_shows_it_has_what_people_look_for(wheel: Path) -> None:
