@@ -14,7 +14,7 @@ import pytest
 from support.ports import free_port
 from support.server import Zkdns, run
 from support.waiting import eventually
-from zkdns.cli.explain import whole
+from zkdns.registry.labels import whole
 
 FILE = """
 [web]

@@ -14,7 +14,7 @@ from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.prober import Prober
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target
-from zkdns.health.thresholds import CheckState
+from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
 
 NOW = 1_700_000_000.0
@@ -648,3 +648,16 @@ async def test_an_instance_where_checks_may_not_go_is_as_one_without_a_check(ens
     assert asked == []
     assert "check_targets" in next(iter(world.health.problems.values())).what
     await stop_all(ensemble)
+
+
+def test_what_the_last_probe_said_is_kept_for_as_long_as_the_instance_is_ours_to_probe() -> None:
+    health = Health("me")
+    service = a_service("ab", ONCE)
+    health.judge(service, NOW)
+    target = health.take_probes()["/services/web/a"]
+    assert target is not None
+    health.take(target, Verdict(target.path, True), NOW + 1)
+    health.take(target, Verdict(target.path, False, "refused"), NOW + 2)
+    assert health.last_probes(service) == {"a": LastProbe(NOW + 2, "refused")}
+    health.judge(replace(service, instances=service.instances[1:]), NOW + 3)
+    assert health.last_probes(service) == {}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from zkdns.answers.routed import InForce, Resolver, Routed
 from zkdns.explain.routing import target_shares
+from zkdns.health.thresholds import LastProbe
 from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.pipeline.outages import Outage
 from zkdns.routes import Target, Tier
@@ -97,6 +98,7 @@ def beside_of(text: str) -> Beside:
         target_shares(route, {text: 3}),
         [{"from": text, "to": text, "share": 0.5, "given": 0.5, "answers": 3}],
         Told((ClientRow(text, text, NOW - 9, NOW, 3, text),), 3),
+        {text: LastProbe(NOW, text)},
     )
 
 
@@ -394,6 +396,15 @@ def test_of_several_registries_each_has_its_own_age() -> None:
     page = Tags(render(View(status(service("web"), registries=away, stale_seconds=120.0), NOW), Asked())).text
     assert "Stale: 1 of 2 registries out of reach (dc2 for 2 min)." in page
     assert "away for 2 min" in page
+
+
+def test_what_the_servers_own_probe_said_last_is_told_also_of_one_that_is_in() -> None:
+    one = service("web", instance("a"), instance("b"), instance("c"))
+    probes = {"a": LastProbe(NOW - 4, ""), "b": LastProbe(NOW - 9, "connect 10.0.0.1:80: refused")}
+    page = Tags(render(View(status(one), NOW, beside=Beside(probes=probes)), Asked("web"))).text
+    assert "last probe4 s ago: good" in page
+    assert "last probe9 s ago: connect 10.0.0.1:80: refused" in page
+    assert page.count("last probe") == 2
 
 
 # --- how much is asked --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from zkdns.cli.history import DEFAULT_SERVER, Moment
 from zkdns.cli.show import Column
 from zkdns.explain import what_if
 from zkdns.explain.explain import explain, read_client, read_name, read_type
-from zkdns.registry import labels
+from zkdns.registry.labels import whole
 
 COLUMNS = (
     Column("INSTANCE"),
@@ -125,17 +125,6 @@ def command(
             raise click.ClickException(str(error)) from None
 
     registries.run(settings, work)
-
-
-def whole(name: str, zone: str) -> str:
-    """What a person means who names a service (`web`) or an instance (`web/a`) as the other commands do. A
-    dot at the end says that the name is whole already."""
-    service, slash, id = name.strip().partition("/")
-    if slash and service and id and "." not in service and not id.endswith("in-addr.arpa"):  # RFC 2317
-        return f"{labels.to_label(id)}.{labels.to_label(service)}.{zone}"
-    if not slash and service and not any(mark in service for mark in ".:"):
-        return f"{service}.{zone}"
-    return name
 
 
 def _zone_of(server: str) -> str:

@@ -14,7 +14,7 @@ from zkdns.health.consensus import assign, majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
 from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
-from zkdns.health.thresholds import CheckState, ProbeHistory, advance
+from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 
@@ -62,6 +62,7 @@ class Health:
         # by instance path
         self._service_of: dict[str, str] = {}
         self._histories: dict[str, ProbeHistory] = {}
+        self._last_probes: dict[str, LastProbe] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
         self._met: set[str] = set()
@@ -140,6 +141,7 @@ class Health:
         before = self._histories.get(path)
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
         self._histories[path] = after
+        self._last_probes[path] = LastProbe(now, verdict.why)
         self._met.add(path)
         if before is not None and before.check_state == after.check_state:
             return set()
@@ -192,6 +194,11 @@ class Health:
         if targets and self._policy.networks:
             unchecked = frozenset(i.path for i in instances if i.path not in targets)
         return ServiceView(overrides, bool(targets), self._check_states, losses.kept, unchecked)
+
+    def last_probes(self, service: Service) -> dict[str, LastProbe]:
+        """What we saw ourselves at those of its instances that are ours to probe, by id."""
+        found = ((i.id, self._last_probes.get(i.path)) for i in service.instances)
+        return {id: probe for id, probe in found if probe is not None}
 
     def take_probes(self) -> dict[str, Target | None]:
         """What is to be probed from now on, by path, None for no more: what changed since the last call."""
@@ -284,6 +291,7 @@ class Health:
         self._discount(path, now)
 
     def _discount(self, path: str, now: float) -> None:
+        self._last_probes.pop(path, None)
         if self._histories.pop(path, None) is not None:
             self._changed_at = now if self._changed_at is None else self._changed_at
 

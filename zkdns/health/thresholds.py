@@ -9,7 +9,7 @@ take the doublings back one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 CAP: Final = 10
 """The most times its `rise` that a flapping instance needs."""
@@ -24,6 +24,14 @@ class CheckState:
 
     good: bool
     why: str = ""
+
+
+class LastProbe(NamedTuple):
+    """What this server's last probe of an instance said, for people. `at`: seconds since the epoch; `why`:
+    what went wrong, "" where nothing did."""
+
+    at: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from zkdns.config import Settings
 from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
-from zkdns.health.thresholds import CheckState
+from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Catalog, Change, Problem, Service
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
@@ -331,6 +331,11 @@ class Pipeline:
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
         return self._publisher.preview(targets, now)
+
+    def last_probes(self, name: str) -> dict[str, LastProbe]:
+        """What this server's own probes of a service's instances said last, by id."""
+        service = self.services.get(name)
+        return self._health.last_probes(service) if service is not None else {}
 
     # --- what the publisher asks ------------------------------------------------------------------
 

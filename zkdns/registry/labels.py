@@ -205,3 +205,14 @@ def _tell(label: str, others: list[str], count: int, label_now: str, path: str, 
         shown += f" (and {count - MOST_TOLD} more)"
     what = f"its {word} folds to the label {label}, as {shown} does; it is served as {label_now}"
     return Problem(path, what, f"choose {word}s that differ in more than case and punctuation")
+
+
+def whole(name: str, zone: str) -> str:
+    """What a person means who names a service (`web`) or an instance (`web/a`) as the other commands do. A
+    dot at the end says that the name is whole already."""
+    service, slash, id = name.strip().partition("/")
+    if slash and service and id and "." not in service and not id.endswith("in-addr.arpa"):  # RFC 2317
+        return f"{to_label(id)}.{to_label(service)}.{zone}"
+    if not slash and service and not any(mark in service for mark in ".:"):
+        return f"{service}.{zone}"
+    return name

@@ -214,11 +214,13 @@ class Observer:
             return lambda: Beside(told=told())
         route, recent = answers.beyond.route, builder.recent_first_answers(service)
         crossed, topology = builder.near_answers(service), builder.topology
+        probes = self.pipeline.last_probes(service)
         return lambda: Beside(
             route,
             target_shares(route, recent) if route is not None else (),
             crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
             told(),
+            probes,
         )
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:

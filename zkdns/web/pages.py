@@ -13,6 +13,7 @@ from typing import Any
 
 from zkdns.model import Service
 from zkdns.pipeline.journal import OutOfReach
+from zkdns.registry.labels import whole
 from zkdns.serve.clients import Demand
 from zkdns.web.door import Busy
 from zkdns.web.moments import read_moment
@@ -50,7 +51,7 @@ class Pages:
         # One that is gone may still be in somebody's cache: who asked for it is told as well.
         beside = observed.beside(asked.service) if asked.service else Beside
         recent = self._pasts.reader("", now - HOUR)
-        explained = self._explainer(asked)
+        explained = self._explainer(asked, status.zones[0])
         load, routed = self._rates.load, observed.routed()
 
         def work() -> str:
@@ -59,14 +60,18 @@ class Pages:
 
         return work
 
-    def _explainer(self, asked: Asked) -> Callable[[], Mapping[str, Any] | str | None]:
-        """The explanation, or what keeps us from one."""
+    def _explainer(self, asked: Asked, zone: str) -> Callable[[], Mapping[str, Any] | str | None]:
+        """The explanation, or what keeps us from one. A service's name alone is one in the first zone."""
         if not asked.explain:
             return lambda: None
         try:
             at = read_moment({"at": asked.at}, "at")
             work = self._observed.explain(
-                asked.explain, asked.type or "A", asked.client or None, asked.changes[:MAX_CHANGES], at
+                whole(asked.explain, zone),
+                asked.type or "A",
+                asked.client or None,
+                asked.changes[:MAX_CHANGES],
+                at,
             )
         except (ValueError, OutOfReach) as error:
             said = str(error)

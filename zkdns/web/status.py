@@ -6,13 +6,14 @@ Rules: frozen; nothing here can reach back into the server. Times are seconds si
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import TargetShare
 from zkdns.forward.upstreams import UpstreamStatus
+from zkdns.health.thresholds import LastProbe
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.outages import Outage
@@ -121,12 +122,14 @@ class Counters:
 class Beside:
     """What stands beside one service's instances. `route`: what its name stands for, None for them, with its
     `targets`; `zones`: the shares from zone to zone (`explain.locality`), none where all clients get the
-    same; `told`: who asked for it, the latest first."""
+    same; `told`: who asked for it, the latest first; `probes`: what the server's own probes of its instances
+    said last, by id."""
 
     route: Routed | None = None
     targets: Sequence[TargetShare] = ()
     zones: Sequence[Mapping[str, Any]] = ()
     told: Told = NOT_KEPT
+    probes: Mapping[str, LastProbe] = field(default_factory=dict)
 
 
 class Observed(Protocol):

@@ -43,7 +43,7 @@ def _service(service: Service, view: View) -> str:
     said = shapes.service(service, status.ttl, status.zones[0], view.firsts, SHOWN)
     recent, ever = sum(view.firsts.recent.values()), sum(view.firsts.ever.values())
     since = {i.id: i.since for i in service.instances}
-    rows = [_instance(i, since[i["id"]], recent, view.now) for i in said["instances"]]
+    rows = [_instance(i, since[i["id"]], recent, view) for i in said["instances"]]
     own = " of its own" * (view.beside.route is not None)
     empty = f'<tr><td colspan="{len(COLUMNS)}">No instance{own} is registered.'
     beyond = len(service.instances) - SHOWN
@@ -86,7 +86,7 @@ def _ask(name: str, address: str) -> str:
     return f'<ul class="dig" aria-label="Ask for it">{lines}</ul>'
 
 
-def _instance(i: Mapping[str, Any], since: float, recent: int, now: float) -> str:
+def _instance(i: Mapping[str, Any], since: float, recent: int, view: View) -> str:
     where = ", ".join(i["address"]) + (f" port {i['port']}" if i["port"] else "")
     weight = f"{i['weight']}" + (
         f" (registered {i['registered_weight']})" if i["weight"] != i["registered_weight"] else ""
@@ -94,13 +94,15 @@ def _instance(i: Mapping[str, Any], since: float, recent: int, now: float) -> st
     tags = "".join(f' <span class="tag">{esc(t)}</span>' for t in i["tags"])
     bars = bar("due", i["share"]) + bar("given", i["given"] if recent else None)
     known = "".join(f"<dt>{esc(key)}<dd>{esc(value)}" for key, value in _known(i))
+    if (probe := view.beside.probes.get(i["id"])) is not None:
+        known += f"<dt>last probe<dd>{ago(probe.at, view.now)}: {esc(probe.why or 'good')}"
     return (
         f'<tr class="{"" if i["in"] else "out"}" data-key="{esc(i["id"])}">'
         f'<th scope="row">{esc(i["id"])}{tags}'
         f'<details data-key="more"><summary>more</summary><dl>{known}</dl></details>'
         f"<td>{badge(i['state'])}<td>{esc(i['reason'])}<td>{esc(where)}"
         f"<td>{esc(weight)}, priority {i['priority']}<td>{bars}"
-        f"<div class=bar><span>ever</span> {i['first_answers']:,}</div><td>{ago(since, now)}"
+        f"<div class=bar><span>ever</span> {i['first_answers']:,}</div><td>{ago(since, view.now)}"
     )
 
 
