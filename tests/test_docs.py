@@ -454,3 +454,12 @@ def test_haproxy_with_our_settings_has_every_instance_with_its_weight(server: Zk
         assert all(
             weight == ("10" if int(address.split(".")[-1]) % 2 else "30") for address, weight in taken.items()
         )
+
+
+def test_each_path_that_the_guide_for_contributors_names_is_there() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    _, _, table = text.partition("## Where things are\n")
+    named = re.findall(r"`((?:zkdns|tests|bench)/[\w/.]*)`", table.partition("\n## ")[0])
+    assert len(named) > 20
+    named += [path for path in re.findall(r"`((?:zkdns|tests|bench)/[\w/.]*)`", text) if "NAME" not in path]
+    assert not [path for path in named if not (REPOSITORY / path).exists()]
