@@ -242,6 +242,43 @@ def test_over_a_cycle_each_has_exactly_the_share_that_the_rule_gives(
     assert len(variants[number].tiers[0].rotation.sequence) == cycle
 
 
+CLIENT_OF = {"eu-1a": EU_A, "eu-1b": EU_B, "us-1a": US_A, "eu-1c": EU_C}
+"""One client of each zone of the map, all of which have equal parts of the clients."""
+
+crowds = st.lists(
+    st.tuples(st.sampled_from([*CLIENT_OF, "elsewhere", ""]), st.integers(0, 6)), min_size=1, max_size=6
+)
+
+
+def crowd(members: list[tuple[str, int]]) -> tuple[Service, dict[str, Fraction]]:
+    """A service that is `balanced`, and by id what part of all first places each should get."""
+    held = [instance("x" * (n + 1), zone, weight=w) for n, (zone, w) in enumerate(members)]
+    weights = [w for _, w in members] if any(w for _, w in members) else [1] * len(held)
+    due = {i.id: Fraction(w, sum(weights)) for i, w in zip(held, weights, strict=True)}
+    return web(*held, near="balanced"), due
+
+
+@given(crowds)
+def test_over_the_clients_of_all_zones_each_instance_stands_first_by_its_weight(
+    members: list[tuple[str, int]],
+) -> None:
+    """So no zone bears more than it can, however clients and instances are spread."""
+    service, due = crowd(members)
+    answers = serving(service)
+    total: Counter[str] = Counter()
+    slack = Fraction(0)
+    for client in CLIENT_OF.values():
+        number = answers.clients.class_of(client)
+        places = answers.services["web"].first_places[class_key(WEB_A, number)]
+        cycle = len(places.entry.tiers[0].rotation.sequence)
+        if cycle * len(members) > MAX_CYCLE:  # it may not be whole
+            slack += Fraction(1, cycle)
+        for id, n in places.until(cycle).items():
+            total[id] += Fraction(n, cycle) / len(CLIENT_OF)  # type: ignore[assignment]
+    for id, share in due.items():
+        assert abs(Fraction(total[id]) - share) <= slack
+
+
 def test_who_was_given_what_is_told_from_zone_to_zone_over_changes() -> None:
     answers = serving(web(*THREE))
     for client, times in ((EU_A, 5), (EU_B, 3), (NOWHERE, 3), (EU_C, 2)):

@@ -6,9 +6,23 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
 
-from answers.test_variants import EU_A, EU_B, EU_C, NOWHERE, US_A, instance, web
+from answers.test_variants import (
+    CLIENT_OF,
+    EU_A,
+    EU_B,
+    EU_C,
+    NOWHERE,
+    US_A,
+    WEB_A,
+    crowd,
+    crowds,
+    instance,
+    web,
+)
 from support.tables import Answers, query
+from zkdns.answers.variants import class_key
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve import native
@@ -80,3 +94,30 @@ def test_of_half_a_million_answers_each_instance_has_its_share_to_the_last_one(
     assert sum(answers.near_answers().values()) == 5 * TIMES
     assert sum(answers.first_answers("web").values()) == 5 * TIMES
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == (TIMES if mode == "prefer" else TIMES // 2)
+
+
+@given(crowds)
+@settings(max_examples=25)
+def test_over_the_clients_of_all_zones_each_instance_stands_first_by_its_weight(
+    members: list[tuple[str, int]],
+) -> None:
+    service, due = crowd(members)
+    engine = native.Native()
+    answers = Answers(["svc.local"], position_of=engine.position_of)
+    answers.set_topology(parse_topology("map", MAP)[0])
+    answers.put(service)
+    engine.apply(answers.take())
+    packet = query(names.wire("web.svc.local"), 1)
+    at = len(packet) + 12
+    id_of = {bytes(map(int, i.addresses[0].split("."))): i.id for i in service.instances}
+    total: Counter[str] = Counter()
+    for client in CLIENT_OF.values():
+        places = answers.services["web"].first_places[class_key(WEB_A, answers.clients.class_of(client))]
+        cycle = len(places.entry.tiers[0].rotation.sequence)
+        if cycle > 2_000:
+            return  # long to ask for; the same counts as Python's, which are tried at any length
+        for _ in range(cycle):
+            said = engine.respond(packet, HIGHEST_UDP, client=client)
+            assert said is not None
+            total[id_of[said[at : at + 4]]] += Fraction(1, cycle * len(CLIENT_OF))  # type: ignore[assignment]
+    assert {id: share for id, share in due.items() if share} == dict(total)
