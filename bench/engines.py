@@ -1,6 +1,7 @@
 """What an answer costs: our two engines, the floor, and whichever other servers are installed.
 
     python -m bench.engines [--mix plain edns hostile] [--rounds 5] [--seconds 2] [--only NAME ...]
+    python -m bench.engines --ours native    the same engine without its client table, and with near answers
     python -m bench.engines --threads        two answering threads against one
     python -m bench.engines --publish        a publish, and memory, at 100,000 instances
 
@@ -25,7 +26,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench import load
-from bench.servers import ENGINES, NAMES, Engine, write, zkdns
+from bench.servers import ENGINES, NAMES, Engine, ours, write, zkdns
 from tests.support.ports import free_port
 
 SERVER_CORE, LOAD_CORE = 1, 0
@@ -128,6 +129,8 @@ def start(engines: Iterable[Engine], folder: Path) -> list[Running]:
 
 def compare(args: argparse.Namespace, folder: Path) -> None:
     wanted = [e for e in ENGINES if not args.only or e.name in args.only or e.name == "floor"]
+    if args.ours:
+        wanted = ours(args.ours)
     running = start(wanted, folder)
     names = write(folder / "names", "\n".join(NAMES))
     try:
@@ -154,9 +157,10 @@ def rounds(args: argparse.Namespace, running: list[Running], mix: str, names: st
     print(
         f"\n{mix}: {args.rounds} rounds of {args.seconds:g} s, {args.sockets} sockets, bursts of {args.burst}"
     )
-    print(f"{'':13} {'us an answer':>12} {'of the floor':>12} {'spread':>13}")
+    first = next(iter(cost))
+    print(f"{'':13} {'us an answer':>12} {f'of {first}':>12} {'spread':>13}")
     for name, costs in cost.items():
-        ratios = sorted(own / base for own, base in zip(costs, cost["floor"], strict=True))
+        ratios = sorted(own / base for own, base in zip(costs, cost[first], strict=True))
         seen = last[name]
         odd = {k: int(n) for k, n in seen.items() if k in ("lost", "bad") and n}
         spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
@@ -243,6 +247,7 @@ def main() -> None:
     parser.add_argument("--sockets", type=int, default=8)
     parser.add_argument("--burst", type=int, default=16)
     parser.add_argument("--only", nargs="+", default=[], choices=[e.name for e in ENGINES])
+    parser.add_argument("--ours", default="", choices=("native", "python"))
     parser.add_argument("--threads", action="store_true")
     parser.add_argument("--publish", action="store_true")
     args = parser.parse_args()

@@ -57,16 +57,20 @@ def floor(folder: Path, port: int) -> list[str]:
     return [str(program), str(port), str(ANSWER)]
 
 
-def zkdns(engine: str, workers: int = 1) -> Callable[[Path, int], list[str]]:
+def zkdns(engine: str, workers: int = 1, settings: str = "") -> Callable[[Path, int], list[str]]:
+    """`settings`: TOML beside the flags."""
+
     def command(folder: Path, port: int) -> list[str]:
         rows = []
         for n in range(SERVICES):
             for k, a in enumerate(addresses(n)):
-                rows.append(f'[[s{n}.instances]]\nid = "i{k}"\naddress = "{a}"\nport = 80\n')
+                about = f'id = "i{k}"\naddress = "{a}"\nport = 80\nzone = "z{k % 2}"\n'
+                rows.append(f"[[s{n}.instances]]\n{about}")
         registry = write(folder / "registry.toml", "\n".join(rows))
         return [
             sys.executable, "-m", "zkdns", "serve", "--registry", f"file:{registry}", "--http", "",
             "--listen", f"127.0.0.1:{port}", "--engine", engine, "--workers", str(workers),
+            "--config", write(folder / "zkdns.toml", settings),
         ]  # fmt: skip
 
     return command
@@ -182,3 +186,17 @@ ENGINES = [
     Engine("dnsmasq", "dnsmasq", dnsmasq),
     Engine("zkdns python", "true", zkdns("python")),
 ]
+
+MAP = '[topology]\n"127.0.0.0/8" = "z0"\n"10.0.0.0/8" = "z1"\n'
+NEAR = 'near = "balanced"\n' + MAP
+"""Each of the four addresses is given, in shares of their own: a reply is as long as without."""
+
+
+def ours(engine: str) -> list[Engine]:
+    """Our own engine as it is, and with one thing more or less: what that costs."""
+    return [
+        Engine(engine, "true", zkdns(engine)),
+        Engine("no clients", "true", zkdns(engine, settings="client_table = false\n")),
+        Engine("near, unused", "true", zkdns(engine, settings=MAP)),
+        Engine("near", "true", zkdns(engine, settings=NEAR)),
+    ]

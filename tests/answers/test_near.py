@@ -21,6 +21,7 @@ from zkdns.answers.near import (
     prefer,
     zone_shares,
 )
+from zkdns.answers.spliced import is_wide
 from zkdns.topology import Place
 
 A, B, C = Place("eu", "eu-1a"), Place("eu", "eu-1b"), Place("us", "us-1a")
@@ -108,6 +109,23 @@ def test_prefer_reaches_as_far_as_it_must(healthy: str, level: int, chosen: tupl
     choice = prefer(A, tier, 0.5)
     assert (choice.level, choice.chosen) == (level, chosen)
     assert (choice.healthy, choice.registered) == (sum(x == "A" for x in healthy), 4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "level"), [((9, 1), ZONE), ((1, 9), REGION), ((1, 1), ZONE), ((0, 0), ZONE), ((0, 1), REGION)]
+)
+def test_enough_of_a_zone_is_a_part_of_its_registered_weight(weights: tuple[int, int], level: int) -> None:
+    """The first is healthy, the second is not; where all weigh 0, each counts the same."""
+    tier = [at(A, weights[0]), at(A, weights[1], healthy=False), at(B, 20)]
+    assert prefer(A, tier, 0.5).level == level
+
+
+def test_in_a_wide_answer_too_the_load_of_a_dead_first_instance_spreads() -> None:
+    size = 600
+    assert is_wide(size, size)
+    orders, sequence = arrange([1] * size, [ZONE] * size, size)
+    assert sorted(orders[o][0] for o in sequence) == list(range(size))
+    assert len({orders[o][1] for o in sequence}) > size / 4
 
 
 def test_a_pinned_zone_without_anybody_gives_nobody() -> None:

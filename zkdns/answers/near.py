@@ -92,7 +92,7 @@ def zone_shares(
         total = sum(room.values(), Fraction(0))
         for zone, own in room.items():
             if own:
-                shares[zone] = shares.get(zone, Fraction(0)) + (1 - local) * own / total
+                shares[zone] = (1 - local) * own / total  # its own has no room while it gives away
     return shares
 
 
