@@ -14,7 +14,7 @@ import pytest
 from support.asking import reply_of
 from zkdns.answers import kept
 from zkdns.answers.builder import Builder
-from zkdns.answers.kept import AT_ONCE, MIN_RECORDS, TIMES, Kept
+from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
 from zkdns.answers.table import Table, Unready
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
@@ -101,16 +101,16 @@ async def test_work_is_done_in_a_thread_and_told_in_the_loop_whatever_came_of_it
 
 def test_few_instances_are_compiled_at_once_and_many_are_not() -> None:
     store: Kept[str] = Kept("web", 1000)
-    assert store.get("few", AT_ONCE, lambda: "made") == "made"
-    assert store.get("few", AT_ONCE, lambda: "never") == "made"
+    assert store.get("few", MAX_INSTANCES_IN_LOOP, lambda: "made") == "made"
+    assert store.get("few", MAX_INSTANCES_IN_LOOP, lambda: "never") == "made"
     with pytest.raises(Unready) as unready:
-        store.get("many", AT_ONCE + 1, lambda: "made too")
+        store.get("many", MAX_INSTANCES_IN_LOOP + 1, lambda: "made too")
     assert unready.value.account == "web"
     with pytest.raises(Unready) as again:
-        store.get("many", AT_ONCE + 1, lambda: "made too")
+        store.get("many", MAX_INSTANCES_IN_LOOP + 1, lambda: "made too")
     assert again.value.key == unready.value.key
     unready.value.work()
-    assert store.get("many", AT_ONCE + 1, lambda: "never") == "made too"
+    assert store.get("many", MAX_INSTANCES_IN_LOOP + 1, lambda: "never") == "made too"
 
 
 @pytest.mark.parametrize("size", [10, 10_000])
@@ -191,8 +191,8 @@ def test_work_that_fails_and_a_line_that_is_full_are_servfail_with_why() -> None
 
 
 def test_few_instances_answer_at_once_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    dispatcher = Dispatcher(wide(AT_ONCE), aside=Aside(ByHand()))
+    dispatcher = Dispatcher(wide(MAX_INSTANCES_IN_LOOP), aside=Aside(ByHand()))
     assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None
-    monkeypatch.setattr(kept, "AT_ONCE", 0)
+    monkeypatch.setattr(kept, "MAX_INSTANCES_IN_LOOP", 0)
     assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None
     assert reply_of(dispatcher, ask("t1.blue.web.svc.local")) is None, "it waits"

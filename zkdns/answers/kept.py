@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from zkdns.answers.table import Unready
 
-AT_ONCE = 64
+MAX_INSTANCES_IN_LOOP = 64
 """Instances that are compiled in the loop: each costs some 20 microseconds."""
 
 TIMES = 8
@@ -42,7 +42,7 @@ class Kept(Generic[T]):
         known = self._found.get(key)
         if known is not None:
             return known[0]
-        if size > AT_ONCE:
+        if size > MAX_INSTANCES_IN_LOOP:
             raise Unready(self._account, (self, key), lambda: self._put(key, make(), size))
         return self._put(key, make(), size)
 

@@ -7,7 +7,6 @@ ours costs the instance that it meets, or the service where no single one is to 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change, Instance, Override, Service
 from zkdns.persistent import differing
 from zkdns.pipeline import changes
+from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.inputs import Compilation, Compiled, Judge
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
@@ -27,15 +27,6 @@ from zkdns.routes import Target
 LARGE = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
-
-PACE = 10
-"""Verdicts alone make a service judged again at most one part in so many of the time."""
-
-SOONEST = 0.001
-"""Seconds after which a service is judged again at the earliest, whatever the judge says."""
-
-SLOWEST = 1.0
-"""Seconds that a verdict waits at most for its service's turn."""
 
 
 class Publisher:
@@ -81,33 +72,27 @@ class Publisher:
         self._defers = defers
         self._asked: set[str] = set()
         """Services that were asked for before they were compiled."""
-        self._queue: dict[str, None] = {}
+        self._agenda = Agenda()
         self._respelled: set[str] = set()
         self._composed: dict[str, None] = {}
         """Services whose names give more than their own instances, to be compiled once all that they depend
         on is judged."""
         self._under_way: dict[str, tuple[Service | None, Service, bool]] = {}
         """Services that are compiled elsewhere: before, after, and whether they changed again meanwhile."""
-        self._alarms: list[tuple[float, str]] = []
-        self._alarm_of: dict[str, float] = {}
-        self._costs: dict[str, tuple[float, float]] = {}
-        """When a service was published last, and what that cost, in seconds."""
 
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        return not self._queue and not self._composed and not self._under_way
+        return not self._agenda.queue and not self._composed and not self._under_way
 
     @property
     def has_work(self) -> bool:
-        return bool(self._queue or self._composed)
+        return bool(self._agenda.queue or self._composed)
 
     @property
     def wake(self) -> float | None:
         """When the next service is to be judged again."""
-        while self._alarms and self._alarm_of.get(self._alarms[0][1]) != self._alarms[0][0]:
-            heapq.heappop(self._alarms)
-        return self._alarms[0][0] if self._alarms else None
+        return self._agenda.wake
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -121,18 +106,11 @@ class Publisher:
 
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
-        self._queue.update(dict.fromkeys(names))
+        self._agenda.mark(names)
 
     def mark_soon(self, names: Iterable[str], now: float) -> None:
-        """The same at the pace that these services can bear: verdicts come in swarms, and a service of
-        thousands that was compiled at each of them would take all the time there is."""
-        for name in names:
-            at, cost = self._costs.get(name, (float("-inf"), 0.0))
-            due = at + min(PACE * cost, SLOWEST)
-            if due <= now:
-                self._queue[name] = None
-            else:
-                self._set_alarm(name, due)
+        """The same at the pace that these services can bear."""
+        self._agenda.mark_soon(names, now)
 
     def respell(self, names: Iterable[str] | None = None) -> None:
         """Compile services (all, where none are named) as they stand: what they are spelled with (the TTL,
@@ -176,12 +154,14 @@ class Publisher:
 
     def work(self, now: float, budget: float, zxid: int) -> bool:
         """Do what is queued, for so many seconds. Whether anything was put in place."""
-        self._ring(now)
+        self._agenda.ring(now)
         until = self._tick() + budget
         done = False
-        while self._queue or self._composed:
+        while self._agenda.queue or self._composed:
             began = self._tick()
-            queue, act = (self._queue, self._publish) if self._queue else (self._composed, self._compose)
+            queue, act = (
+                (self._agenda.queue, self._publish) if self._agenda.queue else (self._composed, self._compose)
+            )
             name = next(iter(queue))
             del queue[name]
             try:
@@ -190,28 +170,17 @@ class Publisher:
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
             ended = self._tick()
-            self._costs[name] = now, ended - began
+            self._agenda.spend(name, now, ended - began)
             if ended > until:
                 break
         return done
-
-    def _ring(self, now: float) -> None:
-        while (wake := self.wake) is not None and wake <= now:
-            _, name = heapq.heappop(self._alarms)
-            del self._alarm_of[name]
-            self._queue[name] = None
-
-    def _set_alarm(self, name: str, at: float) -> None:
-        if self._alarm_of.get(name, float("inf")) > at:
-            self._alarm_of[name] = at
-            heapq.heappush(self._alarms, (at, name))
 
     def _publish(self, name: str, now: float, zxid: int) -> bool:
         if name in self._under_way:
             before, after, _ = self._under_way[name]
             self._under_way[name] = before, after, True
             return False
-        self._alarm_of.pop(name, None)
+        self._agenda.begin(name)
         registered = self.registered.get(name)
         standing = self.services.get(name)
         # A service that is gone may still have instances that the loss guard keeps: the judge says.
@@ -221,16 +190,16 @@ class Publisher:
             asked = self.routes.choose(asked, now)
             judged, again = self._judge_safely(asked, now, standing)
             if again is not None:
-                self._set_alarm(name, max(again, now + SOONEST))
+                self._agenda.again(name, again, now)
             if not judged.instances and (registered is None or self.routes.is_over(judged)):
                 judged = None
         respelled = name in self._respelled
         self._respelled.discard(name)
         rerouted, due = self.routes.update(judged, name, now)
         if due is not None:
-            self._set_alarm(name, max(due, now + SOONEST))
+            self._agenda.again(name, due, now)
         if judged is None:
-            self._costs.pop(name, None)
+            self._agenda.forget(name)
             if standing is None:
                 return False
             self._put(name, standing, None, None, now, zxid)
@@ -358,7 +327,7 @@ class Publisher:
         if not blamed:
             self._wall.note(after.path, error)
             return False
-        self._queue[name] = None
+        self._agenda.mark((name,))
         return False
 
     def _put(

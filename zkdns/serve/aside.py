@@ -26,7 +26,7 @@ MAX_SERVICES = 256
 
 
 @dataclass(slots=True, eq=False)
-class _Piece:
+class _Task:
     key: Hashable
     account: str
     work: Callable[[], object]
@@ -58,9 +58,9 @@ class Aside:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._waiting: OrderedDict[str, deque[_Piece]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[_Task]] = OrderedDict()
         """By service, the next one first."""
-        self._known: dict[Hashable, _Piece] = {}
+        self._known: dict[Hashable, _Task] = {}
         self._asking: dict[str, int] = {}
         self._busy = False
 
@@ -69,8 +69,8 @@ class Aside:
         asking = self._asking.get(account, 0)
         if asking >= MAX_ASKING:
             return False
-        piece = self._known.get(key)
-        if piece is None:
+        task = self._known.get(key)
+        if task is None:
             line = self._waiting.get(account)
             if line is None:
                 if len(self._waiting) >= MAX_SERVICES:
@@ -78,10 +78,10 @@ class Aside:
                 line = self._waiting[account] = deque()
             if len(line) >= MAX_WAITING:
                 return False
-            piece = self._known[key] = _Piece(key, account, work)
-            line.append(piece)
+            task = self._known[key] = _Task(key, account, work)
+            line.append(task)
         self._asking[account] = asking + 1
-        piece.then.append(then)
+        task.then.append(then)
         self._next()
         return True
 
@@ -89,23 +89,23 @@ class Aside:
         if self._busy or not self._waiting:
             return
         account, line = next(iter(self._waiting.items()))
-        piece = line.popleft()
+        task = line.popleft()
         del self._waiting[account]
         if line:
             self._waiting[account] = line  # behind the others: they take turns
         self._busy = True
-        self._run(piece.work, lambda: self._done(piece))
+        self._run(task.work, lambda: self._done(task))
 
-    def _done(self, piece: _Piece) -> None:
+    def _done(self, task: _Task) -> None:
         self._busy = False
-        del self._known[piece.key]
-        left = self._asking[piece.account] - len(piece.then)
+        del self._known[task.key]
+        left = self._asking[task.account] - len(task.then)
         if left:
-            self._asking[piece.account] = left
+            self._asking[task.account] = left
         else:
-            del self._asking[piece.account]
+            del self._asking[task.account]
         try:
-            for then in piece.then:
+            for then in task.then:
                 then()
         finally:
             self._next()

@@ -74,12 +74,12 @@ class PythonEngine:
             self._put(delta)
         except Exception:
             log.exception("a change is put in force in pieces after an error of our own")
-            for piece in delta.pieces():
+            for part in delta.pieces():
                 try:
-                    self._put(piece)
+                    self._put(part)
                 except Exception as error:
                     self.faults += 1
-                    log.error("what is left out: %r (%r)", [*piece.entries, *piece.names], error)
+                    log.error("what is left out: %r (%r)", [*part.entries, *part.names], error)
 
     def _put(self, delta: Delta) -> None:
         """What upstreams said of reverse names that are ours from now on is forgotten."""

@@ -20,7 +20,7 @@ def find_service(qname: bytes, qtype: int, table: Table, position: Position) -> 
     if entry is not None:
         if table.stale[entry.origin] is None:
             return Sections(rcode=SERVFAIL)
-        return replace(dealt := _dealt(entry, position), answer=_detach(qname, dealt.answer))
+        return replace(sections := _give(entry, position), answer=_detach(qname, sections.answer))
     for suffix in (qname, *names.suffixes(qname)):
         known = table.names.get(suffix)
         if known is None:
@@ -44,7 +44,7 @@ def _below(
     responder = known.responder or (known.below if suffix != qname else None)
     if responder is not None:
         given = responder.answer(qname, qtype, table, position)
-        return given if isinstance(given, Sections) else _dealt(given, position)
+        return given if isinstance(given, Sections) else _give(given, position)
     if suffix == qname:
         return Sections(ede=known.ede)
     label = qname[1 : 1 + qname[0]]
@@ -58,7 +58,7 @@ def _below(
     return known.spell(label, qtype) if known.spell else Sections()
 
 
-def _dealt(entry: Entry, position: Position) -> Sections:
+def _give(entry: Entry, position: Position) -> Sections:
     return Sections(_records_at(entry, position(entry)), ede=entry.ede)
 
 

@@ -1,0 +1,52 @@
+"""Which services are due, and when the others are."""
+
+from __future__ import annotations
+
+from zkdns.pipeline.agenda import PACE, SLOWEST, SOONEST, Agenda
+
+
+def test_what_is_due_is_due_once_in_the_order_in_which_it_came() -> None:
+    agenda = Agenda()
+    agenda.mark(["b", "a"])
+    agenda.mark(["c", "b"])
+    assert list(agenda.queue) == ["b", "a", "c"]
+
+
+def test_the_earliest_of_several_times_counts() -> None:
+    agenda = Agenda()
+    for at in (5.0, 3.0, 9.0):
+        agenda.again("web", at, 0.0)
+    assert agenda.wake == 3.0
+    agenda.ring(2.9)
+    assert not agenda.queue
+    agenda.ring(3.0)
+    assert list(agenda.queue) == ["web"]
+    assert agenda.wake is None, "the later times went with it"
+
+
+def test_what_is_judged_for_another_reason_waits_for_nothing_more() -> None:
+    agenda = Agenda()
+    agenda.again("web", 5.0, 0.0)
+    agenda.again("db", 6.0, 0.0)
+    agenda.begin("web")
+    assert agenda.wake == 6.0
+
+
+def test_a_judge_that_wants_to_be_asked_at_once_does_not_keep_the_loop() -> None:
+    agenda = Agenda()
+    agenda.again("web", 1.0, 10.0)
+    assert agenda.wake == 10.0 + SOONEST
+
+
+def test_verdicts_wait_for_ten_times_what_their_service_costs_and_never_longer_than_a_second() -> None:
+    agenda = Agenda()
+    agenda.spend("small", 100.0, 0.001)
+    agenda.spend("large", 100.0, 3.0)
+    agenda.mark_soon(["new", "small", "large"], 100.0)
+    assert list(agenda.queue) == ["new"]
+    assert agenda.wake == 100.0 + PACE * 0.001
+    agenda.ring(100.0 + PACE * 0.001)
+    assert agenda.wake == 100.0 + SLOWEST
+    agenda.forget("large")
+    agenda.mark_soon(["large"], 100.5)
+    assert "large" in agenda.queue, "a service that went and came again is new"

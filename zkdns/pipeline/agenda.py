@@ -1,0 +1,79 @@
+"""Which services are to be judged now, and when each is to be judged again.
+
+Rules: pure; time comes in as an argument. What is due is done in the order in which it came; a service that
+is costly waits longer for what is not urgent.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+PACE = 10
+"""Verdicts alone make a service judged again at most one part in so many of the time."""
+
+SOONEST = 0.001
+"""Seconds after which a service is judged again at the earliest, whatever the judge says."""
+
+SLOWEST = 1.0
+"""Seconds that a verdict waits at most for its service's turn."""
+
+
+class Agenda:
+    """`queue`: what is due, by name, in order."""
+
+    def __init__(self) -> None:
+        self.queue: dict[str, None] = {}
+        self._alarms: list[tuple[float, str]] = []
+        self._alarm_of: dict[str, float] = {}
+        self._costs: dict[str, tuple[float, float]] = {}
+        """When a service was published last, and what that cost, in seconds."""
+
+    @property
+    def wake(self) -> float | None:
+        """When the next service is to be judged again."""
+        while self._alarms and self._alarm_of.get(self._alarms[0][1]) != self._alarms[0][0]:
+            heapq.heappop(self._alarms)
+        return self._alarms[0][0] if self._alarms else None
+
+    def mark(self, names: Iterable[str]) -> None:
+        """These are due now."""
+        self.queue.update(dict.fromkeys(names))
+
+    def mark_soon(self, names: Iterable[str], now: float) -> None:
+        """The same at the pace that these services can bear: verdicts come in swarms, and a service of
+        thousands that was compiled at each of them would take all the time there is."""
+        for name in names:
+            at, cost = self._costs.get(name, (float("-inf"), 0.0))
+            due = at + min(PACE * cost, SLOWEST)
+            if due <= now:
+                self.queue[name] = None
+            else:
+                self._set_alarm(name, due)
+
+    def again(self, name: str, at: float, now: float) -> None:
+        """It is due then, if nothing makes it due before."""
+        self._set_alarm(name, max(at, now + SOONEST))
+
+    def _set_alarm(self, name: str, at: float) -> None:
+        if self._alarm_of.get(name, float("inf")) > at:
+            self._alarm_of[name] = at
+            heapq.heappush(self._alarms, (at, name))
+
+    def ring(self, now: float) -> None:
+        """What was to be judged again by now is due."""
+        while (wake := self.wake) is not None and wake <= now:
+            _, name = heapq.heappop(self._alarms)
+            del self._alarm_of[name]
+            self.queue[name] = None
+
+    def begin(self, name: str) -> None:
+        """It is judged now, whatever it waited for."""
+        self._alarm_of.pop(name, None)
+
+    def spend(self, name: str, now: float, cost: float) -> None:
+        """It was done, and took so many seconds."""
+        self._costs[name] = now, cost
+
+    def forget(self, name: str) -> None:
+        self._costs.pop(name, None)
