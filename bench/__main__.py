@@ -2,8 +2,8 @@
 
     python -m bench [--quick]
 
-The parts can be run alone, with more to choose: bench.engines, .tcp, .registry, .server, .resync, .forward,
-.flood, .replicas.
+The parts can be run alone, with more to choose: bench.engines, .tcp, .registry, .server, .changes, .near,
+.resync, .forward, .flood, .replicas.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def main() -> None:
         "publish": run("A publish at 100,000 instances", "bench.engines", "--publish"),
         "registry": run("The mirror beside a plain kazoo client", "bench.registry"),
         "server": run("The server: start, memory, changes, restart", "bench.server", "--instances", *sizes),
+        "changes": run("A change by stage, by size", "bench.changes", "--instances", *sizes),
+        "near": run("What near answers cost", "bench.near"),
         "resync": run("While all is read again", "bench.resync", "--instances", *sizes),
         "forward": run("Cached outside names, beside other forwarders", "bench.forward", *rounds),
         "misses": run("Outside names that nobody asked for", "bench.forward", "--misses", *rounds),

@@ -206,10 +206,12 @@ def flooded(args: argparse.Namespace, folder: Path) -> None:
                 flooding.start()
                 busy = latencies(server, question(name), args.seconds)
                 flooding.join()
-                for word, took in (("quiet", quiet), ("with the flood", busy)):
-                    middle, last = middle_and_last(took)
+                before, after = middle_and_last(quiet), middle_and_last(busy)
+                for word, (middle, last) in (("quiet", before), ("with the flood", after)):
                     told = f"median {middle:.2f} ms, 99 % within {last:.2f} ms"
                     print(f"{engine}: {what} answers, {word}: {told}")
+                ratios = [b / a for a, b in zip(before, after, strict=True)]
+                print(f"{engine}: {what} answers, of quiet: {ratios[0]:.2f}, {ratios[1]:.2f}", flush=True)
 
 
 def main() -> None:

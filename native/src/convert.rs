@@ -21,10 +21,16 @@ use std::sync::atomic::AtomicU64;
 
 /// How much memory a value and its Python twin take, as a count of the numbers in it.
 pub trait Weighed {
+    /// What may lie unused before it is looked for: a megabyte or two.
+    const SPARE: usize = 1 << 15;
+
     fn weight(&self) -> usize;
 }
 
 impl Weighed for Rotation {
+    /// As many as Python keeps for those that come back (`policies.RECENT`), which it holds anyway.
+    const SPARE: usize = 1 << 17;
+
     fn weight(&self) -> usize {
         self.numbers()
     }
@@ -35,9 +41,6 @@ impl Weighed for AtomicU64 {
         16
     }
 }
-
-/// What may lie unused before it is looked for: a megabyte or two.
-const SPARE: usize = 1 << 15;
 
 /// Python values that entries share, by identity; each is held as long as an entry uses its twin, and
 /// for a while after: looking for those that none uses costs as much as there are.
@@ -67,7 +70,7 @@ impl<T: Weighed> Twins<T> {
     /// Lets go of what no entry uses any more, with a last look at it, once as much was added as is
     /// used: by weight, for one rotation may be as large as a thousand others.
     pub fn sweep(&mut self, last: impl Fn(&Py<PyAny>, &T)) {
-        if self.added <= self.used.max(SPARE) {
+        if self.added <= self.used.max(T::SPARE) {
             return;
         }
         (self.used, self.added) = (0, 0);

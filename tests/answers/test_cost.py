@@ -5,9 +5,7 @@ Each law doubles what is registered and allows the work to grow by little more t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import dns.message
@@ -16,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.asking import respond
+from support.steps import steps
 from zkdns.answers import policies
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
@@ -23,26 +22,6 @@ from zkdns.model import Instance, Registration, Service, ServiceSettings
 
 SLACK = 2.7
 """Twice as much may cost so many times as much: n log n, and some noise of small numbers."""
-
-
-def steps(act: Callable[[], Any]) -> int:
-    """How many lines of ours this runs."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
-        if "zkdns" not in frame.f_code.co_filename:
-            return None
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def places(table: Table) -> int:

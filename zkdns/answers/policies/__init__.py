@@ -12,7 +12,7 @@ is never first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,6 +24,14 @@ from zkdns.answers.table import Rotation
 _rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = WeakValueDictionary()
 
 
+RECENT = 16
+"""Rotations of small services that are kept though none has them now: an instance that goes comes back, and a
+weight that is changed is changed back. One takes some hundred kilobytes, and milliseconds to make."""
+
+FEW = 500
+"""Instances up to which a service is a small one here."""
+
+
 def names() -> tuple[str, ...]:
     """Every policy there is."""
     return parts.names(parts.POLICIES)
@@ -31,13 +39,20 @@ def names() -> tuple[str, ...]:
 
 def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
     """The Rotation for these weights. Services of the same shape share one."""
-    cut = min(cut, MAX_RECORDS)
-    key = (policy, usable(weights), cut)
+    cut, weights = min(cut, MAX_RECORDS), usable(weights)
+    return _rotate(policy, weights, cut) if len(weights) > FEW else _rotate_recent(policy, weights, cut)
+
+
+def _rotate(policy: str, weights: tuple[int, ...], cut: int) -> Rotation:
+    key = (policy, weights, cut)
     found = _rotations.get(key)
     if found is None:
-        orders, sequence = _module(policy).arrange(key[1], cut)
+        orders, sequence = _module(policy).arrange(weights, cut)
         found = _rotations[key] = Rotation.of(orders, sequence)
     return found
+
+
+_rotate_recent = lru_cache(RECENT)(_rotate)
 
 
 def shares(policy: str, weights: Sequence[int]) -> list[float]:

@@ -1,0 +1,42 @@
+"""A change costs what changed, however many services there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import scenario
+from support.steps import steps
+
+SLACK = 1.25
+"""The maps that share what did not change have fuller buckets in a larger registry."""
+
+
+def world(services: int, defers: float) -> scenario.World:
+    world = scenario.World(defers)
+    world.run([f"list /services {' '.join(f's{n}' for n in range(services))}"])
+    for n in range(services):
+        world.run(
+            [f"list /services/s{n} a", f'data /services/s{n}/a {{"address": "10.0.{n >> 8}.{n & 255}"}}']
+        )
+    world.publish()
+    world.run(["ask s0.svc.local A"])
+    return world
+
+
+CHANGES = {
+    "an address": ['data /services/s0/a {"address": "10.9.9.9"}'],
+    "an instance that comes": ["list /services/s0 a b", 'data /services/s0/b {"address": "10.9.9.8"}'],
+    "a service of nobody's": ['data /services/s1/a {"address": "10.9.9.7"}'],
+}
+
+
+@pytest.mark.parametrize("defers", [float("inf"), 0], ids=["compiled at once", "compiled when asked for"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_costs_the_same_among_few_services_and_among_many(change: str, defers: float) -> None:
+    def cost(services: int) -> int:
+        there = world(services, defers)
+        return steps(lambda: (there.run(CHANGES[change]), there.publish()))
+
+    few, many = cost(20), cost(400)
+    assert few > 100
+    assert many < SLACK * few
