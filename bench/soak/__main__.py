@@ -10,7 +10,9 @@ instances, overrides and what checks find change all the while; and every answer
   3. SERVFAIL never, once ready; EDE 3 always, where the registry has been out of reach for long enough;
   4. at each quiet moment every server answers exactly what ZooKeeper, the overrides and the listeners
      say, with ZooKeeper's serial;
-  5. memory, threads and descriptors stay where they were.
+  5. each server's journal rebuilds that moment, leads from each change to the next, and tells what came and
+     went; all of them together tell it once;
+  6. memory, threads and descriptors stay where they were.
 
 The seed is printed first. It plans faults, actions and questions, each in their order (`--plan` shows them);
 their moments are the clock's, so a life can be led again, but not to the millisecond. Partitions need

@@ -35,8 +35,8 @@ class Difference:
     service: str = ""
 
 
-def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) -> str:
-    """Wait until all agree: "" then, and the model is what ZooKeeper holds; else the whole report."""
+def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) -> str | Truth:
+    """Wait until all agree: what ZooKeeper holds then, as the model does; else the whole report."""
     until = time.monotonic() + within
     truth: Truth | None = None
     difference = Difference("ZooKeeper can't be read")
@@ -56,7 +56,7 @@ def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) 
     now = time.monotonic()
     model.reset(truth.standing(), truth.services.keys(), now)
     churn.reconcile(truth.owners(), truth.services.keys(), truth.ordered)
-    return ""
+    return truth
 
 
 def compare(replicas: Sequence[Replica], truth: Truth, model: Model) -> Iterator[Difference]:

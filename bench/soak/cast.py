@@ -74,6 +74,7 @@ class Replica(Zkdns):
         self.node = node
         self.number = number
         self.engine = engine
+        self.state = state
         address = node.addresses["ask"]
         port, http_port = node.port(5300), node.port(8053)
         flags = ["--engine", engine, "--listen", f"{address}:{port}", "--http", f"{address}:{http_port}"]

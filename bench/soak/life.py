@@ -7,13 +7,14 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from statistics import median
 
-from bench.soak import faults, plan
+from bench.soak import faults, plan, remembered
 from bench.soak.agreement import QUIET, WATCHDOG, settle
 from bench.soak.cast import Cast
 from bench.soak.churn import Churn
 from bench.soak.doors import Doors
-from bench.soak.model import BOUND, Model
+from bench.soak.model import BOUND, Key, Model
 from bench.soak.network import Loopback
+from bench.soak.truth import read
 from bench.soak.watch import Watch
 
 SESSION = 10.0
@@ -40,6 +41,8 @@ class Life:
         self.doors = Doors()
         self.cast = Cast(network, members, engines)
         self._actions = plan.actions(seed)
+        self._quiet: tuple[Collection[Key], float] = (), 0.0
+        """What stood at the last quiet moment, and when that was."""
         self._sizes: list[list[tuple[int, int, int]]] = []
         self._began = time.monotonic()
 
@@ -101,9 +104,18 @@ class Life:
 
     def _settle(self, within: float) -> None:
         began = time.monotonic()
-        if wrong := settle(self.cast, self.churn, self.doors, self.model, within):
+        found = settle(self.cast, self.churn, self.doors, self.model, within)
+        if isinstance(found, str):
+            self.model.blame(found)
+            return
+        now = time.time()
+        operator = self.churn.clients[-1]
+        if wrong := remembered.disagree(
+            self.cast.replicas, lambda: read(operator, self.doors.is_open, time.time()), *self._quiet
+        ):
             self.model.blame(wrong)
             return
+        self._quiet = found.standing().keys(), now
         sizes = [replica.size() for replica in self.cast.replicas]
         self._sizes.append(sizes)
         memory = ", ".join(f"{rss / 1024:.1f}" for rss, _, _ in sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,10 +14,11 @@ import dns.rrset
 import pytest
 
 from support.server import REPOSITORY
+from zkdns.model import Change, Instance, Registration, Service
 
 sys.path.insert(0, str(REPOSITORY))  # bench/ is no part of the package
 
-from bench.soak import plan, truth
+from bench.soak import plan, remembered, truth
 from bench.soak.asking import Reply
 from bench.soak.model import BOUND, FALL, INTERVAL, Made, Model
 from bench.soak.watch import Question, Watch
@@ -266,3 +268,52 @@ def test_an_answer_that_is_cut_to_the_services_own_number_is_right_and_one_less_
     assert not expected.allows({"a", "d"}, "NOERROR")
     assert not expected.allows({"a", "b", "c"}, "NOERROR")
     assert not expected.allows({"a", "c"}, "NXDOMAIN")
+
+
+# --- journals -----------------------------------------------------------------------------------------
+
+
+def told(at: float, id: str, what: str, was: str, now: str, zxid: int = 0) -> Change:
+    return Change(at, zxid, "s0", id, what, was, now)  # type: ignore[arg-type]
+
+
+COMES, GOES = told(1.0, "a", "registered", "", "healthy", 7), told(3.0, "a", "gone", "healthy", "")
+FAILS = told(2.0, "a", "state", "healthy", "failing")
+
+
+def test_a_change_that_begins_where_none_ended_is_a_journal_s_fault() -> None:
+    assert list(remembered.broken_off([COMES, GOES, COMES])) == []
+    for wrong in ([COMES, COMES], [GOES], [COMES, FAILS, GOES], [COMES, GOES, FAILS]):
+        assert list(remembered.broken_off(wrong))
+
+
+def here(id: str, out: tuple[str, ...] = ()) -> truth.Standing:
+    return truth.Standing(id, ("10.0.0.1",), 80, {}, 0, 3, (), out, 1)
+
+
+def a_truth(*instances: truth.Standing) -> truth.Truth:
+    return truth.Truth({"s0": {i.id: i for i in instances}}, {"s0": {}}, (), 1)
+
+
+def test_what_came_or_went_without_a_word_is_found() -> None:
+    assert list(remembered.untold([COMES], a_truth(here("a")), (), 0.5)) == []
+    assert list(remembered.untold([COMES], a_truth(here("a")), (), 1.5)) != [], "not since then"
+    assert list(remembered.untold([COMES], a_truth(), [("s0", "a")], 0.5)) != []
+    assert list(remembered.untold([COMES, GOES], a_truth(), [("s0", "a")], 0.5)) == []
+
+
+def test_what_a_journal_rebuilds_is_held_against_zookeeper() -> None:
+    def rebuilt(*instances: Instance, should: truth.Truth) -> list[str]:
+        return list(remembered.rebuilt({"s0": Service("s0", "s0", "/s0", instances=instances)}, should, []))
+
+    one = Instance("a", "a", "/s0/a", Registration(("10.0.0.1",), weight=3), 0.0, weight=3)
+    assert rebuilt(one, should=a_truth(here("a"))) == []
+    assert rebuilt(replace(one, weight=1), should=a_truth(here("a")))
+    assert rebuilt(one, should=a_truth(here("a", ("drained",))))
+    assert rebuilt(should=a_truth(here("a")))
+    assert rebuilt(one, should=a_truth())
+
+
+def test_what_servers_tell_twice_together_is_found() -> None:
+    assert list(remembered.repeated([[COMES], [replace(COMES, at=1.5)]])) == []
+    assert list(remembered.repeated([[COMES, GOES, replace(COMES, at=9.0)]])) != []

@@ -146,6 +146,15 @@ def test_what_is_another_beside_the_address_is_named() -> None:
     )
 
 
+def test_only_what_comes_is_registered_from_nothing() -> None:
+    """Data that can't be read have no address, and are no new registration once they can."""
+    unreadable = replace(instance("a"), registration=Registration((), weight=0, format="unreadable"))
+    for before, after in ((unreadable, instance("a")), (instance("a"), unreadable)):
+        moved = told(service(before), service(after))
+        assert all(c.was and c.now for c in moved), moved
+    assert "no address" in {c.was for c in told(service(unreadable), service(instance("a")))}
+
+
 INSTANCES = st.builds(
     lambda id, state, weight, tags, zxid: replace(
         instance(id, zxid=zxid, tags=tuple(sorted(tags)), weight=weight), state=state, weight=weight

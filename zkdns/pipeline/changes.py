@@ -196,8 +196,8 @@ def _by(now: Instance, service: str, at: float, causes: Causes) -> str:
 
 
 def _tell(i: Instance) -> str:
-    """Where an instance is, as people read it."""
-    where = ", ".join(i.addresses) or i.registration.host or ""
+    """Where an instance is, as people read it; never "", which is for one that was not there."""
+    where = ", ".join(i.addresses) or i.registration.host or "no address"
     return f"{where} port {i.registration.port}" if i.registration.port else where
 
 

@@ -63,7 +63,10 @@ def _join(known: list[Change], more: Sequence[Change]) -> list[Change]:
             same.remove(found)
             joined[found] = _either(known[found], change)
     for change in rest:
-        if change.zxid and change.why == SO:  # its own transaction, which nobody else tells of
+        if change.zxid and (
+            change.why == SO or (change.what == "registered" and change.id and not change.was)
+        ):
+            # its own transaction, which nobody else tells of
             joined.append(change)
             continue
         same = at.get(_key(change), [])
@@ -77,7 +80,9 @@ def _join(known: list[Change], more: Sequence[Change]) -> list[Change]:
 
 
 def _key(change: Change) -> Key:
-    return change.service, change.id, change.what, change.now
+    # One that comes is `starting` to a replica, and `healthy` to another, which knows of a probe already.
+    now = "" if change.what == "registered" and not change.was else change.now
+    return change.service, change.id, change.what, now
 
 
 def _either(one: Change, other: Change) -> Change:
@@ -93,12 +98,14 @@ def _chained(changes: Iterable[Change]) -> list[Change]:
     for change in changes:
         own = change.service, change.id, change.what
         if change.what == "gone" or (change.what == "registered" and not change.was):
-            for what in ("state", "weight"):
-                stands.pop((change.service, change.id, what), None)
+            stands.pop((change.service, change.id, "weight"), None)
+            stands[change.service, change.id, "state"] = change.now
         elif change.what in ("state", "weight"):
             was = stands.get(own, change.was)
             stands[own] = change.now
-            if was != change.was and was != change.now:
+            if was == change.now != change.was and change.what == "state" and change.why != SO:
+                continue  # by the account of who saw it come, it was so from the beginning
+            if was not in (change.was, change.now):
                 change = replace(change, was=was)
         found.append(change)
     return found

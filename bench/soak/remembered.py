@@ -1,0 +1,124 @@
+"""At a quiet moment: what the servers' journals say, beside what ZooKeeper holds and what the soak has done.
+
+  1. What a journal rebuilds of this moment is what is registered, with each instance's weight and whether it
+     is given.
+  2. Each change begins where the one before it ended, from `registered` to `gone`.
+  3. What came or went since the last quiet moment is told, by each server; and of all together once.
+
+Rules: reads the files, as `zkdns history --state` does; the newest second may not be written yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from bench.soak.cast import Replica
+from bench.soak.model import Key
+from bench.soak.truth import Truth
+from zkdns.model import Change, Service
+from zkdns.pipeline.journal import OutOfReach, Query
+from zkdns.pipeline.journal_files import read_changes, read_services
+from zkdns.pipeline.journal_merge import merge
+
+WITHIN = 20.0
+"""Seconds for the last lines to be written, on a machine that does much else."""
+
+EVERYTHING = Query(limit=10_000_000)
+
+
+def disagree(
+    replicas: Sequence[Replica], read: Callable[[], Truth], stood: Collection[Key], since: float
+) -> str:
+    """What is wrong; "" for nothing. `read`: what ZooKeeper holds, since overrides end by themselves;
+    `stood`: what was registered at the last quiet moment, at `since`."""
+    until = time.monotonic() + WITHIN
+    while True:
+        found = next(_differences(replicas, read(), stood, since), "")
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.5)
+
+
+def _differences(
+    replicas: Sequence[Replica], truth: Truth, stood: Collection[Key], since: float
+) -> Iterator[str]:
+    accounts = []
+    for replica in replicas:
+        try:
+            changes, _ = read_changes(replica.state, EVERYTHING)
+            services = read_services(replica.state, time.time())
+        except (OSError, OutOfReach) as error:
+            yield f"{replica}: its journal: {error}"
+            continue
+        accounts.append(changes)
+        wrong = (
+            *rebuilt(services, truth, changes),
+            *broken_off(changes),
+            *untold(changes, truth, stood, since),
+        )
+        for what in wrong:
+            yield f"{replica}: its journal: {what}"
+    yield from (f"the journals together: {what}" for what in repeated(accounts))
+
+
+def rebuilt(services: Mapping[str, Service], truth: Truth, changes: Sequence[Change]) -> Iterator[str]:
+    """What the journal's moment has, and ZooKeeper has not, and the other way round."""
+    has = {
+        (s.name, i.id): (i.weight, i.answered)
+        for s in services.values()
+        for i in s.instances
+        if i.registration.format != "unreadable"
+    }
+    should = {(s, i.id): (i.weight, not i.out) for s, found in truth.services.items() for i in found.values()}
+    for key in sorted(has.keys() | should.keys()):
+        if has.get(key) != should.get(key):
+            what = f"{'/'.join(key)} is {has.get(key)} (weight, given), and should be {should.get(key)}"
+            yield f"{what}: {_last(changes, key)}"
+
+
+def _last(changes: Sequence[Change], key: Key) -> str:
+    own = [c for c in changes if (c.service, c.id) == key]
+    return "; ".join(f"{c.at:.3f} {c.what}: {c.was} -> {c.now} ({c.why})" for c in own[-6:])
+
+
+def broken_off(changes: Sequence[Change]) -> Iterator[str]:
+    """Changes that do not begin where the one before ended."""
+    stands: dict[Key, str] = {}
+    for c in changes:
+        key = c.service, c.id
+        if not c.id or c.what not in ("registered", "gone", "state"):
+            continue
+        if c.what == "registered":
+            if bool(c.was) != (key in stands):
+                stood = "did not stand" if c.was else "stood"
+                what = f"{'/'.join(key)} was registered at {c.at:.3f}, and {stood} before"
+                yield f"{what}: {_last(changes, key)}"
+            if not c.was:
+                stands[key] = c.now
+            continue
+        if stands.get(key) != c.was:
+            yield f"{'/'.join(key)} {c.what} at {c.at:.3f}: from {c.was!r}, and stood as {stands.get(key)!r}"
+        stands[key] = c.now
+        if c.what == "gone":
+            stands.pop(key, None)
+
+
+def untold(changes: Sequence[Change], truth: Truth, stood: Collection[Key], since: float) -> Iterator[str]:
+    """What is another than it was, without a word."""
+    stand = truth.standing().keys()
+    told = {(c.service, c.id, c.what) for c in changes if c.at >= since}
+    for before, after, what in ((stood, stand, "gone"), (stand, stood, "registered")):
+        for key in before:
+            if key not in after and (*key, what) not in told:
+                yield f"{'/'.join(key)} is {what} since {since:.3f}, and that is told nowhere"
+
+
+def repeated(accounts: Sequence[Sequence[Change]]) -> Iterator[str]:
+    """What the servers' accounts, made one, tell more than once."""
+    comings = (c for c in merge(accounts) if c.what == "registered" and c.id and not c.was)
+    told = Counter((c.service, c.id, c.zxid) for c in comings)
+    for (service, id, zxid), n in told.items():
+        if n > 1:
+            yield f"{service}/{id} is registered {n} times by {zxid:#x}"
