@@ -15,15 +15,15 @@ what no event had told is counted as repaired.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from zkdns.model import Event, Session
 from zkdns.registry.scope import Scope
+from zkdns.registry.zk.audit import NEVER, Audit
 from zkdns.registry.zk.read_plan import ReadRequest
-from zkdns.registry.zk.root_reads import BATCH, RootReads, Work, one_by_one, reads
+from zkdns.registry.zk.root_reads import RootReads, Work, one_by_one, reads
 from zkdns.registry.zk.wire import (
     API_ERROR,
     BAD_ARGUMENTS,
@@ -48,13 +48,9 @@ IN_FLIGHT: Final = 2
 MAX_FAILED_WATCHES: Final = 5
 SHORTEST_RETRY: Final = 0.05
 LONGEST_RETRY: Final = 1.0
-AUDIT_PAUSE: Final = 0.25
-"""Seconds between two portions of an audit at most."""
 
 OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""
-
-NEVER: Final = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -98,11 +94,10 @@ class Reads:
         one_shot: bool = False,
     ) -> None:
         self.one_shot = one_shot
-        self.count = self.audits = self.repairs = self.resyncs = 0
+        self.count = self.repairs = self.resyncs = 0
         self._wall = wall
-        self._chance = chance
         self._warn = warn
-        self._audit_every = audit
+        self._audit = Audit(audit, chance)
         self._patience = patience
         self._roots = [RootReads(scope) for scope in scopes]
         self._is_told: dict[Scope, bool] = {}
@@ -119,8 +114,6 @@ class Reads:
         self._retry_at = NEVER
         self._pause = 0.0
         self._failed_watches = 0
-        self._audit_at = NEVER
-        self._portions: Iterator[tuple[RootReads, list[ReadRequest]]] | None = None
         self._tell_session(False)
 
     def follow(self, scopes: Iterable[Scope]) -> None:
@@ -133,6 +126,10 @@ class Reads:
     @property
     def nodes(self) -> int:
         return sum(len(root.plan) for root in list(self._roots))
+
+    @property
+    def audits(self) -> int:
+        return self._audit.count
 
     @property
     def idle(self) -> bool:
@@ -148,7 +145,7 @@ class Reads:
             idle = [root for root in self._roots if root.work is Work.NONE]
             due += [root.not_before for root in idle if root.due]
             if len(idle) == len(self._roots):  # else a reply wakes us
-                due.append(self._audit_at)
+                due.append(self._audit.due)
         return min(due)
 
     # --- what comes in ------------------------------------------------------------------------------
@@ -248,8 +245,8 @@ class Reads:
         self._outbox.clear()
         self._batches = 0
         self._is_open = False
-        self._retry_at = self._audit_at = NEVER
-        self._portions = None
+        self._retry_at = NEVER
+        self._audit.stop()
         for root in self._roots:
             root.drop()
 
@@ -338,7 +335,7 @@ class Reads:
         work = root.work
         self._tell(root, root.end(now))
         if work is Work.AUDIT:
-            self._plan_portion(root, now)
+            self._audit.rest(self.nodes, now)
         if root.plan.masked and not self.one_shot:
             # ClickHouse Keeper does so (ClickHouse #115475): no event says what changed.
             self._use_one_shot("this ensemble's watch events name the watch and not the node")
@@ -349,41 +346,21 @@ class Reads:
             if not self._unread:
                 self.resyncs += 1
                 self._pause = 0.0
-                self._plan_audit(now)
-
-    # --- the audit ----------------------------------------------------------------------------------
-
-    def _plan_audit(self, now: float) -> None:
-        self._portions = None
-        self._audit_at = now + self._audit_every * (0.75 + self._chance() / 2)
+                self._audit.plan(now)
 
     def _begin_audit(self, now: float) -> None:
-        if now < self._audit_at or any(root.due or root.work is not Work.NONE for root in self._roots):
+        audit = self._audit
+        if now < audit.due or any(root.due or root.work is not Work.NONE for root in self._roots):
             return
-        if self._portions is None:
-            self._portions = self._divide()
+        if not audit.is_under_way:
+            audit.begin(self._roots)
             if not self.one_shot:
                 # Adding a watch that is there changes nothing; one that got lost is there again.
                 for root in self._roots:
                     self._ask(_Asked(AddWatch(root.scope.root), now))
-        portion = next(self._portions, None)
-        if portion is None:
-            self.audits += 1
-            self._plan_audit(now)
-            return
-        self._audit_at = NEVER
-        root, requests = portion
-        root.audit(requests, now)
-
-    def _divide(self) -> Iterator[tuple[RootReads, list[ReadRequest]]]:
-        for root in self._roots:
-            everything = root.plan.everything()
-            while requests := list(islice(everything, BATCH // 2)):
-                yield root, requests
-
-    def _plan_portion(self, root: RootReads, now: float) -> None:
-        portions = 2 * self.nodes / BATCH + 1
-        self._audit_at = now + min(AUDIT_PAUSE, self._audit_every / 2 / portions)
+        if (portion := audit.next(now)) is not None:
+            root, requests = portion
+            root.audit(requests, now)
 
     # --- events -------------------------------------------------------------------------------------
 

@@ -1,0 +1,69 @@
+"""When all is read again, to see whether a change was never told: in portions, with pauses between them.
+
+Rules: no I/O, no clock; chance comes in as an argument. Replicas start at moments of their own, so that an
+ensemble isn't read by all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from zkdns.registry.zk.read_plan import ReadRequest
+from zkdns.registry.zk.root_reads import BATCH, RootReads
+
+PAUSE: Final = 0.25
+"""Seconds between two portions at most."""
+
+NEVER: Final = float("inf")
+
+
+class Audit:
+    """`every`: about how often, in seconds. `due`: when the next portion is. `count`: how many are over."""
+
+    def __init__(self, every: float, chance: Callable[[], float]) -> None:
+        self.due = NEVER
+        self.count = 0
+        self._every = every
+        self._chance = chance
+        self._portions: Iterator[tuple[RootReads, list[ReadRequest]]] | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._portions is not None
+
+    def stop(self) -> None:
+        """None, until one is planned."""
+        self.due, self._portions = NEVER, None
+
+    def plan(self, now: float) -> None:
+        """The next one, some time from now."""
+        self._portions = None
+        self.due = now + self._every * (0.75 + self._chance() / 2)
+
+    def begin(self, roots: Sequence[RootReads]) -> None:
+        """Of all that these have read so far."""
+        self._portions = _divide(roots)
+
+    def next(self, now: float) -> tuple[RootReads, list[ReadRequest]] | None:
+        """What to read now; None where it is over, and the next one planned."""
+        portion = next(self._portions, None) if self._portions is not None else None
+        if portion is None:
+            self.count += 1
+            self.plan(now)
+        else:
+            self.due = NEVER  # until this one is read
+        return portion
+
+    def rest(self, nodes: int, now: float) -> None:
+        """A portion is read: wait, so that all of `nodes` takes half of the time there is."""
+        portions = 2 * nodes / BATCH + 1
+        self.due = now + min(PAUSE, self._every / 2 / portions)
+
+
+def _divide(roots: Sequence[RootReads]) -> Iterator[tuple[RootReads, list[ReadRequest]]]:
+    for root in roots:
+        everything = root.plan.everything()
+        while requests := list(islice(everything, BATCH // 2)):
+            yield root, requests
