@@ -65,6 +65,12 @@ GIVEN_UP = {
 SETTINGS = {"hold"}
 """Fields that operators set by these names."""
 
+PARTICIPLES = {"found", "made", "said", "told"}
+"""A participle says when, not what: no local name where a noun will do."""
+
+NOUNS = ("dns", "health", "registry", "server", "forward", "")
+"""The rooms that are held to that; "": the modules beside the rooms."""
+
 NO_NOUNS = re.compile(r"\w*(Manager|Handler|Helper|Utils?|Base)")
 """Names of classes that say nothing of what they are."""
 
@@ -123,6 +129,29 @@ def test_a_word_that_was_given_up_names_nothing() -> None:
 )
 def test_the_law_of_words_bites(source: str) -> None:
     assert given_up(source)
+
+
+def locals_of(tree: ast.AST) -> set[tuple[int, str]]:
+    """Variables and arguments of functions, with their lines."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {
+        (node.lineno, node.id if isinstance(node, ast.Name) else node.arg)
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    }
+
+
+@pytest.mark.parametrize("room", NOUNS)
+def test_a_local_is_named_by_what_it_is(room: str) -> None:
+    files = (PACKAGE / room).rglob("*.py") if room else PACKAGE.glob("*.py")
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for path in files
+        for line, name in sorted(locals_of(parsed(path)))
+        if name in PARTICIPLES
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_class_is_named_for_being_a_class() -> None:

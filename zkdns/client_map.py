@@ -83,11 +83,11 @@ class Spans:
 
 def spans_of(prefixes: Iterable[Prefix]) -> dict[int, Spans]:
     """By family."""
-    found: dict[int, list[tuple[int, int, int]]] = {IPV4: [], IPV6: []}
+    spans: dict[int, list[tuple[int, int, int]]] = {IPV4: [], IPV6: []}
     for address, bits, value in prefixes:
         ip = ipaddress.ip_address(address)
-        found[IPV4 if ip.version == 4 else IPV6].append((int(ip), bits, value))
-    return {family: Spans.of(networks, BITS[family]) for family, networks in found.items()}
+        spans[IPV4 if ip.version == 4 else IPV6].append((int(ip), bits, value))
+    return {family: Spans.of(networks, BITS[family]) for family, networks in spans.items()}
 
 
 @dataclass(frozen=True)

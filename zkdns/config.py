@@ -317,10 +317,10 @@ def _zookeeper(value: Any) -> ZooKeeperSettings:
             given[name] = parsers[name](item)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name}: {error}") from None
-    made = ZooKeeperSettings(**given)
-    if made.auth and made.auth != "sasl" and made.auth.count(":") < 1:
+    settings = ZooKeeperSettings(**given)
+    if settings.auth and settings.auth != "sasl" and settings.auth.count(":") < 1:
         raise ValueError("auth must be sasl or SCHEME:CREDENTIALS, as in digest:user:secret")
-    return made
+    return settings
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {

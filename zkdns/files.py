@@ -23,8 +23,8 @@ class Mark(NamedTuple):
     inode: int
 
 
-def mark_of(found: os.stat_result) -> Mark:
-    return Mark(found.st_mtime_ns, found.st_size, found.st_ino)
+def mark_of(status: os.stat_result) -> Mark:
+    return Mark(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
@@ -32,15 +32,15 @@ def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
     # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        data = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
-        if found.st_size > max_bytes or len(data) > max_bytes:
+        data = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
+        if status.st_size > max_bytes or len(data) > max_bytes:
             raise OSError(errno.EFBIG, f"larger than {max_bytes // MIB} MiB", str(path))
-        return data, mark_of(found)
+        return data, mark_of(status)
 
 
 def create_aside(path: Path) -> BinaryIO:

@@ -79,11 +79,11 @@ class PersistentMap(Mapping[str, V], Generic[V]):
 
     def differing(self, other: PersistentMap[V]) -> list[str]:
         """The keys that have another object in the other one, or are in one of them alone, sorted."""
-        found: list[str] = []
+        keys: list[str] = []
         for ours, theirs in zip(self._buckets, other._buckets, strict=True):
             if ours is not theirs:
-                found += _differing(ours, theirs)
-        return sorted(found)
+                keys += _differing(ours, theirs)
+        return sorted(keys)
 
 
 def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
@@ -96,9 +96,9 @@ def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
 
 
 def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
-    found = [key for key, value in new.items() if old.get(key) is not value]
-    found += [key for key in old if key not in new]
-    return found
+    keys = [key for key, value in new.items() if old.get(key) is not value]
+    keys += [key for key in old if key not in new]
+    return keys
 
 
 def _place(key: str) -> int:

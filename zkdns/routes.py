@@ -74,16 +74,16 @@ def parse_target(text: str) -> Target:
     return Target(service, tag, registry)
 
 
-def parse_tiers(found: Any, where: str) -> tuple[Tier, ...]:
+def parse_tiers(rows: Any, where: str) -> tuple[Tier, ...]:
     """The tiers that a list of objects tells; ValueError tells what is wrong with it."""
-    if isinstance(found, Mapping):
-        found = [found]  # one tier needs no list
-    if not isinstance(found, list) or not found:
+    if isinstance(rows, Mapping):
+        rows = [rows]  # one tier needs no list
+    if not isinstance(rows, list) or not rows:
         raise ValueError(f"{where} is no list of objects of targets and shares")
-    if len(found) > MAX_TIERS or sum(len(tier) for tier in found if isinstance(tier, Mapping)) > MAX_TARGETS:
+    if len(rows) > MAX_TIERS or sum(len(tier) for tier in rows if isinstance(tier, Mapping)) > MAX_TARGETS:
         raise ValueError(f"{where} has more than {MAX_TIERS} tiers or {MAX_TARGETS} targets")
     tiers = []
-    for one in found:
+    for one in rows:
         if not isinstance(one, Mapping) or not one:
             raise ValueError(f"a tier of {where} is no object of targets and shares")
         tier: dict[Target, Fraction] = {}
@@ -111,22 +111,22 @@ def parse_route(fields: Mapping[str, Any], written: float = 0.0) -> Route:
 
 
 def _number(fields: Mapping[str, Any], key: str, most: float) -> float:
-    found = fields.get(key)
-    if found is None:
+    value = fields.get(key)
+    if value is None:
         return 0.0
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise ValueError(f"{key} is no number from 0 to {most:g}")
-    return float(found)
+    return float(value)
 
 
 def spell_route(route: Route) -> dict[str, Any]:
     """The other way, for a node's JSON and the API."""
-    found: dict[str, Any] = {"to": spell_tiers(route.tiers)}
+    spelling: dict[str, Any] = {"to": spell_tiers(route.tiers)}
     if route.spill:
-        found["spill"] = float(route.spill)
+        spelling["spill"] = float(route.spill)
     if route.over:
-        found |= {"over": route.over, "from": spell_tiers(route.start)}
-    return found
+        spelling |= {"over": route.over, "from": spell_tiers(route.start)}
+    return spelling
 
 
 def spell_tiers(tiers: tuple[Tier, ...]) -> list[dict[str, float]]:

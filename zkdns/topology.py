@@ -74,8 +74,8 @@ class Topology:
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """All places of the map and our own, in the order of their names: index + 1 is the client class."""
-        found = {network.place for network in self.networks} | ({self.own} if self.own.zone else set())
-        return tuple(sorted(found, key=lambda place: (place.zone, place.region)))
+        places = {network.place for network in self.networks} | ({self.own} if self.own.zone else set())
+        return tuple(sorted(places, key=lambda place: (place.zone, place.region)))
 
     @cached_property
     def zones(self) -> frozenset[str]:
@@ -90,7 +90,7 @@ class Topology:
             v4 = network.bits >= V4_IN_V6 and network.base >> 32 == 0xFFFF
             table = tables[v4].setdefault(network.bits, {})
             table[network.base >> (128 - network.bits)] = network.place
-        return {v4: sorted(found.items(), reverse=True) for v4, found in tables.items()}
+        return {v4: sorted(networks.items(), reverse=True) for v4, networks in tables.items()}
 
     def place_of(self, address: str) -> Place | None:
         """The place of the longest prefix that holds `address` (text); None where none does."""
@@ -147,16 +147,16 @@ NO_TOPOLOGY = Topology()
 
 def as_number(address: str) -> int:
     """An address in text as 128 bits; ValueError where it is none."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return int(found) | (V4_MAPPED if found.version == 4 else 0)
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return int(ip) | (V4_MAPPED if ip.version == 4 else 0)
 
 
 def parse_network(text: str, place: str) -> Network:
     """One entry; ValueError tells what is wrong with it. Host bits are forgiven, as a person writes them."""
-    found = ipaddress.ip_network(text.strip(), strict=False)
-    shift = V4_IN_V6 if found.version == 4 else 0
-    base = int(found.network_address) | (V4_MAPPED if found.version == 4 else 0)
-    return Network(base, found.prefixlen + shift, parse_place(place))
+    network = ipaddress.ip_network(text.strip(), strict=False)
+    shift = V4_IN_V6 if network.version == 4 else 0
+    base = int(network.network_address) | (V4_MAPPED if network.version == 4 else 0)
+    return Network(base, network.prefixlen + shift, parse_place(place))
 
 
 def parse_topology(
@@ -164,7 +164,7 @@ def parse_topology(
 ) -> tuple[Topology, tuple[Problem, ...]]:
     """The map that `entries` (a JSON object or TOML table of network to place) tells, and what is wrong."""
     problems: list[Problem] = []
-    found: dict[tuple[int, int], Network] = {}
+    by_prefix: dict[tuple[int, int], Network] = {}
     if not isinstance(entries, Mapping):
         problems.append(Problem(where, "is no object of networks and places", CURE))
         entries = {}
@@ -181,14 +181,14 @@ def parse_topology(
         except ValueError as error:
             problems.append(Problem(where, str(error)[:200], CURE))
         else:
-            found[network.base, network.bits] = network
+            by_prefix[network.base, network.bits] = network
     shares: dict[str, Fraction] = {}
     for zone, share in (clients if isinstance(clients, Mapping) else {}).items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1e9:
             problems.append(Problem(where, f"the clients of {zone!r} are no number from 0 up", CURE))
         else:
             shares[str(zone).lower()] = Fraction(share).limit_denominator(10_000)
-    networks = sorted(found.values(), key=lambda network: (-network.bits, network.base))
+    networks = sorted(by_prefix.values(), key=lambda network: (-network.bits, network.base))
     places = dict.fromkeys(network.place for network in networks)
     if len(places) > MAX_PLACES:
         problems.append(Problem(where, f"has more than {MAX_PLACES} places: the rest is left out", CURE))

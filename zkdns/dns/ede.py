@@ -12,10 +12,10 @@ OTHER, STALE_ANSWER, NOT_READY, PROHIBITED, NO_REACHABLE_AUTHORITY, NETWORK_ERRO
 MAX_TEXT_BYTES = 99
 
 
-def about(name: str, said: str) -> str:
+def about(name: str, text: str) -> str:
     """`NAME: SAID`, under 100 bytes: a name that is too long is cut before what is said of it."""
-    room = MAX_TEXT_BYTES - len(said) - len(": ")
-    return f"{name if len(name) <= room else name[: max(room - 2, 0)] + '..'}: {said}"
+    room = MAX_TEXT_BYTES - len(text) - len(": ")
+    return f"{name if len(name) <= room else name[: max(room - 2, 0)] + '..'}: {text}"
 
 
 def option(code: int, text: str = "") -> bytes:

@@ -197,8 +197,8 @@ class Health:
 
     def last_probes(self, service: Service) -> dict[str, LastProbe]:
         """What we saw ourselves at those of its instances that are ours to probe, by id."""
-        found = ((i.id, self._last_probes.get(i.path)) for i in service.instances)
-        return {id: probe for id, probe in found if probe is not None}
+        probes = ((i.id, self._last_probes.get(i.path)) for i in service.instances)
+        return {id: probe for id, probe in probes if probe is not None}
 
     def take_probes(self) -> dict[str, Target | None]:
         """What is to be probed from now on, by path, None for no more: what changed since the last call."""

@@ -65,9 +65,9 @@ def judge(
     factor, stretched_until = stretch(service, now)
     if factor > 1:
         alarms.append(stretched_until)
-    told = _find_told(service, view)
+    notable = _find_told(service, view)
     judged = list(service.instances)
-    for at in told:
+    for at in notable:
         judged[at] = _judge_one(judged[at], service, view, now, factor, "", alarms)
     if view.kept:
         taken = {i.label for i in service.instances}
@@ -78,7 +78,7 @@ def judge(
         ]
         alarms += [k.until for k in view.kept if k.until > now]
         judged.sort(key=attrgetter("id"))
-    elif not told:
+    elif not notable:
         return _reuse(service, service.instances, "", previous), None
     judged, opened = fail_open(judged, service.settings.fail_open)
     notes = [opened] if opened else []

@@ -61,12 +61,12 @@ class Prober:
 
     def __init__(
         self,
-        told: Callable[[Target, Verdict], None],
+        tell: Callable[[Target, Verdict], None],
         salt: str = "",
         sockets: int = SOCKETS,
         named: Callable[[str], checks.Probe] = checks.named,
     ) -> None:
-        self._told = told
+        self._told = tell
         self._salt = salt
         self.lack = ""
         self._shares: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)

@@ -31,10 +31,10 @@ class CheckPolicy:
         if not self.networks:
             return True
         try:
-            found = ip_address(address)
+            ip = ip_address(address)
         except ValueError:
             return False
-        return any(found in network for network in self.networks)
+        return any(ip in network for network in self.networks)
 
 
 EVERYWHERE = CheckPolicy()

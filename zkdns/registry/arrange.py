@@ -57,7 +57,7 @@ class Found:
         for known in self._instances:
             if known.id == id and (known.registration is registration or known.registration == registration):
                 return known
-        made = Instance(
+        one = Instance(
             id,
             to_label(id),
             self.path,
@@ -68,8 +68,8 @@ class Found:
             owner=self.stat.owner,
             zxid=self.stat.mzxid,
         )
-        self._instances = (made, *(known for known in self._instances if known.id != id))
-        return made
+        self._instances = (one, *(known for known in self._instances if known.id != id))
+        return one
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def offices_of(preset: Preset, service: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
-def arrange(preset: Preset, service: str, found: Iterable[Found]) -> Arranged:
+def arrange(preset: Preset, service: str, finds: Iterable[Found]) -> Arranged:
     """The service's instances, as far as they can be read."""
     by_place: dict[int, list[Found]] = {}
     rank = {id(place): at for at, place in enumerate(preset.places)}
-    for node in found:
+    for node in finds:
         by_place.setdefault(rank[id(node.place)], []).append(node)
     members: dict[str, _Member] = {}
     details: dict[str, object] = {}

@@ -48,19 +48,19 @@ def at(host: Any, port: Any, field: str) -> Endpoint:
 
 def host_port(value: Any, field: str) -> Endpoint:
     """`h:p` or `[fd00::5]:p`; an IPv6 address without brackets ends before the last colon."""
-    found = _HOST_PORT.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    match = _HOST_PORT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise BadData(f"{field} is {show(value)}, not host:port", f"set {field} to host:port")
-    bracketed, plain, port = found.groups()
+    bracketed, plain, port = match.groups()
     return at(plain if bracketed is None else bracketed, int(port), field)
 
 
 def url(value: Any, field: str) -> Endpoint:
     """`scheme://host[:port]…`; IPv6 in brackets."""
-    found = _URL.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    match = _URL.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise BadData(f"{field} is {show(value)}, not a URL", f"set {field} to scheme://host:port")
-    scheme, host, port = found.groups()
+    scheme, host, port = match.groups()
     addresses, name = where(host.strip("[]"), f"{field}'s host")
     number: int = PORT.take(f"{field}'s port", int(port or 0))
     return Endpoint(addresses, name, number, scheme)
@@ -80,8 +80,8 @@ def anywhere(value: Any, field: str) -> Endpoint:
 
 def sequence(name: str) -> int | None:
     """The number that ZooKeeper gave a sequential node (ten digits), None for another node."""
-    found = _SEQUENCE.search(name)
-    return int(found.group()) if found else None
+    match = _SEQUENCE.search(name)
+    return int(match.group()) if match else None
 
 
 def named_ports(endpoints: dict[str, int]) -> tuple[tuple[str, int], ...]:

@@ -233,7 +233,7 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
         raise BadData(f"{field} is an empty list", f"name at least one address in {field}")
     if len(value) == 1:
         return where(value[0], field)
-    found = []
+    addresses = []
     for at, item in enumerate(value):
         address = canonical(item)
         if address is None:
@@ -243,8 +243,8 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
                     f"a list in {field} holds addresses only; a host name stands alone",
                 )
             raise _no_address(item, f"{field}[{at}]")
-        found.append(address)
-    return tuple(dict.fromkeys(found)), None
+        addresses.append(address)
+    return tuple(dict.fromkeys(addresses)), None
 
 
 def _no_address(value: str, field: str) -> BadData:

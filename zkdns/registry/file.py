@@ -67,8 +67,8 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
 
 def _line_first(error: str) -> str:
     """tomllib ends with "(at line 3, column 7)"."""
-    what, found, place = error.rpartition(" (at ")
-    return f"{place.removesuffix(')')}: {what}" if found else error
+    what, separator, place = error.rpartition(" (at ")
+    return f"{place.removesuffix(')')}: {what}" if separator else error
 
 
 def _read_service(
@@ -88,10 +88,10 @@ def _read_service(
         problems.append(Problem(place, what, EXAMPLE))
         rows = []
     known = {i.id: i for i in before.instances} if before is not None else {}
-    found: dict[str, Instance] = {}
+    by_id: dict[str, Instance] = {}
     for at, row in enumerate(rows):
         try:
-            id = _read_id(row, found)
+            id = _read_id(row, by_id)
         except BadData as error:
             problems.append(Problem(f"{place}/instances[{at}]", error.what, error.cure))
             continue
@@ -102,16 +102,16 @@ def _read_service(
             continue
         problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
         since = known[id].since if id in known else changed_at
-        found[id] = Instance(
+        by_id[id] = Instance(
             id, to_label(id), f"{place}/{id}", registration, since, False, weight=registration.weight
         )
-    instances = _assign_labels(found, problems)
+    instances = _assign_labels(by_id, problems)
     instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)
     service = Service(name, to_label(name), place, settings, instances)
     return before if before is not None and before == service else service
 
 
-def _read_id(row: object, found: Mapping[str, Instance]) -> str:
+def _read_id(row: object, by_id: Mapping[str, Instance]) -> str:
     if not isinstance(row, dict):
         raise BadData(f"it is {show(row)}, not a table", EXAMPLE)
     id = row.get("id")
@@ -119,15 +119,15 @@ def _read_id(row: object, found: Mapping[str, Instance]) -> str:
         raise BadData("it has no id", 'add id = "a", unique within the service')
     if not isinstance(id, str) or not id or "/" in id:
         raise BadData(f"id is {show(id)}, not a text without slashes", "set id to a text without slashes")
-    if id in found:
+    if id in by_id:
         raise BadData(f"id {show(id)} stands there twice", "give each instance an id of its own")
     return id
 
 
-def _assign_labels(found: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
-    labels = assign_labels(found)
-    problems += tell_collisions({id: i.path for id, i in found.items()}, labels, "id")
-    instances = [i if i.label == labels[i.id] else replace(i, label=labels[i.id]) for i in found.values()]
+def _assign_labels(by_id: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
+    labels = assign_labels(by_id)
+    problems += tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id")
+    instances = [i if i.label == labels[i.id] else replace(i, label=labels[i.id]) for i in by_id.values()]
     return tuple(sorted(instances, key=attrgetter("id")))
 
 

@@ -75,15 +75,15 @@ class JSONFields:
 
 def look(value: Mapping[str, Any], field: str) -> Any:
     """The value of a field; null is as if it were not there."""
-    found: Any = value
+    here: Any = value
     if field in value:
-        found = value[field]
+        here = value[field]
     else:
         for step in field.split(".") if field else ("",):
-            if not isinstance(found, Mapping) or step not in found:
+            if not isinstance(here, Mapping) or step not in here:
                 return _ABSENT
-            found = found[step]
-    return _ABSENT if found is None else found
+            here = here[step]
+    return _ABSENT if here is None else here
 
 
 def _number(value: Any) -> Any:

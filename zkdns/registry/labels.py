@@ -107,10 +107,10 @@ class Labels:
 
     def _rivals(self, name: str) -> set[str]:
         """The folded names that want a label which this one wants too; itself among them."""
-        found: set[str] = set()
+        rivals: set[str] = set()
         for attempt in range(self._attempts.get(name, 0) + 1):
-            found |= self._wanted.get(to_label(name, attempt), set())
-        return found
+            rivals |= self._wanted.get(to_label(name, attempt), set())
+        return rivals
 
     def _want(self, name: str, attempt: int) -> None:
         self._attempts[name] = attempt

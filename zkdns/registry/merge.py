@@ -57,7 +57,7 @@ class Merger:
         old = self._catalog
         problems = tuple(
             [problem for catalog in catalogs for problem in catalog.problems]
-            + [problem for told in self._of_ids.values() for problem in told]
+            + [problem for those in self._of_ids.values() for problem in those]
             + [self._of_names[name] for name in sorted(self._of_names)]
             + [self._faults[name] for name in sorted(self._faults)]
         )

@@ -129,18 +129,18 @@ def _encode(name: str) -> str:
 
 def parse(data: bytes, written: float = 0.0) -> Override:
     """The override that a node's data orders for an instance; ValueError tells what is wrong with it."""
-    found = _build(_decode(data), DEEPEST, written)
-    if not found.drain and found.weight is None:
+    override = _build(_decode(data), DEEPEST, written)
+    if not override.drain and override.weight is None:
         raise ValueError("orders nothing")
-    return found
+    return override
 
 
 def parse_laid(data: bytes, written: float = 0.0) -> Override:
     """The same for a service. `written`: when the node was (its mtime)."""
-    found = _build(_decode(data), DEEPEST, written)
-    if found.route is None:
+    override = _build(_decode(data), DEEPEST, written)
+    if override.route is None:
         raise ValueError("orders nothing: it has no route")
-    return found
+    return override
 
 
 def _decode(data: bytes) -> _Order:

@@ -60,7 +60,7 @@ class PresetReader:
     def read(self, service: str, names: Names, event: Data) -> Told:
         stat = event.stat
         node = Node(_name(names, event.path), event.data)
-        found: list[Found] = []
+        finds: list[Found] = []
         problems: list[Problem] = []
         instance: Instance | None = None
         for place, holes in self._fitting(service, names):
@@ -73,21 +73,21 @@ class PresetReader:
                         id, event.path, stat.ctime, stat.ephemeral, error.what, stat.owner, stat.mzxid
                     )
             if parts:
-                found.append(Found(event.path, id, place, parts, stat))
-        return Told(tuple(found), tuple(problems), instance)
+                finds.append(Found(event.path, id, place, parts, stat))
+        return Told(tuple(finds), tuple(problems), instance)
 
     def refuse(self, service: str, names: Names, problem: Problem) -> Told:
         node = Node(_name(names, problem.path), b"")
-        found: list[Found] = []
+        finds: list[Found] = []
         instance: Instance | None = None
         for place, holes in self._fitting(service, names):
             id = holes.get("id", node.name)
             votes = tuple(part for part in place.parts(node, holes)[0] if isinstance(part, Leads))
             if votes:
-                found.append(Found(problem.path, id, place, votes))
+                finds.append(Found(problem.path, id, place, votes))
             if place.members:
                 instance = unread(id, problem.path, 0.0, True, problem.what)
-        return Told(tuple(found), (problem,), instance)
+        return Told(tuple(finds), (problem,), instance)
 
     def _fitting(self, service: str, names: Names) -> Iterator[tuple[Place, dict[str, str]]]:
         for place in self._preset.places:
@@ -99,12 +99,12 @@ class PresetReader:
         self, name: str, path: str, values: Iterable[Told], before: Service | None
     ) -> tuple[Service, tuple[Problem, ...]]:
         every = list(values)
-        arranged = arrange(self._preset, name, (found for told in every for found in told.found))
-        problems = [problem for told in every for problem in told.problems]
+        arranged = arrange(self._preset, name, (find for one in every for find in one.found))
+        problems = [problem for one in every for problem in one.problems]
         problems += arranged.problems
         instances = list(arranged.instances)
         known = {instance.id for instance in instances}
-        lost = [told.instance for told in every if told.instance and told.instance.id not in known]
+        lost = [one.instance for one in every if one.instance and one.instance.id not in known]
         if lost:
             instances = sorted([*instances, *lost], key=attrgetter("id", "path"))
         distinct = make_distinct(instances, before, problems)

@@ -70,12 +70,12 @@ class Message:
         return value
 
     def messages(self, number: int, name: str) -> list[Message]:
-        found = []
+        inner = []
         for value in self._fields.get(number, ()):
             if not isinstance(value, bytes):
                 raise self._refuse(f"{name} is no message")
-            found.append(Message(value, f"{self.what}'s {name}"))
-        return found
+            inner.append(Message(value, f"{self.what}'s {name}"))
+        return inner
 
     def _last(self, number: int) -> int | bytes | None:
         values = self._fields.get(number)

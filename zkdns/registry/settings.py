@@ -105,9 +105,9 @@ def read(format: str, data: bytes, written: float = 0.0) -> Read:
         return DEFAULTS, [BadData(error.what, cure)], None
     for module in formats.ranked() if format == "auto" else formats.some(format):
         own = getattr(module, "settings", None)
-        found: Read | None = own(value) if own is not None else None
-        if found is not None:
-            return found
+        outcome: Read | None = own(value) if own is not None else None
+        if outcome is not None:
+            return outcome
     return (*read_table(value, written), None)
 
 

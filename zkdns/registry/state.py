@@ -310,18 +310,18 @@ def _assemble(items: Iterator[bytes]) -> Loaded:
         decode_rows = msgspec.msgpack.Decoder(_ROWS).decode
         services = {}
         for _ in range(head.services):
-            found = decode_head(next(items))
+            service_head = decode_head(next(items))
             instances: list[Instance] = []
-            for _ in range(found.slices):
+            for _ in range(service_head.slices):
                 instances += map(_instance, decode_rows(next(items)))
-            services[found.name] = Service(
-                found.name,
-                found.label,
-                found.path,
-                found.settings,
+            services[service_head.name] = Service(
+                service_head.name,
+                service_head.label,
+                service_head.path,
+                service_head.settings,
                 tuple(instances),
-                found.note,
-                offices=found.offices,
+                service_head.note,
+                offices=service_head.offices,
             )
     except (
         msgspec.MsgspecError,

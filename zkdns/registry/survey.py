@@ -152,7 +152,7 @@ class Survey:
                     yield from self._walk_preset(preset, path)
 
     def _walk_preset(self, preset: Preset, root: str) -> Walk[None]:
-        found: dict[str, list[Found]] = {}
+        finds: dict[str, list[Found]] = {}
         counts: Counter[str] = Counter()
         nodes: set[str] = set()
         for place in preset.places:
@@ -170,8 +170,8 @@ class Survey:
                 if isinstance(data, bytes):
                     name = path.rpartition("/")[2]
                     parts, _ = place.parts(Node(name, data), holes)
-                    found.setdefault(service, []).append(Found(path, holes.get("id", name), place, parts))
-        arranged = {service: arrange(preset, service, found[service]) for service in found if counts[service]}
+                    finds.setdefault(service, []).append(Found(path, holes.get("id", name), place, parts))
+        arranged = {service: arrange(preset, service, finds[service]) for service in finds if counts[service]}
         instances = {service: one.instances for service, one in arranged.items() if one.instances}
         if instances:
             services = {

@@ -17,11 +17,11 @@ from zkdns.registry.zk import route
 def find(settings: Settings) -> tuple[str, str]:
     """Where it answers DNS, and HTTP ("" for nowhere). OSError where the way to ZooKeeper can't be told
     (yet). Not for the loop: names are resolved."""
-    told, listen = settings.advertise, settings.listen[0]
+    own, listen = settings.advertise, settings.listen[0]
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), "")
     unclear = any(address.wildcard for address in (listen, settings.http) if address is not None)
-    host = told.host if told is not None else route.own_address(hosts) if hosts and unclear else ""
-    dns = Address(told.host, told.port or listen.port) if told is not None else _reached(listen, host)
+    host = own.host if own is not None else route.own_address(hosts) if hosts and unclear else ""
+    dns = Address(own.host, own.port or listen.port) if own is not None else _reached(listen, host)
     return str(dns), str(_reached(settings.http, host)) if settings.http is not None else ""
 
 

@@ -140,16 +140,16 @@ class Observer:
 
     def _problems(self) -> tuple[Problem, ...]:
         """All that is wrong with the data now, wherever it comes from."""
-        found = [*self.pipeline.problems, *self.zone_files.problems]
+        problems = [*self.pipeline.problems, *self.zone_files.problems]
         if self.state_directory.problem is not None:
-            found.append(self.state_directory.problem)
+            problems.append(self.state_directory.problem)
         if self.life.lack.problem is not None:
-            found.append(self.life.lack.problem)
+            problems.append(self.life.lack.problem)
         if self.recorder.problem is not None:
-            found.append(self.recorder.problem)
+            problems.append(self.recorder.problem)
         if self.forwarder.problem:
-            found.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
-        return tuple(found)
+            problems.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
+        return tuple(problems)
 
     def counters(self) -> Counters:
         engine, forwarder = self.engine, self.forwarder
@@ -198,10 +198,10 @@ class Observer:
     def routed(self) -> Mapping[str, Routed]:
         """The same, followed to what they give now."""
         services = self.pipeline.builder.services
-        found = ((name, services.get(name)) for name in self.pipeline.routes.in_force)
+        pairs = ((name, services.get(name)) for name in self.pipeline.routes.in_force)
         return {
             name: route
-            for name, answers in found
+            for name, answers in pairs
             if answers is not None and (route := answers.beyond.route) is not None
         }
 
@@ -209,9 +209,9 @@ class Observer:
         """What stands beside its instances; may be called in a thread."""
         builder = self.pipeline.builder
         answers = builder.services.get(service)
-        told = self.engine.told(service, None)
+        rows = self.engine.told(service, None)
         if answers is None:
-            return lambda: Beside(told=told())
+            return lambda: Beside(told=rows())
         route, recent = answers.beyond.route, builder.recent_first_answers(service)
         crossed, topology = builder.near_answers(service), builder.topology
         probes = self.pipeline.last_probes(service)
@@ -219,7 +219,7 @@ class Observer:
             route,
             target_shares(route, recent) if route is not None else (),
             crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
-            told(),
+            rows(),
             probes,
         )
 

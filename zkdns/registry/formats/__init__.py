@@ -41,11 +41,11 @@ class Node:
     @property
     def object(self) -> dict[str, Any]:
         """The JSON object in the data; empty where it is something else."""
-        found = self._object
-        if found is None:
+        fields = self._object
+        if fields is None:
             value = self.value
-            found = self._object = value if isinstance(value, dict) else {}
-        return found
+            fields = self._object = value if isinstance(value, dict) else {}
+        return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,11 +61,11 @@ def parse(node: Node) -> Registration | Parsed:
     inner = payload.get("metadata") if isinstance(payload, dict) and "metadata" in payload else payload
     meta = loose_meta(inner)
     meta.pop("@class", None)
-    said = meta.pop("instance_status", "UP")
+    status_text = meta.pop("instance_status", "UP")
     if enabled is not None and not _FLAG.take("enabled", enabled):
         status = "draining"
     else:
-        status = _STATUSES.get(said.upper(), "draining")
+        status = _STATUSES.get(status_text.upper(), "draining")
     weight, left_out = _weight(meta)
     registration = Registration(
         addresses,

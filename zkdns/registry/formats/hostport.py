@@ -28,14 +28,14 @@ def claims(node: Node) -> bool:
 
 def parse(node: Node) -> Registration:
     text = _text(node)
-    found = _SHAPE.fullmatch(text)
-    if found is None:
+    match = _SHAPE.fullmatch(text)
+    if match is None:
         if canonical(text):
             return Registration(*where(text), format="hostport")
         if not text:
             raise BadData("its data is empty or no text", _CURE)
         raise BadData(f"its data is {show(text)}, not host:port", _CURE)
-    bracketed, plain, port = found.groups()
+    bracketed, plain, port = match.groups()
     addresses, host = where(bracketed or plain, "the host")
     return Registration(addresses, host, PORT.take("the port", int(port)), format="hostport")
 

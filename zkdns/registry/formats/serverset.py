@@ -70,9 +70,9 @@ def _ports(value: object, here: tuple[tuple[str, ...], str | None]) -> tuple[tup
     if not isinstance(value, dict):
         must = "an object of names and endpoints"
         raise BadData(f"additionalEndpoints is {show(value)}, not {must}", f"set it to {must}")
-    found = []
+    ports = []
     for name, item in value.items():
         addresses, host, port = endpoint(item, f"additionalEndpoints.{name}", _PORT)
         if name and (addresses, host) == here:
-            found.append((name, port))
-    return tuple(sorted(found))
+            ports.append((name, port))
+    return tuple(sorted(ports))

@@ -45,16 +45,16 @@ def _read_announcement(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
 def _weights(value: dict[str, Any]) -> dict[str, float]:
     """The weight of each URI, in the order in which they stand there."""
     described = _object(value.get("partitionDesc"), "partitionDesc")
-    found: dict[str, float] = {}
+    by_host: dict[str, float] = {}
     for uri, partitions in described.items():
         each = {
             partition: _WEIGHT.take("weight", _object(item, f"partition {partition}").get("weight"))
             for partition, item in _object(partitions, "a URI's partitions").items()
         }
         if each:
-            found[uri] = each.get("0", max(each.values()))
-    if found:
-        return found
+            by_host[uri] = each.get("0", max(each.values()))
+    if by_host:
+        return by_host
     weights = _object(value.get("weights"), "weights")
     return {uri: _WEIGHT.take("weight", weight) for uri, weight in weights.items()}
 

@@ -36,13 +36,13 @@ def _read_node(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     plain = _port(value, "plaintextPort", "enablePlaintextPort", True)
     secure = _port(value, "tlsPort", "enableTlsPort", False)
     server = at(value.get("host"), plain or secure, "druidNode")
-    said = {"service": value.get("service")}
+    texts = {"service": value.get("service")}
     yield Registration(
         server.addresses,
         server.host,
         server.port,
         ports=share(named_ports({"https": secure})),
-        meta=share(tuple(sorted(loose_meta(said).items()))),
+        meta=share(tuple(sorted(loose_meta(texts).items()))),
         format="druid",
     )
 

@@ -28,22 +28,22 @@ def _read_broker(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
         endpoints = []
     if not isinstance(endpoints, list):
         raise BadData(f"endpoints is {show(endpoints)}, not a list of URLs", "let the broker register again")
-    found = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints)]
-    first = found[0] if found else at(value.get("host"), value.get("port"), "the broker")
+    addresses = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints)]
+    first = addresses[0] if addresses else at(value.get("host"), value.get("port"), "the broker")
     rack = value.get("rack")
     yield Registration(
         first.addresses,
         first.host,
         first.port,
         zone="" if rack is None else share(_TEXT.take("rack", rack)),
-        ports=share(named_ports({end.scheme.lower(): end.port for end in found})),
-        meta=share(_meta(found, first, value.get("version"))),
+        ports=share(named_ports({end.scheme.lower(): end.port for end in addresses})),
+        meta=share(_meta(addresses, first, value.get("version"))),
         format="kafka",
     )
 
 
-def _meta(found: list[Endpoint], first: Endpoint, version: object) -> tuple[tuple[str, str], ...]:
-    meta = {f"listener-{end.scheme.lower()}": str(end) for end in found if end.place != first.place}
+def _meta(addresses: list[Endpoint], first: Endpoint, version: object) -> tuple[tuple[str, str], ...]:
+    meta = {f"listener-{end.scheme.lower()}": str(end) for end in addresses if end.place != first.place}
     if type(version) is int:
         meta["version"] = str(version)
     return tuple(sorted(meta.items()))

@@ -23,12 +23,12 @@ def _read_master(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     yield Leads(node.name, order)  # though it can't be read, nobody else leads
     value = demand_object(node)
     server = _where(value.get("address"), value.get("pid"))
-    said = {"version": value.get("version"), "hostname": value.get("hostname")}
+    texts = {"version": value.get("version"), "hostname": value.get("hostname")}
     yield Registration(
         server.addresses,
         server.host,
         server.port,
-        meta=share(tuple(sorted(loose_meta(said).items()))),
+        meta=share(tuple(sorted(loose_meta(texts).items()))),
         format="mesos",
     )
 

@@ -32,7 +32,7 @@ def _read_member(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     state: str = _TEXT.take("state", value.get("state", "running"))
     role: str = _TEXT.take("role", value.get("role", "replica"))
     status: Status = "up" if state == "running" else "down"
-    said = {key: v for key, v in value.items() if key in ("state", "role", "version")}
+    texts = {key: v for key, v in value.items() if key in ("state", "role", "version")}
     yield Registration(
         server.addresses,
         server.host,
@@ -40,7 +40,7 @@ def _read_member(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
         status=status,
         tags=_tags(role, value.get("tags")),
         ports=share(named_ports(ports)),
-        meta=share(tuple(sorted(loose_meta(said).items()))),
+        meta=share(tuple(sorted(loose_meta(texts).items()))),
         format="patroni",
     )
 

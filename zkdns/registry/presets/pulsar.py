@@ -28,15 +28,15 @@ _URLS: Final = {
 
 def _read_broker(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     value = demand_object(node)
-    found = {name: url(value[field], field) for name, field in _URLS.items() if value.get(field) is not None}
-    if not found:
+    urls = {name: url(value[field], field) for name, field in _URLS.items() if value.get(field) is not None}
+    if not urls:
         raise BadData("it has none of the URLs " + ", ".join(_URLS.values()), "let the broker register again")
-    first = next(iter(found.values()))
+    first = next(iter(urls.values()))
     yield Registration(
         first.addresses,
         first.host,
         first.port,
-        ports=share(named_ports({name: end.port for name, end in found.items()})),
+        ports=share(named_ports({name: end.port for name, end in urls.items()})),
         format="pulsar",
     )
 

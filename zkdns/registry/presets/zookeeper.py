@@ -36,10 +36,10 @@ def _reader(hosts: str) -> Read:
     by_place = {end.place: end.port for end in ends}
     # Several on one host can't be told apart.
     known = by_place if len(by_place) == len(ends) else {}
-    told = {end.port for end in ends}
+    numbers = {end.port for end in ends}
 
     def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
-        return _read_config(node, known, told)
+        return _read_config(node, known, numbers)
 
     return read
 
@@ -51,7 +51,7 @@ def _read_hosts(text: str) -> Iterator[Endpoint]:
 
 
 def _read_config(
-    node: Node, known: Mapping[tuple[tuple[str, ...], str | None], int], told: set[int]
+    node: Node, known: Mapping[tuple[tuple[str, ...], str | None], int], numbers: set[int]
 ) -> Iterator[Part]:
     try:
         lines = node.data.decode().split()
@@ -65,7 +65,7 @@ def _read_config(
                 raise BadData(f"a line is {show(line)}, not server.N=host:peer:election:role;client", _CURE)
             servers.append(server.groups())
     clients = [_split_client(client) for *_, client in servers]
-    shared = {port for _, port in clients if port} or told
+    shared = {port for _, port in clients if port} or numbers
     usual = next(iter(shared)) if len(shared) == 1 else 0
     for (number, host, peer, election, role, _), (client, port) in zip(servers, clients, strict=True):
         own = host.strip("[]")

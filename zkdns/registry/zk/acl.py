@@ -29,8 +29,8 @@ def own_acl(settings: ZooKeeperSettings) -> list[ACL]:
 def _parse(entry: str) -> ACL:
     """SCHEME:ID:RIGHTS, as ZooKeeper's own shell takes it; an id may hold colons."""
     scheme, _, rest = entry.partition(":")
-    id, found, letters = rest.rpartition(":")
-    if not (scheme and found and letters) or set(letters) - RIGHTS.keys():
+    id, colon, letters = rest.rpartition(":")
+    if not (scheme and colon and letters) or set(letters) - RIGHTS.keys():
         why = f'{entry!r} is not "open", "creator" or SCHEME:ID:RIGHTS with rights of c, d, r, w, a'
         raise ConfigError("zookeeper.acl", why)
     return make_acl(scheme, id, **{RIGHTS[letter]: True for letter in letters})

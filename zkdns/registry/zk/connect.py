@@ -73,8 +73,8 @@ class Reasons(logging.Filter):
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
         record.msg, record.args = text, None
         # What follows upon a login that is missing says less than that.
-        told = text.startswith("Transition") or (self.latest == DEMANDS and "dropped" in text)
-        if record.levelno >= logging.WARNING and not told:
+        quiet = text.startswith("Transition") or (self.latest == DEMANDS and "dropped" in text)
+        if record.levelno >= logging.WARNING and not quiet:
             self.latest = text
         now = time.monotonic()
         if now - self._said.get(text, -REPEAT_AFTER) < REPEAT_AFTER:
@@ -91,10 +91,10 @@ def open_client(
     """A client that is not started yet, and the keeper of its complaints (`reasons`: that of the client
     whose place it takes)."""
     try:
-        found, chroot = collect_hosts(hosts)
+        addresses, chroot = collect_hosts(hosts)
     except ValueError as why:
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: {why}") from None
-    if chroot or not found or not all(host and 0 < port < 65536 for host, port in found):
+    if chroot or not addresses or not all(host and 0 < port < 65536 for host, port in addresses):
         raise ConfigError("registry", f"ZooKeeper hosts {hosts!r}: expected host:port,host:port")
     reasons = reasons or Reasons()
     reasons.begin()

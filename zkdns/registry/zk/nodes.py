@@ -92,7 +92,7 @@ class Nodes:
     def get_below(self, path: str) -> dict[str, Node]:
         """The nodes right below it, by name; what may not be read, or has just left, left out."""
         names = self.children(path)
-        found = {}
+        nodes = {}
         for at in range(0, len(names), IN_FLIGHT):
             some = [(name, self._client.get_async(f"{path}/{name}")) for name in names[at : at + IN_FLIGHT]]
             for name, reply in some:
@@ -101,8 +101,8 @@ class Nodes:
                 except Forbidden:
                     continue
                 if node is not None:
-                    found[name] = _node(*node)
-        return found
+                    nodes[name] = _node(*node)
+        return nodes
 
     def emptied(self, paths: Iterable[str]) -> Iterator[str]:
         """Those that had children once, and have none now: `cversion` counts each that came or went

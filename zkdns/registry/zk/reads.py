@@ -315,8 +315,8 @@ class Reads:
         self._tell(root, root.take(batch.requests, batch.replies))
         if root.missed:
             self.repairs += len(root.missed)
-            found = f"the audit found {len(root.missed)} changes that no watch told"
-            self._warn(f"{found}, {root.missed[0]} first")
+            summary = f"the audit found {len(root.missed)} changes that no watch told"
+            self._warn(f"{summary}, {root.missed[0]} first")
         if root.waits or root.in_flight:
             return
         if root.work is Work.WHOLE and root.missing and self.one_shot:

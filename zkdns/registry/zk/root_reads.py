@@ -201,8 +201,8 @@ class RootReads:
             # `decode` saw to it that each reply is of the kind that was asked for.
             data = cast("Node | int", next(each))
             names = cast("tuple[str, ...] | int", next(each)) if request.listing else None
-            told, more = plan.take(request, data, names)
-            events += told
+            news, more = plan.take(request, data, names)
+            events += news
             for again in more:
                 if again not in coming:  # else its reply is here, and not older than this one
                     self._queue(again)

@@ -79,10 +79,10 @@ def _login(connection: Any, host: str, timeout: float) -> None:
         raise AuthFailedError(f"SASL: {why}") from None
     except Exception as why:
         # Kerberos' own library tells what is missing; of anything else the text may hold a part of a secret.
-        told = type(why).__name__
+        reason = type(why).__name__
         if type(why).__module__ == "kerberos":  # (TEXT, CODE) pairs
-            told = ", ".join(str(part[0]) for part in why.args if isinstance(part, tuple) and part)
-        raise AuthFailedError(f"SASL: {told}") from None
+            reason = ", ".join(str(part[0]) for part in why.args if isinstance(part, tuple) and part)
+        raise AuthFailedError(f"SASL: {reason}") from None
 
 
 def _exchange(connection: Any, response: bytes, timeout: float, xid: int) -> bytes | None:
