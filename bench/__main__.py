@@ -3,7 +3,7 @@
     python -m bench [--quick]
 
 The parts can be run alone, with more to choose: bench.engines, .tcp, .registry, .server, .changes, .near,
-.resync, .forward, .flood, .replicas.
+.routes, .resync, .forward, .flood, .replicas.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def main() -> None:
         "misses": run("Outside names that nobody asked for", "bench.forward", "--misses", *rounds),
         "outside": run("Own and cached names under a flood of outside ones", "bench.forward", "--flood"),
         "flood": run("Own names while others flood", "bench.flood"),
+        "routes": run("A change where a thousand routes stand", "bench.routes"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }
     RESULTS.write_text(json.dumps(said, indent=1) + "\n")

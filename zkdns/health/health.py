@@ -49,6 +49,7 @@ class Health:
         self._policy = policy
         self._read_ballot = read_ballot or _read
         self._overrides: dict[str, dict[str, Override]] = {}
+        self._overridden: Mapping[tuple[str, str], Override] | None = None
         self._live: frozenset[str] = frozenset({replica})
         self._voters: frozenset[str] = frozenset({replica})
         """The live replicas that have a ballot, and we: who of them probes what. A node that only says that
@@ -77,6 +78,9 @@ class Health:
 
     def override(self, overrides: Mapping[tuple[str, str], Override]) -> set[str]:
         """All overrides that there are, by service and instance id."""
+        if overrides is self._overridden:
+            return set()
+        self._overridden = overrides
         by_service: dict[str, dict[str, Override]] = {}
         for (service, id), override in overrides.items():
             by_service.setdefault(service, {})[id] = override

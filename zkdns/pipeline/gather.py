@@ -34,7 +34,8 @@ class Gatherer:
         self._held: dict[str, Mapping[str, Service]] = {}
         self._behind: dict[str, PersistentMap[Service]] = {}
         self._laid: Mapping[str, Override] = {}
-        self._named: Mapping[str, Service] = {}
+        self._named: PersistentMap[Service] = PersistentMap()
+        self._targets: Mapping[str, tuple[Target, ...]] = {}
 
     def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
         """The registries that are known now, and what is laid over services."""
@@ -46,13 +47,16 @@ class Gatherer:
             if registry.name in self._failover:
                 services = self._without_instances(registry.name, held[registry.name])
                 catalogs.append(replace(registry.catalog, services=services))
-        if laid != self._laid:
-            self._laid = laid
-            self._named = PersistentMap({name: Service(name, to_label(name), node(name)) for name in laid})
+        if laid is not self._laid:
+            moved = laid.keys() ^ self._laid.keys()
+            self._named = self._named.changed(
+                {name: Service(name, to_label(name), node(name)) if name in laid else None for name in moved}
+            )
+            self._laid, self._targets = laid, _targets(laid)
         if self._named:
             catalogs.append(Catalog(self._named, complete=True))
         self.catalog = self._merger.merge(catalogs)
-        self.services = self.views.take(self.catalog.services, held, _targets(laid))
+        self.services = self.views.take(self.catalog.services, held, self._targets)
 
     def _without_instances(self, name: str, services: Mapping[str, Service]) -> Mapping[str, Service]:
         changes = {

@@ -17,7 +17,7 @@ from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState, LastProbe
-from zkdns.model import Catalog, Change, Problem, Service
+from zkdns.model import Catalog, Change, Override, Problem, Service
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
@@ -97,6 +97,7 @@ class Pipeline:
         self._urgent = True
         """Whether something is to be published though nothing is answered yet."""
         self._start = Start(self.registries.values())
+        self._laid_of: Mapping[tuple[str, str], Override] | None = None
         self._withheld: set[str] = set()
         """Services with verdicts of the first round, which are published together when it is over."""
 
@@ -230,8 +231,10 @@ class Pipeline:
     def _override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
         overrides = self.registries.overrides
-        laid = {service: override for (service, id), override in overrides.items() if not id}
-        self._publisher.mark(self._publisher.routes.lay(laid))
+        if overrides is not self._laid_of:
+            self._laid_of = overrides
+            laid = {service: override for (service, id), override in overrides.items() if not id}
+            self._publisher.mark(self._publisher.routes.lay(laid))
         self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
 
     def _finish_start(self, now: float) -> None:

@@ -51,7 +51,8 @@ class RouteBook:
     def lay(self, laid: Mapping[str, Override]) -> list[str]:
         """These are laid over services now. The names of those for which that is another."""
         old, self.laid = self.laid, laid
-        return [name for name in old.keys() | laid.keys() if old.get(name) != laid.get(name)]
+        pairs = ((name, old.get(name), laid.get(name)) for name in old.keys() | laid.keys())
+        return [name for name, before, after in pairs if before is not after and before != after]
 
     def choose(self, service: Service, now: float) -> Service:
         """The service with the route that counts for it at this moment."""

@@ -63,7 +63,10 @@ class Views:
         changed = dict.fromkeys(differing(self._merged, merged))
         self._merged = merged
         self._index(changed)
-        relaid = [name for name in self._laid.keys() | laid.keys() if self._laid.get(name) != laid.get(name)]
+        relaid: list[str] = []
+        if laid is not self._laid:
+            every = self._laid.keys() | laid.keys()
+            relaid = [name for name in every if self._laid.get(name) != laid.get(name)]
         asked = self._count_wanted([*changed, *relaid], laid)
         self._laid = laid
         old, self._registries = self._registries, dict(registries)
@@ -93,8 +96,10 @@ class Views:
     def spread(self, overrides: Mapping[Key, Override]) -> Mapping[Key, Override]:
         """What is ordered for instances, for their like in views too: those that the service itself has
         another of are named by the view alone (`web@dc2/a`)."""
+        if not self._keys_of:
+            return overrides
         spread = dict(overrides)
-        for (name, id), override in overrides.items() if self._keys_of else ():
+        for (name, id), override in overrides.items():
             for key in self.of(name):
                 view, base = self._all[key], self._merged[name]
                 if find(view.instances, id) is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
 from zkdns.persistent import PersistentMap, differing
@@ -36,12 +37,9 @@ class Merger:
         inputs = [catalog.services for catalog in catalogs]
         before = self._inputs
         self._inputs = inputs
-        if len(inputs) == len(before):
-            changed = dict.fromkeys(
-                name for old, new in zip(before, inputs, strict=True) for name in differing(old, new)
-            )
-        else:
-            changed = dict.fromkeys(name for services in (*before, *inputs) for name in services)
+        nothing: Mapping[str, Service] = {}
+        pairs = zip_longest(before, inputs, fillvalue=nothing)
+        changed = dict.fromkeys(name for old, new in pairs for name in differing(old, new))
         changes = self._join(changed, inputs)
         services = self._catalog.services
         if len(inputs) == 1 and not self._relabelled:

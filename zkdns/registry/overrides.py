@@ -10,7 +10,7 @@ stand there as they are count as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -51,6 +51,7 @@ class Overrides:
         self.root = root
         self._nodes = Nodes(root, 1, 2)
         self._read: dict[tuple[str, ...], bytes] = {}
+        self._parsed: dict[tuple[str, ...], _Parsed] = {}
         self._by_instance: dict[tuple[str, str], Override] = {}
         self._problems: tuple[Problem, ...] = ()
 
@@ -80,26 +81,43 @@ class Overrides:
         if nodes is self._read:
             return
         self._read = nodes
+        before, self._parsed = self._parsed, {}
         orders: dict[tuple[str, str], Override] = {}
         as_they_are: dict[tuple[str, str], Override] = {}
         problems = []
         for names, data in sorted(nodes.items()):
             service, id = (*names, "")[:2]
-            try:
-                if not id and not data.strip():
-                    continue  # it holds those of its instances
-                order = (
-                    parse(data, self._nodes.written(names))
-                    if id
-                    else parse_laid(data, self._nodes.written(names))
-                )
-                orders[decode((service, id))] = order
-                if "%" in service + id:
-                    as_they_are[service, id] = order
-            except ValueError as error:
+            if not id and not data.strip():
+                continue  # it holds those of its instances
+            written = self._nodes.written(names)
+            parsed = before.get(names)
+            if parsed is None or (parsed.data, parsed.written) != (data, written):
+                parsed = _Parsed(data, written, *_try(data, written, id))
+            self._parsed[names] = parsed
+            if parsed.order is None:
                 cure = CURE if id else ROUTE_CURE
-                problems.append(Problem("/".join((self.root, *names)), f"the override {error}", cure))
+                problems.append(Problem("/".join((self.root, *names)), f"the override {parsed.why}", cure))
+                continue
+            orders[decode((service, id))] = parsed.order
+            if "%" in service + id:
+                as_they_are[service, id] = parsed.order
         self._by_instance, self._problems = as_they_are | orders, tuple(problems)
+
+
+class _Parsed(NamedTuple):
+    """One node as it was read: those that stay as they are are the same objects. `why`: what is wrong."""
+
+    data: bytes
+    written: float
+    order: Override | None
+    why: str
+
+
+def _try(data: bytes, written: float, id: str) -> tuple[Override | None, str]:
+    try:
+        return parse(data, written) if id else parse_laid(data, written), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def path(service: str, id: str, root: str = ROOT) -> str:
