@@ -10,7 +10,7 @@ NATIVE := $(wildcard native/Cargo.toml native/Cargo.lock native/src/*.rs)
 
 # $(call install,PACKAGES,WHAT): Debian's packages where we may, a line that names them where we may not.
 define install
-if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then echo "installing $(2)" >&2; \
 	apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive \
 	apt-get install -qy --no-install-recommends $(1) >/dev/null; \
 else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(1)" >&2; exit 1; fi
@@ -32,7 +32,7 @@ QUICK := tests/test_laws.py tests/test_words.py tests/test_scenarios.py tests/te
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py \
 	--ignore=tests/explain/test_churn.py
 
-.PHONY: help venv rust zookeeper programs axe wheels musl deb packages demo test quick check check-python check-native \
+.PHONY: help venv rust zookeeper ensemble programs axe wheels musl deb packages demo test quick check check-python check-native \
 	bench matrix simulate soak kills alerts fuzz clean
 
 help:
@@ -45,12 +45,16 @@ help:
 
 venv: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt $(NATIVE) | rust
+# What is installed into the environment: with all that develops it, or by itself.
+$(VENV)/ready: WHAT = .[dev]
+$(VENV)/bare: WHAT = .
+
+$(VENV)/ready $(VENV)/bare: pyproject.toml constraints.txt $(NATIVE) | rust
 	@[ -n "$(PYTHON)" ] || { $(call install,python3 python3-venv,Python 3.11 or newer); }
 	@$(or $(PYTHON),python3) -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv,Python'\''s venv); }
 	@[ -x $(BIN)/python ] || $(or $(PYTHON),python3) -m venv $(VENV)
 	@rm -f zkdns/_native*.so  # an engine that does not build any more must not leave the one before it
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(WHAT)'
 	@touch $@
 
 # In CI both engines are tested, so there it must be. Debian 12 has a Rust that is new enough by another name.
@@ -61,11 +65,14 @@ rust:
 
 # What the tests and the demo run beside Python: ZooKeeper itself, dig, and what makes certificates.
 zookeeper: venv
+	@$(MAKE) --silent --no-print-directory ensemble
+	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
+	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd procps,systemd-analyze); }
+
+ensemble:
 	@$(BIN)/python -c 'from zkdns.ensemble import find; find()' 2>/dev/null \
 		|| { $(call install,zookeeper,ZooKeeper and Java); }
 	@command -v dig >/dev/null || { $(call install,bind9-dnsutils,dig); }
-	@command -v openssl >/dev/null || { $(call install,openssl,openssl); }
-	@[ -z "$$CI" ] || command -v systemd-analyze >/dev/null || { $(call install,systemd procps,systemd-analyze); }
 
 # What other programs the tests run: upstreams and judges, a container's C libraries, and the clients and
 # registrars of tests/interop. The browser is for CI; elsewhere its tests are skipped where it is missing.
@@ -92,8 +99,12 @@ $(AXE): | venv
 	$(BIN)/python -c 'import glob, sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(*glob.glob("build/axe/*.whl")).read("axe_playwright_python/axe.min.js"))' >$@.part
 	mv $@.part $@
 
-demo: venv
-	@$(MAKE) --silent --no-print-directory zookeeper || true
+# Nothing that only developers need: an environment that has that already is taken as it is.
+demo:
+	@[ -f $(VENV)/ready ] || [ -f $(VENV)/bare ] || echo "installing zkdns into $(VENV), with its compiled engine" \
+		"where there is a Rust: this takes a minute or two, once"
+	@$(MAKE) --silent --no-print-directory $$([ -f $(VENV)/ready ] && echo venv || echo $(VENV)/bare)
+	@$(MAKE) --silent --no-print-directory ensemble || true
 	@$(BIN)/zkdns demo
 
 test: venv zookeeper programs

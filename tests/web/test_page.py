@@ -177,6 +177,7 @@ def test_a_change_shows_by_itself(page: Browser, world: World) -> None:
         eventually(lambda: "2 / 2" in row(page, "queue"))
         client.set(f"{root}/queue/q2", b'{"address": "10.0.4.2", "status": "draining"}')
         eventually(lambda: "healthy → draining" in page.text("#events"))
+        assert " s ago" in page.text("#events time")
         eventually(lambda: "1 / 2" in row(page, "queue"))
     finally:
         client.delete(f"{root}/queue/q2")

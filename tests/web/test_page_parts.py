@@ -427,6 +427,16 @@ def test_what_is_asked_most_can_be_sorted_to_the_top_and_the_clients_that_ask_mo
     assert order(view, Asked(sort="-asked")) == ["a", "c", "b"]
 
 
+def test_each_replica_tells_how_much_it_is_asked() -> None:
+    nodes = {"me": {"serial": 1, "at": NOW, "rate": 7.0}, "other": {"serial": 1, "at": NOW, "rate": 450.2}}
+    nodes["old"] = {"serial": 1, "at": NOW}
+    view = View(status(replicas=nodes), NOW, load=Load((31.0,)))
+    page = Tags(render(view, Asked())).text
+    assert "me (this one)7not measured yet310 s ago" in page
+    assert "other1not measured yet4500 s ago" in page
+    assert "old1not measured yet0 s ago" in page
+
+
 def test_where_nobody_notes_who_asks_there_is_no_such_column() -> None:
     view = View(status(service("a")), NOW, load=Load((5.0, 6.0)))
     page = Tags(render(view, Asked(sort="asked"))).text

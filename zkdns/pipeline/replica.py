@@ -5,7 +5,7 @@ Rules: pure; the writing itself is the mirror's. Where it may not write, it serv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -21,7 +21,8 @@ TELL_AT_LEAST = 30.0
 
 class ServerNode(msgspec.Struct, omit_defaults=True):
     """The data of /zkdns/servers/<id>. `at`: when it was written (seconds since the epoch); `lag`:
-    how long the write before took to come back through the writer's own watch, seconds."""
+    how long the write before took to come back through the writer's own watch, seconds; `rate`: queries a
+    second since the write before."""
 
     address: str = ""
     version: str = ""
@@ -29,18 +30,24 @@ class ServerNode(msgspec.Struct, omit_defaults=True):
     at: float = 0.0
     lag: float | None = None
     http: str = ""
+    rate: float | None = None
 
 
 class Replica:
-    """`id`: the name of our nodes. `address`, `http`: where others and people reach us."""
+    """`id`: the name of our nodes. `address`, `http`: where others and people reach us. `answered`: how many
+    queries were answered until now."""
 
-    def __init__(self, id: str, address: str = "", http: str = "") -> None:
+    def __init__(
+        self, id: str, address: str = "", http: str = "", answered: Callable[[], int] = lambda: 0
+    ) -> None:
         self.id = id
         self.lag: float | None = None
         self.address = address
         self._http = http
         self._told = ServerNode()
         self._back = 0.0
+        self._answered = answered
+        self._count = 0
 
     def move(self, address: str, http: str) -> None:
         """Where others reach us, from the next time on that we tell."""
@@ -61,7 +68,10 @@ class Replica:
         """Our node's new data, where it is due."""
         if now < self.due(serial):
             return None
-        self._told = ServerNode(self.address, __version__, serial, now, self.lag, self._http)
+        before, self._count = self._count, self._answered()
+        seconds = now - self._told.at
+        rate = round((self._count - before) / seconds, 3) if self._told.at and seconds > 0 else None
+        self._told = ServerNode(self.address, __version__, serial, now, self.lag, self._http, rate)
         return msgspec.json.encode(self._told)
 
 

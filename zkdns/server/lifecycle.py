@@ -81,7 +81,10 @@ class Server:
         self._mistake: ConfigError | None = None
         """The operator's error that came up after the start, and ends us."""
         id = new_id()
-        self.replica = Replica(id, str(settings.listen[0]), str(settings.http or ""))
+        self.replica = Replica(
+            id, str(settings.listen[0]), str(settings.http or ""),
+            answered=lambda: sum(self.engine.counts().values()),
+        )  # fmt: skip
         cache = engine.choose_cache(settings)
         native = engine.open_native(settings.engine, cache, client_table=settings.client_table)
         self.pipeline = Pipeline(

@@ -43,8 +43,9 @@ class Recorder:
         self.outages.take(changes)
         now = time.time()
         if self._files is None and self._memory is None:
-            # What is there at the start is what all else rests upon, and is told as well.
-            self._memory = MemoryJournal({}, now)
+            # What is there at the start is what all else rests upon, and is told as well: it begins with
+            # the first change, which is older than this moment.
+            self._memory = MemoryJournal({}, min((now, *(change.at for change in changes))))
         shells = self._moved({change.service for change in changes if change.service})
         record = journal.gather(changes, shells)
         if self._files is not None:

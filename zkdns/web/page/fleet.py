@@ -49,7 +49,7 @@ def replicas(view: View) -> str:
         return section("replicas", "Replicas", "")
     newest = max(int(r.get("serial") or 0) for r in status.replicas.values())
     rows = [_replica(id, r, newest, view) for id, r in status.replicas.items()]
-    head = heads("Replica", "Address", "Version", "Serial", "Lag", "Told")
+    head = heads("Replica", "Address", "Version", "Serial", "Lag", "Queries a second", "Told")
     shown = table(head, rows, "Replicas")
     return section("replicas", "", title("replicas", f"Replicas ({len(rows)})") + shown)
 
@@ -65,8 +65,15 @@ def _replica(id: str, r: Mapping[str, Any], newest: int, view: View) -> str:
     return (
         f'<tr data-key="{esc(id)}"><th scope="row">{name}{" (this one)" * is_this}'
         f"<td>{esc(r.get('address', ''))}<td>{esc(r.get('version', ''))}<td>{serial}{state}"
-        f"<td>{lag(r.get('lag'))}<td>{ago(at, view.now)}{away}"
+        f"<td>{lag(r.get('lag'))}<td>{_rate(r, is_this, view)}<td>{ago(at, view.now)}{away}"
     )
+
+
+def _rate(r: Mapping[str, Any], is_this: bool, view: View) -> str:
+    if is_this and view.load.total:
+        return per_second(view.load.total[-1])
+    rate = r.get("rate")
+    return per_second(float(rate)) if isinstance(rate, int | float) else ""
 
 
 def forwarding(view: View) -> str:

@@ -92,12 +92,17 @@ function soon() {
   due = setTimeout(() => { due = 0; refresh(); }, Math.max(100, 1000 - (Date.now() - last)));
 }
 
+// One clock for the whole page: how long ago, and the moment itself for whoever points at it.
+function since(time) {
+  return span(Math.max(0, Date.now() - new Date(time.dateTime))) + " ago";
+}
+
 function show(event) {
   const item = document.createElement("li");
   const at = document.createElement("time");
   at.dateTime = event.at;
   at.title = event.at;
-  at.textContent = new Date(event.at).toLocaleTimeString();
+  at.textContent = since(at);
   const who = event.instance ? event.service + "/" + event.instance : event.service;
   const what = [event.change];
   if (event.was && event.state && event.was !== event.state) what.push(event.was + " → " + event.state);
@@ -138,6 +143,7 @@ document.addEventListener("click", (event) => {
 follow();
 setInterval(() => {
   if (document.hidden) return;
+  for (const time of list.querySelectorAll("time")) time.textContent = since(time);
   if (!lost.hidden) mourn();
   soon();
 }, 5000);

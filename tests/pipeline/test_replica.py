@@ -1,0 +1,35 @@
+"""A server's own node under /zkdns/servers: what it tells of itself, and when."""
+
+from __future__ import annotations
+
+from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY, Replica, read_node
+
+NOW = 1_700_000_000.0
+
+
+def told(replica: Replica, serial: int, at: float) -> float | None:
+    data = replica.tell(serial, at)
+    assert data is not None
+    return read_node(data).rate
+
+
+def test_it_tells_queries_a_second_since_it_told_last_and_nothing_at_first() -> None:
+    counts = iter([100, 400, 400])
+    replica = Replica("me", answered=lambda: next(counts))
+    assert told(replica, 1, NOW) is None
+    assert told(replica, 1, NOW + TELL_AT_LEAST) == 10.0
+    assert told(replica, 2, NOW + 2 * TELL_AT_LEAST) == 0.0
+
+
+def test_it_tells_a_serial_that_moved_soon_and_one_that_stands_now_and_then() -> None:
+    replica = Replica("me")
+    assert replica.tell(1, NOW) is not None
+    assert replica.tell(1, NOW + TELL_EVERY) is None
+    assert replica.tell(2, NOW + TELL_EVERY - 0.1) is None
+    assert replica.tell(2, NOW + TELL_EVERY) is not None
+    assert replica.tell(2, NOW + TELL_EVERY + TELL_AT_LEAST) is not None
+
+
+def test_the_node_of_a_server_that_tells_less_or_nonsense_is_read() -> None:
+    assert read_node(b'{"address": "10.0.0.1:53"}').rate is None
+    assert read_node(b"\xff").address == ""
