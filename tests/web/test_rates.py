@@ -29,6 +29,14 @@ def test_who_came_since_the_last_sample_began_at_nothing_and_who_is_unknown_has_
     assert rates.load.clients == [ClientRate("10.0.0.2", 5.0, 50)]
 
 
+def test_who_rested_for_a_while_is_known_still() -> None:
+    rates = Rates()
+    for at, clients in ((1000.0, (Asker("10.0.0.1", 60, 1.0),)), (1010.0, ()), (1020.0, ())):
+        rates.take(0, demand({}, *clients), at)
+    rates.take(0, demand({}, Asker("10.0.0.1", 90, 1.0)), 1030.0)
+    assert rates.load.clients == [ClientRate("10.0.0.1", 3.0, 90)]
+
+
 def test_those_that_ask_most_now_are_first_and_few() -> None:
     rates = Rates()
     rates.take(0, demand({}, *(Asker(f"10.0.1.{n}", 1000 - n, 1.0) for n in range(30))), 1000.0)

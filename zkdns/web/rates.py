@@ -21,6 +21,9 @@ SAMPLES = 360
 MAX_CLIENTS = 1000
 """Clients whose counts are kept from one sample to the next: those that asked most in all."""
 
+MAX_REMEMBERED = 10_000
+"""Of those that asked before, and not in the last sample."""
+
 TOP = 10
 """Clients that are told."""
 
@@ -51,6 +54,7 @@ class Rates:
         self.load = Load()
         self._total: deque[float] = deque(maxlen=SAMPLES)
         self._before: tuple[int, Demand, float] | None = None
+        self._counts: dict[str, int] = {}
 
     def take(self, queries: int, demand: Demand, at: float) -> None:
         """So much was asked until now (seconds since the epoch)."""
@@ -65,13 +69,24 @@ class Rates:
             if (rate := (n - before[1].services.get(name, 0)) / seconds) > 0
         }
         counted = {asker.client: asker.queries for asker in before[1].clients}
+        if (
+            len(counted) < MAX_CLIENTS
+        ):  # all that were seen then: who was not has asked nothing since he was known
+            counted = self._counts | counted
         clients = [
             ClientRate(asker.client, (asker.queries - counted.get(asker.client, 0)) / seconds, asker.queries)
             for asker in demand.clients
             if asker.client in counted or asker.first >= before[2]
         ]
+        self._remember(counted, demand)
         top = nlargest(TOP, (one for one in clients if one.rate > 0), key=lambda one: one.rate)
         self.load = Load(tuple(self._total), services, top, demand.is_kept)
+
+    def _remember(self, counted: Mapping[str, int], demand: Demand) -> None:
+        """The counts of those that may ask again after a while."""
+        now = {asker.client: asker.queries for asker in demand.clients}
+        kept = [pair for pair in counted.items() if pair[0] not in now]
+        self._counts = dict(kept[max(0, len(kept) - MAX_REMEMBERED) :]) | now
 
     @property
     def since(self) -> float:
