@@ -6,6 +6,7 @@ Each law doubles what is registered and allows the work to grow by little more t
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import dns.message
@@ -16,9 +17,12 @@ from hypothesis import strategies as st
 from support.asking import respond
 from support.steps import steps
 from zkdns.answers import policies
+from zkdns.answers import routed as routed_of
 from zkdns.answers.builder import Builder
+from zkdns.answers.routed import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, InForce, Resolver, Routed
 from zkdns.answers.table import Table
 from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.routes import parse_target
 
 SLACK = 2.7
 """Twice as much may cost so many times as much: n log n, and some noise of small numbers."""
@@ -89,6 +93,92 @@ def test_what_a_service_costs_grows_with_what_it_holds(shape: str, n: int) -> No
     assert large[1] <= SLACK * small[1], "places that are kept"
 
 
+ROUTES: dict[str, Callable[[int], tuple[dict[str, Service], dict[str, InForce]]]] = {
+    "an alias": lambda n: (
+        {
+            "web": service_of("web"),
+            "big": service_of("big", [Registration(address(k), port=80) for k in range(n)]),
+        },
+        {"web": leads_to("big")},
+    ),
+    "an alias of ports of one's own": lambda n: (
+        {
+            "web": service_of("web"),
+            "big": service_of("big", [
+                Registration(address(k), port=80, ports=tuple((f"p{k}-{j}", j + 1) for j in range(8)))
+                for k in range(n)
+            ]),
+        },
+        {"web": leads_to("big")},
+    ),
+    "tags of one service": lambda n: (
+        {
+            "web": service_of("web"),
+            "big": service_of("big", [
+                Registration(address(k), port=80, tags=tuple(f"t{j}" for j in range(16))) for k in range(n)
+            ]),
+        },
+        {"web": leads_to(*(f"t{j}.big" for j in range(16)))},
+    ),
+}  # fmt: skip
+
+
+def service_of(name: str, registered: list[Registration] | None = None) -> Service:
+    held = tuple(
+        Instance(f"i{n:06}", f"i{n:06}", f"/services/{name}/i{n:06}", r, 0, weight=r.weight)
+        for n, r in enumerate(registered or ())
+    )
+    return Service(name, name, f"/services/{name}", instances=held)
+
+
+def leads_to(*targets: str) -> InForce:
+    return InForce((tuple((parse_target(target), Fraction(1)) for target in targets),))
+
+
+@pytest.mark.parametrize("shape", ROUTES)
+@settings(deadline=None, max_examples=2)
+@given(st.integers(40, 50))
+def test_what_a_route_costs_grows_with_what_it_leads_to(shape: str, n: int) -> None:
+    def cost(size: int) -> int:
+        services, routes = ROUTES[shape](size)
+        follower = Resolver(services, routes, lambda name: name if name in services else None)
+        return steps(lambda: follower.follow(next(iter(routes))))
+
+    assert cost(4 * n) <= SLACK * cost(2 * n)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(64, 3), (3, 9), (20, 4)])
+def test_routes_of_routes_are_followed_so_often_and_no_more(width: int, depth: int) -> None:
+    services = {f"d{d}-{k}": service_of(f"d{d}-{k}") for d in range(depth) for k in range(width)}
+    services["end"] = service_of("end", [Registration(address(1), port=80)])
+    below = {d: [f"d{d + 1}-{k}" for k in range(width)] if d + 1 < depth else ["end"] for d in range(depth)}
+    routes = {name: leads_to(*below[int(name[1:].partition("-")[0])]) for name in services if name != "end"}
+    follower = Resolver(services, routes, lambda name: name if name in services else None)
+    routed: list[Routed] = []
+    assert steps(lambda: routed.append(follower.follow("d0-0"))) < 2_000_000
+    assert any(f"more than {MAX_FOLLOWED} routes" in what or "deep" in what for what in routed[0].problems)
+    assert len(routed[0].problems) <= MAX_TOLD + 1
+
+
+def test_a_route_has_names_for_so_many_ports_and_tells_of_the_rest() -> None:
+    many = tuple((f"p{k}", k + 1) for k in range(MAX_PORTS))
+    registered = [Registration(address(k), port=80, ports=(*many, (f"own{k}", 9))) for k in range(3)]
+    services = {"web": service_of("web"), "big": service_of("big", registered)}
+    follower = Resolver(services, {"web": leads_to("big")}, lambda name: name)
+    routed = follower.follow("web")
+    assert [port for _, port in routed.ports] == [f"p{k}" for k in range(MAX_PORTS)]
+    assert routed.problems == (f"its port own0 is beyond the {MAX_PORTS} that a route has names for",)
+
+
+def test_a_route_leads_to_so_many_instances_and_tells_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routed_of, "MAX_FOLLOWED_INSTANCES", 5)
+    services = {name: service_of(name, [Registration(address(k)) for k in range(3)]) for name in ("a", "b")}
+    services["web"] = service_of("web")
+    routed = Resolver(services, {"web": leads_to("a", "b")}, lambda name: name).follow("web")
+    assert {i.home for tier in routed.name.first for i in tier} == {"a"}
+    assert routed.problems == ("it leads to more than 5 instances, b among the rest",)
+
+
 def many_services(n: int) -> tuple[Builder, Table]:
     builder = Builder(["svc.local"])
     for k in range(n):
@@ -120,6 +210,40 @@ def test_a_packet_costs_no_more_in_a_large_registry(name: str, rtype: str) -> No
     for table in (small, large):
         asked(table, name, rtype)  # what is spelled once for each change
     assert asked(large, name, rtype)[0] <= asked(small, name, rtype)[0] + 10
+
+
+def wide_service(n: int) -> Table:
+    registered = [
+        Registration(address(k), port=80, zone=f"z{k % 5}", tags=("blue", "canary", f"own{k}"))
+        for k in range(n)
+    ]
+    return publish(registered, near="prefer")[1]
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[Table, Table]:
+    return wide_service(200), wide_service(600)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "canary.blue.web.svc.local",
+        "blue.canary.web.svc.local",
+        "o3.canary.blue.web.svc.local",
+        "nope.blue.web.svc.local",
+        "o1.o2.web.svc.local",
+        "z1.prefer._zone.web.svc.local",
+        "z1.pin._zone.web.svc.local",
+        "nope.pin._zone.web.svc.local",
+    ],
+)
+def test_a_packet_costs_no_more_of_a_large_service(name: str, wide: tuple[Table, Table]) -> None:
+    small, large = wide
+    for rtype in ("A", "SRV"):
+        for table in wide:
+            asked(table, name, rtype)  # what is compiled once for each change
+        assert asked(large, name, rtype)[0] <= 1.2 * asked(small, name, rtype)[0] + 10
 
 
 def test_browsing_and_shared_reverse_names_follow_each_change() -> None:

@@ -251,6 +251,9 @@ def test_the_audit_repairs_what_a_lost_watch_did_not_tell(
         zk.set(f"{zk_root}/web/a/a", b"2")
         zk.set(f"{zk_root}/web/a/b", b"3")  # lists have watches of their own
         it.follows(zk, zk_root)
+        if zk.server_version() >= (3, 9):
+            assert it.mirror.status().audit_repairs == 0
+            return
         assert it.mirror.status().audit_repairs >= 2
         # Its watch is there again: the next change needs no audit.
         eventually(lambda: it.mirror.status().audits)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from zkdns.answers import records
@@ -20,7 +19,21 @@ from zkdns.routes import StandsFor, Target, Tier, at_time
 
 MAX_WEIGHT = 65_535
 
+MAX_FOLLOWED = 64
+"""Routes that are followed for one name, each as often as it is met: eight deep, routes of 64 targets that
+all are routes have more ways than there is time for."""
+
+MAX_FOLLOWED_INSTANCES = 100_000
+"""Instances of all its targets, each as often as it is met: 64 tags of one large service are 64 times its."""
+
+MAX_TOLD = 8
+"""Problems of one route."""
+
+MAX_PORTS = 64
+"""Ports by name that a route has SRV names for."""
+
 Keep: TypeAlias = Callable[[Instance], bool]
+Named: TypeAlias = Mapping[int, Instance]
 
 
 class InForce(NamedTuple):
@@ -98,24 +111,31 @@ class Resolver:
         self._routes = routes
         self._find = find
         self._pools: dict[tuple[str, str], tuple[Service, Pool]] = {}
+        self._followed = self._members = 0
+        """Routes that were followed for the name under way, and instances that were met."""
 
     def follow(self, name: str) -> Routed:
         """The route of this service, which is in force."""
         service = self._services[name]
         problems: dict[str, None] = {}
-        composed = self._compose(name, (name,), None, problems)
-        reached = self._reach(name, (name,))
-        group = tuple(_named(m, service) for m in reached)
-        whole = _given(group, composed, service)
+        composed = self._compose_all(name, None, problems)
+        reached = self._reach(name, 1, {})
+        # By the object: instances of two registries may have the same path.
+        named = {id(m.instance): _named(m, service) for m in reached}
+        group = tuple(named.values())
+        whole = _given(group, composed, service, named)
         protocols: dict[str, Given] = {}
         ports: dict[tuple[str, str], Given] = {}
         for protocol in records.protocols(group):
-            kept = self._narrow(name, service, group, whole, partial(_speaks, protocol))
+            members = [m for m in reached if m.instance.registration.protocol == protocol]
+            kept = self._narrow(name, service, members, whole, named)
             protocols[protocol] = kept
-            found = (records.port_label(n) for i in kept.group for n, _ in i.registration.ports)
-            for port in dict.fromkeys(found):
-                keep = partial(_speaks, protocol, port=port)
-                ports[protocol, port] = self._narrow(name, service, group, whole, keep)
+            by_port = _by_port(members)
+            for number, (port, having) in enumerate(by_port.items()):
+                if number >= MAX_PORTS:
+                    problems[f"its port {port} is beyond the {MAX_PORTS} that a route has names for"] = None
+                    break
+                ports[protocol, port] = self._narrow(name, service, having, whole, named)
         in_force = self._routes[name]
         healthy = {
             t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)
@@ -130,7 +150,7 @@ class Resolver:
             note,
             self._alone(name, in_force),
             healthy,
-            tuple(problems),
+            _some(problems),
         )
 
     def keys_of(self, name: str) -> set[str]:
@@ -150,12 +170,18 @@ class Resolver:
     # --- one by one -----------------------------------------------------------------------------------
 
     def _narrow(
-        self, name: str, service: Service, group: tuple[Instance, ...], whole: Given, keep: Keep
+        self, name: str, service: Service, members: Sequence[Member], whole: Given, named: Named
     ) -> Given:
-        kept = tuple(i for i in group if keep(i))
-        if len(kept) == len(group):
+        """The same with these alone."""
+        if len(members) == len(whole.group):
             return whole
-        return _given(kept, self._compose(name, (name,), keep, {}), service)
+        kept = frozenset(id(m.instance) for m in members)
+        group = tuple(named[id(m.instance)] for m in members)
+        return _given(group, self._compose_all(name, lambda i: id(i) in kept, {}), service, named)
+
+    def _compose_all(self, name: str, keep: Keep | None, problems: dict[str, None]) -> Composed:
+        self._followed = self._members = 0
+        return self._compose(name, (name,), keep, problems)
 
     def _compose(
         self, name: str, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
@@ -179,6 +205,10 @@ class Resolver:
             if len(within) >= MAX_DEPTH:
                 problems[f"its target {target} is a route more than {MAX_DEPTH} deep"] = None
                 return EMPTY
+            self._followed += 1
+            if self._followed > MAX_FOLLOWED:
+                problems[f"it leads through more than {MAX_FOLLOWED} routes, {target} among the rest"] = None
+                return EMPTY
             return self._compose(found, (*within, found), keep, problems).pool
         key = self.key_of(target)
         if key is None:
@@ -187,6 +217,11 @@ class Resolver:
         service = self._services.get(key)
         if service is None:
             problems[f"its target {target} names no service"] = None
+            return EMPTY
+        self._members += len(service.instances)
+        if self._members > MAX_FOLLOWED_INSTANCES:
+            what = f"it leads to more than {MAX_FOLLOWED_INSTANCES} instances, {target} among the rest"
+            problems[what] = None
             return EMPTY
         if keep is not None:
             return pool_of(service.label, [i for i in _members(service, target.tag) if keep(i)])
@@ -198,23 +233,17 @@ class Resolver:
             )
         return known[1]
 
-    def _reach(self, name: str, within: tuple[str, ...]) -> list[Member]:
-        """Every instance that stands behind a route, whatever its state, once."""
+    def _reach(self, name: str, depth: int, met: dict[str, int]) -> list[Member]:
+        """Every instance that stands behind a route, whatever its state, once. `met`: how deep routes were
+        met so far: what was followed from there is not followed again from deeper."""
         reached: dict[tuple[str, int], Member] = {}
+        met[name] = depth
         for target in targets_of(self._routes[name]):
             found = self._find(target.service)
-            if (
-                found is not None
-                and not target.registry
-                and not target.tag
-                and found != within[-1]
-                and found in self._routes
-            ):
-                below = (
-                    []
-                    if found in within or len(within) >= MAX_DEPTH
-                    else self._reach(found, (*within, found))
-                )
+            is_route = found != name and found in self._routes and not target.registry and not target.tag
+            if is_route and found is not None:
+                is_new = met.get(found, MAX_DEPTH + 1) > depth + 1 and len(met) <= MAX_FOLLOWED
+                below = self._reach(found, depth + 1, met) if is_new and depth < MAX_DEPTH else []
             else:
                 key = self.key_of(target)
                 service = self._services.get(key) if key is not None else None
@@ -226,7 +255,7 @@ class Resolver:
     def _count(self, target: Target, name: str) -> tuple[int, int]:
         found = self._find(target.service)
         if found in self._routes and found != name and not target.registry and not target.tag:
-            group = [m.instance for m in self._reach(found, (name, found))] if found is not None else []
+            group = [m.instance for m in self._reach(found, 2, {name: 1})] if found is not None else []
         else:
             key = self.key_of(target)
             service = self._services.get(key) if key is not None else None
@@ -240,9 +269,25 @@ class Resolver:
         return self._services.get(key) if key is not None and key != name else None
 
 
-def _speaks(protocol: str, i: Instance, port: str | None = None) -> bool:
-    """Whether it is reached by this protocol, on the port named so where one is."""
-    return i.registration.protocol == protocol and (port is None or records.port_of(i, port) > 0)
+def _some(problems: Iterable[str]) -> tuple[str, ...]:
+    """The first of them: who writes a route must not flood the page."""
+    every = list(problems)
+    rest = len(every) - MAX_TOLD
+    return tuple(every) if rest <= 0 else (*every[:MAX_TOLD], f"and {rest} more targets")
+
+
+def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
+    """Which of them have a port of each name; each is looked at once."""
+    found: dict[str, list[Member]] = {}
+    for member in members:
+        own: dict[str, int] = {}
+        for port, number in member.instance.registration.ports:
+            own.setdefault(records.port_label(port), number)
+        for label, number in own.items():
+            having = found.setdefault(label, [])
+            if number:
+                having.append(member)
+    return found
 
 
 def targets_of(in_force: InForce) -> tuple[Target, ...]:
@@ -287,27 +332,35 @@ def _named(member: Member, service: Service) -> Instance:
     return member.instance if member.instance.home == home else replace(member.instance, home=home)
 
 
-def _given(group: tuple[Instance, ...], composed: Composed, service: Service) -> Given:
+def _given(group: tuple[Instance, ...], composed: Composed, service: Service, named: Named) -> Given:
+    """`named`: instances with their home, by the object."""
     shares = composed.pool.first
     counts = _weights(shares, composed.groups)
     first = tuple(
-        replace(_named(member, service), weight=count)
-        for (member, _), count in zip(shares, counts, strict=True)
+        _weighing(named[id(member.instance)], n) for (member, _), n in zip(shares, counts, strict=True)
     )
     levels = []
     for number, level in enumerate(composed.pool.levels):
         weights = _weights(level, [member.service for member, _ in level])
+        priority = min(number, MAX_WEIGHT)
         levels.append(
             tuple(
-                replace(
-                    _named(member, service),
-                    weight=weight,
-                    registration=replace(member.instance.registration, priority=min(number, MAX_WEIGHT)),
-                )
+                _standing(_weighing(named[id(member.instance)], weight), priority)
                 for (member, _), weight in zip(level, weights, strict=True)
             )
         )
     return Given(group, (first,) if first else (), tuple(levels))
+
+
+def _weighing(i: Instance, weight: int) -> Instance:
+    return i if i.weight == weight else replace(i, weight=weight)
+
+
+def _standing(i: Instance, priority: int) -> Instance:
+    """At this priority."""
+    if i.registration.priority == priority:
+        return i
+    return replace(i, registration=replace(i.registration, priority=priority))
 
 
 def _weights(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) -> list[int]:
