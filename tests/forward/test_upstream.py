@@ -187,12 +187,14 @@ def test_no_bytes_raise(data: bytes) -> None:
 
 
 def test_scrambling_changes_letters_of_the_name_and_nothing_else() -> None:
-    seen = {scramble(QUESTION, random.Random(n)) for n in range(200)}
+    seen = {scramble(QUESTION, random.Random(n).getrandbits(400)) for n in range(200)}
     assert len(seen) > 100
     assert all(each[:-4].lower() == QUESTION[:-4] and each[-4:] == QUESTION[-4:] for each in seen)
     binary = b"\x0aaAzZ\x40\x5b\x60\x7b\x01\xff\1z\0\0\x61\0\1"
-    assert all(scramble(binary, random.Random(n)).lower() == binary.lower() for n in range(50))
-    assert all(scramble(binary, random.Random(n))[-4:] == b"\0\x61\0\1" for n in range(50))
+    assert all(
+        scramble(binary, random.Random(n).getrandbits(400)).lower() == binary.lower() for n in range(50)
+    )
+    assert all(scramble(binary, random.Random(n).getrandbits(400))[-4:] == b"\0\x61\0\1" for n in range(50))
 
 
 # --- the settings -----------------------------------------------------------------------------------------

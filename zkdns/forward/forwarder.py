@@ -30,6 +30,7 @@ from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
+from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
@@ -142,6 +143,7 @@ class Forwarder:
         """Those of `_asked` that have no transport yet."""
         self._next_send: asyncio.Handle | None = None
         self._load = Load()
+        self._readers = Readers()
         self._failures: Failures[Failed] = Failures()
         self._stopping = False
         self._deny_private = False
@@ -178,6 +180,7 @@ class Forwarder:
             else:
                 self._finish(asked, STOPPING)
         await asyncio.sleep(0)
+        self._readers.stop()
 
     def reload(self, settings: Settings) -> None:
         """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be."""
@@ -292,7 +295,7 @@ class Forwarder:
             resolution = Resolution(
                 asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw
             )
-            asked.transport = Transport(resolution, self._clock, partial(self._finish, asked))
+            asked.transport = Transport(resolution, self._clock, partial(self._finish, asked), self._readers)
             asked.transport.step()
         self._next_send = asyncio.get_running_loop().call_soon(self._send_some) if self._unsent else None
 

@@ -73,10 +73,8 @@ class Failed:
     is_ours: bool = False
 
 
-def scramble(question: bytes, draw: Random) -> bytes:
-    """The question with the letters of its name in random case."""
-    end = len(question) - 4
-    bits = draw.getrandbits(end)
+def scramble(question: bytes, bits: int) -> bytes:
+    """The question with the letters of its name in the case that these bits give, one a byte."""
     name = bytearray(question)
     at = 0
     while name[at]:
@@ -279,8 +277,10 @@ class Resolution:
     ) -> Attempt:
         edns = edns and upstream.speaks_edns(now)
         plain_case = plain_case or not upstream.preserves_case(now)
-        question = self.question if plain_case else scramble(self.question, self.draw)
-        ident = self.draw.getrandbits(16)
+        # One draw for both: each is a call to the kernel.
+        drawn = self.draw.getrandbits(16 + len(self.question))
+        question = self.question if plain_case else scramble(self.question, drawn >> 16)
+        ident = drawn & 0xFFFF
         packet = spell_query(ident, question, self.rd, self.flags, edns, upstream.trusted)
         attempt = Attempt(upstream, ident, question, packet, now, tcp, edns, plain_case)
         self._attempts.append(attempt)

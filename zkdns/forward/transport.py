@@ -10,8 +10,10 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from zkdns.dns.message import read_reply
+from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution
 from zkdns.forward.sockets import connect, converse, reason
 from zkdns.lack import is_local_lack
@@ -31,11 +33,16 @@ class Transport:
     """Starts when `step` is called first; over when `done` was called."""
 
     def __init__(
-        self, resolution: Resolution, clock: Callable[[], float], done: Callable[[Answered | Failed], None]
+        self,
+        resolution: Resolution,
+        clock: Callable[[], float],
+        done: Callable[[Answered | Failed], None],
+        readers: Readers,
     ) -> None:
         self.resolution = resolution
         self._clock = clock
         self._done = done
+        self._readers = readers
         self._over = False
         self._sockets: dict[Attempt, socket.socket] = {}
         self._streams: set[asyncio.Task[None]] = set()
@@ -49,7 +56,7 @@ class Transport:
         while (attempt := resolution.due(self._clock())) is not None:
             self._send(attempt)
         for attempt in [a for a in self._sockets if a.done]:
-            _close(self._sockets.pop(attempt))
+            self._readers.close(self._sockets.pop(attempt))
         if resolution.outcome is not None:
             self.end(resolution.outcome)
             return
@@ -66,7 +73,7 @@ class Transport:
         if self._timer is not None:
             self._timer.cancel()
         for sock in self._sockets.values():
-            _close(sock)
+            self._readers.close(sock)
         self._sockets.clear()
         current = asyncio.current_task()
         for task in self._streams:
@@ -75,9 +82,8 @@ class Transport:
         self._done(outcome)
 
     def _send(self, attempt: Attempt) -> None:
-        loop = asyncio.get_running_loop()
         if attempt.tcp:
-            task = loop.create_task(self._converse(attempt))
+            task = asyncio.get_running_loop().create_task(self._converse(attempt))
             self._streams.add(task)
             task.add_done_callback(self._streams.discard)
             return
@@ -85,7 +91,7 @@ class Transport:
             sock = self._sockets.get(attempt)
             if sock is None:
                 sock = self._sockets[attempt] = connect(attempt.upstream)
-                loop.add_reader(sock.fileno(), self._read, attempt, sock)
+                self._readers.watch(sock, partial(self._read, attempt, sock))
             sock.send(attempt.packet)
         except BlockingIOError:
             pass  # lost, as any datagram may be
@@ -122,8 +128,3 @@ class Transport:
         except EOFError:
             self.resolution.fail(attempt, "the connection ended early", self._clock())
         self.step()
-
-
-def _close(sock: socket.socket) -> None:
-    asyncio.get_running_loop().remove_reader(sock.fileno())
-    sock.close()

@@ -1,0 +1,120 @@
+"""Many sockets behind one descriptor of the loop: each is read when something came, none after its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from zkdns.forward import readers
+from zkdns.forward.readers import AT_ONCE, Readers
+
+Play = Callable[[Readers], Coroutine[Any, Any, None]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.setblocking(False)
+    return one, other
+
+
+@pytest.fixture(params=[True, False], ids=["epoll", "the loop's own"])
+def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Play], None]:
+    monkeypatch.setattr(readers, "HAS_EPOLL", request.param and readers.HAS_EPOLL)
+
+    def run(act: Play) -> None:
+        async def main() -> None:
+            watched = Readers()
+            try:
+                await act(watched)
+            finally:
+                watched.stop()
+
+        asyncio.run(main())
+
+    return run
+
+
+def test_each_socket_is_read_when_something_came_for_it(play: Callable[[Play], None]) -> None:
+    async def act(watched: Readers) -> None:
+        pairs = [pair() for _ in range(2 * AT_ONCE + 1)]
+        heard: list[bytes] = []
+        for mine, _ in pairs:
+            watched.watch(mine, lambda mine=mine: heard.append(mine.recv(64)))  # type: ignore[misc]
+        for n, (_, theirs) in enumerate(pairs):
+            theirs.send(b"%d" % n)
+        await until(lambda: len(heard) == len(pairs))
+        assert sorted(heard) == sorted(b"%d" % n for n in range(len(pairs)))
+        for mine, theirs in pairs:
+            watched.close(mine)
+            theirs.close()
+
+    play(act)
+
+
+def test_what_one_closes_of_those_that_came_together_is_not_read(play: Callable[[Play], None]) -> None:
+    async def act(watched: Readers) -> None:
+        (one, to_one), (two, to_two) = pair(), pair()
+        heard: list[str] = []
+
+        def take(own: socket.socket, word: str) -> None:
+            heard.append(word)
+            for sock in (one, two):
+                watched.close(sock)
+
+        watched.watch(one, lambda: take(one, "one"))
+        watched.watch(two, lambda: take(two, "two"))
+        to_one.send(b"x")
+        to_two.send(b"x")
+        await until(lambda: bool(heard))
+        await asyncio.sleep(0)
+        assert len(heard) == 1
+        to_one.close()
+        to_two.close()
+
+    play(act)
+
+
+def test_a_descriptor_that_is_used_again_belongs_to_its_new_socket(play: Callable[[Play], None]) -> None:
+    async def act(watched: Readers) -> None:
+        mine, theirs = pair()
+        heard: list[str] = []
+        watched.watch(mine, lambda: heard.append("old"))
+        descriptor = mine.fileno()
+        watched.close(mine)
+        theirs.close()
+        mine, theirs = pair()
+        assert mine.fileno() == descriptor
+        watched.watch(mine, lambda: heard.append(mine.recv(64).decode()))
+        theirs.send(b"new")
+        await until(lambda: bool(heard))
+        assert heard == ["new"]
+        watched.close(mine)
+        theirs.close()
+
+    play(act)
+
+
+def test_after_its_stop_it_can_be_used_again(play: Callable[[Play], None]) -> None:
+    async def act(watched: Readers) -> None:
+        for word in (b"first", b"second"):
+            mine, theirs = pair()
+            heard: list[bytes] = []
+            watched.watch(mine, lambda mine=mine, heard=heard: heard.append(mine.recv(64)))  # type: ignore[misc]
+            theirs.send(word)
+            await until(lambda heard=heard: bool(heard))  # type: ignore[misc]
+            assert heard == [word]
+            watched.close(mine)
+            theirs.close()
+            watched.stop()
+
+    play(act)
