@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,8 +150,16 @@ def test_the_map_in_zookeeper_wins_and_is_watched(
             assert given(ask(server, A)) == ["10.0.0.1"]
             zk.set("/zkdns/topology", json.dumps({"127.0.1.0/24": "there"}).encode())
             eventually(lambda: given(ask(server, A)) == ["10.0.0.2"])
+            moved = time.time()
             zk.delete("/zkdns/topology")
             eventually(lambda: len(given(ask(server, A))) == 2)
+            said = server.json(f"/api/v1/explain?name=web.svc.local&type=A&client={A}&at={moved}")
+            assert (said["answer"], said["client"]["zone"]) == (["10.0.0.2"], "there"), "the map of then"
+            told = [c for c in server.json("/api/v1/history")["changes"] if c["id"] == "topology"]
+            assert [(c["from"], c["to"]) for c in told][-1] == (
+                "1 networks in 1 zones",
+                "0 networks in 0 zones",
+            )
     finally:
         if zk.exists("/zkdns/topology"):
             zk.delete("/zkdns/topology")

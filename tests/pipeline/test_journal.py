@@ -12,6 +12,7 @@ from zkdns.model import Change, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline import journal
 from zkdns.pipeline.journal import MemoryJournal, OutOfReach, Query, Record, World
 from zkdns.routes import StandsFor, parse_route
+from zkdns.topology import Place, parse_topology
 
 IDS = ["a", "b", "c"]
 NAMES = ["web", "db"]
@@ -85,9 +86,9 @@ def test_every_moment_can_be_replayed_from_the_lines(history: History, data: st.
     text = b"".join(journal.spell_snapshot(before, begun))
     text += b"".join(journal.spell_record(at, record) for at, record, _ in history[start:])
     for at, _, services in history[start:]:
-        assert journal.replay(journal.read_lines(text), at) == services
-        assert journal.replay(journal.read_lines(text), at + 0.1) == services
-    assert journal.replay(journal.read_lines(text), begun) == before
+        assert journal.replay(journal.read_lines(text), at).services() == services
+        assert journal.replay(journal.read_lines(text), at + 0.1).services() == services
+    assert journal.replay(journal.read_lines(text), begun).services() == before
 
 
 @given(histories(), st.integers(1, 10))
@@ -97,7 +98,7 @@ def test_memory_alone_tells_every_moment_that_it_reaches(history: History, most:
         kept.add(at, record)
     for at, _, services in history:
         if at >= kept.since:
-            assert kept.at(at) == services
+            assert kept.at(at).services() == services
         else:
             with pytest.raises(OutOfReach):
                 kept.at(at)
@@ -146,7 +147,7 @@ def test_a_flood_is_summed_up_by_service_and_its_moments_are_a_gap() -> None:
     assert record.changes[0].why == f"i0, i1, i2 and {journal.MAX_AT_ONCE - 3} more: why"
     text = b"".join(journal.spell_snapshot({}, 1.0)) + journal.spell_record(5.0, record)
     assert len(text) < 2000
-    assert journal.replay(journal.read_lines(text), 4.0) == {}
+    assert journal.replay(journal.read_lines(text), 4.0).services() == {}
     with pytest.raises(OutOfReach, match="too much changed"):
         journal.replay(journal.read_lines(text), 5.0)
 
@@ -177,3 +178,24 @@ def test_a_world_that_is_copied_goes_its_own_way() -> None:
     other.apply(Record((change(1.0, "web", "a", "gone", None),)))
     assert len(world.services()["web"].instances) == 1
     assert other.services()["web"].instances == ()
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 3))
+def test_where_networks_stood_is_known_of_each_moment(steps: list[int], most: int) -> None:
+    """Each step lays another map, some of them the same as before."""
+    entries = {"10.1.0.0/16": "eu/eu-1a", "fd00:1::/32": "us-1a", "0.0.0.0/0": "eu/eu-1b"}
+    maps = [
+        parse_topology("map", dict(list(entries.items())[:n]), {"eu-1a": 0.5}, Place("", "dc9"))[0]
+        for n in range(4)
+    ]
+    kept = MemoryJournal({}, 999.0, most)
+    text = b"".join(journal.spell_snapshot({}, 999.0, maps[steps[0]]))
+    for n, step in enumerate(steps):
+        record = Record((change(1000.0 + n, "", "topology", "settings", None),), topology=maps[step])
+        kept.add(1000.0 + n, record)
+        text += journal.spell_record(1000.0 + n, record)
+    for n, step in enumerate(steps):
+        assert journal.replay(journal.read_lines(text), 1000.5 + n).topology == maps[step]
+        if 1000.0 + n >= kept.since:
+            assert kept.at(1000.5 + n).topology == maps[step]
+    assert journal.replay(journal.read_lines(text), 999.0).topology == maps[steps[0]]

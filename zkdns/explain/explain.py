@@ -25,6 +25,7 @@ from zkdns.answers.routed import Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import Table
 from zkdns.answers.zone_names import ZoneNames
+from zkdns.client_map import client_map
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
@@ -37,6 +38,7 @@ from zkdns.explain.subject import Subject, locate
 from zkdns.model import Service
 from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond_whole
+from zkdns.topology import Topology
 
 DEALT: Final = (A, AAAA, SRV)
 WHOLE: Final = 65535
@@ -63,15 +65,19 @@ def explain(
     more: Mapping[str, Service] = NO_SERVICES,
     then: Mapping[str, Service] | None = None,
     at: float = 0.0,
+    topology: Topology | None = None,
 ) -> dict[str, Any]:
     """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
     `forwards`: whether names that are not ours are asked upstream for this client. `routes`: those in force;
     `more`: what single registries hold, for changes to lead to. `then`: the services of another moment, `at`,
-    in place of the snapshot's."""
+    in place of the snapshot's; `topology`: where networks stood then."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
     if then is not None:
         snapshot = replace(snapshot, services={}, staleness={})
+        if topology is not None:
+            clients = replace(client_map(topology), trusted=snapshot.clients.trusted)
+            snapshot = replace(snapshot, topology=topology, clients=clients)
         routes = {name: in_force_at(s.stands_for, at)[0] for name, s in then.items() if s.stands_for}
     services = dict(then or {name: answers.service for name, answers in snapshot.services.items()})
     services = {**more, **services}

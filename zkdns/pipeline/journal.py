@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from zkdns.model import Change, Instance, Service
+from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
 
 VERSION = 1
 MAX_KEPT = 10_000
@@ -46,6 +47,8 @@ class Record:
 
     changes: tuple[Change, ...]
     shells: Shells = field(default_factory=dict)
+    topology: Topology | None = None
+    """Where networks stand from then on, where that became another."""
     gap: bool = False
     """The changes are sums: what stood from here on is known again at the next snapshot."""
 
@@ -73,14 +76,14 @@ class Query:
         return list(deque((c for c in changes if self.takes(c)), maxlen=max(0, self.limit)))
 
 
-def gather(changes: Sequence[Change], shells: Shells) -> Record:
+def gather(changes: Sequence[Change], shells: Shells, topology: Topology | None = None) -> Record:
     """What is to be kept of one moment's changes."""
     if len(changes) <= MAX_AT_ONCE:
-        return Record(tuple(changes), shells)
+        return Record(tuple(changes), shells, topology)
     sums: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         sums.setdefault((change.service, change.what), []).append(change)
-    return Record(tuple(_sum(some) for some in sums.values()), {}, gap=True)
+    return Record(tuple(_sum(some) for some in sums.values()), {}, topology, gap=True)
 
 
 def _sum(changes: Sequence[Change]) -> Change:
@@ -100,6 +103,7 @@ class World:
     """Services as they stood, brought forward record by record."""
 
     def __init__(self, services: Mapping[str, Service] | None = None) -> None:
+        self.topology = NO_TOPOLOGY
         self._shells: dict[str, Service] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
         for name, service in (services or {}).items():
@@ -108,6 +112,7 @@ class World:
 
     def copy(self) -> World:
         other = World()
+        other.topology = self.topology
         other._shells = dict(self._shells)
         other._instances = {name: dict(own) for name, own in self._instances.items()}
         return other
@@ -124,6 +129,8 @@ class World:
         self._instances.setdefault(name, {}).update((i.id, i) for i in instances)
 
     def apply(self, record: Record) -> None:
+        if record.topology is not None:
+            self.topology = record.topology
         for name, shell in record.shells.items():
             if shell is not None:
                 self.put(name, shell)
@@ -171,8 +178,8 @@ class MemoryJournal:
     def changes(self) -> Iterator[Change]:
         return (change for _, record in self._records for change in record.changes)
 
-    def at(self, moment: float) -> dict[str, Service]:
-        """The services as they stood; OutOfReach where that is not known."""
+    def at(self, moment: float) -> World:
+        """How all stood; OutOfReach where that is not known."""
         if moment < self.since:
             raise OutOfReach(f"the journal reaches back {_ago(moment, self.since)} too short")
         world = self._base.copy()
@@ -180,7 +187,7 @@ class MemoryJournal:
             if at > moment:
                 break
             world.apply(record)
-        return world.services()
+        return world
 
 
 def _ago(moment: float, since: float) -> str:
@@ -218,15 +225,17 @@ def read_lines(data: bytes) -> Iterator[Line]:
             return
 
 
-def spell_snapshot(services: Mapping[str, Service], at: float) -> Iterator[bytes]:
+def spell_snapshot(
+    services: Mapping[str, Service], at: float, topology: Topology = NO_TOPOLOGY
+) -> Iterator[bytes]:
     """The lines that a segment begins with."""
     yield spell("begin", {"version": VERSION, "at": at, "services": len(services)})
+    yield _spell_map(at, topology)
     for service in services.values():
         yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
         rest = iter(service.instances)
         while some := list(islice(rest, SLICE)):
-            packed = zlib.compress(msgspec.json.encode(some, enc_hook=_encode), 1)
-            yield spell("some", {"name": service.name, "z": base64.b64encode(packed).decode()})
+            yield spell("some", {"name": service.name, "z": _pack(some)})
     yield spell("whole", {"at": at})
 
 
@@ -243,9 +252,32 @@ def spell_record(at: float, record: Record) -> bytes:
         for name, shell in record.shells.items()
         if shell is None
     ]
+    if record.topology is not None:
+        lines.append(_spell_map(at, record.topology))
     if record.gap:
         lines.append(spell("gap", {"at": at}))
     return b"".join(lines)
+
+
+def _spell_map(at: float, topology: Topology) -> bytes:
+    networks = [(f"{base:x}", bits, *place) for base, bits, place in topology.networks]
+    told = {"networks": networks, "own": tuple(topology.own), "clients": topology.clients}
+    return spell("map", {"at": at, "z": _pack(told)})
+
+
+def _read_map(packed: str) -> Topology:
+    told = _unpack(packed)
+    networks = tuple(Network(int(base, 16), bits, Place(*place)) for base, bits, *place in told["networks"])
+    clients = {zone: Fraction(share) for zone, share in told["clients"].items()}
+    return Topology(networks, Place(*told["own"]), clients)
+
+
+def _pack(value: Any) -> str:
+    return base64.b64encode(zlib.compress(msgspec.json.encode(value, enc_hook=_encode), 1)).decode()
+
+
+def _unpack(text: str) -> Any:
+    return msgspec.json.decode(zlib.decompress(base64.b64decode(text)))
 
 
 def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
@@ -259,8 +291,8 @@ def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
                 continue  # of another version
 
 
-def replay(lines: Iterable[Line], moment: float) -> dict[str, Service]:
-    """The services as they stood at a moment of this segment; OutOfReach where that is not known."""
+def replay(lines: Iterable[Line], moment: float) -> World:
+    """How all stood at a moment of this segment; OutOfReach where that is not known."""
     world, whole, known = World(), False, True
     for line in lines:
         fields = line.fields
@@ -277,15 +309,16 @@ def replay(lines: Iterable[Line], moment: float) -> dict[str, Service]:
                 shell = fields["shell"]
                 world.put(fields["name"], None if shell is None else _decode(shell, Service))
             elif line.kind == "some":
-                packed = zlib.decompress(base64.b64decode(fields["z"]))
-                world.place(fields["name"], _decode(msgspec.json.decode(packed), list[Instance]))
+                world.place(fields["name"], _decode(_unpack(fields["z"]), list[Instance]))
+            elif line.kind == "map":
+                world.topology = _read_map(fields["z"])
             elif line.kind == "change":
                 world.change(_decode(fields["c"], Change))
         except (msgspec.ValidationError, KeyError, TypeError, ValueError, zlib.error) as error:
             raise OutOfReach("the journal of that time was written by another version of zkdns") from error
     if not whole or not known:
         raise OutOfReach("too much changed at once then: the journal has the sums, and no answers")
-    return world.services()
+    return world
 
 
 def _encode(value: Any) -> Any:

@@ -17,7 +17,8 @@ from pathlib import Path
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal
-from zkdns.pipeline.journal import Query, Record
+from zkdns.pipeline.journal import Query, Record, World
+from zkdns.topology import NO_TOPOLOGY, Topology
 
 log = logging.getLogger("zkdns.journal")
 
@@ -47,6 +48,7 @@ class JournalFiles:
         days: float,
         megabytes: float,
         clock: Callable[[], float] = time.time,
+        topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
     ) -> None:
         self.problem: Problem | None = None
         self.left_out = 0
@@ -55,6 +57,7 @@ class JournalFiles:
         self._days = days
         self._bytes = int(megabytes * MIB)
         self._clock = clock
+        self._topology = topology
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._unwritten = b""
@@ -140,7 +143,12 @@ class JournalFiles:
                 with create_aside(path) as file:
                     self._file = os.dup(file.fileno())
                     # Without a segment before it, it tells first what led to its snapshot.
-                    size = sum(map(file.write, (text, *journal.spell_snapshot(services, now), after)))
+                    size = sum(
+                        map(
+                            file.write,
+                            (text, *journal.spell_snapshot(services, now, self._topology()), after),
+                        )
+                    )
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:
@@ -225,6 +233,11 @@ def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | N
 
 def read_services(directory: Path, moment: float) -> dict[str, Service]:
     """The services as they stood at a moment; OutOfReach, OSError."""
+    return read_world(directory, moment).services()
+
+
+def read_world(directory: Path, moment: float) -> World:
+    """How all stood at a moment; OutOfReach, OSError."""
     before = [path for path in segments(directory) if began_at(path) <= moment]
     if not before:
         raise journal.OutOfReach("the journal does not reach back so far")

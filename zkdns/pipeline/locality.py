@@ -42,6 +42,11 @@ class Localities:
         self._good = found
         self.topology = self._parse()
 
+    @property
+    def where(self) -> str:
+        """What says so."""
+        return "the settings" if self._good is None else TOPOLOGY
+
     def _parse(self) -> Topology:
         settings = self._settings
         entries = settings.topology if self._good is None else self._good
@@ -49,6 +54,12 @@ class Localities:
         topology, problems = parse_topology(TOPOLOGY, entries, settings.topology_clients, own)
         self.problems = problems if self._good is not None else ()
         return topology
+
+
+def tell(topology: Topology) -> str:
+    """For people."""
+    networks, zones = len(topology.networks), len({place.zone for place in topology.places})
+    return f"{networks} networks in {zones} zones"
 
 
 def concerned(services: Mapping[str, Service]) -> Iterable[str]:

@@ -33,7 +33,7 @@ from zkdns.pipeline.inputs import (
     Remembered,
     ZoneFilesRead,
 )
-from zkdns.pipeline.locality import Localities, concerned
+from zkdns.pipeline.locality import Localities, concerned, tell
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.replica import Replica
@@ -130,12 +130,12 @@ class Pipeline:
                 self.registries.remember(happened.registry, happened.catalog, happened.overrides)
                 if happened.topology is not None:
                     self._localities.take_node(happened.topology)
-                    self._relocate()
+                    self._relocate(now)
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
                 self._dirty = self._urgent = True
             case Settings():
-                self._take_settings(happened)
+                self._take_settings(happened, now)
 
     def _hear(self, heard: Heard, now: float) -> None:
         registry = self.registries[heard.registry]
@@ -159,24 +159,28 @@ class Pipeline:
             publisher.mark_soon(health.ballots(ballots, now), now)
         elif heard.root == TOPOLOGY:
             self._localities.take_node(registry.topology.nodes().get(()))
-            self._relocate()
+            self._relocate(now)
         elif heard.root == SERVERS:
             nodes = registry.servers.nodes()
             publisher.mark_soon(health.replicas((names[-1] for names in nodes), now), now)
             self.replica.see(nodes, now)
 
-    def _relocate(self) -> None:
+    def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
         before, topology = self.builder.topology, self._localities.topology
         self.builder.set_topology(topology, self.settings.ecs_from)
         if topology != before:
+            was, moved = tell(before), tell(topology)
+            if self.stage is not Stage.LOADING:
+                why = f"set so in {self._localities.where}"
+                self._changes.append(Change(now, 0, "", "topology", "settings", was, moved, why))
             self._publisher.respell(concerned(self.services))
 
     def check(self, settings: Settings) -> None:
         """ConfigError where these settings can't be taken."""
         ServiceDefaults(settings.service_defaults)
 
-    def _take_settings(self, settings: Settings) -> None:
+    def _take_settings(self, settings: Settings, now: float) -> None:
         old, self.settings = self.settings, settings
         if settings.ttl != old.ttl:
             self.builder.set_ttl(settings.ttl)
@@ -185,7 +189,7 @@ class Pipeline:
             self._defaults = ServiceDefaults(settings.service_defaults)
             self._publisher.mark(self._publisher.registered)
         self._localities.take_settings(settings)
-        self._relocate()
+        self._relocate(now)
         self._dirty = True
 
     # --- out --------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class Server:
         self.engine = engine.choose(self.dispatcher, native)
         self.zone_files = ZoneFiles(settings.zones, [zone.apex for zone in self.pipeline.builder.zones])
         self.state_directory = StateDirectory(settings.state, self.pipeline)
-        self.recorder = Recorder(settings, self.pipeline.services)
+        self.recorder = Recorder(settings, self.pipeline.services, lambda: self.pipeline.builder.topology)
         self.notifier = Notifier()
         self.driver = Driver(
             self.pipeline, settings.zookeeper, self._resolve, self._take_ready,

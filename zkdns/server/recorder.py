@@ -14,16 +14,21 @@ from pathlib import Path
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_files
-from zkdns.pipeline.journal import MemoryJournal, Query
+from zkdns.pipeline.journal import MemoryJournal, Query, World
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.outages import Outages
+from zkdns.topology import Topology
 
 
 class Recorder:
-    """`services`: those that are answered now, by name."""
+    """`services`: those that are answered now, by name. `topology`: where networks stand now."""
 
-    def __init__(self, settings: Settings, services: Mapping[str, Service]) -> None:
+    def __init__(
+        self, settings: Settings, services: Mapping[str, Service], topology: Callable[[], Topology]
+    ) -> None:
         self._services = services
+        self._topology = topology
+        self._told: Topology | None = None
         self.outages = Outages(services)
         self._shells: dict[str, Service] = {}
         self._memory: MemoryJournal | None = None
@@ -31,8 +36,9 @@ class Recorder:
         self._directory = Path(settings.state) if settings.state else None
         if self._directory is not None:
             self._files = JournalFiles(
-                self._directory, lambda: services, settings.journal_days, settings.journal_mb
-            )
+                self._directory, lambda: services, settings.journal_days, settings.journal_mb,
+                topology=topology,
+            )  # fmt: skip
 
     @property
     def problem(self) -> Problem | None:
@@ -47,12 +53,15 @@ class Recorder:
             # the first change, which is older than this moment.
             self._memory = MemoryJournal({}, min((now, *(change.at for change in changes))))
         shells = self._moved({change.service for change in changes if change.service})
-        record = journal.gather(changes, shells)
+        topology = self._topology()
+        moved = topology if topology != self._told else None
+        self._told = topology
+        record = journal.gather(changes, shells, moved)
         if self._files is not None:
             self._files.add(now, record)
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
-            self._memory.add(now, journal.Record(tuple(changes), shells))
+            self._memory.add(now, journal.Record(tuple(changes), shells, moved))
 
     def _moved(self, names: set[str]) -> dict[str, Service | None]:
         """What is another about the services themselves."""
@@ -88,12 +97,12 @@ class Recorder:
         changes, since = list(memory.changes()), memory.since
         return lambda: (query.newest(changes), since)
 
-    def services_at(self, moment: float) -> Callable[[], Mapping[str, Service]]:
-        """Reads the services as they stood; may be called in a thread. OutOfReach, OSError."""
+    def world_at(self, moment: float) -> Callable[[], World]:
+        """Reads how all stood; may be called in a thread. OutOfReach, OSError."""
         directory, memory = self._directory, self._memory
         if directory is not None:
-            return lambda: journal_files.read_services(directory, moment)
+            return lambda: journal_files.read_world(directory, moment)
         if memory is None:
             raise journal.OutOfReach("nothing has changed yet since the server began")
-        services = memory.at(moment)
-        return lambda: services
+        world = memory.at(moment)
+        return lambda: world

@@ -233,12 +233,18 @@ class Observer:
     ) -> Callable[[], dict[str, Any]]:
         """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
-        then = self.recorder.services_at(at) if at is not None else None
+        then = self.recorder.world_at(at) if at is not None else None
         routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
-        return lambda: explain(
-            snapshot, name, qtype, client=client, changes=changes, forwards=forwards, routes=routes,
-            more=more, then=then() if then is not None else None, at=at or 0.0,
-        )  # fmt: skip
+
+        def work() -> dict[str, Any]:
+            world = then() if then is not None else None
+            return explain(
+                snapshot, name, qtype, client=client, changes=changes, forwards=forwards, routes=routes,
+                more=more, then=world.services() if world is not None else None, at=at or 0.0,
+                topology=world.topology if world is not None else None,
+            )  # fmt: skip
+
+        return work
 
     def told(self, service: str | None, client: str | None) -> Callable[[], Told]:
         """Who was told what, of one service, of one client, or all."""
