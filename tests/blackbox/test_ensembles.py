@@ -7,17 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import dns.edns
-import dns.message
-import dns.rcode
+import dns.exception
 import pytest
 
-from support import zookeeper as real
+from support.pair import Pair, becomes, codes, outcome, texts
 from support.server import Zkdns
 from support.waiting import eventually
-from support.zookeeper import ZooKeeperServer, finish
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.xdist_group("ensembles")]
 
@@ -27,84 +24,11 @@ SETTINGS = "[zookeeper]\nsession_timeout = 4\n"
 NOT_READY, STALE, OUT_OF_REACH = 14, 3, 22
 
 
-class Pair(NamedTuple):
-    """Two ensembles, and the root of this test's own in both."""
-
-    here: ZooKeeperServer
-    there: ZooKeeperServer
-    root: str
-
-    def url(self, name: str) -> str:
-        return f"{name}=zk://{getattr(self, name).hosts}{self.root}"
-
-    @property
-    def urls(self) -> list[str]:
-        return [self.url("here"), self.url("there")]
-
-    def put(self, name: str, path: str, **fields: Any) -> None:
-        client = getattr(self, name).client()
-        whole, data = f"{self.root}/{path}", json.dumps(fields).encode()
-        client.ensure_path(whole)
-        client.set(whole, data)
-        finish(client)
-
-    def remove(self, name: str, path: str) -> None:
-        client = getattr(self, name).client()
-        client.delete(f"{self.root}/{path}", recursive=True)
-        finish(client)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[ZooKeeperServer, ZooKeeperServer]]:
-    real.demand()
-    with ZooKeeperServer() as here, ZooKeeperServer() as there:
-        yield here, there
-
-
-@pytest.fixture
-def pair(servers: tuple[ZooKeeperServer, ZooKeeperServer]) -> Iterator[Pair]:
-    """`web` has an instance in each of them, `mine` stands here alone, and `theirs` there."""
-    pair = Pair(*servers, real.unique_root())
-    pair.put("here", "web/a", address="10.1.0.1", port=80)
-    pair.put("here", "mine/m", address="10.1.0.9", port=81)
-    pair.put("there", "web/b", address="10.2.0.2", port=80)
-    pair.put("there", "theirs/t", address="10.2.0.9", port=82)
-    yield pair
-    for server in servers:
-        if server.running:
-            server.thaw()
-        else:
-            server.start()
-
-
 @pytest.fixture
 def flags(tmp_path: Path, engine: str) -> tuple[str, ...]:
     config = tmp_path / "zkdns.toml"
     config.write_text(SETTINGS)
     return ("--engine", engine, "--config", str(config))
-
-
-def codes(reply: dns.message.Message) -> list[int]:
-    return sorted(int(option.code) for option in reply.options if isinstance(option, dns.edns.EDEOption))
-
-
-def texts(reply: dns.message.Message) -> list[str]:
-    return [option.text or "" for option in reply.options if isinstance(option, dns.edns.EDEOption)]
-
-
-def outcome(server: Zkdns, name: str, type: str = "A", tcp: bool = False) -> tuple[str, list[int], list[str]]:
-    """The code, the codes of its EDEs, and the rdata."""
-    reply = server.ask(f"{name}.svc.local", type, edns=True, tcp=tcp)
-    rdata = sorted(item.to_text() for rrset in reply.answer for item in rrset)
-    return dns.rcode.to_text(reply.rcode()), codes(reply), rdata
-
-
-def becomes(server: Zkdns, name: str, *wanted: Any, type: str = "A") -> None:
-    def is_so() -> bool:
-        assert outcome(server, name, type) == wanted
-        return True
-
-    eventually(is_so)
 
 
 @contextmanager
