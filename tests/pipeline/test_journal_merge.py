@@ -131,5 +131,7 @@ def test_what_a_server_reads_again_when_it_begins_is_no_change() -> None:
         registered(4.0, 5),
     ]
     assert merge([[registered(1.0, 0), registered(2.0, 0)]]) == [registered(1.0, 0), registered(2.0, 0)]
+    whole = replace(registered(1.0, 5), id="")
+    assert merge([[whole, replace(whole, at=9.0, zxid=8)]]) == [whole]
     other = [registered(1.1, 5), registered(9.0, 5)]
     assert merge([[registered(1.0, 5)], other]) == [registered(1.0, 5)]

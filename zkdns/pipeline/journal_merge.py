@@ -39,10 +39,12 @@ def _without_repeats(journal: Iterable[Change]) -> list[Change]:
         own = change.service, change.id
         if change.what == "gone":
             standing.pop(own, None)
-        elif change.what == "registered" and change.id and not change.was:
-            if change.zxid and standing.get(own) == change.zxid:
+        elif change.what == "registered" and not change.was:
+            # A service's own line has no transaction of its own, and no other reason to be told again.
+            mark = change.zxid if change.id else -1
+            if mark and standing.get(own) == mark:
                 continue
-            standing[own] = change.zxid
+            standing[own] = mark
         kept.append(change)
     return kept
 
