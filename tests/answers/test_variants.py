@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from support.asking import respond
 from support.tables import Answers
+from zkdns.answers import variants
+from zkdns.answers.builder import Builder
 from zkdns.answers.near import zone_shares
 from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.variants import class_key
@@ -384,3 +386,35 @@ def test_what_a_person_reads_of_a_service_tells_near() -> None:
     text = str(ask(serving(web(*THREE)), EU_A, rtype="TXT").answer[0][0])
     assert '"near=prefer"' in text
     assert "near=" not in str(ask(serving(web(*THREE, near="off")), EU_A, rtype="TXT").answer[0][0])
+
+
+def test_what_zones_times_names_would_be_too_much_gives_all_clients_the_same_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = web(*(instance(f"{z}{n}", z, tags=("blue",)) for z in ("eu-1a", "us-1a") for n in range(3)))
+    rich = serving(service)
+    assert rich.services["web"].not_near == 0
+    of_all = rich.table.entries[names.wire("blue.web.svc.local") + b"\0\1"]
+    assert of_all.variants
+    monkeypatch.setattr(variants, "MAX_WORK", 0)
+    poor = serving(service)
+    assert poor.table.entries[WEB_A].variants, "the first name that is asked for is near whatever it costs"
+    assert not poor.table.entries[names.wire("blue.web.svc.local") + b"\0\1"].variants
+    assert poor.services["web"].not_near > 0
+    addresses = {str(one) for rrset in ask(poor, EU_A, "blue.web.svc.local").answer for one in rrset}
+    assert len(addresses) == 6
+
+
+@pytest.mark.parametrize("mode", ["prefer", "balanced"])
+def test_what_near_costs_is_bounded_whatever_zones_and_names_there_are(mode: str) -> None:
+    topology = parse_topology("map", {f"127.0.{n}.0/24": f"z{n}" for n in range(120)})[0]
+    held = tuple(
+        instance(f"i{n:03}", f"z{n}", weight=n + 1, tags=tuple(f"t{k}" for k in range(20)))
+        for n in range(120)
+    )
+    builder = Builder(["svc.local"])
+    builder.set_topology(topology, ())
+    compiled = builder.compile(web(*held, near=mode))
+    arranged = sum(len(entry.variants or ()) for entry in compiled.entries.values())
+    assert 120 <= arranged < 120 * 21, "not all of them"
+    assert compiled.not_near > 0

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from support.stepping import World, break_at, has
-from zkdns.answers import owners, policies, records
+from zkdns.answers import owners, policies, records, variants
 from zkdns.answers.builder import Builder
 from zkdns.health import health as health_of
 from zkdns.model import Children, Service
 from zkdns.pipeline import changes, hostnames
 from zkdns.registry.format_reader import FormatReader
 from zkdns.registry.formats import native
+from zkdns.registry.source import TOPOLOGY
 
 SERVICES = 1000
 HOSTILE = "10.66.6.6"
@@ -94,3 +95,20 @@ def test_each_of_a_thousand_breaks_us_in_turn_and_its_neighbours_are_answered_as
         assert world.addresses(hostile) == ["10.0.0.9"], "it is tried again once it is another"
         assert not world.pipeline.problems
     assert world.pipeline.faults >= size
+
+
+def test_a_service_with_more_zones_and_names_than_are_arranged_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(variants, "MAX_WORK", 0)
+    world = World()
+    world.hear(TOPOLOGY, world.data(TOPOLOGY, '{"10.1.0.0/16": "a", "10.2.0.0/16": "b"}'))
+    world.register("web", a=data("10.1.0.1"), b=data("10.2.0.1"))
+    world.hear("/services", world.data("/services/web", '{"near": "prefer"}'))
+    world.rest()
+    (problem,) = world.pipeline.problems
+    assert problem.path == "/services/web"
+    assert "give all clients the same" in problem.what
+    world.hear("/services", world.data("/services/web", "{}"))
+    world.rest()
+    assert not world.pipeline.problems

@@ -51,6 +51,8 @@ class ServiceAnswers:
     """Whether it is given by where clients stand."""
     beyond: Beyond = NOTHING
     """What its names give beside its own instances."""
+    not_near: int = 0
+    """Names that give all clients the same, for there was too much to arrange by where they stand."""
     deferred: bool = False
     """Whether all of this is compiled only once somebody asks for it."""
 
@@ -134,6 +136,8 @@ def compile_service(
     products = tagged if not beyond.guests else by_tag(named.instances)
     for zone in zones:
         apex, index = zone.apex, zone.index
+        if near is not None:
+            near.begin()
         tags = TagNames(service, products, by_label, apex, ttl, origin, _kept(named))
         srv_records: dict[tuple[str, int, int, int], bytes] = {}
         for about in owners(service, apex, beyond, tagged):
@@ -190,8 +194,9 @@ def compile_service(
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
     grouped = _group_by_address(service) if len(service.instances) > FEW else None
     return ServiceAnswers(
-        whole, ttl, entries, known, grouped, protocols, first_places, origin, near is not None, beyond
-    )
+        whole, ttl, entries, known, grouped, protocols, first_places, origin, near is not None, beyond,
+        near.left_out if near is not None else 0,
+    )  # fmt: skip
 
 
 def as_routed(service: Service, route: Routed) -> Service:

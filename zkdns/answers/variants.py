@@ -17,6 +17,7 @@ from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
 from zkdns.answers.records import Member, OwnerName
+from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry, Rotation, RotationCounter, Tier
 from zkdns.dns import ede
 from zkdns.dns.types import SRV
@@ -27,6 +28,14 @@ PER_PRIORITY = 10
 """SRV priorities under `prefer`: the registered one times this, and the distance (0, 1, 2)."""
 
 MAX_SRV = 65_535
+
+PER_INSTANCE = 64
+"""What it costs to find where an instance stands for one zone, in places of an order."""
+
+MAX_WORK = 8_000_000
+"""Places in the orders of all variants of a service's names, after which the names that are left give all
+clients the same: zones times tags times instances are more than a registrant may ask for. A name of 200
+instances in three zones takes some 300,000."""
 
 _rotations: WeakValueDictionary[tuple[tuple[int, ...], tuple[int, ...], int], Rotation] = (
     WeakValueDictionary()
@@ -61,6 +70,13 @@ class Near:
         self.by_client = self.mode != "off" and bool(topology.places)
         """Whether not all clients get the same."""
         self._wires: dict[tuple[bytes, int, int], bytes] = {}
+        self._spent = 0
+        self.left_out = 0
+        """Names that give all clients the same, for there was too much to arrange."""
+
+    def begin(self) -> None:
+        """The names of another of our zones follow."""
+        self._spent = self.left_out = 0
 
     @cached_property
     def places(self) -> dict[str, Place]:
@@ -80,6 +96,9 @@ class Near:
         one Entry for all that get the same."""
         entries: dict[int, Entry] = {}
         arranged: dict[int, Arranged] = {}
+        if self._spent > MAX_WORK:
+            self.left_out += 1
+            return entries, arranged
         alike: dict[Hashable, Arranged] = {}
         shared: dict[Hashable, Entry] = {}
         located = self.locate(about)
@@ -93,7 +112,11 @@ class Near:
                 bool(shares.get(client.zone)),
             )
             if standing not in alike:
-                alike[standing] = self.arrange(self.mode, client, rtype, tiers, located, shares, base)
+                one = self.arrange(self.mode, client, rtype, tiers, located, shares, base)
+                alike[standing] = one
+                self._spent += PER_INSTANCE * len(located) + sum(
+                    _places_in(tier.rotation) for tier in one.tiers
+                )
             one = arranged[number] = alike[standing]
             said = self.option(about.about, client, one, base)
             if about.counted:
@@ -237,6 +260,12 @@ class Near:
         text = tell(client, one)
         note = self.service.note
         return ede.option(ede.OTHER, ede.about(about, f"{text}; {note}" if note else text))
+
+
+def _places_in(rotation: Rotation) -> int:
+    """What its orders hold; those that share their places are as many as they are."""
+    orders = rotation.orders
+    return len(orders) if isinstance(orders, Spliced) else len(orders) * len(orders[0])
 
 
 def tell(client: Place, one: Arranged) -> str:

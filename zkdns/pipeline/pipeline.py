@@ -331,6 +331,7 @@ class Pipeline:
             *self._localities.problems,
             *self._health.problems.values(),
             *(problem for told in self.routes.problems.values() for problem in told),
+            *self._publisher.limits.values(),
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from zkdns.answers.builder import Builder
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Change, Instance, Override, Service
+from zkdns.model import Change, Instance, Override, Problem, Service
 from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
@@ -57,6 +57,8 @@ class Publisher:
         self.registered: Mapping[str, Service] = {}
         self.services: dict[str, Service] = {}
         self.changes: list[Change] = []
+        self.limits: dict[str, Problem] = {}
+        """By service, what of its settings goes beyond what is done for one."""
         self.compilations: list[Compilation] = []
         self.routes = RouteBook(self.services, views or Views(failover), failover)
         self._builder = builder
@@ -276,6 +278,8 @@ class Publisher:
                 self._put(name, before, after, deferred, now, zxid)
                 return True
             size = len(after.instances) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+            if after.settings.near != "off":
+                size *= 1 + len(self._builder.topology.places)
             if self._threads and size > LARGE:
                 self._under_way[name] = before, after, False
                 self.compilations.append(Compilation(name, self._work(after, beyond)))
@@ -336,6 +340,11 @@ class Publisher:
     ) -> None:  # fmt: skip
         if self._compiles:
             self._builder.replace(name, answers)
+            if answers is not None and answers.not_near:
+                what = f"{answers.not_near} of its names give all clients the same: too many for its zones"
+                self.limits[name] = Problem(answers.service.path, what, "use fewer tags, ports or zones")
+            else:
+                self.limits.pop(name, None)
         if before is not after:
             self._stand(name, before, after, now, zxid)
         elif self._wall.problems:
