@@ -122,6 +122,9 @@ ASKED = [
     ("/api/v1/prometheus", "/api/v1/prometheus", 200),
     ("/api/v1/prometheus", "/api/v1/prometheus?service=shop&port=http", 200),
     ("/api/v1/prometheus", "/api/v1/prometheus?service=nope", 404),
+    ("/api/v1/prometheus", "/api/v1/prometheus?service=shop&port=65536", 400),
+    ("/api/v1/prometheus", f"/api/v1/prometheus?service=shop&port={'9' * 5000}", 400),
+    ("/api/v1/history", f"/api/v1/history?limit={'9' * 5000}", 200),
     ("/api/v1/problems", "/api/v1/problems", 200),
     ("/api/v1/status", "/api/v1/status", 200),
 ]

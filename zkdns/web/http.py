@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -45,6 +46,7 @@ TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 IDLE = 60.0
 """Seconds after which a connection without a request ends; aiohttp's own are an hour."""
 
+MAX_PORT = 65_535
 MAX_HISTORY = 10_000
 """Changes in one reply."""
 
@@ -204,7 +206,7 @@ class Web:
     async def _history(self, request: web.Request) -> web.Response:
         query = request.query
         try:
-            limit = int(query.get("limit", "1000")[:9])
+            limit = read_limit(query.get("limit", "1000"))
             asked = Query(
                 query.get("service", ""), query.get("id", ""),
                 read_moment(query, "since"), read_moment(query, "until"), max(0, min(limit, MAX_HISTORY)),
@@ -235,7 +237,10 @@ class Web:
             if found is None:
                 return _json({"error": f"no service {name!r}"}, 404)
             services = {found.name: found}
-        groups = partial(target_groups, list(services.values()), query.get("port", ""))
+        port = query.get("port", "")
+        if port.isascii() and port.isdigit() and not 0 < int(port[:9]) <= MAX_PORT:
+            return _json({"error": f"port is a name, or a number from 1 to {MAX_PORT}"}, 400)
+        groups = partial(target_groups, list(services.values()), port)
         return await self._aside(request, lambda: _json(groups()))
 
     async def _problems(self, request: web.Request) -> web.Response:
@@ -297,6 +302,13 @@ async def _static(request: web.Request) -> web.Response:
     if name not in STATIC:
         raise web.HTTPNotFound
     return web.Response(body=STATIC[name], content_type=TYPES[name.rpartition(".")[2]], charset="utf-8")
+
+
+def read_limit(text: str) -> int:
+    """ValueError where it is no whole number; more than there are is all."""
+    if not re.fullmatch(r"-?[0-9]+", text, re.ASCII):
+        raise ValueError(f"limit is a whole number, not {text[:40]!r}")
+    return int(text[:9])
 
 
 def _json(said: Any, status: int = 200) -> web.Response:

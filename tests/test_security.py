@@ -1,0 +1,92 @@
+"""The walls that docs/security.md tells are those of the code, number by number, and each has its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from zkdns import routes, topology
+from zkdns.answers import kept, proportions, routed, spliced, tag_names, variants
+from zkdns.answers import routes as answers_routes
+from zkdns.answers.zonefiles import reader
+from zkdns.config import Settings
+from zkdns.forward import load
+from zkdns.health import prober
+from zkdns.pipeline import journal, lookups, publisher
+from zkdns.registry import fields, settings
+from zkdns.registry import file as registry_file
+from zkdns.serve import aside, clients
+from zkdns.serve.listen import tcp
+from zkdns.serve.listen.places import Limits
+from zkdns.web import door, http
+
+DOCS = Path(__file__).parents[1] / "docs" / "security.md"
+MIB = 1 << 20
+DEFAULTS = Settings()
+
+WALLS: dict[str, tuple[float, ...]] = {
+    "ports, tags, addresses of an instance": (fields.MAX_PORTS,),
+    "`meta` keys of an instance": (fields.MAX_META,),
+    "digits of a weight that is text": (fields.MAX_DIGITS,),
+    "`timeout` of a check": (settings.MAX_TIMEOUT,),
+    "`hold` and `warm`": (settings.DAY,),
+    "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
+    "routes of routes": (answers_routes.MAX_DEPTH, routed.MAX_FOLLOWED),
+    "instances that a route leads to": (routed.MAX_FOLLOWED_INSTANCES,),
+    "ports by name of a route": (routed.MAX_PORTS,),
+    "problems told of one route": (routed.MAX_TOLD,),
+    "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),
+    "places in the orders by zone of one service": (variants.MAX_WORK,),
+    "cycle of an answer": (proportions.MAX_CYCLE,),
+    "records that an answer keeps": (spliced.MAX_RECORDS,),
+    "tags in one name": (tag_names.MAX_TAGS,),
+    "instances that a name of several tags or of a zone compiles at once": (kept.MAX_INSTANCES_IN_LOOP,),
+    "such names of one service that wait, who waits for them": (aside.MAX_WAITING, aside.MAX_ASKING),
+    "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
+    "probes under way, of one service": (prober.SOCKETS, prober.EACH),
+    "probes that start in a second": (prober.RATE,),
+    "where checks may go": (),
+    "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
+    "instances compiled in the loop": (publisher.LARGE,),
+    "TCP connections": (Limits().connections,),
+    "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
+    "idle TCP connection": (Limits().idle,),
+    "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
+    "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
+    "HTTP connections": (door.MAX_CONNECTIONS,),
+    "event streams": (door.MAX_STREAMS,),
+    "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
+    "changes in one history reply": (http.MAX_HISTORY,),
+    "changes kept in memory": (journal.MAX_KEPT,),
+    "rows of who was told, a thread": (clients.MAX_ROWS,),
+    "a registry file": (registry_file.MAX_BYTES / MIB,),
+    "a zone file, all zone files": (reader.MAX_FILE_BYTES / MIB, reader.MAX_ZONE_BYTES / MIB),
+    "`$GENERATE`, characters that it pads to": (reader.MAX_GENERATED, reader.MAX_WIDTH_CHARS),
+}
+
+
+def rows() -> Iterator[list[str]]:
+    _, _, rest = DOCS.read_text().partition("\n## Walls\n")
+    table = rest.partition("\n## ")[0]
+    for line in table.splitlines():
+        if line.startswith("| ") and not line.startswith(("| what |", "| --- |")):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_each_wall_has_a_row_and_each_row_its_wall() -> None:
+    assert [row[0] for row in rows()] == list(WALLS)
+    assert all(seen for _, _, _, seen in rows()), "what a person sees when it is hit"
+
+
+def test_the_numbers_are_those_of_the_code() -> None:
+    told = {
+        row[0]: [float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*\d|\d", row[1])] for row in rows()
+    }
+    assert told == {what: list(map(float, numbers)) for what, numbers in WALLS.items()}
+
+
+def test_settings_that_the_table_names_are_there() -> None:
+    named = {name for row in rows() for name in re.findall(r"`([a-z_]+)`", row[2])}
+    assert named - {"answers"} <= {*DEFAULTS.__dataclass_fields__}
+    assert named
