@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from simulation.world import draw, play, tell
+from simulation.schedules import draw, play, tell
 
 
 def main() -> int:

@@ -9,10 +9,11 @@ Programmer's Guide, "Consistency Guarantees"). A connection that ends takes what
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from zkdns.registry.zk.wire import (
+    BAD_VERSION,
     CHANGED,
     CHILD,
     CREATED,
@@ -21,16 +22,25 @@ from zkdns.registry.zk.wire import (
     GET_CHILDREN,
     GET_DATA,
     NO_NODE,
+    NODE_EXISTS,
     PERSISTENT,
     AddWatch,
+    Create,
+    Delete,
     MultiRead,
     Node,
     Op,
+    Replace,
     Reply,
     Request,
+    SetData,
     Sync,
     WatchedRead,
+    What,
 )
+
+EVENT = -1
+"""In the place of a part's number: a watch event, which is for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,15 @@ class Tree:
     def apply(self, one: Transaction) -> None:
         parent, _, name = one.path.rpartition("/")
         if one.kind == CREATED:
-            self.nodes[one.path] = Node(one.data, one.zxid, one.zxid, one.zxid, one.at, one.owner, 0)
+            self.nodes[one.path] = Node(
+                one.data, one.zxid, one.zxid, one.zxid, one.at, one.owner, 0, 0, one.at
+            )
             self.names[one.path] = set()
         elif one.kind == CHANGED:
             node = self.nodes[one.path]
-            self.nodes[one.path] = node._replace(data=one.data, mzxid=one.zxid, version=node.version + 1)
+            self.nodes[one.path] = node._replace(
+                data=one.data, mzxid=one.zxid, version=node.version + 1, mtime=one.at
+            )
             return
         else:
             del self.nodes[one.path], self.names[one.path]
@@ -88,18 +102,27 @@ class Member:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """A client's connection to one member. `watches`: persistent and recursive; `data_watches` and
-    `child_watches` fire once, `lists` each time. `up`, `down`: what is on its way."""
+    """A client's connection to one member, in a session. `watches`: persistent and recursive; `data_watches`
+    and `child_watches` fire once, `lists` each time. `up`, `down`: what is on its way."""
 
     member: int
+    session: int
     watches: set[str] = field(default_factory=set)
     data_watches: set[str] = field(default_factory=set)
     child_watches: set[str] = field(default_factory=set)
     lists: set[str] = field(default_factory=set)
-    up: deque[Request] = field(default_factory=deque)
-    down: deque[tuple[str, int, object]] = field(default_factory=deque)
-    """("event", kind, path) and ("reply", id, outcome), in one line."""
+    up: deque[tuple[int, Request]] = field(default_factory=deque)
+    """Requests, each with the number of the part of the client that waits for it."""
+    down: deque[tuple[int, int, object]] = field(default_factory=deque)
+    """(EVENT, kind, path) and (part, id, outcome), in one line."""
     is_open: bool = True
+
+    def deafen(self, most: int) -> bool:
+        """So many events on their way get lost; whether there was one."""
+        lost = [one for one in self.down if one[0] == EVENT][:most]
+        for one in lost:
+            self.down.remove(one)
+        return bool(lost)
 
 
 class Ensemble:
@@ -151,6 +174,12 @@ class Ensemble:
         for path in sorted(p for p, node in self.tree.nodes.items() if node.owner == session):
             self.delete(path)
 
+    def reap(self, living: Collection[int]) -> None:
+        """All sessions but these have ended."""
+        owners = {node.owner for node in self.tree.nodes.values()} - {PERSISTENT, *living}
+        for owner in sorted(owners):
+            self.expire(owner)
+
     def elect(self) -> None:
         """Another leader: a new epoch."""
         self.epoch += 1
@@ -186,19 +215,19 @@ class Ensemble:
             server.applied += 1
             for connection in self.connections:
                 if connection.is_open and connection.member == member:
-                    connection.down.extend(("event", kind, path) for kind, path in _fired(connection, one))
+                    connection.down.extend((EVENT, kind, path) for kind, path in _fired(connection, one))
 
-    def connect(self, member: int) -> Connection:
-        connection = Connection(member % len(self.members))
+    def connect(self, member: int, session: int) -> Connection:
+        connection = Connection(member % len(self.members), session)
         self.connections = [c for c in self.connections if c.is_open]
         self.connections.append(connection)
         return connection
 
     def serve(self, connection: Connection, most: int) -> None:
         """The member takes so many requests of a connection, in their order."""
-        member = self.members[connection.member]
+        tree = self.members[connection.member].tree
         for _ in range(min(most, len(connection.up))):
-            request = connection.up.popleft()
+            part, request = connection.up.popleft()
             what = request.what
             outcome: object = None
             if isinstance(what, Sync):
@@ -207,10 +236,37 @@ class Ensemble:
                 (connection.lists if what.mode == PERSISTENT else connection.watches).add(what.path)
                 outcome = True
             elif isinstance(what, MultiRead):
-                outcome = [member.tree.read(op) for op in what.ops]
+                outcome = [tree.read(op) for op in what.ops]
             elif isinstance(what, WatchedRead):
-                outcome = _read_watched(connection, member.tree, what.op)
-            connection.down.append(("reply", request.id, outcome))
+                outcome = _read_watched(connection, tree, what.op)
+            else:
+                outcome = self._write(what, connection.session)
+                # A member answers a write once it has applied it itself.
+                self.apply(connection.member, len(self.log))
+            connection.down.append((part, request.id, outcome))
+
+    def _write(self, what: What, session: int) -> int | None:
+        """The leader's answer: None where it is done, else an error code."""
+        node = self.tree.nodes.get(what.path)  # type: ignore[union-attr]
+        if isinstance(what, Create):
+            if node is not None:
+                return NODE_EXISTS
+            if what.path.rpartition("/")[0] not in self.tree.nodes and what.path.count("/") > 1:
+                return NO_NODE
+            self.create(what.path, what.data, session if what.ephemeral else PERSISTENT)
+            return None
+        if node is None:
+            return NO_NODE
+        if isinstance(what, SetData):
+            self.set(what.path, what.data)
+            return None
+        assert isinstance(what, Delete | Replace)
+        if node.version != what.version:
+            return BAD_VERSION
+        self.delete(what.path)
+        if isinstance(what, Replace):
+            self.create(what.path, what.data, session)
+        return None
 
 
 def _fired(connection: Connection, one: Transaction) -> list[tuple[int, str]]:
@@ -239,12 +295,3 @@ def _read_watched(connection: Connection, tree: Tree, op: Op) -> object:
     elif op.type == EXISTS:
         connection.data_watches.add(op.path)
     return True if op.type == EXISTS and reply != NO_NODE else reply
-
-
-def largest_zxid(tree: Tree, roots: Iterable[str]) -> int:
-    """The largest mzxid or pzxid at and below some roots."""
-    found = 0
-    for path, node in tree.nodes.items():
-        if any(path == root or path.startswith(f"{root}/") for root in roots):
-            found = max(found, node.mzxid, node.pzxid)
-    return found

@@ -1,5 +1,8 @@
-"""Six bugs that a reader of ZooKeeper can have, planted in the real code, so that the simulator shows what it
-sees."""
+"""Bugs that such a server can have, planted in the real code, so that the simulator shows what it sees.
+
+Each stands for a kind: what a reader of ZooKeeper gets wrong, epochs, ballots, timers, what comes late,
+several registries, routes, nodes of our own.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,34 @@ from typing import Any
 
 import pytest
 
-from zkdns.model import Begin, Event, Whole
-from zkdns.pipeline import pipeline
+from zkdns.answers.table import EVERY
+from zkdns.health import consensus, health
+from zkdns.model import Begin, Catalog, Event, Session, Whole
+from zkdns.pipeline import agenda, registries, routes, staleness
+from zkdns.pipeline.registry import Registry
 from zkdns.registry import service_tree
-from zkdns.registry.zk import reads, root_reads
-from zkdns.registry.zk.wire import CHILD, DELETED
+from zkdns.registry.zk import audit, ephemerals, reads, root_reads
+from zkdns.registry.zk.wire import CHILD, DELETED, Sync
 from zkdns.registry.znodes import Nodes
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
+PLANTS: dict[str, tuple[str, Plant]] = {}
+"""By name: the theme of the schedules that meet it, and the bug."""
 
+
+def plant(theme: str) -> Callable[[Plant], Plant]:
+    def keep(bug: Plant) -> Plant:
+        PLANTS[bug.__name__] = theme, bug
+        return bug
+
+    return keep
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+@plant("order")
 def drop_an_event_while_draining(patch: pytest.MonkeyPatch) -> None:
     real = root_reads.RootReads.watched
 
@@ -28,10 +49,7 @@ def drop_an_event_while_draining(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(root_reads.RootReads, "watched", watched)
 
 
-def compare_no_epoch(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pipeline, "serial_of", lambda zxid: zxid & 0xFFFFFFFF)
-
-
+@plant("reading")
 def take_whole_before_the_last_batch(patch: pytest.MonkeyPatch) -> None:
     def take_batch(self: Any, batch: Any, now: float) -> None:
         self._batches -= 1
@@ -42,6 +60,7 @@ def take_whole_before_the_last_batch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reads.Reads, "_take_batch", take_batch)
 
 
+@plant("order")
 def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     """What is read already when a deletion is told is taken for the truth."""
     real = root_reads.RootReads.watched
@@ -54,11 +73,43 @@ def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(root_reads.RootReads, "watched", watched)
 
 
+@plant("reading")
+def read_nothing_again(patch: pytest.MonkeyPatch) -> None:
+    """The audit compares nothing."""
+    patch.setattr(audit.Audit, "next", lambda self, now: self.plan(now))
+
+
+@plant("sessions")
+def read_without_a_sync(patch: pytest.MonkeyPatch) -> None:
+    """What a member says that lags behind is taken for the present."""
+    real = reads.Reads._start
+
+    def start(self: Any, now: float) -> None:
+        real(self, now)
+        kept = {id: asked for id, asked in self._asked.items() if not isinstance(asked.what, Sync)}
+        self._asked.clear()
+        self._asked |= kept
+        self._outbox = [request for request in self._outbox if not isinstance(request.what, Sync)]
+        self._open()
+
+    patch.setattr(reads.Reads, "_start", start)
+
+
+# --- epochs ---------------------------------------------------------------------------------------
+
+
+@plant("backups")
+def compare_no_epoch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(registries, "serial_of", lambda zxid: zxid & 0xFFFFFFFF)
+
+
+@plant("backups")
 def ignore_a_restore(patch: pytest.MonkeyPatch) -> None:
     """What was read before the restore stands where the same zxid is met again."""
     patch.setattr(service_tree, "mark_of", lambda data, stat: stat.mzxid)
 
 
+@plant("backups")
 def lose_an_override(patch: pytest.MonkeyPatch) -> None:
     real = Nodes.apply
 
@@ -71,14 +122,163 @@ def lose_an_override(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Nodes, "apply", apply)
 
 
-PLANTS: dict[str, Plant] = {
-    plant.__name__: plant
-    for plant in (
-        drop_an_event_while_draining,
-        compare_no_epoch,
-        take_whole_before_the_last_batch,
-        let_a_late_read_resurrect,
-        ignore_a_restore,
-        lose_an_override,
+# --- ballots --------------------------------------------------------------------------------------
+
+
+@plant("votes")
+def count_votes_of_who_went(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        health.Health, "_live", property(lambda self: _Everyone(), lambda self, live: None), raising=False
     )
-}
+
+
+class _Everyone(frozenset[str]):
+    def __contains__(self, one: object) -> bool:
+        return True
+
+
+@plant("replicas")
+def count_our_own_vote_twice(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(health.Health, "_met", property(lambda self: set(), lambda self, met: None), raising=False)
+
+
+@plant("probes")
+def keep_votes_on_who_moved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(health.Health, "_discount", lambda self, path, now: None)
+
+
+@plant("replicas")
+def empty_a_service_by_half_the_votes(patch: pytest.MonkeyPatch) -> None:
+    def majority(votes: Any) -> Any:
+        every = list(votes)
+        bad = [vote for vote in every if not vote.good]
+        return consensus.majority(bad if 2 * len(bad) >= len(every) else every)
+
+    patch.setattr(health, "majority", majority)
+
+
+@plant("probes")
+def write_no_ballot_where_a_target_went(patch: pytest.MonkeyPatch) -> None:
+    def discount(self: Any, path: str, now: float) -> None:
+        self._histories.pop(path, None)
+
+    patch.setattr(health.Health, "_discount", discount)
+
+
+# --- timers ---------------------------------------------------------------------------------------
+
+
+@plant("routes")
+def lose_a_wake(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(agenda.Agenda, "_set_alarm", lambda self, name, at: None)
+
+
+@plant("routes")
+def keep_the_later_alarm(patch: pytest.MonkeyPatch) -> None:
+    real = agenda.Agenda._set_alarm
+
+    def set_alarm(self: Any, name: str, at: float) -> None:
+        real(self, name, at + 100)
+
+    patch.setattr(agenda.Agenda, "_set_alarm", set_alarm)
+
+
+@plant("votes")
+def ring_without_end(patch: pytest.MonkeyPatch) -> None:
+    """An alarm is set again for the moment at which it rang."""
+    patch.setattr(agenda, "SOONEST", 0.0)
+    patch.setattr(health, "judge", lambda service, view, now, previous=None: (service, now))
+
+
+@plant("sessions")
+def never_try_again(patch: pytest.MonkeyPatch) -> None:
+    """The mirror's pause has no end."""
+    patch.setattr(reads.Reads, "again", lambda self, now: self._stop())
+
+
+# --- what comes late ------------------------------------------------------------------------------
+
+
+@plant("probes")
+def take_a_verdict_on_who_stood_there(patch: pytest.MonkeyPatch) -> None:
+    real = health.Health.take
+
+    def take(self: Any, target: Any, verdict: Any, now: float) -> Any:
+        service = self._service_of.get(target.path)
+        known = self._targets[service][target.path] if service is not None else target
+        return real(self, known, verdict, now)
+
+    patch.setattr(health.Health, "take", take)
+
+
+@plant("sessions")
+def take_a_wish_of_an_earlier_session(patch: pytest.MonkeyPatch) -> None:
+    """A node of ours that went with its session is not made again."""
+    real = ephemerals.Ephemerals.connected
+
+    def connected(self: Any, session: int) -> None:
+        due = {path: kept.due for path, kept in self._kept.items()}
+        real(self, session)
+        for path, kept in self._kept.items():
+            kept.due = due[path] if kept.made_at > 0 else 0.0
+
+    patch.setattr(ephemerals, "LOOK_AGAIN", 1e9)
+    patch.setattr(ephemerals.Ephemerals, "watched", lambda self, path: None)
+    patch.setattr(ephemerals.Ephemerals, "connected", connected)
+
+
+# --- several registries ---------------------------------------------------------------------------
+
+
+@plant("outages")
+def count_the_first_serial_alone(patch: pytest.MonkeyPatch) -> None:
+    def serial(self: Any) -> int:
+        return int(self.serial_of(next(iter(self.values()))))
+
+    patch.setattr(registries.Registries, "serial", property(serial))
+
+
+@plant("outages")
+def age_all_with_one(patch: pytest.MonkeyPatch) -> None:
+    def number(self: Any, names: Any) -> int:
+        return EVERY
+
+    patch.setattr(staleness.Origins, "number", number)
+
+
+@plant("outages")
+def be_young_again(patch: pytest.MonkeyPatch) -> None:
+    """What is out of reach is as old as this process."""
+    real = Registry.remember
+
+    def remember(self: Any, catalog: Any) -> None:
+        real(self, Catalog(catalog.services, (), catalog.serial, True, self._heard_at))
+
+    patch.setattr(Registry, "remember", remember)
+
+
+@plant("outages")
+def forget_what_is_away(patch: pytest.MonkeyPatch) -> None:
+    real = Registry.take
+
+    def take(self: Any, root: str, event: Event, now: float, grace: float) -> None:
+        real(self, root, event, now, grace)
+        if isinstance(event, Session) and not event.connected and len(self.reducers) == 1:
+            real(self, root, Begin(), now, grace)
+            real(self, root, Whole(), now, grace)
+
+    patch.setattr(Registry, "take", take)
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+@plant("routes")
+def tell_nobody_that_leads_here(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(routes.RouteBook, "users", lambda self, service: set())
+
+
+@plant("routes")
+def let_a_route_last(patch: pytest.MonkeyPatch) -> None:
+    """One that ends by itself goes on until something else happens."""
+    patch.setattr(routes, "_sooner", lambda one, other: None)

@@ -1,40 +1,49 @@
-"""Replicas over an ensemble in memory: the mirror's real mind, the real Pipeline, a virtual clock.
+"""Replicas over ensembles in memory: the mirrors' real minds, the real Pipeline, a virtual clock.
 
 Rules: a schedule is a list of steps, each a word and some numbers; the same schedule is the same world, to
-the byte. A step that makes no sense where it stands does nothing, so that steps may be left out. `check`
-holds what must be true at any moment, and `quiet` what must be true once nothing is on its way.
+the byte. A step that makes no sense where it stands does nothing, so that steps may be left out. What must be
+true is said in `laws`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
 
-from simulation.ensemble import Connection, Ensemble, largest_zxid
-from zkdns.answers.table import Table
-from zkdns.config import Settings
-from zkdns.dns import names
-from zkdns.health.targets import Target
-from zkdns.model import serial_of
-from zkdns.pipeline.inputs import Heard
-from zkdns.pipeline.pipeline import Pipeline
-from zkdns.pipeline.replica import Replica as Myself
-from zkdns.registry.source import HEALTH, OVERRIDES
-from zkdns.registry.url import parse_registry
-from zkdns.registry.zk.reads import Reads
-from zkdns.serve.request import Request
-from zkdns.serve.respond import next_position, respond_whole
+from simulation import laws
+from simulation.ensemble import Ensemble
+from simulation.laws import ROOT
+from simulation.machine import IDS, LONGEST_RETRY, MAX_REPLICAS, SERVICES, Machine
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
-START = 1_700_000_000.0
-ROOT = "/services"
-SERVICES = ("web", "db")
-IDS = ("a", "b", "c")
-GRACE = 5.0
-URL = parse_registry("zk://127.0.0.1:2181/services")
-SETTINGS = Settings(registry=(type(URL)(**{**{f: getattr(URL, f) for f in URL.__slots__}, "name": "r1"}),),
-                    grace=GRACE)  # fmt: skip
+SETTINGS: tuple[dict[str, object], ...] = (
+    {"ttl": 1},
+    {"ttl": 2},
+    {},
+    {"hold": 2},
+    {"check": {"type": "tcp", "rise": 1, "fall": 1}},
+    {"check": {"type": "tcp", "rise": 1, "fall": 2}, "hold": 2},
+    {"near": "prefer"},
+)
+ROUTES: tuple[tuple[dict[str, int], ...], ...] = (
+    ({"web": 1},),
+    ({"web": 1, "db": 2},),
+    ({"db": 0, "web": 1}, {"db": 1}),
+    ({"web@r2": 1}, {"web": 1}),
+    ({"db@r1": 1, "db@r2": 1},),
+    ({"nobody": 1}, {"db": 1}),
+)
+LAID: tuple[dict[str, object], ...] = (
+    {"to": [{"db": 1}]},
+    {"to": [{"web": 1}, {"db": 1}]},
+    {"to": [{"db": 1}], "from": [{"web": 1}], "over": 20},
+    {"to": [{"web@r2": 1}, {"web": 1}]},
+)
+MAPS = (
+    b'{"192.0.2.0/24": "r/z1", "198.51.100.0/24": "r/z2"}',
+    b'{"192.0.2.0/24": "r/z2", "198.51.100.0/24": "r/z2"}',
+    b"no map",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,397 +61,272 @@ Schedule = list[Step]
 
 
 class Broken(AssertionError):
-    """A law that does not hold; `at`: the step."""
+    """A law that does not hold, and the step after which."""
 
 
-class Replica:
-    """One server: what it asks ZooKeeper, what it makes of it, what it answers."""
-
-    def __init__(self, at: int, ensemble: Ensemble, now: float, one_shot: bool = False) -> None:
-        self.at = at
-        self.ensemble = ensemble
-        self.connection: Connection | None = None
-        self.session = ensemble.session()
-        # Only one of them answers: what it costs is the compiling.
-        self.pipeline = Pipeline(SETTINGS, now, replica=Myself(f"z{at}"), compiles=at == 0)
-        self.reads = Reads(
-            self.pipeline.registries["r1"].scopes,
-            wall=lambda: self.ensemble.time,
-            chance=lambda: 0.5,
-            audit=1e9,
-            one_shot=one_shot,
-        )
-        self.table = Table()
-        self.targets: dict[str, Target] = {}
-        self.kept: dict[str, bytes] = {}
-        self._wake = now
-        self._stepped = False
-
-    @property
-    def is_connected(self) -> bool:
-        return self.connection is not None and self.connection.is_open
-
-    def connect(self, member: int, now: float) -> None:
-        if self.is_connected:
-            return
-        self.lose(now)
-        self.connection = self.ensemble.connect(member)
-        self.reads.connected(now)
-        for path, data in self.kept.items():
-            self._keep(path, data)
-
-    def lose(self, now: float) -> None:
-        if self.connection is not None:
-            self.connection.is_open = False
-            self.connection = None
-            self.reads.lost(now)
-
-    def deliver(self, most: int, now: float) -> bool:
-        """Take so many messages off the connection; whether there was one."""
-        connection = self.connection
-        if connection is None:
-            return False
-        if not connection.is_open:
-            self.lose(now)
-            return True
-        taken = 0
-        while connection.down and taken < most:
-            kind, number, rest = connection.down.popleft()
-            taken += 1
-            if kind == "event":
-                self.reads.watched(number, str(rest))
-            else:
-                self.reads.take(number, rest, now)
-        return taken > 0
-
-    def pump(self, now: float) -> None:
-        """Send what is due, and bring what was told into the answers."""
-        for request in self.reads.requests(now):
-            if self.is_connected:
-                self.connection.up.append(request)  # type: ignore[union-attr]
-        told = self.reads.events()
-        if not told and now < self._wake and not self._stepped:
-            return
-        self._stepped = False
-        for scope, events in told:
-            self.pipeline.step(Heard("r1", scope.root, tuple(events)), now)
-        while True:
-            ready = self.pipeline.ready(now)
-            self._wake = float("inf") if ready.wake is None else ready.wake
-            if self.at == 0:
-                self.table.apply(ready.delta)
-            for path, target in ready.probe.items():
-                if target is None:
-                    self.targets.pop(path, None)
-                else:
-                    self.targets[path] = target
-            for path, data in ready.write.items():
-                self.kept[path] = data
-                self._keep(path, data)
-            if not ready.more:
-                return
-
-    def begin_anew(self, now: float, one_shot: bool) -> None:
-        """Another process in its place, that knows nothing."""
-        self.lose(now)
-        self.ensemble.expire(self.session)
-        self.__init__(self.at, self.ensemble, now, one_shot)  # type: ignore[misc]
-
-    def _keep(self, path: str, data: bytes) -> None:
-        if self.is_connected:
-            if path in self.ensemble.tree.nodes:
-                self.ensemble.set(path, data)
-            else:
-                self.ensemble.create(path, data, self.session)
-
-    def answers(self, service: str) -> tuple[int, frozenset[str]]:
-        """The rcode and the addresses of a question for A."""
-        wire = names.wire(f"{service}.svc.local")
-        query = b"\0\0\0\0\0\1\0\0\0\0\0\0" + wire + b"\0\1\0\1"
-        reply = respond_whole(Request(query, limit=65535), self.table, next_position)
-        assert isinstance(reply, bytes)
-        count = int.from_bytes(reply[6:8], "big")
-        return reply[3] & 15, frozenset(_addresses(reply, 12 + len(wire) + 4, count))
-
-
-def _addresses(reply: bytes, at: int, count: int) -> Iterable[str]:
-    for _ in range(count):
-        yield ".".join(map(str, reply[at + 12 : at + 16]))
-        at += 16
-
-
-@dataclass
-class World:
-    """`replicas`: how many. `registered`: all addresses that a service ever registered."""
-
-    replicas: list[Replica] = field(default_factory=list)
-    now: float = START
-    registered: dict[str, set[str]] = field(default_factory=lambda: {s: set() for s in SERVICES})
-
-    def __post_init__(self) -> None:
-        self.ensemble = Ensemble(start=self.now)
-        self.ensemble.create(ROOT)
-        self.sessions = [self.ensemble.session() for _ in range(3)]
-        self.replicas = [Replica(at, self.ensemble, self.now) for at in range(2)]
+class World(Machine):
+    """All that can happen in it, each a step."""
 
     def run(self, steps: Schedule) -> None:
+        """A first step `shape` says of what kind the world is."""
+        self._build(*(steps[0].args if steps and steps[0].what == "shape" else (0, 2)))
         for at, step in enumerate(steps):
             try:
                 getattr(self, step.what)(*step.args)
-                self.check()
+                laws.check(self)
             except Exception as error:
                 what = str(error) if isinstance(error, AssertionError) else repr(error)
                 raise Broken(f"step {at}, {step}: {what}") from error
 
     # --- steps: what is registered ----------------------------------------------------------------
 
-    def register(self, service: int, id: int, what: int) -> None:
-        name, path = SERVICES[service], f"{ROOT}/{SERVICES[service]}/{IDS[id]}"
-        data = self._payload(name, id, what)
-        if path in self.ensemble.tree.nodes:
-            self.ensemble.set(path, data)
-        else:
-            self.ensemble.create(path, data, self.sessions[id % len(self.sessions)])
+    def shape(self, which: int, replicas: int) -> None:
+        """One registry, several, or one that stands behind, and so many replicas; `run` sees to it."""
 
-    def _payload(self, service: str, id: int, what: int) -> bytes:
+    def register(self, at: int, service: int, id: int, what: int) -> None:
+        ensemble, name = self._ensemble(at)
+        path = f"{ROOT}/{SERVICES[service]}/{IDS[id]}"
+        data = self._payload(self._names.index(name), service, id, what)
+        if path in ensemble.tree.nodes:
+            ensemble.set(path, data)
+        else:
+            ensemble.create(path, data, self._clients[name][id])
+
+    def _payload(self, at: int, service: int, id: int, what: int) -> bytes:
         if what == 0:
             return b"nonsense"
-        address = f"10.{SERVICES.index(service)}.{id}.{what}"
-        self.registered[service].add(address)
-        status = {"status": "draining"} if what == 1 else {}
-        return json.dumps({"address": address, **status}).encode()
+        address = f"10.{2 * at + service}.{id}.{what}"
+        self.registered.add(address)
+        status = "draining" if what == 1 else "up"
+        zone = f"z{1 + id % 2}"
+        return json.dumps({"address": address, "port": 80, "status": status, "zone": zone}).encode()
 
-    def deregister(self, service: int, id: int) -> None:
-        self.ensemble.delete(f"{ROOT}/{SERVICES[service]}/{IDS[id]}")
+    def deregister(self, at: int, service: int, id: int) -> None:
+        self._ensemble(at)[0].delete(f"{ROOT}/{SERVICES[service]}/{IDS[id]}")
 
-    def fold(self, service: int) -> None:
-        self.ensemble.delete(f"{ROOT}/{SERVICES[service]}")
+    def fold(self, at: int, service: int) -> None:
+        self._ensemble(at)[0].delete(f"{ROOT}/{SERVICES[service]}")
 
-    def configure(self, service: int, what: int) -> None:
-        path = f"{ROOT}/{SERVICES[service]}"
-        self.ensemble.create(path)
-        self.ensemble.set(path, json.dumps({"ttl": 1 + what}).encode())
+    def configure(self, at: int, service: int, what: int) -> None:
+        self._write(self._ensemble(at)[0], f"{ROOT}/{SERVICES[service]}", SETTINGS[what])
 
-    def raze(self, again: int) -> None:
+    def point(self, at: int, which: int) -> None:
+        """A name that stands for others."""
+        ensemble = self._ensemble(at)[0]
+        if which < len(ROUTES):
+            self._write(ensemble, f"{ROOT}/front", {"to": ROUTES[which]})
+        else:
+            ensemble.delete(f"{ROOT}/front")
+
+    def raze(self, at: int, again: int) -> None:
         """The root is removed, and made again or not."""
-        self.ensemble.delete(ROOT)
+        ensemble = self._ensemble(at)[0]
+        ensemble.delete(ROOT)
         if again:
-            self.ensemble.create(ROOT)
+            ensemble.create(ROOT)
+
+    def expire(self, at: int, which: int) -> None:
+        ensemble, name = self._ensemble(at)
+        ensemble.expire(self._clients[name][which])
+        self._clients[name][which] = ensemble.session()
+
+    def _write(self, ensemble: Ensemble, path: str, said: object) -> None:
+        ensemble.create(path)
+        ensemble.set(path, json.dumps(said).encode())
+
+    # --- steps: what operators say ------------------------------------------------------------------
 
     def drain(self, service: int, id: int, on: int) -> None:
+        """For good, for some seconds, or not any more."""
         path = f"{OVERRIDES}/{SERVICES[service]}/{IDS[id]}"
+        ensemble = self.ensembles[self.own]
         if on:
-            self.ensemble.create(path, b'{"drain": true}')
+            until = {"until": self.now + 10 * on} if on > 1 else {}
+            self._write(ensemble, path, {"drain": True, **until})
         else:
-            self.ensemble.delete(path)
+            ensemble.delete(path)
 
-    def expire(self, which: int) -> None:
-        session = self.sessions[which]
-        self.ensemble.expire(session)
-        self.sessions[which] = self.ensemble.session()
+    def lay(self, which: int, seconds: int) -> None:
+        """A route over a service, for good or for some seconds, or none any more."""
+        path = f"{OVERRIDES}/web"
+        ensemble = self.ensembles[self.own]
+        if which < len(LAID):
+            until = {"until": self.now + seconds} if seconds else {}
+            self._write(ensemble, path, {**LAID[which], **until})
+        elif path in ensemble.tree.nodes:
+            ensemble.set(path, b"")
 
-    def expire_replica(self, which: int) -> None:
-        replica = self.replicas[which]
-        replica.lose(self.now)
-        self.ensemble.expire(replica.session)
-        replica.session = self.ensemble.session()
+    def draw_map(self, which: int) -> None:
+        ensemble = self.ensembles[self.own]
+        if which < len(MAPS):
+            ensemble.create(TOPOLOGY)
+            ensemble.set(TOPOLOGY, MAPS[which])
+        else:
+            ensemble.delete(TOPOLOGY)
+
+    # --- steps: who is well ---------------------------------------------------------------------------
+
+    def sicken(self, at: int, service: int, id: int, whose: int) -> None:
+        """What is registered there is ill from now on for the replicas of these slots, or for none."""
+        node = self._ensemble(at)[0].tree.nodes.get(f"{ROOT}/{SERVICES[service]}/{IDS[id]}")
+        if node is not None and node.data.startswith(b"{"):
+            self._ill[json.loads(node.data)["address"]] = whose
+
+    def probe(self, which: int, at: int, times: int) -> None:
+        replica = self._replica(which)
+        targets = sorted(replica.targets)
+        for _ in range(times if targets else 0):
+            one = replica.targets.get(targets[at % len(targets)])
+            if one is not None:
+                replica.probed(one.target, self.is_well(replica, one.target.address), self.now)
+                replica.pump(self.now)
+
+    def begin_probe(self, which: int, at: int, good: int) -> None:
+        """One that ends later, and like this, when its target may be no more, or another."""
+        replica = self._replica(which)
+        if targets := sorted(replica.targets):
+            target = replica.targets[targets[at % len(targets)]].target
+            replica.late.append((target, bool(good)))
+
+    def end_probe(self, which: int) -> None:
+        replica = self._replica(which)
+        if not replica.late:
+            return
+        target, good = replica.late.pop(0)
         replica.pump(self.now)
+        before = laws.states(replica)
+        replica.probed(target, good, self.now)
+        replica.pump(self.now)
+        if replica.targets.get(target.path) is None or replica.targets[target.path].target != target:
+            assert laws.states(replica) == before, f"{replica.id} takes a verdict on {target}, who is gone"
 
-    def restart(self, which: int, one_shot: int) -> None:
-        self.replicas[which].begin_anew(self.now, bool(one_shot))
+    def haunt(self, ghost: int, on: int) -> None:
+        """A replica that is only a node."""
+        path = f"{SERVERS}/g{ghost}"
+        ensemble = self.ensembles[self.own]
+        ensemble.create(path, b"{}") if on else ensemble.delete(path)
 
-    # --- steps: what the ensemble does ------------------------------------------------------------
+    def vote(self, ghost: int, service: int, id: int, how: int) -> None:
+        """The ballot of one: good, bad or nothing of an instance, what can't be read, or none any more."""
+        path, votes = f"{HEALTH}/g{ghost}", self._ballots[ghost]
+        instance = f"{ROOT}/{SERVICES[service]}/{IDS[id]}"
+        votes.pop(instance, None)
+        if how < 2:
+            votes[instance] = bool(how)
+        ensemble = self.ensembles[self.own]
+        if how == 4:
+            ensemble.delete(path)
+            return
+        bad = dict.fromkeys((p for p, good in votes.items() if not good), "says a ghost")
+        ensemble.create(path)
+        good = [p for p, is_good in votes.items() if is_good]
+        ensemble.set(path, b"\0\1" if how == 3 else json.dumps({"good": good, "bad": bad}).encode())
 
-    def elect(self) -> None:
-        self.ensemble.elect()
-        for connection in self.ensemble.connections:
+    # --- steps: what replicas do --------------------------------------------------------------------
+
+    def expire_replica(self, which: int, at: int) -> None:
+        link = self._link(which, at)
+        link.lose(self.now)
+        link.ensemble.expire(link.session)
+        link.session = link.ensemble.session()
+        self._replica(which).pump(self.now)
+
+    def restart(self, which: int, how: int) -> None:
+        """Another process in its place, by bits of `how`: with one-shot watches, from the state directory;
+        the one before is killed, and its session lives on for a while."""
+        replica = self._replica(which)
+        at = self.replicas.index(replica)
+        self._end(replica, is_killed=bool(how & 4))
+        fresh = self.replicas[at] = self._begin(replica.slot, bool(how & 1))
+        if how & 2:
+            fresh.recall(self._disks[fresh.slot], self.now)
+        fresh.pump(self.now)
+
+    def overlap(self, which: int) -> None:
+        """A restart by overlap: the next one begins while this one answers on."""
+        if len(self.replicas) < MAX_REPLICAS:
+            fresh = self._begin(self._replica(which).slot)
+            self.replicas.append(fresh)
+            fresh.pump(self.now)
+
+    def leave(self) -> None:
+        """Where two overlap, the older one ends."""
+        for at, replica in enumerate(self.replicas):
+            later = [r for r in self.replicas[at + 1 :] if r.slot == replica.slot]
+            if later and not later[0].pipeline.is_loading:
+                del self.replicas[at]
+                self._end(replica, is_killed=False)
+                return
+
+    def unkeep(self, which: int, what: int) -> None:
+        """Somebody deletes a node of ours."""
+        root = (SERVERS, HEALTH)[what]
+        self.ensembles[self.own].delete(f"{root}/{self._replica(which).id}")
+
+    # --- steps: what ensembles do -------------------------------------------------------------------
+
+    def elect(self, at: int) -> None:
+        ensemble = self._ensemble(at)[0]
+        ensemble.elect()
+        for connection in ensemble.connections:
             connection.is_open = False
 
-    def back_up(self) -> None:
-        self.ensemble.back_up()
+    def back_up(self, at: int) -> None:
+        self._ensemble(at)[0].back_up()
 
-    def restore(self, which: int) -> None:
-        self.ensemble.restore(which)
+    def restore(self, at: int, which: int) -> None:
+        self._ensemble(at)[0].restore(which)
 
-    def apply(self, member: int, most: int) -> None:
-        self.ensemble.apply(member, most)
+    def apply(self, at: int, member: int, most: int) -> None:
+        self._ensemble(at)[0].apply(member, most)
+
+    def cut(self, at: int) -> None:
+        """Nobody reaches the ensemble any more, which all had read."""
+        ensemble, name = self._ensemble(at)
+        if name in self.cut_at or self._is_deaf:
+            return
+        self._settle(LONGEST_RETRY)
+        self.cut_at[name] = self.now
+        self.seen[name] = ensemble.tree.copy()
+        for replica in self.replicas:
+            self._disks[replica.slot] |= replica.save(self.now)
+            replica.links[name].lose(self.now)
+            replica.pump(self.now)
+
+    def heal(self, at: int) -> None:
+        name = self._ensemble(at)[1]
+        self.cut_at.pop(name, None)
 
     # --- steps: connections -----------------------------------------------------------------------
 
-    def connect(self, which: int, member: int) -> None:
-        replica = self.replicas[which]
-        replica.connect(member, self.now)
-        replica.pump(self.now)
+    def connect(self, which: int, at: int, member: int) -> None:
+        link = self._link(which, at)
+        if not link.is_connected and self._ensemble(at)[1] not in self.cut_at:
+            link.connect(member, self.now)
+            self._replica(which).pump(self.now)
 
-    def drop(self, which: int) -> None:
-        self.replicas[which].lose(self.now)
-        self.replicas[which].pump(self.now)
+    def drop(self, which: int, at: int) -> None:
+        self._link(which, at).lose(self.now)
+        self._replica(which).pump(self.now)
 
-    def serve(self, which: int, most: int) -> None:
-        connection = self.replicas[which].connection
-        if connection is not None and connection.is_open:
-            self.ensemble.serve(connection, most)
+    def serve(self, which: int, at: int, most: int) -> None:
+        link = self._link(which, at)
+        if link.connection is not None and link.is_connected:
+            link.ensemble.serve(link.connection, most)
 
-    def deliver(self, which: int, most: int) -> None:
-        self.replicas[which].deliver(most, self.now)
-        self.replicas[which].pump(self.now)
+    def deliver(self, which: int, at: int, most: int) -> None:
+        self._link(which, at).deliver(most, self.now)
+        self._replica(which).pump(self.now)
+
+    def deafen(self, which: int, at: int, most: int) -> None:
+        """Watch events get lost: what only the audit finds (ZOOKEEPER-2163 and its like)."""
+        link = self._link(which, at)
+        if link.connection is not None and not self.cut_at:
+            self._is_deaf = link.connection.deafen(most) or self._is_deaf
 
     def wait(self, tenths: int) -> None:
-        self.now += tenths / 10
-        self.ensemble.time = self.now
-        for replica in self.replicas:
-            replica.pump(self.now)
+        self._sleep(self.now + tenths / 10)
 
-    # --- laws -------------------------------------------------------------------------------------
-
-    def check(self) -> None:
-        """No answer holds what was never registered."""
-        for replica in self.replicas:
-            for name, service in replica.pipeline.services.items():
-                held = {a for i in service.instances for a in i.addresses}
-                strange = held - self.registered[name]
-                assert not strange, f"replica {replica.at}: {name} holds {strange}, never registered"
-
-    def quiet(self) -> None:
-        """Everything arrives, and what is kept for a while has had its time; then the answers are what the
-        tree says, and the replicas agree."""
+    def sync(self) -> None:
+        """All that is on its way arrives."""
         self._drain()
-        self.wait(int(GRACE * 10) + 1)
-        self._drain()
-        tree = self.ensemble.tree
-        serial = serial_of(largest_zxid(tree, (ROOT, OVERRIDES, HEALTH)))
-        for replica in self.replicas:
-            pipeline = replica.pipeline
-            assert not pipeline.is_loading, f"replica {replica.at} is not ready"
-            assert pipeline.registries.serial == serial, (
-                f"replica {replica.at}: serial {pipeline.registries.serial:#x}, not {serial:#x}"
-            )
-            assert pipeline.catalog.stale_since is None, f"replica {replica.at} is stale"
-            for name in SERVICES:
-                there = f"{ROOT}/{name}" in tree.nodes
-                assert (name in pipeline.services) == there, f"replica {replica.at}: {name} there: {there}"
-                expected = self._expect(name)
-                service = pipeline.services.get(name)
-                given = (
-                    {a for i in service.instances if i.answered for a in i.addresses} if service else set()
-                )
-                assert given == expected, f"replica {replica.at}: {name} is {given}, not {expected}"
-        answering = self.replicas[0]
-        for name in SERVICES:
-            there = f"{ROOT}/{name}" in tree.nodes
-            answer = answering.answers(name)
-            assert answer == (0 if there else 3, frozenset(self._expect(name))), f"{name}: {answer}"
-
-    def _drain(self) -> None:
-        """Whoever is not connected connects; all that is on its way arrives."""
-        for _ in range(200):
-            moved = False
-            for member in range(len(self.ensemble.members)):
-                self.ensemble.apply(member, len(self.ensemble.log))
-            for replica in self.replicas:
-                if not replica.is_connected:
-                    replica.connect(replica.at, self.now)
-                    moved = True
-                connection = replica.connection
-                if connection is not None and connection.up:
-                    self.ensemble.serve(connection, len(connection.up))
-                    moved = True
-                moved = replica.deliver(1000, self.now) or moved
-                replica.pump(self.now)
-                moved = moved or not replica.reads.idle
-                if not replica.reads.idle and not moved:
-                    break
-            if not moved:
-                return
-            if not any(r.connection and (r.connection.up or r.connection.down) for r in self.replicas):
-                # Only a pause is left to wait for.
-                self.wait(3)
-        raise AssertionError("it never comes to rest")
-
-    def _expect(self, name: str) -> set[str]:
-        """What the tree says, by a reading of its own."""
-        found = set()
-        for path, node in self.ensemble.tree.nodes.items():
-            if not path.startswith(f"{ROOT}/{name}/"):
-                continue
-            id = path.rpartition("/")[2]
-            try:
-                said = json.loads(node.data)
-            except ValueError:
-                continue
-            drained = f"{OVERRIDES}/{name}/{id}" in self.ensemble.tree.nodes
-            if said.get("status", "up") == "up" and not drained:
-                found.add(said["address"])
-        return found
-
-
-CHANCES: dict[str, tuple[int, Callable[[Random], tuple[int, ...]]]] = {
-    "register": (14, lambda r: (r.randrange(2), r.randrange(3), r.choice((0, 1, 2, 3, 4, 5)))),
-    "deregister": (5, lambda r: (r.randrange(2), r.randrange(3))),
-    "fold": (2, lambda r: (r.randrange(2),)),
-    "configure": (2, lambda r: (r.randrange(2), r.randrange(9))),
-    "raze": (1, lambda r: (r.randrange(2),)),
-    "drain": (4, lambda r: (r.randrange(2), r.randrange(3), r.randrange(3))),
-    "expire": (2, lambda r: (r.randrange(3),)),
-    "expire_replica": (1, lambda r: (r.randrange(2),)),
-    "restart": (1, lambda r: (r.randrange(2), r.randrange(2))),
-    "elect": (1, lambda r: ()),
-    "back_up": (2, lambda r: ()),
-    "restore": (1, lambda r: (r.randrange(8),)),
-    "apply": (10, lambda r: (r.randrange(2), r.choice((1, 1, 2, 9)))),
-    "connect": (6, lambda r: (r.randrange(2), r.randrange(2))),
-    "drop": (3, lambda r: (r.randrange(2),)),
-    "serve": (14, lambda r: (r.randrange(2), r.choice((1, 2, 9)))),
-    "deliver": (18, lambda r: (r.randrange(2), r.choice((1, 2, 9)))),
-    "wait": (4, lambda r: (r.choice((1, 5, 20)),)),
-    "quiet": (3, lambda r: ()),
-}
-"""How often which step comes, and its numbers."""
-
-WORDS = list(CHANCES)
-
-
-def draw(seed: int, length: int = 40) -> Schedule:
-    """The schedule of a seed. Each leaves some kinds of steps out: what is rare has its turn where what is
-    common is missing (swarm testing, Groce and others 2012)."""
-    random = Random(seed)
-    words = [word for word in WORDS if word in ("quiet", "register") or random.random() < 0.6]
-    steps = [
-        Step(word, CHANCES[word][1](random))
-        for word in random.choices(words, [CHANCES[w][0] for w in words], k=random.randrange(4, length))
-    ]
-    return [*steps, Step("quiet", ())]
-
-
-def play(steps: Schedule) -> str | None:
-    """What is broken in the world of this schedule; None where every law holds."""
-    try:
-        World().run(steps)
-    except Broken as broken:
-        return str(broken)
-    return None
-
-
-def shorten(
-    steps: Schedule, failing: Callable[[Schedule], bool] = lambda steps: play(steps) is not None
-) -> Schedule:
-    """The shortest schedule that fails as well, by leaving out what can be left out (delta debugging)."""
-    size = max(1, len(steps) // 2)
-    while size:
-        at, before = 0, len(steps)
-        while at < len(steps):
-            fewer = steps[:at] + steps[at + size :]
-            if fewer and failing(fewer):
-                steps = fewer
-            else:
-                at += size
-        if size > 1 or len(steps) == before:  # else a step may have become needless by another's going
-            size //= 2
-    return steps
-
-
-def tell(seed: int, steps: Schedule) -> str:
-    """A failing seed, for people."""
-    shortest = shorten(steps)
-    lines = "\n".join(f"    {step}" for step in shortest)
-    return f"seed {seed}: {play(shortest)}\n{lines}"

@@ -355,6 +355,8 @@ class Publisher:
         if after is None:
             self._asked.discard(name)
             self.services.pop(name, None)
+            if before is not None and before.view_of:
+                self.mark([before.view_of])  # what it was kept for may stand behind nobody any more
         else:
             self.services[name] = after
         if self._wall.problems:

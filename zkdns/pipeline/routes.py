@@ -46,6 +46,9 @@ class RouteBook:
         self._failover = tuple(failover)
         self._resolver = Resolver(services, self.in_force, views.find)
         self._needs: dict[str, frozenset[str]] = {}
+        self._judged_views: dict[str, dict[str, None]] = {}
+        """By service, the views that stand: one that is registered no more may have instances that are
+        kept."""
         self._users: dict[str, set[str]] = {}
 
     def lay(self, laid: Mapping[str, Override]) -> list[str]:
@@ -61,6 +64,7 @@ class RouteBook:
 
     def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
         """What is in force for a service at this moment: whether that is another, and when it moves next."""
+        self._note_view(service, name)
         found: InForce | None = None
         due: float | None = None
         if service is not None and (chosen := service.stands_for) is not None:
@@ -109,7 +113,7 @@ class RouteBook:
 
     def is_composed(self, name: str) -> bool:
         """Whether its names give more than its own instances."""
-        return name in self.in_force or bool(self.views.of(name))
+        return name in self.in_force or bool(self._views_of(name))
 
     def beyond(self, name: str) -> Beyond:
         """What the names of a service give beside its own instances."""
@@ -117,7 +121,7 @@ class RouteBook:
         if service.view_of:
             base = self._services.get(service.view_of)
             return Beyond(guests_of(base, [service]))
-        views = [view for key in self.views.of(name) if (view := self._services.get(key)) is not None]
+        views = [view for key in self._views_of(name) if (view := self._services.get(key)) is not None]
         guests = guests_of(service, views)
         if name not in self.in_force:
             return Beyond(guests) if guests else NOTHING
@@ -153,6 +157,22 @@ class RouteBook:
             found.update(held or self.registries(service))
         return tuple(sorted(found))
 
+    def _note_view(self, service: Service | None, name: str) -> None:
+        """A service is judged so, or is gone with all that was kept of it."""
+        view = service or self._services.get(name)
+        if view is None or not view.view_of:
+            return
+        if service is not None:
+            self._judged_views.setdefault(view.view_of, {})[name] = None
+        elif (keys := self._judged_views.get(view.view_of)) is not None:
+            keys.pop(name, None)
+            if not keys:
+                del self._judged_views[view.view_of]
+
+    def _views_of(self, name: str) -> tuple[str, ...]:
+        """The keys of a service's views, registered or kept."""
+        return tuple(dict.fromkeys((*self.views.of(name), *self._judged_views.get(name, ()))))
+
     # --- which one ------------------------------------------------------------------------------------
 
     def _choose(self, service: Service, now: float) -> StandsFor | None:
@@ -164,7 +184,7 @@ class RouteBook:
                 return StandsFor(override.route, "override", override.until, override.who, override.why)
         if service.settings.route is not None:
             return StandsFor(service.settings.route, "node")
-        behind = [r for r in self._failover if view_key(name, r) in self.views.of(name)]
+        behind = [r for r in self._failover if view_key(name, r) in self._views_of(name)]
         if not behind:
             return None
         own = (((Target(name), ONE),), *(((Target(name, "", r), ONE),) for r in behind))
@@ -173,7 +193,7 @@ class RouteBook:
     def _needs_of(self, found: InForce | None, name: str) -> frozenset[str]:
         targets = targets_of(found) if found is not None else ()
         keys = {view_key(t.service, t.registry) if t.registry else t.service for t in targets}
-        return frozenset({*keys, *self.views.of(name)} - {name})
+        return frozenset({*keys, *self._views_of(name)} - {name})
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

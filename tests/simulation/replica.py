@@ -1,0 +1,265 @@
+"""One server in memory: the mirrors' real minds, the real Pipeline, a table that answers, and its probes.
+
+Rules: no I/O, no clock, no chance of its own. Nothing is done before it is due: what comes in, or the moment
+that a part named as its `wake`, is all that makes it move, so that a wake that got lost is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from simulation.ensemble import EVENT, Connection, Ensemble
+from zkdns.answers.table import Table
+from zkdns.config import Settings
+from zkdns.dns import names
+from zkdns.health.targets import Target
+from zkdns.model import Catalog, Override, Service, Verdict
+from zkdns.pipeline.inputs import Heard, Probed, Remembered
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.replica import Replica as Myself
+from zkdns.registry.zk.ephemerals import Ephemerals, Kept
+from zkdns.registry.zk.reads import Reads
+from zkdns.serve.request import Request
+from zkdns.serve.respond import next_position, respond_whole
+
+AUDIT = 600.0
+STALE_ANSWER = b"\0\3"
+"""The info code of an Extended DNS Error for what is out of reach (RFC 8914, section 4.4)."""
+
+READS, KEEPS = 0, 1
+"""The parts of a mirror, by number."""
+
+
+class Link:
+    """What follows one registry: a connection to its ensemble, and who has what to say on it."""
+
+    def __init__(self, ensemble: Ensemble, registry: Registry, one_shot: bool) -> None:
+        self.ensemble = ensemble
+        self.registry = registry
+        self.session = ensemble.session()
+        self.connection: Connection | None = None
+        self.reads = Reads(
+            registry.scopes,
+            wall=lambda: ensemble.time,
+            chance=lambda: 0.5,
+            audit=AUDIT,
+            one_shot=one_shot,
+        )
+        self.ephemerals = Ephemerals()
+        self.stirred = True
+        self._floor = 0
+        """How much of the log there was when we connected."""
+        self.held: Mapping[str, Service] | None = None
+        """What was known when the connection went."""
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connection is not None and self.connection.is_open
+
+    @property
+    def wake(self) -> float:
+        return min(self.reads.wake, self.ephemerals.wake)
+
+    def connect(self, member: int, now: float) -> None:
+        self.lose(now)
+        self.connection = self.ensemble.connect(member, self.session)
+        self._floor = len(self.ensemble.log)
+        self.reads.connected(now)
+        self.ephemerals.connected(self.session)
+        self.stirred = True
+
+    def lose(self, now: float) -> None:
+        if self.connection is not None:
+            self.connection.is_open = False
+            self.connection = None
+            self.reads.lost(now)
+            self.ephemerals.lost()
+            self.stirred = True
+            self.held = self.registry.catalog.services if self.registry.is_whole else None
+
+    def deliver(self, most: int, now: float) -> bool:
+        """Take so many messages off the connection; whether there was one."""
+        connection = self.connection
+        if connection is None:
+            return False
+        if not connection.is_open:
+            self.lose(now)
+            return True
+        down, taken = connection.down, 0
+        while down and taken < most:
+            part, number, rest = down.popleft()
+            taken += 1
+            if part == EVENT:
+                self.reads.watched(number, str(rest))
+                self.ephemerals.watched(str(rest))
+            elif part == READS:
+                resyncs = self.reads.resyncs
+                self.reads.take(number, rest, now)
+                if self.reads.resyncs != resyncs:
+                    applied = self.ensemble.members[connection.member].applied
+                    assert applied >= self._floor, "what was read is older than the connection"
+            else:
+                self.ephemerals.take(number, rest, now)
+        self.stirred = self.stirred or taken > 0
+        return taken > 0
+
+    def flush(self, now: float) -> None:
+        """Send what is due."""
+        self.stirred = False
+        for part, mind in ((READS, self.reads), (KEEPS, self.ephemerals)):
+            for request in mind.requests(now):
+                if self.is_connected:
+                    self.connection.up.append((part, request))  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the state directory holds of one registry, and since when."""
+
+    at: float
+    catalog: Catalog
+    overrides: Mapping[tuple[str, str], Override]
+
+
+@dataclass(slots=True)
+class Probing:
+    """A target, and which verdict it was given so often in a row that this is how it stands."""
+
+    target: Target
+    proved: bool | None = None
+
+
+class Replica:
+    """`slot`: whose place it has: replicas of one slot follow each other, or overlap. `id`: how the others
+    know it. `ensembles`: by the names of their registries."""
+
+    def __init__(
+        self,
+        slot: int,
+        id: str,
+        settings: Settings,
+        ensembles: Mapping[str, Ensemble],
+        now: float,
+        one_shot: bool = False,
+    ) -> None:
+        self.slot = slot
+        self.id = id
+        # Only those of one slot answer: what it costs is the compiling.
+        self.answers_queries = slot == 0
+        self.pipeline = Pipeline(settings, now, replica=Myself(id), compiles=self.answers_queries)
+        registries = self.pipeline.registries
+        self.links = {name: Link(ensembles[name], r, one_shot) for name, r in registries.items()}
+        self.own = next(iter(self.links.values()))
+        self.table = Table()
+        self.targets: dict[str, Probing] = {}
+        self.late: list[tuple[Target, bool]] = []
+        """Probes that are not over yet, and how they will end."""
+        self._wake = now
+
+    @property
+    def wake(self) -> float:
+        """When it has something to do though nothing comes in."""
+        return min(self._wake, *(link.wake for link in self.links.values()))
+
+    def pump(self, now: float) -> None:
+        """Do what is due."""
+        for _ in range(100):
+            for name, link in self.links.items():
+                if link.stirred or now >= link.wake:
+                    link.flush(now)
+                for scope, events in link.reads.events():
+                    self.pipeline.step(Heard(name, scope.root, tuple(events)), now)
+                    self._wake = now
+            if now < self._wake:
+                return
+            self._take_turns(now)
+        raise AssertionError(f"replica {self.id} is due again and again at one moment")
+
+    def _take_turns(self, now: float) -> None:
+        more = True
+        while more:
+            ready = self.pipeline.ready(now)
+            more = ready.more
+            self._wake = float("inf") if ready.wake is None else ready.wake
+            if self.answers_queries:
+                self.table.apply(ready.delta)
+            for path, target in ready.probe.items():
+                if target is None:
+                    self.targets.pop(path, None)
+                else:
+                    self.targets[path] = Probing(target)
+            for path, data in ready.write.items():
+                self.own.ephemerals.keep(Kept(path, data))
+                self.own.stirred = True
+
+    # --- probes -----------------------------------------------------------------------------------
+
+    def probed(self, target: Target, good: bool, now: float) -> None:
+        """A probe of this target ended."""
+        if (known := self.targets.get(target.path)) is not None:
+            known.proved = None
+        self._tell(target, good, now)
+
+    def prove(self, path: str, good: bool, times: int, now: float) -> bool:
+        """So many probes in a row end like this, unless they did before; whether they didn't."""
+        known = self.targets.get(path)
+        if known is None or known.proved is good:
+            return False
+        for _ in range(times):
+            self._tell(known.target, good, now)
+        known.proved = good
+        return True
+
+    def _tell(self, target: Target, good: bool, now: float) -> None:
+        why = "" if good else "it is ill"
+        self.pipeline.step(Probed(target, Verdict(target.path, good, why)), now)
+        self._wake = now
+
+    # --- the state directory ------------------------------------------------------------------------
+
+    def save(self, now: float) -> dict[str, Saved]:
+        """What of this is to be on disk: as `server/state_directory` writes it."""
+        saved = {}
+        registries = self.pipeline.registries
+        for name, link in self.links.items():
+            registry = link.registry
+            if registry.is_whole:
+                catalog = replace(registry.catalog, serial=registries.serial_of(registry))
+                saved[name] = Saved(now, catalog, registry.overrides.by_instance())
+        return saved
+
+    def recall(self, disk: Mapping[str, Saved], now: float) -> None:
+        """Begin with what was saved."""
+        for name, one in disk.items():
+            if name in self.links:
+                catalog = replace(one.catalog, stale_since=one.catalog.stale_since or one.at)
+                self.pipeline.step(Remembered(name, catalog, one.overrides), now)
+                self._wake = now
+
+    # --- questions ----------------------------------------------------------------------------------
+
+    def ask(self, service: str, client: str) -> tuple[int, frozenset[str], bool]:
+        """The rcode and the addresses of a question for A, and whether the answer says that it is stale."""
+        wire = names.wire(f"{service}.svc.local")
+        query = b"\0\0\0\0\0\1\0\0\0\0\0\1" + wire + b"\0\1\0\1" + b"\0\0\x29\xff\xff\0\0\0\0\0\0"
+        reply = respond_whole(Request(query, client, limit=65535), self.table, next_position)
+        assert isinstance(reply, bytes)
+        at, addresses = 12 + len(wire) + 4, []
+        for _ in range(int.from_bytes(reply[6:8], "big")):
+            addresses.append(".".join(map(str, reply[at + 12 : at + 16])))
+            at += 16
+        return reply[3] & 15, frozenset(addresses), STALE_ANSWER in _errors(reply)
+
+
+def _errors(reply: bytes) -> list[bytes]:
+    """The info codes of the Extended DNS Errors in the OPT record, which comes last."""
+    found = []
+    at = reply.rindex(b"\0\0\x29") + 11
+    while at < len(reply):
+        length = int.from_bytes(reply[at + 2 : at + 4], "big")
+        if reply[at : at + 2] == b"\0\x0f":
+            found.append(reply[at + 4 : at + 6])
+        at += 4 + length
+    return found

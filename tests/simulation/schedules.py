@@ -1,0 +1,142 @@
+"""Schedules out of seeds, and what is told of those that fail.
+
+Rules: pure chance: a seed is a schedule, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TypeAlias
+
+from simulation.machine import SHAPES
+from simulation.world import MAPS, ROUTES, Broken, Schedule, Step, World
+
+Numbers: TypeAlias = Callable[[Random], tuple[int, ...]]
+
+
+def _service(r: Random) -> int:
+    return r.choice((0, 0, 1))  # more of one: things meet
+
+
+def _id(r: Random) -> int:
+    return r.choice((0, 0, 0, 1, 1, 2))
+
+
+def _two(r: Random) -> int:
+    """An ensemble, a replica or a member."""
+    return r.randrange(2)
+
+
+CHANCES: dict[str, tuple[int, Numbers]] = {
+    "register": (28, lambda r: (_two(r), _service(r), _id(r), r.choice((0, 1, 2, 3, 4, 5)))),
+    "deregister": (10, lambda r: (_two(r), _service(r), _id(r))),
+    "fold": (4, lambda r: (_two(r), _service(r))),
+    "configure": (8, lambda r: (_two(r), _service(r), r.choice((0, 1, 2, 3, 4, 4, 4, 5, 6)))),
+    "point": (4, lambda r: (_two(r), r.randrange(len(ROUTES) + 1))),
+    "raze": (2, lambda r: (_two(r), _two(r))),
+    "expire": (4, lambda r: (_two(r), _id(r))),
+    "drain": (8, lambda r: (_service(r), _id(r), r.randrange(4))),
+    "lay": (4, lambda r: (r.choice((0, 0, 1, 1, 2, 3, 3, 4, 4)), r.choice((0, 0, 9, 15)))),
+    "draw_map": (3, lambda r: (r.randrange(len(MAPS) + 1),)),
+    "sicken": (8, lambda r: (_two(r), _service(r), _id(r), r.randrange(4))),
+    "probe": (8, lambda r: (r.randrange(3), r.randrange(6), r.choice((1, 1, 2)))),
+    "begin_probe": (10, lambda r: (r.randrange(3), r.randrange(6), _two(r))),
+    "end_probe": (10, lambda r: (r.randrange(3),)),
+    "haunt": (3, lambda r: (_two(r), _two(r))),
+    "vote": (6, lambda r: (_two(r), _service(r), _id(r), r.choice((0, 0, 1, 1, 2, 3, 4)))),
+    "expire_replica": (2, lambda r: (r.randrange(3), _two(r))),
+    "restart": (2, lambda r: (r.randrange(3), r.randrange(8))),
+    "overlap": (2, lambda r: (_two(r),)),
+    "leave": (2, lambda r: ()),
+    "unkeep": (2, lambda r: (r.randrange(3), _two(r))),
+    "elect": (2, lambda r: (_two(r),)),
+    "back_up": (4, lambda r: (_two(r),)),
+    "restore": (4, lambda r: (_two(r), r.randrange(8))),
+    "apply": (20, lambda r: (_two(r), _two(r), r.choice((1, 1, 2, 9)))),
+    "cut": (2, lambda r: (_two(r),)),
+    "heal": (2, lambda r: (_two(r),)),
+    "connect": (12, lambda r: (r.randrange(3), _two(r), _two(r))),
+    "drop": (6, lambda r: (r.randrange(3), _two(r))),
+    "serve": (28, lambda r: (r.randrange(3), _two(r), r.choice((1, 2, 9)))),
+    "deliver": (36, lambda r: (r.randrange(3), _two(r), r.choice((1, 2, 9)))),
+    "deafen": (6, lambda r: (r.randrange(3), _two(r), r.choice((1, 9)))),
+    "wait": (8, lambda r: (r.choice((1, 5, 20, 20, 700)),)),
+    "sync": (8, lambda r: ()),
+    "quiet": (6, lambda r: ()),
+}
+"""How often which step comes, and its numbers."""
+
+THEMES = {
+    name: frozenset(words.split())
+    for name, words in {
+        "reading": "deregister fold raze expire configure apply serve deliver connect drop deafen",
+        "order": "deregister apply serve deliver connect",
+        "sessions": "deregister expire drain elect expire_replica restart unkeep apply serve deliver connect",
+        "backups": "back_up restore elect fold drain sync",
+        "probes": "configure begin_probe end_probe sicken sync",
+        "votes": "configure sicken haunt vote sync",
+        "replicas": "configure sicken probe overlap leave restart expire_replica unkeep wait",
+        "routes": "configure point lay drain draw_map fold deregister wait sync",
+        "outages": "cut heal restart overlap leave wait deregister fold connect drop lay",
+    }.items()
+}
+"""Steps that have to do with each other."""
+
+IN_ALL = frozenset({"quiet", "register"})
+
+
+def _theme(random: Random) -> str:
+    return random.choice(list(THEMES))
+
+
+def theme_of(seed: int) -> str:
+    return _theme(Random(seed))
+
+
+def draw(seed: int, length: int = 40) -> Schedule:
+    """The schedule of a seed. Each has a theme, and leaves some kinds of steps out: what is rare has its turn
+    where what is common is missing (swarm testing, Groce and others 2012)."""
+    random = Random(seed)
+    theme = THEMES[_theme(random)]
+    words = [word for word in CHANCES if word in IN_ALL or random.random() < (0.8 if word in theme else 0.15)]
+    shape = Step("shape", (random.choices(range(len(SHAPES)), (6, 2, 2))[0], random.choice((1, 2))))
+    steps = [
+        Step(word, CHANCES[word][1](random))
+        for word in random.choices(words, [CHANCES[w][0] for w in words], k=random.randrange(4, length))
+    ]
+    return [shape, *steps, Step("quiet", ())]
+
+
+def play(steps: Schedule) -> str | None:
+    """What is broken in the world of this schedule; None where every law holds."""
+    try:
+        World().run(steps)
+    except Broken as broken:
+        return str(broken)
+    return None
+
+
+def shorten(
+    steps: Schedule, failing: Callable[[Schedule], bool] = lambda steps: play(steps) is not None
+) -> Schedule:
+    """The shortest schedule that fails as well, by leaving out what can be left out (delta debugging)."""
+    size = max(1, len(steps) // 2)
+    while size:
+        at, before = 0, len(steps)
+        while at < len(steps):
+            fewer = steps[:at] + steps[at + size :]
+            if fewer and failing(fewer):
+                steps = fewer
+            else:
+                at += size
+        if size > 1 or len(steps) == before:  # else a step may have become needless by another's going
+            size //= 2
+    return steps
+
+
+def tell(seed: int, steps: Schedule) -> str:
+    """A failing seed, for people."""
+    shortest = shorten(steps)
+    lines = "\n".join(f"    {step}" for step in shortest)
+    return f"seed {seed}: {play(shortest)}\n{lines}"
