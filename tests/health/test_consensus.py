@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.health.consensus import MAX_BALLOT_BYTES, assign, majority, read_ballot, write_ballot
+from zkdns.health.consensus import (
+    MAX_BALLOT_BYTES,
+    MAX_WHY_CHARACTERS,
+    assign,
+    majority,
+    read_ballot,
+    write_ballot,
+)
 from zkdns.health.thresholds import CheckState
 
 GOOD = CheckState(True)
@@ -111,3 +118,19 @@ def test_any_bytes_as_a_ballot_are_no_crash(data: bytes) -> None:
 
 def test_a_ballot_that_unpacks_without_end_is_not_unpacked() -> None:
     assert read_ballot(zlib.compress(b" " * 80_000_000 + b"{}")) == {}
+
+
+def test_a_reason_is_cut_on_both_sides_of_the_wire() -> None:
+    long = "x" * (MAX_WHY_CHARACTERS + 1)
+    assert json.loads(write_ballot({"/s/a": bad(long)}))["bad"] == {"/s/a": long[:-1]}
+    assert read_ballot(json.dumps({"bad": {"/s/a": long}}).encode()) == {"/s/a": bad(long[:-1])}
+
+
+def test_a_ballot_that_is_cut_short_says_nothing() -> None:
+    votes = dict.fromkeys(PATHS, GOOD)
+    packed = zlib.compress(write_ballot(votes))
+    assert read_ballot(packed) == votes
+    whole = zlib.compress(json.dumps({"good": ["/s/a"]}).encode(), 0)  # stored: what is cut reads well
+    assert read_ballot(whole) == {"/s/a": GOOD}
+    for missing in range(1, 5):  # the checksum's bytes alone
+        assert read_ballot(whole[:-missing]) == {}

@@ -246,3 +246,47 @@ def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> 
     os.utime(old, (0, 0))
     save(tmp_path, catalog())
     assert {path.name for path in tmp_path.iterdir()} == {NAME, fresh.name}
+
+
+def test_it_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at any moment leaves the file before, or this one whole (POSIX fsync, rename)."""
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        done.append("folder" if path == tmp_path else f"file of {path.stat().st_size} bytes")
+        sync(handle)
+
+    def replace(self: Path, target: Path) -> Path:
+        assert self.parent == target.parent, "only within one folder a rename is one step"
+        assert self.name.startswith("."), "what looks for state files must not find half of one"
+        done.append("named")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    save(tmp_path, catalog())
+    size = (tmp_path / NAME).stat().st_size
+    assert done == [f"file of {size} bytes", "named", "folder"]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_two_processes_that_save_at_once_write_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    real = state.create_aside
+
+    def create(path: Path) -> Any:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(state, "create_aside", create)
+    for process in (1, 2):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        save(tmp_path, catalog())
+        save(tmp_path, catalog(), name="catalog-r2.zkdns")
+    assert len(set(names)) == 4

@@ -15,6 +15,7 @@ import pytest_asyncio
 from support.missing import ENGINES
 from support.ports import free_port
 from support.tables import Answers
+from support.waiting import until
 from zkdns.answers.table import Table
 from zkdns.config import Address
 from zkdns.dns import names
@@ -25,7 +26,7 @@ from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.listen.tcp import refuse_new
+from zkdns.serve.listen.tcp import KERNEL_UNSENT_BYTES, TcpListener, refuse_new
 from zkdns.serve.native import Native
 
 ANSWER = 0
@@ -186,12 +187,6 @@ async def server(start: Start) -> Server:
 @pytest_asyncio.fixture
 async def impatient(start: Start) -> Server:
     return await start(idle=0.3)
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_many_queries_on_one_connection(server: Server) -> None:
@@ -549,6 +544,17 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
             assert reply[8:10] == b"\0\1"
     told = caplog.text.count("no TCP connection can be taken")
     assert told <= 2, "once by each thread that has a listener"
+
+
+async def test_what_a_client_does_not_read_waits_with_us_and_not_by_the_megabyte_in_the_kernel() -> None:
+    """There it counts against no limit of ours."""
+    listener = TcpListener(Dispatcher(Table()), LIMITS)
+    with socket.socket(socket.AF_INET, TCP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        listener.start([sock])
+        unsent = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        listener.close()
+    assert unsent == KERNEL_UNSENT_BYTES, "what is accepted inherits it"
 
 
 def test_the_limits_are_those_that_are_promised() -> None:

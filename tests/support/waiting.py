@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 30.0
 
-def eventually(condition: Callable[[], T], timeout: float = 30.0, pause: float = 0.02) -> T:
+
+def eventually(condition: Callable[[], T], timeout: float = PATIENCE, pause: float = 0.02) -> T:
     """The first true value of `condition`. An AssertionError in it counts as not yet."""
     deadline = time.monotonic() + timeout
     while True:
@@ -23,3 +26,10 @@ def eventually(condition: Callable[[], T], timeout: float = 30.0, pause: float =
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"never came true within {timeout:.0f} s: {condition}")
         time.sleep(pause)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """The same in a loop."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -1,0 +1,106 @@
+"""When probes are made, and which of their verdicts are told."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import pytest
+
+from support.waiting import until
+from zkdns.health import prober as module
+from zkdns.health.prober import Prober
+from zkdns.health.targets import Target
+from zkdns.model import Check, Verdict
+
+
+def target(path: str = "/services/web/a", port: int = 80) -> Target:
+    return Target(path, path.rpartition("/")[2], "127.0.0.1", port, 0.0, Check("tcp", interval=0.05))
+
+
+class Probes:
+    """Probes that end when they are told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[Target] = []
+        self.told: list[tuple[Target, Verdict]] = []
+        self._ends: dict[int, asyncio.Future[str]] = {}
+
+    def prober(self) -> Prober:
+        return Prober(lambda target, verdict: self.told.append((target, verdict)), named=lambda name: self)
+
+    async def __call__(self, target: Target) -> str:
+        end = self._ends[len(self.begun)] = asyncio.get_running_loop().create_future()
+        self.begun.append(target)
+        return await end
+
+    async def under_way(self, number: int) -> None:
+        await until(lambda: len(self.begun) > number)
+
+    def end(self, number: int, why: str | OSError = "") -> None:
+        if isinstance(why, OSError):
+            self._ends[number].set_exception(why)
+        else:
+            self._ends[number].set_result(why)
+
+
+async def test_a_probe_that_ends_after_its_target_was_dropped_tells_nothing_and_is_the_last() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    prober.schedule(target())
+    await probes.under_way(0)
+    prober.drop(target().path)
+    probes.end(0, "refused")
+    await asyncio.sleep(0.15)
+    assert probes.told == []
+    assert len(probes.begun) == 1
+    await prober.stop()
+
+
+async def test_a_verdict_on_the_place_before_is_not_told_of_the_new_one() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    prober.schedule(target(port=80))
+    await probes.under_way(0)
+    prober.schedule(target(port=81))
+    await probes.under_way(1)
+    probes.end(0, "refused")
+    probes.end(1)
+    await until(lambda: probes.told)
+    assert [(t.port, v.good) for t, v in probes.told] == [(81, True)]
+    await prober.stop()
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_what_failed_for_want_of_our_own_is_tried_again_while_it_is_wanted(
+    is_wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 0.02)
+    probes = Probes()
+    prober = probes.prober()
+    prober.schedule(target())
+    await probes.under_way(0)
+    if not is_wanted:
+        prober.drop(target().path)
+    probes.end(0, OSError(errno.EMFILE, "too many open files"))
+    if is_wanted:
+        await probes.under_way(1)
+    else:
+        await asyncio.sleep(0.1)
+        assert len(probes.begun) == 1
+    assert probes.told == []
+    await prober.stop()
+
+
+async def test_a_target_that_comes_again_is_probed_at_once_and_once() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    prober.schedule(target())
+    prober.schedule(target())
+    await probes.under_way(0)
+    prober.drop(target().path)
+    prober.schedule(target())
+    await probes.under_way(1)
+    await asyncio.sleep(0.02)
+    assert len(probes.begun) == 2
+    await prober.stop()
