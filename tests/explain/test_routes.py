@@ -177,3 +177,15 @@ def test_what_is_tried_is_what_then_comes_of_it(
     laid = ask(world, f"{name}.svc.local", qtype=qtype)
     for key in ("rcode", "answer", "instances", "targets"):
         assert tried.get(key) == laid.get(key), key
+
+
+def test_who_is_no_target_is_out_for_that_and_nobody_stands_there_twice() -> None:
+    world = a_world()
+    said = ask(world, "web.svc.local", "route:web=web-v1")
+    reasons = {f"{i['service']}/{i['id']}": i["reason"] for i in said["instances"] if not i["in"]}
+    assert set(reasons) == {"web/a", "web/b", "web/x"}
+    assert set(reasons.values()) == {"the name stands for others: it is no target of the route"}
+    assert not any("in force" in note for note in said["notes"])
+    one_registry = ask(world, "web.svc.local", "route:web=web@here")
+    ids = [i["id"] for i in one_registry["instances"]]
+    assert sorted(ids) == ["a", "b", "x"]

@@ -175,7 +175,7 @@ def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare])
         yield f"each answer gives {service.settings.answers} of the records (the setting `answers`)"
     weighed = [i for i in first if i.weight != i.registration.weight and "warm" not in i.reason]
     for i in weighed[:4]:
-        if not service.note:
+        if not service.note and subject.route is None:  # a route's are places in its cycle
             yield f"{i.id} registered the weight {i.registration.weight}, and {i.weight} is in force"
     if placing.rtype == SRV and service.settings.srv_scale != 1:
         yield f"weights in SRV records are multiplied by {service.settings.srv_scale:g} (srv_scale)"

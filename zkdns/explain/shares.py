@@ -49,6 +49,9 @@ class Shares:
         subject = self.subject
         if instance.path in self.outside:
             return self.outside[instance.path]
+        route = subject.route
+        if route is not None and all(i.path != instance.path for i in route.name.group):
+            return "the name stands for others: it is no target of the route"
         if instance.path not in self._group:
             if subject.kind == "port":
                 return f"has no port named {subject.port} for {subject.word}"

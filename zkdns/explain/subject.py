@@ -57,6 +57,7 @@ class Subject:
             yield from found or ((s, i) for s in self.services for i in self.group)
         elif self.route is not None:
             own = {i.path for i in self.group}
+            own |= {path.partition(":")[2] for path in own}  # the same one, as its registry alone holds it
             yield from ((s, i) for s in self.services for i in s.instances if i.path not in own)
             yield from ((s, i) for s in self.services for i in self.group)
         elif self.kind != "below":
