@@ -133,6 +133,12 @@ check-native: rust
 		cargo test --quiet --locked --no-default-features; \
 	fi
 
+# What of the native engine reads memory as another type, watched by miri (a nightly Rust with that component).
+miri:
+	@rustup component list --toolchain nightly --installed 2>/dev/null | grep -q '^miri' \
+		|| { echo "missing: miri. rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	cd native && MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib socket::
+
 # What is given to others, in dist/. One wheel for each Python from 3.11 on and each Linux with glibc 2.17 or newer:
 # zig links it for that one, whatever this machine has.
 TOOLS := build/tools

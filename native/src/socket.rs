@@ -361,3 +361,49 @@ impl Poller {
         }
     }
 }
+
+// What reads and writes memory as another type, without the kernel: miri runs these (`make miri`).
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_the_kernel_is_given_reads_back_as_it_was() {
+        for text in ["127.0.0.1:53", "255.255.255.255:65535", "[::1]:53", "[ff02::fb%7]:5353"] {
+            let at: SocketAddr = text.parse().unwrap();
+            let (storage, length) = encode(at);
+            assert_eq!(decode(&storage), at);
+            assert!(length as usize <= size_of::<sockaddr_storage>());
+        }
+    }
+
+    #[test]
+    fn where_a_reply_is_to_leave_from_is_what_a_packet_would_have_come_to() {
+        let mut control = Control([0xA5; 64]);
+        for (text, interface, read) in [("192.0.2.7", 3, 0), ("2001:db8::7", 3, 0), ("fe80::7", 3, 3)] {
+            let ip: IpAddr = text.parse().unwrap();
+            let length = spell_source(&mut control, (ip, interface));
+            // in_pktinfo bears the address as ipi_spec_dst both ways.
+            assert_eq!(read_target(&control, length), Some((ip, read)));
+            assert_eq!(length % align_of::<libc::cmsghdr>(), 0);
+        }
+    }
+
+    #[test]
+    fn a_control_message_that_is_cut_short_or_of_another_kind_names_no_address() {
+        let mut control = Control([0; 64]);
+        let length = spell_source(&mut control, ("192.0.2.7".parse().unwrap(), 1));
+        for cut in 0..HEADER + 12 {
+            assert_eq!(read_target(&control, cut), None);
+        }
+        control.0[HEADER - 4..HEADER].copy_from_slice(&libc::SO_TIMESTAMP.to_ne_bytes());
+        assert_eq!(read_target(&control, length), None);
+    }
+
+    #[test]
+    fn what_the_kernel_tells_of_a_descriptor_is_read_by_its_flags() {
+        let wanted = Interest { read: true, write: true };
+        assert_eq!(wanted.bits(), (libc::EPOLLIN | libc::EPOLLOUT) as u32);
+        assert_eq!(Interest::default().bits(), 0);
+    }
+}
