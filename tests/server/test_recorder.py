@@ -8,6 +8,7 @@ from zkdns.config import Settings
 from zkdns.model import Change
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
+from zkdns.topology import parse_topology
 
 
 def test_what_is_remembered_begins_with_the_first_change_and_not_after_it() -> None:
@@ -18,3 +19,18 @@ def test_what_is_remembered_begins_with_the_first_change_and_not_after_it() -> N
     changes, since = recorder.history(Query("web"))()
     assert changes == [first, second]
     assert since == first.at
+
+
+def test_where_networks_stood_is_remembered_with_each_change_of_it() -> None:
+    maps = [parse_topology("map", {"10.0.0.0/8": zone})[0] for zone in ("here", "there")]
+    stands = maps[0]
+    recorder = Recorder(Settings(), {}, lambda: stands)
+    at = time.time()
+    recorder.take([Change(at, 1, "web", "a", "registered", "", "healthy")])
+    time.sleep(0.01)
+    between = time.time()
+    time.sleep(0.01)
+    stands = maps[1]
+    recorder.take([Change(time.time(), 2, "", "topology", "settings", "here", "there")])
+    assert recorder.world_at(between)().topology == maps[0]
+    assert recorder.world_at(time.time())().topology == maps[1]

@@ -17,14 +17,17 @@ from zkdns.pipeline import journal, journal_files
 from zkdns.pipeline.journal import MemoryJournal, Query, World
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.outages import Outages
-from zkdns.topology import Topology
+from zkdns.topology import NO_TOPOLOGY, Topology
 
 
 class Recorder:
     """`services`: those that are answered now, by name. `topology`: where networks stand now."""
 
     def __init__(
-        self, settings: Settings, services: Mapping[str, Service], topology: Callable[[], Topology]
+        self,
+        settings: Settings,
+        services: Mapping[str, Service],
+        topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
     ) -> None:
         self._services = services
         self._topology = topology
