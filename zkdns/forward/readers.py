@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-AT_ONCE: Final = 16
+MAX_READY: Final = 16
 """Sockets that are read before the loop has other turns."""
 
 HAS_EPOLL: Final = hasattr(select, "epoll")
@@ -58,7 +58,7 @@ class Readers:
         self._takers.clear()
 
     def _take(self) -> None:
-        for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+        for descriptor, _ in self._epoll.poll(0, MAX_READY):
             # Of those that came together, one may have closed another.
             if (take := self._takers.get(descriptor)) is not None:
                 take()
