@@ -17,6 +17,8 @@ from support import zookeeper as real
 from support.waiting import eventually
 from zkdns import ensemble as installed
 
+TESTS = Path(__file__).parent
+
 pytestmark = pytest.mark.zookeeper
 
 
@@ -49,7 +51,7 @@ def test_a_dead_client_of_two_seconds_is_noticed(
     owner = subprocess.Popen(
         [sys.executable, "-c", source, zookeeper.hosts, zk_root],
         stdout=subprocess.PIPE,
-        env={"PYTHONPATH": "tests:."},
+        env={"PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
     )
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"there\n"

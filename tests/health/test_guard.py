@@ -58,7 +58,7 @@ def play(script: list[tuple[float, str]], held: float = HOLD, released: str = ""
          ["", "ab", "", "x"]),
     ],
 )  # fmt: skip
-def test_transcript(what: str, script: list[tuple[float, str]], told: list[str]) -> None:
+def test_what_vanishes_is_kept_or_let_go(what: str, script: list[tuple[float, str]], told: list[str]) -> None:
     assert play(script) == told, what
 
 

@@ -661,3 +661,20 @@ def test_what_the_last_probe_said_is_kept_for_as_long_as_the_instance_is_ours_to
     assert health.last_probes(service) == {"a": LastProbe(NOW + 2, "refused")}
     health.judge(replace(service, instances=service.instances[1:]), NOW + 3)
     assert health.last_probes(service) == {}
+
+
+def test_a_ballot_that_says_what_it_said_before_is_not_written_again() -> None:
+    """Each write costs the ensemble a transaction, and every replica a reading."""
+    health = Health("me")
+    web = a_service("a", Check("tcp", rise=1, fall=1))
+    health.judge(web, NOW)
+    (target,) = health.take_probes().values()
+    assert target is not None
+    health.take(target, Verdict(target.path, True), NOW)
+    assert health.take_ballot(NOW + 1) is not None
+    health.take(target, Verdict(target.path, False, "refused"), NOW + 2)
+    health.take(target, Verdict(target.path, True), NOW + 2.01)
+    health.take(target, Verdict(target.path, True), NOW + 2.015)
+    assert health.ballot_due is not None
+    assert health.take_ballot(NOW + 4) is None
+    assert health.ballot_due is None

@@ -30,7 +30,7 @@ def play(
         ("a second fall soon after doubles the rise", "+---++---++++", "III..III....I"),
     ],
 )  # fmt: skip
-def test_transcript(what: str, probes: str, told: str) -> None:
+def test_probes_put_an_instance_in_and_out_as_told(what: str, probes: str, told: str) -> None:
     assert play(probes)[0] == told, what
 
 

@@ -208,3 +208,18 @@ def test_a_reply_of_an_earlier_connection_counts_for_nothing() -> None:
     world.ephemerals.take(old.id, Node(b"1", 1, 1, 1, 0.0, 1, 0), world.now)
     assert new.id != old.id
     assert world.ephemerals.requests(world.now) == []
+
+
+def test_what_was_refused_is_not_asked_for_again_until_there_is_another_connection() -> None:
+    """Its ACL may be another then; each event beside it would be a request in vain."""
+    world = World()
+    world.ephemerals.keep(Kept(PATH, b"1"))
+    world.ephemerals.connected(1)
+    (request,) = world.ephemerals.requests(world.now)
+    world.ephemerals.take(request.id, NO_AUTH, world.now)
+    world.ephemerals.watched(PATH)
+    assert world.ephemerals.requests(world.now) == []
+    world.ephemerals.connected(2)
+    assert len(world.ephemerals.requests(world.now)) == 1
+    world.ephemerals.watched(PATH)
+    assert world.ephemerals.requests(world.now) == [], "it is under way"

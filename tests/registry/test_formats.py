@@ -233,7 +233,7 @@ def test_every_payload_that_curator_wrote_is_read_as_curators(path: Path) -> Non
         assert registration.addresses or registration.host == "db.example"
 
 
-def test_curator_ports() -> None:
+def test_curators_plain_port_counts_before_the_one_with_tls() -> None:
     assert curator("type-static") == Registration(("10.0.0.5",), None, 8080, format="curator")
     assert curator("no-port").port == 0
     assert (curator("ssl-only").port, curator("ssl-only").ports) == (8443, (("https", 8443),))
@@ -318,7 +318,7 @@ def test_serverset_complaints(change: dict[str, Any], word: str) -> None:
 NERVE = {"host": "10.0.0.5", "port": 8080, "name": "i-1234", "weight": 10, "labels": {"az": "a", "n": 1}}
 
 
-def test_nerve() -> None:
+def test_nerves_fields_are_read_and_a_wrong_one_is_a_problem() -> None:
     expected = Registration(
         ("10.0.0.5",), None, 8080, 10, meta=(("az", "a"), ("n", "1"), ("name", "i-1234")), format="nerve"
     )
@@ -377,7 +377,7 @@ def test_registrar_host_records() -> None:
         {"load_balancer": {"address": "10.0.0.5", "ttl": "soon"}},
     ],
 )
-def test_registrar_complaints(change: dict[str, Any]) -> None:
+def test_what_is_no_registrars_record_is_a_problem(change: dict[str, Any]) -> None:
     complaint("registrar", {**HOST, **change})
 
 
@@ -498,7 +498,7 @@ def settings(value: Any) -> tuple[Any, list[str]]:
     return found, [error.what for error in wrong]
 
 
-def test_all_settings() -> None:
+def test_each_setting_of_a_node_is_taken() -> None:
     found, wrong = settings(
         {
             "ttl": 0, "policy": "first", "answers": 3, "fail_open": 0.5, "warm": 30,

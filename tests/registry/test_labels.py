@@ -42,7 +42,7 @@ def test_a_label_stays_as_it_is(name: str) -> None:
         ("grün", "gr-n"),
     ],
 )
-def test_folding(name: str, label: str) -> None:
+def test_a_name_becomes_a_label_of_letters_digits_and_hyphens(name: str, label: str) -> None:
     assert to_label(name) == label
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
-from zkdns.registry.overrides import Overrides, parse, path, spell
+from zkdns.registry.overrides import DEEPEST, Overrides, parse, path, spell
 from zkdns.registry.znodes import Nodes
 
 ROOT = "/zkdns/overrides"
@@ -98,7 +98,11 @@ def test_any_bytes_are_an_override_or_a_value_error(raw: bytes) -> None:
 
 
 def test_nesting_without_end_is_cut() -> None:
-    parse(b'{"drain":true,"under":' * 30 + b"{}" + b"}" * 30)
+    found: Override | None = parse(b'{"drain":true,"under":' * 30 + b"{}" + b"}" * 30)
+    depth = 0
+    while found is not None:
+        found, depth = found.under, depth + 1
+    assert depth == DEEPEST + 1, "the one on top, and those that it lies upon"
     with pytest.raises(ValueError, match="can't be read"):
         parse(b'{"drain":true,"under":' * 100_000)
 
