@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.model import Catalog, ConfigError, Registration
+from zkdns.model import Catalog, ConfigError, Registration, State
 from zkdns.registry.file import FileSource, parse
 
 TEXT = b"""
@@ -73,7 +73,10 @@ def test_services_and_instances() -> None:
 def test_a_bad_instance_costs_itself_alone(row: str, path: str, word: str) -> None:
     text = f'[[web.instances]]\nid = "good"\naddress = "10.0.0.1"\n[[web.instances]]\n{row}\n'
     catalog = parse(text.encode(), 1.0, "f")
-    assert [i.id for i in catalog.services["web"].instances] == ["good"]
+    states = {i.id: (i.state, i.answered) for i in catalog.services["web"].instances}
+    assert states.pop("good") == (State.HEALTHY, True)
+    # One whose id is known is registered: it is counted and told, and never answered.
+    assert states == ({"bad": (State.UNREADABLE, False)} if path == "f: web/bad" else {})
     assert [p.path for p in catalog.problems] == [path]
     assert word in catalog.problems[0].what
     assert catalog.problems[0].cure

@@ -21,6 +21,7 @@ from zkdns.registry.fields import BadData, bounded, printable, show
 from zkdns.registry.formats import native
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 from zkdns.registry.settings import read_table
+from zkdns.registry.unread import unread
 
 log = logging.getLogger("zkdns.registry.file")
 
@@ -95,13 +96,14 @@ def _read_service(
         except BadData as error:
             problems.append(Problem(f"{place}/instances[{at}]", error.what, error.cure))
             continue
+        since = known[id].since if id in known else changed_at
         try:
             registration, left_out = bounded(native.from_table(row))
         except BadData as error:
             problems.append(Problem(f"{place}/{id}", error.what, error.cure))
+            by_id[id] = unread(id, f"{place}/{id}", since, False, error.what)
             continue
         problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
-        since = known[id].since if id in known else changed_at
         by_id[id] = Instance(
             id, to_label(id), f"{place}/{id}", registration, since, False, weight=registration.weight
         )
