@@ -3,7 +3,7 @@
 //! Rules: what may block lets go of the interpreter; an answering thread never needs it.
 
 use crate::cache::{Cache, Reading};
-use crate::convert::{Asker, Publisher, ToldRow, put_staleness, put_zone, read_clients};
+use crate::convert::{Asker, Publisher, put_staleness, put_zone, read_clients};
 use crate::handover::Way;
 use crate::index::Change;
 use crate::kept::PyCache;
@@ -26,6 +26,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
+
+/// Rows that are spelled before others have their turn with the interpreter: a few milliseconds.
+const ROWS_AT_ONCE: usize = 1024;
 
 /// Whom a handed-over packet came from and by which way: what its reply needs.
 #[pyclass(frozen, module = "zkdns._native")]
@@ -332,7 +335,12 @@ impl Engine {
     /// Who was told what: client, service, first and last time (seconds since the epoch), queries, and what
     /// stood first last, for each thread; and how many rows had to go. Of one service, one client, or all.
     #[pyo3(signature = (service=None, client=None))]
-    fn told(&self, py: Python, service: Option<&str>, client: Option<&str>) -> PyResult<(Vec<ToldRow>, u64)> {
+    fn told<'py>(
+        &self,
+        py: Python<'py>,
+        service: Option<&str>,
+        client: Option<&str>,
+    ) -> PyResult<(Bound<'py, PyList>, u64)> {
         let client = client.map(read_address).transpose()?;
         let number = |service| {
             let publisher = attached(py, &self.publisher);
@@ -340,8 +348,15 @@ impl Engine {
         };
         let service = service.map(number); // 0: nobody was told of it
         let (rows, forgotten) = py.detach(|| self.running.told(service, client));
-        let publisher = attached(py, &self.publisher);
-        Ok((rows.iter().filter_map(|row| publisher.spell(row)).collect(), forgotten))
+        let found = PyList::empty(py);
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            {
+                let publisher = attached(py, &self.publisher);
+                some.iter().filter_map(|row| publisher.spell(row)).try_for_each(|row| found.append(row))?;
+            }
+            py.detach(std::thread::yield_now); // whoever waits for Python has its turn
+        }
+        Ok((found, forgotten))
     }
 
     /// How often each service was asked for; and so many clients, of those seen since (seconds since the
