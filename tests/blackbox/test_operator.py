@@ -63,7 +63,7 @@ def test_a_service_moves_a_new_version_gets_a_tenth_and_a_data_centre_fails_over
 ) -> None:
     server = serve(registry=pair.urls)
     day = Day(pair, server)
-    assert outcome(server, "shop") == ("NOERROR", [], [HERE])
+    becomes(server, "shop", "NOERROR", [], [HERE])
 
     # From one ensemble to the other: what is there already stands by until it is wanted.
     day.zkdns("route", "shop", "shop@here")
