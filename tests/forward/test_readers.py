@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from zkdns.forward import readers
-from zkdns.forward.readers import AT_ONCE, Readers
+from zkdns.forward.readers import MAX_READY, Readers
 
 Play = Callable[[Readers], Coroutine[Any, Any, None]]
 
@@ -46,7 +46,7 @@ def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 def test_each_socket_is_read_when_something_came_for_it(play: Callable[[Play], None]) -> None:
     async def act(watched: Readers) -> None:
-        pairs = [pair() for _ in range(2 * AT_ONCE + 1)]
+        pairs = [pair() for _ in range(2 * MAX_READY + 1)]
         heard: list[bytes] = []
         for mine, _ in pairs:
             watched.watch(mine, lambda mine=mine: heard.append(mine.recv(64)))  # type: ignore[misc]
