@@ -32,7 +32,7 @@ QUICK := tests/test_laws.py tests/test_words.py tests/test_scenarios.py tests/te
 	tests/health/test_targets.py tests/health/test_thresholds.py tests/serve/test_respond.py \
 	--ignore=tests/explain/test_churn.py
 
-.PHONY: help venv rust zookeeper ensemble programs axe wheels musl deb packages demo test quick check check-python check-native \
+.PHONY: help venv rust zookeeper ensemble programs axe wheels musl deb packages demo test quick check check-python check-native miri \
 	bench matrix simulate soak kills alerts fuzz clean
 
 help:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from math import gcd
+from weakref import ref
 
 import pytest
 from hypothesis import given, settings
@@ -224,3 +226,23 @@ def test_a_deal_of_many_is_made_in_bounded_memory(size: int) -> None:
     assert len(firsts(rotation)) == size
     assert len(rotation.orders) <= max(weighted.VARIETY, size) * 2
     assert len(rotation.sequence) <= 4 * size
+
+
+def test_a_rotation_that_comes_back_soon_is_the_same_and_those_of_long_ago_are_let_go_of() -> None:
+    weights = [(7, 11 + n) for n in range(policies.RECENT + 1)]
+    first = ref(policies.rotate("weighted", weights[0], 2))
+    for other in weights[1 : policies.RECENT]:
+        policies.rotate("weighted", other, 2)
+    gc.collect()
+    assert first() is not None
+    assert policies.rotate("weighted", weights[0], 2) is first()
+    for other in weights[1:]:
+        policies.rotate("weighted", other, 2)
+    gc.collect()
+    assert first() is None
+
+
+def test_the_rotation_of_a_large_service_goes_with_it() -> None:
+    large = ref(policies.rotate("weighted", range(1, policies.FEW + 2), 8))
+    gc.collect()
+    assert large() is None
