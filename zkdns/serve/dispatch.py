@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import Entry, Position, Table
@@ -45,6 +46,9 @@ _SAMPLE = 32
 """One query in so many is timed: counts are exact, times need not be."""
 
 _CLIENTS = 1000
+
+MAX_STEPS = 3
+"""Steps in which an answer may be compiled after the first."""
 
 _NOT_COMPILED = ede.option(ede.NOT_READY, "the name is not compiled yet")
 _TOO_MANY = ede.option(ede.NOT_READY, "too many names wait to be compiled")
@@ -181,19 +185,25 @@ class Dispatcher:
             return None
 
     def _wait(self, request: Request, waits: Wait, aside: Aside) -> bytes | Pending:
-        """The reply once its answer is compiled."""
+        """The reply once its answer is compiled, which may take several steps."""
         pending = Pending(request)
 
-        def resume_now() -> None:
+        def ask_aside(waits: Wait, left: int) -> bool:
+            unready = waits.unready
+            then = partial(resume_now, left)
+            return aside.do(unready.account, unready.key, unready.work, then)
+
+        def resume_now(left: int) -> None:
             reply: bytes | Pending | None
             try:
                 outcome = resume(request, waits.name, self.table, self.position)
-                if isinstance(outcome, Wait):  # it could not be compiled, or an alias leads elsewhere by now
+                if isinstance(outcome, Wait):
+                    if left and ask_aside(outcome, left - 1):
+                        return
+                    # It could not be compiled, or an alias leads elsewhere by now.
                     reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
                 else:
                     reply = self._follow(request, outcome) if isinstance(outcome, Follow) else outcome
-            except Asleep as asleep:  # the alias leads to what nobody asked for yet
-                reply = self._ask_again(request, asleep.service, 0)
             except Exception:
                 reply = self._fail(request)
             if isinstance(reply, Pending):
@@ -203,8 +213,7 @@ class Dispatcher:
                     self._note_told(self.clients, request)
                 pending.deliver(reply)
 
-        unready = waits.unready
-        if aside.do(unready.account, unready.key, unready.work, resume_now):
+        if ask_aside(waits, MAX_STEPS):
             return pending
         return fail(request, SERVFAIL, _TOO_MANY, request.ra)
 
