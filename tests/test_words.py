@@ -68,8 +68,11 @@ SETTINGS = {"hold"}
 PARTICIPLES = {"found", "made", "said", "told"}
 """A participle says when, not what: no local name where a noun will do."""
 
-NOUNS = ("dns", "health", "registry", "server", "forward", "")
-"""The rooms that are held to that; "": the modules beside the rooms."""
+NOUNS = (
+    "answers", "cli", "dns", "explain", "forward", "health", "pipeline", "registry", "serve", "server",
+    "web", "",
+)  # fmt: skip
+"""The rooms; "": the modules beside them."""
 
 NO_NOUNS = re.compile(r"\w*(Manager|Handler|Helper|Utils?|Base)")
 """Names of classes that say nothing of what they are."""

@@ -26,19 +26,19 @@ def rotated(
 ) -> Entry:  # fmt: skip
     """The Entry that deals these members by the service's policy."""
     policy, cut = service.settings.policy, cut_of(service, is_srv)
-    made, left = [], cut
+    built, left = [], cut
     for members in tiers:
         if left <= 0:
             break
         wires, weights, _, runs, counts = zip(*members, strict=True)
         length = min(left, len(members), max(service.settings.answers, MAX_PLACES // len(members)))
         rotation = policies.rotate(policy, weights, length)
-        made.append(Tier(rotation, wires, runs if any(runs) else (), counts))
+        built.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
     ids = _one_of_each(tuple(m.id for m in tiers[0]))
     return Entry(
-        tuple(made), cut, note, len(set(extras)) < len(extras), counter, origin,
+        tuple(built), cut, note, len(set(extras)) < len(extras), counter, origin,
         service=service.name, ids=ids,
     )  # fmt: skip
 

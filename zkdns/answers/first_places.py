@@ -45,10 +45,10 @@ class FirstPlaces:
 
     def crossings(self, counts: Mapping[str, int]) -> Counter[tuple[str, str]]:
         """The same from zone to zone."""
-        found: Counter[tuple[str, str]] = Counter()
+        counts_by_zone: Counter[tuple[str, str]] = Counter()
         for id, n in counts.items() if self.places is not None else ():
-            found[self.client, (self.places or {}).get(id, NOWHERE).zone] += n
-        return found
+            counts_by_zone[self.client, (self.places or {}).get(id, NOWHERE).zone] += n
+        return counts_by_zone
 
 
 class FirstAnswers(NamedTuple):

@@ -46,11 +46,11 @@ class Kept(Generic[T]):
             raise Unready(self._account, (self, key), lambda: self._put(key, make(), size))
         return self._put(key, make(), size)
 
-    def _put(self, key: Hashable, made: T, size: int) -> T:
+    def _put(self, key: Hashable, value: T, size: int) -> T:
         if key not in self._found:
             self._left -= size + 1
-            self._found[key] = made, size
+            self._found[key] = value, size
             while self._left < 0 and len(self._found) > 1:
                 oldest = next(iter(self._found))
                 self._left += self._found.pop(oldest)[1] + 1
-        return made
+        return value

@@ -25,11 +25,11 @@ def tags_of(instance: Instance) -> dict[str, None]:
 
 def by_tag(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
     """Who has each tag."""
-    found: dict[str, list[Instance]] = {}
+    tagged: dict[str, list[Instance]] = {}
     for i in instances:
         for tag in tags_of(i):
-            found.setdefault(tag, []).append(i)
-    return found
+            tagged.setdefault(tag, []).append(i)
+    return tagged
 
 
 def owners(

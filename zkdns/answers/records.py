@@ -85,13 +85,13 @@ def port_of(instance: Instance, name: str | None) -> int:
 def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
     """Which instances have a port of each name. Read once: asked for port by port, strangers' names are the
     square of their payloads."""
-    found: dict[str, dict[str, Instance]] = {}
+    ports: dict[str, dict[str, Instance]] = {}
     for i in instances:
         for own, number in i.registration.ports:
-            having = found.setdefault(port_label(own), {})
+            having = ports.setdefault(port_label(own), {})
             if number:
                 having[i.path] = i
-    return {port: tuple(having.values()) for port, having in found.items()}
+    return {port: tuple(having.values()) for port, having in ports.items()}
 
 
 @lru_cache(4096)  # a registry has few port names, and each instance repeats them
@@ -103,7 +103,7 @@ def port_label(name: str) -> str:
 def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[str, InstanceRecords]:
     """What the RRsets share, by `own_name`. Its records are the same objects wherever they
     stand: at 100,000 instances that is half of the memory. `others`: that its names give as well."""
-    found = {}
+    by_name = {}
     instances = (*service.instances, *others) if others else service.instances
     holders = Counter(a for i in instances for a in i.addresses)
     before_v4, before_v6 = head(A, ttl, 4), head(AAAA, ttl, 16)
@@ -119,11 +119,11 @@ def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[s
             unowned.append(body)
             (v6 if is_v6 else v4).append(OWNER + body)
             sole_holder = sole_holder and holders[a] == 1
-        found[own_name(i)] = InstanceRecords(
+        by_name[own_name(i)] = InstanceRecords(
             names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder,
             names.label(i.home) if i.home else own,
         )  # fmt: skip
-    return found
+    return by_name
 
 
 def own_name(i: Instance) -> str:
@@ -153,15 +153,15 @@ def address_tiers(
     if not any(wanted):
         return ()
     scale = lcm(*{len(own) for own in wanted if own})
-    found: dict[bytes, Member] = {}
+    members: dict[bytes, Member] = {}
     for i, own in zip(serving[0], wanted, strict=True):
         for wire in own:
             weight = i.weight * scale // len(own)
-            known = found.get(wire)
-            found[wire] = (
+            known = members.get(wire)
+            members[wire] = (
                 Member(wire, weight, i.key) if known is None else known._replace(weight=known.weight + weight)
             )
-    return (tuple(found.values()),) if found else ()
+    return (tuple(members.values()),) if members else ()
 
 
 def srv_tiers(
@@ -237,42 +237,42 @@ def counts(about: str, group: Iterable[Instance]) -> str:
     states = Counter(i.state for i in group)
     given = sum(1 for i in group if i.answered)
     total = states.total()
-    said = f"{total} registered, {given} healthy"
+    text = f"{total} registered, {given} healthy"
     if given:
-        return ede.about(about, f"{said}, none for this type")
-    said = ede.about(about, said)
+        return ede.about(about, f"{text}, none for this type")
+    text = ede.about(about, text)
     detail = ""
     for state, n in states.most_common():
         longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
-        if len(said) + len(longer) + 3 > ede.MAX_TEXT_BYTES:
+        if len(text) + len(longer) + 3 > ede.MAX_TEXT_BYTES:
             break
         detail = longer
-    return f"{said} ({detail})" if detail else said
+    return f"{text} ({detail})" if detail else text
 
 
 def about_service(service: Service) -> list[str]:
     """What a person with dig reads of a service."""
     states = Counter(str(i.state) for i in service.instances)
-    said = [
+    texts = [
         f"instances={len(service.instances)}",
         f"healthy={service.healthy()}",
         f"policy={service.settings.policy}",
     ]
     if service.settings.near != "off":
-        said.append(f"near={service.settings.near}")
-    said += [f"{state}={n}" for state, n in sorted(states.items()) if state != "healthy"]
-    return said + ([f"note={service.note}"] if service.note else [])
+        texts.append(f"near={service.settings.near}")
+    texts += [f"{state}={n}" for state, n in sorted(states.items()) if state != "healthy"]
+    return texts + ([f"note={service.note}"] if service.note else [])
 
 
 def about_instance(instance: Instance) -> list[str]:
     """What a person with dig reads of an instance: its state and why, then its own meta."""
     r = instance.registration
-    said = [f"id={instance.id}", f"state={instance.state}"]
+    texts = [f"id={instance.id}", f"state={instance.state}"]
     if instance.reason:
-        said.append(f"reason={instance.reason}")
-    said += [f"weight={instance.weight}", f"priority={r.priority}"]
+        texts.append(f"reason={instance.reason}")
+    texts += [f"weight={instance.weight}", f"priority={r.priority}"]
     if r.tags:
-        said.append("tags=" + ",".join(r.tags))
+        texts.append("tags=" + ",".join(r.tags))
     if r.zone:
-        said.append(f"zone={r.zone}")
-    return said + [f"{k}={v}" for k, v in r.meta]
+        texts.append(f"zone={r.zone}")
+    return texts + [f"{k}={v}" for k, v in r.meta]

@@ -161,10 +161,10 @@ class Resolver:
 
     def key_of(self, target: Target) -> str | None:
         """The key of the service that a target names; None where there is none."""
-        found = self._find(target.service)
-        if found is None or not target.registry:
-            return found
-        key = view_key(found, target.registry)
+        service = self._find(target.service)
+        if service is None or not target.registry:
+            return service
+        key = view_key(service, target.registry)
         return key if key in self._services else None
 
     # --- one by one -----------------------------------------------------------------------------------
@@ -193,13 +193,13 @@ class Resolver:
     def _pool(
         self, target: Target, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
     ) -> Pool:
-        found = self._find(target.service)
-        if found is None:
+        named = self._find(target.service)
+        if named is None:
             problems[f"its target {target} names no service"] = None
             return EMPTY
-        if not target.registry and not target.tag and found != within[-1] and found in self._routes:
-            if found in within:
-                circle = " to ".join((*within[within.index(found) :], found))
+        if not target.registry and not target.tag and named != within[-1] and named in self._routes:
+            if named in within:
+                circle = " to ".join((*within[within.index(named) :], named))
                 problems[f"its target {target} leads in a circle: {circle}"] = None
                 return EMPTY
             if len(within) >= MAX_DEPTH:
@@ -209,7 +209,7 @@ class Resolver:
             if self._followed > MAX_FOLLOWED:
                 problems[f"it leads through more than {MAX_FOLLOWED} routes, {target} among the rest"] = None
                 return EMPTY
-            return self._compose(found, (*within, found), keep, problems).pool
+            return self._compose(named, (*within, named), keep, problems).pool
         key = self.key_of(target)
         if key is None:
             problems[f"its target {target} names no service of a registry {target.registry}"] = None
@@ -239,11 +239,11 @@ class Resolver:
         reached: dict[tuple[str, int], Member] = {}
         met[name] = depth
         for target in targets_of(self._routes[name]):
-            found = self._find(target.service)
-            is_route = found != name and found in self._routes and not target.registry and not target.tag
-            if is_route and found is not None:
-                is_new = met.get(found, MAX_DEPTH + 1) > depth + 1 and len(met) <= MAX_FOLLOWED
-                below = self._reach(found, depth + 1, met) if is_new and depth < MAX_DEPTH else []
+            named = self._find(target.service)
+            is_route = named != name and named in self._routes and not target.registry and not target.tag
+            if is_route and named is not None:
+                is_new = met.get(named, MAX_DEPTH + 1) > depth + 1 and len(met) <= MAX_FOLLOWED
+                below = self._reach(named, depth + 1, met) if is_new and depth < MAX_DEPTH else []
             else:
                 key = self.key_of(target)
                 service = self._services.get(key) if key is not None else None
@@ -253,9 +253,9 @@ class Resolver:
         return list(reached.values())
 
     def _count(self, target: Target, name: str) -> tuple[int, int]:
-        found = self._find(target.service)
-        if found in self._routes and found != name and not target.registry and not target.tag:
-            group = [m.instance for m in self._reach(found, 2, {name: 1})] if found is not None else []
+        named = self._find(target.service)
+        if named in self._routes and named != name and not target.registry and not target.tag:
+            group = [m.instance for m in self._reach(named, 2, {name: 1})] if named is not None else []
         else:
             key = self.key_of(target)
             service = self._services.get(key) if key is not None else None
@@ -278,16 +278,16 @@ def _some(problems: Iterable[str]) -> tuple[str, ...]:
 
 def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
     """Which of them have a port of each name; each is looked at once."""
-    found: dict[str, list[Member]] = {}
+    by_port: dict[str, list[Member]] = {}
     for member in members:
         own: dict[str, int] = {}
         for port, number in member.instance.registration.ports:
             own.setdefault(records.port_label(port), number)
         for label, number in own.items():
-            having = found.setdefault(label, [])
+            having = by_port.setdefault(label, [])
             if number:
                 having.append(member)
-    return found
+    return by_port
 
 
 def targets_of(in_force: InForce) -> tuple[Target, ...]:

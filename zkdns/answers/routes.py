@@ -81,12 +81,12 @@ def _by_weight(service: str, tier: Sequence[Instance]) -> tuple[tuple[Member, Fr
 
 def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]) -> Composed:
     """The pool of a route. A target that `pools` doesn't hold counts as without instances."""
-    found = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
-    parts = _parts(found, spill)
+    pooled = [[(target, share, pools.get(target, EMPTY)) for target, share in tier] for tier in tiers]
+    parts = _parts(pooled, spill)
     shares: list[tuple[Member, Fraction]] = []
     groups: list[int] = []
     due: list[tuple[tuple[Target, Fraction], ...]] = []
-    for part, tier in zip(parts, found, strict=True):
+    for part, tier in zip(parts, pooled, strict=True):
         total = sum((share for _, share, pool in tier if pool.first), Fraction(0))
         given = [part * share / total if total and pool.first else Fraction(0) for _, share, pool in tier]
         due.append(tuple((target, share) for (target, _, _), share in zip(tier, given, strict=True)))
@@ -96,9 +96,9 @@ def compose(tiers: Sequence[Tier], spill: Fraction, pools: Mapping[Target, Pool]
                 shares += [(member, share * inner) for member, inner in pool.first]
                 groups += [at] * len(pool.first)
     levels = [
-        level for tier in found for level in _levels([(share, pool) for _, share, pool in tier if share])
+        level for tier in pooled for level in _levels([(share, pool) for _, share, pool in tier if share])
     ]
-    asked = [pool for tier in found for _, share, pool in tier if share]
+    asked = [pool for tier in pooled for _, share, pool in tier if share]
     healthy, registered = sum(pool.healthy for pool in asked), sum(pool.registered for pool in asked)
     pool = Pool(_added(shares), tuple(levels), healthy, registered)
     first_of: dict[tuple[str, int], int] = {}
@@ -122,13 +122,13 @@ def _key(member: Member) -> tuple[str, int]:
     return member.service, id(member.instance)
 
 
-def _parts(found: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fraction) -> list[Fraction]:
+def _parts(pooled: Sequence[Sequence[tuple[Target, Fraction, Pool]]], spill: Fraction) -> list[Fraction]:
     """What part of the first places each tier gives: the first with anybody takes all, unless too little of
     it is healthy; then what it can't bear goes on by the same rule, and the last that has anybody takes the
     rest."""
-    able = [any(share and pool.first for _, share, pool in tier) for tier in found]
+    able = [any(share and pool.first for _, share, pool in tier) for tier in pooled]
     left, parts = Fraction(1), []
-    for n, tier in enumerate(found):
+    for n, tier in enumerate(pooled):
         keeps = Fraction(0)
         if able[n] and left:
             healthy = sum(pool.healthy for _, share, pool in tier if share)
@@ -168,7 +168,7 @@ def places(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) 
         divisor = gcd(*weights) or 1
         nested.append((sum(fractions, Fraction(0)), [w // divisor for w in weights]))
     counts = [0] * len(shares)
-    for own, found in zip(by_group.values(), cycle_counts(nested), strict=True):
-        for n, count in zip(own, found, strict=True):
+    for own, cycle in zip(by_group.values(), cycle_counts(nested), strict=True):
+        for n, count in zip(own, cycle, strict=True):
             counts[n] = count
     return counts

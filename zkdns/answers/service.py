@@ -63,11 +63,11 @@ class ServiceAnswers:
 
     def counters(self) -> dict[bytes, RotationCounter]:
         """Those of all its Entries, and of what each client class is given instead."""
-        found = {key: entry.counter for key, entry in self.entries.items()}
+        by_key = {key: entry.counter for key, entry in self.entries.items()}
         for key, entry in self.entries.items():
             for number, one in (entry.variants or {}).items():
-                found[class_key(key, number)] = one.counter
-        return found
+                by_key[class_key(key, number)] = one.counter
+        return by_key
 
     def shares(self) -> dict[str, float]:
         """What part of first places each instance should get, by its key, 0 to 1."""
@@ -107,8 +107,8 @@ def compile_service(
     """What one service says in every zone. `ttl`: seconds, where the service sets none. `counters`:
     those of what stands in the table now, to be carried on. `topology`: where clients stand."""
     if service.view_of:  # its names are the other's to give
-        found = _group_by_address(replace(service, instances=beyond.guests))
-        return ServiceAnswers(service, ttl, {}, {}, found, (), origin=origin, beyond=beyond)
+        by_address = _group_by_address(replace(service, instances=beyond.guests))
+        return ServiceAnswers(service, ttl, {}, {}, by_address, (), origin=origin, beyond=beyond)
     if service.settings.ttl is not None:
         ttl = service.settings.ttl
     whole, service = service, readable(service)
@@ -141,7 +141,7 @@ def compile_service(
         tags = TagNames(service, products, by_label, apex, ttl, origin, _kept(named))
         srv_records: dict[tuple[str, int, int, int], bytes] = {}
         for about in owners(service, apex, beyond, tagged):
-            said = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
+            option = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
             serves = False
             for rtype in about.types:
                 if rtype == SRV:
@@ -170,11 +170,11 @@ def compile_service(
                     first_places[key] = FirstPlaces(entry, entry.ids, entry.counter.position, "", places)
             nobody_of = "" if serves else service.name
             below = tags if about.tag else None
-            known[about.owner] = Name(index, said, below=below, origin=origin, service=nobody_of)
+            known[about.owner] = Name(index, option, below=below, origin=origin, service=nobody_of)
         name = names.label(service.label) + apex
-        said, nobody_of = known[name].ede, known[name].service
+        option, nobody_of = known[name].ede, known[name].service
         spell = InstanceNames(named, apex, ttl, folded).spell
-        known[name] = Name(index, said, instances, spell, origin=origin, service=nobody_of)
+        known[name] = Name(index, option, instances, spell, origin=origin, service=nobody_of)
         if near is not None:
             given = route.name if route is not None else None
             zone_names = ZoneNames(
@@ -185,10 +185,10 @@ def compile_service(
         entries[name + TXT.to_bytes(2, "big")] = single(txt(strings, ttl), origin)
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
-            said = known[owner].ede
-            browsing = Browsing(browsed, protocol, apex, ttl, said, folded_browsed)
+            option = known[owner].ede
+            browsing = Browsing(browsed, protocol, apex, ttl, option, folded_browsed)
             nobody_of = known[owner].service
-            known[owner] = Name(index, said, responder=browsing, origin=origin, service=nobody_of)
+            known[owner] = Name(index, option, responder=browsing, origin=origin, service=nobody_of)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
             # here would know of nothing below it (RFC 8020).
             known[names.label("_" + protocol) + name] = Name(index, origin=origin)
@@ -234,8 +234,8 @@ def readable(service: Service) -> Service:
 
 def _group_by_address(service: Service) -> dict[bytes, list[Instance]]:
     """The instances at each address: reverse names are asked for one by one, of services of any size."""
-    found: dict[bytes, list[Instance]] = {}
+    by_address: dict[bytes, list[Instance]] = {}
     for i in service.instances:
         for address in i.addresses:
-            found.setdefault(packed(address), []).append(i)
-    return found
+            by_address.setdefault(packed(address), []).append(i)
+    return by_address

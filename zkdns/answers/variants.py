@@ -118,21 +118,21 @@ class Near:
                     _places_in(tier.rotation) for tier in one.tiers
                 )
             one = arranged[number] = alike[standing]
-            said = self.option(about.about, client, one, base)
+            option = self.option(about.about, client, one, base)
             if about.counted:
                 counter = counters.get(class_key(key, number)) or RotationCounter()
                 entries[number] = replace(
-                    base, tiers=one.tiers, ede=said, repeats=one.repeats, counter=counter, ids=one.ids
+                    base, tiers=one.tiers, ede=option, repeats=one.repeats, counter=counter, ids=one.ids
                 )
-            elif one.tiers is not base.tiers or said != base.ede:
-                if (standing, said) not in shared:
+            elif one.tiers is not base.tiers or option != base.ede:
+                if (standing, option) not in shared:
                     counter = counters.get(class_key(key, number)) or RotationCounter()
                     if any(counter is entry.counter for entry in shared.values()):
                         counter = RotationCounter()  # who was alike before may not be so now
-                    shared[standing, said] = replace(
-                        base, tiers=one.tiers, ede=said, repeats=one.repeats, counter=counter, ids=one.ids
+                    shared[standing, option] = replace(
+                        base, tiers=one.tiers, ede=option, repeats=one.repeats, counter=counter, ids=one.ids
                     )
-                entries[number] = shared[standing, said]
+                entries[number] = shared[standing, option]
         return entries, arranged
 
     def arrange(
@@ -141,8 +141,8 @@ class Near:
     ) -> Arranged:  # fmt: skip
         """What clients of one place are given. `located`: who is registered at the serving priority."""
         if mode == "balanced":
-            made, ids = self._balance(client, rtype, tiers, shares)
-            return Arranged(made, ids, base.repeats)
+            own_tiers, ids = self._balance(client, rtype, tiers, shares)
+            return Arranged(own_tiers, ids, base.repeats)
         choice = near.prefer(client, located, self.service.settings.near_min)
         known = choice.healthy, choice.registered
         if rtype == SRV:
@@ -192,7 +192,7 @@ class Near:
     def _balance(
         self, client: Place, rtype: int, tiers: Sequence[Sequence[Member]], shares: Mapping[str, Fraction]
     ) -> tuple[tuple[Tier, ...], tuple[str, ...]]:
-        made: list[Tier] = []
+        own_tiers: list[Tier] = []
         left = cut_of(self.service, rtype == SRV)
         for members in tiers:
             if left <= 0:
@@ -203,9 +203,9 @@ class Near:
                 members = self._weigh(members, counts)
             wires, _, _, runs, extra_counts = zip(*members, strict=True)
             rotation = _rotate(tuple(counts), far, min(left, len(members)))
-            made.append(Tier(rotation, wires, runs if any(runs) else (), extra_counts))
+            own_tiers.append(Tier(rotation, wires, runs if any(runs) else (), extra_counts))
             left -= len(members)
-        return tuple(made), tuple(m.id for m in tiers[0])
+        return tuple(own_tiers), tuple(m.id for m in tiers[0])
 
     def counts(self, client: Place, members: Sequence[Member], shares: Mapping[str, Fraction]) -> list[int]:
         """How often each stands first in a cycle. Where the policy knows no weights, each counts alike."""
@@ -227,11 +227,11 @@ class Near:
             given = [m for m in members if distance(client, self.place(m)) <= level]
             counts = policies.shares(self.service.settings.policy, [m.weight for m in given])
         total = sum(counts) or 1
-        found: dict[str, float] = {}
+        by_zone: dict[str, float] = {}
         for member, count in zip(given, counts, strict=True):
             zone = self.place(member).zone
-            found[zone] = found.get(zone, 0.0) + count / total
-        return found
+            by_zone[zone] = by_zone.get(zone, 0.0) + count / total
+        return by_zone
 
     def _weigh(self, members: Sequence[Member], counts: Sequence[int]) -> list[Member]:
         """With these shares as weights in the rdata, about as large as the registered ones together."""
@@ -302,7 +302,7 @@ def class_key(key: bytes, number: int) -> bytes:
 def _rotate(counts: tuple[int, ...], far: tuple[int, ...], cut: int) -> Rotation:
     """Zones and services of the same shape share one."""
     key = counts, far, cut
-    found = _rotations.get(key)
-    if found is None:
-        found = _rotations[key] = Rotation.of(*near.arrange(counts, far, cut))
-    return found
+    rotation = _rotations.get(key)
+    if rotation is None:
+        rotation = _rotations[key] = Rotation.of(*near.arrange(counts, far, cut))
+    return rotation

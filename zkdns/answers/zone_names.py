@@ -116,17 +116,17 @@ class ZoneNames:
         return entry, near.arrange("prefer", self.place(zone), qtype, tiers, near.locate(about), {}, entry)
 
     def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
-        found = self.arrange(qname, qtype, zone, mode)
-        if found is None:
+        arrangement = self.arrange(qname, qtype, zone, mode)
+        if arrangement is None:
             text = self._nothing(self.group(zone, mode), zone, mode)
             return Sections(ede=ede.option(ede.OTHER, text))
-        entry, one = found
+        entry, one = arrangement
         if mode == "pin":
             return entry
-        said = self.near.option(self.near.service.label, self.place(zone), one, entry)
+        option = self.near.option(self.near.service.label, self.place(zone), one, entry)
         if not one.tiers:
-            return Sections(ede=said)
-        return one.in_place_of(entry, said, entry.counter)
+            return Sections(ede=option)
+        return one.in_place_of(entry, option, entry.counter)
 
     def _of_zone(self, some: Sequence[Instance], zone: str) -> tuple[Instance, ...]:
         return tuple(i for i in some if self.near.places[i.key].zone == zone)

@@ -79,21 +79,21 @@ def get_dated(
     return Told(hold_to(server, _parse(body), shape), at)
 
 
-def hold_to(server: str, said: Any, shape: Shape) -> dict[str, Any]:
+def hold_to(server: str, reply: Any, shape: Shape) -> dict[str, Any]:
     """What was said, where it has that shape."""
-    if not isinstance(said, dict) or not all(isinstance(said.get(k), kind) for k, kind in shape.items()):
+    if not isinstance(reply, dict) or not all(isinstance(reply.get(k), kind) for k, kind in shape.items()):
         raise Failure(f"{server}: what answers there is no zkdns server, or one of another version")
-    return said
+    return reply
 
 
 def _told(error: HTTPError, path: str) -> str:
     """What the server says itself, where it is one of ours."""
     try:
-        said = _parse(error.read(65536))
+        reply = _parse(error.read(65536))
     except Exception:
-        said = None
-    if said is not None and isinstance(said.get("error"), str) and error.code != 404:
-        return show.clean(said["error"])
+        reply = None
+    if reply is not None and isinstance(reply.get("error"), str) and error.code != 404:
+        return show.clean(reply["error"])
     if error.code == 404:
         return f"404, there is no {path}: is it the --http address of a zkdns server?"
     return show.clean(f"{error.code} {error.reason}")
@@ -111,7 +111,7 @@ def _reason(error: Exception, timeout: float) -> str:
 
 def _parse(body: bytes) -> dict[str, Any] | None:
     try:
-        said = json.loads(body) if len(body) <= MAX_REPLY_BYTES else None
+        reply = json.loads(body) if len(body) <= MAX_REPLY_BYTES else None
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return reply if isinstance(reply, dict) else None

@@ -26,8 +26,8 @@ def command(client: str, servers: tuple[str, ...], as_json: bool) -> None:
         address = read_client(client)
     except ValueError:
         raise click.UsageError(f"{client!r} is no IP address") from None
-    found = told.ask_all(servers or (DEFAULT_SERVER,), client=address)
+    account = told.ask_all(servers or (DEFAULT_SERVER,), client=address)
     if as_json:
-        click.echo(json.dumps(shapes.clients(found)))
+        click.echo(json.dumps(shapes.clients(account)))
     else:
-        told.print_told(found, f"{address} asked for no service")
+        told.print_told(account, f"{address} asked for no service")

@@ -52,10 +52,10 @@ def command(
         )  # fmt: skip
         read = {name: lint.formats(service) for name, service in sorted(services.items())}
         if as_json:
-            said: dict[str, Any] = shapes.problems(problems)
-            said["notes"] = [asdict(note) for note in notes]
-            said["formats"] = read
-            click.echo(json.dumps(said, ensure_ascii=False))
+            document: dict[str, Any] = shapes.problems(problems)
+            document["notes"] = [asdict(note) for note in notes]
+            document["formats"] = read
+            click.echo(json.dumps(document, ensure_ascii=False))
         else:
             _show(problems, [] if only_problems else notes, read, len(notes), only_problems)
         return 1 if problems else 0
@@ -82,7 +82,7 @@ def _show(
     problems: list[Problem], notes: list[Problem], read: dict[str, dict[str, int]], noted: int, brief: bool
 ) -> None:
     console = show.open_console()
-    instances = sum(sum(found.values()) for found in read.values())
+    instances = sum(sum(those.values()) for those in read.values())
     console.print(
         f"{_count(len(read), 'service')}, {_count(instances, 'instance')}, "
         f"{_count(len(problems), 'problem')}, {_count(noted, 'note')}"
@@ -95,14 +95,14 @@ def _show(
             show.Column("READ AS", folds=12),
         )
         rows = [
-            (name, sum(found.values()), ", ".join(f"{format} {n}" for format, n in found.items()))
-            for name, found in read.items()
+            (name, sum(those.values()), ", ".join(f"{format} {n}" for format, n in those.items()))
+            for name, those in read.items()
         ]
         show.print_table(console, columns, rows)
     if problems or notes:
         console.print()
-    for word, style, found in (("problem", "red", problems), ("note", "yellow", notes)):
-        for one in found:
+    for word, style, those in (("problem", "red", problems), ("note", "yellow", notes)):
+        for one in those:
             console.print(f"{word}: {show.clean(one.path)}", style=style, soft_wrap=True)
             console.print(f"  {show.clean(one.what)}", soft_wrap=not console.is_terminal)
             console.print(f"  cure: {show.clean(one.cure)}", soft_wrap=not console.is_terminal)

@@ -22,8 +22,8 @@ def command(service: str, servers: tuple[str, ...], as_json: bool) -> None:
     A client is an address: behind a resolver that caches, the resolver's. Asks a running server, or several,
     whose accounts are made one.
     """
-    found = told.ask_all(servers or (DEFAULT_SERVER,), service=service)
+    account = told.ask_all(servers or (DEFAULT_SERVER,), service=service)
     if as_json:
-        click.echo(json.dumps(shapes.clients(found)))
+        click.echo(json.dumps(shapes.clients(account)))
     else:
-        told.print_told(found, f"nobody asked for {service}")
+        told.print_told(account, f"nobody asked for {service}")

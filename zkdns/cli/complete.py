@@ -53,8 +53,8 @@ def _complete(
             known = asyncio.run(_read(ctx))
     except Exception:  # a registry that can't be read completes nothing
         return []
-    found = sorted(word for word in words(known) if word.startswith(incomplete))
-    return [CompletionItem(word) for word in found[:MAX_WORDS]]
+    matches = sorted(word for word in words(known) if word.startswith(incomplete))
+    return [CompletionItem(word) for word in matches[:MAX_WORDS]]
 
 
 async def _read(ctx: click.Context) -> Mapping[str, Service]:

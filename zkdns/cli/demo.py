@@ -217,9 +217,9 @@ def serve(directory: Path, urls: Sequence[str], port: int, page: int) -> Iterato
         )
     try:
         deadline = time.monotonic() + 60
-        while "ready" not in (said := path.read_text(errors="replace")):
+        while "ready" not in (output := path.read_text(errors="replace")):
             if process.poll() is not None or time.monotonic() > deadline:
-                last = said.strip().splitlines()[-1:] or ["it said nothing"]
+                last = output.strip().splitlines()[-1:] or ["it said nothing"]
                 raise Failure(f"the server did not get ready: {last[0]}")
             time.sleep(0.05)
         yield process

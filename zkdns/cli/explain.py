@@ -146,40 +146,40 @@ def _ask_server(
     asked: dict[str, asking.Value] = {"name": name, "type": qtype, "client": client, "if": tried}
     if at is not None:
         asked["at"] = str(at)
-    said = asking.get(server, "/api/v1/explain", asked, SHAPE)
-    for row in said["instances"]:
+    reply = asking.get(server, "/api/v1/explain", asked, SHAPE)
+    for row in reply["instances"]:
         asking.hold_to(server, row, ROW)
-    return said
+    return reply
 
 
 def _tell(ask: Ask, changes: tuple[str, ...], as_json: bool) -> None:
-    said = ask(changes)
+    account = ask(changes)
     if as_json:
-        click.echo(json.dumps(said, ensure_ascii=False))
+        click.echo(json.dumps(account, ensure_ascii=False))
     else:
-        _show(said, ask(()) if changes else None)
+        _show(account, ask(()) if changes else None)
 
 
-def _show(said: dict[str, Any], before: dict[str, Any] | None) -> None:
+def _show(account: dict[str, Any], before: dict[str, Any] | None) -> None:
     console = show.open_console()
-    asked = show.clean(f"{said['name']} {said['type']}: {said['rcode']}")
-    console.print(f"{asked}{', stale' if said['stale'] else ''}", soft_wrap=True)
-    if before is not None and before["rcode"] != said["rcode"]:
+    asked = show.clean(f"{account['name']} {account['type']}: {account['rcode']}")
+    console.print(f"{asked}{', stale' if account['stale'] else ''}", soft_wrap=True)
+    if before is not None and before["rcode"] != account["rcode"]:
         console.print(f"  (now: {show.clean(before['rcode'])})")
-    for rdata in said["answer"]:
+    for rdata in account["answer"]:
         console.print(f"  {show.clean(str(rdata))}", soft_wrap=True)
-    if said["instances"]:
+    if account["instances"]:
         console.print()
-        _show_instances(console, said, before)
-    if said["notes"]:
+        _show_instances(console, account, before)
+    if account["notes"]:
         console.print()
-    for note in said["notes"]:
+    for note in account["notes"]:
         console.print(f"* {show.clean(str(note))}", soft_wrap=not console.is_terminal)
 
 
-def _show_instances(console: Any, said: dict[str, Any], before: dict[str, Any] | None) -> None:
+def _show_instances(console: Any, account: dict[str, Any], before: dict[str, Any] | None) -> None:
     columns = list(COLUMNS)
-    now = [MORE | one for one in said["instances"]]
+    now = [MORE | one for one in account["instances"]]
     old = {(i["service"], i["id"]): i for i in (MORE | one for one in before["instances"])} if before else {}
     several = len({i["service"] for i in now}) > 1
     if before is not None:

@@ -97,9 +97,9 @@ def command(
             urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        told = [_ask(url, query) for url in urls]
-        changes = query.newest(merge([changes for changes, _ in told]))
-        reach = min((since for _, since in told if since is not None), default=None)
+        accounts = [_ask(url, query) for url in urls]
+        changes = query.newest(merge([changes for changes, _ in accounts]))
+        reach = min((since for _, since in accounts if since is not None), default=None)
     if as_json:
         click.echo(json.dumps(shapes.history(changes, reach), ensure_ascii=False))
         return
@@ -118,9 +118,9 @@ def _read(directory: Path, query: Query) -> tuple[list[Change], float | None]:
 def _ask(server: str, query: Query) -> tuple[list[Change], float | None]:
     asked: dict[str, asking.Value] = {"service": query.service, "id": query.id, "limit": str(query.limit)}
     asked |= {k: str(v) for k, v in (("since", query.since), ("until", query.until)) if v is not None}
-    said = asking.get(server, "/api/v1/history", asked, SHAPE)
-    changes = [_change(asking.hold_to(server, row, ROW)) for row in said["changes"]]
-    return changes, seconds(said["since"]) if said["since"] else None
+    reply = asking.get(server, "/api/v1/history", asked, SHAPE)
+    changes = [_change(asking.hold_to(server, row, ROW)) for row in reply["changes"]]
+    return changes, seconds(reply["since"]) if reply["since"] else None
 
 
 def _change(row: dict[str, Any]) -> Change:

@@ -168,25 +168,25 @@ class Vigil:
         rows: list[ClientRow] = []
         at = 0.0
         for name in self._names[replica]:
-            found: Told
-            found, at = told.ask(url, name, timeout=ASK_SECONDS)
-            if not found.is_kept:
+            account: Told
+            account, at = told.ask(url, name, timeout=ASK_SECONDS)
+            if not account.is_kept:
                 raise Failure(f"{url}: who was told is not kept there: client_table is false")
-            rows += found.rows
+            rows += account.rows
         return rows, at
 
     def _find_names(self, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
-        said = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, ASK_SECONDS).said
-        names = names_giving(self._service, said["routes"])
+        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, ASK_SECONDS).said
+        names = names_giving(self._service, reply["routes"])
         for name in names[1:]:
             self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
         return names
 
     def _is_drained(self, url: str) -> bool:
-        said = self._ask_service(url, self._service)
-        self._ttl = max(self._ttl, float(said["ttl"]))
-        states = [i.get("state") for i in said["instances"] if i.get("id") == self._id]
+        reply = self._ask_service(url, self._service)
+        self._ttl = max(self._ttl, float(reply["ttl"]))
+        states = [i.get("state") for i in reply["instances"] if i.get("id") == self._id]
         return all(state == "drained" for state in states)
 
     @staticmethod
@@ -201,10 +201,10 @@ def names_giving(service: str, routes: Sequence[dict[str, Any]]) -> tuple[str, .
         row["service"]: {to_label(parse_target(text).service) for tier in row["tiers"] for text in tier}
         for row in routes
     }
-    found = [service]
-    for name in found:
+    names = [service]
+    for name in names:
         label = to_label(name)
-        found += [
-            other for other, targets in sorted(leads.items()) if label in targets and other not in found
+        names += [
+            other for other, targets in sorted(leads.items()) if label in targets and other not in names
         ]
-    return tuple(found)
+    return tuple(names)

@@ -42,33 +42,33 @@ def command(
     settings = options.load(registry, config, zone, failover)
 
     async def work(registries: registries.Registries) -> None:
-        found = registries.find(service)
-        due = registries.compile([found]).services[found.name].shares()
-        said = shapes.service(found, settings.ttl, settings.zone[0], shapes.Firsts(due=due))
+        named = registries.find(service)
+        due = registries.compile([named]).services[named.name].shares()
+        document = shapes.service(named, settings.ttl, settings.zone[0], shapes.Firsts(due=due))
         if as_json:
-            click.echo(json.dumps(said, ensure_ascii=False))
+            click.echo(json.dumps(document, ensure_ascii=False))
             return
-        if said["instances"]:
-            show.print_table(show.open_console(), COLUMNS, map(_row, said["instances"]))
+        if document["instances"]:
+            show.print_table(show.open_console(), COLUMNS, map(_row, document["instances"]))
         else:
-            click.echo(f"no instance of {found.name} is registered")
-        if found.note:
-            click.echo(show.clean(found.note))
+            click.echo(f"no instance of {named.name} is registered")
+        if named.note:
+            click.echo(show.clean(named.note))
 
     registries.run(settings, work)
 
 
-def _row(said: dict[str, Any]) -> tuple[object, ...]:
-    addresses = ", ".join([said["host"]] if said["host"] else said["address"])
+def _row(instance: dict[str, Any]) -> tuple[object, ...]:
+    addresses = ", ".join([instance["host"]] if instance["host"] else instance["address"])
     return (
-        said["id"],
+        instance["id"],
         addresses,
-        said["port"],
-        said["weight"],
-        said["priority"],
-        show.percent(said["share"]),
-        said["state"],
-        said["since"],
-        ", ".join(said["tags"]),
-        said["reason"],
+        instance["port"],
+        instance["weight"],
+        instance["priority"],
+        show.percent(instance["share"]),
+        instance["state"],
+        instance["since"],
+        ", ".join(instance["tags"]),
+        instance["reason"],
     )

@@ -37,16 +37,16 @@ def lint(
 ) -> list[Problem]:
     """All notes. `builder`: the same services, compiled; `each` gives them one by one."""
     table = Table(builder.take())
-    found = [note for zone in zones for note in _on_zone(zone)]
+    notes = [note for zone in zones for note in _on_zone(zone)]
     for service in map(_readable, each([service for _, service in sorted(services.items())])):
-        found += _on_places(service)
-        found += _on_ports(service)
-        found += _on_persistence(service)
-        found += _on_unknown_keys(service)
-        found += _on_loopback(service)
-        found += _on_sizes(service, builder, table)
-    found += _on_overrides(services, overrides)
-    return found
+        notes += _on_places(service)
+        notes += _on_ports(service)
+        notes += _on_persistence(service)
+        notes += _on_unknown_keys(service)
+        notes += _on_loopback(service)
+        notes += _on_sizes(service, builder, table)
+    notes += _on_overrides(services, overrides)
+    return notes
 
 
 def _readable(service: Service) -> Service:

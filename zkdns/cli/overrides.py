@@ -100,31 +100,31 @@ class Operator:
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:
         """The instance that is meant, by its name as registered or as in DNS; Failure names what exists."""
-        found: list[Service] = []
+        services: list[Service] = []
         names: set[str] = set()
         for url in self._settings.registry:
             known = self._names(url)
             names |= known
             name = service if service in known else _by_label(service, known)
             if name is not None:
-                found.append(self._read(url, name))
-        if not found:
+                services.append(self._read(url, name))
+        if not services:
             raise Failure(f"no service {service!r}; {_name(names, service, 'there are')}")
-        for one in found:
+        for one in services:
             for instance in one.instances:
                 if instance.id == id:
                     return one, instance
-        labels = [(one, i) for one in found for i in one.instances if i.label == id.lower()]
+        labels = [(one, i) for one in services for i in one.instances if i.label == id.lower()]
         if len(labels) == 1:
             return labels[0]
-        ids = {i.id for one in found for i in one.instances}
-        raise Failure(f"no instance {id!r} in service {found[0].name!r}; {_name(ids, id, 'there are')}")
+        ids = {i.id for one in services for i in one.instances}
+        raise Failure(f"no instance {id!r} in service {services[0].name!r}; {_name(ids, id, 'there are')}")
 
     def settings_of(self, service: str) -> ServiceSettings:
         """What the service's own node says; the defaults where there is none."""
         for url in self._settings.registry:
-            if service in self._names(url) and (found := self._read(url, service).settings) != DEFAULTS:
-                return found
+            if service in self._names(url) and (own := self._read(url, service).settings) != DEFAULTS:
+                return own
         return DEFAULTS
 
     def _names(self, url: RegistryURL) -> set[str]:
@@ -202,13 +202,13 @@ class Operator:
 
     def ordered(self) -> dict[tuple[str, str], Override]:
         """All overrides that hold now."""
-        found: dict[tuple[str, str], Override] = {}
+        in_force: dict[tuple[str, str], Override] = {}
         reducer = overrides.Overrides()
         self.nodes.read_root(reducer)
         for key, order in reducer.by_instance().items():
             if (held := trim(order, time.time())) is not None:
-                found[key] = held
-        return found
+                in_force[key] = held
+        return in_force
 
 
 @contextmanager

@@ -78,10 +78,10 @@ class Registries:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        found = [*self.pipeline.problems, *self._zone_files.problems]
+        problems = [*self.pipeline.problems, *self._zone_files.problems]
         if self._overlay is not None:
-            found += self._overlay.problems()
-        return tuple(found)
+            problems += self._overlay.problems()
+        return tuple(problems)
 
     @property
     def overrides(self) -> Mapping[tuple[str, str], Override]:
@@ -98,9 +98,9 @@ class Registries:
         """Whether there is a server that probes."""
         return bool(self.pipeline.registries.servers)
 
-    def follow(self, told: Callable[[Sequence[Change]], None]) -> None:
+    def follow(self, tell: Callable[[Sequence[Change]], None]) -> None:
         """From now on tell this of the changes of each moment."""
-        self._followers.append(told)
+        self._followers.append(tell)
 
     def forwards(self, client: str) -> bool:
         """Whether a server with these settings would ask upstream for this client."""
@@ -143,10 +143,10 @@ class Registries:
     def find(self, name: str) -> Service:
         """A service by its name or its label; Failure names what exists."""
         services = self.services
-        found = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
-        if found is None:
+        named = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
+        if named is None:
             raise Failure(f"no service {name!r}; {list_near(name, services)}")
-        return found
+        return named
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -200,8 +200,8 @@ class Registries:
         if all(registry.is_whole for registry in self.pipeline.registries.values()):
             self._loaded.set()
         if ready.changes:
-            for told in self._followers:
-                told(ready.changes)
+            for tell in self._followers:
+                tell(ready.changes)
 
     def _as_told(self, service: Service) -> Service:
         if service.settings.check is None or self.probed:

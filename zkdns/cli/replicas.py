@@ -63,20 +63,20 @@ def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:
 
 def _row(name: str, data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        fields = json.loads(data)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        said = {}
-    address = said.get("address")
+        fields = None
+    if not isinstance(fields, dict):
+        fields = {}
+    address = fields.get("address")
     if isinstance(address, list):
         address = ", ".join(map(str, address))
     # Servers leave out what is 0; whoever tells a version would tell a serial.
-    serial, lag = said.get("serial", 0 if "version" in said else None), said.get("lag")
+    serial, lag = fields.get("serial", 0 if "version" in fields else None), fields.get("lag")
     return {
         "id": name,
         "address": address if isinstance(address, str) else None,
-        "version": said["version"] if isinstance(said.get("version"), str) else None,
+        "version": fields["version"] if isinstance(fields.get("version"), str) else None,
         "serial": serial if type(serial) is int and 0 <= serial < 1 << 32 else None,
         "lag": round(float(lag), 6) if isinstance(lag, int | float) and lag >= 0 else None,
     }

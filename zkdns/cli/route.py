@@ -147,8 +147,8 @@ def _show(settings: Settings, service: str | None, as_json: bool) -> None:
                 return
             names = [name] if name in routes.in_force else []
         if as_json:
-            said = shapes.routes({name: routes.in_force[name] for name in names})
-            click.echo(json.dumps(said, ensure_ascii=False))
+            document = shapes.routes({name: routes.in_force[name] for name in names})
+            click.echo(json.dumps(document, ensure_ascii=False))
             return
         if not names:
             click.echo("no service has a route")

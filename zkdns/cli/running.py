@@ -120,7 +120,7 @@ class Graves:
 
 
 def _children(parent: int) -> set[int]:
-    found = set()
+    children = set()
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
         if name.isdecimal():
             try:
@@ -129,8 +129,8 @@ def _children(parent: int) -> set[int]:
             except OSError:
                 continue
             if int(fields[1]) == parent:
-                found.add(int(name))
-    return found
+                children.add(int(name))
+    return children
 
 
 graves = Graves()
@@ -175,12 +175,12 @@ class TtlCheck:
         words: Sequence[str],
         environment: Mapping[str, str],
         interval: float,
-        told: Callable[[bool, str], None],
+        tell: Callable[[bool, str], None],
     ) -> None:
         self._words = words
         self._environment = {**without_secrets(os.environ), **environment}
         self._interval = interval
-        self._told = told
+        self._told = tell
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="zkdns-ttl-check", daemon=True)

@@ -41,16 +41,16 @@ def command(
         catalog = registries.catalog
         if as_json:
             builder = registries.compile(catalog.services.values())
-            found = {name: one.shown(builder.zones[0]) for name, one in builder.services.items()}
+            shown = {name: one.shown(builder.zones[0]) for name, one in builder.services.items()}
             since = catalog.stale_since
-            said = shapes.services(
+            document = shapes.services(
                 catalog.services,
-                found,
+                shown,
                 ttl=settings.ttl,
                 serial=catalog.serial,
                 stale_seconds=max(0.0, time.time() - since) if since is not None else None,
             )
-            click.echo(json.dumps(said, ensure_ascii=False))
+            click.echo(json.dumps(document, ensure_ascii=False))
             return
         if not catalog.services:
             click.echo(f"no service is registered in {', '.join(url.text for url in settings.registry)}")

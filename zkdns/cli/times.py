@@ -16,14 +16,14 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 def parse_span(text: str) -> float:
     """`90s`, `1h30m`, `2d` in seconds; ValueError where it is none."""
     rest = text.strip().lower()
-    total, found = 0.0, False
+    total, any_part = 0.0, False
     while rest:
         part = _PART.match(rest)
         if part is None:
             raise ValueError(f"{text!r} is no span of time such as 30m, 2h or 1d12h")
         total += float(part[1]) * SECONDS[part[2]]
-        rest, found = rest[part.end() :].lstrip(), True
-    if not found:
+        rest, any_part = rest[part.end() :].lstrip(), True
+    if not any_part:
         raise ValueError(f"{text!r} is no span of time such as 30m, 2h or 1d12h")
     return total
 
@@ -31,8 +31,8 @@ def parse_span(text: str) -> float:
 def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
     """Seconds since the epoch; ValueError where it is no moment. `zone`: of what names none, the machine's
     own by default."""
-    said = text.strip()
-    low = said.lower()
+    words = text.strip()
+    low = words.lower()
     if low == "now":
         return now
     try:
@@ -40,13 +40,13 @@ def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
     except ValueError:
         pass
     here = datetime.fromtimestamp(now, zone).astimezone(zone)
-    if clock := _CLOCK.fullmatch(said):
+    if clock := _CLOCK.fullmatch(words):
         hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
         if hour < 24 and minute < 60 and second < 60:
             at = here.replace(hour=hour, minute=minute, second=second, microsecond=0)
             return (at if at <= here else at - timedelta(days=1)).timestamp()
     try:
-        at = datetime.fromisoformat(said)
+        at = datetime.fromisoformat(words)
     except ValueError:
         raise ValueError(f"{text!r} is no moment such as 14:02, 2h ago or 2026-11-28T14:02:00Z") from None
     return (at if at.tzinfo else at.replace(tzinfo=here.tzinfo)).timestamp()

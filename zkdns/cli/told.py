@@ -35,9 +35,9 @@ def ask(
 ) -> tuple[Told, float]:
     """What one server tells, and when by its clock; Failure where it can't be asked."""
     asked: dict[str, asking.Value] = {"service": service, "client": client}
-    said, at = asking.get_dated(server, "/api/v1/clients", asked, SHAPE, timeout)
-    rows = tuple(_row(asking.hold_to(server, row, ROW)) for row in said["clients"])
-    return Told(rows, said["forgotten"], said.get("kept") is not False), at
+    reply, at = asking.get_dated(server, "/api/v1/clients", asked, SHAPE, timeout)
+    rows = tuple(_row(asking.hold_to(server, row, ROW)) for row in reply["clients"])
+    return Told(rows, reply["forgotten"], reply.get("kept") is not False), at
 
 
 def _row(row: dict[str, Any]) -> ClientRow:
@@ -51,23 +51,23 @@ def ask_all(servers: Sequence[str], service: str = "", client: str = "") -> Told
         urls = [asking.read_url(url) for url in servers]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    told = [ask(url, service, client)[0] for url in urls]
-    rows = merge(row for one in told for row in one.rows)
-    return Told(rows, sum(one.forgotten for one in told), any(one.is_kept for one in told))
+    accounts = [ask(url, service, client)[0] for url in urls]
+    rows = merge(row for one in accounts for row in one.rows)
+    return Told(rows, sum(one.forgotten for one in accounts), any(one.is_kept for one in accounts))
 
 
-def print_told(told: Told, nobody: str) -> None:
+def print_told(account: Told, nobody: str) -> None:
     """A table for people. `nobody`: what is said where it has no row."""
     console = show.open_console()
-    if not told.is_kept:
+    if not account.is_kept:
         console.print("* who was told is not kept there: client_table is false")
         return
-    if told.rows:
-        show.print_table(console, COLUMNS, map(_cells, told.rows))
+    if account.rows:
+        show.print_table(console, COLUMNS, map(_cells, account.rows))
     else:
         console.print(nobody)
-    if told.forgotten:
-        console.print(f"* {told.forgotten:,} rows had to make room for others and are forgotten")
+    if account.forgotten:
+        console.print(f"* {account.forgotten:,} rows had to make room for others and are forgotten")
 
 
 def _cells(row: ClientRow) -> Sequence[object]:

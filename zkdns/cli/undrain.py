@@ -22,8 +22,8 @@ def command(target: tuple[str, str], registry: tuple[str, ...], config: str | No
         held = operator.ordered()
         service, id = target
         if target not in held:
-            found, instance = operator.find(service, id)
-            service, id = found.name, instance.id
+            known, instance = operator.find(service, id)
+            service, id = known.name, instance.id
         if (service, id) not in held:
             others = ", ".join(f"{s}/{i}" for s, i in sorted(once(held)))
             raise Failure(

@@ -100,7 +100,7 @@ def explain(
             break
         except Asleep as asleep:
             again = {**again, asleep.service: snapshot.services[asleep.service].service}
-    said: dict[str, Any] = {
+    account: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),
         "rcode": "REFUSED",
@@ -112,9 +112,9 @@ def explain(
     }
     if isinstance(outcome, bytes):
         reply = dns.message.from_wire(outcome)
-        stale = said["stale"] = any(option.code in _AWAY for option in _errors(reply))
-        said["rcode"] = dns.rcode.to_text(reply.rcode())
-        said["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
+        stale = account["stale"] = any(option.code in _AWAY for option in _errors(reply))
+        account["rcode"] = dns.rcode.to_text(reply.rcode())
+        account["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
         placing = place(subject, rtype, entry, bool(reply.answer))
         nearby: list[str] = []
@@ -125,34 +125,34 @@ def explain(
             )  # fmt: skip
         elif subject.kind == "near":
             placing, nearby = _place_zone(subject, rtype, table)
-        said["instances"] = list(_rows(subject, placing))
+        account["instances"] = list(_rows(subject, placing))
         targets: list[TargetShare] = []
         if subject.route is not None and subject.service is not None and subject.kind != "near":
             targets = target_shares(subject.route, snapshot.recent_first_answers(subject.service.name))
-            said["targets"] = [one.row() for one in targets]
+            account["targets"] = [one.row() for one in targets]
         notes = [*map(_spell, _errors(reply)), *nearby]
         notes += notes_on(subject, placing, reply, services, stale, targets)
     elif outcome is FORWARD and forwards(asker):
-        said["rcode"] = "FORWARDED"
+        account["rcode"] = "FORWARDED"
         notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
     else:
         notes = [_refusal(subject, asker, snapshot.zone_names)]
-    said["notes"] = list(dict.fromkeys([*effects, *notes]))
-    return said
+    account["notes"] = list(dict.fromkeys([*effects, *notes]))
+    return account
 
 
 def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, list[str]]:
     """For a name that asks for a zone itself: who is given."""
     named = _zone_names(subject, table)
-    found = (
+    zones = (
         named.arrange(subject.qname, rtype, subject.word, subject.mode) if named and rtype in DEALT else None
     )
-    if named is None or found is None:
+    if named is None or zones is None:
         return place(subject, rtype, None, False), []
     if subject.mode == "pin":
         serving, levels = named.serving(subject.word, subject.mode)
         subject = replace(subject, serving=serving, levels=levels)
-    return place_zone(place(subject, rtype, found[0], True), named, found)
+    return place_zone(place(subject, rtype, zones[0], True), named, zones)
 
 
 def _zone_names(subject: Subject, table: Table) -> ZoneNames | None:

@@ -123,15 +123,15 @@ def _narrow(
 ) -> tuple[Shares, Mapping[str, float]]:
     """To those that are given to clients of one place; and what is due of the first places, by key."""
     due = _due(one)
-    found = _spread(placing, placing.subject, due, all_given)
+    spread = _spread(placing, placing.subject, due, all_given)
     outside = {
         i.path: f"stands in {near.places[i.key]}, not where {place.zone} is given from"
         if near.places[i.key].zone
         else "stands in no zone"
         for i in near.service.instances
-        if i.path in placing.shares and i.path not in found
+        if i.path in placing.shares and i.path not in spread
     }
-    return replace(placing, shares=found, outside=outside), due
+    return replace(placing, shares=spread, outside=outside), due
 
 
 def _due(one: Arranged) -> Mapping[str, float]:
@@ -146,14 +146,14 @@ def _due(one: Arranged) -> Mapping[str, float]:
 
 def _spread(placing: Shares, subject: Subject, due: Mapping[str, float], all_given: bool) -> dict[str, float]:
     """The same by path; those who share a record with one that is given are given too."""
-    found = {i.path: due[i.key] for i in subject.group if i.key in due}
+    by_path = {i.path: due[i.key] for i in subject.group if i.key in due}
     for meeting in placing.shared:
-        known = [found[i.path] for i in meeting if i.path in found]
+        known = [by_path[i.path] for i in meeting if i.path in by_path]
         if known:
-            found.update({i.path: sum(known) / len(meeting) for i in meeting})
+            by_path.update({i.path: sum(known) / len(meeting) for i in meeting})
     if all_given:
-        return {**dict.fromkeys(placing.shares, 0.0), **found}
-    return {path: share for path, share in found.items() if path in placing.shares}
+        return {**dict.fromkeys(placing.shares, 0.0), **by_path}
+    return {path: share for path, share in by_path.items() if path in placing.shares}
 
 
 def _tell_preferred(near: Near, place: Place, one: Arranged) -> str:
@@ -170,8 +170,8 @@ def _notes(near: Near, place: Place, one: Arranged, due: Mapping[str, float]) ->
     parts: Counter[str] = Counter()
     for id, share in due.items():
         parts[near.places[id].zone or "no zone"] += share  # type: ignore[assignment]
-    told = ", ".join(f"{to} {100 * part:.4g} %" for to, part in sorted(parts.items()) if part)
-    yield f"near balanced: from {zone} to {told}"
+    parts_text = ", ".join(f"{to} {100 * part:.4g} %" for to, part in sorted(parts.items()) if part)
+    yield f"near balanced: from {zone} to {parts_text}"
 
 
 def crossings(

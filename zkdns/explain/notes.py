@@ -185,12 +185,12 @@ def _on_route(route: Routed, targets: Sequence[TargetShare]) -> Iterator[str]:
     """Each tier, with each target's share due, and given since the shares changed last."""
     asked = any(one.answers for one in targets)
     for number, tier in groupby(targets, attrgetter("tier")):
-        told = ", ".join(
+        targets_text = ", ".join(
             f"{one.target} {one.due * 100:.4g} % ({one.healthy} of {one.registered} healthy"
             f"{f', {one.given * 100:.4g} % given' if asked else ''})"
             for one in tier
         )
-        yield f"tier {number} of the route ({route.in_force.source}): {told}"
+        yield f"tier {number} of the route ({route.in_force.source}): {targets_text}"
     yield from route.problems
     if route.note:
         yield route.note

@@ -103,20 +103,20 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
     shared: list[tuple[Instance, ...]] = []
     cut = False
     for tier in serving if rtype == SRV else serving[:1]:
-        found = _meet(tier, rtype, subject.port)
-        if not found:
+        records = _meet(tier, rtype, subject.port)
+        if not records:
             continue
-        weights = [sum(weight for _, weight in members) for members in found]
+        weights = [sum(weight for _, weight in members) for members in records]
         parts = [0.0] * len(weights) if tiers else policies.shares(policy, weights)
         indices = _indices_given(entry, len(tiers))
         for index in indices:
-            members, part = found[index], parts[index]
+            members, part = records[index], parts[index]
             for instance, weight in members:
                 own = part * weight / weights[index] if weights[index] else part / len(members)
                 shares[instance.path] = shares.get(instance.path, 0.0) + own
-        cut = cut or entry.cut < len(found) or len(indices) < len(found)
-        tiers.append(tuple({i.path: i for members in found for i, _ in members}.values()))
-        shared += [tuple(i for i, _ in members) for members in found if len(members) > 1]
+        cut = cut or entry.cut < len(records) or len(indices) < len(records)
+        tiers.append(tuple({i.path: i for members in records for i, _ in members}.values()))
+        shared += [tuple(i for i, _ in members) for members in records if len(members) > 1]
     return placing(shares, tuple(tiers), tuple(shared), cut)
 
 
@@ -132,11 +132,11 @@ def _meet(tier: Iterable[Instance], rtype: int, port: str | None) -> list[list[t
     """The records of a tier, in the order of the table: who stands behind each, with what weight."""
     keys = [(i, _keys(i, rtype, port)) for i in tier]
     scale = lcm(*{len(own) for _, own in keys if own})
-    found: dict[Hashable, list[tuple[Instance, int]]] = {}
+    records: dict[Hashable, list[tuple[Instance, int]]] = {}
     for instance, own in keys:
         for key in own:
-            found.setdefault(key, []).append((instance, instance.weight * scale // len(own)))
-    return list(found.values())
+            records.setdefault(key, []).append((instance, instance.weight * scale // len(own)))
+    return list(records.values())
 
 
 def _keys(instance: Instance, rtype: int, port: str | None) -> list[Hashable]:

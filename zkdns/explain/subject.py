@@ -53,8 +53,8 @@ class Subject:
         """The instances to tell about: all of the service, or those that the name alone is about."""
         if self.kind in ("instance", "reverse"):
             about = {id(i) for i in self.group}
-            found = [(s, i) for s in self.services for i in s.instances if id(i) in about]
-            yield from found or ((s, i) for s in self.services for i in self.group)
+            pairs = [(s, i) for s in self.services for i in s.instances if id(i) in about]
+            yield from pairs or ((s, i) for s in self.services for i in self.group)
         elif self.route is not None:
             own = {i.path for i in self.group}
             own |= {path.partition(":")[2] for path in own}  # the same one, as its registry alone holds it
@@ -85,9 +85,9 @@ def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
     address = names.address_of(qname)
     if address is None:
         return Subject("foreign", qname)
-    found = [(s, i) for s in services.values() for i in s.instances if address in map(packed, i.addresses)]
-    holders = {s.name: s for s, _ in found}
-    return Subject("reverse", qname, None, tuple(holders.values()), tuple(i for _, i in found))
+    pairs = [(s, i) for s in services.values() for i in s.instances if address in map(packed, i.addresses)]
+    holders = {s.name: s for s, _ in pairs}
+    return Subject("reverse", qname, None, tuple(holders.values()), tuple(i for _, i in pairs))
 
 
 def _locate_inside(

@@ -61,12 +61,12 @@ def parse(text: str) -> Change:
     if kind == "route":
         return _parse_route(text)
     bare, equals, number = text.rpartition("=") if kind == "weight" else (text, "", "")
-    found = _CHANGE.fullmatch(bare)
-    if kind not in KINDS or found is None:
+    match = _CHANGE.fullmatch(bare)
+    if kind not in KINDS or match is None:
         raise ValueError(f"the change {text!r} can't be read; write {EXAMPLES}")
     if kind == "weight" and not (number.isascii() and number.isdigit() and int(number) <= MAX_WEIGHT):
         raise ValueError(f"the change {text!r} needs a weight of 0 to {MAX_WEIGHT}, as in weight:web/b=50")
-    return Change(text, kind, found["service"], found["id"], int(number) if equals else 0)
+    return Change(text, kind, match["service"], match["id"], int(number) if equals else 0)
 
 
 def _parse_route(text: str) -> Change:
@@ -94,12 +94,12 @@ def _read_tiers(text: str) -> list[dict[str, object]]:
 
 def targets_in(texts: Sequence[str]) -> tuple[Target, ...]:
     """The targets of all routes among the changes; those that can't be read are told elsewhere."""
-    found: dict[Target, None] = {}
+    targets: dict[Target, None] = {}
     for text in texts:
         with suppress(ValueError):
             route = parse(text).route
-            found |= dict.fromkeys(route.targets() if route is not None else ())
-    return tuple(found)
+            targets |= dict.fromkeys(route.targets() if route is not None else ())
+    return tuple(targets)
 
 
 def try_changes(
@@ -167,22 +167,22 @@ def _holders(service: Service, id: str, services: Mapping[str, Service]) -> list
 
 def find(services: Mapping[str, Service], name: str) -> Service:
     """The service of that name, or of that label; ValueError names what exists."""
-    found = services.get(name)
-    if found is None:
-        found = next((s for s in services.values() if s.label == name.lower()), None)
-    if found is None:
+    service = services.get(name)
+    if service is None:
+        service = next((s for s in services.values() if s.label == name.lower()), None)
+    if service is None:
         raise ValueError(f"no service {name!r}; {list_near(name, services)}")
-    return found
+    return service
 
 
 def find_instance(service: Service, id: str) -> Instance:
-    found = next((i for i in service.instances if i.id == id), None)
-    if found is None:
-        found = next((i for i in service.instances if i.label == id.lower()), None)
-    if found is None:
+    instance = next((i for i in service.instances if i.id == id), None)
+    if instance is None:
+        instance = next((i for i in service.instances if i.label == id.lower()), None)
+    if instance is None:
         ids = [i.id for i in service.instances]
         raise ValueError(f"no instance {id!r} in service {service.name!r}; {list_near(id, ids)}")
-    return found
+    return instance
 
 
 def list_near(wanted: str, names: Sequence[str] | Mapping[str, object]) -> str:

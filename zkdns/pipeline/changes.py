@@ -49,23 +49,23 @@ def between(
     before: Service | None, after: Service | None, at: float, zxid: int, causes: Causes = UNKNOWN
 ) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
-    found = list(_of_instances(before, after, at, zxid, causes))
+    moves = list(_of_instances(before, after, at, zxid, causes))
     was_there, is_there = _is_registered(before), _is_registered(after)
     if is_there and not was_there and after is not None:
         why = _place(after, "its node is there", "registered in")
-        found.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", why))
+        moves.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", why))
     elif was_there and not is_there and before is not None:
         why = _place(before, "its node is gone", "removed from")
-        found.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", why))
+        moves.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", why))
     elif before and after and _but_route(before.settings) != _but_route(after.settings):
         was, now = _differing(before.settings, after.settings)
         why = _place(after, "set so in its node", "set so in")
-        found.append(Change(at, zxid, after.name, "", "settings", was, now, why))
+        moves.append(Change(at, zxid, after.name, "", "settings", was, now, why))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
     if old != new and (some := after or before) is not None:
-        found.append(_of_route(old, new, at, zxid, some))
-    return found
+        moves.append(_of_route(old, new, at, zxid, some))
+    return moves
 
 
 def _is_registered(service: Service | None) -> bool:
@@ -162,12 +162,12 @@ def _elections(
         )
         if was != now:
             moves.setdefault((was, now), []).append(office)
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    by_office: dict[str, list[tuple[str, str, str]]] = {}
     for (was, now), held in moves.items():
         what = "elected" if now else "nobody is elected"
         for id in filter(None, (was, now)):
-            found.setdefault(id, []).append((was, now, f"{what}: {', '.join(held)}"))
-    return found
+            by_office.setdefault(id, []).append((was, now, f"{what}: {', '.join(held)}"))
+    return by_office
 
 
 def _why(was: Instance, now: Instance, service: str, at: float, causes: Causes) -> str:

@@ -70,10 +70,13 @@ class Gatherer:
 
 def _targets(laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:
     """The targets of all that is laid over each service, whether it is in force now or later."""
-    found: dict[str, tuple[Target, ...]] = {}
+    by_service: dict[str, tuple[Target, ...]] = {}
     for name, override in laid.items():
         one: Override | None = override
         while one is not None:
-            found[name] = (*found.get(name, ()), *(one.route.targets() if one.route is not None else ()))
+            by_service[name] = (
+                *by_service.get(name, ()),
+                *(one.route.targets() if one.route is not None else ()),
+            )
             one = one.under
-    return found
+    return by_service

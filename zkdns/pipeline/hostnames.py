@@ -75,12 +75,12 @@ class Hostnames:
         unheard = host in self._unheard
         self._unheard.discard(host)
         known = self._addresses.get(host, ())
-        told = self._whys.pop(host, "")
+        reason = self._whys.pop(host, "")
         if not addresses:
             self._whys[host] = why or "it has no address"
-            return set(self._users[host]) if unheard or told != self._whys[host] else set()
+            return set(self._users[host]) if unheard or reason != self._whys[host] else set()
         # A server that turns its records round with each answer changes nothing.
-        if set(addresses) == set(known) and not told:
+        if set(addresses) == set(known) and not reason:
             return set()
         self._addresses[host] = addresses
         return set(self._users[host])

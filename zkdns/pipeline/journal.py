@@ -261,15 +261,15 @@ def spell_record(at: float, record: Record) -> bytes:
 
 def _spell_map(at: float, topology: Topology) -> bytes:
     networks = [(f"{base:x}", bits, *place) for base, bits, place in topology.networks]
-    told = {"networks": networks, "own": tuple(topology.own), "clients": topology.clients}
-    return spell("map", {"at": at, "z": _pack(told)})
+    value = {"networks": networks, "own": tuple(topology.own), "clients": topology.clients}
+    return spell("map", {"at": at, "z": _pack(value)})
 
 
 def _read_map(packed: str) -> Topology:
-    told = _unpack(packed)
-    networks = tuple(Network(int(base, 16), bits, Place(*place)) for base, bits, *place in told["networks"])
-    clients = {zone: Fraction(share) for zone, share in told["clients"].items()}
-    return Topology(networks, Place(*told["own"]), clients)
+    value = _unpack(packed)
+    networks = tuple(Network(int(base, 16), bits, Place(*place)) for base, bits, *place in value["networks"])
+    clients = {zone: Fraction(share) for zone, share in value["clients"].items()}
+    return Topology(networks, Place(*value["own"]), clients)
 
 
 def _pack(value: Any) -> str:

@@ -202,14 +202,14 @@ class JournalFiles:
 
 def segments(directory: Path) -> list[Path]:
     """The segments of a state directory, oldest first."""
-    found = []
+    paths = []
     for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
         try:
             began_at(path)
         except ValueError:
             continue
-        found.append(path)
-    return sorted(found, key=began_at)
+        paths.append(path)
+    return sorted(paths, key=began_at)
 
 
 def began_at(path: Path) -> float:
@@ -220,15 +220,15 @@ def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | N
     """The newest changes that are asked for, and how far back the journal reaches (None: there is none).
     OSError where it can't be read."""
     paths = segments(directory)
-    found: list[Change] = []
+    changes: list[Change] = []
     for at in range(len(paths) - 1, -1, -1):
         if query.until is not None and began_at(paths[at]) > query.until:
             continue
         some = list(journal.changes_in(_lines(paths[at])))
-        found[:0] = query.newest(some)
-        if len(found) >= query.limit or (query.since is not None and began_at(paths[at]) < query.since):
+        changes[:0] = query.newest(some)
+        if len(changes) >= query.limit or (query.since is not None and began_at(paths[at]) < query.since):
             break
-    return query.newest(found), began_at(paths[0]) if paths else None
+    return query.newest(changes), began_at(paths[0]) if paths else None
 
 
 def read_services(directory: Path, moment: float) -> dict[str, Service]:

@@ -58,12 +58,12 @@ def _join(known: list[Change], more: Sequence[Change]) -> list[Change]:
     rest = []
     for change in more:
         same = at.get(_key(change), [])
-        found = next((n for n in same if known[n].zxid == change.zxid != 0), None)
-        if found is None:
+        twin = next((n for n in same if known[n].zxid == change.zxid != 0), None)
+        if twin is None:
             rest.append(change)
         else:
-            same.remove(found)
-            joined[found] = _either(known[found], change)
+            same.remove(twin)
+            joined[twin] = _either(known[twin], change)
     for change in rest:
         if change.zxid and (
             change.why == SO or (change.what == "registered" and change.id and not change.was)
@@ -72,12 +72,12 @@ def _join(known: list[Change], more: Sequence[Change]) -> list[Change]:
             joined.append(change)
             continue
         same = at.get(_key(change), [])
-        found = min(same, key=lambda n: abs(known[n].at - change.at), default=None)
-        if found is None or abs(known[found].at - change.at) > TOGETHER:
+        twin = min(same, key=lambda n: abs(known[n].at - change.at), default=None)
+        if twin is None or abs(known[twin].at - change.at) > TOGETHER:
             joined.append(change)
         else:
-            same.remove(found)
-            joined[found] = _either(known[found], change)
+            same.remove(twin)
+            joined[twin] = _either(known[twin], change)
     return joined
 
 
@@ -96,7 +96,7 @@ def _chained(changes: Iterable[Change]) -> list[Change]:
     """Each from where the one before it led: a replica that read two writes at once tells of the first
     beginning."""
     stands: dict[tuple[str, str, str], str] = {}
-    found = []
+    chains = []
     for change in changes:
         own = change.service, change.id, change.what
         if change.what == "gone" or (change.what == "registered" and not change.was):
@@ -109,5 +109,5 @@ def _chained(changes: Iterable[Change]) -> list[Change]:
                 continue  # by the account of who saw it come, it was so from the beginning
             if was not in (change.was, change.now):
                 change = replace(change, was=was)
-        found.append(change)
-    return found
+        chains.append(change)
+    return chains

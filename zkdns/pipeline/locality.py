@@ -34,12 +34,12 @@ class Localities:
         if data == self._data:
             return
         self._data = data
-        found = decode(data) if data else None
-        if found is not None and not isinstance(found, Mapping):
-            what = "no JSON" if found is ABSENT else f"{show(found)}, not a JSON object"
+        value = decode(data) if data else None
+        if value is not None and not isinstance(value, Mapping):
+            what = "no JSON" if value is ABSENT else f"{show(value)}, not a JSON object"
             self.problems = (Problem(TOPOLOGY, f"its data is {what}", f"{CURE}; the last good map holds"),)
             return
-        self._good = found
+        self._good = value
         self.topology = self._parse()
 
     @property

@@ -94,7 +94,7 @@ class Lookups:
             again.clear()
             try:
                 async with self._turns.turn(self._accounts.get(name, "")):
-                    found = await self._resolve(name)
+                    outcome = await self._resolve(name)
             except Unresolved as error:
                 self._fail(name, str(error))
                 wait, retry = retry, min(retry * 2, MAX_RETRY)
@@ -104,12 +104,12 @@ class Lookups:
                 wait = MAX_RETRY
             else:
                 retry = MIN_RETRY
-                wait = min(max(float(found.ttl), MIN_WAIT), MAX_WAIT)
+                wait = min(max(float(outcome.ttl), MIN_WAIT), MAX_WAIT)
                 was_failing = self._problems.pop(name, None) is not None
                 # A server that turns its records round with each answer changes nothing.
-                if was_failing or set(found.addresses) != set(self.addresses(name)):
-                    self._addresses[name] = found.addresses
-                    self._changed(name, found.addresses)
+                if was_failing or set(outcome.addresses) != set(self.addresses(name)):
+                    self._addresses[name] = outcome.addresses
+                    self._changed(name, outcome.addresses)
             if not again.is_set():
                 self._due.discard(name)
             self._news.set()

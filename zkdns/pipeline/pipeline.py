@@ -330,7 +330,7 @@ class Pipeline:
             *(own.overrides.problems() if own is not None else ()),
             *self._localities.problems,
             *self._health.problems.values(),
-            *(problem for told in self.routes.problems.values() for problem in told),
+            *(problem for those in self.routes.problems.values() for problem in those),
             *self._publisher.limits.values(),
             *self.overlay.problems(),
             *self.wall.problems.values(),

@@ -65,12 +65,12 @@ class RouteBook:
     def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
         """What is in force for a service at this moment: whether that is another, and when it moves next."""
         self._note_view(service, name)
-        found: InForce | None = None
+        in_force: InForce | None = None
         due: float | None = None
         if service is not None and (chosen := service.stands_for) is not None:
-            found, moves = in_force_at(chosen, now)
+            in_force, moves = in_force_at(chosen, now)
             due = _sooner(moves, chosen.until)
-        needs = self._needs_of(found, name)
+        needs = self._needs_of(in_force, name)
         before = self._needs.get(name, frozenset())
         for key in before - needs:
             self._users[key].discard(name)
@@ -82,12 +82,12 @@ class RouteBook:
             self._needs[name] = needs
         else:
             self._needs.pop(name, None)
-        moved = self.in_force.get(name) != found
-        if found is None:
+        moved = self.in_force.get(name) != in_force
+        if in_force is None:
             self.in_force.pop(name, None)
             self.problems.pop(name, None)
         else:
-            self.in_force[name] = found
+            self.in_force[name] = in_force
         return moved, due
 
     def is_over(self, service: Service) -> bool:
@@ -96,7 +96,7 @@ class RouteBook:
 
     def users(self, service: Service) -> set[str]:
         """The services whose names give something else where this one changes."""
-        found: set[str] = set()
+        names: set[str] = set()
         left = [service]
         while left:
             one = left.pop()
@@ -105,11 +105,11 @@ class RouteBook:
             users = {user for key in keys for user in self._users.get(key, ())}
             if one.view_of:
                 users.add(one.view_of)  # its names are the other's to give, as soon as there are any
-            for name in users - found - {service.name}:
-                found.add(name)
+            for name in users - names - {service.name}:
+                names.add(name)
                 if (user := self._services.get(name)) is not None:
                     left.append(user)
-        return found
+        return names
 
     def is_composed(self, name: str) -> bool:
         """Whether its names give more than its own instances."""
@@ -135,18 +135,18 @@ class RouteBook:
 
     def registries(self, service: Service) -> tuple[str, ...]:
         """The registries that a service's answers come from, by name: those of all that it leads to."""
-        found = {*service.registries}
+        names = {*service.registries}
         met, left = {service.name}, [service.name]
         while left:
             for key in self._resolver.keys_of(left.pop()) - met:
                 met.add(key)
                 left.append(key)
-                found.update(self._services[key].registries if key in self._services else ())
-        return tuple(sorted(found))
+                names.update(self._services[key].registries if key in self._services else ())
+        return tuple(sorted(names))
 
     def relied_on(self, name: str, routed: Routed) -> tuple[str, ...]:
         """The same of the addresses alone: tiers that nobody had to ask may be as old as they like."""
-        found: set[str] = set()
+        names: set[str] = set()
         for target in routed.asked():
             key = self._resolver.key_of(target)
             service = self._services.get(key) if key is not None else None
@@ -154,8 +154,8 @@ class RouteBook:
                 continue
             is_route = key != name and key in self.in_force
             held = () if is_route else {i.registry for i in service.instances if i.registry}
-            found.update(held or self.registries(service))
-        return tuple(sorted(found))
+            names.update(held or self.registries(service))
+        return tuple(sorted(names))
 
     def _note_view(self, service: Service | None, name: str) -> None:
         """A service is judged so, or is gone with all that was kept of it."""
@@ -190,8 +190,8 @@ class RouteBook:
         own = (((Target(name), ONE),), *(((Target(name, "", r), ONE),) for r in behind))
         return StandsFor(Route(own), "failover")
 
-    def _needs_of(self, found: InForce | None, name: str) -> frozenset[str]:
-        targets = targets_of(found) if found is not None else ()
+    def _needs_of(self, in_force: InForce | None, name: str) -> frozenset[str]:
+        targets = targets_of(in_force) if in_force is not None else ()
         keys = {view_key(t.service, t.registry) if t.registry else t.service for t in targets}
         return frozenset({*keys, *self._views_of(name)} - {name})
 

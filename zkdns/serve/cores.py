@@ -41,7 +41,7 @@ def quota(root: Path = ROOT) -> float | None:
 
 def _folders(root: Path) -> list[Path]:
     mounted = root / "sys/fs/cgroup"
-    found = [mounted, mounted / "cpu"]
+    folders = [mounted, mounted / "cpu"]
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -53,9 +53,9 @@ def _folders(root: Path) -> list[Path]:
         base = mounted / "cpu" if controllers else mounted
         group = base / path.strip("/")
         while group != base and base in group.parents:
-            found.append(group)
+            folders.append(group)
             group = group.parent
-    return found
+    return folders
 
 
 def _read(folder: Path) -> float | None:

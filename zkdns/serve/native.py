@@ -82,8 +82,8 @@ class NativeCache:
         self.native = _native.Cache(limit, entries, time.monotonic())
 
     def get(self, key: bytes, now: float) -> Kept | None:
-        found: Kept | None = self.native.get(key, now)
-        return found
+        kept: Kept | None = self.native.get(key, now)
+        return kept
 
     def put(self, key: bytes, stored: Stored, share: int) -> None:
         if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
@@ -97,8 +97,8 @@ class NativeCache:
 
     def take_due(self) -> list[bytes]:
         """Keys of what is asked often and is about to end: each is told once."""
-        found: list[bytes] = self.native.take_due()
-        return found
+        keys: list[bytes] = self.native.take_due()
+        return keys
 
     @property
     def used(self) -> int:
@@ -140,8 +140,8 @@ class Native:
 
     def offer_recursion(self, networks: Iterable[str]) -> None:
         """Who is told that recursion is available (RA): clients in these networks, nobody where none."""
-        found = [ip_network(n, strict=False) for n in networks]
-        pairs = [(str(n.network_address), n.prefixlen) for n in found]
+        prefixes = [ip_network(n, strict=False) for n in networks]
+        pairs = [(str(n.network_address), n.prefixlen) for n in prefixes]
         self._engine.offer_recursion(pairs)
 
     def respond(
@@ -246,24 +246,24 @@ class Native:
 
     def replies(self) -> dict[tuple[str, int, int], int]:
         """Replies by transport, type (0 stands for all above 254) and rcode; exact."""
-        found: dict[tuple[str, int, int], int] = self._engine.replies()
-        return found
+        counts: dict[tuple[str, int, int], int] = self._engine.replies()
+        return counts
 
     def connections(self) -> tuple[int, int]:
         """TCP connections that are open, and the bytes that wait for them, in and out."""
-        found: tuple[int, int] = self._engine.connections()
-        return found
+        counts: tuple[int, int] = self._engine.connections()
+        return counts
 
     def closed(self) -> dict[str, int]:
         """TCP connections that we ended, by reason."""
-        found: dict[str, int] = self._engine.closed()
-        return found
+        counts: dict[str, int] = self._engine.closed()
+        return counts
 
     def search_misses(self) -> dict[str, int]:
         """Names that a search list made (NXDOMAIN two labels and more below what there is), by client;
         "" for those of all clients past the first thousand."""
-        found: dict[str, int] = self._engine.search_misses()
-        return found
+        counts: dict[str, int] = self._engine.search_misses()
+        return counts
 
     def told(self, service: str | None, client: str | None) -> tuple[list[ClientRow], int]:
         """Who was told what, by each thread: the rows of one service, of one client, or all; and how many
@@ -279,8 +279,8 @@ class Native:
     def totals(self) -> dict[str, int]:
         """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),
         `overflowed` (no room there), `unsent`, `panics`, `rounds` (system calls that brought packets)."""
-        found: dict[str, int] = self._engine.totals()
-        return found
+        counts: dict[str, int] = self._engine.totals()
+        return counts
 
     def latency(self) -> Latency:
         """How long replies took, from their packet being read to being sent."""

@@ -44,5 +44,5 @@ class Request(Query):
         subnet = self.subnet
         if subnet is None or not subnet.bits:
             return clients.class_of(self.client)
-        found, self.scope = clients.locate(subnet.family, subnet.number)
-        return found
+        number, self.scope = clients.locate(subnet.family, subnet.number)
+        return number

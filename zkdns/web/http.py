@@ -225,18 +225,18 @@ class Web:
         service = None
         if name:
             # One that is gone may still be in somebody's cache.
-            found = find_service(self._observed.status().services, name)
-            service = found.name if found is not None else name
+            known = find_service(self._observed.status().services, name)
+            service = known.name if known is not None else name
         read = self._observed.told(service, client)
         return await self._aside(request, lambda: _json(shapes.clients(read())))
 
     async def _prometheus(self, request: web.Request) -> web.Response:
         services, query = self._observed.status().services, request.query
         if name := query.get("service"):
-            found = find_service(services, name)
-            if found is None:
+            service = find_service(services, name)
+            if service is None:
                 return _json({"error": f"no service {name!r}"}, 404)
-            services = {found.name: found}
+            services = {service.name: service}
         port = query.get("port", "")
         if port.isascii() and port.isdigit() and not 0 < int(port[:9]) <= MAX_PORT:
             return _json({"error": f"port is a name, or a number from 1 to {MAX_PORT}"}, 400)
@@ -311,9 +311,9 @@ def read_limit(text: str) -> int:
     return int(text[:9])
 
 
-def _json(said: Any, status: int = 200) -> web.Response:
+def _json(document: Any, status: int = 200) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(said) + b"\n",
+        body=msgspec.json.encode(document) + b"\n",
         status=status,
         content_type="application/json",
         charset="utf-8",

@@ -74,8 +74,8 @@ class Pages:
                 at,
             )
         except (ValueError, OutOfReach) as error:
-            said = str(error)
-            return lambda: said
+            text = str(error)
+            return lambda: text
 
         def explain() -> Mapping[str, Any] | str:
             try:

@@ -46,12 +46,12 @@ class Pasts:
         def work() -> Past:
             began = self._tick()
             try:
-                found = Past(*read())
+                past = Past(*read())
             except OSError:
                 return Past()
             ended = self._tick()
-            self._keep(service, _Kept(found, ended + max(MIN_REUSE_SECONDS, PACE * (ended - began))))
-            return found
+            self._keep(service, _Kept(past, ended + max(MIN_REUSE_SECONDS, PACE * (ended - began))))
+            return past
 
         return work
 

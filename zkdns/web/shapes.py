@@ -88,20 +88,20 @@ def event(change: Change) -> dict[str, Any]:
     aspects, `was` the state before."""
     is_new = change.what == "registered" and not change.was
     word = "added" if is_new else "removed" if change.what == "gone" else "changed"
-    said: dict[str, Any] = {"at": moment(change.at), "service": change.service}
+    document: dict[str, Any] = {"at": moment(change.at), "service": change.service}
     if change.id:
-        said["instance"] = change.id
-    said |= {"change": word, "what": change.what, "from": change.was, "to": change.now}
+        document["instance"] = change.id
+    document |= {"change": word, "what": change.what, "from": change.was, "to": change.now}
     one = change.instance
     if one is None:
         if change.what == "route":
-            return said | {"reason": f"route {change.now or 'ended'}; {change.why}"}
-        return said | ({"reason": "settings"} if change.what == "settings" else {})
+            return document | {"reason": f"route {change.now or 'ended'}; {change.why}"}
+        return document | ({"reason": "settings"} if change.what == "settings" else {})
     if word != "added":
-        said["was"] = change.was if change.what in ("state", "gone") else str(one.state)
+        document["was"] = change.was if change.what in ("state", "gone") else str(one.state)
     if word == "removed":
-        return said
-    return said | {
+        return document
+    return document | {
         "state": str(one.state),
         "reason": one.reason,
         "weight": one.weight,
@@ -112,13 +112,13 @@ def event(change: Change) -> dict[str, Any]:
 
 def settings(given: ServiceSettings, ttl: int) -> dict[str, Any]:
     """A service's settings as its own znode would write them."""
-    said: dict[str, Any] = msgspec.to_builtins(replace(given, route=None))
-    del said["given"], said["unknown"], said["route"]
+    document: dict[str, Any] = msgspec.to_builtins(replace(given, route=None))
+    del document["given"], document["unknown"], document["route"]
     if given.route is not None:
-        said |= spell_route(given.route)
-    said["ttl"] = given.ttl if given.ttl is not None else ttl
-    said["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
-    return said
+        document |= spell_route(given.route)
+    document["ttl"] = given.ttl if given.ttl is not None else ttl
+    document["fail_open"] = True if given.fail_open == NONE_HEALTHY else given.fail_open or False
+    return document
 
 
 def instance(one: Instance, zone_name: str, share: float, given: float, first_answers: int) -> dict[str, Any]:
@@ -184,8 +184,8 @@ def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None 
     }
 
 
-def problems(found: Iterable[Problem]) -> dict[str, Any]:
-    return {"problems": [{"path": p.path, "what": p.what, "cure": p.cure} for p in found]}
+def problems(rows: Iterable[Problem]) -> dict[str, Any]:
+    return {"problems": [{"path": p.path, "what": p.what, "cure": p.cure} for p in rows]}
 
 
 def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
     }
 
 
-def clients(told: Told) -> dict[str, Any]:
+def clients(account: Told) -> dict[str, Any]:
     """Who was told what. `forgotten`: rows that had to go; `kept`: there, and false, where nobody notes."""
     return {
         "clients": [
@@ -221,10 +221,10 @@ def clients(told: Told) -> dict[str, Any]:
                 "queries": row.queries,
                 "last_first": row.last_first,
             }
-            for row in told.rows
+            for row in account.rows
         ],
-        "forgotten": told.forgotten,
-    } | ({} if told.is_kept else {"kept": False})
+        "forgotten": account.forgotten,
+    } | ({} if account.is_kept else {"kept": False})
 
 
 def moment_exactly(at: float) -> str:

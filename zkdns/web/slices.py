@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 async def in_slices(walk: Iterable[T], tick: Callable[[], float] = time.perf_counter) -> list[T]:
     """All that the walk gives."""
-    found = []
+    parts = []
     until = tick() + SECONDS
     for one in walk:
-        found.append(one)
+        parts.append(one)
         if tick() > until:
             await asyncio.sleep(0)
             until = tick() + SECONDS
-    return found
+    return parts

@@ -45,11 +45,11 @@ def rotate(policy: str, weights: Sequence[int], cut: int) -> Rotation:
 
 def _rotate(policy: str, weights: tuple[int, ...], cut: int) -> Rotation:
     key = (policy, weights, cut)
-    found = _rotations.get(key)
-    if found is None:
+    rotation = _rotations.get(key)
+    if rotation is None:
         orders, sequence = _module(policy).arrange(weights, cut)
-        found = _rotations[key] = Rotation.of(orders, sequence)
-    return found
+        rotation = _rotations[key] = Rotation.of(orders, sequence)
+    return rotation
 
 
 _rotate_recent = lru_cache(RECENT)(_rotate)

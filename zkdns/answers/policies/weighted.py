@@ -100,7 +100,7 @@ def orders_of(
             order = rest_of.order(i, at, before, n, v + i)
             met_by[i].append(orders.setdefault(order, len(orders)))
         before += n
-    turns = [cycled(found) for found in met_by]
+    turns = [cycled(ids) for ids in met_by]
     sequence = list(map(next, map(turns.__getitem__, firsts * rounds)))
     return rest_of.spliced(orders) if rest_of.wide else tuple(orders), sequence
 

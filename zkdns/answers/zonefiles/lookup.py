@@ -191,10 +191,10 @@ def _is_within(name: bytes, apex: bytes) -> bool:
 
 def _ancestors(name: bytes, apex: bytes) -> Iterator[bytes]:
     """From the apex down to the name itself."""
-    found = [name]
-    while len(found[-1]) > len(apex):
-        found.append(found[-1][1 + found[-1][0] :])
-    return reversed(found)
+    chain = [name]
+    while len(chain[-1]) > len(apex):
+        chain.append(chain[-1][1 + chain[-1][0] :])
+    return reversed(chain)
 
 
 class _Reply:

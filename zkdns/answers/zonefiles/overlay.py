@@ -47,7 +47,7 @@ class Overlay:
 
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
-        found = []
+        problems = []
         labels, owners = self._holders()
         for apex, data in self.files.items():
             folder = PurePath(data.path).parent
@@ -62,8 +62,8 @@ class Overlay:
                 if holder:
                     where = next(iter(node.values())).where
                     what = f"{names.text(owner)} belongs to {holder}, which is answered instead"
-                    found.append(Problem(str(folder / where), what, "give one of the two another name"))
-        return tuple(found)
+                    problems.append(Problem(str(folder / where), what, "give one of the two another name"))
+        return tuple(problems)
 
     def _holders(self) -> tuple[dict[str, str], dict[bytes, str]]:
         """Which services hold something now: by label, and by whole name."""

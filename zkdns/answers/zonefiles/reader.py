@@ -331,7 +331,7 @@ def read_zone(
 
 def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset]:
     """The records by owner and type, or the first thing that can't stand in a zone."""
-    found: dict[tuple[bytes, int], tuple[int, list[Parts], str]] = {}
+    by_key: dict[tuple[bytes, int], tuple[int, list[Parts], str]] = {}
     types: dict[bytes, set[int]] = {}
     known: set[tuple[bytes, int, tuple[bytes, ...]]] = set()
     for record in records:
@@ -349,11 +349,11 @@ def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset
         if rtype == SOA and owner != apex:
             raise _Wrong(record.where, f"a SOA record for {shown} in the zone {names.text(apex)}")
         parts = cut_rdata(record.rdata, rtype)
-        old = found.get((owner, rtype))
+        old = by_key.get((owner, rtype))
         if old is None:
-            found[owner, rtype] = old = record.ttl, [], record.where
+            by_key[owner, rtype] = old = record.ttl, [], record.where
         if record.ttl < old[0]:  # RFC 2181, section 5.2: an RRset has one TTL; the least is the safe one
-            found[owner, rtype] = old = record.ttl, old[1], old[2]
+            by_key[owner, rtype] = old = record.ttl, old[1], old[2]
         same = owner, rtype, _canonical(parts)
         if same in known:
             continue
@@ -361,7 +361,7 @@ def _check(apex: bytes, records: list[_Record]) -> dict[tuple[bytes, int], RRset
         if old[1] and rtype in (SOA, CNAME, DNAME):
             raise _Wrong(record.where, f"{shown} has a second {kind}")
         old[1].append(parts)
-    return {key: RRset(key[1], ttl, tuple(rdatas), where) for key, (ttl, rdatas, where) in found.items()}
+    return {key: RRset(key[1], ttl, tuple(rdatas), where) for key, (ttl, rdatas, where) in by_key.items()}
 
 
 def _canonical(parts: Parts) -> Parts:

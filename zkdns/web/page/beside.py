@@ -52,12 +52,12 @@ def _route(route: Routed | None, targets: Sequence[TargetShare], view: View) -> 
         return section("route", "Route", "")
     rows = [_target(t, view) for t in targets]
     head = heads("Tier", "Target", "Share", "Healthy", "Share due and given", "First places")
-    said = ". ".join(_about(route, view.now))
+    text = ". ".join(_about(route, view.now))
     note = f'<p class="warn">{esc(route.note)}</p>' if route.note else ""
     lacks = "".join(f'<p class="lack">{esc(problem)}</p>' for problem in route.problems)
     nobody = '<p class="lack">It gives nobody now.</p>' if not route.name.first else ""
     shown = table(head, rows, "Targets of the route")
-    return section("route", "", f"{title('route', 'Route')}<p>{said}.</p>{nobody}{note}{lacks}{shown}")
+    return section("route", "", f"{title('route', 'Route')}<p>{text}.</p>{nobody}{note}{lacks}{shown}")
 
 
 def _about(route: Routed, now: float) -> Iterator[str]:
@@ -99,28 +99,29 @@ def _zones(zones: Sequence[Mapping[str, Any]]) -> str:
     ]
     columns = heads("Clients of zone", "Instances of zone", "Share due and given", "First places")
     shown = table(columns, rows, "Answers from zone to zone")
-    told = "<p>Of what the clients of a zone get; given since the server began.</p>"
-    return section("zones", "", title("zones", "From zone to zone") + told + shown)
+    caption = "<p>Of what the clients of a zone get; given since the server began.</p>"
+    return section("zones", "", title("zones", "From zone to zone") + caption + shown)
 
 
 # --- who asked --------------------------------------------------------------------------------------------
 
 
-def _askers(name: str, told: Told, now: float) -> str:
-    if not told.is_kept:
+def _askers(name: str, account: Told, now: float) -> str:
+    if not account.is_kept:
         shown = "<p>Nobody notes it: the setting <code>client_table</code> is off.</p>"
         return section("askers", "", title("askers", "Who asked") + shown)
-    rows = [_asker(row, now) for row in told.rows[:ASKERS]]
-    head = title("askers", f"Who asked ({plural(len(told.rows), 'client')})")
+    rows = [_asker(row, now) for row in account.rows[:ASKERS]]
+    head = title("askers", f"Who asked ({plural(len(account.rows), 'client')})")
     if not rows:
-        return section("askers", "", head + "<p>Nobody asked this server for it yet.</p>" + _forgotten(told))
+        nobody = "<p>Nobody asked this server for it yet.</p>"
+        return section("askers", "", head + nobody + _forgotten(account))
     json = f'<a href="/api/v1/clients?{query(service=name)}">JSON</a>'
-    beyond = len(told.rows) - ASKERS
+    beyond = len(account.rows) - ASKERS
     more = f"and {beyond:,} more, longer ago · " if beyond > 0 else ""
     shown = table(
         heads("Client", "Queries", "Last", "First", "What stood first last"), rows, "Clients that asked"
     )
-    return section("askers", "", f"{head}{shown}<p>{more}{json}</p>{_forgotten(told)}")
+    return section("askers", "", f"{head}{shown}<p>{more}{json}</p>{_forgotten(account)}")
 
 
 def _asker(row: ClientRow, now: float) -> str:
@@ -130,7 +131,8 @@ def _asker(row: ClientRow, now: float) -> str:
     )
 
 
-def _forgotten(told: Told) -> str:
-    if not told.forgotten:
+def _forgotten(account: Told) -> str:
+    if not account.forgotten:
         return ""
-    return f"<p>{told.forgotten:,} rows had to go, of whatever service: there is room for so many alone.</p>"
+    gone = f"{account.forgotten:,} rows had to go, of whatever service"
+    return f"<p>{gone}: there is room for so many alone.</p>"

@@ -36,24 +36,24 @@ def form(asked: Asked) -> str:
 
 
 def explained(view: View, asked: Asked) -> str:
-    said = view.explained
-    if said is None:
+    account = view.explained
+    if account is None:
         return section("explained", "Explained", "")
-    if isinstance(said, str):
-        return section("explained", "Explained", f'<p class="lack">{esc(said)}</p>', "bad")
-    return section("explained", "", _result(said, asked))
+    if isinstance(account, str):
+        return section("explained", "Explained", f'<p class="lack">{esc(account)}</p>', "bad")
+    return section("explained", "", _result(account, asked))
 
 
-def _result(said: Mapping[str, Any], asked: Asked) -> str:
-    head = f"{esc(said['name'])} {esc(said['type'])}: {esc(said['rcode'])}"
+def _result(account: Mapping[str, Any], asked: Asked) -> str:
+    head = f"{esc(account['name'])} {esc(account['type'])}: {esc(account['rcode'])}"
     tried = f"<p>If {esc(asked.tried)}</p>" if asked.tried else ""
-    answers = "".join(f"<li><code>{esc(a)}</code>" for a in said["answer"][:ANSWERS])
-    notes = "".join(f"<li>{esc(note)}" for note in said["notes"])
+    answers = "".join(f"<li><code>{esc(a)}</code>" for a in account["answer"][:ANSWERS])
+    notes = "".join(f"<li>{esc(note)}" for note in account["notes"])
     rows = [
         f'<tr class="{"" if i["in"] else "out"}"><th scope="row">{service_link(i["service"])}/{esc(i["id"])}'
         f"<td>{'in' if i['in'] else 'out'}<td>{badge(i['state'])}<td>{esc(i['reason'])}"
         f"<td>{bar('due', i['share'])}"
-        for i in said["instances"][:500]
+        for i in account["instances"][:500]
     ]
     columns = heads("Instance", "In or out", "State", "Why", "Share")
     shown = table(columns, rows, "Instances of the answer") if rows else ""

@@ -81,7 +81,7 @@ def forwarding(view: View) -> str:
     misses = "".join(
         f"<li>{esc(client or 'others')}: {n:,}</li>" for client, n in status.search_misses.items()
     )
-    told = (
+    advice = (
         f"{title('misses', 'Search lists')}<p>These clients ask for names outside with a zone of ours behind "
         f"them; set their <code>ndots</code> to 1.</p><ul>{misses}</ul>"
     )
@@ -90,7 +90,7 @@ def forwarding(view: View) -> str:
     if upstreams:
         rows = ["<tr>" + "".join(f"<td>{esc(value)}" for value in each.values()) for each in upstreams]
         shown = title("upstreams", "Upstreams") + table(heads(*upstreams[0]), rows, "Upstreams")
-    return section("misses", "Search lists", told if misses else "") + section(
+    return section("misses", "Search lists", advice if misses else "") + section(
         "upstreams", "Upstreams", shown
     )
 
@@ -103,11 +103,11 @@ def queries(view: View) -> str:
     top = max(max(rates), 1.0)
     step = 100 / max(1, len(rates) - 1)
     points = " ".join(f"{n * step:.1f},{30 - rate / top * 28:.1f}" for n, rate in enumerate(rates))
-    said = f"{per_second(rates[-1])} queries a second; at most {per_second(max(rates))} in the last hour"
+    text = f"{per_second(rates[-1])} queries a second; at most {per_second(max(rates))} in the last hour"
     return section(
         "queries", "Queries",
-        f'<p>{said} <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
-        f'aria-label="{said}"><polyline points="{points}"/></svg></p>{_top_clients(view)}',
+        f'<p>{text} <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
+        f'aria-label="{text}"><polyline points="{points}"/></svg></p>{_top_clients(view)}',
     )  # fmt: skip
 
 

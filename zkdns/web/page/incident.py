@@ -32,17 +32,17 @@ def causes(changes: Sequence[Change], started: float) -> list[list[Change]]:
 
 
 def incident(view: View) -> str:
-    found = causes(view.recent.changes, view.status.started)
+    groups = causes(view.recent.changes, view.status.started)
     since = view.recent.since
     reach = ""
     if since is not None and since > view.now - HOUR:
         reach = f"<p>The journal begins {ago(since, view.now)}.</p>"
-    total = sum(map(len, found))
+    total = sum(map(len, groups))
     head = title("recent", f"The last hour by cause ({plural(total, 'change')})")
-    if not found:
+    if not groups:
         return section("recent", "", title("recent", "The last hour") + f"<p>Nothing changed.</p>{reach}")
-    rows = [_row(some, view.now) for some in found[:CAUSES]]
-    more = f"<p>and {len(found) - CAUSES:,} more causes</p>" if len(found) > CAUSES else ""
+    rows = [_row(some, view.now) for some in groups[:CAUSES]]
+    more = f"<p>and {len(groups) - CAUSES:,} more causes</p>" if len(groups) > CAUSES else ""
     shown = table(heads("When", "What", "Why", "By", "Whose"), rows, "Changes of the last hour by cause")
     return section("recent", "", head + shown + more + reach)
 

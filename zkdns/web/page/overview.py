@@ -106,11 +106,11 @@ def summary(view: View, asked: Asked) -> str:
 def _stale(away: Sequence[RegistryStatus], of: int) -> str:
     """Which registries are away, each with its own age."""
     if of == 1:
-        said = f"Stale: the registry has been out of reach for {span(away[0].stale_seconds)}."
+        text = f"Stale: the registry has been out of reach for {span(away[0].stale_seconds)}."
     else:
         each = ", ".join(f"{r.name} for {span(r.stale_seconds)}" for r in away)
-        said = f"Stale: {len(away)} of {of} registries out of reach ({each})."
-    return f"{said} Answers {'that come from them ' * (of > 1)}go on, with EDE 3."
+        text = f"Stale: {len(away)} of {of} registries out of reach ({each})."
+    return f"{text} Answers {'that come from them ' * (of > 1)}go on, with EDE 3."
 
 
 def _chip(state: str, n: int, asked: Asked) -> str:
@@ -168,24 +168,24 @@ def names_given(route: Routed) -> list[str]:
 
 
 def problems(view: View) -> str:
-    found = view.status.problems
-    if not found:
+    problems = view.status.problems
+    if not problems:
         return section("problems", "Problems", "")
     kinds: dict[str, list[Problem]] = {}
-    for problem in found:
+    for problem in problems:
         kinds.setdefault(kind(problem.what), []).append(problem)
     owners = {service.path: name for name, service in view.status.services.items()}
     groups = sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    unfolded = len(found) <= FEW
+    unfolded = len(problems) <= FEW
     body = "".join(_group(name, some, owners, unfolded) for name, some in groups[:SHOWN])
     if len(groups) > SHOWN:
         body += f"<p>and {len(groups) - SHOWN:,} more kinds in <a href=/api/v1/problems>the API</a></p>"
-    return section("problems", "", title("problems", f"Problems ({len(found):,})") + body, "bad")
+    return section("problems", "", title("problems", f"Problems ({len(problems):,})") + body, "bad")
 
 
 def _group(name: str, some: Sequence[Problem], owners: Mapping[str, str], unfolded: bool) -> str:
     # Of one kind or of one case: where there is one alone, its own words say more.
-    said = some[0].what if len(some) == 1 else name
+    text = some[0].what if len(some) == 1 else name
     rows = [
         f'<tr data-key="{esc(p.path)}"><td>{_owner(p.path, owners)}<td><code>{esc(p.path)}</code>'
         f"<td>{esc(p.what)}<td>{esc(p.cure)}"
@@ -193,8 +193,8 @@ def _group(name: str, some: Sequence[Problem], owners: Mapping[str, str], unfold
     ]
     more = f"<p>and {len(some) - SHOWN:,} more in <a href=/api/v1/problems>the API</a></p>"
     return (
-        f'<details data-key="{esc(name)}"{" open" * unfolded}><summary><b>{len(some):,}</b> {esc(said)}'
-        f"</summary>{table(heads('Service', 'Where', 'What is wrong', 'Cure'), rows, said)}"
+        f'<details data-key="{esc(name)}"{" open" * unfolded}><summary><b>{len(some):,}</b> {esc(text)}'
+        f"</summary>{table(heads('Service', 'Where', 'What is wrong', 'Cure'), rows, text)}"
         f"{more if len(some) > SHOWN else ''}</details>"
     )
 

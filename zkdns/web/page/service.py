@@ -25,8 +25,8 @@ SHOWN = 500
 def opened(name: str, view: View) -> str:
     service = view.status.services.get(name)
     if service is None:
-        told = f"No service {name} is registered."
-        shown = section("opened", "Service", f'<p class="verdict">{esc(told)}</p>', "bad")
+        text = f"No service {name} is registered."
+        shown = section("opened", "Service", f'<p class="verdict">{esc(text)}</p>', "bad")
         return shown + beside(name, view) + timeline_of_gone(view)
     return _service(service, view) + beside(name, view) + timeline(service, view)
 
@@ -40,26 +40,27 @@ def timeline_of_gone(view: View) -> str:
 
 def _service(service: Service, view: View) -> str:
     status = view.status
-    said = shapes.service(service, status.ttl, status.zones[0], view.firsts, SHOWN)
+    document = shapes.service(service, status.ttl, status.zones[0], view.firsts, SHOWN)
     recent, ever = sum(view.firsts.recent.values()), sum(view.firsts.ever.values())
     since = {i.id: i.since for i in service.instances}
-    rows = [_instance(i, since[i["id"]], recent, view) for i in said["instances"]]
+    rows = [_instance(i, since[i["id"]], recent, view) for i in document["instances"]]
     own = " of its own" * (view.beside.route is not None)
     empty = f'<tr><td colspan="{len(COLUMNS)}">No instance{own} is registered.'
     beyond = len(service.instances) - SHOWN
     more = f"<p>and {beyond:,} more in the JSON</p>" if beyond > 0 else ""
-    note = f'<p class="warn">{esc(said["note"])}</p>' if said["note"] else ""
+    note = f'<p class="warn">{esc(document["note"])}</p>' if document["note"] else ""
     outage = status.outages.get(service.name)
     if outage is not None and outage.had:
         note += f'<p class="lack">Without a healthy instance since {ago(outage.at, view.now)}.</p>'
-    json = f'<a href="/api/v1/services/{quote(said["name"], safe="")}">JSON</a>'
-    why = f'<a href="/?{query(explain=said["dns_name"])}#explain">explain</a>'
+    json = f'<a href="/api/v1/services/{quote(document["name"], safe="")}">JSON</a>'
+    why = f'<a href="/?{query(explain=document["dns_name"])}#explain">explain</a>'
     return section(
         "opened", "",
-        f"{title('opened', esc(said['name']))}"
-        f"<p><code>{esc(said['dns_name'])}</code> · policy {esc(said['policy'])} · TTL {said['ttl']} s · "
-        f'{_check(service)}<code>{esc(said["path"])}</code> · {json} · {why} · <a href="/">close</a></p>'
-        f"{_ask(said['dns_name'], status.address)}{note}"
+        f"{title('opened', esc(document['name']))}"
+        f"<p><code>{esc(document['dns_name'])}</code> "
+        f"· policy {esc(document['policy'])} · TTL {document['ttl']} s · "
+        f'{_check(service)}<code>{esc(document["path"])}</code> · {json} · {why} · <a href="/">close</a></p>'
+        f"{_ask(document['dns_name'], status.address)}{note}"
         f"{table(heads(*COLUMNS), rows or [empty], 'Instances')}{more}"
         f"<p>Due and given: parts of the first places; given is of the {recent:,} since the weights changed "
         f"last, and {ever:,} were given since the server began.</p>",

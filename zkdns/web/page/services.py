@@ -45,7 +45,7 @@ def columns(view: View) -> dict[str, tuple[str, Callable[[Service], Any]]]:
 
 
 def services(view: View, asked: Asked) -> str:
-    found = [
+    listed = [
         (s, hits) for s in view.status.services.values() for hits in [find(s, asked)] if hits is not None
     ]
     column = asked.sort.removeprefix("-")
@@ -53,18 +53,18 @@ def services(view: View, asked: Asked) -> str:
     by = known[column if column in known else "worst"][1]
     gone = lost(view)
     down = {*gone.without, *gone.nobody} if by is worst else set()
-    found.sort(
+    listed.sort(
         key=lambda pair: (pair[0].name not in down, by(pair[0])),
         reverse=asked.sort.startswith("-"),
     )
-    pages = max(1, -(-len(found) // PAGE))
+    pages = max(1, -(-len(listed) // PAGE))
     page = min(max(asked.page, 1), pages)
-    rows = [_row(s, hits, view, asked, gone) for s, hits in found[(page - 1) * PAGE : page * PAGE]]
+    rows = [_row(s, hits, view, asked, gone) for s, hits in listed[(page - 1) * PAGE : page * PAGE]]
     shown = table(_heads(asked, known), rows, "Services")
     if not rows:
         chosen = asked.q or asked.state
         shown = f"<p>{'No service matches.' if chosen else 'Nothing is registered yet.'}</p>"
-    head = title("services", f"Services ({len(found):,})")
+    head = title("services", f"Services ({len(listed):,})")
     return section("services", "", head + _chosen(asked) + shown + _turn(page, pages, asked))
 
 
@@ -121,10 +121,10 @@ def _rate(s: Service, view: View) -> str:
 
 def _leads(route: Routed) -> str:
     """Where its name leads, in few words."""
-    said = route.note or (
+    text = route.note or (
         "nobody is given" if not route.name.first else f"to {', '.join(names_given(route))}"
     )
-    return f'<span class="hits">{esc(said)}</span>'
+    return f'<span class="hits">{esc(text)}</span>'
 
 
 def _name(ids: list[str]) -> str:

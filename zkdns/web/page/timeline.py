@@ -89,23 +89,21 @@ def _move(change: Change) -> tuple[str, str] | None:
 
 
 def timeline(service: Service, view: View) -> str:
-    found = rows(service, view.past, view.now)
-    if not found and not view.past.changes:
+    bars = rows(service, view.past, view.now)
+    if not bars and not view.past.changes:
         return section("day", "The last day", "")
     marked = list(view.past.changes)[-MARKS:]
-    shown = sorted(found, key=lambda row: (-len(row.changes), row.id))[:ROWS]
+    shown = sorted(bars, key=lambda row: (-len(row.changes), row.id))[:ROWS]
     begin = beginning(view.past, view.now)
     lines = [_line(row, begin, view.now, marked) for row in sorted(shown, key=lambda row: row.id)]
-    more = (
-        f"<p>and {plural(len(found) - ROWS, 'instance')} that changed less</p>" if len(found) > ROWS else ""
-    )
+    more = f"<p>and {plural(len(bars) - ROWS, 'instance')} that changed less</p>" if len(bars) > ROWS else ""
     axis = '<svg class="axis" aria-hidden="true">' + "".join(_axis(view.now - begin)) + "</svg>"
     over = f'<span class="unseen">States since {span(view.now - begin)} ago</span>{axis}'
     head = f'<th scope="col">Instance<th scope="col" class="strip">{over}<th scope="col">Flaps'
-    flaps = sum(row.flaps for row in found)
-    said = f"<p>{plural(len(view.past.changes), 'change')}, {plural(flaps, 'flap')}.{_reach(view)}</p>"
+    flaps = sum(row.flaps for row in bars)
+    caption = f"<p>{plural(len(view.past.changes), 'change')}, {plural(flaps, 'flap')}.{_reach(view)}</p>"
     drawn = table(head, lines, "The last day of each instance") if lines else ""
-    return section("day", "", title("day", "The last day") + said + drawn + more + _told(marked, view.now))
+    return section("day", "", title("day", "The last day") + caption + drawn + more + _told(marked, view.now))
 
 
 def _reach(view: View) -> str:
@@ -124,10 +122,10 @@ def _axis(width: float) -> Iterator[str]:
 def _line(row: Row, begin: float, now: float, marked: Sequence[Change]) -> str:
     parts = "".join(_rect(s, begin, now) for s in row.spans if s.state)
     marks = "".join(_mark(c, begin, now) for c in row.changes if c.at >= begin and c in marked)
-    said = ", ".join(f"{s.state or 'not registered'} {span(s.end - s.begin)}" for s in row.spans)
+    text = ", ".join(f"{s.state or 'not registered'} {span(s.end - s.begin)}" for s in row.spans)
     return (
         f'<tr data-key="day {esc(row.id)}"><th scope="row">{esc(row.id)}<td class="strip">'
-        f'<svg class="day" role="group" aria-label="{esc(f"{row.id}: {said}")}">{parts}{marks}</svg>'
+        f'<svg class="day" role="group" aria-label="{esc(f"{row.id}: {text}")}">{parts}{marks}</svg>'
         f"<td>{row.flaps or ''}"
     )
 
@@ -145,10 +143,10 @@ def _rect(s: Span, begin: float, now: float) -> str:
 
 def _mark(c: Change, begin: float, now: float) -> str:
     x = (c.at - begin) / (now - begin) * 100
-    said = esc(f"{c.id}: {spell(c)}")
+    text = esc(f"{c.id}: {spell(c)}")
     return (
-        f'<a href="#{anchor(c)}" aria-label="{said}"><rect class="mark" x="{min(x, 99.7):.2f}%" y="0" '
-        f'width="3" height="22"><title>{said}</title></rect></a>'
+        f'<a href="#{anchor(c)}" aria-label="{text}"><rect class="mark" x="{min(x, 99.7):.2f}%" y="0" '
+        f'width="3" height="22"><title>{text}</title></rect></a>'
     )
 
 
@@ -160,8 +158,8 @@ def anchor(c: Change) -> str:
 def spell(c: Change) -> str:
     """A change in one line."""
     moved = " → ".join(part for part in (c.was, c.now) if part)
-    said = f"{c.what} ({moved})" if moved and moved != c.what else c.what
-    return said + (f": {c.why}" if c.why else "") + (f", by {c.by}" if c.by else "")
+    text = f"{c.what} ({moved})" if moved and moved != c.what else c.what
+    return text + (f": {c.why}" if c.why else "") + (f", by {c.by}" if c.by else "")
 
 
 def _told(marked: Sequence[Change], now: float) -> str:
@@ -180,7 +178,7 @@ def _told(marked: Sequence[Change], now: float) -> str:
 
 def by_service(changes: Sequence[Change]) -> Mapping[str, int]:
     """How many changes each service had, the most first."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for change in changes:
-        found[change.service] = found.get(change.service, 0) + 1
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+        counts[change.service] = counts.get(change.service, 0) + 1
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -48,14 +48,14 @@ def lag(seconds: float | None) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds is not None else "not measured yet"
 
 
-def ago(at: float, now: float, said: str = "") -> str:
+def ago(at: float, now: float, text: str = "") -> str:
     """How long ago, or in the words that are given, with the moment itself for whoever points at it."""
     try:
         moment = datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
         return esc(at)
     exact = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f'<time datetime="{exact}" title="{exact}">{said or f"{span(now - at)} ago"}</time>'
+    return f'<time datetime="{exact}" title="{exact}">{text or f"{span(now - at)} ago"}</time>'
 
 
 def until(at: float, now: float) -> str:
@@ -108,8 +108,8 @@ def title(id: str, text: str) -> str:
 def bar(word: str, share: float | None) -> str:
     if share is None:
         return f'<div class="bar"><span>{word}</span> none yet</div>'
-    said = f"{share:.1%}"
+    percent = f"{share:.1%}"
     return (
         f'<div class="bar"><span>{word}</span> <meter min="0" max="1" value="{share:.4f}" '
-        f'aria-label="{word} {said}">{said}</meter> {said}</div>'
+        f'aria-label="{word} {percent}">{percent}</meter> {percent}</div>'
     )
