@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import dns.flags
 import dns.rcode
 import pytest
 
+from support.missing import ENGINES
+from support.ports import free_port
 from support.server import Zkdns
 from support.waiting import eventually
 
@@ -77,3 +82,26 @@ def test_a_change_is_served_and_an_error_is_named_while_the_last_good_copy_stays
     eventually(lambda: server.ask("mail.lab.example").rcode() == dns.rcode.REFUSED)
     assert server.metrics()["zkdns_config_reload_success"] == 1
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_name_that_a_new_zone_file_brings_is_not_answered_on_from_what_an_upstream_said(
+    folder: Path, engine: str
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "support.upstream", str(port), "192.0.2.77"]
+    environ = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as upstream:
+        assert upstream.stdout is not None
+        assert b"listening" in upstream.stdout.readline()
+        options = ("--zones", str(folder), "--engine", engine, "--forward", f"127.0.0.1:{port}")
+        try:
+            with Zkdns(*options, registry=f"file:{folder.parent / 'registry.toml'}") as server:
+                assert addresses(server, "www.new.example") == ["192.0.2.77"]
+                (folder / "new.example.zone").write_text(
+                    "@ 60 SOA ns hostmaster 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.2\nwww 60 A 192.0.2.1\n"
+                )
+                server.signal(signal.SIGHUP)
+                eventually(lambda: addresses(server, "www.new.example") == ["192.0.2.1"])
+        finally:
+            upstream.kill()
