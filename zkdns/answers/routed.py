@@ -310,7 +310,8 @@ def in_force_at(chosen: StandsFor, now: float) -> tuple[InForce, float | None]:
 
 def guests_of(base: Service | None, views: Iterable[Service]) -> tuple[Instance, ...]:
     """The instances of views that have names of their own under the service's."""
-    taken = {i.label for i in base.instances} if base is not None else set()
+    held = base.instances if base is not None else ()
+    taken = {i.label for i in held if i.state is not State.UNREADABLE}  # those have no name
     return tuple(i for view in views for i in view.instances if i.label not in taken)
 
 
