@@ -167,7 +167,7 @@ def test_the_list_counts_healthy_instances_and_names_the_service(server: Zkdns) 
     said = server.json("/api/v1/services")
     rows = {row["name"]: row for row in said["services"]}
     assert list(rows) == sorted(rows)
-    assert (rows["shop"]["instances"], rows["shop"]["healthy"], rows["shop"]["ttl"]) == (3, 2, 7)
+    assert (rows["shop"]["instances"], rows["shop"]["healthy"], rows["shop"]["ttl"]) == (4, 2, 7)
     assert (rows["empty"]["instances"], rows["empty"]["healthy"], rows["empty"]["ttl"]) == (0, 0, 5)
     assert (rows["My Service"]["policy"], rows["My Service"]["names"][0]) == ("first", "my-service.svc.local")
     for name in ("shop.svc.local", "_shop._tcp.svc.local", "_http._tcp.shop.svc.local"):
@@ -188,9 +188,14 @@ def test_shares_and_counted_first_answers_stand_beside_each_other(server: Zkdns)
     for _ in range(40):
         server.ask("shop.svc.local", "A")
     after = {i["id"]: i for i in server.json("/api/v1/services/shop")["instances"]}
-    assert {id: i["share"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0}
-    assert {id: i["first_answers"] - before[id] for id, i in after.items()} == {"a": 10, "b": 30, "gone": 0}
-    assert {id: i["given"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0}
+    assert {id: i["share"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0, "bad": 0}
+    assert {id: i["first_answers"] - before[id] for id, i in after.items()} == {
+        "a": 10,
+        "b": 30,
+        "gone": 0,
+        "bad": 0,
+    }
+    assert {id: i["given"] for id, i in after.items()} == {"a": 0.25, "b": 0.75, "gone": 0, "bad": 0}
 
 
 def test_each_instance_tells_its_state_and_reason(server: Zkdns) -> None:
