@@ -644,6 +644,8 @@ def test_no_payload_makes_a_format_raise_anything_but_bad_data(name: str, data: 
         if isinstance(registration, formats.Parsed):
             told += registration.left_out
             registration = registration.registration
+        if registration is None:  # it is there, and no instance now
+            continue
         assert bool(registration.addresses) != bool(registration.host)
         assert all(canonical(address) == address for address in registration.addresses)
         assert registration.host is None or is_host(registration.host)
