@@ -136,6 +136,38 @@ def test_the_dead_are_probed_less_and_less_often() -> None:
     assert up.probe_at == now
 
 
+@pytest.mark.parametrize("rcode", [2, 5])
+def test_an_error_that_repeats_no_question_brings_the_next_at_once(rcode: int) -> None:
+    talk = resolution(upstreams(2))
+    first = talk.due(0.0)
+    assert first is not None
+    talk.receive(first, first.packet[:2] + bytes([0x81, 0x80 | rcode]) + bytes(8), 0.01)
+    second = talk.due(0.01)
+    assert second is not None
+    assert second.upstream is talk.upstreams[1]
+
+
+def test_a_header_alone_that_says_truncated_is_asked_over_tcp_and_not_believed_there() -> None:
+    talk = resolution(upstreams(1))
+    first = talk.due(0.0)
+    assert first is not None
+    talk.receive(first, first.packet[:2] + b"\x83\x80" + bytes(8), 0.01)
+    second = talk.due(0.01)
+    assert second is not None
+    assert second.tcp
+    talk.receive(second, second.packet[:2] + b"\x83\x80" + bytes(8), 0.02)
+    assert talk.forgeries == 1
+
+
+@pytest.mark.parametrize("rcode", [0, 3])
+def test_no_answer_is_believed_without_its_question(rcode: int) -> None:
+    talk = resolution(upstreams(1))
+    first = talk.due(0.0)
+    assert first is not None
+    talk.receive(first, first.packet[:2] + bytes([0x81, 0x80 | rcode]) + bytes(8), 0.01)
+    assert (talk.outcome, talk.forgeries) == (None, 1)
+
+
 def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
     talk = resolution(upstreams(2))
     first = talk.due(0.0)

@@ -148,10 +148,8 @@ class Resolution:
             or data[2] & 0xF8 != 0x80  # QR, and opcode QUERY
         ):
             return self._forged(attempt, now)
-        rcode = data[3] & 0x0F
-        if data[4:6] == b"\0\0" and rcode in (FORMERR, NOTIMP) and attempt.edns:  # from before RFC 6891
-            upstream.heard(now, now - attempt.sent_at)
-            return self._retry(attempt, now, edns=False)
+        if data[4:6] == b"\0\0":
+            return self._receive_header(attempt, data, now)
         if data[4:6] != b"\0\1" or data[12 : 12 + size] != attempt.question:
             same = (
                 data[4:6] == b"\0\1"
@@ -189,6 +187,20 @@ class Resolution:
         self.log.append((upstream, rcode_name(message.rcode)))
         self.outcome = Answered(message, upstream)
         return None
+
+    def _receive_header(self, attempt: Attempt, data: bytes, now: float) -> None:
+        """A reply that repeats no question: an error needs none, nor does the word that it won't fit in a
+        datagram. Anything else may be the answer to whatever was asked."""
+        rcode, truncated = data[3] & 0x0F, bool(data[2] & 0x02)
+        if (rcode in (NOERROR, NXDOMAIN) and not truncated) or (truncated and attempt.tcp):
+            return self._forged(attempt, now)
+        attempt.upstream.heard(now, now - attempt.sent_at)
+        if truncated:
+            return self._retry(attempt, now, tcp=True)
+        if rcode in (FORMERR, NOTIMP) and attempt.edns:  # from before RFC 6891
+            return self._retry(attempt, now, edns=False)
+        self._answered = True
+        return self._pass(attempt, rcode_name(rcode))
 
     def fail(self, attempt: Attempt, why: str, now: float, local: bool = False) -> None:
         """The network says no. `local`: it is our own lack (of file descriptors), not the upstream's."""

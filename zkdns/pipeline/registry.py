@@ -134,6 +134,8 @@ class Registry:
     @property
     def stale_since(self) -> float | None:
         """Since when it is out of reach; None while it is within, or was never read."""
+        if self._file is None and self.tree is not None and self.is_whole:
+            return self.tree.stale_since  # asked at every turn: no need to make the services anew for it
         return self.catalog.stale_since
 
     def settles_at(self, now: float) -> float:
