@@ -169,7 +169,7 @@ wheels: rust $(TOOLS)/ready
 musl: export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 musl: MUSL = $$(uname -m)-unknown-linux-musl
 musl: rust $(TOOLS)/ready
-	@! command -v rustup >/dev/null || rustup target add --quiet $(MUSL) || true
+	@! command -v rustup >/dev/null || rustup --quiet target add $(MUSL) || true
 	@if [ ! -d "$$(rustc --print sysroot)/lib/rustlib/$(MUSL)/lib" ]; then \
 		echo "this Rust has no library for musl: there is no wheel for Alpine"; \
 	else set -e; rm -rf build/musl dist/*musllinux*.whl; \

@@ -52,6 +52,7 @@ class World:
         self.zxid = 1
         self.nodes: dict[str, list[int]] = {}
         self.told: list[tuple[str, Event]] = []
+        self.heard: list[list[type]] = []
         self.sent: list[Request] = []
         self.warned: list[str] = []
         self.refused: set[str] = set()
@@ -105,6 +106,7 @@ class World:
                 requests.append(request)
         self.sent += requests
         for scope, events in self.reads.events():
+            self.heard.append([type(event) for event in events])
             for event in events:
                 self.told.append((scope.root, event))
                 self._take(scope, event)
@@ -186,6 +188,18 @@ def test_a_connection_begins_with_watch_and_sync_and_is_whole_only_when_all_is_r
     assert world.kinds()[-2:] == [Whole, Session]
     assert world.kinds().count(Whole) == 1
     assert world.view == world.truth
+
+
+def test_whole_and_within_reach_are_told_as_one() -> None:
+    """Whoever hears them apart looks, in between, at a registry that is read and out of reach."""
+    world = World(ROOT, "/other")
+    world.put(f"{ROOT}/web/a")
+    world.put("/other/db/a")
+    world.connect()
+    world.reads.lost(world.now)
+    world.connect()
+    ends = [kinds[-2:] for kinds in world.heard if Whole in kinds]
+    assert ends == [[Whole, Session]] * 4
 
 
 def test_changes_during_the_reading_are_read_after_it() -> None:

@@ -365,8 +365,13 @@ class Reads:
     # --- events -------------------------------------------------------------------------------------
 
     def _tell(self, root: RootReads, events: list[Event]) -> None:
-        if events:
-            self._events.append((root.scope, events))
+        if not events:
+            return
+        # What was read whole and that it is within reach are heard at once: between them it is out of reach.
+        if self._events and self._events[-1][0] is root.scope:
+            self._events[-1][1].extend(events)
+        else:
+            self._events.append((root.scope, [*events]))
 
     def _tell_session(self, is_connected: bool, only: RootReads | None = None) -> None:
         for root in self._roots if only is None else [only]:
