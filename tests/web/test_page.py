@@ -25,6 +25,8 @@ from support.zookeeper import ZooKeeperServer
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
+FILE = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>'\"&amp;"
 
 CONTRAST = """
@@ -215,12 +217,8 @@ def test_what_the_registry_holds_runs_nothing(page: Browser, world: World) -> No
     assert EVIL.replace("/", "") in page.text("#events")
 
 
-def test_a_server_that_went_away_is_told(
-    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
-) -> None:
-    path = tmp_path / "services.toml"
-    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
-    server = serve(registry=f"file:{path}")
+def test_a_server_that_went_away_is_told(serve: Callable[..., Zkdns], chromium: Browser, file: Path) -> None:
+    server = serve(registry=f"file:{file}")
     chromium.go(at(server))
     eventually(lambda: chromium.text("#live") == "Live")
     server.kill()
@@ -234,12 +232,8 @@ def test_a_server_that_went_away_is_told(
     eventually(lambda: chromium.run("return document.title") == "zkdns")
 
 
-def test_a_server_that_hangs_is_told_too(
-    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
-) -> None:
-    path = tmp_path / "services.toml"
-    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
-    server = serve(registry=f"file:{path}")
+def test_a_server_that_hangs_is_told_too(serve: Callable[..., Zkdns], chromium: Browser, file: Path) -> None:
+    server = serve(registry=f"file:{file}")
     chromium.go(at(server))
     eventually(lambda: chromium.text("#live") == "Live")
     server.signal(signal.SIGSTOP)

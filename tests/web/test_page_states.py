@@ -18,6 +18,8 @@ from support.zookeeper import ZooKeeperServer
 
 AXE = Path(__file__).parents[2] / "build" / "axe" / "axe.min.js"
 
+FILE = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+
 SETTINGS = """
 near = "off"
 [topology]
@@ -194,7 +196,7 @@ def test_axe_finds_nothing_wrong_in_any_state(
 
 
 def test_axe_finds_nothing_wrong_while_nothing_is_loaded_and_when_the_server_is_lost(
-    serve: Callable[..., Zkdns], chromium: Browser, tmp_path: Path
+    serve: Callable[..., Zkdns], chromium: Browser, file: Path
 ) -> None:
     demand_file(AXE, "make axe")
     chromium.cdp("Emulation.clearDeviceMetricsOverride")
@@ -207,9 +209,7 @@ def test_axe_finds_nothing_wrong_while_nothing_is_loaded_and_when_the_server_is_
         assert judge(chromium) == []
     finally:
         waiting.close()
-    path = tmp_path / "services.toml"
-    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
-    server = serve(registry=f"file:{path}")
+    server = serve(registry=f"file:{file}")
     chromium.go(at(server))
     eventually(lambda: chromium.text("#live") == "Live")
     server.kill()

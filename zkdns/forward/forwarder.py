@@ -22,7 +22,7 @@ from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
 from zkdns.dns.packet import PLAIN_UDP, Query
 from zkdns.dns.reply import CD, RA, fail
-from zkdns.dns.types import NXDOMAIN, SERVFAIL
+from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
 from zkdns.forward.believe import believe
@@ -373,7 +373,7 @@ class Forwarder:
         question = owner + rtype.to_bytes(2, "big") + b"\0\1"
         answer = self.answer(Query(spell_query(0, question, True, 0, True), STREAM), None)
         message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
-        if message is None or message.rcode not in (0, 3):
+        if message is None or message.rcode not in (NOERROR, NXDOMAIN):
             raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
         if message.rcode == NXDOMAIN:
             raise Unresolved(f"{text(owner)} does not exist")
