@@ -3,13 +3,14 @@
 //! Rules: keeps none of them, but for the rotations and counters that many entries share: those are known
 //! by identity, so they are held for as long as an entry uses them.
 
-use crate::entry::{Entry, Given, Rotation};
+use crate::clients::Clients;
+use crate::entry::{Entry, Given, Variant, Variants};
 use crate::numbers::Numbers;
 use crate::prefix::Prefixes;
 use crate::query::KEY;
+use crate::rotation::Rotation;
 use crate::table::{InstanceAddresses, Instances, MAX_ORIGINS, Name, Staleness, Table, Zone};
 use crate::told::{Row, Told};
-use crate::variants::{Clients, Variant, Variants};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;

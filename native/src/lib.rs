@@ -1,14 +1,15 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
-//! Reading order: `table`, `entry`, `respond`, `worker`; then `query`, `subnet`, `variants`, `index`, `prefix`, `handover`, `sampler`,
-//! `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `places`; what upstreams answered is `stored`, `cache` and `eviction`;
-//! who was told is `told` and `numbers`; `python` and `kept` are the face,
-//! and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
+//! Reading order: `table`, `entry`, `rotation`, `respond`, `worker`; then `query`, `wire`, `subnet`, `clients`,
+//! `index`, `prefix`, `handover`, `sampler`, `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `threads`, `places`;
+//! what upstreams answered is `stored`, `cache` and `eviction`; who was told is `told` and `numbers`;
+//! `running` starts and ends it all; `python` and `kept` are the face, and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
 
 pub mod asker;
 pub mod batch;
 pub mod cache;
+pub mod clients;
 pub mod connection;
 #[cfg(feature = "python")]
 mod convert;
@@ -27,6 +28,7 @@ pub mod prefix;
 mod python;
 pub mod query;
 pub mod respond;
+pub mod rotation;
 pub mod running;
 pub mod sampler;
 pub mod socket;
@@ -35,6 +37,6 @@ pub mod streams;
 pub mod subnet;
 pub mod table;
 pub mod tcp;
+pub mod threads;
 pub mod told;
-pub mod variants;
 pub mod worker;

@@ -5,7 +5,8 @@
 use crate::counters::{BOUNDS, Counters};
 use crate::handover::Way;
 use crate::socket::Socket;
-use crate::streams::{self, Letter, Limits, Phase, Streams, Threads};
+use crate::streams::{Letter, Limits, Phase, Streams};
+use crate::threads::{self, Threads};
 use crate::told::{Demand, Row};
 use crate::worker::{self, Refusal, Shared, Worker};
 use std::collections::HashMap;
@@ -40,7 +41,7 @@ fn bind(
             addresses.push(socket.udp.local_addr().map_err(|error| (*at, error))?);
         }
         tries -= 1;
-        match streams::bind(&addresses, workers) {
+        match threads::bind(&addresses, workers) {
             Err(_) if tries > 0 => (),
             bound => return Ok((sockets, bound?)),
         }
@@ -64,7 +65,7 @@ impl Running {
             bound.push(socket.udp.local_addr().map_err(|error| (*at, error))?);
         }
         let refused = |error| (wanted[0], error);
-        *lock(&self.tcp) = Some(streams::start(shared, listeners, limits).map_err(refused)?);
+        *lock(&self.tcp) = Some(threads::start(shared, listeners, limits).map_err(refused)?);
         *lock(&self.workers) = worker::start(shared, sockets).map_err(refused)?;
         Ok(bound)
     }

@@ -3,22 +3,14 @@
 //!
 //! Rules: nobody waits for a thread but who ends it, and that one no longer than it is told.
 
-use crate::counters::Counters;
 use crate::places::{Leaver, Places, Token};
-use crate::socket;
-use crate::tcp;
-use crate::worker::{Refusal, Shared, THREAD};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// Connections that the kernel keeps for a listener until they are taken.
-const QUEUE: i32 = 1024;
 
 /// How long those that end the threads look away.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -182,42 +174,6 @@ impl Streams {
         let began = Instant::now();
         while self.done.load(Ordering::Acquire) < self.boxes.len() && began.elapsed() < PATIENCE {
             thread::sleep(GLANCE);
-        }
-    }
-}
-
-/// The threads, and what each has counted.
-pub struct Threads {
-    pub streams: Arc<Streams>,
-    pub counters: Vec<Arc<Counters>>,
-    running: Vec<JoinHandle<()>>,
-}
-
-/// For each thread a listener on each address.
-pub fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Vec<Vec<TcpListener>>, Refusal> {
-    let listen = |at: &SocketAddr| socket::listen(*at, QUEUE).map_err(|error| (*at, error));
-    (0..threads).map(|_| addresses.iter().map(listen).collect()).collect()
-}
-
-pub fn start(shared: &Arc<Shared>, listeners: Vec<Vec<TcpListener>>, limits: Limits) -> io::Result<Threads> {
-    let streams = Arc::new(Streams::new(listeners.len(), limits)?);
-    let mut threads = Threads { streams, counters: Vec::new(), running: Vec::new() };
-    for (number, listeners) in listeners.into_iter().enumerate() {
-        let counters = Arc::new(Counters::default());
-        let (shared, streams, counted) = (shared.clone(), threads.streams.clone(), counters.clone());
-        let run = move || tcp::serve(&shared, &streams, &counted, number, listeners);
-        threads.running.push(thread::Builder::new().name(format!("{THREAD}tcp-{number}")).spawn(run)?);
-        threads.counters.push(counters);
-    }
-    Ok(threads)
-}
-
-impl Drop for Threads {
-    /// Sends what is answered, closes all, and ends the threads.
-    fn drop(&mut self) {
-        self.streams.enter(Phase::Closing);
-        for thread in self.running.drain(..) {
-            let _ = thread.join();
         }
     }
 }

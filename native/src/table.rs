@@ -2,10 +2,10 @@
 //!
 //! Rules: never written once it is published; a reader holds one, whole, or another.
 
+use crate::clients::Clients;
 use crate::entry::{Entry, MESSAGE, TooLong};
 use crate::index::{Change, Index, Keyed, hash};
 use crate::prefix::Prefixes;
-use crate::variants::Clients;
 use std::sync::Arc;
 
 /// The names one label below a name, each with its addresses. Packed: a large service has many.

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Barrier};
 use world::{APEX, Positive, Tier, World, address_records, find, positive, record, world};
-use zkdns_native::entry::{Entry, Given, Rotation, Span};
+use zkdns_native::entry::{Entry, Given, Span};
 use zkdns_native::respond::{A, Asked, Desk, NOBODY, Outcome, UDP_LIMIT, answer, respond};
+use zkdns_native::rotation::Rotation;
 use zkdns_native::table::{InstanceAddresses, Instances};
 
 type Judged = Result<(), TestCaseError>;
