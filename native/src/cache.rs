@@ -7,8 +7,9 @@
 use crate::batch::BATCH;
 use crate::eviction::{Aged, Ledger};
 use crate::index::{Change, Index, Keyed};
+use crate::query::Asked;
 use crate::query::Read;
-use crate::respond::{Asked, Outcome};
+use crate::respond::Outcome;
 use crate::stored::{Ask, KEEP, Stored};
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;

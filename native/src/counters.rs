@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Types from 1 to 254 each have their own place; place 0 is for all others.
 pub const TYPES: usize = 255;
-pub const RCODES: [u8; 2] = [crate::respond::NOERROR, crate::respond::NXDOMAIN];
+pub const RCODES: [u8; 2] = [crate::wire::NOERROR, crate::wire::NXDOMAIN];
 
 /// Clients whose search misses are counted one by one; those of all others are one sum.
 pub const CLIENTS: usize = 1000;

@@ -39,4 +39,5 @@ pub mod table;
 pub mod tcp;
 pub mod threads;
 pub mod told;
+pub mod wire;
 pub mod worker;

@@ -1,6 +1,8 @@
-//! Reads one packet as the plain case: one question of ours to answer, and nothing else in it.
+//! Reads one packet as the plain case: one question of ours to answer, and nothing else in it; and its keys.
 //!
 //! Rules: no I/O; never panics; what it does not take is for Python, whatever it is.
+
+use crate::index::hash;
 
 /// The longest name (RFC 1035, section 3.1) and the two bytes of the type behind it.
 pub const KEY: usize = 255 + 2;
@@ -118,6 +120,69 @@ impl Edns {
         }
         let at = packet.len().checked_sub(from_end)?;
         Some(packet.get(at..at + length).unwrap_or(&[]))
+    }
+}
+
+/// Bits of an outside key's last byte, which follows name, type and class.
+pub const DO: u8 = 1;
+pub const CD: u8 = 2;
+
+/// A packet as it was read, and its keys: the name in lower case and the type; and behind those, for
+/// names that are not ours, the class and a byte of DO and CD.
+#[derive(Clone)]
+pub struct Asked {
+    pub read: Read,
+    pub hash: u64,
+    /// The hash of `outside_key`, once somebody has worked it out; else 0.
+    pub outside: u64,
+    key: [u8; KEY + 3],
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked { read: Read::Drop, hash: 0, outside: 0, key: [0; KEY + 3] }
+    }
+}
+
+impl Asked {
+    #[inline]
+    pub fn read(&mut self, packet: &[u8]) {
+        let (key, _) = self.key.split_first_chunk_mut().expect("it is longer");
+        self.read = read(packet, key);
+        (self.hash, self.outside) = (0, 0);
+        if let Read::Plain(query) = self.read {
+            let end = query.name + 2;
+            self.hash = hash(&self.key[..end]);
+            let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+            let flags = if dnssec_ok { DO } else { 0 } | if packet[3] & 0x10 != 0 { CD } else { 0 };
+            self.key[end..end + 3].copy_from_slice(&[0, 1, flags]); // IN: no other class is plain
+        }
+    }
+
+    /// The key of an entry; empty where the query is not plain.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        match self.read {
+            Read::Plain(query) => &self.key[..query.name + 2],
+            _ => &[],
+        }
+    }
+
+    /// The key of what an upstream said; empty where the query is not plain.
+    #[inline]
+    pub fn outside_key(&self) -> &[u8] {
+        match self.read {
+            Read::Plain(query) => &self.key[..query.name + 5],
+            _ => &[],
+        }
+    }
+
+    /// The name and the one above it, where both can be ours.
+    #[inline]
+    pub fn names(&self) -> Option<(&[u8], &[u8])> {
+        let Read::Plain(query) = self.read else { return None };
+        let name = &self.key[..query.name];
+        (name[0] > 0).then(|| (name, &name[1 + name[0] as usize..]))
     }
 }
 

@@ -4,30 +4,19 @@
 //! and draw. Whatever needs more than the table is passed on, untouched.
 
 use crate::entry::{Entry, Span};
-use crate::index::{Keyed, hash};
-use crate::query::{Edns, KEY, Query, Read, read};
-use crate::stored::DO;
+use crate::index::Keyed;
+use crate::query::{Asked, Edns, Query, Read};
 use crate::subnet::Subnet;
 use crate::table::{EVERY, Name, Table, Zone};
 use crate::told::Told;
+use crate::wire::{A, AAAA, NOERROR, NXDOMAIN, TC, UDP_LIMIT, UDP_PLAIN, push_header, push_opt, shorten};
 use std::net::{IpAddr, Ipv4Addr};
-
-pub const A: u16 = 1;
-pub const AAAA: u16 = 28;
-pub const NOERROR: u8 = 0;
-pub const NXDOMAIN: u8 = 3;
-
-/// No fragment on any path that DNS flag day 2020 knows of.
-pub const UDP_LIMIT: usize = 1232;
-/// Without EDNS (RFC 1035, section 4.2.1).
-pub const UDP_PLAIN: usize = 512;
 
 /// A record without rdata: owner C00C, type, class, TTL, length. So many of them fill any reply.
 const SHORTEST: usize = 12;
 
-const RESPONSE_AA: u8 = 0x84;
-const TC: u8 = 0x02;
-const EDE: [u8; 2] = [0, 15];
+/// QR and AA.
+const AUTHORITATIVE: u8 = 0x84;
 
 /// A client where it doesn't matter who asks.
 pub const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -54,56 +43,6 @@ pub struct Desk {
     short: Vec<u8>,
     /// What the last answer was about.
     pub told: Told,
-}
-
-/// A packet as it was read, and its keys: the name in lower case and the type; and behind those, for
-/// names that are not ours, the class and a byte of DO and CD.
-#[derive(Clone)]
-pub struct Asked {
-    pub read: Read,
-    pub hash: u64,
-    /// The hash of `outside_key`, once somebody has worked it out; else 0.
-    pub outside: u64,
-    key: [u8; KEY + 3],
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Asked { read: Read::Drop, hash: 0, outside: 0, key: [0; KEY + 3] }
-    }
-}
-
-impl Asked {
-    #[inline]
-    pub fn read(&mut self, packet: &[u8]) {
-        let (key, _) = self.key.split_first_chunk_mut().expect("it is longer");
-        self.read = read(packet, key);
-        (self.hash, self.outside) = (0, 0);
-        if let Read::Plain(query) = self.read {
-            let end = query.name + 2;
-            self.hash = hash(&self.key[..end]);
-            let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
-            let flags = if dnssec_ok { DO } else { 0 } | (packet[3] & 0x10) >> 3; // CD
-            self.key[end..end + 3].copy_from_slice(&[0, 1, flags]); // IN: no other class is plain
-        }
-    }
-
-    /// The key of what an upstream said; empty where the query is not plain.
-    #[inline]
-    pub fn outside_key(&self) -> &[u8] {
-        match self.read {
-            Read::Plain(query) => &self.key[..query.name + 5],
-            _ => &[],
-        }
-    }
-
-    /// The name and the one above it, where both can be ours.
-    #[inline]
-    pub fn names(&self) -> Option<(&[u8], &[u8])> {
-        let Read::Plain(query) = self.read else { return None };
-        let name = &self.key[..query.name];
-        (name[0] > 0).then(|| (name, &name[1 + name[0] as usize..]))
-    }
 }
 
 /// Appends the reply to `out`. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP.
@@ -154,7 +93,7 @@ pub fn answer(
         _ => None,
     };
     let reply = Reply { packet, query, subnet: &[], stale: &[], limit, offered };
-    let key = &asked.key[..query.name + 2];
+    let key = asked.key();
     let found = match likely {
         Some(entry) if entry.key() == key => likely,
         _ => table.entries.get(key),
@@ -215,30 +154,15 @@ impl<'a> Reply<'a> {
     /// Header and question; the counts of the three sections after it.
     #[inline]
     fn open(&self, out: &mut Vec<u8>, flags: u8, rcode: u8, counts: [u16; 3]) {
-        let [answers, authority, additional] = counts.map(u16::to_be_bytes);
-        let (id, rd) = ([self.packet[0], self.packet[1]], self.packet[2] & 0x01);
-        let head = [
-            id[0],
-            id[1],
-            RESPONSE_AA | flags | rd,
-            (u8::from(self.offered) << 7) | rcode,
-            0,
-            1,
-            answers[0],
-            answers[1],
-            authority[0],
-            authority[1],
-            additional[0],
-            additional[1],
-        ];
-        out.extend_from_slice(&head);
+        let low = (u8::from(self.offered) << 7) | rcode;
+        push_header(out, self.packet, [AUTHORITATIVE | flags, low], counts);
         out.extend_from_slice(&self.packet[12..12 + self.query.name + 4]);
     }
 
     #[inline]
     fn close(&self, out: &mut Vec<u8>, options: [&[u8]; 2]) {
         if let Some(Edns { dnssec_ok, .. }) = self.query.edns {
-            close(out, dnssec_ok, [self.subnet, options[0], options[1]]);
+            push_opt(out, dnssec_ok, [self.subnet, options[0], options[1]]);
         }
     }
 
@@ -390,26 +314,5 @@ impl<'a> Reply<'a> {
         out.extend_from_slice(&zone.soa);
         self.close(out, options);
         Outcome::Reply { qtype: self.query.qtype, rcode, search_miss: false }
-    }
-}
-
-/// Our OPT record. DO comes back as it was sent (RFC 3225, section 3).
-#[inline]
-pub fn close(out: &mut Vec<u8>, dnssec_ok: bool, options: [&[u8]; 3]) {
-    let [hi, lo] = (options.iter().map(|run| run.len()).sum::<usize>() as u16).to_be_bytes();
-    let size = (UDP_LIMIT as u16).to_be_bytes();
-    out.extend_from_slice(&[0, 0, 41, size[0], size[1], 0, 0, u8::from(dnssec_ok) << 7, 0, hi, lo]);
-    for run in options {
-        out.extend_from_slice(run);
-    }
-}
-
-/// Cuts each Extended DNS Error (RFC 8914) to its code: the text is for people, the code for programs.
-#[cold]
-fn shorten(mut options: &[u8], out: &mut Vec<u8>) {
-    while options.len() >= 6 {
-        let length = u16::from_be_bytes([options[2], options[3]]) as usize;
-        out.extend_from_slice(&[EDE[0], EDE[1], 0, 2, options[4], options[5]]);
-        options = &options[(4 + length).min(options.len())..];
     }
 }

@@ -7,12 +7,9 @@
 
 use crate::entry::TooLong;
 use crate::index::Keyed;
-use crate::respond::{UDP_LIMIT, UDP_PLAIN, close};
+use crate::query::DO;
+use crate::wire::{TC, UDP_LIMIT, UDP_PLAIN, push_header, push_opt};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
-
-/// Bits of a key's last byte, which follows name, type and class.
-pub const DO: u8 = 1;
-pub const CD: u8 = 2;
 
 /// How long an expired answer is kept (RFC 8767, section 5, suggests one to three days).
 pub const KEEP: f64 = 86_400.0;
@@ -26,7 +23,6 @@ const OFTEN: u8 = 3;
 /// As high as a frequency counts (S3-FIFO: two bits).
 const FREQUENT: u8 = 3;
 
-const TC: u8 = 0x02;
 const AD: u8 = 0x20;
 /// Bytes of an OPT record without options.
 const OPT: usize = 11;
@@ -214,22 +210,7 @@ impl Stored {
             }
         }
         counts[2] += u16::from(ask.size.is_some());
-        let [an, ns, ar] = counts.map(u16::to_be_bytes);
-        let (id, rd) = ([ask.packet[0], ask.packet[1]], ask.packet[2] & 0x01);
-        out.extend_from_slice(&[
-            id[0],
-            id[1],
-            high | rd,
-            low,
-            0,
-            1,
-            an[0],
-            an[1],
-            ns[0],
-            ns[1],
-            ar[0],
-            ar[1],
-        ]);
+        push_header(out, ask.packet, [high, low], counts);
         out.extend_from_slice(&ask.packet[12..ask.end]);
         let from = out.len();
         out.extend_from_slice(&body[..end]);
@@ -246,7 +227,7 @@ impl Stored {
             }
         }
         if ask.size.is_some() {
-            close(out, self.key()[self.key as usize - 1] & DO != 0, [option, &[], &[]]);
+            push_opt(out, self.key()[self.key as usize - 1] & DO != 0, [option, &[], &[]]);
         }
     }
 

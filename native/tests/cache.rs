@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use zkdns_native::cache::{Cache, Reading};
-use zkdns_native::respond::{Asked, Outcome, UDP_LIMIT};
-use zkdns_native::stored::{CD, DO, Given, KEEP, Stored};
+use zkdns_native::query::{Asked, CD, DO};
+use zkdns_native::respond::Outcome;
+use zkdns_native::stored::{Given, KEEP, Stored};
+use zkdns_native::wire::UDP_LIMIT;
 
 const WWW: &[u8] = b"\x03www\x07example\0";
 const REVERSE: &[u8] = b"\x011\x012\x010\x03192\x07in-addr\x04arpa\0";

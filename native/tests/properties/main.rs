@@ -13,9 +13,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Barrier};
 use world::{APEX, Positive, Tier, World, address_records, find, positive, record, world};
 use zkdns_native::entry::{Entry, Given, Span};
-use zkdns_native::respond::{A, Asked, Desk, NOBODY, Outcome, UDP_LIMIT, answer, respond};
+use zkdns_native::query::Asked;
+use zkdns_native::respond::{Desk, NOBODY, Outcome, answer, respond};
 use zkdns_native::rotation::Rotation;
 use zkdns_native::table::{InstanceAddresses, Instances};
+use zkdns_native::wire::{A, UDP_LIMIT};
 
 type Judged = Result<(), TestCaseError>;
 

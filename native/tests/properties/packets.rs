@@ -6,7 +6,7 @@ use crate::world::{World, label};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use zkdns_native::respond::{A, AAAA, UDP_LIMIT, UDP_PLAIN};
+use zkdns_native::wire::{A, AAAA, UDP_LIMIT, UDP_PLAIN};
 
 pub const OPT: u8 = 41;
 

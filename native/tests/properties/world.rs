@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zkdns_native::entry::{Entry, Given};
 use zkdns_native::index::Change;
-use zkdns_native::respond::{A, AAAA, NOERROR, NXDOMAIN};
 use zkdns_native::rotation::Rotation;
 use zkdns_native::table::{InstanceAddresses, Instances, Name, Staleness, Table, Zone};
+use zkdns_native::wire::{A, AAAA, NOERROR, NXDOMAIN};
 
 pub const APEX: &[u8] = b"\x03svc\x05local\0";
 
