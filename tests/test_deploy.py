@@ -18,6 +18,7 @@ import yaml
 
 from zkdns import config
 from zkdns.cli import commands
+from zkdns.registry.url import parse_registry
 
 HERE = Path(__file__).parents[1]
 DOCKERFILE = (HERE / "Dockerfile").read_text()
@@ -91,7 +92,7 @@ def test_the_sample_services_in_compose_register_the_address_that_they_have(name
     parse(service["command"])
     address = service["networks"]["services"]["ipv4_address"]
     assert f"--address={address}" in service["command"]
-    config.parse_registry(service["environment"]["ZKDNS_REGISTRY"])
+    parse_registry(service["environment"]["ZKDNS_REGISTRY"])
 
 
 def test_the_settings_in_kubernetes_load_and_meet_the_ports_of_the_pod(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from zkdns.dns import ede
 from zkdns.model import State
 from zkdns.registry import file, formats
 from zkdns.registry import settings as service_settings
+from zkdns.registry.access import ZooKeeperSettings
 
 BLOCKS = all_blocks()
 NAMES = [path.name for path in DOCUMENTS]
@@ -161,7 +162,7 @@ def test_the_table_of_settings_has_each_setting_its_flag_and_its_default() -> No
                 else spell(() if one.default is MISSING else one.default)
             )
             expected[one.name] = [flag if flag in serving else "", default]
-    for one in fields(config.ZooKeeperSettings):
+    for one in fields(ZooKeeperSettings):
         expected[f"zookeeper.{one.name}"] = ["", spell(one.default)]
     assert {name: row[:2] for name, row in told.items()} == expected
     assert all(len(row) == 3 and row[2] for row in told.values())

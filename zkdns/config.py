@@ -16,8 +16,8 @@ from typing import Any, get_args
 
 from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError, Nearness
-from zkdns.registry.url import RegistryURL as RegistryURL
-from zkdns.registry.url import parse_registry as parse_registry
+from zkdns.registry.access import ZooKeeperSettings
+from zkdns.registry.url import RegistryURL, parse_registry
 from zkdns.topology import parse_place, parse_topology
 
 ENGINES = ("auto", "native", "python")
@@ -36,19 +36,6 @@ class Address:
     @property
     def wildcard(self) -> bool:
         return self.host in ("0.0.0.0", "::")
-
-
-@dataclass(frozen=True, slots=True)
-class ZooKeeperSettings:
-    """How to reach ZooKeeper. `auth`: "scheme:credentials" or "sasl". Secrets are kept out of repr.
-    `acl`: of what zkdns makes under /zkdns: "open", "creator" or SCHEME:ID:RIGHTS,…."""
-
-    auth: str = field(default="", repr=False)
-    acl: str = "open"
-    tls_ca: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    session_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,7 @@ class Settings:
     topology: Mapping[str, str] = field(default_factory=dict, hash=False)
     topology_clients: Mapping[str, float] = field(default_factory=dict, hash=False)
     ecs_from: tuple[str, ...] = ()
-    zookeeper: ZooKeeperSettings = ZooKeeperSettings()
+    zookeeper: ZooKeeperSettings = field(default_factory=ZooKeeperSettings)
     service_defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For services that don't set them: as a service's own znode would write them."""
 

@@ -14,7 +14,7 @@ from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG
 from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk import connect
 
 pytestmark = pytest.mark.zookeeper

@@ -14,8 +14,8 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 from support.mirrored import Mirrored, eventually, truth
 from support.ports import free_port
 from support.zookeeper import Ensemble, ZooKeeperServer, finish
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.adopt import cut
 from zkdns.registry.zk.connect import Unreachable, close, connect
 from zkdns.registry.zk.mirror import Mirror

@@ -21,7 +21,7 @@ from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
 from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.notes import Notes
 
 pytestmark = pytest.mark.zookeeper

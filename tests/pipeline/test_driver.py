@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from support.stepping import break_at, settings_of
-from zkdns.config import ZooKeeperSettings
 from zkdns.forward.addresses import Resolved
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
@@ -16,6 +15,7 @@ from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import Replica
+from zkdns.registry.access import ZooKeeperSettings
 
 
 async def no_address(host: str) -> Resolved:

@@ -11,8 +11,8 @@ from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAF
 
 from support.mirrored import Mirrored, eventually
 from support.zookeeper import ZooKeeperServer, finish
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk import connect
 from zkdns.registry.zk.acl import own_acl
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns import config
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
 from zkdns.registry import settings as service_settings
 from zkdns.registry.fields import BadData, canonical, is_host
 from zkdns.registry.formats import Node, auto, native
+from zkdns.registry.url import parse_registry
 
 PAYLOADS = Path(__file__).parent.parent / "fixtures" / "curator" / "payloads"
 DUBBO = (
@@ -44,7 +44,7 @@ def complaint(format: str, data: Any, name: str = "a") -> BadData:
 
 def test_every_file_of_the_folder_is_a_format_that_a_url_may_name() -> None:
     for name in formats.names():
-        assert config.parse_registry(f"zk://h/x?format={name}").format == name
+        assert parse_registry(f"zk://h/x?format={name}").format == name
 
 
 # --- native -------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import Catalog, Event
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.readers import open_root
 from zkdns.registry.zk.mirror import Mirror
 

@@ -10,7 +10,7 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
 from support.zookeeper import ZooKeeperServer
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_root
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes

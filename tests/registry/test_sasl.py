@@ -15,8 +15,8 @@ from support import zookeeper as real
 from support.mirrored import Mirrored, eventually
 from support.sasl import GOOD, MINE, OTHER, SECRET, WRONG, sasl_server
 from support.zookeeper import ZooKeeperServer, expire, finish
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk import connect
 from zkdns.registry.zk.adopt import cut
 from zkdns.registry.zk.connect import Unreachable

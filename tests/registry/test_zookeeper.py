@@ -12,8 +12,8 @@ from kazoo.security import make_acl, make_digest_acl
 
 from support.mirrored import Mirrored, eventually, truth
 from support.zookeeper import ZooKeeperServer, expire, finish
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Session, Unreadable, Whole
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.adopt import MAX_FRAME, adopt, cut
 from zkdns.registry.zk.connect import open_client

@@ -15,8 +15,8 @@ from typing import Any
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
 
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.zk.mirror import Mirror

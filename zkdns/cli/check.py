@@ -11,8 +11,8 @@ import click
 
 from zkdns import config as settings_of
 from zkdns.cli import emptied, lint, options, registries, show
-from zkdns.config import RegistryURL
 from zkdns.model import ConfigError, Problem
+from zkdns.registry.url import RegistryURL
 from zkdns.web import shapes
 
 

@@ -36,7 +36,7 @@ from zkdns.cli.sample_services import (
     SETTINGS,
     Payload,
 )
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.nodes import Nodes, Overtaken, Refused, open_nodes
 
 HOST = "127.0.0.1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.ephemerals import Kept
 from zkdns.registry.zk.mirror import Mirror
 from zkdns.registry.zk.notes import Notes

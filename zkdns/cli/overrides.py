@@ -20,14 +20,14 @@ import click
 
 from zkdns.cli import Failure, complete
 from zkdns.cli.waiting import Waiting
-from zkdns.config import RegistryURL, Settings
+from zkdns.config import Settings
 from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.url import is_usual
+from zkdns.registry.url import RegistryURL, is_usual
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 
 TRIES = 10

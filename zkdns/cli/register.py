@@ -16,11 +16,10 @@ from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
 from zkdns.cli.signals import Signals
-from zkdns.config import RegistryURL
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
 from zkdns.registry.layout import name_service
-from zkdns.registry.url import registration_path
+from zkdns.registry.url import RegistryURL, registration_path
 from zkdns.registry.zk import route
 from zkdns.registry.zk.notes import Notes
 

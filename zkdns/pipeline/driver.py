@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from zkdns.answers.table import Delta
-from zkdns.config import ZooKeeperSettings
 from zkdns.forward.addresses import Resolved
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
@@ -32,6 +31,7 @@ from zkdns.pipeline.inputs import (
 from zkdns.pipeline.lookups import Lookups
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import Registry
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.file import FileSource
 from zkdns.registry.source import Source, ZooKeeperSource
 from zkdns.registry.zk.mirror import Mirror

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
-from zkdns.config import RegistryURL
 from zkdns.model import EMPTY, Begin, Catalog, Event, Instance, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.overrides import Overrides
@@ -18,6 +17,7 @@ from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
 
 PATIENCE: Final = 5.0

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import Event
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.scope import Scope
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.zk.mirror import Mirror

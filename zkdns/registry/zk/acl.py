@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, make_acl
 
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.access import ZooKeeperSettings
 
 RIGHTS = {"c": "create", "d": "delete", "r": "read", "w": "write", "a": "admin"}
 

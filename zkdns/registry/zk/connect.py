@@ -19,8 +19,8 @@ from kazoo.exceptions import AuthFailedError, KazooException, SessionClosedRequi
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.hosts import collect_hosts
 
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import ConfigError
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk import adopt, sasl
 from zkdns.registry.zk.acl import own_acl
 

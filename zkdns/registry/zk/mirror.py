@@ -22,8 +22,8 @@ from typing import Any, TypeAlias, TypeVar
 from kazoo.client import KazooClient
 from kazoo.protocol.states import KazooState, KeeperState
 
-from zkdns.config import ZooKeeperSettings
 from zkdns.model import Event
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.acl import own_acl
 from zkdns.registry.zk.adopt import adopt, cut, send

@@ -21,7 +21,7 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import KazooTimeoutError
 
-from zkdns.config import ZooKeeperSettings
+from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.survey import Survey
 from zkdns.registry.zk import look
