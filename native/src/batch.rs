@@ -1,6 +1,6 @@
 //! Datagrams in batches: a round of packets in one system call, and their replies in another.
 //!
-//! Rules: with `socket`, the only file with `unsafe` in it. Nothing here reads what is in a packet.
+//! Rules: with `socket` and `slices` the only file with `unsafe` in it. Nothing here reads what is in a packet.
 #![allow(unsafe_code)]
 // Lengths of control messages are size_t in glibc and socklen_t in musl.
 #![allow(clippy::unnecessary_cast)]

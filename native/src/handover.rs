@@ -1,7 +1,7 @@
 //! The way of a packet from the threads to Python: a bounded queue, and a descriptor to watch.
 //!
-//! Rules: a thread never waits for Python; what it hands over in a round crosses in one step. Datagrams
-//! that find the queue full are dropped; a stream's queries wait with their client, long before that.
+//! Rules: a thread never waits for Python, nor for a lock that Python has: who holds one may lose its core
+//! for milliseconds. Datagrams that find the queue full are dropped; a stream's queries wait with their client, long before that.
 
 use crate::places::Token;
 use crate::socket::Origin;
@@ -10,8 +10,9 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// The way that a query came by, and its reply goes back.
@@ -59,8 +60,12 @@ const FAULTS: usize = 100;
 const STREAMS: usize = 8;
 
 pub struct Handover {
-    queue: Mutex<VecDeque<Handed>>,
-    length: AtomicUsize,
+    sender: Sender<Handed>,
+    /// For Python alone.
+    receiver: Mutex<Receiver<Handed>>,
+    /// Of what was handed over, how much is not taken. Below 0 for a moment, where some was taken before it
+    /// was counted.
+    length: AtomicIsize,
     /// Those of the queue that came over TCP.
     streams: AtomicUsize,
     bound: usize,
@@ -74,9 +79,11 @@ impl Handover {
         let (bell, watched) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         watched.set_nonblocking(true)?;
+        let (sender, receiver) = channel();
         Ok(Handover {
-            queue: Mutex::default(),
-            length: AtomicUsize::new(0),
+            sender,
+            receiver: Mutex::new(receiver),
+            length: AtomicIsize::new(0),
             streams: AtomicUsize::new(0),
             bound,
             faults: Mutex::default(),
@@ -101,18 +108,18 @@ impl Handover {
         self.streams.load(Ordering::Relaxed) + more < self.bound / STREAMS
     }
 
-    /// Hands over what a thread has put together.
+    /// Hands over what a thread has put together. It rings once for all that comes while some waits.
     pub fn put(&self, round: &mut Vec<Handed>) {
         if round.is_empty() {
             return;
         }
-        let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let before = queue.len();
+        let more = round.len() as isize;
         self.streams.fetch_add(round.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
-        queue.extend(round.drain(..));
-        self.length.store(queue.len(), Ordering::Relaxed);
-        drop(queue);
-        if before == 0 {
+        for handed in round.drain(..) {
+            let _ = self.sender.send(handed); // the receiver lives as long as `self`
+        }
+        let before = self.length.fetch_add(more, Ordering::AcqRel);
+        if before <= 0 && before + more > 0 {
             self.ring();
         }
     }
@@ -134,21 +141,19 @@ impl Handover {
     pub fn take(&self, most: usize) -> Vec<Handed> {
         // Emptied before the queue is read: a ring in between is heard again, never missed.
         while matches!((&self.watched).read(&mut [0; 64]), Ok(64)) {}
-        let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let most = most.min(queue.len());
-        let taken: Vec<Handed> = queue.drain(..most).collect();
+        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken: Vec<Handed> = receiver.try_iter().take(most).collect();
+        drop(receiver);
         self.streams.fetch_sub(taken.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
-        let left = queue.len();
-        self.length.store(left, Ordering::Relaxed);
-        drop(queue);
-        if left > 0 {
+        let less = taken.len() as isize;
+        if self.length.fetch_sub(less, Ordering::AcqRel) > less {
             self.ring();
         }
         taken
     }
 
     pub fn waiting(&self) -> usize {
-        self.length.load(Ordering::Relaxed)
+        self.length.load(Ordering::Relaxed).max(0) as usize
     }
 
     pub fn take_faults(&self) -> Vec<Fault> {
@@ -160,6 +165,7 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::{Interest, Poller};
 
     fn handed(n: u8) -> Handed {
         let origin = Origin { peer: "127.0.0.1:9".parse().unwrap(), local: None };
@@ -202,5 +208,30 @@ mod tests {
         handover.take(14);
         assert!(handover.has_room(15) && !handover.has_room(16));
         assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
+    }
+
+    #[test]
+    fn whatever_threads_hand_over_while_some_is_taken_is_rung_for() {
+        const THREADS: usize = 3;
+        const EACH: usize = 5000;
+        let handover = Handover::new(THREADS * EACH).unwrap();
+        let mut poller = Poller::new().unwrap();
+        poller.add(handover.descriptor(), 0, Interest { read: true, write: false }).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for n in 0..EACH / 5 {
+                        handover.put(&mut (0..n % 11).map(|n| handed(n as u8)).collect());
+                    }
+                });
+            }
+            let all = THREADS * (0..EACH / 5).map(|n| n % 11).sum::<usize>();
+            let mut taken = 0;
+            while taken < all {
+                assert!(poller.wait(10_000).unwrap() > 0, "{taken} of {all}, and nobody rings");
+                taken += handover.take(7).len();
+            }
+        });
+        assert_eq!((handover.take(7).len(), handover.waiting()), (0, 0));
     }
 }

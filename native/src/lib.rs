@@ -1,7 +1,8 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
 //! Reading order: `table`, `entry`, `rotation`, `respond`, `worker`; then `query`, `wire`, `subnet`, `clients`,
-//! `index`, `prefix`, `handover`, `sampler`, `socket`; for TCP `connection`, `tcp`, `asker`, `streams`, `threads`, `places`;
+//! `index`, `prefix`, `handover`, `sampler`, `socket`,
+//! `slices`; for TCP `connection`, `tcp`, `asker`, `streams`, `threads`, `places`;
 //! what upstreams answered is `stored`, `cache` and `eviction`; who was told is `told` and `numbers`;
 //! `running` starts and ends it all; `python` and `kept` are the face, and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
@@ -31,6 +32,7 @@ pub mod respond;
 pub mod rotation;
 pub mod running;
 pub mod sampler;
+pub mod slices;
 pub mod socket;
 pub mod stored;
 pub mod streams;

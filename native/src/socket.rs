@@ -1,8 +1,8 @@
 //! The system calls: sockets that share a port, replies that leave from where they were asked, listeners
 //! that end without a loss, and a poller for many streams.
 //!
-//! Rules: with `batch`, which receives and sends many datagrams at once, the only file with `unsafe`
-//! in it. Nothing here reads what is in a packet.
+//! Rules: with `batch`, which receives and sends many datagrams at once, and `slices` the only file with
+//! `unsafe` in it. Nothing here reads what is in a packet.
 #![allow(unsafe_code)]
 // Lengths of control messages are size_t in glibc and socklen_t in musl.
 #![allow(clippy::unnecessary_cast)]

@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::handover::{Fault, Way};
 use crate::peer::Peer;
 use crate::places::{Leaver, Token};
+use crate::slices::take_short_slices;
 use crate::socket::{Happened, Interest, Poller, forget_unsent};
 use crate::streams::{Letter, Phase, Streams, Why};
 use crate::worker::Shared;
@@ -75,6 +76,7 @@ pub fn serve(
     number: usize,
     listeners: Vec<TcpListener>,
 ) {
+    take_short_slices();
     let served = Server::new(shared, streams, counters, number, listeners).map(|mut server| server.run());
     if served.is_err() {
         streams.tell_done();

@@ -13,6 +13,7 @@ use crate::index::hash;
 use crate::query::Asked;
 use crate::respond::{Desk, NOBODY, Outcome, answer};
 use crate::sampler::Sampler;
+use crate::slices::take_short_slices;
 use crate::socket::{Socket, wall_clock};
 use crate::table::Table;
 use crate::told::Note;
@@ -126,6 +127,7 @@ fn serve(shared: &Shared, socket: &Socket, counters: &Counters, number: usize) {
         rounds: 0,
     };
     let mut batch = Batch::new(socket.wildcard, UDP_LIMIT);
+    take_short_slices();
     while !shared.stopping.load(Ordering::Relaxed) {
         match batch.receive(socket, libc::MSG_WAITFORONE) {
             Ok(got) => round.run(&mut batch, got),
