@@ -1,8 +1,9 @@
-"""A long unkind life: an ensemble of three, several servers, churn, faults, and a model beside them.
+"""A long unkind life: two ensembles, several servers, churn, faults, and a model beside them.
 
 Read in this order: plan (what will happen), model (what may be answered), network and cast (who takes
-part, and where), services, churn and faults (how it happens), asking and watch (what is asked all the while),
-truth and agreement (what must be answered when all is quiet), life (the rounds), __main__.
+part, and where), services, churn and faults (how it happens), hostile and upstream (who does her worst),
+asking and watch (what is asked all the while), truth, routes and agreement (what must be answered when all is
+quiet), life (the rounds), __main__.
 """
 
 import sys

@@ -1,15 +1,17 @@
-"""`make soak`: an ensemble of three and several servers under churn, faults and questions.
+"""`make soak`: two ensembles and several servers under churn, faults, questions and a hostile tenant.
 
     python -m bench.soak [--seconds 600] [--replicas 3] [--seed N] [--calm 15] [--faults KIND,KIND]
 
-Members of the ensemble are killed, frozen, cut off and set back to an older copy of their data; services,
-instances, overrides and what checks find change all the while; and every answer is held against a model:
+Members of the ensembles are killed, frozen, cut off and set back to an older copy of their data; services,
+instances, routes, overrides and what checks find change all the while, beside a hostile tenant; and every
+answer is held against a model:
 
   1. no answer holds an address, target or name that was never registered there;
   2. without EDE 3, none holds what went, was drained or failed its check longer than its bound ago;
-  3. SERVFAIL never, once ready; EDE 3 always, where the registry has been out of reach for long enough;
-  4. at each quiet moment every server answers exactly what ZooKeeper, the overrides and the listeners
-     say, with ZooKeeper's serial;
+  3. SERVFAIL never, once ready; EDE 3 always, where an ensemble that the answer comes from has been out of
+     reach for long enough, and never where nothing befell those that it may come from;
+  4. at each quiet moment every server answers exactly what both ensembles, the overrides and the listeners
+     say, routes with their tiers, shares and words, with the ensembles' serial;
   5. each server's journal rebuilds that moment, leads from each change to the next, and tells what came and
      went; all of them together tell it once;
   6. memory, threads and descriptors stay where they were.

@@ -1,4 +1,4 @@
-"""A quiet moment: every server must answer exactly what ZooKeeper holds, with the same serial.
+"""A quiet moment: every server must answer exactly what both ensembles hold, with their serial.
 
 Rules: nothing moves meanwhile but what ends by itself (sessions, overrides with a time), so the two are
 compared again until they agree or the time is over; then all that a judge needs is printed.
@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.soak import routes
 from bench.soak.asking import ZONE, ask, describe
 from bench.soak.cast import Cast, Replica
 from bench.soak.churn import TROUBLE, Churn
 from bench.soak.doors import Doors
+from bench.soak.hostile import is_hers
 from bench.soak.model import Model
+from bench.soak.services import leads_to
 from bench.soak.truth import Expected, Truth, expect, read
 from bench.soak.watch import read_txt
 
@@ -43,7 +46,7 @@ def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) 
     while True:
         try:
             churn.flush()
-            truth = read(churn.clients[-1], doors.is_open, time.time())
+            truth = read(churn.readers(), doors.is_open, time.time())
             found = next(compare(cast.replicas, truth, model), None)
             if found is None:
                 break
@@ -78,7 +81,11 @@ def compare(replicas: Sequence[Replica], truth: Truth, model: Model) -> Iterator
             yield Difference(f"{replica} is at serial {said['serial']}, ZooKeeper at {truth.serial}")
         listed = Expected(frozenset(f"_{service}._tcp.{ZONE}." for service in truth.services))
         yield from _compare_one(replica, f"_services._dns-sd._udp.{ZONE}", "PTR", listed)
-        for service in truth.services:
+        stand_for_others = routes.routed(truth)
+        for service in stand_for_others:
+            for what in routes.compare(replica, truth, service):
+                yield Difference(f"{replica}: {what}", service)
+        for service in truth.services.keys() - set(stand_for_others):
             for (name, type), expected in expect(truth, service).items():
                 yield from _compare_one(replica, name, type, expected, service)
         for service, id in gone:
@@ -96,6 +103,8 @@ def _compare_one(
         yield Difference(f"{replica} doesn't answer {name} {type}", service)
         return
     got = reply.texts()
+    if name.startswith("_services."):
+        got = {text for text in got if not is_hers(text.lstrip("_").partition(".")[0])}
     if type == "TXT":
         told = read_txt([rdata for _, rdata in reply.records()])
         got = {f"{key}={told.get(key)}" for key in ("instances", "healthy")}
@@ -117,11 +126,16 @@ def report(replicas: Sequence[Replica], truth: Truth | None, difference: Differe
     if truth is not None:
         lines.append(f"  ZooKeeper, serial {truth.serial}:")
         paths = (f"/services/{service}", f"/zkdns/overrides/{service}", "/zkdns/health")
+        others = [f"/{one}" for one in leads_to(service)]
         for path, node in truth.raw.items():
-            if service and (path in paths or path.startswith(tuple(f"{p}/" for p in paths))):
+            inside = path.startswith(tuple(f"{p}/" for p in paths)) or any(one in path for one in others)
+            if service and (path in paths or inside):
                 lines.append(f"    {path}: {node}")
-        for id, standing in truth.services.get(service, {}).items():
-            lines.append(f"    so {id} is {'out: ' + ', '.join(standing.out) if standing.out else 'in'}")
+        for one in sorted({service, *leads_to(service)} if service else ()):
+            for id, standing in truth.services.get(one, {}).items():
+                lines.append(f"    so {id} is {'out: ' + ', '.join(standing.out) if standing.out else 'in'}")
+        if service in routes.routed(truth):
+            lines.append(f"    so the route gives {truth.routes.told(service)}")
     for replica in replicas:
         lines += [f"  {replica}:", *(f"    {line}" for line in describe(replica, service))]
     return "\n".join(lines)

@@ -14,6 +14,7 @@ import dns.name
 import dns.query
 import dns.rcode
 import dns.rdatatype
+from dns.edns import EDEOption
 
 from bench.soak.cast import Replica
 
@@ -54,6 +55,11 @@ class Reply:
 
     def texts(self) -> set[str]:
         return {rdata.to_text() for _, rdata in self.records()}
+
+    def told_why(self) -> list[str]:
+        """The texts of its Extended DNS Errors, but for the one that says that it is stale; "" for none."""
+        whys = [o.text or "" for o in self.message.options if isinstance(o, EDEOption) and o.code != STALE]
+        return whys or [""]
 
     def extras(self) -> list[tuple[str, str]]:
         """Owner and address of each additional record."""

@@ -1,4 +1,4 @@
-"""Who takes part: the members of the ensemble and the servers that read it, each in its place."""
+"""Who takes part: the members of the ensembles and the servers that read them, each in its place."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from bench.soak.model import FAR, HOME
 from bench.soak.network import Loopback, Node
+from bench.soak.services import FAILOVER, REGISTRIES
 from support.process import descriptors, resident
 from support.server import Zkdns
 from support.waiting import eventually
@@ -70,7 +72,9 @@ class Member(ZooKeeperServer):
 class Replica(Zkdns):
     """One server of ours."""
 
-    def __init__(self, node: Node, number: int, engine: str, hosts: str, state: Path) -> None:
+    def __init__(
+        self, node: Node, number: int, engine: str, hosts: Mapping[str, str], state: Path, upstream: str
+    ) -> None:
         self.node = node
         self.number = number
         self.engine = engine
@@ -82,7 +86,10 @@ class Replica(Zkdns):
         settings = state.with_suffix(".toml")
         settings.write_text("grace = 0\n")
         flags += ["--state", str(state), "--config", str(settings)]
-        super().__init__(*flags, registry=f"zk://{hosts}/services")
+        flags += [word for name in FAILOVER for word in ("--failover", name)]
+        flags += ["--forward", upstream] if upstream else []
+        urls = [f"{name}=zk://{hosts[ensemble]}{root}" for name, (ensemble, root) in REGISTRIES.items()]
+        super().__init__(*flags, registry=urls)
         self.host = self.http_host = address
         self.port, self.http_port = port, http_port
 
@@ -92,7 +99,7 @@ class Replica(Zkdns):
 
     @property
     def is_connected(self) -> bool:
-        return self.metrics()["zkdns_registry_connected"] == 1
+        return self.metrics()['zkdns_registry_connected{registry="dc1"}'] == 1
 
     def size(self) -> tuple[int, int, int]:
         """Resident KiB, threads, descriptors."""
@@ -104,9 +111,10 @@ class Replica(Zkdns):
 
 
 class Cast:
-    """All of them. The members run from the start, the servers from `start_replicas` on."""
+    """All of them. The members run from the start, the servers from `start_replicas` on. `far`: the other
+    ensemble, which is one member."""
 
-    def __init__(self, network: Loopback, members: int, engines: Sequence[str]) -> None:
+    def __init__(self, network: Loopback, members: int, engines: Sequence[str], upstream: str = "") -> None:
         self.network = network
         self.directory = Path(tempfile.mkdtemp(prefix="zkdns-soak-"))
         self.members = [
@@ -115,8 +123,13 @@ class Cast:
         ]
         for member in self.members:
             member.join(self.members)
+        self.far = Member(network.node("far", "peers", "clients"), 1, self.directory / "far")
+        self.far.join([])
+        hosts = {HOME: self.hosts, FAR: self.far.hosts}
         self.replicas = [
-            Replica(network.node(f"s{k}", "clients", "ask"), k, engine, self.hosts, self.directory / f"s{k}")
+            Replica(
+                network.node(f"s{k}", "clients", "ask"), k, engine, hosts, self.directory / f"s{k}", upstream
+            )
             for k, engine in enumerate(engines)
         ]
         self.backup: Path | None = None
@@ -127,9 +140,9 @@ class Cast:
         return ",".join(member.hosts for member in self.members)
 
     def start_members(self) -> None:
-        for member in self.members:
+        for member in (*self.members, self.far):
             member.launch()
-        for member in self.members:
+        for member in (*self.members, self.far):
             member.wait()
 
     def start_replicas(self) -> None:
@@ -183,6 +196,6 @@ class Cast:
                     stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
                 replica.close()
         self.replicas = []
-        for member in self.members:
+        for member in (*self.members, self.far):
             member.stop()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from bench.soak import session
 from bench.soak.cast import Cast
+from bench.soak.model import FAR, HOME
 from bench.soak.plan import Fault
 
-NOTICED_AT_ONCE = frozenset({"kill-all", "restore"})
+NOTICED_AT_ONCE = frozenset({"kill-all", "kill-far", "restore"})
 """Connections break, where others just fall silent."""
 
-ALL_AWAY = NOTICED_AT_ONCE | {"freeze-all", "cut-peers"}
+ALL_AWAY = frozenset({"kill-all", "restore", "freeze-all", "cut-peers"})
 
 
-def find_away(fault: Fault, cast: Cast) -> list[int]:
-    """The servers that can't read the registry while it lasts."""
-    if fault.kind in ALL_AWAY:
-        return [replica.number for replica in cast.replicas]
-    return [fault.target % len(cast.replicas)] if fault.kind == "cut-server" else []
+def find_touched(fault: Fault) -> frozenset[str]:
+    """The ensembles of which servers may be cut off meanwhile, be it for a moment."""
+    if fault.kind == "nothing":
+        return frozenset()
+    if fault.kind == "cut-server":
+        return frozenset({HOME, FAR})
+    return frozenset({FAR if fault.kind.endswith("-far") else HOME})
+
+
+def find_away(fault: Fault, cast: Cast) -> list[tuple[int, str]]:
+    """The servers that can't read an ensemble while it lasts, and which."""
+    if fault.kind in ALL_AWAY or fault.kind.endswith("-far"):
+        (ensemble,) = find_touched(fault)
+        return [(replica.number, ensemble) for replica in cast.replicas]
+    if fault.kind == "cut-server":
+        return [(fault.target % len(cast.replicas), ensemble) for ensemble in (HOME, FAR)]
+    return []
 
 
 def begin(fault: Fault, cast: Cast) -> None:
@@ -33,6 +46,12 @@ def begin(fault: Fault, cast: Cast) -> None:
         case "freeze-all":
             for each in cast.members:
                 each.freeze()
+        case "kill-far":
+            cast.far.kill()
+        case "freeze-far":
+            cast.far.freeze()
+        case "cut-far":
+            cast.network.cut(cast.far.node, "clients")
         case "cut-member":
             cast.network.cut(member.node, "clients")
         case "cut-peer":
@@ -64,6 +83,12 @@ def end(fault: Fault, cast: Cast) -> None:
         case "freeze-all":
             for each in cast.members:
                 each.thaw()
+        case "kill-far":
+            cast.far.start()
+        case "freeze-far":
+            cast.far.thaw()
+        case "cut-far":
+            cast.network.mend(cast.far.node, "clients")
         case "cut-member":
             cast.network.mend(member.node, "clients")
         case "cut-peer":

@@ -1,7 +1,8 @@
-"""The rounds: churn, a fault, churn under it, its end, churn after it, and a quiet moment."""
+"""The rounds: churn, a fault, churn under it, its end, churn after it, a quiet moment; a hostile tenant."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -12,15 +13,21 @@ from bench.soak.agreement import QUIET, WATCHDOG, settle
 from bench.soak.cast import Cast
 from bench.soak.churn import Churn
 from bench.soak.doors import Doors
-from bench.soak.model import BOUND, Key, Model
+from bench.soak.hostile import Hostile
+from bench.soak.model import BOUND, FAR, HOME, Key, Model
 from bench.soak.network import Loopback
+from bench.soak.services import BOTH
 from bench.soak.truth import read
-from bench.soak.watch import Watch
+from bench.soak.upstream import Upstream
+from bench.soak.watch import LATE, Watch
 
 SESSION = 10.0
 """The servers' session timeout. One that hangs on a member that says nothing learns it from the ping that
 doesn't come, two thirds of this later at most; and a session that ends while there is no leader goes on
 until it expires. So much later than usual may what is gone still be answered while a fault lasts."""
+
+UPSTREAM, MUTE, SOURCE = 60_001, 60_002, 61_003
+"""Whose addresses these are: beyond those of checked instances."""
 
 PACE = 0.01
 """Seconds between two actions."""
@@ -38,8 +45,12 @@ class Life:
     def __init__(self, network: Loopback, engines: Sequence[str], seed: int, members: int = 3) -> None:
         self.seed = seed
         self.model = Model()
+        self.model.touched = BOTH  # until all agree for the first time
         self.doors = Doors()
-        self.cast = Cast(network, members, engines)
+        self.upstream = Upstream(network.door(UPSTREAM))
+        self._mute = socket.create_server((network.door(MUTE), 0), backlog=1)
+        """Takes a connection or two, and says nothing to anybody."""
+        self.cast = Cast(network, members, engines, self.upstream.address)
         self._actions = plan.actions(seed)
         self._quiet: tuple[Collection[Key], float] = (), 0.0
         """What stood at the last quiet moment, and when that was."""
@@ -54,25 +65,36 @@ class Life:
         """Rounds until the time is over, or something is wrong. Each has `calm` seconds of churn."""
         try:
             with self.cast as cast:
-                self.churn = Churn(cast.hosts, self.model, cast.network, self.doors)
+                hosts = {HOME: cast.hosts, FAR: cast.far.hosts}
+                self.churn = Churn(hosts, self.model, cast.network, self.doors)
                 self.watch = Watch(cast.replicas, self.model, self.seed)
+                servers = [(r.host, r.port, r.http_port) for r in cast.replicas]
+                host, port = self._mute.getsockname()
+                draw = plan.chance(self.seed, "hostile")
+                source = cast.network.door(SOURCE)
+                self.hostile = Hostile(cast.hosts, servers, source, (host, port), draw)
                 try:
                     self.churn.found_all()
                     cast.start_replicas()
                     self.watch.start()
+                    self.hostile.start()
                     self._run(seconds, calm, kinds)
                 finally:
+                    self.hostile.stop()
                     self.watch.stop()
                     self._judge_whole()
                     self.churn.close()
                     cast.close(show=bool(self.broken))
         finally:
             self.doors.close()
+            self.upstream.close()
+            self._mute.close()
 
     def _run(self, seconds: float, calm: float, kinds: Collection[str]) -> None:
         self._tell("begins")
         self._act(calm / 3)
         self._settle(QUIET)
+        self.model.touched = frozenset()
         cast = self.cast
         for fault in plan.faults(self.seed, len(cast.members), len(cast.replicas), kinds):
             if self.broken or time.monotonic() - self._began > seconds:
@@ -81,20 +103,26 @@ class Life:
                 cast.back_up()
             self._act(calm / 3)
             self._tell(str(fault))
-            self.model.slack = 0.0 if fault.kind == "nothing" else SESSION
+            touched = faults.find_touched(fault)
+            self.model.touched = touched
+            self.model.slack = dict.fromkeys(touched, SESSION)
             faults.begin(fault, cast)
+            self.churn.spared = FAR if touched == {FAR} else ""
             notice = BOUND + (0.0 if fault.kind in faults.NOTICED_AT_ONCE else SESSION)
-            for number in faults.find_away(fault, cast):
-                self.model.away(number, time.monotonic() + notice)
+            for number, ensemble in faults.find_away(fault, cast):
+                self.model.away(number, time.monotonic() + notice, ensemble)
             self._act(calm if fault.long else calm / 3)
             self.model.near()
             faults.end(fault, cast)
+            self.churn.spared = ""
             if fault.kind == "restore":
                 self.model.forget()
                 self.churn.begin_anew()
+                self.hostile.begin_anew()
             self._act(calm / 3)
             self._settle(QUIET + WATCHDOG if fault.kind == "restore" else QUIET)
-            self.model.slack = 0.0
+            self.model.slack = {}
+            self.model.touched = frozenset()
 
     def _act(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -104,18 +132,25 @@ class Life:
 
     def _settle(self, within: float) -> None:
         began = time.monotonic()
+        self.hostile.pause()
+        try:
+            self._agree(began, within)
+        finally:
+            self.hostile.resume()
+
+    def _agree(self, began: float, within: float) -> None:
         found = settle(self.cast, self.churn, self.doors, self.model, within)
         if isinstance(found, str):
             self.model.blame(found)
             return
         now = time.time()
-        operator = self.churn.clients[-1]
+        readers = self.churn.readers()
         if wrong := remembered.disagree(
-            self.cast.replicas, lambda: read(operator, self.doors.is_open, time.time()), *self._quiet
+            self.cast.replicas, lambda: read(readers, self.doors.is_open, time.time()), *self._quiet
         ):
             self.model.blame(wrong)
             return
-        self._quiet = found.standing().keys(), now
+        self._quiet = found.keys_told(), now
         sizes = [replica.size() for replica in self.cast.replicas]
         self._sizes.append(sizes)
         memory = ", ".join(f"{rss / 1024:.1f}" for rss, _, _ in sizes)
@@ -130,9 +165,15 @@ class Life:
     def _judge_whole(self) -> None:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.watch.kinds.items()))
         print(f"answers by kind: {kinds}")
+        print(f"attacks: {', '.join(f'{n} {what}' for what, n in sorted(self.hostile.done.items()))}")
+        if self.hostile.broken:
+            self.model.blame(self.hostile.broken)
         for replica in self.cast.replicas:
             lost, answered = self.watch.lost[replica.number], self.watch.answered[replica.number]
             print(f"{replica}: {answered} answers, {lost} questions without one")
+            late = self.watch.late[replica.number]
+            if late > 3 + answered * UNANSWERED:
+                self.model.blame(f"{replica} gave {late} of {answered} answers later than {LATE:g} s")
             if lost > 3 + (lost + answered) * UNANSWERED:
                 self.model.blame(f"{replica} left {lost} of {lost + answered} questions unanswered")
             if "Traceback" in replica.log:

@@ -22,6 +22,9 @@ FALL: Final = 2
 
 FOREVER: Final = float("inf")
 
+HOME, FAR = "home", "far"
+"""The two ensembles: at home stands what is ordered, too."""
+
 Key = tuple[str, str]
 """Service and instance id."""
 
@@ -37,6 +40,11 @@ class Made:
     port: int
     http: int
     tag: str
+    registry: str = "dc1"
+
+    @property
+    def ensemble(self) -> str:
+        return HOME if self.registry == "dc1" else FAR
 
     @property
     def key(self) -> Key:
@@ -56,7 +64,8 @@ class Out:
 
 
 class Model:
-    """`slack`: seconds more than usual, while a fault makes it hard to know that one is cut off."""
+    """`slack`: by ensemble, seconds more than usual, while a fault makes it hard to know that one is cut off.
+    `touched`: the ensembles that something befell since the last quiet moment."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -64,12 +73,13 @@ class Model:
         self.by_address: dict[str, Made] = {}
         self.services: dict[str, None] = {}
         self.recent: deque[Made] = deque(maxlen=200)
-        self.slack = 0.0
+        self.slack: dict[str, float] = {}
+        self.touched: frozenset[str] = frozenset()
         self.broken: list[str] = []
         self._gone: dict[Key, float] = {}
         self._out: dict[Key, dict[str, Out]] = {}
         self._dissolved: dict[str, float] = {}
-        self._away: dict[int, float] = {}
+        self._away: dict[tuple[int, str], float] = {}
 
     def blame(self, what: str) -> None:
         with self.lock:
@@ -115,10 +125,10 @@ class Model:
 
     # --- what befalls servers -----------------------------------------------------------------------
 
-    def away(self, server: int, since: float) -> None:
-        """The registry is out of this server's reach, and it must know that from `since` on."""
+    def away(self, server: int, since: float, ensemble: str = HOME) -> None:
+        """This ensemble is out of the server's reach, and it must know that from `since` on."""
         with self.lock:
-            self._away[server] = since
+            self._away[server, ensemble] = since
 
     def near(self) -> None:
         """From now on every server may be back."""
@@ -158,26 +168,38 @@ class Model:
         `registered`: the name is there for as long as the instance is registered, healthy or not."""
         with self.lock:
             gone = self._gone.get(key)
-            if gone is not None and asked - gone > BOUND + self.slack:
+            made = self.made.get(key)
+            # What is ordered stands at home, whatever the ensemble.
+            slack = max(self._slack(e) for e in {HOME, made.ensemble if made is not None else HOME})
+            if gone is not None and asked - gone > BOUND + slack:
                 return f"went {asked - gone:.1f} s before"
             if registered:
                 return ""
             for why, out in self._out.get(key, {}).items():
-                bound = BOUND + self.slack + (FALL * INTERVAL if why == "check" else 0.0)
+                bound = BOUND + slack + (FALL * INTERVAL if why == "check" else 0.0)
                 if asked - out.since > bound and told < out.until:
                     return f"out ({why}) {asked - out.since:.1f} s before"
             return ""
 
-    def must_be_stale(self, server: int, asked: float) -> bool:
-        """Whether this server can't have been fresh then. Asked once the reply is there: `near` is told
-        before the registry is given back, so that one that is back in time is not blamed."""
+    def must_be_stale(self, server: int, asked: float, needed: Collection[str] = (HOME,)) -> bool:
+        """Whether what comes from all of these ensembles can't have been fresh then. Asked once the reply is
+        there: `near` is told before the registry is given back, so that one that is back in time is not
+        blamed."""
         with self.lock:
-            since = self._away.get(server)
-            return since is not None and asked > since
+            since = [self._away[server, e] for e in needed if (server, e) in self._away]
+            return bool(since) and asked > min(since)
+
+    def must_be_fresh(self, ensembles: Collection[str]) -> bool:
+        """Whether nothing befell any of these since all servers agreed with it. Asked once the reply is
+        there; `touched` is told before anything begins."""
+        return not self.touched & frozenset(ensembles)
+
+    def _slack(self, ensemble: str) -> float:
+        return self.slack.get(ensemble, 0.0)
 
     def late_service(self, service: str, asked: float) -> str:
         with self.lock:
             gone = self._dissolved.get(service)
-            if gone is not None and asked - gone > BOUND + self.slack:
+            if gone is not None and asked - gone > BOUND + self._slack(HOME):
                 return f"removed {asked - gone:.1f} s before"
             return ""

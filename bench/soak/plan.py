@@ -24,6 +24,9 @@ KINDS: Final = {
     "cut-server": "a server loses its cable to the ensemble; its own clients reach it",
     "expire": "a server's session is ended behind its back",
     "expire-all": "all servers' sessions are",
+    "kill-far": "the other ensemble is killed, and started again",
+    "freeze-far": "the other ensemble is frozen",
+    "cut-far": "the other ensemble loses its cable to clients and servers",
     "restore": "the ensemble is set back to an older copy of its data (smaller zxids)",
 }
 
@@ -45,6 +48,8 @@ WEIGHTS: Final = {
     "drain": 1.0,
     "weigh": 0.7,
     "lift": 1.5,
+    "lay": 0.5,
+    "unlay": 0.2,
     "shut": 0.5,
     "reopen": 0.7,
 }
@@ -60,7 +65,9 @@ class Fault:
     long: bool = False
 
     def __str__(self) -> str:
-        whom = "" if self.kind.endswith(("-all", "-peers", "restore", "nothing")) else f" {self.target}"
+        whom = (
+            "" if self.kind.endswith(("-all", "-far", "-peers", "restore", "nothing")) else f" {self.target}"
+        )
         return f"{self.kind}{whom}{' (long)' if self.long else ''}"
 
 

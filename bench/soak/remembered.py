@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from bench.soak.cast import Replica
+from bench.soak.hostile import is_hers
 from bench.soak.model import Key
 from bench.soak.truth import Truth
 from zkdns.model import Change, Service
@@ -52,6 +53,7 @@ def _differences(
         except (OSError, OutOfReach) as error:
             yield f"{replica}: its journal: {error}"
             continue
+        changes = [change for change in changes if not is_hers(change.service)]
         accounts.append(changes)
         wrong = (
             *rebuilt(services, truth, changes),
@@ -69,9 +71,10 @@ def rebuilt(services: Mapping[str, Service], truth: Truth, changes: Sequence[Cha
         (s.name, i.id): (i.weight, i.answered)
         for s in services.values()
         for i in s.instances
-        if i.registration.format != "unreadable"
+        if i.registration.format != "unreadable" and not is_hers(s.name)
     }
-    should = {(s, i.id): (i.weight, not i.out) for s, found in truth.services.items() for i in found.values()}
+    judged = truth.judged()
+    should = {(s, i.id): (i.weight, not i.out) for s, found in judged.items() for i in found.values()}
     for key in sorted(has.keys() | should.keys()):
         if has.get(key) != should.get(key):
             what = f"{'/'.join(key)} is {has.get(key)} (weight, given), and should be {should.get(key)}"
@@ -86,8 +89,13 @@ def _last(changes: Sequence[Change], key: Key) -> str:
 def broken_off(changes: Sequence[Change]) -> Iterator[str]:
     """Changes that do not begin where the one before ended."""
     stands: dict[Key, str] = {}
+    stand_for: dict[str, str] = {}
     for c in changes:
         key = c.service, c.id
+        if c.what == "route":
+            if c.service in stand_for and stand_for[c.service] != c.was:
+                yield f"{c.service}'s route at {c.at:.3f}: from {c.was!r}, and was {stand_for[c.service]!r}"
+            stand_for[c.service] = c.now
         if not c.id or c.what not in ("registered", "gone", "state"):
             continue
         if c.what == "registered":
@@ -107,7 +115,7 @@ def broken_off(changes: Sequence[Change]) -> Iterator[str]:
 
 def untold(changes: Sequence[Change], truth: Truth, stood: Collection[Key], since: float) -> Iterator[str]:
     """What is another than it was, without a word."""
-    stand = truth.standing().keys()
+    stand = truth.keys_told()
     told = {(c.service, c.id, c.what) for c in changes if c.at >= since}
     for before, after, what in ((stood, stand, "gone"), (stand, stood, "registered")):
         for key in before:
@@ -122,3 +130,7 @@ def repeated(accounts: Sequence[Sequence[Change]]) -> Iterator[str]:
     for (service, id, zxid), n in told.items():
         if n > 1:
             yield f"{service}/{id} is registered {n} times by {zxid:#x}"
+    routes = Counter((c.service, c.zxid, c.now) for c in merge(accounts) if c.what == "route" and c.by)
+    for (service, zxid, now), n in routes.items():
+        if n > 1:
+            yield f"{service}'s route to {now!r} is laid {n} times by {zxid:#x}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,13 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
 from bench.soak.asking import ZONE
-from bench.soak.model import Key
+from bench.soak.hostile import is_hers
+from bench.soak.model import HOME, Key
+from bench.soak.services import FAILOVER, REGISTRIES
+from support.route_model import Data
+from support.route_model import Model as RouteModel
+
+ORDERS, HEALTH = "/zkdns/overrides", "/zkdns/health"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Standing:
     """Why it is not healthy, in the model's words; () where it is."""
     owner: int
     """The session that it is bound to."""
+    registered: int = 0
+    """The weight that it registered, whatever an operator made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,42 @@ class Truth:
     raw: Mapping[str, str] = field(repr=False, default_factory=dict)
     unreadable: Mapping[str, int] = field(default_factory=dict)
     """How many registrations of each service can't be read: registered, and never answered."""
+    by_registry: Mapping[str, Mapping[str, Mapping[str, Standing]]] = field(default_factory=dict)
+    routes: RouteModel = field(default_factory=lambda: RouteModel((), ()))
+    """What names stand for, worked out the slow way."""
+
+    def judged(self) -> dict[str, Mapping[str, Standing]]:
+        """By the names under which they are judged and told: services, and what one registry alone holds
+        where a route or --failover asks for it (`web@dc2`)."""
+        asked = {t for tiers in self._tiers() for tier in tiers for t in tier if "@" in t}
+        asked |= {f"{s}@{r}" for r in FAILOVER for s in self.by_registry.get(r, {})}
+        views: dict[str, Mapping[str, Standing]] = {}
+        for target in asked:
+            service, _, registry = target.partition("@")
+            if (own := self.by_registry.get(registry, {}).get(service)) is not None:
+                views[target] = own
+        return {**self.services, **views}
+
+    def _tiers(self) -> Iterator[Any]:
+        for fields, _ in (*self.routes.nodes.values(), *self.routes.laid.values()):
+            yield fields["to"]
+
+    def _every(self) -> Iterator[tuple[Key, Standing]]:
+        for service, found in self.services.items():
+            yield from (((service, i.id), i) for i in found.values())
+        for registry in FAILOVER:
+            for service, found in self.by_registry.get(registry, {}).items():
+                yield from (((service, i.id), i) for i in found.values())
+
+    def keys_told(self) -> set[Key]:
+        """The instances by the names under which journals tell of them."""
+        return {(s, id) for s, found in self.judged().items() for id in found}
 
     def standing(self) -> dict[Key, tuple[str, ...]]:
-        return {(s, i.id): i.out for s, found in self.services.items() for i in found.values()}
+        return {key: i.out for key, i in self._every()}
 
     def owners(self) -> dict[Key, int]:
-        return {(s, i.id): i.owner for s, found in self.services.items() for i in found.values()}
+        return {key: i.owner for key, i in self._every()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,68 +107,120 @@ class Expected:
         return got <= self.rdata and len(got) == min(len(self.rdata), self.most)
 
 
-def read(client: KazooClient, is_open: Callable[[Key], bool], now: float) -> Truth:
-    """`now`: seconds since the epoch, since overrides end by the clock."""
-    largest = 0
-    raw: dict[str, str] = {}
+@dataclass
+class _Ensemble:
+    """One of them, as a plain client reads it."""
 
-    def get(path: str) -> tuple[bytes, Any]:
-        nonlocal largest
-        data, stat = client.get_async(path).get(timeout=5)
-        largest = max(largest, stat.mzxid, stat.pzxid)
-        raw[path] = f"mzxid {stat.mzxid:#x} session {stat.ephemeralOwner:#x} {data.decode(errors='replace')}"
-        return data, stat
+    client: KazooClient
+    raw: dict[str, str]
+    name: str
+    largest: dict[str, int] = field(default_factory=dict)
 
-    def below(path: str) -> dict[str, tuple[bytes, Any]]:
+    def below(self, root: str, path: str) -> dict[str, tuple[bytes, Any]]:
+        """The children of a node, with their data. `root`: whose serial they count for."""
         try:
-            get(path)
-            names = client.get_children_async(path).get(timeout=5)
+            self.get(root, path)
+            names = self.client.get_children_async(path).get(timeout=5)
         except NoNodeError:
             return {}
-        return {name: get(f"{path}/{name}") for name in sorted(names)}
+        return {name: self.get(root, f"{path}/{name}") for name in sorted(names)}
 
-    client.sync_async("/services").get(timeout=5)
-    orders: dict[Key, dict[str, Any]] = {}
-    for service in below("/zkdns/overrides"):
-        for id, (data, _) in below(f"/zkdns/overrides/{service}").items():
-            orders[service, id] = json.loads(data)
-    below("/zkdns/health")
-    services: dict[str, dict[str, Standing]] = {}
+    def get(self, root: str, path: str) -> tuple[bytes, Any]:
+        data, stat = self.client.get_async(path).get(timeout=5)
+        self.largest[root] = max(self.largest.get(root, 0), stat.mzxid, stat.pzxid)
+        where = f"{self.name}:{path}" if self.name != HOME else path
+        told = data[:500].decode(errors="replace")
+        self.raw[where] = f"mzxid {stat.mzxid:#x} session {stat.ephemeralOwner:#x} {told}"
+        return data, stat
+
+
+@dataclass
+class _Orders:
+    """What operators ordered, as far as it is in force."""
+
+    of: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    laid: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
+
+
+def read(clients: Mapping[str, KazooClient], is_open: Callable[[Key], bool], now: float) -> Truth:
+    """`clients`: one of each ensemble; `now`: seconds since the epoch, since overrides end by the clock."""
+    raw: dict[str, str] = {}
+    ensembles = {name: _Ensemble(client, raw, name) for name, client in clients.items()}
+    for client in clients.values():
+        client.sync_async("/zookeeper").get(timeout=5)
+    orders = _read_orders(ensembles[HOME], now)
+    model = RouteModel(tuple(r for r in REGISTRIES if REGISTRIES[r][0] in clients), FAILOVER, now=now)
+    model.laid = orders.laid
+    by_registry: dict[str, dict[str, dict[str, Standing]]] = {}
     settings: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, int] = {}
-    for service, (data, _) in below("/services").items():
-        settings[service] = json.loads(data or b"{}")
-        services[service] = {}
-        for id, (data, stat) in below(f"/services/{service}").items():
-            try:
-                said = json.loads(data)
-            except ValueError:
-                unreadable[service] = unreadable.get(service, 0) + 1
+    for registry in model.registries:
+        ensemble, root = REGISTRIES[registry]
+        found = by_registry[registry] = {}
+        for service, (data, node) in ensembles[ensemble].below(root, root).items():
+            nodes = ensembles[ensemble].below(root, f"{root}/{service}")
+            if is_hers(service):
                 continue
-            key = (service, id)
-            order = orders.get(key, {})
-            in_force = order.get("until") is None or order["until"] > now
-            out = []
-            if said["status"] != "up":
-                out.append("status")
-            if in_force and order.get("drain"):
-                out.append("drained")
-            if "check" in settings[service] and not is_open(key):
-                out.append("check")
-            weight = order.get("weight") if in_force else None
-            services[service][id] = Standing(
-                id,
-                tuple(said["address"]),
-                said["port"],
-                said.get("ports", {}),
-                said["priority"],
-                said["weight"] if weight is None else weight,
-                tuple(said.get("tags", ())),
-                tuple(out),
-                stat.ephemeralOwner,
-            )
-    serial = ((largest >> 32) * (1 << 24) + (largest & 0xFFFFFFFF)) & 0xFFFFFFFF
-    return Truth(services, settings, tuple(orders), serial, raw, unreadable)
+            settings.setdefault(service, json.loads(data or b"{}"))
+            if "to" in settings[service]:
+                model.nodes[service] = settings[service], node.mtime / 1000
+            found[service] = {}
+            for id, (payload, stat) in nodes.items():
+                try:
+                    said = json.loads(payload)
+                except ValueError:
+                    unreadable[service] = unreadable.get(service, 0) + (registry not in FAILOVER)
+                    continue
+                is_shut = "check" in settings[service] and not is_open((service, id))
+                one = _stand(id, said, stat.ephemeralOwner, orders.of.get((service, id), {}), is_shut)
+                found[service][id] = one
+            model.held[registry, service] = {
+                i.id: Data(i.addresses[0], i.weight, i.priority, not i.out, "", i.registered)
+                for i in found[service].values()
+            }
+    parts = [ensembles[REGISTRIES[r][0]].largest.get(REGISTRIES[r][1], 0) for r in model.registries]
+    parts[0] = max(parts[0], *(ensembles[HOME].largest.get(root, 0) for root in (ORDERS, HEALTH)))
+    serial = sum((z >> 32) * (1 << 24) + (z & 0xFFFFFFFF) for z in parts) & 0xFFFFFFFF
+    services: dict[str, dict[str, Standing]] = {}
+    for registry, held in by_registry.items():
+        for service, own in held.items():
+            merged = services.setdefault(service, {})
+            if registry not in FAILOVER:
+                services[service] = own | merged
+    return Truth(services, settings, tuple(orders.of), serial, raw, unreadable, by_registry, model)
+
+
+def _read_orders(home: _Ensemble, now: float) -> _Orders:
+    orders = _Orders()
+    for service, (laid, stat) in home.below(ORDERS, ORDERS).items():
+        below = home.below(ORDERS, f"{ORDERS}/{service}")
+        if is_hers(service):
+            continue
+        if laid.strip():
+            orders.laid[service] = json.loads(laid), stat.mtime / 1000
+        for id, (data, _) in below.items():
+            order = json.loads(data)
+            is_over = order.get("until") is not None and order["until"] <= now
+            orders.of[service, id] = {} if is_over else order
+    home.below(HEALTH, HEALTH)
+    return orders
+
+
+def _stand(id: str, said: Mapping[str, Any], owner: int, order: Mapping[str, Any], is_shut: bool) -> Standing:
+    whys = (("status", said["status"] != "up"), ("drained", order.get("drain")), ("check", is_shut))
+    weight = order.get("weight")
+    return Standing(
+        id,
+        tuple(said["address"]),
+        said["port"],
+        said.get("ports", {}),
+        said["priority"],
+        said["weight"] if weight is None else weight,
+        tuple(said.get("tags", ())),
+        tuple(why for why, is_so in whys if is_so),
+        owner,
+        said["weight"],
+    )
 
 
 def expect(truth: Truth, service: str) -> dict[tuple[str, str], Expected]:

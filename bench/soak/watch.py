@@ -3,7 +3,8 @@
   1. An address, a target or an id name that was never registered there.
   2. Without EDE 3: an instance that went, or was put out of service, longer than its bound ago.
   3. SERVFAIL, or any other sign of distress; NXDOMAIN for a service that is there from first to last.
-  4. No EDE 3, though the registry has been out of the server's reach for long enough to know it.
+  4. No EDE 3, though an ensemble that the answer comes from has been out of the server's reach for long
+     enough to know it; or EDE 3, though nothing befell any of those that it may come from.
   5. Anything but NXDOMAIN for names that never were; a cut reply with nothing in it.
 
 Rules: one thread for all servers. Without EDNS a reply can't say that it is stale: such questions stand
@@ -21,15 +22,19 @@ from typing import Any
 
 from bench.soak.asking import ZONE, Reply, ask, describe
 from bench.soak.cast import Replica
+from bench.soak.hostile import is_hers
 from bench.soak.model import Made, Model
 from bench.soak.plan import chance
-from bench.soak.services import SETTINGS
+from bench.soak.services import BOTH, LEADS_TO, STAYING, leads_to, needs, rests_on
 
 BETWEEN = 8
 """Questions between two that tell whether the server is fresh."""
 
 PAUSE = 0.002
 """Seconds between two questions: the machine has others to serve."""
+
+LATE = 1.0
+"""Seconds above which an answer is late, on a machine that does much else."""
 
 DESCRIBED = 3
 
@@ -50,13 +55,29 @@ class Question:
     judge: Callable[[Reply, str, bool], Iterator[str]]
     about: str = ""
 
+    def needs(self, rcode: str = "NOERROR") -> frozenset[str]:
+        """The ensembles without which its answer must be stale."""
+        if not self.about:
+            return BOTH if self.name.endswith(ZONE) else frozenset()
+        if rcode == "NXDOMAIN":
+            return BOTH
+        if self.name == f"{self.about}.{ZONE}":
+            return needs(self.about, self.type)
+        alone = rests_on(self.about)
+        return alone if len(alone) == 1 else frozenset()
+
+    def rests_on(self, rcode: str) -> frozenset[str]:
+        """The ensembles that its answer may come from: who says that a name is not there speaks for all."""
+        return BOTH if rcode == "NXDOMAIN" or not self.about else rests_on(self.about)
+
 
 class Watch:
-    """`answered` and `lost`: replies that came and did not, by server."""
+    """`answered`, `lost` and `late`: replies that came, did not, and came late, by server."""
 
     def __init__(self, replicas: Sequence[Replica], model: Model, seed: int) -> None:
         self.answered: Counter[int] = Counter()
         self.lost: Counter[int] = Counter()
+        self.late: Counter[int] = Counter()
         self.kinds: Counter[str] = Counter()
         self._replicas = replicas
         self._model = model
@@ -90,10 +111,8 @@ class Watch:
             self._count(replica, reply, f"{'tcp' if tcp else 'udp'}{'+edns' if edns else ''}")
             if reply is not None:
                 asked.append((question, reply))
-                # A name that isn't ours (REFUSED) has no age.
-                told = reply.stale is not False or reply.rcode == "REFUSED"
-                if not told and self._model.must_be_stale(replica.number, reply.asked):
-                    self._blame(replica, question, f"{replica}: {reply}: not told that it is stale")
+                for what in self._judge_age(question, reply, replica.number):
+                    self._blame(replica, question, f"{replica}: {reply}: {what}")
             self._stopping.wait(PAUSE)
         fresh = self._is_fresh(replica) and fresh
         for question, reply in asked:
@@ -116,6 +135,7 @@ class Watch:
         counted = self.lost if reply is None else self.answered
         counted[replica.number] += 1
         if reply is not None:
+            self.late[replica.number] += reply.told - reply.asked > LATE
             self.kinds[how] += 1
             self.kinds["stale"] += bool(reply.stale)
 
@@ -126,7 +146,7 @@ class Watch:
         with self._model.lock:
             services = list(self._model.services)
             made = list(self._model.recent)
-        service = draw.choice(services[: len(SETTINGS)] + services[len(SETTINGS) :][-RECENT:])
+        service = draw.choice(services[: len(STAYING)] + services[len(STAYING) :][-RECENT:])
         name = f"{service}.{ZONE}"
         kind = draw.choice(
             ("A", "A", "AAAA", "SRV", "SRV", "TXT", "tag", "id", "PTR", "list", "reverse", "never")
@@ -138,6 +158,9 @@ class Watch:
         if kind == "SRV":
             owner = draw.choice((name, f"_{service}._tcp.{ZONE}", f"_http._tcp.{name}"))
             return Question(owner, "SRV", self._targets, service)
+        if service in LEADS_TO and kind in ("TXT", "tag", "PTR"):
+            kind = "A"
+            return Question(name, kind, self._addresses, service)
         if kind == "TXT":
             return Question(name, "TXT", self._text, service)
         if kind == "tag":
@@ -162,19 +185,25 @@ class Watch:
     # --- what is judged --------------------------------------------------------------------------------
 
     def _judge(self, question: Question, reply: Reply, fresh: bool) -> Iterator[str]:
-        if reply.rcode not in ("NOERROR", "NXDOMAIN") and not (
-            reply.rcode == "REFUSED" and reply.name.endswith(".arpa")
-        ):
+        if reply.rcode not in ("NOERROR", "NXDOMAIN"):
             yield "a sign of distress"
         if reply.cut and not reply.message.answer:
             yield "cut, and nothing is left"
         late = self._model.late_service(question.about, reply.asked)
         if late and fresh and reply.rcode == "NOERROR":
             yield f"the service was {late}"
-        stays = question.about in SETTINGS and reply.name == f"{question.about}.{ZONE}"
+        stays = question.about in STAYING and reply.name == f"{question.about}.{ZONE}"
         if stays and reply.rcode == "NXDOMAIN":
             yield "a service that never went is unknown"
         yield from question.judge(reply, question.about, fresh)
+
+    def _judge_age(self, question: Question, reply: Reply, server: int) -> Iterator[str]:
+        if reply.stale is False and self._model.must_be_stale(
+            server, reply.asked, question.needs(reply.rcode)
+        ):
+            yield "not told that it is stale"
+        if reply.stale and self._model.must_be_fresh(question.rests_on(reply.rcode)):
+            yield "told that it is stale, and nothing befell what it comes from"
 
     def _late(self, made: Made, reply: Reply, fresh: bool, registered: bool = False) -> Iterator[str]:
         if fresh and (why := self._model.late(made.key, reply.asked, reply.told, registered=registered)):
@@ -188,7 +217,7 @@ class Watch:
         for _, rdata in reply.records():
             address = rdata.to_text()
             made = self._model.by_address.get(address)
-            if made is None or made.service != service:
+            if made is None or made.service not in leads_to(service):
                 yield f"{address} was never registered"
             elif reply.name.startswith(TAGS) and not reply.name.startswith(f"{made.tag}."):
                 yield f"{address} never had this tag"
@@ -200,8 +229,9 @@ class Watch:
         for _, rdata in reply.records():
             target = rdata.target.to_text()
             targets.add(target)
-            made = self._known(service, target.split(".")[0])
-            if made is None or target != f"{made.id}.{service}.{ZONE}.":
+            id, of = target.split(".")[:2]
+            made = self._known(of, id) if of in leads_to(service) else None
+            if made is None or target != f"{made.id}.{made.service}.{ZONE}.":
                 yield f"the target {target} is no instance of {service}"
             elif rdata.port != (made.http if reply.name.startswith("_http.") else made.port):
                 yield f"{target} never had the port {rdata.port}"
@@ -246,6 +276,8 @@ class Watch:
     def _listed(self, reply: Reply, service: str, fresh: bool) -> Iterator[str]:
         for _, rdata in reply.records():
             listed, rest = rdata.to_text().lstrip("_").split(".", 1)
+            if is_hers(listed):
+                continue
             if listed not in self._model.services or rest != f"_tcp.{ZONE}.":
                 yield f"{rdata.to_text()} was never a service"
             elif fresh and (late := self._model.late_service(listed, reply.asked)):

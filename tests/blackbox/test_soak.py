@@ -19,7 +19,7 @@ from support.zookeeper import ZooKeeperServer, finish
 sys.path.insert(0, str(REPOSITORY))  # bench/ is no part of the package
 
 from bench.soak import agreement, session, truth
-from bench.soak.model import Model
+from bench.soak.model import HOME, Model
 
 NAME = "s0.svc.local"
 
@@ -27,8 +27,8 @@ NAME = "s0.svc.local"
 @pytest.mark.zookeeper
 @pytest.mark.timeout(240)
 def test_no_wrong_answer_is_given_while_members_are_frozen_killed_and_cut_off() -> None:
-    words = ("--seconds", "20", "--calm", "5", "--replicas", "2", "--seed", "144")
-    faults = "freeze,kill,cut-member,cut-server,cut-peer,freeze-all,expire"
+    words = ("--seconds", "20", "--calm", "5", "--replicas", "2", "--seed", "168")
+    faults = "freeze,kill,cut-member,cut-server,cut-peer,freeze-all,expire,kill-far,cut-far,freeze-far"
     done = subprocess.run(
         [sys.executable, "-m", "bench.soak", *words, "--faults", faults],
         cwd=REPOSITORY,
@@ -57,13 +57,13 @@ def test_servers_are_compared_with_zookeeper_and_the_report_shows_what_each_hold
     server = serve(registry=f"zk://{own_zookeeper.hosts}/services")
 
     def differences() -> list[str]:
-        now = truth.read(zk, bool, time.time())
+        now = truth.read({HOME: zk}, bool, time.time())
         return [found.what for found in agreement.compare([server], now, Model())]
 
     eventually(lambda: differences() == [])
     zk.set("/services/s0", b'{"answers": 3}')
     eventually(lambda: differences() == [])
-    held = truth.read(zk, bool, time.time())
+    held = truth.read({HOME: zk}, bool, time.time())
     zk.create("/services/s0/i2", data.replace(b".1", b".2"))
     eventually(lambda: server.answers(NAME) == ["10.0.0.1", "10.0.0.2"])
     found = list(agreement.compare([server], held, Model()))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY))  # bench/ is no part of the package
 
 from bench.soak import plan, remembered, truth
 from bench.soak.asking import Reply
-from bench.soak.model import BOUND, FALL, INTERVAL, Made, Model
+from bench.soak.model import BOUND, FALL, HOME, INTERVAL, Made, Model
 from bench.soak.watch import Question, Watch
 
 NAME = "s0.svc.local"
@@ -42,7 +42,7 @@ def test_a_seed_plans_the_same_faults_and_actions_again_and_another_one_does_not
 
 
 def test_a_round_of_the_plan_has_every_fault_for_everyone() -> None:
-    whole = 6 * 3 + 6
+    whole = 6 * 3 + 9
     first = [(f.kind, f.target) for f in islice(plan.faults(5, 3, 3, plan.KINDS), whole)]
     assert len(set(first)) == whole
     assert {kind for kind, _ in first} == plan.KINDS.keys()
@@ -75,7 +75,7 @@ def test_what_went_is_late_after_its_bound_and_its_slack(model: Model, made: Mad
     assert not model.late(made.key, 100.0 + BOUND, 103.0)
     assert "went" in model.late(made.key, 100.1 + BOUND, 103.0)
     assert "went" in model.late(made.key, 100.1 + BOUND, 103.0, registered=True)
-    model.slack = 10.0
+    model.slack = {HOME: 10.0}
     assert not model.late(made.key, 110.0 + BOUND, 113.0)
     assert "went" in model.late(made.key, 110.1 + BOUND, 113.0)
 
@@ -160,7 +160,7 @@ RIGHT = [
     ("_browsed", reply("_s0._tcp.svc.local", "PTR", "i1._s0._tcp.svc.local.")),
     ("_listed", reply("_services._dns-sd._udp.svc.local", "PTR", "_s0._tcp.svc.local.")),
     ("_reversed", reply(REVERSE, "PTR", TARGET)),
-    ("_reversed", reply(REVERSE, "PTR", rcode="REFUSED")),
+    ("_reversed", reply(REVERSE, "PTR", rcode="NXDOMAIN")),
     ("_never", reply("nope.svc.local", "A", rcode="NXDOMAIN")),
 ]
 WRONG = [
@@ -168,6 +168,7 @@ WRONG = [
     ("never had this tag", "_addresses", reply("canary." + NAME, "A", "10.0.0.1")),
     ("distress", "_addresses", reply(NAME, "A", rcode="SERVFAIL")),
     ("distress", "_addresses", reply(NAME, "A", rcode="REFUSED")),
+    ("distress", "_reversed", reply(REVERSE, "PTR", rcode="REFUSED")),
     ("is unknown", "_addresses", reply(NAME, "A", rcode="NXDOMAIN")),
     ("nothing is left", "_addresses", reply(NAME, "A", tc=True)),
     ("no instance of", "_targets", reply(NAME, "SRV", "0 1 7001 i2.s0.svc.local.")),

@@ -25,13 +25,19 @@ class One(NamedTuple):
 
 @dataclass
 class Data:
-    """`weight`, `priority`, `up`, `tag`: of one registered instance."""
+    """`weight`, `priority`, `up`, `tag`: of one registered instance. `own`: its registered weight, where an
+    operator gave it another."""
 
     address: str
     weight: int = 1
     priority: int = 0
     up: bool = True
     tag: str = ""
+    own: int | None = None
+
+    @property
+    def registered(self) -> int:
+        return self.weight if self.own is None else self.own
 
 
 @dataclass
@@ -149,8 +155,8 @@ class Model:
                 }
             )
         pool.first = pool.levels[0] if pool.levels else {}
-        pool.healthy = sum(self.data(one).weight for one in healthy)
-        pool.registered = sum(self.data(one).weight for one in every)
+        pool.healthy = sum(self.data(one).registered for one in healthy)
+        pool.registered = sum(self.data(one).registered for one in every)
         if not pool.registered:
             pool.healthy, pool.registered = len(healthy), len(every)
         return pool
