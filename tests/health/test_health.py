@@ -524,6 +524,23 @@ async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble:
     await stop_all(ensemble)
 
 
+async def test_a_view_of_a_service_is_probed_by_nobody_who_does_not_probe_the_service(
+    ensemble: Ensemble,
+) -> None:
+    ensemble.nodes.update({f"r{n}": b"{}" for n in range(5)})
+    worlds = [World(f"r{n}", ensemble, well) for n in range(5)]
+    own = a_service("abcdefgh", ONCE)
+    seen = tuple(replace(i, path=f"dc1:{i.path}") for i in own.instances)
+    view = replace(own, name="web@dc1", instances=seen, registries=("dc1",), view_of="web")
+    for world in worlds:
+        world.take(own, view)
+    healthy = " ".join(f"{c}=healthy" for c in "abcdefgh")
+    await until(lambda: {w.states() for w in worlds} == {healthy})
+    await until(lambda: {w.states("web@dc1") for w in worlds} == {healthy})
+    assert sum(len(w.probed) for w in worlds) == 3 * 8
+    await stop_all(ensemble)
+
+
 async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble) -> None:
     ensemble.nodes.update({f"r{n}": b"{}" for n in range(4)})
     worlds = [World(f"r{n}", ensemble, well) for n in range(4)]

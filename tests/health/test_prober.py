@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -103,4 +104,48 @@ async def test_a_target_that_comes_again_is_probed_at_once_and_once() -> None:
     await probes.under_way(1)
     await asyncio.sleep(0.02)
     assert len(probes.begun) == 2
+    await prober.stop()
+
+
+async def test_a_service_and_a_view_of_it_share_one_probe_and_its_verdict() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    own = target()
+    view = replace(own, path=f"dc1:{own.path}", node=own.path)
+    other = replace(own, path=f"dc2:{own.path}", node=own.path, address="127.0.0.2")
+    for one in (own, view, other):
+        prober.schedule(one)
+    await probes.under_way(1)
+    assert {p.address for p in probes.begun} == {"127.0.0.1", "127.0.0.2"}
+    for number, probed in enumerate(list(probes.begun)):
+        probes.end(number, "refused" if probed.address == "127.0.0.1" else "")
+    await until(lambda: len(probes.told) == 3)
+    assert {(t.path, v.path, v.good) for t, v in probes.told} == {
+        (own.path, own.path, False),
+        (view.path, view.path, False),
+        (other.path, other.path, True),
+    }
+    prober.drop(other.path)
+    prober.drop(own.path)
+    await probes.under_way(2)
+    assert probes.begun[2].address == "127.0.0.1"
+    probes.end(2)
+    await until(lambda: len(probes.told) == 4)
+    assert (probes.told[3][0], probes.told[3][1].good) == (view, True)
+    await prober.stop()
+
+
+async def test_who_asks_later_for_what_is_probed_already_hears_the_last_verdict_at_once() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    own = replace(target(), check=Check("tcp", interval=60))
+    prober.schedule(own)
+    await probes.under_way(0)
+    probes.end(0, "refused")
+    await until(lambda: probes.told)
+    view = replace(own, path=f"dc1:{own.path}", node=own.path)
+    prober.schedule(view)
+    await until(lambda: len(probes.told) == 2)
+    assert (probes.told[1][0], probes.told[1][1].why) == (view, "refused")
+    assert len(probes.begun) == 1
     await prober.stop()

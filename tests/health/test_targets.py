@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from zkdns.health.targets import CheckPolicy, targets_of
@@ -72,3 +74,22 @@ def test_checks_go_to_the_networks_that_are_named_and_nowhere_else() -> None:
     assert told == []
     assert problem.startswith("i0 at db.example and 2 more")
     assert aimed(Check("tcp"), Registration(("fd00::7",), port=1), networks=("fd00::/8",))[1] == ""
+
+
+def test_an_instance_of_a_view_is_the_place_that_the_services_own_is_where_it_is_the_same() -> None:
+    own = Instance("a", "a", "/s/a", ONE, 7.0)
+    settings = ServiceSettings(check=Check("tcp"))
+    service = Service("s", "s", "/s", settings, (own,))
+    there = replace(own, registration=replace(ONE, addresses=("10.0.0.9",)))
+
+    def view(registry: str, instance: Instance) -> Service:
+        shown = replace(instance, path=f"{registry}:{instance.path}")
+        return Service(
+            f"s@{registry}", "s", f"{registry}:/s", settings, (shown,), "", (registry,), view_of="s"
+        )
+
+    several = (service, view("dc1", own), view("dc2", there))
+    places = [targets_of(one, one.instances, TYPES, CheckPolicy())[0][0] for one in several]
+    assert [t.path for t in places] == ["/s/a", "dc1:/s/a", "dc2:/s/a"]
+    assert [t.registered_at for t in places] == ["/s/a"] * 3
+    assert places[0].place() == places[1].place() != places[2].place()

@@ -140,7 +140,7 @@ class Health:
         """One probe's verdict; one on a target that is ours no more counts for nothing."""
         path = target.path
         service = self._service_of.get(path)
-        if service is None or self._targets[service][path] != target or not self._is_ours(path):
+        if service is None or self._targets[service][path] != target or not self._is_ours(target):
             return set()
         before = self._histories.get(path)
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
@@ -279,12 +279,12 @@ class Health:
 
     # --- one instance -----------------------------------------------------------------------------
 
-    def _is_ours(self, path: str) -> bool:
-        return self._probes and self._me in assign(path, self._voters)
+    def _is_ours(self, target: Target) -> bool:
+        return self._probes and self._me in assign(target.registered_at, self._voters)
 
     def _share(self, path: str, target: Target, now: float) -> None:
         """Probe it, or leave it to others."""
-        if self._is_ours(path):
+        if self._is_ours(target):
             self._moved_probes[path] = target
         else:
             self._end_probing(path, now)

@@ -4,7 +4,8 @@ Rules: one asyncio loop; nothing here judges. A new target is probed at once, an
 moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
 nor the replicas of one target fire together. Where there is more to do than places, services take turns
 (`shares`): probes come late and none is left out. A probe that raises is a bad one, but for what is
-lacking here: that says nothing of the target, and is told as ours.
+lacking here: that says nothing of the target, and is told as ours. What is registered once is probed once:
+a service's instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import heapq
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from zkdns.health import checks
@@ -44,8 +45,12 @@ AGAIN = 1.0
 
 @dataclass(slots=True, eq=False)
 class _Scheduled:
+    """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one."""
+
     target: Target
     due: float
+    asking: dict[str, Target]
+    verdict: Verdict | None = None
     task: asyncio.Task[None] | None = None
     started: float = 0.0
 
@@ -71,7 +76,8 @@ class Prober:
         self.lack = ""
         self._shares: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
         self._named = named
-        self._scheduled: dict[str, _Scheduled] = {}
+        self._scheduled: dict[Target, _Scheduled] = {}
+        self._by_path: dict[str, _Scheduled] = {}
         self._queue: list[tuple[float, int, _Scheduled]] = []
         self._queued = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -79,18 +85,32 @@ class Prober:
 
     def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
-        known = self._scheduled.get(target.path)
-        if known is not None and known.target == target:
+        known = self._by_path.get(target.path)
+        if known is not None and known.asking[target.path] == target:
             return
-        scheduled = self._scheduled[target.path] = _Scheduled(target, asyncio.get_running_loop().time())
-        self._enqueue(scheduled)
+        self.drop(target.path)
+        loop, place = asyncio.get_running_loop(), target.place()
+        scheduled = self._scheduled.get(place)
+        if scheduled is None:
+            scheduled = self._scheduled[place] = _Scheduled(place, loop.time(), {})
+            self._enqueue(scheduled)
+        elif scheduled.verdict is not None:
+            loop.call_soon(self._tell_one, scheduled, target)
+        scheduled.asking[target.path] = target
+        self._by_path[target.path] = scheduled
 
     def drop(self, path: str) -> None:
-        self._scheduled.pop(path, None)
+        scheduled = self._by_path.pop(path, None)
+        if scheduled is None:
+            return
+        del scheduled.asking[path]
+        if not scheduled.asking:
+            del self._scheduled[scheduled.target]
 
     async def stop(self) -> None:
         """End all probes under way, and start no more."""
         self._scheduled.clear()
+        self._by_path.clear()
         self._queue.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -122,10 +142,10 @@ class Prober:
         now = loop.time()
         while self._queue and self._queue[0][0] <= now:
             _, _, scheduled = heapq.heappop(self._queue)
-            if self._scheduled.get(scheduled.target.path) is scheduled:
+            if self._is_wanted(scheduled):
                 self._shares.wait(scheduled.service, scheduled)
         while (scheduled := self._shares.next(now)) is not None:  # type: ignore[assignment]
-            if self._scheduled.get(scheduled.target.path) is not scheduled:
+            if not self._is_wanted(scheduled):
                 self._shares.done(scheduled.service, scheduled)
                 continue
             scheduled.started = now
@@ -149,7 +169,7 @@ class Prober:
         self._arm(asyncio.get_running_loop().time())
 
     def _is_wanted(self, scheduled: _Scheduled) -> bool:
-        return self._scheduled.get(scheduled.target.path) is scheduled
+        return self._scheduled.get(scheduled.target) is scheduled
 
     def _postpone(self, scheduled: _Scheduled) -> None:
         scheduled.due = asyncio.get_running_loop().time() + AGAIN
@@ -169,7 +189,14 @@ class Prober:
             return
         scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
         self._enqueue(scheduled)
-        self._told(target, Verdict(target.path, not why, why))
+        scheduled.verdict = Verdict(target.path, not why, why)
+        for one in list(scheduled.asking.values()):
+            self._tell_one(scheduled, one)
+
+    def _tell_one(self, scheduled: _Scheduled, target: Target) -> None:
+        verdict = scheduled.verdict
+        if verdict is not None and scheduled.asking.get(target.path) is target:
+            self._told(target, replace(verdict, path=target.path))
 
     def _note_lack(self, lack: str) -> None:
         if lack and not self.lack:

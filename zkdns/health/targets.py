@@ -8,7 +8,7 @@ may not go is as one without a check.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 
@@ -42,8 +42,9 @@ EVERYWHERE = CheckPolicy()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One instance to be probed. `unprobeable`: it can't be, which counts as a bad probe. `origin`: what
-    it was made of, so that it need not be made again."""
+    """One instance to be probed. `unprobeable`: it can't be, which counts as a bad probe. `node`: where it is
+    registered, where that is not its path: a service and a view of it have the same one. `origin`: what it
+    was made of, so that it need not be made again."""
 
     path: str
     id: str
@@ -52,7 +53,16 @@ class Target:
     since: float
     check: Check
     unprobeable: str = ""
+    node: str = ""
     origin: Instance | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def registered_at(self) -> str:
+        return self.node or self.path
+
+    def place(self) -> Target:
+        """What one probe tells of, whoever asks for it."""
+        return replace(self, path=self.registered_at, node="", origin=None)
 
     def same_place(self, other: Target) -> bool:
         return (self.address, self.port, self.unprobeable) == (other.address, other.port, other.unprobeable)
@@ -77,8 +87,9 @@ def targets_of(
         what = "command checks are not allowed on this server, so the service has no check"
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
+    prefix = f"{service.registries[0]}:" if service.view_of and service.registries else ""
     targets = tuple(
-        _target_of(instance, check, known.get(instance.path))
+        _target_of(instance, check, known.get(instance.path), prefix)
         for instance in instances
         if instance.state is not State.UNREADABLE
     )
@@ -96,12 +107,14 @@ def targets_of(
     return targets, None
 
 
-def _target_of(instance: Instance, check: Check, known: Target | None) -> Target:
+def _target_of(instance: Instance, check: Check, known: Target | None, prefix: str) -> Target:
     if known is not None and known.origin is instance and known.check is check:
         return known
     address = next(iter(instance.addresses), instance.registration.host or "")
     port, unprobeable = _port(instance, check)
-    return Target(instance.path, instance.id, address, port, instance.since, check, unprobeable, instance)
+    path = instance.path
+    node = path.removeprefix(prefix) if prefix else ""
+    return Target(path, instance.id, address, port, instance.since, check, unprobeable, node, instance)
 
 
 def _port(instance: Instance, check: Check) -> tuple[int, str]:
