@@ -112,6 +112,35 @@ def test_a_change_during_a_large_compile_is_compiled_after_it(monkeypatch: pytes
     assert world.pipeline.idle
 
 
+def test_a_target_that_changes_while_its_route_is_compiled_aside_is_compiled_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "LARGE", 2)
+    world = World(threads=True)
+    world.register("two", a=an_address(1), b=an_address(2))
+    world.register("web")
+    world.rest()
+    world.hear("/services", world.data("/services/web", '{"to": {"two": 1}}'))
+    world.register("web", own=an_address(9))
+    (first,) = world.ready().compile
+    world.register("two", a=an_address(1), b=an_address(3))
+    assert world.ready().compile == (), "one at a time"
+    world.pipeline.step(first.work(), world.now)
+    assert routed(world, "web") == {"10.0.0.1", "10.0.0.2"}
+    (second,) = world.ready().compile
+    world.pipeline.step(second.work(), world.now)
+    assert routed(world, "web") == {"10.0.0.1", "10.0.0.3"}
+    world.rest()
+    assert world.pipeline.idle
+
+
+def routed(world: World, service: str) -> set[str]:
+    """The addresses of all that stand behind a name that is a route."""
+    route = world.pipeline.builder.services[service].beyond.route
+    assert route is not None
+    return {address for one in route.name.group for address in one.addresses}
+
+
 def test_what_comes_of_a_compilation_that_nobody_waits_for_is_left_alone() -> None:
     world = World()
     world.pipeline.step(Compiled("web", None), world.now)

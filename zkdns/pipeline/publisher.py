@@ -224,6 +224,7 @@ class Publisher:
         if name in self._under_way:
             before, after, _ = self._under_way[name]
             self._under_way[name] = before, after, True
+            self._respelled.add(name)  # what it leads to is another: judging it again tells nothing of that
             return False
         service = self.services.get(name)
         return service is not None and self._compile(name, service, service, now, zxid)

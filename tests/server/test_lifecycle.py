@@ -1,0 +1,225 @@
+"""One server in the test's own loop: what it takes over when it is told to read again, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dns.asyncquery
+import dns.message
+import dns.rcode
+import pytest
+import pytest_asyncio
+
+from support.ports import free_port
+from support.upstream import addresses, run
+from support.waiting import until
+from zkdns.answers.table import Delta
+from zkdns.config import Address, RegistryURL, Settings
+from zkdns.model import Change, ConfigError
+from zkdns.registry.url import parse_registry
+from zkdns.server.lifecycle import Server
+from zkdns.server.status import Phase
+
+WEB = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+ZONE = "@ 300 SOA ns root 1 2 3 4 5\n@ 300 NS ns\nns 300 A 192.0.2.53\n"
+
+
+def file_registry(path: Path) -> RegistryURL:
+    return replace(parse_registry(f"file:{path}"), name="r1")
+
+
+class Running:
+    """A server, and the settings that it finds when it reads them again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings: Settings | ConfigError = settings
+        self.server = Server(settings, self._read)
+
+    def _read(self) -> Settings:
+        if isinstance(self.settings, ConfigError):
+            raise self.settings
+        return self.settings
+
+    async def ask(self, name: str) -> dns.message.Message:
+        (address,) = self.server.settings.listen
+        query = dns.message.make_query(name, "A")
+        return await dns.asyncquery.udp(query, address.host, 10, address.port)
+
+    async def answers(self, name: str) -> list[str]:
+        return [rdata.to_text() for rrset in (await self.ask(name)).answer for rdata in rrset]
+
+    async def reads_again(self) -> None:
+        """What a SIGHUP does, and all that comes of it."""
+        self.server.reload()
+        await until(lambda: not [t for t in self.server._tasks if t.get_name() == "zone files"])
+        await until(lambda: self.server.pipeline.idle)
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest_asyncio.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    started: list[Running] = []
+
+    async def start(**more: Any) -> Running:
+        path = tmp_path / "services.toml"
+        path.write_text(WEB)
+        settings = Settings(
+            registry=(file_registry(path),), listen=(Address("127.0.0.1", free_port()),), http=None,
+            engine="python", **more,
+        )  # fmt: skip
+        started.append(Running(settings))
+        await started[-1].server.start()
+        await until(lambda: started[-1].server.phase is Phase.READY)
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.server.phase is not Phase.STOPPED:
+            await one.server.stop()
+    gc.unfreeze()
+
+
+async def test_what_upstreams_said_of_a_zone_that_a_file_brings_is_forgotten(
+    start: Start, tmp_path: Path
+) -> None:
+    """The file may go again: then upstreams are asked, and nobody is given what they said long before it."""
+    zones = tmp_path / "zones"
+    zones.mkdir()
+    async with run(addresses("192.0.2.1", ttl=3600)) as upstream:
+        one = await start(forward=(upstream.address,), zones=str(zones))
+        assert await one.answers("www.example.org") == ["192.0.2.1"]
+        assert await one.answers("www.example.net") == ["192.0.2.1"]
+        file = zones / "example.org.zone"
+        file.write_text(f"$ORIGIN example.org.\n{ZONE}")
+        await one.reads_again()
+        assert (await one.ask("www.example.org")).rcode() == dns.rcode.NXDOMAIN
+        file.unlink()
+        upstream.script = addresses("192.0.2.2", ttl=3600)
+        await one.reads_again()
+        assert await one.answers("www.example.org") == ["192.0.2.2"]
+        assert await one.answers("www.example.net") == ["192.0.2.1"], "it was never ours"
+
+
+async def test_who_is_told_of_a_change_and_asks_at_once_has_the_new_answer(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await start()
+    order: list[str] = []
+    apply, take, tell = one.server.engine.apply, one.server.recorder.take, one.server.web.tell
+
+    def publish(delta: Delta) -> None:
+        order.append("answers")
+        apply(delta)
+
+    def record(changes: Any) -> None:
+        order.append("journal")
+        take(changes)
+
+    def spread(changes: Iterable[Change]) -> None:
+        order.append("events")
+        tell(changes)
+
+    monkeypatch.setattr(one.server.engine, "apply", publish)
+    monkeypatch.setattr(one.server.recorder, "take", record)
+    monkeypatch.setattr(one.server.web, "tell", spread)
+    (tmp_path / "services.toml").write_text(WEB.replace("10.0.0.1", "10.0.0.2"))
+    await until(lambda: len(order) >= 3)
+    assert order == ["answers", "journal", "events"]
+
+
+async def test_settings_that_are_wrong_leave_the_old_ones_in_force_and_that_is_told(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await start(ttl=7)
+    assert isinstance(one.settings, Settings)
+    right = one.settings
+    for wrong in (
+        ConfigError("ttl", "is no number"),
+        replace(right, ttl=9, service_defaults={"policy": "best"}),
+        replace(right, ttl=9, forward=("nowhere",)),
+    ):
+        one.settings = wrong
+        await one.reads_again()
+        assert not one.server.web._observed.counters().settings_read
+        assert (await one.ask("web.svc.local")).answer[0].ttl == 7
+        assert "the old settings stay in force" in caplog.text
+    one.settings = replace(right, ttl=9)
+    await one.reads_again()
+    assert one.server.web._observed.counters().settings_read
+    assert (await one.ask("web.svc.local")).answer[0].ttl == 9
+
+
+async def test_what_needs_a_restart_is_told_and_stays_as_it_was(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await start()
+    assert isinstance(one.settings, Settings)
+    one.settings = replace(one.settings, zone=("other.example",), cache_mb=1, query_log_sample=1)
+    caplog.set_level(logging.INFO, "zkdns")
+    await one.reads_again()
+    told = [r.getMessage() for r in caplog.records if "needs a restart" in r.getMessage()]
+    assert [text.split()[1] for text in told] == ["zone", "cache_mb"]
+    assert (one.server.settings.zone, one.server.settings.cache_mb) == (("svc.local",), 64)
+    assert await one.answers("web.svc.local") == ["10.0.0.1"]
+    assert "query 127.0.0.1 udp web.svc.local. A: NOERROR" in caplog.text, "the engine was told, too"
+
+
+async def test_an_error_of_ours_in_what_is_done_each_second_ends_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await start()
+    kept = []
+
+    def keep() -> None:
+        kept.append(len(kept))
+        if len(kept) == 1:
+            raise RuntimeError("ours")
+
+    monkeypatch.setattr(one.server.state_directory, "keep", keep)
+    await until(lambda: len(kept) == 2)
+    assert "the server goes on after an error of its own" in caplog.text
+
+
+async def test_the_end_of_a_part_that_is_the_operators_error_ends_the_server(start: Start) -> None:
+    one = await start()
+
+    async def wrong() -> None:
+        raise ConfigError("--http", "the address is taken")
+
+    one.server._spawn(wrong(), "part")
+    await asyncio.wait_for(one.server._stop_asked.wait(), 10)
+    assert one.server._mistake is not None
+
+
+async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Start, tmp_path: Path) -> None:
+    one = await start(lameduck=30.0)
+    stopping = asyncio.create_task(one.server.stop())
+    await until(lambda: one.server.phase is Phase.LAMEDUCK)
+    (tmp_path / "services.toml").write_text(WEB.replace("10.0.0.1", "10.0.0.2"))
+    await until(lambda: one.server.pipeline.services["web"].instances[0].addresses == ("10.0.0.2",))
+    assert await one.answers("web.svc.local") == ["10.0.0.2"]
+    assert one.server.phase is Phase.LAMEDUCK
+    one.server._stop_asked.set()  # a second signal
+    await asyncio.wait_for(stopping, 30)
+    assert one.server.phase is Phase.STOPPED
+
+
+async def test_what_the_last_moment_changed_is_on_disk_when_the_server_has_stopped(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    one = await start(state=str(folder))
+    (tmp_path / "services.toml").write_text(WEB.replace("10.0.0.1", "10.0.0.2"))
+    await until(lambda: one.server.pipeline.services["web"].instances[0].addresses == ("10.0.0.2",))
+    await one.server.stop()
+    assert b"10.0.0.2" in (folder / "catalog.zkdns").read_bytes()
+    (journal,) = folder.glob("journal-*.zkdns")
+    assert b"10.0.0.2" in journal.read_bytes()
