@@ -36,6 +36,7 @@ EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 NAMES = (
+    "svc",  # the zone svc.local lies below its name in local
     "web",
     "Web",
     "WEB",
@@ -490,3 +491,11 @@ def test_the_names_that_are_shown_are_for_asking_and_of_one_zone() -> None:
     wanted = ["_http._tcp.web", "_web._tcp", "canary.web", "web"]
     for zone, name in zip(answers.zones, answers.zone_names, strict=True):
         assert sorted(part.shown(zone)) == [f"{label}.{name}" for label in wanted]
+
+
+def test_a_service_that_is_called_as_a_protocol_shows_its_srv_name() -> None:
+    answers = Answers(["svc.local"])
+    registered = Registration(("10.0.0.1",), port=53, protocol="udp", ports=(("http", 80),))
+    held = Service("udp", "udp", "/s/udp", instances=(Instance("a", "a", "/s/udp/a", registered, 0.0),))
+    shown = answers.compile(held).shown(answers.zones[0])
+    assert sorted(shown) == ["_http._udp.udp.svc.local", "_udp._udp.svc.local", "udp.svc.local"]

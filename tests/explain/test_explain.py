@@ -54,10 +54,15 @@ def service(*instances: Instance, name: str = "web", **fields: Any) -> Service:
 class World:
     """Services as they are served."""
 
-    def __init__(self, *services: Service, view: ServiceView | None = None) -> None:
+    def __init__(
+        self,
+        *services: Service,
+        view: ServiceView | None = None,
+        zones: Sequence[str] = ("svc.local", "second.test"),
+    ) -> None:
         judged = [judge(s, view or ServiceView(), NOW)[0] for s in services]
         self.catalog = Catalog({s.name: s for s in judged}, complete=True)
-        self.answers = Answers(["svc.local", "second.test"])
+        self.answers = Answers(zones)
         for s in judged:
             self.answers.replace(s.name, self.answers.compile(s))
         self.forwarded: list[str] = []
@@ -506,3 +511,19 @@ def test_what_would_be_drained_is_never_given(
     for one in said["instances"]:
         assert not (one["in"] and one["state"] in (State.DRAINED, State.DRAINING))
     assert sum(i["share"] for i in said["instances"]) == pytest.approx(1 if said["answer"] else 0, abs=1e-4)
+
+
+def test_where_zones_nest_a_name_is_explained_as_its_holder_answers_it() -> None:
+    web = service(instance("a", tags=("x",)), instance("b"))
+    x = service(instance("i", "10.0.0.9"), name="x")
+    nested = ("svc.local", "web.svc.local")
+    for services, address in (((web, x), "10.0.0.9"), ((web,), "10.0.0.97")):
+        world = World(*services, zones=nested)
+        told = world.explain("x.web.svc.local")
+        assert told["answer"] == [address] == world.ask("x.web.svc.local", "A")
+        assert inside(told) == ({"i"} if x in services else {"a"})
+    own = world.explain("b.web.svc.local")
+    assert own["answer"] == world.ask("b.web.svc.local", "A") == ["10.0.0.98"]
+    apex = world.explain("web.svc.local")
+    assert (apex["rcode"], apex["answer"]) == ("NOERROR", [])
+    assert world.explain("nope.web.svc.local")["rcode"] == "NXDOMAIN"

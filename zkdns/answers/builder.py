@@ -14,6 +14,7 @@ from dataclasses import replace
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
+from zkdns.answers.nested import Claims
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.routed import NOTHING, Beyond
 from zkdns.answers.service import ServiceAnswers, compile_service
@@ -35,7 +36,7 @@ from zkdns.answers.table import (
 from zkdns.client_map import NO_CLIENTS, ClientMap, client_map
 from zkdns.dns import names
 from zkdns.dns.records import OWNER
-from zkdns.dns.types import SOA
+from zkdns.dns.types import AAAA, SOA, SRV, TXT, A
 from zkdns.model import Service
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -54,7 +55,8 @@ class Builder:
         self.zones = tuple(Zone(n, names.wire(z)) for n, z in enumerate(zones))
         self.zone_names = tuple(zones)
         self._apexes = frozenset(zone.apex for zone in self.zones)
-        self._are_nested = any(not self._apexes.isdisjoint(names.suffixes(apex)) for apex in self._apexes)
+        nested = any(not self._apexes.isdisjoint(names.suffixes(apex)) for apex in self._apexes)
+        self._claims = Claims(self.zones) if nested else None
         self.ttl = ttl
         self.serial = -1
         self.services: dict[str, ServiceAnswers] = {}
@@ -224,7 +226,7 @@ class Builder:
         """What stands for this service until somebody asks for it; None where that is to be compiled now: it
         was asked for, or a zone may begin below its name."""
         old = self.services.get(service.name)
-        if self._are_nested or (old is not None and not old.deferred):
+        if self._claims is not None or (old is not None and not old.deferred):
             return None
         return defer(service, self.zones, self.ttl, origin)
 
@@ -247,6 +249,11 @@ class Builder:
         if old is not None or answers is not None:
             self._moved_services[name] = answers
         self._replace_holders(name, old, answers)
+        if self._claims is not None:
+            for owner in self._claims.move(name, old, answers):
+                self._restand_at(owner, self._claims)
+            self._restand(before)
+            return
         if old is not None:
             for key in old.entries.keys() - (answers.entries.keys() if answers else ()):
                 self._drop(key, old.entries[key])
@@ -301,6 +308,27 @@ class Builder:
             del self._holders[address]
 
     # --- which of two stands ------------------------------------------------------------------------------
+
+    def _restand_at(self, owner: bytes, claims: Claims) -> None:
+        """What stands at a name that a service brings, or brought, where zones nest."""
+        known = self._own(owner)
+        holder, built_in = claims.holder(owner), self._built_in.get(owner)
+        entries: Mapping[bytes, Entry] = {}
+        if holder is not None:
+            brought, zone = self.services[holder[0]], claims.zone_of(owner)
+            if owner in self._apexes:  # the zone's own, and what is below it is there all the same
+                known = replace(brought.names[owner], zone=zone, ede=b"", service="")
+            elif built_in is None or holder[1] == built_in.zone:
+                entries, known = brought.entries, replace(brought.names[owner], zone=zone)
+        for rtype in (A, AAAA, SRV, TXT):
+            key = owner + rtype.to_bytes(2, "big")
+            if key in self._own_entries:
+                continue
+            if key in entries:
+                self._put(key, entries[key])
+            elif key in self._entries:
+                self._drop(key, self._entries[key])
+        self._stand(owner, known)
 
     def _own(self, owner: bytes) -> Name | None:
         """What stands at a name where no service has one of its own."""

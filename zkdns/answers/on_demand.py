@@ -27,10 +27,10 @@ MANY = 16
 
 @dataclass(frozen=True, slots=True)
 class InstanceNames:
-    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready)."""
+    """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready). `home`: the apex that targets stand below."""
 
     service: Service
-    zone: bytes
+    home: bytes
     ttl: int
     folded: Mapping[bytes, Instance] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ class InstanceNames:
         if i is None:
             return NO_NAME
         if qtype == SRV:
-            return srv_of(i, self.service, self.zone, self.ttl)
+            return srv_of(i, self.service, self.home, self.ttl)
         if qtype == TXT:
             return Sections((txt(records.about_instance(i), self.ttl),))
         return NODATA
@@ -48,11 +48,12 @@ class InstanceNames:
 @dataclass(frozen=True, slots=True)
 class Browsing:
     """`_web._tcp.<zone>` and the DNS-SD instance names below it: SRV, and TXT with the instance's
-    meta (RFC 6763, section 6)."""
+    meta (RFC 6763, section 6). `home`: the apex that targets stand below."""
 
     service: Service
     protocol: str
     zone: bytes
+    home: bytes
     ttl: int
     ede: bytes
     folded: Mapping[bytes, Instance] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Browsing:
         if i is None or i.registration.protocol != self.protocol:
             return NO_NAME
         if qtype == SRV:
-            return srv_of(i, self.service, self.zone, self.ttl)
+            return srv_of(i, self.service, self.home, self.ttl)
         if qtype == TXT:
             return Sections((txt((f"{k}={v}" for k, v in i.registration.meta), self.ttl),))
         return ANSWERED_ANY if qtype == ANY else NODATA
@@ -147,11 +148,11 @@ def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tu
     return sections, origin
 
 
-def srv_of(i: Instance, service: Service, zone: bytes, ttl: int) -> Sections:
+def srv_of(i: Instance, service: Service, home: bytes, ttl: int) -> Sections:
     """The SRV record of one instance with its addresses."""
     if not i.registration.port:
         return NODATA
-    name = records.target(i, names.label(i.home or service.label) + zone)
+    name = records.target(i, names.label(i.home or service.label) + home)
     extra = [addresses(name, (a,), ttl)[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
     served = srv(i.registration.priority, weight, i.registration.port, name, ttl)

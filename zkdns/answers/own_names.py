@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from zkdns.answers.entries import several, single
 from zkdns.answers.on_demand import Services
+from zkdns.answers.owners import SERVER
 from zkdns.answers.table import OWN, Entry, Name, Zone
 from zkdns.dns import names
 from zkdns.dns.records import OWNER, addresses, record
@@ -52,4 +53,4 @@ def soa_of(zone: Zone, serial: int) -> bytes:
 
 
 def server_of(zone: Zone) -> bytes:
-    return names.label("ns") + names.label("dns") + zone.apex
+    return b"".join(map(names.label, SERVER)) + zone.apex

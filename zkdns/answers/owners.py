@@ -15,12 +15,21 @@ from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
 
+SERVER = ("ns", "dns")
+"""The labels of each zone's own server, below its apex."""
+
 
 def tags_of(instance: Instance) -> dict[str, None]:
     """Its tags as labels ("v1.0" and "v1-0" are one); its registry's name is one where there are several."""
     tags = instance.registration.tags
     words = (*tags, instance.registry) if instance.registry else tags
     return dict.fromkeys(map(records.tag_label, words))
+
+
+def taken_from_tags(service: Service, guests: Sequence[Instance] = ()) -> set[str]:
+    """Labels below the service's own that are no tag's: instances have them, or the zone's own server."""
+    taken = {i.label for i in (*service.instances, *guests)}
+    return taken | {SERVER[0]} if service.label == SERVER[1] else taken
 
 
 def by_tag(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
@@ -87,8 +96,7 @@ def _tags(
 ) -> Iterator[OwnerName]:
     """The names of tags and offices. Those that another registry alone holds have its name as a tag."""
     name = names.label(service.label) + zone
-    everyone = service.instances
-    taken = {i.label for i in (*everyone, *guests)}
+    taken = taken_from_tags(service, guests)
     if guests:
         alone: dict[str, list[Instance]] = {}
         for guest in guests:

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
+from types import MappingProxyType
 from typing import NamedTuple
 
+from zkdns.answers.nested import elsewhere_of
 from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, head, packed, pointer, srv
 from zkdns.dns.types import AAAA, A
@@ -33,7 +35,8 @@ class Member(NamedTuple):
 class InstanceRecords(NamedTuple):
     """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
     their owner; `v4` and `v6`: the same with owner C00C. `sole_holder`: it has addresses, and nobody
-    else in the service has one of them. `home`: the label of the service that its name stands under."""
+    else in the service has one of them. `home`: the label of the service that its name stands under;
+    `elsewhere`: by apex, that of the zone in which its name is a target, where that is another one."""
 
     label: bytes
     unowned: tuple[bytes, ...]
@@ -41,6 +44,7 @@ class InstanceRecords(NamedTuple):
     v6: tuple[bytes, ...]
     sole_holder: bool
     home: bytes
+    elsewhere: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +104,18 @@ def port_label(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())[:62]
 
 
-def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[str, InstanceRecords]:
+def spell(
+    service: Service, ttl: int, others: Sequence[Instance] = (), apexes: Sequence[bytes] = ()
+) -> dict[str, InstanceRecords]:  # fmt: skip
     """What the RRsets share, by `own_name`. Its records are the same objects wherever they
-    stand: at 100,000 instances that is half of the memory. `others`: that its names give as well."""
+    stand: at 100,000 instances that is half of the memory. `others`: that its names give as well.
+    `apexes`: of the zones that it has names in."""
     by_name = {}
     instances = (*service.instances, *others) if others else service.instances
     holders = Counter(a for i in instances for a in i.addresses)
     before_v4, before_v6 = head(A, ttl, 4), head(AAAA, ttl, 16)
     own = names.label(service.label)
+    elsewhere = {own: elsewhere_of(own, apexes)}
     for i in instances:
         unowned: list[bytes] = []
         v4: list[bytes] = []
@@ -119,10 +127,12 @@ def spell(service: Service, ttl: int, others: Sequence[Instance] = ()) -> dict[s
             unowned.append(body)
             (v6 if is_v6 else v4).append(OWNER + body)
             sole_holder = sole_holder and holders[a] == 1
+        home = names.label(i.home) if i.home else own
+        if home not in elsewhere:
+            elsewhere[home] = elsewhere_of(home, apexes)
         by_name[own_name(i)] = InstanceRecords(
-            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder,
-            names.label(i.home) if i.home else own,
-        )  # fmt: skip
+            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder, home, elsewhere[home]
+        )
     return by_name
 
 
@@ -188,6 +198,8 @@ def srv_tiers(
             own = by_label[own_name(i)]
             name = own.home + zone
             suffix = here if inside and own.home == label else own.home + apex
+            if own.elsewhere and zone in own.elsewhere:
+                name = suffix = own.home + own.elsewhere[zone]
             if own.sole_holder:
                 key = own_name(i), port, i.weight, i.registration.priority
                 wire = srv_records.get(key)

@@ -6,7 +6,7 @@ difference give the same table (tests hold it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Final
@@ -15,6 +15,7 @@ from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.kept import Kept
+from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import by_tag, owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
@@ -87,17 +88,18 @@ class ServiceAnswers:
 
     def shown(self, zone: Zone) -> list[str]:
         """Its names in one zone as text: those that are for asking, and no folder of named ports."""
-        folders = tuple(names.label("_" + protocol) for protocol in self.protocols)
+        name = names.label(self.label) + zone.apex
+        folders = {names.label("_" + protocol) + name for protocol in self.protocols}
         if self.deferred:
             every = [about.owner for about in owners(readable(self.service), zone.apex)]
         else:
             every = [owner for owner, known in self.names.items() if known.zone == zone.index]
-        return [names.text(owner).rstrip(".") for owner in every if not owner.startswith(folders)]
+        return [names.text(owner).rstrip(".") for owner in every if owner not in folders]
 
 
 def compile_service(
     service: Service,
-    zones: Iterable[Zone],
+    zones: Sequence[Zone],
     ttl: int,
     counters: Mapping[bytes, RotationCounter],
     origin: int = EVERY,
@@ -119,7 +121,7 @@ def compile_service(
     known: dict[bytes, Name] = {}
     first_places: dict[bytes, FirstPlaces] = {}
     others = (*beyond.guests, *(i for i in route.name.group if i.home)) if route else beyond.guests
-    by_label = records.spell(service, ttl, others)
+    by_label = records.spell(service, ttl, others, [zone.apex for zone in zones])
     protocols = records.protocols(service.instances) if route is None else list(route.protocols)
     near = choose_near(giver, topology)
     named = replace(service, instances=_in_order((*service.instances, *beyond.guests)))
@@ -127,6 +129,7 @@ def compile_service(
     folded = find_folded(named)
     folded_browsed = find_folded(browsed)
     own = names.label(service.label)
+    elsewhere = elsewhere_of(own, [zone.apex for zone in zones])
     instances = {
         s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6))
         for s in by_label.values()
@@ -136,6 +139,7 @@ def compile_service(
     products = tagged if not beyond.guests else by_tag(named.instances)
     for zone in zones:
         apex, index = zone.apex, zone.index
+        home = elsewhere.get(apex, apex)
         if near is not None:
             near.begin()
         tags = TagNames(service, products, by_label, apex, ttl, origin, _kept(named))
@@ -173,7 +177,7 @@ def compile_service(
             known[about.owner] = Name(index, option, below=below, origin=origin, service=nobody_of)
         name = names.label(service.label) + apex
         option, nobody_of = known[name].ede, known[name].service
-        spell = InstanceNames(named, apex, ttl, folded).spell
+        spell = InstanceNames(named, home, ttl, folded).spell
         known[name] = Name(index, option, instances, spell, origin=origin, service=nobody_of)
         if near is not None:
             given = route.name if route is not None else None
@@ -186,7 +190,7 @@ def compile_service(
         for protocol in protocols:
             owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
             option = known[owner].ede
-            browsing = Browsing(browsed, protocol, apex, ttl, option, folded_browsed)
+            browsing = Browsing(browsed, protocol, apex, home, ttl, option, folded_browsed)
             nobody_of = known[owner].service
             known[owner] = Name(index, option, responder=browsing, origin=origin, service=nobody_of)
             # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN

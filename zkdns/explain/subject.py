@@ -70,15 +70,18 @@ def locate(
 ) -> Subject:  # fmt: skip
     """What the wire name `qname` (lower case) is about. `beyond`: what a service's names give beside its own
     instances."""
-    zone = max(
-        (z for z in zones if qname == z.apex or z.apex in names.suffixes(qname)),
-        key=lambda z: len(z.apex),
-        default=None,
-    )
-    if zone is None:
+    above = {qname, *names.suffixes(qname)}
+    inside = sorted((z for z in zones if z.apex in above), key=lambda z: -len(z.apex))
+    if not inside:
         return _locate_reverse(services, qname)
-    labels = [label.decode("latin-1") for label in names.labels(qname[: -len(zone.apex)] + names.ROOT)]
-    return _locate_inside(services, zone, qname, labels, beyond) or Subject("zone", qname, zone)
+    subject = Subject("zone", qname, inside[0])
+    for zone in inside:  # the longest of which a service has the name
+        labels = [label.decode("latin-1") for label in names.labels(qname[: -len(zone.apex)] + names.ROOT)]
+        one = _locate_inside(services, zone, qname, labels, beyond) if labels else None
+        if not labels or (one is not None and one.kind != "below"):
+            return one or subject
+        subject = one if one is not None and subject.kind == "zone" else subject
+    return subject
 
 
 def _locate_reverse(services: Mapping[str, Service], qname: bytes) -> Subject:
@@ -95,8 +98,6 @@ def _locate_inside(
     beyond: Callable[[str], Beyond],
 ) -> Subject | None:  # fmt: skip
     """A name of a service, or below one; None for the zone's own."""
-    if not labels:
-        return None
     by_label = {s.label: s for s in services.values() if not s.view_of}
     service = by_label.get(labels[-1])
     if service is None and len(labels) > 1 and labels[-1] in ("_tcp", "_udp"):

@@ -34,6 +34,7 @@ from zkdns.pipeline.inputs import (
     ZoneFilesRead,
 )
 from zkdns.pipeline.locality import Localities, concerned, tell
+from zkdns.pipeline.lost_names import tell_nested
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.replica import Replica
@@ -332,6 +333,8 @@ class Pipeline:
             *self._health.problems.values(),
             *(problem for those in self.routes.problems.values() for problem in those),
             *self._publisher.limits.values(),
+            *(problem for those in self._publisher.lost_names.values() for problem in those),
+            *tell_nested(self.services, self.builder.zone_names),
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )

@@ -18,6 +18,7 @@ from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.inputs import Compilation, Compiled, Judge
+from zkdns.pipeline.lost_names import tell_lost, with_own_names
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
@@ -59,6 +60,8 @@ class Publisher:
         self.changes: list[Change] = []
         self.limits: dict[str, Problem] = {}
         """By service, what of its settings goes beyond what is done for one."""
+        self.lost_names: dict[str, tuple[Problem, ...]] = {}
+        """By service, the names that others have."""
         self.compilations: list[Compilation] = []
         self.routes = RouteBook(self.services, views or Views(failover), failover)
         self._builder = builder
@@ -234,7 +237,7 @@ class Publisher:
     def _judge_safely(
         self, service: Service, now: float, standing: Service | None
     ) -> tuple[Service, float | None]:
-        service = self._without_shut_out(service)
+        service = with_own_names(self._without_shut_out(service))
         try:
             return self._judge(self._complete(service), now, standing)
         except Exception as error:
@@ -356,10 +359,14 @@ class Publisher:
         if after is None:
             self._asked.discard(name)
             self.services.pop(name, None)
+            self.lost_names.pop(name, None)
             if before is not None and before.view_of:
                 self.mark([before.view_of])  # what it was kept for may stand behind nobody any more
         else:
             self.services[name] = after
+            self.lost_names.pop(name, None)
+            if not after.view_of and (lost := tuple(tell_lost(after))):
+                self.lost_names[name] = lost
         if self._wall.problems:
             self._forgive(before, after)
         changed = after or before
