@@ -34,6 +34,7 @@ collect_ignore = [] if os.environ.get("ZKDNS_PACKAGES") else ["packages"]
 
 
 def pytest_configure() -> None:
+    Zkdns.watched = True
     # A shell that runs us in the background has us, and whom we start, ignore Ctrl-C. The programs under
     # test are to heed it, as from a terminal.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

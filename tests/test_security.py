@@ -12,9 +12,9 @@ from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import reader
 from zkdns.config import Settings
 from zkdns.forward import load
-from zkdns.health import prober
-from zkdns.pipeline import journal, lookups, publisher
-from zkdns.registry import fields, settings
+from zkdns.health import ballots, connection, consensus, prober
+from zkdns.pipeline import agenda, journal, lookups, publisher
+from zkdns.registry import fields, overrides, settings
 from zkdns.registry import file as registry_file
 from zkdns.serve import aside, clients
 from zkdns.serve.listen import tcp
@@ -46,6 +46,8 @@ WALLS: dict[str, tuple[float, ...]] = {
     "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
     "probes that start in a second": (prober.RATE,),
+    "probes that start in one turn of the loop": (prober.A_TURN,),
+    "KiB read of an `http` check's answer": (connection.MAX_READ_BYTES / 1024,),
     "where checks may go": (),
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
     "instances compiled in the loop": (publisher.LARGE,),
@@ -59,6 +61,17 @@ WALLS: dict[str, tuple[float, ...]] = {
     "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
     "changes in one history reply": (http.MAX_HISTORY,),
     "changes kept in memory": (journal.MAX_KEPT,),
+    "overrides, characters of a `why`, of a `who`": (
+        overrides.MAX_OVERRIDES,
+        overrides.MAX_WHY_CHARACTERS,
+        overrides.MAX_WHO_CHARACTERS,
+    ),
+    "ballots of replicas that are read, MiB of one unpacked": (
+        ballots.MAX_REPLICAS,
+        consensus.MAX_UNPACKED_BYTES / MIB,
+    ),
+    "bad entries of the topology that are told one by one": (topology.MAX_TOLD,),
+    "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "a registry file": (registry_file.MAX_BYTES / MIB,),
     "a zone file, all zone files": (reader.MAX_FILE_BYTES / MIB, reader.MAX_ZONE_BYTES / MIB),

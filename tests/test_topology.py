@@ -94,3 +94,9 @@ def test_more_places_than_there_is_room_for_are_left_out_and_told() -> None:
     topology, problems = parse_topology("x", many)
     assert len(topology.places) == MAX_PLACES
     assert len(problems) == 1
+
+
+def test_of_many_bad_entries_some_are_told_and_the_rest_counted() -> None:
+    _, problems = parse_topology("map", {f"bad{n}": "a" for n in range(100)})
+    assert len(problems) == 17
+    assert "84 more" in problems[-1].what

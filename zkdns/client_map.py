@@ -108,6 +108,10 @@ class ClientMap:
     def _trusted_spans(self) -> dict[int, Spans]:
         return spans_of(self.trusted)
 
+    def prepare(self) -> None:
+        """Do now what else the first question would wait for."""
+        _ = self._spans, self._trusted_spans
+
     def class_of(self, client: str) -> int:
         """The class of a client by its address in text."""
         known = self._known.get(client)

@@ -18,6 +18,8 @@ from zkdns.model import Problem
 
 MAX_NETWORKS = 10_000
 MAX_PLACES = 256
+MAX_TOLD = 16
+"""Bad entries of one map that are told one by one."""
 MAX_NAME_CHARS = 63
 """A zone's name is a label of `ZONE.prefer._zone.SERVICE` (RFC 1035, section 2.3.4)."""
 
@@ -165,6 +167,7 @@ def parse_topology(
     """The map that `entries` (a JSON object or TOML table of network to place) tells, and what is wrong."""
     problems: list[Problem] = []
     by_prefix: dict[tuple[int, int], Network] = {}
+    bad = 0
     if not isinstance(entries, Mapping):
         problems.append(Problem(where, "is no object of networks and places", CURE))
         entries = {}
@@ -179,9 +182,13 @@ def parse_topology(
                 raise ValueError(f"the place of {text!r} is no text")
             network = parse_network(str(text), place)
         except ValueError as error:
-            problems.append(Problem(where, str(error)[:200], CURE))
+            bad += 1
+            if bad <= MAX_TOLD:
+                problems.append(Problem(where, str(error)[:200], CURE))
         else:
             by_prefix[network.base, network.bits] = network
+    if bad > MAX_TOLD:
+        problems.append(Problem(where, f"{bad - MAX_TOLD} more of its entries can't be read", CURE))
     shares: dict[str, Fraction] = {}
     for zone, share in (clients if isinstance(clients, Mapping) else {}).items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1e9:

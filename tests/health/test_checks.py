@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -98,12 +98,36 @@ async def test_tcp_over_ipv6() -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP in the answer"),
         (b"HTTP/1.1 2x0 OK\r\n\r\n", "no HTTP in the answer"),
         (b"x" * 100_000, "no HTTP in the answer"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000, "no HTTP in the answer"),
+        (b"HTTP/1.1 100 Continue\r\n" + b"X: y\r\n" * 100_000, "no HTTP in the answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, ""),
         (b"", "connection closed without an answer"),
     ],
 )
 async def test_http_is_good_with_2xx_alone(answer: bytes, why: str) -> None:
     async with listening(answer) as (port, _):
         assert await verdict_of(Check("http"), port) == Verdict("/s/web/a", not why, why)
+
+
+async def test_a_server_that_never_ends_its_headers_does_not_keep_the_loop() -> None:
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            writer.write(b"HTTP/1.1 100 Continue\r\n")
+            while True:
+                writer.write(b"X: y\r\n" * 10_000)
+                await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    async with server:
+        verdict = await verdict_of(Check("http", timeout=10), server.sockets[0].getsockname()[1])
+    assert verdict.why == "no HTTP in the answer"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+async def test_a_host_name_without_an_address_is_not_looked_up_by_its_probe(kind: str) -> None:
+    verdict = await verdict_of(Check(kind), 80, "localhost")
+    assert verdict == Verdict("/s/web/a", False, "its host name has no address")
 
 
 async def test_http_asks_for_the_path_with_a_host() -> None:

@@ -94,13 +94,16 @@ class Driven:
         self._then(self.health.override(overrides))
 
     def replicas(self, ids: Iterable[str]) -> None:
-        self._then(self.health.replicas(ids, self._loop.time()))
+        self.health.replicas(ids)
+        self._then(())
 
     def ballots(self, nodes: Mapping[str, bytes]) -> None:
-        self._then(self.health.ballots(nodes, self._loop.time()))
+        self.health.ballots(nodes)
+        self._then(())
 
     def connected(self, connected: bool) -> None:
-        self._then(self.health.connected(connected))
+        self.health.connected(connected)
+        self._then(())
 
     def judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
         judged = self.health.judge(service, now, previous)
@@ -118,7 +121,7 @@ class Driven:
         await self._prober.stop()
 
     def _then(self, names: Iterable[str]) -> None:
-        if names:
+        if names := {*names, *self.health.work(self._loop.time())}:
             self._mark(names)
         for path, target in self.health.take_probes().items():
             if target is None:
@@ -671,6 +674,7 @@ def test_what_the_last_probe_said_is_kept_for_as_long_as_the_instance_is_ours_to
     health = Health("me")
     service = a_service("ab", ONCE)
     health.judge(service, NOW)
+    health.work(NOW)
     target = health.take_probes()["/services/web/a"]
     assert target is not None
     health.take(target, Verdict(target.path, True), NOW + 1)
@@ -685,6 +689,7 @@ def test_a_ballot_that_says_what_it_said_before_is_not_written_again() -> None:
     health = Health("me")
     web = a_service("a", Check("tcp", rise=1, fall=1))
     health.judge(web, NOW)
+    health.work(NOW)
     (target,) = health.take_probes().values()
     assert target is not None
     health.take(target, Verdict(target.path, True), NOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -148,4 +149,18 @@ async def test_who_asks_later_for_what_is_probed_already_hears_the_last_verdict_
     await until(lambda: len(probes.told) == 2)
     assert (probes.told[1][0], probes.told[1][1].why) == (view, "refused")
     assert len(probes.begun) == 1
+    await prober.stop()
+
+
+async def test_a_swarm_that_is_due_at_once_starts_in_many_turns_of_the_loop() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    for n in range(10):
+        for k in range(20):
+            prober.schedule(target(f"/services/s{n}/{k}"))
+    begun = [0]
+    while begun[-1] < 200:
+        await asyncio.sleep(0)
+        begun.append(len(probes.begun))
+    assert max(b - a for a, b in pairwise(begun)) == module.A_TURN
     await prober.stop()

@@ -39,7 +39,7 @@ from zkdns.pipeline.inputs import Compiled, FileRead, HostResolved, Probed, Reme
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY
 from zkdns.pipeline.start import Stage
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS
+from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 # --- what is due --------------------------------------------------------------------------------------
 
@@ -211,6 +211,7 @@ def test_the_way_back_of_our_node_is_the_lag() -> None:
     world.hear(
         SERVERS, Children(SERVERS, ("z1", "z2"), next(world.zxid)), world.data(f"{SERVERS}/z1", data.decode())
     )
+    world.ready()
     assert world.pipeline.replica.lag == pytest.approx(0.25)
     world.now += 5
     world.hear(SERVERS, world.data(f"{SERVERS}/z1", data.decode()))
@@ -575,3 +576,56 @@ def test_an_instance_given_is_in_no_two_deltas() -> None:
     again = world.ready().delta
     assert first.entries
     assert not again.entries
+
+
+def test_what_stands_under_zkdns_is_read_once_a_turn_and_at_a_pace_that_leaves_time_for_others() -> None:
+    clock = [0.0]
+    read: list[float] = []
+
+    def tick() -> float:
+        return clock[0]
+
+    world = World(tick=tick)
+    take_root = world.pipeline._take_root
+
+    def slow(root: str, now: float) -> None:
+        read.append(now)
+        clock[0] += 0.02
+        take_root(root, now)
+
+    world.pipeline._take_root = slow  # type: ignore[method-assign]
+    begun = world.now
+    for _ in range(1000):
+        for _ in range(5):
+            world.hear(OVERRIDES, world.data(f"{OVERRIDES}/web", "{}"))
+        world.now += 0.001
+        world.ready()
+    assert len(read) <= (world.now - begun) / (10 * 0.02) + 1
+    assert not world.pipeline.idle
+    world.now += 1
+    world.ready()
+    assert world.pipeline.idle
+
+
+def test_a_large_map_is_read_in_a_thread_and_the_newest_counts() -> None:
+    world = World(threads=True)
+    ready = world.pipeline.ready(world.now)
+    maps = [
+        json.dumps({f"10.{n >> 8}.{n & 255}.0/24": zone for n in range(1000)}).encode() for zone in ("a", "b")
+    ]
+    works = []
+    for data in maps:
+        world.hear(TOPOLOGY, world.data(TOPOLOGY, data.decode()))
+        ready = world.pipeline.ready(world.now)
+        (compilation,) = ready.compile
+        works.append(compilation.work)
+    assert not world.pipeline.builder.topology.networks
+    for work in reversed(works):
+        world.pipeline.step(work(), world.now)
+        world.ready()
+    topology = world.pipeline.builder.topology
+    assert len(topology.networks) == 1000
+    assert topology.zones == {"b"}
+    world.hear(TOPOLOGY, world.data(TOPOLOGY, '{"10.0.0.0/8": "c"}'))
+    world.ready()
+    assert world.pipeline.builder.topology.zones == {"c"}, "a small one at once"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
+from zkdns.registry import overrides as module
 from zkdns.registry.overrides import DEEPEST, Overrides, parse, path, spell
 from zkdns.registry.znodes import Nodes
 
@@ -162,3 +163,24 @@ def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
     assert nodes.nodes() == {("r1",): b"x", ("r2",): b""}
     nodes.apply(Children("/zkdns/servers", ("r2",), 3))
     assert (nodes.nodes(), nodes.zxid) == ({("r2",): b""}, 3)
+
+
+def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_OVERRIDES", 3)
+    reducer = Overrides()
+    names = tuple(f"i{n}" for n in range(9))
+    reducer.apply(Children(ROOT, ("web",), 1))
+    reducer.apply(Children(f"{ROOT}/web", names, 1))
+    for n, name in enumerate(names):
+        reducer.apply(Data(f"{ROOT}/web/{name}", b'{"drain": true}', Stat(n, n, 0.0, False)))
+    assert list(reducer.by_instance()) == [("web", "i0"), ("web", "i1"), ("web", "i2")]
+    (problem,) = reducer.problems()
+    assert "web/i3" in problem.what
+
+
+def test_a_reason_is_cut_where_it_is_too_long_to_be_told() -> None:
+    told = parse(b'{"drain": true, "why": "' + b"x" * 90_000 + b'", "who": "' + b"y" * 90_000 + b'"}')
+    assert (len(told.why), len(told.who)) == (
+        module.MAX_WHY_CHARACTERS,
+        module.MAX_WHO_CHARACTERS,
+    )

@@ -26,6 +26,7 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
+from support import turns
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -34,7 +35,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 class Zkdns:
     """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
-    given. `env` is added to the environment."""
+    given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long."""
+
+    watched = False
+    """Tests watch every server (`conftest.py`); benches none, since it takes a part of what they measure."""
 
     def __init__(
         self,
@@ -48,18 +52,22 @@ class Zkdns:
         self.http_host = "127.0.0.1"
         self.http_port = free_port()
         registries = [registry] if isinstance(registry, str) else registry
-        self.command = [sys.executable, "-m", "zkdns", "serve", *flags]
+        self.command = [sys.executable, "-m", "support.turns" if self.watched else "zkdns", "serve", *flags]
         for url in registries:
             self.command += ["--registry", url]
         if "--listen" not in flags:
             self.command += ["--listen", f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"]
         if "--http" not in flags:
             self.command += ["--http", f"{self.http_host}:{self.http_port}"]
-        self.env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
-        descriptor, path = tempfile.mkstemp(prefix="zkdns-log-")
-        os.close(descriptor)
-        self._log = Path(path)
+        self._log, self._turns = (_file(f"zkdns-{what}-") for what in ("log", "turns"))
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}" if self.watched else str(REPOSITORY),
+            "PYTHONUNBUFFERED": "1",
+            turns.VARIABLE: str(self._turns),
+            **(env or {}),
+        }
 
     def launch(self) -> None:
         """Start it and return at once."""
@@ -180,13 +188,27 @@ class Zkdns:
         self.close()
 
     def close(self) -> None:
-        """End it if it still runs, and print its log."""
+        """End it if it still runs, and print its log. AssertionError for a turn that took too long."""
         try:
             if self.process is not None and self.process.poll() is None:
                 self.terminate()
         finally:
             print(f"--- {' '.join(self.command[1:])}\n{self.log}---")
+            late = self.late
             self._log.unlink(missing_ok=True)
+            self._turns.unlink(missing_ok=True)
+        assert not late, f"turns of the loop that took too much CPU: {late}"
+
+    @property
+    def late(self) -> list[str]:
+        """The turns that took too long so far, in the recorder's words."""
+        return self._turns.read_text().splitlines() if self._turns.exists() else []
+
+
+def _file(prefix: str) -> Path:
+    descriptor, path = tempfile.mkstemp(prefix=prefix)
+    os.close(descriptor)
+    return Path(path)
 
 
 class Ran:

@@ -180,10 +180,13 @@ class Builder:
             self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa, OWN))
         self.zones = tuple(zones)
 
-    def set_topology(self, topology: Topology, ecs_from: Sequence[str] = ()) -> None:
-        """Where clients stand; a service knows of it once it is compiled again."""
+    def set_topology(
+        self, topology: Topology, ecs_from: Sequence[str] = (), clients: ClientMap | None = None
+    ) -> None:
+        """Where clients stand; a service knows of it once it is compiled again. `clients`: the same as it is
+        searched, where that was made already."""
         self.topology = topology
-        clients = client_map(topology, ecs_from)
+        clients = clients or client_map(topology, ecs_from)
         if clients != self.clients:
             self.clients = self._moved_clients = clients
 

@@ -1,15 +1,18 @@
 """The room's one door: what is known of overrides, probes, replicas and losses, and each service judged.
 
-Rules: pure; no I/O, no clock of its own. What goes in gives back which services must be judged again;
-`judge` takes them one by one. `take_probes` tells what is to be probed from now on, and `take_ballot` what
-this replica has to say to the others: at most once a second, and only where it changed.
+Rules: pure; no I/O, no clock of its own. What goes in, and the `work` that comes of it, gives back which
+services must be judged again; `judge` takes them one by one. `take_probes` tells what is to be probed from
+now on, and `take_ballot` what this replica has to say to the others: at most once a second, and only where
+it changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 from zkdns.health import checks, consensus
+from zkdns.health.ballots import MAX_REPLICAS, Ballots
 from zkdns.health.consensus import assign, majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
 from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
@@ -27,7 +30,8 @@ GATHER = 0.02
 SPARE = 1.0
 """Seconds for which the first round waits beyond the longest timeout."""
 
-Ballot = tuple[bytes, Mapping[str, CheckState]]
+CHUNK = 16
+"""Instances that are done between two looks at the clock."""
 
 
 class Health:
@@ -47,14 +51,12 @@ class Health:
         self._me = replica
         self._probes = probes
         self._policy = policy
-        self._read_ballot = read_ballot or _read
         self._overrides: dict[str, dict[str, Override]] = {}
         self._overridden: Mapping[tuple[str, str], Override] | None = None
-        self._live: frozenset[str] = frozenset({replica})
-        self._voters: frozenset[str] = frozenset({replica})
-        """The live replicas that have a ballot, and we: who of them probes what. A node that only says that
-        it is a replica takes nobody's probes."""
-        self._ballots: dict[str, Ballot] = {}
+        self._unshared: dict[str, None] = {}
+        """Instances of which it is not said yet who is to probe them, as the voters are now."""
+        self._uncounted: dict[str, None] = {}
+        """Instances whose votes are to be counted."""
         self._connected = True
         # by service
         self._registered: dict[str, Service] = {}
@@ -62,6 +64,8 @@ class Health:
         self._targets: dict[str, dict[str, Target]] = {}
         # by instance path
         self._service_of: dict[str, str] = {}
+        self._ballots = Ballots(replica, read_ballot or _read, self._service_of, self._count_later)
+        self._voters = self._ballots.voters
         self._histories: dict[str, ProbeHistory] = {}
         self._last_probes: dict[str, LastProbe] = {}
         self._check_states: dict[str, CheckState] = {}
@@ -91,50 +95,61 @@ class Health:
         """What operators ordered for one instance."""
         return self._overrides.get(service, NO_OVERRIDES).get(id)
 
-    def replicas(self, ids: Iterable[str], now: float) -> set[str]:
-        """The live replicas. We are one of them, whatever it says."""
-        live = frozenset(ids) | {self._me}
-        moved, self._live = live ^ self._live, live
-        self._elect(now)
-        if not moved & self._ballots.keys():
-            return set()
-        return self._count_votes(list(self._service_of))
+    def replicas(self, ids: Iterable[str]) -> None:
+        """The live replicas."""
+        self._ballots.see(ids)
+        self._elect()
 
-    def _elect(self, now: float) -> None:
-        """Who is to probe, now that replicas or ballots came or went."""
-        voters = frozenset((self._live & self._ballots.keys()) | {self._me})
-        if voters == self._voters:
-            return
-        self._voters = voters
-        for targets in self._targets.values():
-            for path, target in targets.items():
-                self._share(path, target, now)
-
-    def ballots(self, nodes: Mapping[str, bytes], now: float) -> set[str]:
+    def ballots(self, nodes: Mapping[str, bytes]) -> None:
         """All the replicas' nodes under /zkdns/health, by replica."""
-        old = self._ballots
-        self._ballots = {
-            replica: known
-            if (known := old.get(replica)) and known[0] == data
-            else (data, self._read_ballot(replica, data))
-            for replica, data in nodes.items()
-        }
-        self._elect(now)
-        moved: set[str] = set()
-        for replica in old.keys() | self._ballots.keys():
-            _, before = old.get(replica, _NO_BALLOT)
-            _, after = self._ballots.get(replica, _NO_BALLOT)
-            if before is not after:
-                moved.update(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
-        return self._count_votes(moved & self._service_of.keys())
+        self._ballots.take(nodes)
+        self._elect()
+        if more := self._ballots.left_out:
+            what = f"holds {more} ballots beyond the {MAX_REPLICAS} that are read"
+            self.problems[""] = Problem(consensus.ROOT, what, "delete those that are no server's of yours")
+        else:
+            self.problems.pop("", None)
 
-    def connected(self, connected: bool) -> set[str]:
+    def _elect(self) -> None:
+        """Who is to probe, now that replicas or ballots came or went."""
+        if self._ballots.voters != self._voters:
+            self._voters = self._ballots.voters
+            for targets in self._targets.values():
+                self._unshared.update(dict.fromkeys(targets))
+
+    def connected(self, connected: bool) -> None:
         """Whether ZooKeeper is within reach. While it is not, the others' ballots stand still, and
         what we probe ourselves is all that is known of it."""
-        if connected == self._connected:
-            return set()
-        self._connected = connected
-        return self._count_votes(list(self._histories))
+        if connected != self._connected:
+            self._connected = connected
+            self._count_later(list(self._histories))
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._unshared or self._uncounted or self._ballots.has_unread)
+
+    def work(
+        self, now: float, tick: Callable[[], float] = lambda: 0.0, until: float = float("inf")
+    ) -> set[str]:
+        """Read ballots, share instances among the voters, count votes, until that moment of `tick`, but some
+        of it at least. What must be judged again."""
+        names: set[str] = set()
+        while self.has_work:
+            if self._ballots.has_unread:
+                self._ballots.read_one()
+            elif self._unshared:
+                for path in _some(self._unshared):
+                    target = self._targets.get(self._service_of.get(path, ""), {}).get(path)
+                    if target is not None:
+                        self._share(path, target, now)
+            else:
+                names |= self._count_votes(_some(self._uncounted))
+            if tick() > until:
+                break
+        return names
+
+    def _count_later(self, paths: Iterable[str]) -> None:
+        self._uncounted.update(dict.fromkeys(paths))
 
     def take(self, target: Target, verdict: Verdict, now: float) -> set[str]:
         """One probe's verdict; one on a target that is ours no more counts for nothing."""
@@ -269,7 +284,7 @@ class Health:
                 # Another process stands there now: what was counted is not about it.
                 self._check_states.pop(path, None)
                 self._discount(path, now)
-            self._share(path, target, now)
+            self._unshared[path] = None
             self._recount(path)
         return problem
 
@@ -309,11 +324,8 @@ class Health:
         if own is not None:
             votes.append(own.check_state)
         if own is None or self._connected:
-            for replica, (_, ballot) in self._ballots.items():
-                # What we wrote ourselves before a restart counts until we know better.
-                counts = path not in self._met if replica == self._me else replica in self._live
-                if counts and path in ballot:
-                    votes.append(ballot[path])
+            # What we wrote ourselves before a restart counts until we know better.
+            votes += self._ballots.votes(path, path in self._met)
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
             return False
@@ -324,7 +336,12 @@ class Health:
         return True
 
 
-_NO_BALLOT: Ballot = (b"", {})
+def _some(paths: dict[str, None]) -> list[str]:
+    """The first of them, taken away."""
+    some = list(islice(paths, CHUNK))
+    for path in some:
+        del paths[path]
+    return some
 
 
 def _read(replica: str, data: bytes) -> Mapping[str, CheckState]:

@@ -34,7 +34,11 @@ EACH = 128
 """Probes of one service under way at once."""
 
 RATE, BURST = 1000.0, 2000
-"""Probes that start in a second, and at once after a quiet time: a probe costs some 0.2 ms of the loop."""
+"""Probes that start in a second, and as soon as there are places after a quiet time: a probe costs some
+0.15 ms of the loop."""
+
+A_TURN = 32
+"""Probes that start in one turn of the loop: what comes of them meets in another one's turn."""
 
 PATIENCE = 0.5
 """Seconds that a probe has before another service's may have its place."""
@@ -144,14 +148,19 @@ class Prober:
             _, _, scheduled = heapq.heappop(self._queue)
             if self._is_wanted(scheduled):
                 self._shares.wait(scheduled.service, scheduled)
-        while (scheduled := self._shares.next(now)) is not None:  # type: ignore[assignment]
+        starts = 0
+        while starts < A_TURN and (scheduled := self._shares.next(now)) is not None:  # type: ignore[assignment]
             if not self._is_wanted(scheduled):
                 self._shares.done(scheduled.service, scheduled)
                 continue
+            starts += 1
             scheduled.started = now
             scheduled.task = loop.create_task(self._probe(scheduled))
             self._running.add(scheduled)
             scheduled.task.add_done_callback(partial(self._done, scheduled))
+        if starts == A_TURN:
+            self._arm(now)
+            return
         slow = self._shares.to_give_up()
         again = self._shares.ready_at(now)
         if slow is not None and slow.task is not None:

@@ -36,6 +36,11 @@ class Agenda:
             heapq.heappop(self._alarms)
         return self._alarms[0][0] if self._alarms else None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is due, now or later."""
+        return not self.queue and self.wake is None
+
     def mark(self, names: Iterable[str]) -> None:
         """These are due now."""
         self.queue.update(dict.fromkeys(names))

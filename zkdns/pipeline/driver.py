@@ -25,6 +25,7 @@ from zkdns.pipeline.inputs import (
     Happened,
     Heard,
     HostResolved,
+    MapRead,
     Probed,
     Ready,
 )
@@ -206,7 +207,7 @@ class Driver:
     def _compile(self, compilation: Compilation) -> None:
         future = self._loop.run_in_executor(self._threads, compilation.work)
 
-        def done(future: asyncio.Future[Compiled]) -> None:
+        def done(future: asyncio.Future[Compiled | MapRead]) -> None:
             if not future.cancelled() and not self._stopped:
                 self.step(future.result())
 

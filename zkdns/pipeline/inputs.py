@@ -12,9 +12,11 @@ from typing import TypeAlias
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Delta
 from zkdns.answers.zonefiles.lookup import ZoneData
+from zkdns.client_map import ClientMap
 from zkdns.config import Settings
 from zkdns.health.targets import Target
-from zkdns.model import Catalog, Change, Event, Override, Service, Verdict
+from zkdns.model import Catalog, Change, Event, Override, Problem, Service, Verdict
+from zkdns.topology import Topology
 
 # --- in ---------------------------------------------------------------------------------------------
 
@@ -79,8 +81,21 @@ class Compiled:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MapRead:
+    """What came of reading a map of networks under these settings. `entries`: of the last one that could
+    be read."""
+
+    data: bytes | None
+    settings: Settings
+    entries: Mapping[str, object] | None
+    topology: Topology
+    problems: tuple[Problem, ...]
+    clients: ClientMap
+
+
 Happened: TypeAlias = (
-    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Compiled | Settings
+    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Compiled | MapRead | Settings
 )
 
 NOTHING = Delta()
@@ -90,11 +105,11 @@ NOTHING = Delta()
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """A service too large to be compiled between two queries: do `work` in a thread, and step with the
-    Compiled that it gives."""
+    """What is too large to be done between two queries, a service by its name or a map of networks: do `work`
+    in a thread, and step with what it gives."""
 
     name: str
-    work: Callable[[], Compiled]
+    work: Callable[[], Compiled | MapRead]
 
 
 @dataclass(frozen=True, slots=True)

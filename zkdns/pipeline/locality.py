@@ -6,54 +6,89 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
+from zkdns.client_map import ClientMap, client_map
 from zkdns.config import Settings
 from zkdns.model import Problem, Service
+from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
 from zkdns.registry.source import TOPOLOGY
 from zkdns.topology import CURE, NOWHERE, Topology, parse_place, parse_topology
 
+LARGE_BYTES = 16 * 1024
+"""Data from which on a map is read in a thread: ten thousand networks take a tenth of a second."""
+
 
 class Localities:
-    """`problems`: what is wrong with the node."""
+    """`topology`: the map in force; `clients`: the same as it is searched; `problems`: what is wrong with
+    the node."""
 
     def __init__(self, settings: Settings) -> None:
-        self.problems: tuple[Problem, ...] = ()
-        self._settings = settings
-        self._good: Mapping[str, object] | None = None
         self._data: bytes | None = None
-        self.topology = self._parse()
+        self._now = _read(None, None, settings)
+
+    @property
+    def topology(self) -> Topology:
+        return self._now.topology
+
+    @property
+    def clients(self) -> ClientMap:
+        return self._now.clients
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self._now.problems
 
     def take_settings(self, settings: Settings) -> None:
-        self._settings = settings
-        self.topology = self._parse()
+        self._now = _parse(self._now.data, self._now.entries, settings)
 
     def take_node(self, data: bytes | None) -> None:
         """What stands in the node; None where there is none."""
-        if data == self._data:
-            return
+        if data != self._data:
+            self._data = data
+            self._now = _read(data, self._now, self._now.settings)
+
+    def take_aside(self, data: bytes | None) -> Callable[[], MapRead] | None:
+        """The same where that is to be done in a thread: its work. What comes of it is for `take_read`."""
+        if data == self._data or data is None or len(data) < LARGE_BYTES:
+            return None
         self._data = data
-        value = decode(data) if data else None
-        if value is not None and not isinstance(value, Mapping):
-            what = "no JSON" if value is ABSENT else f"{show(value)}, not a JSON object"
-            self.problems = (Problem(TOPOLOGY, f"its data is {what}", f"{CURE}; the last good map holds"),)
+        before = self._now
+        return lambda: _read(data, before, before.settings)
+
+    def take_read(self, read: MapRead) -> None:
+        """What was read in a thread; what came too late is none."""
+        if read.data != self._data:
             return
-        self._good = value
-        self.topology = self._parse()
+        if read.settings is self._now.settings:
+            self._now = read
+        else:
+            self._now = _parse(read.data, read.entries, self._now.settings)
 
     @property
     def where(self) -> str:
         """What says so."""
-        return "the settings" if self._good is None else TOPOLOGY
+        return "the settings" if self._now.entries is None else TOPOLOGY
 
-    def _parse(self) -> Topology:
-        settings = self._settings
-        entries = settings.topology if self._good is None else self._good
-        own = parse_place(settings.location) if settings.location else NOWHERE
-        topology, problems = parse_topology(TOPOLOGY, entries, settings.topology_clients, own)
-        self.problems = problems if self._good is not None else ()
-        return topology
+
+def _read(data: bytes | None, before: MapRead | None, settings: Settings) -> MapRead:
+    value = decode(data) if data else None
+    if value is not None and not isinstance(value, Mapping) and before is not None:
+        what = "no JSON" if value is ABSENT else f"{show(value)}, not a JSON object"
+        problem = Problem(TOPOLOGY, f"its data is {what}", f"{CURE}; the last good map holds")
+        return replace(before, data=data, problems=(problem,))
+    return _parse(data, value, settings)
+
+
+def _parse(data: bytes | None, entries: Mapping[str, object] | None, settings: Settings) -> MapRead:
+    own = parse_place(settings.location) if settings.location else NOWHERE
+    stands = settings.topology if entries is None else entries
+    topology, problems = parse_topology(TOPOLOGY, stands, settings.topology_clients, own)
+    clients = client_map(topology, settings.ecs_from)
+    clients.prepare()
+    return MapRead(data, settings, entries, topology, problems if entries is not None else (), clients)
 
 
 def tell(topology: Topology) -> str:

@@ -18,16 +18,19 @@ from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Catalog, Change, Override, Problem, Service
+from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
     NOTHING,
+    Compilation,
     Compiled,
     FileRead,
     Happened,
     Heard,
     HostResolved,
+    MapRead,
     Probed,
     Ready,
     Remembered,
@@ -73,7 +76,7 @@ class Pipeline:
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
-        self.builder.set_topology(self._localities.topology, settings.ecs_from)
+        self.builder.set_topology(self._localities.topology, clients=self._localities.clients)
         self._origins = Origins(self.registries)
         self._keeps_nodes = replica is not None and self.registries.own is not None
         self._defaults = ServiceDefaults(settings.service_defaults)
@@ -92,6 +95,9 @@ class Pipeline:
         )  # fmt: skip
         self.services, self.routes = self._publisher.services, self._publisher.routes
         """As they are answered, with their states."""
+        self._tick, self._threads = tick, threads
+        self._agenda = Agenda()
+        """Roots under /zkdns that told something: reading them takes a part of the time alone."""
         self._hostnames = Hostnames(settings.zone, self.services)
         self._changes: list[Change] = []
         self._dirty = True
@@ -124,6 +130,10 @@ class Pipeline:
             case Compiled():
                 self._publisher.finish(happened, now, self.registries.zxid)
                 self._dirty = True
+            case MapRead():
+                self._localities.take_read(happened)
+                self._relocate(now)
+                self._dirty = True
             case FileRead():
                 self.registries[happened.registry].read_file(happened.catalog)
                 self._dirty = True
@@ -148,28 +158,49 @@ class Pipeline:
         self._dirty = True
         if registry is not self.registries.own:
             return
-        publisher, health = self._publisher, self._health
         if registry.tree is not None and heard.root in registry.tree.reducers:
-            publisher.mark(health.connected(registry.connected))
-        if heard.root not in registry.wholes:
+            self._health.connected(registry.connected)
+        else:
+            self._agenda.mark_soon((heard.root,), now)
+
+    def _take_nodes(self, now: float) -> None:
+        """What stands under /zkdns now, of the roots whose turn it is."""
+        self._agenda.ring(now)
+        for root in list(self._agenda.queue):
+            del self._agenda.queue[root]
+            self._agenda.begin(root)
+            began = self._tick()
+            try:
+                self._take_root(root, now)
+            except Exception as error:
+                self.wall.note(root, error)
+            self._agenda.spend(root, now, self._tick() - began)
+
+    def _take_root(self, root: str, now: float) -> None:
+        own = self.registries.own
+        if own is None or root not in own.wholes:
             return
-        if heard.root == OVERRIDES:
+        if root == OVERRIDES:
             self._override()
-        elif heard.root == HEALTH:
-            ballots = {names[-1]: data for names, data in registry.ballots.nodes().items()}
-            publisher.mark_soon(health.ballots(ballots, now), now)
-        elif heard.root == TOPOLOGY:
-            self._localities.take_node(registry.topology.nodes().get(()))
-            self._relocate(now)
-        elif heard.root == SERVERS:
-            nodes = registry.servers.nodes()
-            publisher.mark_soon(health.replicas((names[-1] for names in nodes), now), now)
+        elif root == HEALTH:
+            self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
+        elif root == TOPOLOGY:
+            data = own.topology.nodes().get(())
+            is_aside = self._threads and self.stage is not Stage.LOADING
+            if is_aside and (work := self._localities.take_aside(data)) is not None:
+                self._publisher.compilations.append(Compilation("", work))
+            else:
+                self._localities.take_node(data)
+                self._relocate(now)
+        elif root == SERVERS:
+            nodes = own.servers.nodes()
+            self._health.replicas(names[-1] for names in nodes)
             self.replica.see(nodes, now)
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
         before, topology = self.builder.topology, self._localities.topology
-        self.builder.set_topology(topology, self.settings.ecs_from)
+        self.builder.set_topology(topology, clients=self._localities.clients)
         if topology != before:
             was, moved = tell(before), tell(topology)
             if self.stage is not Stage.LOADING:
@@ -197,14 +228,20 @@ class Pipeline:
 
     def ready(self, now: float, budget: float = float("inf")) -> Ready:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
+        until = self._tick() + budget
+        self._take_nodes(now)
         if self._start.load(now):
             self._begin()
         if self.stage is not Stage.LOADING and self._dirty:
             self._take_catalogs(now)
-        publisher = self._publisher
-        publisher.work(now, budget, self.registries.zxid)
+        publisher, health = self._publisher, self._health
+        while True:
+            publisher.mark_soon(health.work(now, self._tick, until), now)
+            publisher.work(now, until - self._tick(), self.registries.zxid)
+            if not health.has_work or self._tick() > until:
+                break
         self._dirty = False
-        if self.stage is Stage.SETTLING and publisher.idle:
+        if self.stage is Stage.SETTLING and publisher.idle and not health.has_work:
             self._finish_start(now)
         if not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
@@ -220,12 +257,12 @@ class Pipeline:
         return Ready(
             delta,
             changes,
-            self._health.take_probes(),
+            health.take_probes(),
             self._hostnames.outside,
             self._writes(now),
             compilations,
             self._wake(now),
-            publisher.has_work,
+            publisher.has_work or health.has_work,
         )
 
     def _begin(self) -> None:
@@ -275,7 +312,7 @@ class Pipeline:
         return writes
 
     def _wake(self, now: float) -> float | None:
-        due = [self._publisher.wake]
+        due = [self._publisher.wake, self._agenda.wake]
         if self._keeps_nodes:
             due.append(self._health.ballot_due)
             if self.stage is Stage.READY:
@@ -304,7 +341,8 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        return self._publisher.idle and not self._dirty
+        is_read = self._agenda.idle and not self._health.has_work
+        return is_read and self._publisher.idle and not self._dirty
 
     @property
     def is_loading(self) -> bool:

@@ -24,6 +24,11 @@ ROOT: Final = "/zkdns/overrides"
 DEEPEST: Final = 8
 """Overrides that lie upon each other."""
 
+MAX_OVERRIDES: Final = 10_000
+MAX_WHY_CHARACTERS: Final = 500
+MAX_WHO_CHARACTERS: Final = 100
+"""Beyond them the text is cut: it is told in each change, reason and page."""
+
 ROUTE_CURE: Final = 'write {"to": [{"TARGET": SHARE}]}, with "until", "why" and "who" as wanted, or delete it'
 CURE: Final = 'write {"drain": true} or {"weight": N}, with "until", "why" and "who" as wanted, or delete it'
 
@@ -89,26 +94,32 @@ class Overrides:
             service, id = (*names, "")[:2]
             if not id and not data.strip():
                 continue  # it holds those of its instances
+            if len(self._parsed) >= MAX_OVERRIDES:
+                what = f"holds more than {MAX_OVERRIDES} overrides: those from {service}/{id} on are left out"
+                problems.append(Problem(self.root, what, "delete those that are not meant any more"))
+                break
             written = self._nodes.written(names)
             parsed = before.get(names)
             if parsed is None or (parsed.data, parsed.written) != (data, written):
-                parsed = _Parsed(data, written, *_try(data, written, id))
+                parsed = _Parsed(data, written, decode((service, id)), *_try(data, written, id))
             self._parsed[names] = parsed
             if parsed.order is None:
                 cure = CURE if id else ROUTE_CURE
                 problems.append(Problem("/".join((self.root, *names)), f"the override {parsed.why}", cure))
                 continue
-            orders[decode((service, id))] = parsed.order
+            orders[parsed.key] = parsed.order
             if "%" in service + id:
                 as_they_are[service, id] = parsed.order
         self._by_instance, self._problems = as_they_are | orders, tuple(problems)
 
 
 class _Parsed(NamedTuple):
-    """One node as it was read: those that stay as they are are the same objects. `why`: what is wrong."""
+    """One node as it was read: those that stay as they are are the same objects. `key`: the service and id
+    that it is of. `why`: what is wrong."""
 
     data: bytes
     written: float
+    key: tuple[str, str]
     order: Override | None
     why: str
 
@@ -176,7 +187,8 @@ def _build(order: _Order, deepest: int, written: float) -> Override:
         # One that another was laid upon began when it was written, not when the other was.
         route = parse_route(fields, order.written if order.written is not None else written)
     until = order.until
-    return Override(order.drain, order.weight, until, order.why, order.who, order.at, under, route)
+    why, who = order.why[:MAX_WHY_CHARACTERS], order.who[:MAX_WHO_CHARACTERS]
+    return Override(order.drain, order.weight, until, why, who, order.at, under, route)
 
 
 def spell(order: Override) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from zkdns.health.connection import connect
 from zkdns.health.targets import Target
 
 
 async def probe(target: Target) -> str:
-    _, writer = await asyncio.open_connection(target.address, target.port)
-    writer.close()
+    (await connect(target)).close()
     return ""

@@ -1,0 +1,85 @@
+"""No turn of the loop takes long, whatever is registered or asked: every server of the tests is watched."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.server import Zkdns
+from support.turns import MOST, Recorder
+
+FILE = """
+[web]
+[[web.instances]]
+id = "a"
+address = "10.0.0.1"
+"""
+
+PLANTED = """
+import time
+from support import turns
+from zkdns.web import door
+from zkdns.web.http import Web
+
+asked = Web._health
+async def slow(self, request):
+    until = time.thread_time() + {seconds}
+    while time.thread_time() < until:
+        pass
+    return await asked(self, request)
+
+Web._health = slow
+turns.main()
+"""
+
+
+def spin(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def recorded(*calls: Callable[[], object]) -> list[str]:
+    """What is said of a turn in which all of these are called."""
+    lines: list[str] = []
+    undo = Recorder(lines.append).install()
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        for call in calls:
+            asyncio.get_running_loop().call_soon(call)
+        await asyncio.sleep(0.001)
+
+    try:
+        asyncio.run(main())
+    finally:
+        undo()
+    return lines
+
+
+def test_a_call_that_takes_long_is_seen_and_named() -> None:
+    (line,) = recorded(lambda: spin(1.2 * MOST))
+    assert "test_a_call_that_takes_long" in line
+
+
+def test_many_short_calls_of_one_turn_count_together() -> None:
+    (line,) = recorded(*[lambda: spin(MOST / 10)] * 12)
+    assert "in 1" in line
+
+
+def test_who_only_waits_takes_no_cpu() -> None:
+    assert recorded(lambda: time.sleep(2 * MOST)) == []
+
+
+def test_a_long_turn_of_a_server_fails_its_test(file: Path, tmp_path: Path) -> None:
+    planted = tmp_path / "planted.py"
+    planted.write_text(PLANTED.format(seconds=1.2 * MOST))
+    server = Zkdns(registry=f"file:{file}")
+    server.command = [sys.executable, str(planted), *server.command[3:]]
+    with pytest.raises(AssertionError, match="took too much CPU"), server:
+        assert server.http("/health")[0] == 200

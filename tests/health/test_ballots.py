@@ -1,0 +1,126 @@
+"""Whose ballots are read, and how many at a time, whatever stands under /zkdns/health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from zkdns.health import consensus
+from zkdns.health.ballots import MAX_REPLICAS, Ballots
+from zkdns.health.health import CHUNK, Health
+from zkdns.health.thresholds import CheckState
+from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
+
+NOW = 1_700_000_000.0
+BAD = CheckState(False, "refused")
+GOOD = CheckState(True)
+
+
+class Read:
+    """Ballots for one checked path, and what was read of them."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.moved: list[str] = []
+        self.ballots = Ballots("me", self._read, {"/s/web/a": None}, self._note)
+
+    def _read(self, replica: str, data: bytes) -> dict[str, CheckState]:
+        self.read.append(replica)
+        return consensus.read_ballot(data)
+
+    def _note(self, paths: Iterable[str]) -> None:
+        self.moved += paths
+
+    def all(self) -> None:
+        while self.ballots.has_unread:
+            self.ballots.read_one()
+
+
+def good(*paths: str) -> bytes:
+    return json.dumps({"good": paths or ["/s/web/a"]}).encode()
+
+
+def test_one_ballot_is_read_at_a_time_and_those_that_did_not_change_not_again() -> None:
+    world = Read()
+    world.ballots.take({"r1": good(), "r2": good()})
+    world.ballots.read_one()
+    assert world.read == ["r1"]
+    world.ballots.take({"r1": good(), "r2": good("/s/web/b")})
+    world.all()
+    assert world.read == ["r1", "r2"]
+    world.ballots.take({"r1": good(), "r2": good("/s/web/b")})
+    assert not world.ballots.has_unread
+
+
+def test_so_many_ballots_are_read_and_no_more_and_the_living_come_first() -> None:
+    world = Read()
+    strangers = {f"a{n:03}": good() for n in range(3 * MAX_REPLICAS)}
+    world.ballots.see(["real"])
+    world.ballots.take({**strangers, "real": good()})
+    world.all()
+    assert "real" in world.read
+    assert len(world.read) == MAX_REPLICAS
+    assert world.ballots.left_out == 2 * MAX_REPLICAS + 1
+    assert world.ballots.voters == {"me", "real"}
+    world.ballots.see(["real", *strangers])
+    assert len(world.ballots.voters) == MAX_REPLICAS + 1
+
+
+def test_of_many_paths_that_nobody_checks_nothing_is_told() -> None:
+    world = Read()
+    world.ballots.see(["r1"])
+    world.ballots.take({"r1": good("/s/web/a", *(f"/none/{n}" for n in range(1000)))})
+    world.all()
+    assert world.moved == ["/s/web/a"]
+    assert world.ballots.votes("/s/web/a", True) == [GOOD]
+    world.ballots.take({})
+    assert world.moved == ["/s/web/a"] * 2
+    assert world.ballots.votes("/s/web/a", True) == []
+
+
+def test_a_replica_that_comes_or_goes_moves_what_its_ballot_says() -> None:
+    world = Read()
+    world.ballots.take({"r1": good()})
+    world.all()
+    assert world.ballots.votes("/s/web/a", True) == []
+    world.moved.clear()
+    world.ballots.see(["r1"])
+    assert world.moved == ["/s/web/a"]
+    assert world.ballots.votes("/s/web/a", True) == [GOOD]
+
+
+def checked(size: int) -> Service:
+    made = tuple(
+        Instance(f"i{n}", f"i{n}", f"/services/web/i{n}", Registration(("10.0.0.1",), port=80), 0)
+        for n in range(size)
+    )
+    settings = ServiceSettings(check=Check("tcp"))
+    return Service("web", "web", "/services/web", settings, made)
+
+
+def test_what_a_crowd_of_replicas_moves_is_done_a_few_instances_at_a_time() -> None:
+    health = Health("me")
+    service = checked(10 * CHUNK)
+    health.judge(service, NOW)
+    health.work(NOW)
+    assert len(health.take_probes()) == 10 * CHUNK
+    nodes = {f"liar{n}": good(*(i.path for i in service.instances)) for n in range(5)}
+    health.replicas(nodes)
+    health.ballots(nodes)
+    turns, names = 0, set[str]()
+    while health.has_work:
+        names |= health.work(NOW, lambda: 1.0, 0.0)
+        turns += 1
+    assert turns == 5 + 10 + 10  # the ballots, who probes what, and what they say
+    assert names == {"web"}
+    assert 0 < sum(target is None for target in health.take_probes().values()) < 10 * CHUNK
+
+
+def test_ballots_beyond_those_that_are_read_are_a_problem_for_as_long_as_they_are_there() -> None:
+    health = Health("me")
+    health.ballots({f"liar{n:03}": good() for n in range(MAX_REPLICAS + 7)})
+    (problem,) = health.problems.values()
+    assert problem.path == "/zkdns/health"
+    assert "7 ballots" in problem.what
+    health.ballots({})
+    assert not health.problems

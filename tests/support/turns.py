@@ -1,0 +1,96 @@
+"""What each turn of a server's loop costs, of its own CPU: who waits for an answer waits for a whole turn.
+
+    TURNS=/tmp/turns python -m support.turns serve --registry …
+
+runs `zkdns` as it is, and writes a line for each turn of more than `MOST` seconds: its cost, how many calls
+it had, and the costliest of them.
+
+Rules: a turn is all that the loop does between two waits. What counts is the CPU of the loop's own thread:
+a busy machine makes no turn long. The first turn is the start itself, before anything is listened to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from asyncio import base_events, events
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MOST = 0.05
+"""Seconds of CPU in one turn: nobody may be late by more."""
+
+VARIABLE = "TURNS"
+
+
+class Recorder:
+    """`write` is given a line for each turn that took more than `most` seconds of `clock`."""
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        most: float = MOST,
+        clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._write = write
+        self._most = most
+        self._clock = clock
+        self._turns = 0
+        self._calls = 0
+        self._costliest: tuple[float, asyncio.Handle | None] = 0.0, None
+
+    def install(self) -> Callable[[], None]:
+        """Record every loop of this process from now on. Gives what undoes it."""
+        loops: Any = base_events.BaseEventLoop
+        handles: Any = events.Handle
+        run_once, run = loops._run_once, handles._run
+
+        def turn(loop: asyncio.AbstractEventLoop) -> None:
+            self._calls, self._costliest = 0, (0.0, None)
+            before = self._clock()
+            run_once(loop)
+            cost = self._clock() - before
+            self._turns += 1
+            if cost > self._most and self._turns > 1:
+                most, handle = self._costliest
+                # Of a future that is done this has all of its result in it: not before the turn is over.
+                what = repr(handle)[:200]
+                self._write(
+                    f"{cost * 1000:.0f} ms in {self._calls} calls, {most * 1000:.0f} ms of it in {what}\n"
+                )
+
+        def call(handle: asyncio.Handle) -> None:
+            before = self._clock()
+            run(handle)
+            cost = self._clock() - before
+            self._calls += 1
+            if cost > self._costliest[0]:
+                self._costliest = cost, handle
+
+        loops._run_once = turn
+        handles._run = call
+
+        def undo() -> None:
+            loops._run_once = run_once
+            handles._run = run
+
+        return undo
+
+
+def main() -> None:
+    from zkdns.cli import main as zkdns
+
+    path = Path(os.environ.pop(VARIABLE))
+
+    def write(line: str) -> None:
+        with path.open("a") as file:
+            file.write(line)
+
+    Recorder(write, float(os.environ.get("TURNS_MOST", MOST))).install()
+    zkdns()
+
+
+if __name__ == "__main__":
+    main()
