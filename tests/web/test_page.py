@@ -310,7 +310,7 @@ def test_a_mark_of_the_timeline_is_reached_by_keyboard_and_leads_to_its_change(
     page: Browser, world: World
 ) -> None:
     page.go(at(world[0], "?service=web"))
-    page.run("document.querySelector('svg.day a').focus()")
+    page.run("document.querySelector('.day a').focus()")
     assert page.run("return document.activeElement.getAttribute('aria-label')").startswith("a: registered")
     page.press(ENTER)
     eventually(lambda: "#at-" in page.url)

@@ -20,10 +20,12 @@ from zkdns.pipeline.outages import Outage
 from zkdns.routes import Target, Tier
 from zkdns.serve.clients import NOT_KEPT, ClientRow, Told
 from zkdns.web.page import Asked, Past, View, render
+from zkdns.web.page.fleet import spark
 from zkdns.web.page.incident import causes
 from zkdns.web.page.overview import problems
 from zkdns.web.page.services import find, services
 from zkdns.web.page.timeline import DAY, UNKNOWN, rows
+from zkdns.web.page.words import kind
 from zkdns.web.rates import ClientRate, Load
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, RegistryStatus, Status
@@ -445,6 +447,35 @@ def test_each_change_is_marked_by_a_link_to_the_line_that_tells_it() -> None:
     assert len(set(marks)) == 2
     assert all(("id", mark) in page.attributes for mark in marks)
     assert "state (healthy → failing): refused" in page.text
+
+
+def test_a_day_is_as_wide_as_it_was_long_and_drawn_without_markup_that_others_could_bring() -> None:
+    told = (
+        change(DAY / 2, "a", "state", "healthy", "failing", "refused"),
+        change(DAY / 4, "a", "weight", "1", "2"),
+    )
+    one = service("web", instance("a", State.FAILING))
+    view = View(status(one), NOW, past=Past(told, NOW - 2 * DAY), load=Load((5.0, 9.0)))
+    html = render(view, Asked("web"))
+    page = Tags(html)
+    assert [v for name, v in page.attributes if name == "width"] == ["50.00%", "25.00%", "25.00%"]
+    words = [v for name, v in page.attributes if name == "data-state"]
+    assert words == ["healthy", "failing", "failing"]
+    assert not any(f"<{tag}" in html for tag in ("svg", "img", "script>", "style"))
+
+
+def test_a_line_of_blocks_is_as_high_as_the_highest_that_each_stands_for() -> None:
+    assert spark([0, 1, 2, 4, 8]) == " ▁▂▄█"
+    assert spark([0.0] * 79 + [3.0]) == " " * 39 + "█"
+    assert spark([0.2]) == "▂"
+
+
+def test_of_what_kind_a_sentence_is_costs_no_more_than_reading_it() -> None:
+    assert kind("connect 10.0.0.1:80: refused") == kind("connect 10.0.0.2:80: refused") == "connect … refused"
+    assert kind("drained by 'ann b' for \"x y\"") == "drained by … for …"
+    assert kind("it's so") == "it's so"
+    for text in ("x" * 1_000_000, "'" * 1_000_001, "x'" * 500_000, "\"'" * 500_000):
+        assert len(kind(text)) <= len(text)  # the square of this would never end
 
 
 # --- the last hour, by cause --------------------------------------------------------------------------------

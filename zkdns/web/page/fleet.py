@@ -5,6 +5,7 @@ Rules: pure; see words.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,6 +16,10 @@ from zkdns.web.status import RegistryStatus
 
 OLD: Final = 90.0
 """Seconds after which a replica that told nothing is away: it tells every 30."""
+
+BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+SPARK: Final = 40
+"""Blocks in a line at most."""
 
 ADDRESS: Final = re.compile(r"[\w.-]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 """What a link may lead to; anybody who may write below /zkdns/servers chooses the text."""
@@ -100,15 +105,20 @@ def queries(view: View) -> str:
     rates = view.load.total
     if not rates:
         return section("queries", "Queries", "")
-    top = max(max(rates), 1.0)
-    step = 100 / max(1, len(rates) - 1)
-    points = " ".join(f"{n * step:.1f},{30 - rate / top * 28:.1f}" for n, rate in enumerate(rates))
     text = f"{per_second(rates[-1])} queries a second; at most {per_second(max(rates))} in the last hour"
     return section(
         "queries", "Queries",
-        f'<p>{text} <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
-        f'aria-label="{text}"><polyline points="{points}"/></svg></p>{_top_clients(view)}',
+        f'<p>{text} <span class="spark" role="img" aria-label="{text}">{spark(rates)}</span></p>'
+        f"{_top_clients(view)}",
     )  # fmt: skip
+
+
+def spark(rates: Sequence[float]) -> str:
+    """These as a line of blocks, each as high as the highest that it stands for."""
+    each = -(-len(rates) // SPARK)
+    tops = [max(rates[n : n + each]) for n in range(0, len(rates), each)]
+    top = max(*tops, 1.0)
+    return "".join(BLOCKS[math.ceil(rate / top * (len(BLOCKS) - 1))] for rate in tops)
 
 
 def _top_clients(view: View) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from zkdns.model import SERVING, Change, Service
 from zkdns.web.page.view import Past, View
@@ -97,7 +98,7 @@ def timeline(service: Service, view: View) -> str:
     begin = beginning(view.past, view.now)
     lines = [_line(row, begin, view.now, marked) for row in sorted(shown, key=lambda row: row.id)]
     more = f"<p>and {plural(len(bars) - ROWS, 'instance')} that changed less</p>" if len(bars) > ROWS else ""
-    axis = '<svg class="axis" aria-hidden="true">' + "".join(_axis(view.now - begin)) + "</svg>"
+    axis = '<div class="axis" aria-hidden="true">' + "".join(_axis(view.now - begin)) + "</div>"
     over = f'<span class="unseen">States since {span(view.now - begin)} ago</span>{axis}'
     head = f'<th scope="col">Instance<th scope="col" class="strip">{over}<th scope="col">Flaps'
     flaps = sum(row.flaps for row in bars)
@@ -115,39 +116,43 @@ def _reach(view: View) -> str:
 
 def _axis(width: float) -> Iterator[str]:
     for part in (0, 25, 50, 75):
-        yield f'<text x="{part}%" y="13">{span(width * (100 - part) / 100)} ago</text>'
-    yield '<text x="100%" y="13" text-anchor="end">now</text>'
+        yield f"<span>{span(width * (100 - part) / 100)} ago</span>"
+    yield "<b>now</b>"
 
 
 def _line(row: Row, begin: float, now: float, marked: Sequence[Change]) -> str:
-    parts = "".join(_rect(s, begin, now) for s in row.spans if s.state)
-    marks = "".join(_mark(c, begin, now) for c in row.changes if c.at >= begin and c in marked)
+    marks = [c for c in row.changes if c.at >= begin and c in marked]
+    bars = "".join(_bar(s, marks, begin, now) for s in row.spans)
     text = ", ".join(f"{s.state or 'not registered'} {span(s.end - s.begin)}" for s in row.spans)
     return (
         f'<tr data-key="day {esc(row.id)}"><th scope="row">{esc(row.id)}<td class="strip">'
-        f'<svg class="day" role="group" aria-label="{esc(f"{row.id}: {text}")}">{parts}{marks}</svg>'
+        f'<div class="day" role="group" aria-label="{esc(f"{row.id}: {text}")}">{bars}</div>'
         f"<td>{row.flaps or ''}"
     )
 
 
-def _rect(s: Span, begin: float, now: float) -> str:
-    x, width = ((t / (now - begin)) * 100 for t in (s.begin - begin, s.end - s.begin))
-    text = f'<text x="{x + 0.6:.2f}%" y="15">{esc(s.state)}</text>' if width >= ROOMY else ""
+def _bar(s: Span, marks: Sequence[Change], begin: float, now: float) -> str:
+    """A span as one rule after another, each as wide as the time from one mark to the next: HTML alone, whose
+    widths need no style in place."""
     ended = "until now" if s.end >= now else f"until {span(now - s.end)} ago"
-    tip = f"{s.state} for {span(s.end - s.begin)}, {ended}"
-    return (
-        f'<rect class="span {esc(s.state)}" x="{x:.2f}%" y="1" width="{max(width, 0.15):.2f}%" height="20">'
-        f"<title>{esc(tip)}</title></rect>{text}"
-    )
+    tip = esc(f"{s.state} for {span(s.end - s.begin)}, {ended}" if s.state else "not registered")
+    # A mark at the very end has the last span to stand in.
+    own = [c for c in marks if s.begin <= c.at and (c.at < s.end or s.end >= now)]
+    edges = [s.begin, *(min(c.at, s.end) for c in own), s.end]
+    parts = [_rule(s.state, tip, (b - a) / (now - begin) * 100) for a, b in pairwise(edges)]
+    return parts[0] + "".join(_mark(c) + part for c, part in zip(own, parts[1:], strict=True))
 
 
-def _mark(c: Change, begin: float, now: float) -> str:
-    x = (c.at - begin) / (now - begin) * 100
+def _rule(state: str, tip: str, percent: float) -> str:
+    if percent <= 0:
+        return ""
+    word = f' data-state="{esc(state)}"' if percent >= ROOMY else ""
+    return f'<hr class="span {esc(state) or "absent"}" width="{percent:.2f}%" title="{tip}"{word}>'
+
+
+def _mark(c: Change) -> str:
     text = esc(f"{c.id}: {spell(c)}")
-    return (
-        f'<a href="#{anchor(c)}" aria-label="{text}"><rect class="mark" x="{min(x, 99.7):.2f}%" y="0" '
-        f'width="3" height="22"><title>{text}</title></rect></a>'
-    )
+    return f'<a class="mark" href="#{anchor(c)}" aria-label="{text}" title="{text}"></a>'
 
 
 def anchor(c: Change) -> str:

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import urlencode
 
+_DIGIT = re.compile(r"\d")
+
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
-SPECIFIC = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
-"""What is of one case alone in a sentence: quoted words, and words with digits (addresses, counts, zxids)."""
+WORD = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
+"""Quoted words, and others. Each is met once: a pattern that tries again takes the square of a long text."""
 
 
 def esc(text: object) -> str:
@@ -23,8 +25,9 @@ def esc(text: object) -> str:
 
 
 def kind(text: str) -> str:
-    """A sentence without what is of one case alone: those of one kind are the same."""
-    return SPECIFIC.sub("…", text)
+    """A sentence without what is of one case alone (quoted words, and words with digits: addresses, counts,
+    zxids): those of one kind are the same."""
+    return WORD.sub(lambda word: "…" if word[0][0] in "'\"" or _DIGIT.search(word[0]) else word[0], text)
 
 
 def plural(n: int, word: str) -> str:
