@@ -7,7 +7,7 @@ is costly waits longer for what is not urgent.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 PACE = 10
 """Verdicts alone make a service judged again at most one part in so many of the time."""
@@ -79,6 +79,16 @@ class Agenda:
     def spend(self, name: str, now: float, cost: float) -> None:
         """It was done, and took so many seconds."""
         self._costs[name] = now, cost
+
+    def take(self, now: float, tick: Callable[[], float], act: Callable[[str], object]) -> None:
+        """Do all that is due, and note by `tick` what each takes."""
+        self.ring(now)
+        for name in list(self.queue):
+            del self.queue[name]
+            self.begin(name)
+            began = tick()
+            act(name)
+            self.spend(name, now, tick() - began)
 
     def forget(self, name: str) -> None:
         self._costs.pop(name, None)

@@ -163,20 +163,8 @@ class Pipeline:
         else:
             self._agenda.mark_soon((heard.root,), now)
 
-    def _take_nodes(self, now: float) -> None:
-        """What stands under /zkdns now, of the roots whose turn it is."""
-        self._agenda.ring(now)
-        for root in list(self._agenda.queue):
-            del self._agenda.queue[root]
-            self._agenda.begin(root)
-            began = self._tick()
-            try:
-                self._take_root(root, now)
-            except Exception as error:
-                self.wall.note(root, error)
-            self._agenda.spend(root, now, self._tick() - began)
-
     def _take_root(self, root: str, now: float) -> None:
+        """What stands under /zkdns now, where it was read."""
         own = self.registries.own
         if own is None or root not in own.wholes:
             return
@@ -229,7 +217,8 @@ class Pipeline:
     def ready(self, now: float, budget: float = float("inf")) -> Ready:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
         until = self._tick() + budget
-        self._take_nodes(now)
+        attempt, take_root = self.wall.attempt, self._take_root
+        self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
         if self._start.load(now):
             self._begin()
         if self.stage is not Stage.LOADING and self._dirty:
