@@ -94,6 +94,9 @@ def variants(text: str) -> Iterator[tuple[View, Asked]]:
     (instance,) = service.instances
     yield full, asked
     yield full, replace(asked, sort="-name", state="empty")
+    (node,) = status.replicas.values()
+    reached = replace(status, replicas={text: {**node, "http": "10.0.0.1:8053"}})
+    yield replace(full, status=reached), asked
     yield replace(full, explained=text), replace(asked, service=f"{text}x", q="", state="")
     yield replace(full, status=replace(status, services={}, loaded=False, outages={})), asked
     many = {f"{text}{n}": replace(service, name=f"{text}{n}", instances=()) for n in range(CROWD)}
