@@ -7,8 +7,9 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,8 +21,10 @@ from support.schema import OPENAPI, faults, resolve
 from support.server import Zkdns
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
-from zkdns.web import events
-from zkdns.web.door import MAX_STREAMS
+from zkdns.config import Address
+from zkdns.serve.clients import NO_DEMAND
+from zkdns.web.http import Web
+from zkdns.web.status import Observed
 
 REGISTRY = """
 [shop]
@@ -139,14 +142,16 @@ def test_what_is_said_is_what_is_described(server: Zkdns, described: str, path: 
     assert not faults(json.loads(body), content["application/json"]["schema"])
 
 
-def test_every_path_is_described_and_every_described_path_is_there() -> None:
-    source = (Path(__file__).parents[2] / "zkdns" / "web" / "http.py").read_text()
-    routed = {path.replace("{name:.+}", "{name}") for path in _routes(source)} - {"/static/{name}"}
-    assert routed == set(OPENAPI["paths"])
-
-
-def _routes(source: str) -> list[str]:
-    return [part.partition('"')[0] for part in source.split('add_get("')[1:]]
+async def test_every_path_is_described_and_every_described_path_is_there() -> None:
+    nobody: Observed = SimpleNamespace(demand=lambda since, most: lambda: NO_DEMAND)  # type: ignore[assignment]
+    web = Web(nobody)
+    await web.start(Address("127.0.0.1", free_port()))
+    try:
+        assert web._runner is not None
+        resources = web._runner.app.router.resources()
+        assert {r.canonical for r in resources} - {"/static/{name}"} == set(OPENAPI["paths"])
+    finally:
+        await web.stop()
 
 
 def test_a_wrong_shape_would_be_found() -> None:
@@ -415,77 +420,6 @@ def test_each_change_is_one_event(live: Zkdns, zk: KazooClient, zk_root: str) ->
         assert "instance" not in event
     finally:
         stream.close()
-
-
-def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
-    live: Zkdns, zk: KazooClient, zk_root: str
-) -> None:
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.settimeout(30)
-        deaf.connect(("127.0.0.1", live.http_port))
-        deaf.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert deaf.recv(1) == b"H"
-        zk.create(f"{zk_root}/web/a", b'{"address": "10.0.0.1"}', makepath=True)
-        eventually(lambda: live.answers("web.svc.local") == ["10.0.0.1"])
-        filler = "x" * 200
-        for n in range(8_000):
-            state = "up" if n % 2 else "draining"
-            zk.set_async(f"{zk_root}/web/a", json.dumps(
-                {"address": "10.0.0.1", "status": state, "weight": n % 60_000, "meta": {"f": filler}}
-            ).encode())  # fmt: skip
-        zk.set(f"{zk_root}/web/a", b'{"address": "10.0.0.9"}')
-        eventually(lambda: live.answers("web.svc.local") == ["10.0.0.9"])
-        assert live.http("/ready")[0] == 200
-        stream = Stream(live)
-        try:
-            zk.delete(f"{zk_root}/web/a")
-            while stream.next().get("instance") != "a":
-                pass
-        finally:
-            stream.close()
-
-
-async def test_a_stream_that_falls_behind_ends_and_says_so() -> None:
-    """Cut, and not silently short of a thousand events: its client asks again."""
-    stream = events.Stream()
-    for n in range(events.BACKLOG + 5):
-        stream.put(b"%d" % n)
-    assert [event async for event in stream] == []
-    short = events.Stream()
-    for n in range(3):
-        short.put(b"%d" % n)
-    short_of = [event async for event, _ in zip_ended(short)]
-    assert short_of == [b"0", b"1", b"2"]
-
-
-async def zip_ended(stream: events.Stream) -> AsyncIterator[tuple[bytes, int]]:
-    """The first three events of a stream that goes on."""
-    n = 0
-    async for event in stream:
-        yield event, n
-        n += 1
-        if n == 3:
-            return
-
-
-def test_streams_that_ended_have_their_places_again(
-    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, live: Zkdns
-) -> None:
-    for _ in range(MAX_STREAMS + 20):
-        Stream(live).close()
-    held = [Stream(live) for _ in range(MAX_STREAMS)]
-    late = Stream(live)
-    try:
-        zk.create(f"{zk_root}/web/a", b'{"address": "10.0.0.1"}', makepath=True)
-        while late.next().get("instance") != "a":
-            pass
-        assert held[0].ended(), "the longest there gave its place up"
-        while held[-1].next().get("instance") != "a":
-            pass
-    finally:
-        for stream in (*held, late):
-            stream.close()
 
 
 def whole(server: Zkdns, request: str) -> bytes:

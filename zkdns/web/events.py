@@ -6,7 +6,7 @@ Rules: lives in the loop. Whoever is too far behind is cut off, and can read aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,20 +23,31 @@ def spell(event: Mapping[str, Any]) -> bytes:
     return b"event: change\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 
-class Stream:
-    """The events that wait for one client."""
+def _nothing() -> None:
+    """Who reads what waits finds the end by himself."""
 
-    def __init__(self) -> None:
+
+class Stream:
+    """The events that wait for one client. `cut`: ends its connection, for one that does not read at all
+    never comes to the end of what waits."""
+
+    def __init__(self, cut: Callable[[], None] = _nothing) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(BACKLOG)
+        self._cut = cut
+        self._is_over = False
 
     def put(self, event: bytes) -> None:
+        if self._is_over:
+            return
         if self._queue.full():  # too far behind: what it missed it can read again after it reconnects
             self.end()
+            self._cut()
         else:
             self._queue.put_nowait(event)
 
     def end(self) -> None:
         """Nothing more comes, and what waits is let go of."""
+        self._is_over = True
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(None)

@@ -260,7 +260,9 @@ class Web:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"} | HEADERS)
         if request.method == "HEAD":
             return response
-        stream = Stream()
+        if (transport := request.transport) is None:  # it has gone already
+            return response
+        stream = Stream(transport.abort)
         self._clients[stream] = None
         if (loser := self._streams.take(stream, request.remote or "")) is not None:
             loser.end()  # its client's network has the most; EventSource asks again

@@ -1,0 +1,125 @@
+"""Event streams over real sockets: who does not read is cut, who ends leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+
+from support.ports import free_port
+from support.waiting import until
+from zkdns.config import Address
+from zkdns.model import Change
+from zkdns.serve.clients import NO_DEMAND
+from zkdns.web import events, http
+from zkdns.web.http import Web
+from zkdns.web.status import Observed
+
+ASK = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+LONG = "x" * 200_000
+
+
+class Listening:
+    """The HTTP side of a server that has nothing but changes to tell."""
+
+    def __init__(self) -> None:
+        observed: Observed = SimpleNamespace(  # type: ignore[assignment]
+            demand=lambda since, most: lambda: NO_DEMAND, counters=lambda: SimpleNamespace(queries={})
+        )
+        self.web = Web(observed)
+        self.address = ("127.0.0.1", free_port())
+
+    async def connect(self, receive: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        sock = socket.socket()
+        if receive is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, self.address)
+        before = len(self.web._clients)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=4096 if receive else 1 << 20)
+        writer.write(ASK)
+        await until(lambda: len(self.web._clients) == before + 1)
+        return reader, writer
+
+    def tell(self, id: str, now: str = "failing") -> None:
+        self.web.tell([Change(1.0, 1, "web", id, "state", "healthy", now)])
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Listening]:
+    one = Listening()
+    await one.web.start(Address(*one.address))
+    yield one
+    await one.web.stop()
+
+
+async def ids(reader: asyncio.StreamReader, last: str) -> list[str]:
+    """The instances of the events up to this one."""
+    found: list[str] = []
+    while not found or found[-1] != last:
+        line = await asyncio.wait_for(reader.readline(), 30)
+        assert line, "the stream ended"
+        if line.startswith(b"data: "):
+            found.append(line.split(b'"instance":"')[1].split(b'"')[0].decode())
+    return found
+
+
+async def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
+    server: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "BACKLOG", 20)
+    deaf, silent = await server.connect(receive=4096)
+    reader, writer = await server.connect()
+    told = 0
+    while len(server.web._clients) == 2:  # the kernel takes some megabytes for it first
+        server.tell(f"i{told}", LONG)
+        assert await ids(reader, f"i{told}") == [f"i{told}"]
+        told += 1
+        assert told < 2_000
+    server.tell("last")
+    assert await ids(reader, "last") == ["last"]
+    assert len(server.web._streams) == 1, "its place is free, though it never read"
+    for each in (silent, writer):
+        each.close()
+    assert not deaf.at_eof()
+
+
+async def test_streams_that_ended_leave_nothing_behind(server: Listening) -> None:
+    for _ in range(3):
+        connections = [await server.connect() for _ in range(4)]
+        for _, writer in connections:
+            writer.close()
+        # A connection that went is met when something is told.
+        for n in range(100):
+            server.tell(f"i{n}")
+            await asyncio.sleep(0.01)
+            if not server.web._clients:
+                break
+        assert len(server.web._clients) == len(server.web._streams) == 0
+
+
+async def test_past_the_places_there_are_the_longest_idle_stream_ends_and_the_others_go_on(
+    server: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.web, "_streams", http.Places(http.Limits(2)))
+    held = [await server.connect() for _ in range(2)]
+    late = await connect_past(server)
+    server.tell("a")
+    assert await ids(held[1][0], "a") == ["a"]
+    assert await ids(late[0], "a") == ["a"]
+    assert b'"a"' not in await asyncio.wait_for(held[0][0].read(), 30), "it ended"
+    for _, writer in (*held, late):
+        writer.close()
+
+
+async def connect_past(server: Listening) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connects where another gives way for it."""
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(ASK)
+    while not (await asyncio.wait_for(reader.readline(), 30)).startswith(b"retry:"):
+        pass
+    return reader, writer
