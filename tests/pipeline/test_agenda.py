@@ -50,3 +50,18 @@ def test_verdicts_wait_for_ten_times_what_their_service_costs_and_never_longer_t
     agenda.forget("large")
     agenda.mark_soon(["large"], 100.5)
     assert "large" in agenda.queue, "a service that went and came again is new"
+
+
+def test_what_has_rung_can_be_set_for_later_again() -> None:
+    agenda = Agenda()
+    agenda.again("web", 5.0, 0.0)
+    agenda.ring(5.0)
+    agenda.again("web", 9.0, 5.0)
+    assert agenda.wake == 9.0
+
+
+def test_a_later_time_does_not_put_off_a_sooner_one() -> None:
+    agenda = Agenda()
+    agenda.again("web", 5.0, 0.0)
+    agenda.again("web", 9.0, 0.0)
+    assert agenda.wake == 5.0
