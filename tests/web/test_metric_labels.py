@@ -23,7 +23,9 @@ from zkdns.web.status import Counters, Observed, Status
 
 NOW = 1_800_000_000.0
 EVIL = (
-    'a"b', "back\\slash", "two\nlines", '",evil="1', '\\"', "\\n", "\r\n# TYPE x counter", "{}", "a b=c,d", "é\u2028",
+    'a"b',
+    "back\\slash", "two\nlines", '",evil="1', '\\"', "\\n", "\r\n# TYPE x counter", "{}",
+    "a b=c,d", "é\u2028",
 )  # fmt: skip
 NO_TIMES = ((0.1,), (3, 3), 1.0)
 
