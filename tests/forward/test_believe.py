@@ -8,7 +8,7 @@ import pytest
 
 from zkdns.dns import names
 from zkdns.dns.message import Message, Record
-from zkdns.forward.believe import believe, is_private
+from zkdns.forward.believe import believe, follow, is_private
 
 
 def record(owner: str, rtype: int, address: str) -> Record:
@@ -60,3 +60,59 @@ def test_what_is_no_address_is_left_alone() -> None:
     text = Record(names.wire("x.example"), 16, 1, 60, (b"\x0a\0\0\1",))
     message = Message(0, 0, b"", (text,), (), (), False)
     assert believe(message, lambda name: False, True) == (message, False)
+
+
+def named(owner: str, rtype: int, *parts: bytes) -> Record:
+    return Record(names.wire(owner), rtype, 1, 60, parts)
+
+
+def alias(owner: str, target: str, rtype: int = 5) -> Record:
+    return named(owner, rtype, b"", names.wire(target))
+
+
+def signature(owner: str, covered: int) -> Record:
+    return named(owner, 46, covered.to_bytes(2, "big") + bytes(20))
+
+
+QUESTION = names.wire("www.a.example") + b"\0\1\0\1"
+
+
+def test_an_answer_is_followed_from_alias_to_alias_with_their_signatures_and_nothing_else() -> None:
+    made = alias("a.example", "b.example", 39)
+    way = (
+        made,
+        signature("a.example", 39),
+        alias("WWW.A.example", "www.b.example"),
+        signature("www.a.example", 5),
+        record("www.b.example", 1, "192.0.2.1"),
+        signature("www.b.example", 1),
+    )
+    others = (
+        signature("www.a.example", 1),
+        signature("www.b.example", 28),
+        record("evil.example", 1, "192.0.2.6"),
+        record("www.b.example", 28, "2001:db8::1"),
+        alias("c.example", "d.example", 39),
+    )
+    for mixed in ((*way, *others), (*others, *reversed(way))):
+        followed = follow(Message(0, 0, b"", mixed, (), (), True), QUESTION)
+        assert followed is not None
+        assert set(followed.answer) == set(way)
+        owners = [r.owner.lower() for r in followed.answer if r.rtype in (1, 5)]
+        assert owners == [names.wire("www.a.example"), names.wire("www.b.example")]
+
+
+@pytest.mark.parametrize(("rtype", "kept"), [(5, [5]), (255, [5, 1, 16]), (16, [5])])
+def test_who_asks_for_an_alias_or_for_all_has_what_stands_there(rtype: int, kept: list[int]) -> None:
+    answer = (
+        alias("www.a.example", "www.a.example"),
+        record("www.a.example", 1, "192.0.2.1"),
+        named("www.a.example", 16, b"\1x"),
+    )
+    message = Message(0, 0, b"", answer, (), (), True)
+    followed = follow(message, QUESTION[:-4] + rtype.to_bytes(2, "big") + b"\0\1")
+    if rtype == 16:
+        assert followed is None, "it leads to itself"
+    else:
+        assert followed is not None
+        assert [r.rtype for r in followed.answer] == kept

@@ -49,11 +49,15 @@ def write(record: Record) -> bytes:
 
 _HOP = frozenset({OPT, 249, 250})  # and TKEY, TSIG
 _MOST_RECORDS = 4096
+ADDITIONAL = 2
+"""The third of the sections with records."""
 
 
 def read_reply(reply: bytes) -> Message | None:
     """A reply to one question, or None where it can't be read. What is left over behind its last record
-    is nobody's: BIND (dns_message_parse) and unbound (parse_packet) take such replies, too."""
+    is nobody's: BIND (dns_message_parse) and unbound (parse_packet) take such replies, too. An additional
+    record whose rdata is none of its type is left out (unbound: scrub_sanitize); OPT has its place there
+    (RFC 6891, 6.1.1), and a reply that has it elsewhere is refused by both."""
     if len(reply) < 17 or reply[4:6] != b"\0\1":
         return None
     names = Names(reply)
@@ -69,7 +73,7 @@ def read_reply(reply: bytes) -> Message | None:
     rcode = reply[3] & 0x0F
     edns = False
     options = b""
-    for count in counts:
+    for section, count in enumerate(counts):
         records = []
         for _ in range(count):
             read = names.read(at, len(reply))
@@ -83,6 +87,8 @@ def read_reply(reply: bytes) -> Message | None:
             if stop > len(reply):
                 return None
             if rtype == OPT:
+                if section != ADDITIONAL:
+                    return None
                 edns = True
                 options = reply[at + 10 : stop]
                 rcode |= reply[at + 4] << 4
@@ -90,7 +96,10 @@ def read_reply(reply: bytes) -> Message | None:
                 ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
                 parts = read_rdata(reply, at + 10, stop, rtype, names)
                 if parts is None:
-                    return None
+                    if section != ADDITIONAL:
+                        return None
+                    at = stop
+                    continue
                 # RFC 2181, section 8: a TTL with its highest bit set is zero.
                 rclass = reply[at + 2] << 8 | reply[at + 3]
                 records.append(Record(owner, rtype, rclass, 0 if ttl >> 31 else ttl, parts))

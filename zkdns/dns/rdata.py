@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from zkdns.dns.types import AAAA, TXT, A
+
 POINTER = 0xC0
 MAX_NAME = 255
 
@@ -124,11 +126,12 @@ def read_name(message: bytes, at: int, end: int) -> tuple[bytes, int] | None:
 
 
 def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | None = None) -> Parts | None:
-    """The rdata in message[at:end] in parts, or None where it doesn't fit its type. `names`: of the
+    """The rdata in message[at:end] in parts, or None where it doesn't fit its type. Bytes behind its last
+    field are nobody's: unbound hands them on, and who reads a name there passes over them. `names`: of the
     message, where some were read before."""
     layout = LAYOUTS.get(rtype)
     if layout is None:
-        return (message[at:end],)
+        return (message[at:end],) if _is_whole(message, at, end, rtype) else None
     start = at
     at += layout.lead
     for _ in range(layout.strings):
@@ -148,13 +151,28 @@ def read_rdata(message: bytes, at: int, end: int, rtype: int, names: Names | Non
         parts.append(name)
     if layout.rest < 0:
         parts.append(message[at:end])
-    elif end - at != layout.rest:
+    elif end - at < layout.rest:
         return None
     elif layout.rest:
-        parts.append(message[at:end])
+        parts.append(message[at : at + layout.rest])
     if sum(map(len, parts)) > 0xFFFF:  # its names taken out of their pointers, it may fit nowhere
         return None
     return tuple(parts)
+
+
+def _is_whole(message: bytes, at: int, end: int, rtype: int) -> bool:
+    """Whether rdata without names is what its type says (RFC 1035, 3.3.14 and 3.4.1; RFC 3596, 2.2): who
+    reads an address takes as many bytes as that has."""
+    if rtype == A:
+        return end - at == 4
+    if rtype == AAAA:
+        return end - at == 16
+    if rtype != TXT:
+        return True
+    is_empty = at == end
+    while at < end:
+        at += 1 + message[at]
+    return at == end and not is_empty
 
 
 def offsets_of(name: bytes, at: int = 12) -> dict[bytes, int]:

@@ -1,5 +1,6 @@
-"""What of an upstream's answer is passed on: nothing about names of ours, nothing of another class than was
-asked for, and no private address where the settings deny them.
+"""What of an upstream's answer is passed on: what answers the question and the aliases on the way there,
+nothing about names of ours, nothing of another class than was asked for, and no private address where the
+settings deny them.
 
 Rules: pure.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from zkdns.dns.message import Message, Record
-from zkdns.dns.types import AAAA, IN, A
+from zkdns.dns.types import AAAA, ANY, CNAME, DNAME, IN, RRSIG, A
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -38,6 +39,41 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
     if len(answer) + len(authority) + len(additional) == sum(map(len, sections)):
         return message, False
     return message._replace(answer=answer, authority=authority, additional=additional), blocked
+
+
+def follow(message: Message, question: bytes) -> Message | None:
+    """The message with what of its answer is about the question, in the order in which its aliases lead
+    there (old resolvers pass over an address that comes before its alias); None where they go round, which
+    unbound and BIND tell as SERVFAIL. `question`: name in lower case, type, class."""
+    name, rtype = question[:-4], question[-4] << 8 | question[-3]
+    answer = message.answer
+    if rtype == ANY or all(r.rtype == rtype and r.owner.lower() == name for r in answer):
+        return message
+    by_owner: dict[bytes, list[Record]] = {}
+    for record in answer:
+        by_owner.setdefault(record.owner.lower(), []).append(record)
+    kept: dict[int, Record] = {}
+    met = set()
+    while name not in met:
+        met.add(name)
+        own = by_owner.get(name, [])
+        alias = next((r for r in own if r.rtype == CNAME), None) if rtype != CNAME else None
+        if alias is None:
+            kept |= {id(r): r for r in _of_type(own, rtype)}
+            return message._replace(answer=tuple(kept.values()))
+        above = name
+        while above != b"\0":  # what the alias may have been made by (RFC 6672, section 3.1)
+            above = above[1 + above[0] :]
+            kept |= {id(r): r for r in _of_type(by_owner.get(above, []), DNAME)}
+        kept |= {id(r): r for r in _of_type(own, CNAME) if r.rtype != CNAME or r is alias}
+        name = alias.parts[1].lower()
+    return None
+
+
+def _of_type(records: list[Record], rtype: int) -> list[Record]:
+    """Those of a type, with their signatures."""
+    covered = rtype.to_bytes(2, "big")
+    return [r for r in records if r.rtype == rtype or (r.rtype == RRSIG and r.parts[0][:2] == covered)]
 
 
 @lru_cache(4096)

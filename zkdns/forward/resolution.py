@@ -19,6 +19,7 @@ from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
 from zkdns.dns.types import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN
+from zkdns.forward.believe import follow
 from zkdns.forward.upstream import TOTAL, Upstream
 
 if TYPE_CHECKING:
@@ -150,20 +151,17 @@ class Resolution:
             return self._forged(attempt, now)
         if data[4:6] == b"\0\0":
             return self._receive_header(attempt, data, now)
-        if data[4:6] != b"\0\1" or data[12 : 12 + size] != attempt.question:
-            same = (
-                data[4:6] == b"\0\1"
-                and data[12 : 8 + size].lower() + data[8 + size : 12 + size] == self.question
-            )
-            if not same or attempt.plain_case:
+        if data[12 : 12 + size] != attempt.question:
+            if data[12 : 8 + size].lower() + data[8 + size : 12 + size] != self.question:
                 return self._forged(attempt, now)
-            upstream.lost_case(now)
-            return self._retry(attempt, now, plain_case=True)
+            if not attempt.plain_case:
+                upstream.lost_case(now)
+                return self._retry(attempt, now, plain_case=True)
         truncated = bool(data[2] & 0x02)
-        message = message or read_reply(data)
-        if message is None and not (truncated and not attempt.tcp):
-            return self._forged(attempt, now)
+        message = message or read_reply(self.respell(data))
         upstream.heard(now, now - attempt.sent_at)
+        if message is None and not (truncated and not attempt.tcp):
+            return self._unread(attempt, now)
         if not attempt.plain_case:
             upstream.case_losses = 0
         if truncated:
@@ -183,17 +181,26 @@ class Resolution:
             return self._pass(attempt, rcode_name(message.rcode))
         if not attempt.edns and upstream.edns:
             upstream.edns, upstream.edns_learned = False, now
+        followed = follow(message, self.question)
+        if followed is None:
+            self._answered = True
+            return self._pass(attempt, "aliases that lead back to themselves")
         attempt.done = True
         self.log.append((upstream, rcode_name(message.rcode)))
-        self.outcome = Answered(message, upstream)
+        self.outcome = Answered(followed, upstream)
         return None
+
+    def respell(self, data: bytes) -> bytes:
+        """The reply with its question in lower case: what points there must not have the random one."""
+        stop = 8 + len(self.question)
+        return data[:12] + data[12:stop].lower() + data[stop:]
 
     def _receive_header(self, attempt: Attempt, data: bytes, now: float) -> None:
         """A reply that repeats no question: an error needs none, nor does the word that it won't fit in a
         datagram. Anything else may be the answer to whatever was asked."""
         rcode, truncated = data[3] & 0x0F, bool(data[2] & 0x02)
         if (rcode in (NOERROR, NXDOMAIN) and not truncated) or (truncated and attempt.tcp):
-            return self._forged(attempt, now)
+            return self._unread(attempt, now)
         attempt.upstream.heard(now, now - attempt.sent_at)
         if truncated:
             return self._retry(attempt, now, tcp=True)
@@ -218,6 +225,15 @@ class Resolution:
         self._why = f"{attempt.upstream.address}: {why}"
         if attempt.upstream not in self._failed:
             self._failed.append(attempt.upstream)
+
+    def _unread(self, attempt: Attempt, now: float) -> None:
+        """It came from where it should and can't be read: once more over TCP, where nobody cuts it on its way
+        or guesses at it; there it is the upstream's own doing."""
+        self.forgeries += 1
+        if attempt.tcp:
+            self._pass(attempt, "a reply that can't be read")
+        else:
+            self._retry(attempt, now, tcp=True)
 
     def _forged(self, attempt: Attempt, now: float) -> None:
         self.forgeries += 1

@@ -121,7 +121,7 @@ class Transport:
             message = None
             if len(data) > LARGE_BYTES:
                 loop = asyncio.get_running_loop()
-                message = await loop.run_in_executor(large_replies, read_reply, data)
+                message = await loop.run_in_executor(large_replies, read_reply, self.resolution.respell(data))
             self.resolution.receive(attempt, data, self._clock(), message)
         except OSError as error:
             self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
