@@ -135,7 +135,8 @@ Event: TypeAlias = Children | Data | Unreadable | Begin | Whole | Session
 class Registration:
     """What an instance says of itself, validated. `host` is set, and `addresses` empty, where it
     gave a host name. Addresses are canonical text (RFC 5952), in the order given, without repeats.
-    `port` 0 means that none was given."""
+    `port` 0 means that none was given. `ports`: by name; one that listens on several ports under one name has
+    that name for each. `ttl`: seconds, of its own addresses; None: the service's."""
 
     addresses: tuple[str, ...]
     host: str | None = None
@@ -149,6 +150,7 @@ class Registration:
     ports: tuple[tuple[str, int], ...] = ()
     meta: tuple[tuple[str, str], ...] = ()
     format: str = "native"
+    ttl: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,13 +218,63 @@ def test_a_host_record_without_an_address_is_no_instance_now() -> None:
 
 @pytest.mark.parametrize(
     ("outer", "inner", "expected"),
-    [({}, {}, 60), ({"ttl": 30}, {}, 30), ({"ttl": 30}, {"ttl": 90}, 60), ({}, {"ttl": 5}, 5)],
+    [({}, {}, None), ({"ttl": 30}, {}, 30), ({"ttl": 30}, {"ttl": 90}, 90), ({}, {"ttl": 5}, 5)],
 )
-def test_the_smallest_ttl_of_a_service_and_its_host_records_holds(
-    outer: dict[str, int], inner: dict[str, int], expected: int
+def test_of_a_host_records_ttls_the_innermost_is_that_of_its_addresses(
+    outer: dict[str, int], inner: dict[str, int], expected: int | None
 ) -> None:
+    """Registrar's README, "Using TTLs": what the service record says is for the list of instances."""
     nodes = {"manta": SERVICE, "manta/a": {**record("load_balancer", "10.5.0.1", **inner), **outer}}
-    assert catalog_of(nodes).services["manta"].settings.ttl == expected
+    service = catalog_of(nodes).services["manta"]
+    assert service.settings.ttl == 60
+    assert service.instances[0].registration.ttl == expected
+
+
+NAMED = {"srvce": "_x", "proto": "_tcp", "port": 9}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {
+                "ttl": 1,
+                "service": {"ttl": 2, "service": {**NAMED, "ttl": 3}},
+            },
+            3,
+        ),
+        ({"ttl": 1, "service": {"ttl": 2, "service": NAMED}}, 2),
+        ({"ttl": 1, "service": {"service": NAMED}}, 1),
+        # one level less, as in Binder's test/service.test.js
+        ({"ttl": 1, "service": NAMED}, 1),
+        ({"ttl": 1, "service": {**NAMED, "ttl": 2}}, 2),
+    ],
+)
+def test_of_a_service_records_ttls_the_innermost_counts(value: dict[str, Any], expected: int) -> None:
+    nodes = {"manta": {"type": "service", **value}, "manta/a": record("load_balancer", "10.5.0.1")}
+    catalog = catalog_of(nodes)
+    assert catalog.problems == ()
+    service = catalog.services["manta"]
+    assert service.settings.ttl == expected
+    assert service.instances[0].registration.ports == (("x", 9),)
+
+
+def test_the_least_ttl_of_host_records_holds_where_no_service_record_has_one() -> None:
+    hosts = {f"manta/{n}": {**record("load_balancer", f"10.5.0.{n}"), "ttl": 10 * n} for n in (3, 2)}
+    assert catalog_of(hosts).services["manta"].settings.ttl == 20
+
+
+def test_each_port_of_a_host_record_is_one_of_the_services_name() -> None:
+    nodes = {
+        "manta": SERVICE,
+        "manta/a": record("load_balancer", "10.5.0.1", ports=[2021, 2022, 2021]),
+        "manta/b": record("load_balancer", "10.5.0.2", ports=[]),
+    }
+    service = catalog_of(nodes).services["manta"]
+    a, b = (i.registration for i in service.instances)
+    assert [port for name, port in a.ports if name == "http"] == [2021, 2022]
+    assert [port for name, port in b.ports if name == "http"] == [80]
+    assert (a.port, b.port) == (2021, 80)
 
 
 # --- nodes at another level ------------------------------------------------------------------------------

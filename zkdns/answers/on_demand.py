@@ -136,12 +136,9 @@ def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tu
     holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
-    ttl = min(holder.ttl for holder in holders)
-    ends = (
-        names.label(i.label) + names.label(holder.label) + table.zones[0].apex
-        for holder in holders
-        for i in holder.by_address[address]
-    )
+    pairs = [(holder, i) for holder in holders for i in holder.by_address[address]]
+    ttl = min(records.ttl_of(i, holder.ttl) for holder, i in pairs)
+    ends = (names.label(i.label) + names.label(holder.label) + table.zones[0].apex for holder, i in pairs)
     sections = Sections(tuple(record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
     if len(sections.answer) > MANY:
         table.spelled[address] = sections, origin
@@ -153,7 +150,7 @@ def srv_of(i: Instance, service: Service, home: bytes, ttl: int) -> Sections:
     if not i.registration.port:
         return NODATA
     name = records.target(i, names.label(i.home or service.label) + home)
-    extra = [addresses(name, (a,), ttl)[0] for a in i.addresses]
+    extra = [addresses(name, (a,), records.ttl_of(i, ttl))[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
     served = srv(i.registration.priority, weight, i.registration.port, name, ttl)
     return Sections((served,), (), tuple(extra))

@@ -7,7 +7,7 @@ on the wire is `dns.records`' affair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from zkdns.answers.nested import elsewhere_of
+from zkdns.answers.table import InstanceAddresses
 from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, head, packed, pointer, srv
 from zkdns.dns.types import AAAA, A
@@ -34,9 +35,10 @@ class Member(NamedTuple):
 
 class InstanceRecords(NamedTuple):
     """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
-    their owner; `v4` and `v6`: the same with owner C00C. `sole_holder`: it has addresses, and nobody
-    else in the service has one of them. `home`: the label of the service that its name stands under;
-    `elsewhere`: by apex, that of the zone in which its name is a target, where that is another one."""
+    their owner, for its own name; `v4` and `v6`: with owner C00C, for names of several (whose TTL may be a
+    shorter one). `sole_holder`: it has addresses, and nobody else in the service has one of them. `home`: the
+    label of the service that its name stands under; `elsewhere`: by apex, that of the zone in which its name is
+    a target, where that is another one."""
 
     label: bytes
     unowned: tuple[bytes, ...]
@@ -76,14 +78,12 @@ def answered(group: Iterable[Instance]) -> list[list[Instance]]:
     return [tiers[p] for p in sorted(tiers)]
 
 
-def port_of(instance: Instance, name: str | None) -> int:
-    """The main port, or the port named so; 0 where it has none."""
+def ports_of(instance: Instance, name: str | None) -> tuple[int, ...]:
+    """The main port, or the ports named so."""
     if name is None:
-        return instance.registration.port
-    for own, port in instance.registration.ports:
-        if port_label(own) == name:
-            return port
-    return 0
+        return (instance.registration.port,) if instance.registration.port else ()
+    ports = [port for own, port in instance.registration.ports if port and port_label(own) == name]
+    return tuple(dict.fromkeys(ports))
 
 
 def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
@@ -113,7 +113,8 @@ def spell(
     by_name = {}
     instances = (*service.instances, *others) if others else service.instances
     holders = Counter(a for i in instances for a in i.addresses)
-    before_v4, before_v6 = head(A, ttl, 4), head(AAAA, ttl, 16)
+    shared = shared_ttl(instances, ttl)
+    before_v4, before_v6 = head(A, shared, 4), head(AAAA, shared, 16)
     own = names.label(service.label)
     elsewhere = {own: elsewhere_of(own, apexes)}
     for i in instances:
@@ -121,10 +122,12 @@ def spell(
         v4: list[bytes] = []
         v6: list[bytes] = []
         sole_holder = i.registration.host is None
+        kept = ttl_of(i, ttl)
         for a in i.addresses:
             is_v6 = ":" in a
-            body = (before_v6 if is_v6 else before_v4) + packed(a)
-            unowned.append(body)
+            rdata = packed(a)
+            body = (before_v6 if is_v6 else before_v4) + rdata
+            unowned.append(body if kept == shared else head(AAAA if is_v6 else A, kept, len(rdata)) + rdata)
             (v6 if is_v6 else v4).append(OWNER + body)
             sole_holder = sole_holder and holders[a] == 1
         home = names.label(i.home) if i.home else own
@@ -134,6 +137,28 @@ def spell(
             names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder, home, elsewhere[home]
         )
     return by_name
+
+
+def ttl_of(i: Instance, ttl: int) -> int:
+    """That of its own addresses. `ttl`: its service's."""
+    return ttl if i.registration.ttl is None else i.registration.ttl
+
+
+def shared_ttl(instances: Iterable[Instance], ttl: int) -> int:
+    """That of a name that gives several instances' addresses: who is there, and where, may be kept for the
+    least of their times."""
+    return min(ttl, min((ttl_of(i, ttl) for i in instances if i.answered), default=ttl))
+
+
+def own_addresses(records: InstanceRecords) -> InstanceAddresses:
+    """Those of its own name."""
+    v4, v6 = records.v4, records.v6
+    if not records.unowned or OWNER + records.unowned[0] in (*v4[:1], *v6[:1]):
+        return InstanceAddresses(b"".join(v4), b"".join(v6))
+    own: tuple[list[bytes], list[bytes]] = [], []
+    for body in records.unowned:
+        own[int.from_bytes(body[:2], "big") == AAAA].append(OWNER + body)
+    return InstanceAddresses(b"".join(own[0]), b"".join(own[1]))
 
 
 def own_name(i: Instance) -> str:
@@ -179,7 +204,8 @@ def srv_tiers(
     srv_records: dict[tuple[str, int, int, int], bytes],
 ) -> tuple[tuple[Member, ...], ...]:  # fmt: skip
     """Every priority's instances on the asked port. Two at one target and port are one record with
-    the weights added; instances at the same addresses share the first one's name as target.
+    the weights added; instances at the same addresses share the first one's name as target. One with several
+    ports of the name has a record for each, which share its places.
     `srv_records`: those of instances that share no address, for the owners to share: by own name, port,
     weight and priority."""
     label = names.label(service.label)
@@ -190,11 +216,10 @@ def srv_tiers(
     tiers = []
     for tier in about.serving if about.levels is None else about.levels:
         members: list[Member] = []
-        places: dict[tuple[bytes, int], int] = {}
-        for i in tier:
-            port = i.registration.port if about.port is None else port_of(i, about.port)
-            if not port:
-                continue
+        places: dict[tuple[bytes, int], tuple[int, int]] = {}
+        ports = [ports_of(i, about.port) for i in tier]
+        parts = lcm(*{len(numbers) for numbers in ports if numbers})
+        for i, port, share in _by_ports(tier, ports, parts):
             own = by_label[own_name(i)]
             name = own.home + zone
             suffix = here if inside and own.home == label else own.home + apex
@@ -205,24 +230,32 @@ def srv_tiers(
                 wire = srv_records.get(key)
                 if wire is None:
                     wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
-                members.append(Member(wire, i.weight, i.key, _run(own.label + suffix, own), len(own.unowned)))
+                members.append(Member(wire, share, i.key, _run(own.label + suffix, own), len(own.unowned)))
                 continue
             if i.registration.host:
                 target = owner = names.wire(i.registration.host)
             else:
                 home = homes.setdefault(i.addresses, (own.label, name, suffix))
                 target, owner = home[0] + home[1], home[0] + home[2]
-            at = places.setdefault((target, port), len(members))
+            at, weight = places.get((target, port), (len(members), 0))
+            places[target, port] = at, weight + i.weight
+            wire = _srv_of(i, weight + i.weight, scale, port, target, ttl)
             if at < len(members):
-                weight = members[at].weight + i.weight
-                wire = _srv_of(i, weight, scale, port, target, ttl)
-                members[at] = members[at]._replace(record=wire, weight=weight)
+                members[at] = members[at]._replace(record=wire, weight=members[at].weight + share)
             else:
-                wire = _srv_of(i, i.weight, scale, port, target, ttl)
-                members.append(Member(wire, i.weight, i.key, _run(owner, own), len(own.unowned)))
+                members.append(Member(wire, share, i.key, _run(owner, own), len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)
+
+
+def _by_ports(
+    tier: Sequence[Instance], ports: Sequence[tuple[int, ...]], parts: int
+) -> Iterator[tuple[Instance, int, int]]:
+    """Each instance with each of its ports and what part of its weight falls on that."""
+    for i, numbers in zip(tier, ports, strict=True):
+        for port in numbers:
+            yield i, port, i.weight * parts // len(numbers)
 
 
 def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, ttl: int) -> bytes:

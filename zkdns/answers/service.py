@@ -19,7 +19,7 @@ from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import by_tag, owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
-from zkdns.answers.table import EVERY, Entries, InstanceAddresses, Name, RotationCounter, Zone
+from zkdns.answers.table import EVERY, Entries, Name, RotationCounter, Zone
 from zkdns.answers.tag_names import TagNames
 from zkdns.answers.variants import choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
@@ -130,11 +130,7 @@ def compile_service(
     folded_browsed = find_folded(browsed)
     own = names.label(service.label)
     elsewhere = elsewhere_of(own, [zone.apex for zone in zones])
-    instances = {
-        s.label[1:]: InstanceAddresses(b"".join(s.v4), b"".join(s.v6))
-        for s in by_label.values()
-        if s.home == own
-    }
+    instances = {s.label[1:]: records.own_addresses(s) for s in by_label.values() if s.home == own}
     tagged = by_tag(service.instances)
     products = tagged if not beyond.guests else by_tag(named.instances)
     for zone in zones:

@@ -12,7 +12,7 @@ from functools import partial
 from math import lcm
 
 from zkdns.answers import policies
-from zkdns.answers.records import port_of
+from zkdns.answers.records import ports_of
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
 from zkdns.dns.types import AAAA, SRV, A
@@ -69,7 +69,7 @@ class Shares:
                 return f"the host name {instance.registration.host!r} doesn't resolve"
             if not _keys(instance, self.rtype, subject.port):
                 return f"has no {'IPv6' if self.rtype == AAAA else 'IPv4'} address"
-        if self.rtype == SRV and not port_of(instance, subject.port):
+        if self.rtype == SRV and not ports_of(instance, subject.port):
             return "has no main port" if subject.port is None else f"has no port named {subject.port}"
         if any(instance.registration.priority == tier[0].registration.priority for tier in self.tiers):
             return "past the number of answers that are given"
@@ -142,7 +142,6 @@ def _meet(tier: Iterable[Instance], rtype: int, port: str | None) -> list[list[t
 def _keys(instance: Instance, rtype: int, port: str | None) -> list[Hashable]:
     """What its records of the type are known by."""
     if rtype == SRV:
-        number = port_of(instance, port)
         host = instance.registration.host
-        return [(host.lower() if host else instance.addresses, number)] if number else []
+        return [(host.lower() if host else instance.addresses, n) for n in ports_of(instance, port)]
     return [a for a in instance.addresses if (":" in a) == (rtype == AAAA)]

@@ -15,7 +15,6 @@ from typing import TypeAlias
 from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import formats, presets, settings
 from zkdns.registry.fields import BadData, bounded
-from zkdns.registry.formats import registrar
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
 from zkdns.registry.layout import Layout, layout, name_service
 from zkdns.registry.unread import unread
@@ -158,9 +157,9 @@ class FormatReader:
             return None, ()
         if inherits is not None:
             instances = [replace(i, registration=inherits.complete(i.registration)) for i in instances]
-        ttls = [ttl for i in instances if (ttl := registrar.ttl_of(i.registration)) is not None]
-        if ttls:
-            chosen = replace(chosen, ttl=min(ttls) if chosen.ttl is None else min(chosen.ttl, *ttls))
+        ttls = [i.registration.ttl for i in instances if i.registration.ttl is not None]
+        if ttls and chosen.ttl is None:
+            chosen = replace(chosen, ttl=min(ttls))
         instances.sort(key=attrgetter("id", "path"))
         distinct = make_distinct(instances, before, problems)
         problems.sort(key=attrgetter("path"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from zkdns.answers.records import port_of
+from zkdns.answers.records import ports_of
 from zkdns.model import Instance, Service
 
 LABEL = "__meta_zkdns"
@@ -32,7 +32,8 @@ def _target(instance: Instance, port: str) -> str:
     addresses = instance.addresses or ((instance.registration.host,) if instance.registration.host else ())
     if not addresses:
         return ""
-    number = int(port) if port.isascii() and port.isdigit() else port_of(instance, port.lower() or None)
+    is_number = port.isascii() and port.isdigit()
+    number = int(port) if is_number else next(iter(ports_of(instance, port.lower() or None)), 0)
     host = str(addresses[0])
     host = f"[{host}]" if ":" in host else host
     if not number:
@@ -51,7 +52,7 @@ def _labels(service: Service, instance: Instance) -> dict[str, str]:
         f"{LABEL}_zone": r.zone,
         f"{LABEL}_tags": f",{','.join(r.tags)}," if r.tags else "",
     }
-    labels |= {f"{LABEL}_port_{_name(name)}": str(number) for name, number in r.ports}
+    labels |= {f"{LABEL}_port_{_name(name)}": str(number) for name, number in reversed(r.ports)}
     labels |= {f"{LABEL}_meta_{_name(key)}": value for key, value in r.meta}
     return labels
 

@@ -10,8 +10,10 @@ says what comes of it. Rules: `load_balancer`, `moray_host`, `ops_host`, `redis_
 the service; `host`, `db_host` and `database` for their own name alone (read as draining: no fail_open gives
 them). Other types are unknown to Binder. An address of null is no instance. The first of `ports` is the main
 port, the others are named `port2`, `port3`, ...; a host record without ports takes the service record's;
-that record's `srvce` names the main port. Of the ttl of a record the innermost counts, and of all the
-records of a service the smallest: one RRset has one (RFC 2181, section 5.2).
+that record's `srvce` names all of them, so that there is an SRV record for each. Of the ttl of a record the
+innermost counts: a host record's is that of its own addresses, the service record's that of SRV, and where
+addresses stand for the service the smallest of all: one RRset has one (RFC 2181, section 5.2). A service
+record of one level (`{"type": "service", "service": {"srvce": ..., "port": ...}}`) is read as well.
 """
 
 from __future__ import annotations
@@ -57,12 +59,11 @@ class Inherited:
         if registration.format != "registrar":
             return registration
         port = registration.port or self.port
-        ports = dict(registration.ports)
+        ports = list(registration.ports)
         if self.name and port:
-            ports.setdefault(self.name, port)
-        return replace(
-            registration, port=port, protocol=self.protocol, ports=share(tuple(sorted(ports.items())))
-        )
+            every = dict.fromkeys((port, *(number for _, number in registration.ports)))
+            ports += [(self.name, number) for number in every]
+        return replace(registration, port=port, protocol=self.protocol, ports=share(tuple(ports)))
 
 
 def claims(node: Node) -> bool:
@@ -91,22 +92,19 @@ def parse(node: Node) -> Registration | None:
     numbers: list[int] = _PORTS.take(f"{kind}.ports", ports) if ports is not None else []
     named = tuple((f"port{at}", port) for at, port in enumerate(numbers[1:], 2))
     ttl = inner.get("ttl", value.get("ttl"))
-    meta = [("ttl", str(_TTL.take("ttl", ttl)))] if ttl is not None else []
+    if ttl is not None:
+        ttl = _TTL.take("ttl", ttl)
+    meta = [("ttl", str(ttl))] if ttl is not None else []
     return Registration(
         addresses,
         host,
         numbers[0] if numbers else 0,
         status="draining" if kind in OF_ITSELF else "up",
-        ports=share(tuple(sorted(named))),
+        ports=share(named),
         meta=share((*meta, ("type", kind))),
         format="registrar",
+        ttl=ttl,
     )
-
-
-def ttl_of(registration: Registration) -> int | None:
-    """For how long what this record says may be kept, if it tells."""
-    text = dict(registration.meta).get("ttl") if registration.format == "registrar" else None
-    return int(text) if text is not None else None
 
 
 def _primary(inner: dict[str, Any]) -> object:
@@ -128,9 +126,9 @@ def settings(value: Any) -> tuple[ServiceSettings, list[BadData], Inherited] | N
     if not isinstance(outer, dict):
         return None
     inner = outer.get("service")
-    inner = inner if isinstance(inner, dict) else {}
+    inner = inner if isinstance(inner, dict) else outer
     wrong: list[BadData] = []
-    ttl = _take(_TTL, "service.ttl", inner.get("ttl", outer.get("ttl")), wrong)
+    ttl = _take(_TTL, "service.ttl", inner.get("ttl", outer.get("ttl", value.get("ttl"))), wrong)
     port = _take(_PORT, "service.port", inner.get("port"), wrong)
     name = inner.get("srvce")
     label = name.removeprefix("_") if isinstance(name, str) else ""
