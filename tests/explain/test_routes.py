@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
@@ -166,6 +166,7 @@ tiers = st.lists(st.dictionaries(targets, st.integers(0, 5), min_size=1, max_siz
 
 @settings(max_examples=examples(40))
 @given(names, tiers, st.sampled_from([(), ("there",)]), st.sampled_from(["A", "SRV"]), names)
+@example("web", [{"web": 1, "web@here": 1}], (), "SRV", "web")
 def test_what_is_tried_is_what_then_comes_of_it(
     over: str, to: list[dict[str, int]], failover: tuple[str, ...], qtype: str, name: str
 ) -> None:

@@ -36,9 +36,9 @@ class Member(NamedTuple):
 class InstanceRecords(NamedTuple):
     """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
     their owner, for its own name; `v4` and `v6`: with owner C00C, for names of several (whose TTL may be a
-    shorter one). `sole_holder`: it has addresses, and nobody else in the service has one of them. `home`: the
-    label of the service that its name stands under; `elsewhere`: by apex, that of the zone in which its name is
-    a target, where that is another one."""
+    shorter one). `sole_holder`: it has addresses, and nobody else in the service has one of them. `home`:
+    the label of the service that its name stands under; `elsewhere`: by apex, that of the zone in which its
+    name is a target, where that is another one."""
 
     label: bytes
     unowned: tuple[bytes, ...]
@@ -225,7 +225,7 @@ def srv_tiers(
             suffix = here if inside and own.home == label else own.home + apex
             if own.elsewhere and zone in own.elsewhere:
                 name = suffix = own.home + own.elsewhere[zone]
-            if own.sole_holder:
+            if own.sole_holder and about.levels is None:  # a route may give one instance as two targets
                 key = own_name(i), port, i.weight, i.registration.priority
                 wire = srv_records.get(key)
                 if wire is None:
