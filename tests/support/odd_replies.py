@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zkdns.dns import names
+from zkdns.dns.types import AAAA, CNAME, MX, OPT, SOA, SRV, TXT, A
 
-A, CNAME, SOA, MX, TXT, AAAA, SRV, DNAME, OPT = 1, 5, 6, 15, 16, 28, 33, 39, 41
 OWNER = b"\xc0\x0c"
 GOOD = bytes([192, 0, 2, 1])
 OTHER = bytes([192, 0, 2, 6])
