@@ -50,6 +50,17 @@ def test_a_node_whose_session_has_others_was_deleted() -> None:
     )
 
 
+def test_what_one_registry_alone_holds_of_a_service_counts_its_nodes_no_second_time() -> None:
+    sessions = Sessions()
+    a, b = instance("a", 7), instance("b", 7)
+    sessions.take(None, service(a, b), 1.0)
+    sessions.take(None, service(a, b, name="web@dc2", view_of="web"), 1.0)
+    sessions.take(service(a, b), service(b), 2.0)
+    assert why_gone(sessions, a) == ["its node was deleted: 1 more of its session stands"]
+    sessions.take(service(b), None, 9.0)
+    assert why_gone(sessions, b) == ["its session ended, or its node was deleted"]
+
+
 def test_what_can_not_be_told_names_both() -> None:
     sessions = Sessions()
     a = instance("a", 7)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -127,4 +130,63 @@ async def test_a_service_with_a_thousand_dead_names_makes_nobody_elses_late() ->
     async with asyncio.timeout(5):
         await answered.wait()
     assert asked[MAX_LOOKUPS_EACH:] == ["good.example"]
+    await lookups.stop()
+
+
+async def waits_for(outcomes: list[Resolved | Exception], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long a name is let be after each of these outcomes."""
+    waits: list[float] = []
+    over = asyncio.Event()
+
+    async def resolve(name: str) -> Resolved:
+        if len(waits) == len(outcomes):
+            over.set()
+            await asyncio.Event().wait()
+        outcome = outcomes[len(waits)]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def wait_for(awaited: Coroutine[Any, Any, Any], seconds: float) -> None:
+        awaited.close()
+        waits.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(under_test, "asyncio", SimpleNamespace(**{**vars(asyncio), "wait_for": wait_for}))
+    lookups = Lookups(resolve, lambda name, addresses: None)
+    lookups.want({"db": "web"})
+    await over.wait()
+    await lookups.stop()
+    return waits
+
+
+async def test_a_name_that_stays_dead_is_asked_for_less_and_less_and_one_that_came_back_by_its_ttl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dead, alive = Unresolved("db does not exist"), [Resolved(("192.0.2.1",), ttl) for ttl in (0, 30, 3600)]
+    waits = await waits_for([*[dead] * 6, *alive, dead], monkeypatch)
+    assert waits == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 1.0, 30.0, 60.0, 5.0]
+
+
+async def test_an_error_of_ours_lets_a_name_be_for_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await waits_for([RuntimeError("ours")], monkeypatch) == [60.0]
+    assert "resolving db" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_name_that_is_back_is_told_though_its_addresses_are_those_before() -> None:
+    """Else its trouble would stand on for ever."""
+    world = World()
+    world.now["db"] = ("192.0.2.1",)
+    lookups = Lookups(world.resolve, world.changed)
+    lookups.want({"db": "web"})
+    await world.until(1)
+    del world.now["db"]
+    await world.until(2)
+    world.now["db"] = ("192.0.2.1",)
+    await world.until(3)
+    assert world.changes == [("db", ("192.0.2.1",))] * 3
+    assert lookups.problems == {}
     await lookups.stop()

@@ -11,10 +11,22 @@ from support.stepping import NOW, ROOTS, World, an_address, break_at, settings_o
 from zkdns.answers import variants
 from zkdns.answers.builder import Builder
 from zkdns.health.consensus import write_ballot
+from zkdns.health.health import WRITE_EVERY
 from zkdns.health.thresholds import CheckState
-from zkdns.model import Begin, Catalog, Children, Service, Session, Whole
+from zkdns.model import (
+    Begin,
+    Catalog,
+    Children,
+    Override,
+    Problem,
+    Service,
+    Session,
+    Whole,
+    fault,
+)
 from zkdns.pipeline import publisher
-from zkdns.pipeline.inputs import Remembered
+from zkdns.pipeline.inputs import NOTHING, FileRead, Remembered
+from zkdns.pipeline.start import Stage
 from zkdns.registry.source import HEALTH, SERVERS, TOPOLOGY
 
 CHECK = '{"check": {"type": "tcp", "fall": 1, "rise": 1}}'
@@ -101,8 +113,10 @@ def test_a_map_that_was_remembered_holds_until_its_node_was_read() -> None:
     remembered = world.pipeline.builder.topology
     assert remembered.networks
     world.hear(TOPOLOGY, Begin())
+    world.rest()
     assert world.pipeline.builder.topology == remembered
     world.hear(TOPOLOGY, Whole())
+    world.rest()
     assert not world.pipeline.builder.topology.networks, "it is read now, and there is none"
 
 
@@ -158,3 +172,128 @@ def test_names_that_are_too_many_to_give_by_zone_are_a_problem_for_as_long_as_th
     world.hear("/services", Children("/services", ("web",), next(world.zxid)))
     world.rest()
     assert world.pipeline.problems == ()
+
+
+def test_other_places_of_networks_are_in_the_answers_that_go_by_them_and_in_no_others() -> None:
+    world = World(settings_of(topology={"10.0.0.0/8": "a", "10.1.0.0/16": "b"}))
+    for name in ("far", "near"):
+        world.register(name, a=an_address(1), b='{"address": "10.1.0.1", "port": 80}')
+    world.hear("/services", world.data("/services/near", '{"near": "prefer"}'))
+    world.rest()
+    world.hear(TOPOLOGY, world.data(TOPOLOGY, '{"10.0.0.0/8": "b", "10.1.0.0/16": "c"}'))
+    world.readies.clear()
+    rest(world)
+    keys = {key for ready in world.readies for key in ready.delta.entries}
+    moved = {key for key in keys if b"\4near\3svc" in key or b"\3far\3svc" in key}
+    assert moved
+    assert all(b"\4near\3svc" in key for key in moved)
+
+
+def test_a_ballot_moves_the_serial_of_the_ensemble_that_it_stands_in() -> None:
+    world = checked("z2", "z3")
+    before = world.pipeline.builder.serial
+    vote(world, "z2", "z3")
+    assert world.pipeline.builder.serial > before, "it is in the answers, and replicas must agree on both"
+
+
+def test_a_change_in_either_of_two_ensembles_moves_the_serial() -> None:
+    world = World(settings_of("zk://h/services", "zk://i/services"), is_read=False)
+    for root in ROOTS:
+        world.hear(root, Begin(), Whole(), Session(True, NOW))
+    world.hear("/services", Begin(), Whole(), Session(True, NOW), registry="r2")
+    for registry, zxid in (
+        ("r1", 0x900000001),
+        ("r2", 0x100000001),
+        ("r1", 0x900000002),
+        ("r2", 0x100000002),
+    ):
+        before = world.ready().delta.serial
+        world.hear("/services", Children("/services", ("web",), zxid), registry=registry)
+        after = world.ready().delta.serial
+        assert after is not None
+        assert after != before, "the smaller of the two counts as well"
+
+
+def test_what_operators_had_ordered_is_remembered_though_another_registry_remembers_nothing() -> None:
+    world = World(settings_of("zk://h/services", "zk://i/services"), is_read=False)
+    kept = Catalog(stale_since=NOW - 60)
+    drain = {("web", "a"): Override(drain=True)}
+    world.pipeline.step(Remembered("r1", kept, drain), NOW)
+    world.pipeline.step(Remembered("r2", kept), NOW)
+    assert world.pipeline.registries.overrides == drain
+
+
+def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:
+    world = World()
+    world.register("web", a=an_address(1))
+    world.rest()
+    told = []
+    for connected in (False, True):
+        for root in ROOTS:
+            world.hear(root, *([Begin(), Whole()] if connected else []), Session(connected, world.now))
+        for _ in range(3):
+            world.rest()
+            told += [c.now for c in world.readies[-1].changes if c.what == "registry"]
+            world.pipeline._dirty = True
+    assert told == ["out of reach", "within reach"]
+
+
+def test_when_answers_become_too_old_is_a_moment_to_look_at() -> None:
+    world = World(settings_of(stale_max=60.0), replica=None)
+    world.register("web", a=an_address(1))
+    world.rest()
+    for root in ROOTS:
+        world.hear(root, Session(False, NOW))
+    wake = world.ready().wake
+    assert wake is not None
+    assert NOW + 60 < wake < NOW + 60.01
+    world.now = wake
+    assert world.ready().delta.staleness, "they fail from now on"
+    assert world.ready().wake is None
+
+
+def test_a_verdict_has_a_moment_at_which_it_is_written_for_the_others() -> None:
+    world = checked("z2")
+    world.probe("a", good=False)
+    world.rest()
+    wake = world.readies[-1].wake
+    assert wake is not None
+    assert wake <= world.now + WRITE_EVERY
+    world.now = wake
+    assert set(world.ready().write) == {f"{HEALTH}/z1"}
+
+
+def test_it_is_none_of_the_replicas_before_it_answers_and_nothing_is_published_until_then() -> None:
+    world = World(is_read=False)
+    assert world.ready().delta, "the zones stand from the first moment"
+    for root in ROOTS[1:]:
+        world.hear(root, Begin(), Whole(), Session(True, NOW))
+    events = [Begin(), *world.told("web", a=an_address(1)), world.data("/services/web", CHECK)]
+    world.hear("/services", *events, Whole(), Session(True, NOW))
+    for _ in range(2):
+        ready = world.ready()
+        assert world.pipeline.stage is Stage.SETTLING
+        assert (ready.delta, set(ready.write)) == (NOTHING, set())
+    world.probe("a", good=True)
+    world.settle()
+    assert any(ready.delta.entries for ready in world.readies)
+    assert any(f"{SERVERS}/z1" in ready.write for ready in world.readies)
+
+
+def test_an_error_of_ours_that_a_reader_met_is_counted_once_for_as_long_as_it_stands() -> None:
+    world = World(settings_of("file:/r.toml"), is_read=False)
+    trouble = fault("/r.toml", RuntimeError("ours"))
+    for problems in ((trouble,), (trouble, Problem("/r.toml: x", "theirs", "")), ()):
+        world.pipeline.step(FileRead("r1", Catalog(problems=problems, complete=True)), NOW)
+        world.rest()
+        assert world.pipeline.faults == 1
+
+
+def test_services_that_are_gone_are_not_remembered_for_their_defaults() -> None:
+    world = World(settings_of(service_defaults={"policy": "random"}))
+    for n in range(3):
+        world.names.clear()
+        world.register(f"web{n}", a=an_address(n))
+        world.rest()
+    assert set(world.pipeline.services) == {"web2"}
+    assert "web0" not in world.pipeline._defaults._completed

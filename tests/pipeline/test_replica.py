@@ -33,3 +33,18 @@ def test_it_tells_a_serial_that_moved_soon_and_one_that_stands_now_and_then() ->
 def test_the_node_of_a_server_that_tells_less_or_nonsense_is_read() -> None:
     assert read_node(b'{"address": "10.0.0.1:53"}').rate is None
     assert read_node(b"\xff").address == ""
+
+
+def test_the_lag_is_that_of_the_latest_write_and_measured_once() -> None:
+    """A write that comes back late is none of the one after it, and one that is seen again was seen."""
+    replica = Replica("me")
+    first = replica.tell(1, NOW)
+    second = replica.tell(2, NOW + TELL_EVERY)
+    assert first is not None
+    assert second is not None
+    replica.see({("me",): first}, NOW + TELL_EVERY + 1)
+    assert replica.lag is None
+    replica.see({("me",): second, ("other",): first}, NOW + TELL_EVERY + 2)
+    assert replica.lag == 2.0
+    replica.see({("me",): second}, NOW + TELL_EVERY + 30)
+    assert replica.lag == 2.0

@@ -60,12 +60,10 @@ class Outages:
             self._healthy.add(name)
             self._end(name)
             return
-        fell = name in self._healthy
-        self._healthy.discard(name)
         before = self._standing.get(name)
         had = name in self._had
         if before is None:
-            self._put(name, Outage(change.at, change if fell else None, had))
+            self._put(name, Outage(change.at, change if name in self._healthy else None, had))
         elif had != before.had:
             self._put(name, Outage(change.at, change, had))
 

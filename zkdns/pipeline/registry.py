@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
-from zkdns.model import EMPTY, Begin, Catalog, Event, Instance, Service, Session, Whole
+from zkdns.model import EMPTY, Catalog, Event, Instance, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
@@ -63,7 +63,7 @@ class Registry:
         """Until when what vanishes may have gone with an outage."""
         self._file: Catalog | None = None
         self._heard_at = started
-        self._connected: bool | None = None
+        self._connected = False
         self._lost = False
         self._unmarked: Mapping[str, Service] = {}
         self._marked: PersistentMap[Service] = PersistentMap()
@@ -91,8 +91,6 @@ class Registry:
         if isinstance(event, Session):
             self._connected = event.connected
             self._lost = self._lost or (not event.connected and self.is_whole)
-        elif isinstance(event, Begin) and self._connected is False and not self.is_whole:
-            self._connected = None  # within reach, and being read
         reducer.apply(event)
         if isinstance(event, Whole):
             self.wholes.add(root)
@@ -114,7 +112,7 @@ class Registry:
 
     @property
     def connected(self) -> bool:
-        return self._file is not None or self._connected is True
+        return self._file is not None or self._connected
 
     @property
     def catalog(self) -> Catalog:

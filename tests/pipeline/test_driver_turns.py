@@ -1,0 +1,177 @@
+"""What the driver does of what is due, and when it asks again: with a pipeline that only says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from support.waiting import until
+from zkdns.forward.addresses import Resolved
+from zkdns.health.prober import Prober
+from zkdns.health.targets import Target
+from zkdns.model import Check
+from zkdns.pipeline import driver as module
+from zkdns.pipeline.driver import Driver
+from zkdns.pipeline.inputs import Compilation, Compiled, Ready
+from zkdns.pipeline.lookups import Lookups
+from zkdns.registry.access import ZooKeeperSettings
+
+TARGET = Target("/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp"))
+
+
+class Script:
+    """Stands where the pipeline does: `due` is given turn by turn, then nothing."""
+
+    def __init__(self) -> None:
+        self.registries: dict[str, Any] = {}
+        self.due: list[Ready | Exception] = []
+        self.turns = 0
+        self.idle = True
+        self.steps: list[Any] = []
+
+    def step(self, happened: object, now: float) -> None:
+        self.steps.append(happened)
+
+    def ready(self, now: float, budget: float) -> Ready:
+        self.turns += 1
+        ready = self.due.pop(0) if self.due else Ready()
+        if isinstance(ready, Exception):
+            raise ready
+        return ready
+
+
+class Driven:
+    def __init__(self) -> None:
+        self.script = Script()
+        self.told: list[str] = []
+        self.observed: list[float] = []
+        self.driver = Driver(
+            self.script,  # type: ignore[arg-type]
+            ZooKeeperSettings(),
+            self._resolve,
+            self._take,
+            observe=self.observed.append,
+            replica="z1",
+        )
+
+    async def _resolve(self, host: str) -> Resolved:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def _take(self, ready: Ready) -> None:
+        self.told.append("published")
+
+    async def turn(self, *due: Ready | Exception) -> None:
+        """Something happened, and this is due."""
+        self.script.due += due
+        turns = self.script.turns
+        self.driver.step(Compiled("web", None))
+        await until(lambda: self.script.turns > turns)
+
+
+@pytest_asyncio.fixture
+async def driven() -> AsyncIterator[Driven]:
+    one = Driven()
+    yield one
+    await one.driver.stop()
+
+
+async def quiet(driven: Driven, seconds: float = 0.1) -> int:
+    """How many turns came by themselves meanwhile."""
+    turns = driven.script.turns
+    await asyncio.sleep(seconds)
+    return driven.script.turns - turns
+
+
+async def test_it_asks_again_at_the_moment_that_it_was_told_and_once(driven: Driven) -> None:
+    await driven.turn(Ready(wake=time.time() + 0.02))
+    await until(lambda: driven.script.turns == 2)
+    assert await quiet(driven) == 0
+
+
+async def test_a_moment_that_was_told_before_counts_no_more_after_another_turn(driven: Driven) -> None:
+    await driven.turn(Ready(wake=time.time() + 0.05))
+    await driven.turn(Ready())
+    assert await quiet(driven) == 0
+
+
+async def test_while_there_is_more_to_do_it_goes_on_by_itself(driven: Driven) -> None:
+    await driven.turn(Ready(more=True), Ready(more=True), Ready())
+    await until(lambda: driven.script.turns == 3)
+    assert await quiet(driven) == 0
+
+
+async def test_after_an_error_of_ours_the_turn_is_tried_again(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    await driven.turn(RuntimeError("ours"))
+    await until(lambda: driven.script.turns == 2)
+    assert "the pipeline goes on after an error of our own" in caplog.text
+
+
+async def test_what_is_due_is_published_before_anything_else_is_done(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Prober, "schedule", lambda self, target: driven.told.append(f"probes {target.id}"))
+    monkeypatch.setattr(Prober, "drop", lambda self, path: driven.told.append(f"drops {path}"))
+    monkeypatch.setattr(Lookups, "want", lambda self, names: driven.told.append(f"wants {dict(names)}"))
+    names = {"db.example.com": "web"}
+    await driven.turn(Ready(probe={"/web/a": TARGET, "/web/b": None}, resolve=names))
+    assert driven.told == ["published", "probes a", "drops /web/b", "wants {'db.example.com': 'web'}"]
+    driven.told.clear()
+    await driven.turn(Ready(resolve=names))
+    assert driven.told == ["published"], "the names are the same"
+
+
+async def test_a_change_is_measured_once_from_the_first_event_that_told_of_it(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 50.0)
+    driven.script.idle = False
+    driven.driver._hear("r1", "/services", [], 10.0)
+    driven.driver._hear("r1", "/services", [], 30.0)
+    await until(lambda: driven.script.turns == 1)
+    assert driven.observed == [], "it is not in the answers yet"
+    driven.script.idle = True
+    await driven.turn(Ready())
+    await driven.turn(Ready())
+    assert driven.observed == [40.0]
+
+
+async def test_what_is_compiled_aside_comes_back_and_after_the_end_no_more(
+    driven: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+    done = Compiled("done", None)
+
+    def late() -> Compiled:
+        begun.release()
+        may_end.wait(10)
+        return Compiled("late", None)
+
+    await driven.turn(Ready(compile=(Compilation("done", lambda: done),)))
+    await until(lambda: done in driven.script.steps)
+    # Two threads: the last of them has not begun when all ends.
+    await driven.turn(Ready(compile=tuple(Compilation("late", late) for _ in range(3))))
+    await until(lambda: begun.acquire(blocking=False))
+    await until(lambda: begun.acquire(blocking=False))
+    steps = len(driven.script.steps)
+    await driven.driver.stop()
+    may_end.set()
+    assert await quiet(driven) == 0
+    assert len(driven.script.steps) == steps
+    assert caplog.text == ""
+
+
+async def test_after_the_end_there_are_no_turns(driven: Driven) -> None:
+    await driven.turn(Ready(wake=time.time() + 0.02))
+    driven.driver.step(Compiled("web", None))
+    await driven.driver.stop()
+    assert await quiet(driven) == 0
