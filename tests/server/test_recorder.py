@@ -1,11 +1,14 @@
-"""What a server remembers of changes without files: from the first of them on."""
+"""What a server remembers of changes: from the first of them on, and over its restarts."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from pathlib import Path
 
 from zkdns.config import Settings
-from zkdns.model import Change
+from zkdns.model import Change, Instance, Registration, Service, State
+from zkdns.pipeline import changes
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
 from zkdns.topology import parse_topology
@@ -34,3 +37,44 @@ def test_where_networks_stood_is_remembered_with_each_change_of_it() -> None:
     recorder.take([Change(time.time(), 2, "", "topology", "settings", "here", "there")])
     assert recorder.world_at(between)().topology == maps[0]
     assert recorder.world_at(time.time())().topology == maps[1]
+
+
+def healthy(id: str, zxid: int = 7) -> Instance:
+    registered = Registration((f"10.0.0.{ord(id)}",), port=80)
+    return Instance(id, id, f"/s/web/{id}", registered, 0.0, weight=1, zxid=zxid, state=State.HEALTHY)
+
+
+async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp_path: Path) -> None:
+    def web(*ids: str) -> Service:
+        return Service("web", "web", "/s/web", instances=tuple(map(healthy, ids)))
+
+    async def live(*steps: Service, ready_at: int = 0) -> Recorder:
+        """A server that reads the first of these at its start, sees the others, and ends."""
+        services: dict[str, Service] = {}
+        stage = {"ready": False}
+        recorder = Recorder(Settings(state=str(tmp_path)), services, is_ready=lambda: stage["ready"])
+        for n, after in enumerate(steps):
+            before = services.get("web")
+            services["web"] = after
+            stage["ready"] = n >= ready_at
+            recorder.take(changes.between(before, after, time.time(), 9))
+            if n < len(steps) - 1:
+                await asyncio.sleep(0.01)
+        await recorder.write()
+        await recorder.close()
+        await asyncio.sleep(0.01)
+        return recorder
+
+    def told(recorder: Recorder) -> list[tuple[str, str]]:
+        return [(c.id, c.what) for c in recorder.history(Query())()[0]]
+
+    first = [("", "registered"), ("a", "registered"), ("b", "registered")]
+    assert told(await live(web("a", "b"))) == first
+    assert told(await live(web("a", "b"))) == first, "what is read again is no change"
+    moved = [*first, ("b", "gone"), ("c", "registered")]
+    assert told(await live(web("a", "c"))) == moved
+    # Of what a start reads step by step the last counts; what comes after it is told as it came.
+    recorder = await live(web("a"), web("a", "c"), web("a", "c", "d"), web("a", "c"), ready_at=1)
+    assert told(recorder) == [*moved, ("d", "registered"), ("d", "gone")]
+    stands = recorder.world_at(time.time())().services()["web"]
+    assert [i.id for i in stands.instances] == ["a", "c"]

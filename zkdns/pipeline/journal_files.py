@@ -68,8 +68,14 @@ class JournalFiles:
         self._written_bytes = 0
         self._gap = False
         self._first_at: float | None = None
-        """When the first record came. Before it there was nothing: there the first segment begins."""
+        """When the first record came: there the first segment begins."""
+        self._before: Mapping[str, Service] = {}
+        """What stood before it."""
         self._writing = asyncio.Lock()
+
+    def begin(self, at: float, before: Mapping[str, Service]) -> None:
+        """The first record will be of this moment; these services stood before it."""
+        self._first_at, self._before = at, before
 
     def add(self, at: float, record: Record) -> None:
         """To be written soon."""
@@ -96,7 +102,7 @@ class JournalFiles:
             is_first = self._began_at == float("-inf") and self._again_at == float("-inf")
             try:
                 if is_first and not self._gap:
-                    await asyncio.to_thread(self._write, b"", {}, self._first_at, text)
+                    await asyncio.to_thread(self._write, b"", self._before, self._first_at, text)
                 else:
                     await asyncio.to_thread(self._write, text, services, now)
             except OSError as error:
@@ -105,6 +111,7 @@ class JournalFiles:
                 if self.problem is not None:
                     log.info("the journal is written again")
                 self.problem = None
+                self._before = {}
 
     async def close(self) -> None:
         await self.write()

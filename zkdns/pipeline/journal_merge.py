@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from zkdns.model import Change
 from zkdns.pipeline.changes import SO
+from zkdns.pipeline.journal_resume import MEANWHILE
 
 TOGETHER: Final = 5.0
 """Seconds by which replicas may be apart: their clocks, and how long each takes to see a change."""
@@ -73,12 +74,18 @@ def _join(known: list[Change], more: Sequence[Change]) -> list[Change]:
             continue
         same = at.get(_key(change), [])
         twin = min(same, key=lambda n: abs(known[n].at - change.at), default=None)
-        if twin is None or abs(known[twin].at - change.at) > TOGETHER:
+        if twin is None or not _are_of_one_time(known[twin], change):
             joined.append(change)
         else:
             same.remove(twin)
             joined[twin] = _either(known[twin], change)
     return joined
+
+
+def _are_of_one_time(one: Change, other: Change) -> bool:
+    """Who was away tells it only once it is back."""
+    late, early = (one, other) if one.at > other.at else (other, one)
+    return late.why == MEANWHILE or late.at - early.at <= TOGETHER
 
 
 def _key(change: Change) -> Key:

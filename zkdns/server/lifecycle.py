@@ -110,7 +110,12 @@ class Server:
         self.engine = engine.choose(self.dispatcher, native)
         self.zone_files = ZoneFiles(settings.zones, [zone.apex for zone in self.pipeline.builder.zones])
         self.state_directory = StateDirectory(settings.state, self.pipeline)
-        self.recorder = Recorder(settings, self.pipeline.services, lambda: self.pipeline.builder.topology)
+        self.recorder = Recorder(
+            settings,
+            self.pipeline.services,
+            lambda: self.pipeline.builder.topology,
+            lambda: self.pipeline.stage is Stage.READY,
+        )
         self.notifier = Notifier()
         self.driver = Driver(
             self.pipeline, settings.zookeeper, self._resolve, self._take_ready,

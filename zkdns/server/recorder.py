@@ -6,30 +6,45 @@ the newest changes are kept in memory.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_files
-from zkdns.pipeline.journal import MemoryJournal, Query, World
+from zkdns.pipeline.journal import MemoryJournal, Query, Record, World
 from zkdns.pipeline.journal_files import JournalFiles
+from zkdns.pipeline.journal_resume import resume
 from zkdns.pipeline.outages import Outages
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 
+@dataclass(slots=True)
+class _Start:
+    """Of a server that has a journal already. `changes`: what is read until it is ready. `services`: as they
+    stand then. `later`: what came since."""
+
+    changes: list[Change] = field(default_factory=list)
+    services: dict[str, Service] | None = None
+    later: list[tuple[float, Record]] = field(default_factory=list)
+
+
 class Recorder:
-    """`services`: those that are answered now, by name. `topology`: where networks stand now."""
+    """`services`: those that are answered now, by name. `topology`: where networks stand now. `is_ready`:
+    whether they are all that is registered."""
 
     def __init__(
         self,
         settings: Settings,
         services: Mapping[str, Service],
         topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._services = services
+        self._is_ready = is_ready
         self._topology = topology
         self._told: Topology | None = None
         self.outages = Outages(services)
@@ -42,6 +57,8 @@ class Recorder:
                 self._directory, lambda: services, settings.journal_days, settings.journal_mb,
                 topology=topology,
             )  # fmt: skip
+        goes_on = self._directory is not None and bool(journal_files.segments(self._directory))
+        self._start = _Start() if goes_on else None
 
     @property
     def problem(self) -> Problem | None:
@@ -51,20 +68,66 @@ class Recorder:
         """These are in the answers now."""
         self.outages.take(changes)
         now = time.time()
+        if self._start is not None and not self._has_begun(self._start, changes):
+            return
         if self._files is None and self._memory is None:
             # What is there at the start is what all else rests upon, and is told as well: it begins with
             # the first change, which is older than this moment.
             self._memory = MemoryJournal({}, min((now, *(change.at for change in changes))))
         shells = self._moved({change.service for change in changes if change.service})
-        topology = self._topology()
-        moved = topology if topology != self._told else None
-        self._told = topology
+        moved = self._moved_topology()
         record = journal.gather(changes, shells, moved)
-        if self._files is not None:
+        if self._start is not None:
+            self._start.later.append((now, record))
+        elif self._files is not None:
             self._files.add(now, record)
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
-            self._memory.add(now, journal.Record(tuple(changes), shells, moved))
+            self._memory.add(now, Record(tuple(changes), shells, moved))
+
+    def _has_begun(self, start: _Start, changes: Sequence[Change]) -> bool:
+        """Whether these come after the start; else they are kept until it is over."""
+        if start.services is not None:
+            return True
+        start.changes += changes
+        if self._is_ready():
+            start.services = dict(self._services)
+            self._moved(set(start.services))
+        return False
+
+    async def _go_on(self, start: _Start, files: JournalFiles, directory: Path) -> None:
+        """What is another than at the last end is told, in place of all that is read at the start."""
+        now = time.time()
+        at = min((now, *(change.at for change in start.changes)))
+        after = start.services or {}
+
+        def compare() -> tuple[dict[str, Service], Record]:
+            try:
+                before = journal_files.read_services(directory, at)
+            except (journal.OutOfReach, OSError):
+                before = {}
+            shells: dict[str, Service | None] = {
+                name: shell
+                for name, shell in ((name, replace(one, instances=())) for name, one in after.items())
+                if name not in before or shell != replace(before[name], instances=())
+            }
+            shells |= dict.fromkeys(before.keys() - after.keys())
+            return before, journal.gather(resume(before, after, start.changes, at), shells)
+
+        before, record = await asyncio.to_thread(compare)
+        topology = self._moved_topology()
+        files.begin(at, before)
+        if record.changes or record.shells or topology is not None:
+            files.add(at, replace(record, topology=topology))
+        for moment, later in start.later:
+            files.add(moment, later)
+        self._start = None
+
+    def _moved_topology(self) -> Topology | None:
+        topology = self._topology()
+        moved = topology if topology != self._told else None
+        self._told = topology
+        return moved
 
     def _moved(self, names: set[str]) -> dict[str, Service | None]:
         """What is another about the services themselves."""
@@ -82,8 +145,14 @@ class Recorder:
 
     async def write(self) -> None:
         """Put on disk what is not there yet. Called every second; never raises."""
-        if self._files is not None:
-            await self._files.write()
+        start, files, directory = self._start, self._files, self._directory
+        if start is not None and files is not None and directory is not None:
+            self._has_begun(start, ())
+            if start.services is None:
+                return
+            await self._go_on(start, files, directory)
+        if files is not None:
+            await files.write()
 
     async def close(self) -> None:
         if self._files is not None:

@@ -1,0 +1,86 @@
+"""What a start tells where a journal is there already: what changed while the server was away, no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support import tables
+from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+from zkdns.pipeline import changes
+from zkdns.pipeline.journal import World
+from zkdns.pipeline.journal_merge import merge
+from zkdns.pipeline.journal_resume import MEANWHILE, resume
+
+AT = 1000.0
+
+
+def instance(id: str, weight: int = 1, zxid: int = 7) -> Instance:
+    registered = Registration((f"10.0.0.{ord(id)}",), port=80, weight=weight)
+    return Instance(id, id, f"/s/web/{id}", registered, 0.0, weight=weight, zxid=zxid, state=State.HEALTHY)
+
+
+def service(*instances: Instance, name: str = "web", ttl: int | None = None) -> Service:
+    return Service(name, name, f"/s/{name}", ServiceSettings(ttl=ttl), instances)
+
+
+def test_what_stood_before_and_stands_again_is_no_change() -> None:
+    web = service(instance("a"), instance("b"))
+    start = changes.between(None, web, AT, 9)
+    assert resume({"web": web}, {"web": web}, start, AT) == []
+
+
+def test_without_a_journal_before_all_that_is_there_is_told_as_the_start_tells_it() -> None:
+    web = service(instance("a"))
+    start = changes.between(None, web, AT, 9)
+    assert resume({}, {"web": web}, start, AT) == start
+
+
+def test_what_went_came_and_moved_meanwhile_is_told_once() -> None:
+    before = {"web": service(instance("a"), instance("b")), "old": service(instance("z"), name="old")}
+    after = {"web": service(instance("a", 5, 12), instance("c", 1, 11), ttl=9)}
+    start = changes.between(None, after["web"], AT, 12)
+    said = [(c.service, c.id, c.what, c.was, c.now, c.zxid) for c in resume(before, after, start, AT)]
+    assert said == [
+        ("web", "a", "weight", "1", "5", 12),
+        ("web", "b", "gone", "healthy", "", 12),
+        ("web", "c", "registered", "", "healthy", 11),
+        ("web", "", "settings", "ttl unset", "ttl 9", 12),
+        ("old", "", "gone", "registered", "", 12),
+        ("old", "z", "gone", "healthy", "", 12),
+    ]
+    gone = [c for c in resume(before, after, start, AT) if c.what == "gone"]
+    assert {c.why for c in gone} == {MEANWHILE}
+
+
+@given(st.data())
+def test_brought_forward_by_it_the_world_is_what_stands(data: st.DataObject) -> None:
+    before, after = (
+        {name: data.draw(tables.services(name)) for name in data.draw(st.sets(st.sampled_from("vw")))}
+        for _ in range(2)
+    )
+    start = [c for service in after.values() for c in changes.between(None, service, AT, 9)]
+    world = World(before)
+    for name, one in after.items():
+        world.put(name, replace(one, instances=()))
+    for change in resume(before, after, start, AT):
+        world.change(change)
+    for name in before.keys() - after.keys():
+        world.put(name, None)
+    stands = {
+        name: tuple(i for i in sorted(one.instances, key=lambda i: i.id)) for name, one in after.items()
+    }
+    assert {n: [i.id for i in s.instances] for n, s in world.services().items()} == {
+        n: [i.id for i in own] for n, own in stands.items()
+    }
+
+
+def test_of_two_replicas_the_one_that_was_away_adds_nothing_to_what_the_other_saw() -> None:
+    whole, left = service(instance("a"), instance("b")), service(instance("a"))
+    seen = changes.between(whole, left, AT, 12)
+    late = resume({"web": whole}, {"web": left}, changes.between(None, left, AT + 600, 12), AT + 600)
+    assert [c.why for c in late] == [MEANWHILE]
+    for accounts in ((seen, late), (late, seen)):
+        assert merge(accounts) == seen
