@@ -100,6 +100,15 @@ def test_a_target_of_one_registry_needs_no_route_that_leads_there_already() -> N
     assert set(drained["answer"]) == {"10.1.0.1", "10.1.0.2"}
 
 
+def test_who_is_led_to_twice_is_one_record_with_both_shares() -> None:
+    world = a_world()
+    said = ask(world, "web.svc.local", "route:web=web,web@here", qtype="SRV")
+    assert len(said["answer"]) == len(set(said["answer"]))
+    assert len(said["answer"]) == 3
+    assert shares(said) == pytest.approx(shares(ask(world, "web.svc.local", "route:web=web,web@here")))
+    assert not any("and a have the same" in note for note in said["notes"])
+
+
 def test_what_stands_behind_is_seen_and_can_be_drained() -> None:
     world = a_world("there")
     said = ask(world, "web.svc.local", "drain=web/a", "drain=web/b")

@@ -12,25 +12,38 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.table import InstanceAddresses
 from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, head, packed, pointer, srv
-from zkdns.dns.types import AAAA, A
+from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
 
 
 class Member(NamedTuple):
-    """One record of an RRset: the record itself, its weight in the rotation, whose it is (the id of the
-    first, where several share it), and the additional records that go with it."""
+    """One record of an RRset: the record itself, its weight in the rotation, the instances that meet in it,
+    and the additional records that go with it."""
 
     record: bytes
     weight: int
-    id: str
+    holders: tuple[Instance, ...]
     extra: bytes = b""
     extra_count: int = 0
+
+    @property
+    def id(self) -> str:
+        """Whose it counts as: the first one's."""
+        return self.holders[0].key
+
+
+SRVRecords: TypeAlias = dict[tuple[str, int, int, int], bytes]
+"""Those of instances that share no address, for the owners of a zone to share: by own name, port, weight and
+priority."""
+
+Tiers: TypeAlias = tuple[tuple[Member, ...], ...]
+"""The records of an RRset by priority, none of them empty."""
 
 
 class InstanceRecords(NamedTuple):
@@ -176,9 +189,21 @@ def protocols(instances: Iterable[Instance]) -> list[str]:
     return sorted({i.registration.protocol for i in instances}) or ["tcp"]
 
 
+def tiers_of(
+    service: Service, about: OwnerName, rtype: int, zone: bytes, ttl: int,
+    by_label: Mapping[str, InstanceRecords], srv_records: SRVRecords | None = None,
+) -> Tiers:  # fmt: skip
+    """The records of an A, AAAA or SRV RRset; () where it has none. `zone`: the apex; `ttl`: seconds;
+    `srv_records`: where several names share them."""
+    if rtype == SRV:
+        shared = {} if srv_records is None else srv_records
+        return srv_tiers(service, about, zone, ttl, by_label, shared)
+    return address_tiers(about.serving, rtype, by_label)
+
+
 def address_tiers(
     serving: Sequence[Sequence[Instance]], rtype: int, by_label: Mapping[str, InstanceRecords]
-) -> tuple[tuple[Member, ...], ...]:
+) -> Tiers:
     """The lowest priority's addresses of one family. An address that two instances share is one
     member with the weights added; an instance's weight is shared among its own addresses."""
     if not serving:
@@ -193,21 +218,21 @@ def address_tiers(
         for wire in own:
             weight = i.weight * scale // len(own)
             known = members.get(wire)
-            members[wire] = (
-                Member(wire, weight, i.key) if known is None else known._replace(weight=known.weight + weight)
-            )
+            if known is None:
+                members[wire] = Member(wire, weight, (i,))
+            else:
+                holders = (*known.holders, i)
+                members[wire] = known._replace(weight=known.weight + weight, holders=holders)
     return (tuple(members.values()),) if members else ()
 
 
 def srv_tiers(
     service: Service, about: OwnerName, zone: bytes, ttl: int, by_label: Mapping[str, InstanceRecords],
-    srv_records: dict[tuple[str, int, int, int], bytes],
-) -> tuple[tuple[Member, ...], ...]:  # fmt: skip
+    srv_records: SRVRecords,
+) -> Tiers:  # fmt: skip
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target. One with several
-    ports of the name has a record for each, which share its places.
-    `srv_records`: those of instances that share no address, for the owners to share: by own name, port,
-    weight and priority."""
+    ports of the name has a record for each, which share its places."""
     label = names.label(service.label)
     inside = about.owner.endswith(label + zone)
     here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
@@ -230,7 +255,7 @@ def srv_tiers(
                 wire = srv_records.get(key)
                 if wire is None:
                     wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
-                members.append(Member(wire, share, i.key, _run(own.label + suffix, own), len(own.unowned)))
+                members.append(Member(wire, share, (i,), _run(own.label + suffix, own), len(own.unowned)))
                 continue
             if i.registration.host:
                 target = owner = names.wire(i.registration.host)
@@ -241,9 +266,11 @@ def srv_tiers(
             places[target, port] = at, weight + i.weight
             wire = _srv_of(i, weight + i.weight, scale, port, target, ttl)
             if at < len(members):
-                members[at] = members[at]._replace(record=wire, weight=members[at].weight + share)
+                holders = (*members[at].holders, i)
+                share += members[at].weight
+                members[at] = members[at]._replace(record=wire, weight=share, holders=holders)
             else:
-                members.append(Member(wire, share, i.key, _run(owner, own), len(own.unowned)))
+                members.append(Member(wire, share, (i,), _run(owner, own), len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)

@@ -60,11 +60,9 @@ class TagNames:
             return ANSWERED_ANY
         named = f"{'.'.join(tags)}.{self.service.label}"
         about = OwnerName(qname, named, group, records.answered(group), (A, AAAA, SRV), counted=False)
-        tiers: Sequence[Sequence[records.Member]] = ()
-        if qtype == SRV:
-            tiers = records.srv_tiers(self.service, about, self.zone, self.ttl, self.by_label, {})
-        elif qtype in (A, AAAA):
-            tiers = records.address_tiers(about.serving, qtype, self.by_label)
+        tiers: records.Tiers = ()
+        if qtype in about.types:
+            tiers = records.tiers_of(self.service, about, qtype, self.zone, self.ttl, self.by_label)
         if not tiers:
             return Sections(ede=ede.option(ede.OTHER, records.counts(named, group)))
         return rotated(tiers, self.service, b"", RotationCounter(), self.origin, qtype == SRV)

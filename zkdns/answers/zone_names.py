@@ -100,10 +100,7 @@ class ZoneNames:
         group = self.group(zone, mode)
         serving, levels = self.serving(zone, mode)
         about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
-        if qtype == SRV:
-            tiers = records.srv_tiers(service, about, self.zone, self.ttl, self.by_label, {})
-        else:
-            tiers = records.address_tiers(about.serving, qtype, self.by_label)
+        tiers = records.tiers_of(service, about, qtype, self.zone, self.ttl, self.by_label)
         if not tiers:
             return None
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""

@@ -27,20 +27,18 @@ from zkdns.answers.table import Table
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.client_map import client_map
 from zkdns.dns import ede, names
-from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
 from zkdns.explain.follow import Follower
 from zkdns.explain.locality import place_near, place_zone, stand
 from zkdns.explain.notes import notes_on
 from zkdns.explain.routing import TargetShare, target_shares
-from zkdns.explain.shares import Shares, place
+from zkdns.explain.shares import DEALT, Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Service
 from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond_whole
 from zkdns.topology import Topology
 
-DEALT: Final = (A, AAAA, SRV)
 WHOLE: Final = 65535
 """Room for the whole answer, as over TCP."""
 

@@ -90,10 +90,7 @@ def place_near(
     if about is None:
         return placing, notes
     by_label = records.spell(service, ttl, others)
-    if placing.rtype == SRV:
-        tiers = records.srv_tiers(near.service, about, zone.apex, ttl, by_label, {})
-    else:
-        tiers = records.address_tiers(about.serving, placing.rtype, by_label)
+    tiers = records.tiers_of(near.service, about, placing.rtype, zone.apex, ttl, by_label)
     shares = topology.client_shares() if near.mode == "balanced" else {}
     one = near.arrange(near.mode, standing.place, placing.rtype, tiers, near.locate(about), shares, entry)
     narrowed, due = _narrow(placing, near, standing.place, one, all_given=placing.rtype == SRV)
@@ -189,7 +186,7 @@ def crossings(
         totals[client] += n
     about = next(owners(service, names.ROOT, Beyond(route=route)))
     serving = about.serving
-    members = [records.Member(b"", i.weight, i.key) for i in serving[0]] if serving else []
+    members = [records.Member(b"", i.weight, (i,)) for i in serving[0]] if serving else []
     shares = topology.client_shares()
     rows = []
     for zone in sorted({place.zone for place in topology.places}):

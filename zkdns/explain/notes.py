@@ -20,13 +20,12 @@ from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain import what_if
 from zkdns.explain.routing import TargetShare
-from zkdns.explain.shares import Shares
+from zkdns.explain.shares import DEALT, Shares
 from zkdns.explain.subject import Subject
 from zkdns.model import Service
 
 MIN_UDP_BYTES, EDNS, OPT_BYTES = 512, 1232, 11
 """Bytes: an answer without EDNS, one with it, and its OPT record."""
-_ROTATED = (A, AAAA, SRV)
 
 
 def notes_on(
@@ -53,7 +52,7 @@ def notes_on(
                 yield from _on_route(subject.route, targets)
         else:
             yield f"delegated: the servers of {reply.authority[0].name} answer for it"
-    elif placing.rtype in _ROTATED:
+    elif placing.rtype in DEALT:
         yield from _on_dealt(subject, placing, targets)
     if stale:
         yield "the registry is out of reach: this is what was last known"
@@ -70,7 +69,7 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
         (instance,) = subject.group
         if instance.label != instance.id:
             yield f"registered as {instance.id!r}, which is no DNS label: folded to {instance.label!r}"
-        if rtype in _ROTATED:
+        if rtype in DEALT:
             yield "an instance's own name is answered for as long as it is registered, whatever its state"
     elif subject.kind == "tag":
         yield f"those with the tag {subject.word!r}: {len(subject.group)} of {len(service.instances)}"
@@ -114,10 +113,10 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
     if subject.kind == "instance":
         yield (
             f"NODATA: {subject.group[0].id} has {_lack(rtype, None)}"
-            if rtype in _ROTATED
+            if rtype in DEALT
             else (f"NODATA: an instance has A, AAAA, SRV and TXT, no {shown}")
         )
-    elif rtype not in _ROTATED:
+    elif rtype not in DEALT:
         types = "SRV and PTR" if subject.kind in ("protocol", "port") else "A, AAAA, SRV and TXT"
         types = "A, AAAA and SRV" if subject.kind in ("tag", "near") else types
         yield f"NODATA: the name has {types}, no {shown}"

@@ -1,23 +1,30 @@
 """Who stands in an answer, with what part of the first places, and why the others don't.
 
-Rules: pure. Instances meet in records as in `answers.records`: one address, or one target and port, is
+Rules: pure. Instances meet in records as `answers.records` has it: one address, or one target and port, is
 one record with the weights added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Set
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
 from functools import partial
-from math import lcm
+from typing import Final, TypeAlias
 
-from zkdns.answers import policies
-from zkdns.answers.records import ports_of
+from zkdns.answers import policies, records
+from zkdns.answers.records import OwnerName, ports_of
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
+from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.subject import Subject
-from zkdns.model import Instance
+from zkdns.model import Instance, Service
+
+DEALT: Final = (A, AAAA, SRV)
+"""Types whose records are dealt by a policy; the others are given as they stand."""
+
+Meeting: TypeAlias = tuple[tuple[Instance, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Shares:
                 return f"priority {own}: stands by while one of priority {lowest} is given"
             if not instance.addresses:
                 return f"the host name {instance.registration.host!r} doesn't resolve"
-            if not _keys(instance, self.rtype, subject.port):
+            if not _has_record(instance, self.rtype):
                 return f"has no {'IPv6' if self.rtype == AAAA else 'IPv4'} address"
         if self.rtype == SRV and not ports_of(instance, subject.port):
             return "has no main port" if subject.port is None else f"has no port named {subject.port}"
@@ -86,38 +93,52 @@ def place(subject: Subject, rtype: int, entry: Entry | None, positive: bool) -> 
     if not positive:
         return placing()
     if subject.kind == "instance":
-        fits = [i for i in subject.group if rtype not in (A, AAAA, SRV) or _keys(i, rtype, None)]
-        return placing(dict.fromkeys((i.path for i in fits), 1.0))
+        return placing({i.path: 1.0 for i in subject.group if _has_record(i, rtype)})
     if subject.kind == "reverse":
         return placing(dict.fromkeys(group, 0.0))
     service = subject.service
-    if service is None or rtype not in (A, AAAA, SRV) or entry is None:
-        given = () if rtype in (A, AAAA, SRV) else (i for i in subject.group if i.answered)
-        return placing(dict.fromkeys((i.path for i in given), 0.0))
-    serving = subject.serving
-    if rtype == SRV and subject.levels is not None:
-        serving = subject.levels
+    if service is not None and entry is not None and rtype in DEALT:
+        return placing(*_share_out(subject, service, rtype, entry))
+    given = () if rtype in DEALT else (i for i in subject.group if i.answered)
+    return placing({i.path: 0.0 for i in given})
+
+
+def _share_out(
+    subject: Subject, service: Service, rtype: int, entry: Entry
+) -> tuple[dict[str, float], Meeting, Meeting, bool]:
+    """The fields `shares`, `tiers`, `shared` and `cut` of an answer that is dealt."""
     policy = "weighted" if subject.route is not None else service.settings.policy
     shares: dict[str, float] = {}
     tiers: list[tuple[Instance, ...]] = []
     shared: list[tuple[Instance, ...]] = []
     cut = False
-    for tier in serving if rtype == SRV else serving[:1]:
-        records = _meet(tier, rtype, subject.port)
-        if not records:
-            continue
-        weights = [sum(weight for _, weight in members) for members in records]
-        parts = [0.0] * len(weights) if tiers else policies.shares(policy, weights)
-        indices = _indices_given(entry, len(tiers))
-        for index in indices:
-            members, part = records[index], parts[index]
-            for instance, weight in members:
-                own = part * weight / weights[index] if weights[index] else part / len(members)
-                shares[instance.path] = shares.get(instance.path, 0.0) + own
-        cut = cut or entry.cut < len(records) or len(indices) < len(records)
-        tiers.append(tuple({i.path: i for members in records for i, _ in members}.values()))
-        shared += [tuple(i for i, _ in members) for members in records if len(members) > 1]
-    return placing(shares, tuple(tiers), tuple(shared), cut)
+    for at, members in enumerate(_tiers_of(subject, service, rtype)):
+        # Only the first priority has first places.
+        parts = policies.shares(policy, [m.weight for m in members]) if at == 0 else [0.0] * len(members)
+        records_of = Counter(i.path for m in members for i in m.holders)
+        given = _indices_given(entry, at)
+        for index in given:
+            holders = members[index].holders
+            weights = [i.weight / records_of[i.path] for i in holders]
+            total = sum(weights)
+            for i, weight in zip(holders, weights, strict=True):
+                own = parts[index] * (weight / total if total else 1 / len(holders))
+                shares[i.path] = shares.get(i.path, 0.0) + own
+        cut = cut or entry.cut < len(members) or len(given) < len(members)
+        tiers.append(tuple({i.path: i for m in members for i in m.holders}.values()))
+        meetings = [tuple({i.key: i for i in m.holders}.values()) for m in members]
+        shared += [meeting for meeting in meetings if len(meeting) > 1]
+    return shares, tuple(tiers), tuple(shared), cut
+
+
+def _tiers_of(subject: Subject, service: Service, rtype: int) -> records.Tiers:
+    """The records as the table has them, and who meets in each."""
+    about = OwnerName(
+        subject.qname, "", subject.group, subject.serving, (rtype,), subject.port, levels=subject.levels
+    )
+    zone = subject.zone.apex if subject.zone is not None else names.ROOT
+    by_label = records.spell(replace(service, instances=subject.group), 0)
+    return records.tiers_of(service, about, rtype, zone, 0, by_label)
 
 
 def _indices_given(entry: Entry, at: int) -> set[int]:
@@ -128,20 +149,8 @@ def _indices_given(entry: Entry, at: int) -> set[int]:
     return orders.given() if isinstance(orders, Spliced) else {index for order in orders for index in order}
 
 
-def _meet(tier: Iterable[Instance], rtype: int, port: str | None) -> list[list[tuple[Instance, int]]]:
-    """The records of a tier, in the order of the table: who stands behind each, with what weight."""
-    keys = [(i, _keys(i, rtype, port)) for i in tier]
-    scale = lcm(*{len(own) for _, own in keys if own})
-    records: dict[Hashable, list[tuple[Instance, int]]] = {}
-    for instance, own in keys:
-        for key in own:
-            records.setdefault(key, []).append((instance, instance.weight * scale // len(own)))
-    return list(records.values())
-
-
-def _keys(instance: Instance, rtype: int, port: str | None) -> list[Hashable]:
-    """What its records of the type are known by."""
+def _has_record(instance: Instance, rtype: int) -> bool:
+    """Whether its own name has one of this type."""
     if rtype == SRV:
-        host = instance.registration.host
-        return [(host.lower() if host else instance.addresses, n) for n in ports_of(instance, port)]
-    return [a for a in instance.addresses if (":" in a) == (rtype == AAAA)]
+        return bool(ports_of(instance, None))
+    return rtype not in (A, AAAA) or any((":" in a) == (rtype == AAAA) for a in instance.addresses)
