@@ -18,10 +18,11 @@ from zkdns.answers.kept import Kept
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import by_tag, owners
+from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, Name, RotationCounter, Zone
 from zkdns.answers.tag_names import TagNames
-from zkdns.answers.variants import choose_near, class_key
+from zkdns.answers.variants import Near, choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import ede, names
 from zkdns.dns.records import packed, txt
@@ -111,92 +112,151 @@ def compile_service(
     if service.view_of:  # its names are the other's to give
         by_address = _group_by_address(replace(service, instances=beyond.guests))
         return ServiceAnswers(service, ttl, {}, {}, by_address, (), origin=origin, beyond=beyond)
-    if service.settings.ttl is not None:
-        ttl = service.settings.ttl
-    whole, service = service, readable(service)
-    route = beyond.route
-    giver = service if route is None else as_routed(service, route)
-    addresses_origin = origin if route is None or route.origin is None else route.origin
-    entries: Entries = {}
-    known: dict[bytes, Name] = {}
-    first_places: dict[bytes, FirstPlaces] = {}
-    others = (*beyond.guests, *(i for i in route.name.group if i.home)) if route else beyond.guests
-    by_label = records.spell(service, ttl, others, [zone.apex for zone in zones])
-    protocols = records.protocols(service.instances) if route is None else list(route.protocols)
-    near = choose_near(giver, topology)
-    named = replace(service, instances=_in_order((*service.instances, *beyond.guests)))
-    browsed = service if route is None else replace(service, instances=_in_order(route.name.group))
-    folded = find_folded(named)
-    folded_browsed = find_folded(browsed)
-    own = names.label(service.label)
-    elsewhere = elsewhere_of(own, [zone.apex for zone in zones])
-    instances = {s.label[1:]: records.own_addresses(s) for s in by_label.values() if s.home == own}
-    tagged = by_tag(service.instances)
-    products = tagged if not beyond.guests else by_tag(named.instances)
+    apexes = [zone.apex for zone in zones]
+    compilation = _Compilation(service, apexes, ttl, counters, origin, topology, beyond)
     for zone in zones:
-        apex, index = zone.apex, zone.index
-        home = elsewhere.get(apex, apex)
-        if near is not None:
-            near.begin()
-        tags = TagNames(service, products, by_label, apex, ttl, origin, _kept(named))
-        srv_records: dict[tuple[str, int, int, int], bytes] = {}
-        for about in owners(service, apex, beyond, tagged):
-            option = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
+        compilation.add(zone)
+    return compilation.answers()
+
+
+class _Compilation:
+    """What all zones share while one service is compiled, and what has come of it so far."""
+
+    def __init__(
+        self, service: Service, apexes: Sequence[bytes], ttl: int,
+        counters: Mapping[bytes, RotationCounter], origin: int, topology: Topology, beyond: Beyond,
+    ) -> None:  # fmt: skip
+        route = beyond.route
+        self.whole, self.service = service, readable(service)
+        self.giver = self.service if route is None else as_routed(self.service, route)
+        self.ttl = ttl if service.settings.ttl is None else service.settings.ttl
+        self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
+        self.near = choose_near(self.giver, topology)
+        instances = self.service.instances
+        self.named = replace(self.service, instances=_in_order((*instances, *beyond.guests)))
+        """With those whose names stand below its own."""
+        self.browsed = self.service
+        self.protocols: Sequence[str] = records.protocols(instances)
+        others = beyond.guests
+        if route is not None:
+            self.browsed = replace(self.service, instances=_in_order(route.name.group))
+            self.protocols = list(route.protocols)
+            others = (*others, *(i for i in route.name.group if i.home))
+        self.by_label = records.spell(self.service, self.ttl, others, apexes)
+        self.tagged = by_tag(instances)
+        self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else self.tagged
+        self.folded = find_folded(self.named)
+        self.folded_browsed = find_folded(self.browsed)
+        own = names.label(self.service.label)
+        self.elsewhere = elsewhere_of(own, apexes)
+        self.addresses = {
+            s.label[1:]: records.own_addresses(s) for s in self.by_label.values() if s.home == own
+        }
+        self.entries: Entries = {}
+        self.names: dict[bytes, Name] = {}
+        self.first_places: dict[bytes, FirstPlaces] = {}
+
+    def answers(self) -> ServiceAnswers:
+        grouped = _group_by_address(self.service) if len(self.service.instances) > FEW else None
+        near = self.near
+        return ServiceAnswers(
+            self.whole, self.ttl, self.entries, self.names, grouped, self.protocols, self.first_places,
+            self.origin, near is not None, self.beyond, near.left_out if near is not None else 0,
+        )  # fmt: skip
+
+    def add(self, zone: Zone) -> None:
+        """All names in one zone."""
+        if self.near is not None:
+            self.near.begin()
+        tags = TagNames(
+            self.service,
+            self.tagged_beyond,
+            self.by_label,
+            zone.apex,
+            self.ttl,
+            self.origin,
+            _kept(self.named),
+        )
+        srv_records: records.SRVRecords = {}
+        for about in owners(self.service, zone.apex, self.beyond, self.tagged):
             serves = False
             for rtype in about.types:
-                if rtype == SRV:
-                    tiers = records.srv_tiers(giver, about, apex, ttl, by_label, srv_records)
-                else:
-                    tiers = records.address_tiers(about.serving, rtype, by_label)
-                if not tiers:
-                    continue
-                key = about.owner + rtype.to_bytes(2, "big")
-                by = service if about.levels is None else giver
-                note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
-                counter = counters.get(key) or RotationCounter()
-                of = addresses_origin if about.levels is not None and rtype != SRV else origin
-                entry = entries[key] = rotated(tiers, by, note, counter, of, rtype == SRV)
-                if near is not None and near.by_client:
-                    variants, arranged = near.variants(about, rtype, tiers, entry, key, counters)
-                    entry = entries[key] = replace(entry, variants=variants)
-                    for number, one in variants.items() if about.counted else ():
-                        place = topology.places[number - 1]
-                        first_places[class_key(key, number)] = FirstPlaces(
-                            one, arranged[number].ids, one.counter.position, place.zone, near.places
-                        )
-                serves = True
-                if about.counted:
-                    places = near.places if near is not None and near.by_client else None
-                    first_places[key] = FirstPlaces(entry, entry.ids, entry.counter.position, "", places)
-            nobody_of = "" if serves else service.name
-            below = tags if about.tag else None
-            known[about.owner] = Name(index, option, below=below, origin=origin, service=nobody_of)
-        name = names.label(service.label) + apex
-        option, nobody_of = known[name].ede, known[name].service
-        spell = InstanceNames(named, home, ttl, folded).spell
-        known[name] = Name(index, option, instances, spell, origin=origin, service=nobody_of)
-        if near is not None:
-            given = route.name if route is not None else None
-            zone_names = ZoneNames(
-                near, by_label, apex, ttl, origin, given, _kept(near.service), _kept(near.service)
+                tiers = records.tiers_of(
+                    self.giver, about, rtype, zone.apex, self.ttl, self.by_label, srv_records
+                )
+                if tiers:
+                    serves = True
+                    self._add_entry(about, rtype, tiers)
+            option = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
+            below, nobody_of = tags if about.tag else None, "" if serves else self.service.name
+            self.names[about.owner] = Name(
+                zone.index, option, below=below, origin=self.origin, service=nobody_of
             )
-            known[zone_names.owner] = Name(index, responder=zone_names, origin=origin)
-        strings = [*records.about_service(whole), *(tell_route(route) if route else ())]
-        entries[name + TXT.to_bytes(2, "big")] = single(txt(strings, ttl), origin)
-        for protocol in protocols:
-            owner = names.label(names.underscored(service.label)) + names.label("_" + protocol) + apex
-            option = known[owner].ede
-            browsing = Browsing(browsed, protocol, apex, home, ttl, option, folded_browsed)
-            nobody_of = known[owner].service
-            known[owner] = Name(index, option, responder=browsing, origin=origin, service=nobody_of)
-            # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
-            # here would know of nothing below it (RFC 8020).
-            known[names.label("_" + protocol) + name] = Name(index, origin=origin)
-    grouped = _group_by_address(service) if len(service.instances) > FEW else None
-    return ServiceAnswers(
-        whole, ttl, entries, known, grouped, protocols, first_places, origin, near is not None, beyond,
-        near.left_out if near is not None else 0,
-    )  # fmt: skip
+        self._add_own_name(zone)
+        if self.near is not None:
+            self._add_zone_names(zone, self.near)
+        for protocol in self.protocols:
+            self._add_browsing(zone, protocol)
+
+    def _add_entry(self, about: OwnerName, rtype: int, tiers: records.Tiers) -> None:
+        """What is dealt for one name and type, to all clients and to those of each class."""
+        key = about.owner + rtype.to_bytes(2, "big")
+        by, origin = self.service, self.origin
+        if about.levels is not None:
+            by = self.giver
+            route = self.beyond.route
+            if rtype != SRV and route is not None and route.origin is not None:
+                origin = route.origin
+        note = ede.option(ede.OTHER, ede.about(about.about, by.note)) if by.note else b""
+        counter = self.counters.get(key) or RotationCounter()
+        entry = rotated(tiers, by, note, counter, origin, rtype == SRV)
+        places = None
+        if self.near is not None and self.near.by_client:
+            places = self.near.places
+            variants, arranged = self.near.variants(about, rtype, tiers, entry, key, self.counters)
+            entry = replace(entry, variants=variants)
+            for number, one in variants.items() if about.counted else ():
+                client = self.topology.places[number - 1].zone
+                self.first_places[class_key(key, number)] = FirstPlaces(
+                    one, arranged[number].ids, one.counter.position, client, places
+                )
+        self.entries[key] = entry
+        if about.counted:
+            self.first_places[key] = FirstPlaces(entry, entry.ids, counter.position, "", places)
+
+    def _home(self, zone: Zone) -> bytes:
+        """The apex below which its instances have their names."""
+        return self.elsewhere.get(zone.apex, zone.apex)
+
+    def _add_own_name(self, zone: Zone) -> None:
+        """The service's own name tells what it is, and holds those of its instances."""
+        name = names.label(self.service.label) + zone.apex
+        spell = InstanceNames(self.named, self._home(zone), self.ttl, self.folded).spell
+        self.names[name] = replace(self.names[name], instances=self.addresses, spell=spell)
+        route = self.beyond.route
+        texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
+        self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
+
+    def _add_zone_names(self, zone: Zone, near: Near) -> None:
+        given = self.beyond.route.name if self.beyond.route is not None else None
+        zone_names = ZoneNames(
+            near, self.by_label, zone.apex, self.ttl, self.origin, given, _kept(near.service),
+            _kept(near.service),
+        )  # fmt: skip
+        self.names[zone_names.owner] = Name(zone.index, responder=zone_names, origin=self.origin)
+
+    def _add_browsing(self, zone: Zone, protocol: str) -> None:
+        """`_web._tcp` lists the instances, and holds the names of ports."""
+        label = self.service.label
+        below = names.label("_" + protocol)
+        owner = names.label(names.underscored(label)) + below + zone.apex
+        own = self.names[owner]
+        home = self._home(zone)
+        browsing = Browsing(self.browsed, protocol, zone.apex, home, self.ttl, own.ede, self.folded_browsed)
+        self.names[owner] = replace(own, responder=browsing)
+        # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
+        # here would know of nothing below it (RFC 8020).
+        self.names[below + names.label(label) + zone.apex] = Name(zone.index, origin=self.origin)
 
 
 def as_routed(service: Service, route: Routed) -> Service:
