@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zkdns import routes, topology
-from zkdns.answers import kept, proportions, routed, spliced, tag_names, variants
+from zkdns.answers import kept, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
-from zkdns.answers.zonefiles import reader
+from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
 from zkdns.forward import load
 from zkdns.health import ballots, connection, consensus, prober
@@ -32,10 +32,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "`timeout` of a check": (settings.MAX_TIMEOUT,),
     "`hold` and `warm`": (settings.DAY,),
     "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
-    "routes of routes": (answers_routes.MAX_DEPTH, routed.MAX_FOLLOWED),
-    "instances that a route leads to": (routed.MAX_FOLLOWED_INSTANCES,),
-    "ports by name of a route": (routed.MAX_PORTS,),
-    "problems told of one route": (routed.MAX_TOLD,),
+    "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
+    "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
+    "ports by name of a route": (route_resolver.MAX_PORTS,),
+    "problems told of one route": (route_resolver.MAX_TOLD,),
     "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),
     "places in the orders by zone of one service": (variants.MAX_WORK,),
     "cycle of an answer": (proportions.MAX_CYCLE,),
@@ -74,8 +74,8 @@ WALLS: dict[str, tuple[float, ...]] = {
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "a registry file": (registry_file.MAX_BYTES / MIB,),
-    "a zone file, all zone files": (reader.MAX_FILE_BYTES / MIB, reader.MAX_ZONE_BYTES / MIB),
-    "`$GENERATE`, characters that it pads to": (reader.MAX_GENERATED, reader.MAX_WIDTH_CHARS),
+    "a zone file, all zone files": (master_file.MAX_FILE_BYTES / MIB, master_file.MAX_ZONE_BYTES / MIB),
+    "`$GENERATE`, characters that it pads to": (master_file.MAX_GENERATED, master_file.MAX_WIDTH_CHARS),
 }
 
 

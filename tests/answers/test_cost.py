@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from support.asking import respond
 from support.steps import steps
-from zkdns.answers import policies
-from zkdns.answers import routed as routed_of
+from zkdns.answers import policies, route_resolver
 from zkdns.answers.builder import Builder
-from zkdns.answers.routed import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, InForce, Resolver, Routed
+from zkdns.answers.route_resolver import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, Resolver
+from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.table import Table
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.routes import parse_target
@@ -171,7 +171,7 @@ def test_a_route_has_names_for_so_many_ports_and_tells_of_the_rest() -> None:
 
 
 def test_a_route_leads_to_so_many_instances_and_tells_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routed_of, "MAX_FOLLOWED_INSTANCES", 5)
+    monkeypatch.setattr(route_resolver, "MAX_FOLLOWED_INSTANCES", 5)
     services = {name: service_of(name, [Registration(address(k)) for k in range(3)]) for name in ("a", "b")}
     services["web"] = service_of("web")
     routed = Resolver(services, {"web": leads_to("a", "b")}, lambda name: name).follow("web")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 from zkdns.answers import policies
 from zkdns.answers.policies import weighted
-from zkdns.answers.table import Rotation
+from zkdns.answers.rotation import Rotation
 
 some_weights = st.lists(
     st.one_of(st.sampled_from([0, 1, 1, 2, 3, 10, 100]), st.integers(0, 65_535)), min_size=1, max_size=40

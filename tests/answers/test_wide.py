@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zkdns.answers import near, policies, spliced
 from zkdns.answers.policies import weighted
-from zkdns.answers.table import Rotation
+from zkdns.answers.rotation import Rotation
 
 weights_lists = st.lists(st.one_of(st.just(0), st.integers(1, 9)), min_size=1, max_size=30)
 

@@ -23,7 +23,7 @@ from support import knot
 from support.asking import respond
 from support.tables import Answers
 from support.zones import random_zone
-from zkdns.answers.zonefiles import reader
+from zkdns.answers.zonefiles import master_file
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
@@ -332,7 +332,7 @@ def test_a_change_while_the_file_is_read_is_seen_next_time(
     folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(folder, "one.test.zone", "$TTL 60\n" + SOA)
-    read = reader.read_bounded
+    read = master_file.read_bounded
 
     def read_and_change(path: Path, most: int) -> object:
         found = read(path, most)
@@ -340,7 +340,7 @@ def test_a_change_while_the_file_is_read_is_seen_next_time(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "read_bounded", read_and_change)
+        patch.setattr(master_file, "read_bounded", read_and_change)
         folder.load()
     assert folder.changed()
     assert path.exists()

@@ -19,7 +19,8 @@ import pytest
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first, small
 from support.waiting import eventually
-from zkdns.answers.table import Delta, InstanceAddresses, Name, Rotation, Staleness
+from zkdns.answers.rotation import Rotation
+from zkdns.answers.table import Delta, InstanceAddresses, Name, Staleness
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
 

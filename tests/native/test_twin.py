@@ -16,16 +16,8 @@ from support import tables
 from support.asking import respond
 from support.tables import Answers
 from zkdns.answers.builder import Builder
-from zkdns.answers.table import (
-    Entry,
-    InstanceAddresses,
-    Name,
-    Rotation,
-    Staleness,
-    Table,
-    Tier,
-    Zone,
-)
+from zkdns.answers.rotation import Rotation
+from zkdns.answers.table import Entry, InstanceAddresses, Name, Staleness, Table, Tier, Zone
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.serve import native

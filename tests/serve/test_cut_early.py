@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.asking import respond
 from support.tables import Answers
 from support.wire import take_apart
-from zkdns.answers.table import Entry, Rotation, Tier
+from zkdns.answers.rotation import Rotation
+from zkdns.answers.table import Entry, Tier
 from zkdns.dns import ede, names
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import AA, Reply

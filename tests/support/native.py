@@ -6,7 +6,8 @@ import socket
 import threading
 from collections.abc import Mapping
 
-from zkdns.answers.table import Delta, Entry, Name, Rotation, Tier, Zone
+from zkdns.answers.rotation import Rotation
+from zkdns.answers.table import Delta, Entry, Name, Tier, Zone
 from zkdns.dns import names
 
 APEX = names.wire("svc.local")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from zkdns.answers import policies
 from zkdns.answers.builder import Builder
+from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import (
     EVERY,
     OWN,
@@ -19,7 +20,6 @@ from zkdns.answers.table import (
     InstanceAddresses,
     Name,
     Position,
-    Rotation,
     Staleness,
     Table,
     Tier,

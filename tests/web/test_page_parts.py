@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.answers.routed import InForce, Resolver, Routed
+from zkdns.answers.route_resolver import Resolver
+from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import target_shares
 from zkdns.health.thresholds import LastProbe
 from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State

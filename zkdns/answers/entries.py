@@ -10,7 +10,8 @@ from functools import lru_cache
 
 from zkdns.answers import policies
 from zkdns.answers.records import Member
-from zkdns.answers.table import EVERY, Entry, RotationCounter, Tier
+from zkdns.answers.rotation import RotationCounter
+from zkdns.answers.table import EVERY, Entry, Tier
 from zkdns.model import DEFAULTS, Service
 
 UNCUT = 65_535

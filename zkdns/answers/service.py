@@ -19,8 +19,9 @@ from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
 from zkdns.answers.owners import by_tag, owners
 from zkdns.answers.records import OwnerName
+from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
-from zkdns.answers.table import EVERY, Entries, Name, RotationCounter, Zone
+from zkdns.answers.table import EVERY, Entries, Name, Zone
 from zkdns.answers.tag_names import TagNames
 from zkdns.answers.variants import Near, choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames

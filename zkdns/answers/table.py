@@ -10,14 +10,13 @@ any spelling of the name.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
-from zkdns.answers.spliced import Getters, Spliced, getter
+from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.dns.records import RFC8482
 from zkdns.dns.types import NOERROR, NXDOMAIN
@@ -33,66 +32,11 @@ one of them was never read."""
 FILES = -1
 """The origin of what zone files say: as stale as what depends on all registries, but it never fails."""
 
-FEW = 16
-"""So few positions are looked up one by one."""
-
 MANY = 100
 """From so many services on that come and go at once all names are sorted anew."""
 
 NO_ZONE = -1
 """The zone of a name in none of ours: its responder says all, the SOA too."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Rotation:
-    """The orders that an RRset cycles through.
-
-    `orders`: each one the indices of the instances to give, first place first, already cut to the
-    service's `answers`. `sequence`: which order comes at each position; its length is the cycle. Over
-    it, first places are in exact proportion to the weights. Equal weights share one Rotation.
-    """
-
-    orders: Sequence[tuple[int, ...]]
-    sequence: array[int]
-    getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
-    _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
-    """For each member, the positions of one cycle in which it stands first; once they were asked for."""
-
-    @classmethod
-    def of(cls, orders: Sequence[tuple[int, ...]], sequence: list[int]) -> Rotation:
-        shared = isinstance(orders, Spliced)
-        getters = Getters(orders) if shared else tuple(map(getter, orders))
-        return cls(orders, array("H" if len(orders) <= 1 << 16 else "I", sequence), getters)
-
-    def first(self, position: int) -> int:
-        """Which member stands first at this position."""
-        return self._first_of(self.sequence[position % len(self.sequence)])
-
-    def _first_of(self, at: int) -> int:
-        return self.orders.first(at) if isinstance(self.orders, Spliced) else self.orders[at][0]
-
-    def firsts(self, start: int, end: int) -> dict[int, int]:
-        """How often each member stands first from one position up to another: what that costs depends on
-        neither."""
-        cycle = len(self.sequence)
-        if end - start <= FEW:
-            counts: dict[int, int] = {}
-            for position in range(start, end):
-                first = self.first(position)
-                counts[first] = counts.get(first, 0) + 1
-            return counts
-        if not self._turns:
-            turns: dict[int, array[int]] = {}
-            members = [self._first_of(at) for at in range(len(self.orders))]
-            for position, at in enumerate(self.sequence):
-                turns.setdefault(members[at], array("I")).append(position)
-            self._turns.append(turns)
-        (begun, since), (ended, until) = divmod(start, cycle), divmod(end, cycle)
-        return {
-            member: n
-            for member, own in self._turns[0].items()
-            if (n := (ended - begun) * len(own) + bisect_left(own, until) - bisect_left(own, since))
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,13 +49,6 @@ class Tier:
     records: tuple[bytes, ...]
     extras: tuple[bytes, ...] = ()
     extra_counts: tuple[int, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class RotationCounter:
-    """Where one owner and type stands in its rotation: the only thing here that moves."""
-
-    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,8 @@ from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.owners import tags_of
 from zkdns.answers.records import InstanceRecords, OwnerName
-from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, RotationCounter, Sections, Table
+from zkdns.answers.rotation import RotationCounter
+from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, Sections, Table
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance, Service

@@ -17,8 +17,9 @@ from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
 from zkdns.answers.records import Member, OwnerName
+from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.answers.spliced import Spliced
-from zkdns.answers.table import Entry, Rotation, RotationCounter, Tier
+from zkdns.answers.table import Entry, Tier
 from zkdns.dns import ede
 from zkdns.dns.types import SRV
 from zkdns.model import Instance, Service

@@ -14,17 +14,9 @@ from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
 from zkdns.answers.records import InstanceRecords, OwnerName
+from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
-from zkdns.answers.table import (
-    ANSWERED_ANY,
-    NO_NAME,
-    NODATA,
-    Entry,
-    Position,
-    RotationCounter,
-    Sections,
-    Table,
-)
+from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, Sections, Table
 from zkdns.answers.variants import Arranged, Near, tell_pinned
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zkdns.answers.routed import NOTHING, Beyond, InForce, Resolver, guests_of
+from zkdns.answers.route_resolver import Resolver
+from zkdns.answers.routed import NOTHING, Beyond, InForce, guests_of
 from zkdns.model import Service
 
 

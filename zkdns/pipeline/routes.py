@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routed import (
     NOTHING,
     Beyond,
     InForce,
-    Resolver,
     Routed,
     guests_of,
     in_force_at,

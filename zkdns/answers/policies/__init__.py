@@ -2,7 +2,7 @@
 
 Rules: pure; the same weights give the same Rotation on every replica. A policy module has
 
-    arrange(weights, cut) -> (orders, sequence)    see table.Rotation
+    arrange(weights, cut) -> (orders, sequence)    see `rotation`
     shares(weights) -> the part of first places that each should get
 
 Weights are whole numbers, at least one of them above 0 (`rotate` sees to it), and an instance of weight 0
@@ -18,8 +18,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from zkdns import parts
+from zkdns.answers.rotation import Rotation
 from zkdns.answers.spliced import MAX_RECORDS
-from zkdns.answers.table import Rotation
 
 _rotations: WeakValueDictionary[tuple[str, tuple[int, ...], int], Rotation] = WeakValueDictionary()
 

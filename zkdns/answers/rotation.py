@@ -1,0 +1,76 @@
+"""The orders that an RRset cycles through, which of them comes when, and how often each member stands first.
+
+Rules: pure; frozen once made, but for the counter. The twin of native/src/rotation.rs.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zkdns.answers.spliced import Getters, Spliced, getter
+
+FEW = 16
+"""So few positions are looked up one by one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Rotation:
+    """The orders that an RRset cycles through.
+
+    `orders`: each one the indices of the instances to give, first place first, already cut to the
+    service's `answers`. `sequence`: which order comes at each position; its length is the cycle. Over
+    it, first places are in exact proportion to the weights. Equal weights share one Rotation.
+    """
+
+    orders: Sequence[tuple[int, ...]]
+    sequence: array[int]
+    getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
+    _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
+    """For each member, the positions of one cycle in which it stands first; once they were asked for."""
+
+    @classmethod
+    def of(cls, orders: Sequence[tuple[int, ...]], sequence: list[int]) -> Rotation:
+        shared = isinstance(orders, Spliced)
+        getters = Getters(orders) if shared else tuple(map(getter, orders))
+        return cls(orders, array("H" if len(orders) <= 1 << 16 else "I", sequence), getters)
+
+    def first(self, position: int) -> int:
+        """Which member stands first at this position."""
+        return self._first_of(self.sequence[position % len(self.sequence)])
+
+    def _first_of(self, at: int) -> int:
+        return self.orders.first(at) if isinstance(self.orders, Spliced) else self.orders[at][0]
+
+    def firsts(self, start: int, end: int) -> dict[int, int]:
+        """How often each member stands first from one position up to another: what that costs depends on
+        neither."""
+        cycle = len(self.sequence)
+        if end - start <= FEW:
+            counts: dict[int, int] = {}
+            for position in range(start, end):
+                first = self.first(position)
+                counts[first] = counts.get(first, 0) + 1
+            return counts
+        if not self._turns:
+            turns: dict[int, array[int]] = {}
+            members = [self._first_of(at) for at in range(len(self.orders))]
+            for position, at in enumerate(self.sequence):
+                turns.setdefault(members[at], array("I")).append(position)
+            self._turns.append(turns)
+        (begun, since), (ended, until) = divmod(start, cycle), divmod(end, cycle)
+        return {
+            member: n
+            for member, own in self._turns[0].items()
+            if (n := (ended - begun) * len(own) + bisect_left(own, until) - bisect_left(own, since))
+        }
+
+
+@dataclass(slots=True, eq=False)
+class RotationCounter:
+    """Where one owner and type stands in its rotation: the only thing in the table that moves."""
+
+    position: int = 0

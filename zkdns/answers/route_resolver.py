@@ -1,0 +1,304 @@
+"""Routes that are followed: what each name that stands for other services gives now.
+
+Rules: pure. `routes` composes one route of its targets' pools; here targets are found, routes of routes
+followed, and what comes of it becomes instances with the weights and priorities that their records have. A
+target that can't be followed counts as without instances, and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TypeAlias
+
+from zkdns.answers import records
+from zkdns.answers.routed import Given, InForce, Routed, targets_of, view_key
+from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
+from zkdns.model import Instance, Service, State
+from zkdns.routes import Target
+
+MAX_WEIGHT = 65_535
+
+MAX_FOLLOWED = 64
+"""Routes that are followed for one name, each as often as it is met: eight deep, routes of 64 targets that
+all are routes have more ways than there is time for."""
+
+MAX_FOLLOWED_INSTANCES = 100_000
+"""Instances of all its targets, each as often as it is met: 64 tags of one large service are 64 times its."""
+
+MAX_TOLD = 8
+"""Problems of one route."""
+
+MAX_PORTS = 64
+"""Ports by name that a route has SRV names for."""
+
+Keep: TypeAlias = Callable[[Instance], bool]
+Named: TypeAlias = Mapping[int, Instance]
+
+
+class Resolver:
+    """`services`: all as they are judged, views by `view_key`; `routes`: those in force, by the name of their
+    service; `find`: the name of the service that a target names."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        routes: Mapping[str, InForce],
+        find: Callable[[str], str | None],
+    ) -> None:
+        self._services = services
+        self._routes = routes
+        self._find = find
+        self._pools: dict[tuple[str, str], tuple[Service, Pool]] = {}
+        self._followed = self._members = 0
+        """Routes that were followed for the name under way, and instances that were met."""
+
+    def follow(self, name: str) -> Routed:
+        """The route of this service, which is in force."""
+        service = self._services[name]
+        problems: dict[str, None] = {}
+        composed = self._compose_all(name, None, problems)
+        reached = self._reach(name, 1, {})
+        # By the object: instances of two registries may have the same path.
+        named = {id(m.instance): _named(m, service) for m in reached}
+        group = tuple(named.values())
+        whole = _given(group, composed, service, named)
+        protocols: dict[str, Given] = {}
+        ports: dict[tuple[str, str], Given] = {}
+        for protocol in records.protocols(group):
+            members = [m for m in reached if m.instance.registration.protocol == protocol]
+            kept = self._narrow(name, service, members, whole, named)
+            protocols[protocol] = kept
+            by_port = _by_port(members)
+            for number, (port, having) in enumerate(by_port.items()):
+                if number >= MAX_PORTS:
+                    problems[f"its port {port} is beyond the {MAX_PORTS} that a route has names for"] = None
+                    break
+                ports[protocol, port] = self._narrow(name, service, having, whole, named)
+        in_force = self._routes[name]
+        healthy = {
+            t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)
+        }
+        note = _tell(name, in_force, composed, healthy)
+        return Routed(
+            in_force,
+            composed,
+            whole,
+            protocols,
+            ports,
+            note,
+            self._alone(name, in_force),
+            healthy,
+            _some(problems),
+        )
+
+    def keys_of(self, name: str) -> set[str]:
+        """The services, by key, that the route of this name targets, as far as they are there."""
+        route = self._routes.get(name)
+        targets = targets_of(route) if route is not None else ()
+        return {key for target in targets if (key := self.key_of(target)) is not None}
+
+    def key_of(self, target: Target) -> str | None:
+        """The key of the service that a target names; None where there is none."""
+        service = self._find(target.service)
+        if service is None or not target.registry:
+            return service
+        key = view_key(service, target.registry)
+        return key if key in self._services else None
+
+    # --- one by one -----------------------------------------------------------------------------------
+
+    def _narrow(
+        self, name: str, service: Service, members: Sequence[Member], whole: Given, named: Named
+    ) -> Given:
+        """The same with these alone."""
+        if len(members) == len(whole.group):
+            return whole
+        kept = frozenset(id(m.instance) for m in members)
+        group = tuple(named[id(m.instance)] for m in members)
+        return _given(group, self._compose_all(name, lambda i: id(i) in kept, {}), service, named)
+
+    def _compose_all(self, name: str, keep: Keep | None, problems: dict[str, None]) -> Composed:
+        self._followed = self._members = 0
+        return self._compose(name, (name,), keep, problems)
+
+    def _compose(
+        self, name: str, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
+    ) -> Composed:
+        in_force = self._routes[name]
+        pools = {target: self._pool(target, within, keep, problems) for target in targets_of(in_force)}
+        return compose(in_force.tiers, in_force.spill, pools)
+
+    def _pool(
+        self, target: Target, within: tuple[str, ...], keep: Keep | None, problems: dict[str, None]
+    ) -> Pool:
+        named = self._find(target.service)
+        if named is None:
+            problems[f"its target {target} names no service"] = None
+            return EMPTY
+        if not target.registry and not target.tag and named != within[-1] and named in self._routes:
+            if named in within:
+                circle = " to ".join((*within[within.index(named) :], named))
+                problems[f"its target {target} leads in a circle: {circle}"] = None
+                return EMPTY
+            if len(within) >= MAX_DEPTH:
+                problems[f"its target {target} is a route more than {MAX_DEPTH} deep"] = None
+                return EMPTY
+            self._followed += 1
+            if self._followed > MAX_FOLLOWED:
+                problems[f"it leads through more than {MAX_FOLLOWED} routes, {target} among the rest"] = None
+                return EMPTY
+            return self._compose(named, (*within, named), keep, problems).pool
+        key = self.key_of(target)
+        if key is None:
+            problems[f"its target {target} names no service of a registry {target.registry}"] = None
+            return EMPTY
+        service = self._services.get(key)
+        if service is None:
+            problems[f"its target {target} names no service"] = None
+            return EMPTY
+        self._members += len(service.instances)
+        if self._members > MAX_FOLLOWED_INSTANCES:
+            what = f"it leads to more than {MAX_FOLLOWED_INSTANCES} instances, {target} among the rest"
+            problems[what] = None
+            return EMPTY
+        if keep is not None:
+            return pool_of(service.label, [i for i in _members(service, target.tag) if keep(i)])
+        known = self._pools.get((key, target.tag))
+        if known is None or known[0] is not service:
+            known = self._pools[key, target.tag] = (
+                service,
+                pool_of(service.label, _members(service, target.tag)),
+            )
+        return known[1]
+
+    def _reach(self, name: str, depth: int, met: dict[str, int]) -> list[Member]:
+        """Every instance that stands behind a route, whatever its state, once. `met`: how deep routes were
+        met so far: what was followed from there is not followed again from deeper."""
+        reached: dict[tuple[str, int], Member] = {}
+        met[name] = depth
+        for target in targets_of(self._routes[name]):
+            named = self._find(target.service)
+            is_route = named != name and named in self._routes and not target.registry and not target.tag
+            if is_route and named is not None:
+                is_new = met.get(named, MAX_DEPTH + 1) > depth + 1 and len(met) <= MAX_FOLLOWED
+                below = self._reach(named, depth + 1, met) if is_new and depth < MAX_DEPTH else []
+            else:
+                key = self.key_of(target)
+                service = self._services.get(key) if key is not None else None
+                below = [Member(service.label, i) for i in _members(service, target.tag)] if service else []
+            for member in below:
+                reached.setdefault((member.service, id(member.instance)), member)
+        return list(reached.values())
+
+    def _count(self, target: Target, name: str) -> tuple[int, int]:
+        named = self._find(target.service)
+        if named in self._routes and named != name and not target.registry and not target.tag:
+            group = [m.instance for m in self._reach(named, 2, {name: 1})] if named is not None else []
+        else:
+            key = self.key_of(target)
+            service = self._services.get(key) if key is not None else None
+            group = _members(service, target.tag) if service is not None else []
+        return sum(i.answered for i in group), len(group)
+
+    def _alone(self, name: str, in_force: InForce) -> Service | None:
+        """The service that the route is an alias of."""
+        targets = targets_of(in_force)
+        key = self.key_of(targets[0]) if len(targets) == 1 else None
+        return self._services.get(key) if key is not None and key != name else None
+
+
+def _some(problems: Iterable[str]) -> tuple[str, ...]:
+    """The first of them: who writes a route must not flood the page."""
+    every = list(problems)
+    rest = len(every) - MAX_TOLD
+    return tuple(every) if rest <= 0 else (*every[:MAX_TOLD], f"and {rest} more targets")
+
+
+def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
+    """Which of them have a port of each name; each is looked at once."""
+    by_port: dict[str, list[Member]] = {}
+    for member in members:
+        own: dict[str, int] = {}
+        for port, number in member.instance.registration.ports:
+            own.setdefault(records.port_label(port), number)
+        for label, number in own.items():
+            having = by_port.setdefault(label, [])
+            if number:
+                having.append(member)
+    return by_port
+
+
+def _members(service: Service, tag: str) -> list[Instance]:
+    readable = [i for i in service.instances if i.state is not State.UNREADABLE]
+    if not tag:
+        return readable
+    wanted = records.tag_label(tag)
+    return [i for i in readable if any(records.tag_label(t) == wanted for t in i.registration.tags)]
+
+
+def _named(member: Member, service: Service) -> Instance:
+    home = member.service if member.service != service.label else ""
+    return member.instance if member.instance.home == home else replace(member.instance, home=home)
+
+
+def _given(group: tuple[Instance, ...], composed: Composed, service: Service, named: Named) -> Given:
+    """`named`: instances with their home, by the object."""
+    shares = composed.pool.first
+    counts = _weights(shares, composed.groups)
+    first = tuple(
+        _weighing(named[id(member.instance)], n) for (member, _), n in zip(shares, counts, strict=True)
+    )
+    levels = []
+    for number, level in enumerate(composed.pool.levels):
+        weights = _weights(level, [member.service for member, _ in level])
+        priority = min(number, MAX_WEIGHT)
+        levels.append(
+            tuple(
+                _standing(_weighing(named[id(member.instance)], weight), priority)
+                for (member, _), weight in zip(level, weights, strict=True)
+            )
+        )
+    return Given(group, (first,) if first else (), tuple(levels))
+
+
+def _weighing(i: Instance, weight: int) -> Instance:
+    return i if i.weight == weight else replace(i, weight=weight)
+
+
+def _standing(i: Instance, priority: int) -> Instance:
+    """At this priority."""
+    if i.registration.priority == priority:
+        return i
+    return replace(i, registration=replace(i.registration, priority=priority))
+
+
+def _weights(shares: Sequence[tuple[Member, Fraction]], groups: Sequence[object]) -> list[int]:
+    """Whole numbers in proportion to the shares: the instances' own weights where these are so already."""
+    own = [member.instance.weight for member, _ in shares]
+    total = sum(own)
+    if total and all(share * total == weight for (_, share), weight in zip(shares, own, strict=True)):
+        return own
+    counts = places(shares, groups)
+    return counts if any(counts) else own
+
+
+def _tell(name: str, in_force: InForce, composed: Composed, healthy: Mapping[Target, tuple[int, int]]) -> str:
+    """`failed over to dc2 (0 of 3 healthy)`, `40 % spilled to dc2`, or nothing."""
+    asked = [n for n, tier in enumerate(in_force.tiers) if any(share for _, share in tier)]
+    if not asked or not composed.pool.first:
+        return ""
+    giving = [n for n, part in enumerate(composed.parts) if part]
+    beyond = [n for n in giving if n > asked[0]]
+    if not beyond:
+        return ""
+    names = dict.fromkeys(
+        target.registry or str(target) for n in beyond for target, share in composed.due[n] if share
+    )
+    where = " and ".join(names)
+    if giving[0] == asked[0]:
+        part = sum((composed.parts[n] for n in beyond), Fraction(0)) * 100
+        return f"{round(float(part)) or '<1'} % spilled to {where}"
+    counts = [healthy.get(target, (0, 0)) for target, share in in_force.tiers[asked[0]] if share]
+    return f"failed over to {where} ({sum(n for n, _ in counts)} of {sum(n for _, n in counts)} healthy)"

@@ -1,0 +1,231 @@
+"""Master files (RFC 1035, section 5) -> records: dnspython reads the lines, with directives of our own.
+
+Rules: reads one file and those that it includes from the same folder; what is wrong is `Wrong`, with file and
+line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dns.grange
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.tokenizer
+import dns.ttl
+import dns.zonefile
+
+from zkdns.files import MIB, Mark, mark_of, read_bounded
+
+MAX_INCLUDE_DEPTH = 8
+"""Files that include one another, so that none includes itself for ever."""
+MAX_INCLUDED_FILES = 1000
+MAX_FILE_BYTES = 256 * MIB
+MAX_ZONE_BYTES = 512 * MIB
+"""What a zone's files may hold together, each counted as often as it is included."""
+MAX_GENERATED = 65_536
+"""Records that the $GENERATE lines of one zone may make."""
+MAX_WIDTH_CHARS = 255
+NEWLINE = b"\n"
+_WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
+_ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
+
+
+class Wrong(Exception):
+    """An error in a file: where it is, what it is."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where = where
+        self.what = what
+
+
+@dataclass(slots=True)
+class Record:
+    owner: bytes
+    rtype: int
+    ttl: int
+    rdata: bytes
+    where: str
+
+
+class _Records:
+    """Stands where dnspython's reader wants a transaction, and keeps what it reads with its place."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.where = ""
+        self.manager = self
+
+    def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
+        return dns.name.root, False, dns.name.root
+
+    def check_put_rdataset(self, check: Any) -> None:
+        """Its check walks all records for each; ours comes once, at the end."""
+
+    def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
+        owner = name.to_digestable()
+        self.records.append(Record(owner, int(rdata.rdtype), ttl, rdata.to_wire() or b"", self.where))
+
+
+class _Tokens:
+    """One line's tokens, where dnspython's reader wants a tokenizer."""
+
+    def __init__(self, tokens: list[dns.tokenizer.Token], lines: dns.tokenizer.Tokenizer) -> None:
+        self._left = iter(tokens)
+        self.idna_codec = lines.idna_codec
+
+    def get(self) -> dns.tokenizer.Token:
+        return next(self._left, dns.tokenizer.Token(dns.tokenizer.EOL, ""))
+
+
+class MasterFile(dns.zonefile.Reader):
+    """dnspython's reader of lines, with our own directives: an $INCLUDE stays inside the folder."""
+
+    def __init__(self, folder: Path, origin: dns.name.Name) -> None:
+        self.sink = _Records()
+        self.folder = folder.resolve()
+        self.marks: dict[Path, Mark | None] = {}
+        self.bytes_read = self.generated = 0
+        self.depth = 0
+        self.first_origin: dns.name.Name | None = None
+        super().__init__(dns.tokenizer.Tokenizer(""), dns.rdataclass.IN, self.sink)  # type: ignore[arg-type]
+        self.current_origin = origin
+
+    def read_file(self, path: Path) -> None:
+        saved = self.tok, self.current_origin, self.last_name, self.sink.where
+        shown = _shown(path, self.folder)
+        self.marks[path] = mark(path)
+        try:
+            data, _ = read_bounded(path, MAX_FILE_BYTES)
+        except OSError as error:
+            raise Wrong(self.sink.where or shown, f"{shown} can't be read: {plainly(error)}") from None
+        self.bytes_read += len(data)
+        if self.bytes_read > MAX_ZONE_BYTES:
+            raise Wrong(
+                self.sink.where or shown, f"the zone has more than {MAX_ZONE_BYTES // MIB} MiB of files"
+            )
+        if (nul := data.find(b"\0")) >= 0:
+            raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
+        self.tok = dns.tokenizer.Tokenizer(spell_octets(data), shown)
+        try:
+            self._lines(shown)
+        except Wrong:
+            raise
+        except Exception as error:  # dnspython lets out many kinds: they all mean this line
+            raise Wrong(self.sink.where or shown, plainly(error)) from None
+        self.tok, self.current_origin, self.last_name, self.sink.where = saved
+
+    def _lines(self, shown: str) -> None:
+        while True:
+            token = self.tok.get(True, True)
+            self.sink.where = f"{shown}:{self.tok.where()[1] - token.is_eol()}"
+            if token.is_eof():
+                return
+            if token.is_eol():
+                continue
+            if token.is_comment():
+                self.tok.get_eol()
+            elif token.is_identifier() and token.value.startswith("$"):
+                self._directive(token.value.upper())
+            else:
+                self.tok.unget(token)
+                self._rr_line()
+
+    def _directive(self, name: str) -> None:
+        if name == "$TTL":
+            self.default_ttl = dns.ttl.from_text(self.tok.get_string())
+            self.default_ttl_known = True
+            self.default_ttl_from_soa = False
+            self.tok.get_eol()
+        elif name == "$ORIGIN":
+            origin = self.tok.get_name(self.current_origin)
+            self.tok.get_eol()
+            self.current_origin = origin
+            if self.first_origin is None and not self.sink.records:
+                self.first_origin = origin
+        elif name == "$GENERATE":
+            self._generate()
+        elif name == "$INCLUDE":
+            self._include()
+        else:
+            raise ValueError(f"unknown directive {name}")
+
+    def _generate(self) -> None:
+        """BIND's directive (ARM, "Zone file", $GENERATE). Its right side may be quoted, which is how several
+        fields are written; dnspython's own reader takes one bare word alone."""
+        tokens = []
+        while not (token := self.tok.get()).is_eol_or_eof():
+            if token.is_quoted_string():
+                token = dns.tokenizer.Token(dns.tokenizer.IDENTIFIER, token.value)
+            tokens.append(token)
+        if not tokens:
+            raise ValueError("$GENERATE without a range")
+        start, stop, step = dns.grange.from_text(tokens[0].value)
+        self.generated += (stop - start) // step + 1
+        if self.generated > MAX_GENERATED:
+            raise ValueError(f"$GENERATE of more than {MAX_GENERATED} records")
+        for width in _WIDTH.findall(" ".join(token.value for token in tokens)):
+            if int(width[:4]) > MAX_WIDTH_CHARS:
+                raise ValueError(f"$GENERATE pads to more than {MAX_WIDTH_CHARS} characters")
+        lines, self.tok = self.tok, _Tokens(tokens, self.tok)  # type: ignore[assignment]
+        try:
+            self._generate_line()  # type: ignore[no-untyped-call]
+        finally:
+            self.tok = lines
+
+    def _include(self) -> None:
+        named = os.fsdecode(self.tok.get_string().encode("latin-1"))
+        token = self.tok.get()
+        origin = self.current_origin
+        if not token.is_eol_or_eof():
+            origin = self.tok.as_name(token, self.current_origin)
+            self.tok.get_eol()
+        path = (self.folder / named).resolve()
+        if not path.is_relative_to(self.folder):
+            raise ValueError(f"$INCLUDE {named} is outside the folder of zone files")
+        if self.depth >= MAX_INCLUDE_DEPTH or len(self.marks) >= MAX_INCLUDED_FILES:
+            raise ValueError(
+                f"$INCLUDE {named}: more than {MAX_INCLUDE_DEPTH} deep, or {MAX_INCLUDED_FILES} files"
+            )
+        before, self.current_origin = self.current_origin, origin
+        self.depth += 1
+        self.read_file(path)
+        self.depth -= 1
+        self.current_origin = before
+
+
+def spell_octets(data: bytes) -> str:
+    """A master file as ASCII: each octet above 127 as the escape \\DDD that stands for it, so that a name or
+    a text has the very octets of the file, whatever its character set (RFC 1035, section 5.1)."""
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", NEWLINE).replace(b"\r", NEWLINE)
+    if data.isascii():
+        return data.decode("ascii")
+    return _ABOVE.sub(lambda m: m[0] if m[0][-1] < 128 else b"\\%03d" % m[0][-1], data).decode("ascii")
+
+
+def mark(path: Path) -> Mark | None:
+    try:
+        return mark_of(path.stat())
+    except OSError:
+        return None
+
+
+def _shown(path: Path, folder: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(folder))
+    except ValueError:
+        return str(path)
+
+
+def plainly(error: BaseException) -> str:
+    """An exception as a short phrase."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error) or type(error).__name__
