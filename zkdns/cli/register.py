@@ -203,6 +203,7 @@ class Vouched:
 
 def describe(
     url: RegistryURL,
+    *,
     address: tuple[str, ...],
     port: int | None,
     weight: int | None,

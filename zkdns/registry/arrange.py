@@ -118,7 +118,7 @@ def arrange(preset: Preset, service: str, finds: Iterable[Found]) -> Arranged:
             whole = finish(registration, held.get(id_, ()), details.get(id_))
         except BadData as error:
             problems.append(Problem(node.path, error.what, error.cure))
-            instances.append(_unread(id_, node, error.what))
+            instances.append(unread(id_, node.path, node.stat, error.what))
             continue
         instances.append(node.instance(id_, whole))
     instances.sort(key=attrgetter("id"))
@@ -146,11 +146,6 @@ def add_offices(registration: Registration | None, held: tuple[str, ...], detail
     if not held:
         return registration
     return replace(registration, tags=share(tuple(dict.fromkeys((*registration.tags, *held)))))
-
-
-def _unread(id: str, node: Found, why: str) -> Instance:
-    stat = node.stat
-    return unread(id, node.path, stat.ctime, stat.ephemeral, why, stat.owner, stat.mzxid)
 
 
 def _may_name(place: Place, service: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zkdns.files import MIB, Mark, mark_of, read_bounded
-from zkdns.model import Catalog, ConfigError, Instance, Problem, Service
+from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat
 from zkdns.registry.fields import BadData, bounded, printable, show
 from zkdns.registry.formats import native
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
@@ -101,7 +101,7 @@ def _read_service(
             registration, left_out = bounded(native.from_table(row))
         except BadData as error:
             problems.append(Problem(f"{place}/{id}", error.what, error.cure))
-            by_id[id] = unread(id, f"{place}/{id}", since, False, error.what)
+            by_id[id] = unread(id, f"{place}/{id}", Stat(0, 0, since, False), error.what)
             continue
         problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
         by_id[id] = Instance(

@@ -192,8 +192,7 @@ class FormatReader:
     @staticmethod
     def _unread(name: str, event: Data | None, problem: Problem) -> Told:
         stat = event.stat if event is not None else UNSEEN
-        of = unread(name, problem.path, stat.ctime, stat.ephemeral, problem.what, stat.owner, stat.mzxid)
-        return Told(of, (problem,))
+        return Told(unread(name, problem.path, stat, problem.what), (problem,))
 
 
 def _deeper(path: str) -> Problem:

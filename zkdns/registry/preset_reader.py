@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from zkdns.model import Data, Instance, Problem, Service
+from zkdns.model import UNSEEN, Data, Instance, Problem, Service
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.format_reader import make_distinct, renew
 from zkdns.registry.formats import Node
@@ -69,9 +69,7 @@ class PresetReader:
             if error is not None:
                 problems.append(Problem(event.path, error.what, error.cure))
                 if place.members:
-                    instance = unread(
-                        id, event.path, stat.ctime, stat.ephemeral, error.what, stat.owner, stat.mzxid
-                    )
+                    instance = unread(id, event.path, stat, error.what)
             if parts:
                 finds.append(Found(event.path, id, place, parts, stat))
         return Told(tuple(finds), tuple(problems), instance)
@@ -86,7 +84,7 @@ class PresetReader:
             if votes:
                 finds.append(Found(problem.path, id, place, votes))
             if place.members:
-                instance = unread(id, problem.path, 0.0, True, problem.what)
+                instance = unread(id, problem.path, UNSEEN, problem.what)
         return Told(tuple(finds), (problem,), instance)
 
     def _fitting(self, service: str, names: Names) -> Iterator[tuple[Place, dict[str, str]]]:
