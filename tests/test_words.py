@@ -55,12 +55,15 @@ GIVEN_UP = {
     "AT_ONCE": "MAX_CONNECTIONS and its like",
     "FIXED": "RESTART_ONLY",
     "GLANCE": "STATE_WAIT",
+    "DEEPEST": "MAX_ and what, in which unit",
+    "FEWEST": "MIN_ and what, in which unit",
     "LARGEST": "MAX_ and what, in which unit",
     "LEAST": "MIN_ and what, in which unit",
     "LONGEST": "MAX_ and what, in which unit",
     "MOST": "MAX_ and what, in which unit",
+    "SHORTEST": "MIN_ and what, in which unit",
 }
-"""Words of an earlier vocabulary, and what the field says."""
+"""Words of an earlier vocabulary, and what the field says. Those of limits begin no constant either."""
 
 SETTINGS = {"hold"}
 """Fields that operators set by these names."""
@@ -106,10 +109,16 @@ def quoted(source: str) -> Iterator[tuple[int, str]]:
 def given_up(source: str) -> list[str]:
     every = {*names_of(ast.parse(source)), *quoted(source)}
     return [
-        f"{line}: {name}: say {GIVEN_UP[bare]}"
+        f"{line}: {name}: say {GIVEN_UP[word]}"
         for line, name in sorted(every)
-        if (bare := name.lstrip("_")) in GIVEN_UP and name not in SETTINGS
+        if (word := word_of(name)) in GIVEN_UP and name not in SETTINGS
     ]
+
+
+def word_of(name: str) -> str:
+    """Of a constant the first word, else the whole."""
+    bare = name.lstrip("_")
+    return bare.partition("_")[0] if bare.isupper() and bare not in GIVEN_UP else bare
 
 
 def test_a_word_that_was_given_up_names_nothing() -> None:
@@ -127,6 +136,7 @@ def test_a_word_that_was_given_up_names_nothing() -> None:
         "self._mount = 1",
         '"""`Fold`: what it is."""',
         "# `LONGEST` seconds",
+        "_MOST_RECORDS = 4096",
         "async def suppose(): ...",
     ],
 )

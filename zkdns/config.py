@@ -86,7 +86,7 @@ class Settings:
     """For services that don't set them: as a service's own znode would write them."""
 
 
-LONGEST_ZONE = 120
+MAX_ZONE_CHARS = 120
 """Characters: `<id>._<service>._tcp.<zone>` with labels of 63 must fit in the 255 bytes of a name."""
 
 RESTART_ONLY = (
@@ -221,10 +221,9 @@ def _some(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
 def _zone(text: Any) -> str:
     name = _words(text).lower().rstrip(".")
     if not all(0 < len(p) < 64 and p.isascii() and p.replace("-", "").replace("_", "").isalnum()
-               for p in name.split(".")) or len(name) > LONGEST_ZONE:  # fmt: skip
-        raise ValueError(
-            f"{text!r} is no zone name: labels of letters, digits, - and _, {LONGEST_ZONE} characters at most"
-        )
+               for p in name.split(".")) or len(name) > MAX_ZONE_CHARS:  # fmt: skip
+        wanted = f"labels of letters, digits, - and _, {MAX_ZONE_CHARS} characters at most"
+        raise ValueError(f"{text!r} is no zone name: {wanted}")
     return name
 
 

@@ -21,7 +21,7 @@ from zkdns.answers.builder import build_table
 from zkdns.answers.on_demand import find, find_folded
 from zkdns.answers.on_demand import reverse as reverse_of
 from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
-from zkdns.config import LONGEST_ZONE, load
+from zkdns.config import MAX_ZONE_CHARS, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
 from zkdns.pipeline.publisher import Publisher
@@ -218,8 +218,8 @@ def test_one_instance_under_two_tags_that_fold_to_one_counts_once() -> None:
 
 
 def test_with_the_longest_labels_and_zone_every_name_fits_in_255_bytes() -> None:
-    zone = ".".join(["z" * 59, "y" * (LONGEST_ZONE - 60)])
-    assert len(parse_zone(zone)) == LONGEST_ZONE
+    zone = ".".join(["z" * 59, "y" * (MAX_ZONE_CHARS - 60)])
+    assert len(parse_zone(zone)) == MAX_ZONE_CHARS
     answers = Answers((zone,))
     name = "s" * 63
     registration = Registration(

@@ -6,9 +6,9 @@ import pytest
 
 from simulation.ensemble import EVENT, Connection, Ensemble
 from zkdns.registry.zk.ephemerals import (
-    LONGEST_PAUSE,
     LOOK_AGAIN,
-    SHORTEST_PAUSE,
+    MAX_PAUSE_SECONDS,
+    MIN_PAUSE_SECONDS,
     STEADY,
     Ephemerals,
     Kept,
@@ -94,7 +94,7 @@ def test_what_keeps_vanishing_is_made_again_with_pauses_that_double_up_to_the_lo
         world.ensemble.delete(PATH)
         world.run()
         pauses.append(world.time_until_made())
-    doubled = [min(SHORTEST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(12)]
+    doubled = [min(MIN_PAUSE_SECONDS * 2**n, MAX_PAUSE_SECONDS) for n in range(12)]
     assert pauses == pytest.approx(doubled)
 
 
@@ -109,7 +109,7 @@ def test_one_that_stood_for_long_is_made_again_at_once(world: World) -> None:
     world.time_until_made()
     world.ensemble.delete(PATH)
     world.run()
-    assert world.time_until_made() <= SHORTEST_PAUSE + 1e-6
+    assert world.time_until_made() <= MIN_PAUSE_SECONDS + 1e-6
 
 
 def test_new_data_is_written_over_the_old_in_the_same_node(world: World) -> None:
@@ -186,7 +186,7 @@ def test_what_is_given_up_goes_and_what_is_not_ours_stays(world: World) -> None:
     assert gone == [True]
 
 
-@pytest.mark.parametrize(("code", "again"), [(NO_AUTH, float("inf")), (CONNECTION_LOSS, SHORTEST_PAUSE)])
+@pytest.mark.parametrize(("code", "again"), [(NO_AUTH, float("inf")), (CONNECTION_LOSS, MIN_PAUSE_SECONDS)])
 def test_a_refusal_ends_it_and_a_lost_connection_does_not(code: int, again: float) -> None:
     world = World()
     world.ephemerals.keep(Kept(PATH, b"1"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
 from zkdns.registry import overrides as module
-from zkdns.registry.overrides import DEEPEST, Overrides, parse, path, spell
+from zkdns.registry.overrides import MAX_DEPTH, Overrides, parse, path, spell
 from zkdns.registry.znodes import Nodes
 
 ROOT = "/zkdns/overrides"
@@ -103,7 +103,7 @@ def test_nesting_without_end_is_cut() -> None:
     depth = 0
     while found is not None:
         found, depth = found.under, depth + 1
-    assert depth == DEEPEST + 1, "the one on top, and those that it lies upon"
+    assert depth == MAX_DEPTH + 1, "the one on top, and those that it lies upon"
     with pytest.raises(ValueError, match="can't be read"):
         parse(b'{"drain":true,"under":' * 100_000)
 

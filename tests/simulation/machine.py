@@ -19,7 +19,7 @@ SERVICES = ("web", "db")
 IDS = ("a", "b", "c")
 GRACE = 5.0
 STALE_MAX = 60.0
-LONGEST_RETRY = 3.0
+MAX_RETRY_SECONDS = 3.0
 """Seconds within which a mirror has begun anew."""
 
 TOLD = 6.0

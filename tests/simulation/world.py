@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from simulation import laws
 from simulation.ensemble import Ensemble
 from simulation.laws import ROOT
-from simulation.machine import IDS, LONGEST_RETRY, MAX_REPLICAS, SERVICES, Machine
+from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
 from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 SETTINGS: tuple[dict[str, object], ...] = (
@@ -285,7 +285,7 @@ class World(Machine):
         ensemble, name = self._ensemble(at)
         if name in self.cut_at or self._is_deaf:
             return
-        self._settle(LONGEST_RETRY)
+        self._settle(MAX_RETRY_SECONDS)
         self.cut_at[name] = self.now
         self.seen[name] = ensemble.tree.copy()
         for replica in self.replicas:

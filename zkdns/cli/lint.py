@@ -23,7 +23,7 @@ from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
 from zkdns.serve.request import Request
 from zkdns.serve.respond import respond_whole
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 _TYPES = {A: "A", AAAA: "AAAA", SRV: "SRV"}
 _TRUNCATED = 0x02
 
@@ -155,5 +155,5 @@ def _on_overrides(
 
 def _list(ids: Iterable[str]) -> str:
     every = list(ids)
-    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
-    return ", ".join(every[:MOST_NAMED]) + more
+    more = f" and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else ""
+    return ", ".join(every[:MAX_NAMED]) + more

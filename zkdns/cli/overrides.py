@@ -31,7 +31,7 @@ from zkdns.registry.url import RegistryURL, is_usual
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 
 TRIES = 10
-MOST_NAMED = 12
+MAX_NAMED = 12
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -265,7 +265,7 @@ def _name(names: Iterable[str], wanted: str, lead: str) -> str:
     every = sorted(names)
     if not every:
         return "there is none"
-    close = difflib.get_close_matches(wanted, every, MOST_NAMED, 0.5)
-    shown = (close + [name for name in every if name not in close])[:MOST_NAMED]
+    close = difflib.get_close_matches(wanted, every, MAX_NAMED, 0.5)
+    shown = (close + [name for name in every if name not in close])[:MAX_NAMED]
     more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
     return f"{lead} {', '.join(shown)}{more}"

@@ -48,7 +48,7 @@ def write(record: Record) -> bytes:
 
 
 _HOP = frozenset({OPT, 249, 250})  # and TKEY, TSIG
-_MOST_RECORDS = 4096
+_MAX_RECORDS = 4096
 ADDITIONAL = 2
 """The third of the sections with records."""
 
@@ -67,7 +67,7 @@ def read_reply(reply: bytes) -> Message | None:
     at = read[1] + 4
     question = reply[12:at]
     counts = [reply[i] << 8 | reply[i + 1] for i in (6, 8, 10)]
-    if sum(counts) > _MOST_RECORDS:
+    if sum(counts) > _MAX_RECORDS:
         return None
     sections: list[tuple[Record, ...]] = []
     rcode = reply[3] & 0x0F

@@ -12,7 +12,7 @@ import socket
 
 from zkdns.health.targets import Target
 
-LONGEST_LINE = 4096
+MAX_LINE_BYTES = 4096
 
 MAX_READ_BYTES = 65_536
 """Of one connection."""
@@ -48,9 +48,9 @@ class Lines:
         """The next line, with its end unless the connection ended before it; b"" for none. ValueError where
         it is too long, or all that was read is."""
         while (end := self._unread.find(b"\n") + 1) == 0:
-            if len(self._unread) >= LONGEST_LINE or self._left <= 0:
+            if len(self._unread) >= MAX_LINE_BYTES or self._left <= 0:
                 raise ValueError("more than is read")
-            part = await self._loop.sock_recv(self._sock, LONGEST_LINE)
+            part = await self._loop.sock_recv(self._sock, MAX_LINE_BYTES)
             if not part:
                 end = len(self._unread)
                 break

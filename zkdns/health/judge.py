@@ -22,7 +22,7 @@ from zkdns.overrides import attribute, in_force
 STEPS: Final = 20
 """The most steps that a warming weight takes: each one is a new table for the service."""
 
-FEWEST_STEPS: Final = 10
+MIN_STEPS: Final = 10
 """A weight too small for a rise of its own is drawn out to about this many steps (`stretch`)."""
 
 MAX_WEIGHT: Final = 65535
@@ -207,13 +207,13 @@ def stretch(service: Service, now: float) -> tuple[int, float]:
     rising = [
         i
         for i in service.instances
-        if 0 < i.registration.weight < FEWEST_STEPS // 2 and now - i.since + NEVER_MIND < warm
+        if 0 < i.registration.weight < MIN_STEPS // 2 and now - i.since + NEVER_MIND < warm
     ]
     if not rising:
         return 1, now
     smallest = min(i.registration.weight for i in rising)
     largest = max(i.registration.weight for i in service.instances)
-    return min(-(-FEWEST_STEPS // smallest), MAX_WEIGHT // largest), max(i.since for i in rising) + warm
+    return min(-(-MIN_STEPS // smallest), MAX_WEIGHT // largest), max(i.since for i in rising) + warm
 
 
 def _give(instance: Instance) -> Instance:

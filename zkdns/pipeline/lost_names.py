@@ -16,7 +16,7 @@ from zkdns.answers.records import by_port, tag_label
 from zkdns.model import Problem, Service, State
 from zkdns.registry.labels import to_label
 
-MOST_TOLD: Final = 3
+MAX_TOLD: Final = 3
 """Names of one service that a Problem lists."""
 
 
@@ -77,5 +77,5 @@ def tell_nested(services: Mapping[str, Service], zones: Sequence[str]) -> Iterat
 
 
 def _list(lost: Sequence[str], below: str) -> str:
-    text = ", ".join(f"{name}.{below}" for name in islice(lost, MOST_TOLD))
-    return text if len(lost) <= MOST_TOLD else f"{text} (and {len(lost) - MOST_TOLD} more)"
+    text = ", ".join(f"{name}.{below}" for name in islice(lost, MAX_TOLD))
+    return text if len(lost) <= MAX_TOLD else f"{text} (and {len(lost) - MAX_TOLD} more)"

@@ -23,7 +23,7 @@ _OTHER = re.compile(r"[^a-z0-9-]")
 _SHORT = 8
 _MAX_DIGITS = 48
 
-MOST_TOLD: Final = 3
+MAX_TOLD: Final = 3
 """Others with the same label that a Problem names: each is told, so all of them would be a square."""
 
 
@@ -100,7 +100,7 @@ class Labels:
             return None
         label = to_label(name)
         folding = self._folding[label]
-        rivals = [other for other in nsmallest(MOST_TOLD + 1, folding) if other != name]
+        rivals = [other for other in nsmallest(MAX_TOLD + 1, folding) if other != name]
         is_taken = label in self._plain
         others = [label, *rivals] if is_taken else rivals
         return _tell(label, others, len(folding) - 1 + is_taken, self._labels[name], paths[name], word)
@@ -194,15 +194,15 @@ def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: s
     for label, names in colliding(paths).items():
         for name in names:
             if labels[name] != label:
-                others = [other for other in names[: MOST_TOLD + 1] if other != name]
+                others = [other for other in names[: MAX_TOLD + 1] if other != name]
                 yield _tell(label, others, len(names) - 1, labels[name], paths[name], word)
 
 
 def _tell(label: str, others: list[str], count: int, label_now: str, path: str, word: str) -> Problem:
     """`others`: some of the `count` that fold to `label` too."""
-    shown = printable(", ".join(others[:MOST_TOLD]))
-    if count > MOST_TOLD:
-        shown += f" (and {count - MOST_TOLD} more)"
+    shown = printable(", ".join(others[:MAX_TOLD]))
+    if count > MAX_TOLD:
+        shown += f" (and {count - MAX_TOLD} more)"
     what = f"its {word} folds to the label {label}, as {shown} does; it is served as {label_now}"
     return Problem(path, what, f"choose {word}s that differ in more than case and punctuation")
 

@@ -21,7 +21,7 @@ from zkdns.registry.znodes import Nodes
 from zkdns.routes import parse_route, spell_route
 
 ROOT: Final = "/zkdns/overrides"
-DEEPEST: Final = 8
+MAX_DEPTH: Final = 8
 """Overrides that lie upon each other."""
 
 MAX_OVERRIDES: Final = 10_000
@@ -158,7 +158,7 @@ def _encode(name: str) -> str:
 
 def parse(data: bytes, written: float = 0.0) -> Override:
     """The override that a node's data orders for an instance; ValueError tells what is wrong with it."""
-    override = _build(_decode(data), DEEPEST, written)
+    override = _build(_decode(data), MAX_DEPTH, written)
     if not override.drain and override.weight is None:
         raise ValueError("orders nothing")
     return override
@@ -166,7 +166,7 @@ def parse(data: bytes, written: float = 0.0) -> Override:
 
 def parse_laid(data: bytes, written: float = 0.0) -> Override:
     """The same for a service. `written`: when the node was (its mtime)."""
-    override = _build(_decode(data), DEEPEST, written)
+    override = _build(_decode(data), MAX_DEPTH, written)
     if override.route is None:
         raise ValueError("orders nothing: it has no route")
     return override

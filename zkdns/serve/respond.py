@@ -54,7 +54,7 @@ _NO_DATA = frozenset({0, OPT, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
 _MANY = 100
-_SHORTEST = 12
+_MIN_RECORD_BYTES = 12
 """Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
 
@@ -174,7 +174,7 @@ def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table:
     """The same where there are several tiers, many records, additional ones that repeat, or little room."""
     chosen: list[bytes] = []
     extras: list[tuple[bytes, int]] = []
-    most = request.room // _SHORTEST + 1
+    most = request.room // _MIN_RECORD_BYTES + 1
     reply, options = Reply(request, AA | request.ra), _options(request, table, stale + entry.ede)
     for tier in entry.tiers:
         rotation = tier.rotation
@@ -284,9 +284,9 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
     answer = sections.answer
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
     options = _options(request, table, stale + sections.ede)
-    if len(answer) > request.room // _SHORTEST:
+    if len(answer) > request.room // _MIN_RECORD_BYTES:
         # So many don't fit, and reading them all would cost a client's neighbours (61 bytes ask for it).
-        return reply.write(sections.rcode, answer[: request.room // _SHORTEST + 1], options=options)
+        return reply.write(sections.rcode, answer[: request.room // _MIN_RECORD_BYTES + 1], options=options)
     if sections.outside and request.ra and request.packet[2] & 1:
         return Follow(sections.outside, sections.answer, options)
     return reply.write(

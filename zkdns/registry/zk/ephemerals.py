@@ -34,8 +34,8 @@ from zkdns.registry.zk.wire import (
 LOOK_AGAIN: Final = 10.0
 """Seconds after which a node of ours that stands is looked at again (its deletion may go unseen)."""
 
-SHORTEST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 10.0
+MIN_PAUSE_SECONDS: Final = 0.05
+MAX_PAUSE_SECONDS: Final = 10.0
 STEADY: Final = 30.0
 """Seconds that a node must have stood for the next pause to be the shortest one again."""
 
@@ -67,7 +67,7 @@ class Kept:
     replaced: bool = False
     text: str = ""
     made_at: float = -NEVER
-    pause: float = SHORTEST_PAUSE
+    pause: float = MIN_PAUSE_SECONDS
     not_before: float = 0.0
 
 
@@ -177,7 +177,7 @@ class Ephemerals:
             return
         try:
             if type(outcome) is int and outcome in NO_CONNECTION:
-                raise StopIteration(SHORTEST_PAUSE)
+                raise StopIteration(MIN_PAUSE_SECONDS)
             what = steps.send(outcome)
         except StopIteration as end:
             kept.steps = None
@@ -185,7 +185,7 @@ class Ephemerals:
         except Refused as why:
             kept.steps = None
             kept.refused = not kept.standby
-            kept.due = now + LONGEST_PAUSE if kept.standby else NEVER
+            kept.due = now + MAX_PAUSE_SECONDS if kept.standby else NEVER
             self._complain(kept, f"ZooKeeper refuses {kept.path}: {why}")
         else:
             id = next(self._ids)
@@ -246,7 +246,7 @@ class Ephemerals:
 
     def _note_made(self, kept: Kept) -> None:
         soon = self._now - kept.made_at < STEADY
-        kept.pause = min(kept.pause * 2, LONGEST_PAUSE) if soon else SHORTEST_PAUSE
+        kept.pause = min(kept.pause * 2, MAX_PAUSE_SECONDS) if soon else MIN_PAUSE_SECONDS
         kept.not_before = self._now + kept.pause
         kept.made_at = self._now
         kept.made(self._session)

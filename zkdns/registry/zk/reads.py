@@ -46,8 +46,8 @@ IN_FLIGHT: Final = 2
 """Batches under way; the server's globalOutstandingLimit (1000) is shared by all its clients."""
 
 MAX_FAILED_WATCHES: Final = 5
-SHORTEST_RETRY: Final = 0.05
-LONGEST_RETRY: Final = 1.0
+MIN_RETRY_SECONDS: Final = 0.05
+MAX_RETRY_SECONDS: Final = 1.0
 
 OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""
@@ -169,7 +169,7 @@ class Reads:
         """Begin anew on this connection, after a pause that grows: what was read counts for nothing."""
         self._stop()
         if self._is_connected:
-            self._pause = min(LONGEST_RETRY, 2 * self._pause + SHORTEST_RETRY)
+            self._pause = min(MAX_RETRY_SECONDS, 2 * self._pause + MIN_RETRY_SECONDS)
             self._retry_at = now + self._pause
 
     def watched(self, kind: int, path: str) -> None:

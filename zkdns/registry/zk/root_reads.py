@@ -40,7 +40,7 @@ LONG_DRAIN: Final = 0.005
 """Seconds. Listing 50,000 names at each of many changes would take the whole machine: long work is followed
 by a pause as long, in which what comes falls together."""
 
-LONGEST_PAUSE: Final = 0.25
+MAX_PAUSE_SECONDS: Final = 0.25
 
 
 class Work(enum.Enum):
@@ -133,7 +133,7 @@ class RootReads:
         elif self.plan.missing and not self._was_missing:
             self.anew = True
         if (took := now - self._began) > LONG_DRAIN and work is Work.DRAIN:
-            self.not_before = now + min(took, LONGEST_PAUSE)
+            self.not_before = now + min(took, MAX_PAUSE_SECONDS)
         self._finish()
         return events
 
