@@ -103,3 +103,22 @@ def test_the_problem_of_an_instance_goes_with_it() -> None:
     assert set(world.hostnames.problems) == {"/web/a"}
     world.publish(service("web", b="10.0.0.1"))
     assert world.hostnames.problems == {}
+
+
+def test_what_a_name_leads_to_is_an_address_that_clients_can_reach_or_none() -> None:
+    world = World(service("web", a="db.example.com"))
+    told = ("224.0.0.1", "255.255.255.255", "0.0.0.0", "::ffff:10.0.0.5", "10.0.0.6", "fe80::1", "fd00::1")
+    assert world.hostnames.take("db.example.com", told, "") == {"web"}
+    assert world.leads_to("db.example.com") == ("10.0.0.5", "10.0.0.6", "fd00::1")
+    world.hostnames.take("db.example.com", ("224.0.0.1",), "")
+    assert world.leads_to("db.example.com") == ("10.0.0.5", "10.0.0.6", "fd00::1"), "the last good ones stay"
+
+
+def test_of_too_many_addresses_of_a_name_the_same_ones_stay_however_they_are_turned() -> None:
+    world = World(service("web", a="db.example.com"))
+    many = tuple(f"10.1.{n >> 8}.{n & 255}" for n in range(1000))
+    assert world.hostnames.take("db.example.com", many, "") == {"web"}
+    kept = world.leads_to("db.example.com")
+    assert len(kept) == 64
+    assert world.hostnames.take("db.example.com", many[500:] + many[:500], "") == set()
+    assert world.leads_to("db.example.com") == kept

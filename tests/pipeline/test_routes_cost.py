@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bench.routes import Ensemble
+from support.stepping import World, break_at
+from zkdns.answers.route_resolver import Resolver
+from zkdns.answers.routes import MAX_DEPTH
+from zkdns.pipeline import publisher
+from zkdns.pipeline.inputs import Followed
 
 
 @pytest.fixture
@@ -51,3 +58,75 @@ def test_what_is_laid_and_did_not_change_is_not_read_again(ensemble: Ensemble) -
     after = ensemble.pipeline.registries.overrides
     assert after["r1", ""] is before["r1", ""]
     assert after["r2", ""] is not before["r2", ""]
+
+
+def an_instance(n: int) -> str:
+    return json.dumps({"address": f"10.0.{n >> 8}.{n & 255}", "port": 80})
+
+
+def test_a_route_to_many_instances_is_followed_in_a_thread_and_given_though_it_changes_faster() -> None:
+    world = World(threads=True)
+    world.register("big", **{f"i{n}": an_instance(n) for n in range(publisher.LARGE + 1)})
+    world.register("web")
+    world.hear("/services", world.data("/services/web", '{"to": [{"big": 1}]}'))
+    followed = 0
+    for n in range(2000, 2003):
+        for compilation in world.ready().compile:
+            happened = compilation.work()
+            followed += isinstance(happened, Followed)
+            world.pipeline.step(happened, world.now)
+        world.hear("/services", world.data("/services/big/i0", an_instance(n)))
+        world.now += 2
+    for _ in range(10):
+        for compilation in world.ready().compile:
+            happened = compilation.work()
+            followed += isinstance(happened, Followed)
+            world.pipeline.step(happened, world.now)
+    assert followed >= 2
+    assert world.pipeline.idle
+    route = world.pipeline.builder.services["web"].beyond.route
+    assert route is not None
+    assert {a for i in route.name.group for a in i.addresses} == {
+        a for i in world.pipeline.services["big"].instances for a in i.addresses
+    }
+    assert "10.0.7.210" in {a for i in route.name.group for a in i.addresses}
+
+
+def test_a_route_that_can_not_be_followed_in_a_thread_costs_its_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(threads=True)
+    world.register("big", **{f"i{n}": an_instance(n) for n in range(publisher.LARGE + 1)})
+    world.register("web")
+    world.register("other", a=an_instance(7))
+    world.hear("/services", world.data("/services/web", '{"to": [{"big": 1}]}'))
+    break_at(monkeypatch, Resolver, "follow", lambda self, name: name == "web")
+    for _ in range(5):
+        for compilation in world.ready().compile:
+            world.pipeline.step(compilation.work(), world.now)
+    assert [p.path for p in world.pipeline.problems if p.ours] == ["/services/web"]
+    assert world.addresses("other") == ["10.0.0.7"]
+    assert world.pipeline.idle
+
+
+def test_what_is_further_away_than_routes_are_followed_is_not_composed_again() -> None:
+    world = World()
+    size = 4 * MAX_DEPTH
+    for n in range(size):
+        world.register(f"r{n}")
+    world.register("end", a=an_instance(1))
+    for n in range(size):
+        to = f"r{n + 1}" if n + 1 < size else "end"
+        world.hear("/services", world.data(f"/services/r{n}", json.dumps({"to": [{to: 1}]})))
+    world.rest()
+    users = world.pipeline.routes.users(world.pipeline.services["end"])
+    assert users == {f"r{n}" for n in range(size - MAX_DEPTH - 1, size)}
+    world.hear("/services", world.data("/services/end/a", an_instance(9)))
+    world.rest()
+    given = {
+        name
+        for name, answers in world.pipeline.builder.services.items()
+        if (route := answers.beyond.route) is not None
+        and [a for tier in route.name.first for i in tier for a in i.addresses] == ["10.0.0.9"]
+    }
+    assert given == {f"r{n}" for n in range(size - MAX_DEPTH, size)}

@@ -22,6 +22,7 @@ from zkdns.pipeline.inputs import (
     Compilation,
     Compiled,
     FileRead,
+    Followed,
     Happened,
     Heard,
     HostResolved,
@@ -207,7 +208,7 @@ class Driver:
     def _compile(self, compilation: Compilation) -> None:
         future = self._loop.run_in_executor(self._threads, compilation.work)
 
-        def done(future: asyncio.Future[Compiled | MapRead]) -> None:
+        def done(future: asyncio.Future[Compiled | Followed | MapRead]) -> None:
             if not future.cancelled() and not self._stopped:
                 self.step(future.result())
 

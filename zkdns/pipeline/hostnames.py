@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from zkdns.model import Instance, Problem, Service
 from zkdns.persistent import differing
+from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
 
 
 class Hostnames:
@@ -76,6 +77,11 @@ class Hostnames:
         self._unheard.discard(host)
         known = self._addresses.get(host, ())
         reason = self._whys.pop(host, "")
+        usable = tuple(dict.fromkeys(a for text in addresses if (a := canonical(text)) is not None))
+        if addresses and not usable:
+            why = f"{addresses[0]} is {why_unusable(addresses[0])}"
+        # Who owns the name may say anything; of too many the same ones stay, in whichever order they come.
+        addresses = usable if len(usable) <= MAX_ADDRESSES else tuple(sorted(usable)[:MAX_ADDRESSES])
         if not addresses:
             self._whys[host] = why or "it has no address"
             return set(self._users[host]) if unheard or reason != self._whys[host] else set()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Delta
 from zkdns.answers.zonefiles.lookup import ZoneData
@@ -82,6 +83,15 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of following a service's route in a thread: it, or the error that this ended with."""
+
+    name: str
+    routed: Routed | None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MapRead:
     """What came of reading a map of networks under these settings. `entries`: of the last one that could
     be read."""
@@ -95,7 +105,16 @@ class MapRead:
 
 
 Happened: TypeAlias = (
-    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Compiled | MapRead | Settings
+    Heard
+    | FileRead
+    | Remembered
+    | Probed
+    | HostResolved
+    | ZoneFilesRead
+    | Compiled
+    | Followed
+    | MapRead
+    | Settings
 )
 
 NOTHING = Delta()
@@ -105,11 +124,11 @@ NOTHING = Delta()
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """What is too large to be done between two queries, a service by its name or a map of networks: do `work`
-    in a thread, and step with what it gives."""
+    """What is too large to be done between two queries, of a service by its name or of a map of networks: do
+    `work` in a thread, and step with what it gives."""
 
     name: str
-    work: Callable[[], Compiled | MapRead]
+    work: Callable[[], Compiled | Followed | MapRead]
 
 
 @dataclass(frozen=True, slots=True)

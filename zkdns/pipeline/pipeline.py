@@ -27,6 +27,7 @@ from zkdns.pipeline.inputs import (
     Compilation,
     Compiled,
     FileRead,
+    Followed,
     Happened,
     Heard,
     HostResolved,
@@ -127,7 +128,7 @@ class Pipeline:
                     self._publisher.mark_soon(names, now)
             case HostResolved():
                 self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
-            case Compiled():
+            case Compiled() | Followed():
                 self._publisher.finish(happened, now, self.registries.zxid)
                 self._dirty = True
             case MapRead():

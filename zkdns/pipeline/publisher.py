@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.answers.builder import Builder
-from zkdns.answers.routed import NOTHING, Beyond
+from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change, Instance, Override, Problem, Service
 from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
-from zkdns.pipeline.inputs import Compilation, Compiled, Judge
+from zkdns.pipeline.aside import compiling, following
+from zkdns.pipeline.inputs import Compilation, Compiled, Followed, Judge
 from zkdns.pipeline.lost_names import tell_lost, with_own_names
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
@@ -135,20 +136,23 @@ class Publisher:
         except Exception as error:
             self._recover(name, answers.service, answers.service, error, now, zxid)
 
-    def finish(self, compiled: Compiled, now: float, zxid: int) -> None:
-        """What came of a service that was compiled elsewhere."""
-        if compiled.name not in self._under_way:
+    def finish(self, done: Compiled | Followed, now: float, zxid: int) -> None:
+        """What came of a service that was compiled elsewhere, or whose route was followed there."""
+        if done.name not in self._under_way:
             return
-        before, after, changed_again = self._under_way.pop(compiled.name)
+        before, after, changed_again = self._under_way.pop(done.name)
         try:
-            if compiled.error is not None:
-                self._recover(compiled.name, before, after, compiled.error, now, zxid)
-            elif compiled.answers is not None:
-                self._put(compiled.name, before, after, compiled.answers, now, zxid)
+            if done.error is not None:
+                self._recover(done.name, before, after, done.error, now, zxid)
+            elif isinstance(done, Followed):
+                # Though it changed again: else what changes faster than it is followed would never be given.
+                self._compile(done.name, before, after, now, zxid, done.routed)
+            elif done.answers is not None:
+                self._put(done.name, before, after, done.answers, now, zxid)
         except Exception as error:
             self._wall.note(after.path, error)
         if changed_again:
-            self.mark([compiled.name])
+            self.mark([done.name])
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
@@ -271,13 +275,20 @@ class Publisher:
 
     # --- compiling --------------------------------------------------------------------------------
 
-    def _compile(self, name: str, before: Service | None, after: Service, now: float, zxid: int) -> bool:
+    def _compile(
+        self, name: str, before: Service | None, after: Service, now: float, zxid: int,
+        routed: Routed | None = None,
+    ) -> bool:  # fmt: skip
         if not self._compiles:
             self._beyond(name)  # its problems are told all the same
             self._put(name, before, after, None, now, zxid)
             return True
         try:
-            beyond = self._beyond(name)
+            if routed is None and self._threads and self.routes.is_heavy(name, LARGE):
+                self._under_way[name] = before, after, False
+                self.compilations.append(Compilation(name, following(name, self.routes.follow_aside(name))))
+                return False
+            beyond = self._beyond(name, routed)
             if beyond is NOTHING and (deferred := self._defer(after)) is not None:
                 self._put(name, before, after, deferred, now, zxid)
                 return True
@@ -286,7 +297,9 @@ class Publisher:
                 size *= 1 + len(self._builder.topology.places)
             if self._threads and size > LARGE:
                 self._under_way[name] = before, after, False
-                self.compilations.append(Compilation(name, self._work(after, beyond)))
+                origin = self._origin_of(self.routes.registries(after))
+                work = compiling(name, self._builder.compile, after, origin, beyond)
+                self.compilations.append(Compilation(name, work))
                 return False
             answers = self._compile_one(after, beyond)
         except Exception as error:
@@ -299,10 +312,10 @@ class Publisher:
             return None
         return self._builder.defer(service, self._origin_of(self.routes.registries(service)))
 
-    def _beyond(self, name: str) -> Beyond:
+    def _beyond(self, name: str, routed: Routed | None = None) -> Beyond:
         if name not in self.services or not (self.routes.is_composed(name) or self.services[name].view_of):
             return NOTHING
-        beyond = self.routes.beyond(name)
+        beyond = self.routes.beyond(name, routed)
         if beyond.route is None:
             return beyond
         origin = self._origin_of(self.routes.relied_on(name, beyond.route))
@@ -310,17 +323,6 @@ class Publisher:
 
     def _compile_one(self, service: Service, beyond: Beyond = NOTHING) -> ServiceAnswers:
         return self._builder.compile(service, self._origin_of(self.routes.registries(service)), beyond)
-
-    def _work(self, service: Service, beyond: Beyond) -> Callable[[], Compiled]:
-        compile, origin = self._builder.compile, self._origin_of(self.routes.registries(service))
-
-        def work() -> Compiled:
-            try:
-                return Compiled(service.name, compile(service, origin, beyond))
-            except Exception as error:
-                return Compiled(service.name, None, error)
-
-        return work
 
     def _recover(
         self, name: str, before: Service | None, after: Service, error: Exception, now: float, zxid: int

@@ -7,7 +7,8 @@ lead to it, however far, and no others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -22,6 +23,7 @@ from zkdns.answers.routed import (
     targets_of,
     view_key,
 )
+from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Override, Problem, Service
 from zkdns.overrides import in_force
 from zkdns.pipeline.views import Views
@@ -29,6 +31,9 @@ from zkdns.registry.overrides import node
 from zkdns.routes import Route, StandsFor, Target
 
 ONE = Fraction(1)
+MAX_REACHED = 4096
+"""Services of one depth that a route is thought to lead to: 64 routes of 64 targets."""
+
 CURE = "mend the route, or register what it leads to"
 
 
@@ -95,11 +100,12 @@ class RouteBook:
         return service.stands_for is None and service.path == node(service.name)
 
     def users(self, service: Service) -> set[str]:
-        """The services whose names give something else where this one changes."""
+        """The services whose names give something else where this one changes: routes are followed so deep
+        and no deeper."""
         names: set[str] = set()
-        left = [service]
+        left = deque([(service, 0)])
         while left:
-            one = left.pop()
+            one, depth = left.popleft()
             _, at, registry = one.name.rpartition("@") if one.view_of else (one.name, "", "")
             keys = {one.name, view_key(one.label, registry) if at else one.label}
             users = {user for key in keys for user in self._users.get(key, ())}
@@ -107,16 +113,43 @@ class RouteBook:
                 users.add(one.view_of)  # its names are the other's to give, as soon as there are any
             for name in users - names - {service.name}:
                 names.add(name)
-                if (user := self._services.get(name)) is not None:
-                    left.append(user)
+                if depth < MAX_DEPTH and (user := self._services.get(name)) is not None:
+                    left.append((user, depth + 1))
         return names
 
     def is_composed(self, name: str) -> bool:
         """Whether its names give more than its own instances."""
         return name in self.in_force or bool(self._views_of(name))
 
-    def beyond(self, name: str) -> Beyond:
-        """What the names of a service give beside its own instances."""
+    def is_heavy(self, name: str, most: int) -> bool:
+        """Whether its route leads to more instances than these, each as often as it is met."""
+        count = 0
+        for key in self._within_reach(name):
+            for target in targets_of(self.in_force[key]) if key in self.in_force else ():
+                to = self._resolver.key_of(target)
+                if to is not None and (to == key or to not in self.in_force or target.tag):
+                    count += len(self._services[to].instances) if to in self._services else 0
+            if count > most:
+                return True
+        return False
+
+    def _within_reach(self, name: str) -> Iterator[str]:
+        """The service, and those that its route leads to, as deep as routes are followed."""
+        met, level = {name}, [name]
+        for _ in range(MAX_DEPTH + 1):
+            yield from level
+            below = dict.fromkeys(key for one in level for key in self._resolver.keys_of(one))
+            level = [key for key in below if key not in met][:MAX_REACHED]
+            met.update(level)
+
+    def follow_aside(self, name: str) -> Callable[[], Routed]:
+        """The following of its route, to be done in a thread: of all as it stands now."""
+        resolver = Resolver(dict(self._services), dict(self.in_force), self.views.find)
+        return lambda: resolver.follow(name)
+
+    def beyond(self, name: str, routed: Routed | None = None) -> Beyond:
+        """What the names of a service give beside its own instances. `routed`: its route, where that was
+        followed already."""
         service = self._services[name]
         if service.view_of:
             base = self._services.get(service.view_of)
@@ -125,7 +158,7 @@ class RouteBook:
         guests = guests_of(service, views)
         if name not in self.in_force:
             return Beyond(guests) if guests else NOTHING
-        routed = self._resolver.follow(name)
+        routed = routed or self._resolver.follow(name)
         path = f"/zkdns/overrides/{name}" if name in self.laid else service.path
         self.problems[name] = tuple(
             Problem(path, f"the route of {name}: {what}; it counts as without instances", CURE)
@@ -136,12 +169,8 @@ class RouteBook:
     def registries(self, service: Service) -> tuple[str, ...]:
         """The registries that a service's answers come from, by name: those of all that it leads to."""
         names = {*service.registries}
-        met, left = {service.name}, [service.name]
-        while left:
-            for key in self._resolver.keys_of(left.pop()) - met:
-                met.add(key)
-                left.append(key)
-                names.update(self._services[key].registries if key in self._services else ())
+        for key in self._within_reach(service.name):
+            names.update(self._services[key].registries if key in self._services else ())
         return tuple(sorted(names))
 
     def relied_on(self, name: str, routed: Routed) -> tuple[str, ...]:
