@@ -7,7 +7,7 @@ an override, the settings) is no concern here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
@@ -40,13 +40,19 @@ Tier: TypeAlias = tuple[tuple[Target, Fraction], ...]
 class Route:
     """`spill`: the healthy share of a tier's registered weight below which the next tiers get a part.
     `over`: seconds in which the shares move from those of `start` to those of `tiers`, 0 for at once;
-    `written`: when that began (seconds since the epoch), 0 where nothing moves."""
+    `written`: when that began (seconds since the epoch), 0 where nothing moves. `zxid`: the transaction that
+    wrote it, 0 where none is known."""
 
     tiers: tuple[Tier, ...]
     spill: Fraction = Fraction(0)
     over: float = 0.0
     start: tuple[Tier, ...] = ()
     written: float = 0.0
+    zxid: int = field(default=0, compare=False)
+
+    def ends(self) -> float:
+        """When its shares stand still (seconds since the epoch): from the start, where nothing moves."""
+        return self.written + self.over if self.over and self.start else 0.0
 
     def targets(self) -> tuple[Target, ...]:
         """Every target once, in the order of the tiers."""
@@ -98,16 +104,17 @@ def parse_tiers(rows: Any, where: str) -> tuple[Tier, ...]:
     return tuple(tiers)
 
 
-def parse_route(fields: Mapping[str, Any], written: float = 0.0) -> Route:
+def parse_route(fields: Mapping[str, Any], written: float = 0.0, zxid: int = 0) -> Route:
     """The route that `to`, `spill`, `over` and `from` tell; ValueError tells what is wrong with one.
-    `written`: when the node was (its mtime), seconds since the epoch: so all replicas step together."""
+    `written`, `zxid`: when the node was (its mtime, seconds since the epoch) and by which transaction: so all
+    replicas step together, and tell the same."""
     tiers = parse_tiers(fields.get("to"), "to")
     spill = _number(fields, "spill", 1)
     over = _number(fields, "over", MAX_OVER_SECONDS)
     start = parse_tiers(fields["from"], "from") if fields.get("from") is not None else ()
     moves = bool(over and start)
     share = Fraction(spill).limit_denominator(10_000)
-    return Route(tiers, share, float(over), start, written if moves else 0.0)
+    return Route(tiers, share, float(over), start, written if moves else 0.0, zxid)
 
 
 def _number(fields: Mapping[str, Any], key: str, most: float) -> float:
@@ -136,13 +143,14 @@ def spell_tiers(tiers: tuple[Tier, ...]) -> list[dict[str, float]]:
 def tell_tiers(tiers: tuple[Tier, ...]) -> str:
     """For people: `web-v1=90 web-v2=10, then web@dc2`."""
     return ", then ".join(
-        " ".join(f"{t}={_plain(share):g}" if len(tier) > 1 else str(t) for t, share in tier) for tier in tiers
+        " ".join(f"{t}={_plain(share):g}" if len(tier) > 1 or not share else str(t) for t, share in tier)
+        for tier in tiers
     )
 
 
-def tell_route(route: Route) -> str:
-    """The same of all of a route: `web-v2 over 1800 s, spill 0.7`."""
-    moves = f" over {route.over:g} s" if route.over and route.start else ""
+def tell_route(route: Route, now: float) -> str:
+    """The same of all of a route: `web-v2 over 1800 s, spill 0.7`. What has moved is there."""
+    moves = f" over {route.over:g} s" if route.ends() > now else ""
     return f"{tell_tiers(route.tiers)}{moves}{f', spill {float(route.spill):g}' if route.spill else ''}"
 
 

@@ -130,7 +130,7 @@ def repeated(accounts: Sequence[Sequence[Change]]) -> Iterator[str]:
     for (service, id, zxid), n in told.items():
         if n > 1:
             yield f"{service}/{id} is registered {n} times by {zxid:#x}"
-    routes = Counter((c.service, c.zxid, c.now) for c in merge(accounts) if c.what == "route" and c.by)
+    routes = Counter((c.service, c.zxid, c.now) for c in merge(accounts) if c.what == "route" and c.zxid)
     for (service, zxid, now), n in routes.items():
         if n > 1:
             yield f"{service}'s route to {now!r} is laid {n} times by {zxid:#x}"

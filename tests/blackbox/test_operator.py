@@ -117,8 +117,52 @@ def test_a_service_moves_a_new_version_gets_a_tenth_and_a_data_centre_fails_over
 
     told = day.history()
     assert [now for _, now, _ in told] == [
-        "shop@here", "shop@there over 2 s", "shop, then shop@there", "", "shop=90 shop-v2=10", "",
-        "shop@there", "shop@here, then shop@there", "",
+        "shop@here", "shop@there over 2 s", "shop@there", "shop, then shop@there", "",
+        "shop=90 shop-v2=10", "", "shop@there", "shop@here, then shop@there", "",
     ]  # fmt: skip
     assert [was for was, _, _ in told] == ["", *(now for _, now, _ in told[:-1])]
-    assert all("@" in by for _, now, by in told if now)
+    assert [now for _, now, by in told if now and "@" not in by] == ["shop@there"], "the end of the move"
+
+
+def test_commands_know_what_stands_behind_as_the_servers_have_it_and_a_route_tells_what_it_leaves_out(
+    pair: Pair, serve: Serve
+) -> None:
+    server = serve("--failover", "there", registry=pair.urls)
+    day = Day(pair, server)
+    eventually(lambda: "web@there" in day.zkdns("services").out)
+    assert {row["service"]: row["source"] for row in day.zkdns("route", "--json").json["routes"]} == {
+        "theirs": "failover", "web": "failover",
+    }  # fmt: skip
+    assert day.zkdns("explain", "web", "--json").json["targets"][1]["target"] == "web@there"
+    services = day.zkdns("services")
+    assert "failed over to there (0 of 0 healthy)" in services.out
+    assert "without a healthy instance" not in services.err
+    alone = run("services", day.flags[0])
+    assert alone.err == (
+        "note: the servers have --failover there, and no --registry here is named there: "
+        "what stands behind is left out\n"
+    )
+
+    moved = day.zkdns("route", "web", "web=9", "shop-v2=1", "--over", "1h")
+    assert moved.err == (
+        "note: there does not stand behind web meanwhile: add --then web@there where it should\n"
+    )
+    tiers = [t["tiers"] for t in day.zkdns("route", "web", "--json").json["routes"]]
+    assert list(tiers[0][1]) == ["web@there", "web", "shop-v2"], "it moves away from what stood behind"
+    kept = day.zkdns("route", "web", "web=9", "shop-v2=1", "--then", "web@there", "--then", "nope@there")
+    assert kept.err == "note: nope@there is not there now: it counts as without instances\n"
+    assert "stands for web=9 shop-v2=1, then web@there, then nope@there" in " ".join(
+        day.zkdns("services").out.split()
+    )
+
+
+def test_a_route_is_laid_and_an_instance_drained_while_the_other_ensemble_is_away(
+    pair: Pair, serve: Serve
+) -> None:
+    server = serve("--failover", "there", registry=pair.urls)
+    pair.there.stop()
+    day = Day(pair, server)
+    assert day.zkdns("drain", "web/a").out.startswith("web/a: drained")
+    run("drain", "web/nobody", *day.flags).fails(1, pair.there.hosts)
+    assert day.zkdns("route", "web", "web@here").out.startswith("web: route to web@here")
+    eventually(lambda: server.json("/api/v1/routes")["routes"][-1]["source"] == "override")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.server import Zkdns, run
+from zkdns.cli.failover import as_servers_have_it
+from zkdns.config import Settings
+from zkdns.pipeline.replica import Replica, ServerNode, read_node
+from zkdns.registry.url import parse_registry
 
 ONE = """
 [[web.instances]]
@@ -80,3 +85,65 @@ def test_services_instances_and_check_know_what_stands_behind(flags: list[str]) 
 def test_a_failover_that_is_no_registry_is_one_line(flags: list[str]) -> None:
     for command in (["services"], ["check"], ["explain", "web"], ["instances", "web"], ["watch"]):
         run(*command, *flags, "--failover=dc9").fails(2, "--failover", "dc9", "dc1, dc2")
+
+
+BEHIND = ServerNode(failover=("dc2",))
+
+
+def settings(*names: str, failover: tuple[str, ...] = ()) -> Settings:
+    urls = tuple(replace(parse_registry("zk://h/services"), name=name) for name in names)
+    return Settings(registry=urls, failover=failover)
+
+
+@pytest.mark.parametrize("servers", [[], [ServerNode()], [ServerNode(), ServerNode()]])
+def test_where_servers_have_no_failover_there_is_none(
+    servers: list[ServerNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = settings("dc1", "dc2")
+    assert as_servers_have_it(given, servers) is given
+    assert capsys.readouterr().err == ""
+
+
+def test_the_servers_failover_is_taken_where_none_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_servers_have_it(settings("dc1", "dc2"), [BEHIND, BEHIND]).failover == ("dc2",)
+    given = settings("dc1", "dc2", failover=("dc1",))
+    assert as_servers_have_it(given, [BEHIND]) is given
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("servers", "what"),
+    [
+        ([BEHIND, ServerNode()], "the servers differ in --failover (dc2; none)"),
+        ([ServerNode(failover=("dc2", "dc9"))], "no --registry here is named dc9"),
+    ],
+)
+def test_what_can_not_be_known_of_failover_is_said(
+    servers: list[ServerNode], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = settings("dc1", "dc2")
+    assert as_servers_have_it(given, servers) is given
+    assert what in capsys.readouterr().err
+
+
+def test_a_server_tells_what_stands_behind_in_its_node() -> None:
+    node = Replica("r1", failover=("dc2",)).tell(7, 1000.0)
+    assert node is not None
+    assert read_node(node).failover == ("dc2",)
+
+
+def test_services_and_check_do_not_call_a_route_empty_that_gives_something(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        "[api]\nto = [{web = 1}]\n[lost]\nto = [{none = 1}]\n[none]\n"
+        '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+    )
+    shown = run("services", f"--registry=file:{file}")
+    lines = {line.split()[0]: " ".join(line.split()[6:]) for line in shown.out.splitlines()[1:]}
+    assert lines == {
+        "api": "stands for web", "lost": "stands for none: none healthy", "none": "no instance", "web": "-",
+    }  # fmt: skip
+    assert "2 of 4 without a healthy instance" in shown.err
+    notes = {note["path"] for note in run("check", f"--registry=file:{file}", "--json").json["notes"]}
+    assert f"{file}: none" in notes
+    assert not notes & {f"{file}: api", f"{file}: lost"}

@@ -44,7 +44,8 @@ def command(
     async def work(registries: registries.Registries) -> int:
         services = registries.services
         builder = registries.compile(services.values())
-        lost, unused = emptied.tell(services.values(), settings)
+        beyond = registries.beyond()
+        lost, unused = emptied.tell(services.values(), settings, lambda s: beyond(s.name).route)
         problems = sorted({*registries.problems, *broken, *lost}, key=lambda p: (p.path, p.what))
         notes = unused + lint.lint(
             services, registries.overrides, settings.zone, builder,

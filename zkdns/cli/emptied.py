@@ -5,32 +5,40 @@ Rules: reads only. An empty folder tells by itself whether it was used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from zkdns.answers.routed import Routed
 from zkdns.config import Settings
 from zkdns.model import Problem, Service
 from zkdns.registry.zk.nodes import Refused, open_nodes
 
 EMPTIED = "all its instances are gone: its names are NODATA"
+EMPTIED_BEFORE = "all its own instances are gone: its names give what stands behind them"
 UNUSED = "it has no instance, and never had one: its names are NODATA"
 
 
-def tell(services: Iterable[Service], settings: Settings) -> tuple[list[Problem], list[Problem]]:
-    """The problems and the notes of services without an instance."""
-    empty = [service for service in services if not service.instances]
+def tell(
+    services: Iterable[Service], settings: Settings, route_of: Callable[[Service], Routed | None]
+) -> tuple[list[Problem], list[Problem]]:
+    """The problems and the notes of services without an instance; whose name stands for others alone needs
+    none."""
+    found = [(service, route_of(service)) for service in services if not service.instances]
+    given = {s.name: bool(route.name.first) for s, route in found if route is not None}
+    empty = [s for s, route in found if route is None or any(t.service == s.name for t in route.healthy)]
     if not empty:
         return [], []
     used = set(_used(empty, settings))
+    cure = "see why its processes don't register; or delete its folder, if it is over"
     problems = [
-        Problem(s.path, EMPTIED, "see why its processes don't register; or delete its folder, if it is over")
+        Problem(s.path, EMPTIED_BEFORE if given.get(s.name) else EMPTIED, cure)
         for s in empty
         if s.path in used
     ]
     notes = [
         Problem(s.path, UNUSED, "register an instance, or delete its folder")
         for s in empty
-        if s.path not in used
+        if s.path not in used and not given.get(s.name)
     ]
     return problems, notes
 

@@ -59,7 +59,7 @@ failover = click.option(
     "--failover",
     metavar="NAME",
     multiple=True,
-    help="A registry that stands behind the others, as the servers have it; repeatable.",
+    help="A registry that stands behind the others; repeatable. [default: as the registered servers have it]",
 )
 
 

@@ -18,17 +18,22 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import click
 
-from zkdns.cli import Failure, complete
+from zkdns.cli import Failure, complete, failover
 from zkdns.cli.waiting import Waiting
 from zkdns.config import Settings
 from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
+from zkdns.pipeline.replica import read_node
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.source import SERVERS
 from zkdns.registry.url import RegistryURL, is_usual
+from zkdns.registry.zk.connect import Unreachable
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
+from zkdns.registry.znodes import Nodes as Znodes
+from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
 MAX_NAMED = 12
@@ -89,25 +94,37 @@ class Operator:
         self._stack = stack
         self._ensembles: dict[str, Nodes] = {}
         self._trees: dict[RegistryURL, ServiceTree] = {}
+        self._away: dict[str, Unreachable] = {}
+        """Ensembles that did not answer: nobody waits for one twice."""
         self.nodes = self._nodes_of(hosts)
 
     def _nodes_of(self, hosts: str) -> Nodes:
+        if hosts in self._away:
+            raise self._away[hosts]
         if hosts not in self._ensembles:
             with Waiting().phase(f"connecting to {hosts}"):
                 opened = open_nodes(hosts, self._settings.zookeeper)
-                self._ensembles[hosts] = self._stack.enter_context(opened)
+                try:
+                    self._ensembles[hosts] = self._stack.enter_context(opened)
+                except Unreachable as why:
+                    self._away[hosts] = why
+                    raise
         return self._ensembles[hosts]
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:
-        """The instance that is meant, by its name as registered or as in DNS; Failure names what exists."""
+        """The instance that is meant, by its name as registered or as in DNS; Failure names what exists.
+        A registry that is away is in nobody's way who is held by another."""
         services: list[Service] = []
         names: set[str] = set()
         for url in self._settings.registry:
-            known = self._names(url)
-            names |= known
-            name = service if service in known else _by_label(service, known)
-            if name is not None:
-                services.append(self._read(url, name))
+            with suppress(Unreachable):
+                known = self._names(url)
+                names |= known
+                name = service if service in known else _by_label(service, known)
+                if name is not None:
+                    services.append(self._read(url, name))
+        if self._away and not any(i.id == id for one in services for i in one.instances):
+            raise next(iter(self._away.values()))
         if not services:
             raise Failure(f"no service {service!r}; {_name(names, service, 'there are')}")
         for one in services:
@@ -121,11 +138,32 @@ class Operator:
         raise Failure(f"no instance {id!r} in service {services[0].name!r}; {_name(ids, id, 'there are')}")
 
     def settings_of(self, service: str) -> ServiceSettings:
-        """What the service's own node says; the defaults where there is none."""
+        """What the service's own node says; the defaults where there is none, or its registry is away."""
         for url in self._settings.registry:
-            if service in self._names(url) and (own := self._read(url, service).settings) != DEFAULTS:
-                return own
+            with suppress(Refused, Unreachable):
+                if service in self._names(url) and (own := self._read(url, service).settings) != DEFAULTS:
+                    return own
         return DEFAULTS
+
+    def knows(self, target: RouteTarget) -> bool:
+        """Whether what a route leads to is there now, or can't be looked for."""
+        try:
+            for url in self._settings.registry:
+                if target.registry not in ("", url.name):
+                    continue
+                known = self._names(url)
+                if target.service in known or _by_label(target.service, known) is not None:
+                    return True
+            node = None if target.registry else self.nodes.get(overrides.node(target.service))
+        except (Failure, Refused, Unreachable):
+            return True
+        return node is not None and bool(node.data.strip())
+
+    def as_servers_have_it(self) -> Settings:
+        """The settings with the `--failover` of the registered servers, where none was given."""
+        nodes = Znodes(SERVERS)
+        self.nodes.read_root(nodes)
+        return failover.as_servers_have_it(self._settings, map(read_node, nodes.nodes().values()))
 
     def _names(self, url: RegistryURL) -> set[str]:
         if url.scheme == "file":

@@ -20,7 +20,7 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
-from zkdns.cli import Failure
+from zkdns.cli import Failure, failover
 from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
 from zkdns.explain.follow import Follower
@@ -225,6 +225,11 @@ def run(settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]]
         registries = Registries(settings)
         try:
             await registries.load()
+            meant = failover.as_servers_have_it(settings, registries.pipeline.registries.servers.values())
+            if meant is not settings:
+                await registries.stop()
+                registries = Registries(meant)
+                await registries.load()
             return await work(registries)
         finally:
             await registries.stop()

@@ -7,6 +7,7 @@ Rules: a tier is a run of TARGET[=SHARE]; `--then` begins the next one. What is 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 
 import click
@@ -66,6 +67,7 @@ def command(
         raise click.UsageError(f"{service!r} is no name of a service")
     fields: dict[str, object] = {"to": _read(targets), "spill": spill, "over": over} if targets else {}
     route = _parse(fields) if fields else None
+    notes: list[str] = []
     with overrides.operate(settings) as operator:
         if route is None:
             before, after = operator.change(service, "", lambda held, now: None)
@@ -74,18 +76,41 @@ def command(
             line = f"{service}: ended ({describe(before)})"
         else:
             laid: Route = route
-            own = operator.settings_of(service).route
+            behind = operator.as_servers_have_it().failover
+            own = operator.settings_of(service).route if over is not None or behind else None
 
             def change(held: Override | None, now: float) -> Override:
                 moved = laid
                 if over is not None:
-                    standing = _standing(service, held, own, settings.failover, now)
+                    standing = _standing(service, held, own, behind, now)
                     moved = _parse({**fields, "from": spell_tiers(standing)})
                 return lay_route(overrides.signed(why, span, route=moved), held, now)
 
-            _, after = operator.change(service, "", change)
+            before, after = operator.change(service, "", change)
             line = f"{service}: {describe(after)}" if after is not None else service
+            notes = [
+                f"{t} is not there now: it counts as without instances" for t in _unknown(operator, laid)
+            ]
+            if own is None and (before is None or before.route is None):
+                notes += _left_out(operator, service, laid, behind)
     overrides.report(as_json, service, "", after, line)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _unknown(operator: overrides.Operator, route: Route) -> list[Target]:
+    return [target for target in route.targets() if not operator.knows(target)]
+
+
+def _left_out(
+    operator: overrides.Operator, service: str, route: Route, behind: tuple[str, ...]
+) -> Iterator[str]:
+    """What stood behind by --failover, and does so no more: a route takes its place as a whole."""
+    registries = {target.registry for target in route.targets() if target.service == service}
+    for name in behind:
+        if registries and name not in registries and operator.knows(Target(service, "", name)):
+            then = f"--then {service}@{name}"
+            yield f"{name} does not stand behind {service} meanwhile: add {then} where it should"
 
 
 def _read(words: tuple[str, ...]) -> list[dict[str, int]]:

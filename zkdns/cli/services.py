@@ -7,9 +7,11 @@ import time
 
 import click
 
+from zkdns.answers.routed import Routed
 from zkdns.cli import options, registries, show
 from zkdns.cli.show import Column
 from zkdns.model import Service
+from zkdns.routes import tell_tiers
 from zkdns.web import shapes
 
 COLUMNS = (
@@ -55,6 +57,8 @@ def command(
         if not catalog.services:
             click.echo(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
             return
+        beyond = registries.beyond()
+        routes = {name: beyond(name).route for name in catalog.services}
         rows = [
             (
                 s.name,
@@ -63,12 +67,12 @@ def command(
                 s.settings.policy,
                 s.settings.ttl if s.settings.ttl is not None else settings.ttl,
                 f"{s.label}.{settings.zone[0]}",
-                s.note or _trouble(s),
+                s.note or _trouble(s, routes[s.name]),
             )
             for _, s in sorted(catalog.services.items())
         ]
         show.print_table(show.open_console(), COLUMNS, rows)
-        if empty := sum(not s.healthy() for s in catalog.services.values()):
+        if empty := sum(not _gives(s, routes[s.name]) for s in catalog.services.values()):
             click.echo(f"{empty} of {len(rows)} without a healthy instance", err=True)
         if problems := registries.problems:
             click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
@@ -76,8 +80,18 @@ def command(
     registries.run(settings, work)
 
 
-def _trouble(service: Service) -> str:
-    """What an empty service should not be silent about."""
+def _gives(service: Service, route: Routed | None) -> bool:
+    """Whether anybody stands behind its name now."""
+    return bool(service.healthy()) if route is None else bool(route.name.first)
+
+
+def _trouble(service: Service, route: Routed | None) -> str:
+    """What an empty service should not be silent about, and whom its name stands for."""
+    if route is not None and route.in_force.source != "failover":
+        stands_for = f"stands for {tell_tiers(route.in_force.tiers)}"
+        return stands_for if _gives(service, route) else f"{stands_for}: none healthy"
+    if route is not None and (route.note or _gives(service, route)):
+        return route.note
     if not service.instances:
         return "no instance"
     return "" if service.healthy() else "none healthy"

@@ -34,10 +34,12 @@ BACK: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """What else is known: `why_gone` of an instance, and the `override` on the instance of a service."""
+    """What else is known: `why_gone` of an instance, the `override` on the instance of a service, and which
+    transaction ended what was laid over one (`lifted_by`; 0: none)."""
 
     why_gone: Callable[[Instance], str] = Sessions().why_gone
     override: Callable[[str, str], Override | None] = lambda service, id: None
+    lifted_by: Callable[[str], int] = lambda service: 0
 
 
 Settings = TypeVar("Settings", ServiceSettings, Registration)
@@ -64,7 +66,7 @@ def between(
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
     if old != new and (some := after or before) is not None:
-        moves.append(_of_route(old, new, at, zxid, some))
+        moves.append(_of_route(old, new, at, zxid, some, causes))
     return moves
 
 
@@ -73,15 +75,32 @@ def _is_registered(service: Service | None) -> bool:
     return service is not None and not service.path.startswith(f"{ROOT}/")
 
 
-def _of_route(old: StandsFor | None, new: StandsFor | None, at: float, zxid: int, service: Service) -> Change:
-    """What its name stands for, in the words of `zkdns route`; nothing where that is its own instances."""
-    was, now = (tell_route(one.route) if one is not None else "" for one in (old, new))
+def ramp_end(service: Service, stands_for: StandsFor) -> Change:
+    """The shares of a service's route have moved to where they were to be: told as of that moment, which is
+    the same on every replica."""
+    route = stands_for.route
+    at = route.ends()
+    was, now = tell_route(route, at - 1), tell_route(route, at)
+    why = f"the ramp of {service.name} ended: now {now}"
+    return Change(at, route.zxid, service.name, "", "route", was, now, why)
+
+
+def _of_route(
+    old: StandsFor | None, new: StandsFor | None, at: float, zxid: int, service: Service, causes: Causes
+) -> Change:
+    """What its name stands for, in the words of `zkdns route`; nothing where that is its own instances. Its
+    transaction is that of its own node, so that all replicas tell the same one."""
+    was, now = (tell_route(one.route, at) if one is not None else "" for one in (old, new))
+    if new is not None and new.route.zxid:
+        zxid = new.route.zxid
     by = ""
     if new is not None and new.source == "override":
         until = f" until {moment(new.until)}" if new.until is not None else ""
         why, by = f"laid by {new.by or 'an operator'}{until}{f': {new.why}' if new.why else ''}", new.by
     elif old is not None and old.source == "override":
-        why = ENDED if old.until is not None and old.until <= at else TAKEN_BACK
+        is_over = old.until is not None and old.until <= at
+        why = ENDED if is_over else TAKEN_BACK
+        zxid = 0 if is_over else causes.lifted_by(service.name) or zxid
     elif "failover" in {one.source for one in (old, new) if one is not None}:
         why = "--failover"
     else:

@@ -91,7 +91,7 @@ class Pipeline:
             self.builder, self._judge, self._health.trial, self._complete, self._moved,
             self._origins.number, self.wall, tick,
             threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
-            override=self._health.override_of,
+            override=self._health.override_of, lifted_by=self._lifted_by,
             defers=defers,
         )  # fmt: skip
         self.services, self.routes = self._publisher.services, self._publisher.routes
@@ -387,6 +387,10 @@ class Pipeline:
 
     def _moved(self, before: Service | None, after: Service | None) -> Iterable[str]:
         return self._hostnames.changed(before, after)
+
+    def _lifted_by(self, service: str) -> int:
+        own = self.registries.own
+        return own.overrides.lifted_by(service) if own is not None else 0
 
     def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
         return self.wall.attempt(f"{HEALTH}/{replica}", lambda: consensus.read_ballot(data), {})

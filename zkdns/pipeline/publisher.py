@@ -52,10 +52,11 @@ class Publisher:
         views: Views | None = None,
         failover: Sequence[str] = (),
         override: Callable[[str, str], Override | None] = lambda service, id: None,
+        lifted_by: Callable[[str], int] = lambda service: 0,
         defers: float = float("inf"),
     ) -> None:
         self._sessions = Sessions()
-        self._causes = changes.Causes(self._sessions.why_gone, override)
+        self._causes = changes.Causes(self._sessions.why_gone, override, lifted_by)
         self.registered: Mapping[str, Service] = {}
         self.services: dict[str, Service] = {}
         self.changes: list[Change] = []
@@ -204,7 +205,10 @@ class Publisher:
                 judged = None
         respelled = name in self._respelled
         self._respelled.discard(name)
+        was_moving = self.routes.is_moving(name)
         rerouted, due = self.routes.update(judged, name, now)
+        if was_moving and not self.routes.is_moving(name):
+            self._end_ramp(standing, judged)
         if due is not None:
             self._agenda.again(name, due, now)
         if judged is None:
@@ -221,6 +225,12 @@ class Publisher:
         if judged is standing and not respelled and not rerouted and not self._stands_composed(name):
             return False
         return self._compile(name, standing, judged, now, zxid)
+
+    def _end_ramp(self, standing: Service | None, judged: Service | None) -> None:
+        if standing is None or judged is None or judged.stands_for is None:
+            return
+        if standing.stands_for == judged.stands_for:  # else something else stands in its place, and is told
+            self.changes.append(changes.ramp_end(judged, judged.stands_for))
 
     def _stands_composed(self, name: str) -> bool:
         answers = self._builder.services.get(name)

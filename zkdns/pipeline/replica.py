@@ -22,7 +22,7 @@ TELL_AT_LEAST = 30.0
 class ServerNode(msgspec.Struct, omit_defaults=True):
     """The data of /zkdns/servers/<id>. `at`: when it was written (seconds since the epoch); `lag`:
     how long the write before took to come back through the writer's own watch, seconds; `rate`: queries a
-    second since the write before."""
+    second since the write before; `failover`: the registries that stand behind the others."""
 
     address: str = ""
     version: str = ""
@@ -31,15 +31,17 @@ class ServerNode(msgspec.Struct, omit_defaults=True):
     lag: float | None = None
     http: str = ""
     rate: float | None = None
+    failover: tuple[str, ...] = ()
 
 
 class Replica:
     """`id`: the name of our nodes. `address`, `http`: where others and people reach us. `answered`: how many
-    queries were answered until now."""
+    queries were answered until now. `failover`: which registries stand behind here."""
 
     def __init__(
-        self, id: str, address: str = "", http: str = "", answered: Callable[[], int] = lambda: 0
-    ) -> None:
+        self, id: str, address: str = "", http: str = "", answered: Callable[[], int] = lambda: 0,
+        failover: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.id = id
         self.lag: float | None = None
         self.address = address
@@ -47,6 +49,7 @@ class Replica:
         self._told = ServerNode()
         self._back = 0.0
         self._answered = answered
+        self._failover = failover
         self._count = 0
 
     def move(self, address: str, http: str) -> None:
@@ -71,7 +74,9 @@ class Replica:
         before, self._count = self._count, self._answered()
         seconds = now - self._told.at
         rate = round((self._count - before) / seconds, 3) if self._told.at and seconds > 0 else None
-        self._told = ServerNode(self.address, __version__, serial, now, self.lag, self._http, rate)
+        self._told = ServerNode(
+            self.address, __version__, serial, now, self.lag, self._http, rate, self._failover
+        )
         return msgspec.json.encode(self._told)
 
 

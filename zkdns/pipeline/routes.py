@@ -95,6 +95,11 @@ class RouteBook:
             self.in_force[name] = in_force
         return moved, due
 
+    def is_moving(self, name: str) -> bool:
+        """Whether the shares of its route move."""
+        in_force = self.in_force.get(name)
+        return in_force is not None and in_force.over is not None
+
     def is_over(self, service: Service) -> bool:
         """Whether nothing but a route made its name, and that has ended."""
         return service.stands_for is None and service.path == node(service.name)

@@ -172,7 +172,7 @@ class FormatReader:
         return name in self._quiet or name.startswith(self._quiet_starts)
 
     def _read_settings(self, names: Names, event: Data) -> Settings | None:
-        read, wrong, inherits = settings.read(self._format, event.data, event.stat.mtime)
+        read, wrong, inherits = settings.read(self._format, event.data, event.stat.mtime, event.stat.mzxid)
         if self._is_default:
             node = formats.Node(names[-1] if names else "", event.data)
             if inherits is None and (format := formats.claimant(node)):

@@ -17,7 +17,7 @@ import msgspec
 
 from zkdns.model import Event, Override, Problem
 from zkdns.registry.scope import Scope
-from zkdns.registry.znodes import Nodes
+from zkdns.registry.znodes import Nodes, Written
 from zkdns.routes import parse_route, spell_route
 
 ROOT: Final = "/zkdns/overrides"
@@ -77,6 +77,12 @@ class Overrides:
         self._rebuild()
         return self._by_instance
 
+    def lifted_by(self, service: str) -> int:
+        """The transaction that ended what was laid over a service: of its node, where that is there without a
+        route, else the last that removed one."""
+        own = max(self._nodes.written((name,)).zxid for name in (service, _encode(service)))
+        return own or self._nodes.listed_by
+
     def problems(self) -> tuple[Problem, ...]:
         self._rebuild()
         return self._problems
@@ -118,15 +124,15 @@ class _Parsed(NamedTuple):
     that it is of. `why`: what is wrong."""
 
     data: bytes
-    written: float
+    written: Written
     key: tuple[str, str]
     order: Override | None
     why: str
 
 
-def _try(data: bytes, written: float, id: str) -> tuple[Override | None, str]:
+def _try(data: bytes, written: Written, id: str) -> tuple[Override | None, str]:
     try:
-        return parse(data, written) if id else parse_laid(data, written), ""
+        return parse(data, *written) if id else parse_laid(data, *written), ""
     except ValueError as error:
         return None, str(error)
 
@@ -156,17 +162,17 @@ def _encode(name: str) -> str:
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded  # ZooKeeper takes neither
 
 
-def parse(data: bytes, written: float = 0.0) -> Override:
+def parse(data: bytes, written: float = 0.0, zxid: int = 0) -> Override:
     """The override that a node's data orders for an instance; ValueError tells what is wrong with it."""
-    override = _build(_decode(data), MAX_DEPTH, written)
+    override = _build(_decode(data), MAX_DEPTH, Written(written, zxid))
     if not override.drain and override.weight is None:
         raise ValueError("orders nothing")
     return override
 
 
-def parse_laid(data: bytes, written: float = 0.0) -> Override:
-    """The same for a service. `written`: when the node was (its mtime)."""
-    override = _build(_decode(data), MAX_DEPTH, written)
+def parse_laid(data: bytes, written: float = 0.0, zxid: int = 0) -> Override:
+    """The same for a service. `written`, `zxid`: when the node was (its mtime), by which transaction."""
+    override = _build(_decode(data), MAX_DEPTH, Written(written, zxid))
     if override.route is None:
         raise ValueError("orders nothing: it has no route")
     return override
@@ -179,13 +185,14 @@ def _decode(data: bytes) -> _Order:
         raise ValueError(f"can't be read: {str(error)[:80]}") from None
 
 
-def _build(order: _Order, deepest: int, written: float) -> Override:
+def _build(order: _Order, deepest: int, written: Written) -> Override:
     under = _build(order.under, deepest - 1, written) if order.under is not None and deepest else None
     route = None
     if order.to is not None:
         fields = {"to": order.to, "spill": order.spill, "over": order.over, "from": order.start}
         # One that another was laid upon began when it was written, not when the other was.
-        route = parse_route(fields, order.written if order.written is not None else written)
+        began = order.written if order.written is not None else written.at
+        route = parse_route(fields, began, written.zxid)
     until = order.until
     why, who = order.why[:MAX_WHY_CHARACTERS], order.who[:MAX_WHO_CHARACTERS]
     return Override(order.drain, order.weight, until, why, who, order.at, under, route)

@@ -93,8 +93,9 @@ ROUTE_CURE: Final = 'write "to": [{"TARGET": SHARE, …}, …], with "spill", "o
 Read: TypeAlias = tuple[ServiceSettings, list[BadData], formats.Inherits | None]
 
 
-def read(format: str, data: bytes, written: float = 0.0) -> Read:
-    """What a service's own node says, and what its instances inherit of it. `written`: when (its mtime)."""
+def read(format: str, data: bytes, written: float = 0.0, zxid: int = 0) -> Read:
+    """What a service's own node says, and what its instances inherit of it. `written`, `zxid`: when, and by
+    which transaction (its mtime, mzxid)."""
     if is_empty(data):
         return DEFAULTS, [], None
     value = decode(data)
@@ -108,7 +109,7 @@ def read(format: str, data: bytes, written: float = 0.0) -> Read:
         outcome: Read | None = own(value) if own is not None else None
         if outcome is not None:
             return outcome
-    return (*read_table(value, written), None)
+    return (*read_table(value, written, zxid), None)
 
 
 def is_empty(data: bytes) -> bool:
@@ -116,8 +117,8 @@ def is_empty(data: bytes) -> bool:
     return not data.strip() or _is_address(data)
 
 
-def read_table(value: Any, written: float = 0.0) -> tuple[ServiceSettings, list[BadData]]:
-    """The settings in an object, and what is wrong. `written`: when it was."""
+def read_table(value: Any, written: float = 0.0, zxid: int = 0) -> tuple[ServiceSettings, list[BadData]]:
+    """The settings in an object, and what is wrong. `written`, `zxid`: when it was."""
     if not isinstance(value, Mapping):
         what = f"the service's data is {show(value)}, not a JSON object"
         return DEFAULTS, [BadData(what, 'write an object such as {"ttl": 5}, or nothing')]
@@ -132,7 +133,7 @@ def read_table(value: Any, written: float = 0.0) -> tuple[ServiceSettings, list[
             wrong.append(BadData(error.what, f"{error.cure}; until then the service has no check"))
     if any(value.get(key) is not None for key in ROUTE):
         try:
-            taken["route"] = parse_route(value, written)
+            taken["route"] = parse_route(value, written, zxid)
         except ValueError as error:
             wrong.append(BadData(f"the route is left out: {error}", ROUTE_CURE))
     given = tuple(sorted(taken))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
@@ -20,6 +20,13 @@ FEW = 32
 
 Names: TypeAlias = tuple[str, ...]
 """The way to a node: the names below some path that one knows."""
+
+
+class Written(NamedTuple):
+    """When a node's data was written (seconds since the epoch), and by which transaction."""
+
+    at: float = 0.0
+    zxid: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +126,7 @@ class Nodes:
         self._now = _Plain(root, self._depths)
         self._next: _Plain | None = None
         self._nodes: dict[Names, bytes] = {}
-        self._written: dict[Names, float] = {}
+        self._written: dict[Names, Written] = {}
         self._changed = False
 
     @property
@@ -155,9 +162,14 @@ class Nodes:
                 self._nodes, self._written = dict(self._now.nodes), dict(self._now.written)
         return self._nodes
 
-    def written(self, names: Names) -> float:
-        """When the data of one of them was written, seconds since the epoch."""
-        return self._written.get(names, 0.0)
+    def written(self, names: Names) -> Written:
+        """When the data of one of them was written."""
+        return self._written.get(names, Written())
+
+    @property
+    def listed_by(self) -> int:
+        """The transaction that last made or removed a node right below the root (its pzxid)."""
+        return self._now.listed_by
 
 
 class _Plain:
@@ -165,7 +177,8 @@ class _Plain:
 
     def __init__(self, root: str, depths: tuple[int, ...]) -> None:
         self.nodes: dict[Names, bytes] = {}
-        self.written: dict[Names, float] = {}
+        self.written: dict[Names, Written] = {}
+        self.listed_by = 0
         self.listing = Listing(root, lambda path: None, self._gone)
         self._base = len(root) + 1
         self._depths = depths
@@ -176,7 +189,9 @@ class _Plain:
         names = self._names(event.path)
         if isinstance(event, Data) and len(names) in self._depths:
             self.nodes[names] = event.data
-            self.written[names] = event.stat.mtime
+            self.written[names] = Written(event.stat.mtime, event.stat.mzxid)
+        elif isinstance(event, Children) and not names:
+            self.listed_by = event.zxid
         elif isinstance(event, Unreadable):
             self._drop(names)
 

@@ -83,7 +83,7 @@ class Server:
         id = new_id()
         self.replica = Replica(
             id, str(settings.listen[0]), str(settings.http or ""),
-            answered=lambda: sum(self.engine.counts().values()),
+            answered=lambda: sum(self.engine.counts().values()), failover=settings.failover,
         )  # fmt: skip
         cache = engine.choose_cache(settings)
         native = engine.open_native(settings.engine, cache, client_table=settings.client_table)

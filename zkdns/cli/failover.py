@@ -1,0 +1,44 @@
+"""Which registries stand behind: as a command was told, else as the servers that are registered have it.
+
+Rules: what can't be known is said, once and on stderr; a command goes on without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import click
+
+from zkdns.config import Settings
+from zkdns.pipeline.replica import ServerNode
+
+
+def as_servers_have_it(settings: Settings, servers: Iterable[ServerNode]) -> Settings:
+    """The settings with the servers' `--failover`, where none was given."""
+    if settings.failover:
+        return settings
+    told = {server.failover for server in servers}
+    if not told or told == {()}:
+        return settings
+    if len(told) > 1:
+        spelled = "; ".join(sorted(_spell(names) for names in told))
+        _say(f"the servers differ in --failover ({spelled}): none is taken; give the one that is meant")
+        return settings
+    (names,) = told
+    known = {url.name for url in settings.registry}
+    if missing := [name for name in names if name not in known]:
+        _say(
+            f"the servers have --failover {_spell(names)}, and no --registry here is named "
+            f"{' or '.join(missing)}: what stands behind is left out"
+        )
+        return settings
+    return replace(settings, failover=names)
+
+
+def _spell(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _say(what: str) -> None:
+    click.echo(f"note: {what}", err=True)
