@@ -143,14 +143,13 @@ class Life:
         if isinstance(found, str):
             self.model.blame(found)
             return
-        now = time.time()
         readers = self.churn.readers()
         if wrong := remembered.disagree(
             self.cast.replicas, lambda: read(readers, self.doors.is_open, time.time()), *self._quiet
         ):
             self.model.blame(wrong)
             return
-        self._quiet = found.keys_told(), now
+        self._quiet = found.keys_told(), found.at
         sizes = [replica.size() for replica in self.cast.replicas]
         self._sizes.append(sizes)
         memory = ", ".join(f"{rss / 1024:.1f}" for rss, _, _ in sizes)

@@ -58,6 +58,8 @@ class Truth:
     by_registry: Mapping[str, Mapping[str, Mapping[str, Standing]]] = field(default_factory=dict)
     routes: RouteModel = field(default_factory=lambda: RouteModel((), ()))
     """What names stand for, worked out the slow way."""
+    at: float = 0.0
+    """When its reading began, seconds since the epoch: what goes by itself may be gone when it ends."""
 
     def judged(self) -> dict[str, Mapping[str, Standing]]:
         """By the names under which they are judged and told: services, and what one registry alone holds
@@ -187,7 +189,7 @@ def read(clients: Mapping[str, KazooClient], is_open: Callable[[Key], bool], now
             merged = services.setdefault(service, {})
             if registry not in FAILOVER:
                 services[service] = own | merged
-    return Truth(services, settings, tuple(orders.of), serial, raw, unreadable, by_registry, model)
+    return Truth(services, settings, tuple(orders.of), serial, raw, unreadable, by_registry, model, now)
 
 
 def _read_orders(home: _Ensemble, now: float) -> _Orders:

@@ -624,9 +624,12 @@ def mixed(draw: st.DrawFn) -> bytes:
 def test_the_short_cut_of_auto_gives_what_asking_each_format_gives(name: str, data: bytes) -> None:
     def outcome(read: Any) -> object:
         try:
-            return read(Node(name, data))
+            read_so = read(Node(name, data))
         except BadData as error:
             return error.what, error.cure
+        if isinstance(read_so, formats.Parsed):  # two errors are equal where they say the same
+            return read_so.registration, [str(error) for error in read_so.left_out]
+        return read_so
 
     assert outcome(auto.parse) == outcome(auto.ask_each)
 
