@@ -58,6 +58,8 @@ class Truth:
     by_registry: Mapping[str, Mapping[str, Mapping[str, Standing]]] = field(default_factory=dict)
     routes: RouteModel = field(default_factory=lambda: RouteModel((), ()))
     """What names stand for, worked out the slow way."""
+    spoilt: frozenset[tuple[str, str, str]] = frozenset()
+    """Registry, service and id of those that can't be read."""
     at: float = 0.0
     """When its reading began, seconds since the epoch: what goes by itself may be gone when it ends."""
 
@@ -85,8 +87,13 @@ class Truth:
                 yield from (((service, i.id), i) for i in found.values())
 
     def keys_told(self) -> set[Key]:
-        """The instances by the names under which journals tell of them."""
-        return {(s, id) for s, found in self.judged().items() for id in found}
+        """The instances by the names under which journals tell of them, with those that can't be read."""
+        judged = self.judged()
+        keys = {(s, id) for s, found in judged.items() for id in found}
+        for registry, service, id in self.spoilt:
+            names = {service} if registry not in FAILOVER else set()
+            keys |= {(name, id) for name in names | ({f"{service}@{registry}"} & judged.keys())}
+        return keys
 
     def standing(self) -> dict[Key, tuple[str, ...]]:
         return {key: i.out for key, i in self._every()}
@@ -156,6 +163,7 @@ def read(clients: Mapping[str, KazooClient], is_open: Callable[[Key], bool], now
     by_registry: dict[str, dict[str, dict[str, Standing]]] = {}
     settings: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, int] = {}
+    spoilt: set[tuple[str, str, str]] = set()
     for registry in model.registries:
         ensemble, root = REGISTRIES[registry]
         found = by_registry[registry] = {}
@@ -172,6 +180,7 @@ def read(clients: Mapping[str, KazooClient], is_open: Callable[[Key], bool], now
                     said = json.loads(payload)
                 except ValueError:
                     unreadable[service] = unreadable.get(service, 0) + (registry not in FAILOVER)
+                    spoilt.add((registry, service, id))
                     continue
                 is_shut = "check" in settings[service] and not is_open((service, id))
                 one = _stand(id, said, stat.ephemeralOwner, orders.of.get((service, id), {}), is_shut)
@@ -189,7 +198,18 @@ def read(clients: Mapping[str, KazooClient], is_open: Callable[[Key], bool], now
             merged = services.setdefault(service, {})
             if registry not in FAILOVER:
                 services[service] = own | merged
-    return Truth(services, settings, tuple(orders.of), serial, raw, unreadable, by_registry, model, now)
+    return Truth(
+        services,
+        settings,
+        tuple(orders.of),
+        serial,
+        raw,
+        unreadable,
+        by_registry,
+        model,
+        frozenset(spoilt),
+        now,
+    )
 
 
 def _read_orders(home: _Ensemble, now: float) -> _Orders:

@@ -232,6 +232,8 @@ def test_failover_must_be_told_with_its_counts() -> None:
     assert wrong("10.0.0.1", "f0: failed over to dc2 (0 of 1 healthy)")
     assert set(now.judged()) == {"f0", "f0@dc2"}
     assert now.keys_told() == {("f0", "i1"), ("f0@dc2", "i4")}
+    spoilt = replace(now, spoilt=frozenset({("dc2", "f0", "i5"), ("dc1", "s0", "i6")}))
+    assert spoilt.keys_told() - now.keys_told() == {("f0@dc2", "i5"), ("s0", "i6")}
     assert now.standing() == {("f0", "i1"): ("drained",), ("f0", "i4"): ()}
 
 
