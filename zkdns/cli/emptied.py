@@ -23,9 +23,9 @@ def tell(
 ) -> tuple[list[Problem], list[Problem]]:
     """The problems and the notes of services without an instance; whose name stands for others alone needs
     none."""
-    found = [(service, route_of(service)) for service in services if not service.instances]
-    given = {s.name: bool(route.name.first) for s, route in found if route is not None}
-    empty = [s for s, route in found if route is None or any(t.service == s.name for t in route.healthy)]
+    rows = [(service, route_of(service)) for service in services if not service.instances]
+    given = {s.name: bool(route.name.first) for s, route in rows if route is not None}
+    empty = [s for s, route in rows if route is None or any(t.service == s.name for t in route.healthy)]
     if not empty:
         return [], []
     used = set(_used(empty, settings))

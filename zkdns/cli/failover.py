@@ -18,14 +18,14 @@ def as_servers_have_it(settings: Settings, servers: Iterable[ServerNode]) -> Set
     """The settings with the servers' `--failover`, where none was given."""
     if settings.failover:
         return settings
-    told = {server.failover for server in servers}
-    if not told or told == {()}:
+    choices = {server.failover for server in servers}
+    if not choices or choices == {()}:
         return settings
-    if len(told) > 1:
-        spelled = "; ".join(sorted(_spell(names) for names in told))
+    if len(choices) > 1:
+        spelled = "; ".join(sorted(_spell(names) for names in choices))
         _say(f"the servers differ in --failover ({spelled}): none is taken; give the one that is meant")
         return settings
-    (names,) = told
+    (names,) = choices
     known = {url.name for url in settings.registry}
     if missing := [name for name in names if name not in known]:
         _say(
