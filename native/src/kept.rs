@@ -22,6 +22,15 @@ pub struct Kept {
     stored: Arc<Stored>,
 }
 
+/// Of each record where its TTL stands, where it ends, and its TTL, which is in the body too.
+fn read_marks(marks: &[u8]) -> PyResult<Vec<(u16, u16)>> {
+    let place = |mark: &[u8], at: usize| {
+        let number = u32::from_le_bytes([mark[at], mark[at + 1], mark[at + 2], mark[at + 3]]);
+        u16::try_from(number).map_err(|_| PyValueError::new_err("a reply that is too long to be kept"))
+    };
+    marks.chunks_exact(12).map(|mark| Ok((place(mark, 0)?, place(mark, 4)?))).collect()
+}
+
 #[pymethods]
 impl PyCache {
     #[new]
@@ -33,10 +42,11 @@ impl PyCache {
     fn put(&self, py: Python, key: &[u8], stored: &Bound<PyAny>, share: u8) -> PyResult<()> {
         let body = stored.getattr(intern!(py, "body"))?.cast_into::<PyBytes>()?;
         let errors = stored.getattr(intern!(py, "errors"))?.cast_into::<PyBytes>()?;
+        let marks = stored.getattr(intern!(py, "marks"))?.cast_into::<PyBytes>()?;
         let given = Given {
             key,
             body: body.as_bytes(),
-            records: &stored.getattr(intern!(py, "records"))?.extract::<Vec<(u16, u16)>>()?,
+            records: &read_marks(marks.as_bytes())?,
             counts: stored.getattr(intern!(py, "counts"))?.extract::<(u16, u16, u16)>()?.into(),
             errors: errors.as_bytes(),
             flags: stored.getattr(intern!(py, "flags"))?.extract::<(u8, u8)>()?.into(),

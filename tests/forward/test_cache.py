@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.dns.packet import Query
+from zkdns.forward.believe import believe
 from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, Cache, Stored, key_of
 
 NAME = "www.example.com."
@@ -291,12 +292,49 @@ def test_nothing_that_an_upstream_sends_raises_or_makes_a_reply_that_cant_be_rea
     name = message.question[:-4].lower()
     key = name + message.question[-4:] + b"\0"
     kept = Stored(message, key, 0.0)
+    anew = Stored(message._replace(plain=b""), key, 0.0)
+    assert (kept.body, kept.marks, kept.ttl) == (anew.body, anew.marks, anew.ttl)
     wire = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + message.question
     made = kept.reply(wire, len(wire), 0, 65535, now)
     again = read_reply(made)
     assert again is not None
     assert [len(s) for s in again[3:6]] == [len(s) for s in message[3:6]]
     assert len(kept.reply(wire, len(wire), 0, limit, now)) <= max(limit, len(wire))
+
+
+A, OPT = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\1\2\3\4", b"\0\0\x29\4\xd0\0\0\0\0\0\0"
+PLAIN = {
+    "addresses": ((2, 0, 0), A + A, True),
+    "addresses, and OPT behind them": ((2, 0, 1), A + A + OPT, True),
+    "text in each section": ((1, 1, 1), 3 * (b"\xc0\x0c\0\x10\0\1\0\0\0\5\0\2\1x"), True),
+    "OPT among them": ((1, 0, 2), A + OPT + A, False),
+    "an owner that is spelled out": ((1, 0, 0), names.wire(NAME) + A[2:], False),
+    "an owner that is another": ((1, 0, 0), b"\xc0\x10" + A[2:], False),
+    "an alias": ((1, 0, 0), b"\xc0\x0c\0\5\0\1\0\0\0\5\0\4\1a\xc0\x10", False),
+    "a TTL that is none": ((1, 0, 0), A[:6] + b"\x80\0\0\1" + A[10:], False),
+}
+
+
+@pytest.mark.parametrize("what", PLAIN)
+def test_records_of_the_question_alone_are_kept_as_they_came(what: str) -> None:
+    counts, came, is_plain = PLAIN[what]
+    wire = query(use_edns=False)
+    numbers = b"".join(n.to_bytes(2, "big") for n in counts)
+    reply = wire[:2] + b"\x81\x80\0\1" + numbers + wire[12:] + came
+    message = read_reply(reply)
+    assert message is not None
+    assert message.plain == (came.removesuffix(OPT) if is_plain else b"")
+    assert served(stored(wire, reply), wire, 0.0).answer == dns.message.from_wire(reply).answer
+
+
+def test_records_that_were_taken_out_of_a_message_leave_it_no_plain_ones() -> None:
+    wire = query(use_edns=False)
+    message = read_reply(replied(wire, f"{NAME} 60 A 8.8.8.8\n{NAME} 60 A 10.0.0.1"))
+    assert message is not None
+    assert message.plain
+    public, blocked = believe(message, lambda name: False, deny_private=True)
+    assert (public.plain, blocked) == (b"", True)
+    assert len(served(Stored(public, key_of(Query(wire)), 0.0), wire, 0.0).answer[0]) == 1
 
 
 def test_a_pointer_loop_and_a_tower_of_pointers_are_no_names() -> None:

@@ -5,9 +5,10 @@ Rules: pure; every walk is bounded; what can't be read is None, never an excepti
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
-from zkdns.dns.rdata import Names, Parts, read_rdata
+from zkdns.dns.rdata import LAYOUTS, Names, Parts, read_rdata
 from zkdns.dns.reply import opt
 from zkdns.dns.types import OPT
 
@@ -28,7 +29,8 @@ class Record(NamedTuple):
 class Message(NamedTuple):
     """A reply. `rcode` has the extended bits; `edns`: whether it carried an OPT record, and `options` its
     options. `question` is the raw section. OPT and TSIG records are left out of the sections: they speak
-    of one hop."""
+    of one hop. `plain`: the records as they came, where they can stand behind any question for the same
+    name; empty where one of them bears another name, in its owner or in its rdata."""
 
     flags: int
     rcode: int
@@ -38,6 +40,7 @@ class Message(NamedTuple):
     additional: tuple[Record, ...]
     edns: bool
     options: bytes = b""
+    plain: bytes = b""
 
 
 def write(record: Record) -> bytes:
@@ -51,6 +54,9 @@ _HOP = frozenset({OPT, 249, 250})  # and TKEY, TSIG
 _MAX_RECORDS = 4096
 ADDITIONAL = 2
 """The third of the sections with records."""
+_QUESTION = b"\xc0\x0c"
+"""A pointer to the question."""
+_FIXED = Struct(">HHIH").unpack_from
 
 
 def read_reply(reply: bytes) -> Message | None:
@@ -64,27 +70,38 @@ def read_reply(reply: bytes) -> Message | None:
     read = names.read(12, len(reply))
     if read is None or read[1] + 4 > len(reply):
         return None
-    at = read[1] + 4
+    asked = read[0]
+    at = first = read[1] + 4
     question = reply[12:at]
     counts = [reply[i] << 8 | reply[i + 1] for i in (6, 8, 10)]
     if sum(counts) > _MAX_RECORDS:
         return None
+    size = len(reply)
     sections: list[tuple[Record, ...]] = []
     rcode = reply[3] & 0x0F
     edns = False
     options = b""
+    is_plain = len(asked) > 1  # the root is as short as a pointer to it would be long
+    last = first
+    """Where the last record ends that is kept."""
     for section, count in enumerate(counts):
         records = []
         for _ in range(count):
-            read = names.read(at, len(reply))
-            if read is None:
+            begin = at
+            if reply[at : at + 2] == _QUESTION:
+                owner, at = asked, at + 2
+                points = True
+            else:
+                read = names.read(at, size)
+                if read is None:
+                    return None
+                owner, at = read
+                points = False
+            if at + 10 > size:
                 return None
-            owner, at = read
-            if at + 10 > len(reply):
-                return None
-            rtype = reply[at] << 8 | reply[at + 1]
-            stop = at + 10 + (reply[at + 8] << 8 | reply[at + 9])
-            if stop > len(reply):
+            rtype, rclass, ttl, length = _FIXED(reply, at)
+            stop = at + 10 + length
+            if stop > size:
                 return None
             if rtype == OPT:
                 if section != ADDITIONAL:
@@ -93,20 +110,26 @@ def read_reply(reply: bytes) -> Message | None:
                 options = reply[at + 10 : stop]
                 rcode |= reply[at + 4] << 4
             elif rtype not in _HOP:
-                ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
-                parts = read_rdata(reply, at + 10, stop, rtype, names)
-                if parts is None:
-                    if section != ADDITIONAL:
-                        return None
-                    at = stop
-                    continue
-                # RFC 2181, section 8: a TTL with its highest bit set is zero.
-                rclass = reply[at + 2] << 8 | reply[at + 3]
-                records.append(Record(owner, rtype, rclass, 0 if ttl >> 31 else ttl, parts))
+                if ttl >> 31:  # RFC 2181, section 8: a TTL with its highest bit set is zero
+                    ttl, points = 0, False
+                if rtype in LAYOUTS:
+                    parts = read_rdata(reply, at + 10, stop, rtype, names)
+                    if parts is None:
+                        if section != ADDITIONAL:
+                            return None
+                        at = stop
+                        continue
+                    points = False
+                else:
+                    parts = (reply[at + 10 : stop],)
+                records.append(Record(owner, rtype, rclass, ttl, parts))
+                is_plain = is_plain and points and begin == last
+                last = stop
             at = stop
         sections.append(tuple(records))
     answer, authority, additional = sections
-    return Message(reply[2] << 8 | reply[3], rcode, question, answer, authority, additional, edns, options)
+    flags, plain = reply[2] << 8 | reply[3], reply[first:last] if is_plain else b""
+    return Message(flags, rcode, question, answer, authority, additional, edns, options, plain)
 
 
 def spell_query(ident: int, question: bytes, rd: bool, flags: int, edns: bool, ad: bool = False) -> bytes:

@@ -38,7 +38,8 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
     answer, authority, additional = (tuple(filter(keep, section)) for section in sections)
     if len(answer) + len(authority) + len(additional) == sum(map(len, sections)):
         return message, False
-    return message._replace(answer=answer, authority=authority, additional=additional), blocked
+    rest = message._replace(answer=answer, authority=authority, additional=additional, plain=b"")
+    return rest, blocked
 
 
 def follow(message: Message, question: bytes) -> Message | None:

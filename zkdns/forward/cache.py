@@ -45,6 +45,7 @@ _OPTS = {do: (opt(b"", do), opt(_STALE, do)) for do in (False, True)}
 """Our OPT record by DO: fresh, stale."""
 _MARK = Struct("<III")
 """Of one record: where its TTL stands, where it ends, the TTL that it came with."""
+_FIXED = Struct(">HHIH").pack
 OVERHEAD = 900
 """Bytes that an entry takes beside its key, body and marks: objects, its places in three dictionaries,
 and a ghost to come (measured; a test holds it)."""
@@ -121,10 +122,15 @@ class Stored:
         """`trusted`: the upstream's word on DNSSEC (AD) and its Extended DNS Errors are passed on."""
         flags = key[-1]
         self.rcode = message.rcode
-        sections = (message.answer, message.authority, message.additional)
-        self.ttl = 0 if cut else lifetime(message, key)
-        body, marks = _spell(sections, key[:-5], _negative_ttl(message, key))
-        self.body, self.marks = bytes(body), bytes(marks)
+        negative = _negative_ttl(message, key)
+        records = (*message.answer, *message.authority, *message.additional)
+        least = min([record.ttl for record in records], default=0)
+        self.ttl = 0 if cut else _lifetime(message.rcode, least, negative)
+        if message.plain and all(record.ttl <= MAX_TTL for record in records):
+            body, marks = message.plain, _mark(records)
+        else:
+            body, marks = _spell(records, key[:-5], negative)
+        self.body, self.marks = body, marks
         counts = (len(message.answer), len(message.authority), len(message.additional))
         ad = trusted and bool(message.flags & AD)
         self.heads = _heads(counts, message.rcode, flags, cut, ad)
@@ -202,12 +208,7 @@ class Stored:
         head[8:10] = (counts[2] + bool(tail)).to_bytes(2, "big")
         return query[:2] + bytes(head) + query[12:end] + self.body[: ends[kept]] + tail
 
-    # --- what the native engine reads -------------------------------------------------------------
-
-    @property
-    def records(self) -> list[tuple[int, int]]:
-        """Of each record where its TTL stands, and where it ends."""
-        return [(at, end) for at, end, _ in _MARK.iter_unpack(self.marks)]
+    # --- what the native engine reads, beside body, marks, errors and times ----------------------------
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -231,14 +232,9 @@ def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool, ad: 
     return _Heads(counts, (high, low), tuple(heads))
 
 
-def lifetime(message: Message, key: bytes) -> int:
-    """Seconds to keep a reply for; 0: not at all."""
-    if message.rcode not in (0, NXDOMAIN):
-        return 0
-    records = message.answer + message.authority + message.additional
-    least = min((record.ttl for record in records), default=0)
-    negative = _negative_ttl(message, key)
-    if negative is None:
+def _lifetime(rcode: int, least: int, negative: int | None) -> int:
+    """Seconds to keep a reply for; 0: not at all. `least` of its TTLs."""
+    if negative is None or rcode not in (NOERROR, NXDOMAIN):
         return 0
     return min(least, negative, MAX_TTL)
 
@@ -247,44 +243,53 @@ def _negative_ttl(message: Message, key: bytes) -> int | None:
     """RFC 2308, sections 3 and 5: the lesser of the SOA's TTL and its minimum. MAX_TTL for what is no
     negative answer, None for one that mustn't be kept (no SOA)."""
     rtype = key[-5] << 8 | key[-4]
-    if message.rcode == NOERROR and any(rtype in (record.rtype, ANY) for record in message.answer):
-        return MAX_TTL
+    if message.rcode == NOERROR:
+        for record in message.answer:
+            if rtype in (record.rtype, ANY):
+                return MAX_TTL
     for record in message.authority:
         if record.rtype == SOA and len(record.parts) == 5:
             return min(record.ttl, int.from_bytes(record.parts[4][16:20], "big"), MAX_NEGATIVE_TTL)
     return None
 
 
-def _spell(
-    sections: tuple[tuple[Record, ...], ...], name: bytes, negative: int | None
-) -> tuple[bytearray, bytearray]:
+def _mark(records: Iterable[Record]) -> bytes:
+    """A mark for each record of a message that is plain."""
+    marks = []
+    end = 0
+    for record in records:
+        at, end = end + 6, end + 12 + len(record.parts[0])
+        marks.append(_MARK.pack(at, end, record.ttl))
+    return b"".join(marks)
+
+
+def _spell(records: Iterable[Record], name: bytes, negative: int | None) -> tuple[bytes, bytes]:
     """The records behind a question for `name`: the body, and a mark for each record."""
     base = 12 + len(name) + 4
     offsets = offsets_of(name)
     body = bytearray()
     marks = bytearray()
-    for section in sections:
-        for owner, rtype, rclass, ttl, parts in section:
-            _put(body, base, owner, offsets)
-            if rtype == SOA and negative is not None:
-                ttl = min(ttl, negative)
-            ttl = min(ttl, MAX_TTL)
-            at = len(body) + 4
-            body += rtype.to_bytes(2, "big") + rclass.to_bytes(2, "big") + ttl.to_bytes(4, "big") + b"\0\0"
-            start = len(body)
-            layout = LAYOUTS.get(rtype)
-            if layout is not None and layout.pack:
-                for index, part in enumerate(parts):
-                    if index & 1:
-                        _put(body, base, part, offsets)
-                    else:
-                        body += part
-            else:
-                for part in parts:
+    for owner, rtype, rclass, ttl, parts in records:
+        _put(body, base, owner, offsets)
+        if rtype == SOA and negative is not None:
+            ttl = min(ttl, negative)
+        ttl = min(ttl, MAX_TTL)
+        at = len(body) + 4
+        body += _FIXED(rtype, rclass, ttl, 0)
+        start = len(body)
+        layout = LAYOUTS.get(rtype)
+        if layout is not None and layout.pack:
+            for index, part in enumerate(parts):
+                if index & 1:
+                    _put(body, base, part, offsets)
+                else:
                     body += part
-            body[start - 2 : start] = (len(body) - start).to_bytes(2, "big")
-            marks += _MARK.pack(at, len(body), ttl)
-    return body, marks
+        else:
+            for part in parts:
+                body += part
+        body[start - 2 : start] = (len(body) - start).to_bytes(2, "big")
+        marks += _MARK.pack(at, len(body), ttl)
+    return bytes(body), bytes(marks)
 
 
 def _put(body: bytearray, base: int, name: bytes, offsets: dict[bytes, int]) -> None:

@@ -53,6 +53,9 @@ class Transport:
         if self._over:
             return
         resolution = self.resolution
+        if resolution.outcome is not None:
+            self.end(resolution.outcome)
+            return
         while (attempt := resolution.due(self._clock())) is not None:
             self._send(attempt)
         for attempt in [a for a in self._sockets if a.done]:
@@ -75,10 +78,11 @@ class Transport:
         for sock in self._sockets.values():
             self._readers.close(sock)
         self._sockets.clear()
-        current = asyncio.current_task()
-        for task in self._streams:
-            if task is not current:
-                task.cancel()
+        if self._streams:
+            current = asyncio.current_task()
+            for task in self._streams:
+                if task is not current:
+                    task.cancel()
         self._done(outcome)
 
     def _send(self, attempt: Attempt) -> None:
