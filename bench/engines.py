@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from bench import load
@@ -35,7 +35,7 @@ SERVER_CORE, LOAD_CORE = 1, 0
 class Running:
     """A server process and its children, pinned to the server's cores."""
 
-    def __init__(self, engine: Engine, folder: Path, cores: set[int]) -> None:
+    def __init__(self, engine: Engine, folder: Path, cores: Set[int]) -> None:
         self.engine = engine
         self.port = free_port()
         folder.mkdir()
@@ -111,14 +111,16 @@ def ask(
     return found
 
 
-def start(engines: Iterable[Engine], folder: Path) -> list[Running]:
+def start(
+    engines: Iterable[Engine], folder: Path, cores: Set[int] = frozenset({SERVER_CORE})
+) -> list[Running]:
     """Those that are installed and answer, running; of the others it is said why they don't."""
     running = []
     for engine in engines:
         if shutil.which(engine.needs) is None:
             print(f"{engine.name:13} not installed")
             continue
-        server = Running(engine, folder / engine.name.replace(" ", "-"), {SERVER_CORE})
+        server = Running(engine, folder / engine.name.replace(" ", "-"), cores)
         if server.wait():
             running.append(server)
         else:

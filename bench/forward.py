@@ -2,12 +2,12 @@
 
     python -m bench.forward [--mix plain edns case] [--rounds 5] [--seconds 2] [--only NAME ...]
     python -m bench.forward --misses [--seconds 2]
-    python -m bench.forward --flood [--names 10000]
+    python -m bench.forward --flood [--rate 10000] [--shared]
 
 All forward to one upstream on loopback that has an answer of four addresses for every name, on one core;
 the load has another. Cached answers are compared as `bench.engines` compares: CPU an answer as a ratio to
 the floor's of the same round. Misses: names that nobody has asked for, 32 under way, and one by one;
-ratios to unbound's. The flood: own names while outside names go to an upstream that takes its time.
+ratios to unbound's. The flood: `bench.crowd`.
 """
 
 from __future__ import annotations
@@ -15,30 +15,18 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
-import os
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing import Process
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-import dns.message
-
-from bench.engines import LOAD_CORE, rounds, start
-from bench.resolvers import OUTSIDE, forwarders
+from bench.crowd import DELAY, flooded, pin
+from bench.engines import rounds, start
+from bench.resolvers import OUTSIDE, forwarders, unknown
 from bench.servers import Engine, write
-from support.server import Zkdns
-
-DELAY = 0.3
-"""Seconds that the slow upstream takes."""
-
-BURST = 32
-
 
 AT_ONCE = 32
 
@@ -78,49 +66,7 @@ class Upstream(Process):
                 self.socket.sendto(answer, client)  # type: ignore[arg-type]
 
 
-def question(name: str) -> bytes:
-    return dns.message.make_query(name, "A", use_edns=0).to_wire()
-
-
-def latencies(server: Zkdns, ask: bytes, seconds: float) -> list[float]:
-    """Milliseconds of one own question after another."""
-    found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
-        client.connect(("127.0.0.1", server.port))
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            began = time.perf_counter()
-            client.send(ask)
-            client.recv(4096)
-            found.append((time.perf_counter() - began) * 1000)
-            time.sleep(0.002)
-    return sorted(found)
-
-
-def middle_and_last(found: list[float]) -> tuple[float, float]:
-    """The median and the 99th percentile of what `latencies` found."""
-    return found[len(found) // 2], found[int(len(found) * 0.99)]
-
-
-def flood(port: int, names: int) -> None:
-    """That many different names, each once, as fast as the limits of one client let them through."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.connect(("127.0.0.1", port))
-        client.setblocking(False)
-        for k in range(names):
-            try:
-                client.send(question(f"n{k}.example.org"))
-                client.recv(4096)
-            except BlockingIOError:
-                pass
-            if k % 50 == 49:
-                time.sleep(0.01)
-
-
-def cached(args: argparse.Namespace, folder: Path) -> None:
-    upstream = Upstream(0)
-    upstream.start()
+def cached(args: argparse.Namespace, folder: Path, upstream: int) -> None:
     running = start(chosen(args, upstream), folder)
     names = write(folder / "names", "\n".join(OUTSIDE))
     try:
@@ -131,15 +77,13 @@ def cached(args: argparse.Namespace, folder: Path) -> None:
             server.end()
 
 
-def chosen(args: argparse.Namespace, upstream: Upstream) -> list[Engine]:
-    every = forwarders(upstream.port)
+def chosen(args: argparse.Namespace, upstream: int) -> list[Engine]:
+    every = forwarders(upstream)
     return [e for e in every if not args.only or e.name in (*args.only, "floor")]
 
 
-def misses(args: argparse.Namespace, folder: Path) -> None:
+def misses(args: argparse.Namespace, folder: Path, upstream: int) -> None:
     """Medians over the rounds; the servers take turns, so that all have the same weather."""
-    upstream = Upstream(0)
-    upstream.start()
     running = start([e for e in chosen(args, upstream) if e.name != "floor"], folder)
     number = itertools.count()
     found: dict[str, list[tuple[float, float]]] = {server.engine.name: [] for server in running}
@@ -154,7 +98,7 @@ def misses(args: argparse.Namespace, folder: Path) -> None:
     finally:
         for server in running:
             server.end()
-    direct = statistics.median(ask_unknown(upstream.port, number, args.seconds / 2, 1)) * 1e6
+    direct = statistics.median(ask_unknown(upstream, number, args.seconds / 2, 1)) * 1e6
     print(f"\na miss: {args.rounds} rounds; the upstream alone answers in {direct:.0f} us")
     print(f"{'':13} {'CPU us':>8} {'of unbound':>11} {'adds us':>8} {'of unbound':>11}")
     middles = {
@@ -177,9 +121,9 @@ def ask_unknown(port: int, number: Iterator[int], seconds: float, at_once: int) 
         while time.monotonic() < until:
             while len(sent) < at_once:
                 n = next(number)
-                ident = (n & 0xFFFF).to_bytes(2, "big")
-                sent[ident] = time.perf_counter()
-                client.send(ident + question(f"m{n}.example.org")[2:])
+                packet = unknown(n)
+                sent[packet[:2]] = time.perf_counter()
+                client.send(packet)
             try:
                 reply = client.recv(4096)
             except TimeoutError:
@@ -189,29 +133,6 @@ def ask_unknown(port: int, number: Iterator[int], seconds: float, at_once: int) 
             if began is not None and reply[3] & 15 == 0:
                 took.append(time.perf_counter() - began)
     return took
-
-
-def flooded(args: argparse.Namespace, folder: Path) -> None:
-    registry = folder / "services.toml"
-    registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n')
-    upstream = Upstream(DELAY)
-    upstream.start()
-    for engine in ("native", "python"):
-        flags = ("--engine", engine, "--forward", f"127.0.0.1:{upstream.port}")
-        with Zkdns(*flags, registry=f"file:{registry}") as server:
-            server.ask("www.example.org", "A")
-            for what, name in (("own", "web.svc.local"), ("cached", "www.example.org")):
-                quiet = latencies(server, question(name), args.seconds)
-                flooding = Process(target=flood, args=(server.port, args.names), daemon=True)
-                flooding.start()
-                busy = latencies(server, question(name), args.seconds)
-                flooding.join()
-                before, after = middle_and_last(quiet), middle_and_last(busy)
-                for word, (middle, last) in (("quiet", before), ("with the flood", after)):
-                    told = f"median {middle:.2f} ms, 99 % within {last:.2f} ms"
-                    print(f"{engine}: {what} answers, {word}: {told}")
-                ratios = [b / a for a, b in zip(before, after, strict=True)]
-                print(f"{engine}: {what} answers, of quiet: {ratios[0]:.2f}, {ratios[1]:.2f}", flush=True)
 
 
 def main() -> None:
@@ -226,15 +147,17 @@ def main() -> None:
     parser.add_argument("--sockets", type=int, default=8)
     parser.add_argument("--burst", type=int, default=16)
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--names", type=int, default=10_000)
+    parser.add_argument("--rate", type=int, default=10_000)
+    parser.add_argument("--shared", action="store_true")
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--flood", action="store_true")
     args = parser.parse_args()
-    if not args.flood:
-        os.sched_setaffinity(0, {LOAD_CORE})
+    pin(args.shared)
+    upstream = Upstream(DELAY if args.flood else 0)
+    upstream.start()
     with tempfile.TemporaryDirectory() as folder:
         part = misses if args.misses else flooded if args.flood else cached
-        part(args, Path(folder))
+        part(args, Path(folder), upstream.port)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dns.message
+
 from bench.servers import Engine, floor, run_unbound, write
 
 OUTSIDE = [f"n{n}.example.org" for n in range(1000)]
+
+
+def question(name: str) -> bytes:
+    return dns.message.make_query(name, "A", use_edns=0).to_wire()
+
+
+_UNKNOWN = question("0" * 20 + ".example.org")
+
+
+def unknown(n: int) -> bytes:
+    """A question for a name that no other number has."""
+    return (n & 0xFFFF).to_bytes(2, "big") + _UNKNOWN[2:13] + b"%020d" % n + _UNKNOWN[33:]
 
 
 def zkdns(engine: str, upstream: int) -> Callable[[Path, int], list[str]]:
