@@ -2,8 +2,9 @@
 
     python -m bench [--quick]
 
-The parts can be run alone, with more to choose: bench.engines, .tcp, .registry, .server, .changes, .near,
-.routes, .resync, .forward, .flood, .replicas.
+It ends with the table of ratios that the README shows. The parts can be run alone, with more to choose:
+bench.engines, .tcp, .registry, .server, .changes, .near, .routes, .resync, .forward, .flood, .replicas; and
+bench.before, this tree beside an older one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,42 @@ def run(title: str, *words: str) -> str:
     if process.wait():
         print(f"(ended with {process.returncode})")
     return "".join(lines)
+
+
+HEADS = {
+    "own names": "plain:",
+    "EDNS": "edns:",
+    "hostile (cookies, random case, names that aren't there)": "hostile:",
+    "outside names, cached": "plain:",
+    "TCP": "8 connections, bursts of 16:",
+}
+
+
+def ratios(text: str, head: str) -> dict[str, str]:
+    """Of each server, from the rows below `head`: name, microseconds an answer, ratio."""
+    found = {}
+    rows = iter(text.splitlines())
+    for row in rows:
+        if row.startswith(head):
+            next(rows, "")  # what the columns are
+            for line in rows:
+                words = line[13:].split()
+                if len(words) < 3:
+                    break
+                found[line[:13].strip()] = words[1]
+            break
+    return found
+
+
+def table(engines: str, forward: str, tcp: str) -> str:
+    """What the README shows: CPU an answer, over UDP as a ratio to the floor, over TCP to gdnsd."""
+    texts = (engines, engines, engines, forward, tcp)
+    columns = [ratios(text, head) for text, head in zip(texts, HEADS.values(), strict=True)]
+    names = dict.fromkeys(name for column in columns for name in column if name != "floor")
+    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+    rows.sort(key=lambda row: min(float(ratio) for ratio in row[1:] if ratio))
+    head = [["", *HEADS], ["---"] * (1 + len(HEADS))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *rows))
 
 
 def main() -> None:
@@ -65,6 +102,8 @@ def main() -> None:
         "routes": run("A change where a thousand routes stand", "bench.routes"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }
+    said["table"] = table(said["engines"], said["forward"], said["tcp"])
+    print(f"\n{said['table']}")
     RESULTS.write_text(json.dumps(said, indent=1) + "\n")
     print(f"\nwritten to {RESULTS}")
 

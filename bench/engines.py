@@ -38,7 +38,7 @@ class Running:
     def __init__(self, engine: Engine, folder: Path, cores: Set[int]) -> None:
         self.engine = engine
         self.port = free_port()
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
             engine.command(folder, self.port),
@@ -143,7 +143,8 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
             server.end()
 
 
-def rounds(args: argparse.Namespace, running: list[Running], mix: str, names: str) -> None:
+def rounds(args: argparse.Namespace, running: list[Running], mix: str, names: str) -> dict[str, list[float]]:
+    """Microseconds an answer, round by round, of each server."""
     cost: dict[str, list[float]] = {s.engine.name: [] for s in running}
     last: dict[str, dict[str, float]] = {}
     for turn in range(args.rounds + 1):  # the first warms caches and is not counted
@@ -169,6 +170,7 @@ def rounds(args: argparse.Namespace, running: list[Running], mix: str, names: st
         middle = statistics.median(ratios)
         print(f"{name:13} {statistics.median(costs):12.2f} {middle:12.2f} {spread:>13}   {odd or ''}")
     sys.stdout.flush()
+    return cost
 
 
 def threads(args: argparse.Namespace, folder: Path) -> None:

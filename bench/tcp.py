@@ -113,7 +113,10 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
             server.end()
 
 
-def rounds(args: argparse.Namespace, running: list[Running], names: str, connections: int, size: int) -> None:
+def rounds(
+    args: argparse.Namespace, running: list[Running], names: str, connections: int, size: int
+) -> dict[str, list[float]]:
+    """Microseconds an answer, round by round, of each server."""
     cost: dict[str, list[float]] = {}
     rates: dict[str, float] = {}
     failed = set()
@@ -139,6 +142,7 @@ def rounds(args: argparse.Namespace, running: list[Running], names: str, connect
     for name in sorted(failed):
         print(f"{name:13} failed: it ended a connection, or answered wrongly")
     sys.stdout.flush()
+    return cost
 
 
 def main() -> None:
