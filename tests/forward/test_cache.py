@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.dns.packet import Query
-from zkdns.forward.believe import believe
+from zkdns.forward.believe import believe, follow
 from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, Cache, Stored, key_of
 
 NAME = "www.example.com."
@@ -139,25 +139,35 @@ def test_expired_answers_are_kept_for_a_day() -> None:
     assert cache.get(key, 60 + KEEP_EXPIRED + 1) is None
 
 
-def test_what_is_kept_takes_no_more_memory_than_it_is_charged() -> None:
+@pytest.mark.parametrize(("records", "least"), [(1, 2000), (60, 500)])
+def test_what_is_kept_takes_no_more_memory_than_it_is_charged(records: int, least: int) -> None:
     replies = []
-    for number in range(6000):
+    for number in range(2 * least + 2000):
         name = names.wire(f"host{number:05d}.example.org")
-        head = b"\0\0\x81\x80\0\1\0\1\0\0\0\0" + name + b"\0\1\0\1"
-        message = read_reply(head + b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2\1")
-        assert message is not None
-        replies.append((name + b"\0\1\0\1\0", message))
+        head = b"\0\0\x81\x80\0\1" + records.to_bytes(2, "big") + bytes(4) + name + b"\0\1\0\1"
+        reply = head + b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\xc0\0\2\1" * records
+        replies.append((name + b"\0\1\0\1\0", reply))
     limit = 2 << 20
     tracemalloc.start()
     try:
         cache = Cache(limit)
-        for key, message in replies:
+        for key, reply in replies:
+            message = read_reply(reply)
+            assert message is not None
             cache.put(key, Stored(message, key, 0.0), 0)
+        del message
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(cache) > 2000
+    assert len(cache) > least
     assert 0.6 * cache.used < taken < 1.1 * cache.used <= 1.1 * limit
+
+
+@pytest.mark.parametrize("more", ["", f"\n{NAME} 200000 CNAME x.example."])
+def test_no_ttl_is_believed_for_more_than_a_day(more: str) -> None:
+    wire = query()
+    kept = stored(wire, replied(wire, f"{NAME} 200000 A 192.0.2.1{more}"))
+    assert {rrset.ttl for rrset in served(kept, wire, 0).answer} == {kept.ttl} == {MAX_TTL}
 
 
 def test_an_answer_that_is_asked_often_is_due_once_before_it_ends() -> None:
@@ -332,6 +342,10 @@ def test_records_that_were_taken_out_of_a_message_leave_it_no_plain_ones() -> No
     message = read_reply(replied(wire, f"{NAME} 60 A 8.8.8.8\n{NAME} 60 A 10.0.0.1"))
     assert message is not None
     assert message.plain
+    signed = message._replace(answer=(*message.answer, message.answer[0]._replace(rtype=46)))
+    followed = follow(signed, query(use_edns=False)[12:])
+    assert followed is not None
+    assert (followed.plain, len(followed.answer)) == (b"", 2)
     public, blocked = believe(message, lambda name: False, deny_private=True)
     assert (public.plain, blocked) == (b"", True)
     assert len(served(Stored(public, key_of(Query(wire)), 0.0), wire, 0.0).answer[0]) == 1

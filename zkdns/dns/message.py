@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from zkdns.dns.rdata import LAYOUTS, Names, Parts, read_rdata
+from zkdns.dns.rdata import Names, Parts, read_rdata
 from zkdns.dns.reply import opt
 from zkdns.dns.types import OPT
 
@@ -56,7 +56,8 @@ ADDITIONAL = 2
 """The third of the sections with records."""
 _QUESTION = b"\xc0\x0c"
 """A pointer to the question."""
-_FIXED = Struct(">HHIH").unpack_from
+_NUMBERS = Struct(">HHIH").unpack_from
+"""Type, class, TTL, and the length of the rdata."""
 
 
 def read_reply(reply: bytes) -> Message | None:
@@ -99,7 +100,7 @@ def read_reply(reply: bytes) -> Message | None:
                 points = False
             if at + 10 > size:
                 return None
-            rtype, rclass, ttl, length = _FIXED(reply, at)
+            rtype, rclass, ttl, length = _NUMBERS(reply, at)
             stop = at + 10 + length
             if stop > size:
                 return None
@@ -112,18 +113,14 @@ def read_reply(reply: bytes) -> Message | None:
             elif rtype not in _HOP:
                 if ttl >> 31:  # RFC 2181, section 8: a TTL with its highest bit set is zero
                     ttl, points = 0, False
-                if rtype in LAYOUTS:
-                    parts = read_rdata(reply, at + 10, stop, rtype, names)
-                    if parts is None:
-                        if section != ADDITIONAL:
-                            return None
-                        at = stop
-                        continue
-                    points = False
-                else:
-                    parts = (reply[at + 10 : stop],)
+                parts = read_rdata(reply, at + 10, stop, rtype, names)
+                if parts is None:
+                    if section != ADDITIONAL:
+                        return None
+                    at = stop
+                    continue
                 records.append(Record(owner, rtype, rclass, ttl, parts))
-                is_plain = is_plain and points and begin == last
+                is_plain = is_plain and points and len(parts) == 1 and begin == last
                 last = stop
             at = stop
         sections.append(tuple(records))

@@ -61,7 +61,7 @@ def follow(message: Message, question: bytes) -> Message | None:
         alias = next((r for r in own if r.rtype == CNAME), None) if rtype != CNAME else None
         if alias is None:
             kept |= {id(r): r for r in _of_type(own, rtype)}
-            return message._replace(answer=tuple(kept.values()))
+            return message._replace(answer=tuple(kept.values()), plain=b"")
         above = name
         while above != b"\0":  # what the alias may have been made by (RFC 6672, section 3.1)
             above = above[1 + above[0] :]
