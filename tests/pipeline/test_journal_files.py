@@ -226,3 +226,29 @@ async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:
     await desk.put("a")
     assert len(segments(desk.directory)) == 1
     assert (desk.directory / "journal-notes.zkdns").exists()
+
+
+async def test_each_writing_is_on_the_disk_before_it_counts_as_written_and_so_is_a_new_segments_name(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut costs what came since (fsync(2): of a new file its folder, too)."""
+    synced: dict[Path, int] = {}
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        synced[path] = len(list(path.iterdir())) if path.is_dir() else path.stat().st_size
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for n in range(3):
+        await desk.put(f"i{n}")
+        (segment,) = segments(desk.directory)
+        assert synced[segment] == segment.stat().st_size
+        assert synced[desk.directory] == 1
+    synced.clear()
+    desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
+    await desk.put("later")
+    first, second = segments(desk.directory)
+    assert (synced[first], synced[second]) == (first.stat().st_size, second.stat().st_size)
+    assert synced[desk.directory] == 2

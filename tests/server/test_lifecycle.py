@@ -21,12 +21,16 @@ from support.upstream import addresses, run
 from support.waiting import until
 from zkdns.answers.table import Delta
 from zkdns.config import Address, RegistryURL, Settings
-from zkdns.model import Change, ConfigError
+from zkdns.model import Catalog, Change, ConfigError, Instance, Registration, Service
+from zkdns.pipeline.inputs import Ready
+from zkdns.registry import state
 from zkdns.registry.url import parse_registry
+from zkdns.server import lifecycle
 from zkdns.server.lifecycle import Server
 from zkdns.server.status import Phase
 
 WEB = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
+NOW = 1_700_000_000.0
 ZONE = "@ 300 SOA ns root 1 2 3 4 5\n@ 300 NS ns\nns 300 A 192.0.2.53\n"
 
 
@@ -68,16 +72,16 @@ Start = Callable[..., Awaitable[Running]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     started: list[Running] = []
 
-    async def start(**more: Any) -> Running:
+    async def start(phase: Phase = Phase.READY, **more: Any) -> Running:
         path = tmp_path / "services.toml"
         path.write_text(WEB)
         settings = Settings(
-            registry=(file_registry(path),), listen=(Address("127.0.0.1", free_port()),), http=None,
-            engine="python", **more,
+            registry=more.pop("registry", (file_registry(path),)),
+            listen=(Address("127.0.0.1", free_port()),), http=None, engine="python", **more,
         )  # fmt: skip
         started.append(Running(settings))
         await started[-1].server.start()
-        await until(lambda: started[-1].server.phase is Phase.READY)
+        await until(lambda: started[-1].server.phase is phase)
         return started[-1]
 
     yield start
@@ -201,6 +205,7 @@ async def test_the_end_of_a_part_that_is_the_operators_error_ends_the_server(sta
 
 async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Start, tmp_path: Path) -> None:
     one = await start(lameduck=30.0)
+    one.server._stop_asked.set()  # the signal
     stopping = asyncio.create_task(one.server.stop())
     await until(lambda: one.server.phase is Phase.LAMEDUCK)
     (tmp_path / "services.toml").write_text(WEB.replace("10.0.0.1", "10.0.0.2"))
@@ -210,6 +215,7 @@ async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Sta
     one.server._stop_asked.set()  # a second signal
     await asyncio.wait_for(stopping, 30)
     assert one.server.phase is Phase.STOPPED
+    await until(lambda: not one.server._tasks)
 
 
 async def test_what_the_last_moment_changed_is_on_disk_when_the_server_has_stopped(
@@ -223,3 +229,58 @@ async def test_what_the_last_moment_changed_is_on_disk_when_the_server_has_stopp
     assert b"10.0.0.2" in (folder / "catalog.zkdns").read_bytes()
     (journal,) = folder.glob("journal-*.zkdns")
     assert b"10.0.0.2" in journal.read_bytes()
+
+
+async def test_zone_files_are_looked_at_by_themselves(start: Start, tmp_path: Path) -> None:
+    zones = tmp_path / "zones"
+    zones.mkdir()
+    one = await start(zones=str(zones))
+    (zones / "example.org.zone").write_text(f"$ORIGIN example.org.\n{ZONE}www 300 A 192.0.2.9\n")
+    await until(lambda: one.server.zone_files.paths)
+    await until(lambda: one.server.pipeline.idle)
+    assert await one.answers("www.example.org") == ["192.0.2.9"]
+
+
+async def test_what_changed_is_in_the_journal_soon_and_not_at_the_end_alone(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    await start(state=str(folder))
+    (tmp_path / "services.toml").write_text(WEB.replace("10.0.0.1", "10.0.0.2"))
+    await until(lambda: any(b"10.0.0.2" in path.read_bytes() for path in folder.glob("journal-*.zkdns")))
+
+
+async def test_a_service_that_nobody_had_asked_for_is_compiled_for_its_first_question(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "DEFERS", 1)
+    one = await start()
+    assert one.server.pipeline.builder.services["web"].deferred
+    assert await one.answers("web.svc.local") == ["10.0.0.1"]
+    assert not one.server.pipeline.builder.services["web"].deferred
+
+
+async def test_a_start_that_cannot_reach_its_registry_answers_from_the_state_directory(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = Instance("a", "a", "/services/web/a", Registration(("10.0.0.7",), port=80), NOW)
+    catalog = Catalog({"web": Service("web", "web", "/services/web", instances=(held,))}, complete=True)
+    url = f"zk://127.0.0.1:{free_port()}/services"
+    state.save(tmp_path / "state", catalog, source=url)
+    one = await start(
+        registry=(replace(parse_registry(url), name="r1"),), state=str(tmp_path / "state"),
+        phase=Phase.FROM_STATE,
+    )  # fmt: skip
+    assert await one.answers("web.svc.local") == ["10.0.0.7"]
+    assert "answers are those that the state directory holds" in caplog.text
+
+
+async def test_a_registry_that_goes_and_comes_is_a_line_in_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await start()
+    caplog.set_level(logging.INFO, "zkdns")
+    for was, now in (("within reach", "out of reach"), ("out of reach", "within reach")):
+        one.server._take_ready(Ready(changes=(Change(NOW, 1, "", "r1", "registry", was, now),)))
+    assert "the registry is out of reach: answers go on from what was last known (EDE 3)" in caplog.text
+    assert "the registry is back" in caplog.text

@@ -6,9 +6,11 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from zkdns.config import Settings
 from zkdns.model import Change, Instance, Registration, Service, State
-from zkdns.pipeline import changes
+from zkdns.pipeline import changes, journal
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
 from zkdns.topology import parse_topology
@@ -78,3 +80,40 @@ async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp
     assert told(recorder) == [*moved, ("d", "registered"), ("d", "gone")]
     stands = recorder.world_at(time.time())().services()["web"]
     assert [i.id for i in stands.instances] == ["a", "c"]
+
+
+def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[journal.Record] = []
+    monkeypatch.setattr(journal.MemoryJournal, "add", lambda self, at, record: records.append(record))
+    services = {"web": Service("web", "web", "/web")}
+    recorder = Recorder(Settings(), services)
+    change = Change(time.time(), 1, "web", "a", "registered", "", "healthy")
+    recorder.take([change])
+    recorder.take([change])
+    services["web"] = Service("web", "web", "/web", note="another")
+    recorder.take([change])
+    del services["web"]
+    recorder.take([change])
+    recorder.take([change])
+    assert [[*r.shells.values()] for r in records] == [
+        [Service("web", "web", "/web")], [], [Service("web", "web", "/web", note="another")], [None], [],
+    ]  # fmt: skip
+    assert [r.topology is None for r in records] == [False, True, True, True, True], "the map stands"
+
+
+def test_in_memory_a_flood_is_kept_whole() -> None:
+    many = [
+        Change(time.time(), 1, "web", f"i{n}", "registered", "", "healthy")
+        for n in range(journal.MAX_AT_ONCE + 1)
+    ]
+    recorder = Recorder(Settings(), {})
+    recorder.take(many)
+    assert recorder.history(Query("web", limit=len(many)))()[0] == many
+    assert recorder.world_at(time.time())().services() == {}
+
+
+def test_services_without_anybody_are_told_of_since_when() -> None:
+    services = {"web": Service("web", "web", "/web")}
+    recorder = Recorder(Settings(), services)
+    recorder.take([Change(5.0, 1, "web", "", "registered", "", "registered")])
+    assert recorder.outages.standing().keys() == {"web"}

@@ -83,6 +83,7 @@ async def test_the_map_of_networks_is_remembered_too(tmp_path: Path) -> None:
     after.step(remembered, NOW)
     assert after.builder.topology.place_of("10.1.2.3") == Place("eu", "eu-1a")
     read(after, "r1", "web")
+    after.ready(NOW)
     assert after.builder.topology.place_of("10.1.2.3") is None, "once it is read, what it says counts"
 
 
@@ -214,23 +215,3 @@ def test_a_directory_that_cannot_be_made_is_the_operators_error(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--state"):
         StateDirectory(str(tmp_path / "file" / "below"), a_pipeline(*ONE))
-
-
-def test_the_file_is_synced_before_it_is_renamed_and_its_folder_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    sync, rename = os.fsync, Path.replace
-
-    def fsync(handle: int) -> None:
-        done.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
-        sync(handle)
-
-    def replaced(self: Path, target: Path) -> Path:
-        done.append("rename")
-        return rename(self, target)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replaced)
-    state.save(tmp_path, Catalog(complete=True))
-    assert done == ["file", "rename", "folder"]

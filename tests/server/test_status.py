@@ -1,0 +1,112 @@
+"""What people see of a server is taken from the part that knows it, each from its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from zkdns.config import Settings
+from zkdns.dns.types import NXDOMAIN
+from zkdns.forward.forwarder import ForwardStatus
+from zkdns.model import Problem
+from zkdns.pipeline.pipeline import Pipeline
+from zkdns.registry.url import parse_registry
+from zkdns.server.status import Observer, Phase
+
+NOW = 1_700_000_000.0
+
+
+def histogram(first: float) -> Any:
+    return SimpleNamespace(read=lambda: ((first,), (1, 2), 3.0))
+
+
+def mirror(**counts: int) -> Any:
+    return SimpleNamespace(status=lambda: SimpleNamespace(**counts))
+
+
+def observer(tmp_path: Path) -> Observer:
+    """A server whose every count and trouble is another."""
+    file = tmp_path / "services.toml"
+    settings = Settings(registry=(replace(parse_registry(f"file:{file}"), name="r1"),))
+    pipeline = Pipeline(settings, NOW)
+    pipeline.wall.errors = 100
+    life = SimpleNamespace(
+        settings=settings, phase=Phase.READY, started=NOW, settings_read=True, change_seconds=histogram(7.0),
+        lack=SimpleNamespace(problem=Problem("lack", "", "")),
+    )  # fmt: skip
+    engine = SimpleNamespace(
+        name="python", faults=3, dispatcher=SimpleNamespace(errors=11),
+        counts=lambda: Counter({("udp", 1, NXDOMAIN): 12}), latency=lambda: ((8.0,), (4, 5), 6.0),
+        dropped=lambda: Counter({"send": 13}), search_misses=lambda: Counter({"10.0.0.1": 14, "10.0.0.2": 1}),
+        connections=lambda: (16, 17), closed=lambda: Counter(idle=18), cache_hits=lambda: 19,
+    )  # fmt: skip
+    forwarder = SimpleNamespace(
+        queries=Counter({("u", "NOERROR"): 21}), limited=22, joined=23, refused=24, blocked=25, cache_hits=26,
+        status=lambda: ForwardStatus((), 27, 28, 29, ""), cache=SimpleNamespace(used=30),
+        problem="no upstream",
+    )  # fmt: skip
+    mirrors = (
+        mirror(reads=1, resyncs=10, audit_repairs=100, restarts=1000, audits=10_000),
+        mirror(reads=2, resyncs=20, audit_repairs=200, restarts=2000, audits=20_000),
+    )
+    return Observer(
+        life,  # type: ignore[arg-type]
+        pipeline,
+        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}),  # type: ignore[arg-type]
+        engine,  # type: ignore[arg-type]
+        forwarder,  # type: ignore[arg-type]
+        SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
+        SimpleNamespace(problem=Problem("state", "", "")),  # type: ignore[arg-type]
+        SimpleNamespace(  # type: ignore[arg-type]
+            problem=Problem("journal", "", ""), outages=SimpleNamespace(standing=dict)
+        ),
+    )
+
+
+def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
+    counters = observer(tmp_path).counters()
+    assert counters.queries == {("udp", 1, NXDOMAIN): 12}
+    assert counters.query_seconds == ((8.0,), (4, 5), 6.0)
+    assert counters.change_seconds == ((7.0,), (1, 2), 3.0)
+    assert counters.dropped == {"send": 13}
+    assert (counters.search_misses, counters.errors) == (15, 11)
+    assert counters.faults == 123, "of the pipeline, of what was due, and of the engine"
+    assert (counters.tcp_open, counters.tcp_waiting, counters.tcp_closed) == (16, 17, {"idle": 18})
+    assert (counters.registry_reads, counters.registry_resyncs, counters.registry_audit_repairs) == (
+        3,
+        30,
+        300,
+    )
+    assert counters.forward_queries == {("u", "NOERROR"): 21}
+    assert (counters.forward_limited, counters.forward_cache_hits) == (22, 19)
+
+
+@pytest.mark.parametrize(("read", "broken"), [(True, False), (True, True), (False, False)])
+def test_settings_are_read_as_they_stand_only_if_zone_files_are_too(
+    tmp_path: Path, read: bool, broken: bool
+) -> None:
+    one = observer(tmp_path)
+    one.life.settings_read = read
+    one.zone_files.broken = broken  # type: ignore[misc]
+    assert one.counters().settings_read is (read and not broken)
+
+
+def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> None:
+    status = observer(tmp_path).status()
+    assert [p.path for p in status.problems] == ["zone", "state", "lack", "journal", "--forward"]
+    assert status.forward == {"cached": 27, "in_flight": 28, "cache_bytes": 30}
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_server_is_ready_while_it_answers_and_is_not_about_to_end(tmp_path: Path, phase: Phase) -> None:
+    one = observer(tmp_path)
+    one.life.phase = phase
+    status = one.status()
+    assert status.ready == (phase in (Phase.READY, Phase.FROM_STATE))
+    assert status.why == phase.value
+    assert status.phase == phase.name.lower()
