@@ -51,3 +51,11 @@ def test_what_is_written_aside_is_for_us_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
+
+
+def test_a_file_that_has_more_than_it_says_is_refused_as_well() -> None:
+    """It may grow while it is read; this one says that it is empty."""
+    path = Path("/proc/self/maps")
+    assert path.stat().st_size == 0
+    with pytest.raises(OSError, match="larger than"):
+        read_bounded(path, 100)

@@ -45,8 +45,8 @@ def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
 
 def create_aside(path: Path) -> BinaryIO:
     """A new file to write to, readable by us alone. Something under that name already (what a former
-    process left, or a link that somebody laid) is removed, and never written through."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    process left, or a link that somebody laid) is removed, and never written through (O_EXCL: open(2))."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         handle = os.open(path, flags, 0o600)
     except FileExistsError:

@@ -199,3 +199,21 @@ def test_where_networks_stood_is_known_of_each_moment(steps: list[int], most: in
         if 1000.0 + n >= kept.since:
             assert kept.at(1000.5 + n).topology == maps[step]
     assert journal.replay(journal.read_lines(text), 999.0).topology == maps[steps[0]]
+
+
+def test_half_a_snapshot_stands_for_no_moment() -> None:
+    web = Service("web", "web", "/services/web", instances=(instance("web", "a"),))
+    lines = b"".join(journal.spell_snapshot({"web": web}, 1000.0)).splitlines(keepends=True)
+    whole = list(journal.read_lines(b"".join(lines)))
+    assert journal.replay(whole, 2000.0).services() == {"web": web}
+    for n in range(len(lines)):
+        with pytest.raises(OutOfReach):
+            journal.replay(journal.read_lines(b"".join(lines[:n])), 2000.0)
+
+
+def test_memory_keeps_as_many_changes_as_it_may_and_no_fewer() -> None:
+    kept = MemoryJournal({}, 0.0, most=10)
+    for n in range(40):
+        kept.add(float(n), Record((change(float(n), "web", f"i{n}", "registered", None),)))
+        assert [c.at for c in kept.changes()] == [float(k) for k in range(max(0, n - 9), n + 1)]
+    assert kept.since == 29.0

@@ -252,3 +252,46 @@ async def test_each_writing_is_on_the_disk_before_it_counts_as_written_and_so_is
     first, second = segments(desk.directory)
     assert (synced[first], synced[second]) == (first.stat().st_size, second.stat().st_size)
     assert synced[desk.directory] == 2
+
+
+async def test_what_was_left_out_is_a_gap_that_one_snapshot_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.put("a")
+    monkeypatch.setattr(journal_files, "MAX_WAITING_BYTES", -1)
+    await desk.put("b")
+    monkeypatch.undo()
+    desk.now += journal_files.GAP_LEAST
+    await desk.put("c")
+    (one,) = desk.services.values()
+    assert read_services(desk.directory, desk.now)["web"].instances == one.instances
+    for n in range(5):
+        await desk.put(f"later{n}")
+    assert len(segments(desk.directory)) == 2
+
+
+async def test_what_is_asked_for_is_looked_for_in_each_segment_that_may_have_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 0.0)
+    for n in range(4):
+        await desk.put(f"i{n}")
+        desk.now += journal_files.SNAPSHOT_EVERY
+    began = [journal_files.began_at(path) for path in segments(desk.directory)]
+    assert len(began) == 4
+    for n in range(4):
+        after = [f"i{k}" for k in range(n, 4)]
+        found, _ = read_changes(desk.directory, Query(since=1_000_000.0 + n * 61))
+        assert [c.id for c in found] == after
+
+
+async def test_a_segment_whose_end_is_young_enough_stays_though_its_beginning_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, days=1.0)
+    monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 40_000.0)
+    for n in range(4):
+        await desk.put(f"i{n}")
+        desk.now += 50_000
+    days = [(desk.now - journal_files.began_at(path)) / 86_400 for path in segments(desk.directory)]
+    assert [round(age, 2) for age in days] == [1.74, 1.16, 0.58], "what is a day old is in the first"
