@@ -7,9 +7,7 @@ import errno
 import gc
 import random
 import resource
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import dns.edns
@@ -20,9 +18,9 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
+from support.forwarding import LOCAL, Clock, ask, ask_wire, dispatch, edes, forwarding, query, said, tell
 from support.ports import free_port
 from support.upstream import (
-    FakeUpstream,
     Seen,
     Wait,
     addresses,
@@ -32,84 +30,14 @@ from support.upstream import (
     silent,
     soa,
 )
-from zkdns.answers.table import Table
+from support.waiting import until
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message, read_reply
 from zkdns.forward.addresses import Unresolved
-from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder, Pending
+from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.resolution import Resolution
 from zkdns.forward.transport import Transport
-from zkdns.serve.dispatch import Dispatcher
-
-LOCAL = "127.0.0.1"
-
-
-@asynccontextmanager
-async def forwarding(*upstreams: FakeUpstream | str, **more: object) -> AsyncIterator[Forwarder]:
-    forward = tuple(u if isinstance(u, str) else u.address for u in upstreams)
-    settings = Settings(forward=forward, **{k: v for k, v in more.items() if k in Settings.__slots__})  # type: ignore[arg-type]
-    others = {k: v for k, v in more.items() if k not in Settings.__slots__}
-    forwarder = Forwarder(settings, **others)  # type: ignore[arg-type]
-    await forwarder.start()
-    try:
-        yield forwarder
-    finally:
-        await forwarder.stop()
-
-
-def query(name: str, rtype: str = "A", **more: object) -> dns.message.Message:
-    return dns.message.make_query(name, rtype, **more)  # type: ignore[arg-type]
-
-
-NOTHING = Table()
-
-
-def dispatch(forwarder: Forwarder, wire: bytes, client: str, limit: int = 1232) -> bytes | Pending:
-    """As a listener would, with no zones of ours."""
-    dispatcher = Dispatcher(NOTHING, forwarder)
-    outcome = dispatcher.dispatch(dispatcher.read(wire, client, "udp", limit))
-    assert outcome is not None
-    assert not dispatcher.errors
-    return outcome
-
-
-async def ask_wire(forwarder: Forwarder, wire: bytes, client: str = LOCAL, limit: int = 1232) -> bytes:
-    outcome = dispatch(forwarder, wire, client, limit)
-    return outcome if isinstance(outcome, bytes) else await asyncio.wait_for(outcome.wait(), 10)
-
-
-def tell(forwarder: Forwarder, wire: bytes, client: str, told: Callable[[bytes], None]) -> None:
-    """Has `told` called with the reply, now or later."""
-    outcome = dispatch(forwarder, wire, client)
-    told(outcome) if isinstance(outcome, bytes) else outcome.then(told)
-
-
-async def ask(
-    forwarder: Forwarder, asked: dns.message.Message | str, client: str = LOCAL, limit: int = 1232
-) -> dns.message.Message:
-    if isinstance(asked, str):
-        asked = query(asked)
-    answered = dns.message.from_wire(await ask_wire(forwarder, asked.to_wire(), client, limit))
-    assert answered.id == asked.id
-    assert answered.flags & dns.flags.QR
-    return answered
-
-
-def said(message: dns.message.Message) -> list[str]:
-    return [rd.to_text() for rrset in message.answer for rd in rrset]
-
-
-def edes(message: dns.message.Message) -> list[int]:
-    return [int(o.code) for o in message.options if isinstance(o, dns.edns.EDEOption)]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.02)
-
 
 # --- one that works -----------------------------------------------------------------------------------
 
@@ -760,16 +688,6 @@ async def test_a_client_that_came_and_went_leaves_nothing_of_its_count_behind() 
 
 
 # --- stale, renewed ---------------------------------------------------------------------------------------
-
-
-class Clock:
-    """The machine's, but for the hours that a test lets pass."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
 
 
 async def test_an_expired_answer_is_given_while_no_upstream_answers() -> None:

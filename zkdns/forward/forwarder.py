@@ -329,7 +329,7 @@ class Forwarder:
 
     def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:
         now = self._clock()
-        believed = asked.rd and not outcome.cut and outcome.upstream in self._upstreams.all
+        believed = asked.rd and outcome.upstream in self._upstreams.all
         if believed and not self._is_ours(asked.key[:-5]):  # it may have become ours meanwhile
             self.cache.put(asked.key, stored, share_of(asked.client))
         for pending in asked.waiting:
