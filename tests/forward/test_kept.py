@@ -8,12 +8,13 @@ import dns.flags
 import dns.message
 import pytest
 
-from support.forwarding import Clock, ask, forwarding, query, said
+from support.forwarding import LOCAL, Clock, ask, dispatch, forwarding, query, said
 from support.upstream import FakeUpstream, Seen, Wait, addresses, reply, run, silent, soa
 from support.waiting import until
 from zkdns.config import Settings
 from zkdns.dns import names
 from zkdns.forward import forwarder as module
+from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
 
 NAME = "www.example.com"
@@ -115,3 +116,91 @@ async def test_that_a_name_is_not_there_is_not_kept_of_one_that_became_ours_mean
         up.script = lambda seen: reply(seen, rcode="NXDOMAIN", authority=(soa(300, owner="com."),))
         await waiting
         assert len(forwarder.cache) == 0
+
+
+async def test_so_many_may_wait_for_one_question_and_the_next_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITERS", 3)
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        waiting = [asyncio.create_task(ask(forwarder, NAME, f"10.0.{n}.1")) for n in range(3)]
+        await until(lambda: up.queries)
+        refused = await ask(forwarder, query(NAME, use_edns=0), "10.0.9.1")
+        assert "too many clients wait for this name" in refused.options[0].to_text()
+        assert (forwarder.joined, forwarder.limited) == (2, 1)
+        up.script = addresses("192.0.2.1")
+        assert [said(one) for one in await asyncio.gather(*waiting)] == [["192.0.2.1"]] * 3
+
+
+async def test_what_is_fetched_anew_is_fetched_once_and_not_while_much_else_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = names.wire(NAME) + b"\0\1\0\1\0"
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        forwarder.renew(key)
+        forwarder.renew(key)
+        assert (forwarder.prefetches, forwarder.status().in_flight) == (1, 1)
+        monkeypatch.setattr(module, "MAX_IN_FLIGHT", 2)
+        forwarder.renew(names.wire("other.example.com") + b"\0\1\0\1\0")
+        assert (forwarder.prefetches, forwarder.status().in_flight) == (1, 1)
+
+
+async def test_where_every_upstream_leads_back_to_us_nobody_waits_and_that_is_told() -> None:
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        for upstream in forwarder._upstreams.all:
+            upstream.loop(0.0)
+        replied = dispatch(forwarder, query(NAME, use_edns=0).to_wire(), LOCAL)
+        assert isinstance(replied, bytes)
+        assert b"a loop: the upstreams lead back to this server" in replied
+        assert up.queries == []
+
+
+async def test_what_was_kept_while_private_addresses_were_believed_is_not_given_when_they_are_not() -> None:
+    async with run(addresses("10.0.0.7", ttl=300)) as up, forwarding(up) as forwarder:
+        assert said(await ask(forwarder, NAME)) == ["10.0.0.7"]
+        forwarder.reload(Settings(forward=(up.address,), forward_private="deny"))
+        assert said(await ask(forwarder, NAME)) == []
+        assert forwarder.blocked == 1
+        forwarder.reload(Settings(forward=(up.address,)))
+        assert said(await ask(forwarder, NAME)) == ["10.0.0.7"]
+
+
+async def test_who_wants_no_recursion_does_not_wait_for_who_does() -> None:
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        question = query(NAME)
+        question.flags &= ~dns.flags.RD
+        both = [asyncio.create_task(ask(forwarder, one)) for one in (NAME, question)]
+        await until(lambda: len(up.queries) == 2)
+        assert {bool(seen.message.flags & dns.flags.RD) for seen in up.queries} == {True, False}
+        assert forwarder.joined == 0
+        up.script = addresses("192.0.2.1")
+        await asyncio.gather(*both)
+
+
+async def test_who_had_the_stale_answer_is_not_counted_again_when_the_question_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STALE_AFTER", 0.01)
+    clock = Clock()
+    async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
+        await ask(forwarder, NAME)
+        clock.ahead += 100
+
+        def fails_late(seen: Seen) -> list[bytes | Wait]:
+            return [Wait(0.1), reply(seen, rcode="SERVFAIL")]
+
+        up.script = fails_late
+        assert said(await ask(forwarder, NAME)) == ["192.0.2.1"]
+        await until(lambda: not forwarder.status().in_flight)
+        assert (forwarder.cache_hits, forwarder.stale_hits) == (1, 1)
+
+
+async def test_a_name_of_ours_is_true_for_as_long_as_the_shorter_of_its_addresses() -> None:
+    def both(seen: Seen) -> bytes:
+        is_a = seen.message.question[0].rdtype == 1
+        return reply(
+            seen, f"{seen.name} {60 if is_a else 20} {'A 192.0.2.1' if is_a else 'AAAA 2001:db8::1'}"
+        )
+
+    async with run(both) as up, forwarding(up) as forwarder:
+        assert await forwarder.resolve(NAME) == Resolved(("192.0.2.1", "2001:db8::1"), 20)

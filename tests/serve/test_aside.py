@@ -18,6 +18,7 @@ from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
 from zkdns.answers.table import Table, Unready
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
+from zkdns.serve.clients import ClientTable
 from zkdns.serve.dispatch import MAX_STEPS, Dispatcher
 
 
@@ -165,6 +166,19 @@ def test_a_name_that_is_not_ready_is_answered_once_it_is() -> None:
     assert sum(dispatcher.counts.values()) == 5
 
 
+def test_who_had_to_wait_for_his_answer_is_noted_as_told() -> None:
+    hand = ByHand()
+    dispatcher = Dispatcher(wide(200), aside=Aside(hand))
+    dispatcher.note_clients(ClientTable())
+    outcome = dispatcher.dispatch(dispatcher.read(ask("canary.blue.web.svc.local"), "192.0.2.1"))
+    assert outcome is not None
+    assert dispatcher.clients is not None
+    assert len(dispatcher.clients) == 0
+    hand.finish()
+    (((client, service), _),) = dispatcher.clients.copy()
+    assert (client, service) == ("192.0.2.1", "web")
+
+
 def test_a_name_that_nobody_can_have_costs_no_work() -> None:
     dispatcher = Dispatcher(wide(200), aside=Aside(ByHand()))
     for name in ("nope.blue.web.svc.local", "a.b.blue.web.svc.local", "x.y.z.blue.web.svc.local"):
@@ -216,3 +230,14 @@ def test_few_instances_answer_at_once_whatever_is_asked(monkeypatch: pytest.Monk
     monkeypatch.setattr(kept, "MAX_INSTANCES_IN_LOOP", 0)
     assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None
     assert reply_of(dispatcher, ask("t1.blue.web.svc.local")) is None, "it waits"
+
+
+def test_those_who_waited_together_leave_no_count_of_themselves_behind() -> None:
+    """Else their service would be refused for ever."""
+    waits: list[Callable[[], None]] = []
+    aside = Aside(lambda work, then: waits.append(then))
+    for n in range(MAX_ASKING):
+        for _ in range(3):
+            assert aside.do("web", n, lambda: None, lambda: None), n
+        waits.pop()()
+    assert aside.do("web", "again", lambda: None, lambda: None)

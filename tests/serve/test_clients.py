@@ -16,7 +16,7 @@ from zkdns.config import Settings
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, TXT, A
 from zkdns.model import Instance, Registration, Service, ServiceSettings, State
-from zkdns.serve import native
+from zkdns.serve import clients, native
 from zkdns.serve.clients import (
     Asker,
     ClientRow,
@@ -218,3 +218,28 @@ def test_both_engines_note_the_same(answers: Answers, engine: native.Native) -> 
     assert engine.demand(there.clients[0].first + 3600, 9).clients == []
     assert engine.told("Web", "127.0.0.1")[0] == found
     assert engine.told("db", None)[0] == engine.told(None, "127.0.0.9")[0] == []
+
+
+def test_the_sum_of_what_had_to_go_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that came and went for years."""
+    monkeypatch.setattr(clients, "MAX_ROWS", 3)
+    table = ClientTable(1)
+    for n in range(20):
+        table.note("10.0.0.1", f"web{n}", "", float(n))
+        assert len(table.gone) <= 3
+    assert table.forgotten == 19
+
+
+def test_a_client_was_first_seen_when_the_first_of_its_rows_was() -> None:
+    rows = [
+        (("10.0.0.1", name), (first, 90.0, 1, ""))
+        for name, first in (("web", 50.0), ("db", 10.0), ("x", 70.0))
+    ]
+    for order in (rows, rows[::-1]):
+        assert sum_up(order, {}, 0.0, 5).clients == [Asker("10.0.0.1", 3, 10.0)]
+
+
+def test_what_stood_first_last_is_kept_over_an_answer_in_which_nobody_did() -> None:
+    rows = [ClientRow("c", "web", 1.0, 2.0, 1, "a"), ClientRow("c", "web", 3.0, 4.0, 1, "")]
+    for order in (rows, rows[::-1]):
+        assert merge(order) == (ClientRow("c", "web", 1.0, 4.0, 2, "a"),)

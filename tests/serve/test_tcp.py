@@ -557,5 +557,15 @@ async def test_what_a_client_does_not_read_waits_with_us_and_not_by_the_megabyte
     assert unsent == KERNEL_UNSENT_BYTES, "what is accepted inherits it"
 
 
+async def test_a_client_that_closes_leaves_its_place_at_once(server: Server) -> None:
+    for _ in range(3):
+        client = await server.connect()
+        await client.ask(query())
+        assert server.open == 1
+        client.close()
+        await until(lambda: server.open == 0)
+    assert server.engine.closed().total() == 0, "it was not we who ended it"
+
+
 def test_the_limits_are_those_that_are_promised() -> None:
     assert (LIMITS.idle, LIMITS.connections) == (10.0, 1000)
