@@ -41,7 +41,7 @@ help:
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
 	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate, make alerts  longer runs"
-	@echo "make matrix  the mirror beside ZooKeeper 3.5, 3.8 and 3.9, from Maven"
+	@echo "make matrix  the mirror beside ZooKeeper 3.5, 3.8 and 3.9, and registrars of others, from Maven"
 
 venv: $(VENV)/ready
 
@@ -202,7 +202,18 @@ build/zookeeper/%/ready: tests/fixtures/zookeeper/pom.xml
 		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/zookeeper/$*/lib
 	@touch $@
 
-matrix: venv zookeeper $(ZOOKEEPERS:%=build/zookeeper/%/ready)
+# Registrars that others wrote, as they are: what they write is what we read.
+WRITERS := dubbo finagle spring
+
+build/writers/%/ready: tests/fixtures/writers/%/pom.xml
+	@command -v mvn >/dev/null || { $(call install,maven,Maven); }
+	mvn -q -B -f $< org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/writers/$*/lib
+	@touch $@
+
+matrix: venv zookeeper $(ZOOKEEPERS:%=build/zookeeper/%/ready) $(WRITERS:%=build/writers/%/ready)
+	@command -v javac >/dev/null || { $(call install,default-jdk-headless,a JDK); }
+	ZKDNS_WRITERS=$(CURDIR)/build/writers $(BIN)/python -m pytest -q tests/writers $(ARGS)
 	@set -e; for v in $(ZOOKEEPERS); do echo "ZooKeeper $$v"; ZOOKEEPER_HOME=$(CURDIR)/build/zookeeper/$$v \
 		$(BIN)/python -m pytest -q tests/registry/test_zookeeper.py tests/registry/test_acl.py $(ARGS); done
 

@@ -31,6 +31,8 @@ hypothesis.settings.load_profile("untimed")
 
 # Minutes, root, and what `make packages` has built: not a part of the suite.
 collect_ignore = [] if os.environ.get("ZKDNS_PACKAGES") else ["packages"]
+# Programs of others, from Maven Central: `make matrix`.
+collect_ignore += [] if os.environ.get("ZKDNS_WRITERS") else ["writers"]
 
 
 def pytest_configure() -> None:

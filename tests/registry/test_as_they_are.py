@@ -3,46 +3,14 @@ broken, and with a cure that leads to a good answer when it is obeyed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from zkdns.model import Begin, Catalog, Children, Data, Event, Instance, Stat, State, Whole
-from zkdns.registry.readers import open_root
-
-ROOT = "/services"
-
-
-def catalog_of(nodes: Mapping[str, Any], format: str = "auto") -> Catalog:
-    """A tree of these nodes (by path below the root), with all folders above them."""
-    every: dict[str, bytes] = {"": b""}
-    for path, data in nodes.items():
-        names = path.split("/")
-        for depth in range(1, len(names)):
-            every.setdefault("/".join(names[:depth]), b"")
-        every[path] = data if isinstance(data, bytes) else json.dumps(data).encode() if data != "" else b""
-    below: dict[str, list[str]] = {path: [] for path in every}
-    for path in every:
-        if path:
-            below[path.rpartition("/")[0]].append(path.rpartition("/")[2])
-    tree = open_root(ROOT, format)
-    (scope,) = tree.scopes
-    events: list[Event] = [Begin()]
-    for zxid, path in enumerate(sorted(every, key=lambda path: path.count("/") + bool(path)), 2):
-        full = f"{ROOT}/{path}".rstrip("/")
-        here = scope.at(full)
-        if here is None:
-            continue
-        events.append(Data(full, every[path], Stat(zxid, zxid, 1.0, False, bool(below[path]))))
-        if here.lists:
-            names_ = tuple(name for name, _ in scope.children(full, here, below[path]))
-            events.append(Children(full, names_, zxid))
-    for event in (*events, Whole()):
-        tree.apply(event)
-    return tree.catalog()
+from support.trees import catalog_of
+from zkdns.model import Instance, State
 
 
 def one(nodes: Mapping[str, Any], service: str, id: str, format: str = "auto") -> Instance:

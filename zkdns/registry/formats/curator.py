@@ -11,7 +11,9 @@ Rules: every serviceType is taken (who is listed is alive, STATIC and PERMANENT 
 uriSpec is ignored; `enabled: false` and OUT_OF_SERVICE are meant to keep an instance out, so they are read
 as draining, which fail_open does not bring back. A port of -1 is none: so Druid's announcer writes
 (CuratorServiceAnnouncer: `getPlaintextPort`, `getTlsPort` of DruidNode). A weight that is no number costs
-the weight alone (spring-cloud-loadbalancer's WeightedServiceInstanceListSupplier).
+the weight alone (spring-cloud-loadbalancer's WeightedServiceInstanceListSupplier). Dubbo's applications tell
+the ports of their protocols in the metadata: `"dubbo.endpoints": "[{\"port\":20880,\"protocol\":\"dubbo\"}]"`
+(ServiceInstanceMetadataUtils.setEndpoints, DefaultServiceInstance.Endpoint).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from zkdns.model import Registration, Status
-from zkdns.registry.fields import PORT, BadData, Rule, digits, loose_meta, share, where
+from zkdns.registry.fields import PORT, BadData, Rule, decode, digits, loose_meta, share, where
 from zkdns.registry.formats import Node, Parsed, demand_object
 
 RANK = 30
@@ -29,6 +31,7 @@ QUIET: frozenset[str] = frozenset({"_c_*"})
 
 KEPT: frozenset[str] = frozenset()
 
+_ENDPOINTS = "dubbo.endpoints"
 _MARKS = ("serviceType", "registrationTimeUTC", "uriSpec")
 _STATUSES: dict[str, Status] = {"UP": "up", "STARTING": "starting", "DOWN": "down"}
 
@@ -74,11 +77,26 @@ def parse(node: Node) -> Registration | Parsed:
         weight,
         status=status,
         zone=share(meta.get("zone", "")),
-        ports=share((("https", ssl_port),)) if ssl_port else (),
+        ports=share(tuple(sorted(_ports(meta, ssl_port).items()))),
         meta=share(tuple(sorted(meta.items()))),
         format="curator",
     )
     return Parsed(registration, (left_out,)) if left_out is not None else registration
+
+
+def _ports(meta: dict[str, str], ssl_port: int) -> dict[str, int]:
+    text = meta.get(_ENDPOINTS)
+    endpoints = decode(text.encode()) if text else ()
+    ports = {
+        one["protocol"]: one["port"]
+        for one in (endpoints if isinstance(endpoints, list) else ())
+        if isinstance(one, dict)
+        and isinstance(one.get("protocol"), str)
+        and one["protocol"]
+        and type(one.get("port")) is int
+        and 0 < one["port"] < 65536
+    }
+    return ports | {"https": ssl_port} if ssl_port else ports
 
 
 def _port(value: dict[str, Any], field: str) -> int:
