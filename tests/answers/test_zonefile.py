@@ -228,6 +228,8 @@ WRONG = {
     "a name that only looks inside": (SOA + "a.xone.test. A 192.0.2.1\n", 2, "outside the zone"),
     "a label too long": (SOA + "a" * 64 + " A 192.0.2.1\n", 2, ""),
     "an unknown directive": (SOA + "$FOO bar\n", 2, "$FOO"),
+    "a step of 0": (SOA + "$GENERATE 1-2/0 a$ A 192.0.2.1\n", 2, "step"),
+    "a range of one number": (SOA + "$GENERATE 5 a$ A 192.0.2.1\n", 2, "stop value"),
     "too many generated": (SOA + "$GENERATE 1-99999999 a$ A 192.0.2.1\n", 2, "$GENERATE"),
     "an include that is not there": (SOA + "a A 192.0.2.1\n$INCLUDE nowhere\n", 3, "nowhere can't be read"),
     "an include that goes up": (SOA + "$INCLUDE ../secret\n", 2, "outside the folder"),
@@ -274,6 +276,9 @@ def test_an_error_is_named_with_its_line_and_the_last_good_copy_stays(case: str,
 GENERATED = {
     "$GENERATE 1-2 a$ A 192.0.2.$": {"a1 A": "192.0.2.1", "a2 A": "192.0.2.2"},
     "$GENERATE 1-4/3 b${0,3,d} 60 A 192.0.2.$": {"b001 A": "192.0.2.1", "b004 A": "192.0.2.4"},
+    "$GENERATE 7-7 e$ IN 60 A 192.0.2.$": {"e7 A": "192.0.2.7"},
+    "$GENERATE 255-255 ${0,7,n}.r CNAME ns": {"f.f.0.0.r CNAME": "ns.one.test."},
+    "$GENERATE 10-11 u${0,4,X} CNAME ns": {"u000a CNAME": "ns.one.test.", "u000b CNAME": "ns.one.test."},
     "$GENERATE 10-11 c${-5} 60 IN A 192.0.2.$": {"c5 A": "192.0.2.10", "c6 A": "192.0.2.11"},
     "$GENERATE 10-11 d${0,2,x} CNAME ns": {"d0a CNAME": "ns.one.test.", "d0b CNAME": "ns.one.test."},
     "$GENERATE 8-8 f${0,3,o} CNAME ns": {"f010 CNAME": "ns.one.test."},
@@ -292,6 +297,72 @@ def test_generated_lines_are_those_of_bind(line: str, folder: ZoneFolder) -> Non
         label, rtype = question.split()
         assert said(ask(answers, f"{label}.one.test", rtype))[:1] == [f"{label}.one.test. {rtype} {rdata}"]
     assert said(ask(answers, "after.one.test")) == ["after.one.test. A 192.0.2.9"]
+
+
+# Each as named-compilezone 9.18 reads it (BIND 9 ARM, "Zone file"; RFC 1035, section 5; RFC 2308, section 4).
+AS_WRITTEN = {
+    "units of time": (
+        "a 1h30m A 192.0.2.1\nb 1W2D IN A 192.0.2.2\n",
+        {"a A": (5400, "192.0.2.1"), "b A": (777600, "192.0.2.2")},
+    ),
+    "class and TTL in either order": (
+        "a IN 5 A 192.0.2.1\nb 6 IN A 192.0.2.2\n",
+        {"a A": (5, "192.0.2.1"), "b A": (6, "192.0.2.2")},
+    ),
+    "a TTL with its top bit": ("a 4294967295 A 192.0.2.1\n", {"a A": (0, "192.0.2.1")}),
+    "when it was dumped": ("$DATE 20261128000000\na A 192.0.2.1\n", {"a A": (60, "192.0.2.1")}),
+    "no owner": (
+        "a A 192.0.2.1\n\tTXT x\n  ; note\n  MX 0 @\n",
+        {"a TXT": (60, '"x"'), "a MX": (60, "0 one.test.")},
+    ),
+    "brackets over lines": ('a TXT ( "one" ; note )\n\n "two (2)" )\n', {"a TXT": (60, '"one" "two (2)"')}),
+    "escapes": (
+        'a\\.b A 192.0.2.1\n\\099 TXT "\\255\\"" \\;\n',
+        {"a\\.b A": (60, "192.0.2.1"), "c TXT": (60, '"\\255\\"" ";"')},
+    ),
+    "types by number": (
+        "a TYPE1 \\# 4 C0000201\nb TYPE731 \\# 3 ( ab\ncdef )\n",
+        {"a A": (60, "192.0.2.1"), "b TYPE731": (60, "\\# 3 abcdef")},
+    ),
+    "an origin below": (
+        "$ORIGIN sub\n@ A 192.0.2.1\n$ORIGIN d\nx CNAME sub.one.test.\n",
+        {"sub A": (60, "192.0.2.1"), "x.d.sub CNAME": (60, "sub.one.test.")},
+    ),
+    "no end of line": ("a A 192.0.2.1", {"a A": (60, "192.0.2.1")}),
+    "carriage returns alone": ("a A 192.0.2.1\rb A 192.0.2.2\r", {"b A": (60, "192.0.2.2")}),
+    "TTLs that differ": ("a 10 A 192.0.2.1\na 20 A 192.0.2.1\n", {"a A": (10, "192.0.2.1")}),
+    "a TLSA over lines": (
+        "_443._tcp TLSA 3 1 1 ( " + "ab" * 16 + "\n " + "cd" * 16 + " )\n",
+        {"_443._tcp TLSA": (60, "3 1 1 " + "ab" * 16 + "cd" * 16)},
+    ),
+    "a service binding": (
+        "h HTTPS 1 . alpn=h2,h3 port=8443\n",
+        {"h HTTPS": (60, '1 . alpn="h2,h3" port="8443"')},
+    ),
+    "more types": (
+        'c CAA 0 issue "ca.example"\nn NAPTR 1 2 "s" "x" "" _h._tcp\nu URI 1 2 "ftp://f.example/"\n'
+        "l LOC 52 22 23 N 4 53 32 E 0m\nd DNAME other.test.\ns SSHFP 1 1 " + "ab" * 20 + "\n",
+        {
+            "c CAA": (60, '0 issue "ca.example"'),
+            "n NAPTR": (60, '1 2 "s" "x" "" _h._tcp.one.test.'),
+            "u URI": (60, '1 2 "ftp://f.example/"'),
+            "d DNAME": (60, "other.test."),
+            "s SSHFP": (60, "1 1 " + "ab" * 20),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AS_WRITTEN)
+def test_a_file_is_read_as_bind_reads_it(case: str, folder: ZoneFolder) -> None:
+    text, expected = AS_WRITTEN[case]
+    (folder.folder / "one.test.zone").write_bytes(f"$TTL 60\n{SOA}{text}".encode())
+    assert folder.load().problems == ()
+    answers, _ = serving(folder)
+    for question, (ttl, rdata) in expected.items():
+        label, rtype = question.split()
+        (rrset,) = ask(answers, f"{label}.one.test", rtype).answer[:1]
+        assert rrset.to_text() == f"{label}.one.test. {ttl} IN {rtype} {rdata}"
 
 
 def test_octets_above_127_are_those_of_the_file_whatever_its_character_set(folder: ZoneFolder) -> None:

@@ -33,6 +33,7 @@ MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
 MAX_WIDTH_CHARS = 255
 NEWLINE = b"\n"
+_TTL = re.compile(r"(?:[0-9]+[SMHDWsmhdw]?)+")
 _WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
 _ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
 
@@ -71,6 +72,7 @@ class _Records:
 
     def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
         owner = name.to_digestable()
+        ttl = 0 if ttl >> 31 else ttl  # RFC 2181, section 8; so does BIND
         self.records.append(Record(owner, int(rdata.rdtype), ttl, rdata.to_wire() or b"", self.where))
 
 
@@ -154,6 +156,9 @@ class MasterFile(dns.zonefile.Reader):
             self._generate()
         elif name == "$INCLUDE":
             self._include()
+        elif name == "$DATE":  # when BIND dumped the file: it says nothing of the records
+            self.tok.get_string()
+            self.tok.get_eol()
         else:
             raise ValueError(f"unknown directive {name}")
 
@@ -167,7 +172,12 @@ class MasterFile(dns.zonefile.Reader):
             tokens.append(token)
         if not tokens:
             raise ValueError("$GENERATE without a range")
-        start, stop, step = dns.grange.from_text(tokens[0].value)
+        try:
+            start, stop, step = dns.grange.from_text(tokens[0].value)
+        except AssertionError:
+            raise ValueError("the step of $GENERATE is not 1 or more") from None
+        if tokens[3:] and tokens[2].value.upper() == "IN" and _TTL.fullmatch(tokens[3].value):
+            tokens[2:4] = tokens[3], tokens[2]  # BIND takes class and TTL in either order
         self.generated += (stop - start) // step + 1
         if self.generated > MAX_GENERATED:
             raise ValueError(f"$GENERATE of more than {MAX_GENERATED} records")
