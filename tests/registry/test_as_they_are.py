@@ -96,6 +96,70 @@ def test_dubbos_group_and_version_are_tags() -> None:
     assert instance.registration.tags == ("gray", "blue", "1.0.0")
 
 
+@pytest.mark.parametrize(
+    ("url", "port", "weight", "tags", "status"),
+    [
+        # Dubbo 2.5 and 2.6: a provider's defaults (URL.getParameter; sofastack/sofa-rpc-node #19)
+        (
+            "dubbo://10.0.0.5:20880/com.example.Greeter?default.group=HSF&default.version=1.0.0.dev"
+            "&default.weight=7&timestamp=1522421683855", 20880, 7, ("HSF", "1.0.0.dev"), "up",
+        ),
+        ("dubbo://10.0.0.5:9408/x?default.weight=7&weight=9", 9408, 9, (), "up"),
+        # SOFA RPC for Node: no path, empty values, a weight of its own (sofastack/sofa-rpc-node #18)
+        (
+            "bolt://10.0.0.5:9696?uniqueId=&version=1.0&timeout=0&delay=-1&id=rpc-cfg-0&dynamic=true"
+            "&weight=100&accepts=100000&language=java", 9696, 100, ("1.0",), "up",
+        ),
+        ("bolt://10.0.0.5:9696?enabled=false", 9696, 100, (), "draining"),
+        # Dubbo 3 (apache/dubbo #7641 has such URLs)
+        (
+            "tri://10.0.0.5:50051/com.example.Greeter?anyhost=true&application=shop&background=false"
+            "&deprecated=false&dubbo=2.0.2&dynamic=true&generic=false&prefer.serialization=fastjson2,hessian2"
+            "&release=3.2.0&service-name-mapping=true&side=provider", 50051, 100, (), "up",
+        ),
+    ],
+)  # fmt: skip
+def test_provider_urls_from_public_reports(
+    url: str, port: int, weight: int, tags: tuple[str, ...], status: str
+) -> None:
+    catalog = catalog_of({provider(url): ""})
+    assert catalog.problems == ()
+    (instance,) = catalog.services["com.example.Greeter"].instances
+    r = instance.registration
+    assert (r.addresses, r.port, r.weight, r.tags, r.status) == (("10.0.0.5",), port, weight, tags, status)
+
+
+@pytest.mark.parametrize(
+    ("payload", "port", "meta"),
+    [
+        # spring-cloud-zookeeper #66: a payload of one's own, and a host name
+        (
+            {"name": "my-microservice", "id": "b7749231", "address": "serverx.myhost.com", "port": 21737,
+             "sslPort": None, "payload": {"tenant": "myTenant", "version": "1.0.3", "n": {"x": 1}},
+             "registrationTimeUTC": 1456326281161, "serviceType": "DYNAMIC", "uriSpec": None},
+            21737, (("tenant", "myTenant"), ("version", "1.0.3")),
+        ),
+        # api7/apisix-seed #81: a client in Go, without ports for TLS, times and URIs
+        (
+            {"name": "Service A name", "id": "serverx.myhost.com:20991", "address": "serverx.myhost.com",
+             "port": 20991, "payload": {}, "serviceType": "DYNAMIC"}, 20991, (),
+        ),
+        # spring-cloud-zookeeper #150: a random port is 0 at first, the one for TLS is set
+        (
+            {"name": "a", "id": "b", "address": "serverx.myhost.com", "port": 0, "sslPort": 9010,
+             "payload": None, "registrationTimeUTC": 1, "serviceType": "DYNAMIC", "uriSpec": {"parts": []}},
+            9010, (),
+        ),
+    ],
+)  # fmt: skip
+def test_curators_payloads_from_public_reports(payload: dict[str, Any], port: int, meta: Any) -> None:
+    catalog = catalog_of({"web/a": payload})
+    assert catalog.problems == ()
+    (instance,) = catalog.services["web"].instances
+    r = instance.registration
+    assert (r.host, r.port, r.meta, r.format) == ("serverx.myhost.com", port, meta, "curator")
+
+
 def test_a_weight_below_zero_is_zero_as_dubbos_balancer_has_it() -> None:
     (instance,) = (
         catalog_of({provider("dubbo://10.0.0.5:1/x?weight=-5"): ""}).services["com.example.Greeter"].instances

@@ -37,6 +37,7 @@ from zkdns.serve import engine
 from zkdns.serve.aside import Aside, run_in
 from zkdns.serve.dispatch import Dispatcher, Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
+from zkdns.serve.listen.neighbour import find_stranger
 from zkdns.serve.respond import identity, is_ours, next_position
 from zkdns.server import advertised
 from zkdns.server.lack import Lack
@@ -184,7 +185,14 @@ class Server:
 
     async def _listen(self) -> None:
         self.engine.configure(self.settings)
+        strangers = [await asyncio.to_thread(find_stranger, address) for address in self.settings.listen]
         await self.engine.start(self.settings.listen, self.settings.workers)
+        for address, what in zip(self.settings.listen, strangers, strict=True):
+            if what:
+                log.warning(
+                    "another program shares %s with us and %s: a part of the queries goes there; "
+                    "stop it, or listen elsewhere", address, what,
+                )  # fmt: skip
         if self.settings.http is not None:
             await self.web.start(self.settings.http, self.settings.http_hosts)
 

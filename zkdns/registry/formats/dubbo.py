@@ -32,6 +32,9 @@ DEFAULT_WEIGHT: Final = 100
 META: Final = ("application", "dubbo", "group", "interface", "release", "revision", "version")
 """The parameters that are handed on; `methods` alone can be kilobytes."""
 
+DEFAULTED: Final = ("disabled", "enabled", "group", "version", "weight")
+"""What a default of the provider may stand for: `default.weight` to Dubbo 2.6 (its URL.getParameter)."""
+
 TAGS: Final = ("dubbo.tag", "group", "version")
 
 _WEIGHT = digits(0, 65535)
@@ -47,6 +50,9 @@ def parse(node: Node) -> Registration:
     try:
         scheme, host, port, query = _split(unquote_plus(node.name, errors="strict"))
         parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+        for key in DEFAULTED:
+            if not parameters.get(key) and parameters.get(f"default.{key}"):
+                parameters[key] = parameters[f"default.{key}"]
     except ValueError as error:
         raise BadData(f"its name {show(node.name)} is no provider URL: {str(error)[:80]}", _CURE) from None
     if not scheme or not host:
