@@ -18,6 +18,8 @@ MAX_TARGETS = 64
 MAX_OVER_SECONDS = 30 * 86_400.0
 RAMP_STEPS = 100
 """A ramp moves in steps of one per cent."""
+ROUNDING = 1e-6
+"""Seconds by which a clock's sum may miss the moment of a step."""
 
 
 class Target(NamedTuple):
@@ -53,6 +55,10 @@ class Route:
     def ends(self) -> float:
         """When its shares stand still (seconds since the epoch): from the start, where nothing moves."""
         return self.written + self.over if self.over and self.start else 0.0
+
+    def moves(self, now: float) -> bool:
+        """Whether its shares are still on their way."""
+        return self.ends() > now + ROUNDING
 
     def targets(self) -> tuple[Target, ...]:
         """Every target once, in the order of the tiers."""
@@ -150,7 +156,7 @@ def tell_tiers(tiers: tuple[Tier, ...]) -> str:
 
 def tell_route(route: Route, now: float) -> str:
     """The same of all of a route: `web-v2 over 1800 s, spill 0.7`. What has moved is there."""
-    moves = f" over {route.over:g} s" if route.ends() > now else ""
+    moves = f" over {route.over:g} s" if route.moves(now) else ""
     return f"{tell_tiers(route.tiers)}{moves}{f', spill {float(route.spill):g}' if route.spill else ''}"
 
 
@@ -163,7 +169,7 @@ def at_time(route: Route, now: float) -> tuple[tuple[Tier, ...], float | None]:
     if not route.over or not route.start:
         return route.tiers, None
     written = route.written
-    step = int(max(0.0, now - written + 1e-6) * RAMP_STEPS / route.over)
+    step = int(max(0.0, now - written + ROUNDING) * RAMP_STEPS / route.over)
     if step >= RAMP_STEPS:
         return route.tiers, None
     part = Fraction(step, RAMP_STEPS)

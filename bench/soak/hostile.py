@@ -31,6 +31,9 @@ PATIENCE: Final = 2.0
 MOST: Final = 24
 """Services that she holds at once."""
 
+MUTE_TARGETS: Final = 60
+"""Of her instances that may be under probe at any moment, each a descriptor of a server's."""
+
 TROUBLE: Final = (KazooException, KazooTimeoutError, ConnectionError, OSError)
 
 _OTHERS: Final = re.compile(r"[a-z]+[0-9]+(@[a-z0-9]+)?")
@@ -168,11 +171,12 @@ class Hostile:
             call.wait(PATIENCE)
         client.delete_async(service).wait(PATIENCE)
 
-    def _register(self, service: str, *said: Any) -> None:
+    def _register(self, service: str, *said: Any, id: str = "") -> None:
         client = self._zookeeper()
+        id = id or f"{self._draw.randrange(40):02}"
         calls = [
             client.create_async(
-                f"{service}/{self._draw.randrange(40):02}-{n}",
+                f"{service}/{id}-{n}",
                 one if isinstance(one, bytes) else json.dumps(one).encode(),
                 ephemeral=True,
             )
@@ -236,7 +240,8 @@ class Hostile:
         host, port = self._mute
         check = {"check": {"type": "http", "path": "/", "interval": 1, "timeout": 10}}
         one = {"address": host, "port": port}
-        self._register(self._service(json.dumps(check).encode()), *[one] * 60)
+        service = self._service(json.dumps(check).encode(), "h-mute")
+        self._register(service, *[one] * MUTE_TARGETS, id="m")
 
     def _spoilt_orders(self) -> None:
         junk = self._draw.choice(

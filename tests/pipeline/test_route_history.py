@@ -114,6 +114,19 @@ def test_a_ramp_that_another_route_takes_the_place_of_has_no_end() -> None:
     ]
 
 
+def test_a_ramp_that_ended_just_before_another_route_takes_its_place_is_told_all_the_same() -> None:
+    world = replica()
+    lay(world, 0x100000100, {**TO_DB, "from": [{"web": 1}], "over": 100})
+    wait(world, NOW + 99.9)
+    world.now = NOW + 100.003
+    lay(world, 0x100000200, {"to": [{"web": 1, "db": 1}]})
+    assert [(c.was, c.now) for c in told(world)] == [
+        ("", "db over 100 s"),
+        ("db over 100 s", "db"),
+        ("db", "web=1 db=1"),
+    ]
+
+
 def test_each_line_begins_where_the_one_before_it_ended() -> None:
     world = replica()
     lay(world, 0x100000100, {**TO_DB, "from": [{"web": 1}], "over": 100, "until": NOW + 300})

@@ -207,8 +207,8 @@ class Publisher:
         self._respelled.discard(name)
         was_moving = self.routes.is_moving(name)
         rerouted, due = self.routes.update(judged, name, now)
-        if was_moving and not self.routes.is_moving(name):
-            self._end_ramp(standing, judged)
+        if was_moving and standing is not None:
+            self._end_ramp(standing, now)
         if due is not None:
             self._agenda.again(name, due, now)
         if judged is None:
@@ -226,11 +226,11 @@ class Publisher:
             return False
         return self._compile(name, standing, judged, now, zxid)
 
-    def _end_ramp(self, standing: Service | None, judged: Service | None) -> None:
-        if standing is None or judged is None or judged.stands_for is None:
-            return
-        if standing.stands_for == judged.stands_for:  # else something else stands in its place, and is told
-            self.changes.append(changes.ramp_end(judged, judged.stands_for))
+    def _end_ramp(self, standing: Service, now: float) -> None:
+        """Told of what moved until now, even where something else takes its place in the same moment."""
+        stands_for = standing.stands_for
+        if stands_for is not None and not stands_for.route.moves(now):
+            self.changes.append(changes.ramp_end(standing, stands_for))
 
     def _stands_composed(self, name: str) -> bool:
         answers = self._builder.services.get(name)
