@@ -268,3 +268,26 @@ def test_an_instance_in_a_layout_of_ones_own_is_found(operator: Operator, zk: Ka
     operator.url += "/apps?layout=/{service}/members/{id}&as=prod-{service}&format=json&address=at"
     assert "prod-web/x: drained" in operator.run("drain", "prod-web/x")
     assert standing(zk, "prod-web", "x") is not None
+
+
+def test_a_route_that_is_laid_is_no_override_of_an_instance(
+    operator: Operator, zk: KazooClient, zk_root: str
+) -> None:
+    # A node that had instances, and is a route now; one that is laid over nothing.
+    zk.create(f"{zk_root}/moved/a", b'{"address": "10.0.0.9"}', makepath=True)
+    zk.delete(f"{zk_root}/moved/a")
+    zk.set(f"{zk_root}/moved", json.dumps({"to": [{"web": 1}]}).encode())
+    operator.run("route", "laid", "web=3", "Data_Base=1")
+    checked = json.loads(operator.run("check", "--json"))
+    assert checked["problems"] == []
+    assert not [note for note in checked["notes"] if "laid" in note["path"] or "moved" in note["path"]]
+    rows = {row.split()[0]: row for row in operator.run("services").splitlines()}
+    assert "stands for web=3 Data_Base=1" in rows["laid"]
+    assert "stands for web" in rows["moved"]
+
+
+def test_a_standalone_server_s_own_node_is_not_called_an_unused_folder(
+    operator: Operator, zookeeper: ZooKeeperServer
+) -> None:
+    operator.url = f"zk://{zookeeper.hosts}/?preset=zookeeper"
+    assert "delete its folder" not in operator.run("check")

@@ -15,6 +15,8 @@ from zkdns.registry.zk.nodes import Refused, open_nodes
 
 EMPTIED = "all its instances are gone: its names are NODATA"
 EMPTIED_BEFORE = "all its own instances are gone: its names give what stands behind them"
+ZOOKEEPERS_OWN = "/zookeeper/"
+"""What a server keeps of itself is no folder that anybody may delete; a standalone one has no members."""
 UNUSED = "it has no instance, and never had one: its names are NODATA"
 
 
@@ -38,7 +40,7 @@ def tell(
     notes = [
         Problem(s.path, UNUSED, "register an instance, or delete its folder")
         for s in empty
-        if s.path not in used and not given.get(s.name)
+        if s.path not in used and not given.get(s.name) and not s.path.startswith(ZOOKEEPERS_OWN)
     ]
     return problems, notes
 

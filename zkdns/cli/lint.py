@@ -147,7 +147,7 @@ def _on_overrides(
     registered = {(name, i.id) for name, service in services.items() for i in service.instances}
     met = {decode(key) for key in overrides if key in registered}
     for (name, id), order in sorted(once(overrides).items()):
-        if (name, id) not in registered and (name, id) not in met:
+        if id and (name, id) not in registered and (name, id) not in met:  # a route is of no instance
             word = "drain" if order.drain else f"weight {order.weight}"
             what = f"an override ({word}) of an instance that is not registered"
             yield Problem(path(name, id), what, "register it again, or delete the node")
