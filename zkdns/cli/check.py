@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from zkdns import config as settings_of
 from zkdns.cli import emptied, lint, options, registries, show
 from zkdns.model import ConfigError, Problem
 from zkdns.registry.url import RegistryURL
@@ -23,12 +22,8 @@ from zkdns.web import shapes
 @options.failover
 @options.reads_registry
 def command(
-    zone: tuple[str, ...],
     only_problems: bool,
-    zones: str | None,
-    failover: tuple[str, ...],
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> int:
     """Reads settings, zone files and every registration; prints a summary, and each problem with its cure.
@@ -37,8 +32,7 @@ def command(
 
     Exit code 1 where there is a problem. Notes tell of what works and may surprise; they don't count.
     """
-    flags = {"registry": registry, "config": config, "zone": zone, "zones": zones, "failover": failover}
-    settings = settings_of.load(flags)
+    settings = load()
     broken: list[Problem] = []
 
     async def work(registries: registries.Registries) -> int:

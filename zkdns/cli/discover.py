@@ -43,15 +43,13 @@ class System:
 @click.argument("url", metavar="[zk://HOSTS[/CHROOT]]", required=False)
 @options.zone
 @options.reads_registry
-def command(
-    url: str | None, zone: tuple[str, ...], registry: tuple[str, ...], config: str | None, as_json: bool
-) -> None:
+def command(url: str | None, load: options.Load, as_json: bool) -> None:
     """Look at an ensemble and tell each system that is recognised: what, where, how many instances.
 
     With each comes the --registry that serves it and the first names that come of it. Without a URL, the
     ensemble of the first --registry is looked at, from its root.
     """
-    settings = options.load(registry, config, zone)
+    settings = load()
     hosts, start = _read_target(url) if url else (_first_hosts(settings.registry), "/")
     waiting = Waiting()
     survey = Survey(start)

@@ -34,8 +34,7 @@ def command(
     why: str,
     waits: bool,
     timeout: float,
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> None:
     """Take an instance out of all answers, on every replica, whatever it registers.
@@ -43,7 +42,7 @@ def command(
     With --wait all replicas are asked who was given it within twice the TTL before, until each of these
     clients has asked again, or twice the TTL has gone by. Those that never came back are named.
     """
-    with overrides.operate(options.load(registry, config)) as operator:
+    with overrides.operate(load()) as operator:
         service, instance = operator.find(*target)
         order = overrides.signed(why, span, drain=True)
         _, after = operator.change(service.name, instance.id, lambda held, now: lay(order, held))

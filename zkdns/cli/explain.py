@@ -72,10 +72,7 @@ def command(
     changes: tuple[str, ...],
     server: str | None,
     moment: float | None,
-    zone: tuple[str, ...],
-    failover: tuple[str, ...],
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> None:
     """Why the answer to NAME TYPE (A by default; an address stands for its PTR) is what it is.
@@ -104,7 +101,7 @@ def command(
             name = whole(name, _zone_of(at))
         _tell(lambda tried: _ask_server(at, name, qtype, client, tried, moment), changes, as_json)
         return
-    settings = options.load(registry, config, zone, failover)
+    settings = load()
     name = whole(name, settings.zone[0])
     qname = read_name(name)
 

@@ -32,14 +32,11 @@ COLUMNS = (
 @options.reads_registry
 def command(
     service: str,
-    zone: tuple[str, ...],
-    failover: tuple[str, ...],
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> None:
     """The instances of SERVICE: address, weight in force, share of first places, state, and why."""
-    settings = options.load(registry, config, zone, failover)
+    settings = load()
 
     async def work(registries: registries.Registries) -> None:
         named = registries.find(service)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeAlias
 
 import click
 
 from zkdns import config
 from zkdns.config import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Whole(click.IntRange):
@@ -42,9 +41,20 @@ settings_file = click.option(
 )
 
 
-def reads_registry(command: F) -> F:
-    """--registry, --config and --json: for each command that reads the registry."""
-    return registry(settings_file(as_json(command)))
+Load: TypeAlias = Callable[[], Settings]
+"""Reads the settings that a command's flags name. Raises ConfigError."""
+
+
+def reads_registry(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--registry, --config and --json: for each command that reads the registry. It is given `load`, which
+    knows these flags and those of `OTHERS` that it has as well."""
+
+    @wraps(command)
+    def with_load(registry: tuple[str, ...], config: str | None, **flags: Any) -> Any:
+        others = {name: flags.pop(name) for name in OTHERS if name in flags}
+        return command(load=lambda: load(registry, config, **others), **flags)
+
+    return registry(settings_file(as_json(with_load)))
 
 
 zone = click.option(
@@ -63,9 +73,10 @@ failover = click.option(
 )
 
 
-def load(
-    registry: Sequence[str], config_file: str | None, zone: Sequence[str] = (), failover: Sequence[str] = ()
-) -> Settings:
-    """The settings of a command that has no flags beside those above. Raises ConfigError."""
-    flags = {"registry": registry, "zone": zone, "failover": failover}
-    return config.load({"config": config_file, **{name: tuple(given) for name, given in flags.items()}})
+OTHERS = ("zone", "failover", "zones")
+"""Flags that are settings, of commands that read the registry."""
+
+
+def load(registry: Sequence[str], config_file: str | None, **others: Any) -> Settings:
+    """The settings of a command with these flags, and `others` of `OTHERS`. Raises ConfigError."""
+    return config.load({"registry": tuple(registry), "config": config_file, **others})

@@ -24,13 +24,13 @@ COLUMNS: Final = ("id", "address", "version", "serial", "lag")
 
 @click.command(short_help="The servers that are registered, and how far behind they are.")
 @options.reads_registry
-def command(registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+def command(load: options.Load, as_json: bool) -> None:
     """The servers registered under /zkdns/servers.
 
     `lag`: the seconds that a server's last write took to come back to it through its own watch, as a
     change of the registry does.
     """
-    settings = options.load(registry, config)
+    settings = load()
     hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
     if hosts is None:
         raise Failure("replicas register in ZooKeeper, and no --registry is a zk:// one")

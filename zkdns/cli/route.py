@@ -46,14 +46,14 @@ class Words(click.Command):
 @options.reads_registry
 def command(
     service: str | None, targets: tuple[str, ...], spill: float | None, over: float | None,
-    span: float | None, why: str, end: bool, failover: tuple[str, ...],
-    registry: tuple[str, ...], config: str | None, as_json: bool,
+    span: float | None, why: str, end: bool,
+    load: options.Load, as_json: bool,
 ) -> None:  # fmt: skip
     """Let a service's name stand for others: `zkdns route web web-v1=90 web-v2=10 --then web@dc2`.
 
     With SERVICE alone it shows the route in force, with nothing all of them.
     """
-    settings = options.load(registry, config, failover=failover)
+    settings = load()
     if end and (service is None or targets):
         raise click.UsageError("--end takes a SERVICE and nothing else")
     if not end and not targets:

@@ -30,14 +30,11 @@ COLUMNS = (
 @options.failover
 @options.reads_registry
 def command(
-    zone: tuple[str, ...],
-    failover: tuple[str, ...],
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> None:
     """The services that are registered, how many of their instances are healthy, and their names."""
-    settings = options.load(registry, config, zone, failover)
+    settings = load()
 
     async def work(registries: registries.Registries) -> None:
         catalog = registries.catalog

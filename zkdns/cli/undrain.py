@@ -13,12 +13,12 @@ from zkdns.registry.overrides import once
 @click.command(short_help="End an instance's override.")
 @overrides.target
 @options.reads_registry
-def command(target: tuple[str, str], registry: tuple[str, ...], config: str | None, as_json: bool) -> None:
+def command(target: tuple[str, str], load: options.Load, as_json: bool) -> None:
     """End a drain; where the instance is not drained, end the weight that was set for it.
 
     A weight that was set beside a drain holds on.
     """
-    with overrides.operate(options.load(registry, config)) as operator:
+    with overrides.operate(load()) as operator:
         held = operator.ordered()
         service, id = target
         if target not in held:

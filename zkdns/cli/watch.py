@@ -38,9 +38,7 @@ Events = asyncio.Queue[dict[str, Any]]
 @options.reads_registry
 def command(
     service: str | None,
-    failover: tuple[str, ...],
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> int:
     """Each change of SERVICE, or of all services, as it happens: what came, went, or changed, and why.
@@ -48,7 +46,7 @@ def command(
     On a terminal it is a view of how all stands, with the last changes below. Elsewhere each change is a
     line; with --json one event a line, as in /api/v1/events. Ctrl-C ends it.
     """
-    settings = options.load(registry, config, failover=failover)
+    settings = load()
     console = show.open_console()
     alive = sys.stdout.isatty() and not console.is_dumb_terminal and not as_json
 

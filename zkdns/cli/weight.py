@@ -19,12 +19,11 @@ def command(
     weight: int,
     span: float | None,
     why: str,
-    registry: tuple[str, ...],
-    config: str | None,
+    load: options.Load,
     as_json: bool,
 ) -> None:
     """Set another weight for an instance than it registers, 0 to 65535; `undrain` ends it."""
-    with overrides.operate(options.load(registry, config)) as operator:
+    with overrides.operate(load()) as operator:
         service, instance = operator.find(*target)
         order = overrides.signed(why, span, weight=weight)
         _, after = operator.change(service.name, instance.id, lambda held, now: lay(order, held))
