@@ -110,10 +110,6 @@ class Topology:
         region, _, zone = text.strip().lower().rpartition("/")
         return Place(self.region_of(zone) or region, zone) if zone else None
 
-    def client_place(self, address: str) -> Place:
-        """Where a client stands: by the map, else where we stand."""
-        return self.place_of(address) or self.own
-
     def class_of(self, place: Place) -> int:
         """The client class of a place; 0 where it has none."""
         return self._classes.get(place, 0)

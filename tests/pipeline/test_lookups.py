@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -147,12 +145,10 @@ async def waits_for(outcomes: list[Resolved | Exception], monkeypatch: pytest.Mo
             raise outcome
         return outcome
 
-    async def wait_for(awaited: Coroutine[Any, Any, Any], seconds: float) -> None:
-        awaited.close()
+    async def sleep(seconds: float) -> None:
         waits.append(seconds)
-        raise TimeoutError
 
-    monkeypatch.setattr(under_test, "asyncio", SimpleNamespace(**{**vars(asyncio), "wait_for": wait_for}))
+    monkeypatch.setattr(under_test, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     lookups = Lookups(resolve, lambda name, addresses: None)
     lookups.want({"db": "web"})
     await over.wait()

@@ -24,14 +24,6 @@ def test_the_longest_literal_prefix_ends_at_the_first_hole() -> None:
     assert layout("/controller").prefix == ("controller",)
 
 
-def test_only_what_leads_to_a_node_that_fits_is_worth_listing() -> None:
-    members = parse_layout("/x/{service}/members/{id}")
-    for path in ((), ("x",), ("x", "pg1"), ("x", "pg1", "members")):
-        assert members.leads_from(path)
-    for path in (("y",), ("x", "pg1", "history"), ("x", "pg1", "members", "a")):
-        assert not members.leads_from(path)
-
-
 def test_a_hole_of_ours_may_have_a_literal_in_front() -> None:
     masters = layout("/mesos/json.info_{id}")
     assert masters.match(("mesos", "json.info_0000000001")) == {"id": "json.info_0000000001"}
@@ -45,11 +37,10 @@ def test_the_folder_of_a_layout_holds_its_nodes() -> None:
 
 
 @given(st.lists(NAME, min_size=3, max_size=3))
-def test_what_fits_has_a_folder_that_leads_there(names: list[str]) -> None:
+def test_what_fits_has_a_folder_that_fits_above_it(names: list[str]) -> None:
     plain = parse_layout("/{service}/members/{id}")
     path = (names[0], "members", names[1])
     assert plain.match(path) == {"service": names[0], "id": names[1]}
-    assert plain.leads_from(path[:-1])
     assert plain.folder.match(path[:-1]) == {"service": names[0]}
 
 

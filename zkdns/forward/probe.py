@@ -15,7 +15,6 @@ from zkdns.forward.sockets import connect, reason
 from zkdns.forward.upstream import TOTAL, Upstream
 from zkdns.lack import is_local_lack
 
-PROBE_MARK = b"zkdns-"
 _ROOT_NS = b"\0\0\2\0\1"
 _TXT_IN = b"\0\x10\0\1"
 

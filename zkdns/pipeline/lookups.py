@@ -36,7 +36,6 @@ class Lookups:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._problems: dict[str, str] = {}
-        self._again: dict[str, asyncio.Event] = {}
         self._due: set[str] = set()
         self._news = asyncio.Event()
         self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH)
@@ -50,20 +49,12 @@ class Lookups:
             self._tasks.pop(name).cancel()
             self._addresses.pop(name, None)
             self._problems.pop(name, None)
-            self._again.pop(name)
             self._due.discard(name)
         for name in names - self._tasks.keys():
-            self._again[name] = asyncio.Event()
             self._due.add(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(
                 self._follow(name), name=f"host {name}"
             )
-
-    def ask_again(self, name: str) -> None:
-        """Resolve this name now: what it leads to has changed."""
-        if name in self._again:
-            self._due.add(name)
-            self._again[name].set()
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """The last good addresses; empty before the first."""
@@ -75,7 +66,7 @@ class Lookups:
         return dict(self._problems)
 
     async def all_done(self) -> None:
-        """Returns when each wanted name was resolved or failed once, and again where that was due."""
+        """Returns when each wanted name was resolved or failed once."""
         while self._due:
             self._news.clear()
             await self._news.wait()
@@ -89,9 +80,7 @@ class Lookups:
 
     async def _follow(self, name: str) -> None:
         retry = MIN_RETRY
-        again = self._again[name]
         while True:
-            again.clear()
             try:
                 async with self._turns.turn(self._accounts.get(name, "")):
                     outcome = await self._resolve(name)
@@ -110,13 +99,9 @@ class Lookups:
                 if was_failing or set(outcome.addresses) != set(self.addresses(name)):
                     self._addresses[name] = outcome.addresses
                     self._changed(name, outcome.addresses)
-            if not again.is_set():
-                self._due.discard(name)
+            self._due.discard(name)
             self._news.set()
-            try:
-                await asyncio.wait_for(again.wait(), wait)
-            except TimeoutError:
-                pass
+            await asyncio.sleep(wait)
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:

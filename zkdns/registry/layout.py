@@ -51,12 +51,6 @@ class Layout:
                 holes[segment.hole] = name
         return holes
 
-    def leads_from(self, names: Sequence[str]) -> bool:
-        """Whether nodes that fit may stand below this path: then its children are worth listing."""
-        return len(names) < len(self.segments) and all(
-            segment.fits(name) for segment, name in zip(self.segments, names, strict=False)
-        )
-
     @property
     def folder(self) -> Layout:
         """The layout of the folders that hold the nodes: the service is there while its folder is."""
