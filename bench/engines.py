@@ -135,6 +135,11 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
         wanted = ours(args.ours)
     running = start(wanted, folder)
     names = write(folder / "names", "\n".join(NAMES))
+    run(args, running, names)
+
+
+def run(args: argparse.Namespace, running: list[Running], names: str) -> None:
+    """All mixes, and the servers' end."""
     try:
         for mix in args.mix:
             rounds(args, running, mix, names)

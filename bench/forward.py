@@ -24,7 +24,7 @@ from multiprocessing import Process
 from pathlib import Path
 
 from bench.crowd import DELAY, flooded, pin
-from bench.engines import rounds, start
+from bench.engines import run, start
 from bench.resolvers import OUTSIDE, forwarders, unknown
 from bench.servers import Engine, write
 
@@ -69,12 +69,7 @@ class Upstream(Process):
 def cached(args: argparse.Namespace, folder: Path, upstream: int) -> None:
     running = start(chosen(args, upstream), folder)
     names = write(folder / "names", "\n".join(OUTSIDE))
-    try:
-        for mix in args.mix:
-            rounds(args, running, mix, names)
-    finally:
-        for server in running:
-            server.end()
+    run(args, running, names)
 
 
 def chosen(args: argparse.Namespace, upstream: int) -> list[Engine]:

@@ -22,6 +22,7 @@ import dns.rcode
 import pytest
 
 from support.ports import free_port
+from support.registry_file import instance
 from support.server import Zkdns, run
 from support.upstream import Seen, Wait, reply
 from support.upstream import run as run_upstream
@@ -29,17 +30,11 @@ from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns import __version__
 
-FILE = """
+FILE = f"""
 [web]
 ttl = 9
-[[web.instances]]
-id = "a"
-address = "10.0.0.1"
-port = 80
-[[web.instances]]
-id = "b"
-address = "10.0.0.2"
-port = 80
+{instance("web", "a", "10.0.0.1")}
+{instance("web", "b", "10.0.0.2")}
 """
 
 

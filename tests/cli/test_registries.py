@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.ports import free_port
+from support.registry_file import instance
 from support.server import REPOSITORY, run
 from support.waiting import eventually
 from support.watching import Watch
@@ -21,30 +22,15 @@ from zkdns import cli
 from zkdns.cli import registries, show
 from zkdns.cli.show import Column
 
-FILE = """
+FILE = f"""
 [web]
 ttl = 9
 answers = 2
-[[web.instances]]
-id = "a"
-address = "10.0.0.1"
-port = 80
-weight = 3
-tags = ["canary"]
-[[web.instances]]
-id = "b"
-address = "10.0.0.2"
-port = 80
-[[web.instances]]
-id = "c"
-address = "10.0.0.3"
-port = 80
-status = "draining"
+{instance("web", "a", "10.0.0.1", weight=3, tags=["canary"])}
+{instance("web", "b", "10.0.0.2")}
+{instance("web", "c", "10.0.0.3", status="draining")}
 [db]
-[[db.instances]]
-id = "one"
-address = "10.0.1.1"
-port = 5432
+{instance("db", "one", "10.0.1.1", 5432)}
 """
 
 

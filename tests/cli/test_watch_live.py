@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from support.registry_file import instance
 from support.terminal import ALTERNATE, BACK, HIDDEN, SHOWN, OnTerminal
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
@@ -18,22 +19,12 @@ from zkdns.model import Instance, Registration, Service, State
 from zkdns.pipeline import changes
 from zkdns.web import shapes
 
-FILE = """
+FILE = f"""
 [web]
-[[web.instances]]
-id = "a"
-address = "10.0.0.1"
-port = 80
-[[web.instances]]
-id = "b"
-address = "10.0.0.2"
-port = 80
-status = "up"
+{instance("web", "a", "10.0.0.1")}
+{instance("web", "b", "10.0.0.2", status="up")}
 [db]
-[[db.instances]]
-id = "one"
-address = "10.0.1.1"
-port = 5432
+{instance("db", "one", "10.0.1.1", 5432)}
 """
 
 

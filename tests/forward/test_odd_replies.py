@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import subprocess
 import threading
@@ -20,6 +19,7 @@ import pytest
 
 from support.odd_replies import REPLIES, SERVFAIL, Odd
 from support.ports import free_port
+from support.unbound import find_unbound, settings
 from support.waiting import eventually
 from zkdns.config import Address
 from zkdns.dns import names
@@ -132,33 +132,18 @@ class FakeUpstream:
 
 @pytest.fixture(scope="module")
 def unbound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    program = shutil.which("unbound", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin")
-    assert program is not None, "unbound is missing: apt-get install -y unbound"
+    program = find_unbound()
     folder: Path = tmp_path_factory.mktemp("unbound")
     upstream, port = FakeUpstream(), free_port()
-    (folder / "unbound.conf").write_text(
-        f"""server:
-    interface: 127.0.0.1
-    port: {port}
-    do-daemonize: no
-    username: ""
-    chroot: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 0
-    num-threads: 1
-    do-not-query-localhost: no
+    rest = f"""    do-not-query-localhost: no
     module-config: "iterator"
     qname-minimisation: no
     access-control: 127.0.0.0/8 allow
 forward-zone:
     name: "."
     forward-addr: 127.0.0.1@{upstream.port}
-remote-control:
-    control-enable: no
 """
-    )
+    (folder / "unbound.conf").write_text(settings(port, folder, rest))
     command = [program, "-d", "-c", str(folder / "unbound.conf")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

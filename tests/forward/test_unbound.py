@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,31 +14,18 @@ import dns.rcode
 import pytest
 
 from support.ports import free_port
+from support.unbound import find_unbound, settings
 from zkdns.config import Settings
 from zkdns.dns.packet import Query
 from zkdns.forward.forwarder import Forwarder
 
-INSTALL = "apt-get install -y unbound"
-
 
 @pytest.fixture
 async def unbound(tmp_path: Path) -> AsyncIterator[str]:
-    program = shutil.which("unbound", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin")
-    assert program is not None, f"unbound is missing: {INSTALL}"
+    program = find_unbound()
     port = free_port()
     big = "".join(f"    local-data: 'big.test. 300 TXT \"{n:03d}{'x' * 90}\"'\n" for n in range(60))
-    (tmp_path / "unbound.conf").write_text(
-        f"""server:
-    interface: 127.0.0.1
-    port: {port}
-    do-daemonize: no
-    username: ""
-    chroot: ""
-    directory: "{tmp_path}"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 0
-    access-control: 127.0.0.0/8 allow
+    rest = f"""    access-control: 127.0.0.0/8 allow
     local-zone: "." static
     local-data: ". 60 SOA a. b. 1 2 3 4 60"
     local-zone: "test." static
@@ -48,10 +34,8 @@ async def unbound(tmp_path: Path) -> AsyncIterator[str]:
     local-data: "www.test. 300 A 192.0.2.2"
     local-data: "www.test. 300 AAAA 2001:db8::1"
     local-data: "_x._tcp.test. 300 SRV 1 2 80 www.test."
-{big}remote-control:
-    control-enable: no
-"""
-    )
+{big}"""
+    (tmp_path / "unbound.conf").write_text(settings(port, tmp_path, rest))
     with running(program, "-d", "-c", str(tmp_path / "unbound.conf")) as process:
         for _ in range(300):
             assert process.poll() is None

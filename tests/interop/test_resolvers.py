@@ -23,6 +23,7 @@ import pytest
 from support.ports import free_port
 from support.programs import find, running
 from support.services import Registry
+from support.unbound import settings
 from support.waiting import eventually
 
 pytestmark = pytest.mark.zookeeper
@@ -65,18 +66,7 @@ class Resolver:
 def unbound(registry: Registry, folder: Path) -> Iterator[Resolver]:
     port, upstream = free_port(), registry.server.port
     config = folder / "unbound.conf"
-    config.write_text(f"""server:
-    interface: 127.0.0.1
-    port: {port}
-    num-threads: 1
-    do-daemonize: no
-    username: ""
-    chroot: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 4
-    do-not-query-localhost: no
+    rest = f"""    do-not-query-localhost: no
     domain-insecure: "svc.local"
     private-address: 10.0.0.0/8
     private-domain: "svc.local"
@@ -94,9 +84,8 @@ stub-zone:
 stub-zone:
     name: "10.in-addr.arpa"
     stub-addr: 127.0.0.1@{upstream}
-remote-control:
-    control-enable: no
-""")
+"""
+    config.write_text(settings(port, folder, rest, verbosity=4))
     with running(folder / "log", find("unbound", "unbound"), "-d", "-c", config):
         yield Resolver(port)
         said = (folder / "log").read_text()

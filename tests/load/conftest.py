@@ -11,19 +11,14 @@ import pytest
 from support.missing import ENGINES
 from support.ordinary import Row
 from support.process import allow_files
+from support.registry_file import instance
 from support.server import Zkdns
 
-HEAD = """
+HEAD = f"""
 [web]
 policy = "first"
-[[web.instances]]
-id = "a"
-address = "10.0.0.1"
-port = 80
-[[web.instances]]
-id = "b"
-address = "10.0.0.2"
-port = 81
+{instance("web", "a", "10.0.0.1")}
+{instance("web", "b", "10.0.0.2", 81)}
 [big]
 answers = 4000
 policy = "first"

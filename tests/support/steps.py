@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -19,10 +20,16 @@ def steps(act: Callable[[], Any]) -> int:
         count += event == "line"
         return trace
 
+    with traced(trace):
+        act()
+    return count
+
+
+@contextmanager
+def traced(trace: Callable[[FrameType, str, object], Any]) -> Iterator[None]:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        act()
+        yield
     finally:
         sys.settrace(before)
-    return count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.filled import describe, fill
+from support.steps import traced
 from zkdns.model import Problem, State
 from zkdns.pipeline.replica import ServerNode
 from zkdns.serve.clients import NOT_KEPT
@@ -216,12 +216,8 @@ def lines_of(act: Callable[[], object]) -> dict[str, set[int]]:
         run[path.name].add(frame.f_lineno)
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    with traced(trace):
         act()
-    finally:
-        sys.settrace(before)
     return run
 
 
