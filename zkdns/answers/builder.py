@@ -252,11 +252,15 @@ class Builder:
         if old is not None or answers is not None:
             self._moved_services[name] = answers
         self._replace_holders(name, old, answers)
-        if self._claims is not None:
+        if self._claims is None:
+            self._put_in_place(old, answers)
+        else:
             for owner in self._claims.move(name, old, answers):
                 self._restand_at(owner, self._claims)
-            self._restand(before)
-            return
+        self._restand(before)
+
+    def _put_in_place(self, old: ServiceAnswers | None, answers: ServiceAnswers | None) -> None:
+        """Where no zone lies inside another."""
         if old is not None:
             for key in old.entries.keys() - (answers.entries.keys() if answers else ()):
                 self._drop(key, old.entries[key])
@@ -269,7 +273,6 @@ class Builder:
                     self._put(key, entry)
             for owner, known in answers.names.items():
                 self._stand(owner, known)
-        self._restand(before)
 
     def _count(self, old: ServiceAnswers) -> dict[bytes, int]:
         """Whose first places were given until now; returns where each counter stands."""

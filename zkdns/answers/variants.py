@@ -122,17 +122,13 @@ class Near:
             option = self.option(about.about, client, one, base)
             if about.counted:
                 counter = counters.get(class_key(key, number)) or RotationCounter()
-                entries[number] = replace(
-                    base, tiers=one.tiers, ede=option, repeats=one.repeats, counter=counter, ids=one.ids
-                )
+                entries[number] = one.in_place_of(base, option, counter)
             elif one.tiers is not base.tiers or option != base.ede:
                 if (standing, option) not in shared:
                     counter = counters.get(class_key(key, number)) or RotationCounter()
                     if any(counter is entry.counter for entry in shared.values()):
                         counter = RotationCounter()  # who was alike before may not be so now
-                    shared[standing, option] = replace(
-                        base, tiers=one.tiers, ede=option, repeats=one.repeats, counter=counter, ids=one.ids
-                    )
+                    shared[standing, option] = one.in_place_of(base, option, counter)
                 entries[number] = shared[standing, option]
         return entries, arranged
 
