@@ -24,6 +24,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(status: os.stat_result) -> Mark:
+    """What changes when a file does."""
     return Mark(status.st_mtime_ns, status.st_size, status.st_ino)
 
 

@@ -14,4 +14,5 @@ LACKS = frozenset(
 
 
 def is_local_lack(error: OSError) -> bool:
+    """Whether it says nothing of the other side."""
     return error.errno in LACKS

@@ -44,6 +44,7 @@ class Choice:
 
 
 def distance(client: Place, place: Place) -> int:
+    """ZONE (0), REGION (1) or ELSEWHERE (2)."""
     if client.zone and place.zone == client.zone:
         return ZONE
     return REGION if client.region and place.region == client.region else ELSEWHERE

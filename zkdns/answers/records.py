@@ -181,6 +181,7 @@ def own_name(i: Instance) -> str:
 
 @lru_cache(4096)  # as port_label
 def tag_label(tag: str) -> str:
+    """A tag as it stands in a name: one label, 63 bytes at most."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in tag.lower())[:63]
 
 

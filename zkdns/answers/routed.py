@@ -78,6 +78,7 @@ NOTHING = Beyond()
 
 
 def targets_of(in_force: InForce) -> tuple[Target, ...]:
+    """All of them, each once, in the order of the tiers."""
     return tuple(dict.fromkeys(target for tier in in_force.tiers for target, _ in tier))
 
 

@@ -51,6 +51,7 @@ def addresses(owner: bytes, held: Iterable[str], ttl: int) -> tuple[bytes, int]:
 
 
 def srv(priority: int, weight: int, port: int, target: bytes, ttl: int) -> bytes:
+    """An SRV record (RFC 2782) of the name that is asked for. `target`: a wire name; `ttl`: seconds."""
     return record(OWNER, SRV, ttl, _SRV(priority, weight, port) + target)
 
 

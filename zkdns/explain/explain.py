@@ -194,6 +194,7 @@ def read_name(text: str) -> bytes:
 
 
 def read_type(text: str) -> dns.rdatatype.RdataType:
+    """A type by its name or number."""
     try:
         return dns.rdatatype.from_text(f"TYPE{text}" if text.isascii() and text.isdigit() else text)
     except (dns.exception.DNSException, ValueError):
@@ -201,6 +202,7 @@ def read_type(text: str) -> dns.rdatatype.RdataType:
 
 
 def read_client(text: str | None) -> str:
+    """An address as it is compared; this machine where none is given."""
     if not text:
         return "127.0.0.1"
     try:

@@ -46,9 +46,11 @@ class Shares:
     """By path, those that the route gives now; None where the name is none."""
 
     def given(self, instance: Instance) -> bool:
+        """Whether this answer ever has it."""
         return instance.path in self.shares
 
     def share(self, instance: Instance) -> float:
+        """Its part of the first places, 0 to 1."""
         return self.shares.get(instance.path, 0.0)
 
     def why_out(self, instance: Instance) -> str:

@@ -67,12 +67,14 @@ class Pending:
         self._waiting: list[Callable[[bytes], None]] = []
 
     def then(self, take: Callable[[bytes], None]) -> None:
+        """Has it told, at once where it is there."""
         if self._reply is not None:
             take(self._reply)
         else:
             self._waiting.append(take)
 
     def deliver(self, reply: bytes) -> None:
+        """The reply is here."""
         if self._reply is None:
             self._reply = reply
             waiting, self._waiting = self._waiting, []
@@ -80,6 +82,7 @@ class Pending:
                 take(reply)
 
     async def wait(self) -> bytes:
+        """The same for who can wait."""
         done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def take(reply: bytes) -> None:

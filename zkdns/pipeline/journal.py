@@ -64,6 +64,7 @@ class Query:
     limit: int = 1000
 
     def takes(self, change: Change) -> bool:
+        """Whether this change is asked for."""
         return (
             (not self.service or change.service == self.service)
             and (not self.id or change.id == self.id)
@@ -118,6 +119,7 @@ class World:
         return other
 
     def put(self, name: str, shell: Service | None) -> None:
+        """A service without its instances; None takes it out with them."""
         if shell is None:
             self._shells.pop(name, None)
             self._instances.pop(name, None)
@@ -126,9 +128,11 @@ class World:
             self._instances.setdefault(name, {})
 
     def place(self, name: str, instances: Iterable[Instance]) -> None:
+        """These instances stand in the service, beside those that do."""
         self._instances.setdefault(name, {}).update((i.id, i) for i in instances)
 
     def apply(self, record: Record) -> None:
+        """Everything that happened at one moment."""
         if record.topology is not None:
             self.topology = record.topology
         for name, shell in record.shells.items():
@@ -176,6 +180,7 @@ class MemoryJournal:
             self._base.apply(oldest)
 
     def changes(self) -> Iterator[Change]:
+        """All that are kept, oldest first."""
         return (change for _, record in self._records for change in record.changes)
 
     def at(self, moment: float) -> World:

@@ -326,6 +326,7 @@ class Pipeline:
 
     @property
     def stage(self) -> Stage:
+        """How far its start has come."""
         return self._start.stage
 
     @property

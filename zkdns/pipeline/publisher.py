@@ -94,6 +94,7 @@ class Publisher:
 
     @property
     def has_work(self) -> bool:
+        """Whether `work` has anything to do now."""
         return bool(self._agenda.queue or self._composed)
 
     @property

@@ -26,6 +26,7 @@ class Segment:
     hole: str = ""
 
     def fits(self, name: str) -> bool:
+        """Whether a node may have this name here."""
         if not self.hole:
             return name == self.literal
         return name.startswith(self.literal) and len(name) > len(self.literal)

@@ -71,6 +71,7 @@ class Place:
     stem: str = ""
 
     def service_of(self, holes: Mapping[str, str]) -> str:
+        """The name of the service that a node of these holes is of."""
         return name_service(self.service, holes)
 
     def parts(self, node: Node, holes: Mapping[str, str]) -> tuple[tuple[Part, ...], BadData | None]:

@@ -93,6 +93,7 @@ class ServiceTree:
 
     @property
     def stale_since(self) -> float | None:
+        """Since when a registry is out of reach, seconds since the epoch; None while all are read."""
         return self._stale_since
 
     def names(self, path: str) -> Names:
@@ -133,6 +134,7 @@ class ServiceTree:
                 self._refused[root] = why
 
     def tell_age(self, at: float | None) -> None:
+        """A connection came or went at this time, seconds since the epoch."""
         roots = self.reducers.values()
         if all(root.is_current for root in roots):
             self._stale_since = None
@@ -299,6 +301,7 @@ class Root:
 
     @property
     def is_current(self) -> bool:
+        """Whether what stands here is what the ensemble holds: connected, and read whole since."""
         return self.connected and not self._behind
 
     def apply(self, event: Event) -> None:

@@ -72,6 +72,7 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, seconds: float) -> None:
+        """Something took so long."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
@@ -115,6 +116,7 @@ class Dispatcher:
         self._dispatched = 0
 
     def configure(self, settings: Settings) -> None:
+        """These settings are in force from now on."""
         self.query_log = querylog.choose(settings)
         if settings.client_table and self.clients is None:
             self.note_clients(ClientTable())

@@ -109,6 +109,7 @@ class PythonEngine:
         return Counter(self.dispatcher.counts)
 
     def dropped(self) -> Counter[str]:
+        """Queries that nobody answers, by reason."""
         drops = Counter(self.dispatcher.dropped)
         drops["buffer"] += sum(listener.missed for listener in self._listeners)
         return drops

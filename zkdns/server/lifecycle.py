@@ -146,6 +146,7 @@ class Server:
             raise self._mistake
 
     async def start(self) -> None:
+        """Listens and begins to read; ConfigError where it may not listen so."""
         await self._load_zone_files()
         if self._is_shared():
             log.info("another server answers on our addresses: this one joins it once its catalog is loaded")

@@ -51,6 +51,7 @@ class Phase(enum.Enum):
 
     @property
     def is_ready(self) -> bool:
+        """Whether /ready is 200."""
         return self in (Phase.READY, Phase.FROM_STATE)
 
 
@@ -79,6 +80,7 @@ class Observer:
     recorder: Recorder
 
     def status(self) -> Status:
+        """What page, API and /ready say of the process now."""
         pipeline, now, phase = self.pipeline, time.time(), self.life.phase
         stale = pipeline.registries.stale_seconds(now)
         forwarding = self.forwarder.status()
@@ -152,6 +154,7 @@ class Observer:
         return tuple(problems)
 
     def counters(self) -> Counters:
+        """What /metrics says, each count since the start."""
         engine, forwarder = self.engine, self.forwarder
         connections, waiting = engine.connections()
         mirrors = [mirror.status() for mirror in self.driver.mirrors]

@@ -76,6 +76,7 @@ class Nodes:
         self._client = client
 
     def close(self, within: float = 2.0) -> None:
+        """Ends the session; `within`: seconds that this may take."""
         close(self._client, within)
 
     # --- reading ----------------------------------------------------------------------------------
@@ -86,6 +87,7 @@ class Nodes:
         return tuple(sorted(names or ()))
 
     def get(self, path: str) -> Node | None:
+        """The node; None where there is none."""
         reply = self._ask_for(self._client.get, path)
         return _node(*reply) if reply is not None else None
 
@@ -136,10 +138,12 @@ class Nodes:
             self._client.create(path, data, ephemeral=ephemeral, makepath=True)
 
     def set(self, path: str, data: bytes, version: int = ANY_VERSION) -> None:
+        """`version`: what it must have now (`Node.version`), else Overtaken is raised."""
         with _refusals():
             self._client.set(path, data, version=version)
 
     def delete(self, path: str, version: int = ANY_VERSION) -> None:
+        """As `set`."""
         with _refusals():
             self._client.delete(path, version=version)
 
