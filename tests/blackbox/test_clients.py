@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
+from support.missing import ENGINES
 from support.server import REPOSITORY, Ran, Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
-from zkdns.serve import native
 
 pytestmark = pytest.mark.zookeeper
-
-ENGINES = ["python", *([] if native.WHY_NOT else ["native"])]
 
 
 @pytest.fixture

@@ -367,3 +367,41 @@ def test_half_a_gigabyte_of_names_out_of_pointers_is_not_made() -> None:
     assert message is not None
     kept = Stored(message, long + b"\0\2\0\1\0", 0.0)
     assert len(kept.body) < 65535
+
+
+def test_additional_records_are_given_all_or_none_and_without_tc() -> None:
+    """A part of an RRset would pass for the whole (RFC 2181, section 5)."""
+    wire = query(rtype="SRV", use_edns=0, payload=4096)
+    more = "\n".join(f"a.example.com. 60 A 192.0.2.{n}" for n in range(1, 30))
+    kept = stored(wire, replied(wire, f"{NAME} 60 SRV 0 0 80 a.example.com.", additional=more))
+    whole = len(kept.reply(wire, Query(wire).end, 4096, 4096, 0.0))
+    for room in range(512, whole + 1):
+        answered = served(kept, wire, 0.0, room)
+        given = sum(map(len, answered.additional))
+        assert given == (29 if room >= whole else 0), room
+        assert not answered.flags & dns.flags.TC
+        assert answered.answer
+
+
+def test_what_is_told_beside_an_answer_is_charged_with_it() -> None:
+    wire = query(use_edns=0)
+    made = dns.message.from_wire(replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    plain = read_reply(made.to_wire())
+    made.use_edns(0, options=[dns.edns.EDEOption(3, "x" * 100)])
+    told = read_reply(made.to_wire())
+    assert plain is not None
+    assert told is not None
+    key = key_of(Query(wire))
+    weights = [Stored(message, key, 0.0, trusted=True).weight for message in (plain, told)]
+    assert weights[1] - weights[0] > 100
+
+
+def test_reverse_names_that_went_leave_nothing_behind() -> None:
+    wire = query()
+    cache = Cache(1 << 20, 4)
+    for n in range(50):
+        key = names.reverse(f"192.0.2.{n}") + b"\0\x0c\0\1\0"
+        cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), n)
+    assert len(cache._items.of_reverse_name) == len(cache) <= 4
+    cache.forget(names.REVERSE, below=True)
+    assert not cache._items.of_reverse_name

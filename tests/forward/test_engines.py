@@ -16,6 +16,7 @@ import dns.rcode
 import pytest
 import pytest_asyncio
 
+from support.forwarding import edes
 from support.ports import free_port
 from support.upstream import FakeUpstream, addresses, reply, run, silent, soa
 from zkdns.answers.builder import Builder
@@ -95,10 +96,6 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
         await server.engine.stop()
         await server.forwarder.stop()
         server.engine.close()
-
-
-def edes(reply: dns.message.Message) -> list[int]:
-    return [int(option.code) for option in reply.options if isinstance(option, dns.edns.EDEOption)]
 
 
 async def test_what_an_upstream_said_is_given_again_over_udp_and_tcp(start: Start) -> None:

@@ -204,3 +204,12 @@ async def test_a_name_of_ours_is_true_for_as_long_as_the_shorter_of_its_addresse
 
     async with run(both) as up, forwarding(up) as forwarder:
         assert await forwarder.resolve(NAME) == Resolved(("192.0.2.1", "2001:db8::1"), 20)
+
+
+async def test_a_conversation_over_tcp_ends_when_another_upstream_has_answered() -> None:
+    def cut(seen: Seen) -> bytes | list[bytes | Wait]:
+        return [Wait(30), reply(seen)] if seen.tcp else reply(seen, tc=True)
+
+    async with run(cut) as slow, run(addresses("192.0.2.2")) as quick, forwarding(slow, quick) as forwarder:
+        assert said(await ask(forwarder, NAME)) == ["192.0.2.2"]
+        await until(lambda: not [t for t in asyncio.all_tasks() if "_converse" in repr(t.get_coro())])

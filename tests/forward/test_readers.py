@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
 
+from support.waiting import until
 from zkdns.forward import readers
 from zkdns.forward.readers import MAX_READY, Readers
 
 Play = Callable[[Readers], Coroutine[Any, Any, None]]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -118,3 +114,26 @@ def test_after_its_stop_it_can_be_used_again(play: Callable[[Play], None]) -> No
             watched.stop()
 
     play(act)
+
+
+async def test_of_two_that_came_together_one_may_close_the_other(caplog: pytest.LogCaptureFixture) -> None:
+    readers = Readers()
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+    taken: list[int] = []
+
+    def take(n: int) -> None:
+        taken.append(n)
+        for ours, _ in pairs:
+            readers.close(ours)
+
+    for n, (ours, theirs) in enumerate(pairs):
+        ours.setblocking(False)
+        readers.watch(ours, partial(take, n))
+        theirs.send(b"x")
+    await until(lambda: taken)
+    await asyncio.sleep(0.02)
+    assert len(taken) == 1
+    assert caplog.text == ""
+    readers.stop()
+    for _, theirs in pairs:
+        theirs.close()

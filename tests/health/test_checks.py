@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import until
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
 from zkdns.model import Check, Verdict
@@ -202,12 +203,6 @@ async def test_a_command_sees_the_instance_and_no_secret(
     assert "secret" not in text
     for pair in (("ZKDNS_ADDRESS", "127.0.0.1"), ("ZKDNS_PORT", "8080"), ("ZKDNS_ID", "a")):
         assert repr(pair) in text
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:

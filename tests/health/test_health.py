@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.waiting import until
 from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.prober import Prober
@@ -18,12 +19,6 @@ from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
 
 NOW = 1_700_000_000.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def an_instance(id: str, port: int = 80, since: float = NOW, status: str = "up") -> Instance:

@@ -14,13 +14,26 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.asking import respond
+from support.examples import examples
 from support.tables import Answers
 from zkdns.answers.builder import Builder
-from zkdns.answers.rotation import Rotation
-from zkdns.answers.table import Entry, InstanceAddresses, Name, Staleness, Table, Tier, Zone
+from zkdns.answers.table import (
+    Delta,
+    Entry,
+    InstanceAddresses,
+    Name,
+    Rotation,
+    Staleness,
+    Table,
+    Tier,
+    Zone,
+)
 from zkdns.dns import ede, names
-from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.dns.message import Message, Record
+from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
+from zkdns.forward.cache import Cache, Stored, key_of
 from zkdns.serve import native
+from zkdns.serve.respond import FORWARD, is_ours
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 
@@ -70,29 +83,94 @@ def check(data: st.DataObject, table: Table) -> None:
             compare(engine, table, packet, limit, ra, data.draw(tables.clients))
 
 
+def draw_delta(data: st.DataObject, builder: Builder) -> Delta:
+    """Services come, change and go, registries are lost and come back, networks and the serial move."""
+    for name in data.draw(st.sets(st.sampled_from(tables.LABELS[:5]), max_size=2)):
+        if data.draw(st.integers(0, 3)):
+            answers = builder.compile(data.draw(tables.services(name)), data.draw(tables.origins))
+            builder.replace(name, answers)
+        else:
+            builder.replace(name, None)
+    builder.set_serial(data.draw(st.integers(0, 2**32 - 1)))
+    staleness = Staleness(data.draw(tables.options), data.draw(tables.failures))
+    builder.set_staleness(staleness, data.draw(tables.origins))
+    if not data.draw(st.integers(0, 3)):
+        builder.set_topology(data.draw(tables.topologies), data.draw(st.sampled_from([(), ("0.0.0.0/0",)])))
+    return builder.take()
+
+
 @given(st.data())
 @settings(max_examples=30, deadline=None, suppress_health_check=QUIET)
 def test_both_engines_answer_alike_after_each_of_the_same_deltas(data: st.DataObject) -> None:
-    """Services come, change and go, registries are lost and come back, the serial moves."""
     engine = native.Native()
     builder, table = Builder(tables.ZONES, position_of=engine.position_of), Table()
     for _ in range(data.draw(st.integers(1, 4))):
-        for name in data.draw(st.sets(st.sampled_from(tables.LABELS[:5]), max_size=2)):
-            if data.draw(st.integers(0, 3)):
-                builder.replace(
-                    name, builder.compile(data.draw(tables.services(name)), data.draw(tables.origins))
-                )
-            else:
-                builder.replace(name, None)
-        builder.set_serial(data.draw(st.integers(0, 2**32 - 1)))
-        option = data.draw(tables.options)
-        builder.set_staleness(Staleness(option, data.draw(tables.failures)), data.draw(tables.origins))
-        delta = builder.take()
+        delta = draw_delta(data, builder)
         table.apply(delta)
         engine.apply(delta)
         for packet in data.draw(st.lists(tables.packets(tables.owners(table)), min_size=5, max_size=10)):
-            compare(engine, table, packet, HIGHEST_UDP, 0)
+            compare(engine, table, packet, data.draw(st.sampled_from(LIMITS)), 0, data.draw(tables.clients))
     assert engine.size() == (len(table.entries), len(table.names))
+
+
+OUTSIDE = [
+    names.wire(text)
+    for text in ("www.example.org", "example.org", "nope.svc.local", "web.svc.local", "1.0.0.10.in-addr.arpa")
+]
+"""Names that upstreams have said something of; some are ours by now, or become so."""
+
+
+@given(st.data())
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=QUIET)
+def test_what_upstreams_said_is_given_alike_between_deltas_until_it_is_ours(
+    data: st.DataObject,
+) -> None:
+    """Over UDP and TCP; a cached answer is given for a name that is nobody's of ours, and for no other."""
+    ours, theirs = Cache(), native.NativeCache()
+    engine = native.Native(cache=theirs)
+    builder, table = Builder(tables.ZONES, position_of=engine.position_of), Table()
+
+    def at(entry: Entry) -> int:
+        return engine.position_of(entry) - 1
+
+    for _ in range(3):
+        delta = draw_delta(data, builder)
+        table.apply(delta)
+        engine.apply(delta)
+        for cache in (ours, theirs):
+            cache.forget([owner for owner in OUTSIDE if is_ours(owner, table)])
+        for owner in data.draw(st.sets(st.sampled_from(OUTSIDE), min_size=2)):
+            if is_ours(owner, table):
+                continue  # the forwarder believes nobody about it
+            key = owner + b"\0\1\0\1\0"
+            record = Record(owner, 1, 1, data.draw(st.integers(1, 300)), (b"\xc0\0\2\1",))
+            message = Message(0x8180, 0, key[:-1], (record,) * data.draw(st.integers(1, 90)), (), (), True)
+            for cache in (ours, theirs):
+                cache.put(key, Stored(message, key, 100.0), 1)
+        for packet in data.draw(st.lists(outside_packets(table), min_size=5, max_size=10)):
+            limit, client = data.draw(st.sampled_from(LIMITS)), data.draw(tables.clients)
+            now = data.draw(st.sampled_from([100.0, 101.0, 350.0]))
+            said = engine.respond(packet, limit, 0x80, now, client)
+            mine = respond(packet, table, limit, at, 0x80, client)
+            if mine is FORWARD:
+                asked = Query(packet, limit)
+                kept = ours.get(key_of(asked), now)
+                if kept is not None and now < kept.expires:
+                    size = 0 if asked.edns is None else asked.edns.size or PLAIN_UDP
+                    assert said == kept.reply(packet, asked.end, size, limit, now)
+                else:
+                    assert said is None
+            elif said is not None:
+                assert said == mine
+    engine.close()
+
+
+@st.composite
+def outside_packets(draw: st.DrawFn, table: Table) -> bytes:
+    owner = draw(st.sampled_from([*OUTSIDE, *tables.owners(table)[:5]]))
+    return tables.query(
+        owner, 1, draw(st.sampled_from([b"", tables.opt(), tables.opt(512), tables.opt(65535)]))
+    )
 
 
 @given(st.data())

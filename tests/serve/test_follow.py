@@ -14,6 +14,7 @@ import dns.rcode
 import pytest
 import pytest_asyncio
 
+from support.forwarding import edes
 from support.missing import ENGINES
 from support.ports import free_port
 from support.upstream import FakeUpstream, Seen, reply, run, soa
@@ -96,10 +97,6 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 def said(message: dns.message.Message) -> list[str]:
     return [f"{rrset.name} {rd}" for rrset in message.answer for rd in rrset]
-
-
-def edes(message: dns.message.Message) -> list[int]:
-    return [int(option.code) for option in message.options if isinstance(option, dns.edns.EDEOption)]
 
 
 OUTSIDE = ["real.example.org. deep.example.org.", "deep.example.org. 10.9.8.1"]

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
+from support.missing import ENGINES
 from support.native import WEB as WEB_NAME
 from support.native import ask as ask_once
 from support.native import client, entry, small
@@ -224,13 +225,6 @@ def test_a_flood_gets_so_many_lines_a_second_and_one_that_counts_the_rest(
 
 
 # --- a running server -----------------------------------------------------------------------------------
-
-ENGINES = [
-    pytest.param("python"),
-    pytest.param(
-        "native", marks=pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
-    ),
-]
 
 REGISTRY = '[web]\n[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\nport = 80\n'
 

@@ -565,7 +565,3 @@ async def test_a_client_that_closes_leaves_its_place_at_once(server: Server) -> 
         client.close()
         await until(lambda: server.open == 0)
     assert server.engine.closed().total() == 0, "it was not we who ended it"
-
-
-def test_the_limits_are_those_that_are_promised() -> None:
-    assert (LIMITS.idle, LIMITS.connections) == (10.0, 1000)

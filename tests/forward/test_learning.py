@@ -1,0 +1,123 @@
+"""What is learned of an upstream, and when that is doubted again: with a clock of the test's own."""
+
+from __future__ import annotations
+
+import random
+
+import dns.message
+import dns.rrset
+import pytest
+
+from zkdns.config import Address
+from zkdns.forward.resolution import FORGERIES, Answered, Attempt, Resolution
+from zkdns.forward.upstream import (
+    CASE_LOSSES,
+    CLEAN_PROBES,
+    PROBE_DEAD,
+    RELEARN,
+    SILENCE,
+    Upstream,
+)
+
+QUESTION = b"\3www\7example\3com\0\0\1\0\1"
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream(Address("192.0.2.1", 53))
+
+
+def asked(upstream: Upstream, now: float) -> tuple[Resolution, Attempt]:
+    one = Resolution(QUESTION, 0, True, (upstream,), now, random.Random(1))
+    attempt = one.due(now)
+    assert attempt is not None
+    return one, attempt
+
+
+def reply(attempt: Attempt, *, keeps_case: bool = True) -> bytes:
+    query = dns.message.from_wire(attempt.packet)
+    made = dns.message.make_response(query, recursion_available=True)
+    made.answer.append(dns.rrset.from_text("www.example.com.", 60, "IN", "A", "192.0.2.80"))
+    size = len(attempt.question)
+    wire = made.to_wire()
+    return wire if keeps_case else wire[:12] + QUESTION + wire[12 + size :]
+
+
+def converse(upstream: Upstream, now: float, *, keeps_case: bool) -> bool:
+    """One question, answered at once; whether it had to be asked twice."""
+    one, attempt = asked(upstream, now)
+    one.receive(attempt, reply(attempt, keeps_case=keeps_case), now)
+    again = one.due(now)
+    if again is not None:
+        one.receive(again, reply(again, keeps_case=keeps_case), now)
+    assert isinstance(one.outcome, Answered)
+    return again is not None
+
+
+def test_case_is_given_up_after_losses_in_a_row_and_one_that_is_kept_begins_anew(upstream: Upstream) -> None:
+    for _ in range(CASE_LOSSES - 1):
+        assert converse(upstream, 1.0, keeps_case=False)
+    assert not converse(upstream, 1.0, keeps_case=True)
+    for _ in range(CASE_LOSSES):
+        assert upstream.keeps_case
+        assert converse(upstream, 1.0, keeps_case=False)
+    assert not upstream.keeps_case
+    assert not converse(upstream, 2.0, keeps_case=False), "it is not tried any more"
+
+
+def test_after_an_hour_case_is_tried_again_with_as_many_losses_to_spare(upstream: Upstream) -> None:
+    for _ in range(CASE_LOSSES):
+        converse(upstream, 1.0, keeps_case=False)
+    later = 2.0 + RELEARN
+    for _ in range(CASE_LOSSES):
+        assert upstream.preserves_case(later)
+        assert converse(upstream, later, keeps_case=False)
+    assert not upstream.preserves_case(later)
+
+
+def test_after_an_hour_edns_is_tried_again(upstream: Upstream) -> None:
+    upstream.edns, upstream.edns_learned = False, 1.0
+    assert not upstream.speaks_edns(1.0 + RELEARN)
+    assert upstream.speaks_edns(1.1 + RELEARN)
+
+
+def test_so_many_forgeries_and_not_one_fewer_send_the_question_over_tcp(upstream: Upstream) -> None:
+    one, attempt = asked(upstream, 1.0)
+    for n in range(FORGERIES):
+        assert one.due(1.0) is None, n
+        one.receive(attempt, b"\0" * 20, 1.0)
+    again = one.due(1.0)
+    assert again is not None
+    assert again.tcp
+    assert one.forgeries == FORGERIES
+
+
+def test_silence_is_counted_from_the_first_question_that_nobody_answered(upstream: Upstream) -> None:
+    upstream.silent(10.0, 10.5)
+    upstream.silent(10.8, 10.0 + SILENCE - 0.1)
+    assert not upstream.dead
+    upstream.silent(10.8, 10.01 + SILENCE)
+    assert upstream.dead
+
+
+def test_one_that_dies_again_is_looked_after_as_soon_as_the_first_time(upstream: Upstream) -> None:
+    upstream.broke("connection refused", 0.0)
+    for n in range(10):
+        upstream.probed(False, False, float(n))
+    assert upstream.probe_at == 9.0 + PROBE_DEAD[1]
+    upstream.heard(100.0, 0.01)
+    upstream.broke("connection refused", 200.0)
+    assert upstream.probe_at == 200.0 + PROBE_DEAD[0]
+    upstream.probed(False, False, 201.0)
+    assert upstream.probe_at == 201.0 + PROBE_DEAD[0]
+
+
+def test_clean_probes_of_a_loop_count_from_the_last_that_came_back(upstream: Upstream) -> None:
+    upstream.loop(0.0)
+    for _ in range(CLEAN_PROBES - 1):
+        upstream.probed(True, False, 1.0)
+    upstream.loop(2.0)
+    for n in range(CLEAN_PROBES):
+        assert upstream.looping, n
+        upstream.probed(True, False, 3.0)
+    assert not upstream.looping
