@@ -75,3 +75,21 @@ def test_past_the_bytes_of_all_the_network_that_keeps_the_most_loses_its_largest
     assert places.weigh(0, 100) is None
     assert places.weigh(4, 5000) is None, "it is not there any more"
     assert places.held == 556
+
+
+def test_who_waits_for_less_than_before_sends_nobody_away() -> None:
+    """There may be too much all the same: others are about to go for it."""
+    places: Places[str] = Places(Limits(bytes=100))
+    for one in "abc":
+        places.take(one, "10.0.0.1")
+    assert places.weigh("a", 60) is None
+    assert places.weigh("b", 70) == "b"
+    assert places.held == 60
+    assert places.weigh("c", 90) == "c"
+    assert places.weigh("a", 130) == "a"
+    assert places.held == 0
+    places.take("d", "10.0.0.1")
+    places.take("e", "10.0.0.2")
+    places._places["d"].held = places.held = 150
+    assert places.weigh("d", 120) is None
+    assert (places.held, len(places)) == (120, 2)

@@ -476,7 +476,9 @@ async def test_one_network_can_not_take_the_places_of_others(start: Start) -> No
 
 async def test_one_that_asks_upstreams_for_more_than_its_share_waits_for_replies(server: Server) -> None:
     client = await server.connect()
-    client.send(*(query("example.com", id=id) for id in range(300)), query(id=999))
+    client.send(*(query("example.com", id=id) for id in range(10)))  # no whole number of turns
+    await until(lambda: len(server.upstream.asked) == 10)
+    client.send(*(query("example.com", id=id) for id in range(10, 300)), query(id=999))
     seen = set()
     await until(lambda: len(server.upstream.asked) == 128)
     await asyncio.sleep(0.05)
@@ -565,3 +567,12 @@ async def test_a_client_that_closes_leaves_its_place_at_once(server: Server) -> 
         client.close()
         await until(lambda: server.open == 0)
     assert server.engine.closed().total() == 0, "it was not we who ended it"
+
+
+async def test_after_the_end_nothing_is_looked_at_any_more() -> None:
+    listener = TcpListener(Dispatcher(Table()), LIMITS)
+    listener.start([])
+    sweeping = listener._sweeping
+    assert sweeping is not None
+    listener.close()
+    assert sweeping.cancelled()

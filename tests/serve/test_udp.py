@@ -7,7 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -270,3 +270,12 @@ def test_two_may_stand_on_one_address() -> None:
 def test_an_address_that_is_not_ours_is_an_error_and_leaves_no_socket() -> None:
     with pytest.raises(OSError, match="assign"):
         bind(Address("192.0.2.1", 5300), socket.SOCK_DGRAM)
+
+
+async def test_a_late_reply_that_the_kernel_will_not_take_is_counted() -> None:
+    """What an upstream owed goes out by itself."""
+    async with listening("127.0.0.1") as (dispatcher, port):
+        with closing(bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)) as sock:
+            listener = UdpListener(sock, dispatcher, wildcard=False)
+            listener._send_from([], ("127.0.0.1", port))(b"x" * 70_000)
+    assert dispatcher.dropped == {"send": 1}
