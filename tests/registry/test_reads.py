@@ -576,3 +576,107 @@ def test_a_list_whose_watch_is_refused_is_read_all_the_same() -> None:
             world.reads.take(request.id, UNIMPLEMENTED if refused else world.answer(request), world.now)
     assert world.reads.resyncs == 1
     assert not world.reads.one_shot
+
+
+def test_what_was_asked_on_a_connection_that_went_is_not_asked_on_the_next() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    world.reads.lost(world.now)  # before anything of it was sent
+    world.reads.connected(world.now)
+    assert [type(request.what) for request in world.poll()] == [AddWatch, Sync]
+
+
+def test_after_a_reading_that_came_to_its_end_the_next_loss_is_tried_again_at_once() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    pauses = []
+    for losses in (4, 1):
+        world.reads.connected(world.now)
+        for _ in range(losses):
+            (_, sync) = world.poll()
+            world.reads.take(sync.id, CONNECTION_LOSS, world.now)
+            pauses.append(world.reads.wake - world.now)
+            world.now = world.reads.wake
+        world.serve()
+        assert world.view == world.truth
+    assert pauses[3] > 5 * pauses[0]
+    assert pauses[4] == pytest.approx(pauses[0])
+
+
+def test_watches_that_fail_now_and_then_are_no_sign_of_an_old_server() -> None:
+    """Only so many in a row are."""
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    for _ in range(4):
+        for _ in range(MAX_FAILED_WATCHES - 1):
+            world.reads.connected(world.now)
+            (watch, _) = world.poll()
+            world.reads.take(watch.id, -999, world.now)
+        world.connect()
+        assert world.view == world.truth
+    assert not world.reads.one_shot
+
+
+def test_each_read_and_each_repair_is_counted() -> None:
+    world = World(audit=100.0)
+    for n in range(5):
+        world.put(f"{ROOT}/web/i{n}")
+    world.connect()
+    asked = sum(len(request.what.ops) for request in world.sent if isinstance(request.what, MultiRead))
+    assert world.reads.count == asked >= 7
+    for n in range(3):
+        world.put(f"{ROOT}/web/i{n}", tell=False)
+    for _ in range(200):
+        world.serve(seconds=1)
+    assert world.view == world.truth
+    assert world.reads.repairs == 3
+
+
+def test_the_audit_sets_the_watches_again_one_of_which_may_be_lost() -> None:
+    world = World(audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.sent.clear()
+    world.serve(seconds=200)
+    assert AddWatch(ROOT) in [request.what for request in world.sent]
+
+
+def test_connections_that_are_dropped_at_a_watch_are_those_of_an_old_server() -> None:
+    """A proxy, or another make of server, says no more to a request that it doesn't know."""
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    for n in range(MAX_FAILED_WATCHES):
+        assert not world.reads.one_shot, n
+        world.reads.connected(world.now)
+        assert world.poll()
+        world.reads.lost(world.now)
+    assert world.reads.one_shot
+    world.connect()
+    assert world.view == world.truth
+
+
+def test_a_root_that_is_not_there_is_waited_for_by_a_one_shot_watch() -> None:
+    world = World(one_shot=True)
+    world.connect()
+    assert WatchedRead(Op(EXISTS, ROOT)) in [request.what for request in world.sent]
+    assert world.view == {}
+    world.put(f"{ROOT}/web/a")
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/a")
+    (request,) = world.poll()
+    world.now += 0.1
+    world.reads.take(request.id, world.answer(request), world.now)
+    world.put(f"{ROOT}/web/a")
+    assert world.poll() == []
+    assert world.reads.wake == pytest.approx(world.now + 0.1)
+    world.now = world.reads.wake
+    world.serve()
+    assert world.view == world.truth
