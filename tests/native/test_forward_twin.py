@@ -222,3 +222,20 @@ def test_a_failing_catalog_leaves_upstreams_answers(expired: bool) -> None:
         )
         assert (made is None) == (expired or owner is not OWNERS[0])
     engine.close()
+
+
+def test_a_reverse_name_that_was_let_go_with_all_else_takes_nobody_along_later() -> None:
+    """What came in its place afterwards is another's."""
+    record = Record(OWNERS[0], 1, 1, 300, (b"\xc0\0\2\1",))
+    reverse = names.reverse("192.0.2.1")
+    for cache in (Cache(), native.NativeCache()):
+        for owner in (reverse, OWNERS[0], None, OWNERS[1], OWNERS[2]):
+            if owner is None:
+                cache.clear()
+                continue
+            key = owner + b"\0\1\0\1\0"
+            message = Message(0x8180, 0, key[:-1], (record,), (), (), False)
+            cache.put(key, Stored(message, key, 0.0), 1)
+        cache.forget([reverse])
+        assert len(cache) == 2
+        assert cache.get(OWNERS[0] + b"\0\1\0\1\0", 1.0) is None
