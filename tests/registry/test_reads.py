@@ -680,3 +680,35 @@ def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() ->
     world.now = world.reads.wake
     world.serve()
     assert world.view == world.truth
+
+
+def test_it_is_idle_only_when_all_that_was_told_is_read() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    assert not world.reads.idle
+    world.serve()
+    assert world.reads.idle
+    world.put(f"{ROOT}/web/a")
+    assert not world.reads.idle, "it is due"
+    (request,) = world.poll()
+    assert not world.reads.idle, "it is under way"
+    world.reads.take(request.id, world.answer(request), world.now)
+    assert world.reads.idle
+
+
+def test_a_server_whose_list_and_data_disagree_for_ever_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    real = world.read
+
+    def read(op: Op) -> Any:
+        reply = real(op)
+        return (*reply, "ghost") if (op.type, op.path) == (GET_CHILDREN, f"{ROOT}/web") else reply
+
+    monkeypatch.setattr(world, "read", read)
+    world.connect()
+    assert world.reads.idle
+    assert f"{ROOT}/web/a" in world.view
