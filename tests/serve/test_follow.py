@@ -26,6 +26,7 @@ from zkdns.config import Address, Settings
 from zkdns.forward.forwarder import Forwarder
 from zkdns.serve import engine as engines
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.respond import is_ours
 
 ZONE = """
 $ORIGIN example.net.
@@ -44,6 +45,14 @@ moved DNAME example.org.
 """
 
 
+HOME = {
+    "home.example.org.": "NS.example.net.",
+    "lost.example.org.": "nope.ns.example.net.",
+    "again.example.org.": "db.example.net.",
+}
+"""Names outside that lead to ours, of which their upstream says that there is nothing."""
+
+
 def script(seen: Seen) -> bytes:
     question = seen.message.question[0]
     name = question.name.to_text().lower()
@@ -51,6 +60,8 @@ def script(seen: Seen) -> bytes:
         return reply(seen, rcode="SERVFAIL")
     if name == "nope.example.org.":
         return reply(seen, rcode="NXDOMAIN", authority=(soa(owner="example.org."),))
+    if name in HOME:
+        return reply(seen, f"{seen.name} 60 CNAME {HOME[name]}", rcode="NXDOMAIN")
     if question.rdtype != 1:
         return reply(seen, authority=(soa(owner="example.org."),))
     if name == "big.example.org.":
@@ -80,9 +91,10 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             forward=(upstream.address,), forward_allow=("127.0.0.1/32",), engine=request.param
         )
         cache = engines.choose_cache(settings)
-        forwarder = Forwarder(settings, cache=cache)
+        table = Table()
+        forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
         await forwarder.start()
-        engine = engines.choose(Dispatcher(Table(), forwarder), engines.open_native(request.param, cache))
+        engine = engines.choose(Dispatcher(table, forwarder), engines.open_native(request.param, cache))
         engine.configure(settings)
         builder = Builder(["svc.local"])
         Overlay(builder).put(ZoneFolder(tmp_path).load().zones)
@@ -167,3 +179,33 @@ async def test_each_such_question_is_counted_once(server: Server) -> None:
     for tcp in (False, True):
         await server.ask("db.example.net", tcp=tcp)
     assert server.engine.counts() == {("udp", 1, 0): 1, ("tcp", 1, 0): 1}
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_an_upstreams_alias_that_leads_to_us_comes_with_what_we_have_there(
+    server: Server, tcp: bool
+) -> None:
+    for asked in range(1, 3):
+        home = await server.ask("home.example.org", tcp=tcp)
+        assert said(home) == ["home.example.org. NS.example.net.", "ns.example.net. 10.6.0.1"]
+        assert home.rcode() == dns.rcode.NOERROR, "the upstream can't know what is ours"
+        assert not home.flags & dns.flags.AA
+        assert home.flags & dns.flags.RA
+        assert len(server.upstream.queries) == asked, "what we have is of each moment: it is not kept"
+    other = await server.ask("home.example.org", "AAAA", tcp=tcp)
+    assert (said(other), other.rcode()) == (["home.example.org. NS.example.net."], dns.rcode.NOERROR)
+    assert other.authority[0].name.to_text() == "example.net."
+    lost = await server.ask("lost.example.org", tcp=tcp)
+    assert (said(lost), lost.rcode()) == (["lost.example.org. nope.ns.example.net."], dns.rcode.NXDOMAIN)
+    alias = await server.ask("home.example.org", "CNAME", tcp=tcp)
+    assert said(alias) == ["home.example.org. NS.example.net."]
+
+
+async def test_an_alias_may_come_home_and_leave_again(server: Server) -> None:
+    again = await server.ask("again.example.org")
+    assert said(again) == [
+        "again.example.org. db.example.net.",
+        "db.example.net. real.example.org.",
+        *OUTSIDE,
+    ]
+    assert again.rcode() == dns.rcode.NOERROR

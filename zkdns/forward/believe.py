@@ -71,6 +71,15 @@ def follow(message: Message, question: bytes) -> Message | None:
     return None
 
 
+def leads_to(message: Message, question: bytes) -> bytes:
+    """The name that its last alias leads to without saying more of it, in lower case; b"" for none."""
+    rtype = question[-4] << 8 | question[-3]
+    last = next((r for r in reversed(message.answer) if r.rtype != RRSIG), None)
+    if last is None or last.rtype != CNAME or rtype in (CNAME, ANY):
+        return b""
+    return last.parts[1].lower()
+
+
 def _of_type(records: list[Record], rtype: int) -> list[Record]:
     """Those of a type, with their signatures."""
     covered = rtype.to_bytes(2, "big")

@@ -25,7 +25,7 @@ from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
-from zkdns.forward.believe import believe
+from zkdns.forward.believe import believe, leads_to
 from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
@@ -150,6 +150,8 @@ class Forwarder:
         self._failures: Failures[Failed] = Failures()
         self._stopping = False
         self._deny_private = False
+        self.lead_home: Callable[[Pending, bytes, bytes], None] | None = None
+        """Delivers a reply whose aliases end at a name of ours, with what we say of that."""
         self.queries: Counter[tuple[str, str]] = Counter()
         self.cache_hits = 0
         self.stale_hits = 0
@@ -333,10 +335,14 @@ class Forwarder:
     def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:
         now = self._clock()
         believed = asked.rd and outcome.upstream in self._upstreams.all
-        if believed and not self._is_ours(asked.key[:-5]):  # it may have become ours meanwhile
+        home = leads_to(outcome.message, asked.key[:-1])
+        lead_home = self.lead_home if home and self._is_ours(home) else None
+        # It may have become ours meanwhile; and what we say of ours is of each moment.
+        if believed and lead_home is None and not self._is_ours(asked.key[:-5]):
             self.cache.put(asked.key, stored, share_of(asked.client))
         for pending in asked.waiting:
-            pending.deliver(_spell(stored, pending.query, now))
+            reply = _spell(stored, pending.query, now)
+            lead_home(pending, home, reply) if lead_home else pending.deliver(reply)
 
     def _lose_patience(self, asked: _Asked) -> None:
         """Those who waited long enough get the expired answer; the question goes on."""

@@ -114,6 +114,8 @@ class Dispatcher:
         self.query_log: querylog.QueryLog | None = None
         """None while it is off."""
         self._dispatched = 0
+        if forwarder is not None:
+            forwarder.lead_home = self._lead_home
 
     def configure(self, settings: Settings) -> None:
         """These settings are in force from now on."""
@@ -265,6 +267,23 @@ class Dispatcher:
         rest.then(lambda message: pending.deliver(join(request, alias, message)))
         return pending
 
+    def _lead_home(self, pending: Pending, home: bytes, message: bytes) -> None:
+        """An upstream's alias that leads to a name of ours, and what we say of that: it can't know."""
+        request = pending.query
+        if not isinstance(request, Request):
+            pending.deliver(message)
+            return
+        question = home + request.packet[request.end - 4 : request.end]
+        packet = spell_query(0, question, True, 0, edns=request.edns is not None)
+        inner = Request(packet, request.client, request.transport, MAX_TCP_BYTES, forwards=bool(request.ra))
+        ours = self._answer(inner)
+        if isinstance(ours, Pending):
+            ours.then(lambda ours: pending.deliver(join_home(request, message, ours)))
+            return
+        if self.clients is not None:
+            self._note_told(self.clients, inner)
+        pending.deliver(join_home(request, message, ours) if ours is not None else message)
+
     def _count(self, request: Request, message: bytes) -> None:
         rcode = message[3] & 15
         self.counts[request.transport, request.question.rtype, rcode] += 1
@@ -292,3 +311,15 @@ def join(request: Request, alias: Follow, rest: bytes) -> bytes:
     options = alias.options + errors if request.edns is not None else b""
     joined = Reply(request, reply.AA | request.ra)
     return joined.write(message.rcode, answer, tuple(map(write, message.authority)), (), options)
+
+
+def join_home(request: Request, alias: bytes, ours: bytes) -> bytes:
+    """One reply of an upstream's aliases and our answer for the name at their end. No AA: the first name is
+    not ours (RFC 1035, section 4.1.1)."""
+    first, last = read_reply(alias), read_reply(ours)
+    errors = ede.among(last.options) if last is not None and request.edns is not None else b""
+    if first is None or last is None or last.rcode not in (NOERROR, NXDOMAIN):
+        return fail(request, SERVFAIL, errors, request.ra)
+    answer = (*map(write, first.answer), *map(write, last.answer))
+    authority = tuple(map(write, last.authority))
+    return Reply(request, request.ra).write(last.rcode, answer, authority, (), errors)
