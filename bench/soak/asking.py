@@ -26,7 +26,7 @@ PATIENCE: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Reply:
     """`asked` and `told`: monotonic seconds. `stale`: what EDE 3 says; None where there was no EDNS to
-    say it in."""
+    say it in, or no room for it: what is cut is to be asked again over TCP."""
 
     name: str
     type: str
@@ -83,8 +83,14 @@ def ask(replica: Replica, name: str, type: str, *, tcp: bool = False, edns: bool
         message = send(query, replica.host, port=replica.port, timeout=PATIENCE)
     except (dns.exception.Timeout, OSError):
         return None
-    stale = any(o.otype == EDE and o.code == STALE for o in message.options) if edns else None
-    return Reply(name, type, message, asked, time.monotonic(), stale)
+    return Reply(name, type, message, asked, time.monotonic(), read_stale(message, edns))
+
+
+def read_stale(message: dns.message.Message, edns: bool) -> bool | None:
+    """Whether it says so; None where it could not."""
+    says_so = any(o.otype == EDE and o.code == STALE for o in message.options)
+    can = edns and not (message.flags & dns.flags.TC and not message.options)
+    return says_so if can else None
 
 
 def describe(replica: Replica, service: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
@@ -22,7 +23,7 @@ from zkdns.model import Change
 
 sys.path.insert(0, str(REPOSITORY))  # bench/ is no part of the package
 
-from bench.soak import faults, hostile, plan, remembered, routes, services, truth, upstream
+from bench.soak import asking, faults, hostile, plan, remembered, routes, services, truth, upstream
 from bench.soak.asking import Reply
 from bench.soak.model import BOUND, FAR, HOME, Made, Model
 from bench.soak.watch import Question, Watch
@@ -121,6 +122,16 @@ def test_staleness_of_what_is_well_is_seen(
     assert ages(watch, service, stale=True, rcode="NXDOMAIN") == []
     model.touched = frozenset({own})
     assert ages(watch, service, stale=True) == []
+
+
+def test_an_answer_that_is_cut_or_has_no_edns_says_nothing_of_its_age() -> None:
+    message = reply("s0.svc.local", "A", "10.0.0.1").message
+    assert asking.read_stale(message, True) is False
+    assert asking.read_stale(message, False) is None
+    message.flags |= dns.flags.TC
+    assert asking.read_stale(message, True) is None
+    message.use_edns(0, options=[dns.edns.EDEOption(3, "away")])
+    assert asking.read_stale(message, True) is True
 
 
 def test_a_fault_of_one_ensemble_gives_no_time_to_what_comes_from_the_other(model: Model) -> None:
