@@ -7,6 +7,7 @@ The order of its keys depends on the keys alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 from zlib import crc32
 
@@ -41,8 +42,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
         return isinstance(key, str) and key in self._buckets[_place(key)]
 
     def __iter__(self) -> Iterator[str]:
-        for bucket in self._buckets:
-            yield from bucket
+        return chain.from_iterable(self._buckets)
 
     def __len__(self) -> int:
         return self._length
@@ -79,11 +79,10 @@ class PersistentMap(Mapping[str, V], Generic[V]):
 
     def differing(self, other: PersistentMap[V]) -> list[str]:
         """The keys that have another object in the other one, or are in one of them alone, sorted."""
-        keys: list[str] = []
-        for ours, theirs in zip(self._buckets, other._buckets, strict=True):
-            if ours is not theirs:
-                keys += _differing(ours, theirs)
-        return sorted(keys)
+        pairs = zip(self._buckets, other._buckets, strict=True)
+        return sorted(
+            [key for ours, theirs in pairs if ours is not theirs for key in _differing(ours, theirs)]
+        )
 
 
 def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:

@@ -181,6 +181,7 @@ class Machine:
                     if member.applied < len(ensemble.log):
                         ensemble.apply(number, len(ensemble.log))
             for replica in self.replicas:
+                stirred = False
                 for name, link in replica.links.items():
                     if name in self.cut_at:
                         continue
@@ -188,9 +189,10 @@ class Machine:
                         link.connect(replica.slot, self.now)
                     elif link.connection is not None and link.connection.up:
                         link.ensemble.serve(link.connection, len(link.connection.up))
-                    moved = link.deliver(1000, self.now) or link.stirred or moved
-                if moved:
+                    stirred = link.deliver(1000, self.now) or link.stirred or stirred
+                if stirred:
                     replica.pump(self.now)
+                    moved = True
             if not moved:
                 return
         raise AssertionError("it never comes to rest")

@@ -59,6 +59,7 @@ class Registry:
                     self.reducers[reducer.root] = reducer
                     self.scopes = (*reducer.scopes, *self.scopes)
         self.wholes: set[str] = set()
+        self._is_read = False
         self.graced_until = float("-inf")
         """Until when what vanishes may have gone with an outage."""
         self._file: Catalog | None = None
@@ -94,6 +95,7 @@ class Registry:
         reducer.apply(event)
         if isinstance(event, Whole):
             self.wholes.add(root)
+            self._is_read = self.wholes == self.reducers.keys()
             if self._lost and self.tree is not None and root in self.tree.reducers:
                 self._lost = self.tree.stale_since is not None  # another root may not be read yet
                 self.graced_until = now + grace if grace else float("-inf")
@@ -103,7 +105,7 @@ class Registry:
     @property
     def is_whole(self) -> bool:
         """Whether the services and all that goes with them were read."""
-        return self._file is not None or (bool(self.reducers) and self.wholes == self.reducers.keys())
+        return self._is_read or self._file is not None
 
     @property
     def is_known(self) -> bool:
