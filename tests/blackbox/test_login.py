@@ -45,7 +45,7 @@ def told(server: Zkdns) -> str:
 def test_a_server_that_logs_in_follows_what_is_guarded_and_tells_no_secret(
     sasl: ZooKeeperServer, owner: KazooClient, serve: Callable[..., Zkdns]
 ) -> None:
-    server = serve(registry=f"zk://{sasl.hosts}{ROOT}", env={"ZKDNS_ZOOKEEPER_AUTH": GOOD})
+    server = serve(registry=f"zk://{sasl.hosts}{ROOT}", env={"ZKDNS_ZOOKEEPER_AUTH": GOOD}, is_fresh=True)
     assert server.answers("web.svc.local") == ["10.0.0.1"]
     sasl.restart()
     owner.retry(owner.create, f"{ROOT}/web/b", b'{"address": "10.0.0.2"}', acl=MINE)
@@ -88,7 +88,7 @@ def test_operators_with_the_login_may_drain_and_others_are_told_in_one_line(
 
 def test_a_wrong_secret_is_one_line_and_is_shown_nowhere(sasl: ZooKeeperServer, owner: KazooClient) -> None:
     url = f"zk://{sasl.hosts}{ROOT}"
-    server = Zkdns(registry=url, env={"ZKDNS_ZOOKEEPER_AUTH": WRONG})
+    server = Zkdns(registry=url, env={"ZKDNS_ZOOKEEPER_AUTH": WRONG}, is_fresh=True)
     try:
         server.launch()
         eventually(lambda: "refused the login" in server.log)

@@ -50,6 +50,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
         def run(*flags: str) -> Zkdns:
             engine = ("--engine", request.param)
-            return stack.enter_context(Zkdns(*engine, *flags, registry=f"file:{path}"))
+            # Fresh: how many files it may open is what this process said above.
+            return stack.enter_context(Zkdns(*engine, *flags, registry=f"file:{path}", is_fresh=True))
 
         yield run

@@ -26,7 +26,7 @@ import dns.message
 import dns.query
 import dns.rdatatype
 
-from support import turns
+from support import loaded, turns
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -35,7 +35,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 class Zkdns:
     """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
-    given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long."""
+    given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long.
+    `is_fresh`: started by the interpreter itself (see `loaded`)."""
 
     watched = False
     """Tests watch every server (`conftest.py`); benches none, since it takes a part of what they measure."""
@@ -46,8 +47,10 @@ class Zkdns:
         registry: str | Sequence[str] = (),
         host: str = "127.0.0.1",
         env: Mapping[str, str] | None = None,
+        is_fresh: bool = False,
     ) -> None:
         self.host = host
+        self.is_fresh = is_fresh
         self.port = free_port(host)
         self.http_host = "127.0.0.1"
         self.http_port = free_port()
@@ -72,9 +75,8 @@ class Zkdns:
     def launch(self) -> None:
         """Start it and return at once."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env
-            )
+            start = subprocess.Popen if self.is_fresh else loaded.start
+            self.process = start(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
 
     def start(self, timeout: float = 30.0) -> None:
         """Start it and wait for the line that says `ready`."""
@@ -238,12 +240,15 @@ def run(
     *words: str, timeout: float = 60.0, env: Mapping[str, str] | None = None, input: str | None = None
 ) -> Ran:
     """One command, `zkdns WORDS`, to its end."""
-    done = subprocess.run(
+    pipe = subprocess.PIPE
+    with loaded.start(
         [sys.executable, "-m", "zkdns", *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
-        input=input or "",
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+        {**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
+        stdin=pipe, stdout=pipe, stderr=pipe, text=True,
+    ) as process:  # fmt: skip
+        try:
+            out, err = process.communicate(input or "", timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return Ran(process.returncode, out, err)

@@ -1,0 +1,222 @@
+"""`python -m zkdns` as a process of its own, without the half second of CPU that loading it takes.
+
+Rules: each is forked from a process that loaded everything once and does nothing else, and gets files, an
+environment and a folder of its own; then it runs and ends as the interpreter would have it. That process is
+its parent, and tells how it ended. Servers are forked from two of them in turn, so that two beside each
+other have other seeds of hashes. What is about loading, memory, limits or the command line takes
+`subprocess.Popen`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAMS = ("zkdns", "support.turns")
+"""Those that are loaded, as one says them after `python -m`."""
+
+PATHS = (str(REPOSITORY), f"{REPOSITORY}:{REPOSITORY / 'tests'}")
+LONGEST = 1 << 17
+"""Bytes of a request: the words and the environment."""
+
+
+def start(command: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[Any]:
+    """As `subprocess.Popen`: forked where this is zkdns in an environment in which it loads as ours did."""
+    is_ours = command[:2] == [sys.executable, "-m"] and command[2] in PROGRAMS
+    is_same = is_ours and env.get("PYTHONPATH") in PATHS and _loading(env) == _loading(os.environ)
+    return (_Forked if is_same else subprocess.Popen)(list(command), env=env, **options)
+
+
+def _loading(env: Mapping[str, str]) -> dict[str, str]:
+    """What the interpreter itself looks at, save what is done for each of them."""
+    done = ("PYTHONPATH", "PYTHONUNBUFFERED")
+    words = ("PYTHON", "LC_", "LANG", "LD_")
+    return {name: value for name, value in env.items() if name.startswith(words) and name not in done}
+
+
+class _Forked(subprocess.Popen[Any]):
+    """A child of the loaded process. What `Popen` asks of the kernel as a parent, it asks by a pipe on which
+    that process writes the exit code."""
+
+    _status = -1
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        cwd, env = rest[4], rest[5]
+        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite = rest[9:15]
+        self._status, status = os.pipe()
+        try:
+            files = [here if here >= 0 else at for at, here in enumerate((p2cread, c2pwrite, errwrite))]
+            self.pid = _loaded(args[2:]).fork(args[2:], env, os.fspath(cwd or Path.cwd()), [*files, status])
+        finally:
+            os.close(status)
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, **_: Any) -> int | None:
+        return self._ended(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        code = self._ended(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _ended(self, timeout: float | None) -> int | None:
+        """The exit code, once there is one."""
+        if self.returncode is None and self._status >= 0:
+            ready = select.poll()
+            ready.register(self._status, select.POLLIN)
+            if not ready.poll(None if timeout is None else max(0, timeout) * 1000):
+                return None
+            self.returncode = int(os.read(self._status, 16))
+            os.close(self._status)
+            self._status = -1
+        return self.returncode
+
+
+class _Loaded:
+    """The process that forks, as seen from here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "support.loaded", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd=REPOSITORY,
+                env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"},
+            )
+
+    def close(self) -> None:
+        self._ours.close()  # that ends it
+        self._process.wait()
+
+    def fork(self, words: Sequence[str], env: Mapping[str, str], folder: str, files: Sequence[int]) -> int:
+        """The process id; `files`: its three, and where its exit code goes."""
+        with self._lock:
+            socket.send_fds(self._ours, [json.dumps([list(words), dict(env), folder]).encode()], files)
+            return int(self._ours.recv(16))
+
+
+_known: dict[int, _Loaded] = {}
+_turns = count()
+_starting = threading.Lock()
+
+
+def _loaded(words: Sequence[str]) -> _Loaded:
+    with _starting:
+        at = next(_turns) % 2 if "serve" in words[1:2] else 0
+        if at not in _known:
+            _known[at] = _Loaded()
+            atexit.register(_known[at].close)
+        return _known[at]
+
+
+# --- there ----------------------------------------------------------------------------------------
+
+
+def _load() -> None:
+    import support.turns  # noqa: F401
+    import zkdns
+
+    for module in pkgutil.walk_packages(zkdns.__path__, "zkdns."):
+        if module.name not in ("zkdns.__main__", "zkdns._native"):  # that one is loaded where it is asked for
+            try:
+                importlib.import_module(module.name)
+            except ImportError:
+                pass  # what needs an extra that is not here
+    gc.collect()
+    gc.freeze()
+
+
+def _serve(connection: socket.socket) -> str:
+    """Returns in each process that is forked: the program that it is to be."""
+    rang, ring = os.pipe()
+    os.set_blocking(ring, False)
+    os.set_blocking(rang, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    statuses: dict[int, int] = {}
+    while True:
+        readable = select.select([connection, rang], [], [])[0]
+        if connection in readable:
+            asked, files, _, _ = socket.recv_fds(connection, LONGEST, 4)
+            if not asked:
+                os._exit(0)
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                for file in (rang, ring, *statuses.values()):
+                    os.close(file)
+                connection.close()
+                (program, *words), env, folder = json.loads(asked)
+                _become(words, env, folder, files)
+                return str(program)
+            for file in files[:3]:
+                os.close(file)
+            statuses[pid] = files[3]
+            connection.send(str(pid).encode())
+        if rang in readable:
+            os.read(rang, 4096)
+        while statuses:
+            pid, code = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            status = statuses.pop(pid)
+            try:
+                os.write(status, str(os.waitstatus_to_exitcode(code)).encode())
+            except BrokenPipeError:
+                pass  # nobody waits for it
+            os.close(status)
+
+
+def _become(words: list[str], env: dict[str, str], folder: str, files: Sequence[int]) -> None:
+    """What the interpreter does before it runs a program."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for at, file in enumerate(files[:3]):
+        os.dup2(file, at)
+    for file in files:
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["zkdns", *words]
+    is_direct = "PYTHONUNBUFFERED" in env
+    sys.stdin = sys.__stdin__ = _open(0, "r")  # type: ignore[misc]
+    out = io.FileIO(1, "w", closefd=False)
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(  # type: ignore[misc]
+        out if is_direct else io.BufferedWriter(out),  # type: ignore[arg-type]
+        write_through=is_direct,
+        line_buffering=os.isatty(1),
+    )
+    sys.stderr = sys.__stderr__ = _open(2, "w")  # type: ignore[misc]
+
+
+def _open(file: int, mode: str) -> Any:
+    return open(file, mode, buffering=1, errors="backslashreplace" if file == 2 else None, closefd=False)
+
+
+if __name__ == "__main__":
+    _load()
+    program = _serve(socket.socket(fileno=int(sys.argv[1])))
+    importlib.import_module("zkdns.cli" if program == "zkdns" else program).main()
