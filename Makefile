@@ -19,6 +19,10 @@ endef
 # Whether there is a Rust that builds the native engine (the crate needs 1.85).
 has_rust = cargo --version 2>/dev/null | awk '{split($$2, v, "."); new = v[1] > 1 || v[2] >= 85} END {exit !new}'
 
+# Some images ask Python to keep nothing that it compiled: each of a run's workers, and each of the hundreds of
+# processes that they start, would then compile all that it loads anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most of the suite waits for processes: six at a time keep two cores busy. One file's tests stay together, since
 # they share its servers.
 PARALLEL ?= -n 6 --dist loadfile

@@ -136,7 +136,10 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
-IMPORTS = [one for path in MODULES for one in read_imports(path)]
+@cache
+def imports() -> list[Import]:
+    """All of them. Read when a law asks: each worker of a run collects these laws, and one holds them."""
+    return [one for path in MODULES for one in read_imports(path)]
 
 
 def broken(imports: list[Import]) -> str:
@@ -145,7 +148,7 @@ def broken(imports: list[Import]) -> str:
 
 def test_there_is_something_to_hold_to_the_laws() -> None:
     assert len(MODULES) > 10
-    assert len([one for one in IMPORTS if one.room]) > 20
+    assert len([one for one in imports() if one.room]) > 20
     for room in ROOMS:
         assert (PACKAGE / room).is_dir(), room
 
@@ -154,17 +157,17 @@ def test_there_is_something_to_hold_to_the_laws() -> None:
 def test_a_room_imports_only_what_the_picture_shows(room: str) -> None:
     allowed = (VALUES if room != "dns" else set()) | ROOMS[room] | ({"config"} if room in SETTINGS else set())
     allowed |= {"files"} if room in FILES else set()
-    ours = [one for one in IMPORTS if one.file.startswith(f"{room}/") and one.room]
+    ours = [one for one in imports() if one.file.startswith(f"{room}/") and one.room]
     assert ours, f"no import was read in {room}"
     wrong = [one for one in ours if one.room not in allowed and one.name != "__version__"]
     assert not wrong, broken(wrong)
 
 
 def test_the_values_import_no_room() -> None:
-    wrong = [one for one in IMPORTS if one.file == "model.py" and one.room not in ("", "routes")]
+    wrong = [one for one in imports() if one.file == "model.py" and one.room not in ("", "routes")]
     wrong += [
         one
-        for one in IMPORTS
+        for one in imports()
         if one.file == "config.py"
         and one.room not in ("", "model", "files", "topology")
         and one.module not in ("zkdns.registry.url", "zkdns.registry.access")
@@ -175,7 +178,7 @@ def test_the_values_import_no_room() -> None:
 def test_no_module_takes_a_private_name_of_another() -> None:
     wrong = [
         one
-        for one in IMPORTS
+        for one in imports()
         if one.room
         and any(
             part.startswith("_") and not (part.startswith("__") or part == "_native")
@@ -219,7 +222,7 @@ def test_what_decides_says_that_it_is_pure(pattern: str) -> None:
 def test_io_clocks_and_chance_come_in_as_arguments(file: str) -> None:
     wrong = [
         one
-        for one in IMPORTS
+        for one in imports()
         if one.file == file
         and one.at_runtime
         and {one.top, one.module} & OUTSIDE
@@ -270,7 +273,7 @@ def name_of(file: str) -> str:
 
 
 def test_no_module_imports_itself_by_way_of_others_not_even_for_its_types() -> None:
-    assert not cycles([one for one in IMPORTS if one.top == "zkdns"])
+    assert not cycles([one for one in imports() if one.top == "zkdns"])
 
 
 def test_a_circle_under_type_checking_is_seen() -> None:
@@ -286,7 +289,7 @@ def test_a_circle_under_type_checking_is_seen() -> None:
 def test_nobody_imports_the_server_but_the_command_that_serves() -> None:
     wrong = [
         one
-        for one in IMPORTS
+        for one in imports()
         if one.room == "server" and not one.file.startswith("server/") and one.file != "cli/serve.py"
     ]
     assert not wrong, broken(wrong)
@@ -310,13 +313,13 @@ def test_numbers_of_types_and_rcodes_stand_in_one_place() -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_stays_in_its_room(library: str) -> None:
-    wrong = [one for one in IMPORTS if one.top == library and not one.file.startswith(LIBRARIES[library])]
+    wrong = [one for one in imports() if one.top == library and not one.file.startswith(LIBRARIES[library])]
     assert not wrong, broken(wrong)
 
 
 def test_each_library_has_a_home() -> None:
     known = sys.stdlib_module_names | LIBRARIES.keys() | {"zkdns"}
-    strangers = [one for one in IMPORTS if one.top not in known]
+    strangers = [one for one in imports() if one.top not in known]
     assert not strangers, broken(strangers)
 
 
