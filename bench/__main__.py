@@ -3,8 +3,8 @@
     python -m bench [--quick]
 
 It ends with the table of ratios that the README shows. The parts can be run alone, with more to choose:
-bench.engines, .tcp, .registry, .server, .changes, .near, .routes, .resync, .forward, .flood, .replicas; and
-bench.before, this tree beside an older one.
+bench.engines, .tcp, .registry, .server, .changes, .near, .routes, .resync, .forward, .flood, .neighbours,
+.replicas; and bench.before, this tree beside an older one.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def main() -> None:
         "misses": run("Outside names that nobody asked for", "bench.forward", "--misses", *rounds),
         "outside": run("Own and cached names under a flood of outside ones", "bench.forward", "--flood"),
         "flood": run("Own names while others flood", "bench.flood"),
+        "neighbours": run("What others get while one floods", "bench.neighbours"),
         "routes": run("A change where a thousand routes stand", "bench.routes"),
         "replicas": run("One to twenty servers on one ZooKeeper", "bench.replicas"),
     }

@@ -17,7 +17,7 @@ from zkdns.pipeline import agenda, journal, lookups, publisher
 from zkdns.registry import fields, overrides, settings
 from zkdns.registry import file as registry_file
 from zkdns.serve import aside, clients
-from zkdns.serve.listen import tcp
+from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
 from zkdns.web import door, http
 
@@ -53,6 +53,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "addresses of a host name": (fields.MAX_ADDRESSES,),
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
     "instances compiled in the loop": (publisher.LARGE,),
+    "datagrams that wait for their client's turn, in the Python engine": (udp.MAX_WAITING,),
     "TCP connections": (Limits().connections,),
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
     "idle TCP connection": (Limits().idle,),

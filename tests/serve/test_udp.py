@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from typing import Any
 
 import pytest
 
@@ -279,3 +280,68 @@ async def test_a_late_reply_that_the_kernel_will_not_take_is_counted() -> None:
             listener = UdpListener(sock, dispatcher, wildcard=False)
             listener._send_from([], ("127.0.0.1", port))(b"x" * 70_000)
     assert dispatcher.dropped == {"send": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of ours")
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+async def test_one_that_floods_has_the_questions_of_others_answered_before_its_own(bound: str) -> None:
+    dispatcher = Dispatcher(answers().table)
+    address = Address(bound, 0)
+    sock = bind(address, socket.SOCK_DGRAM)
+    listener = UdpListener(sock, dispatcher, address.wildcard)
+    order: list[str] = []
+    read = dispatcher.read
+
+    def note(query: bytes, client: str, *rest: Any) -> Any:
+        order.append(client)
+        return read(query, client, *rest)
+
+    dispatcher.read = note  # type: ignore[method-assign]
+    port = sock.getsockname()[1]
+    with client("127.0.0.2") as flood, client("127.0.0.3") as own:
+        for n in range(BURST):
+            flood.sendto(numbered(n), ("127.0.0.1", port))
+        own.sendto(numbered(7), ("127.0.0.1", port))
+        listener.start(asyncio.get_running_loop())
+        assert [reply[:2] for reply, _ in await receive(own, 1)] == [b"\0\7"]
+        got = await receive(flood, BURST)
+        assert sorted(int.from_bytes(reply[:2], "big") for reply, _ in got) == [*range(BURST)]
+        assert {source for _, source in got} == {("127.0.0.1", port)}
+    assert order.index("127.0.0.3") == 1
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1"), ("::", "::1")],
+)
+async def test_what_waited_for_its_turn_is_answered_from_where_it_was_asked(
+    bound: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batch, "is_of_one", lambda batch, count: False)
+    async with listening(bound) as (dispatcher, port):
+        with client(asked) as sock:
+            for n in range(BURST):
+                sock.sendto(numbered(n) if n % 5 else b"no query", (asked, port))
+            expected = [n for n in range(BURST) if n % 5]
+            got = await receive(sock, len(expected))
+            assert sorted(int.from_bytes(reply[:2], "big") for reply, _ in got) == expected
+            assert {source[:2] for _, source in got} == {(asked, port)}
+        assert dispatcher.dropped == {"not a query": BURST // 5}
+
+
+async def test_what_waits_beyond_all_parts_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "MAX_WAITING", 20)
+    monkeypatch.setattr(Batch, "is_of_one", lambda batch, count: False)
+    dispatcher = Dispatcher(answers().table)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, dispatcher, False)
+    with client() as asking:
+        for n in range(60):
+            asking.sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        assert len(await receive(asking, 20)) == 20
+    assert dispatcher.dropped == {"share": 40}
+    listener.retire(asyncio.get_running_loop())
+    listener.close()

@@ -10,6 +10,7 @@ import ctypes
 import os
 import socket
 from functools import lru_cache
+from typing import NamedTuple
 
 SLOTS = 64
 """Datagrams a call."""
@@ -43,6 +44,15 @@ class _Mmsghdr(ctypes.Structure):
     _fields_ = (("hdr", _Msghdr), ("len", ctypes.c_uint32))
 
 
+class Datagram(NamedTuple):
+    """One that is answered later than the next call: all that is to be known of it. `client`: in text."""
+
+    query: bytes
+    client: str
+    name: bytes
+    control: bytes
+
+
 class Batch:
     """The memory of one socket's calls. `control`: bytes of ancillary data to read for each."""
 
@@ -57,6 +67,8 @@ class Batch:
         self._in, self._out = (ctypes.create_string_buffer(SLOTS * n) for n in (QUERY, REPLY))
         self._names = ctypes.create_string_buffer(SLOTS * _ADDRESS)
         self._controls = ctypes.create_string_buffer(SLOTS * _CONTROL)
+        self._kept_names = ctypes.create_string_buffer(SLOTS * _ADDRESS)
+        self._kept_controls = ctypes.create_string_buffer(SLOTS * _CONTROL)
         self._iov_in, self._iov_out = (_Iovec * SLOTS)(), (_Iovec * SLOTS)()
         self._head_in, self._head_out = (_Mmsghdr * SLOTS)(), (_Mmsghdr * SLOTS)()
         names, controls = ctypes.addressof(self._names), ctypes.addressof(self._controls)
@@ -78,6 +90,8 @@ class Batch:
         self._replies = memoryview(self._out).cast("B")
         self.addresses = memoryview(self._names).cast("B")
         self.controls = memoryview(self._controls).cast("B")
+        self._kept_addresses = memoryview(self._kept_names).cast("B")
+        self._kept_data = memoryview(self._kept_controls).cast("B")
         self._words_in = memoryview(self._head_in).cast("B").cast("I")
         self._words_out = memoryview(self._head_out).cast("B").cast("Q")
         self._lengths_out = memoryview(self._iov_out).cast("B").cast("Q")
@@ -136,6 +150,39 @@ class Batch:
                 words[at + self._CONTROL64] = ctypes.addressof(self._controls) + k * _CONTROL
                 words[at + self._CONTROLLEN64] = self._words_in[k * self._WORDS + self._CONTROLLEN]
 
+    def is_of_one(self, count: int) -> bool:
+        """Whether the first `count` datagrams are one client's."""
+        start, end = (4, 8) if self.family == socket.AF_INET else (8, 24)
+        names, first = self.addresses, self.addresses[start:end]
+        return all(names[k + start : k + end] == first for k in range(_ADDRESS, count * _ADDRESS, _ADDRESS))
+
+    def keep(self, k: int) -> Datagram:
+        """The k-th datagram, for longer than until the next call."""
+        name, control, size = k * _ADDRESS, k * _CONTROL, 0
+        if self._control:
+            self.forget_interface(k)
+            size = self._words_in[k * self._WORDS + self._CONTROLLEN]
+        return Datagram(
+            self.query(k),
+            self.client(k),
+            bytes(self.addresses[name : name + _ADDRESS]),
+            bytes(self.controls[control : control + size]),
+        )
+
+    def put_kept(self, slot: int, kept: Datagram, reply: bytes) -> None:
+        """Lay out `reply` to a datagram that was kept as the one that `slot` sends."""
+        start = slot * REPLY
+        self._replies[start : start + len(reply)] = reply
+        self._lengths_out[2 * slot + 1] = len(reply)
+        name, control = slot * _ADDRESS, slot * _CONTROL
+        self._kept_addresses[name : name + _ADDRESS] = kept.name
+        at = slot * self._WORDS // 2
+        self._words_out[at + self._NAME64] = ctypes.addressof(self._kept_names) + name
+        if self._control:
+            self._kept_data[control : control + len(kept.control)] = kept.control
+            self._words_out[at + self._CONTROL64] = ctypes.addressof(self._kept_controls) + control
+            self._words_out[at + self._CONTROLLEN64] = len(kept.control)
+
     def send(self, count: int, shifted: bool) -> int:
         """Send the first `count` slots; how many could not be. `shifted`: some names were moved."""
         done = lost = 0
@@ -152,6 +199,12 @@ class Batch:
             for k in range(count):
                 self._words_out[k * self._WORDS // 2 + self._NAME64] = base + k * _ADDRESS
         return lost
+
+    def source_of(self, kept: Datagram) -> list[tuple[int, int, bytes]]:
+        """The same of one that was kept."""
+        if self.family == socket.AF_INET:
+            return [(socket.IPPROTO_IP, _IP_PKTINFO, kept.control[16:28])]
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, kept.control[16:36])]
 
     def source(self, k: int) -> list[tuple[int, int, bytes]]:
         """The ancillary data that makes a later reply leave from where the k-th query came to."""
@@ -171,11 +224,14 @@ class Batch:
     def peer(self, k: int) -> tuple[str, int] | tuple[str, int, int, int]:
         """The same with its port, as a socket takes it."""
         start = k * _ADDRESS
-        port = int.from_bytes(self.addresses[start + 2 : start + 4], "big")
+        return self.peer_of(self.client(k), self.addresses[start : start + _ADDRESS])
+
+    def peer_of(self, client: str, name: bytes | memoryview) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The same of an address in text and as the kernel told it."""
+        port = int.from_bytes(name[2:4], "big")
         if self.family == socket.AF_INET:
-            return self.client(k), port
-        scope = int.from_bytes(self.addresses[start + 24 : start + 28], "little")
-        return self.client(k), port, 0, scope
+            return client, port
+        return client, port, 0, int.from_bytes(name[24:28], "little")
 
 
 @lru_cache(10_000)

@@ -1,6 +1,7 @@
 """UDP: datagrams in, datagrams out, many a wake-up.
 
-Rules: a reply leaves from the address that was asked. A socket that is bound to one address does so
+Rules: where many wait, clients take turns: one that floods has others' questions answered before its own. A
+reply leaves from the address that was asked. A socket that is bound to one address does so
 by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 3542) and is told it back.
 """
 
@@ -13,13 +14,24 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.serve.batch import Batch
+from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.line import Line
 
 log = logging.getLogger("zkdns.udp")
 
 BATCH = 64
-"""Datagrams taken at one wake-up; then others have their turn."""
+"""Datagrams taken at one wake-up where they are taken singly; then others have their turn."""
+
+FEW = 8
+"""So many at one wake-up are answered as they came; so is what one client alone asks, as long as that is less
+than a call's."""
+
+A_TURN = 16
+"""Of more that wait, so many are answered in one turn of the loop: who comes next waits no longer."""
+
+MAX_WAITING = 1024
+"""Datagrams that wait for their client's turn; see Line."""
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _ANCILLARY = 64
@@ -43,13 +55,18 @@ class UdpListener:
             self._batch: Batch | None = Batch(sock, wildcard)
         except OSError:
             self._batch = None
+        self._line: Line[Datagram] = Line(MAX_WAITING)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._goes_on = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         loop.add_reader(self.sock.fileno(), self._drain)
 
     def retire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Takes no more; all that came is answered. The socket stays for replies that are still due."""
         loop.remove_reader(self.sock.fileno())
+        self._loop = None
         _leave_the_group(self.sock)
         while self._drain():
             pass
@@ -62,12 +79,14 @@ class UdpListener:
         return missed(self.sock)
 
     def _drain(self) -> int:
-        """How many datagrams were taken."""
+        """How many datagrams were taken, or wait still."""
         return self._drain_singly() if self._batch is None else self._drain_batch(self._batch)
 
     def _drain_batch(self, batch: Batch) -> int:
         read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
         count = _receive(batch)
+        if self._line or count == SLOTS or (count > FEW and not batch.is_of_one(count)):
+            return count + self._take_turns(batch, count)
         slot = 0
         for k in range(count):
             outcome = dispatch(read(batch.query(k), batch.client(k)))
@@ -79,6 +98,38 @@ class UdpListener:
         if slot:
             self._send(batch, slot, count)
         return count
+
+    def _take_turns(self, batch: Batch, count: int) -> int:
+        """Answer some of all that wait, one client's after another's. How many are left."""
+        line = self._line
+        while count:
+            for k in range(count):
+                one = batch.keep(k)
+                if not line.put(one.client, one):
+                    self.dispatcher.dropped["share"] += 1
+            count = _receive(batch) if count == SLOTS and len(line) < MAX_WAITING else 0
+        read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
+        slot = 0
+        for _ in range(min(A_TURN, len(line))):
+            one = line.take()
+            outcome = dispatch(read(one.query, one.client))
+            if isinstance(outcome, bytes):
+                batch.put_kept(slot, one, outcome)
+                slot += 1
+            elif outcome is not None:
+                source = batch.source_of(one) if self._wildcard else []
+                outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
+        if slot and (lost := batch.send(slot, shifted=True)):
+            self.dispatcher.dropped["send"] += lost
+        if line and self._loop is not None and not self._goes_on:
+            self._goes_on = True
+            self._loop.call_soon(self._go_on)
+        return len(line)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        if self._loop is not None and self._line:
+            self._drain()
 
     def _send(self, batch: Batch, slots: int, count: int) -> None:
         if lost := batch.send(slots, shifted=slots != count):

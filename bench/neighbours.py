@@ -1,0 +1,187 @@
+"""What others get while one floods: own answers over UDP and TCP, a change, and a check that turns bad.
+
+    python -m bench.neighbours [--seconds 2] [--engine python native] [--load "mute check targets" …]
+
+Each load of bench.flood, and two of checks: a thousand targets that never answer, and a rack of a thousand
+that fails at once. Everything as a ratio to the same in quiet, but checks: in seconds, beside what their
+settings allow (an interval and a half, a timeout, and half a second for the change). Needs ZooKeeper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from kazoo.client import KazooClient
+
+from bench.flood import INSTANCES, LOADS, OWN
+from bench.forward import latencies, question
+from support.crowd import framed
+from support.process import allow_files
+from support.server import Zkdns
+from support.zookeeper import ZooKeeperServer, finish
+from zkdns.serve import native
+
+MANY = 1000
+INTERVAL, TIMEOUT = 1.0, 0.5
+ALLOWED = INTERVAL * 1.5 + TIMEOUT + 0.5
+"""Seconds in which a check that turns is answered: its moment is half to one and a half intervals away."""
+
+
+@contextmanager
+def listening(backlog: int = 4096) -> Iterator[int]:
+    """Takes connections and never looks at them; its port. Those beyond the backlog hear nothing."""
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        sock.listen(backlog)
+        yield sock.getsockname()[1]
+
+
+class Bed:
+    """One server, a ZooKeeper that it reads, and targets whose listeners come and go."""
+
+    def __init__(self, engine: str, zookeeper: ZooKeeperServer, registry: Path, stack: ExitStack) -> None:
+        self.zk: KazooClient = zookeeper.client()
+        stack.callback(finish, self.zk)
+        root = f"/bench{time.time_ns()}"
+        self.root = root
+        self.open = stack.enter_context(ExitStack())
+        self.rack = stack.enter_context(ExitStack())
+        self.register("moves", 1, 80)
+        self.register("probed", 1, self.open.enter_context(listening()), interval=INTERVAL, timeout=TIMEOUT)
+        self.register("rack", MANY, self.rack.enter_context(listening()), interval=2, timeout=1)
+        upstream = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        upstream.bind(("127.0.0.1", 0))
+        self.server = stack.enter_context(
+            Zkdns(
+                "--engine", engine, "--forward", f"127.0.0.1:{upstream.getsockname()[1]}",
+                registry=[f"file:{registry}", f"zk://{zookeeper.hosts}{root}"],
+            )
+        )  # fmt: skip
+
+    def register(self, service: str, size: int, port: int, **check: float) -> None:
+        self.zk.ensure_path(f"{self.root}/{service}")
+        settings = {"check": {"type": "tcp", "rise": 1, "fall": 1, **check}} if check else {}
+        self.zk.set(f"{self.root}/{service}", json.dumps(settings).encode())
+        step = self.zk.transaction()
+        for n in range(size):
+            data = json.dumps({"address": f"127.1.{n >> 8}.{n & 255 or 1}", "port": port}).encode()
+            step.create(f"{self.root}/{service}/i{n}", data)
+        step.commit()
+
+    def until(self, name: str, addresses: list[str], most: float = 30.0) -> float:
+        """Seconds until this is the answer."""
+        began = time.perf_counter()
+        while time.perf_counter() - began < most:
+            with suppress(Exception):
+                if self.server.answers(name, timeout=1.0) == addresses:
+                    break
+            time.sleep(0.002)
+        return time.perf_counter() - began
+
+    def change(self, times: int = 9) -> float:
+        """Milliseconds from writing a node until it is answered, the median."""
+        took = []
+        for n in range(times):
+            address = f"10.8.{time.time_ns() >> 20 & 255}.{n + 1}"
+            self.zk.set(f"{self.root}/moves/i0", json.dumps({"address": address, "port": 80}).encode())
+            took.append(self.until("moves.svc.local", [address]) * 1000)
+        return statistics.median(took)
+
+    def check(self) -> float:
+        """Seconds from the end of a target until nobody is given for its service."""
+        self.open.close()
+        return self.until("probed.svc.local", [])
+
+    def over_tcp(self, seconds: float) -> float:
+        """Milliseconds of one own question after another on one connection, the median."""
+        took = []
+        with socket.create_connection((self.server.host, self.server.port), 10) as sock:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                began = time.perf_counter()
+                sock.sendall(framed(OWN))
+                left = 2 + int.from_bytes(sock.recv(2, socket.MSG_WAITALL), "big") - 2
+                sock.recv(left, socket.MSG_WAITALL)
+                took.append((time.perf_counter() - began) * 1000)
+                time.sleep(0.002)
+        return statistics.median(took)
+
+    def look(self, seconds: float) -> tuple[float, float, float]:
+        udp = latencies(self.server, question(OWN), seconds)
+        return statistics.median(udp), self.over_tcp(seconds), self.change()
+
+
+@contextmanager
+def mute(bed: Bed) -> Iterator[None]:
+    """A thousand targets behind a full backlog: no answer to their SYN."""
+    with ExitStack() as stack:
+        port = stack.enter_context(listening(0))
+        for _ in range(3):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+        bed.register("mute", MANY, port, interval=2, timeout=2)
+        time.sleep(1)
+        yield
+
+
+@contextmanager
+def fails(bed: Bed) -> Iterator[None]:
+    """All of a thousand targets at once."""
+    bed.rack.close()
+    yield
+
+
+CHECKS = {"mute check targets": mute, "a rack that fails at once": fails}
+
+
+def measure(engine: str, zookeeper: ZooKeeperServer, registry: Path, what: str, seconds: float) -> str:
+    with ExitStack() as stack:
+        bed = Bed(engine, zookeeper, registry, stack)
+        quiet = bed.look(seconds)
+        if what in CHECKS:
+            stack.enter_context(CHECKS[what](bed))
+        else:
+            stack.enter_context(LOADS[what][0](bed.server))  # type: ignore[arg-type]
+        busy = bed.look(seconds)
+        late = bed.check()
+    columns = "".join(f"{q:8.2f}{b:8.2f}{b / q:7.1f}  " for q, b in zip(quiet, busy, strict=True))
+    return f"{engine:7}{what:34}{columns}{late:8.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    engines = ["python"] if native.WHY_NOT else ["python", "native"]
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--engine", nargs="+", choices=engines, default=engines)
+    parser.add_argument("--load", nargs="+", choices=[*LOADS, *CHECKS], default=[*LOADS, *CHECKS])
+    args = parser.parse_args()
+    allow_files(8192)
+    registry = Path(tempfile.mkdtemp()) / "services.toml"
+    row = '[[big.instances]]\nid = "i{}"\naddress = "10.1.{}.{}"\n'
+    rows = (row.format(n, n >> 8, n & 255) for n in range(INSTANCES))
+    big = '[big]\nanswers = 4000\npolicy = "first"\n' + "".join(rows)
+    registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n' + big)
+    print(f"{'':41}{'UDP, ms':^25}{'TCP, ms':^25}{'a change, ms':^25}a check, s (of {ALLOWED:g})")
+    print(f"{'':41}" + f"{'quiet':>8}{'then':>8}{'ratio':>7}  " * 3)
+    with ZooKeeperServer() as zookeeper:
+        for engine in args.engine:
+            for what in args.load:
+                print(measure(engine, zookeeper, registry, what, args.seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
