@@ -265,7 +265,9 @@ def test_a_verdict_has_a_moment_at_which_it_is_written_for_the_others() -> None:
 
 def test_it_is_none_of_the_replicas_before_it_answers_and_nothing_is_published_until_then() -> None:
     world = World(is_read=False)
-    assert world.ready().delta, "the zones stand from the first moment"
+    first = world.ready()
+    assert first.delta, "the zones stand from the first moment"
+    assert first.write == {}
     for root in ROOTS[1:]:
         world.hear(root, Begin(), Whole(), Session(True, NOW))
     events = [Begin(), *world.told("web", a=an_address(1)), world.data("/services/web", CHECK)]
