@@ -223,3 +223,55 @@ def test_what_was_refused_is_not_asked_for_again_until_there_is_another_connecti
     assert len(world.ephemerals.requests(world.now)) == 1
     world.ephemerals.watched(PATH)
     assert world.ephemerals.requests(world.now) == [], "it is under way"
+
+
+def test_what_was_given_up_and_is_wanted_again_is_made_at_once(world: World) -> None:
+    for _ in range(8):
+        world.ensemble.delete(PATH)
+        world.run()
+        world.time_until_made()
+    world.ephemerals.give_up(PATH)
+    world.ephemerals.keep(Kept(PATH, b"2"))
+    world.ensemble.delete(PATH)
+    world.run()
+    assert world.time_until_made() == 0.0
+
+
+def test_what_is_given_up_without_a_connection_is_gone_as_far_as_we_can_tell() -> None:
+    world = World()
+    gone: list[bool] = []
+    world.ephemerals.keep(Kept(PATH, b"1", gone=lambda: gone.append(True)))
+    world.ephemerals.give_up(PATH)
+    assert gone == [True]
+
+
+def test_what_is_wanted_while_a_look_is_under_way_is_done_after_it() -> None:
+    world = World()
+    world.ephemerals.keep(Kept(PATH, b"1"))
+    world.ephemerals.connected(1)
+    (look,) = world.ephemerals.requests(world.now)
+    world.ephemerals.keep(Kept(PATH, b"2"))
+    world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 1, 0), world.now)
+    assert len(world.ephemerals.requests(world.now)) == 1, "and not after the usual time between two looks"
+
+
+def test_the_session_that_a_node_was_made_in_is_told() -> None:
+    world = World()
+    made: list[int] = []
+    world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
+    world.connect()
+    assert made == [world.session]
+
+
+def test_one_that_was_refused_before_heeds_events_of_another_connection() -> None:
+    world = World()
+    world.ephemerals.keep(Kept(PATH, b"1"))
+    world.ephemerals.connected(1)
+    (request,) = world.ephemerals.requests(world.now)
+    world.ephemerals.take(request.id, NO_AUTH, world.now)
+    world.ephemerals.connected(2)
+    (look,) = world.ephemerals.requests(world.now)
+    world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 2, 0), world.now)
+    assert world.ephemerals.requests(world.now) == []
+    world.ephemerals.watched(PATH)
+    assert len(world.ephemerals.requests(world.now)) == 1
