@@ -31,6 +31,7 @@ class World:
 
     def connect(self) -> None:
         self.session = self.ensemble.session()
+        self.ensemble.apply(0, len(self.ensemble.log))
         self.connection = self.ensemble.connect(0, self.session)
         self.ephemerals.connected(self.session)
         self.run()
