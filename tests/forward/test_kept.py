@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -33,13 +34,23 @@ async def asking(
 async def test_who_was_answered_in_time_is_not_counted_as_given_something_stale_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STALE_AFTER", 0.05)
+    loop = asyncio.get_running_loop()
+    real, timers = loop.call_later, []
+
+    def call_later(delay: float, *what: Any) -> asyncio.TimerHandle:
+        timer = real(delay, *what)
+        if delay == module.STALE_AFTER:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", call_later)
     clock = Clock()
     async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
         await ask(forwarder, NAME)
         clock.ahead += 100
         assert said(await ask(forwarder, NAME)) == ["192.0.2.1"]
-        await asyncio.sleep(0.1)
+        (patience,) = timers
+        assert patience.cancelled()
         assert (forwarder.cache_hits, forwarder.stale_hits) == (0, 0)
 
 
