@@ -61,7 +61,8 @@ def script(seen: Seen) -> bytes:
     if name == "nope.example.org.":
         return reply(seen, rcode="NXDOMAIN", authority=(soa(owner="example.org."),))
     if name in HOME:
-        return reply(seen, f"{seen.name} 60 CNAME {HOME[name]}", rcode="NXDOMAIN")
+        alias = f"{seen.name} 60 CNAME {HOME[name]}"
+        return reply(seen, alias, rcode="NXDOMAIN", authority=(soa(owner="."),))
     if question.rdtype != 1:
         return reply(seen, authority=(soa(owner="example.org."),))
     if name == "big.example.org.":
