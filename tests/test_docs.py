@@ -21,7 +21,7 @@ import yaml
 from support import zookeeper as real
 from support.documents import DOCUMENTS, Block, Session, all_blocks, blocks, find, fits
 from support.ports import free_port
-from support.server import REPOSITORY, Zkdns
+from support.server import REPOSITORY, Zkdns, serving
 from support.waiting import eventually
 from zkdns import config
 from zkdns.cli import COMMANDS, commands
@@ -367,9 +367,7 @@ weight = {10 if n % 2 else 30}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zkdns]:
-    path = tmp_path_factory.mktemp("registry") / "services.toml"
-    path.write_text(REGISTRY)
-    with Zkdns(registry=f"file:{path}") as running:
+    with serving(REGISTRY, tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 

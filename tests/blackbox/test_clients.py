@@ -132,12 +132,20 @@ def test_who_asks_for_a_name_that_a_route_leads_to_it_is_waited_for_too(
     assert "for shop" in held
 
 
+def told_for_an_hour(
+    registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns], source: str
+) -> Zkdns:
+    """A server that told this client of an answer that it may keep for an hour."""
+    zk.set(f"{zk_root}/web", b'{"ttl": 3600}')
+    server = serve(registry=registry)
+    eventually(lambda: server.ask("web.svc.local", source=source).answer[0].ttl == 3600)
+    return server
+
+
 def test_a_drain_ends_as_soon_as_all_are_back(
     registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
 ) -> None:
-    zk.set(f"{zk_root}/web", b'{"ttl": 3600}')
-    server = serve(registry=registry)
-    eventually(lambda: server.ask("web.svc.local", source="127.0.0.2").answer[0].ttl == 3600)
+    server = told_for_an_hour(registry, zk, zk_root, serve, "127.0.0.2")
     with polling(server, source="127.0.0.2"):
         said = drain(registry, "--timeout", "30s")
     assert said.code == 0, said
@@ -147,9 +155,7 @@ def test_a_drain_ends_as_soon_as_all_are_back(
 def test_at_its_timeout_a_drain_tells_who_may_still_hold_it(
     registry: str, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
 ) -> None:
-    zk.set(f"{zk_root}/web", b'{"ttl": 3600}')
-    server = serve(registry=registry)
-    eventually(lambda: server.ask("web.svc.local", source="127.0.0.3").answer[0].ttl == 3600)
+    told_for_an_hour(registry, zk, zk_root, serve, "127.0.0.3")
     said = drain(registry, "--timeout", "2s")
     said.fails(1, "1 clients may still hold it")
     assert "these may still hold it:\n  127.0.0.3" in said.out

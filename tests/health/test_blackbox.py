@@ -19,7 +19,7 @@ from kazoo.client import KazooClient
 
 from support.server import Ran, Zkdns, run
 from support.waiting import eventually
-from support.zookeeper import ZooKeeperServer, finish
+from support.zookeeper import ZooKeeperServer, clients
 
 pytestmark = pytest.mark.zookeeper
 
@@ -349,15 +349,8 @@ def test_replicas_are_told(registry: Registry, replicas: Replicas) -> None:
 @pytest.fixture
 def rack(zookeeper: ZooKeeperServer) -> Iterator[Callable[[], KazooClient]]:
     """Makes sessions that can be ended at once, as those of a rack that loses its power."""
-    clients: list[KazooClient] = []
-
-    def make() -> KazooClient:
-        clients.append(zookeeper.client())
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        finish(client)
+    with clients() as make:
+        yield lambda: make(zookeeper)
 
 
 def test_a_mass_loss_is_held_told_and_over_after_its_time(

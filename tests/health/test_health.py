@@ -509,13 +509,19 @@ async def test_when_the_others_leave_a_replica_s_own_verdict_counts(ensemble: En
     await stop_all(ensemble)
 
 
+ALL_HEALTHY = " ".join(f"{c}=healthy" for c in "abcdefgh")
+
+
+def replicas(ensemble: Ensemble, count: int) -> list[World]:
+    ensemble.nodes.update({f"r{n}": b"{}" for n in range(count)})
+    return [World(f"r{n}", ensemble, well) for n in range(count)]
+
+
 async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble: Ensemble) -> None:
-    ensemble.nodes.update({f"r{n}": b"{}" for n in range(5)})
-    worlds = [World(f"r{n}", ensemble, well) for n in range(5)]
+    worlds = replicas(ensemble, 5)
     for world in worlds:
         world.take(a_service("abcdefgh", ONCE))
-    healthy = " ".join(f"{c}=healthy" for c in "abcdefgh")
-    await until(lambda: {w.states() for w in worlds} == {healthy})
+    await until(lambda: {w.states() for w in worlds} == {ALL_HEALTHY})
     await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)
     for world in worlds:
         assert len(set(world.probed)) == len(world.probed) < 8
@@ -525,23 +531,20 @@ async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble:
 async def test_a_view_of_a_service_is_probed_by_nobody_who_does_not_probe_the_service(
     ensemble: Ensemble,
 ) -> None:
-    ensemble.nodes.update({f"r{n}": b"{}" for n in range(5)})
-    worlds = [World(f"r{n}", ensemble, well) for n in range(5)]
+    worlds = replicas(ensemble, 5)
     own = a_service("abcdefgh", ONCE)
     seen = tuple(replace(i, path=f"dc1:{i.path}") for i in own.instances)
     view = replace(own, name="web@dc1", instances=seen, registries=("dc1",), view_of="web")
     for world in worlds:
         world.take(own, view)
-    healthy = " ".join(f"{c}=healthy" for c in "abcdefgh")
-    await until(lambda: {w.states() for w in worlds} == {healthy})
-    await until(lambda: {w.states("web@dc1") for w in worlds} == {healthy})
+    await until(lambda: {w.states() for w in worlds} == {ALL_HEALTHY})
+    await until(lambda: {w.states("web@dc1") for w in worlds} == {ALL_HEALTHY})
     assert sum(len(w.probed) for w in worlds) == 3 * 8
     await stop_all(ensemble)
 
 
 async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble) -> None:
-    ensemble.nodes.update({f"r{n}": b"{}" for n in range(4)})
-    worlds = [World(f"r{n}", ensemble, well) for n in range(4)]
+    worlds = replicas(ensemble, 4)
     for world in worlds:
         world.take(a_service("abcdefgh", ONCE))
     await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)

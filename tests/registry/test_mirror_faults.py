@@ -13,7 +13,7 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from support.mirrored import Mirrored, eventually, truth
 from support.ports import free_port
-from support.zookeeper import Ensemble, ZooKeeperServer, finish
+from support.zookeeper import Ensemble, ZooKeeperServer, clients, finish
 from zkdns.model import ConfigError
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.adopt import cut
@@ -30,16 +30,8 @@ Clients = Callable[[ZooKeeperServer], KazooClient]
 
 @pytest.fixture
 def client_of() -> Iterator[Clients]:
-    """Makes plain clients that end with the test: one that is left goes on to connect for ever."""
-    made: list[KazooClient] = []
-
-    def make(server: ZooKeeperServer) -> KazooClient:
-        made.append(server.client())
-        return made[-1]
-
-    yield make
-    for client in made:
-        finish(client)
+    with clients() as make:
+        yield make
 
 
 def test_a_killed_server_leaves_the_old_view_until_it_is_back(

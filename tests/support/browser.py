@@ -11,10 +11,10 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from support import missing
+from support.closing import Closing
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -27,7 +27,7 @@ def demand() -> None:
     missing.demand("chromium chromium-driver", "chromium", "chromedriver")
 
 
-class Browser:
+class Browser(Closing):
     """One window. `script`: whether pages may run JavaScript."""
 
     def __init__(self, *, script: bool = True, width: int = 1200, height: int = 1000) -> None:
@@ -141,14 +141,6 @@ class Browser:
     def picture(self) -> bytes:
         """The window as PNG."""
         return base64.b64decode(self.command("/screenshot", method="GET"))
-
-    def __enter__(self) -> Browser:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         try:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.ports import free_port
+from support.programs import end
 from support.server import REPOSITORY
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
@@ -139,7 +140,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._end_server()
         for process in self._others:
-            _end(process)
+            end(process)
         if self._zookeeper is not None:
             self._zookeeper.stop()
 
@@ -256,17 +257,8 @@ class Session:
 
     def _end_server(self) -> None:
         if self._server is not None:
-            _end(self._server)
+            end(self._server)
         self._server = None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def missing(program: str) -> bool:

@@ -16,9 +16,9 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import dns.flags
@@ -27,13 +27,23 @@ import dns.query
 import dns.rdatatype
 
 from support import loaded, turns
+from support.closing import Closing
 from support.ports import free_port
 from support.waiting import eventually
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class Zkdns:
+@contextmanager
+def serving(text: str, folder: Path) -> Iterator[Zkdns]:
+    """A server of this registry file, which is written to the folder."""
+    path = folder / "services.toml"
+    path.write_text(text)
+    with Zkdns(registry=f"file:{path}") as running:
+        yield running
+
+
+class Zkdns(Closing):
     """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
     given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long.
     `is_fresh`: started by the interpreter itself (see `loaded`)."""
@@ -183,11 +193,6 @@ class Zkdns:
             self.close()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End it if it still runs, and print its log. AssertionError for a turn that took too long."""

@@ -11,19 +11,20 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 from kazoo.client import KazooClient
 
+from support.closing import Closing
 from support.ports import free_port
 from support.tls import Certificates
 from zkdns import ensemble
 
 
-class ZooKeeperServer(ensemble.Server):
+class ZooKeeperServer(ensemble.Server, Closing):
     """One server. As a context manager it starts and, at the end, stops and removes its files.
 
     `tls=True` opens `secure_port` beside the plain one, with the keys of `certificates`; `client_auth`
@@ -148,15 +149,13 @@ class ZooKeeperServer(ensemble.Server):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.stop()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Ensemble:
+class Ensemble(Closing):
     """Several servers with a leader. `servers[i]` can be killed, frozen and started on its own."""
 
     def __init__(self, n: int = 3, *, settings: Mapping[str, str | int] | None = None) -> None:
@@ -200,11 +199,23 @@ class Ensemble:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextmanager
+def clients() -> Iterator[Callable[[ZooKeeperServer], KazooClient]]:
+    """Makes plain clients that end with it: one that is left goes on to connect for ever."""
+    made: list[KazooClient] = []
+
+    def make(server: ZooKeeperServer) -> KazooClient:
+        made.append(server.client())
+        return made[-1]
+
+    yield make
+    for client in made:
+        finish(client)
 
 
 def connect(hosts: str, timeout: float = 4.0, **options: object) -> KazooClient:

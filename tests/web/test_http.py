@@ -18,7 +18,7 @@ from kazoo.client import KazooClient
 
 from support.ports import free_port
 from support.schema import OPENAPI, faults, resolve
-from support.server import Zkdns
+from support.server import Zkdns, serving
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.config import Address
@@ -64,9 +64,7 @@ policy = "first"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zkdns]:
-    path = tmp_path_factory.mktemp("http") / "services.toml"
-    path.write_text(REGISTRY)
-    with Zkdns(registry=f"file:{path}") as running:
+    with serving(REGISTRY, tmp_path_factory.mktemp("http")) as running:
         yield running
 
 
