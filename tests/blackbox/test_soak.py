@@ -27,7 +27,7 @@ NAME = "s0.svc.local"
 @pytest.mark.zookeeper
 @pytest.mark.timeout(240)
 def test_no_wrong_answer_is_given_while_members_are_frozen_killed_and_cut_off() -> None:
-    words = ("--seconds", "20", "--calm", "5", "--replicas", "2", "--seed", "168")
+    words = ("--seconds", "16", "--calm", "4", "--replicas", "2", "--seed", "168")
     faults = "freeze,kill,cut-member,cut-server,cut-peer,freeze-all,expire,kill-far,cut-far,freeze-far"
     done = subprocess.run(
         [sys.executable, "-m", "bench.soak", *words, "--faults", faults],
