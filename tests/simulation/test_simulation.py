@@ -36,10 +36,11 @@ def test_after_each_quiet_moment_the_answers_are_what_the_tree_says() -> None:
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_bug_that_is_planted_is_found(name: str) -> None:
     """By a schedule that each run of the suite plays."""
-    theme, bug = PLANTS[name]
+    theme, bug, first = PLANTS[name]
     with pytest.MonkeyPatch.context() as patch:
         bug(patch)
-        seeds = (seed for seed in range(SCHEDULES) if theme_of(seed) == theme)
+        turn = (*range(first, SCHEDULES), *range(min(first, SCHEDULES)))
+        seeds = (seed for seed in turn if theme_of(seed) == theme)
         seed = next((seed for seed in seeds if play(draw(seed)) is not None), None)
         assert seed is not None, "no schedule did see it"
         shortest = shorten(draw(seed))
