@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from zkdns.log import is_journal
+from zkdns.log import TextLines, is_journal, shorten, tell_thread
 
 SOURCE = """
 import logging, sys
@@ -57,3 +60,27 @@ def test_machines_lines_in_the_journal_are_json_behind_the_priority(tmp_path: Pa
 def test_a_variable_that_is_no_stream_is_none(stream: str) -> None:
     assert not is_journal({"JOURNAL_STREAM": stream}, 2)
     assert not is_journal({}, 99)
+
+
+def test_what_kazoo_says_of_garbage_is_one_line_and_an_error_of_ours_has_its_traceback() -> None:
+    def said(name: str) -> str:
+        try:
+            raise struct.error("too short")
+        except struct.error:
+            record = logging.LogRecord(name, logging.ERROR, "", 0, "in %s", ("the loop",), sys.exc_info())
+        assert shorten(record)
+        return TextLines().format(record)
+
+    assert said("zkdns.registry.zk.kazoo").endswith("ERROR   in the loop: error('too short')")
+    assert "Traceback" in said("zkdns.pipeline")
+
+
+@pytest.mark.parametrize(("name", "has_trace"), [("Thread-3 (zk_loop)", False), ("zkdns-names", True)])
+def test_a_thread_of_kazoos_that_ends_is_a_line(
+    name: str, has_trace: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = RuntimeError("xids do not match")
+    tell_thread(threading.ExceptHookArgs((RuntimeError, error, None, threading.Thread(name=name))))
+    (record,) = caplog.records
+    assert "xids do not match" in record.getMessage()
+    assert bool(record.exc_info) is has_trace

@@ -10,8 +10,11 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
+
+log = logging.getLogger("zkdns")
 
 PRIORITIES = {
     logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2,
@@ -26,9 +29,28 @@ def set_up(format: str, level: int = logging.INFO) -> None:
     if is_journal(os.environ, sys.stderr.fileno()):
         lines = JournalLines(lines if format == "json" else logging.Formatter("%(message)s"))
     handler.setFormatter(lines)
+    handler.addFilter(shorten)
+    threading.excepthook = tell_thread
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kazoo").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def shorten(record: logging.LogRecord) -> bool:
+    """What kazoo says of an ensemble that sends garbage is a line, and no traceback: it connects anew."""
+    if "kazoo" in record.name and record.exc_info:
+        record.msg, record.args = "%s: %r", (record.getMessage(), record.exc_info[1])
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def tell_thread(ended: threading.ExceptHookArgs) -> None:
+    """The same of kazoo's threads that end so; others' errors are ours."""
+    name = ended.thread.name if ended.thread is not None else "a thread"
+    if name.endswith("(zk_loop)"):
+        log.warning("the connection to ZooKeeper ended: %r", ended.exc_value)
+    elif ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        log.error("%s ended: %r", name, ended.exc_value, exc_info=ended.exc_value)
 
 
 class TextLines(logging.Formatter):
