@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
+from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from support.zookeeper import ZooKeeperServer
 from zkdns import cli
@@ -291,3 +292,16 @@ def test_a_standalone_server_s_own_node_is_not_called_an_unused_folder(
 ) -> None:
     operator.url = f"zk://{zookeeper.hosts}/?preset=zookeeper"
     assert "delete its folder" not in operator.run("check")
+
+
+@pytest.mark.parametrize("words", [["check"], ["services"], ["explain", "web"]])
+def test_a_registry_that_we_may_not_read_is_told_and_not_waited_for(
+    operator: Operator, zk: KazooClient, zk_root: str, words: list[str]
+) -> None:
+    zk.set_acls(zk_root, [make_digest_acl("them", "secret", all=True)])
+    try:
+        out = operator.run(*words, code=1 if words == ["check"] else 0)
+        assert words != ["services"] or "no service is registered" in out
+    finally:
+        zk.add_auth("digest", "them:secret")
+        zk.set_acls(zk_root, OPEN_ACL_UNSAFE)

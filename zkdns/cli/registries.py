@@ -160,7 +160,9 @@ class Registries:
             await self._wait(phase, list(zookeepers.values()), list(headways.values()))
             self.driver.heard = None
             phase.tell("resolving host names")
-            while self.pipeline.is_loading:  # noqa: ASYNC110  (a few turns of the loop, once)
+            sources = self.pipeline.registries.values()
+            # Where none may be read there is nothing to load: the problems tell.
+            while self.pipeline.is_loading and not all(r.refusals for r in sources):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
     async def _wait(
@@ -197,7 +199,7 @@ class Registries:
         return await (self._forwarder.resolve(host) if self._forwarder.enabled else ask_machine(host))
 
     def _take_ready(self, ready: Ready) -> None:
-        if all(registry.is_whole for registry in self.pipeline.registries.values()):
+        if all(r.is_whole or r.refusals for r in self.pipeline.registries.values()):
             self._loaded.set()
         if ready.changes:
             for tell in self._followers:

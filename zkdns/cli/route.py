@@ -51,7 +51,8 @@ def command(
 ) -> None:  # fmt: skip
     """Let a service's name stand for others: `zkdns route web web-v1=90 web-v2=10 --then web@dc2`.
 
-    With SERVICE alone it shows the route in force, with nothing all of them.
+    `--then` begins the next tier, which helps where the one before it can't. A SHARE is 0 to 65535. With
+    SERVICE alone it shows the route in force, with nothing all of them.
     """
     settings = load()
     if end and (service is None or targets):

@@ -356,6 +356,7 @@ class Pipeline:
         own = self.registries.own
         return (
             *self.catalog.problems,
+            *(problem for r in self.registries.values() for problem in r.refusals),
             *self._hostnames.problems.values(),
             *(own.overrides.problems() if own is not None else ()),
             *self._localities.problems,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
-from zkdns.model import EMPTY, Catalog, Event, Instance, Service, Session, Whole
+from zkdns.model import EMPTY, Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
@@ -60,6 +60,7 @@ class Registry:
                     self.scopes = (*reducer.scopes, *self.scopes)
         self.wholes: set[str] = set()
         self._is_read = False
+        self._is_refused = False
         self.graced_until = float("-inf")
         """Until when what vanishes may have gone with an outage."""
         self._file: Catalog | None = None
@@ -96,16 +97,24 @@ class Registry:
         if isinstance(event, Whole):
             self.wholes.add(root)
             self._is_read = self.wholes == self.reducers.keys()
-            if self._lost and self.tree is not None and root in self.tree.reducers:
-                self._lost = self.tree.stale_since is not None  # another root may not be read yet
-                self.graced_until = now + grace if grace else float("-inf")
+        if self.tree is not None and (self._is_refused or (isinstance(event, Whole) and self._is_read)):
+            self._is_refused = not any(one.is_whole for one in self.tree.reducers.values())
+        if isinstance(event, Whole) and self._lost and self.tree is not None and root in self.tree.reducers:
+            self._lost = self.tree.stale_since is not None  # another root may not be read yet
+            self.graced_until = now + grace if grace else float("-inf")
 
     # --- out --------------------------------------------------------------------------------------
 
     @property
     def is_whole(self) -> bool:
-        """Whether the services and all that goes with them were read."""
-        return self._is_read or self._file is not None
+        """Whether the services and all that goes with them were read. Roots that we may not read tell
+        nothing: where that is so of each, nothing is known."""
+        return (self._is_read and not self._is_refused) or self._file is not None
+
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        """Why nothing can be read, where that is so."""
+        return self.tree.catalog().problems if self.tree is not None and self._is_refused else ()
 
     @property
     def is_known(self) -> bool:
