@@ -61,7 +61,7 @@ class Stages:
         pipeline: Any = self.pipeline
         driver: Any = self.driver
         self._time(pipeline, "_take_catalogs", "merge")
-        self._time(publisher, "_judge_safely", "judge")
+        self._time(publisher._judging, "judge", "judge")
         self._time(publisher, "_compile_one", "compile")
         self._time(pipeline, "ready", "ready")
         self._time(pipeline, "step", "parse")

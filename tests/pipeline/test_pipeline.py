@@ -158,8 +158,9 @@ def test_an_override_that_ends_is_looked_at_when_it_ends_and_not_again() -> None
         world.register("web", a=an_address(1), b=an_address(2))
         world.ready()
     judged = []
-    real = world.pipeline._publisher._judge
-    world.pipeline._publisher._judge = lambda *args: judged.append(1) or real(*args)  # type: ignore[func-returns-value]
+    judging = world.pipeline._publisher._judging
+    real = judging._judge
+    judging._judge = lambda *args: judged.append(1) or real(*args)  # type: ignore[func-returns-value]
     world.now = until + 1
     world.ready()
     assert world.states()["a"] == "healthy"

@@ -13,13 +13,14 @@ from dataclasses import replace
 from zkdns.answers.builder import Builder
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Change, Instance, Override, Problem, Service
+from zkdns.model import Change, Override, Problem, Service
 from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.aside import compiling, following
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed, Judge
-from zkdns.pipeline.lost_names import tell_lost, with_own_names
+from zkdns.pipeline.judging import Judging
+from zkdns.pipeline.lost_names import tell_lost
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
@@ -68,9 +69,7 @@ class Publisher:
         self.routes = RouteBook(self.services, views or Views(failover), failover)
         self._builder = builder
         self._origin_of = origin_of
-        self._judge = judge
-        self._trial = trial
-        self._complete = complete
+        self._judging = Judging(judge, trial, complete, self._try_to_compile, wall)
         self._moved = moved
         self._wall = wall
         self._tick = tick
@@ -159,7 +158,7 @@ class Publisher:
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
         views = [view for target in targets if (view := self.routes.views.preview(target)) is not None]
-        return {view.name: self._trial(self._complete(view), now) for view in views}
+        return {view.name: self._judging.preview(view, now) for view in views}
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -199,7 +198,7 @@ class Publisher:
         judged: Service | None = None
         if asked is not None:
             asked = self.routes.choose(asked, now)
-            judged, again = self._judge_safely(asked, now, standing)
+            judged, again = self._judging.judge(asked, now, standing)
             if again is not None:
                 self._agenda.again(name, again, now)
             if not judged.instances and (registered is None or self.routes.is_over(judged)):
@@ -246,43 +245,6 @@ class Publisher:
             return False
         service = self.services.get(name)
         return service is not None and self._compile(name, service, service, now, zxid)
-
-    # --- judging ----------------------------------------------------------------------------------
-
-    def _judge_safely(
-        self, service: Service, now: float, standing: Service | None
-    ) -> tuple[Service, float | None]:
-        service = with_own_names(self._without_shut_out(service))
-        try:
-            return self._judge(self._complete(service), now, standing)
-        except Exception as error:
-            blamed = [i for i in service.instances if self._fails_alone(service, i, now)]
-            for i in blamed:
-                self._wall.shut_out(i.path, i, error)
-            if blamed:
-                try:
-                    return self._judge(self._complete(self._without_shut_out(service)), now, standing)
-                except Exception as another:
-                    error = another
-            self._wall.note(service.path, error)
-            return standing if standing is not None else replace(service, instances=()), None
-
-    def _fails_alone(self, service: Service, instance: Instance, now: float) -> bool:
-        """Whether the judge, or the compiler, fails with this instance alone."""
-        alone = replace(service, instances=(instance,))
-        try:
-            judged = self._trial(self._complete(alone), now)
-            if self._compiles:
-                self._compile_one(judged)
-        except Exception:
-            return True
-        return False
-
-    def _without_shut_out(self, service: Service) -> Service:
-        if all(self._wall.lets(i.path, i) for i in service.instances):
-            return service
-        rest = tuple(i for i in service.instances if self._wall.lets(i.path, i))
-        return replace(service, instances=rest)
 
     # --- compiling --------------------------------------------------------------------------------
 
@@ -335,20 +297,20 @@ class Publisher:
     def _compile_one(self, service: Service, beyond: Beyond = NOTHING) -> ServiceAnswers:
         return self._builder.compile(service, self._origin_of(self.routes.registries(service)), beyond)
 
+    def _try_to_compile(self, service: Service) -> None:
+        if self._compiles:
+            self._compile_one(service)
+
     def _recover(
         self, name: str, before: Service | None, after: Service, error: Exception, now: float, zxid: int
     ) -> bool:
         """We are wrong: the service goes on without the instances that are to blame, and where none is, with
         what stood there before."""
         registered = self.registered.get(name)
-        tried = [i for i in registered.instances if self._wall.lets(i.path, i)] if registered else []
-        blamed = [i for i in tried if self._fails_alone(after, i, now)]
-        for i in blamed:
-            self._wall.shut_out(i.path, i, error)
-        if not blamed:
+        if registered is not None and self._judging.shut_out(after, registered, error, now):
+            self._agenda.mark((name,))
+        else:
             self._wall.note(after.path, error)
-            return False
-        self._agenda.mark((name,))
         return False
 
     def _put(
@@ -364,8 +326,8 @@ class Publisher:
                 self.limits.pop(name, None)
         if before is not after:
             self._stand(name, before, after, now, zxid)
-        elif self._wall.problems:
-            self._forgive(before, after)
+        else:
+            self._judging.forgive(before, after, self.registered.get(name))
 
     def _stand(self, name: str, before: Service | None, after: Service | None, now: float, zxid: int) -> None:
         """A service is judged so from now on."""
@@ -380,21 +342,10 @@ class Publisher:
             self.lost_names.pop(name, None)
             if not after.view_of and (lost := tuple(tell_lost(after))):
                 self.lost_names[name] = lost
-        if self._wall.problems:
-            self._forgive(before, after)
+        self._judging.forgive(before, after, self.registered.get(name))
         changed = after or before
         if changed is None:
             return
         self._composed.update(dict.fromkeys(self.routes.users(changed)))
         self.mark(self._moved(before, after))
         self.changes += changes.between(before, after, now, zxid, self._causes)
-
-    def _forgive(self, before: Service | None, after: Service | None) -> None:
-        """What is not registered any more, or is answered now, is no problem any more."""
-        if before is not None:
-            registered = self.registered.get(before.name)
-            here = {i.path for i in registered.instances} if registered is not None else set()
-            path = before.path + "/"
-            self._wall.forget([p for p in self._wall.problems if p.startswith(path) and p not in here])
-        if (service := after or before) is not None:
-            self._wall.forget([service.path])

@@ -1,0 +1,86 @@
+"""Services judged behind walls: an instance that our judge or compiler falls over costs itself alone.
+
+Rules: pure; the clock comes in. Who is to blame is tried, instance by instance, only after an error; what is
+shut out stays out for as long as its registration is the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from zkdns.model import Instance, Service
+from zkdns.pipeline.inputs import Judge
+from zkdns.pipeline.lost_names import with_own_names
+from zkdns.pipeline.wall import Wall
+
+
+class Judging:
+    """`judge`: a service as it is to be answered, and when it is to be judged again (seconds, the caller's
+    clock). `trial`: the same with nothing remembered of it. `complete`: what a service has beside its
+    registration. `compile`: raises where such a service can't be compiled."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        trial: Callable[[Service, float], Service],
+        complete: Callable[[Service], Service],
+        compile: Callable[[Service], object],
+        wall: Wall,
+    ) -> None:
+        self._judge = judge
+        self._trial = trial
+        self._complete = complete
+        self._compile = compile
+        self._wall = wall
+
+    def judge(self, service: Service, now: float, standing: Service | None) -> tuple[Service, float | None]:
+        """As the judge says, without those that it fails with; as it stands where that is not enough."""
+        service = with_own_names(self._without_shut_out(service))
+        try:
+            return self._judge(self._complete(service), now, standing)
+        except Exception as error:
+            if self.shut_out(service, service, error, now):
+                try:
+                    return self._judge(self._complete(self._without_shut_out(service)), now, standing)
+                except Exception as another:
+                    error = another
+            self._wall.note(service.path, error)
+            return standing if standing is not None else replace(service, instances=()), None
+
+    def preview(self, service: Service, now: float) -> Service:
+        """As it would be judged if it were registered so."""
+        return self._trial(self._complete(service), now)
+
+    def shut_out(self, service: Service, registered: Service, error: Exception, now: float) -> bool:
+        """Keep out those of the registered instances with which alone, in this service, the same is met.
+        Whether there are any."""
+        tried = [i for i in registered.instances if self._wall.lets(i.path, i)]
+        blamed = [i for i in tried if self._fails_alone(service, i, now)]
+        for i in blamed:
+            self._wall.shut_out(i.path, i, error)
+        return bool(blamed)
+
+    def forgive(self, before: Service | None, after: Service | None, registered: Service | None) -> None:
+        """What is not registered any more, or is answered now, is no problem any more."""
+        if not self._wall.problems:
+            return
+        if before is not None:
+            here = {i.path for i in registered.instances} if registered is not None else set()
+            path = before.path + "/"
+            self._wall.forget([p for p in self._wall.problems if p.startswith(path) and p not in here])
+        if (service := after or before) is not None:
+            self._wall.forget([service.path])
+
+    def _fails_alone(self, service: Service, instance: Instance, now: float) -> bool:
+        try:
+            self._compile(self.preview(replace(service, instances=(instance,)), now))
+        except Exception:
+            return True
+        return False
+
+    def _without_shut_out(self, service: Service) -> Service:
+        if all(self._wall.lets(i.path, i) for i in service.instances):
+            return service
+        rest = tuple(i for i in service.instances if self._wall.lets(i.path, i))
+        return replace(service, instances=rest)
