@@ -175,7 +175,8 @@ class RouteBook:
         """The registries that a service's answers come from, by name: those of all that it leads to."""
         names = {*service.registries}
         for key in self._within_reach(service.name):
-            names.update(self._services[key].registries if key in self._services else ())
+            if key != service.name:  # of this one the given, not what stood there before
+                names.update(self._services[key].registries if key in self._services else ())
         return tuple(sorted(names))
 
     def relied_on(self, name: str, routed: Routed) -> tuple[str, ...]:
