@@ -166,7 +166,7 @@ def test_at_its_timeout_a_drain_tells_who_may_still_hold_it(
 def test_a_replica_that_is_away_is_named(registry: str, zk: KazooClient, serve: Callable[..., Zkdns]) -> None:
     server = serve(registry=registry)
     eventually(lambda: len(server.answers("web.svc.local", source="127.0.0.3")) == 2)
-    zk.create("/zkdns/servers/lost-1", b'{"http": "127.0.0.1:1"}')
+    zk.create("/zkdns/servers/lost-1", b'{"http": "127.0.0.1:1"}', makepath=True)
     said = drain(registry)
     assert said.code == 0, said
     assert "replica lost-1 is away" in said.out
@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_the_drain_in_force(
     registry: str, zk: KazooClient, serve: Callable[..., Zkdns]
 ) -> None:
     server = serve(registry=registry)
-    zk.create("/zkdns/servers/lost-1", b'{"http": "127.0.0.1:1"}')
+    zk.create("/zkdns/servers/lost-1", b'{"http": "127.0.0.1:1"}', makepath=True)
     command = [sys.executable, "-m", "zkdns", "drain", "web/a", "--wait", "--registry", registry]
     with subprocess.Popen(
         command,

@@ -122,7 +122,7 @@ def test_address_and_id_have_defaults(bench: Bench) -> None:
 
 def test_sigterm_removes_the_node_at_once_and_exits_0(bench: Bench) -> None:
     process = bench.register(*WEB_A)
-    until(bench.owner)
+    until(lambda: "found as" in bench.said(process))
     assert bench.end(process) == 0
     assert bench.owner() == 0
     assert bench.said(process).splitlines() == [
