@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from zkdns.serve.batch import SLOTS, Batch, Datagram
@@ -24,8 +24,12 @@ BATCH = 64
 """Datagrams taken at one wake-up where they are taken singly; then others have their turn."""
 
 FEW = 8
-"""So many at one wake-up are answered as they came; so is what one client alone asks, as long as that is less
-than a call's."""
+"""So many at one wake-up are answered as they came, and so is what one client alone asks. As soon as
+another's is among it there are turns, until nobody waits: they cost half an answer each."""
+
+AHEAD = 4
+"""Calls whose datagrams are looked at before the first is answered: about what waits in a socket of the usual
+size."""
 
 A_TURN = 16
 """Of more that wait, so many are answered in one turn of the loop: who comes next waits no longer."""
@@ -52,9 +56,9 @@ class UdpListener:
         elif wildcard:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         try:
-            self._batch: Batch | None = Batch(sock, wildcard)
+            self._batches = [Batch(sock, wildcard) for _ in range(AHEAD)]
         except OSError:
-            self._batch = None
+            self._batches = []
         self._line: Line[Datagram] = Line(MAX_WAITING)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._goes_on = False
@@ -80,13 +84,28 @@ class UdpListener:
 
     def _drain(self) -> int:
         """How many datagrams were taken, or wait still."""
-        return self._drain_singly() if self._batch is None else self._drain_batch(self._batch)
+        return self._drain_batches() if self._batches else self._drain_singly()
 
-    def _drain_batch(self, batch: Batch) -> int:
+    def _drain_batches(self) -> int:
+        held = list(self._received())
+        count = sum(n for _, n in held)
+        if self._line or (count > FEW and not _are_of_one(held)):
+            return count + self._take_turns(held)
+        for batch, n in held:
+            self._answer(batch, n)
+        return count
+
+    def _received(self) -> Iterator[tuple[Batch, int]]:
+        """What waits in the kernel, as far as there is memory for it; how many each holds."""
+        for batch in self._batches:
+            count = _receive(batch)
+            if count:
+                yield batch, count
+            if count < SLOTS:
+                return
+
+    def _answer(self, batch: Batch, count: int) -> None:
         read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
-        count = _receive(batch)
-        if self._line or count == SLOTS or (count > FEW and not batch.is_of_one(count)):
-            return count + self._take_turns(batch, count)
         slot = 0
         for k in range(count):
             outcome = dispatch(read(batch.query(k), batch.client(k)))
@@ -97,17 +116,18 @@ class UdpListener:
                 outcome.then(self._later(batch, k))
         if slot:
             self._send(batch, slot, count)
-        return count
 
-    def _take_turns(self, batch: Batch, count: int) -> int:
+    def _take_turns(self, held: Sequence[tuple[Batch, int]]) -> int:
         """Answer some of all that wait, one client's after another's. How many are left."""
-        line = self._line
-        while count:
-            for k in range(count):
-                one = batch.keep(k)
-                if not line.put(one.client, one):
-                    self.dispatcher.dropped["share"] += 1
-            count = _receive(batch) if count == SLOTS and len(line) < MAX_WAITING else 0
+        line, batch = self._line, self._batches[0]
+        while held:
+            for received, count in held:
+                for k in range(count):
+                    one = received.keep(k)
+                    if not line.put(one.client, one):
+                        self.dispatcher.dropped["share"] += 1
+            is_all = held[-1][1] < SLOTS
+            held = [] if is_all or len(line) >= MAX_WAITING else list(self._received())
         read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
         slot = 0
         for _ in range(min(A_TURN, len(line))):
@@ -168,6 +188,12 @@ class UdpListener:
     def _lost(self, error: OSError) -> None:
         self.dispatcher.dropped["send"] += 1
         log.debug("sending: %s", error)
+
+
+def _are_of_one(held: Sequence[tuple[Batch, int]]) -> bool:
+    """Whether one client sent all of them."""
+    first = held[0][0].client(0)
+    return all(batch.client(0) == first and batch.is_of_one(count) for batch, count in held)
 
 
 def _receive(batch: Batch) -> int:
