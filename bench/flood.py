@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from bench.forward import latencies, middle_and_last, question
+from bench.crowd import latencies, middle_and_last
+from bench.resolvers import question
 from support.crowd import Crowd, framed, send_what_fits
 from support.flood import Flood
 from support.process import allow_files, resident
@@ -141,10 +142,10 @@ def measure(engine: str, registry: Path, what: str, seconds: float) -> str:
             sock.bind(("127.0.0.1", 0))
             flags += ["--forward", f"127.0.0.1:{sock.getsockname()[1]}"]
         server = stack.enter_context(Zkdns(*flags, registry=f"file:{registry}"))
-        quiet = middle_and_last(latencies(server, question(OWN), seconds))
+        quiet = middle_and_last(latencies(server.port, question(OWN), seconds))
         before = resident(server.pid)
         stack.enter_context(load(server))  # type: ignore[arg-type]
-        busy = middle_and_last(latencies(server, question(OWN), seconds))
+        busy = middle_and_last(latencies(server.port, question(OWN), seconds))
         grown = (resident(server.pid) - before) / 2**20
     ratios = [b / q for b, q in zip(busy, quiet, strict=True)]
     return (

@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from kazoo.client import KazooClient
 
+from bench.crowd import latencies
 from bench.flood import INSTANCES, LOADS, OWN
-from bench.forward import latencies, question
+from bench.resolvers import question
 from support.crowd import framed
 from support.process import allow_files
 from support.server import Zkdns
@@ -118,7 +119,7 @@ class Bed:
         return statistics.median(took)
 
     def look(self, seconds: float) -> tuple[float, float, float]:
-        udp = latencies(self.server, question(OWN), seconds)
+        udp = latencies(self.server.port, question(OWN), seconds)
         return statistics.median(udp), self.over_tcp(seconds), self.change()
 
 
