@@ -46,7 +46,7 @@ def serving(text: str, folder: Path) -> Iterator[Zkdns]:
 class Zkdns(Closing):
     """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
     given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long.
-    `is_fresh`: started by the interpreter itself (see `loaded`)."""
+    `is_fresh`: started by the interpreter itself (see `loaded`), as benches' always are."""
 
     watched = False
     """Tests watch every server (`conftest.py`); benches none, since it takes a part of what they measure."""
@@ -85,7 +85,7 @@ class Zkdns(Closing):
     def launch(self) -> None:
         """Start it and return at once."""
         with self._log.open("ab") as log:
-            start = subprocess.Popen if self.is_fresh else loaded.start
+            start = loaded.start if self.watched and not self.is_fresh else subprocess.Popen
             self.process = start(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
 
     def start(self, timeout: float = 30.0) -> None:
