@@ -154,20 +154,29 @@ def measure(engine: str, registry: Path, what: str, seconds: float) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def options(about: str | None, seconds: float) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     engines = ["python"] if native.WHY_NOT else ["python", "native"]
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--engine", nargs="+", choices=engines, default=engines)
-    args = parser.parse_args()
+    return parser
+
+
+def prepare() -> Path:
+    """Room for thousands of connections, and the registry file of all floods: an own name, and a large
+    service."""
     allow_files(8192)
     registry = Path(tempfile.mkdtemp()) / "services.toml"
     row = '[[big.instances]]\nid = "i{}"\naddress = "10.1.{}.{}"\n'
     rows = (row.format(n, n >> 8, n & 255) for n in range(INSTANCES))
     big = '[big]\nanswers = 4000\npolicy = "first"\n' + "".join(rows)
     registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n' + big)
+    return registry
+
+
+def main() -> None:
+    args = options(__doc__, 3).parse_args()
+    registry = prepare()
     print(f"{'':41}{'median, ms':^24}{'':2}{'99 % within, ms':^24}{'':2}MiB")
     print(f"{'':41}{'quiet':>8}{'then':>8}{'ratio':>8}{'quiet':>10}{'then':>8}{'ratio':>8}{'more':>8}")
     for engine in args.engine:

@@ -9,12 +9,10 @@ settings allow (an interval and a half, a timeout, and half a second for the cha
 
 from __future__ import annotations
 
-import argparse
 import json
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,13 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from kazoo.client import KazooClient
 
 from bench.crowd import latencies
-from bench.flood import INSTANCES, LOADS, OWN
+from bench.flood import LOADS, OWN, options, prepare
 from bench.resolvers import question
 from support.crowd import framed
-from support.process import allow_files
 from support.server import Zkdns
 from support.zookeeper import ZooKeeperServer, finish
-from zkdns.serve import native
 
 MANY = 1000
 INTERVAL, TIMEOUT = 1.0, 0.5
@@ -162,20 +158,10 @@ def measure(engine: str, zookeeper: ZooKeeperServer, registry: Path, what: str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    engines = ["python"] if native.WHY_NOT else ["python", "native"]
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--engine", nargs="+", choices=engines, default=engines)
+    parser = options(__doc__, 2)
     parser.add_argument("--load", nargs="+", choices=[*LOADS, *CHECKS], default=[*LOADS, *CHECKS])
     args = parser.parse_args()
-    allow_files(8192)
-    registry = Path(tempfile.mkdtemp()) / "services.toml"
-    row = '[[big.instances]]\nid = "i{}"\naddress = "10.1.{}.{}"\n'
-    rows = (row.format(n, n >> 8, n & 255) for n in range(INSTANCES))
-    big = '[big]\nanswers = 4000\npolicy = "first"\n' + "".join(rows)
-    registry.write_text('[web]\n[[web.instances]]\nid = "a"\naddress = "192.0.2.1"\n' + big)
+    registry = prepare()
     print(f"{'':41}{'UDP, ms':^25}{'TCP, ms':^25}{'a change, ms':^25}a check, s (of {ALLOWED:g})")
     print(f"{'':41}" + f"{'quiet':>8}{'then':>8}{'ratio':>7}  " * 3)
     with ZooKeeperServer() as zookeeper:

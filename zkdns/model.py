@@ -152,6 +152,10 @@ class Registration:
     format: str = "native"
     ttl: int | None = None
 
+    def port_numbers(self) -> dict[str, int]:
+        """The ports by name: of several under one name the first."""
+        return dict(reversed(self.ports))
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

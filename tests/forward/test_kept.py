@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import dns.flags
@@ -31,6 +33,17 @@ async def asking(
     return task
 
 
+@asynccontextmanager
+async def expired(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FakeUpstream, Forwarder]]:
+    """With an answer for NAME that has ended, and clients who lose patience at once."""
+    monkeypatch.setattr(module, "STALE_AFTER", 0.01)
+    clock = Clock()
+    async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
+        await ask(forwarder, NAME)
+        clock.ahead += 100
+        yield up, forwarder
+
+
 async def test_who_was_answered_in_time_is_not_counted_as_given_something_stale_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -57,11 +70,7 @@ async def test_who_was_answered_in_time_is_not_counted_as_given_something_stale_
 async def test_who_lost_patience_is_answered_once_and_the_next_has_the_fresh_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STALE_AFTER", 0.01)
-    clock = Clock()
-    async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
-        await ask(forwarder, NAME)
-        clock.ahead += 100
+    async with expired(monkeypatch) as (up, forwarder):
 
         def slow(seen: Seen) -> list[bytes | Wait]:
             return [Wait(0.1), reply(seen, f"{seen.name} 60 A 192.0.2.2")]
@@ -191,11 +200,7 @@ async def test_who_wants_no_recursion_does_not_wait_for_who_does() -> None:
 async def test_who_had_the_stale_answer_is_not_counted_again_when_the_question_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STALE_AFTER", 0.01)
-    clock = Clock()
-    async with run(addresses("192.0.2.1", ttl=60)) as up, forwarding(up, clock=clock) as forwarder:
-        await ask(forwarder, NAME)
-        clock.ahead += 100
+    async with expired(monkeypatch) as (up, forwarder):
 
         def fails_late(seen: Seen) -> list[bytes | Wait]:
             return [Wait(0.1), reply(seen, rcode="SERVFAIL")]

@@ -26,7 +26,7 @@ class Claims:
     """By owner, the services that bring it, and in which zone."""
 
     def __init__(self, zones: Sequence[Zone]) -> None:
-        self._zones = sorted(zones, key=lambda zone: -len(zone.apex))
+        self._zones = zones
         self._length = {zone.index: len(zone.apex) for zone in zones}
         self._by_owner: dict[bytes, dict[str, int]] = {}
 
@@ -50,8 +50,13 @@ class Claims:
 
     def zone_of(self, owner: bytes) -> int:
         """The innermost zone that a name lies in."""
-        above = {owner, *names.suffixes(owner)}
-        return next(zone.index for zone in self._zones if zone.apex in above)
+        return zones_of(owner, self._zones)[0].index
+
+
+def zones_of(name: bytes, zones: Iterable[Zone]) -> list[Zone]:
+    """Those that a name lies in, the innermost first."""
+    above = {name, *names.suffixes(name)}
+    return sorted((zone for zone in zones if zone.apex in above), key=lambda zone: -len(zone.apex))
 
 
 def home_of(label: bytes, apex: bytes, apexes: Iterable[bytes]) -> bytes:

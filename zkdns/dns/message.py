@@ -43,11 +43,14 @@ class Message(NamedTuple):
     plain: bytes = b""
 
 
+NUMBERS = Struct(">HHIH")
+"""Of a record behind its owner: type, class, TTL, and the length of the rdata."""
+
+
 def write(record: Record) -> bytes:
     """A record on its own: no name in it is compressed."""
     rdata = b"".join(record.parts)
-    numbers = (record.rtype, 2), (record.rclass, 2), (record.ttl, 4), (len(rdata), 2)
-    return record.owner + b"".join(n.to_bytes(size, "big") for n, size in numbers) + rdata
+    return record.owner + NUMBERS.pack(record.rtype, record.rclass, record.ttl, len(rdata)) + rdata
 
 
 _HOP = frozenset({OPT, 249, 250})  # and TKEY, TSIG
@@ -56,8 +59,6 @@ ADDITIONAL = 2
 """The third of the sections with records."""
 _QUESTION = b"\xc0\x0c"
 """A pointer to the question."""
-_NUMBERS = Struct(">HHIH").unpack_from
-"""Type, class, TTL, and the length of the rdata."""
 
 
 def read_reply(reply: bytes) -> Message | None:
@@ -100,7 +101,7 @@ def read_reply(reply: bytes) -> Message | None:
                 points = False
             if at + 10 > size:
                 return None
-            rtype, rclass, ttl, length = _NUMBERS(reply, at)
+            rtype, rclass, ttl, length = NUMBERS.unpack_from(reply, at)
             stop = at + 10 + length
             if stop > size:
                 return None

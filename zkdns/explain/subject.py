@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from zkdns.answers import records
+from zkdns.answers.nested import zones_of
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
@@ -70,8 +71,7 @@ def locate(
 ) -> Subject:  # fmt: skip
     """What the wire name `qname` (lower case) is about. `beyond`: what a service's names give beside its own
     instances."""
-    above = {qname, *names.suffixes(qname)}
-    inside = sorted((z for z in zones if z.apex in above), key=lambda z: -len(z.apex))
+    inside = zones_of(qname, zones)
     if not inside:
         return _locate_reverse(services, qname)
     subject = Subject("zone", qname, inside[0])

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 from zkdns.dns import ede, names
-from zkdns.dns.message import CD, DO, Message, Record
+from zkdns.dns.message import CD, DO, NUMBERS, Message, Record
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of
 from zkdns.dns.reply import opt
@@ -45,8 +45,6 @@ _OPTS = {do: (opt(b"", do), opt(_STALE, do)) for do in (False, True)}
 """Our OPT record by DO: fresh, stale."""
 _MARK = Struct("<III")
 """Of one record: where its TTL stands, where it ends, the TTL that it came with."""
-_NUMBERS = Struct(">HHIH").pack
-"""Type, class, TTL, and the length of the rdata."""
 OVERHEAD = 900
 """Bytes that an entry takes beside its key, body and marks: objects, its places in three dictionaries,
 and a ghost to come (measured; a test holds it)."""
@@ -276,7 +274,7 @@ def _spell(records: Iterable[Record], name: bytes, negative: int | None) -> tupl
             ttl = min(ttl, negative)
         ttl = min(ttl, MAX_TTL)
         at = len(body) + 4
-        body += _NUMBERS(rtype, rclass, ttl, 0)
+        body += NUMBERS.pack(rtype, rclass, ttl, 0)
         start = len(body)
         layout = LAYOUTS.get(rtype)
         if layout is not None and layout.pack:

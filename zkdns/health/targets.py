@@ -121,7 +121,7 @@ def _port(instance: Instance, check: Check) -> tuple[int, str]:
     if isinstance(check.port, int):
         return check.port, ""
     if check.port is not None:
-        port = dict(reversed(instance.registration.ports)).get(check.port)
+        port = instance.registration.port_numbers().get(check.port)
         return (0, f"has no port named {check.port!r}") if port is None else (port, "")
     if not instance.registration.port and check.type != "command":
         return 0, "has no port to check"

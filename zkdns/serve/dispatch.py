@@ -301,25 +301,27 @@ class Dispatcher:
 
 
 def join(request: Request, alias: Follow, rest: bytes) -> bytes:
-    """One reply of our alias and an upstream's answer. AA is for the first name (RFC 1035, section 4.1.1),
-    the code for the last one (RFC 6604, section 3); without the rest an alias would pass for NODATA."""
-    message = read_reply(rest)
-    errors = ede.among(message.options) if message is not None else b""
-    if message is None or message.rcode not in (NOERROR, NXDOMAIN):
-        return fail(request, SERVFAIL, errors, request.ra)
-    answer = (*alias.answer, *map(write, message.answer))
-    options = alias.options + errors if request.edns is not None else b""
-    joined = Reply(request, reply.AA | request.ra)
-    return joined.write(message.rcode, answer, tuple(map(write, message.authority)), (), options)
+    """One reply of our alias and an upstream's answer. AA is for the first name (RFC 1035, section 4.1.1)."""
+    return _joined(request, reply.AA, alias.answer, alias.options, rest)
 
 
 def join_home(request: Request, alias: bytes, ours: bytes) -> bytes:
     """One reply of an upstream's aliases and our answer for the name at their end. No AA: the first name is
-    not ours (RFC 1035, section 4.1.1)."""
-    first, last = read_reply(alias), read_reply(ours)
-    errors = ede.among(last.options) if last is not None and request.edns is not None else b""
-    if first is None or last is None or last.rcode not in (NOERROR, NXDOMAIN):
+    not ours."""
+    first = read_reply(alias)
+    if first is None:
+        return fail(request, SERVFAIL, flags=request.ra)
+    return _joined(request, 0, tuple(map(write, first.answer)), b"", ours)
+
+
+def _joined(request: Request, flags: int, aliases: tuple[bytes, ...], options: bytes, rest: bytes) -> bytes:
+    """The code is that of the last name (RFC 6604, section 3); without the rest an alias would pass for
+    NODATA."""
+    message = read_reply(rest)
+    errors = ede.among(message.options) if message is not None else b""
+    if message is None or message.rcode not in (NOERROR, NXDOMAIN):
         return fail(request, SERVFAIL, errors, request.ra)
-    answer = (*map(write, first.answer), *map(write, last.answer))
-    authority = tuple(map(write, last.authority))
-    return Reply(request, request.ra).write(last.rcode, answer, authority, (), errors)
+    answer = (*aliases, *map(write, message.answer))
+    extra = options + errors if request.edns is not None else b""
+    joined = Reply(request, flags | request.ra)
+    return joined.write(message.rcode, answer, tuple(map(write, message.authority)), (), extra)

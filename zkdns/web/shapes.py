@@ -129,7 +129,7 @@ def instance(one: Instance, zone_name: str, share: float, given: float, first_an
         "name": f"{one.label}.{zone_name}",
         "address": list(one.addresses) or ([r.host] if r.host else []),
         "port": r.port or None,
-        "ports": dict(reversed(r.ports)),
+        "ports": r.port_numbers(),
         "weight": one.weight,
         "priority": r.priority,
         "tags": list(r.tags),

@@ -14,10 +14,23 @@ RECEIVE_BUFFER_BYTES = 4 << 20
 """Asked for: a burst of datagrams waits there instead of being dropped."""
 
 
-def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
-    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
+def open_socket(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """One of the family of `address`, bound to nothing yet; IPv6 is no IPv4 as well."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, kind)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def here(host: str) -> str:
+    """Where on this machine one is reached who listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """A socket on `address` that other processes may share (SO_REUSEPORT). OSError where not."""
+    sock = open_socket(address, kind)
     try:
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -25,8 +38,6 @@ def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address.host, address.port))
         sock.setblocking(False)
     except BaseException:
@@ -38,11 +49,8 @@ def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
 def is_shared(address: Address) -> bool:
     """Whether another server that shares its address stands there already. Asked of TCP, since a UDP
     socket is given queries from the moment it is bound."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as alone:
+    with open_socket(address, socket.SOCK_STREAM) as alone:
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            alone.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             alone.bind((address.host, address.port))
             return False

@@ -15,6 +15,7 @@ from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.types import CH, TXT
+from zkdns.serve.listen.bind import here, open_socket
 
 TIMEOUT_SECONDS: Final = 1.0
 OURS: Final = "zkdns "
@@ -33,7 +34,7 @@ def find_stranger(address: Address) -> str:
 
 
 def _is_taken(address: Address) -> bool:
-    with _socket(address) as alone:
+    with open_socket(address, socket.SOCK_DGRAM) as alone:
         try:
             alone.bind((address.host, address.port))
         except OSError as error:
@@ -44,11 +45,10 @@ def _is_taken(address: Address) -> bool:
 def _ask_version(address: Address) -> str:
     """What it says to `version.bind`; "" where it says nothing that can be read."""
     ident = secrets.randbits(16)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    with _socket(address) as sock:
+    with open_socket(address, socket.SOCK_DGRAM) as sock:
         sock.settimeout(TIMEOUT_SECONDS)
         try:
-            sock.connect((host, address.port))
+            sock.connect((here(address.host), address.port))
             sock.send(spell_query(ident, _QUESTION, False, 0, edns=False))
             reply = sock.recv(4096)
         except OSError:
@@ -58,11 +58,3 @@ def _ask_version(address: Address) -> str:
         return ""
     texts = [b"".join(record.parts) for record in message.answer if record.rtype == TXT]
     return texts[0][1 : 1 + texts[0][0]].decode("utf-8", "replace") if texts else ""
-
-
-def _socket(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    return sock

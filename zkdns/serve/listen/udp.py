@@ -16,6 +16,7 @@ from typing import Any
 
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.bind import here
 from zkdns.serve.listen.line import Line
 
 log = logging.getLogger("zkdns.udp")
@@ -223,9 +224,8 @@ def _leave_the_group(sock: socket.socket) -> None:
     if sys.platform != "linux":
         return
     host, port, *rest = sock.getsockname()
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:
-        sock.connect((host, port, *rest))
+        sock.connect((here(host), port, *rest))
     except OSError as error:
         log.debug("leaving: %s", error)
 
