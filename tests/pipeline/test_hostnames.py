@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkdns.model import Instance, Registration, Service
+from zkdns.model import Instance, Registration, Service, State
 from zkdns.pipeline.hostnames import Hostnames
 
 
@@ -61,7 +61,29 @@ def test_the_own_name_of_a_service_keeps_nothing_alive() -> None:
     world = World()
     own = service("web", a="10.0.0.1", b="WEB.svc.local")
     world.publish(own)
-    assert [i.id for i in world.hostnames.complete(own).instances] == ["a"]
+    assert [i.id for i in world.hostnames.complete(own).instances if i.answered] == ["a"]
+
+
+def test_a_name_that_does_not_resolve_is_counted_from_its_first_answer_on() -> None:
+    world = World(service("web", a="db.example.com", b="10.0.0.1", c="nope.svc.local"))
+
+    def states() -> dict[str, str]:
+        return {i.id: i.state.value for i in world.hostnames.complete(world.registered["web"]).instances}
+
+    assert states() == {"b": "healthy", "c": "unreadable"}, "nobody knows yet what is to be said of a"
+    world.hostnames.take("db.example.com", (), "no such name")
+    completed = world.hostnames.complete(world.registered["web"])
+    (a,) = (i for i in completed.instances if i.id == "a")
+    assert (a.state, a.answered, a.weight, a.addresses) == (State.UNREADABLE, False, 0, ())
+    assert a.reason == "the host name 'db.example.com' doesn't resolve"
+    assert completed.healthy() == 1
+    assert {p.what for p in world.hostnames.problems.values()} == {a.reason} | {
+        "the host name 'nope.svc.local' doesn't resolve"
+    }
+    world.hostnames.take("db.example.com", ("192.0.2.1",), "")
+    assert states() == {"a": "healthy", "b": "healthy", "c": "unreadable"}
+    world.hostnames.take("db.example.com", (), "no such name")
+    assert states()["a"] == "healthy", "the last good addresses stay"
 
 
 def test_a_name_outside_is_followed_until_nobody_registers_it_any_more() -> None:

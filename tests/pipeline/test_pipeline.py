@@ -529,7 +529,7 @@ def test_host_names_are_waited_for_and_a_failed_one_costs_its_instance() -> None
     assert world.pipeline.stage is Stage.SETTLING
     world.pipeline.step(HostResolved("db.example.com", (), "no such name"), world.now)
     world.settle()
-    assert world.states() == {"b": "healthy"}
+    assert world.states() == {"a": "unreadable", "b": "healthy"}
     assert "doesn't resolve" in world.pipeline.problems[0].what
     world.pipeline.step(HostResolved("db.example.com", ("192.0.2.9",)), world.now)
     world.ready()

@@ -129,6 +129,7 @@ class _Compilation:
     ) -> None:  # fmt: skip
         route = beyond.route
         self.whole, self.service = service, readable(service)
+        self.unread = [i for i in service.instances if i.state is State.UNREADABLE] if route is None else []
         self.giver = self.service if route is None else as_routed(self.service, route)
         self.ttl = ttl if service.settings.ttl is None else service.settings.ttl
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
@@ -179,7 +180,8 @@ class _Compilation:
             _kept(self.named),
         )
         srv_records: records.SRVRecords = {}
-        for about in owners(self.service, zone.apex, self.beyond, self.tagged):
+        service = self.service
+        for about in owners(service, zone.apex, self.beyond, self.tagged):
             serves = False
             for rtype in about.types:
                 tiers = records.tiers_of(
@@ -188,7 +190,8 @@ class _Compilation:
                 if tiers:
                     serves = True
                     self._add_entry(about, rtype, tiers)
-            option = ede.option(ede.OTHER, about.nobody or records.counts(about.about, about.group))
+            counted = (*about.group, *self.unread) if about.about == service.label else about.group
+            option = ede.option(ede.OTHER, about.nobody or records.counts(about.about, counted))
             below, nobody_of = tags if about.tag else None, "" if serves else self.service.name
             self.names[about.owner] = Name(
                 zone.index, option, below=below, origin=self.origin, service=nobody_of

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from zkdns.model import Instance, Problem, Service
+from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import differing
 from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
+from zkdns.registry.unread import UNREAD
 
 
 class Hostnames:
@@ -98,7 +99,8 @@ class Hostnames:
         return {user for label in labels for host in self._led.get(label, ()) for user in self._users[host]}
 
     def complete(self, service: Service) -> Service:
-        """The service with the addresses that host names stand for; one that has none costs its instance."""
+        """The service with the addresses that host names stand for. One that has none costs its instance,
+        which counts as unreadable as soon as its name was asked for."""
         if service.name not in self._hosts_of and not any(i.registration.host for i in service.instances):
             return service
         instances = []
@@ -112,7 +114,9 @@ class Hostnames:
                 self.problems.pop(i.path, None)
                 instances.append(_resolved(i, addresses))
             else:
-                self.problems[i.path] = self._explain(i, host)
+                problem = self.problems[i.path] = self._explain(i, host)
+                if host not in self._unheard:
+                    instances.append(_unresolved(i, problem.what))
         return replace(service, instances=tuple(instances))
 
     def _explain(self, i: Instance, host: str) -> Problem:
@@ -164,3 +168,7 @@ class Hostnames:
 
 def _resolved(i: Instance, addresses: tuple[str, ...]) -> Instance:
     return i if i.resolved == addresses else replace(i, resolved=addresses)
+
+
+def _unresolved(i: Instance, why: str) -> Instance:
+    return replace(i, registration=UNREAD, state=State.UNREADABLE, reason=why, weight=0, answered=False)
