@@ -62,7 +62,7 @@ class Stages:
         driver: Any = self.driver
         self._time(pipeline, "_take_catalogs", "merge")
         self._time(publisher._judging, "judge", "judge")
-        self._time(publisher, "_compile_one", "compile")
+        self._time(pipeline._compiler, "compile", "compile")
         self._time(pipeline, "ready", "ready")
         self._time(pipeline, "step", "parse")
         self._hear = driver._hear

@@ -13,7 +13,7 @@ from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
 from zkdns.forward import load
 from zkdns.health import ballots, connection, consensus, prober
-from zkdns.pipeline import agenda, journal, lookups, publisher
+from zkdns.pipeline import agenda, compiler, journal, lookups
 from zkdns.registry import fields, overrides, settings
 from zkdns.registry import file as registry_file
 from zkdns.serve import aside, clients
@@ -34,7 +34,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
     "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
     "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
-    "instances of a route that is followed in the loop": (publisher.LARGE,),
+    "instances of a route that is followed in the loop": (compiler.LARGE,),
     "ports by name of a route": (route_resolver.MAX_PORTS,),
     "problems told of one route": (route_resolver.MAX_TOLD,),
     "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),
@@ -52,7 +52,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "where checks may go": (),
     "addresses of a host name": (fields.MAX_ADDRESSES,),
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
-    "instances compiled in the loop": (publisher.LARGE,),
+    "instances compiled in the loop": (compiler.LARGE,),
     "datagrams that wait for their client's turn, in the Python engine": (udp.MAX_WAITING,),
     "TCP connections": (Limits().connections,),
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),

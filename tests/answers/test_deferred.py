@@ -17,7 +17,6 @@ from zkdns.dns import names
 from zkdns.explain.explain import explain
 from zkdns.model import DEFAULTS, Instance, Registration, Service
 from zkdns.pipeline.inputs import ZoneFilesRead
-from zkdns.pipeline.publisher import Publisher
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.request import Request
 from zkdns.serve.respond import next_position, respond
@@ -136,11 +135,11 @@ def test_an_error_of_ours_costs_the_question_and_is_not_met_again_by_the_next(
 ) -> None:
     tries: list[str] = []
 
-    def fail(self: Publisher, service: Service, *rest: object) -> None:
+    def fail(self: Builder, service: Service, *rest: object) -> None:
         tries.append(service.name)
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(Publisher, "_compile_one", fail)
+    monkeypatch.setattr(Builder, "compile", fail)
     assert world.run(["ask web.svc.local A"]).startswith("SERVFAIL")
     world.publish()
     count = len(tries)

@@ -24,7 +24,12 @@ from zkdns.answers.table import EVERY, Entry, InstanceAddresses, Name, Table
 from zkdns.config import MAX_ZONE_CHARS, load
 from zkdns.dns import names
 from zkdns.model import Catalog, Instance, Registration, Service, ServiceSettings
+from zkdns.pipeline.changes import Causes, Moment
+from zkdns.pipeline.compiler import Compiler
+from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.routes import RouteBook
+from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
 from zkdns.pipeline.wall import Wall
 from zkdns.registry.labels import to_label
@@ -119,25 +124,31 @@ class Following:
     def __init__(self, zones: tuple[str, ...]) -> None:
         self.builder = Answers(zones, ("127.0.0.1", "::1"))
         self._catalog = Catalog()
+        services: dict[str, Service] = {}
+        routes, sessions, wall = RouteBook(services, Views(()), ()), Sessions(), Wall()
+        compiler = Compiler(self.builder, routes, lambda registries: EVERY)
         self._publisher = Publisher(
-            self.builder,
-            judge=lambda service, now, previous: (service, None),
-            trial=lambda service, now: service,
-            complete=lambda service: service,
+            services,
+            routes=routes,
+            judging=Judging(
+                lambda service, now, previous: (service, None),
+                lambda service, now: service,
+                lambda service: service,
+                compiler.attempt,
+                wall,
+            ),
+            compiler=compiler,
+            sessions=sessions,
+            causes=Causes(sessions.why_gone),
             moved=lambda before, after: (),
-            origin_of=lambda service: EVERY,
-            views=Views(()),
-            failover=(),
-            wall=Wall(),
+            wall=wall,
             tick=lambda: 0.0,
-            threads=False,
-            compiles=True,
         )
 
     def take(self, catalog: Catalog) -> None:
         self._catalog = merge([catalog], self._catalog)
         self._publisher.take(self._catalog.services, 0.0)
-        self._publisher.work(0.0, 1.0, 0)
+        self._publisher.work(Moment(0.0, 0), 1.0)
 
 
 publisher = Following

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_counted_and_trouble_goes_first() -> None:
     services = {f"s{n:03}": service(f"s{n:03}", State.HEALTHY) for n in range(500)}
     services["s321"] = service("s321", State.HEALTHY, State.FAILING)
     view = View(None, "here")
-    for event in map(shapes.event, changes.between(None, services["s400"], 0.0, 0)):
+    for event in map(shapes.event, changes.between(None, services["s400"], changes.Moment(0.0, 0))):
         view.take(event, 990.0)
     lines = draw(view, services, height=12)
     assert len(lines) == 12
@@ -177,7 +177,7 @@ def test_it_never_passes_the_size_of_the_terminal(
     name = shape[0][0] if one and shape else None
     view = View(name, "zk://one,two,three/services")
     for n, each in enumerate(list(services.values()) * 3):
-        for event in map(shapes.event, changes.between(None, each, 0.0, 0)[:count]):
+        for event in map(shapes.event, changes.between(None, each, changes.Moment(0.0, 0))[:count]):
             view.take(event, 900.0 + n)
     lines = draw(view, services, width, height, 500.0 if away else None)
     assert len(lines) <= height

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Change, Instance, Override, Registration, Service, State
-from zkdns.pipeline.changes import Causes, between
+from zkdns.pipeline.changes import Causes, Moment, between
 from zkdns.pipeline.journal import Record, World
 from zkdns.pipeline.sessions import Sessions
 
@@ -110,7 +110,7 @@ def test_sessions_are_counted_as_they_stand(history: list[tuple[str, set[tuple[s
 
 
 def told(before: Service | None, after: Service | None, causes: Causes | None = None) -> list[Change]:
-    return between(before, after, 50.0, 99, causes or Causes())
+    return between(before, after, Moment(50.0, 99), causes or Causes())
 
 
 def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
@@ -129,7 +129,7 @@ def test_an_operator_is_named_and_so_is_the_end_of_what_was_ordered() -> None:
     causes = Causes(override=lambda service, id: order)
     (change,) = told(service(instance("a")), service(drained), causes)
     assert (change.by, change.why) == ("ann", "drained by ann: disk")
-    (change,) = between(service(drained), service(instance("a")), 61.0, 99, causes)
+    (change,) = between(service(drained), service(instance("a")), Moment(61.0, 99), causes)
     assert (change.by, change.why) == ("", "the override's time is over")
     (change,) = told(service(drained), service(instance("a")))
     assert change.why == "the override was taken back"

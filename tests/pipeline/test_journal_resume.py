@@ -28,20 +28,20 @@ def service(*instances: Instance, name: str = "web", ttl: int | None = None) -> 
 
 def test_what_stood_before_and_stands_again_is_no_change() -> None:
     web = service(instance("a"), instance("b"))
-    start = changes.between(None, web, AT, 9)
+    start = changes.between(None, web, changes.Moment(AT, 9))
     assert resume({"web": web}, {"web": web}, start, AT) == []
 
 
 def test_without_a_journal_before_all_that_is_there_is_told_as_the_start_tells_it() -> None:
     web = service(instance("a"))
-    start = changes.between(None, web, AT, 9)
+    start = changes.between(None, web, changes.Moment(AT, 9))
     assert resume({}, {"web": web}, start, AT) == start
 
 
 def test_what_went_came_and_moved_meanwhile_is_told_once() -> None:
     before = {"web": service(instance("a"), instance("b")), "old": service(instance("z"), name="old")}
     after = {"web": service(instance("a", 5, 12), instance("c", 1, 11), ttl=9)}
-    start = changes.between(None, after["web"], AT, 12)
+    start = changes.between(None, after["web"], changes.Moment(AT, 12))
     said = [(c.service, c.id, c.what, c.was, c.now, c.zxid) for c in resume(before, after, start, AT)]
     assert said == [
         ("web", "a", "weight", "1", "5", 12),
@@ -61,7 +61,7 @@ def test_brought_forward_by_it_the_world_is_what_stands(data: st.DataObject) -> 
         {name: data.draw(tables.services(name)) for name in data.draw(st.sets(st.sampled_from("vw")))}
         for _ in range(2)
     )
-    start = [c for service in after.values() for c in changes.between(None, service, AT, 9)]
+    start = [c for service in after.values() for c in changes.between(None, service, changes.Moment(AT, 9))]
     world = World(before)
     for name, one in after.items():
         world.put(name, replace(one, instances=()))
@@ -79,8 +79,10 @@ def test_brought_forward_by_it_the_world_is_what_stands(data: st.DataObject) -> 
 
 def test_of_two_replicas_the_one_that_was_away_adds_nothing_to_what_the_other_saw() -> None:
     whole, left = service(instance("a"), instance("b")), service(instance("a"))
-    seen = changes.between(whole, left, AT, 12)
-    late = resume({"web": whole}, {"web": left}, changes.between(None, left, AT + 600, 12), AT + 600)
+    seen = changes.between(whole, left, changes.Moment(AT, 12))
+    late = resume(
+        {"web": whole}, {"web": left}, changes.between(None, left, changes.Moment(AT + 600, 12)), AT + 600
+    )
     assert [c.why for c in late] == [MEANWHILE]
     for accounts in ((seen, late), (late, seen)):
         assert merge(accounts) == seen

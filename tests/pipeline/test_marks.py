@@ -24,7 +24,7 @@ from zkdns.model import (
     Whole,
     fault,
 )
-from zkdns.pipeline import publisher
+from zkdns.pipeline import compiler
 from zkdns.pipeline.inputs import NOTHING, FileRead, Remembered
 from zkdns.pipeline.start import Stage
 from zkdns.registry.source import HEALTH, SERVERS, TOPOLOGY
@@ -133,7 +133,7 @@ def test_another_ttl_is_in_all_answers_at_once() -> None:
 
 def test_what_has_an_answer_for_each_zone_counts_for_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes so much longer to compile."""
-    monkeypatch.setattr(publisher, "LARGE", 5)
+    monkeypatch.setattr(compiler, "LARGE", 5)
     world = World(settings_of(topology={"10.0.0.0/8": "a", "10.1.0.0/16": "b"}), threads=True)
     world.register("far", a=an_address(1), b=an_address(2))
     assert world.ready().compile == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkdns.model import Change, Instance, Registration, Service, State
-from zkdns.pipeline.changes import between
+from zkdns.pipeline.changes import Moment, between
 from zkdns.pipeline.outages import Outages
 
 
@@ -27,7 +27,7 @@ class World:
         before = self.services.pop("web", None)
         if now is not None:
             self.services["web"] = now
-        self.changes = between(before, now, at, 1)
+        self.changes = between(before, now, Moment(at, 1))
         self.outages.take(self.changes)
 
 

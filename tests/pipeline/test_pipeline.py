@@ -34,7 +34,7 @@ from zkdns.model import (
     Verdict,
     Whole,
 )
-from zkdns.pipeline import publisher
+from zkdns.pipeline import compiler
 from zkdns.pipeline.inputs import Compiled, FileRead, HostResolved, Probed, Remembered
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY
@@ -96,7 +96,7 @@ def test_an_override_moves_the_serial_of_the_first_ensemble() -> None:
 
 
 def test_a_change_during_a_large_compile_is_compiled_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "LARGE", 1)
+    monkeypatch.setattr(compiler, "LARGE", 1)
     world = World(threads=True)
     world.register("web", a=an_address(1), b=an_address(2))
     (first,) = world.ready().compile
@@ -115,7 +115,7 @@ def test_a_change_during_a_large_compile_is_compiled_after_it(monkeypatch: pytes
 def test_a_target_that_changes_while_its_route_is_compiled_aside_is_compiled_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publisher, "LARGE", 2)
+    monkeypatch.setattr(compiler, "LARGE", 2)
     world = World(threads=True)
     world.register("two", a=an_address(1), b=an_address(2))
     world.register("web")

@@ -10,7 +10,7 @@ from bench.routes import Ensemble
 from support.stepping import World, break_at
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routes import MAX_DEPTH
-from zkdns.pipeline import publisher
+from zkdns.pipeline import compiler
 from zkdns.pipeline.inputs import Followed
 
 
@@ -66,7 +66,7 @@ def an_instance(n: int) -> str:
 
 def test_a_route_to_many_instances_is_followed_in_a_thread_and_given_though_it_changes_faster() -> None:
     world = World(threads=True)
-    world.register("big", **{f"i{n}": an_instance(n) for n in range(publisher.LARGE + 1)})
+    world.register("big", **{f"i{n}": an_instance(n) for n in range(compiler.LARGE + 1)})
     world.register("web")
     world.hear("/services", world.data("/services/web", '{"to": [{"big": 1}]}'))
     followed = 0
@@ -96,7 +96,7 @@ def test_a_route_that_can_not_be_followed_in_a_thread_costs_its_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(threads=True)
-    world.register("big", **{f"i{n}": an_instance(n) for n in range(publisher.LARGE + 1)})
+    world.register("big", **{f"i{n}": an_instance(n) for n in range(compiler.LARGE + 1)})
     world.register("web")
     world.register("other", a=an_instance(7))
     world.hear("/services", world.data("/services/web", '{"to": [{"big": 1}]}'))

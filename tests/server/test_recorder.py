@@ -59,7 +59,7 @@ async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp
             before = services.get("web")
             services["web"] = after
             stage["ready"] = n >= ready_at
-            recorder.take(changes.between(before, after, time.time(), 9))
+            recorder.take(changes.between(before, after, changes.Moment(time.time(), 9)))
             if n < len(steps) - 1:
                 await asyncio.sleep(0.01)
         await recorder.write()

@@ -7,24 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zkdns.answers.routed import Beyond, Routed
+from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Service
 from zkdns.pipeline.inputs import Compiled, Followed
 
 
-def compiling(
-    name: str,
-    compile: Callable[[Service, int, Beyond], ServiceAnswers],
-    service: Service,
-    origin: int,
-    beyond: Beyond,
-) -> Callable[[], Compiled]:
+def compiling(name: str, compile: Callable[[], ServiceAnswers]) -> Callable[[], Compiled]:
     """What its names give."""
 
     def work() -> Compiled:
         try:
-            return Compiled(name, compile(service, origin, beyond))
+            return Compiled(name, compile())
         except Exception as error:
             return Compiled(name, None, error)
 

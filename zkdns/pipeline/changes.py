@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
-from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State
+from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
 from zkdns.overrides import in_force, moment
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.registry.overrides import ROOT
@@ -33,6 +33,14 @@ BACK: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When something became another: seconds since the epoch, and the newest transaction read by then."""
+
+    at: float
+    zxid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Causes:
     """What else is known: `why_gone` of an instance, the `override` on the instance of a service, and which
     transaction ended what was laid over one (`lifted_by`; 0: none)."""
@@ -45,34 +53,33 @@ class Causes:
 Settings = TypeVar("Settings", ServiceSettings, Registration)
 
 UNKNOWN: Final = Causes()
+SET_SO: Final = "set so in its node", "set so in"
 
 
 def between(
-    before: Service | None, after: Service | None, at: float, zxid: int, causes: Causes = UNKNOWN
+    before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
 ) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
-    moves = list(_of_instances(before, after, at, zxid, causes))
+    service = after or before
+    if service is None:
+        return []
+    account = _Account(service.name, moment, causes)
+    moves = list(account.of_instances(before, after))
     was_there, is_there = _is_registered(before), _is_registered(after)
-    if is_there and not was_there and after is not None:
-        why = _place(after, "its node is there", "registered in")
-        moves.insert(0, Change(at, zxid, after.name, "", "registered", "", "registered", why))
-    elif was_there and not is_there and before is not None:
-        why = _place(before, "its node is gone", "removed from")
-        moves.insert(0, Change(at, zxid, before.name, "", "gone", "registered", "", why))
+    if is_there and not was_there:
+        why = _place(service, "its node is there", "registered in")
+        moves.insert(0, account.change("", "registered", "", "registered", why))
+    elif was_there and not is_there:
+        why = _place(before or service, "its node is gone", "removed from")
+        moves.insert(0, account.change("", "gone", "registered", "", why))
     elif before and after and _but_route(before.settings) != _but_route(after.settings):
         was, now = _differing(before.settings, after.settings)
-        why = _place(after, "set so in its node", "set so in")
-        moves.append(Change(at, zxid, after.name, "", "settings", was, now, why))
+        moves.append(account.change("", "settings", was, now, _place(after, *SET_SO)))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
-    if old != new and (some := after or before) is not None:
-        moves.append(_of_route(old, new, at, zxid, some, causes))
+    if old != new:
+        moves.append(account.of_route(old, new, _place(service, *SET_SO)))
     return moves
-
-
-def _is_registered(service: Service | None) -> bool:
-    """Whether a node of its own is there; what is laid over a name makes it as well."""
-    return service is not None and not service.path.startswith(f"{ROOT}/")
 
 
 def ramp_end(service: Service, stands_for: StandsFor) -> Change:
@@ -85,83 +92,123 @@ def ramp_end(service: Service, stands_for: StandsFor) -> Change:
     return Change(at, route.zxid, service.name, "", "route", was, now, why)
 
 
-def _of_route(
-    old: StandsFor | None, new: StandsFor | None, at: float, zxid: int, service: Service, causes: Causes
-) -> Change:
-    """What its name stands for, in the words of `zkdns route`; nothing where that is its own instances. Its
-    transaction is that of its own node, so that all replicas tell the same one."""
-    was, now = (tell_route(one.route, at) if one is not None else "" for one in (old, new))
-    if new is not None and new.route.zxid:
-        zxid = new.route.zxid
-    by = ""
-    if new is not None and new.source == "override":
-        until = f" until {moment(new.until)}" if new.until is not None else ""
-        why, by = f"laid by {new.by or 'an operator'}{until}{f': {new.why}' if new.why else ''}", new.by
-    elif old is not None and old.source == "override":
-        is_over = old.until is not None and old.until <= at
-        why = ENDED if is_over else TAKEN_BACK
-        zxid = 0 if is_over else causes.lifted_by(service.name) or zxid
-    elif "failover" in {one.source for one in (old, new) if one is not None}:
-        why = "--failover"
-    else:
-        why = _place(service, "set so in its node", "set so in")
-    return Change(at, zxid, service.name, "", "route", was, now, why, by)
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What is told of the service with this name as of one moment."""
+
+    service: str
+    moment: Moment
+    causes: Causes
+
+    def change(
+        self, id: str, what: What, was: str, now: str, why: str, *,
+        by: str = "", instance: Instance | None = None, zxid: int | None = None,
+    ) -> Change:  # fmt: skip
+        """`zxid`: of the node of its own that made it, where that is known."""
+        zxid = self.moment.zxid if zxid is None else zxid
+        return Change(self.moment.at, zxid, self.service, id, what, was, now, why, by, instance)
+
+    def of_route(self, old: StandsFor | None, new: StandsFor | None, why: str) -> Change:
+        """What its name stands for, in the words of `zkdns route`; nothing where that is its own instances.
+        Its transaction is that of its own node, so that all replicas tell the same one. `why`: where its own
+        node says so."""
+        at, zxid = self.moment.at, self.moment.zxid
+        was, now = (tell_route(one.route, at) if one is not None else "" for one in (old, new))
+        if new is not None and new.route.zxid:
+            zxid = new.route.zxid
+        by = ""
+        if new is not None and new.source == "override":
+            until = f" until {moment(new.until)}" if new.until is not None else ""
+            why, by = f"laid by {new.by or 'an operator'}{until}{f': {new.why}' if new.why else ''}", new.by
+        elif old is not None and old.source == "override":
+            is_over = old.until is not None and old.until <= at
+            why = ENDED if is_over else TAKEN_BACK
+            zxid = 0 if is_over else self.causes.lifted_by(self.service) or zxid
+        elif "failover" in {one.source for one in (old, new) if one is not None}:
+            why = "--failover"
+        return self.change("", "route", was, now, why, by=by, zxid=zxid)
+
+    def of_instances(self, before: Service | None, after: Service | None) -> Iterator[Change]:
+        old = {i.id: i for i in before.instances} if before is not None else {}
+        new = {i.id: i for i in after.instances} if after is not None else {}
+        offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
+        elected = _elections(old, new, offices) if offices else {}
+        for id in sorted(old.keys() | new.keys()):
+            was, now = old.get(id), new.get(id)
+            if was is now:
+                continue
+            if now is None:
+                assert was is not None  # noqa: S101  (one of the two is there)
+                why = self.causes.why_gone(was)
+                if was.state is State.SUSPECT:
+                    why = f"{OVER}: {why}"
+                yield self.change(id, "gone", str(was.state), "", why, instance=was)
+            elif was is None:
+                why, zxid = now.reason or SO, now.zxid or None
+                yield self.change(
+                    id, "registered", "", str(now.state), why, by=self._by(now), instance=now, zxid=zxid
+                )
+            else:
+                yield from self._of_one(was, now, offices)
+            for came_from, went_to, why in elected.get(id, ()):
+                yield self.change(id, "leader", came_from, went_to, why, instance=now)
+
+    def _of_one(self, was: Instance, now: Instance, offices: Container[str]) -> Iterator[Change]:
+        by = self._by(now)
+        # Who is elected is told apart, and its own node says nothing of it.
+        before, after = _without(offices, was.registration), _without(offices, now.registration)
+        zxid = now.zxid if before != after and now.zxid else None
+        is_out = (was.state, was.answered) != (now.state, now.answered)
+        if is_out or (was.reason != now.reason and was.weight == now.weight):
+            yield self.change(
+                now.id, "state", str(was.state), str(now.state), self._why(was, now),
+                by=by, instance=now, zxid=zxid,
+            )  # fmt: skip
+        if was.weight != now.weight:
+            why = self._why(was, now) if was.reason else now.reason or SO
+            yield self.change(
+                now.id, "weight", str(was.weight), str(now.weight), why, by=by, instance=now, zxid=zxid
+            )
+        old, new = _tell(was), _tell(now)
+        # Its status and its weight were told already.
+        before = replace(before, status=after.status, weight=after.weight)
+        if old == new and before != after:
+            old, new = _differing(before, after)
+        if old != new or before != after:
+            yield self.change(now.id, "registered", old, new, SO, instance=now, zxid=zxid)
+
+    def _why(self, was: Instance, now: Instance) -> str:
+        """Why its state is another."""
+        if now.state is State.FAILING and not now.reason.startswith(CHECK):
+            return f"{CHECK}: {now.reason}"
+        if now.reason:
+            return now.reason
+        if was.state is State.DRAINED or was.reason.startswith("weight "):
+            order = self.causes.override(self.service, now.id)
+            return ENDED if order is not None and not any(in_force(order, self.moment.at)) else TAKEN_BACK
+        if was.registration.status != now.registration.status:
+            return SO
+        return BACK.get(was.state, SO)
+
+    def _by(self, now: Instance) -> str:
+        """The operator whose order holds it where it is."""
+        is_drained = now.state is State.DRAINED
+        if not is_drained and not now.reason.startswith("weight "):
+            return ""
+        for order in in_force(self.causes.override(self.service, now.id), self.moment.at):
+            if order.drain if is_drained else order.weight is not None:
+                return order.who
+        return ""
+
+
+def _is_registered(service: Service | None) -> bool:
+    """Whether a node of its own is there; what is laid over a name makes it as well."""
+    return service is not None and not service.path.startswith(f"{ROOT}/")
 
 
 def _place(service: Service, node: str, file: str) -> str:
     """In the words for a znode, or for a table of a file (`FILE: SERVICE`)."""
     return f"{file} {file_of(service.path)}" if ": " in service.path else node
-
-
-def _of_instances(
-    before: Service | None, after: Service | None, at: float, zxid: int, causes: Causes
-) -> Iterator[Change]:
-    name = after.name if after is not None else before.name if before is not None else ""
-    old = {i.id: i for i in before.instances} if before is not None else {}
-    new = {i.id: i for i in after.instances} if after is not None else {}
-    offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
-    elected = _elections(old, new, offices) if offices else {}
-    for id in sorted(old.keys() | new.keys()):
-        was, now = old.get(id), new.get(id)
-        if was is now:
-            continue
-        if now is None:
-            assert was is not None  # noqa: S101  (one of the two is there)
-            why = causes.why_gone(was)
-            if was.state is State.SUSPECT:
-                why = f"{OVER}: {why}"
-            yield Change(at, zxid, name, id, "gone", str(was.state), "", why, "", was)
-        elif was is None:
-            by, why = _by(now, name, at, causes), now.reason or SO
-            yield Change(at, now.zxid or zxid, name, id, "registered", "", str(now.state), why, by, now)
-        else:
-            yield from _of_one(was, now, at, zxid, name, causes, offices)
-        for came_from, went_to, why in elected.get(id, ()):
-            yield Change(at, zxid, name, id, "leader", came_from, went_to, why, "", now)
-
-
-def _of_one(
-    was: Instance, now: Instance, at: float, zxid: int, name: str, causes: Causes, offices: Container[str]
-) -> Iterator[Change]:
-    by = _by(now, name, at, causes)
-    # Who is elected is told apart, and its own node says nothing of it.
-    before, after = _without(offices, was.registration), _without(offices, now.registration)
-    if before != after and now.zxid:
-        zxid = now.zxid
-    is_out = (was.state, was.answered) != (now.state, now.answered)
-    if is_out or (was.reason != now.reason and was.weight == now.weight):
-        why = _why(was, now, name, at, causes)
-        yield Change(at, zxid, name, now.id, "state", str(was.state), str(now.state), why, by, now)
-    if was.weight != now.weight:
-        why = _why(was, now, name, at, causes) if was.reason else now.reason or SO
-        yield Change(at, zxid, name, now.id, "weight", str(was.weight), str(now.weight), why, by, now)
-    old, new = _tell(was), _tell(now)
-    # Its status and its weight were told already.
-    before = replace(before, status=after.status, weight=after.weight)
-    if old == new and before != after:
-        old, new = _differing(before, after)
-    if old != new or before != after:
-        yield Change(at, zxid, name, now.id, "registered", old, new, SO, "", now)
 
 
 def _without(offices: Container[str], registration: Registration) -> Registration:
@@ -187,31 +234,6 @@ def _elections(
         for id in filter(None, (was, now)):
             by_office.setdefault(id, []).append((was, now, f"{what}: {', '.join(held)}"))
     return by_office
-
-
-def _why(was: Instance, now: Instance, service: str, at: float, causes: Causes) -> str:
-    """Why its state is another."""
-    if now.state is State.FAILING and not now.reason.startswith(CHECK):
-        return f"{CHECK}: {now.reason}"
-    if now.reason:
-        return now.reason
-    if was.state is State.DRAINED or was.reason.startswith("weight "):
-        order = causes.override(service, now.id)
-        return ENDED if order is not None and not any(in_force(order, at)) else TAKEN_BACK
-    if was.registration.status != now.registration.status:
-        return SO
-    return BACK.get(was.state, SO)
-
-
-def _by(now: Instance, service: str, at: float, causes: Causes) -> str:
-    """The operator whose order holds it where it is."""
-    is_drained = now.state is State.DRAINED
-    if not is_drained and not now.reason.startswith("weight "):
-        return ""
-    for order in in_force(causes.override(service, now.id), at):
-        if order.drain if is_drained else order.weight is not None:
-            return order.who
-    return ""
 
 
 def _tell(i: Instance) -> str:

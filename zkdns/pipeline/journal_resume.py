@@ -21,10 +21,10 @@ def resume(
     """`before`: as the journal knew them last. `after`: as they are answered at first. `start`: all that the
     start told, of which what is no service's stays. `at`: when it did."""
     by_key = {(change.service, change.id, change.what): change for change in start}
-    zxid = max((change.zxid for change in start), default=0)
+    moment = changes.Moment(at, max((change.zxid for change in start), default=0))
     came = [change for change in start if not change.service]
     for name in dict.fromkeys((*after, *before)):
-        for change in changes.between(before.get(name), after.get(name), at, zxid):
+        for change in changes.between(before.get(name), after.get(name), moment):
             known = by_key.get((change.service, change.id, change.what))
             if known is not None and known.was == change.was and known.now == change.now:
                 change = known

@@ -19,6 +19,8 @@ from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import CheckState, LastProbe
 from zkdns.model import Catalog, Change, Override, Problem, Service
 from zkdns.pipeline.agenda import Agenda
+from zkdns.pipeline.changes import Causes, Moment
+from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
@@ -37,16 +39,20 @@ from zkdns.pipeline.inputs import (
     Remembered,
     ZoneFilesRead,
 )
+from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.locality import Localities, concerned, tell
 from zkdns.pipeline.lost_names import tell_nested
+from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.replica import Replica
+from zkdns.pipeline.routes import RouteBook
+from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.registry.source import HEALTH, OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
 
 
@@ -79,7 +85,6 @@ class Pipeline:
         self._localities = Localities(settings)
         self.builder.set_topology(self._localities.topology, clients=self._localities.clients)
         self._origins = Origins(self.registries)
-        self._keeps_nodes = replica is not None and self.registries.own is not None
         self._defaults = ServiceDefaults(settings.service_defaults)
         self._health = Health(
             self.replica.id,
@@ -87,19 +92,33 @@ class Pipeline:
             policy=CheckPolicy.of(settings.allow_command_checks, settings.check_targets),
             read_ballot=self._read_ballot,
         )
-        self._publisher = Publisher(
-            self.builder, self._judge, self._health.trial, self._complete, self._moved,
-            self._origins.number, self.wall, tick,
-            threads=threads, compiles=compiles, views=self._gatherer.views, failover=settings.failover,
-            override=self._health.override_of, lifted_by=self._lifted_by,
-            defers=defers,
-        )  # fmt: skip
-        self.services, self.routes = self._publisher.services, self._publisher.routes
+        writes = replica is not None and self.registries.own is not None
+        self._own_nodes = OwnNodes(self.replica, self._health, writes=writes)
+        self.services: dict[str, Service] = {}
         """As they are answered, with their states."""
+        self.routes = RouteBook(self.services, self._gatherer.views, settings.failover)
+        self._hostnames = Hostnames(settings.zone, self.services)
+        self._compiler = Compiler(
+            self.builder, self.routes, self._origins.number,
+            threads=threads, compiles=compiles, defers=defers,
+        )  # fmt: skip
+        sessions = Sessions()
+        self._publisher = Publisher(
+            self.services,
+            routes=self.routes,
+            judging=Judging(
+                self._judge, self._health.trial, self._complete, self._compiler.attempt, self.wall
+            ),
+            compiler=self._compiler,
+            sessions=sessions,
+            causes=Causes(sessions.why_gone, self._health.override_of, self._lifted_by),
+            moved=self._hostnames.changed,
+            wall=self.wall,
+            tick=tick,
+        )
         self._tick, self._threads = tick, threads
         self._agenda = Agenda()
         """Roots under /zkdns that told something: reading them takes a part of the time alone."""
-        self._hostnames = Hostnames(settings.zone, self.services)
         self._changes: list[Change] = []
         self._dirty = True
         self._urgent = True
@@ -129,7 +148,7 @@ class Pipeline:
             case HostResolved():
                 self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
             case Compiled() | Followed():
-                self._publisher.finish(happened, now, self.registries.zxid)
+                self._publisher.finish(happened, Moment(now, self.registries.zxid))
                 self._dirty = True
             case MapRead():
                 self._localities.take_read(happened)
@@ -171,8 +190,6 @@ class Pipeline:
             return
         if root == OVERRIDES:
             self._override()
-        elif root == HEALTH:
-            self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
         elif root == TOPOLOGY:
             data = own.topology.nodes().get(())
             is_aside = self._threads and self.stage is not Stage.LOADING
@@ -181,10 +198,8 @@ class Pipeline:
             else:
                 self._localities.take_node(data)
                 self._relocate(now)
-        elif root == SERVERS:
-            nodes = own.servers.nodes()
-            self._health.replicas(names[-1] for names in nodes)
-            self.replica.see(nodes, now)
+        else:
+            self._own_nodes.take(root, own, now)
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
@@ -227,7 +242,7 @@ class Pipeline:
         publisher, health = self._publisher, self._health
         while True:
             publisher.mark_soon(health.work(now, self._tick, until), now)
-            publisher.work(now, until - self._tick(), self.registries.zxid)
+            publisher.work(Moment(now, self.registries.zxid), until - self._tick())
             if not health.has_work or self._tick() > until:
                 break
         self._dirty = False
@@ -249,7 +264,7 @@ class Pipeline:
             changes,
             health.take_probes(),
             self._hostnames.outside,
-            self._writes(now),
+            self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
             publisher.has_work or health.has_work,
@@ -266,7 +281,7 @@ class Pipeline:
         if overrides is not self._laid_of:
             self._laid_of = overrides
             laid = {service: override for (service, id), override in overrides.items() if not id}
-            self._publisher.mark(self._publisher.routes.lay(laid))
+            self._publisher.mark(self.routes.lay(laid))
         self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
 
     def _finish_start(self, now: float) -> None:
@@ -281,7 +296,7 @@ class Pipeline:
         known = [r for r in self.registries.values() if r.is_known]
         self._changes += self.registries.take_reach_changes(now)
         gatherer, old = self._gatherer, self.catalog
-        gatherer.take(known, self._publisher.routes.laid)
+        gatherer.take(known, self.routes.laid)
         if self.catalog.problems is not old.problems:
             before = set(old.problems)
             self.wall.errors += sum(p.ours and p not in before for p in self.catalog.problems)
@@ -291,30 +306,16 @@ class Pipeline:
             self._defaults.keep(gatherer.services)
             self._override()
 
-    def _writes(self, now: float) -> dict[str, bytes]:
-        writes: dict[str, bytes] = {}
-        if not self._keeps_nodes:
-            return writes
-        if (ballot := self._health.take_ballot(now)) is not None:
-            writes[f"{HEALTH}/{self.replica.id}"] = ballot
-        if self.stage is Stage.READY and (node := self.replica.tell(self.builder.serial, now)) is not None:
-            writes[f"{SERVERS}/{self.replica.id}"] = node
-        return writes
-
     def _wake(self, now: float) -> float | None:
-        due = [self._publisher.wake, self._agenda.wake]
-        if self._keeps_nodes:
-            due.append(self._health.ballot_due)
-            if self.stage is Stage.READY:
-                due.append(self.replica.due(self.builder.serial))
-        due += self._start.wakes(now)
+        due = [self._publisher.wake, self._agenda.wake, *self._start.wakes(now)]
+        due += self._own_nodes.wakes(self.builder.serial, serves=not self.is_loading)
         expiries = expiries_of(self.registries.values(), self.settings.stale_max)
         due += [at + 0.001 for at in expiries if at + 0.001 > now]
         return min((at for at in due if at is not None), default=None)
 
     def compile_now(self, service: str, now: float) -> Delta:
         """Somebody asks for a service that was deferred: what that moves in the answers."""
-        self._publisher.compile_now(service, now, self.registries.zxid)
+        self._publisher.compile_now(service, now)
         return self.builder.take()
 
     # --- how it stands ----------------------------------------------------------------------------
@@ -362,7 +363,7 @@ class Pipeline:
             *self._localities.problems,
             *self._health.problems.values(),
             *(problem for those in self.routes.problems.values() for problem in those),
-            *self._publisher.limits.values(),
+            *self._compiler.limits.values(),
             *(problem for those in self._publisher.lost_names.values() for problem in those),
             *tell_nested(self.services, self.builder.zone_names),
             *self.overlay.problems(),
@@ -386,9 +387,6 @@ class Pipeline:
     def _complete(self, service: Service) -> Service:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""
         return self._hostnames.complete(self._defaults.complete(service))
-
-    def _moved(self, before: Service | None, after: Service | None) -> Iterable[str]:
-        return self._hostnames.changed(before, after)
 
     def _lifted_by(self, service: str) -> int:
         own = self.registries.own

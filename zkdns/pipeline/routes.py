@@ -155,7 +155,9 @@ class RouteBook:
     def beyond(self, name: str, routed: Routed | None = None) -> Beyond:
         """What the names of a service give beside its own instances. `routed`: its route, where that was
         followed already."""
-        service = self._services[name]
+        service = self._services.get(name)
+        if service is None or not (service.view_of or self.is_composed(name)):
+            return NOTHING
         if service.view_of:
             base = self._services.get(service.view_of)
             return Beyond(guests_of(base, [service]))

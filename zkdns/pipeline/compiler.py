@@ -1,0 +1,128 @@
+"""What the names of one service give: compiled at once, aside, or not before somebody asks.
+
+Rules: pure; what is large becomes a `Compilation`, which whoever drives us does in a thread. May raise: an
+error of ours is walled in by who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from zkdns.answers.builder import Builder
+from zkdns.answers.routed import NOTHING, Beyond, Routed
+from zkdns.answers.service import ServiceAnswers
+from zkdns.model import Problem, Service
+from zkdns.pipeline.aside import compiling, following
+from zkdns.pipeline.inputs import Compilation
+from zkdns.pipeline.routes import RouteBook
+
+LARGE: Final = 500
+"""Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
+nobody's query should wait for."""
+
+
+class Compiler:
+    """`origin_of`: the number of the origin that some registries are. `threads`: whether there are any for
+    large services. `compiles`: whether answers are wanted at all. `defers`: from how many services on those
+    that nobody asked for are not compiled."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        routes: RouteBook,
+        origin_of: Callable[[Sequence[str]], int],
+        *,
+        threads: bool = False,
+        compiles: bool = True,
+        defers: float = float("inf"),
+    ) -> None:
+        self.limits: dict[str, Problem] = {}
+        """By service, what of its settings goes beyond what is done for one."""
+        self._builder = builder
+        self._routes = routes
+        self._origin_of = origin_of
+        self._threads = threads
+        self._compiles = compiles
+        self._defers = defers
+        self._asked: set[str] = set()
+        """Services that were asked for before they were compiled."""
+
+    def compile(
+        self, service: Service, among: int, routed: Routed | None = None
+    ) -> ServiceAnswers | Compilation | None:
+        """Its answers, or the work that they take; None where answers aren't wanted. `among`: how many
+        services there are; `routed`: its route, where that was followed already."""
+        name = service.name
+        if not self._compiles:
+            self._beyond(name)  # its problems are told all the same
+            return None
+        if routed is None and self._threads and self._routes.is_heavy(name, LARGE):
+            return Compilation(name, following(name, self._routes.follow_aside(name)))
+        beyond = self._beyond(name, routed)
+        origin = self._origin_of(self._routes.registries(service))
+        if beyond is NOTHING and among >= self._defers and name not in self._asked:
+            deferred = self._builder.defer(service, origin)
+            if deferred is not None:
+                return deferred
+        if self._threads and self._size(service, beyond) > LARGE:
+            return Compilation(name, compiling(name, partial(self._builder.compile, service, origin, beyond)))
+        return self._builder.compile(service, origin, beyond)
+
+    def attempt(self, service: Service) -> None:
+        """Raises where a service can't be compiled."""
+        if self._compiles:
+            self._compile_alone(service)
+
+    def put(self, name: str, answers: ServiceAnswers | None) -> None:
+        """These stand for the service from now on; None takes it out."""
+        if not self._compiles:
+            return
+        self._builder.replace(name, answers)
+        if answers is not None and answers.not_near:
+            what = f"{answers.not_near} of its names give all clients the same: too many for its zones"
+            self.limits[name] = Problem(answers.service.path, what, "use fewer tags, ports or zones")
+        else:
+            self.limits.pop(name, None)
+
+    def is_composed(self, name: str) -> bool:
+        """Whether what stands gives more than the service's own instances."""
+        answers = self._builder.services.get(name)
+        return answers is not None and answers.beyond is not NOTHING
+
+    # --- what was deferred ------------------------------------------------------------------------
+
+    def ask(self, name: str) -> Service | None:
+        """Somebody asks for it: it is compiled now, and whenever it changes. None where it is compiled."""
+        answers = self._builder.services.get(name)
+        if answers is None or not answers.deferred or name in self._asked:
+            return None
+        self._asked.add(name)
+        return answers.service
+
+    def put_deferred(self, service: Service) -> None:
+        """All its answers stand from now on."""
+        self._builder.replace(service.name, self._compile_alone(service))
+
+    def forget(self, name: str) -> None:
+        """The service is gone, and with it that somebody asked."""
+        self._asked.discard(name)
+
+    # --- one service ------------------------------------------------------------------------------
+
+    def _compile_alone(self, service: Service) -> ServiceAnswers:
+        return self._builder.compile(service, self._origin_of(self._routes.registries(service)))
+
+    def _beyond(self, name: str, routed: Routed | None = None) -> Beyond:
+        beyond = self._routes.beyond(name, routed)
+        if beyond.route is None:
+            return beyond
+        origin = self._origin_of(self._routes.relied_on(name, beyond.route))
+        return replace(beyond, route=replace(beyond.route, origin=origin))
+
+    def _size(self, service: Service, beyond: Beyond) -> int:
+        """Instances that records are spelled of, each as often as client classes differ."""
+        size = len(service.instances) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+        return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))

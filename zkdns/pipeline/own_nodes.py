@@ -1,0 +1,48 @@
+"""What this server and its replicas tell each other under /zkdns: their ballots, and that they are there.
+
+Rules: pure; the reading and the writing are the mirror's. Who is only to look writes nothing.
+"""
+
+from __future__ import annotations
+
+from zkdns.health.health import Health
+from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.replica import Replica
+from zkdns.registry.source import HEALTH, SERVERS
+
+
+class OwnNodes:
+    """`writes`: whether this server keeps nodes of its own."""
+
+    def __init__(self, replica: Replica, health: Health, *, writes: bool) -> None:
+        self._replica = replica
+        self._health = health
+        self._writes = writes
+
+    def take(self, root: str, own: Registry, now: float) -> None:
+        """What stands under one of these roots now."""
+        if root == HEALTH:
+            self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
+        elif root == SERVERS:
+            nodes = own.servers.nodes()
+            self._health.replicas(names[-1] for names in nodes)
+            self._replica.see(nodes, now)
+
+    def write(self, serial: int, now: float, *, serves: bool) -> dict[str, bytes]:
+        """The nodes whose data is due, by path. `serves`: whether this server answers already."""
+        due: dict[str, bytes] = {}
+        if not self._writes:
+            return due
+        if (ballot := self._health.take_ballot(now)) is not None:
+            due[f"{HEALTH}/{self._replica.id}"] = ballot
+        if serves and (node := self._replica.tell(serial, now)) is not None:
+            due[f"{SERVERS}/{self._replica.id}"] = node
+        return due
+
+    def wakes(self, serial: int, *, serves: bool) -> list[float]:
+        """When something of that is due next."""
+        if not self._writes:
+            return []
+        due = [self._replica.due(serial)] if serves else []
+        ballot = self._health.ballot_due
+        return due if ballot is None else [*due, ballot]
