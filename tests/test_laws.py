@@ -189,8 +189,9 @@ def test_no_module_takes_a_private_name_of_another() -> None:
 
 
 def says_pure(path: Path) -> bool:
-    said = " ".join((ast.get_docstring(parsed(path)) or "").split())
-    return bool(SAYS_PURE.search(said))
+    """Read from the words that the file opens with: each worker of a run asks all files, and parses none."""
+    before, _, rest = path.read_text().partition('"""')
+    return not before and bool(SAYS_PURE.search(" ".join(rest.partition('"""')[0].split())))
 
 
 def read_pure() -> list[str]:
@@ -207,6 +208,12 @@ def read_pure() -> list[str]:
 
 
 PURE = read_pure()
+
+
+def test_what_a_file_opens_with_is_its_docstring() -> None:
+    said = {path: ast.get_docstring(parsed(path)) or "" for path in MODULES}
+    pure = [path for path in MODULES if SAYS_PURE.search(" ".join(said[path].split()))]
+    assert pure == [path for path in MODULES if says_pure(path)]
 
 
 @pytest.mark.parametrize("pattern", MUST_BE_PURE)

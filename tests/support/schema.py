@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-OPENAPI = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text())
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+OPENAPI = yaml.load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text(), FAST)
 
 TYPES = {
     "object": dict,
