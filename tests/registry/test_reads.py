@@ -712,3 +712,34 @@ def test_a_server_whose_list_and_data_disagree_for_ever_is_not_asked_for_ever(
     world.connect()
     assert world.reads.idle
     assert f"{ROOT}/web/a" in world.view
+
+
+def read_ops(world: World) -> list[Op]:
+    return [op for request in world.sent if isinstance(request.what, MultiRead) for op in request.what.ops]
+
+
+def test_what_comes_is_read_once_though_its_list_and_an_event_name_it() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.sent.clear()
+    world.put(f"{ROOT}/web/b")
+    world.put(f"{ROOT}/db/a")
+    world.serve()
+    assert world.view == world.truth
+    ops = read_ops(world)
+    assert len(ops) == len(set(ops))
+
+
+def test_what_was_told_before_all_is_read_is_not_read_again() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.reads.connected(world.now)
+    waiting = world.poll()
+    world.put(f"{ROOT}/web/b")
+    for request in waiting:
+        world.reads.take(request.id, world.answer(request), world.now)
+    world.serve()
+    assert world.view == world.truth
+    ops = read_ops(world)
+    assert len(ops) == len(set(ops))
