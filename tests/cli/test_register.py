@@ -550,6 +550,16 @@ def test_notes_are_for_one_holder_at_a_time_and_outlive_it(tmp_path: Path) -> No
     other.close()
 
 
+def test_notes_hold_the_latest_session_alone_however_long_the_one_before_was(tmp_path: Path) -> None:
+    notes = Notes("h", "/p", tmp_path)
+    for session in (0x1000_0000_0000_0000, 7):
+        notes.write(session)
+    notes.close()
+    again = Notes("h", "/p", tmp_path)
+    assert again.session == 7
+    again.close()
+
+
 def test_notes_in_a_folder_where_others_may_write_are_not_believed(tmp_path: Path) -> None:
     mine = Notes("h", "/p", tmp_path)
     mine.write(7)

@@ -276,3 +276,16 @@ def test_one_that_was_refused_before_heeds_events_of_another_connection() -> Non
     assert world.ephemerals.requests(world.now) == []
     world.ephemerals.watched(PATH)
     assert len(world.ephemerals.requests(world.now)) == 1
+
+
+def test_what_is_wanted_again_while_it_is_removed_is_made_again(world: World) -> None:
+    assert world.node is not None
+    assert world.connection is not None
+    world.ephemerals.give_up(PATH)
+    (look,) = world.ephemerals.requests(world.now)
+    world.ephemerals.keep(Kept(PATH, b"2"))
+    world.connection.up.append((0, look))
+    world.run()
+    world.wait(MAX_PAUSE_SECONDS)
+    assert world.node is not None
+    assert world.node.data == b"2"

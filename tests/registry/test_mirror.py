@@ -21,6 +21,7 @@ from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk import mirror
 from zkdns.registry.zk.connect import TURNED_AWAY, Reasons
+from zkdns.registry.zk.ephemerals import AWAY, Kept
 from zkdns.registry.zk.wire import (
     CHANGED,
     CREATED,
@@ -30,6 +31,7 @@ from zkdns.registry.zk.wire import (
     NO_NODE,
     MultiRead,
     Op,
+    Sync,
     WatchedRead,
     What,
 )
@@ -37,6 +39,7 @@ from zkdns.registry.zk.wire import (
 ROOT = "/services"
 NODE = "/zkdns/servers/one"
 WATCHDOG = 30.0
+SESSION = 10.0
 STAT = struct.Struct("!qqqqiiiqiiq")
 
 
@@ -78,6 +81,7 @@ class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         self.clients: list[Client] = []
+        self.closed: list[Client] = []
         self.events: list[Event] = []
         patch.setattr(mirror, "LOOK_EVERY", 0.005)
         patch.setattr(mirror, "time", SimpleNamespace(
@@ -86,9 +90,13 @@ class World:
         patch.setattr(mirror, "adopt", lambda client, note: setattr(client, "note", note))
         patch.setattr(mirror, "send", lambda client, what, done: client.sent.append((what, done)))
         patch.setattr(mirror, "cut", lambda client: setattr(client, "is_cut", True))
-        patch.setattr(mirror, "close", lambda client, within: None)
+        patch.setattr(mirror, "close", lambda client, within: self.closed.append(client))
         self.mirror = mirror.Mirror(
-            "zk:2181", [three_deep(ROOT)], ZooKeeperSettings(), self.take, watchdog=WATCHDOG
+            "zk:2181",
+            [three_deep(ROOT)],
+            ZooKeeperSettings(session_timeout=SESSION),
+            self.take,
+            watchdog=WATCHDOG,
         )
         self.mirror.start()
 
@@ -200,8 +208,71 @@ def test_a_client_that_took_anothers_place_has_as_long_as_that_had(world: World)
     for seconds, clients in ((0, 2), (WATCHDOG - 1, 2), (2, 3), (WATCHDOG - 1, 3)):
         world.now += seconds
         world.settle()
+        assert len(world.clients) == clients
+        assert world.mirror.status().restarts == clients - 1
+        assert world.closed == world.clients[:-1]
+
+
+def test_an_end_that_is_told_twice_is_as_old_as_the_first_word_of_it(world: World) -> None:
+    """kazoo tells that a connection is suspended, and later that its session is lost."""
+    world.connect()
+    world.client.tell(KazooState.SUSPENDED)
+    world.settle()
+    world.now += WATCHDOG - 1
+    world.client.tell(KazooState.LOST)
+    world.settle()
+    assert len(world.clients) == 1
+    world.now += 2
+    world.settle()
+    assert len(world.clients) == 2
+
+
+@pytest.mark.parametrize("state", [KeeperState.AUTH_FAILED, KeeperState.CLOSED])
+def test_a_client_that_is_dead_is_replaced_before_the_watchdogs_time_but_not_at_once(
+    world: World, state: str
+) -> None:
+    """A login that is refused would be tried without a pause."""
+    world.client.client_state = state
+    for seconds, clients in ((0, 1), (mirror.DEAD_AFTER - 0.5, 1), (1, 2)):
+        world.now += seconds
         world.settle()
         assert len(world.clients) == clients
+
+
+def test_a_reply_is_waited_for_as_long_as_two_sessions(world: World) -> None:
+    world.connect()
+    world.client.note(CHANGED, f"{ROOT}/web")
+    world.client.note(CREATED, f"{ROOT}/web")
+    world.wait(MultiRead)
+    for seconds, asked in ((2 * SESSION - 1, False), (2, False), (2, True)):
+        world.now += seconds
+        world.settle()
+        assert (Sync(ROOT) in world.client.asked()) is asked
+
+
+def test_people_are_told_that_nobody_is_within_reach_after_a_while(world: World) -> None:
+    lines: list[str] = []
+    world.mirror.keep_as(Kept(NODE, b"1", standby=True, said=lines.append))
+    world.now += AWAY
+    world.settle()
+    assert lines == []
+    world.now += 0.5
+    world.settle()
+    assert lines == ["ZooKeeper at zk:2181 is out of reach, trying on"]
+
+
+def test_stopping_wakes_the_thread_that_waits_for_nothing(world: World) -> None:
+    world.connect()
+    world.mirror.stop()
+    assert world.closed == [world.client]
+
+
+def test_a_session_that_is_not_there_has_no_number(world: World) -> None:
+    world.connect()
+    assert world.mirror.status().session_id == 1
+    world.client.tell(KazooState.SUSPENDED)
+    world.settle()
+    assert world.mirror.status().session_id == 0
 
 
 def test_a_node_of_ours_is_looked_at_as_soon_as_a_watch_tells_of_it(world: World) -> None:
@@ -275,7 +346,7 @@ def test_an_error_of_ours_has_all_read_anew(world: World, caplog: pytest.LogCapt
     take = world.take
 
     def raising(scope: Scope, events: list[Event]) -> None:
-        if next(broken, False):
+        if Whole() in events and next(broken, False):
             raise ZeroDivisionError("ours")
         take(scope, events)
 
@@ -290,3 +361,30 @@ def test_an_error_of_ours_has_all_read_anew(world: World, caplog: pytest.LogCapt
 
     eventually(is_whole, pause=0.001)
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_kazoos_equal_warnings_are_said_once_and_so_many_texts_are_remembered() -> None:
+    reasons = Reasons()
+
+    def passes(text: str) -> bool:
+        return reasons.filter(logging.LogRecord("kazoo", logging.WARNING, "", 0, text, None, None))
+
+    assert passes("refused")
+    assert not passes("refused")
+    for n in range(101):  # texts that name a moment, as some do, must not be kept for ever
+        assert passes(f"refused at {n}")
+    assert passes("refused")
+
+
+def test_what_was_said_of_one_client_is_not_held_against_the_next() -> None:
+    reasons = Reasons()
+    for _ in range(TURNED_AWAY):
+        reasons.opened(False)
+    text = "AUTH_FAILED closing: the login was refused"
+    reasons.filter(logging.LogRecord("kazoo", logging.WARNING, "", 0, text, None, None))
+    client: Any = SimpleNamespace(last_zxid=1)
+    assert (reasons.latest, reasons.refused) == ("the login was refused", True)
+    assert reasons.is_outrun(client, 11.0, 10.0)
+    reasons.begin()
+    assert not reasons.refused
+    assert not reasons.is_outrun(client, 11.0, 10.0)

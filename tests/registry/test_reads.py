@@ -10,8 +10,9 @@ import pytest
 from support.mirrored import Reading, three_deep
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
+from zkdns.registry.zk.audit import Audit
 from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import BATCH_BYTES
+from zkdns.registry.zk.root_reads import BATCH, BATCH_BYTES, MAX_PAUSE_SECONDS
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -272,6 +273,15 @@ def test_no_request_passes_the_size_that_a_server_takes() -> None:
     assert world.view == world.truth
 
 
+def test_no_request_has_many_more_reads_than_a_batch_where_each_node_has_a_list() -> None:
+    world = World()
+    for n in range(3 * BATCH):
+        world.put(f"{ROOT}/s{n}/a")
+    world.connect()
+    reads = [request.what for request in world.sent if isinstance(request.what, MultiRead)]
+    assert max(len(what.ops) for what in reads) <= BATCH + 1
+
+
 def test_a_root_that_a_plain_read_finds_gone_is_read_whole_when_it_is_back() -> None:
     world = World()
     world.put(f"{ROOT}/web/a")
@@ -382,6 +392,53 @@ def test_a_change_that_a_watch_tells_while_the_audit_reads_is_no_repair() -> Non
     assert world.view == world.truth
 
 
+def test_a_root_that_went_and_came_while_the_audit_reads_is_no_repair() -> None:
+    world = World(audit=100.0)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.now += 200
+    requests = world.poll()
+    world.drop(ROOT, tell=False)
+    world.reads.watched(DELETED, ROOT)
+    for request in requests:
+        world.reads.take(request.id, world.answer(request), world.now)
+    world.put(f"{ROOT}/web/b")
+    world.serve(seconds=1)
+    assert world.reads.repairs == 0
+    assert world.view == world.truth
+
+
+def test_what_comes_below_a_list_that_a_watch_told_of_while_the_audit_reads_is_no_repair() -> None:
+    """A one-shot watch tells that a list is another, and not which of its nodes came."""
+    world = World(audit=100.0, one_shot=True)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.now += 200
+    requests = world.poll()
+    world.put(f"{ROOT}/web/b", tell=False)
+    world.reads.watched(CHILD, f"{ROOT}/web")
+    for request in requests:
+        world.reads.take(request.id, world.answer(request), world.now)
+    world.serve(seconds=1)
+    assert world.view == world.truth
+    assert world.reads.repairs == 0
+
+
+def test_an_audit_takes_about_half_of_the_time_until_the_next() -> None:
+    audit = Audit(100.0, lambda: 0.5)
+    nodes = 100_000
+    portions = 2 * nodes / BATCH
+    audit.rest(nodes, now=0.0)
+    assert 0.4 * 100 < audit.due * portions <= 0.5 * 100
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_an_audit_is_planned_for_about_its_time_whatever_chance_says(chance: float) -> None:
+    audit = Audit(100.0, lambda: chance)
+    audit.plan(now=1000.0)
+    assert 1075 <= audit.due <= 1125
+
+
 def test_a_reply_that_never_comes_has_everything_read_anew() -> None:
     world = World(patience=20.0)
     world.put(f"{ROOT}/web/a")
@@ -422,6 +479,8 @@ def test_servers_that_know_no_persistent_watches_get_one_shot_ones(how: str) -> 
     assert len(world.warned) == 1
     assert "one-shot" in world.warned[0]
     assert world.view == world.truth
+    tries = [request.what for request in world.sent if request.what == AddWatch(ROOT)]
+    assert len(tries) == (MAX_FAILED_WATCHES if how == "dropped" else 1), "who says so is believed at once"
 
 
 def test_a_child_that_comes_while_its_list_is_read_by_one_shot_watches_leaves_no_change_to_the_audit() -> (
@@ -642,6 +701,20 @@ def test_the_audit_sets_the_watches_again_one_of_which_may_be_lost() -> None:
     assert AddWatch(ROOT) in [request.what for request in world.sent]
 
 
+def test_connections_that_break_later_are_no_sign_of_an_old_server() -> None:
+    """Lists are watched, too, all the time."""
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    for n in range(MAX_FAILED_WATCHES + 1):
+        world.connect()
+        world.put(f"{ROOT}/web{n}/a")
+        requests = world.reads.requests(world.now)
+        assert any(isinstance(request.what, AddWatch) for request in requests)
+        world.reads.lost(world.now)
+    assert not world.reads.one_shot
+    assert world.warned == []
+
+
 def test_connections_that_are_dropped_at_a_watch_are_those_of_an_old_server() -> None:
     """A proxy, or another make of server, says no more to a request that it doesn't know."""
     world = World()
@@ -679,6 +752,34 @@ def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() ->
     assert world.reads.wake == pytest.approx(world.now + 0.1)
     world.now = world.reads.wake
     world.serve()
+    assert world.view == world.truth
+
+
+def test_the_pause_after_long_work_has_a_bound_and_a_new_connection_waits_for_none() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.put(f"{ROOT}/web/a")
+    (request,) = world.poll()
+    world.now += 10.0
+    world.reads.take(request.id, world.answer(request), world.now)
+    world.put(f"{ROOT}/web/b")
+    assert world.reads.wake <= world.now + MAX_PAUSE_SECONDS
+    world.reads.lost(world.now)
+    world.connect()
+    assert world.view == world.truth
+
+
+def test_without_a_connection_nothing_is_asked_whatever_goes_wrong() -> None:
+    world = World()
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    world.reads.lost(world.now)
+    world.reads.again(world.now)
+    world.sent.clear()
+    world.serve(seconds=100)
+    assert world.sent == []
+    world.connect()
     assert world.view == world.truth
 
 
