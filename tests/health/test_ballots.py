@@ -66,6 +66,17 @@ def test_so_many_ballots_are_read_and_no_more_and_the_living_come_first() -> Non
     assert len(world.ballots.voters) == MAX_REPLICAS + 1
 
 
+def test_our_own_ballot_is_read_whatever_the_crowd_and_though_nobody_lists_us() -> None:
+    """After a restart it is what we knew, and our node among the servers comes later."""
+    world = Read()
+    world.ballots.see([])
+    world.ballots.take({**{f"a{n:03}": good() for n in range(2 * MAX_REPLICAS)}, "me": good()})
+    world.all()
+    assert "me" in world.read
+    assert world.ballots.votes("/s/web/a", False) == [GOOD]
+    assert world.ballots.votes("/s/web/a", True) == []
+
+
 def test_of_many_paths_that_nobody_checks_nothing_is_told() -> None:
     world = Read()
     world.ballots.see(["r1"])

@@ -110,6 +110,12 @@ def test_a_ballot_of_fifty_thousand_fits_a_znode() -> None:
     assert read_ballot(data) == many
 
 
+def test_a_ballot_that_is_too_large_loses_its_reasons_and_none_of_its_bad_votes() -> None:
+    many = {f"/services/web/host-{n}.example.net:8080": bad(f"{n:0100}") for n in range(30_000)}
+    read = read_ballot(write_ballot(many | {"/services/db/a": GOOD}))
+    assert read == {path: bad("") for path in many} | {"/services/db/a": GOOD}
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_ballot_are_no_crash(data: bytes) -> None:
     for garbage in (data, b"{" + data, zlib.compress(data), zlib.compress(data)[:-1]):

@@ -12,11 +12,20 @@ import pytest
 
 from support.waiting import until
 from zkdns.health import consensus
-from zkdns.health.health import Health
+from zkdns.health.health import SPARE, Health
 from zkdns.health.prober import Prober
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target
 from zkdns.health.thresholds import CheckState, LastProbe
-from zkdns.model import Check, Instance, Override, Registration, Service, ServiceSettings, Verdict
+from zkdns.model import (
+    Check,
+    Instance,
+    Override,
+    Registration,
+    Service,
+    ServiceSettings,
+    State,
+    Verdict,
+)
 
 NOW = 1_700_000_000.0
 
@@ -287,6 +296,13 @@ async def test_the_first_round_is_bounded_where_there_are_too_few_sockets() -> N
     await world.health.first_round()
     assert "starting" in world.states()
     await world.health.stop()
+
+
+def test_the_first_round_is_as_long_as_the_most_patient_check() -> None:
+    health = Health("me")
+    for name, timeout in (("a", 1.0), ("b", 5.0), ("c", 2.0)):
+        health.judge(a_service("x", replace(ONCE, timeout=timeout), name=name), NOW)
+    assert health.first_round == 5.0 + SPARE
 
 
 async def test_without_a_check_there_is_nothing_to_wait_for() -> None:
@@ -698,3 +714,54 @@ def test_a_ballot_that_says_what_it_said_before_is_not_written_again() -> None:
     assert health.ballot_due is not None
     assert health.take_ballot(NOW + 4) is None
     assert health.ballot_due is None
+
+
+async def test_what_was_gone_for_good_is_no_loss_of_the_service_that_comes_again() -> None:
+    world = World()
+    world.take(a_service("ac", hold=60))
+    world.take()
+    world.now = NOW + 60
+    world.mark(["web"])
+    assert world.states() == "gone"
+    world.now = NOW + 3600
+    world.take(a_service("b", hold=60))
+    assert world.states() == "b=healthy"
+
+
+async def test_one_that_was_away_is_not_judged_by_what_was_found_before() -> None:
+    sick = True
+
+    async def probe(target: Target) -> str:
+        if not sick:
+            await asyncio.Event().wait()
+        return "refused"
+
+    world = World(probe=probe)
+    world.take(a_service("ab", ONCE))
+    await until(lambda: world.states() == "a=failing b=failing")
+    world.take(a_service("b", ONCE))
+    sick = False
+    world.take(a_service("ab", ONCE))
+    assert world.states() == "a=starting b=failing"
+    await world.health.stop()
+
+
+def test_a_verdict_on_what_is_for_others_to_probe_by_now_counts_for_nothing() -> None:
+    """It was under way while replicas came: what they find would be outvoted by an old word."""
+    health = Health("me")
+    service = a_service("abcdefgh", Check("tcp", rise=1, fall=1))
+    health.judge(service, NOW)
+    health.work(NOW)
+    targets = health.take_probes()
+    others = [f"r{n}" for n in range(6)]
+    health.replicas(others)
+    health.ballots({id: consensus.write_ballot({"/other": CheckState(True)}) for id in others})
+    health.work(NOW)
+    dropped = {path for path, target in health.take_probes().items() if target is None}
+    assert dropped
+    for path, target in targets.items():
+        assert target is not None
+        names = health.take(target, Verdict(path, False, "refused"), NOW)
+        assert names == (set() if path in dropped else {"web"})
+    judged, _ = health.judge(service, NOW)
+    assert {i.path for i in judged.instances if i.state is State.FAILING} == targets.keys() - dropped

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.health.guard import Kept
-from zkdns.health.judge import ServiceView, judge, stretch
+from zkdns.health.judge import STEPS, ServiceView, judge, stretch, warmth
 from zkdns.health.thresholds import CheckState
 from zkdns.model import (
     NEVER,
@@ -167,6 +169,20 @@ def test_weight_one_warms_too_since_all_weights_are_drawn_out_meanwhile() -> Non
     assert again is None
 
 
+@pytest.mark.parametrize("since", [NOW, NOW + 0.1, NOW + 0.123, NOW + 1 / 3])
+def test_each_step_of_a_rise_is_taken_at_the_moment_that_was_told_for_it(since: float) -> None:
+    """Else it is asked for again and again, or comes a step late."""
+    for part in range(STEPS):
+        _, _, at = warmth(since, 30.0, 1000, since + 30.0 * part / STEPS)
+        assert warmth(since, 30.0, 1000, at)[0] == part + 1
+
+
+def test_an_operators_weight_among_those_that_are_drawn_out_fits_an_srv_record() -> None:
+    service = a_service(an_instance("a", 1, since=NOW), an_instance("b", 1), warm=10)
+    judged, _ = judge(service, ServiceView({"b": Override(weight=60_000)}), NOW + 5)
+    assert judged.instances[1].weight == 65_535
+
+
 def test_weight_nought_stays_nought_and_an_operators_weight_does_not_warm() -> None:
     service = a_service(an_instance("a", 0, since=NOW), an_instance("b", 50, since=NOW), warm=10)
     judged, _ = judge(service, ServiceView({"b": Override(weight=9)}), NOW + 1)
@@ -188,6 +204,13 @@ def test_suspects_stand_among_the_others_until_their_time() -> None:
     assert judged.note == "2 kept by hold"
     assert again == NOW + 30
     assert judge(service, view, NOW + 30) == (service, None)
+
+
+def test_a_suspect_whose_name_another_has_by_now_is_not_among_them() -> None:
+    moved = replace(an_instance("A"), path="/services/web/elsewhere")
+    service = a_service(an_instance("b"), moved, hold=60)
+    judged, _ = judge(service, ServiceView(kept=(Kept(an_instance("a"), NOW + 30),)), NOW)
+    assert [i.path for i in judged.instances] == ["/services/web/elsewhere", "/services/web/b"]
 
 
 def test_what_did_not_change_since_the_last_judgement_is_the_same_object() -> None:

@@ -164,3 +164,49 @@ async def test_a_swarm_that_is_due_at_once_starts_in_many_turns_of_the_loop() ->
         begun.append(len(probes.begun))
     assert max(b - a for a, b in pairwise(begun)) == module.A_TURN
     await prober.stop()
+
+
+async def test_a_swarm_none_of_which_answers_is_started_all_the_same() -> None:
+    probes = Probes()
+    prober = probes.prober()
+    for n in range(3 * module.A_TURN):
+        prober.schedule(target(f"/services/s{n}/a"))
+    await probes.under_way(3 * module.A_TURN - 1)
+    await prober.stop()
+
+
+async def test_one_that_gave_its_place_to_another_service_is_probed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "AGAIN", 0.02)
+    probes = Probes()
+    prober = Prober(lambda target, verdict: None, sockets=2, named=lambda name: probes)
+    prober.schedule(target("/services/slow/a"))
+    prober.schedule(target("/services/slow/b"))
+    await probes.under_way(1)
+    prober.schedule(target("/services/web/a"))
+    await probes.under_way(2)
+    assert probes.begun[2].path == "/services/web/a"
+    probes.end(2)
+    await until(lambda: [t.path for t in probes.begun].count("/services/slow/a") == 2)
+    await prober.stop()
+
+
+async def test_a_probe_that_began_late_is_not_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is more to do than places, what is behind would only come sooner and be behind again."""
+    late = replace(target("/services/web/b"), check=Check("tcp", interval=0.2))
+    probes = Probes()
+    prober = Prober(lambda target, verdict: None, sockets=1, named=lambda name: probes)
+    begun: list[float] = []
+    prober.schedule(target("/services/web/a"))
+    await probes.under_way(0)
+    prober.schedule(late)
+    prober.drop("/services/web/a")
+    await asyncio.sleep(0.25)
+    for number in range(2):
+        probes.end(number)
+        await probes.under_way(number + 1)
+        begun.append(asyncio.get_running_loop().time())
+    assert begun[1] - begun[0] >= 0.095
+    await prober.stop()

@@ -66,6 +66,23 @@ def test_the_rate_bounds_how_many_start_in_a_second() -> None:
     assert len(drain(shares, 5.75)) == 25
 
 
+def test_a_long_quiet_time_saves_up_one_burst_and_no_more() -> None:
+    shares: Shares[tuple[str, int]] = Shares(10_000, 10_000, 100, 50)
+    shares.wait("web", ("web", -1))
+    assert len(drain(shares, 5.0)) == 1
+    for n in range(1000):
+        shares.wait("web", ("web", n))
+    assert len(drain(shares, 3600.0)) == 50
+
+
+def test_nobody_gives_up_its_only_probe() -> None:
+    shares: Shares[tuple[str, int]] = Shares(2, 2, 1, 100)
+    for service in "abc":
+        shares.wait(service, (service, 0))
+    assert len(drain(shares)) == 2
+    assert shares.to_give_up() is None
+
+
 lives = st.lists(st.tuples(st.sampled_from(["wait", "next", "done"]), st.sampled_from("abc")), max_size=200)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from zkdns.health.targets import CheckPolicy, targets_of
+from zkdns.health.targets import CheckPolicy, Target, targets_of
 from zkdns.model import Check, Instance, Registration, Service, ServiceSettings
 
 TYPES = {"tcp", "http", "command"}
@@ -93,3 +93,14 @@ def test_an_instance_of_a_view_is_the_place_that_the_services_own_is_where_it_is
     assert [t.path for t in places] == ["/s/a", "dc1:/s/a", "dc2:/s/a"]
     assert [t.registered_at for t in places] == ["/s/a"] * 3
     assert places[0].place() == places[1].place() != places[2].place()
+
+
+def test_a_check_that_is_set_otherwise_is_another_target_of_the_same_instance() -> None:
+    instances = (Instance("a", "", "/s/a", ONE, 0.0),)
+    known: dict[str, Target] = {}
+    for check in (Check("tcp"), Check("tcp", interval=3.0), Check("tcp", "http")):
+        service = Service("s", "s", "/s", ServiceSettings(check=check), instances)
+        (target,), _ = targets_of(service, instances, TYPES, CheckPolicy.of(False, ()), known)
+        assert target.check == check
+        known = {target.path: target}
+    assert known["/s/a"].port == 8080

@@ -72,6 +72,13 @@ def test_steady_good_probes_forget_the_flapping_one_doubling_at_a_time() -> None
     assert (state.flaps, state.check_state) == (0, CheckState(False, "refused"))
 
 
+def test_one_that_flapped_all_day_is_forgiven_as_soon_as_one_that_reached_the_cap() -> None:
+    _, state = play("+---" + ("+" * 2 * CAP + "---") * 50 + "+" * 2 * CAP)
+    assert state.flaps == CAP.bit_length()
+    _, state = play("+" * STEADY * CAP.bit_length() + "---", before=state)
+    assert (state.flaps, state.check_state) == (0, CheckState(False, "refused"))
+
+
 def test_a_fall_after_a_long_good_time_is_no_flapping() -> None:
     _, state = play("+---++" + "+" * STEADY + "---")
     assert state.flaps == 0
