@@ -49,6 +49,12 @@ def play(talk: Resolution, until: float = 5.0) -> list[tuple[float, str]]:
     return asked
 
 
+def due(talk: Resolution, now: float) -> Attempt:
+    attempt = talk.due(now)
+    assert attempt is not None
+    return attempt
+
+
 def test_the_next_is_asked_after_half_a_second_and_all_ends_after_two() -> None:
     talk = resolution(upstreams(3))
     assert play(talk) == [(0.0, "1"), (0.5, "2"), (1.0, "3"), (1.5, "2")]  # the first is dead by then
@@ -181,6 +187,84 @@ def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
     talk.receive(second, reply(second), 0.2)
     assert isinstance(talk.outcome, Answered)
     assert not talk.outcome.cut
+
+
+def test_a_truncated_answer_over_tcp_is_none_and_brings_the_next() -> None:
+    """Asked again there it would be asked without end."""
+    talk = resolution(upstreams(2))
+    first = due(talk, 0.0)
+    talk.receive(first, reply(first, tc=True), 0.1)
+    second = due(talk, 0.1)
+    talk.receive(second, reply(second, tc=True), 0.2)
+    third = due(talk, 0.2)
+    assert (third.upstream, third.tcp) == (talk.upstreams[1], False)
+
+
+def test_an_error_that_was_cut_is_no_answer_where_tcp_is_closed() -> None:
+    talk = resolution(upstreams(1))
+    first = due(talk, 0.0)
+    talk.receive(first, reply(first, rcode=2, tc=True), 0.1)
+    second = due(talk, 0.1)
+    assert second.tcp
+    talk.fail(second, "connection refused", 0.2)
+    assert talk.due(0.2) is None
+    assert isinstance(talk.outcome, Failed)
+
+
+def test_what_goes_over_tcp_is_not_said_twice_there() -> None:
+    """Nothing of it gets lost on its way."""
+    talk = resolution(upstreams(1))
+    first = due(talk, 0.0)
+    talk.receive(first, reply(first, tc=True), 0.1)
+    assert due(talk, 0.1).tcp
+    assert talk.due(0.7) is None
+    assert talk.due(1.2) is None
+    assert talk.outcome is None
+
+
+def test_one_that_speaks_edns_and_refuses_is_not_asked_again_without() -> None:
+    talk = resolution(upstreams(2))
+    first = due(talk, 0.0)
+    made = dns.message.make_response(dns.message.from_wire(first.packet))
+    made.use_edns(0)
+    made.set_rcode(4)
+    talk.receive(first, made.to_wire(), 0.1)
+    assert due(talk, 0.1).upstream is talk.upstreams[1]
+
+
+def test_the_case_of_a_name_that_is_lost_is_told_from_a_forgery_whatever_the_type() -> None:
+    """The number of HTTPS is a capital letter, and stays one."""
+    question = QUESTION[:-4] + b"\0\x41\0\1"
+    talk = Resolution(question, 0, True, order(upstreams(1)), 0.0, random.Random(1))
+    first = due(talk, 0.0)
+    made = dns.message.make_response(dns.message.from_wire(first.packet)).to_wire()
+    talk.receive(first, made[:12] + question + made[12 + len(question) :], 0.1)
+    assert talk.forgeries == 0
+    assert due(talk, 0.1).question == question
+
+
+def test_one_that_is_silent_is_known_as_that_when_the_next_is_asked() -> None:
+    talk = resolution(upstreams(2))
+    assert due(talk, 0.0).upstream is talk.upstreams[0]
+    assert due(talk, 0.5).upstream is talk.upstreams[1]
+    assert talk.log == [(talk.upstreams[0], "timeout")]
+
+
+def test_each_letter_of_a_name_is_drawn_apart_and_apart_from_the_id() -> None:
+    seen: list[set[int]] = [set() for _ in QUESTION[:-4]]
+    spellings: set[bytes] = set()
+    ids = set()
+    for seed in range(100):
+        talk = Resolution(QUESTION, 0, True, order(upstreams(1)), 0.0, random.Random(seed))
+        attempt = due(talk, 0.0)
+        spellings.add(attempt.question)
+        ids.add(attempt.ident)
+        for letter, drawn in zip(attempt.question, seen, strict=False):
+            drawn.add(letter)
+    for letter, drawn in zip(QUESTION[:-4], seen, strict=True):
+        assert drawn == ({letter, letter - 32} if 97 <= letter <= 122 else {letter})
+    assert len(spellings) > 90
+    assert len(ids) > 90
 
 
 @given(
