@@ -98,10 +98,11 @@ class Registry:
             self.wholes.add(root)
             self._is_read = self.wholes == self.reducers.keys()
             if self._lost and self.tree is not None and root in self.tree.reducers:
-                self._lost = self.tree.stale_since is not None  # another root may not be read yet
                 self.graced_until = now + grace if grace else float("-inf")
         if self.tree is not None and (self._is_refused or (isinstance(event, Whole) and self._is_read)):
             self._is_refused = not any(one.is_whole for one in self.tree.reducers.values())
+        if self._lost and self.is_whole and self.stale_since is None:
+            self._lost = False  # until then another root may not be read yet
 
     # --- out --------------------------------------------------------------------------------------
 
