@@ -120,6 +120,17 @@ def test_enough_of_a_zone_is_a_part_of_its_registered_weight(weights: tuple[int,
     assert prefer(A, tier, 0.5).level == level
 
 
+@pytest.mark.parametrize("near_min", [0.0, 0.7, 1.0])
+def test_where_nobody_healthy_is_near_the_answer_reaches_further(near_min: float) -> None:
+    """However little is asked for: nobody is never enough."""
+    client = Place("eu", "eu-1c")
+    empty = prefer(client, [at(A), at(C)], near_min)
+    assert (empty.level, empty.chosen) == (REGION, (0,))
+    ill = prefer(A, [at(A, healthy=False), at(C)], near_min)
+    assert (ill.level, ill.chosen) == (ELSEWHERE, (1,))
+    assert prefer(Place("asia", "as-1a"), [at(A), at(C)], near_min).chosen == (0, 1)
+
+
 def test_in_a_wide_answer_too_the_load_of_a_dead_first_instance_spreads() -> None:
     size = 600
     assert is_wide(size, size)

@@ -126,6 +126,31 @@ def test_spill_gives_on_what_a_tier_cannot_bear(healthy: int, spill: Fraction) -
     assert spilled(healthy, spill) == expected
 
 
+def test_what_spills_over_spills_over_again_by_the_same_rule() -> None:
+    def half(name: str) -> Pool:
+        return pool(name, instance(f"{name}1"), instance(f"{name}2", healthy=False))
+
+    composed = route([{"a": 1}, {"b": 1}, {"c": 1}], Fraction(1), a=half("a"), b=half("b"), c=half("c"))
+    assert composed.parts == (Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)), (
+        "the last takes all that is left"
+    )
+
+
+def test_a_target_without_a_share_says_nothing_of_what_its_tier_can_bear() -> None:
+    ill = pool("ill", *(instance(f"i{n}", healthy=False) for n in range(9)))
+    many = pool("many", *(instance(f"m{n}") for n in range(9)))
+    half = pool("half", instance("a"), instance("b", healthy=False))
+    rest = pool("rest", instance("r"))
+    for to, parts in (
+        ([{"rest": 1, "ill": 0}, {"half": 1}], (1, 0)),
+        ([{"half": 1, "many": 0}, {"rest": 1}], (Fraction(1, 2), Fraction(1, 2))),
+    ):
+        composed = route(to, Fraction(1), ill=ill, many=many, half=half, rest=rest)
+        assert composed.parts == parts
+    outer = route([{"half": 1, "many": 0}], Fraction(1), many=many, half=half).pool
+    assert (outer.healthy, outer.registered) == (1, 2), "nor of what a route of routes can bear"
+
+
 def test_spill_has_no_jump_at_its_threshold() -> None:
     assert spilled(7, Fraction(7, 10)) == 0
     assert spilled(6, Fraction(7, 10)) == Fraction(1, 7)

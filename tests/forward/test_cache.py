@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
-from zkdns.dns.packet import Query
+from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.forward.believe import believe, follow
-from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, Cache, Stored, key_of
+from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, OFTEN, Cache, Stored, key_of
 
 NAME = "www.example.com."
 
@@ -174,6 +174,37 @@ def test_an_answer_that_is_asked_often_is_due_once_before_it_ends() -> None:
     wire = query()
     kept = stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1"))
     assert [kept.hit(now) for now in (1, 59, 59, 59, 59, 59)] == [False] * 3 + [True] + [False] * 2
+
+
+def test_an_answer_of_a_short_ttl_is_due_a_second_before_it_ends_and_one_of_a_shorter_never() -> None:
+    wire = query()
+    for ttl, moments in ((5, [4.0]), (4, [])):
+        kept = stored(wire, replied(wire, f"{NAME} {ttl} A 192.0.2.1"))
+        for _ in range(OFTEN + 1):
+            assert not kept.hit(0.0)
+        assert [at for at in (3.0, 3.9, 4.0, 4.5, 4.9) if kept.hit(at)] == moments
+
+
+def test_an_edns_size_below_what_all_can_take_counts_as_that() -> None:
+    """RFC 6891, section 6.2.3."""
+    wire = query(use_edns=0, payload=100)
+    text = "\n".join(f"{NAME} 60 A 192.0.2.{n}" for n in range(20))
+    made = served(stored(wire, replied(wire, text)), wire, 1.0, HIGHEST_UDP)
+    assert len(made.answer[0]) == 20
+    assert not made.flags & dns.flags.TC
+
+
+@pytest.mark.parametrize(("do", "ad", "is_told"), [(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, True)])
+def test_that_an_answer_was_validated_is_told_to_who_asks_for_that(do: int, ad: int, is_told: bool) -> None:
+    """By DO, or by AD alone (RFC 6840, section 5.7 and 5.8)."""
+    wire = query(use_edns=0, want_dnssec=bool(do), flags=dns.flags.RD | (dns.flags.AD if ad else 0))
+    made = dns.message.from_wire(replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    made.flags |= dns.flags.AD
+    message = read_reply(made.to_wire())
+    assert message is not None
+    kept = Stored(message, key_of(Query(wire)), 0.0, trusted=True)
+    assert bool(served(kept, wire, 1.0).flags & dns.flags.AD) is is_told
+    assert not served(stored(wire, made.to_wire()), wire, 1.0).flags & dns.flags.AD, "of whom we don't trust"
 
 
 def test_a_name_that_becomes_ours_is_forgotten_with_all_that_is_said_below_it() -> None:

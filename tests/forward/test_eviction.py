@@ -87,6 +87,15 @@ def test_what_was_pushed_out_and_comes_again_is_kept_longer() -> None:
     assert numbers.kept(range(5, 6))
 
 
+def test_as_many_that_were_pushed_out_are_remembered_as_are_kept() -> None:
+    numbers = Numbers(100, 100)
+    numbers.ask_all(range(100))
+    numbers.ask_all(range(FLOOD, FLOOD + 80))
+    numbers.ask_all(range(10, 12))  # pushed out some seventy ago
+    numbers.ask_all(range(2 * FLOOD, 2 * FLOOD + 50))
+    assert numbers.kept(range(10, 12)) == 2
+
+
 def test_a_network_that_asks_for_each_of_its_flood_again_pushes_out_its_own() -> None:
     numbers = Numbers(1000, 1000)
     for _ in range(4):

@@ -100,6 +100,34 @@ def test_silence_is_counted_from_the_first_question_that_nobody_answered(upstrea
     assert upstream.dead
 
 
+def test_a_word_from_it_ends_its_silence(upstream: Upstream) -> None:
+    upstream.silent(10.0, 10.5)
+    upstream.heard(11.0, 0.1)
+    upstream.silent(100.0, 100.5)
+    assert not upstream.dead
+    upstream.silent(100.0, 100.0 + SILENCE)
+    assert upstream.dead
+
+
+def test_one_that_answers_others_meanwhile_is_slow_and_not_silent(upstream: Upstream) -> None:
+    upstream.heard(10.0, 0.1)
+    upstream.silent(8.0, 11.0)
+    assert not upstream.dead
+
+
+def test_what_was_learned_in_one_question_holds_to_its_end(upstream: Upstream) -> None:
+    """Asked with EDNS again after its case was lost, one that knows none would refuse without end."""
+    one, first = asked(upstream, 1.0)
+    one.receive(first, first.packet[:2] + b"\x81\x81" + bytes(8), 1.0)
+    second = one.due(1.0)
+    assert second is not None
+    assert (second.edns, second.plain_case) == (False, False)
+    one.receive(second, reply(second, keeps_case=False), 1.0)
+    third = one.due(1.0)
+    assert third is not None
+    assert (third.edns, third.plain_case) == (False, True)
+
+
 def test_one_that_dies_again_is_looked_after_as_soon_as_the_first_time(upstream: Upstream) -> None:
     upstream.broke("connection refused", 0.0)
     for n in range(10):
