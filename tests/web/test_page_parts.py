@@ -309,6 +309,28 @@ def test_a_service_whose_route_gives_others_is_no_outage_and_one_that_gives_nobo
     assert order(broken, Asked())[0] == "alias"
 
 
+def test_a_name_that_stands_for_others_is_not_empty() -> None:
+    web, alias, unused = service("web", instance("a")), service("alias"), service("unused")
+    route = follow("alias", InForce(tiers({"web": 1}), source="node"), web, alias)
+    view = View(status(web, alias, unused), NOW, routed={"alias": route})
+    page = Tags(render(view, Asked())).text
+    assert "1 service never had an instance" in page
+    assert "empty 1" in page
+    assert order(view, Asked(state="empty")) == ["unused"]
+
+
+def test_while_nothing_is_loaded_it_says_what_is_waited_for_and_then_where_it_looks() -> None:
+    read = RegistryStatus("dc1", "zk://a/r", True)
+    waited = RegistryStatus("dc2", "zk://b/r", False, whole=False, trouble="Connection refused")
+    page = Tags(render(View(status(loaded=False, ready=False, registries=(read, waited)), NOW), Asked())).text
+    assert "not loaded yet (zk://b/r: Connection refused). Our names" in page
+    assert "Nothing is known yet." in page
+    assert "registered yet" not in page
+    page = Tags(render(View(status(registries=(read, replace(waited, whole=True))), NOW), Asked())).text
+    assert "Nothing is registered yet in zk://a/r, zk://b/r." in page
+    assert "No service matches." in Tags(render(View(status(), NOW), Asked(q="x"))).text
+
+
 def test_of_several_registries_each_has_its_own_age() -> None:
     away = (
         RegistryStatus("dc1", "zk://a/r", True),

@@ -77,7 +77,8 @@ def summary(view: View, asked: Asked) -> str:
     )
     away = [r for r in status.registries if r.stale_seconds]
     if not status.loaded:
-        word, why = "bad", "Not ready: the first catalog is not loaded yet. Our names get SERVFAIL (EDE 14)."
+        why = f"Not ready: {_waited_for(status.registries)}. Our names get SERVFAIL (EDE 14)."
+        word = "bad"
     elif gone.down:
         word, why = "bad", f"{plural(gone.down, 'service')} without a healthy instance."
     elif away or gone.replaced:
@@ -93,7 +94,7 @@ def summary(view: View, asked: Asked) -> str:
     if unused:
         why += f" {plural(unused, 'service')} never had an instance since the server began."
     chips = "".join(_chip(state, n, asked) for state, n in states.most_common())
-    if empty := sum(not s.instances for s in services):
+    if empty := sum(is_empty(s, view) for s in services):
         chips += _chip("empty", empty, asked)
     return section(
         "summary", "Summary",
@@ -101,6 +102,18 @@ def summary(view: View, asked: Asked) -> str:
         f"<li><b>{len(services):,}</b> services</li><li><b>{states.total():,}</b> instances</li>{chips}</ul>",
         word,
     )  # fmt: skip
+
+
+def is_empty(service: Service, view: View) -> bool:
+    """Without an instance, and its name stands for no others'."""
+    return not service.instances and service.name not in view.routed
+
+
+def _waited_for(registries: Sequence[RegistryStatus]) -> str:
+    """What keeps the first catalog away: the registries that are not read yet, and what each complains of."""
+    text = "the first catalog is not loaded yet"
+    each = [f"{r.url}: {r.trouble}" for r in registries if r.trouble and not r.whole]
+    return f"{text} ({'; '.join(each)})" if each else text
 
 
 def _stale(away: Sequence[RegistryStatus], of: int) -> str:

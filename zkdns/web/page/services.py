@@ -11,7 +11,7 @@ from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.model import Instance, Service
-from zkdns.web.page.overview import Lost, lost, names_given
+from zkdns.web.page.overview import Lost, is_empty, lost, names_given
 from zkdns.web.page.view import Asked, View
 from zkdns.web.page.words import badge, esc, per_second, query, section, table, title
 
@@ -46,7 +46,11 @@ def columns(view: View) -> dict[str, tuple[str, Callable[[Service], Any]]]:
 
 def services(view: View, asked: Asked) -> str:
     listed = [
-        (s, hits) for s in view.status.services.values() for hits in [find(s, asked)] if hits is not None
+        (s, hits)
+        for s in view.status.services.values()
+        if asked.state != EMPTY or is_empty(s, view)
+        for hits in [find(s, asked)]
+        if hits is not None
     ]
     column = asked.sort.removeprefix("-")
     known = columns(view)
@@ -62,10 +66,16 @@ def services(view: View, asked: Asked) -> str:
     rows = [_row(s, hits, view, asked, gone) for s, hits in listed[(page - 1) * PAGE : page * PAGE]]
     shown = table(_heads(asked, known), rows, "Services")
     if not rows:
-        chosen = asked.q or asked.state
-        shown = f"<p>{'No service matches.' if chosen else 'Nothing is registered yet.'}</p>"
+        shown = f"<p>{'No service matches.' if asked.q or asked.state else _nothing(view)}</p>"
     head = title("services", f"Services ({len(listed):,})")
     return section("services", "", head + _chosen(asked) + shown + _turn(page, pages, asked))
+
+
+def _nothing(view: View) -> str:
+    """Where we look, for who registers elsewhere."""
+    if not view.status.loaded:
+        return "Nothing is known yet."
+    return f"Nothing is registered yet in {esc(', '.join(r.url for r in view.status.registries))}."
 
 
 def find(s: Service, asked: Asked) -> list[str] | None:
