@@ -45,7 +45,7 @@ help:
 	@echo "make check  what CI runs: lint, types, the native engine's own checks, all tests"
 	@echo "make wheels, make deb   what is given to others, in dist/        make packages   both, the image and compose, tried"
 	@echo "make bench  the numbers of the README        make soak, make fuzz, make simulate, make alerts  longer runs"
-	@echo "make matrix  the mirror beside ZooKeeper 3.5, 3.8 and 3.9, and registrars of others, from Maven"
+	@echo "make matrix  the mirror and the commands beside ZooKeeper 3.5, 3.8 and 3.9, and registrars of others, from Maven"
 
 venv: $(VENV)/ready
 
@@ -197,7 +197,7 @@ packages: venv deb
 	@dpkg --status $(TRIED_WITH) >/dev/null 2>&1 || { $(call install,$(TRIED_WITH),what tries the packages); }
 	ZKDNS_PACKAGES=1 $(BIN)/python -m pytest tests/packages $(ARGS)
 
-# The mirror's tests on each line of ZooKeeper that people run, whatever this machine has: make matrix ZOOKEEPERS=3.9.3
+# What asks ZooKeeper, on each line of it that people run, whatever this machine has: make matrix ZOOKEEPERS=3.9.3
 ZOOKEEPERS ?= 3.5.10 3.8.4 3.9.3
 
 build/zookeeper/%/ready: tests/fixtures/zookeeper/pom.xml
@@ -219,7 +219,8 @@ matrix: venv zookeeper $(ZOOKEEPERS:%=build/zookeeper/%/ready) $(WRITERS:%=build
 	@command -v javac >/dev/null || { $(call install,default-jdk-headless,a JDK); }
 	ZKDNS_WRITERS=$(CURDIR)/build/writers $(BIN)/python -m pytest -q tests/writers $(ARGS)
 	@set -e; for v in $(ZOOKEEPERS); do echo "ZooKeeper $$v"; ZOOKEEPER_HOME=$(CURDIR)/build/zookeeper/$$v \
-		$(BIN)/python -m pytest -q tests/registry/test_zookeeper.py tests/registry/test_acl.py $(ARGS); done
+		$(BIN)/python -m pytest -q tests/registry/test_zookeeper.py tests/registry/test_acl.py tests/registry/test_nodes.py \
+		tests/registry/test_sasl.py tests/blackbox/test_login.py tests/blackbox/test_operator.py $(ARGS); done
 
 bench: venv zookeeper
 	$(BIN)/python -m bench $(ARGS)

@@ -9,6 +9,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
+from support.old_zookeeper import OldZooKeeper
 from support.zookeeper import ZooKeeperServer
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.overrides import Overrides
@@ -111,3 +112,27 @@ def test_a_reducer_is_told_all_below_its_root(nodes: Nodes, zk: KazooClient, zk_
     reducer = Overrides(f"{zk_root}/o")
     nodes.read_root(reducer)
     assert reducer.by_instance()["web", "a"].drain
+
+
+def test_before_3_6_all_is_read_although_the_refusal_of_multiread_ends_the_connection(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str
+) -> None:
+    for path in ("s/web/a", "s/web/b", "s/db/c", "o/web/a"):
+        zk.create(f"{zk_root}/{path}", b'{"drain": true, "address": "10.0.0.1"}', makepath=True)
+    with (
+        OldZooKeeper(zookeeper.port) as old,
+        open_nodes(old.hosts, ZooKeeperSettings()) as nodes,
+    ):
+        one, every, overrides = (
+            open_root(f"{zk_root}/s"),
+            open_root(f"{zk_root}/s"),
+            Overrides(f"{zk_root}/o"),
+        )
+        nodes.read_service(one, "web")
+        nodes.read_root(overrides)
+        nodes.read_tree(every)
+        assert nodes.get(f"{zk_root}/s/db/c") is not None
+        assert old.refused == 1, "what the server does not know is asked for once"
+    assert {name: len(s.instances) for name, s in one.catalog().services.items()} == {"web": 2}
+    assert {name: len(s.instances) for name, s in every.catalog().services.items()} == {"web": 2, "db": 1}
+    assert overrides.by_instance()["web", "a"].drain

@@ -2,7 +2,8 @@
 no watch.
 
 Rules: it waits for no reply longer than PATIENCE. What may not be read, or is gone by now, is not there.
-Servers before 3.6 know no multiRead; they are asked one by one.
+Servers before 3.6 know no multiRead; they are asked one by one. With their refusal they end the connection
+(ZooKeeper's UnimplementedRequestProcessor), so what is on its way then is lost and asked for again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kazoo.exceptions import (
     UnimplementedError,
 )
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.retry import KazooRetry
 
 from zkdns.model import Begin, Children, Data, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
@@ -58,9 +60,8 @@ class Reducer(Protocol):
     def apply(self, event: Event) -> None: ...
 
 
-def look_around(client: KazooClient, survey: Survey) -> None:
+def look_around(eyes: Eyes, survey: Survey) -> None:
     """Bring the survey to its end. Unreachable where the ensemble does not answer."""
-    eyes = _Eyes(client)
     while wanted := survey.wants():
         ops = [Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in wanted]
         for look, reply in zip(wanted, eyes.read(ops), strict=True):
@@ -70,9 +71,8 @@ def look_around(client: KazooClient, survey: Survey) -> None:
                 survey.take(look, reply.data if isinstance(reply, Node) else reply)
 
 
-def read_tree(client: KazooClient, tree: ServiceTree) -> None:
+def read_tree(eyes: Eyes, tree: ServiceTree) -> None:
     """Read all that the tree watches, once. Unreachable where the ensemble does not answer."""
-    eyes = _Eyes(client)
     for scope in tree.scopes:
         root = tree.reducers[scope.root]
         root.apply(Begin())
@@ -81,22 +81,22 @@ def read_tree(client: KazooClient, tree: ServiceTree) -> None:
         root.apply(Whole())
 
 
-def read_service(client: KazooClient, tree: ServiceTree, name: str) -> None:
+def read_service(eyes: Eyes, tree: ServiceTree, name: str) -> None:
     """The same of one service in the usual layout, in which all that stands below its name is its own."""
     (scope,) = tree.scopes
     tree.apply(Children(scope.root, (name,), 0))
-    for event in _read_scope(_Eyes(client), scope, f"{scope.root.rstrip('/')}/{name}"):
+    for event in _read_scope(eyes, scope, f"{scope.root.rstrip('/')}/{name}"):
         tree.apply(event)
 
 
-def read_root(client: KazooClient, reducer: Reducer) -> None:
+def read_root(eyes: Eyes, reducer: Reducer) -> None:
     """Read all that one reducer watches, once."""
     for scope in reducer.scopes:
-        for event in _read_scope(_Eyes(client), scope):
+        for event in _read_scope(eyes, scope):
             reducer.apply(event)
 
 
-def _read_scope(eyes: _Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
+def _read_scope(eyes: Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
     level = [start or scope.root]
     while level:
         spots = {path: spot for path in level if (spot := scope.at(path)) is not None}
@@ -120,7 +120,7 @@ def _read_scope(eyes: _Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
                 yield Children(path, (), 0)
 
 
-class _Eyes:
+class Eyes:
     """Reads of one client, by multiRead as long as the server knows it."""
 
     def __init__(self, client: KazooClient) -> None:
@@ -141,7 +141,8 @@ class _Eyes:
             if self._read == self._read_each:
                 raise
             self._read = self._read_each
-            return [*self._read(ops)]
+            again = KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5, deadline=PATIENCE)
+            return list(again(lambda: [*self._read_each(ops)]))
 
     def _read_many(self, ops: Sequence[Op]) -> Iterator[Reply]:
         flying: deque[tuple[tuple[Op, ...], Any]] = deque()

@@ -74,6 +74,7 @@ class Nodes:
 
     def __init__(self, client: KazooClient) -> None:
         self._client = client
+        self._eyes = look.Eyes(client)
 
     def close(self, within: float = 2.0) -> None:
         """Ends the session; `within`: seconds that this may take."""
@@ -116,19 +117,19 @@ class Nodes:
 
     def read_tree(self, tree: ServiceTree) -> None:
         """Tell the tree all that it watches. Unreachable where the ensemble does not answer."""
-        look.read_tree(self._client, tree)
+        look.read_tree(self._eyes, tree)
 
     def read_service(self, tree: ServiceTree, name: str) -> None:
         """Tell the tree, in the usual layout, of this service alone."""
-        look.read_service(self._client, tree, name)
+        look.read_service(self._eyes, tree, name)
 
     def read_root(self, reducer: look.Reducer) -> None:
         """Tell the reducer all below its root."""
-        look.read_root(self._client, reducer)
+        look.read_root(self._eyes, reducer)
 
     def look_around(self, survey: Survey) -> None:
         """Bring the survey to its end."""
-        look.look_around(self._client, survey)
+        look.look_around(self._eyes, survey)
 
     # --- writing ----------------------------------------------------------------------------------
 
