@@ -19,7 +19,7 @@ from support import tables
 from support.examples import examples
 from zkdns.answers import records
 from zkdns.answers.owners import owners
-from zkdns.answers.records import OwnerName
+from zkdns.answers.records import OwnerName, Spelling
 from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, addresses, packed, srv, txt
 from zkdns.dns.types import AAAA, SRV, TXT, A
@@ -173,7 +173,7 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
 @given(tables.services("web"))
 def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(service: Service) -> None:
     spelled = records.spell(service, 5)
-    tiers = records.srv_tiers(service, about(service), APEX, 5, spelled, {})
+    tiers = records.srv_tiers(service, about(service), Spelling(APEX, 5, spelled), {})
     given_out = [i for i in service.instances if i.answered and i.registration.port]
     priorities = [int.from_bytes(m.record[12:14], "big") for tier in tiers for m in tier]
     assert priorities == sorted(priorities)
@@ -190,20 +190,20 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
 
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
-    ((one,),) = records.srv_tiers(both, about(both), APEX, 5, records.spell(both, 5), {})
+    ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, records.spell(both, 5)), {})
     assert (one.weight, one.record[14:16]) == (5, b"\0\5")
 
 
 def test_srv_scale_stops_at_65535_and_leaves_the_deal_alone() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=300), srv_scale=256.0)
-    ((one,),) = records.srv_tiers(service, about(service), APEX, 5, records.spell(service, 5), {})
+    ((one,),) = records.srv_tiers(service, about(service), Spelling(APEX, 5, records.spell(service, 5)), {})
     assert one.weight == 300
     assert one.record[14:16] == b"\xff\xff"
 
 
 def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=3), srv_scale=0.5)
-    ((one,),) = records.srv_tiers(service, about(service), APEX, 5, records.spell(service, 5), {})
+    ((one,),) = records.srv_tiers(service, about(service), Spelling(APEX, 5, records.spell(service, 5)), {})
     assert one.record[14:16] == b"\0\1"
 
 

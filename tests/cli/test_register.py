@@ -496,7 +496,10 @@ def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
     path = "/services/web/a"
     notes = Notes(own_zookeeper.hosts, path, tmp_path / "notes")
     settings = ZooKeeperSettings(session_timeout=2.0)
-    held = Keeper(own_zookeeper.hosts, settings, path, b"1", lambda line: None, notes, watchdog=1e9)
+    held = Keeper(
+        own_zookeeper.hosts, settings,
+        path=path, data=b"1", say=lambda line: None, notes=notes, watchdog=1e9,
+    )  # fmt: skip
     held.start()
     held.want(True)
     try:

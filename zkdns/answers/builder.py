@@ -1,4 +1,4 @@
-"""The builder's ledger: what each service and each zone brings, which of two holds a name, and what moved.
+"""The builder's ledger: what each service and each zone brings, whose addresses are whose, and what moved.
 
 Rules: no I/O, no clock; lives in the loop, save `compile`, which may run in a thread. It never sees the
 table that answers are read from: it hands out a Delta of what moved since the last, and Snapshots of
@@ -14,17 +14,16 @@ from dataclasses import replace
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
-from zkdns.answers.nested import Claims
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
+from zkdns.answers.precedence import Precedence
 from zkdns.answers.routed import NOTHING, Beyond
-from zkdns.answers.service import ServiceAnswers, compile_service
+from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import (
     EVERY,
     FRESH,
     OWN,
     Delta,
-    Entries,
     Entry,
     Holder,
     Name,
@@ -36,7 +35,7 @@ from zkdns.answers.table import (
 from zkdns.client_map import NO_CLIENTS, ClientMap, client_map
 from zkdns.dns import names
 from zkdns.dns.records import OWNER
-from zkdns.dns.types import AAAA, SOA, SRV, TXT, A
+from zkdns.dns.types import SOA
 from zkdns.model import Service
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -54,9 +53,6 @@ class Builder:
     ) -> None:
         self.zones = tuple(Zone(n, names.wire(z)) for n, z in enumerate(zones))
         self.zone_names = tuple(zones)
-        self._apexes = frozenset(zone.apex for zone in self.zones)
-        nested = any(not self._apexes.isdisjoint(names.suffixes(apex)) for apex in self._apexes)
-        self._claims = Claims(self.zones) if nested else None
         self.ttl = ttl
         self.serial = -1
         self.services: dict[str, ServiceAnswers] = {}
@@ -66,36 +62,26 @@ class Builder:
         self._staleness: dict[int, Staleness] = {}
         self._first_places = FirstPlaceCounts()
         self._addresses = tuple(addresses)
-        self._entries: Entries = {}
-        self._names: dict[bytes, Name] = {}
+        self._precedence = Precedence(self.zones, self.services)
         self._holders: dict[bytes, tuple[str, ...]] = {}
-        self._labels: Counter[str] = Counter()
-        self._beneath: Mapping[bytes, Name] = {}
-        self._beneath_of: dict[str, list[bytes]] = {}
         self._forget()
         for zone in self.zones:
             self._put_server(zone)
-            for owner, known in own_names(zone, ttl):
-                self._stand(owner, known)
-        self._built_in = dict(self._names)
         self.set_serial(0)
-        self._own_entries = frozenset(self._entries)
-        """What no service takes the place of: each NS name keeps its address."""
+        self._precedence.build_in(dict(own for zone in self.zones for own in own_names(zone, ttl)))
 
     # --- out ------------------------------------------------------------------------------------------
 
     def take(self) -> Delta:
         """What moved since the last call; all there is at the first."""
         delta = Delta(
-            self._moved_entries, self._moved_names, self._moved_zones, self._moved_staleness,
-            self._moved_services, self._moved_holders, self._moved_serial, self._moved_clients,
+            *self._precedence.take(), self._moved_zones, self._moved_staleness, self._moved_services,
+            self._moved_holders, self._moved_serial, self._moved_clients,
         )  # fmt: skip
         self._forget()
         return delta
 
     def _forget(self) -> None:
-        self._moved_entries: dict[bytes, Entry | None] = {}
-        self._moved_names: dict[bytes, Name | None] = {}
         self._moved_zones: dict[int, Zone] = {}
         self._moved_staleness: dict[int, Staleness] = {}
         self._moved_services: dict[str, ServiceAnswers | None] = {}
@@ -113,7 +99,7 @@ class Builder:
             self.serial,
             dict(self._staleness),
             dict(self.services),
-            self._beneath,
+            self._precedence.beneath,
             self.position_of,
             self.topology,
             self.clients,
@@ -127,7 +113,7 @@ class Builder:
 
     def is_built_in(self, owner: bytes) -> bool:
         """Whether a name is there without any service or file."""
-        return owner in self._built_in
+        return self._precedence.is_built_in(owner)
 
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
@@ -156,18 +142,14 @@ class Builder:
 
     def _put_server(self, zone: Zone) -> None:
         for key, entry in server_entries(zone, self._addresses, self.ttl):
-            self._put(key, entry)
+            self._precedence.put(key, entry)
 
     def set_ttl(self, ttl: int) -> None:
         """Seconds where a service sets none; a service has them once it is compiled again."""
         self.ttl = ttl
         for zone in self.zones:
             self._put_server(zone)
-            owner, known = browsing(zone, ttl)
-            stands = self._names.get(owner) is self._built_in[owner]
-            self._built_in[owner] = known
-            if stands:
-                self._stand(owner, known)
+            self._precedence.replace_built_in(*browsing(zone, ttl))
 
     def set_serial(self, serial: int) -> None:
         """The serial of every zone's SOA (32 bits)."""
@@ -177,7 +159,7 @@ class Builder:
         zones = [replace(zone, soa=soa_of(zone, serial)) for zone in self.zones]
         for zone in zones:
             self._moved_zones[zone.index] = zone
-            self._put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa, OWN))
+            self._precedence.put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa, OWN))
         self.zones = tuple(zones)
 
     def set_topology(
@@ -199,23 +181,12 @@ class Builder:
         return self._staleness.get(origin, FRESH)
 
     def put_beneath(self, files: Mapping[bytes, Name]) -> None:
-        """The names of zone files, in place of those before. Each stands where no service has its label, and
-        none of ours is, save an apex that the file shares."""
-        files = {at: known for at, known in files.items() if at in self._apexes or at not in self._built_in}
-        before = {owner: self._own(owner) for owner in (*self._beneath, *files)}
-        self._beneath, self._beneath_of = files, {}
-        for owner in files:
-            label = self.label_of(owner)
-            if label is not None:
-                self._beneath_of.setdefault(label, []).append(owner)
-        self._restand(before)
+        """The names of zone files, in place of those before."""
+        self._precedence.put_beneath(files)
 
     def label_of(self, owner: bytes) -> str | None:
         """The label right below the apex of a zone of services, as text."""
-        for suffix in (owner, *names.suffixes(owner)):
-            if suffix[1 + suffix[0] :] in self._apexes:
-                return suffix[1 : 1 + suffix[0]].decode("latin-1")
-        return None
+        return self._precedence.label_of(owner)
 
     # --- services ---------------------------------------------------------------------------------------
 
@@ -223,56 +194,31 @@ class Builder:
         """The answers that would stand for this service now."""
         old = self.services.get(service.name)
         counters = old.counters() if old else {}
-        return compile_service(service, self.zones, self.ttl, counters, origin, self.topology, beyond)
+        around = Surroundings(self.zones, self.ttl, self.topology)
+        return compile_service(service, around, counters, origin, beyond)
 
     def defer(self, service: Service, origin: int = EVERY) -> ServiceAnswers | None:
         """What stands for this service until somebody asks for it; None where that is to be compiled now: it
         was asked for, or a zone may begin below its name."""
         old = self.services.get(service.name)
-        if self._claims is not None or (old is not None and not old.deferred):
+        if self._precedence.is_nested or (old is not None and not old.deferred):
             return None
         return defer(service, self.zones, self.ttl, origin)
 
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
         old = self.services.pop(name, None)
-        labels = {a.label for a in (old, answers) if a is not None}
-        before = {owner: self._own(owner) for label in labels for owner in self._beneath_of.get(label, ())}
         if old is not None:
             answers = self._carry_on(answers, self._count(old))
-            self._labels[old.label] -= 1
-            if not self._labels[old.label]:
-                del self._labels[old.label]
         if self._first_places.knows(name):
             shares = [one.shares() if one is not None else None for one in (old, answers)]
             self._first_places.turn(name, *shares)
         if answers is not None:
             self.services[name] = answers
-            self._labels[answers.label] += 1
         if old is not None or answers is not None:
             self._moved_services[name] = answers
         self._replace_holders(name, old, answers)
-        if self._claims is None:
-            self._put_in_place(old, answers)
-        else:
-            for owner in self._claims.move(name, old, answers):
-                self._restand_at(owner, self._claims)
-        self._restand(before)
-
-    def _put_in_place(self, old: ServiceAnswers | None, answers: ServiceAnswers | None) -> None:
-        """Where no zone lies inside another."""
-        if old is not None:
-            for key in old.entries.keys() - (answers.entries.keys() if answers else ()):
-                self._drop(key, old.entries[key])
-            for owner in old.names.keys() - (answers.names.keys() if answers else ()):
-                if self._names.get(owner) is old.names[owner]:  # else another service took the name over
-                    self._stand(owner, self._own(owner))
-        if answers is not None:
-            for key, entry in answers.entries.items():
-                if key not in self._own_entries:
-                    self._put(key, entry)
-            for owner, known in answers.names.items():
-                self._stand(owner, known)
+        self._precedence.replace(name, old, answers)
 
     def _count(self, old: ServiceAnswers) -> dict[bytes, int]:
         """Whose first places were given until now; returns where each counter stands."""
@@ -312,59 +258,6 @@ class Builder:
             self._holders[address] = holders
         else:
             del self._holders[address]
-
-    # --- which of two stands ------------------------------------------------------------------------------
-
-    def _restand_at(self, owner: bytes, claims: Claims) -> None:
-        """What stands at a name that a service brings, or brought, where zones nest."""
-        known = self._own(owner)
-        holder, built_in = claims.holder(owner), self._built_in.get(owner)
-        entries: Mapping[bytes, Entry] = {}
-        if holder is not None:
-            brought, zone = self.services[holder[0]], claims.zone_of(owner)
-            if owner in self._apexes:  # the zone's own, and what is below it is there all the same
-                known = replace(brought.names[owner], zone=zone, ede=b"", service="")
-            elif built_in is None or holder[1] == built_in.zone:
-                entries, known = brought.entries, replace(brought.names[owner], zone=zone)
-        for rtype in (A, AAAA, SRV, TXT):
-            key = owner + rtype.to_bytes(2, "big")
-            if key in self._own_entries:
-                continue
-            if key in entries:
-                self._put(key, entries[key])
-            elif key in self._entries:
-                self._drop(key, self._entries[key])
-        self._stand(owner, known)
-
-    def _own(self, owner: bytes) -> Name | None:
-        """What stands at a name where no service has one of its own."""
-        beneath = self._beneath.get(owner)
-        if beneath is not None and self.label_of(owner) not in self._labels:
-            return beneath
-        return self._built_in.get(owner)
-
-    def _restand(self, before: Mapping[bytes, Name | None]) -> None:
-        """Files' names come forth or give way, where what stood was none of a service's."""
-        for owner, known in before.items():
-            if self._names.get(owner) is known:
-                self._stand(owner, self._own(owner))
-
-    def _stand(self, owner: bytes, known: Name | None) -> None:
-        if self._names.get(owner) is known:
-            return
-        self._moved_names[owner] = known
-        if known is None:
-            del self._names[owner]
-        else:
-            self._names[owner] = known
-
-    def _put(self, key: bytes, entry: Entry) -> None:
-        self._entries[key] = self._moved_entries[key] = entry
-
-    def _drop(self, key: bytes, entry: Entry) -> None:
-        if self._entries.get(key) is entry:  # else another service took the name over
-            del self._entries[key]
-            self._moved_entries[key] = None
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:

@@ -63,6 +63,16 @@ class InstanceRecords(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Spelling:
+    """What the records of one service in one zone are spelled with: the apex, the service's TTL in seconds,
+    and what they share of each instance, by `own_name`."""
+
+    zone: bytes
+    ttl: int
+    by_name: Mapping[str, InstanceRecords]
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerName:
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people; `nobody` says why the group is empty where a name exists all the same.
@@ -191,25 +201,23 @@ def protocols(instances: Iterable[Instance]) -> list[str]:
 
 
 def tiers_of(
-    service: Service, about: OwnerName, rtype: int, zone: bytes, ttl: int,
-    by_label: Mapping[str, InstanceRecords], srv_records: SRVRecords | None = None,
-) -> Tiers:  # fmt: skip
-    """The records of an A, AAAA or SRV RRset; () where it has none. `zone`: the apex; `ttl`: seconds;
-    `srv_records`: where several names share them."""
+    service: Service, about: OwnerName, rtype: int, spelling: Spelling, srv_records: SRVRecords | None = None
+) -> Tiers:
+    """The records of an A, AAAA or SRV RRset; () where it has none. `srv_records`: where several names share
+    them."""
     if rtype == SRV:
-        shared = {} if srv_records is None else srv_records
-        return srv_tiers(service, about, zone, ttl, by_label, shared)
-    return address_tiers(about.serving, rtype, by_label)
+        return srv_tiers(service, about, spelling, {} if srv_records is None else srv_records)
+    return address_tiers(about.serving, rtype, spelling.by_name)
 
 
 def address_tiers(
-    serving: Sequence[Sequence[Instance]], rtype: int, by_label: Mapping[str, InstanceRecords]
+    serving: Sequence[Sequence[Instance]], rtype: int, by_name: Mapping[str, InstanceRecords]
 ) -> Tiers:
     """The lowest priority's addresses of one family. An address that two instances share is one
     member with the weights added; an instance's weight is shared among its own addresses."""
     if not serving:
         return ()
-    those = [by_label[own_name(i)] for i in serving[0]]
+    those = [by_name[own_name(i)] for i in serving[0]]
     wanted = [own.v6 if rtype == AAAA else own.v4 for own in those]
     if not any(wanted):
         return ()
@@ -227,13 +235,11 @@ def address_tiers(
     return (tuple(members.values()),) if members else ()
 
 
-def srv_tiers(
-    service: Service, about: OwnerName, zone: bytes, ttl: int, by_label: Mapping[str, InstanceRecords],
-    srv_records: SRVRecords,
-) -> Tiers:  # fmt: skip
+def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_records: SRVRecords) -> Tiers:
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target. One with several
     ports of the name has a record for each, which share its places."""
+    zone, ttl, by_name = spelling.zone, spelling.ttl, spelling.by_name
     label = names.label(service.label)
     inside = about.owner.endswith(label + zone)
     here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
@@ -246,7 +252,7 @@ def srv_tiers(
         ports = [ports_of(i, about.port) for i in tier]
         parts = lcm(*{len(numbers) for numbers in ports if numbers})
         for i, port, share in _by_ports(tier, ports, parts):
-            own = by_label[own_name(i)]
+            own = by_name[own_name(i)]
             name = own.home + zone
             suffix = here if inside and own.home == label else own.home + apex
             if own.elsewhere and zone in own.elsewhere:

@@ -23,7 +23,7 @@ from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, Name, Zone
 from zkdns.answers.tag_names import TagNames
-from zkdns.answers.variants import Near, choose_near, class_key
+from zkdns.answers.variants import Near, RRset, choose_near, class_key
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import ede, names
 from zkdns.dns.records import packed, txt
@@ -99,23 +99,30 @@ class ServiceAnswers:
         return [names.text(owner).rstrip(".") for owner in every if owner not in folders]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all services are compiled for: our zones, the TTL where one sets none (seconds), and where clients
+    stand."""
+
+    zones: Sequence[Zone]
+    ttl: int
+    topology: Topology = NO_TOPOLOGY
+
+
 def compile_service(
     service: Service,
-    zones: Sequence[Zone],
-    ttl: int,
+    around: Surroundings,
     counters: Mapping[bytes, RotationCounter],
     origin: int = EVERY,
-    topology: Topology = NO_TOPOLOGY,
     beyond: Beyond = NOTHING,
 ) -> ServiceAnswers:
-    """What one service says in every zone. `ttl`: seconds, where the service sets none. `counters`:
-    those of what stands in the table now, to be carried on. `topology`: where clients stand."""
+    """What one service says in every zone. `counters`: those of what stands in the table now, to be carried
+    on. `beyond`: what its names give beside its own instances."""
     if service.view_of:  # its names are the other's to give
         by_address = _group_by_address(replace(service, instances=beyond.guests))
-        return ServiceAnswers(service, ttl, {}, {}, by_address, (), origin=origin, beyond=beyond)
-    apexes = [zone.apex for zone in zones]
-    compilation = _Compilation(service, apexes, ttl, counters, origin, topology, beyond)
-    for zone in zones:
+        return ServiceAnswers(service, around.ttl, {}, {}, by_address, (), origin=origin, beyond=beyond)
+    compilation = _Compilation(service, around, counters, origin, beyond)
+    for zone in around.zones:
         compilation.add(zone)
     return compilation.answers()
 
@@ -124,14 +131,15 @@ class _Compilation:
     """What all zones share while one service is compiled, and what has come of it so far."""
 
     def __init__(
-        self, service: Service, apexes: Sequence[bytes], ttl: int,
-        counters: Mapping[bytes, RotationCounter], origin: int, topology: Topology, beyond: Beyond,
+        self, service: Service, around: Surroundings, counters: Mapping[bytes, RotationCounter],
+        origin: int, beyond: Beyond,
     ) -> None:  # fmt: skip
-        route = beyond.route
+        route, topology = beyond.route, around.topology
+        apexes = [zone.apex for zone in around.zones]
         self.whole, self.service = service, readable(service)
         self.unread = [i for i in service.instances if i.state is State.UNREADABLE] if route is None else []
         self.giver = self.service if route is None else as_routed(self.service, route)
-        self.ttl = ttl if service.settings.ttl is None else service.settings.ttl
+        self.ttl = around.ttl if service.settings.ttl is None else service.settings.ttl
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
         self.near = choose_near(self.giver, topology)
         instances = self.service.instances
@@ -144,7 +152,7 @@ class _Compilation:
             self.browsed = replace(self.service, instances=_in_order(route.name.group))
             self.protocols = list(route.protocols)
             others = (*others, *(i for i in route.name.group if i.home))
-        self.by_label = records.spell(self.service, self.ttl, others, apexes)
+        self.by_name = records.spell(self.service, self.ttl, others, apexes)
         self.tagged = by_tag(instances)
         self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else self.tagged
         self.folded = find_folded(self.named)
@@ -152,7 +160,7 @@ class _Compilation:
         own = names.label(self.service.label)
         self.elsewhere = elsewhere_of(own, apexes)
         self.addresses = {
-            s.label[1:]: records.own_addresses(s) for s in self.by_label.values() if s.home == own
+            s.label[1:]: records.own_addresses(s) for s in self.by_name.values() if s.home == own
         }
         self.entries: Entries = {}
         self.names: dict[bytes, Name] = {}
@@ -170,23 +178,14 @@ class _Compilation:
         """All names in one zone."""
         if self.near is not None:
             self.near.begin()
-        tags = TagNames(
-            self.service,
-            self.tagged_beyond,
-            self.by_label,
-            zone.apex,
-            self.ttl,
-            self.origin,
-            _kept(self.named),
-        )
+        spelling = records.Spelling(zone.apex, self.ttl, self.by_name)
+        tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
         srv_records: records.SRVRecords = {}
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged):
             serves = False
             for rtype in about.types:
-                tiers = records.tiers_of(
-                    self.giver, about, rtype, zone.apex, self.ttl, self.by_label, srv_records
-                )
+                tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_records)
                 if tiers:
                     serves = True
                     self._add_entry(about, rtype, tiers)
@@ -198,7 +197,7 @@ class _Compilation:
             )
         self._add_own_name(zone)
         if self.near is not None:
-            self._add_zone_names(zone, self.near)
+            self._add_zone_names(zone, self.near, spelling)
         for protocol in self.protocols:
             self._add_browsing(zone, protocol)
 
@@ -217,7 +216,7 @@ class _Compilation:
         places = None
         if self.near is not None and self.near.by_client:
             places = self.near.places
-            variants, arranged = self.near.variants(about, rtype, tiers, entry, key, self.counters)
+            variants, arranged = self.near.variants(RRset(about, rtype, tiers, entry), self.counters)
             entry = replace(entry, variants=variants)
             for number, one in variants.items() if about.counted else ():
                 client = self.topology.places[number - 1].zone
@@ -241,12 +240,10 @@ class _Compilation:
         texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
         self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
 
-    def _add_zone_names(self, zone: Zone, near: Near) -> None:
+    def _add_zone_names(self, zone: Zone, near: Near, spelling: records.Spelling) -> None:
         given = self.beyond.route.name if self.beyond.route is not None else None
-        zone_names = ZoneNames(
-            near, self.by_label, zone.apex, self.ttl, self.origin, given, _kept(near.service),
-            _kept(near.service),
-        )  # fmt: skip
+        kept = _kept(near.service), _kept(near.service)
+        zone_names = ZoneNames(near, spelling, self.origin, given, *kept)
         self.names[zone_names.owner] = Name(zone.index, responder=zone_names, origin=self.origin)
 
     def _add_browsing(self, zone: Zone, protocol: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from zkdns.answers.first_places import FirstPlaceCounts
 from zkdns.answers.routed import NOTHING, Beyond
-from zkdns.answers.service import ServiceAnswers, compile_service
+from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service
 from zkdns.answers.table import EVERY, Entry, Name, Staleness, Zone
 from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.model import Service
@@ -44,7 +44,8 @@ class Snapshot:
         """What would stand for this service, had it been so at that moment."""
         old, beyond = self.services.get(service.name), beyond or self.beyond(service.name)
         counters, origin = (old.counters(), old.origin) if old else ({}, EVERY)
-        return compile_service(service, self.zones, self.ttl, counters, origin, self.topology, beyond)
+        around = Surroundings(self.zones, self.ttl, self.topology)
+        return compile_service(service, around, counters, origin, beyond)
 
     def beyond(self, name: str) -> Beyond:
         """What a service's names give beside its own instances."""

@@ -14,7 +14,7 @@ from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.owners import tags_of
-from zkdns.answers.records import InstanceRecords, OwnerName
+from zkdns.answers.records import OwnerName, Spelling
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, Sections, Table
 from zkdns.dns import ede, names
@@ -26,19 +26,16 @@ MAX_TAGS = 3
 
 @dataclass(frozen=True, slots=True)
 class TagNames:
-    """What stands below the name of one tag, the same object for all tags of a service in a zone. `zone`: the
-    apex; `ttl`: seconds, of the records; `by_label`: what the records are made of."""
+    """What stands below the name of one tag, the same object for all tags of a service in a zone."""
 
     service: Service
     tagged: Mapping[str, Sequence[Instance]]
-    by_label: Mapping[str, InstanceRecords]
-    zone: bytes
-    ttl: int
+    spelling: Spelling
     origin: int
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
-        own = names.label(self.service.label) + self.zone
+        own = names.label(self.service.label) + self.spelling.zone
         tags = [label.decode("latin-1") for label in names.labels(qname[: -len(own)] + names.ROOT)]
         if len(tags) > MAX_TAGS:
             return NO_NAME
@@ -63,7 +60,7 @@ class TagNames:
         about = OwnerName(qname, named, group, records.answered(group), (A, AAAA, SRV), counted=False)
         tiers: records.Tiers = ()
         if qtype in about.types:
-            tiers = records.tiers_of(self.service, about, qtype, self.zone, self.ttl, self.by_label)
+            tiers = records.tiers_of(self.service, about, qtype, self.spelling)
         if not tiers:
             return Sections(ede=ede.option(ede.OTHER, records.counts(named, group)))
         return rotated(tiers, self.service, b"", RotationCounter(), self.origin, qtype == SRV)

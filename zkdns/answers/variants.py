@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
 from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
-from zkdns.answers.records import Member, OwnerName
+from zkdns.answers.records import Member, OwnerName, Tiers
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry, Tier
@@ -61,6 +61,20 @@ class Arranged:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RRset:
+    """The records of one owner and type, and the Entry that gives them to all clients alike."""
+
+    about: OwnerName
+    rtype: int
+    tiers: Tiers
+    entry: Entry
+
+    @property
+    def key(self) -> bytes:
+        return self.about.owner + self.rtype.to_bytes(2, "big")
+
+
 class Near:
     """One service as clients of each zone see it."""
 
@@ -90,11 +104,11 @@ class Near:
         return frozenset(place.zone for place in self.places.values() if place.zone)
 
     def variants(
-        self, about: OwnerName, rtype: int, tiers: Sequence[Sequence[Member]], base: Entry,
-        key: bytes, counters: Mapping[bytes, RotationCounter],
-    ) -> tuple[dict[int, Entry], dict[int, Arranged]]:  # fmt: skip
-        """By client class, what it is given in place of `base`; names whose answers are not counted have
-        one Entry for all that get the same."""
+        self, rrset: RRset, counters: Mapping[bytes, RotationCounter]
+    ) -> tuple[dict[int, Entry], dict[int, Arranged]]:
+        """By client class, what it is given in place of what is for all; names whose answers are not counted
+        have one Entry for all that get the same."""
+        about, base, tiers, key = rrset.about, rrset.entry, rrset.tiers, rrset.key
         entries: dict[int, Entry] = {}
         arranged: dict[int, Arranged] = {}
         if self._spent > MAX_WORK:
@@ -113,7 +127,7 @@ class Near:
                 bool(shares.get(client.zone)),
             )
             if standing not in alike:
-                one = self.arrange(self.mode, client, rtype, tiers, located, shares, base)
+                one = self.arrange(self.mode, client, rrset, shares, located)
                 alike[standing] = one
                 self._spent += PER_INSTANCE * len(located) + sum(
                     _places_in(tier.rotation) for tier in one.tiers
@@ -133,13 +147,17 @@ class Near:
         return entries, arranged
 
     def arrange(
-        self, mode: str, client: Place, rtype: int, tiers: Sequence[Sequence[Member]],
-        located: Sequence[Located], shares: Mapping[str, Fraction], base: Entry,
+        self, mode: str, client: Place, rrset: RRset, shares: Mapping[str, Fraction],
+        located: Sequence[Located] | None = None,
     ) -> Arranged:  # fmt: skip
-        """What clients of one place are given. `located`: who is registered at the serving priority."""
+        """What clients of one place are given. `located`: who is registered at the serving priority, where
+        that was looked up already."""
+        rtype, tiers, base = rrset.rtype, rrset.tiers, rrset.entry
         if mode == "balanced":
             own_tiers, ids = self._balance(client, rtype, tiers, shares)
             return Arranged(own_tiers, ids, base.repeats)
+        if located is None:
+            located = self.locate(rrset.about)
         choice = near.prefer(client, located, self.service.settings.near_min)
         known = choice.healthy, choice.registered
         if rtype == SRV:

@@ -6,18 +6,18 @@ first; what is there then comes from the service that these names are of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
-from zkdns.answers.records import InstanceRecords, OwnerName
+from zkdns.answers.records import OwnerName, Spelling
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, Sections, Table
-from zkdns.answers.variants import Arranged, Near, tell_pinned
+from zkdns.answers.variants import Arranged, Near, RRset, tell_pinned
 from zkdns.dns import ede, names
 from zkdns.dns.types import AAAA, ANY, SRV, A
 from zkdns.model import Instance
@@ -29,13 +29,11 @@ MODES = ("prefer", "pin")
 
 @dataclass(frozen=True, slots=True)
 class ZoneNames:
-    """`near`: the service and where its instances stand. `ttl`: seconds, of its records, which are made of
-    `by_label`. `given`: what the service's name gives, where that is a route."""
+    """`near`: the service and where its instances stand. `given`: what the service's name gives, where that
+    is a route."""
 
     near: Near
-    by_label: Mapping[str, InstanceRecords]
-    zone: bytes
-    ttl: int
+    spelling: Spelling
     origin: int
     given: Given | None
     kept: Kept[Entry | Sections] = field(compare=False, repr=False)
@@ -43,7 +41,7 @@ class ZoneNames:
 
     @property
     def owner(self) -> bytes:
-        return names.label(FOLDER) + names.label(self.near.service.label) + self.zone
+        return names.label(FOLDER) + names.label(self.near.service.label) + self.spelling.zone
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
@@ -92,7 +90,7 @@ class ZoneNames:
         group = self.group(zone, mode)
         serving, levels = self.serving(zone, mode)
         about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
-        tiers = records.tiers_of(service, about, qtype, self.zone, self.ttl, self.by_label)
+        tiers = records.tiers_of(service, about, qtype, self.spelling)
         if not tiers:
             return None
         note = ede.option(ede.OTHER, ede.about(about.about, service.note)) if service.note else b""
@@ -102,7 +100,7 @@ class ZoneNames:
             return entry, Arranged(
                 entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(group)
             )
-        return entry, near.arrange("prefer", self.place(zone), qtype, tiers, near.locate(about), {}, entry)
+        return entry, near.arrange("prefer", self.place(zone), RRset(about, qtype, tiers, entry), {})
 
     def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
         arrangement = self.arrange(qname, qtype, zone, mode)

@@ -22,6 +22,7 @@ class Keeper:
         self,
         hosts: str,
         settings: ZooKeeperSettings,
+        *,
         path: str,
         data: bytes,
         say: Callable[[str], None],

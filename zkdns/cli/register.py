@@ -150,7 +150,9 @@ def command(
             say(f"found as {', '.join(names)}")
 
     data = msgspec.json.encode(payload)
-    keeper = Keeper(url.hosts, settings.zookeeper, path, data, tell, Notes(url.hosts, path))
+    keeper = Keeper(
+        url.hosts, settings.zookeeper, path=path, data=data, say=tell, notes=Notes(url.hosts, path)
+    )
     environment = {
         "ZKDNS_ADDRESS": _first(payload["address"]),
         "ZKDNS_PORT": str(port or ""),

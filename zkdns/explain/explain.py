@@ -117,10 +117,8 @@ def explain(
         placing = place(subject, rtype, entry, bool(reply.answer))
         nearby: list[str] = []
         if entry is not None and subject.service is not None:
-            placing, nearby = place_near(
-                placing, subject.zone, snapshot.ttl, snapshot.topology, asker, entry,
-                beyond(subject.service.name),
-            )  # fmt: skip
+            behind = beyond(subject.service.name)
+            placing, nearby = place_near(placing, entry, snapshot, asker, behind)
         elif subject.kind == "near":
             placing, nearby = _place_zone(subject, rtype, table)
         account["instances"] = list(_rows(subject, placing))

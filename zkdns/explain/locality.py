@@ -16,8 +16,9 @@ from zkdns.answers.near import ELSEWHERE, REGION
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import Beyond, Routed
 from zkdns.answers.service import as_routed
-from zkdns.answers.table import Entry, Zone
-from zkdns.answers.variants import Arranged, Near, choose_near, tell, tell_pinned
+from zkdns.answers.snapshot import Snapshot
+from zkdns.answers.table import Entry
+from zkdns.answers.variants import Arranged, Near, RRset, choose_near, tell, tell_pinned
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import names
 from zkdns.dns.types import SRV
@@ -60,17 +61,12 @@ def stand(topology: Topology, client: str) -> Standing:
 
 
 def place_near(
-    placing: Shares,
-    zone: Zone | None,
-    ttl: int,
-    topology: Topology,
-    client: str,
-    entry: Entry,
-    beyond: Beyond,
+    placing: Shares, entry: Entry, snapshot: Snapshot, client: str, beyond: Beyond
 ) -> tuple[Shares, list[str]]:
     """Who is given to a client of this place, with what part of the first places; and notes on that.
     `beyond`: what the service's names give beside its own instances."""
-    subject = placing.subject
+    subject, topology = placing.subject, snapshot.topology
+    zone = subject.zone
     service, others = subject.service, beyond.guests
     giver = service
     if service is not None and beyond.route is not None:
@@ -89,10 +85,12 @@ def place_near(
     about = next((o for o in owners(service, zone.apex, beyond) if o.owner == subject.qname), None)
     if about is None:
         return placing, notes
-    by_label = records.spell(service, ttl, others)
-    tiers = records.tiers_of(near.service, about, placing.rtype, zone.apex, ttl, by_label)
+    ttl = snapshot.ttl
+    spelling = records.Spelling(zone.apex, ttl, records.spell(service, ttl, others))
+    tiers = records.tiers_of(near.service, about, placing.rtype, spelling)
     shares = topology.client_shares() if near.mode == "balanced" else {}
-    one = near.arrange(near.mode, standing.place, placing.rtype, tiers, near.locate(about), shares, entry)
+    rrset = RRset(about, placing.rtype, tiers, entry)
+    one = near.arrange(near.mode, standing.place, rrset, shares)
     narrowed, due = _narrow(placing, near, standing.place, one, all_given=placing.rtype == SRV)
     return narrowed, [*notes, *_notes(near, standing.place, one, due)]
 

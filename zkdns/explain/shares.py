@@ -139,8 +139,8 @@ def _tiers_of(subject: Subject, service: Service, rtype: int) -> records.Tiers:
         subject.qname, "", subject.group, subject.serving, (rtype,), subject.port, levels=subject.levels
     )
     zone = subject.zone.apex if subject.zone is not None else names.ROOT
-    by_label = records.spell(replace(service, instances=subject.group), 0)
-    return records.tiers_of(service, about, rtype, zone, 0, by_label)
+    spelling = records.Spelling(zone, 0, records.spell(replace(service, instances=subject.group), 0))
+    return records.tiers_of(service, about, rtype, spelling)
 
 
 def _indices_given(entry: Entry, at: int) -> set[int]:

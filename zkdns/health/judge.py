@@ -65,14 +65,15 @@ def judge(
     factor, stretched_until = stretch(service, now)
     if factor > 1:
         alarms.append(stretched_until)
+    verdicts = _Verdicts(service, view, now, factor, alarms)
     notable = _find_told(service, view)
     judged = list(service.instances)
     for at in notable:
-        judged[at] = _judge_one(judged[at], service, view, now, factor, "", alarms)
+        judged[at] = verdicts.judge(judged[at])
     if view.kept:
         taken = {i.label for i in service.instances}
         judged += [
-            _judge_one(k.instance, service, view, now, factor, k.why, alarms)
+            verdicts.judge(k.instance, k.why)
             for k in view.kept
             if k.until > now and k.instance.label not in taken
         ]
@@ -123,65 +124,66 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
     ]
 
 
-def _judge_one(
-    instance: Instance,
-    service: Service,
-    view: ServiceView,
-    now: float,
-    factor: int,
-    gone: str,
-    alarms: list[float],
-) -> Instance:
-    drain = weigh = None
-    for order in in_force(view.overrides.get(instance.id), now):
-        if order.until is not None:
-            alarms.append(order.until)
-        drain = drain or (order if order.drain else None)
-        weigh = weigh or (order if order.weight is not None else None)
-    own = instance.registration.weight
-    weight = own if weigh is None or weigh.weight is None else weigh.weight
-    state, reason = _state(instance, service, view, drain, gone)
-    if state is State.HEALTHY:
-        if weigh is not None:
-            reason = f"weight {weight}, set {attribute(weigh)}"
-        elif service.settings.warm > 0 and own > 0:
-            part, steps, next_step = warmth(instance.since, service.settings.warm, own * factor, now)
-            if part < steps:
-                alarms.append(next_step)
-                state, reason = State.WARMING, f"warming up, at {100 * part // steps} % of its weight"
-                weight = max(1, own * factor * part // steps)
-                factor = 1
-    weight = min(weight * factor, MAX_WEIGHT)
-    answered = state in SERVING
-    if (
-        instance.state is state
-        and instance.weight == weight
-        and instance.answered == answered
-        and instance.reason == reason
-    ):
-        return instance
-    return replace(instance, state=state, reason=reason, weight=weight, answered=answered)
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """On the instances of one service at one moment. `factor`: for all weights, while some warm up; `alarms`:
+    gathers when to judge again."""
 
+    service: Service
+    view: ServiceView
+    now: float
+    factor: int
+    alarms: list[float]
 
-def _state(
-    instance: Instance, service: Service, view: ServiceView, drain: Override | None, gone: str
-) -> tuple[State, str]:
-    status = instance.registration.status
-    if instance.state is State.UNREADABLE:
-        return State.UNREADABLE, instance.reason
-    if drain is not None:
-        return State.DRAINED, f"drained {attribute(drain)}"
-    if status != "up":
-        return State(status), f"registered as {status}"
-    if view.is_checked(instance):
-        check_state = view.check_states.get(instance.path)
-        if check_state is None and not gone:
-            return State.STARTING, "no probe yet"
-        if check_state is not None and not check_state.good:
-            return State.FAILING, check_state.why or "check fails"
-    if gone:
-        return State.SUSPECT, gone
-    return State.HEALTHY, ""
+    def judge(self, instance: Instance, gone: str = "") -> Instance:
+        """`gone`: why one that is registered no more is kept."""
+        drain = weigh = None
+        for order in in_force(self.view.overrides.get(instance.id), self.now):
+            if order.until is not None:
+                self.alarms.append(order.until)
+            drain = drain or (order if order.drain else None)
+            weigh = weigh or (order if order.weight is not None else None)
+        own, warm, factor = instance.registration.weight, self.service.settings.warm, self.factor
+        weight = own if weigh is None or weigh.weight is None else weigh.weight
+        state, reason = self._state(instance, drain, gone)
+        if state is State.HEALTHY:
+            if weigh is not None:
+                reason = f"weight {weight}, set {attribute(weigh)}"
+            elif warm > 0 and own > 0:
+                part, steps, next_step = warmth(instance.since, warm, own * factor, self.now)
+                if part < steps:
+                    self.alarms.append(next_step)
+                    state, reason = State.WARMING, f"warming up, at {100 * part // steps} % of its weight"
+                    weight = max(1, own * factor * part // steps)
+                    factor = 1
+        weight = min(weight * factor, MAX_WEIGHT)
+        answered = state in SERVING
+        if (
+            instance.state is state
+            and instance.weight == weight
+            and instance.answered == answered
+            and instance.reason == reason
+        ):
+            return instance
+        return replace(instance, state=state, reason=reason, weight=weight, answered=answered)
+
+    def _state(self, instance: Instance, drain: Override | None, gone: str) -> tuple[State, str]:
+        status = instance.registration.status
+        if instance.state is State.UNREADABLE:
+            return State.UNREADABLE, instance.reason
+        if drain is not None:
+            return State.DRAINED, f"drained {attribute(drain)}"
+        if status != "up":
+            return State(status), f"registered as {status}"
+        if self.view.is_checked(instance):
+            check_state = self.view.check_states.get(instance.path)
+            if check_state is None and not gone:
+                return State.STARTING, "no probe yet"
+            if check_state is not None and not check_state.good:
+                return State.FAILING, check_state.why or "check fails"
+        if gone:
+            return State.SUSPECT, gone
+        return State.HEALTHY, ""
 
 
 def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int, float]:

@@ -202,7 +202,7 @@ def _no_data(request: Request, name: Name, table: Table, position: Position) -> 
         return _failed(request, name.origin, table)
     if request.question.rtype == ANY:
         return _on_demand(request, Sections((RFC8482,)), name.zone, stale, table)
-    return _negative(request, NOERROR, name.ede, name.zone, stale, table)
+    return _negative(request, NOERROR, stale + name.ede, name.zone, table)
 
 
 def _missing(request: Request, table: Table, position: Position) -> Outcome | Wait:
@@ -224,7 +224,7 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome | Wa
         stale = table.stale[EVERY]  # each registry might have it
         if stale is None:
             return _failed(request, EVERY, table)
-        return _negative(request, NXDOMAIN, b"", encloser.zone, stale, table)
+        return _negative(request, NXDOMAIN, stale, encloser.zone, table)
     reverse = on_demand.reverse(table, qname, request.question.rtype)
     if reverse is None:
         return FORWARD
@@ -280,7 +280,7 @@ def _slices(run: bytes, length: int) -> tuple[bytes, ...]:
 def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, table: Table) -> bytes | Follow:
     """A reply of what was spelled on demand; where that is nothing, the zone's SOA."""
     if not sections.answer and not sections.authority and sections.rcode in (NOERROR, NXDOMAIN):
-        return _negative(request, sections.rcode, sections.ede, zone, stale, table, sections)
+        return _negative(request, sections.rcode, stale + sections.ede, zone, table, sections)
     answer = sections.answer
     reply = Reply(request, request.ra | (AA if sections.aa else 0))
     options = _options(request, table, stale + sections.ede)
@@ -296,23 +296,20 @@ def _on_demand(request: Request, sections: Sections, zone: int, stale: bytes, ta
 
 
 def _negative(
-    request: Request, rcode: int, error: bytes, index: int, stale: bytes, table: Table,
-    sections: Sections = _NOTHING,
-) -> bytes:  # fmt: skip
-    """Nothing there: the SOA in authority says for how long (RFC 2308)."""
+    request: Request, rcode: int, options: bytes, index: int, table: Table, sections: Sections = _NOTHING
+) -> bytes:
+    """Nothing there: the SOA in authority says for how long (RFC 2308). `options`: what is said of that."""
     qname, zone = request.question.name, table.zones[index]
     inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
     soa = (pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
     packet, end, edns = request.packet, request.end, request.edns
     opt_bytes = b""
     if edns is not None:
-        options = stale + error
         asked = edns.nsid or request.subnet is not None
         opt_bytes = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
     if sections.additional or not sections.aa or end + len(soa) + len(opt_bytes) > request.room:
         reply = Reply(request, request.ra | (AA if sections.aa else 0))
-        options = _options(request, table, stale + error)
-        return reply.write(rcode, (), (soa,), sections.additional, options)
+        return reply.write(rcode, (), (soa,), sections.additional, _options(request, table, options))
     flags = QR | AA | request.ra | (packet[2] & 1) << 8 | rcode
     head = pack_head(packet[:2], flags, 1, 0, 1, 1 if edns is not None else 0)
     return b"".join((head, packet[12:end], soa, opt_bytes))
