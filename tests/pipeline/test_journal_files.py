@@ -79,6 +79,81 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
     assert latest == desk.services["web"]
 
 
+async def test_no_more_goes_than_what_is_too_much(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
+    for n in range(60):
+        await desk.put("a", n + 1)
+        desk.now += 20
+    kept = segments(desk.directory)
+    assert len(kept) > 5
+    desk.files._bytes = sum(path.stat().st_size for path in kept[1:])
+    desk.files._remove_old(desk.now)
+    assert segments(desk.directory) == kept[1:]
+
+
+async def test_a_flood_begins_no_segment_within_a_minute_and_then_the_count_is_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs a snapshot of all that there is."""
+    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
+    began = desk.now
+    for n in range(50):
+        await desk.put("a", n + 1)
+    assert len(segments(desk.directory)) == 1
+    desk.now = began + journal_files.SNAPSHOT_EVERY
+    await desk.put("a", 100)
+    assert len(segments(desk.directory)) == 2
+    desk.now = began + 2 * journal_files.SNAPSHOT_EVERY + 2
+    await desk.put("a", 101)
+    assert len(segments(desk.directory)) == 2, "little was written since"
+
+
+async def test_a_segment_grows_to_twice_what_its_snapshot_takes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a large registry's journal would be nothing but snapshots."""
+    monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 100)
+    for n in range(40):
+        await desk.put(f"i{n}")
+    desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
+    await desk.put("i0", 2)
+    size = segments(desk.directory)[-1].stat().st_size
+    assert size > 1000
+    for n in range(200):
+        desk.now += 60
+        await desk.put("i0", n + 3)
+        if segments(desk.directory)[-1].stat().st_size < 2 * size:
+            continue
+        break
+    sizes = [path.stat().st_size for path in segments(desk.directory)]
+    assert len(sizes) == 2
+    assert sizes[-1] >= 2 * size
+
+
+async def test_a_segment_tells_of_the_moment_at_which_it_begins(desk: Desk) -> None:
+    began = desk.now
+    await desk.put("a")
+    assert read_services(desk.directory, began)
+    desk.now = began + journal_files.MAX_SEGMENT_SECONDS + 1
+    second = desk.now
+    await desk.put("b")
+    segments(desk.directory)[0].unlink()
+    assert [i.id for i in read_services(desk.directory, second)["web"].instances] == ["a", "b"]
+
+
+async def test_segments_that_were_written_hold_no_descriptor(desk: Desk) -> None:
+    def held() -> int:
+        return sum(desk.directory in fd.resolve().parents for fd in Path("/proc/self/fd").iterdir())
+
+    for n in range(3):
+        await desk.put(f"i{n}")
+        desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
+    assert len(segments(desk.directory)) == 3
+    assert held() == 1
+    await desk.files.close()
+    assert held() == 0
+
+
 async def test_what_is_too_old_goes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(20):
         await desk.put("a", n + 1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline import changes
 from zkdns.pipeline.journal import World
 from zkdns.pipeline.journal_merge import merge
@@ -53,6 +53,24 @@ def test_what_went_came_and_moved_meanwhile_is_told_once() -> None:
     ]
     gone = [c for c in resume(before, after, start, AT) if c.what == "gone"]
     assert {c.why for c in gone} == {MEANWHILE}
+
+
+def test_what_is_no_services_own_is_told_as_the_start_tells_it() -> None:
+    away = Change(AT, 9, "", "dc2", "registry", "within reach", "out of reach")
+    web = service(instance("a"))
+    assert resume({"web": web}, {"web": web}, [away], AT) == [away]
+
+
+def test_from_what_the_journal_knew_and_not_from_what_the_start_began_with() -> None:
+    """It probed one that was failing at the last end: that is where it comes from."""
+    now = instance("a")
+    failing = replace(now, state=State.FAILING, answered=False, reason="refused")
+    starting = replace(now, state=State.STARTING, answered=False, reason="no probe yet")
+    start = changes.between(service(starting), service(now), changes.Moment(AT, 9))
+    assert [(c.what, c.was, c.now) for c in start] == [("state", "starting", "healthy")]
+    (change,) = resume({"web": service(failing)}, {"web": service(now)}, start, AT)
+    assert (change.what, change.was, change.now) == ("state", "failing", "healthy")
+    assert change.why == "its check is good again"
 
 
 @given(st.data())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from zkdns.model import Change, Instance, Registration, Service, State
+from dataclasses import replace
+
+from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline.changes import Moment, between
 from zkdns.pipeline.outages import Outages
 
@@ -29,6 +31,15 @@ class World:
             self.services["web"] = now
         self.changes = between(before, now, Moment(at, 1))
         self.outages.take(self.changes)
+
+
+def test_an_outage_is_by_the_instance_that_went_whatever_else_came_with_it() -> None:
+    world = World()
+    world.put(1.0, service(State.HEALTHY))
+    world.put(2.0, replace(service(), settings=ServiceSettings(ttl=9)))
+    assert [c.what for c in world.changes] == ["gone", "settings"]
+    outage = world.outages.standing()["web"]
+    assert outage.change is world.changes[0]
 
 
 def test_a_folder_that_never_had_an_instance_is_told_as_such() -> None:

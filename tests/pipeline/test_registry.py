@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from zkdns.config import Settings
 from zkdns.model import Begin, Catalog, Children, Data, Event, Session, Stat, Whole
+from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.registry import PATIENCE, STATE_WAIT, Registry
 from zkdns.registry.source import OVERRIDES
 from zkdns.registry.url import parse_registry
@@ -88,6 +90,33 @@ def test_what_was_remembered_and_is_gone_when_it_is_read_has_its_grace() -> None
     assert registry.graced_until == NOW + 30 + GRACE
     hear(registry, "/services", Begin(), Whole(), at=NOW + 3600)
     assert registry.graced_until == NOW + 30 + GRACE
+
+
+def two(first: float | None, second: float | None) -> Registries:
+    """Two registries that are out of reach since then."""
+    urls = tuple(replace(parse_registry(f"zk://h{n}/services"), name=f"r{n}") for n in (1, 2))
+    registries = Registries(Settings(registry=urls), NOW)
+    for registry, away in zip(registries.values(), (first, second), strict=True):
+        for root in registry.reducers:
+            hear(registry, root, *BACK)
+            if away is not None:
+                hear(registry, root, Session(False, away))
+    return registries
+
+
+def test_all_are_as_old_as_the_one_that_is_longest_out_of_reach() -> None:
+    for first, second, seconds in ((10, 40, 90), (40, 10, 90), (None, 40, 60), (None, None, 0)):
+        away = [None if at is None else NOW + at for at in (first, second)]
+        assert two(*away).stale_seconds(NOW + 100) == seconds
+
+
+def test_grace_holds_to_its_last_moment_and_for_the_registry_that_was_away_alone() -> None:
+    registries = two(NOW + 1, None)
+    for root in registries["r1"].reducers:
+        hear(registries["r1"], root, *BACK, at=NOW + 10)
+    for at, is_in_force in ((NOW + 10, True), (NOW + 10 + GRACE, True), (NOW + 10.1 + GRACE, False)):
+        until = (("r1", NOW + 10 + GRACE),)
+        assert registries.grace(at, GRACE).until == (until if is_in_force else ())
 
 
 def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mark() -> None:

@@ -34,6 +34,7 @@ def registry(away: float | None = None, is_known: bool = True) -> Any:
         ([10.0], Staleness(STALE)),
         ([None, 10.0], Staleness(STALE)),
         ([STALE_MAX], Staleness(STALE)),
+        ([STALE_MAX + 0.01], Staleness(STALE, TOO_OLD)),
         ([STALE_MAX + 1], Staleness(STALE, TOO_OLD)),
         ([STALE_MAX + 1, STALE_MAX + 9], Staleness(STALE, TOO_OLD)),
         ([STALE_MAX + 1, 10.0], Staleness(STALE)),  # what one of them says is young enough
