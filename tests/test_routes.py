@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.routes import (
+    MAX_TARGETS,
+    MAX_TIERS,
     RAMP_STEPS,
     Route,
     Target,
@@ -103,6 +105,25 @@ def test_a_ramp_moves_evenly_in_steps_of_one_per_cent(after: float, over: float)
         later, _ = at_time(route, due)
         then = dict(later[0])[Target("v2")] / sum(s for _, s in later[0])
         assert 0 < then - part <= Fraction(2, RAMP_STEPS)
+
+
+def test_a_side_of_a_ramp_with_fewer_tiers_stands_on_its_last_one() -> None:
+    web, far = {"web": 1}, {"far": 1}
+    for to, start, halfway in (
+        ([web, far], [web], [{"web": 1}, {"web": Fraction(1, 2), "far": Fraction(1, 2)}]),
+        ([web], [web, far], [{"web": 1}, {"web": Fraction(1, 2), "far": Fraction(1, 2)}]),
+    ):
+        route = parse_route({"to": to, "from": start, "over": 100}, 1e9)
+        found, _ = at_time(route, 1e9 + 50)
+        assert [{str(t): s / 100 for t, s in tier} for tier in found] == halfway
+        assert at_time(route, 1e9 + 100) == (route.tiers, None)
+
+
+def test_as_many_tiers_and_targets_as_may_be_are_taken() -> None:
+    assert len(parse_tiers([{"web": 1}] * MAX_TIERS, "to")) == MAX_TIERS
+    assert len(parse_tiers([{f"t{n}": 1 for n in range(MAX_TARGETS)}], "to")[0]) == MAX_TARGETS
+    with pytest.raises(ValueError, match="more than"):
+        parse_tiers([{"web": 1}] * (MAX_TIERS + 1), "to")
 
 
 def test_a_ramp_begins_at_from_and_a_clock_behind_the_writers_is_its_beginning() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.topology import MAX_PLACES, Place, parse_place, parse_topology
+from zkdns.client_map import IPV4, IPV6, MAX_REMEMBERED, client_map
+from zkdns.topology import MAX_NETWORKS, MAX_PLACES, Place, parse_place, parse_topology
 
 MAP = {"10.0.0.0/8": "eu/eu-1b", "10.1.0.0/16": "eu/eu-1a", "fd00::/8": "dc9", "2001:db8::/32": "us/us-1a"}
 
@@ -95,6 +96,35 @@ def test_more_places_than_there_is_room_for_are_left_out_and_told() -> None:
     topology, problems = parse_topology("x", many)
     assert len(topology.places) == MAX_PLACES
     assert len(problems) == 1
+
+
+def test_as_many_networks_and_places_as_there_is_room_for_are_kept_and_nothing_is_told() -> None:
+    places = {f"10.{n // 256}.{n % 256}.0/24": f"z{n}" for n in range(MAX_PLACES)}
+    topology, problems = parse_topology("x", places)
+    assert (len(topology.places), problems) == (MAX_PLACES, ())
+    many = {f"fd00:{n:x}::/32": "a" for n in range(MAX_NETWORKS)}
+    topology, problems = parse_topology("x", many)
+    assert (len(topology.networks), problems) == (MAX_NETWORKS, ())
+    topology, problems = parse_topology("x", many | {"fd00:ffff::/32": "a"})
+    assert (len(topology.networks), len(problems)) == (MAX_NETWORKS, 1)
+
+
+def test_an_ipv4_client_in_ipv6s_clothes_is_of_the_same_class_for_as_much_around_it() -> None:
+    """RFC 4291, section 2.5.5.2: 96 bits stand before it."""
+    topology, _ = parse_topology("x", MAP)
+    clients = client_map(topology)
+    for address in ("10.1.2.3", "10.2.0.1", "192.0.2.1"):
+        number = int(ipaddress.ip_address(address))
+        place, scope = clients.locate(IPV4, number)
+        assert clients.locate(IPV6, 0xFFFF << 32 | number) == (place, scope + 96)
+        assert clients.class_of(address) == clients.class_of(f"::ffff:{address}") == place
+
+
+def test_classes_of_clients_are_remembered_for_so_many_and_no_more() -> None:
+    clients = client_map(parse_topology("x", MAP)[0])
+    for n in range(2 * MAX_REMEMBERED + 5):
+        clients.class_of(str(ipaddress.ip_address((10 << 24) + n)))
+    assert len(clients._known) <= MAX_REMEMBERED
 
 
 def test_of_many_bad_entries_some_are_told_and_the_rest_counted() -> None:

@@ -21,6 +21,11 @@ def test_apportioning_gives_all_places_and_nobody_is_off_by_one(places: int, own
     assert all(abs(n - Fraction(w * places, sum(own))) < 1 for n, w in zip(counts, own, strict=True))
 
 
+def test_of_more_members_than_the_longest_cycle_has_places_none_is_left_out() -> None:
+    (counts,) = cycle_counts([(Fraction(1), [1] * (MAX_CYCLE + 2000))])
+    assert set(counts) == {1}
+
+
 @given(st.lists(st.tuples(st.integers(0, 20), small), min_size=1, max_size=4))
 def test_a_cycle_with_room_is_exact_between_groups_and_within_them(
     groups: list[tuple[int, list[int]]],

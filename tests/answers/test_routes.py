@@ -136,6 +136,12 @@ def test_what_spills_over_spills_over_again_by_the_same_rule() -> None:
     )
 
 
+def test_where_all_weights_are_nought_each_counts_the_same_for_what_spills_over() -> None:
+    half = pool("a", instance("x", 0), instance("y", 0, 0, False))
+    composed = route([{"a": 1}, {"b": 1}], Fraction(1), a=half, b=pool("b", instance("z")))
+    assert composed.parts == (Fraction(1, 2), Fraction(1, 2))
+
+
 def test_a_target_without_a_share_says_nothing_of_what_its_tier_can_bear() -> None:
     ill = pool("ill", *(instance(f"i{n}", healthy=False) for n in range(9)))
     many = pool("many", *(instance(f"m{n}") for n in range(9)))

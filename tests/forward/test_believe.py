@@ -8,6 +8,7 @@ import pytest
 
 from zkdns.dns import names
 from zkdns.dns.message import Message, Record
+from zkdns.dns.types import CNAME, A
 from zkdns.forward.believe import believe, follow, is_private
 
 
@@ -116,3 +117,13 @@ def test_who_asks_for_an_alias_or_for_all_has_what_stands_there(rtype: int, kept
     else:
         assert followed is not None
         assert [r.rtype for r in followed.answer] == kept
+
+
+def test_an_alias_is_followed_whatever_the_case_in_which_it_names_the_next() -> None:
+    alias = Record(names.wire("www.example"), CNAME, 1, 60, (b"", b"\3CDN\7EXAMPLE\0"))
+    address = record("cdn.example", A, "8.8.8.8")
+    other = record("other.example", A, "8.8.4.4")
+    message = Message(0, 0, b"", (other, address, alias), (), (), True)
+    kept = follow(message, names.wire("www.example") + b"\0\1\0\1")
+    assert kept is not None
+    assert kept.answer == (alias, address)

@@ -207,6 +207,26 @@ def test_that_an_answer_was_validated_is_told_to_who_asks_for_that(do: int, ad: 
     assert not served(stored(wire, made.to_wire()), wire, 1.0).flags & dns.flags.AD, "of whom we don't trust"
 
 
+@pytest.mark.parametrize("flag", [0, dns.flags.CD])
+def test_checking_disabled_is_told_as_it_was_asked(flag: int) -> None:
+    """RFC 4035, section 3.2.2."""
+    wire = query(use_edns=0, flags=dns.flags.RD | flag)
+    kept = stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    assert served(kept, wire, 1.0).flags & dns.flags.CD == flag
+
+
+def test_why_an_upstream_says_so_is_passed_on_of_those_alone_that_are_trusted() -> None:
+    wire = query(use_edns=0)
+    made = dns.message.from_wire(replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    made.use_edns(0, options=[dns.edns.EDEOption(dns.edns.EDECode.FORGED_ANSWER, "by decree")])
+    message = read_reply(made.to_wire())
+    assert message is not None
+    for trusted, told in ((True, ["by decree"]), (False, [])):
+        kept = Stored(message, key_of(Query(wire)), 0.0, trusted=trusted)
+        options = served(kept, wire, 1.0).options
+        assert [o.text for o in options if isinstance(o, dns.edns.EDEOption)] == told
+
+
 def test_a_name_that_becomes_ours_is_forgotten_with_all_that_is_said_below_it() -> None:
     own, below = names.wire("svc.example"), names.wire("a.b.svc.example")
     beside, reverse = names.wire("xsvc.example"), names.reverse("192.0.2.1")
