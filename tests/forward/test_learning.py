@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import dns.message
 import dns.rrset
 import pytest
 
-from zkdns.config import Address
+from zkdns.config import Address, Settings
+from zkdns.forward import upstreams
 from zkdns.forward.resolution import FORGERIES, Answered, Attempt, Resolution
 from zkdns.forward.upstream import (
     CASE_LOSSES,
@@ -149,3 +151,23 @@ def test_clean_probes_of_a_loop_count_from_the_last_that_came_back(upstream: Ups
         assert upstream.looping, n
         upstream.probed(True, False, 3.0)
     assert not upstream.looping
+
+
+def test_a_probe_that_comes_back_is_known_for_as_long_as_it_may_take_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else each one that was ever sent would be kept."""
+    sent: list[Upstream] = []
+    monkeypatch.setattr(upstreams, "probe_question", lambda upstream, draw: (b"", (b"\1%d\0" % len(sent),)))
+    monkeypatch.setattr(upstreams, "Probe", lambda upstream, *_: sent.append(upstream))
+    now = 0.0
+    one = upstreams.Upstreams(Settings(), tmp_path, lambda: now, random.Random(1), lambda: None)
+    one.configure(Settings(forward=("192.0.2.1",)))
+    (upstream,) = one.all
+    for now in (0.0, upstreams.REMEMBERED - 1):
+        one._probe(upstream, now)
+    assert one.is_probe(b"\0010\0")
+    assert upstream.looping
+    one._probe(upstream, upstreams.REMEMBERED)
+    assert not one.is_probe(b"\0010\0")
+    assert one.is_probe(b"\0011\0")

@@ -209,6 +209,22 @@ async def test_what_waits_is_bounded_and_what_is_left_out_is_counted(
     assert desk.files.left_out == 8
 
 
+async def test_what_waits_for_a_full_disk_is_bounded_however_often_it_is_tried(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_files, "MAX_WAITING_BYTES", 10_000)
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal_files, "create_aside", refuse)
+    for n in range(100):
+        await desk.put("a", n + 1)
+        desk.now += journal_files.RETRY_EVERY
+    assert sum(map(len, desk.files._waiting)) < 12_000
+    assert desk.files.left_out > 50
+
+
 async def flood(desk: Desk, n: int = 1) -> None:
     """More changes at once than are told one by one, and a second goes by."""
     desk.files.add(

@@ -106,6 +106,23 @@ def test_a_service_that_leads_to_another_of_ours_moves_with_it() -> None:
     assert world.addresses("web") == ["10.0.0.2"]
 
 
+def test_what_was_spelled_anew_once_is_not_compiled_again_where_nothing_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.register("web", a=an_address(1))
+    world.rest()
+    compiled: list[Service] = []
+    real = Builder.compile
+    monkeypatch.setattr(Builder, "compile", lambda *args: (compiled.append(args[1]), real(*args))[1])
+    world.pipeline.step(replace(settings_of(), ttl=9), world.now)
+    world.rest()
+    assert [service.name for service in compiled] == ["web"]
+    world.pipeline._publisher.mark(["web"])
+    world.rest()
+    assert len(compiled) == 1
+
+
 def test_a_map_that_was_remembered_holds_until_its_node_was_read() -> None:
     world = World(is_read=False)
     kept = Catalog({"web": Service("web", "web", "/services/web")}, stale_since=NOW - 60)

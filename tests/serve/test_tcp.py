@@ -338,6 +338,9 @@ async def test_a_client_that_reads_nothing_ends(impatient: Server) -> None:
     rude.send(*(query("big.svc.local") for _ in range(100)))
     await until(lambda: impatient.waiting_bytes)
     await until(lambda: not impatient.open)
+    # The kernel lets go of the rest at once, and tells the client so (RST).
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(rude.reader.read(), PATIENCE)
 
 
 async def test_a_connection_that_is_used_does_not_end(impatient: Server) -> None:

@@ -218,6 +218,35 @@ async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Sta
     await until(lambda: not one.server._tasks)
 
 
+async def test_ready_is_told_once_it_listens_though_another_answered_there_until_then(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who waits for that word (systemd, an orchestrator) stops the other then."""
+    caplog.set_level(logging.INFO)
+    may, listen = asyncio.Event(), Server._listen
+
+    async def listen_late(server: Server) -> None:
+        await may.wait()
+        await listen(server)
+
+    monkeypatch.setattr(Server, "_is_shared", lambda server: True)
+    monkeypatch.setattr(Server, "_listen", listen_late)
+    one = await start()
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+    assert "ready: engine" not in caplog.text
+    may.set()
+    await until(lambda: "ready: engine" in caplog.text)
+    assert await one.answers("web.svc.local") == ["10.0.0.1"]
+
+
+async def test_what_was_loaded_is_not_walked_by_the_collector_again_and_again(start: Start) -> None:
+    """In a registry of 50,000 instances each walk would keep the loop for some hundred milliseconds."""
+    gc.unfreeze()
+    await start()
+    assert gc.get_freeze_count() > 1000
+
+
 async def test_what_the_last_moment_changed_is_on_disk_when_the_server_has_stopped(
     start: Start, tmp_path: Path
 ) -> None:

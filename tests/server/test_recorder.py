@@ -82,6 +82,30 @@ async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp
     assert [i.id for i in stands.instances] == ["a", "c"]
 
 
+async def test_after_a_restart_services_stand_as_they_were_found(tmp_path: Path) -> None:
+    """One that went while the server was away is gone; and it goes on though nothing more is ever told."""
+    web, db = (Service(name, name, f"/s/{name}", instances=(healthy("a"),)) for name in ("web", "db"))
+
+    async def live(services: dict[str, Service], *, tells: bool) -> Recorder:
+        stage = {"ready": False}
+        recorder = Recorder(Settings(state=str(tmp_path)), services, is_ready=lambda: stage["ready"])
+        moment = changes.Moment(time.time(), 9)
+        for service in services.values():
+            recorder.take(changes.between(None, service, moment))
+        stage["ready"] = True
+        if tells:
+            recorder.take(())
+        await recorder.write()
+        await recorder.close()
+        await asyncio.sleep(0.01)
+        return recorder
+
+    await live({"web": web, "db": db}, tells=True)
+    recorder = await live({"web": web}, tells=False)
+    assert set(recorder.world_at(time.time())().services()) == {"web"}
+    assert [(c.service, c.what) for c in recorder.history(Query())()[0]][-2:] == [("db", "gone")] * 2
+
+
 def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pytest.MonkeyPatch) -> None:
     records: list[journal.Record] = []
     monkeypatch.setattr(journal.MemoryJournal, "add", lambda self, at, record: records.append(record))

@@ -188,6 +188,21 @@ async def test_it_is_written_every_five_seconds_at_most_and_only_what_changed(
     assert written[2:] == ["catalog-r2.zkdns"], "the other is on disk"
 
 
+async def test_what_changed_while_it_was_written_is_on_disk_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    kept = StateDirectory(str(tmp_path), pipeline)
+    kept.keep()
+    assert kept._writing is not None
+    read(pipeline, "r1", "web", "db")
+    await kept.stop()
+    assert kept._writing is None
+    (remembered,) = await StateDirectory(str(tmp_path), a_pipeline(*ONE)).load()
+    assert set(remembered.catalog.services) == {"web", "db"}
+
+
 async def test_a_full_disk_is_told_once_and_until_it_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
