@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zkdns.config import DEFAULT_REGISTRY, Address, Settings, load
+from zkdns.config import DEFAULT_REGISTRY, MAX_ZONE_CHARS, Address, Settings, load
 from zkdns.model import ConfigError
 
 
@@ -184,3 +184,40 @@ def test_defaults_are_those_of_the_manual() -> None:
 def test_registry_urls(text: str, root: str) -> None:
     [url] = load({"registry": (text,)}, {}).registry
     assert url.root == root
+
+
+@pytest.mark.parametrize(
+    ("flag", "low", "high", "step"),
+    [
+        ("workers", 0, 1024, 1),
+        ("cache_mb", 1, 65_536, 1),
+        ("cache_entries", 100, 10**7, 1),
+        ("ttl", 0, 2**31 - 1, 1),
+        ("query_log_sample", 0, 2**32 - 1, 1),
+        ("query_log_most", 1, 10**6, 1),
+        ("lameduck", 0, 3600, 0.1),
+        ("stale_max", 0, 10**9, 0.1),
+        ("grace", 0, 3600, 0.1),
+        ("query_log_slow", 0, 3600, 0.1),
+        ("journal_days", 0.01, 3650, 0.001),
+        ("journal_mb", 1, 10**6, 0.1),
+    ],
+)
+def test_a_number_is_taken_up_to_its_bounds_and_not_a_step_beyond(
+    flag: str, low: float, high: float, step: float
+) -> None:
+    for value in (low, high):
+        assert getattr(load({flag: value}, {}), flag) == value
+    for value in (low - step, high + step):
+        with pytest.raises(ConfigError, match="is not within"):
+            load({flag: value}, {})
+
+
+def test_the_last_port_and_the_longest_zone_are_taken_and_the_next_is_not() -> None:
+    assert load({"listen": ("127.0.0.1:65535",)}, {}).listen == (Address("127.0.0.1", 65_535),)
+    with pytest.raises(ConfigError):
+        load({"listen": ("127.0.0.1:65536",)}, {})
+    zone = ".".join(["a" * 59] * 2)
+    assert load({"zone": (f"{zone}.b"[-MAX_ZONE_CHARS:],)}, {}).zone
+    with pytest.raises(ConfigError):
+        load({"zone": (f"{zone}b.b",)}, {})

@@ -218,6 +218,16 @@ async def test_a_server_in_lameduck_answers_on_and_is_not_ready_again(start: Sta
     await until(lambda: not one.server._tasks)
 
 
+async def test_a_second_word_to_stop_ends_the_lameduck(start: Start) -> None:
+    one = await start(lameduck=3600.0)
+    stopping = asyncio.create_task(one.server.stop())
+    await until(lambda: one.server.phase is Phase.LAMEDUCK)
+    assert await one.answers("web.svc.local") == ["10.0.0.1"]
+    one.server._stop_asked.set()
+    await stopping
+    assert one.server.phase is Phase.STOPPED
+
+
 async def test_ready_is_told_once_it_listens_though_another_answered_there_until_then(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
