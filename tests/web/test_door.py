@@ -114,6 +114,7 @@ async def test_a_client_that_asks_for_too_much_at_once_is_told_and_others_have_t
         assert await other == 0
         await asyncio.gather(*held)
         assert await threads.run("192.0.2.1", int) == 0, "its share is its own again"
+        assert not threads._waiting, "clients come and go, and nothing is kept of them"
     finally:
         release.set()
         threads.close()

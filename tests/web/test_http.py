@@ -24,6 +24,7 @@ from support.zookeeper import ZooKeeperServer
 from zkdns.config import Address
 from zkdns.serve.clients import NO_DEMAND
 from zkdns.web.http import Web
+from zkdns.web.pages import MAX_CHANGES
 from zkdns.web.status import Observed
 
 REGISTRY = """
@@ -110,6 +111,8 @@ ASKED = [
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&type=BOGUS", 400),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&client=me", 400),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&if=drain%3Dshop/nope", 400),
+    ("/api/v1/explain", f"/api/v1/explain?name=a.svc.local{'&if=drain:shop/a' * MAX_CHANGES}", 200),
+    ("/api/v1/explain", f"/api/v1/explain?name=a.svc.local{'&if=drain:shop/a' * (MAX_CHANGES + 1)}", 400),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&at=17", 410),
     ("/api/v1/explain", "/api/v1/explain?name=shop.svc.local&at=yesterday", 400),
     ("/api/v1/history", "/api/v1/history", 200),
