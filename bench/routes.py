@@ -20,8 +20,8 @@ from zkdns.config import Settings
 from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.pipeline import Pipeline
-from zkdns.registry.source import OVERRIDES
 from zkdns.registry.url import parse_registry
+from zkdns.roots import OVERRIDES
 
 ROOT, TARGETS, INSTANCES, ROUNDS, SEED = "/services", 5, 3, 20, 2026
 

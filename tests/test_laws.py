@@ -34,7 +34,9 @@ ROOMS = {
 """The rooms with walls: what each may import from. All but `dns` may import VALUES; web, cli and server
 see all."""
 
-VALUES = {"client_map", "lack", "model", "overrides", "parts", "persistent", "routes", "topology"}
+VALUES = {
+    "client_map", "lack", "lists", "model", "overrides", "parts", "persistent", "roots", "routes", "topology",
+}  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}
 """The rooms that read or write files, all of them through `files`."""

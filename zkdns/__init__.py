@@ -36,9 +36,9 @@ The rooms:
 Beside the rooms, values and tools that several of them share: `model` (what flows from room to room),
 `overrides` (what operators ordered), `routes` (a name that leads to other names), `topology` (zones and
 networks), `client_map` (what class a client is of), `lack` (errors that are a lack of ours: descriptors,
-ports, memory), `config` (settings), `files` (read and written with care), `persistent` (a map that shares
-with the one before), `parts` (a folder's parts: one file a part), `ensemble` (a ZooKeeper for demo and
-tests), `log`.
+ports, memory), `config` (settings), `roots` (what stands where under /zkdns), `files` (read and written with
+care), `persistent` (a map that shares with the one before), `parts` (a folder's parts: one file a part),
+`lists` (as people read them), `ensemble` (a ZooKeeper for demo and tests), `log`.
 
 Reading order: model -> serve/respond -> answers/table -> answers/service -> answers/records ->
 registry/service_tree -> pipeline/pipeline -> pipeline/publisher -> server/lifecycle. See the answer first,

@@ -198,7 +198,7 @@ def test_an_instance_in_a_folder_is_found(operator: Operator, zk: KazooClient) -
     url = "dubbo%3A%2F%2F10.0.0.9%3A20880%2Fcom.acme.Api"
     zk.create(f"{root}/com.acme.Api/providers/{url}", b"", makepath=True)
     operator.url += "?format=dubbo"
-    id = operator.run("drain", "com.acme.Api/nope", code=1).rpartition("there are ")[2]
+    id = operator.run("drain", "com.acme.Api/nope", code=1).rpartition("there is ")[2]
     operator.run("drain", f"com.acme.Api/{id}")
     assert standing(zk, "com.acme.Api", id) is not None
 
@@ -260,7 +260,7 @@ def test_a_member_of_a_preset_is_found_by_its_service(operator: Operator, zk: Ka
     operator.url += "?preset=patroni"
     assert "pg1/pg-a: drained" in operator.run("drain", "pg1/pg-a")
     assert standing(zk, "pg1", "pg-a") is not None
-    assert "there are pg-a" in operator.run("drain", "pg1/nope", code=1)
+    assert "there is pg-a" in operator.run("drain", "pg1/nope", code=1)
 
 
 def test_an_instance_in_a_layout_of_ones_own_is_found(operator: Operator, zk: KazooClient) -> None:

@@ -529,6 +529,7 @@ def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
         (["--address", "10.0.0.300"], "address"),
         (["--ttl-check", "'"], "No closing quotation"),
         (["--id", "a/b"], "'a/b' can't be a znode's name"),
+        (["--address", "10.0.0.1", "--zone", "eu/a/b"], "'eu/a/b' is no [REGION/]ZONE"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(words: list[str], what: str) -> None:

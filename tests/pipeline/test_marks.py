@@ -27,7 +27,7 @@ from zkdns.model import (
 from zkdns.pipeline import compiler
 from zkdns.pipeline.inputs import NOTHING, FileRead, Remembered
 from zkdns.pipeline.start import Stage
-from zkdns.registry.source import HEALTH, SERVERS, TOPOLOGY
+from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
 
 CHECK = '{"check": {"type": "tcp", "fall": 1, "rise": 1}}'
 BAD = CheckState(False, "refused")

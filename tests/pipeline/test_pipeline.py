@@ -22,6 +22,7 @@ from support.stepping import (
     settings_of,
 )
 from zkdns.answers.builder import Builder
+from zkdns.config import load
 from zkdns.health import consensus, judge
 from zkdns.health.health import Health
 from zkdns.model import (
@@ -39,7 +40,8 @@ from zkdns.pipeline.inputs import Compiled, FileRead, HostResolved, Probed, Reme
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY
 from zkdns.pipeline.start import Stage
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.registry.file import parse
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 # --- what is due --------------------------------------------------------------------------------------
 
@@ -51,6 +53,15 @@ def test_nothing_that_happened_leaves_nothing_due() -> None:
     idle = world.ready()
     assert not idle.delta
     assert (idle.changes, idle.probe, idle.write, idle.compile, idle.more) == ((), {}, {}, (), False)
+
+
+def test_what_is_wrong_where_two_registries_are_one_place_is_told_once() -> None:
+    pipeline = Pipeline(load({"registry": ("one=file:x.toml", "other=file:x.toml")}, {}), NOW)
+    text = b'[db]\n[[db.instances]]\nid = "bad"\naddress = 7\n'
+    for registry in ("one", "other"):
+        pipeline.step(FileRead(registry, parse(text, NOW, "x.toml")), NOW)
+    pipeline.ready(NOW)
+    assert [problem.path for problem in pipeline.problems] == ["x.toml: db/bad"]
 
 
 def test_the_budget_leaves_the_rest_for_another_call() -> None:

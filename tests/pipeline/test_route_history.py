@@ -8,7 +8,7 @@ from typing import Any
 from support.stepping import NOW, World, an_address
 from zkdns.model import Begin, Change, Children, Data, Stat, Whole
 from zkdns.pipeline.journal_merge import TOGETHER, merge
-from zkdns.registry.source import OVERRIDES
+from zkdns.roots import OVERRIDES
 
 NODE = f"{OVERRIDES}/web"
 LATE = 20 * TOGETHER

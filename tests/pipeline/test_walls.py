@@ -15,7 +15,7 @@ from zkdns.model import Children, Service
 from zkdns.pipeline import changes, hostnames
 from zkdns.registry.format_reader import FormatReader
 from zkdns.registry.formats import native
-from zkdns.registry.source import TOPOLOGY
+from zkdns.roots import TOPOLOGY
 
 SERVICES = 1000
 HOSTILE = "10.66.6.6"

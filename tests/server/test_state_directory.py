@@ -14,8 +14,8 @@ from zkdns.model import Begin, Catalog, Children, ConfigError, Data, Override, S
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry import state
-from zkdns.registry.source import OVERRIDES, TOPOLOGY
 from zkdns.registry.url import parse_registry
+from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.server import state_directory
 from zkdns.server.state_directory import StateDirectory, is_same
 from zkdns.topology import Place

@@ -14,7 +14,7 @@ from simulation.replica import Replica
 from zkdns.dns.types import NXDOMAIN, SERVFAIL
 from zkdns.health.consensus import assign
 from zkdns.model import State, serial_of
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 if TYPE_CHECKING:
     from simulation.machine import Machine

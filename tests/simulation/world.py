@@ -14,7 +14,7 @@ from simulation import laws
 from simulation.ensemble import Ensemble
 from simulation.laws import ROOT
 from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 SETTINGS: tuple[dict[str, object], ...] = (
     {"ttl": 1},

@@ -15,6 +15,7 @@ from zkdns.answers.table import Entry, Table
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.types import AAAA, SRV, A
+from zkdns.lists import some_of
 from zkdns.model import Instance, Override, Problem, Service, State
 from zkdns.registry import presets
 from zkdns.registry.fields import printable
@@ -154,6 +155,4 @@ def _on_overrides(
 
 
 def _list(ids: Iterable[str]) -> str:
-    every = list(ids)
-    more = f" and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else ""
-    return ", ".join(every[:MAX_NAMED]) + more
+    return some_of(list(ids), MAX_NAMED)

@@ -6,7 +6,6 @@ registrations themselves are only read.
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import json
 import os
@@ -21,6 +20,7 @@ import click
 from zkdns.cli import Failure, complete, failover
 from zkdns.cli.waiting import Waiting
 from zkdns.config import Settings
+from zkdns.lists import list_near
 from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
 from zkdns.pipeline.replica import read_node
@@ -28,15 +28,14 @@ from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.source import SERVERS
 from zkdns.registry.url import RegistryURL, is_usual
 from zkdns.registry.zk.connect import Unreachable
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 from zkdns.registry.znodes import Nodes as Znodes
+from zkdns.roots import SERVERS
 from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
-MAX_NAMED = 12
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -126,7 +125,7 @@ class Operator:
         if self._away and not any(i.id == id for one in services for i in one.instances):
             raise next(iter(self._away.values()))
         if not services:
-            raise Failure(f"no service {service!r}; {_name(names, service, 'there are')}")
+            raise Failure(f"no service {service!r}; {list_near(service, names)}")
         for one in services:
             for instance in one.instances:
                 if instance.id == id:
@@ -135,7 +134,7 @@ class Operator:
         if len(labels) == 1:
             return labels[0]
         ids = {i.id for one in services for i in one.instances}
-        raise Failure(f"no instance {id!r} in service {services[0].name!r}; {_name(ids, id, 'there are')}")
+        raise Failure(f"no instance {id!r} in service {services[0].name!r}; {list_near(id, ids)}")
 
     def settings_of(self, service: str) -> ServiceSettings:
         """What the service's own node says; the defaults where there is none, or its registry is away."""
@@ -296,14 +295,3 @@ def _read_file(url: RegistryURL) -> Catalog:
 def _by_label(name: str, known: Iterable[str]) -> str | None:
     same = [other for other in known if to_label(other) == name.lower()]
     return same[0] if len(same) == 1 else None
-
-
-def _name(names: Iterable[str], wanted: str, lead: str) -> str:
-    """What exists, the likeliest first."""
-    every = sorted(names)
-    if not every:
-        return "there is none"
-    close = difflib.get_close_matches(wanted, every, MAX_NAMED, 0.5)
-    shown = (close + [name for name in every if name not in close])[:MAX_NAMED]
-    more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
-    return f"{lead} {', '.join(shown)}{more}"

@@ -22,6 +22,7 @@ from zkdns.registry.layout import name_service
 from zkdns.registry.url import RegistryURL, registration_path
 from zkdns.registry.zk import route
 from zkdns.registry.zk.notes import Notes
+from zkdns.topology import parse_place
 
 STATUSES = ("up", "starting", "draining", "down")
 
@@ -238,6 +239,11 @@ def describe(
     for name, text in (("zone", zone), ("protocol", protocol), ("status", status)):
         if text is not None:
             payload[name] = text
+    try:
+        if zone is not None:
+            parse_place(zone)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--zone") from None
     try:
         native.from_table(payload)
     except BadData as error:

@@ -25,10 +25,10 @@ from zkdns.cli.waiting import Headway, Phase, Waiting
 from zkdns.config import Settings
 from zkdns.explain.follow import Follower
 from zkdns.explain.subject import locate
-from zkdns.explain.what_if import list_near
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
+from zkdns.lists import list_near
 from zkdns.model import Catalog, Change, Override, Problem, Service, State
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready

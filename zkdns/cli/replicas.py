@@ -16,8 +16,8 @@ from rich.table import Table
 from zkdns.cli import Failure, options
 from zkdns.cli.waiting import Waiting
 from zkdns.pipeline.replica import read_node
-from zkdns.registry.source import SERVERS
 from zkdns.registry.zk.nodes import Nodes, Refused, open_nodes
+from zkdns.roots import SERVERS
 
 COLUMNS: Final = ("id", "address", "version", "serial", "lag")
 

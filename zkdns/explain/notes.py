@@ -18,10 +18,10 @@ import dns.rdatatype
 from zkdns.answers.routed import Routed
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
-from zkdns.explain import what_if
 from zkdns.explain.routing import TargetShare
 from zkdns.explain.shares import DEALT, Shares
 from zkdns.explain.subject import Subject
+from zkdns.lists import list_near
 from zkdns.model import Service
 
 MIN_UDP_BYTES, EDNS, OPT_BYTES = 512, 1232, 11
@@ -88,18 +88,18 @@ def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[s
         return
     if service is not None and subject.kind == "near":
         zones = sorted({i.registration.zone for i in service.instances if i.registration.zone})
-        yield f"{wanted!r} is no zone of the map or of {service.name}; {what_if.list_near(wanted, zones)}"
+        yield f"{wanted!r} is no zone of the map or of {service.name}; {list_near(wanted, zones)}"
         return
     if service is not None:
         about = f"no instance, tag or port of {service.name}"
         known = {i.label for i in service.instances}
         known |= {tag for i in service.instances for tag in i.registration.tags}
-        yield f"{wanted!r} is {about}; {what_if.list_near(wanted, sorted(known))}"
+        yield f"{wanted!r} is {about}; {list_near(wanted, sorted(known))}"
         return
     own = names.labels(subject.qname[: -len(subject.zone.apex)] + names.ROOT)
     wanted = own[-1].decode("latin-1") if own else wanted
     by_label = sorted(service.label for service in services.values())
-    yield f"no service {wanted!r} is registered; {what_if.list_near(wanted, by_label)}"
+    yield f"no service {wanted!r} is registered; {list_near(wanted, by_label)}"
 
 
 def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Final
 
 from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
+from zkdns.lists import list_near
 from zkdns.model import SERVING, Instance, Service, State
 from zkdns.routes import Route, Target, parse_route, tell_tiers
 
@@ -24,7 +24,6 @@ EXAMPLES: Final = (
     "or route:web=web-v1:90,web-v2:10"
 )
 MAX_WEIGHT: Final = 65535
-MAX_NAMED: Final = 8
 
 TIERS: Final = "|"
 """Between the tiers of a route, as in TXT: `route:web=web-v1:90,web-v2:10|web@dc2`."""
@@ -183,17 +182,6 @@ def find_instance(service: Service, id: str) -> Instance:
         ids = [i.id for i in service.instances]
         raise ValueError(f"no instance {id!r} in service {service.name!r}; {list_near(id, ids)}")
     return instance
-
-
-def list_near(wanted: str, names: Sequence[str] | Mapping[str, object]) -> str:
-    """`there are a, b and 3 more`: what exists, the likeliest first."""
-    every = sorted(names)
-    if not every:
-        return "there is none"
-    close = get_close_matches(wanted, every, MAX_NAMED, 0.5)
-    shown = (close + [name for name in every if name not in close])[:MAX_NAMED]
-    more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
-    return f"there are {', '.join(shown)}{more}" if len(every) > 1 else f"there is {every[0]}"
 
 
 # --- one instance ------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ import msgspec
 
 from zkdns.health.thresholds import CheckState
 
-ROOT: Final = "/zkdns/health"
 PROBED_BY: Final = 3
 MAX_PLAIN_BYTES: Final = 16 * 1024
 """Bytes up to which a ballot stays plain JSON, for people with zkCli."""

@@ -20,6 +20,7 @@ from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
+from zkdns.roots import HEALTH
 
 WRITE_EVERY = 1.0
 """Seconds between two writes of our ballot."""
@@ -106,7 +107,7 @@ class Health:
         self._elect()
         if more := self._ballots.left_out:
             what = f"holds {more} ballots beyond the {MAX_REPLICAS} that are read"
-            self.problems[""] = Problem(consensus.ROOT, what, "delete those that are no server's of yours")
+            self.problems[""] = Problem(HEALTH, what, "delete those that are no server's of yours")
         else:
             self.problems.pop("", None)
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
 from zkdns.overrides import in_force, moment
 from zkdns.pipeline.sessions import Sessions, file_of
-from zkdns.registry.overrides import ROOT
+from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
 
 SO: Final = "registered so"
@@ -203,7 +203,7 @@ class _Account:
 
 def _is_registered(service: Service | None) -> bool:
     """Whether a node of its own is there; what is laid over a name makes it as well."""
-    return service is not None and not service.path.startswith(f"{ROOT}/")
+    return service is not None and not service.path.startswith(f"{OVERRIDES}/")
 
 
 def _place(service: Service, node: str, file: str) -> str:

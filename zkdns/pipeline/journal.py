@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
 
@@ -91,9 +92,7 @@ def _sum(changes: Sequence[Change]) -> Change:
     first = changes[0]
     if len(changes) == 1:
         return first
-    some = ", ".join(change.id for change in changes[:MAX_NAMED])
-    more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
-    why = f"{some}{more}" + (f": {first.why}" if first.why else "")
+    why = some_of([change.id for change in changes], MAX_NAMED) + (f": {first.why}" if first.why else "")
     return replace(first, id="", was="", now=f"{len(changes)} instances", why=why, instance=None)
 
 

@@ -14,7 +14,7 @@ from zkdns.config import Settings
 from zkdns.model import Problem, Service
 from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
-from zkdns.registry.source import TOPOLOGY
+from zkdns.roots import TOPOLOGY
 from zkdns.topology import CURE, NOWHERE, Topology, parse_place, parse_topology
 
 LARGE_BYTES = 16 * 1024

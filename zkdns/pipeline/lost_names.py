@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from zkdns.answers.owners import SERVER, by_tag
 from zkdns.answers.records import by_port, tag_label
+from zkdns.lists import some_of
 from zkdns.model import Problem, Service, State
 from zkdns.registry.labels import to_label
 
@@ -77,5 +77,4 @@ def tell_nested(services: Mapping[str, Service], zones: Sequence[str]) -> Iterat
 
 
 def _list(lost: Sequence[str], below: str) -> str:
-    text = ", ".join(f"{name}.{below}" for name in islice(lost, MAX_TOLD))
-    return text if len(lost) <= MAX_TOLD else f"{text} (and {len(lost) - MAX_TOLD} more)"
+    return some_of([f"{name}.{below}" for name in lost[:MAX_TOLD]], MAX_TOLD, len(lost))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from zkdns.health.health import Health
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import Replica
-from zkdns.registry.source import HEALTH, SERVERS
+from zkdns.roots import HEALTH, SERVERS
 
 
 class OwnNodes:

@@ -52,7 +52,7 @@ from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
-from zkdns.registry.source import HEALTH, OVERRIDES, TOPOLOGY
+from zkdns.roots import HEALTH, OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
 
 
@@ -353,9 +353,10 @@ class Pipeline:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with what is registered, ordered, and laid beside it."""
+        """What is wrong with what is registered, ordered, and laid beside it. Each is told once, though two
+        registries be the same place."""
         own = self.registries.own
-        return (
+        every = (
             *self.catalog.problems,
             *(problem for r in self.registries.values() for problem in r.refusals),
             *self._hostnames.problems.values(),
@@ -369,6 +370,7 @@ class Pipeline:
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )
+        return tuple(dict.fromkeys(every))
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""

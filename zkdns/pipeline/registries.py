@@ -13,7 +13,7 @@ from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.model import Catalog, Change, Override, serial_of
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import ServerNode, read_node
-from zkdns.registry.source import OVERRIDES
+from zkdns.roots import OVERRIDES
 
 
 class Registries(Mapping[str, Registry]):

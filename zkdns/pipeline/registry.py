@@ -16,9 +16,9 @@ from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
-from zkdns.registry.source import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
+from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 PATIENCE: Final = 5.0
 """Seconds for which a start waits for a registry that is out of reach."""

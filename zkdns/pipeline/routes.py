@@ -166,7 +166,7 @@ class RouteBook:
         if name not in self.in_force:
             return Beyond(guests) if guests else NOTHING
         routed = routed or self._resolver.follow(name)
-        path = f"/zkdns/overrides/{name}" if name in self.laid else service.path
+        path = node(name) if name in self.laid else service.path
         self.problems[name] = tuple(
             Problem(path, f"the route of {name}: {what}; it counts as without instances", CURE)
             for what in routed.problems

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from heapq import nsmallest
 from typing import Final
 
+from zkdns.lists import some_of
 from zkdns.model import Problem
 from zkdns.registry.fields import printable
 
@@ -200,10 +201,9 @@ def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: s
 
 def _tell(label: str, others: list[str], count: int, label_now: str, path: str, word: str) -> Problem:
     """`others`: some of the `count` that fold to `label` too."""
-    shown = printable(", ".join(others[:MAX_TOLD]))
-    if count > MAX_TOLD:
-        shown += f" (and {count - MAX_TOLD} more)"
-    what = f"its {word} folds to the label {label}, as {shown} does; it is served as {label_now}"
+    shown = printable(some_of(others, MAX_TOLD, count))
+    do = "does" if count == 1 else "do"
+    what = f"its {word} folds to the label {label}, as {shown} {do}; it is served as {label_now}"
     return Problem(path, what, f"choose {word}s that differ in more than case and punctuation")
 
 

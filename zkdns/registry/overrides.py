@@ -18,9 +18,9 @@ import msgspec
 from zkdns.model import Event, Override, Problem
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Nodes, Written
+from zkdns.roots import OVERRIDES
 from zkdns.routes import parse_route, spell_route
 
-ROOT: Final = "/zkdns/overrides"
 MAX_DEPTH: Final = 8
 """Overrides that lie upon each other."""
 
@@ -52,7 +52,7 @@ class Overrides:
     """The reducer: `by_instance()` by service and instance id ("" for the service itself), `problems()` by
     what is wrong."""
 
-    def __init__(self, root: str = ROOT) -> None:
+    def __init__(self, root: str = OVERRIDES) -> None:
         self.root = root
         self._nodes = Nodes(root, 1, 2)
         self._read: dict[tuple[str, ...], bytes] = {}
@@ -137,12 +137,12 @@ def _try(data: bytes, written: Written, id: str) -> tuple[Override | None, str]:
         return None, str(error)
 
 
-def path(service: str, id: str, root: str = ROOT) -> str:
+def path(service: str, id: str, root: str = OVERRIDES) -> str:
     """The node that orders for this instance."""
     return f"{root}/{_encode(service)}/{_encode(id)}"
 
 
-def node(service: str, root: str = ROOT) -> str:
+def node(service: str, root: str = OVERRIDES) -> str:
     """The node that lays a route over this service."""
     return f"{root}/{_encode(service)}"
 

@@ -16,11 +16,6 @@ from zkdns.registry.scope import Scope
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.zk.mirror import Mirror
 
-OWN = "/zkdns"
-OVERRIDES, HEALTH, SERVERS = f"{OWN}/overrides", f"{OWN}/health", f"{OWN}/servers"
-TOPOLOGY = f"{OWN}/topology"
-"""One node: the map of networks and the zones that they are in."""
-
 
 class Source(Protocol):
     """What a registry is read from."""

@@ -1,0 +1,29 @@
+"""Lists as people read them: some of what there is, and how much more.
+
+Rules: pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+MAX_NEAR: Final = 8
+
+
+def some_of(names: Sequence[str], most: int, count: int | None = None) -> str:
+    """`a, b and 3 more`. `count`: how many there are, where `names` are not all of them."""
+    shown = names[:most]
+    left = (len(names) if count is None else count) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
+
+
+def list_near(wanted: str, names: Iterable[str]) -> str:
+    """`there are a, b and 3 more`: what exists, the likeliest first."""
+    every = sorted(names)
+    if not every:
+        return "there is none"
+    close = get_close_matches(wanted, every, MAX_NEAR, 0.5)
+    likeliest = close + [name for name in every if name not in close]
+    return f"there {'are' if len(every) > 1 else 'is'} {some_of(likeliest, MAX_NEAR)}"
