@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support import loaded
 from support.ports import free_port
 from support.registry_file import instance
 from support.server import REPOSITORY, run
@@ -313,11 +314,11 @@ def test_watch_is_quiet_when_its_reader_has_gone(file: Path, tmp_path: Path) -> 
     reading, writing = os.pipe()
     told = tmp_path / "told.txt"
     with told.open("wb") as err:
-        process = subprocess.Popen(
+        process = loaded.start(
             [sys.executable, "-m", "zkdns", "watch", "--registry", f"file:{file}"],
+            {**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stdout=writing,
             stderr=err,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
     os.close(writing)
     try:
@@ -337,16 +338,16 @@ def test_watch_is_quiet_when_its_reader_has_gone(file: Path, tmp_path: Path) -> 
 def on_terminal(width: int, *words: str) -> str:
     """What a command prints on a terminal of that width."""
     controller, terminal = pty.openpty()
-    done = subprocess.run(
+    with loaded.start(
         [sys.executable, "-m", "zkdns", *words],
+        {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": str(width), "TERM": "xterm"},
         stdout=terminal,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": str(width), "TERM": "xterm"},
-        timeout=60,
-        check=True,
-    )
+    ) as process:
+        _, told = process.communicate(timeout=60)
     os.close(terminal)
+    assert process.returncode == 0
     found = b""
     while True:
         try:
@@ -354,7 +355,7 @@ def on_terminal(width: int, *words: str) -> str:
         except OSError:
             break
     os.close(controller)
-    assert not done.stderr
+    assert not told
     return found.decode()
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import loaded
 from support.ports import free_port
 from support.programs import end
 from support.server import REPOSITORY
@@ -226,25 +228,28 @@ class Session:
         }
 
     def _run(self, command: str) -> str:
-        done = subprocess.run(
-            ["bash", "-c", self._ours(command)],
+        with loaded.start(
+            _words(self._ours(command)),
+            self._environment,
             cwd=self.folder,
-            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
-        )
-        return done.stdout
+        ) as process:
+            try:
+                return process.communicate(timeout=60)[0]
+            except BaseException:
+                process.kill()
+                raise
 
     def _start(self, command: str, others: list[subprocess.Popen[bytes]] | None = None) -> Path:
         log = self.folder / f"log-{len(list(self.folder.glob('log-*')))}"
         with log.open("wb") as file:
-            process = subprocess.Popen(
-                ["bash", "-c", f"exec {self._ours(command)}"],
+            process = loaded.start(
+                _words(self._ours(command), "exec "),
+                self._environment,
                 cwd=self.folder,
-                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -259,6 +264,14 @@ class Session:
         if self._server is not None:
             end(self._server)
         self._server = None
+
+
+def _words(command: str, before: str = "") -> list[str]:
+    """What is to be run: a shell that reads the command, save for one of zkdns alone in which a shell has
+    nothing to do but to split words."""
+    if re.match(r"(\.venv/bin/)?zkdns ", command) and not re.search(r"[|&;<>()$`*?~#\[\]{}\n\\]", command):
+        return [sys.executable, "-m", "zkdns", *shlex.split(command)[1:]]
+    return ["bash", "-c", before + command]
 
 
 def missing(program: str) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import loaded
 from support.server import REPOSITORY
 from support.waiting import eventually
 
@@ -19,12 +20,12 @@ class Watch:
         self._out = folder / "watched.txt"
         self._err = folder / "told.txt"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
+            self.process = loaded.start(
                 [sys.executable, "-m", "zkdns", "watch", *words],
+                {**os.environ, "PYTHONPATH": str(REPOSITORY)},
                 stdout=out,
                 stderr=err,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             )
         eventually(lambda: "watching" in self.told)
 
