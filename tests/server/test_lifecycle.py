@@ -228,6 +228,28 @@ async def test_a_second_word_to_stop_ends_the_lameduck(start: Start) -> None:
     assert one.server.phase is Phase.STOPPED
 
 
+async def test_ready_is_told_once_it_listens_though_all_was_read_before(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Zone files and a registry file are read while it does not listen yet."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "new.example.zone").write_text(ZONE)
+    told: list[bool] = []
+    listen = Server._listen
+
+    async def listen_late(server: Server) -> None:
+        await until(lambda: server.phase is Phase.READY)
+        await asyncio.sleep(0.02)
+        told.append("ready: engine" in caplog.text)
+        await listen(server)
+
+    monkeypatch.setattr(Server, "_listen", listen_late)
+    await start(zones=str(tmp_path / "zones"))
+    await until(lambda: "ready: engine" in caplog.text)
+    assert told == [False]
+
+
 async def test_ready_is_told_once_it_listens_though_another_answered_there_until_then(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,6 +79,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._joining: asyncio.Task[None] | None = None
         """Waits for our turn on addresses where another server still answers."""
+        self._listens = asyncio.Event()
         self._mistake: ConfigError | None = None
         """The operator's error that came up after the start, and ends us."""
         id = new_id()
@@ -196,6 +197,7 @@ class Server:
                 )  # fmt: skip
         if self.settings.http is not None:
             await self.web.start(self.settings.http, self.settings.http_hosts)
+        self._listens.set()
 
     async def _remember(self) -> None:
         """What is not read soon is answered from what the state directory holds."""
@@ -324,8 +326,7 @@ class Server:
             self._spawn(self._say_ready(), "ready")
 
     async def _say_ready(self) -> None:
-        if self._joining is not None:
-            await self._joining
+        await self._listens.wait()  # all may be read before: registry files and zone files
         services = self.pipeline.services.values()
         zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
         held = f"{len(services)} services, {sum(len(s.instances) for s in services)} instances"
