@@ -92,8 +92,8 @@ def test_a_mirror_whose_login_is_refused_says_so_once_and_tries_again(
 ) -> None:
     with Mirrored(sasl.hosts, zk_root, auth=WRONG, watchdog=0.3) as it:
         eventually(lambda: it.mirror.status().restarts >= 3)
-        eventually(lambda: it.mirror.status().refused)
-        assert "refused the login" in it.mirror.status().trouble
+        # One moment: between two tries it is neither refused nor in trouble.
+        eventually(lambda: (now := it.mirror.status()).refused and "refused the login" in now.trouble)
         assert it.wholes == 0
     assert caplog.text.count("refused the login") == 1
     assert "new client" not in caplog.text

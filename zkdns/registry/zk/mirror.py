@@ -59,7 +59,8 @@ LOOK_EVERY = 0.5
 @dataclass(frozen=True, slots=True)
 class Status:
     """How the mirror stands. `one_shot`: the server knows no persistent watches. `trouble`: kazoo's
-    latest complaint, empty while connected. `refused`: a login failed, and is tried again seldom."""
+    latest complaint, empty while connected and let in. `refused`: a login failed, and is tried again
+    seldom."""
 
     connected: bool
     session_id: int
@@ -179,7 +180,7 @@ class Mirror:
             nodes=mind.nodes,
             last_zxid=client.last_zxid,
             one_shot=mind.one_shot,
-            trouble="" if self._connected else self._reasons.latest,
+            trouble="" if self._connected and not self._reasons.refused else self._reasons.latest,
             refused=self._reasons.refused,
         )
 
