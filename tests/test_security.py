@@ -102,6 +102,16 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert told == {what: list(map(float, numbers)) for what, numbers in WALLS.items()}
 
 
+def test_the_descriptors_that_the_manual_reckons_with_are_those_of_the_walls() -> None:
+    manual = (DOCS.parent / "operations.md").read_text()
+    told = re.search(
+        r"TCP client \(at most ([\d,]+)\), forwarded question \(([\d,]+)\) and health probe \((\d+)\)", manual
+    )
+    assert told is not None
+    numbers = tuple(int(n.replace(",", "")) for n in told.groups())
+    assert numbers == (Limits().connections, load.MAX_IN_FLIGHT, prober.SOCKETS)
+
+
 def test_settings_that_the_table_names_are_there() -> None:
     named = {name for row in rows() for name in re.findall(r"`([a-z_]+)`", row[2])}
     assert named - {"answers"} <= {*DEFAULTS.__dataclass_fields__}

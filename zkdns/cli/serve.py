@@ -21,7 +21,7 @@ from zkdns.server.lifecycle import Server
 @click.option("--zone", multiple=True, metavar="NAME", help="A zone that the services stand in.")
 @click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Where to answer, UDP and TCP.")
 @click.option("--http", metavar="ADDR:PORT", help="Status page, API, metrics; empty turns it off.")
-@click.option("--engine", metavar="|".join(config.ENGINES), help="Who answers UDP.")
+@click.option("--engine", metavar="|".join(config.ENGINES), help="Who answers UDP and TCP.")
 @click.option("--workers", type=int, metavar="N", help="Answering threads of the native engine.")
 @click.option(
     "--forward", multiple=True, metavar="ADDR[:PORT]", help="Upstream for other names, or resolv.conf."
