@@ -54,6 +54,7 @@ ttl = 9
         (["--forward", "dns.example"], "dns.example"),
         (["--zones", "/nowhere/zones"], "/nowhere/zones"),
         (["--state", "/proc/nowhere"], "/proc/nowhere"),
+        (["--state", "/dev/null"], "/dev/null: no directory"),
         (["--config", "/nowhere/zkdns.toml"], "/nowhere/zkdns.toml"),
     ],
 )
@@ -162,6 +163,8 @@ def test_until_the_first_catalog_it_is_not_ready_and_never_nxdomain(
         assert server.http("/health")[0] == 200
         assert server.http("/ready")[0] == 503
         assert "ready: engine" not in server.log
+        named = f"not read yet: zk://{own_zookeeper.hosts}/services: SERVFAIL with EDE 14"
+        eventually(lambda: named in server.log)
         own_zookeeper.start()
         client = own_zookeeper.client()
         client.create("/services/web/a", b'{"address": "10.0.0.1"}', makepath=True)

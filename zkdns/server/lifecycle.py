@@ -208,7 +208,12 @@ class Server:
         for one in remembered:
             self.driver.step(one)
         if self.pipeline.stage is Stage.LOADING and not remembered:
-            log.warning("the registry is not read yet: SERVFAIL with EDE 14 until it is")
+            log.warning("not read yet: %s: SERVFAIL with EDE 14 until it is", self._unread)
+
+    @property
+    def _unread(self) -> str:
+        """The registries that were not read whole so far."""
+        return ", ".join(r.url.text for r in self.pipeline.registries.values() if not r.is_whole)
 
     async def _tick(self) -> None:
         """What is looked at every second: the state directory, zone files, systemd."""
@@ -322,7 +327,7 @@ class Server:
             self.phase = Phase.READY if self.pipeline.registries.is_live else Phase.FROM_STATE
         if was in (Phase.LOADING, Phase.SETTLING) and self.phase in (Phase.READY, Phase.FROM_STATE):
             if self.phase is Phase.FROM_STATE:
-                log.warning("the registry is not read yet: answers are those that the state directory holds")
+                log.warning("not read yet: %s: the state directory's answers are given", self._unread)
             self._spawn(self._say_ready(), "ready")
 
     async def _say_ready(self) -> None:

@@ -53,7 +53,8 @@ class StateDirectory:
             if self._directory is not None:
                 self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--state {directory}", error.strerror or str(error)) from None
+            why = "no directory" if isinstance(error, FileExistsError) else error.strerror or str(error)
+            raise ConfigError(f"--state {directory}", why) from None
         self._pipeline = pipeline
         self._registries = list(pipeline.registries.values())
         self._saved: dict[str, Kept] = {}
