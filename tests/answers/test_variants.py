@@ -382,6 +382,25 @@ def test_names_of_zones_take_turns_by_weight() -> None:
     assert sorted(first.values()) == [10, 30]
 
 
+def test_weights_of_any_size_fit_an_srv_record() -> None:
+    heavy = tuple(
+        instance(id, zone, weight=weight)
+        for id, zone, weight in (("a", "eu-1a", 65_535), ("b", "eu-1b", 60_000), ("c", "us-1a", 1))
+    )
+    for client in (EU_A, EU_B, US_A, NOWHERE):
+        answers = serving(web(*heavy, near="balanced", srv_scale=1000))
+        weights = [weight for _, _, weight in srv(ask(answers, client, "_web._tcp.svc.local", "SRV"))]
+        assert weights
+        assert max(weights) <= 65_535
+
+
+def test_each_of_our_zones_has_its_own_measure_of_what_may_be_arranged() -> None:
+    one = variants.Near(web(*THREE), parse_topology("map", MAP)[0])
+    one._spent, one.left_out = variants.MAX_WORK + 1, 3
+    one.begin()
+    assert (one._spent, one.left_out) == (0, 0)
+
+
 def test_what_a_person_reads_of_a_service_tells_near() -> None:
     text = str(ask(serving(web(*THREE)), EU_A, rtype="TXT").answer[0][0])
     assert '"near=prefer"' in text

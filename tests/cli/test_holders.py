@@ -33,6 +33,14 @@ def test_who_asks_again_at_any_replica_is_back() -> None:
     assert {client for client, _ in holders.given} == {"x", "y"}, "who comes new never held it"
 
 
+def test_of_two_replicas_that_gave_it_to_one_client_the_latest_word_is_told() -> None:
+    for first, second in ((99, 95), (95, 99)):
+        holders = Holders()
+        holders.begin("one", [row("x", first)], since=90)
+        holders.begin("two", [row("x", second)], since=90)
+        assert [one.last for one in holders.left] == [99]
+
+
 def test_a_second_question_within_one_tick_of_the_clock_counts() -> None:
     holders = Holders()
     holders.begin("one", [row("x", 99, 3)], since=90)

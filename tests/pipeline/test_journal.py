@@ -217,3 +217,12 @@ def test_memory_keeps_as_many_changes_as_it_may_and_no_fewer() -> None:
         kept.add(float(n), Record((change(float(n), "web", f"i{n}", "registered", None),)))
         assert [c.at for c in kept.changes()] == [float(k) for k in range(max(0, n - 9), n + 1)]
     assert kept.since == 29.0
+
+
+def test_what_is_asked_for_has_its_first_and_its_last_moment() -> None:
+    told = [change(at, "web", "a", "state", None) for at in (1.0, 2.0, 3.0)]
+    assert [c.at for c in Query(since=2.0).newest(told)] == [2.0, 3.0]
+    assert [c.at for c in Query(until=2.0).newest(told)] == [1.0, 2.0]
+    assert [c.at for c in Query(since=2.0, until=2.0).newest(told)] == [2.0]
+    assert [c.at for c in Query(limit=2).newest(told)] == [2.0, 3.0]
+    assert Query(limit=0).newest(told) == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from zkdns.model import Change
 from zkdns.pipeline.journal_merge import TOGETHER, merge
+from zkdns.pipeline.journal_resume import MEANWHILE
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,20 @@ def test_what_no_node_tells_goes_by_its_time() -> None:
     assert merge([here, there]) == here
     later = [replace(c, at=c.at + 60) for c in there]
     assert merge([here, later]) == [*here, *later]
+
+
+def test_what_is_of_no_transaction_goes_by_its_time_too() -> None:
+    away = Change(10.0, 0, "", "dc2", "registry", "within reach", "out of reach")
+    later = replace(away, at=10.0 + 60)
+    assert merge([[away], [later]]) == [away, later]
+    assert merge([[away], [replace(away, at=10.5)]]) == [away]
+
+
+def test_what_one_learned_late_since_it_was_away_is_told_once() -> None:
+    gone = Change(10.0, 7, "web", "a", "gone", "healthy", "", "its session ended")
+    late = replace(gone, at=500.0, zxid=9, why=MEANWHILE)
+    assert merge([[gone], [late]]) == merge([[late], [gone]]) == [gone]
+    assert len(merge([[gone], [replace(late, why="its session ended")]])) == 2
 
 
 def test_flaps_of_one_transaction_are_as_many_as_the_one_saw_who_saw_most() -> None:

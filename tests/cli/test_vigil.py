@@ -1,0 +1,157 @@
+"""`drain --wait`: how long replicas that are slow, silent or away are waited for, by the test's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from zkdns.cli import Failure, holders
+from zkdns.cli.asking import Told as Reply
+from zkdns.cli.holders import HOPELESS_SECONDS, STILL_GIVES, Outcome, Vigil
+from zkdns.serve.clients import ClientRow, Told
+
+TTL = 10
+
+
+class Replica:
+    """What one says when it is asked. `ttls`: of each service; `clock`: how far its own is ahead."""
+
+    def __init__(self, *rows: ClientRow, state: str = "drained", clock: float = 1e6) -> None:
+        self.rows = rows
+        self.states = [state]
+        self.away = ""
+        self.clock = clock
+        self.ttls = {"web": TTL}
+        self.routes: list[dict[str, Any]] = []
+
+
+class World:
+    """Replicas by URL, and a clock that moves while it is waited for. `later`: what happens, and when."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, **replicas: Replica) -> None:
+        self.now = 0.0
+        self.replicas = replicas
+        self.later: list[tuple[float, Callable[[], object]]] = []
+        patch.setattr(holders.asking, "get_dated", self._get)
+        patch.setattr(holders.told, "ask", self._told)
+
+    def _heard(self, url: str) -> Replica:
+        one = self.replicas[url]
+        if one.away:
+            raise Failure(one.away)
+        return one
+
+    def _get(self, url: str, path: str, *_: object) -> Reply:
+        one = self._heard(url)
+        if path.endswith("/routes"):
+            return Reply({"routes": one.routes}, 0.0)
+        instances = [{"id": "a", "state": state} for state in one.states]
+        return Reply({"ttl": one.ttls[path.rpartition("/")[2]], "instances": instances}, 0.0)
+
+    def _told(self, url: str, name: str, **_: object) -> tuple[Told, float]:
+        one = self._heard(url)
+        rows = tuple(row for row in one.rows if row.service == name)
+        return Told(rows), self.now + one.clock
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        while self.later and self.later[0][0] <= self.now:
+            self.later.pop(0)[1]()
+
+    def wait(self, timeout: float = 600.0) -> tuple[Outcome, float]:
+        """How it ended, and when."""
+        urls = {name: name for name in self.replicas}
+        outcome = Vigil("web", "a", urls, lambda: self.now, self.sleep).wait(timeout)
+        return outcome, self.now
+
+
+def row(client: str, last: float, queries: int = 1, service: str = "web") -> ClientRow:
+    """`last`: seconds since it was drained, by the replica's clock."""
+    return ClientRow(client, service, 0.0, 1e6 + last, queries, "a")
+
+
+def left(outcome: Outcome) -> list[str]:
+    return [one.client for one in outcome.holders.left]
+
+
+def test_who_was_given_it_is_waited_for_until_it_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Replica(row("x", -1))
+    world = World(monkeypatch, one=one)
+    world.later = [(3.0, lambda: setattr(one, "rows", (row("x", 3, 2),)))]
+    outcome, at = world.wait()
+    assert (outcome.is_over, left(outcome), at) == (True, [], 3.0)
+
+
+def test_where_nobody_was_given_it_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, at = World(monkeypatch, one=Replica(row("x", -2 * TTL - 1))).wait()
+    assert (outcome.is_over, outcome.holders.given, at) == (True, {}, 0.0)
+
+
+def test_who_never_comes_back_is_waited_for_twice_the_ttl_from_when_the_last_replica_took_the_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Replica(row("x", -1), state="healthy")
+    world = World(monkeypatch, one=Replica(row("x", -1)), slow=slow)
+    world.later = [(30.0, lambda: setattr(slow, "states", ["drained"]))]
+    outcome, at = world.wait()
+    assert (outcome.is_over, left(outcome), at) == (True, ["x"], 30.0 + 2 * TTL)
+    assert outcome.unheard == {}
+
+
+def test_one_that_gives_it_still_is_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Replica(state="healthy")
+    outcome, at = World(monkeypatch, one=Replica(row("x", -1)), slow=slow).wait(100.0)
+    assert (outcome.is_over, outcome.unheard, at) == (False, {"slow": STILL_GIVES}, 100.0)
+
+
+@pytest.mark.parametrize("states", [["drained", "healthy"], ["healthy", "drained"]])
+def test_one_that_gives_it_of_another_registry_gives_it_still(
+    monkeypatch: pytest.MonkeyPatch, states: list[str]
+) -> None:
+    one = Replica()
+    one.states = states
+    outcome, _ = World(monkeypatch, one=one).wait(10.0)
+    assert (outcome.is_over, outcome.unheard) == (False, {"one": STILL_GIVES})
+
+
+def test_one_that_was_away_and_is_heard_again_is_away_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Replica(row("y", -1))
+    two.away = "refused"
+    one = Replica(row("x", -1))
+    world = World(monkeypatch, one=one, two=two)
+
+    def come() -> None:
+        two.away = ""
+
+    def ask() -> None:
+        one.rows, two.rows = (row("x", 6, 2),), (row("y", 6, 2),)
+
+    world.later = [(5.0, come), (6.0, ask)]
+    outcome, at = world.wait()
+    assert (outcome.is_over, left(outcome), dict(outcome.unheard), at) == (True, [], {}, 6.0)
+
+
+def test_one_that_stays_away_may_have_told_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who it told is not known: it is over once none of them can hold it any more."""
+    gone = Replica()
+    gone.away = "refused"
+    outcome, at = World(monkeypatch, one=Replica(), gone=gone).wait()
+    assert (outcome.is_over, dict(outcome.unheard), at) == (True, {"gone": "refused"}, 2 * TTL)
+
+
+def test_where_no_replica_can_be_asked_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Replica()
+    gone.away = "refused"
+    outcome, at = World(monkeypatch, gone=gone).wait()
+    assert (outcome.is_over, at) == (False, HOPELESS_SECONDS)
+
+
+def test_a_route_that_leads_to_it_has_a_ttl_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Replica(row("x", -1, service="shop"))
+    one.routes = [{"service": "shop", "tiers": [{"web": 1}]}]
+    one.ttls |= {"shop": 50}
+    outcome, at = World(monkeypatch, one=one).wait()
+    assert (outcome.ttl, at) == (50.0, 100.0)
+    assert [(one.client, one.service) for one in outcome.holders.left] == [("x", "shop")]
