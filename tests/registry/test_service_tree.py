@@ -54,6 +54,18 @@ def at(zxid: int, created: int | None = None) -> Stat:
     return Stat(created or zxid, zxid, float(created or zxid), True)
 
 
+def test_what_a_reading_found_that_was_cut_short_is_not_there_when_the_next_finds_it_gone() -> None:
+    tree = open_root("/services")
+    web = [Children("/services/web", ("a",), 3), Data("/services/web/a", A, at(3))]
+    folded([Begin(), Children("/services", ("web",), 2), *web, Whole()], tree)
+    moved = Data("/services/web/a", B, at(9, 3))
+    folded([Begin(), Children("/services", ("web",), 2), web[0], moved], tree)
+    catalog = folded([Begin(), Children("/services", (), 12), Whole()], tree)
+    assert catalog.services == {}
+    catalog = folded([Begin(), Children("/services", ("web",), 14), *web, Whole()], tree)
+    assert one(catalog) == {"a": ("10.0.0.1",)}, "and what stands there is what the next one read"
+
+
 # --- laws ---------------------------------------------------------------------------------------
 
 names = st.sampled_from(["web", "db"])

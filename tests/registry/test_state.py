@@ -135,6 +135,15 @@ def test_a_bad_file_is_reported_and_left_alone_and_kept_aside_by_the_next_saving
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_what_was_kept_aside_is_never_written_over(tmp_path: Path) -> None:
+    for n in range(1, 4):
+        (tmp_path / "x").write_bytes(b"foreign %d" % n)
+        (tmp_path / "x").replace(tmp_path / NAME)
+        save(tmp_path, catalog())
+        assert (tmp_path / f"{NAME}.aside-{n}").read_bytes() == b"foreign %d" % n
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 @given(st.data())
 def test_any_cut_and_any_changed_byte_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

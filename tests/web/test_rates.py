@@ -57,3 +57,12 @@ def test_a_clock_that_stands_or_goes_back_makes_no_rate() -> None:
     for at in (1000.0, 1000.0, 990.0):
         rates.take(5, demand({"web": 5}), at)
     assert rates.load.total == ()
+
+
+def test_a_count_that_fell_makes_no_rate_below_nought() -> None:
+    """Threads of an engine come and go, and with them what they counted."""
+    rates = Rates()
+    rates.take(500, demand({"web": 500}), 1000.0)
+    rates.take(400, demand({"web": 400}), 1010.0)
+    assert rates.load.total == (0.0,)
+    assert rates.load.services == {}
