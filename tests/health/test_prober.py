@@ -169,8 +169,9 @@ async def test_a_swarm_that_is_due_at_once_starts_in_many_turns_of_the_loop() ->
 async def test_a_swarm_none_of_which_answers_is_started_all_the_same() -> None:
     probes = Probes()
     prober = probes.prober()
+    patient = Check("tcp", timeout=3600)
     for n in range(3 * module.A_TURN):
-        prober.schedule(target(f"/services/s{n}/a"))
+        prober.schedule(replace(target(f"/services/s{n}/a"), check=patient))
     await probes.under_way(3 * module.A_TURN - 1)
     await prober.stop()
 
