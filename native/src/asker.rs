@@ -8,7 +8,7 @@ use crate::counters::Counters;
 use crate::handover::{Fault, Handed, Way};
 use crate::query::Asked;
 use crate::query::Read;
-use crate::respond::{Desk, Outcome, answer};
+use crate::respond::{Client, Desk, Outcome, answer};
 use crate::sampler::Sampler;
 use crate::socket::wall_clock;
 use crate::table::Table;
@@ -137,15 +137,15 @@ impl<'a> Asker<'a> {
         out: &mut Vec<u8>,
     ) -> bool {
         let Asker { asked, desk, counters, notes, .. } = self;
-        let client = way.peer().ip();
-        match answer(query, asked, None, client, round.table, LIMIT, offered, desk, out) {
+        let client = Client { address: way.peer().ip(), limit: LIMIT, offered };
+        match answer(query, asked, None, client, round.table, desk, out) {
             Outcome::Reply { qtype, rcode, search_miss } => {
                 counters.reply(qtype, rcode);
                 if desk.told.service > 0 {
-                    notes.push(Note { client: way.peer().ip(), told: desk.told });
+                    notes.push(Note { client: client.address, told: desk.told });
                 }
                 if search_miss {
-                    counters.note_search_miss(way.peer().ip());
+                    counters.note_search_miss(client.address);
                 }
                 true
             }

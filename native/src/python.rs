@@ -9,7 +9,7 @@ use crate::index::Change;
 use crate::kept::PyCache;
 use crate::prefix::Prefixes;
 use crate::query::Asked;
-use crate::respond::{Desk, NOBODY, Outcome, answer};
+use crate::respond::{Client, Desk, NOBODY, Outcome, answer};
 use crate::running::Running;
 use crate::streams::Limits;
 use crate::table::Table;
@@ -93,6 +93,21 @@ fn items<'py>(
     Ok(items.map(|pair| pair?.extract()))
 }
 
+/// What becomes another in one of the maps that have None for what is there no more.
+fn changes<V>(
+    delta: &Bound<PyAny>,
+    map: &Bound<PyString>,
+    mut read: impl FnMut(&[u8], &Bound<PyAny>) -> PyResult<V>,
+) -> PyResult<Vec<Change<V>>> {
+    let change = |pair: PyResult<(Bound<PyAny>, Bound<PyAny>)>| {
+        let (key, value) = pair?;
+        let key = key.cast_into::<PyBytes>()?;
+        let value = if value.is_none() { None } else { Some(Arc::new(read(key.as_bytes(), &value)?)) };
+        Ok(Change { key: key.as_bytes().into(), value })
+    };
+    items(delta, map)?.map(change).collect()
+}
+
 /// A lock that may be held while Python code runs: to wait for it with the interpreter held would keep
 /// the holder from ever letting go.
 fn attached<'a, T>(py: Python, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
@@ -145,28 +160,10 @@ impl Engine {
         if !clients.is_none() {
             table.clients = Arc::new(read_clients(&clients)?);
         }
-        let mut changes = Vec::new();
-        for change in items(delta, intern!(py, "entries"))? {
-            let (key, entry) = change?;
-            let key = key.cast_into::<PyBytes>()?;
-            let value = match entry.is_none() {
-                true => None,
-                false => Some(Arc::new(publisher.entry(key.as_bytes(), &entry)?)),
-            };
-            changes.push(Change { key: key.as_bytes().into(), value });
-        }
-        table.entries.apply(changes);
-        let mut changes = Vec::new();
-        for change in items(delta, intern!(py, "names"))? {
-            let (key, name) = change?;
-            let key = key.cast_into::<PyBytes>()?;
-            let value = match name.is_none() {
-                true => None,
-                false => Some(Arc::new(publisher.name(key.as_bytes(), &name)?)),
-            };
-            changes.push(Change { key: key.as_bytes().into(), value });
-        }
-        table.put_names(changes);
+        let read_entry = |key: &[u8], entry: &Bound<PyAny>| publisher.entry(key, entry);
+        table.entries.apply(changes(delta, intern!(py, "entries"), read_entry)?);
+        let read_name = |key: &[u8], name: &Bound<PyAny>| publisher.name(key, name);
+        table.put_names(changes(delta, intern!(py, "names"), read_name)?);
         publisher.sweep_numbers(&table, || self.running.told(None, None).0.iter().map(Row::told).collect());
         self.shared.table.store(Arc::new(table));
         publisher.rotations.sweep(|_, _| ());
@@ -279,13 +276,14 @@ impl Engine {
         now: Option<f64>,
         client: Option<&str>,
     ) -> Option<Bound<'py, PyBytes>> {
-        let client = client.and_then(|client| client.parse().ok()).unwrap_or(NOBODY);
+        let address = client.and_then(|client| client.parse().ok()).unwrap_or(NOBODY);
+        let client = Client { address, limit, offered: ra != 0 };
         let (mut out, mut asked) = (Vec::new(), Asked::default());
         let table = self.shared.table.load();
         let mut desk = attached(py, &self.desk);
         let run = AssertUnwindSafe(|| {
             asked.read(packet);
-            let said = answer(packet, &asked, None, client, &table, limit, ra != 0, &mut desk, &mut out);
+            let said = answer(packet, &asked, None, client, &table, &mut desk, &mut out);
             if said == Outcome::Outside && ra != 0 {
                 let given = Reading::new(&self.shared.cache, now).give(packet, &asked, limit, &mut out);
                 return given.map_or(Outcome::Pass, |given| given.0);

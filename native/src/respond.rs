@@ -35,6 +35,15 @@ pub enum Outcome {
     Outside,
 }
 
+/// Who asks. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP; `offered`: whether it may have
+/// names forwarded.
+#[derive(Clone, Copy)]
+pub struct Client {
+    pub address: IpAddr,
+    pub limit: usize,
+    pub offered: bool,
+}
+
 /// Where answers are made: kept by the caller, so that none of it is made anew for each query.
 #[derive(Default)]
 pub struct Desk {
@@ -45,32 +54,21 @@ pub struct Desk {
     pub told: Told,
 }
 
-/// Appends the reply to `out`. `limit`: the most that the transport carries, `UDP_LIMIT` over UDP.
-pub fn respond(
-    packet: &[u8],
-    client: IpAddr,
-    table: &Table,
-    limit: usize,
-    offered: bool,
-    desk: &mut Desk,
-    out: &mut Vec<u8>,
-) -> Outcome {
+/// Appends the reply to `out`.
+pub fn respond(packet: &[u8], client: Client, table: &Table, desk: &mut Desk, out: &mut Vec<u8>) -> Outcome {
     let mut asked = Asked::default();
     asked.read(packet);
-    answer(packet, &asked, None, client, table, limit, offered, desk, out)
+    answer(packet, &asked, None, client, table, desk, out)
 }
 
 /// The same for a packet that was read before. `likely`: the first entry of its hash.
 #[inline]
-#[allow(clippy::too_many_arguments, reason = "all that an answer depends on, and nothing else")]
 pub fn answer(
     packet: &[u8],
     asked: &Asked,
     likely: Option<&Entry>,
-    client: IpAddr,
+    client: Client,
     table: &Table,
-    limit: usize,
-    offered: bool,
     desk: &mut Desk,
     out: &mut Vec<u8>,
 ) -> Outcome {
@@ -81,18 +79,18 @@ pub fn answer(
         Read::Pass => return Outcome::Pass,
     };
     let limit = match query.edns {
-        _ if limit > UDP_LIMIT => limit,
-        Some(edns) => (edns.size as usize).max(UDP_PLAIN).min(limit),
+        _ if client.limit > UDP_LIMIT => client.limit,
+        Some(edns) => (edns.size as usize).max(UDP_PLAIN).min(client.limit),
         None => UDP_PLAIN,
     };
     let mut subnet = match query.edns.and_then(|edns| edns.subnet(packet)) {
-        Some(data) if table.clients.trusted.get(client).is_some() => match Subnet::read(data) {
+        Some(data) if table.clients.trusted.get(client.address).is_some() => match Subnet::read(data) {
             Some(subnet) => Some(subnet),
             None => return Outcome::Pass,
         },
         _ => None,
     };
-    let reply = Reply { packet, query, subnet: &[], stale: &[], limit, offered };
+    let reply = Reply { packet, query, subnet: &[], stale: &[], limit, offered: client.offered };
     let key = asked.key();
     let found = match likely {
         Some(entry) if entry.key() == key => likely,
@@ -107,7 +105,7 @@ pub fn answer(
                     subnet.set_scope(scope);
                     class
                 }
-                None => table.clients.class_of(client),
+                None => table.clients.class_of(client.address),
             };
             variants.get(class)
         });

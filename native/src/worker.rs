@@ -11,7 +11,7 @@ use crate::entry::Entry;
 use crate::handover::{Fault, Handed, Handover, Way};
 use crate::index::hash;
 use crate::query::Asked;
-use crate::respond::{Desk, NOBODY, Outcome, answer};
+use crate::respond::{Client, Desk, NOBODY, Outcome, answer};
 use crate::sampler::Sampler;
 use crate::slices::take_short_slices;
 use crate::socket::{Socket, wall_clock};
@@ -229,21 +229,12 @@ impl Round<'_> {
                 *at += 1;
                 continue;
             }
-            let client = if asks_who { batch.client(i) } else { NOBODY };
-            let offered = offers && table.recursion.get(client).is_some();
+            let address = if asks_who { batch.client(i) } else { NOBODY };
+            let offered = offers && table.recursion.get(address).is_some();
+            let client = Client { address, limit: UDP_LIMIT, offered };
             let asked = &self.asked[i];
             let (packet, out) = batch.packet_and_out(i);
-            let outcome = answer(
-                packet,
-                asked,
-                likely[i - first],
-                client,
-                table,
-                UDP_LIMIT,
-                offered,
-                &mut self.desk,
-                out,
-            );
+            let outcome = answer(packet, asked, likely[i - first], client, table, &mut self.desk, out);
             match outcome {
                 Outcome::Reply { qtype, rcode, search_miss } => {
                     batch.end_reply(i);

@@ -14,7 +14,7 @@ use std::sync::{Arc, Barrier};
 use world::{APEX, Positive, Tier, World, address_records, find, positive, record, world};
 use zkdns_native::entry::{Entry, Given, Span};
 use zkdns_native::query::Asked;
-use zkdns_native::respond::{Desk, NOBODY, Outcome, answer, respond};
+use zkdns_native::respond::{Client, Desk, NOBODY, Outcome, answer, respond};
 use zkdns_native::rotation::Rotation;
 use zkdns_native::table::{InstanceAddresses, Instances};
 use zkdns_native::wire::{A, UDP_LIMIT};
@@ -82,6 +82,7 @@ fn lone_tier() -> Tier {
 
 fn judge_replies(world: &World, shots: &[Shot], limit: usize, offered: bool) -> Judged {
     let (table, again) = (world.table(), world.table());
+    let client = Client { address: NOBODY, limit, offered };
     let mut desk = Desk::default();
     // Another's entry, as one that was found by a hash alone may be.
     let other = Positive { tiers: vec![lone_tier()], ede: Vec::new(), repeats: false };
@@ -90,13 +91,12 @@ fn judge_replies(world: &World, shots: &[Shot], limit: usize, offered: bool) -> 
         let (_, packet) = aim(world, shot);
         let mut out = b"the one before".to_vec();
         let before = out.len();
-        let outcome = respond(&packet, NOBODY, &table, limit, offered, &mut desk, &mut out);
+        let outcome = respond(&packet, client, &table, &mut desk, &mut out);
         prop_assert!(out.starts_with(b"the one before"));
         let said = &out[before..];
         let (mut asked, mut alone, mut fresh) = (Asked::default(), Vec::new(), Desk::default());
         asked.read(&packet);
-        let twin =
-            answer(&packet, &asked, Some(&other), NOBODY, &again, limit, offered, &mut fresh, &mut alone);
+        let twin = answer(&packet, &asked, Some(&other), client, &again, &mut fresh, &mut alone);
         prop_assert_eq!((&outcome, said), (&twin, &alone[..]), "what was answered before, or guessed, shows");
         let Outcome::Reply { rcode, .. } = outcome else {
             prop_assert!(said.is_empty());
@@ -132,7 +132,8 @@ fn judge_answers(world: &World, shots: &[Shot], limit: usize) -> Judged {
             offer_about(&mut packet, shot, frame + length(&found.answers) + soa, length(&found.extras));
         }
         let mut said = Vec::new();
-        let outcome = respond(&packet, NOBODY, &table, limit, false, &mut desk, &mut said);
+        let client = Client { address: NOBODY, limit, offered: false };
+        let outcome = respond(&packet, client, &table, &mut desk, &mut said);
         let Some(found) = found else {
             prop_assert!(matches!(outcome, Outcome::Pass | Outcome::Outside));
             continue;
