@@ -506,7 +506,7 @@ def test_the_names_that_are_shown_are_for_asking_and_of_one_zone() -> None:
 
 def test_a_service_that_is_called_as_a_protocol_shows_its_srv_name() -> None:
     answers = Answers(["svc.local"])
-    registered = Registration(("10.0.0.1",), port=53, protocol="udp", ports=(("http", 80),))
+    registered = Registration(("10.0.0.1",), port=53, protocol="udp", ports=(("http", 80),), zone="eu-1a")
     held = Service("udp", "udp", "/s/udp", instances=(Instance("a", "a", "/s/udp/a", registered, 0.0),))
     shown = answers.compile(held).shown(answers.zones[0])
     assert sorted(shown) == ["_http._udp.udp.svc.local", "_udp._udp.svc.local", "udp.svc.local"]

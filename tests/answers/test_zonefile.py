@@ -212,10 +212,10 @@ def test_includes_and_generated_and_unknown_types(folder: ZoneFolder) -> None:
 
 WRONG = {
     "an unknown type": (SOA + "a A 192.0.2.1\nb FOO 1\n", 3, "unknown rdatatype"),
-    "a bad address": (SOA + "\n; note\na A 192.0.2.256\n", 4, ""),
+    "a bad address": (SOA + "\n; note\na  A 192.0.2.256\n", 4, "malformed, in 'a A 192.0.2.256'"),
     "an open bracket": (SOA + 'a TXT ( "x"\n', 2, ""),
     "an open quote": (SOA + 'a TXT "x\n', 2, ""),
-    "no rdata": (SOA + "a A\nb A 192.0.2.1\n", 2, ""),
+    "no rdata": (SOA + "a A\nb A 192.0.2.1\n", 2, "in 'a A'"),
     "an alias and other records": (
         SOA + "a CNAME b\na A 192.0.2.1\n",
         3,
@@ -226,7 +226,7 @@ WRONG = {
     "no SOA record": ("a A 192.0.2.1\n", 1, "no SOA"),
     "a name outside": (SOA + "a.other.test. A 192.0.2.1\n", 2, "outside the zone"),
     "a name that only looks inside": (SOA + "a.xone.test. A 192.0.2.1\n", 2, "outside the zone"),
-    "a label too long": (SOA + "a" * 64 + " A 192.0.2.1\n", 2, ""),
+    "a label too long": (SOA + "a" * 64 + " A 192.0.2.1\n", 2, f"in '{'a' * 60}…'"),
     "an unknown directive": (SOA + "$FOO bar\n", 2, "$FOO"),
     "a step of 0": (SOA + "$GENERATE 1-2/0 a$ A 192.0.2.1\n", 2, "step"),
     "a range of one number": (SOA + "$GENERATE 5 a$ A 192.0.2.1\n", 2, "stop value"),

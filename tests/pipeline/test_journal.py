@@ -100,7 +100,7 @@ def test_memory_alone_tells_every_moment_that_it_reaches(history: History, most:
         if at >= kept.since:
             assert kept.at(at).services() == services
         else:
-            with pytest.raises(OutOfReach):
+            with pytest.raises(OutOfReach, match="reaches back to"):
                 kept.at(at)
     assert sum(1 for _ in kept.changes()) <= max(most, len(history[-1][1].changes) if history else 0)
 

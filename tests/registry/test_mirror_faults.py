@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -330,8 +331,17 @@ def test_tls_with_a_client_certificate_is_followed_and_secrets_stay_out_of_logs(
             it.follows(zk, ROOT)
             assert "top-secret" not in repr(settings) + repr(it.mirror.status())
         bare = ZooKeeperSettings(tls_ca=settings.tls_ca, session_timeout=4.0)
-        with pytest.raises(Unreachable):
-            connect(server.secure_hosts, bare, timeout=2.0)
+        for hosts, wrong, cure in (
+            (server.secure_hosts, bare, "set zookeeper.tls_cert and zookeeper.tls_key"),
+            (server.secure_hosts, ZooKeeperSettings(), "if that is the port for TLS, set zookeeper.tls_ca"),
+            (server.hosts, settings, "is that the port for TLS?"),
+            (f"127.0.0.1:{free_port()}", settings, "is ZooKeeper running there?"),
+        ):
+            with pytest.raises(Unreachable, match=re.escape(cure)):
+                connect(hosts, wrong, timeout=2.0)
+        lone = ZooKeeperSettings(tls_cert=settings.tls_cert)
+        with pytest.raises(ConfigError, match=r"no certificate with its key in PEM; .* set tls_key"):
+            connect(server.secure_hosts, lone, timeout=2.0)
 
         assert close(zk, 2.0)
         # kazoo leaves a socket whose handshake failed to the garbage collector.

@@ -84,6 +84,13 @@ def test_a_wrong_option_is_told_in_one_line(options: str, why: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("hosts", ["::1", "fd00::1:2181", "h:2181,fd00::1", "[::1:2181"])
+def test_an_address_with_colons_wants_brackets(hosts: str) -> None:
+    with pytest.raises(ValueError, match="bracket"):
+        parse_registry(f"zk://{hosts}/x")
+    assert parse_registry("zk://[fd00::1],h:2182/x").hosts == "[fd00::1]:2181,h:2182"
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [

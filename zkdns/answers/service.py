@@ -24,7 +24,7 @@ from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
 from zkdns.answers.table import EVERY, Entries, Name, Zone
 from zkdns.answers.tag_names import TagNames
 from zkdns.answers.variants import Near, RRset, choose_near, class_key
-from zkdns.answers.zone_names import ZoneNames
+from zkdns.answers.zone_names import FOLDER, ZoneNames
 from zkdns.dns import ede, names
 from zkdns.dns.records import packed, txt
 from zkdns.dns.types import SRV, TXT
@@ -89,9 +89,9 @@ class ServiceAnswers:
         return self.service.label
 
     def shown(self, zone: Zone) -> list[str]:
-        """Its names in one zone as text: those that are for asking, and no folder of named ports."""
+        """Its names in one zone as text: those that are for asking, and no folder of ports or of zones."""
         name = names.label(self.label) + zone.apex
-        folders = {names.label("_" + protocol) + name for protocol in self.protocols}
+        folders = {names.label(folder) + name for folder in (FOLDER, *(f"_{p}" for p in self.protocols))}
         if self.deferred:
             every = [about.owner for about in owners(readable(self.service), zone.apex)]
         else:

@@ -21,6 +21,7 @@ import msgspec
 
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
+from zkdns.overrides import moment as time_for_people
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
 
 VERSION = 1
@@ -185,17 +186,13 @@ class MemoryJournal:
     def at(self, moment: float) -> World:
         """How all stood; OutOfReach where that is not known."""
         if moment < self.since:
-            raise OutOfReach(f"the journal reaches back {_ago(moment, self.since)} too short")
+            raise OutOfReach(f"the journal reaches back to {time_for_people(self.since)} and no further")
         world = self._base.copy()
         for at, record in self._records:
             if at > moment:
                 break
             world.apply(record)
         return world
-
-
-def _ago(moment: float, since: float) -> str:
-    return f"{since - moment:.0f} s"
 
 
 # --- lines ------------------------------------------------------------------------------------------------

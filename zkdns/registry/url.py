@@ -192,6 +192,8 @@ def _zookeeper_host(text: str, url: str) -> str:
     host, colon, port = text.rpartition(":")
     if not colon or "]" in port:
         host, port = text, "2181"
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{url!r}: write an IPv6 address in brackets, as in [::1]:2181")
     if not host.strip("[]") or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ValueError(f"{url!r}: {text!r} is no HOST:PORT")
     return f"{host}:{port}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dns.exception
 import dns.grange
 import dns.name
 import dns.rdata
@@ -32,6 +33,8 @@ MAX_ZONE_BYTES = 512 * MIB
 MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
 MAX_WIDTH_CHARS = 255
+MAX_LINE_CHARACTERS = 60
+"""Of a wrong line that is told."""
 NEWLINE = b"\n"
 _TTL = re.compile(r"(?:[0-9]+[SMHDWsmhdw]?)+")
 _WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
@@ -115,13 +118,17 @@ class MasterFile(dns.zonefile.Reader):
             )
         if (nul := data.find(b"\0")) >= 0:
             raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
-        self.tok = dns.tokenizer.Tokenizer(spell_octets(data), shown)
+        text = spell_octets(data)
+        self.tok = dns.tokenizer.Tokenizer(text, shown)
         try:
             self._lines(shown)
         except Wrong:
             raise
         except Exception as error:  # dnspython lets out many kinds: they all mean this line
-            raise Wrong(self.sink.where or shown, plainly(error)) from None
+            where, what = self.sink.where or shown, plainly(error)
+            if isinstance(error, dns.exception.DNSException):  # whose words name nothing of the line
+                what = f"{what.rstrip('.')}, in {_line(text, where)!r}"
+            raise Wrong(where, what) from None
         self.tok, self.current_origin, self.last_name, self.sink.where = saved
 
     def _lines(self, shown: str) -> None:
@@ -232,6 +239,15 @@ def _shown(path: Path, folder: Path) -> str:
         return str(path.resolve().relative_to(folder))
     except ValueError:
         return str(path)
+
+
+def _line(text: str, where: str) -> str:
+    """The line of the file, or as much of it as a person needs to know it again."""
+    number = where.rpartition(":")[2]
+    lines = text.split("\n")
+    line = lines[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(lines) else ""
+    words = " ".join(line.split())
+    return words if len(words) <= MAX_LINE_CHARACTERS else f"{words[:MAX_LINE_CHARACTERS]}…"
 
 
 def plainly(error: BaseException) -> str:

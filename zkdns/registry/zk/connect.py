@@ -35,6 +35,23 @@ TURNED_AWAY = 6
 DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
 
+REFUSED_SOCKET = "Connection dropped: socket connection error: "
+"""How kazoo begins what a socket complained of while it was opened."""
+
+CUT = "socket connection broken"
+"""How it tells of one that the other side closed."""
+
+CURES = {
+    "Connection refused": "is ZooKeeper running there?",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is of nobody in zookeeper.tls_ca, or of another host",
+    "ALERT_BAD_CERTIFICATE": "it wants a certificate: set zookeeper.tls_cert and zookeeper.tls_key",
+    "CERTIFICATE_REQUIRED": "it wants a certificate: set zookeeper.tls_cert and zookeeper.tls_key",
+    "UNEXPECTED_EOF": "is that the port for TLS?",
+    "WRONG_VERSION_NUMBER": "is that the port for TLS?",
+}
+"""By what stands in such a complaint: what to do."""
+
+
 class Unreachable(RuntimeError):
     """No session with the ensemble could be had. The text names the hosts and the reason."""
 
@@ -70,6 +87,8 @@ class Reasons(logging.Filter):
         if text.startswith("AUTH_FAILED closing: "):
             text = text.removeprefix("AUTH_FAILED closing: ")
             self.refused = True
+        elif text.startswith(REFUSED_SOCKET):
+            text = add_cure(text)
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
         record.msg, record.args = text, None
         # What follows upon a login that is missing says less than that.
@@ -83,6 +102,12 @@ class Reasons(logging.Filter):
             self._said.clear()
         self._said[text] = now
         return not text.startswith("Transition") and log.isEnabledFor(record.levelno)
+
+
+def add_cure(text: str) -> str:
+    """What kazoo complains of, and what to do where that is known."""
+    cure = next((f"; {cure}" for part, cure in CURES.items() if part in text), "")
+    return f"no connection: {text.removeprefix(REFUSED_SOCKET)}{cure}"
 
 
 def open_client(
@@ -161,7 +186,9 @@ def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
             # A callback that gives nothing: without it OpenSSL asks on the terminal and waits.
             context.load_cert_chain(settings.tls_cert, key, password=lambda: "")
     except ssl.SSLError as why:
-        raise ConfigError("zookeeper.tls_cert", f"{settings.tls_cert}, {key}: {why.reason}") from None
+        lacking = "" if settings.tls_key else "; where the key is in a file of its own, set tls_key"
+        what = why.reason or "no certificate with its key in PEM"
+        raise ConfigError("zookeeper.tls_cert", f"{settings.tls_cert}: {what}{lacking}") from None
     return {
         "use_ssl": True,
         "ca": settings.tls_ca or None,
@@ -195,6 +222,8 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
         except (KazooException, KazooTimeoutError):
             time.sleep(0.05)
     trouble = reasons.latest or f"no answer within {timeout:g} s"
+    if trouble.endswith(CUT) and not settings.tls_ca:
+        trouble += "; if that is the port for TLS, set zookeeper.tls_ca"
     close(client, 1.0)  # kazoo complains of that too
     raise Unreachable(f"ZooKeeper at {hosts}: {trouble}")
 
