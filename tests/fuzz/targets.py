@@ -111,7 +111,7 @@ def query(data: bytes) -> None:
                 return engine.position_of(entry) - 1
 
             assert other == respond(data, answers, limit, at), "the engines differ"
-    dispatcher.dispatch(dispatcher.read(data, "127.0.0.1"))
+    dispatcher.dispatch_all([data] * 3, ["127.0.0.1"] * 3)
     assert not dispatcher.errors
 
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
@@ -290,13 +290,13 @@ async def test_one_that_floods_has_the_questions_of_others_answered_before_its_o
     sock = bind(address, socket.SOCK_DGRAM)
     listener = UdpListener(sock, dispatcher, address.wildcard)
     order: list[str] = []
-    read = dispatcher.read
+    dispatch_all = dispatcher.dispatch_all
 
-    def note(query: bytes, client: str, *rest: Any) -> Any:
-        order.append(client)
-        return read(query, client, *rest)
+    def note(packets: Sequence[bytes], clients: Sequence[str]) -> Any:
+        order.extend(clients)
+        return dispatch_all(packets, clients)
 
-    dispatcher.read = note  # type: ignore[method-assign]
+    dispatcher.dispatch_all = note  # type: ignore[method-assign]
     port = sock.getsockname()[1]
     with client("127.0.0.2") as flood, client("127.0.0.3") as own:
         for n in range(BURST):
@@ -319,7 +319,7 @@ async def test_one_that_floods_has_the_questions_of_others_answered_before_its_o
 async def test_what_waited_for_its_turn_is_answered_from_where_it_was_asked(
     bound: str, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Batch, "is_of_one", lambda batch, count: False)
+    monkeypatch.setattr(udp, "_are_of_one", lambda clients: False)
     async with listening(bound) as (dispatcher, port):
         with client(asked) as sock:
             for n in range(BURST):
@@ -333,7 +333,7 @@ async def test_what_waited_for_its_turn_is_answered_from_where_it_was_asked(
 
 async def test_what_waits_beyond_all_parts_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp, "MAX_WAITING", 20)
-    monkeypatch.setattr(Batch, "is_of_one", lambda batch, count: False)
+    monkeypatch.setattr(udp, "_are_of_one", lambda clients: False)
     dispatcher = Dispatcher(answers().table)
     sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
     listener = UdpListener(sock, dispatcher, False)

@@ -29,21 +29,24 @@ class Rotation:
     orders: Sequence[tuple[int, ...]]
     sequence: array[int]
     getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
+    _firsts: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    """Which member stands first in each order."""
     _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
     """For each member, the positions of one cycle in which it stands first; once they were asked for."""
 
     @classmethod
     def of(cls, orders: Sequence[tuple[int, ...]], sequence: list[int]) -> Rotation:
-        shared = isinstance(orders, Spliced)
-        getters = Getters(orders) if shared else tuple(map(getter, orders))
-        return cls(orders, array("H" if len(orders) <= 1 << 16 else "I", sequence), getters)
+        getters: Sequence[Callable[[Any], tuple[Any, ...]]]
+        if isinstance(orders, Spliced):
+            getters, firsts = Getters(orders), [orders.first(at) for at in range(len(orders))]
+        else:
+            getters, firsts = tuple(map(getter, orders)), [order[0] for order in orders]
+        places = array("H" if len(orders) <= 1 << 16 else "I", sequence)
+        return cls(orders, places, getters, array("I", firsts))
 
     def first(self, position: int) -> int:
         """Which member stands first at this position."""
-        return self._first_of(self.sequence[position % len(self.sequence)])
-
-    def _first_of(self, at: int) -> int:
-        return self.orders.first(at) if isinstance(self.orders, Spliced) else self.orders[at][0]
+        return self._firsts[self.sequence[position % len(self.sequence)]]
 
     def firsts(self, start: int, end: int) -> dict[int, int]:
         """How often each member stands first from one position up to another: what that costs depends on
@@ -57,9 +60,8 @@ class Rotation:
             return counts
         if not self._turns:
             turns: dict[int, array[int]] = {}
-            members = [self._first_of(at) for at in range(len(self.orders))]
             for position, at in enumerate(self.sequence):
-                turns.setdefault(members[at], array("I")).append(position)
+                turns.setdefault(self._firsts[at], array("I")).append(position)
             self._turns.append(turns)
         (begun, since), (ended, until) = divmod(start, cycle), divmod(end, cycle)
         return {

@@ -75,11 +75,8 @@ class Entry:
 
     def first_id(self, position: int) -> str:
         """Whose record stands first at this position; "" where it gives no service's instances."""
-        if not self.ids:
-            return ""
-        rotation = self.tiers[0].rotation
-        order = rotation.orders[rotation.sequence[position % len(rotation.sequence)]]
-        return self.ids[order[0]]
+        ids = self.ids
+        return ids[self.tiers[0].rotation.first(position)] if ids else ""
 
 
 Position: TypeAlias = Callable[[Entry], int]

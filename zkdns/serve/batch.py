@@ -9,6 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,9 +21,13 @@ SLOTS = 64
 QUERY = 4096
 """Bytes of a datagram that are read: no query is longer; of one that is, the rest is lost."""
 
-REPLY = 4096
+_STRIDE = QUERY + 64
+"""From one datagram to the next: a multiple of 4096 would have all of them meet in the same few lines of a
+cache."""
 _ADDRESS = 28
 _CONTROL = 64
+_STARTS = range(0, SLOTS * _STRIDE, _STRIDE)
+_NAME_SIZES, _CONTROL_SIZES = (memoryview(array("I", [n] * SLOTS)) for n in (_ADDRESS, _CONTROL))
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 
 
@@ -64,7 +71,7 @@ class Batch:
         self._fd = sock.fileno()
         self.family = sock.family
         self._control = _CONTROL if control else 0
-        self._in, self._out = (ctypes.create_string_buffer(SLOTS * n) for n in (QUERY, REPLY))
+        self._in, self._out = (ctypes.create_string_buffer(SLOTS * _STRIDE) for _ in range(2))
         self._names = ctypes.create_string_buffer(SLOTS * _ADDRESS)
         self._controls = ctypes.create_string_buffer(SLOTS * _CONTROL)
         self._kept_names = ctypes.create_string_buffer(SLOTS * _ADDRESS)
@@ -73,8 +80,8 @@ class Batch:
         self._head_in, self._head_out = (_Mmsghdr * SLOTS)(), (_Mmsghdr * SLOTS)()
         names, controls = ctypes.addressof(self._names), ctypes.addressof(self._controls)
         for k in range(SLOTS):
-            self._iov_in[k] = _Iovec(ctypes.addressof(self._in) + k * QUERY, QUERY)
-            self._iov_out[k] = _Iovec(ctypes.addressof(self._out) + k * REPLY, 0)
+            self._iov_in[k] = _Iovec(ctypes.addressof(self._in) + k * _STRIDE, QUERY)
+            self._iov_out[k] = _Iovec(ctypes.addressof(self._out) + k * _STRIDE, 0)
             for heads, iov in ((self._head_in, self._iov_in), (self._head_out, self._iov_out)):
                 heads[k].hdr = _Msghdr(
                     names + k * _ADDRESS,
@@ -86,7 +93,7 @@ class Batch:
                     0,
                 )
         # The same memory as plain numbers: an attribute of a ctypes structure costs five times as much.
-        self.queries = memoryview(self._in).cast("B")
+        self._queries = memoryview(self._in).cast("B")
         self._replies = memoryview(self._out).cast("B")
         self.addresses = memoryview(self._names).cast("B")
         self.controls = memoryview(self._controls).cast("B")
@@ -94,7 +101,11 @@ class Batch:
         self._kept_data = memoryview(self._kept_controls).cast("B")
         self._words_in = memoryview(self._head_in).cast("B").cast("I")
         self._words_out = memoryview(self._head_out).cast("B").cast("Q")
-        self._lengths_out = memoryview(self._iov_out).cast("B").cast("Q")
+        self._reply_sizes = memoryview(self._iov_out).cast("B").cast("Q")[1::2]
+        self._sizes = self._words_in[self._LEN :: self._WORDS]
+        self._name_sizes = self._words_in[self._NAMELEN :: self._WORDS]
+        self._control_sizes = self._words_in[self._CONTROLLEN :: self._WORDS]
+        self._hosts = self.addresses.cast("I")[1 :: _ADDRESS // 4]
         self._used = 0
 
     _WORDS = ctypes.sizeof(_Mmsghdr) // 4
@@ -107,10 +118,10 @@ class Batch:
 
     def receive(self) -> int:
         """How many datagrams came (0: none waits). OSError on anything else."""
-        words = self._words_in
-        for k in range(self._used):
-            words[k * self._WORDS + self._NAMELEN] = _ADDRESS
-            words[k * self._WORDS + self._CONTROLLEN] = self._control
+        used = self._used
+        self._name_sizes[:used] = _NAME_SIZES[:used]
+        if self._control:
+            self._control_sizes[:used] = _CONTROL_SIZES[:used]
         n = self._receive_call(self._fd, self._head_in, SLOTS, socket.MSG_DONTWAIT, None)
         if n < 0:
             self._used = 0
@@ -130,50 +141,62 @@ class Batch:
         elif bytes(self.controls[data : data + 2]) != b"\xfe\x80":
             self.controls[data + 16 : data + 20] = b"\0\0\0\0"
 
-    def query(self, k: int) -> bytes:
-        start = k * QUERY
-        return bytes(self.queries[start : start + self._words_in[k * self._WORDS + self._LEN]])
+    def queries(self, count: int) -> list[bytes]:
+        """The first `count` datagrams."""
+        memory, sizes = self._queries, self._sizes[:count].tolist()
+        return [memory[at : at + n].tobytes() for at, n in zip(_STARTS, sizes, strict=False)]
 
-    def put(self, slot: int, k: int, reply: bytes) -> None:
-        """Lay out `reply` to the k-th datagram as the one that `slot` sends."""
-        start = slot * REPLY
-        size = len(reply)
-        self._replies[start : start + size] = reply
-        self._lengths_out[2 * slot + 1] = size
+    def clients(self, count: int) -> list[str]:
+        """The addresses in text that they came from."""
+        if self.family == socket.AF_INET:
+            return list(map(_text4, self._hosts[:count].tolist()))
+        names = self.addresses
+        return [_text6(names[at + 8 : at + 24].tobytes()) for at in range(0, count * _ADDRESS, _ADDRESS)]
+
+    def put(self, replies: Iterable[object]) -> int:
+        """Lay out those that are bytes, each to the datagram of its place. How many those are."""
+        memory, sizes = self._replies, self._reply_sizes
+        slot = at = 0
+        for k, reply in enumerate(replies):
+            if isinstance(reply, bytes):
+                size = len(reply)
+                memory[at : at + size] = reply
+                sizes[slot] = size
+                if slot != k or self._control:
+                    self._address(slot, k)
+                slot += 1
+                at += _STRIDE
+        return slot
+
+    def _address(self, slot: int, k: int) -> None:
+        """What `slot` sends goes to whom the k-th datagram came from."""
+        at = slot * self._WORDS // 2
+        words = self._words_out
+        words[at + self._NAME64] = ctypes.addressof(self._names) + k * _ADDRESS
         if self._control:
             self.forget_interface(k)
-        if slot != k or self._control:
-            at = slot * self._WORDS // 2
-            words = self._words_out
-            words[at + self._NAME64] = ctypes.addressof(self._names) + k * _ADDRESS
+            words[at + self._CONTROL64] = ctypes.addressof(self._controls) + k * _CONTROL
+            words[at + self._CONTROLLEN64] = self._control_sizes[k]
+
+    def keep(self, count: int) -> Iterator[Datagram]:
+        """The first `count` datagrams, for longer than until the next call."""
+        for k, (query, client) in enumerate(zip(self.queries(count), self.clients(count), strict=True)):
+            name, control, size = k * _ADDRESS, k * _CONTROL, 0
             if self._control:
-                words[at + self._CONTROL64] = ctypes.addressof(self._controls) + k * _CONTROL
-                words[at + self._CONTROLLEN64] = self._words_in[k * self._WORDS + self._CONTROLLEN]
-
-    def is_of_one(self, count: int) -> bool:
-        """Whether the first `count` datagrams are one client's."""
-        start, end = (4, 8) if self.family == socket.AF_INET else (8, 24)
-        names, first = self.addresses, self.addresses[start:end]
-        return all(names[k + start : k + end] == first for k in range(_ADDRESS, count * _ADDRESS, _ADDRESS))
-
-    def keep(self, k: int) -> Datagram:
-        """The k-th datagram, for longer than until the next call."""
-        name, control, size = k * _ADDRESS, k * _CONTROL, 0
-        if self._control:
-            self.forget_interface(k)
-            size = self._words_in[k * self._WORDS + self._CONTROLLEN]
-        return Datagram(
-            self.query(k),
-            self.client(k),
-            bytes(self.addresses[name : name + _ADDRESS]),
-            bytes(self.controls[control : control + size]),
-        )
+                self.forget_interface(k)
+                size = self._control_sizes[k]
+            yield Datagram(
+                query,
+                client,
+                bytes(self.addresses[name : name + _ADDRESS]),
+                bytes(self.controls[control : control + size]),
+            )
 
     def put_kept(self, slot: int, kept: Datagram, reply: bytes) -> None:
         """Lay out `reply` to a datagram that was kept as the one that `slot` sends."""
-        start = slot * REPLY
+        start = slot * _STRIDE
         self._replies[start : start + len(reply)] = reply
-        self._lengths_out[2 * slot + 1] = len(reply)
+        self._reply_sizes[slot] = len(reply)
         name, control = slot * _ADDRESS, slot * _CONTROL
         self._kept_addresses[name : name + _ADDRESS] = kept.name
         at = slot * self._WORDS // 2
@@ -214,17 +237,10 @@ class Batch:
             return [(socket.IPPROTO_IP, _IP_PKTINFO, bytes(self.controls[data : data + 12]))]
         return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, bytes(self.controls[data : data + 20]))]
 
-    def client(self, k: int) -> str:
-        """The address that the k-th datagram came from, in text."""
+    def peer(self, k: int, client: str) -> tuple[str, int] | tuple[str, int, int, int]:
+        """Where the k-th datagram came from, as a socket takes it. `client`: its address in text."""
         start = k * _ADDRESS
-        if self.family == socket.AF_INET:
-            return _text(socket.AF_INET, bytes(self.addresses[start + 4 : start + 8]))
-        return _text(socket.AF_INET6, bytes(self.addresses[start + 8 : start + 24]))
-
-    def peer(self, k: int) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The same with its port, as a socket takes it."""
-        start = k * _ADDRESS
-        return self.peer_of(self.client(k), self.addresses[start : start + _ADDRESS])
+        return self.peer_of(client, self.addresses[start : start + _ADDRESS])
 
     def peer_of(self, client: str, name: bytes | memoryview) -> tuple[str, int] | tuple[str, int, int, int]:
         """The same of an address in text and as the kernel told it."""
@@ -235,5 +251,10 @@ class Batch:
 
 
 @lru_cache(10_000)
-def _text(family: int, packed: bytes) -> str:
-    return socket.inet_ntop(family, packed)
+def _text4(number: int) -> str:
+    return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, sys.byteorder))
+
+
+@lru_cache(10_000)
+def _text6(packed: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET6, packed)

@@ -10,21 +10,23 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import Entry, Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede, reply
-from zkdns.dns.message import CD, DO, read_reply, spell_query, write
+from zkdns.dns.message import CD, DO, spell_query
 from zkdns.dns.packet import HIGHEST_UDP, Query
-from zkdns.dns.reply import Reply, fail
+from zkdns.dns.reply import fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder, Pending
 from zkdns.serve import querylog
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable
+from zkdns.serve.joined import join, join_home
 from zkdns.serve.request import MAX_TCP_BYTES, Request
 from zkdns.serve.respond import (
     FORWARD,
@@ -34,10 +36,15 @@ from zkdns.serve.respond import (
     next_position,
     refuse,
     respond,
+    respond_again,
     resume,
 )
+from zkdns.serve.wordings import Wordings
 
 log = logging.getLogger("zkdns.serve")
+
+Outcome: TypeAlias = bytes | Pending | None
+"""The reply, at once or later; None where nothing is to be said."""
 
 BUCKETS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.5)
 """Upper bounds of the query histogram, seconds."""
@@ -57,6 +64,11 @@ MAX_COMPILED = 2
 """Services that one question has compiled: its own, and one that an alias of a zone file leads to."""
 
 _LOOP = ede.option(ede.NETWORK_ERROR, "forwarding loop")
+
+
+def _may_not(client: str) -> bool:
+    """Where nothing is forwarded."""
+    return False
 
 
 def _leave(service: str) -> None:
@@ -114,6 +126,8 @@ class Dispatcher:
         self.query_log: querylog.QueryLog | None = None
         """None while it is off."""
         self._dispatched = 0
+        self._wordings = Wordings(), Wordings()
+        """Of clients that may not have names forwarded, and of those that may."""
         if forwarder is not None:
             forwarder.lead_home = self._lead_home
 
@@ -138,21 +152,71 @@ class Dispatcher:
         forwards = self.forwarder is not None and self.forwarder.allows(client)
         return Request(packet, client, transport, limit, forwards)
 
-    def dispatch(
-        self, request: Request, sampled: bool | None = None, waited: float = 0.0
-    ) -> bytes | Pending | None:
-        """The reply, at once or later; None where nothing is to be said. `sampled` and `waited` are for the
-        query log."""
+    def dispatch(self, request: Request, sampled: bool | None = None, waited: float = 0.0) -> Outcome:
+        """Its outcome. `sampled` and `waited` are for the query log."""
         if self.query_log is None:
             return self._dispatch(request)
         return self.query_log.watch(self._dispatch, request, sampled, waited)
 
-    def _dispatch(self, request: Request) -> bytes | Pending | None:
-        self._dispatched += 1
-        began = 0.0 if self._dispatched % _SAMPLE else time.perf_counter()
-        outcome = self._answer(request)
+    def dispatch_all(self, packets: Sequence[bytes], clients: Sequence[str]) -> list[Outcome]:
+        """The same of datagrams that came together, each from the client at its place."""
+        outcomes: list[Outcome] = []
+        if self.query_log is not None:
+            for packet, client in zip(packets, clients, strict=True):
+                outcomes.append(self.dispatch(self.read(packet, client)))
+            return outcomes
+        began = self._begin(len(packets))
+        if began:
+            self._recall_all(packets[:1], clients[:1], outcomes)
+            self.times.observe(time.perf_counter() - began)
+        self._recall_all(packets[len(outcomes) :], clients[len(outcomes) :], outcomes)
+        return outcomes
+
+    def _recall_all(self, packets: Sequence[bytes], clients: Sequence[str], outcomes: list[Outcome]) -> None:
+        """Answer what was asked before in the same words, and all else as if it came alone."""
+        allows = self.forwarder.allows if self.forwarder is not None else _may_not
+        notes, table, position = self.clients, self.table, self._take_position
+        rtypes = []
+        now = time.time()
+        for packet, client in zip(packets, clients, strict=True):
+            forwards = allows(client)
+            wordings = self._wordings[forwards]
+            asked = wordings.recall(packet[2:])
+            try:
+                reply = None if asked is None else respond_again(asked, packet, client, table, position)
+            except Exception:
+                request = Request(packet, client, forwards=forwards)
+                outcomes.append(self._conclude(request, self._fail))
+                continue
+            if asked is None or reply is None:
+                request = Request(packet, client, forwards=forwards)
+                outcomes.append(self._conclude(request, self._answer))
+                if asked is None and request.key in table.entries:
+                    wordings.remember(request)
+                continue
+            message, entry, n = reply
+            outcomes.append(message)
+            rtypes.append(asked.rtype)
+            if notes is not None and entry.service:
+                notes.note(client, entry.service, entry.first_id(n), now)
+        for rtype, n in Counter(rtypes).items():
+            self.counts["udp", rtype, NOERROR] += n
+
+    def _begin(self, count: int) -> float:
+        """When the first of so many queries is begun; 0.0 where none of them is timed."""
+        before, self._dispatched = self._dispatched, self._dispatched + count
+        return time.perf_counter() if self._dispatched // _SAMPLE > before // _SAMPLE else 0.0
+
+    def _dispatch(self, request: Request) -> Outcome:
+        began = self._begin(1)
+        outcome = self._conclude(request, self._answer)
         if began:
             self.times.observe(time.perf_counter() - began)
+        return outcome
+
+    def _conclude(self, request: Request, answer: Callable[[Request], Outcome]) -> Outcome:
+        """Its outcome, counted."""
+        outcome = answer(request)
         if isinstance(outcome, bytes):
             self._count(request, outcome)
             if self.clients is not None:
@@ -163,7 +227,7 @@ class Dispatcher:
             outcome.then(lambda message: self._count(request, message))
         return outcome
 
-    def _answer(self, request: Request, compiled: int = 0) -> bytes | Pending | None:
+    def _answer(self, request: Request, compiled: int = 0) -> Outcome:
         try:
             try:
                 outcome = respond(request, self.table, self.position)
@@ -198,7 +262,7 @@ class Dispatcher:
             return aside.do(unready.account, unready.key, unready.work, then)
 
         def resume_now(left: int) -> None:
-            reply: bytes | Pending | None
+            reply: Outcome
             try:
                 outcome = resume(request, waits.name, self.table, self.position)
                 if isinstance(outcome, Wait):
@@ -221,7 +285,7 @@ class Dispatcher:
             return pending
         return fail(request, SERVFAIL, _TOO_MANY, request.ra)
 
-    def _ask_again(self, request: Request, service: str, compiled: int) -> bytes | Pending | None:
+    def _ask_again(self, request: Request, service: str, compiled: int) -> Outcome:
         """Once this service is compiled, which nobody had asked for."""
         if compiled == MAX_COMPILED:
             return fail(request, SERVFAIL, flags=request.ra)
@@ -298,30 +362,3 @@ class Dispatcher:
             client = request.client
             is_counted = client in self.search_misses or len(self.search_misses) < _CLIENTS
             self.search_misses[client if is_counted else ""] += 1
-
-
-def join(request: Request, alias: Follow, rest: bytes) -> bytes:
-    """One reply of our alias and an upstream's answer. AA is for the first name (RFC 1035, section 4.1.1)."""
-    return _joined(request, reply.AA, alias.answer, alias.options, rest)
-
-
-def join_home(request: Request, alias: bytes, ours: bytes) -> bytes:
-    """One reply of an upstream's aliases and our answer for the name at their end. No AA: the first name is
-    not ours."""
-    first = read_reply(alias)
-    if first is None:
-        return fail(request, SERVFAIL, flags=request.ra)
-    return _joined(request, 0, tuple(map(write, first.answer)), b"", ours)
-
-
-def _joined(request: Request, flags: int, aliases: tuple[bytes, ...], options: bytes, rest: bytes) -> bytes:
-    """The code is that of the last name (RFC 6604, section 3); without the rest an alias would pass for
-    NODATA."""
-    message = read_reply(rest)
-    errors = ede.among(message.options) if message is not None else b""
-    if message is None or message.rcode not in (NOERROR, NXDOMAIN):
-        return fail(request, SERVFAIL, errors, request.ra)
-    answer = (*aliases, *map(write, message.answer))
-    extra = options + errors if request.edns is not None else b""
-    joined = Reply(request, flags | request.ra)
-    return joined.write(message.rcode, answer, tuple(map(write, message.authority)), (), extra)

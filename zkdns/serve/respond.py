@@ -16,9 +16,10 @@ from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, T
 from zkdns.dns import ede, names, subnet
 from zkdns.dns.packet import DROP
 from zkdns.dns.records import RFC8482, pointer, txt
-from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
+from zkdns.dns.reply import AA, QR, RA, Reply, close, fail, opt, pack_head
 from zkdns.dns.types import AAAA, ANY, CH, FORMERR, IN, NOERROR, NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, A
 from zkdns.serve.request import Request
+from zkdns.serve.wordings import Asked
 
 
 class Forward(enum.Enum):
@@ -121,6 +122,35 @@ def respond(request: Request, table: Table, position: Position) -> Outcome | Wai
     return _missing(request, table, position) if name is None else _no_data(request, name, table, position)
 
 
+def respond_again(
+    asked: Asked, packet: bytes, client: str, table: Table, position: Position
+) -> tuple[bytes, Entry, int] | None:
+    """What `respond` says to a packet of a wording that is known, and of which Entry and position that is;
+    None where it is nothing positive."""
+    entry = table.entries.get(asked.key)
+    if entry is None:
+        return None
+    stale = table.stale[entry.origin]
+    if entry.variants is not None:
+        entry = entry.variants.get(table.clients.class_of(client), entry)
+    if stale is None or not entry.tiers:
+        return None
+    n = position(entry)
+    run = _run(entry, n)
+    if run is not None:
+        _, words, _, flags, room, edns = asked
+        count, records, additional = run
+        opt_bytes = b""
+        if edns is not None:
+            additional += 1
+            opt_bytes = close(stale + entry.ede, edns.do)
+        if 12 + len(words) + len(records) + len(opt_bytes) <= room:
+            head = pack_head(packet[:2], flags, 1, count, 0, additional)
+            return b"".join((head, words, records, opt_bytes)), entry, n
+    request = Request(packet, client, forwards=bool(asked.flags & RA))
+    return _positive_tiers(request, entry, n, stale, table), entry, n
+
+
 def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
     """Whom a resolver of ours speaks for (RFC 7871); from others that is an option like any. Whether it is
     well formed."""
@@ -144,18 +174,10 @@ def refuse(request: Request, why: str) -> bytes:
 
 def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
     """The n-th answer of this Entry."""
-    tiers = entry.tiers
-    tier = tiers[0]
-    rotation = tier.rotation
-    order = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
-    chosen = order(tier.records)
-    if len(tiers) > 1 or len(chosen) > _MANY or entry.repeats:
+    run = _run(entry, n)
+    if run is None:
         return _positive_tiers(request, entry, n, stale, table)
-    body = b"".join(chosen)
-    additional = 0
-    if tier.extras:
-        body += b"".join(order(tier.extras))
-        additional = sum(order(tier.extra_counts))
+    count, records, additional = run
     opt_bytes = b""
     packet, end, edns = request.packet, request.end, request.edns
     if edns is not None:
@@ -163,11 +185,26 @@ def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table
         options = stale + entry.ede
         asked = edns.nsid or request.subnet is not None
         opt_bytes = opt(_options(request, table, options), edns.do) if asked else close(options, edns.do)
-    if end + len(body) + len(opt_bytes) > request.room:
+    if end + len(records) + len(opt_bytes) > request.room:
         return _positive_tiers(request, entry, n, stale, table)
     flags = QR | AA | request.ra | (packet[2] & 1) << 8
-    head = pack_head(packet[:2], flags, 1, len(chosen), 0, additional)
-    return b"".join((head, packet[12:end], body, opt_bytes))
+    head = pack_head(packet[:2], flags, 1, count, 0, additional)
+    return b"".join((head, packet[12:end], records, opt_bytes))
+
+
+def _run(entry: Entry, n: int) -> tuple[int, bytes, int] | None:
+    """The n-th answer of this Entry: its records in one run, how many of them are answers and how many
+    additional; None where several tiers, many records or additional ones that repeat need more care."""
+    tiers = entry.tiers
+    tier = tiers[0]
+    rotation = tier.rotation
+    order = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
+    chosen = order(tier.records)
+    if len(tiers) > 1 or len(chosen) > _MANY or entry.repeats:
+        return None
+    if not tier.extras:
+        return len(chosen), b"".join(chosen), 0
+    return len(chosen), b"".join(chosen + order(tier.extras)), sum(order(tier.extra_counts))
 
 
 def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from zkdns.forward.forwarder import Pending
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
@@ -90,10 +91,13 @@ class UdpListener:
     def _drain_batches(self) -> int:
         held = list(self._received())
         count = sum(n for _, n in held)
-        if self._line or (count > FEW and not _are_of_one(held)):
+        if self._line:
             return count + self._take_turns(held)
-        for batch, n in held:
-            self._answer(batch, n)
+        clients = [batch.clients(n) for batch, n in held]
+        if count > FEW and not _are_of_one(clients):
+            return count + self._take_turns(held)
+        for (batch, n), askers in zip(held, clients, strict=True):
+            self._answer(batch, n, askers)
         return count
 
     def _received(self) -> Iterator[tuple[Batch, int]]:
@@ -105,35 +109,30 @@ class UdpListener:
             if count < SLOTS:
                 return
 
-    def _answer(self, batch: Batch, count: int) -> None:
-        read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
-        slot = 0
-        for k in range(count):
-            outcome = dispatch(read(batch.query(k), batch.client(k)))
-            if isinstance(outcome, bytes):
-                batch.put(slot, k, outcome)
-                slot += 1
-            elif outcome is not None:
-                outcome.then(self._later(batch, k))
-        if slot:
-            self._send(batch, slot, count)
+    def _answer(self, batch: Batch, count: int, clients: Sequence[str]) -> None:
+        outcomes = self.dispatcher.dispatch_all(batch.queries(count), clients)
+        slots = batch.put(outcomes)
+        if slots != count:
+            for k, outcome in enumerate(outcomes):
+                if isinstance(outcome, Pending):
+                    outcome.then(self._later(batch, k, clients[k]))
+        if slots:
+            self._send(batch, slots, count)
 
     def _take_turns(self, held: Sequence[tuple[Batch, int]]) -> int:
         """Answer some of all that wait, one client's after another's. How many are left."""
         line, batch = self._line, self._batches[0]
         while held:
             for received, count in held:
-                for k in range(count):
-                    one = received.keep(k)
+                for one in received.keep(count):
                     if not line.put(one.client, one):
                         self.dispatcher.dropped["share"] += 1
             is_all = held[-1][1] < SLOTS
             held = [] if is_all or len(line) >= MAX_WAITING else list(self._received())
-        read, dispatch = self.dispatcher.read, self.dispatcher.dispatch
+        turn = [line.take() for _ in range(min(A_TURN, len(line)))]
+        outcomes = self.dispatcher.dispatch_all([one.query for one in turn], [one.client for one in turn])
         slot = 0
-        for _ in range(min(A_TURN, len(line))):
-            one = line.take()
-            outcome = dispatch(read(one.query, one.client))
+        for one, outcome in zip(turn, outcomes, strict=True):
             if isinstance(outcome, bytes):
                 batch.put_kept(slot, one, outcome)
                 slot += 1
@@ -156,9 +155,9 @@ class UdpListener:
         if lost := batch.send(slots, shifted=slots != count):
             self.dispatcher.dropped["send"] += lost
 
-    def _later(self, batch: Batch, k: int) -> Callable[[bytes], None]:
+    def _later(self, batch: Batch, k: int, client: str) -> Callable[[bytes], None]:
         source = batch.source(k) if self._wildcard else []
-        return self._send_from(source, batch.peer(k))
+        return self._send_from(source, batch.peer(k, client))
 
     def _drain_singly(self) -> int:
         for n in range(BATCH):
@@ -191,10 +190,10 @@ class UdpListener:
         log.debug("sending: %s", error)
 
 
-def _are_of_one(held: Sequence[tuple[Batch, int]]) -> bool:
+def _are_of_one(clients: Sequence[Sequence[str]]) -> bool:
     """Whether one client sent all of them."""
-    first = held[0][0].client(0)
-    return all(batch.client(0) == first and batch.is_of_one(count) for batch, count in held)
+    first = clients[0][0]
+    return all(each.count(first) == len(each) for each in clients)
 
 
 def _receive(batch: Batch) -> int:
