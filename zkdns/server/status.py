@@ -1,6 +1,7 @@
 """A running server as the values that people look at.
 
-Rules: reads only, in the loop; what it gives is frozen, so that a thread may make a page of it.
+Rules: reads only, in the loop; what it gives is frozen, so that a thread may make a page of it. `explain` is
+imported by who asks first: a start has no use for it, and it is a good part of all that there is to import.
 """
 
 from __future__ import annotations
@@ -18,10 +19,6 @@ from zkdns.answers.first_places import FirstAnswers
 from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
-from zkdns.explain.explain import explain
-from zkdns.explain.locality import crossings
-from zkdns.explain.routing import target_shares
-from zkdns.explain.what_if import targets_in
 from zkdns.forward.forwarder import Forwarder
 from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
@@ -218,13 +215,20 @@ class Observer:
         route, recent = answers.beyond.route, builder.recent_first_answers(service)
         crossed, topology = builder.near_answers(service), builder.topology
         probes = self.pipeline.last_probes(service)
-        return lambda: Beside(
-            route,
-            target_shares(route, recent) if route is not None else (),
-            crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
-            rows(),
-            probes,
-        )
+
+        def work() -> Beside:
+            from zkdns.explain.locality import crossings
+            from zkdns.explain.routing import target_shares
+
+            return Beside(
+                route,
+                target_shares(route, recent) if route is not None else (),
+                crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
+                rows(),
+                probes,
+            )
+
+        return work
 
     def names(self) -> Callable[[], Mapping[str, list[str]]]:
         """Spells the names of each service in the first zone."""
@@ -235,11 +239,15 @@ class Observer:
         self, name: str, qtype: str, client: str | None, changes: list[str], at: float | None
     ) -> Callable[[], dict[str, Any]]:
         """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
+        from zkdns.explain.what_if import targets_in
+
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
         then = self.recorder.world_at(at) if at is not None else None
         routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
 
         def work() -> dict[str, Any]:
+            from zkdns.explain.explain import explain
+
             world = then() if then is not None else None
             return explain(
                 snapshot, name, qtype, client=client, changes=changes, forwards=forwards, routes=routes,

@@ -9,10 +9,13 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zkdns.answers.zonefiles.lookup import ZoneData
-from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.model import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from zkdns.answers.zonefiles.reader import ZoneFolder
 
 log = logging.getLogger("zkdns.zones")
 
@@ -24,7 +27,7 @@ class ZoneFiles:
     def __init__(self, folder: str, apexes: Sequence[bytes]) -> None:
         if folder and not Path(folder).is_dir():
             raise ConfigError(f"--zones {folder}", "no such directory")
-        self._folder = ZoneFolder(Path(folder), apexes) if folder else None
+        self._folder = _open(Path(folder), apexes) if folder else None
 
     @property
     def paths(self) -> list[str]:
@@ -58,3 +61,10 @@ class ZoneFiles:
         for problem in loaded.problems:
             log.warning("%s: %s", problem.path, problem.what)
         return loaded.zones
+
+
+def _open(folder: Path, apexes: Sequence[bytes]) -> ZoneFolder:
+    """dnspython reads them: a tenth of a start's imports, for those alone who have such files."""
+    from zkdns.answers.zonefiles.reader import ZoneFolder
+
+    return ZoneFolder(folder, apexes)
