@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def test_it_holds_no_file_of_others(file: Path) -> None:
             server.answers("web.svc.local")
             counts.append(descriptors(server.pid))
     assert counts[0] == counts[1]
+
+
+def test_it_may_open_as_many_files_as_who_started_it(file: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 7, hard))
+    try:
+        with Zkdns(registry=f"file:{file}") as server:
+            assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (soft - 7, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_one_that_does_not_end_in_time_is_told_as_any_other() -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
-from support.server import Zkdns
+from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.pipeline.journal import Query
@@ -28,10 +26,10 @@ pytestmark = pytest.mark.zookeeper
 
 
 def zkdns(*words: str, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "zkdns", *words], capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout if code == 0 else done.stderr
+    ran = run(*words)
+    assert ran.code == code, ran
+    assert "Traceback" not in ran.err
+    return ran.out if code == 0 else ran.err
 
 
 def register(zk: KazooClient, path: str, **fields: Any) -> None:

@@ -11,8 +11,6 @@ import json
 import re
 import shlex
 import socketserver
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support.placing import read_fixture
-from support.server import Zkdns
+from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer, finish
 from zkdns.registry import presets
@@ -125,9 +123,9 @@ def world() -> Iterator[World]:
                 for m in range(1000):
                     transaction.create(f"/kafka-prod/brokers/topics/t{n}/partitions/{m}", b"{}")
                 transaction.commit()
-            words = [sys.executable, "-m", "zkdns", "discover", f"zk://{zookeeper.hosts}"]
-            text = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-            lines = [shlex.split(line)[1] for line in text.splitlines() if "--registry" in line]
+            told = run("discover", f"zk://{zookeeper.hosts}")
+            assert told.code == 0, told
+            lines = [shlex.split(line)[1] for line in told.out.splitlines() if "--registry" in line]
             with hosts() as upstream, Zkdns("--forward", upstream, registry=lines) as server:
                 yield World(zookeeper, client, server, lines)
         finally:

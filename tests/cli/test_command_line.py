@@ -253,11 +253,9 @@ def complete(words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("COMP_WORDS", f"zkdns {words}")
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ") + 1))
     monkeypatch.setenv("_ZKDNS_COMPLETE", "bash_complete")
-    done = subprocess.run(
-        [sys.executable, "-m", "zkdns"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stderr == ""
-    return [line.removeprefix("plain,") for line in done.stdout.split()]
+    done = run()
+    assert done.err == ""
+    return [line.removeprefix("plain,") for line in done.out.split()]
 
 
 def test_a_command_that_is_not_there_is_not_made_up() -> None:

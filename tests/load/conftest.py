@@ -50,7 +50,6 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
         def run(*flags: str) -> Zkdns:
             engine = ("--engine", request.param)
-            # Fresh: how many files it may open is what this process said above.
-            return stack.enter_context(Zkdns(*engine, *flags, registry=f"file:{path}", is_fresh=True))
+            return stack.enter_context(Zkdns(*engine, *flags, registry=f"file:{path}"))
 
         yield run

@@ -18,7 +18,7 @@ import pytest
 
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first, small
-from support.waiting import eventually
+from support.waiting import eventually, until
 from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import Delta, InstanceAddresses, Name, Staleness
 from zkdns.dns import ede, names
@@ -194,8 +194,7 @@ def test_a_panic_costs_its_packet_and_is_told_with_it_in_hex(
             one.send(tables.query(WEB, 1))
             assert one.recv(4096)[3] & 15 == 0, "the thread goes on"
     with caplog.at_level(logging.ERROR):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
+        loop.run_until_complete(until(lambda: len(taken) == 3))
     assert [packet.hex() in record.getMessage() for record in caplog.records] == [True] * 3
     assert taken == [packet] * 3, "Python has the last word: it says SERVFAIL"
     assert engine.totals()["panics"] == 3

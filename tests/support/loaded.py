@@ -1,10 +1,10 @@
 """`python -m zkdns` as a process of its own, without the half second of CPU that loading it takes.
 
 Rules: each is forked from a process that loaded everything once and does nothing else, and gets files, an
-environment and a folder of its own; then it runs and ends as the interpreter would have it. That process is
-its parent, and tells how it ended. Servers are forked from two of them in turn, so that two beside each
-other have other seeds of hashes. What is about loading, memory, limits or the command line takes
-`subprocess.Popen`.
+environment and a folder of its own, and may open as many files as who asks; then it runs and ends as the
+interpreter would have it. That process is its parent, and tells how it ended. Servers are forked from two of
+them in turn, so that two beside each other have other seeds of hashes. What is about loading, memory or the
+command line takes `subprocess.Popen`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import io
 import json
 import os
 import pkgutil
+import resource
 import select
 import signal
 import socket
@@ -112,7 +113,8 @@ class _Loaded:
     def fork(self, words: Sequence[str], env: Mapping[str, str], folder: str, files: Sequence[int]) -> int:
         """The process id; `files`: its three, and where its exit code goes."""
         with self._lock:
-            socket.send_fds(self._ours, [json.dumps([list(words), dict(env), folder]).encode()], files)
+            asked = [list(words), dict(env), folder, resource.getrlimit(resource.RLIMIT_NOFILE)]
+            socket.send_fds(self._ours, [json.dumps(asked).encode()], files)
             return int(self._ours.recv(16))
 
 
@@ -168,7 +170,8 @@ def _serve(connection: socket.socket) -> str:
                 for file in (rang, ring, *statuses.values()):
                     os.close(file)
                 connection.close()
-                (program, *words), env, folder = json.loads(asked)
+                (program, *words), env, folder, most_files = json.loads(asked)
+                resource.setrlimit(resource.RLIMIT_NOFILE, most_files)
                 _become(words, env, folder, files)
                 return str(program)
             for file in files[:3]:

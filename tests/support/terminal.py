@@ -11,12 +11,12 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 import threading
 from collections.abc import Mapping
 
+from support import loaded
 from support.server import REPOSITORY
 
 HOME = "\x1b[H"
@@ -43,13 +43,14 @@ class OnTerminal:
         self._controller, terminal = pty.openpty()
         self.resize(width, height, terminal)
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{before}\nfrom zkdns.cli import main\nmain()", *words],
+        program = ["-c", f"{before}\nfrom zkdns.cli import main\nmain()"] if before else ["-m", "zkdns"]
+        self.process = loaded.start(
+            [sys.executable, *program, *words],
+            {**kept, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm", **(env or {})},
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
-            env={**kept, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm", **(env or {})},
         )
         os.close(terminal)
         self._sent = b""

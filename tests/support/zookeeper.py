@@ -6,6 +6,8 @@ fails with the one line that says what to install: a test that needs ZooKeeper i
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,8 @@ from support.closing import Closing
 from support.ports import free_port
 from support.tls import Certificates
 from zkdns import ensemble
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class ZooKeeperServer(ensemble.Server, Closing):
@@ -65,6 +70,10 @@ class ZooKeeperServer(ensemble.Server, Closing):
     @property
     def secure_hosts(self) -> str:
         return f"127.0.0.1:{self.secure_port}"
+
+    def launch(self) -> None:
+        self._options = tuple(dict.fromkeys((*archive(), *self._options)))
+        super().launch()
 
     def start(self, timeout: float = 60.0) -> None:
         """Start it and wait until it serves. It keeps its port for good once it served there."""
@@ -202,6 +211,35 @@ class Ensemble(Closing):
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@cache
+def archive() -> tuple[str, ...]:
+    """What has Java take a server's classes as a first one, kept in build/, left them: a start then takes
+    three quarters of its CPU. Java itself looks whether they are of its version and of these jars."""
+    program = ensemble.find()
+    key = hashlib.sha256(f"{program.classpath} {Path(program.java).stat()}".encode()).hexdigest()
+    kept = REPOSITORY / "build" / "java" / f"zookeeper-{key[:12]}.jsa"
+    older = "-XX:+IgnoreUnrecognizedVMOptions"  # Java 11 and before
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock, tempfile.TemporaryDirectory() as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            part = kept.with_suffix(".part")
+            server = ensemble.Server(
+                Path(folder), free_port(), options=(older, f"-XX:ArchiveClassesAtExit={part}")
+            )
+            server.start()
+            client = connect(server.hosts)
+            client.create("/a/b", makepath=True)
+            client.get("/a/b", watch=lambda event: None)
+            client.delete("/a", recursive=True)
+            finish(client)
+            server.stop()
+            if not part.exists():
+                part.touch()  # this Java makes none
+            part.rename(kept)
+    return (older, f"-XX:SharedArchiveFile={kept}") if kept.stat().st_size else ()
 
 
 @contextmanager
