@@ -191,6 +191,18 @@ def test_zones_that_differ_in_nothing_share_what_they_are_given() -> None:
     assert len({id(one.counter) for one in (every.variants or {}).values()}) == 4
 
 
+def test_zones_that_were_alike_and_part_have_each_a_turn_of_their_own() -> None:
+    """With one counter two clients that ask in turn would each get every other instance alone."""
+    tagged = tuple(instance(id, zone, tags=("x",)) for id, zone in (("a", "eu-1a"), ("b", "eu-1b")))
+    answers = serving(web(tagged[0], near="balanced"))
+    key = names.wire("x.web.svc.local") + b"\0\1"
+    alike = answers.table.entries[key].variants or {}
+    assert alike[2].counter is alike[3].counter  # eu-1b and eu-1c: nobody stands in either
+    answers.put(web(*tagged, near="balanced"))
+    apart = answers.table.entries[key].variants or {}
+    assert apart[2].counter is not apart[3].counter
+
+
 def test_balanced_keeps_what_a_zone_can_bear_and_spreads_the_rest_where_there_is_room() -> None:
     many = [instance(f"b{n}", "eu-1b") for n in range(3)]
     answers = serving(web(instance("a", "eu-1a"), *many, near="balanced", answers=2))

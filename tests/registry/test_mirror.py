@@ -20,7 +20,7 @@ from zkdns.model import Begin, Children, Event, Session, Whole
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk import mirror
-from zkdns.registry.zk.connect import TURNED_AWAY, Reasons
+from zkdns.registry.zk.connect import TURNED_AWAY, Reasons, open_client
 from zkdns.registry.zk.ephemerals import AWAY, Kept
 from zkdns.registry.zk.wire import (
     CHANGED,
@@ -319,6 +319,11 @@ def test_a_change_is_noticed_when_its_first_event_comes(world: World) -> None:
     world.client.note(DELETED, f"{ROOT}/web")
     world.now = 204.0
     assert world.mirror.take_noticed() == 203.0
+
+
+def test_the_session_is_as_long_as_it_is_set() -> None:
+    client, _ = open_client("127.0.0.1:1", ZooKeeperSettings(session_timeout=7.0))
+    assert client._session_timeout == 7000
 
 
 @pytest.mark.parametrize(

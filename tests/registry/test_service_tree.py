@@ -59,7 +59,8 @@ def test_what_a_reading_found_that_was_cut_short_is_not_there_when_the_next_find
     web = [Children("/services/web", ("a",), 3), Data("/services/web/a", A, at(3))]
     folded([Begin(), Children("/services", ("web",), 2), *web, Whole()], tree)
     moved = Data("/services/web/a", B, at(9, 3))
-    folded([Begin(), Children("/services", ("web",), 2), web[0], moved], tree)
+    own = Data("/services/web", b"", at(2))
+    folded([Begin(), Children("/services", ("web",), 2), own, web[0], moved], tree)
     catalog = folded([Begin(), Children("/services", (), 12), Whole()], tree)
     assert catalog.services == {}
     catalog = folded([Begin(), Children("/services", ("web",), 14), *web, Whole()], tree)
