@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zkdns.model import Instance, Registration, Service, State
 from zkdns.pipeline.hostnames import Hostnames
 
@@ -144,3 +146,33 @@ def test_of_too_many_addresses_of_a_name_the_same_ones_stay_however_they_are_tur
     assert len(kept) == 64
     assert world.hostnames.take("db.example.com", many[500:] + many[:500], "") == set()
     assert world.leads_to("db.example.com") == kept
+
+
+def test_a_name_that_is_waited_for_is_waited_for_though_others_come() -> None:
+    world = World(service("web", a="one.example"))
+    world.publish(service("db", a="two.example"))
+    world.hostnames.take("two.example", ("192.0.2.2",), "")
+    assert not world.hostnames.all_heard
+    waiting = world.hostnames.complete(world.registered["web"])
+    assert waiting.instances == (), "nothing is said of it yet"
+    world.hostnames.take("one.example", (), "no such name")
+    assert world.hostnames.all_heard
+    (unread,) = world.hostnames.complete(world.registered["web"]).instances
+    assert unread.state is State.UNREADABLE
+
+
+def test_a_name_of_ours_stands_for_those_that_its_service_gives_and_one_of_an_instance_for_that() -> None:
+    world = World(service("web", a="db.svc.local"))
+    db = service("db", a="10.0.0.1", b="10.0.0.2")
+    drained = replace(db.instances[0], state=State.DRAINED, answered=False)
+    world.publish(replace(db, instances=(drained, db.instances[1])))
+    assert world.leads_to("db.svc.local") == ("10.0.0.2",)
+    assert world.leads_to("a.db.svc.local") == ("10.0.0.1",)
+
+
+def test_what_one_registry_alone_holds_of_a_service_is_not_what_its_name_leads_to() -> None:
+    world = World(service("web", a="db.svc.local"))
+    view = service("db", z="10.9.9.9")
+    world.served["db@dc2"] = replace(view, name="db@dc2", view_of="db")
+    world.publish(service("db", a="10.0.0.1"))
+    assert world.leads_to("db.svc.local") == ("10.0.0.1",)
