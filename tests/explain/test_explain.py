@@ -527,3 +527,14 @@ def test_where_zones_nest_a_name_is_explained_as_its_holder_answers_it() -> None
     apex = world.explain("web.svc.local")
     assert (apex["rcode"], apex["answer"]) == ("NOERROR", [])
     assert world.explain("nope.web.svc.local")["rcode"] == "NXDOMAIN"
+
+
+def test_who_stands_by_is_told_for_whom_and_those_that_are_out_are_nobody_to_stand_by_for() -> None:
+    world = World(
+        service(
+            instance("a", priority=0, status="draining"), instance("b", priority=1), instance("c", priority=2)
+        )
+    )
+    reasons = {i["id"]: i["reason"] for i in world.explain("web.svc.local")["instances"]}
+    assert reasons["c"] == "priority 2: stands by while one of priority 1 is given"
+    assert "stands by" not in reasons["a"] + reasons["b"]

@@ -243,3 +243,18 @@ def test_what_stood_first_last_is_kept_over_an_answer_in_which_nobody_did() -> N
     rows = [ClientRow("c", "web", 1.0, 2.0, 1, "a"), ClientRow("c", "web", 3.0, 4.0, 1, "")]
     for order in (rows, rows[::-1]):
         assert merge(order) == (ClientRow("c", "web", 1.0, 4.0, 2, "a"),)
+
+
+def test_rows_are_picked_by_service_by_client_or_by_both() -> None:
+    table = ClientTable()
+    for client, service in (("x", "web"), ("x", "db"), ("y", "web")):
+        table.note(client, service, "a", 1.0)
+
+    def picked(service: str | None, client: str | None) -> list[tuple[str, str]]:
+        return [(row.client, row.service) for row in pick(table.copy(), service, client)]
+
+    assert picked("web", None) == [("x", "web"), ("y", "web")]
+    assert picked(None, "x") == [("x", "web"), ("x", "db")]
+    assert picked("web", "x") == [("x", "web")]
+    assert picked("db", "y") == []
+    assert len(picked(None, None)) == 3
