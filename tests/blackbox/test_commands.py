@@ -153,7 +153,7 @@ def test_until_the_first_catalog_it_is_not_ready_and_never_nxdomain(
     server = Zkdns("--engine", engine, registry=f"zk://{own_zookeeper.hosts}/services")
     server.launch()
     try:
-        eventually(lambda: answers_at_all(server))
+        eventually(lambda: server.is_answering("web.svc.local"))
         for name in ("web.svc.local", "nope.svc.local", "svc.local", "_tcp.svc.local"):
             for tcp in (False, True):
                 reply = server.ask(name, "A", edns=True, tcp=tcp)
@@ -176,16 +176,6 @@ def test_until_the_first_catalog_it_is_not_ready_and_never_nxdomain(
         assert server.terminate() == 0
     finally:
         server.close()
-
-
-def answers_at_all(server: Zkdns) -> bool:
-    try:
-        server.ask("web.svc.local", timeout=0.3)
-    except (OSError, dns.exception.Timeout):
-        assert server.process is not None
-        assert server.process.poll() is None, server.log
-        return False
-    return True
 
 
 def codes(reply: dns.message.Message) -> list[int]:
@@ -220,7 +210,7 @@ def test_it_ends_before_it_was_ready(engine: str) -> None:
     server = Zkdns("--engine", engine, registry=f"zk://127.0.0.1:{free_port()}/services")
     server.launch()
     try:
-        eventually(lambda: answers_at_all(server))
+        eventually(lambda: server.is_answering("web.svc.local"))
         assert server.terminate() == 0
         assert "Traceback" not in server.log
     finally:
@@ -443,7 +433,7 @@ def test_a_server_that_is_not_ready_leaves_the_address_to_the_one_that_answers(
                 assert first.http("/ready")[0] == 200
             assert third.terminate() == 0
             assert first.terminate() == 0
-        eventually(lambda: answers_at_all(second))
+        eventually(lambda: second.is_answering("web.svc.local"))
         assert codes(second.ask("web.svc.local", edns=True)) == [14]
         assert second.http("/ready")[0] == 503
         assert "ready" not in second.log

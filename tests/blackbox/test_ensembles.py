@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dns.exception
 import pytest
 
 from support.pair import Pair, becomes, codes, outcome, texts
@@ -96,7 +95,7 @@ def test_without_any_of_them_nothing_is_ready(pair: Pair, flags: tuple[str, ...]
     server = Zkdns(*flags, registry=pair.urls)
     try:
         server.launch()
-        eventually(lambda: "10.1" not in server.log and _answers(server))
+        eventually(lambda: "10.1" not in server.log and server.is_answering("mine.svc.local"))
         assert outcome(server, "mine") == ("SERVFAIL", [NOT_READY], [])
         assert server.http("/ready")[0] == 503
         pair.there.start()
@@ -104,14 +103,6 @@ def test_without_any_of_them_nothing_is_ready(pair: Pair, flags: tuple[str, ...]
         assert server.http("/ready")[0] == 200
     finally:
         server.close()
-
-
-def _answers(server: Zkdns) -> bool:
-    try:
-        server.ask("mine.svc.local", timeout=0.3)
-    except (OSError, dns.exception.Timeout):
-        return False
-    return True
 
 
 @pytest.mark.parametrize("befalls", ["killed", "frozen", "wiped"])

@@ -49,8 +49,6 @@ def test_go_resolves_services_and_follows_changes(registry: Registry, go: Ask) -
     registry.remove("go/b")
     eventually(lambda: go("LookupHost", name) == ["10.5.0.1"])
 
-    registry.put("go", answers=120)
-    for n in range(1, 121):
-        registry.put(f"go/i{n}", address=f"10.5.1.{n}", port=80)
+    registry.fill("go", "10.5.1")
     eventually(lambda: len(go("LookupHost", name)) == 120)
     assert len(go("LookupSRV", "_go._tcp.svc.local")) == 120

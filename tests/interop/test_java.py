@@ -52,8 +52,6 @@ def test_java_reads_services_by_jndi_and_follows_changes(registry: Registry, jav
     registry.remove("java/b")
     eventually(lambda: java("A", name) == ["10.6.0.9"])
 
-    registry.put("java", answers=120)
-    for n in range(1, 121):
-        registry.put(f"java/i{n}", address=f"10.6.1.{n}", port=80)
+    registry.fill("java", "10.6.1")
     eventually(lambda: len(java("A", name)) == 120)
     assert len(java("SRV", "_java._tcp.svc.local")) == 120

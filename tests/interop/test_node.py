@@ -58,8 +58,6 @@ def test_node_resolves_services_and_follows_changes(registry: Registry, node: As
     registry.remove("node/a")
     eventually(lambda: node("resolve4", name) == "ENODATA")
 
-    registry.put("node", answers=120)
-    for n in range(1, 121):
-        registry.put(f"node/i{n}", address=f"10.4.1.{n}", port=80)
+    registry.fill("node", "10.4.1")
     eventually(lambda: len(node("resolve4", name)) == 120)
     assert len(node("resolveSrv", "_node._tcp.svc.local")) == 120

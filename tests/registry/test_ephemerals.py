@@ -211,13 +211,19 @@ def test_a_reply_of_an_earlier_connection_counts_for_nothing() -> None:
     assert world.ephemerals.requests(world.now) == []
 
 
-def test_what_was_refused_is_not_asked_for_again_until_there_is_another_connection() -> None:
-    """Its ACL may be another then; each event beside it would be a request in vain."""
+def refused() -> World:
+    """One whose first look was refused."""
     world = World()
     world.ephemerals.keep(Kept(PATH, b"1"))
     world.ephemerals.connected(1)
     (request,) = world.ephemerals.requests(world.now)
     world.ephemerals.take(request.id, NO_AUTH, world.now)
+    return world
+
+
+def test_what_was_refused_is_not_asked_for_again_until_there_is_another_connection() -> None:
+    """Its ACL may be another then; each event beside it would be a request in vain."""
+    world = refused()
     world.ephemerals.watched(PATH)
     assert world.ephemerals.requests(world.now) == []
     world.ephemerals.connected(2)
@@ -265,11 +271,7 @@ def test_the_session_that_a_node_was_made_in_is_told() -> None:
 
 
 def test_one_that_was_refused_before_heeds_events_of_another_connection() -> None:
-    world = World()
-    world.ephemerals.keep(Kept(PATH, b"1"))
-    world.ephemerals.connected(1)
-    (request,) = world.ephemerals.requests(world.now)
-    world.ephemerals.take(request.id, NO_AUTH, world.now)
+    world = refused()
     world.ephemerals.connected(2)
     (look,) = world.ephemerals.requests(world.now)
     world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 2, 0), world.now)

@@ -739,14 +739,20 @@ def test_a_root_that_is_not_there_is_waited_for_by_a_one_shot_watch() -> None:
     assert world.view == world.truth
 
 
-def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
+def after_long_work(seconds: float) -> World:
+    """One whose last reply took so long to be taken in."""
     world = World()
     world.put(f"{ROOT}/web/a")
     world.connect()
     world.put(f"{ROOT}/web/a")
     (request,) = world.poll()
-    world.now += 0.1
+    world.now += seconds
     world.reads.take(request.id, world.answer(request), world.now)
+    return world
+
+
+def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
+    world = after_long_work(0.1)
     world.put(f"{ROOT}/web/a")
     assert world.poll() == []
     assert world.reads.wake == pytest.approx(world.now + 0.1)
@@ -756,13 +762,7 @@ def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() ->
 
 
 def test_the_pause_after_long_work_has_a_bound_and_a_new_connection_waits_for_none() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
-    world.put(f"{ROOT}/web/a")
-    (request,) = world.poll()
-    world.now += 10.0
-    world.reads.take(request.id, world.answer(request), world.now)
+    world = after_long_work(10.0)
     world.put(f"{ROOT}/web/b")
     assert world.reads.wake <= world.now + MAX_PAUSE_SECONDS
     world.reads.lost(world.now)

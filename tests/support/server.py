@@ -179,6 +179,16 @@ class Zkdns(Closing):
         assert status == 200, f"GET {path}: {status}: {body[:300]}"
         return json.loads(body)
 
+    def is_answering(self, name: str) -> bool:
+        """Whether it says anything of this name yet; AssertionError where it has ended."""
+        try:
+            self.ask(name, timeout=0.3)
+        except (OSError, dns.exception.Timeout):
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            return False
+        return True
+
     def metrics(self) -> dict[str, float]:
         """Each sample of /metrics: `name{labels}` as it is spelled there -> value."""
         status, body = self.http("/metrics")

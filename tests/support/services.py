@@ -24,6 +24,12 @@ class Registry:
         self.client.ensure_path(path)
         self.client.set(path, data)
 
+    def fill(self, service: str, network: str, count: int = 120) -> None:
+        """Give it so many instances, and all of them in each answer."""
+        self.put(service, answers=count)
+        for n in range(1, count + 1):
+            self.put(f"{service}/i{n}", address=f"{network}.{n}", port=80)
+
     def remove(self, path: str) -> None:
         self.client.delete(f"{self.root}/{path}", recursive=True)
 

@@ -6,31 +6,21 @@ Rules: pure.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
-from zkdns.answers.routed import Routed
-from zkdns.answers.service import ServiceAnswers
-from zkdns.pipeline.inputs import Compiled, Followed
+Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome")
 
 
-def compiling(name: str, compile: Callable[[], ServiceAnswers]) -> Callable[[], Compiled]:
-    """What its names give."""
+def aside(
+    outcome: Callable[[str, Answer | None, Exception | None], Outcome], name: str, work: Callable[[], Answer]
+) -> Callable[[], Outcome]:
+    """`outcome`: makes what is told of the service with this name, of what the work gave or ended with."""
 
-    def work() -> Compiled:
+    def attempt() -> Outcome:
         try:
-            return Compiled(name, compile())
+            return outcome(name, work(), None)
         except Exception as error:
-            return Compiled(name, None, error)
+            return outcome(name, None, error)
 
-    return work
-
-
-def following(name: str, follow: Callable[[], Routed]) -> Callable[[], Followed]:
-    """Where its route leads."""
-
-    def work() -> Followed:
-        try:
-            return Followed(name, follow())
-        except Exception as error:
-            return Followed(name, None, error)
-
-    return work
+    return attempt

@@ -15,8 +15,8 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Problem, Service
-from zkdns.pipeline.aside import compiling, following
-from zkdns.pipeline.inputs import Compilation
+from zkdns.pipeline.aside import aside
+from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.routes import RouteBook
 
 LARGE: Final = 500
@@ -60,7 +60,7 @@ class Compiler:
             self._beyond(name)  # its problems are told all the same
             return None
         if routed is None and self._threads and self._routes.is_heavy(name, LARGE):
-            return Compilation(name, following(name, self._routes.follow_aside(name)))
+            return Compilation(name, aside(Followed, name, self._routes.follow_aside(name)))
         beyond = self._beyond(name, routed)
         origin = self._origin_of(self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:
@@ -68,7 +68,8 @@ class Compiler:
             if deferred is not None:
                 return deferred
         if self._threads and self._size(service, beyond) > LARGE:
-            return Compilation(name, compiling(name, partial(self._builder.compile, service, origin, beyond)))
+            work = partial(self._builder.compile, service, origin, beyond)
+            return Compilation(name, aside(Compiled, name, work))
         return self._builder.compile(service, origin, beyond)
 
     def attempt(self, service: Service) -> None:
