@@ -1,6 +1,6 @@
 //! The cache as Python sees it: what it puts there, looks up and takes out.
 //!
-//! Rules: reads the values of `zkdns/forward/cache.py` by their attributes and keeps none of them.
+//! Rules: reads the values of `zkdns/forward/stored.py` by their attributes and keeps none of them.
 
 use crate::cache::Cache;
 use crate::stored::{Ask, Given, Stored};

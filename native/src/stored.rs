@@ -1,5 +1,5 @@
 //! One reply that an upstream gave, ready to be given again: the Rust twin of `Stored` in
-//! `zkdns/forward/cache.py`.
+//! `zkdns/forward/stored.py`.
 //!
 //! Rules: no I/O; the clock is an argument; never written once it is kept, but for how often it was
 //! asked for. A body stands behind any spelling of its question: pointers aim at the question or

@@ -18,7 +18,8 @@ from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.forward.believe import believe, follow
-from zkdns.forward.cache import KEEP_EXPIRED, MAX_TTL, OFTEN, Cache, Stored, key_of
+from zkdns.forward.cache import Cache
+from zkdns.forward.stored import KEEP_EXPIRED, MAX_TTL, OFTEN, Stored, key_of
 
 NAME = "www.example.com."
 

@@ -24,8 +24,8 @@ from zkdns.answers.table import Delta, Name, Table, Zone
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
-from zkdns.forward.cache import Stored
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.stored import Stored
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import engine as engines
 from zkdns.serve.dispatch import Dispatcher

@@ -25,8 +25,8 @@ from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
 from zkdns.dns.types import NOERROR, NXDOMAIN
-from zkdns.forward.cache import Stored
 from zkdns.forward.resolution import Answered, Attempt, Resolution
+from zkdns.forward.stored import Stored
 from zkdns.forward.upstream import Upstream
 
 BY_TITLE = {odd.title: odd for odd in REPLIES}

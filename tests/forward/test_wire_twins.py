@@ -22,8 +22,8 @@ from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
-from zkdns.forward.cache import MAX_TTL, Stored
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.stored import MAX_TTL, Stored
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve import engine as engines
 from zkdns.serve.dispatch import Dispatcher

@@ -34,7 +34,7 @@ from zkdns.dns import ede, message
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.explain.explain import explain
 from zkdns.forward import resolvconf
-from zkdns.forward.cache import Stored
+from zkdns.forward.stored import Stored
 from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.registry import file, formats, overrides, presets, state

@@ -12,8 +12,9 @@ from zkdns.answers.table import Delta, Name, Staleness, Zone
 from zkdns.dns import ede, names
 from zkdns.dns.message import Message, Record, read_reply
 from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
-from zkdns.forward.cache import KEEP_EXPIRED, Cache, Kept, Stored, key_of
+from zkdns.forward.cache import Cache
 from zkdns.forward.eviction import MIN_GHOSTS
+from zkdns.forward.stored import KEEP_EXPIRED, Kept, Stored, key_of
 from zkdns.serve import native
 
 STREAM = 65_535

@@ -31,7 +31,8 @@ from zkdns.answers.table import (
 from zkdns.dns import ede, names
 from zkdns.dns.message import Message, Record
 from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
-from zkdns.forward.cache import Cache, Stored, key_of
+from zkdns.forward.cache import Cache
+from zkdns.forward.stored import Stored, key_of
 from zkdns.serve import native
 from zkdns.serve.respond import FORWARD, is_ours
 

@@ -17,7 +17,7 @@ from zkdns.dns import names
 from zkdns.dns.packet import Query
 from zkdns.dns.reply import fail
 from zkdns.dns.types import NXDOMAIN
-from zkdns.forward.forwarder import Pending
+from zkdns.forward.pending import Pending
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import next_position
 

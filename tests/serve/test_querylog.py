@@ -26,7 +26,7 @@ from zkdns.answers.table import Entry, Name
 from zkdns.config import Settings
 from zkdns.dns import ede, names, types
 from zkdns.dns.reply import fail
-from zkdns.forward.forwarder import Pending
+from zkdns.forward.pending import Pending
 from zkdns.log import JsonLines
 from zkdns.serve import native, querylog
 from zkdns.serve.dispatch import Dispatcher

@@ -21,7 +21,7 @@ from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
 from zkdns.dns.types import A
-from zkdns.forward.forwarder import Pending
+from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine

@@ -16,7 +16,7 @@ from zkdns.health import ballots, consensus, health
 from zkdns.model import Begin, Catalog, Event, Session, Whole
 from zkdns.pipeline import agenda, registries, routes, staleness
 from zkdns.pipeline.registry import Registry
-from zkdns.registry import service_tree
+from zkdns.registry import reading
 from zkdns.registry.zk import audit, ephemerals, reads, root_reads
 from zkdns.registry.zk.wire import CHILD, DELETED, Sync
 from zkdns.registry.znodes import Nodes
@@ -109,7 +109,7 @@ def compare_no_epoch(patch: pytest.MonkeyPatch) -> None:
 @plant("backups", first=3932)
 def ignore_a_restore(patch: pytest.MonkeyPatch) -> None:
     """What was read before the restore stands where the same zxid is met again."""
-    patch.setattr(service_tree, "mark_of", lambda data, stat: stat.mzxid)
+    patch.setattr(reading, "mark_of", lambda data, stat: stat.mzxid)
 
 
 @plant("backups")

@@ -14,7 +14,8 @@ import dns.message
 from support.upstream import FakeUpstream
 from zkdns.answers.table import Table
 from zkdns.config import Settings
-from zkdns.forward.forwarder import Forwarder, Pending
+from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.pending import Pending
 from zkdns.serve.dispatch import Dispatcher
 
 LOCAL = "127.0.0.1"

@@ -26,14 +26,16 @@ from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
 from zkdns.forward.believe import believe, leads_to
-from zkdns.forward.cache import Cache, Kept, Replies, Stored, key_of
+from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
+from zkdns.forward.pending import Pending
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
+from zkdns.forward.stored import Kept, Stored, key_of
 from zkdns.forward.transport import Transport, large_replies
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
@@ -53,44 +55,6 @@ STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=
 LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server", is_ours=True)
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
-
-
-class Pending:
-    """A reply that is due later. Who asks for it by `then` is told it once, whenever it comes; a second
-    one is nobody's."""
-
-    __slots__ = ("_reply", "_waiting", "query")
-
-    def __init__(self, query: Query) -> None:
-        self.query = query
-        self._reply: bytes | None = None
-        self._waiting: list[Callable[[bytes], None]] = []
-
-    def then(self, take: Callable[[bytes], None]) -> None:
-        """Has it told, at once where it is there."""
-        if self._reply is not None:
-            take(self._reply)
-        else:
-            self._waiting.append(take)
-
-    def deliver(self, reply: bytes) -> None:
-        """The reply is here."""
-        if self._reply is None:
-            self._reply = reply
-            waiting, self._waiting = self._waiting, []
-            for take in waiting:
-                take(reply)
-
-    async def wait(self) -> bytes:
-        """The same for who can wait."""
-        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def take(reply: bytes) -> None:
-            if not done.done():  # who waited may have gone
-                done.set_result(reply)
-
-        self.then(take)
-        return await done
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from zkdns.registry.format_reader import FormatReader
 from zkdns.registry.preset_reader import PresetReader
-from zkdns.registry.service_tree import Reader, ServiceTree
+from zkdns.registry.reading import Reader
+from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.url import RegistryURL
 
 

@@ -1,16 +1,14 @@
 """One registry's events -> its Catalog: services, instances, settings, problems.
 
-Rules: pure. Listed means alive. What a node means is the reader's to say (a format in a layout, or a preset);
-here it is put to its service. A new reading of a root (Begin ... Whole) is built beside the one in force and
-takes its place at Whole, so an old Catalog answers until the new one is whole. What did not change stays the
-same object, across readings too. The cost is that of what changed. An error out of the reader costs the node
-or the service that it met, and is told.
+Rules: pure. Listed means alive. A new reading of a root (Begin ... Whole) is built beside the one in force
+and takes its place at Whole, so an old Catalog answers until the new one is whole. What did not change stays
+the same object, across readings too. The cost is that of what changed. An error out of the reader costs the
+service that it met, and is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
 
 from zkdns.model import (
     EMPTY,
@@ -28,43 +26,8 @@ from zkdns.model import (
     serial_of,
 )
 from zkdns.persistent import PersistentMap
-from zkdns.registry.layout import Layout
+from zkdns.registry.reading import READABLE, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
-from zkdns.registry.znodes import Listing, Names, Znode, mark_of
-
-READABLE = "give us the right to read it, or remove it"
-
-
-class Reader(Protocol):
-    """What the nodes of a registry mean. Names are those below the registry's root."""
-
-    @property
-    def layouts(self) -> Iterable[Layout]:
-        """Which nodes are read."""
-        ...
-
-    def services(self, names: Names) -> Iterable[str]:
-        """The services that are there because this node is."""
-        ...
-
-    def owners(self, names: Names) -> Iterable[str]:
-        """The services of which this node may tell something."""
-        ...
-
-    def read(self, service: str, names: Names, event: Data) -> Any:
-        """What a node tells of a service. Equal values mean the same; None: nothing."""
-        ...
-
-    def refuse(self, service: str, names: Names, problem: Problem) -> Any:
-        """What a node tells that can't be read, for the reason that `problem` has."""
-        ...
-
-    def assemble(
-        self, name: str, path: str, values: Iterable[Any], before: Service | None
-    ) -> tuple[Service | None, tuple[Problem, ...]]:
-        """The service, of what its nodes tell; `before`, and what it is made of, where that is equal. None
-        where they tell that it is none."""
-        ...
 
 
 class ServiceTree:
@@ -73,9 +36,8 @@ class ServiceTree:
     def __init__(self, base: str, reader: Reader) -> None:
         self.base = base
         self.scopes = scopes(base, reader.layouts)
-        self.reducers: dict[str, Root] = {scope.root: Root(scope, self) for scope in self.scopes}
         self.reader = reader
-        self._cut = len(base.rstrip("/")) + 1
+        self.reducers: dict[str, Root] = {scope.root: Root(scope, self) for scope in self.scopes}
         self._services: dict[str, Service] = {}
         self._shown: PersistentMap[Service] = PersistentMap()
         self._wrong: dict[str, tuple[Problem, ...]] = {}
@@ -95,10 +57,6 @@ class ServiceTree:
     def stale_since(self) -> float | None:
         """Since when a registry is out of reach, seconds since the epoch; None while all are read."""
         return self._stale_since
-
-    def names(self, path: str) -> Names:
-        """The names of a path below the base."""
-        return tuple(path[self._cut :].split("/")) if len(path) > self._cut else ()
 
     def apply(self, event: Event) -> None:
         """Take one event, where a single root is watched. Never raises on what the registry holds."""
@@ -184,101 +142,6 @@ class ServiceTree:
             yield from self._wrong[name]
 
 
-class ServiceNodes:
-    """What one reading holds of one service: the folders that make it one, and its nodes by path. `waiting`:
-    how many more are listed, whose data did not come yet."""
-
-    __slots__ = ("folders", "waiting", "znodes")
-
-    def __init__(self) -> None:
-        self.folders: tuple[str, ...] = ()
-        self.znodes: dict[str, Znode] = {}
-        self.waiting = 0
-
-
-class Reading:
-    """One reading of one root: `services` by name. `before`: the one in force, whose znodes go on as the
-    same objects where they are the same. `touched`: the services that changed since somebody looked."""
-
-    def __init__(self, scope: Scope, tree: ServiceTree, before: Reading | None) -> None:
-        self.services: dict[str, ServiceNodes] = {}
-        self.touched: dict[str, None] = {}
-        self.filled: list[str] = []
-        self.before = before
-        self.listing = Listing(scope.root, self._come, self._gone)
-        self._tree = tree
-
-    def apply(self, event: Children | Data | Unreadable) -> None:
-        if not self.listing.apply(event) or isinstance(event, Children):
-            return
-        names = self._tree.names(event.path)
-        for name in self._tree.reader.owners(names):
-            self._put(name, names, event)
-
-    def _come(self, path: str) -> None:
-        names = self._tree.names(path)
-        reader = self._tree.reader
-        for name in reader.services(names):
-            nodes = self._nodes(name)
-            nodes.folders = (*nodes.folders, path)
-            self.touched[name] = None
-        for name in reader.owners(names):
-            self._nodes(name).waiting += 1
-
-    def _gone(self, path: str) -> None:
-        names = self._tree.names(path)
-        reader = self._tree.reader
-        for name in reader.services(names):
-            nodes = self._nodes(name)
-            nodes.folders = tuple(folder for folder in nodes.folders if folder != path)
-            self._leave(name, nodes)
-        for name in reader.owners(names):
-            nodes = self._nodes(name)
-            if nodes.znodes.pop(path, None) is None:
-                nodes.waiting -= 1
-            self._leave(name, nodes)
-
-    def _nodes(self, name: str) -> ServiceNodes:
-        nodes = self.services.get(name)
-        if nodes is None:
-            nodes = self.services[name] = ServiceNodes()
-        return nodes
-
-    def _leave(self, name: str, nodes: ServiceNodes) -> None:
-        self.touched[name] = None
-        if not nodes.folders and not nodes.znodes and not nodes.waiting:
-            self.services.pop(name, None)
-
-    def _put(self, name: str, names: Names, event: Data | Unreadable) -> None:
-        path = event.path
-        nodes = self._nodes(name)
-        known = nodes.znodes.get(path)
-        mark = mark_of(event.data, event.stat) if isinstance(event, Data) else hash(event.why)
-        if known is not None and known.mark == mark:
-            return
-        before = self.before.services.get(name) if self.before is not None else None
-        node = before.znodes.get(path) if before is not None else None
-        if node is None or node.mark != mark:
-            node = Znode(mark, self._read(name, names, event))
-        if known is None:
-            nodes.waiting -= 1
-            if not nodes.waiting:
-                self.filled.append(name)
-        nodes.znodes[path] = node
-        if known is None or known.value != node.value:
-            self.touched[name] = None
-
-    def _read(self, name: str, names: Names, event: Data | Unreadable) -> Any:
-        reader = self._tree.reader
-        try:
-            if isinstance(event, Data):
-                return reader.read(name, names, event)
-            problem = Problem(event.path, f"it can't be read: {event.why}", READABLE)
-        except Exception as error:  # ours: it costs this node, until it changes
-            problem = fault(event.path, error)
-        return reader.refuse(name, names, problem)
-
-
 class Root:
     """One root that is watched: its reading in force, and the one that is under way."""
 
@@ -293,7 +156,7 @@ class Root:
         self._made: dict[str, tuple[Service | None, tuple[Problem, ...]]] = {}
         """Services of the reading under way that are complete: work that would else come at once, at its
         end."""
-        self.now = Reading(scope, tree, None)
+        self.now = self._begin(None)
 
     @property
     def zxid(self) -> int:
@@ -315,7 +178,7 @@ class Root:
             if self._is_refused != (self.now.listing.refused is not None):
                 self._end(None)
         elif isinstance(event, Begin):
-            self._next = Reading(self._scope, self._tree, self.now)
+            self._next = self._begin(self.now)
             self._made.clear()
         elif isinstance(event, Whole):
             done, self._next = self._next, None
@@ -324,6 +187,9 @@ class Root:
             self.connected = event.connected
             self._behind = self._behind or not event.connected
             self._tree.tell_age(event.at)
+
+    def _begin(self, before: Reading | None) -> Reading:
+        return Reading(self._scope.root, self._tree.base, self._tree.reader, before)
 
     def _pass_on(self) -> None:
         touched, self.now.touched = self.now.touched, {}

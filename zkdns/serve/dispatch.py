@@ -22,7 +22,8 @@ from zkdns.dns.message import CD, DO, spell_query
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
-from zkdns.forward.forwarder import Forwarder, Pending
+from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.pending import Pending
 from zkdns.serve import querylog
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable

@@ -17,7 +17,8 @@ from ipaddress import ip_network
 from typing import Any, Protocol
 
 from zkdns.answers.table import Delta, Entry
-from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES, Kept, Stored
+from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
+from zkdns.forward.stored import Kept, Stored
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.places import Limits
 

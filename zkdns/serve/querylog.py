@@ -18,7 +18,7 @@ from zkdns.dns.message import read_reply
 from zkdns.dns.names import text
 from zkdns.dns.packet import NO_QUESTION
 from zkdns.dns.types import rcode_name, type_name
-from zkdns.forward.forwarder import Pending
+from zkdns.forward.pending import Pending
 from zkdns.serve.request import Request
 
 log = logging.getLogger("zkdns.query")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from zkdns.forward.forwarder import Pending
+from zkdns.forward.pending import Pending
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
