@@ -20,6 +20,8 @@ PACKAGE = ROOT / "zkdns"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LONGEST = 400
+MOST_GIVEN = 6
+"""Arguments that a function takes by place; where there are more, some of them are one value."""
 
 ROOMS = {
     "dns": {"dns"},
@@ -337,6 +339,20 @@ def test_each_library_has_a_home() -> None:
 def test_a_file_is_short_enough_to_be_read_in_one_go() -> None:
     long = {path.name: n for path in MODULES if (n := len(path.read_text().splitlines())) > LONGEST}
     assert not long, f"more than {LONGEST} lines: {long}"
+
+
+def test_what_a_function_is_given_by_place_can_be_kept_in_mind() -> None:
+    """Click gives a command its options by name."""
+    crowded = []
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            given = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+            is_command = any("click.command" in ast.unparse(one) for one in node.decorator_list)
+            if not is_command and len(given) - (given[:1] in (["self"], ["cls"])) > MOST_GIVEN:
+                crowded.append(f"zkdns/{path.relative_to(PACKAGE)}:{node.lineno}: {node.name}")
+    assert not crowded, f"more than {MOST_GIVEN} arguments by place: {crowded}"
 
 
 def test_a_file_opens_with_its_purpose() -> None:

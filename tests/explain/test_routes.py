@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.scenario import World
-from zkdns.explain.explain import explain
+from zkdns.explain.explain import Then, explain
 from zkdns.explain.what_if import targets_in
 
 SERVICES = {
@@ -162,7 +162,7 @@ def test_a_moment_of_the_past_has_the_routes_of_then() -> None:
     world.publish()
     written, then = world.now, dict(world.pipeline.services)
     for after, part in ((0, 0), (25, 0.25), (60, 0.6), (200, 1)):
-        said = ask(world, "web.svc.local", then=then, at=written + after)
+        said = ask(world, "web.svc.local", then=Then(written + after, then))
         assert due(said).get("web-v2", 0) == pytest.approx(part)
     world.do_clock("600")
     assert "targets" not in ask(world, "web.svc.local")

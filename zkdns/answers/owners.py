@@ -12,7 +12,7 @@ from zkdns.answers import records
 from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.dns import ede, names
-from zkdns.dns.types import AAAA, SRV, A
+from zkdns.dns.types import SRV
 from zkdns.model import Instance, Service
 
 SERVER = ("ns", "dns")
@@ -61,7 +61,7 @@ def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]
     label = service.label
     name = names.label(label) + zone
     whole = route.name
-    yield OwnerName(name, label, whole.group, whole.first, (A, AAAA, SRV), levels=whole.levels)
+    yield OwnerName(name, label, whole.group, whole.first, records.DEALT, levels=whole.levels)
     for protocol, given in route.protocols.items():
         below = names.label("_" + protocol)
         owner = names.label(names.underscored(label)) + below + zone
@@ -78,7 +78,7 @@ def _own(service: Service, zone: bytes) -> Iterator[OwnerName]:
     name = names.label(service.label) + zone
     everyone = service.instances
     serving = records.answered(everyone)
-    yield OwnerName(name, service.label, everyone, serving, (A, AAAA, SRV))
+    yield OwnerName(name, service.label, everyone, serving, records.DEALT)
     for protocol in records.protocols(everyone):
         of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
         below = names.label("_" + protocol)
@@ -107,7 +107,7 @@ def _tags(
             about = f"{tag}.{service.label}"
             owner, group = names.label(tag) + name, tuple(having)
             yield OwnerName(
-                owner, about, group, records.answered(group), (A, AAAA, SRV), counted=False, tag=True
+                owner, about, group, records.answered(group), records.DEALT, counted=False, tag=True
             )
     leader = service.offices[0] if service.offices else ""
     for office in service.offices:

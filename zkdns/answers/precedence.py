@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from zkdns.answers.nested import Claims
+from zkdns.answers.records import DEALT
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Entry, Name, Zone
 from zkdns.dns import names
-from zkdns.dns.types import AAAA, SRV, TXT, A
+from zkdns.dns.types import TXT
 
 
 class Precedence:
@@ -141,7 +142,7 @@ class Precedence:
                 known = replace(brought.names[owner], zone=zone, ede=b"", service="")
             elif built_in is None or holder[1] == built_in.zone:
                 entries, known = brought.entries, replace(brought.names[owner], zone=zone)
-        for rtype in (A, AAAA, SRV, TXT):
+        for rtype in (*DEALT, TXT):
             key = owner + rtype.to_bytes(2, "big")
             if key in self._own_entries:
                 continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.table import InstanceAddresses
@@ -20,6 +20,9 @@ from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, head, packed, pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
+
+DEALT: Final = (A, AAAA, SRV)
+"""Types whose records a policy deals; the others are given as they stand."""
 
 
 class Member(NamedTuple):

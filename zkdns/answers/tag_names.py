@@ -18,7 +18,7 @@ from zkdns.answers.records import OwnerName, Spelling
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, Sections, Table
 from zkdns.dns import ede, names
-from zkdns.dns.types import AAAA, ANY, SRV, A
+from zkdns.dns.types import ANY, SRV
 from zkdns.model import Instance, Service
 
 MAX_TAGS = 3
@@ -44,7 +44,7 @@ class TagNames:
         if not rarest:
             return NO_NAME
         # The order of the tags moves nothing: the names of one group are of one length.
-        key = (*sorted(tags), qtype if qtype in (A, AAAA, SRV, ANY) else 0)
+        key = (*sorted(tags), qtype if qtype in (*records.DEALT, ANY) else 0)
         return self.kept.get(key, len(rarest), lambda: self._compile(qname, qtype, rarest, tags))
 
     def _compile(
@@ -57,7 +57,7 @@ class TagNames:
         if qtype == ANY:
             return ANSWERED_ANY
         named = f"{'.'.join(tags)}.{self.service.label}"
-        about = OwnerName(qname, named, group, records.answered(group), (A, AAAA, SRV), counted=False)
+        about = OwnerName(qname, named, group, records.answered(group), records.DEALT, counted=False)
         tiers: records.Tiers = ()
         if qtype in about.types:
             tiers = records.tiers_of(self.service, about, qtype, self.spelling)

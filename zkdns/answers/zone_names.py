@@ -19,7 +19,7 @@ from zkdns.answers.routed import Given
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, Sections, Table
 from zkdns.answers.variants import Arranged, Near, RRset, tell_pinned
 from zkdns.dns import ede, names
-from zkdns.dns.types import AAAA, ANY, SRV, A
+from zkdns.dns.types import ANY, SRV
 from zkdns.model import Instance
 from zkdns.topology import Place
 
@@ -52,7 +52,7 @@ class ZoneNames:
             return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
-        if qtype not in (A, AAAA, SRV):
+        if qtype not in records.DEALT:
             return NODATA
         size = len(self.near.service.instances)
         return self.kept.get((qname, qtype), size, lambda: self._compile(qname, qtype, zone, mode))
@@ -89,7 +89,7 @@ class ZoneNames:
         near, service = self.near, self.near.service
         group = self.group(zone, mode)
         serving, levels = self.serving(zone, mode)
-        about = OwnerName(qname, service.label, group, serving, (A, AAAA, SRV), counted=False, levels=levels)
+        about = OwnerName(qname, service.label, group, serving, records.DEALT, counted=False, levels=levels)
         tiers = records.tiers_of(service, about, qtype, self.spelling)
         if not tiers:
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import dns.rdatatype
 
 from zkdns.answers.builder import build_table
 from zkdns.answers.deferred import Asleep
+from zkdns.answers.records import DEALT
 from zkdns.answers.routed import Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import Table
@@ -32,7 +33,7 @@ from zkdns.explain.follow import Follower
 from zkdns.explain.locality import place_near, place_zone, stand
 from zkdns.explain.notes import notes_on
 from zkdns.explain.routing import TargetShare, target_shares
-from zkdns.explain.shares import DEALT, Shares, place
+from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Service
 from zkdns.serve.request import Request
@@ -51,6 +52,16 @@ _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 """An OPT record of a client that takes 1232 bytes (RFC 6891, section 6.1.2)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Then:
+    """Another moment: the services as they were answered, and where networks stood; None where they stand
+    now."""
+
+    at: float
+    services: Mapping[str, Service]
+    topology: Topology | None = None
+
+
 def explain(
     snapshot: Snapshot,
     name: str,
@@ -61,24 +72,18 @@ def explain(
     forwards: Callable[[str], bool],
     routes: Mapping[str, InForce] = NO_ROUTES,
     more: Mapping[str, Service] = NO_SERVICES,
-    then: Mapping[str, Service] | None = None,
-    at: float = 0.0,
-    topology: Topology | None = None,
+    then: Then | None = None,
 ) -> dict[str, Any]:
     """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
     `forwards`: whether names that are not ours are asked upstream for this client. `routes`: those in force;
-    `more`: what single registries hold, for changes to lead to. `then`: the services of another moment, `at`,
-    in place of the snapshot's; `topology`: where networks stood then."""
+    `more`: what single registries hold, for changes to lead to. `then`: in place of the snapshot's moment."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
     if then is not None:
-        snapshot = replace(snapshot, services={}, staleness={})
-        if topology is not None:
-            clients = replace(client_map(topology), trusted=snapshot.clients.trusted)
-            snapshot = replace(snapshot, topology=topology, clients=clients)
-        routes = {name: in_force_at(s.stands_for, at)[0] for name, s in then.items() if s.stands_for}
-    services = dict(then or {name: answers.service for name, answers in snapshot.services.items()})
-    services = {**more, **services}
+        snapshot, routes, standing = _set_back(snapshot, then), _routes_of(then), then.services
+    else:
+        standing = {name: answers.service for name, answers in snapshot.services.items()}
+    services = {**more, **standing}
     trial = what_if.try_changes(services, changes, routes)
     effects, beyond = trial.effects, snapshot.beyond
     before = locate(services, snapshot.zones, qname, beyond)
@@ -88,7 +93,7 @@ def explain(
         follower = Follower(services, {**routes, **trial.routes})
         beyond = follower.beyond
         again = {name: services[name] for name in follower.composed if name in services}
-        again = {**(then or {}), **again, **trial.touched}
+        again = {**(then.services if then is not None else {}), **again, **trial.touched}
     subject = locate(services, snapshot.zones, qname, beyond)
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
     while True:
@@ -114,8 +119,7 @@ def explain(
         account["rcode"] = dns.rcode.to_text(reply.rcode())
         account["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
         entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
-        placing = place(subject, rtype, entry, bool(reply.answer))
-        nearby: list[str] = []
+        placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
         if entry is not None and subject.service is not None:
             behind = beyond(subject.service.name)
             placing, nearby = place_near(placing, entry, snapshot, asker, behind)
@@ -135,6 +139,21 @@ def explain(
         notes = [_refusal(subject, asker, snapshot.zone_names)]
     account["notes"] = list(dict.fromkeys([*effects, *notes]))
     return account
+
+
+def _set_back(snapshot: Snapshot, then: Then) -> Snapshot:
+    """To a moment of which no answers are kept, and nobody knows how old they were."""
+    snapshot = replace(snapshot, services={}, staleness={})
+    if then.topology is None:
+        return snapshot
+    clients = replace(client_map(then.topology), trusted=snapshot.clients.trusted)
+    return replace(snapshot, topology=then.topology, clients=clients)
+
+
+def _routes_of(then: Then) -> dict[str, InForce]:
+    """Those in force at that moment."""
+    routed = ((name, service.stands_for) for name, service in then.services.items())
+    return {name: in_force_at(route, then.at)[0] for name, route in routed if route is not None}
 
 
 def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, list[str]]:

@@ -15,11 +15,12 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from zkdns.answers.records import DEALT
 from zkdns.answers.routed import Routed
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.routing import TargetShare
-from zkdns.explain.shares import DEALT, Shares
+from zkdns.explain.shares import Shares
 from zkdns.explain.subject import Subject
 from zkdns.lists import list_near
 from zkdns.model import Service

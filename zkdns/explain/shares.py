@@ -10,19 +10,16 @@ from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from zkdns.answers import policies, records
-from zkdns.answers.records import OwnerName, ports_of
+from zkdns.answers.records import DEALT, OwnerName, ports_of
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.explain.subject import Subject
 from zkdns.model import Instance, Service
-
-DEALT: Final = (A, AAAA, SRV)
-"""Types whose records are dealt by a policy; the others are given as they stand."""
 
 Meeting: TypeAlias = tuple[tuple[Instance, ...], ...]
 

@@ -90,20 +90,16 @@ def retain(
     if previous is not None and previous is not current:
         vanished = [i for i in previous.instances if i.path not in here and i.path not in known]
         gone += [Gone(i, now) for i in vanished]
-    kept = {
-        k.instance.path: k
-        for k in losses.kept
-        if k.until > now and k.instance.path not in here and not released(k.instance)
-        and not (k.why == BY_HOLD and settings.hold <= 0)
-    }  # fmt: skip
+    suspects = [k for k in losses.kept if settings.hold > 0 or k.why != BY_HOLD]
     if settings.hold > 0 and len(gone) > len(here):  # more than half of what was there and is there
-        for g in gone:
-            path, until = g.instance.path, g.at + settings.hold
-            if _may_be_kept(g.instance) and until > now and not released(g.instance):
-                kept.setdefault(path, Kept(g.instance, until))
-    for i in vanished:
-        if grace.covers(i, now) and _may_be_kept(i) and not released(i):
-            kept.setdefault(i.path, Kept(i, now + grace.seconds, BY_GRACE))
+        suspects += [Kept(g.instance, g.at + settings.hold) for g in gone if _may_be_kept(g.instance)]
+    graced = (i for i in vanished if grace.covers(i, now) and _may_be_kept(i))
+    suspects += [Kept(i, now + grace.seconds, BY_GRACE) for i in graced]
+    kept: dict[str, Kept] = {}
+    for suspect in suspects:  # who is kept already is kept for that reason
+        path = suspect.instance.path
+        if suspect.until > now and path not in here and not released(suspect.instance):
+            kept.setdefault(path, suspect)
     kept = _without_needless(kept, [i for i in present if _may_be_kept(i) and not released(i)])
     # One that was let go must not be caught again by the next loss.
     gone = [g for g in gone if not released(g.instance)] if settings.hold > 0 else []

@@ -246,13 +246,15 @@ class Observer:
         routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
 
         def work() -> dict[str, Any]:
-            from zkdns.explain.explain import explain
+            from zkdns.explain.explain import Then, explain
 
-            world = then() if then is not None else None
+            past = None
+            if at is not None and then is not None:
+                world = then()
+                past = Then(at, world.services(), world.topology)
             return explain(
-                snapshot, name, qtype, client=client, changes=changes, forwards=forwards, routes=routes,
-                more=more, then=world.services() if world is not None else None, at=at or 0.0,
-                topology=world.topology if world is not None else None,
+                snapshot, name, qtype,
+                client=client, changes=changes, forwards=forwards, routes=routes, more=more, then=past,
             )  # fmt: skip
 
         return work

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zkdns.model import Children, Data, Event, Unreadable
-from zkdns.registry.scope import Scope
+from zkdns.registry.scope import Scope, Spot
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
 UNTOLD, UNREADABLE = -4, -2
@@ -122,7 +122,6 @@ class ReadPlan:
         if isinstance(names, int):
             return self._refuse(path, names)
         events: list[Event] = []
-        more: list[ReadRequest] = []
         word = 2 * data.mzxid + (data.children > 0 and not here.lists)
         if at_root and self._suspected != UNTOLD:
             self.masked = self.masked or self._suspected == word
@@ -131,21 +130,28 @@ class ReadPlan:
             events.append(Data(path, data.data, data.stat))
         self._tell(path, word)
         if not here.lists:
-            return events, more
+            return events, []
         if names is None:
-            if path not in self._names:
-                more.append(ReadRequest(path, True))
-            return events, more
+            return events, [] if path in self._names else [ReadRequest(path, True)]
+        listing, more = self._take_children(here, path, data.pzxid, names)
+        return events + listing, more
+
+    def _take_children(
+        self, here: Spot, path: str, pzxid: int, names: tuple[str, ...]
+    ) -> tuple[list[Event], list[ReadRequest]]:
+        """What a list makes another, and the nodes on it that nothing was told of yet."""
+        events: list[Event] = []
+        more: list[ReadRequest] = []
         old = self._names.get(path)
         new: dict[str, int] = {}
         for name, below in self.scope.children(path, here, names):
             new[name] = UNTOLD if old is None else old.get(name, UNTOLD)
             if new[name] == UNTOLD:
                 more.append(ReadRequest(child_of(path, name), below.lists))
-        if old is None or old.keys() != new.keys() or self._pzxid[path] != data.pzxid:
-            events.append(Children(path, tuple(new), data.pzxid))
+        if old is None or old.keys() != new.keys() or self._pzxid[path] != pzxid:
+            events.append(Children(path, tuple(new), pzxid))
         self._names[path] = new
-        self._pzxid[path] = data.pzxid
+        self._pzxid[path] = pzxid
         if old is not None:
             for name in old.keys() - new.keys():
                 self._forget(child_of(path, name))
