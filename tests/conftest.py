@@ -15,6 +15,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
+from support.order import longest_first
 from support.sasl import sasl_server
 from support.server import Zkdns
 
@@ -55,6 +56,12 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several (pytest-xdist)
+        items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session")
