@@ -23,6 +23,7 @@ from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import Delta, InstanceAddresses, Name, Staleness
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
+from zkdns.serve.turn import FEW, TURN_SECONDS
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 
@@ -327,3 +328,29 @@ def test_two_processes_share_one_port(engine: native.Native) -> None:
         counts = Counter(ask(at, tables.query(WEB, 1))[7] for _ in range(100))
         other.stdin.close()
     assert set(counts) == {2, 3}, "both answered: one has two records, the other three"
+
+
+def test_packets_that_are_pythons_to_answer_are_taken_for_a_turn_by_time() -> None:
+    now = [0.0]
+    taken: list[bytes] = []
+    engine = native.Native(tick=lambda: now[0])
+
+    def take(packet: bytes, route: native.Route) -> None:
+        now[0] += TURN_SECONDS / 10
+        taken.append(packet)
+
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    loop = asyncio.new_event_loop()
+    engine.watch(loop, take)
+    with client(at) as one:
+        for _ in range(100):
+            one.send(tables.query(names.wire("example"), 1))
+        engine.stop()
+        turns = []
+        while len(taken) < 100:
+            before = len(taken)
+            engine.take()
+            turns.append(len(taken) - before)
+    assert max(turns) == 2 * FEW, "a look at the clock after each few"
+    engine.close()
+    loop.close()

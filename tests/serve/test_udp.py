@@ -22,7 +22,8 @@ from zkdns.serve.batch import Batch
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import udp
 from zkdns.serve.listen.bind import bind
-from zkdns.serve.listen.udp import UdpListener
+from zkdns.serve.listen.udp import IN_A_ROW, UdpListener
+from zkdns.serve.turn import ALONE_SECONDS, FEW, TURN_SECONDS
 
 WEB = names.wire("web.svc.local")
 BURST = 150
@@ -292,9 +293,10 @@ async def test_one_that_floods_has_the_questions_of_others_answered_before_its_o
     order: list[str] = []
     dispatch_all = dispatcher.dispatch_all
 
-    def note(packets: Sequence[bytes], clients: Sequence[str]) -> Any:
-        order.extend(clients)
-        return dispatch_all(packets, clients)
+    def note(packets: Sequence[bytes], clients: Sequence[str], *rest: Any) -> Any:
+        outcomes = dispatch_all(packets, clients, *rest)
+        order.extend(clients[: len(outcomes)])
+        return outcomes
 
     dispatcher.dispatch_all = note  # type: ignore[method-assign]
     port = sock.getsockname()[1]
@@ -345,3 +347,135 @@ async def test_what_waits_beyond_all_parts_is_dropped_and_counted(monkeypatch: p
     assert dispatcher.dropped == {"share": 40}
     listener.retire(asyncio.get_running_loop())
     listener.close()
+
+
+class Clock:
+    """Moves by `step` seconds with each answer."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 0.0, step
+        self.order: list[str] = []
+
+    def watch(self, dispatcher: Dispatcher) -> Dispatcher:
+        """`order`: who is answered when."""
+        dispatch_all = dispatcher.dispatch_all
+
+        def note(
+            packets: Sequence[bytes], clients: Sequence[str], is_over: Callable[[], bool] | None = None
+        ) -> Any:
+            outcomes = []
+            for packet, client in zip(packets, clients, strict=True):
+                self.now += self.step
+                self.order.append(client)
+                outcomes += dispatch_all([packet], [client])
+                if is_over is not None and is_over():
+                    break
+            return outcomes
+
+        dispatcher.dispatch_all = note  # type: ignore[method-assign]
+        return dispatcher
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("answers_a_turn", [1, IN_A_ROW, 20])
+async def test_a_turn_of_those_that_wait_ends_by_time_whatever_an_answer_costs(answers_a_turn: int) -> None:
+    clock = Clock(TURN_SECONDS / answers_a_turn * 1.01)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with client("127.0.0.2") as one, client("127.0.0.3") as two:
+        for n in range(30):
+            one.sendto(numbered(n), sock.getsockname())
+            two.sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        turns = []
+        while len(clock.order) < 60:
+            before = len(clock.order)
+            await asyncio.sleep(0)
+            turns.append(len(clock.order) - before)
+        assert max(turns) == max(answers_a_turn, IN_A_ROW)
+        assert len(await receive(one, 30)) == len(await receive(two, 30)) == 30
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+async def test_one_client_alone_holds_the_loop_for_a_bounded_time_too() -> None:
+    clock = Clock(ALONE_SECONDS / 20 * 1.01)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with client() as alone:
+        for n in range(BURST):
+            alone.sendto(numbered(n) if n % 5 else b"no query", sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        turns = []
+        while len(clock.order) < BURST:
+            before = len(clock.order)
+            await asyncio.sleep(0)
+            turns.append(len(clock.order) - before)
+        got = await receive(alone, BURST * 4 // 5)
+        assert [int.from_bytes(reply[:2], "big") for reply, _ in got] == [n for n in range(BURST) if n % 5]
+        assert max(turns) <= 20
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of ours")
+async def test_whose_question_comes_while_another_is_answered_waits_for_a_few_of_those() -> None:
+    """The other's are all read before it comes, and it is looked for in the middle of their turn."""
+    clock = Clock(TURN_SECONDS / 4)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    dispatcher = clock.watch(Dispatcher(answers().table))
+    listener = UdpListener(sock, dispatcher, False, clock)
+    with client("127.0.0.2") as flood, client("127.0.0.3") as own:
+
+        def come() -> float:
+            if len(clock.order) == 10:
+                own.sendto(numbered(7), sock.getsockname())
+            return clock()
+
+        listener._tick = come
+        for n in range(BURST):
+            flood.sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        assert [reply[:2] for reply, _ in await receive(own, 1)] == [b"\0\7"]
+        assert len(await receive(flood, BURST)) == BURST
+    assert clock.order.index("127.0.0.3") <= 10 + FEW
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+async def test_newcomers_are_told_before_those_that_wait_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    send = Batch.send
+
+    def note(batch: Batch, count: int, shifted: bool) -> int:
+        sent.append(count)
+        return send(batch, count, shifted)
+
+    monkeypatch.setattr(Batch, "send", note)
+    clock = Clock(TURN_SECONDS / 10)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with client("127.0.0.2") as flood, client("127.0.0.3") as own:
+        for n in range(20):
+            flood.sendto(numbered(n), sock.getsockname())
+        own.sendto(numbered(7), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        assert len(await receive(own, 1)) == 1
+        assert len(await receive(flood, 20)) == 20
+    assert sent[0] == IN_A_ROW, "one of theirs among the first"
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+def test_in_ipv6_turns_go_to_all_that_one_client_may_have() -> None:
+    with closing(bind(Address("::1", 0), socket.SOCK_DGRAM)) as sock:
+        batch = Batch(sock)
+        for k, host in enumerate(["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"]):
+            batch.addresses[k * 28 + 8 : k * 28 + 24] = socket.inet_pton(socket.AF_INET6, host)
+        one, two, three = batch.keep([b""] * 3, batch.clients(3))
+        assert one.whose == two.whose != three.whose
+        assert one.client != two.client

@@ -227,3 +227,16 @@ def test_past_the_bound_all_are_forgotten_and_learnt_anew() -> None:
         wordings.remember(request)
     kept = [wordings.recall(request.packet[2:]) is not None for request in requests]
     assert kept == [False, False, False, True]
+
+
+@pytest.mark.parametrize("every", [0, 1], ids=["plain", "with a query log"])
+def test_what_came_together_is_answered_until_the_turn_is_over(every: int) -> None:
+    dispatcher = serving(Table())
+    dispatcher.configure(Settings(query_log_sample=every))
+    packets = [tables.query(WEB, A)] * 40
+    looks = iter(range(100))
+    answered = dispatcher.dispatch_all(packets, [MAY] * 40, lambda: next(looks) >= 4)
+    assert len(answered) == 5
+    assert sum(dispatcher.counts.values()) == 5
+    assert len(dispatcher.dispatch_all(packets, [MAY] * 40, lambda: True)) == 1, "one at least"
+    assert len(dispatcher.dispatch_all(packets, [MAY] * 40)) == 40

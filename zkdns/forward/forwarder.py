@@ -44,7 +44,7 @@ MAX_WAITERS = 1000
 """Clients that wait for one and the same question."""
 STALE_AFTER = 1.8
 """Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
-STARTS_PER_TURN = 4
+STARTS_PER_TURN = 2
 """Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
 answers of our own, and those must not wait behind a thousand of them."""
 MAX_RECORDS_PER_TURN = 500

@@ -37,7 +37,7 @@ RATE, BURST = 1000.0, 2000
 """Probes that start in a second, and as soon as there are places after a quiet time: a probe costs some
 0.15 ms of the loop."""
 
-A_TURN = 32
+A_TURN = 4
 """Probes that start in one turn of the loop: what comes of them meets in another one's turn."""
 
 PATIENCE = 0.5

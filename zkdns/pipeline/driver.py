@@ -42,8 +42,8 @@ log = logging.getLogger("zkdns.pipeline")
 
 T = TypeVar("T")
 
-SLICE = 0.004
-"""Seconds of work before queries have their turn."""
+SLICE, SLICE_OF_START = 0.0005, 0.004
+"""Seconds of work before queries have their turn, and before there is anything to answer from."""
 
 PAUSE = 1.0
 """Seconds before a turn is tried again that ended with an error of ours."""
@@ -165,7 +165,7 @@ class Driver:
             return
         now = time.time()
         try:
-            ready = self.pipeline.ready(now, SLICE)
+            ready = self.pipeline.ready(now, SLICE_OF_START if self.pipeline.is_loading else SLICE)
         except Exception:
             log.exception("the pipeline goes on after an error of our own")
             self._alarm = self._loop.call_later(PAUSE, self._soon)

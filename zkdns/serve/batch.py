@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -52,10 +52,12 @@ class _Mmsghdr(ctypes.Structure):
 
 
 class Datagram(NamedTuple):
-    """One that is answered later than the next call: all that is to be known of it. `client`: in text."""
+    """One that is answered later than the next call: all that is to be known of it. `client`: in text;
+    `whose`: the client as far as turns go, which in IPv6 is a /64, of which one may have every address."""
 
     query: bytes
     client: str
+    whose: bytes
     name: bytes
     control: bytes
 
@@ -64,7 +66,9 @@ class Batch:
     """The memory of one socket's calls. `control`: bytes of ancillary data to read for each."""
 
     def __init__(self, sock: socket.socket, control: bool = False) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
+        # These calls don't wait. One that lets go of the interpreter meanwhile, as a CDLL's does, waits for
+        # it afterwards instead, for all that a thread which compiles may have it.
+        libc = ctypes.PyDLL(None, use_errno=True)
         if not hasattr(libc, "recvmmsg") or ctypes.sizeof(ctypes.c_void_p) != 8:
             raise OSError("no recvmmsg here")
         self._receive_call, self._send_call = libc.recvmmsg, libc.sendmmsg
@@ -153,11 +157,12 @@ class Batch:
         names = self.addresses
         return [_text6(names[at + 8 : at + 24].tobytes()) for at in range(0, count * _ADDRESS, _ADDRESS)]
 
-    def put(self, replies: Iterable[object]) -> int:
-        """Lay out those that are bytes, each to the datagram of its place. How many those are."""
+    def put(self, replies: Iterable[object], first: int = 0) -> int:
+        """Lay out those that are bytes, each to the datagram of its place from `first` on. How many those
+        are."""
         memory, sizes = self._replies, self._reply_sizes
         slot = at = 0
-        for k, reply in enumerate(replies):
+        for k, reply in enumerate(replies, first):
             if isinstance(reply, bytes):
                 size = len(reply)
                 memory[at : at + size] = reply
@@ -178,19 +183,18 @@ class Batch:
             words[at + self._CONTROL64] = ctypes.addressof(self._controls) + k * _CONTROL
             words[at + self._CONTROLLEN64] = self._control_sizes[k]
 
-    def keep(self, count: int) -> Iterator[Datagram]:
-        """The first `count` datagrams, for longer than until the next call."""
-        for k, (query, client) in enumerate(zip(self.queries(count), self.clients(count), strict=True)):
-            name, control, size = k * _ADDRESS, k * _CONTROL, 0
+    def keep(self, queries: Sequence[bytes], clients: Sequence[str], first: int = 0) -> Iterator[Datagram]:
+        """The datagrams from `first` on, for longer than until the next call. `queries`, `clients`: what they
+        all say, and whose they are."""
+        names, control = self.addresses.tobytes(), b""
+        start, end = (4, 8) if self.family == socket.AF_INET else (8, 16)
+        for k in range(first, len(queries)):
+            name = names[k * _ADDRESS : (k + 1) * _ADDRESS]
             if self._control:
                 self.forget_interface(k)
-                size = self._control_sizes[k]
-            yield Datagram(
-                query,
-                client,
-                bytes(self.addresses[name : name + _ADDRESS]),
-                bytes(self.controls[control : control + size]),
-            )
+                at = k * _CONTROL
+                control = bytes(self.controls[at : at + self._control_sizes[k]])
+            yield Datagram(queries[k], clients[k], name[start:end], name, control)
 
     def put_kept(self, slot: int, kept: Datagram, reply: bytes) -> None:
         """Lay out `reply` to a datagram that was kept as the one that `slot` sends."""

@@ -159,27 +159,40 @@ class Dispatcher:
             return self._dispatch(request)
         return self.query_log.watch(self._dispatch, request, sampled, waited)
 
-    def dispatch_all(self, packets: Sequence[bytes], clients: Sequence[str]) -> list[Outcome]:
-        """The same of datagrams that came together, each from the client at its place."""
+    def dispatch_all(
+        self, packets: Sequence[bytes], clients: Sequence[str], is_over: Callable[[], bool] | None = None
+    ) -> list[Outcome]:
+        """The same of datagrams that came together, each from the client at its place; of the first ones,
+        where it is over before the rest had their turn."""
         outcomes: list[Outcome] = []
         if self.query_log is not None:
             for packet, client in zip(packets, clients, strict=True):
                 outcomes.append(self.dispatch(self.read(packet, client)))
+                if is_over is not None and is_over():
+                    break
             return outcomes
         began = self._begin(len(packets))
         if began:
             self._recall_all(packets[:1], clients[:1], outcomes)
             self.times.observe(time.perf_counter() - began)
-        self._recall_all(packets[len(outcomes) :], clients[len(outcomes) :], outcomes)
+        self._recall_all(packets[len(outcomes) :], clients[len(outcomes) :], outcomes, is_over)
         return outcomes
 
-    def _recall_all(self, packets: Sequence[bytes], clients: Sequence[str], outcomes: list[Outcome]) -> None:
+    def _recall_all(
+        self,
+        packets: Sequence[bytes],
+        clients: Sequence[str],
+        outcomes: list[Outcome],
+        is_over: Callable[[], bool] | None = None,
+    ) -> None:
         """Answer what was asked before in the same words, and all else as if it came alone."""
         allows = self.forwarder.allows if self.forwarder is not None else _may_not
         notes, table, position = self.clients, self.table, self._take_position
         rtypes = []
         now = time.time()
         for packet, client in zip(packets, clients, strict=True):
+            if is_over is not None and outcomes and is_over():
+                break
             forwards = allows(client)
             wordings = self._wordings[forwards]
             asked = wordings.recall(packet[2:])

@@ -21,6 +21,7 @@ from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.places import Limits
+from zkdns.serve.turn import FEW, TURN_SECONDS
 
 _native: Any = None
 WHY_NOT = ""
@@ -40,8 +41,8 @@ MAX_QUEUED = 8192
 RECEIVE_BUFFER_BYTES = 4 << 20
 """Bytes. The kernel's usual 212,992 hold fewer than 256 queries: one slow moment of a busy server."""
 
-PACKETS_PER_TURN = 64
-"""How many packets are taken at once, so that a flood of them leaves the loop its other work."""
+MAX_PER_TURN = 64
+"""How many packets are taken in one turn of the loop at most, however little each costs."""
 
 
 class Route(Protocol):
@@ -116,12 +117,18 @@ class Native:
     answers. `client_table`: whether it is noted who was told what."""
 
     def __init__(
-        self, queue: int = MAX_QUEUED, cache: NativeCache | None = None, *, client_table: bool = True
+        self,
+        queue: int = MAX_QUEUED,
+        cache: NativeCache | None = None,
+        *,
+        client_table: bool = True,
+        tick: Callable[[], float] = time.perf_counter,
     ) -> None:
         if _native is None:
             raise RuntimeError(f"the native engine is not built: {WHY_NOT}")
         self.cache = cache
         self._engine = _native.Engine(queue, None if cache is None else cache.native, client_table)
+        self._tick = tick
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken: Taken | None = None
         self._due: Due | None = None
@@ -202,8 +209,13 @@ class Native:
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once
-            for packet, route in self._engine.take(PACKETS_PER_TURN):
-                taken(packet, route)
+            until = self._tick() + TURN_SECONDS
+            for _ in range(MAX_PER_TURN // FEW):
+                packets = self._engine.take(FEW)
+                for packet, route in packets:
+                    taken(packet, route)
+                if len(packets) < FEW or self._tick() >= until:
+                    break
             self._flush()
         if self._due is not None and self.cache is not None:
             for key in self.cache.take_due():

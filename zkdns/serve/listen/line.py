@@ -1,6 +1,8 @@
 """Whose datagram is next: clients take turns, however many one of them has waiting.
 
 Rules: pure; bounded. When too many wait, who has more than a part as large as any other's gets no more in.
+Who has nothing waiting comes before those that have (as "new" flows in RFC 8290, section 4.2): it asks
+little. Those that wait have one turn in a few all the same: newcomers may be as many as addresses.
 """
 
 from __future__ import annotations
@@ -10,39 +12,51 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+FAVOURS = 3
+"""Newcomers that are answered before the next of those that wait."""
+
 
 class Line(Generic[T]):
     """`most`: how many wait before clients are held to their part; twice that many never do."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._of: OrderedDict[str, deque[T]] = OrderedDict()
-        """By client, in the order of their turns."""
+        self._new: OrderedDict[bytes, deque[T]] = OrderedDict()
+        """By client what came since it had nothing waiting, in the order of their turns."""
+        self._others: OrderedDict[bytes, deque[T]] = OrderedDict()
+        """The same of those that had a turn since."""
+        self._favours = 0
         self._length = 0
 
     def __len__(self) -> int:
         return self._length
 
-    def put(self, client: str, one: T) -> bool:
+    def put(self, client: bytes, one: T) -> bool:
         """Whether there was room."""
-        own = self._of.get(client)
+        own = self._others.get(client)
+        if own is None:
+            own = self._new.get(client)
         if self._length >= self._most:
-            part = max(1, self._most // max(1, len(self._of)))
+            part = max(1, self._most // max(1, len(self._others) + len(self._new)))
             if (own is not None and len(own) >= part) or self._length >= 2 * self._most:
                 return False
         if own is None:
-            own = self._of[client] = deque()
-        own.append(one)
+            self._new[client] = deque((one,))
+        else:
+            own.append(one)
         self._length += 1
         return True
 
     def take(self) -> T:
         """The next. There is one."""
-        client, own = next(iter(self._of.items()))
+        if self._new and (self._favours < FAVOURS or not self._others):
+            self._favours += 1
+            client, own = self._new.popitem(last=False)
+        else:
+            self._favours = 0
+            client, own = self._others.popitem(last=False)
         one = own.popleft()
         self._length -= 1
         if own:
-            self._of.move_to_end(client)
-        else:
-            del self._of[client]
+            self._others[client] = own
         return one

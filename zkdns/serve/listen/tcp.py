@@ -1,36 +1,38 @@
 """TCP by RFC 7766: many queries a connection, pipelined; nobody waits for somebody else.
 
-Rules: a connection that asked nothing for 10 s ends, one that sends or reads slowly too; past the
-limit the idlest makes room. A client that does not read is not read from, and what waits for one, in
+Rules: a connection has its first few queries answered at once, the rest in turns, of which all have no more
+than `turn` says. One that asked nothing for 10 s ends, one that sends or reads slowly too; past the limit the
+idlest makes room. A client that does not read is not read from, and what waits for one, in
 and out, is bounded by bytes. `native/src/tcp.rs` and `connection.rs` do the same in threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import fcntl
 import logging
-import re
 import socket
-import struct
-import sys
-import termios
-from collections import Counter
+import time
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 from zkdns.lack import is_local_lack
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.request import MAX_TCP_BYTES
+from zkdns.serve.turn import TURN_SECONDS
 
 log = logging.getLogger("zkdns.tcp")
 
 OWED = 30.0
 """Seconds that a reply which an upstream owes keeps a connection past its query."""
 
-QUERIES_PER_TURN = 64
-"""Queries of one connection answered before others have their turn."""
+FEW = 4
+"""Messages of one connection that are looked at as soon as they come: most send no more at once."""
+
+MESSAGES_PER_TURN = 64
+"""Those looked at before others have their turn, however little each costs."""
 
 CHUNK_BYTES = 16 << 10
 """Bytes read of one connection at a turn."""
@@ -63,21 +65,26 @@ SETTLE = 0.02
 GRACE = 0.5
 """Seconds that a new connection has for its first query when we are about to end."""
 
-_SO_ATTACH_FILTER = 26
-_EMPTY_ONES = re.compile(rb"(?:\0\0)*")
+_EMPTY_ONES = bytes(1 << 10)
 
 
 class TcpListener:
     """Answers on bound TCP sockets until it is closed."""
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, limits: Limits, tick: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.dispatcher = dispatcher
+        self.tick = tick
         self.open: Places[Connection] = Places(limits)
         self.closed: Counter[str] = Counter()
         """Connections that we ended: `idle`, for their place (`limit`), or too much waited (`backlog`)."""
         self.chunk = bytearray(CHUNK_BYTES)
         """What all connections are read into, one at a time."""
         self._idle = limits.idle
+        self._line: deque[Connection] = deque()
+        """Those with whole messages that wait for a turn."""
+        self._goes_on = False
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[Any]] = set()
         self._lacking = False
@@ -157,6 +164,24 @@ class TcpListener:
         for connection in list(self.open):
             connection.end()
 
+    def queue(self, connection: Connection) -> None:
+        """It has a turn behind all that wait for one."""
+        self._line.append(connection)
+        if not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
+    def _take_turns(self) -> None:
+        self._goes_on = False
+        until = self.tick() + TURN_SECONDS
+        for _ in range(len(self._line)):
+            self._line.popleft().take_turn(until)
+            if self.tick() >= until:
+                break
+        if self._line and not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
     def dismiss(self, connection: Connection | None, why: str) -> None:
         if connection is not None:
             self.closed[why] += 1
@@ -171,37 +196,14 @@ class TcpListener:
         self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
 
 
-def refuse_new(listening: socket.socket) -> None:
-    """From here on it begins no connection: a client that opens one hears nothing and tries again in a
-    second, when another has the port. Those that have begun can be accepted. A listener that is just
-    closed takes what its queue holds along (tcp_migrate_req is off unless an operator turned it on)."""
-    if sys.platform != "linux":
-        return
-    # Classic BPF over the TCP header, whose byte 13 holds the flags: SYN without ACK is dropped.
-    steps = (
-        (0x30, 0, 0, 13),
-        (0x54, 0, 0, 0x12),
-        (0x15, 0, 1, 0x02),
-        (0x06, 0, 0, 0),
-        (0x06, 0, 0, 0xFFFFFFFF),
-    )
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
-    program = struct.pack("@HP", len(steps), ctypes.addressof(code))
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    except OSError as error:
-        log.debug("leaving: %s", error)
-
-
-def _forget_unsent(sock: socket.socket) -> None:
-    """Have the kernel drop what a client does not read, and tell it so (RST), where it would keep that for
-    minutes behind a closed descriptor. A client that has read all just sees the end."""
-    try:
-        left = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-        if left:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except (OSError, ValueError):  # it has ended already
-        pass
+def _skip_empty(stream: bytes, at: int) -> int:
+    """Where the messages without a byte end that begin there: they are many, where somebody means harm."""
+    run = len(_EMPTY_ONES)
+    while stream[at : at + run] == _EMPTY_ONES:
+        at += run
+    while stream[at : at + 2] == b"\0\0":
+        at += 2
+    return at
 
 
 def _is_query(message: bytes) -> bool:
@@ -240,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """End now; what was not sent is lost."""
         self._listener.open.release(self)
-        _forget_unsent(self._transport.get_extra_info("socket"))
+        forget_unsent(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     def end(self) -> None:
@@ -270,41 +272,46 @@ class Connection(asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             self._work(b"")
 
-    def _turn(self) -> None:
+    def take_turn(self, until: float) -> None:
+        """Answer of what is here until then."""
         self._scheduled = False
         if not self._transport.is_closing():
-            self._work(b"")
+            self._work(b"", until)
 
-    def _work(self, came: bytes) -> None:
-        """Take what came, answer a turn's worth of what is here, and go on from there."""
+    def _work(self, came: bytes, until: float | None = None) -> None:
+        """Take what came, answer a few of what is here, or a turn's worth, and go on from there."""
         stream = self._buffer + came if self._buffer else came
         replies: list[bytes] = []
-        at, whole, asked, size = 0, False, 0, 0
+        at, whole, seen, asked, size = 0, False, 0, False, 0
+        most, tick = FEW if until is None else MESSAGES_PER_TURN, self._listener.tick
         while len(stream) >= at + 2:
             length = stream[at] << 8 | stream[at + 1]
-            if not length:  # one of many, where somebody means harm
-                at = _EMPTY_ONES.match(stream, at).end()  # type: ignore[union-attr]
+            if not length:
+                at = _skip_empty(stream, at)
                 continue
             end = at + 2 + length
             if len(stream) < end:
                 break
             if (
                 self._blocked
-                or asked == QUERIES_PER_TURN
+                or self._scheduled
+                or seen == most
                 or size >= BYTES_PER_TURN
                 or self.waiting >= MAX_WAITING
+                or (until is not None and seen and tick() >= until)
             ):
                 whole = True
                 break
             query = stream[at + 2 : end]
             at = end
+            seen += 1
             reply = self._ask(query)
             if reply is not None:
                 replies.append(len(reply).to_bytes(2, "big") + reply)
                 size += len(reply)
             elif not _is_query(query):
                 continue  # no query: no reply, and no sign of life
-            asked += 1
+            asked = True
         self._buffer = stream[at:]
         if asked:
             self.asked = True
@@ -345,10 +352,16 @@ class Connection(asyncio.BufferedProtocol):
         if whole and not stuck:
             if not self._scheduled:
                 self._scheduled = True
-                asyncio.get_running_loop().call_soon(self._turn)
+                self._listener.queue(self)
         elif self._ending and not (whole or self.waiting or self._blocked):
-            self._transport.write_eof() if self._parting else self._transport.close()
+            self._part() if self._parting else self._transport.close()
         self._read(self._parting or not (stuck or self._scheduled or self._ending))
+
+    def _part(self) -> None:
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone before us, and the loop was not told of it yet
+            self._transport.abort()
 
     def _read(self, on: bool) -> None:
         if on == self._paused and not self._transport.is_closing():

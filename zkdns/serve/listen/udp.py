@@ -1,8 +1,9 @@
 """UDP: datagrams in, datagrams out, many a wake-up.
 
-Rules: where many wait, clients take turns: one that floods has others' questions answered before its own. A
-reply leaves from the address that was asked. A socket that is bound to one address does so
-by itself; on a wildcard socket the kernel tells the address (IP_PKTINFO, RFC 3542) and is told it back.
+Rules: where many wait, clients take turns: one that floods has others' questions answered before its own, and
+what it asks takes no more of a turn of the loop than `turn` says. A reply leaves from the address that was
+asked. A socket that is bound to one address does so by itself; on a wildcard socket the kernel tells the
+address (IP_PKTINFO, RFC 3542) and is told it back.
 """
 
 from __future__ import annotations
@@ -11,30 +12,29 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from zkdns.forward.pending import Pending
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
 from zkdns.serve.listen.line import Line
+from zkdns.serve.turn import ALONE_SECONDS, FEW, TURN_SECONDS
 
 log = logging.getLogger("zkdns.udp")
 
 BATCH = 64
-"""Datagrams taken at one wake-up where they are taken singly; then others have their turn."""
-
-FEW = 8
-"""So many at one wake-up are answered as they came, and so is what one client alone asks. As soon as
-another's is among it there are turns, until nobody waits: they cost half an answer each."""
+"""Datagrams taken at one wake-up at most, where they are taken singly."""
 
 AHEAD = 4
 """Calls whose datagrams are looked at before the first is answered: about what waits in a socket of the usual
 size."""
 
-A_TURN = 16
-"""Of more that wait, so many are answered in one turn of the loop: who comes next waits no longer."""
+IN_A_ROW = 4
+"""Of those that take turns, so many are answered before the clock is looked at."""
 
 MAX_WAITING = 1024
 """Datagrams that wait for their client's turn; see Line."""
@@ -46,28 +46,50 @@ _DROPS = 4 * 8
 """Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
 
 
+class _Held(NamedTuple):
+    """What came at one call and has no answer yet, from the datagram at `first` on."""
+
+    batch: Batch
+    queries: list[bytes]
+    clients: list[str]
+    first: int = 0
+
+
 class UdpListener:
     """Answers on one bound UDP socket until it is closed."""
 
-    def __init__(self, sock: socket.socket, dispatcher: Dispatcher, wildcard: bool) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        wildcard: bool,
+        tick: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.sock = sock
         self.dispatcher = dispatcher
         self._wildcard = wildcard
+        self._tick = tick
         if wildcard and sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif wildcard:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        self._free: list[Batch] = []
+        self._has_batches = True
         try:
-            self._batches = [Batch(sock, wildcard) for _ in range(AHEAD)]
+            self._free += [Batch(sock, wildcard) for _ in range(AHEAD)]
+            self._out = self._free[0]
         except OSError:
-            self._batches = []
+            self._has_batches = False
+        self._held: deque[_Held] = deque()
+        self._whose = ""
+        """The one client that sent all of those; "" for several."""
         self._line: Line[Datagram] = Line(MAX_WAITING)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._goes_on = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        loop.add_reader(self.sock.fileno(), self._drain)
+        loop.add_reader(self.sock.fileno(), self._readable)
 
     def retire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Takes no more; all that came is answered. The socket stays for replies that are still due."""
@@ -84,75 +106,134 @@ class UdpListener:
     def missed(self) -> int:
         return missed(self.sock)
 
-    def _drain(self) -> int:
-        """How many datagrams were taken, or wait still."""
-        return self._drain_batches() if self._batches else self._drain_singly()
-
-    def _drain_batches(self) -> int:
-        held = list(self._received())
-        count = sum(n for _, n in held)
-        if self._line:
-            return count + self._take_turns(held)
-        clients = [batch.clients(n) for batch, n in held]
-        if count > FEW and not _are_of_one(clients):
-            return count + self._take_turns(held)
-        for (batch, n), askers in zip(held, clients, strict=True):
-            self._answer(batch, n, askers)
-        return count
-
-    def _received(self) -> Iterator[tuple[Batch, int]]:
-        """What waits in the kernel, as far as there is memory for it; how many each holds."""
-        for batch in self._batches:
-            count = _receive(batch)
-            if count:
-                yield batch, count
-            if count < SLOTS:
-                return
-
-    def _answer(self, batch: Batch, count: int, clients: Sequence[str]) -> None:
-        outcomes = self.dispatcher.dispatch_all(batch.queries(count), clients)
-        slots = batch.put(outcomes)
-        if slots != count:
-            for k, outcome in enumerate(outcomes):
-                if isinstance(outcome, Pending):
-                    outcome.then(self._later(batch, k, clients[k]))
-        if slots:
-            self._send(batch, slots, count)
-
-    def _take_turns(self, held: Sequence[tuple[Batch, int]]) -> int:
-        """Answer some of all that wait, one client's after another's. How many are left."""
-        line, batch = self._line, self._batches[0]
-        while held:
-            for received, count in held:
-                for one in received.keep(count):
-                    if not line.put(one.client, one):
-                        self.dispatcher.dropped["share"] += 1
-            is_all = held[-1][1] < SLOTS
-            held = [] if is_all or len(line) >= MAX_WAITING else list(self._received())
-        turn = [line.take() for _ in range(min(A_TURN, len(line)))]
-        outcomes = self.dispatcher.dispatch_all([one.query for one in turn], [one.client for one in turn])
-        slot = 0
-        for one, outcome in zip(turn, outcomes, strict=True):
-            if isinstance(outcome, bytes):
-                batch.put_kept(slot, one, outcome)
-                slot += 1
-            elif outcome is not None:
-                source = batch.source_of(one) if self._wildcard else []
-                outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
-        if slot and (lost := batch.send(slot, shifted=True)):
-            self.dispatcher.dropped["send"] += lost
-        if line and self._loop is not None and not self._goes_on:
-            self._goes_on = True
-            self._loop.call_soon(self._go_on)
-        return len(line)
+    def _readable(self) -> None:
+        if not self._goes_on:  # else this turn of the loop has had ours, or will
+            self._drain()
 
     def _go_on(self) -> None:
         self._goes_on = False
-        if self._loop is not None and self._line:
+        if self._loop is not None:
             self._drain()
 
-    def _send(self, batch: Batch, slots: int, count: int) -> None:
-        if lost := batch.send(slots, shifted=slots != count):
+    def _drain(self) -> int:
+        """How many datagrams were taken, or wait still."""
+        return self._drain_batches() if self._has_batches else self._drain_singly()
+
+    def _drain_batches(self) -> int:
+        """The first few are answered as they came, and so is what one client alone asks. As soon as another's
+        is among it there are turns, until nobody waits: they cost a part of an answer each."""
+        if not self._held and not self._line:
+            batch = self._free[-1]
+            count = _receive(batch)
+            if not count:
+                return 0
+            if count <= FEW:
+                return self._answer(_Held(batch, batch.queries(count), batch.clients(count)))
+            self._note_held(self._free.pop(), count)
+            if count == SLOTS:
+                self._receive()
+        else:
+            self._receive()
+        taken = self._take_turn()
+        if (self._line or self._held) and self._loop is not None and not self._goes_on:
+            self._goes_on = True
+            self._loop.call_soon(self._go_on)
+        return taken
+
+    def _receive(self) -> None:
+        """What waits in the kernel, as far as there is memory for it."""
+        while self._free:
+            count = _receive(self._free[-1])
+            if count:
+                self._note_held(self._free.pop(), count)
+            if count < SLOTS:
+                return
+
+    def _note_held(self, batch: Batch, count: int) -> None:
+        clients = batch.clients(count)
+        whose = clients[0] if _are_of_one(clients) else ""
+        self._whose = whose if not self._held or whose == self._whose else ""
+        self._held.append(_Held(batch, batch.queries(count), clients))
+
+    def _answer(self, held: _Held, is_over: Callable[[], bool] | None = None) -> int:
+        """Answer these, until that is so. How many were answered."""
+        batch, queries, clients, first = held
+        if first:
+            queries, clients = queries[first:], clients[first:]
+        outcomes = self.dispatcher.dispatch_all(queries, clients, is_over)
+        slots, count = batch.put(outcomes, first), len(outcomes)
+        if slots != count:
+            for k, outcome in enumerate(outcomes):
+                if isinstance(outcome, Pending):
+                    outcome.then(self._later(batch, first + k, clients[k]))
+        if slots:
+            self._send(batch, slots, slots != first + count)
+        return count
+
+    def _take_turn(self) -> int:
+        """Answer some of what waits. How many were answered or dropped."""
+        end = self._tick() + ALONE_SECONDS
+        taken = 0
+        while self._held and self._whose and not self._line:
+            taken += self._answer_held()
+            if self._tick() >= end:
+                return taken
+            self._receive()
+        return taken + self._take_turns() if self._line or self._held else taken
+
+    def _answer_held(self) -> int:
+        """Answer one client's until it is time to look who else is there. How many were answered."""
+        tick, until = self._tick, self._tick() + TURN_SECONDS
+
+        def is_over() -> bool:
+            return tick() >= until
+
+        answered = 0
+        while self._held:
+            held = self._held.popleft()
+            count = self._answer(held, is_over)
+            answered += count
+            if held.first + count < len(held.queries):
+                self._held.appendleft(held._replace(first=held.first + count))
+            else:
+                self._free.append(held.batch)
+            if is_over():
+                break
+        return answered
+
+    def _take_turns(self) -> int:
+        """Answer some of all that wait, one client's after another's. How many were answered."""
+        line, batch = self._line, self._out
+        for held in self._held:
+            for one in held.batch.keep(*held[1:]):
+                if not line.put(one.whose, one):
+                    self.dispatcher.dropped["share"] += 1
+            self._free.append(held.batch)
+        self._held.clear()
+        until = self._tick() + TURN_SECONDS
+        answered = slot = 0
+        while line and slot <= SLOTS - IN_A_ROW:
+            if slot and answered == IN_A_ROW:  # newcomers came first, and don't wait for what others are told
+                self._send(batch, slot, shifted=True)
+                slot = 0
+            turn = [line.take() for _ in range(min(IN_A_ROW, len(line)))]
+            outcomes = self.dispatcher.dispatch_all([one.query for one in turn], [one.client for one in turn])
+            answered += len(turn)
+            for one, outcome in zip(turn, outcomes, strict=True):
+                if isinstance(outcome, bytes):
+                    batch.put_kept(slot, one, outcome)
+                    slot += 1
+                elif outcome is not None:
+                    source = batch.source_of(one) if self._wildcard else []
+                    outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
+            if self._tick() >= until:
+                break
+        if slot:
+            self._send(batch, slot, shifted=True)
+        return answered
+
+    def _send(self, batch: Batch, slots: int, shifted: bool) -> None:
+        if lost := batch.send(slots, shifted):
             self.dispatcher.dropped["send"] += lost
 
     def _later(self, batch: Batch, k: int, client: str) -> Callable[[bytes], None]:
@@ -160,7 +241,10 @@ class UdpListener:
         return self._send_from(source, batch.peer(k, client))
 
     def _drain_singly(self) -> int:
+        until = self._tick() + TURN_SECONDS
         for n in range(BATCH):
+            if n > FEW and self._tick() >= until:
+                return n
             try:
                 query, ancillary, _, client = self.sock.recvmsg(65535, _ANCILLARY)
             except (BlockingIOError, InterruptedError):
@@ -190,10 +274,9 @@ class UdpListener:
         log.debug("sending: %s", error)
 
 
-def _are_of_one(clients: Sequence[Sequence[str]]) -> bool:
+def _are_of_one(clients: Sequence[str]) -> bool:
     """Whether one client sent all of them."""
-    first = clients[0][0]
-    return all(each.count(first) == len(each) for each in clients)
+    return clients.count(clients[0]) == len(clients)
 
 
 def _receive(batch: Batch) -> int:
