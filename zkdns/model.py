@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from zkdns.routes import Route, StandsFor
 
@@ -126,6 +126,9 @@ class Session:
 
 
 Event: TypeAlias = Children | Data | Unreadable | Begin | Whole | Session
+
+OF_NODES: Final = (Children, Data, Unreadable)
+"""The events of single nodes, for `isinstance`: a union would be put together anew at each of a million."""
 
 
 # --- what is registered ---------------------------------------------------------------------------

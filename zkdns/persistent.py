@@ -7,7 +7,8 @@ The order of its keys depends on the keys alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, compress
+from operator import is_not
 from typing import Any, Final, Generic, TypeVar
 from zlib import crc32
 
@@ -79,10 +80,9 @@ class PersistentMap(Mapping[str, V], Generic[V]):
 
     def differing(self, other: PersistentMap[V]) -> list[str]:
         """The keys that have another object in the other one, or are in one of them alone, sorted."""
-        pairs = zip(self._buckets, other._buckets, strict=True)
-        return sorted(
-            [key for ours, theirs in pairs if ours is not theirs for key in _differing(ours, theirs)]
-        )
+        ours, theirs = self._buckets, other._buckets
+        places = compress(range(BUCKETS), map(is_not, ours, theirs))
+        return sorted([key for at in places for key in _differing(ours[at], theirs[at])])
 
 
 def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:

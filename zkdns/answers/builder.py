@@ -156,7 +156,7 @@ class Builder:
         if serial == self.serial:
             return
         self.serial = self._moved_serial = serial
-        zones = [replace(zone, soa=soa_of(zone, serial)) for zone in self.zones]
+        zones = [Zone(zone.index, zone.apex, soa_of(zone, serial)) for zone in self.zones]
         for zone in zones:
             self._moved_zones[zone.index] = zone
             self._precedence.put(zone.apex + SOA.to_bytes(2, "big"), single(OWNER + zone.soa, OWN))
@@ -233,11 +233,11 @@ class Builder:
         """Counted from where the old ones were: answering goes on while the new ones are compiled."""
         if answers is None:
             return None
-        places = answers.first_places.items()
-        return replace(
-            answers,
-            first_places={key: replace(one, start=ends.get(key, one.start)) for key, one in places},
-        )
+        places = {
+            key: one if (start := ends.get(key, one.start)) == one.start else replace(one, start=start)
+            for key, one in answers.first_places.items()
+        }
+        return replace(answers, first_places=places)
 
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
         if old and new and old.service is new.service and old.grouped is new.grouped is None:

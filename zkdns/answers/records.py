@@ -7,7 +7,7 @@ on the wire is `dns.records`' affair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
@@ -313,17 +313,15 @@ def target(instance: Instance, name: bytes) -> bytes:
     return names.label(instance.label) + name
 
 
-def counts(about: str, group: Iterable[Instance]) -> str:
+def counts(about: str, group: Collection[Instance]) -> str:
     """`web: 3 registered, 0 healthy (2 failing, 1 draining)`: under 100 bytes, the rarest states
     left out where it would be longer."""
-    states = Counter(i.state for i in group)
-    given = sum(1 for i in group if i.answered)
-    total = states.total()
-    text = f"{total} registered, {given} healthy"
+    given = len([i for i in group if i.answered])
+    text = f"{len(group)} registered, {given} healthy"
     if given:
         return ede.about(about, f"{text}, none for this type")
     text = ede.about(about, text)
-    detail = ""
+    states, detail = Counter(i.state for i in group), ""
     for state, n in states.most_common():
         longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
         if len(text) + len(longer) + 3 > ede.MAX_TEXT_BYTES:

@@ -143,8 +143,10 @@ class _Compilation:
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
         self.near = choose_near(self.giver, topology)
         instances = self.service.instances
-        self.named = replace(self.service, instances=_in_order((*instances, *beyond.guests)))
+        self.named = self.service
         """With those whose names stand below its own."""
+        if beyond.guests:
+            self.named = replace(self.service, instances=_in_order((*instances, *beyond.guests)))
         self.browsed = self.service
         self.protocols: Sequence[str] = records.protocols(instances)
         others = beyond.guests

@@ -14,6 +14,7 @@ ROOT = b"\0"
 _IN_ADDR = b"\7in-addr\4arpa\0"
 _IN_ADDR_LABELS = [b"in-addr", b"arpa"]
 _IP6 = b"\3ip6\4arpa\0"
+_BYTES = [bytes([n]) for n in range(256)]
 _OCTETS = {str(n).encode(): n for n in range(256)}
 
 
@@ -55,7 +56,7 @@ def labels(name: bytes) -> list[bytes]:
 def label(text: bytes | str) -> bytes:
     """One label with its length in front."""
     raw = text.encode("ascii") if isinstance(text, str) else text
-    return bytes([len(raw)]) + raw
+    return _BYTES[len(raw)] + raw
 
 
 def underscored(label: str) -> str:

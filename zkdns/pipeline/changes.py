@@ -72,7 +72,7 @@ def between(
     elif was_there and not is_there:
         why = _place(before or service, "its node is gone", "removed from")
         moves.insert(0, account.change("", "gone", "registered", "", why))
-    elif before and after and _but_route(before.settings) != _but_route(after.settings):
+    elif before and after and _is_set_otherwise(before.settings, after.settings):
         was, now = _differing(before.settings, after.settings)
         moves.append(account.change("", "settings", was, now, _place(after, *SET_SO)))
     old = before.stands_for if before is not None else None
@@ -240,6 +240,10 @@ def _tell(i: Instance) -> str:
     """Where an instance is, as people read it; never "", which is for one that was not there."""
     where = ", ".join(i.addresses) or i.registration.host or "no address"
     return f"{where} port {i.registration.port}" if i.registration.port else where
+
+
+def _is_set_otherwise(was: ServiceSettings, now: ServiceSettings) -> bool:
+    return was is not now and was != now and _but_route(was) != _but_route(now)
 
 
 def _but_route(settings: ServiceSettings) -> ServiceSettings:

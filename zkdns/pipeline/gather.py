@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 
 from zkdns.model import EMPTY, Catalog, Override, Service
 from zkdns.persistent import PersistentMap, differing
@@ -31,6 +32,8 @@ class Gatherer:
         """Its services and their views."""
         self._failover = frozenset(failover)
         self._merger = Merger()
+        self._told: list[Catalog] = []
+        """What was gathered last, of each registry."""
         self._held: dict[str, Mapping[str, Service]] = {}
         self._behind: dict[str, PersistentMap[Service]] = {}
         self._laid: Mapping[str, Override] = {}
@@ -39,14 +42,20 @@ class Gatherer:
 
     def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
         """The registries that are known now, and what is laid over services."""
+        each = [r.catalog for r in registries]
+        if laid is self._laid and len(each) == len(self._told) and all(map(is_, each, self._told)):
+            return  # most of what is heard moves nothing here: nodes of ours, and a reading under way
+        self._told = each
         held = {r.name: r.services() for r in registries}
         catalogs = [
-            replace(r.catalog, services=held[r.name]) for r in registries if r.name not in self._failover
+            _with(c, held[r.name])
+            for r, c in zip(registries, each, strict=True)
+            if r.name not in self._failover
         ]
-        for registry in registries:
+        for registry, catalog in zip(registries, each, strict=True):
             if registry.name in self._failover:
                 services = self._without_instances(registry.name, held[registry.name])
-                catalogs.append(replace(registry.catalog, services=services))
+                catalogs.append(_with(catalog, services))
         if laid is not self._laid:
             moved = laid.keys() ^ self._laid.keys()
             self._named = self._named.changed(
@@ -66,6 +75,10 @@ class Gatherer:
         self._held[name] = services
         self._behind[name] = self._behind.get(name, PersistentMap[Service]()).changed(changes)
         return self._behind[name]
+
+
+def _with(catalog: Catalog, services: Mapping[str, Service]) -> Catalog:
+    return catalog if catalog.services is services else replace(catalog, services=services)
 
 
 def _targets(laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:

@@ -6,7 +6,7 @@ Rules: pure; time comes in as an argument. The first ensemble among them is our 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 
 from zkdns.config import Settings
 from zkdns.health.guard import NO_GRACE, Grace
@@ -38,6 +38,9 @@ class Registries(Mapping[str, Registry]):
 
     def __len__(self) -> int:
         return len(self._registries)
+
+    def values(self) -> ValuesView[Registry]:
+        return self._registries.values()  # a Mapping's own looks each up, and they are asked at every turn
 
     # --- in ---------------------------------------------------------------------------------------
 

@@ -38,10 +38,15 @@ class Origins:
     def tell(self, is_loading: bool, stale_max: float, now: float) -> dict[int, Staleness]:
         """How old what each of them says is."""
         every = self._registries.values()
+        numbers = (EVERY, OWN, *self._numbers.values())
+        if is_loading:
+            return dict.fromkeys(numbers, LOADING)
+        if all(r.is_known and r.stale_since is None for r in every):
+            return dict.fromkeys(numbers, FRESH)
         origins = {EVERY: of_absence(every, stale_max, now), OWN: of_answers(every, stale_max, now)}
         for names, number in self._numbers.items():
             origins[number] = of_answers([self._registries[name] for name in names], stale_max, now)
-        return dict.fromkeys(origins, LOADING) if is_loading else origins
+        return origins
 
 
 def of_answers(registries: Iterable[Registry], stale_max: float, now: float) -> Staleness:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from zkdns.model import (
     EMPTY,
+    OF_NODES,
     Begin,
     Catalog,
     Children,
@@ -51,7 +52,10 @@ class ServiceTree:
     @property
     def zxid(self) -> int:
         """The largest mzxid or pzxid in the readings in force."""
-        return max((root.zxid for root in self.reducers.values()), default=0)
+        zxid = 0
+        for root in self.reducers.values():  # asked at every turn
+            zxid = max(zxid, root.zxid)
+        return zxid
 
     @property
     def stale_since(self) -> float | None:
@@ -169,7 +173,7 @@ class Root:
 
     def apply(self, event: Event) -> None:
         """Take one event. Never raises on what the registry holds."""
-        if isinstance(event, Children | Data | Unreadable):
+        if isinstance(event, OF_NODES):
             if self._next is not None:
                 self._prepare(self._next, event)
                 return

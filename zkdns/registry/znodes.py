@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from zkdns.model import Begin, Children, Data, Event, Stat, Unreadable, Whole
+from zkdns.model import OF_NODES, Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
 
@@ -143,7 +143,7 @@ class Nodes:
 
     def apply(self, event: Event) -> None:
         """Take one event. Never raises on what the registry holds."""
-        if isinstance(event, Children | Data | Unreadable):
+        if isinstance(event, OF_NODES):
             (self._now if self._next is None else self._next).apply(event)
             self._changed = True
         elif isinstance(event, Begin):

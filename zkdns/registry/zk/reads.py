@@ -139,14 +139,22 @@ class Reads:
     @property
     def wake(self) -> float:
         """When `requests` is to be asked even if nothing comes in."""
-        due = [self._retry_at]
-        due += [asked.sent + self._patience for asked in self._asked.values()]
+        due = min(self._retry_at, self._oldest + self._patience)
         if self._is_open:
             idle = [root for root in self._roots if root.work is Work.NONE]
-            due += [root.not_before for root in idle if root.due]
+            for root in idle:
+                if root.due:
+                    due = min(due, root.not_before)
             if len(idle) == len(self._roots):  # else a reply wakes us
-                due.append(self._audit.due)
-        return min(due)
+                due = min(due, self._audit.due)
+        return due
+
+    @property
+    def _oldest(self) -> float:
+        """When what is longest under way was sent: they stand in the order in which they were."""
+        for asked in self._asked.values():
+            return asked.sent
+        return NEVER
 
     # --- what comes in ------------------------------------------------------------------------------
 
@@ -217,11 +225,12 @@ class Reads:
         """What is to be sent now. To be asked after each thing that came in, and at `wake`."""
         if now >= self._retry_at:
             self._start(now)
-        elif any(now - asked.sent >= self._patience for asked in self._asked.values()):
+        elif now - self._oldest >= self._patience:
             self.again(now)
         if self._is_open:
             for root in self._roots:
-                self._begin_work(root, now)
+                if root.work is Work.NONE and root.due and now >= root.not_before:
+                    self._begin_work(root, now)
             self._begin_audit(now)
             while self._batches < IN_FLIGHT and (waiting := [r for r in self._roots if r.waits]):
                 # In turns: a large root keeps nobody's change waiting.
@@ -287,8 +296,6 @@ class Reads:
     # --- work ---------------------------------------------------------------------------------------
 
     def _begin_work(self, root: RootReads, now: float) -> None:
-        if root.work is not Work.NONE or not root.due or now < root.not_before:
-            return
         if root.anew:
             self._tell(root, root.read_whole(now))
         else:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from zkdns.model import Begin, Children, Data, Event, Unreadable, Whole
+from zkdns.model import OF_NODES, Begin, Event, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import (
@@ -209,7 +209,7 @@ class RootReads:
         self.missed = []
         if self.work is Work.AUDIT and not self.anew:
             # A difference that no event announced by now is one that the watch missed.
-            paths = (e.path for e in events if isinstance(e, Children | Data | Unreadable))
+            paths = (e.path for e in events if isinstance(e, OF_NODES))
             self.missed = [path for path in paths if self._announced.isdisjoint(lineage(path))]
         return events
 
