@@ -52,6 +52,37 @@ def test_a_deleted_override_orders_nothing_and_the_rest_stays() -> None:
     assert overrides.by_instance() == {("web", "b"): Override(weight=5)}
 
 
+ROUTE = {"to": {"web-v2": 1}, "from": {"web": 1}, "over": 60}
+
+
+def laid(zxid: int, written: float, made: float = 5.0) -> Data:
+    """A route over `web`, whose node was made long before it was written last."""
+    return Data(f"{ROOT}/web", json.dumps(ROUTE).encode(), Stat(1, zxid, made, False, False, written))
+
+
+def test_a_route_moves_from_when_its_node_was_written_though_it_says_what_it_said_before() -> None:
+    """Who lays the same route again begins it again."""
+    overrides = fold(Children(ROOT, ("web",), 1), laid(7, 100.0))
+    for zxid, written in ((7, 100.0), (9, 500.0)):
+        overrides.apply(laid(zxid, written))
+        route = overrides.by_instance()["web", ""].route
+        assert route is not None
+        assert (route.written, route.zxid) == (written, zxid)
+
+
+def test_what_ended_a_route_is_the_transaction_that_removed_it_or_wrote_another_in_its_place() -> None:
+    overrides = fold(Children(ROOT, ("web",), 1), laid(7, 100.0))
+    overrides.by_instance()
+    overrides.apply(Data(f"{ROOT}/web", b"", Stat(1, 8, 5.0, False, False, 200.0)))
+    assert overrides.by_instance() == {}
+    assert overrides.lifted_by("web") == 8
+    overrides.apply(laid(9, 300.0))
+    overrides.by_instance()
+    overrides.apply(Children(ROOT, (), 12))
+    assert overrides.by_instance() == {}
+    assert overrides.lifted_by("web") == 12
+
+
 def test_a_new_reading_counts_when_it_is_whole_whatever_its_zxids() -> None:
     overrides = fold(*STANDING)
     before = overrides.by_instance()

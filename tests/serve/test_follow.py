@@ -210,3 +210,15 @@ async def test_an_alias_may_come_home_and_leave_again(server: Server) -> None:
         *OUTSIDE,
     ]
     assert again.rcode() == dns.rcode.NOERROR
+
+
+@pytest.mark.parametrize("flags", [0, dns.flags.CD])
+@pytest.mark.parametrize("do", [False, True])
+async def test_what_an_alias_leads_to_is_asked_as_it_was_asked_for(
+    server: Server, do: bool, flags: int
+) -> None:
+    """Whoever validates himself (CD, DO) is to have what is signed, whether that is sound or not."""
+    await server.ask("db.example.net", flags=dns.flags.RD | flags, want_dnssec=do)
+    seen = server.upstream.queries[-1].message
+    assert seen.flags & dns.flags.CD == flags
+    assert bool(seen.ednsflags & dns.flags.DO) is do

@@ -41,6 +41,18 @@ def test_a_lack_is_told_once_a_minute_and_is_a_problem_while_it_lasts(
     assert not loop.passed_on
 
 
+def test_it_lasts_for_a_while_after_it_was_seen_last_whenever_that_was_told() -> None:
+    now = [0.0]
+    lack, loop = Lack(lambda: now[0]), Loop()
+    for at in (0.0, TELL_EVERY - 10):
+        now[0] = at
+        lack.handle(loop, {"exception": OSError(errno.EMFILE, "Too many open files")})  # type: ignore[arg-type]
+    now[0] = 2 * TELL_EVERY - 11
+    assert lack.problem is not None
+    now[0] = 2 * TELL_EVERY - 10
+    assert lack.problem is None
+
+
 def test_an_error_of_ours_is_told_as_ever() -> None:
     lack, loop = Lack(), Loop()
     for error in (ValueError("ours"), OSError(errno.EPIPE, "Broken pipe"), None):
