@@ -165,6 +165,21 @@ def test_one_that_fails_is_servfail_and_counted_and_those_behind_it_are_answered
     assert packet.hex() in caplog.text
 
 
+def test_who_was_told_what_is_noted_of_each_as_it_stood_in_its_own_answer(answers: Answers) -> None:
+    dispatcher = serving(answers.table)
+    packet = tables.query(WEB, A)
+    dispatcher.dispatch_all([packet], [MAY])
+    clients = [f"192.0.2.{n}" for n in range(7)]
+    replies = dispatcher.dispatch_all([packet] * 7, clients)
+    rows = rows_of(dispatcher)
+    (service,) = answers.services.values()
+    ids = {i.addresses[0]: i.id for i in service.service.instances}
+    for client, reply in zip(clients, replies, strict=True):
+        first = ".".join(map(str, addresses_in(reply)[0]))
+        assert rows[client, "web"] == (1, ids[first])
+    assert len({rows[client, "web"][1] for client in clients}) == len(ids)
+
+
 def test_one_in_thirty_two_is_timed_however_they_come(answers: Answers) -> None:
     dispatcher = serving(answers.table)
     packet = tables.query(WEB, A)
