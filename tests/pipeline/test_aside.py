@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zkdns.pipeline.aside import compiling, following
+from zkdns.pipeline.aside import aside
 from zkdns.pipeline.inputs import Compiled, Followed
 
 
@@ -20,5 +20,5 @@ def test_what_comes_of_it_is_what_was_made_or_the_error(error: Exception | None)
         return made
 
     result = None if error is not None else made
-    assert compiling("web", make)() == Compiled("web", result, error)
-    assert following("web", make)() == Followed("web", result, error)
+    assert aside(Compiled, "web", make)() == Compiled("web", result, error)
+    assert aside(Followed, "web", make)() == Followed("web", result, error)

@@ -7,7 +7,7 @@ import json
 from zkdns.config import Settings
 from zkdns.pipeline.inputs import MapRead
 from zkdns.pipeline.locality import LARGE_BYTES, Localities
-from zkdns.registry.source import TOPOLOGY
+from zkdns.roots import TOPOLOGY
 
 OURS = Settings(topology={"10.0.0.0/8": "eu/eu-1a"}, location="eu/eu-1a")
 

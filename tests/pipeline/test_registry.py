@@ -11,8 +11,8 @@ from zkdns.config import Settings
 from zkdns.model import Begin, Catalog, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.registry import PATIENCE, STATE_WAIT, Registry
-from zkdns.registry.source import OVERRIDES
 from zkdns.registry.url import parse_registry
+from zkdns.roots import OVERRIDES
 
 NOW = 1_700_000_000.0
 GRACE = 15.0

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from zkdns.answers.builder import Builder
 from zkdns.client_map import ClientMap, client_map
 from zkdns.config import Settings
-from zkdns.model import Problem, Service
+from zkdns.model import Change, Problem, Service
 from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
 from zkdns.roots import TOPOLOGY
@@ -72,6 +73,15 @@ class Localities:
         """What says so."""
         return "the settings" if self._now.entries is None else TOPOLOGY
 
+    def put_in_force(self, builder: Builder, now: float) -> Change | None:
+        """Answers are made by the map from now on: what that changes, where it is another."""
+        before, topology = builder.topology, self.topology
+        builder.set_topology(topology, clients=self.clients)
+        if topology == before:
+            return None
+        was, moved = _tell(before), _tell(topology)
+        return Change(now, 0, "", "topology", "settings", was, moved, f"set so in {self.where}")
+
 
 def _read(data: bytes | None, before: MapRead | None, settings: Settings) -> MapRead:
     value = decode(data) if data else None
@@ -91,7 +101,7 @@ def _parse(data: bytes | None, entries: Mapping[str, object] | None, settings: S
     return MapRead(data, settings, entries, topology, problems if entries is not None else (), clients)
 
 
-def tell(topology: Topology) -> str:
+def _tell(topology: Topology) -> str:
     """For people."""
     networks, zones = len(topology.networks), len({place.zone for place in topology.places})
     return f"{networks} networks in {zones} zones"

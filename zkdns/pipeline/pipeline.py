@@ -40,7 +40,7 @@ from zkdns.pipeline.inputs import (
     ZoneFilesRead,
 )
 from zkdns.pipeline.judging import Judging
-from zkdns.pipeline.locality import Localities, concerned, tell
+from zkdns.pipeline.locality import Localities, concerned
 from zkdns.pipeline.lost_names import tell_nested
 from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.publisher import Publisher
@@ -49,7 +49,6 @@ from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
-from zkdns.pipeline.staleness import expiries as expiries_of
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.wall import Wall
 from zkdns.roots import HEALTH, OVERRIDES, TOPOLOGY
@@ -83,7 +82,7 @@ class Pipeline:
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
-        self.builder.set_topology(self._localities.topology, clients=self._localities.clients)
+        self._localities.put_in_force(self.builder, now)
         self._origins = Origins(self.registries)
         self._defaults = ServiceDefaults(settings.service_defaults)
         self._health = Health(
@@ -203,13 +202,10 @@ class Pipeline:
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
-        before, topology = self.builder.topology, self._localities.topology
-        self.builder.set_topology(topology, clients=self._localities.clients)
-        if topology != before:
-            was, moved = tell(before), tell(topology)
+        change = self._localities.put_in_force(self.builder, now)
+        if change is not None:
             if self.stage is not Stage.LOADING:
-                why = f"set so in {self._localities.where}"
-                self._changes.append(Change(now, 0, "", "topology", "settings", was, moved, why))
+                self._changes.append(change)
             self._publisher.respell(concerned(self.services))
 
     def check(self, settings: Settings) -> None:
@@ -309,8 +305,7 @@ class Pipeline:
     def _wake(self, now: float) -> float | None:
         due = [self._publisher.wake, self._agenda.wake, *self._start.wakes(now)]
         due += self._own_nodes.wakes(self.builder.serial, serves=not self.is_loading)
-        expiries = expiries_of(self.registries.values(), self.settings.stale_max)
-        due += [at + 0.001 for at in expiries if at + 0.001 > now]
+        due += self._origins.wakes(self.settings.stale_max, now)
         return min((at for at in due if at is not None), default=None)
 
     def compile_now(self, service: str, now: float) -> Delta:

@@ -18,6 +18,9 @@ NOT_READ = ede.option(ede.NOT_READY, "a registry is not read yet")
 STALE = ede.option(ede.STALE_ANSWER, "the registry is out of reach")
 TOO_OLD = ede.option(ede.NO_REACHABLE_AUTHORITY, "the registry is out of reach for longer than stale_max")
 
+JUST_AFTER = 0.001
+"""Seconds: at the very end of its time nothing is too old yet."""
+
 LOADING = Staleness(failure=NOT_READY)
 
 
@@ -47,6 +50,11 @@ class Origins:
         for names, number in self._numbers.items():
             origins[number] = of_answers([self._registries[name] for name in names], stale_max, now)
         return origins
+
+    def wakes(self, stale_max: float, now: float) -> list[float]:
+        """When that is another though nothing happens."""
+        due = (at + JUST_AFTER for at in expiries(self._registries.values(), stale_max))
+        return [at for at in due if at > now]
 
 
 def of_answers(registries: Iterable[Registry], stale_max: float, now: float) -> Staleness:
