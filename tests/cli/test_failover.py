@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,16 @@ from typing import Any
 
 import pytest
 
+from support.ports import free_port
 from support.server import Zkdns, run
 from zkdns.cli.failover import as_servers_have_it
-from zkdns.config import Settings
+from zkdns.cli.registries import CONNECT, Registries
+from zkdns.config import Settings, load
+from zkdns.model import Begin, Children, Data, Stat, Whole
+from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.replica import Replica, ServerNode, read_node
 from zkdns.registry.url import parse_registry
+from zkdns.roots import SERVERS
 
 ONE = """
 [[web.instances]]
@@ -124,6 +131,23 @@ def test_what_can_not_be_known_of_failover_is_said(
     given = settings("dc1", "dc2")
     assert as_servers_have_it(given, servers) is given
     assert what in capsys.readouterr().err
+
+
+async def test_what_servers_mean_is_heeded_before_all_is_read() -> None:
+    """Else a large registry is read twice."""
+    given = load({"registry": (f"dc1=zk://127.0.0.1:{free_port()}/services", "dc2=zk://127.0.0.2:1/s")}, {})
+    registries = Registries(given)
+    try:
+        node = Replica("r1", failover=("dc2",)).tell(7, 1000.0)
+        assert node is not None
+        said = Data(f"{SERVERS}/r1", node, Stat(1, 1, 1000.0, True))
+        told = (Begin(), Children(SERVERS, ("r1",), 1), said, Whole())
+        registries.pipeline.step(Heard("dc1", SERVERS, told), time.time())
+        await asyncio.wait_for(registries.load(ask_servers=True), CONNECT / 2)
+        assert registries.meant == replace(given, failover=("dc2",))
+        assert not registries.pipeline.registries["dc1"].is_whole
+    finally:
+        await registries.stop()
 
 
 def test_a_server_tells_what_stands_behind_in_its_node() -> None:

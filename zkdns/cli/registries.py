@@ -34,6 +34,7 @@ from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry.source import ZooKeeperSource
+from zkdns.roots import SERVERS
 
 T = TypeVar("T")
 
@@ -60,6 +61,8 @@ class Registries:
         if settings.zones:
             apexes = [zone.apex for zone in self.pipeline.builder.zones]
             self._zone_files = ZoneFolder(Path(settings.zones), apexes).load()
+        self.meant: Settings | None = None
+        """These settings as the registered servers have them, once it is known which there are."""
         self._followers: list[Callable[[Sequence[Change]], None]] = []
         self._loaded = asyncio.Event()
         with self.waiting.phase("reading"):
@@ -150,24 +153,35 @@ class Registries:
 
     # --- life -------------------------------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Returns when all is read; Failure where it can't be."""
+    async def load(self, *, ask_servers: bool = False) -> None:
+        """Returns when all is read; Failure where it can't be. `ask_servers`: or as soon as it is known that
+        other settings are `meant`."""
         zookeepers = self.driver.zookeepers
         headways = {name: Headway(source.url.root) for name, source in zookeepers.items()}
         self.driver.heard = lambda name, root, events: headways[name].take(root, events)
         self.driver.start()
         with self.waiting.phase("connecting" if zookeepers else "reading") as phase:
-            await self._wait(phase, list(zookeepers.values()), list(headways.values()))
+            await self._wait(phase, list(zookeepers.values()), list(headways.values()), ask_servers)
             self.driver.heard = None
+            if ask_servers and self._mean_others():
+                return
             phase.tell("resolving host names")
             sources = self.pipeline.registries.values()
             # Where none may be read there is nothing to load: the problems tell.
             while self.pipeline.is_loading and not all(r.refusals for r in sources):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
+    def _mean_others(self) -> bool:
+        """Whether the servers that are registered have other settings."""
+        if self.meant is None:
+            servers = self.pipeline.registries.servers.values()
+            self.meant = failover.as_servers_have_it(self.settings, servers)
+        return self.meant is not self.settings
+
     async def _wait(
-        self, phase: Phase, zookeepers: Sequence[ZooKeeperSource], headways: Sequence[Headway]
-    ) -> None:
+        self, phase: Phase, zookeepers: Sequence[ZooKeeperSource], headways: Sequence[Headway],
+        ask_servers: bool,
+    ) -> None:  # fmt: skip
         started = moved = time.monotonic()
         reads = 0
         while not self._loaded.is_set():
@@ -176,6 +190,10 @@ class Registries:
                 return
             except TimeoutError:
                 pass
+            own = self.pipeline.registries.own
+            # They are read first, so that a large registry is not read twice.
+            if ask_servers and own is not None and SERVERS in own.wholes and self._mean_others():
+                return
             now = time.monotonic()
             statuses = [(s.url.hosts, s.mirror.status()) for s in zookeepers]
             read = sum(status.reads for _, status in statuses)
@@ -226,11 +244,10 @@ def run(settings: Settings, work: Callable[[Registries], Coroutine[Any, Any, T]]
     async def do() -> T:
         registries = Registries(settings)
         try:
-            await registries.load()
-            meant = failover.as_servers_have_it(settings, registries.pipeline.registries.servers.values())
-            if meant is not settings:
+            await registries.load(ask_servers=True)
+            if registries.meant is not None and registries.meant is not settings:
                 await registries.stop()
-                registries = Registries(meant)
+                registries = Registries(registries.meant)
                 await registries.load()
             return await work(registries)
         finally:
