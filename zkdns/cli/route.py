@@ -7,7 +7,7 @@ Rules: a tier is a run of TARGET[=SHARE]; `--then` begins the next one. What is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 import click
@@ -76,27 +76,37 @@ def command(
                 raise Failure(f"no route is laid over {service}")
             line = f"{service}: ended ({describe(before)})"
         else:
-            laid: Route = route
-            behind = operator.as_servers_have_it().failover
-            own = operator.settings_of(service).route if over is not None or behind else None
-
-            def change(held: Override | None, now: float) -> Override:
-                moved = laid
-                if over is not None:
-                    standing = _standing(service, held, own, behind, now)
-                    moved = _parse({**fields, "from": spell_tiers(standing)})
-                return lay_route(overrides.signed(why, span, route=moved), held, now)
-
-            before, after = operator.change(service, "", change)
+            after, notes = _lay(
+                operator, service, route, fields, lambda moved: overrides.signed(why, span, route=moved)
+            )
             line = f"{service}: {describe(after)}" if after is not None else service
-            notes = [
-                f"{t} is not there now: it counts as without instances" for t in _unknown(operator, laid)
-            ]
-            if own is None and (before is None or before.route is None):
-                notes += _left_out(operator, service, laid, behind)
     overrides.report(as_json, service, "", after, line)
     for note in notes:
         click.echo(f"note: {note}", err=True)
+
+
+def _lay(
+    operator: overrides.Operator, service: str, route: Route, fields: Mapping[str, object],
+    sign: Callable[[Route], Override],
+) -> tuple[Override | None, list[str]]:  # fmt: skip
+    """What is laid over the service now, and what is to be said of it. `fields`: the route as it would be
+    written; one that moves begins at what is in force. `sign`: makes an order of a route."""
+    behind = operator.as_servers_have_it().failover
+    is_moving = fields["over"] is not None
+    own = operator.settings_of(service).route if is_moving or behind else None
+
+    def change(held: Override | None, now: float) -> Override:
+        moved = route
+        if is_moving:
+            standing = _standing(service, held, own, behind, now)
+            moved = _parse({**fields, "from": spell_tiers(standing)})
+        return lay_route(sign(moved), held, now)
+
+    before, after = operator.change(service, "", change)
+    notes = [f"{t} is not there now: it counts as without instances" for t in _unknown(operator, route)]
+    if own is None and (before is None or before.route is None):
+        notes += _left_out(operator, service, route, behind)
+    return after, notes
 
 
 def _unknown(operator: overrides.Operator, route: Route) -> list[Target]:
