@@ -19,7 +19,8 @@ from kazoo.client import KazooClient
 from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
-from zkdns.pipeline.journal import Query
+from zkdns.model import Change
+from zkdns.pipeline.journal import Query, Record, spell_record, spell_snapshot
 from zkdns.pipeline.journal_files import read_changes, read_services
 
 pytestmark = pytest.mark.zookeeper
@@ -177,3 +178,20 @@ def test_what_is_no_server_and_no_folder_is_one_line(tmp_path: Path) -> None:
         "history", "--state", str(tmp_path), "--server", "http://127.0.0.1:1", code=2
     )
     assert "nothing changed" in zkdns("history", "--state", str(tmp_path))
+
+
+def test_a_damaged_line_costs_itself_and_is_told_with_its_file(tmp_path: Path) -> None:
+    text = b"".join(spell_snapshot({}, 1000.0))
+    for n, id in enumerate(("one", "two", "six"), 1001):
+        text += spell_record(float(n), Record((Change(float(n), n, "web", id, "gone", "healthy", ""),)))
+    segment = tmp_path / "journal-1000000.zkdns"
+    segment.write_bytes(text.replace(b"two", b"tw\0"))
+    ran = run("history", "--state", str(tmp_path))
+    assert ran.code == 0
+    assert "one" in ran.out
+    assert "six" in ran.out
+    assert ran.err == f"{segment}: damaged lines, left out: 1\n"
+    segment.write_bytes(text[:-5])
+    torn = run("history", "--state", str(tmp_path))
+    assert "two" in torn.out
+    assert (torn.err, "six" in torn.out) == ("", False)

@@ -15,7 +15,7 @@ from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
 from zkdns.pipeline.journal import Query
-from zkdns.pipeline.journal_files import read_changes
+from zkdns.pipeline.journal_files import count_damaged, read_changes
 from zkdns.pipeline.journal_merge import merge
 from zkdns.web import shapes
 
@@ -110,6 +110,8 @@ def _read(directory: Path, query: Query) -> tuple[list[Change], float | None]:
     try:
         if not directory.is_dir():
             raise Failure(f"--state {directory}: no such directory")
+        for name, n in count_damaged(directory).items():
+            click.echo(f"{directory / name}: damaged lines, left out: {n}", err=True)
         return read_changes(directory, query)
     except OSError as error:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None

@@ -205,6 +205,10 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
+DAMAGED = "damaged"
+"""The kind of a line of which nothing is known, but that it was there."""
+
+
 def spell(kind: str, fields: Mapping[str, Any]) -> bytes:
     """A line: eight hex digits of CRC-32, a space, JSON, a newline."""
     text = msgspec.json.encode({"k": kind, **fields}, enc_hook=_encode)
@@ -212,18 +216,18 @@ def spell(kind: str, fields: Mapping[str, Any]) -> bytes:
 
 
 def read_lines(data: bytes) -> Iterator[Line]:
-    """The whole lines, up to the first that is not: a torn end costs what is torn."""
+    """The whole lines; a torn end costs what is torn. What is no line and stands before others is DAMAGED."""
     at = 0
     while (end := data.find(b"\n", at)) >= 0:
         line = data[at:end]
         at = end + 1
         try:
             if len(line) < 10 or int(line[:8], 16) != zlib.crc32(line[9:]):
-                return
+                raise ValueError
             fields = msgspec.json.decode(line[9:])
             yield Line(fields.pop("k"), fields)
         except (ValueError, KeyError, AttributeError):
-            return
+            yield Line(DAMAGED, {})
 
 
 def spell_snapshot(
@@ -293,19 +297,22 @@ def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
 
 
 def replay(lines: Iterable[Line], moment: float) -> World:
-    """How all stood at a moment of this segment; OutOfReach where that is not known."""
-    world, whole, known = World(), False, True
+    """How all stood at a moment of this segment; OutOfReach where that is not known: after a flood, or a
+    damaged line, until the next snapshot."""
+    world, whole, known, has_damage = World(), False, True, False
     for line in lines:
         fields = line.fields
         if whole and fields.get("at", 0.0) > moment:
             break
         try:
             if line.kind == "begin":
-                world, whole, known = World(), False, fields["version"] == VERSION
+                world, whole, known, has_damage = World(), False, fields["version"] == VERSION, False
             elif line.kind == "whole":
                 whole = True
             elif line.kind == "gap":
                 known = False
+            elif line.kind == DAMAGED:
+                has_damage = True
             elif line.kind == "shell":
                 shell = fields["shell"]
                 world.put(fields["name"], None if shell is None else _decode(shell, Service))
@@ -317,6 +324,8 @@ def replay(lines: Iterable[Line], moment: float) -> World:
                 world.change(_decode(fields["c"], Change))
         except (msgspec.ValidationError, KeyError, TypeError, ValueError, zlib.error) as error:
             raise OutOfReach("the journal of that time was written by another version of zkdns") from error
+    if has_damage:
+        raise OutOfReach("the journal of that time is damaged: a line of it can't be read")
     if not whole or not known:
         raise OutOfReach("too much changed at once then: the journal has the sums, and no answers")
     return world

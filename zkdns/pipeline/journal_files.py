@@ -238,6 +238,12 @@ def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | N
     return query.newest(changes), began_at(paths[0]) if paths else None
 
 
+def count_damaged(directory: Path) -> dict[str, int]:
+    """How many lines of each segment can't be read. OSError where it can't be read at all."""
+    lines = {path.name: sum(n.kind == journal.DAMAGED for n in _lines(path)) for path in segments(directory)}
+    return {name: n for name, n in lines.items() if n}
+
+
 def read_services(directory: Path, moment: float) -> dict[str, Service]:
     """The services as they stood at a moment; OutOfReach, OSError."""
     return read_world(directory, moment).services()

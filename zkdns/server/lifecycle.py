@@ -327,7 +327,8 @@ class Server:
             self.phase = Phase.READY if self.pipeline.registries.is_live else Phase.FROM_STATE
         if was in (Phase.LOADING, Phase.SETTLING) and self.phase in (Phase.READY, Phase.FROM_STATE):
             if self.phase is Phase.FROM_STATE:
-                log.warning("not read yet: %s: the state directory's answers are given", self._unread)
+                what = "answers are those that the state directory holds"
+                log.warning("not read yet: %s: %s", self._unread, what)
             self._spawn(self._say_ready(), "ready")
 
     async def _say_ready(self) -> None:
