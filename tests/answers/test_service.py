@@ -510,3 +510,23 @@ def test_a_service_that_is_called_as_a_protocol_shows_its_srv_name() -> None:
     held = Service("udp", "udp", "/s/udp", instances=(Instance("a", "a", "/s/udp/a", registered, 0.0),))
     shown = answers.compile(held).shown(answers.zones[0])
     assert sorted(shown) == ["_http._udp.udp.svc.local", "_udp._udp.svc.local", "udp.svc.local"]
+
+
+@pytest.mark.parametrize("size", [1_500, 3_000])
+def test_who_asks_for_srv_over_tcp_has_the_whole_pool_or_what_a_message_holds(size: int) -> None:
+    answers = Answers(["svc.local"])
+    held = tuple(
+        Instance(
+            f"i{n:04}", f"i{n:04}", f"/s/web/{n}", Registration((f"10.0.{n >> 8}.{n & 255}",), port=80), 0.0
+        )
+        for n in range(size)
+    )
+    answers.put(Service("web", "web", "/s/web", instances=held))
+    query = dns.message.make_query("_web._tcp.svc.local", "SRV").to_wire()
+    seen: set[str] = set()
+    for _ in range(3):
+        reply = respond(query, answers.table, 65_535, next_position)
+        (rrset,) = dns.message.from_wire(reply).answer
+        assert len(rrset) == size or 65_535 - len(reply) < 40, "as many as there are, or as find room"
+        seen |= {record.to_text() for record in rrset}
+    assert len(seen) == size or len(seen) > len(rrset), "another position has others"

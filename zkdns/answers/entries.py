@@ -17,8 +17,8 @@ from zkdns.model import DEFAULTS, Service
 UNCUT = 65_535
 """The cut of a browsing answer: none."""
 
-MAX_PLACES = 1_000_000
-"""Places in all orders of one rotation: a thousand instances are given whole, more of them in part."""
+MAX_MESSAGE_BYTES = 65_535
+"""What an order has beyond so much is never sent."""
 
 
 def rotated(
@@ -32,8 +32,8 @@ def rotated(
         if left <= 0:
             break
         wires, weights, _, runs, counts = zip(*members, strict=True)
-        length = min(left, len(members), max(service.settings.answers, MAX_PLACES // len(members)))
-        rotation = policies.rotate(policy, weights, length)
+        fitting = MAX_MESSAGE_BYTES // min(map(len, wires))
+        rotation = policies.rotate(policy, weights, min(left, len(members), fitting))
         built.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
