@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support import tables
+from support.asking import respond
+from support.tables import Answers
 from zkdns.answers import near, policies, spliced
 from zkdns.answers.policies import weighted
 from zkdns.answers.rotation import Rotation
+from zkdns.answers.spliced import Spliced
+from zkdns.dns import names
+from zkdns.dns.types import A
+from zkdns.model import Instance, Registration, Service, ServiceSettings
 
 weights_lists = st.lists(st.one_of(st.just(0), st.integers(1, 9)), min_size=1, max_size=30)
 
@@ -89,3 +96,40 @@ def test_spliced_orders_are_read_as_any_sequence() -> None:
     assert orders[:] == ((0, 1), (2, 0, 1)) == tuple(orders)
     with pytest.raises(IndexError):
         orders[2]
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=4), min_size=1, max_size=4),
+    st.integers(1, 40),
+    st.integers(1, 60),
+)
+def test_the_head_and_the_length_of_an_order_are_those_of_the_whole(
+    orders: list[list[tuple[int, int]]], length: int, most: int
+) -> None:
+    spliced = Spliced(range(100, 120))
+    for spans in orders:
+        spliced.add(spans, length)
+    for at, order in enumerate(spliced):
+        assert spliced.length(at) == len(order)
+        assert tuple(spliced.head(at, most)) == order[:most]
+
+
+def test_a_cut_answer_of_thousands_lays_out_no_order_of_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Answers(("svc.local",))
+    held = tuple(
+        Instance(f"i{n}", f"i{n}", f"/s/i{n}", Registration((f"10.0.{n >> 8}.{n & 255}",)), 0.0)
+        for n in range(3000)
+    )
+    settings = ServiceSettings(answers=4000, policy="round_robin")
+    answers.replace("big", answers.compile(Service("big", "big", "/s/big", settings, held)))
+
+    def lay_out(*_: object) -> None:
+        raise AssertionError("an order was laid out")
+
+    monkeypatch.setattr(Spliced, "__getitem__", lay_out)
+    asked = tables.query(names.wire("big.svc.local"), A)
+    first, second = (respond(asked, answers, 512) for _ in range(2))
+    assert isinstance(first, bytes)
+    assert isinstance(second, bytes)
+    assert first[2] & second[2] & 2, "TC"
+    assert first[12:] != second[12:], "each begins with another"

@@ -44,6 +44,16 @@ class Rotation:
         places = array("H" if len(orders) <= 1 << 16 else "I", sequence)
         return cls(orders, places, getters, array("I", firsts))
 
+    def length(self, at: int) -> int:
+        """How many places one order has."""
+        return self.orders.length(at) if isinstance(self.orders, Spliced) else len(self.orders[at])
+
+    def head(self, at: int, most: int) -> Sequence[int]:
+        """The first places of one order, so many at most."""
+        if isinstance(self.orders, Spliced):
+            return self.orders.head(at, most)
+        return self.orders[at][:most]
+
     def first(self, position: int) -> int:
         """Which member stands first at this position."""
         return self._firsts[self.sequence[position % len(self.sequence)]]

@@ -66,6 +66,20 @@ class Spliced(Sequence[tuple[int, ...]]):
             order += self.indices[spans[k] : spans[k + 1]]
         return tuple(order)
 
+    def length(self, at: int) -> int:
+        """How many places one order has."""
+        start, end = self.ends[at - 1] if at else 0, self.ends[at]
+        return sum(self.spans[start + 1 : end : 2]) - sum(self.spans[start:end:2])
+
+    def head(self, at: int, most: int) -> Sequence[int]:
+        """The first places of one order, so many at most: what that costs depends on no more."""
+        spans, order = self.spans, array("I")
+        for k in range(self.ends[at - 1] if at else 0, self.ends[at], 2):
+            order += self.indices[spans[k] : min(spans[k + 1], spans[k] + most - len(order))]
+            if len(order) == most:
+                break
+        return order
+
     def first(self, at: int) -> int:
         """The first place of one order."""
         return self.indices[self.spans[self.ends[at - 1] if at else 0]]

@@ -198,10 +198,11 @@ def _run(entry: Entry, n: int) -> tuple[int, bytes, int] | None:
     tiers = entry.tiers
     tier = tiers[0]
     rotation = tier.rotation
-    order = rotation.getters[rotation.sequence[n % len(rotation.sequence)]]
-    chosen = order(tier.records)
-    if len(tiers) > 1 or len(chosen) > _MANY or entry.repeats:
+    k = rotation.sequence[n % len(rotation.sequence)]
+    if len(tiers) > 1 or entry.repeats or (len(tier.records) > _MANY and rotation.length(k) > _MANY):
         return None
+    order = rotation.getters[k]
+    chosen = order(tier.records)
     if not tier.extras:
         return len(chosen), b"".join(chosen), 0
     return len(chosen), b"".join(chosen + order(tier.extras)), sum(order(tier.extra_counts))
@@ -216,9 +217,9 @@ def _positive_tiers(request: Request, entry: Entry, n: int, stale: bytes, table:
     for tier in entry.tiers:
         rotation = tier.rotation
         k = rotation.sequence[n % len(rotation.sequence)]
-        if len(chosen) + len(rotation.orders[k]) > most:
+        if len(chosen) + rotation.length(k) > most:
             # So many fill the reply, and the rest need not be given: thousands over UDP cost no more.
-            chosen += [tier.records[i] for i in rotation.orders[k][: most - len(chosen)]]
+            chosen += [tier.records[i] for i in rotation.head(k, most - len(chosen))]
             return reply.write(NOERROR, chosen, options=options)
         order = rotation.getters[k]
         chosen += order(tier.records)
