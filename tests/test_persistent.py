@@ -15,6 +15,7 @@ CHANGES = st.dictionaries(KEYS, st.none() | VALUES, max_size=6)
 @given(st.dictionaries(KEYS, VALUES), st.lists(CHANGES, max_size=6))
 def test_it_holds_what_a_dictionary_would(first: dict[str, str], steps: list[dict[str, str | None]]) -> None:
     plain, found = dict(first), PersistentMap(first)
+    oldest = found
     for changes in steps:
         before, was = found, dict(found)
         found = found.changed(changes)
@@ -31,7 +32,10 @@ def test_it_holds_what_a_dictionary_would(first: dict[str, str], steps: list[dic
         moved = sorted(key for key in was.keys() | plain.keys() if was.get(key) is not plain.get(key))
         assert before.differing(found) == moved == differing(before, found)
         assert sorted(differing(was, plain)) == moved
+        assert found.differing(before) == moved
         assert (found is before) == (not moved)
+    moved = sorted(key for key in first.keys() | plain.keys() if first.get(key) is not plain.get(key))
+    assert oldest.differing(found) == moved == found.differing(oldest)
 
 
 def test_a_change_among_many_shares_nearly_all() -> None:

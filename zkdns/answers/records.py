@@ -109,7 +109,7 @@ def ports_of(instance: Instance, name: str | None) -> tuple[int, ...]:
     if name is None:
         return (instance.registration.port,) if instance.registration.port else ()
     ports = [port for own, port in instance.registration.ports if port and port_label(own) == name]
-    return tuple(dict.fromkeys(ports))
+    return tuple(ports) if len(ports) < 2 else tuple(dict.fromkeys(ports))
 
 
 def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
@@ -255,13 +255,14 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_record
         ports = [ports_of(i, about.port) for i in tier]
         parts = lcm(*{len(numbers) for numbers in ports if numbers})
         for i, port, share in _by_ports(tier, ports, parts):
-            own = by_name[own_name(i)]
+            known_as = own_name(i)
+            own = by_name[known_as]
             name = own.home + zone
             suffix = here if inside and own.home == label else own.home + apex
             if own.elsewhere and zone in own.elsewhere:
                 name = suffix = own.home + own.elsewhere[zone]
             if own.sole_holder and about.levels is None:  # a route may give one instance as two targets
-                key = own_name(i), port, i.weight, i.registration.priority
+                key = known_as, port, i.weight, i.registration.priority
                 wire = srv_records.get(key)
                 if wire is None:
                     wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)

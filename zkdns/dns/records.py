@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -23,6 +24,7 @@ _HEAD = struct.Struct("!HHIH").pack
 _SRV = struct.Struct("!HHH").pack
 
 
+@lru_cache(4096)  # one instance that changes has those of all its service spelled
 def packed(address: str) -> bytes:
     """An address in text as its 4 or 16 bytes."""
     if ":" in address:
