@@ -29,7 +29,7 @@ class Rotation:
     orders: Sequence[tuple[int, ...]]
     sequence: array[int]
     getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
-    _firsts: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    heads: array[int] = field(default_factory=lambda: array("I"), repr=False)
     """Which member stands first in each order."""
     _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
     """For each member, the positions of one cycle in which it stands first; once they were asked for."""
@@ -56,7 +56,7 @@ class Rotation:
 
     def first(self, position: int) -> int:
         """Which member stands first at this position."""
-        return self._firsts[self.sequence[position % len(self.sequence)]]
+        return self.heads[self.sequence[position % len(self.sequence)]]
 
     def firsts(self, start: int, end: int) -> dict[int, int]:
         """How often each member stands first from one position up to another: what that costs depends on
@@ -71,7 +71,7 @@ class Rotation:
         if not self._turns:
             turns: dict[int, array[int]] = {}
             for position, at in enumerate(self.sequence):
-                turns.setdefault(self._firsts[at], array("I")).append(position)
+                turns.setdefault(self.heads[at], array("I")).append(position)
             self._turns.append(turns)
         (begun, since), (ended, until) = divmod(start, cycle), divmod(end, cycle)
         return {

@@ -76,7 +76,11 @@ class Entry:
     def first_id(self, position: int) -> str:
         """Whose record stands first at this position; "" where it gives no service's instances."""
         ids = self.ids
-        return ids[self.tiers[0].rotation.first(position)] if ids else ""
+        if not ids:
+            return ""
+        rotation = self.tiers[0].rotation
+        sequence = rotation.sequence
+        return ids[rotation.heads[sequence[position % len(sequence)]]]
 
 
 Position: TypeAlias = Callable[[Entry], int]

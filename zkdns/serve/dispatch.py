@@ -190,11 +190,14 @@ class Dispatcher:
         notes, table, position = self.clients, self.table, self._take_position
         rtypes = []
         now = time.time()
+        before: str | None = None
+        forwards, wordings = False, self._wordings[False]
         for packet, client in zip(packets, clients, strict=True):
             if is_over is not None and outcomes and is_over():
                 break
-            forwards = allows(client)
-            wordings = self._wordings[forwards]
+            if client is not before:  # most that come together are of one client
+                before, forwards = client, allows(client)
+                wordings = self._wordings[forwards]
             asked = wordings.recall(packet[2:])
             try:
                 reply = None if asked is None else respond_again(asked, packet, client, table, position)
