@@ -138,12 +138,12 @@ def respond_again(
     n = position(entry)
     run = _run(entry, n)
     if run is not None:
-        _, words, _, flags, room, edns = asked
+        _, words, _, flags, room, opt_bytes, edns = asked
         count, records, additional = run
-        opt_bytes = b""
         if edns is not None:
             additional += 1
-            opt_bytes = close(stale + entry.ede, edns.do)
+            if stale or entry.ede:
+                opt_bytes = close(stale + entry.ede, edns.do)
         if 12 + len(words) + len(records) + len(opt_bytes) <= room:
             head = pack_head(packet[:2], flags, 1, count, 0, additional)
             return b"".join((head, words, records, opt_bytes)), entry, n

@@ -10,19 +10,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zkdns.dns.packet import HIGHEST_UDP, MAX_REMEMBERED, Edns
-from zkdns.dns.reply import AA, MIN_OPT, QR
+from zkdns.dns.reply import AA, MIN_OPT, QR, close
 from zkdns.serve.request import Request
 
 
 class Asked(NamedTuple):
     """What a wording asks. `words`: the question as it came; `flags`: those of a positive reply; `room`:
-    bytes that it may take over UDP; `edns` has no options."""
+    bytes that it may take over UDP; `edns` has no options; `opt`: the OPT record of a reply that has none
+    either, b"" without EDNS."""
 
     key: bytes
     words: bytes
     rtype: int
     flags: int
     room: int
+    opt: bytes
     edns: Edns | None
 
 
@@ -42,7 +44,7 @@ class Wordings:
             return
         if len(self._asked) >= self._limit:
             self._asked.clear()
-        flags = QR | AA | request.ra | (packet[2] & 1) << 8
-        self._asked[packet[2:]] = Asked(
-            request.key, packet[12:end], request.question.rtype, flags, request.room, request.edns
-        )
+        edns, flags = request.edns, QR | AA | request.ra | (packet[2] & 1) << 8
+        opt = close(b"", edns.do) if edns is not None else b""
+        words, rtype = packet[12:end], request.question.rtype
+        self._asked[packet[2:]] = Asked(request.key, words, rtype, flags, request.room, opt, edns)
