@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,6 +136,20 @@ def test_what_is_recalled_is_answered_from_the_table_as_it_is_now(answers: Answe
     reply = dispatcher.dispatch_all([packet], [MAY])[0]
     assert isinstance(reply, bytes)
     assert reply[3] & 15 == NXDOMAIN
+
+
+def test_who_stands_where_there_is_nobody_is_told_so_each_time(answers: Answers) -> None:
+    """A variant without tiers: what stands for its clients is nobody."""
+    table, key = answers.table, WEB + A.to_bytes(2, "big")
+    whole = table.entries[key]
+    table.entries[key] = replace(whole, variants={table.clients.own: Entry((), whole.cut)})
+    dispatcher = serving(table)
+    packet = tables.query(WEB, A, tables.opt())
+    (first,), (second,) = (dispatcher.dispatch_all([packet], [MAY]) for _ in range(2))
+    assert isinstance(first, bytes)
+    assert first == second
+    assert first[3] & 15 == NOERROR
+    assert first[6:10] == b"\0\0\0\1", "no answer, and the SOA"
 
 
 def test_whether_a_client_may_is_asked_of_each_and_not_recalled(answers: Answers) -> None:
