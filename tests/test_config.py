@@ -36,7 +36,7 @@ from zkdns.model import ConfigError
         ("zone", ".".join(["a" * 60] * 4), "zone"),
         ("zone", "white space", "white space"),
         ("zone", "bücher.test", "bücher.test"),
-        ("listen", "5300", "5300"),
+        ("listen", "5300", "'5300' is no ADDR:PORT, as in 127.0.0.1:5300"),
         ("listen", "localhost:5300", "localhost"),
         ("listen", "::1:5300", "::1:5300"),
         ("listen", "[::1]", "[::1]"),

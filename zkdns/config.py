@@ -168,7 +168,7 @@ def parse_address(text: Any) -> Address:
     """`ADDR:PORT`, an IPv6 address in brackets; ValueError says what is wrong."""
     host, colon, port = _words(text).rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{text!r} is no ADDR:PORT")
+        raise ValueError(f"{text!r} is no ADDR:PORT, as in 127.0.0.1:5300 or [::1]:5300")
     bracketed = host.startswith("[") and host.endswith("]")
     try:
         address = ipaddress.ip_address(host[1:-1] if bracketed else host)
