@@ -89,7 +89,7 @@ def zk_root() -> str:
 @pytest.fixture
 def zk(zookeeper: real.ZooKeeperServer) -> Iterator[KazooClient]:
     """A plain kazoo client of the shared server: the operator, or a service that registers itself."""
-    client = zookeeper.client()
+    client = zookeeper.client(timeout=30.0)  # a busy machine may keep it waiting
     yield client
     real.finish(client)
 
