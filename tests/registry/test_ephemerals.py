@@ -13,7 +13,7 @@ from zkdns.registry.zk.ephemerals import (
     Ephemerals,
     Kept,
 )
-from zkdns.registry.zk.wire import CONNECTION_LOSS, NO_AUTH, PERSISTENT, Node
+from zkdns.registry.zk.wire import CONNECTION_LOSS, NO_AUTH, PERSISTENT, Node, SetData
 
 PATH = "/zkdns/servers/me"
 
@@ -97,6 +97,22 @@ def test_what_keeps_vanishing_is_made_again_with_pauses_that_double_up_to_the_lo
         pauses.append(world.time_until_made())
     doubled = [min(MIN_PAUSE_SECONDS * 2**n, MAX_PAUSE_SECONDS) for n in range(12)]
     assert pauses == pytest.approx(doubled)
+
+
+def test_a_reply_that_never_comes_is_not_waited_for_for_ever(world: World) -> None:
+    """A connection that lost one has lost others: asking on is what finds that out."""
+    world.ephemerals.keep(Kept(PATH, b"2"))
+    (look,) = world.ephemerals.requests(world.now)
+    lost_at = world.now
+    assert world.ephemerals.wake == lost_at + 20.0
+    assert not world.ephemerals.requests(lost_at + 19.9)
+    (again,) = world.ephemerals.requests(lost_at + 20.0)
+    assert (again.what, again.id) == (look.what, look.id + 1)
+    world.ephemerals.take(look.id, world.node, world.now)  # a late one is of no use any more
+    assert not world.ephemerals.requests(lost_at + 20.0)
+    world.ephemerals.take(again.id, world.node, lost_at + 20.0)
+    (write,) = world.ephemerals.requests(lost_at + 20.0)
+    assert write.what == SetData(PATH, b"2")
 
 
 def test_one_that_stood_for_long_is_made_again_at_once(world: World) -> None:

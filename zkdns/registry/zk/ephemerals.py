@@ -77,13 +77,20 @@ class Refused(Exception):
 
 class Ephemerals:
     """All of them. `hosts` is how people know the ensemble; `warn`: told of troubles that have nobody else
-    to be told to."""
+    to be told to; `patience`: seconds after which a reply will not come."""
 
-    def __init__(self, hosts: str = "", warn: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        hosts: str = "",
+        warn: Callable[[str], None] = lambda text: None,
+        patience: float = 20.0,
+    ) -> None:
         self._hosts = hosts
         self._warn = warn
+        self._patience = patience
         self._kept: dict[str, Kept] = {}
-        self._asked: dict[int, Kept] = {}
+        self._asked: dict[int, tuple[Kept, float]] = {}
+        """By request, for which node and when."""
         self._outbox: list[Request] = []
         self._ids = count(1)
         self._session = 0
@@ -94,7 +101,9 @@ class Ephemerals:
         """When `requests` has something to do even if nothing comes in."""
         if not self._session:
             return NEVER
-        return min((kept.due for kept in self._kept.values() if kept.steps is None), default=NEVER)
+        due = [kept.due for kept in self._kept.values() if kept.steps is None]
+        due += [at + self._patience for _, at in self._asked.values()]
+        return min(due, default=NEVER)
 
     # --- what is wanted -------------------------------------------------------------------------------
 
@@ -148,13 +157,14 @@ class Ephemerals:
 
     def take(self, id: int, outcome: Any, now: float) -> None:
         """What came of a request; of one of an earlier connection: nothing."""
-        kept = self._asked.pop(id, None)
+        kept, _ = self._asked.pop(id, (None, now))
         if kept is not None:
             self._step(kept, outcome, now)
 
     # --- what goes out ----------------------------------------------------------------------------------
 
     def requests(self, now: float) -> list[Request]:
+        self._lose_patience(now)
         for kept in list(self._kept.values()):
             if self._session and kept.steps is None and kept.due <= now:
                 kept.due = NEVER
@@ -163,6 +173,14 @@ class Ephemerals:
                 self._step(kept, None, now)
         outbox, self._outbox = self._outbox, []
         return outbox
+
+    def _lose_patience(self, now: float) -> None:
+        """A reply that doesn't come was lost on the way, and others with it. What is asked next brings that
+        to light: its reply is not the one that the connection expects, and it ends."""
+        for id, (kept, at) in list(self._asked.items()):
+            if now - at >= self._patience:
+                del self._asked[id]
+                kept.steps, kept.due = None, 0.0
 
     def _drop(self) -> None:
         self._asked.clear()
@@ -189,7 +207,7 @@ class Ephemerals:
             self._complain(kept, f"ZooKeeper refuses {kept.path}: {why}")
         else:
             id = next(self._ids)
-            self._asked[id] = kept
+            self._asked[id] = kept, now
             self._outbox.append(Request(id, what))
 
     # --- one node ---------------------------------------------------------------------------------------

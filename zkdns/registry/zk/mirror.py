@@ -113,16 +113,17 @@ class Mirror:
         self._watchdog = watchdog
         self._inbox: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._noticed: float | None = None
+        patience = max(15.0, 2 * settings.session_timeout)
         self._reads = Reads(
             self._emit,
             wall=time.time,
             chance=random.random,
             warn=log.warning,
             audit=audit,
-            patience=max(15.0, 2 * settings.session_timeout),
+            patience=patience,
             one_shot=one_shot,
         )
-        self._ephemerals = Ephemerals(hosts, log.warning)
+        self._ephemerals = Ephemerals(hosts, log.warning, patience)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="zkdns-zookeeper", daemon=True)
         self._is_started = False
