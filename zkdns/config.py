@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from zkdns import toml
 from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError, Nearness
 from zkdns.registry.access import ZooKeeperSettings
@@ -145,14 +145,9 @@ def _name_registries(urls: tuple[RegistryURL, ...]) -> tuple[RegistryURL, ...]:
 
 def _read_file(path: Path) -> tuple[dict[str, Any], str]:
     try:
-        return tomllib.loads(read_bounded(path, MIB)[0].decode("utf-8")), str(path)
-    except tomllib.TOMLDecodeError as error:
+        return toml.parse(read_bounded(path, MIB)[0]), str(path)
+    except toml.NotTOML as error:
         raise ConfigError(str(path), f"not TOML: {error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"not UTF-8: {error.reason} at byte {error.start}") from None
-    except (ValueError, RecursionError):  # tomllib has no error of its own for these
-        why = "not TOML that can be read: nested too deep, or a number of thousands of digits"
-        raise ConfigError(str(path), why) from None
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error)) from None
 

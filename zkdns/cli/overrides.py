@@ -287,7 +287,7 @@ def report(as_json: bool, service: str, id: str, after: Override | None, line: s
 
 def _read_file(url: RegistryURL) -> Catalog:
     try:
-        return file.parse(url.path.read_bytes(), 0.0, str(url.path))
+        return file.parse(file.read_file(url.path)[0], 0.0, str(url.path))
     except OSError as error:
         raise Failure(f"{url.path}: {error.strerror}") from None
 

@@ -19,6 +19,7 @@ from kazoo.exceptions import AuthFailedError, KazooException, SessionClosedRequi
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.hosts import collect_hosts
 
+from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk import adopt, sasl
@@ -28,6 +29,9 @@ log = logging.getLogger("zkdns.registry.zk")
 
 REPEAT_AFTER = 60.0
 """Seconds for which kazoo's equal warnings (one an attempt, one attempt a second) are said once."""
+
+MAX_PEM_BYTES = 16 * MIB
+"""Of a file of certificates: all that a system trusts are a few hundred KiB."""
 
 TURNED_AWAY = 6
 """Connections in a row that were closed instead of answered, after which it is hardly chance."""
@@ -170,7 +174,7 @@ def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
     for name, path in (("tls_ca", settings.tls_ca), ("tls_cert", settings.tls_cert), ("tls_key", key)):
         try:
             if path:
-                Path(path).open("rb").close()
+                read_bounded(Path(path), MAX_PEM_BYTES)  # OpenSSL would wait for a FIFO
         except OSError as why:
             raise ConfigError(f"zookeeper.{name}", f"{path}: {why.strerror}") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
