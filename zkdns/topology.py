@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from zkdns.model import Problem
+from zkdns.model import Problem, fault
 
 MAX_NETWORKS = 10_000
 MAX_PLACES = 256
@@ -177,10 +177,13 @@ def parse_topology(
             if not isinstance(place, str):
                 raise ValueError(f"the place of {text!r} is no text")
             network = parse_network(str(text), place)
-        except ValueError as error:
+        except Exception as error:
             bad += 1
             if bad <= MAX_TOLD:
-                problems.append(Problem(where, str(error)[:200], CURE))
+                is_ours = not isinstance(error, ValueError)  # it costs this entry, and the others count
+                problems.append(
+                    fault(f"{where}: {text}", error) if is_ours else Problem(where, str(error)[:200], CURE)
+                )
         else:
             by_prefix[network.base, network.bits] = network
     if bad > MAX_TOLD:

@@ -31,10 +31,10 @@ from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.views import Views
-from zkdns.pipeline.wall import Wall
 from zkdns.registry.labels import to_label
 from zkdns.registry.merge import merge
 from zkdns.serve.respond import next_position
+from zkdns.wall import Wall
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
 """For each law; a few hundred find what a change to the compiler breaks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -246,3 +248,43 @@ def test_what_is_asked_for_has_its_first_and_its_last_moment() -> None:
     assert [c.at for c in Query(since=2.0, until=2.0).newest(told)] == [2.0]
     assert [c.at for c in Query(limit=2).newest(told)] == [2.0, 3.0]
     assert Query(limit=0).newest(told) == []
+
+
+def test_a_change_that_cannot_be_spelled_costs_itself_and_not_its_moment() -> None:
+    bad = Change(1.0, 1, "web", "a\udc80", "gone", "healthy", "", "\udc80")
+    good = Change(1.0, 1, "db", "b", "gone", "healthy", "")
+    lines = journal.spell_record(1.0, Record((bad, good)))
+    read = list(journal.changes_in(journal.read_lines(lines)))
+    assert [(change.service, change.id) for change in read] == [("web", "a\\udc80"), ("db", "b")]
+    assert "an error of ours" in read[0].why
+
+
+def packed(text: bytes) -> str:
+    return base64.b64encode(zlib.compress(text)).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("some", {"name": "web", "z": packed(b" " * (journal.MAX_UNPACKED_BYTES + 1))}),
+        ("some", {"name": "web", "z": packed(b"[" * 100_000)}),
+        ("map", {"z": packed(b'{"networks": [], "own": ["", ""], "clients": {"a": "1e999999999"}}')}),
+        ("map", {"z": packed(b'{"networks": [], "own": ["", ""], "clients": {"a": "1/0"}}')}),
+        ("map", {"z": packed(b"[]")}),
+        ("map", {"z": "%"}),
+        ("shell", {"name": "web", "shell": {"name": 5}}),
+        ("whole", {"at": "then"}),
+    ],
+)
+def test_a_journal_that_somebody_else_made_is_told_and_no_bomb(kind: str, fields: dict[str, object]) -> None:
+    begin = journal.spell("begin", {"version": journal.VERSION, "at": 0.0, "services": 0})
+    lines = begin + journal.spell(kind, fields) + journal.spell("change", {"at": 1.0})
+    with pytest.raises(OutOfReach):
+        journal.replay(journal.read_lines(lines), 5.0)
+    assert not list(journal.changes_in(journal.read_lines(lines)))
+
+
+def test_a_line_that_is_nested_without_end_is_a_damaged_one() -> None:
+    text = b'{"k": ' + b"[" * 100_000
+    line = b"%08x %s\n" % (zlib.crc32(text), text)
+    assert [read.kind for read in journal.read_lines(line)] == [journal.DAMAGED]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Catalog, ConfigError, Registration, State
+from zkdns.registry import file
 from zkdns.registry.file import FileSource, parse
 
 TEXT = b"""
@@ -230,3 +231,32 @@ def test_the_first_reading_raises(tmp_path: Path) -> None:
     assert "No such file" in caught.value.why
     with pytest.raises(ConfigError):
         FileSource(tmp_path, lambda: None).load()
+
+
+@pytest.mark.parametrize("at", ["_read_service", "bounded"])
+def test_an_error_of_ours_costs_one_service_or_instance_of_the_file(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(file, at)
+
+    def breaking(*args: object) -> object:
+        if "hostile" in repr(args):
+            raise RuntimeError("planted")
+        return real(*args)
+
+    monkeypatch.setattr(file, at, breaking)
+    text = b"""
+        [[bad.instances]]
+        id = "a"
+        address = "10.0.0.1"
+        meta = { hostile = "1" }
+        [[web.instances]]
+        id = "b"
+        address = "10.0.0.2"
+    """
+    catalog = parse(text, 1.0, "f")
+    assert [i.id for i in catalog.services["web"].instances] == ["b"]
+    (problem,) = catalog.problems
+    assert problem.ours
+    assert problem.path.startswith("f: bad")
+    assert all(not i.answered for i in catalog.services["bad"].instances) if at == "bounded" else True

@@ -246,7 +246,7 @@ class Builder:
         come = new.by_address.keys() if new else set[bytes]()
         alone = (name,)  # one tuple for all addresses that only this service has
         for address in gone - come:
-            left = tuple(other for other in self._holders[address] if other != name)
+            left = tuple(other for other in self._holders.get(address, ()) if other != name)
             self._put_holders(address, left)
         for address in come - gone:
             others = self._holders.get(address)
@@ -257,7 +257,7 @@ class Builder:
         if holders:
             self._holders[address] = holders
         else:
-            del self._holders[address]
+            self._holders.pop(address, None)
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:

@@ -21,6 +21,7 @@ from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 from zkdns.roots import HEALTH
+from zkdns.wall import Wall
 
 WRITE_EVERY = 1.0
 """Seconds between two writes of our ballot."""
@@ -30,6 +31,9 @@ GATHER = 0.02
 
 SPARE = 1.0
 """Seconds for which the first round waits beyond the longest timeout."""
+
+DOINGS = ("shared", "counted", "taken")
+"""What is done with an instance that is checked, behind the wall."""
 
 CHUNK = 16
 """Instances that are done between two looks at the clock."""
@@ -45,8 +49,9 @@ class Health:
         *,
         probes: bool = True,
         policy: CheckPolicy = EVERYWHERE,
-        read_ballot: Callable[[str, bytes], Mapping[str, CheckState]] | None = None,
+        wall: Wall | None = None,
     ) -> None:
+        self._wall = wall or Wall()
         self.problems: dict[str, Problem] = {}
         """By service: why its check is not in force."""
         self._me = replica
@@ -65,7 +70,7 @@ class Health:
         self._targets: dict[str, dict[str, Target]] = {}
         # by instance path
         self._service_of: dict[str, str] = {}
-        self._ballots = Ballots(replica, read_ballot or _read, self._service_of, self._count_later)
+        self._ballots = Ballots(replica, self._read_ballot, self._service_of, self._count_later)
         self._voters = self._ballots.voters
         self._histories: dict[str, ProbeHistory] = {}
         self._last_probes: dict[str, LastProbe] = {}
@@ -142,12 +147,17 @@ class Health:
                 for path in _some(self._unshared):
                     target = self._targets.get(self._service_of.get(path, ""), {}).get(path)
                     if target is not None:
-                        self._share(path, target, now)
+                        with self._wall.around(path, "shared"):
+                            self._share(path, target, now)
             else:
                 names |= self._count_votes(_some(self._uncounted))
             if tick() > until:
                 break
         return names
+
+    def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
+        path = f"{HEALTH}/{replica}"
+        return self._wall.attempt(path, lambda: consensus.read_ballot(data), {}, "read")
 
     def _count_later(self, paths: Iterable[str]) -> None:
         self._uncounted.update(dict.fromkeys(paths))
@@ -250,7 +260,10 @@ class Health:
         if due is None or due > now:
             return None
         self._changed_at = None
-        data = consensus.write_ballot({path: h.check_state for path, h in self._histories.items()})
+        votes = {path: history.check_state for path, history in self._histories.items()}
+        data = self._wall.attempt(
+            f"{HEALTH}/{self._me}", lambda: consensus.write_ballot(votes), self._written, "written"
+        )
         if data == self._written:
             return None
         self._written, self._written_at = data, now
@@ -270,6 +283,8 @@ class Health:
             self._targets.pop(name, None)
         for path in old.keys() - new.keys():
             self._end_probing(path, now)
+            for doing in DOINGS:
+                self._wall.forgive(path, doing)
             self._service_of.pop(path, None)
             self._check_states.pop(path, None)
             self._unprobed.discard(path)
@@ -316,7 +331,13 @@ class Health:
             self._changed_at = now if self._changed_at is None else self._changed_at
 
     def _count_votes(self, paths: Iterable[str]) -> set[str]:
-        return {self._service_of[path] for path in paths if path in self._service_of and self._recount(path)}
+        names: set[str] = set()
+        for path in paths:
+            if path in self._service_of:
+                with self._wall.around(path, "counted"):
+                    if self._recount(path):
+                        names.add(self._service_of[path])
+        return names
 
     def _recount(self, path: str) -> bool:
         """Count the votes on one instance. Whether its check state changed."""
@@ -343,7 +364,3 @@ def _some(paths: dict[str, None]) -> list[str]:
     for path in some:
         del paths[path]
     return some
-
-
-def _read(replica: str, data: bytes) -> Mapping[str, CheckState]:
-    return consensus.read_ballot(data)

@@ -18,14 +18,17 @@ from zkdns.pipeline.views import Views
 from zkdns.registry.labels import to_label
 from zkdns.registry.merge import Merger
 from zkdns.registry.overrides import node
+from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
+from zkdns.wall import Wall
 
 
 class Gatherer:
     """`failover`: the registries whose instances stand behind those of the others."""
 
-    def __init__(self, failover: Sequence[str]) -> None:
-        self.views = Views(failover)
+    def __init__(self, failover: Sequence[str], wall: Wall) -> None:
+        self.views = Views(failover, wall)
+        self._wall = wall
         self.catalog: Catalog = EMPTY
         """What the registries hold together."""
         self.services: Mapping[str, Service] = {}
@@ -58,10 +61,8 @@ class Gatherer:
                 catalogs.append(_with(catalog, services))
         if laid is not self._laid:
             moved = laid.keys() ^ self._laid.keys()
-            self._named = self._named.changed(
-                {name: Service(name, to_label(name), node(name)) if name in laid else None for name in moved}
-            )
-            self._laid, self._targets = laid, _targets(laid)
+            self._named = self._named.changed({name: self._name(name, name in laid) for name in moved})
+            self._laid, self._targets = laid, self._targets_of(laid)
         if self._named:
             catalogs.append(Catalog(self._named, complete=True))
         self.catalog = self._merger.merge(catalogs)
@@ -76,20 +77,30 @@ class Gatherer:
         self._behind[name] = self._behind.get(name, PersistentMap[Service]()).changed(changes)
         return self._behind[name]
 
+    def _name(self, name: str, is_laid: bool) -> Service | None:
+        """A service that is there since something is laid over its name."""
+        with self._wall.around(f"{OVERRIDES}/{name}", "named"):
+            return Service(name, to_label(name), node(name)) if is_laid else None
+        return None
+
+    def _targets_of(self, laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:
+        """The targets of all that is laid over each service, whether it is in force now or later."""
+        self._wall.sweep("targets", {f"{OVERRIDES}/{name}" for name in laid})
+        by_service: dict[str, tuple[Target, ...]] = {}
+        for name, override in laid.items():
+            with self._wall.around(f"{OVERRIDES}/{name}", "targets"):
+                by_service[name] = _targets(override)
+        return by_service
+
 
 def _with(catalog: Catalog, services: Mapping[str, Service]) -> Catalog:
     return catalog if catalog.services is services else replace(catalog, services=services)
 
 
-def _targets(laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:
-    """The targets of all that is laid over each service, whether it is in force now or later."""
-    by_service: dict[str, tuple[Target, ...]] = {}
-    for name, override in laid.items():
-        one: Override | None = override
-        while one is not None:
-            by_service[name] = (
-                *by_service.get(name, ()),
-                *(one.route.targets() if one.route is not None else ()),
-            )
-            one = one.under
-    return by_service
+def _targets(override: Override) -> tuple[Target, ...]:
+    targets: tuple[Target, ...] = ()
+    one: Override | None = override
+    while one is not None:
+        targets = (*targets, *(one.route.targets() if one.route is not None else ()))
+        one = one.under
+    return targets

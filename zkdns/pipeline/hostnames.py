@@ -14,12 +14,16 @@ from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import differing
 from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
 from zkdns.registry.unread import UNREAD
+from zkdns.wall import Wall
 
 
 class Hostnames:
     """`services`: those that are served now, by name."""
 
-    def __init__(self, zones: Iterable[str], services: Mapping[str, Service]) -> None:
+    def __init__(
+        self, zones: Iterable[str], services: Mapping[str, Service], wall: Wall | None = None
+    ) -> None:
+        self._wall = wall or Wall()
         self.problems: dict[str, Problem] = {}
         """By path of the instance: what doesn't resolve."""
         self.outside: Mapping[str, str] = {}
@@ -151,10 +155,14 @@ class Hostnames:
                 del self._users[host]
                 self._addresses.pop(host, None)
                 self._whys.pop(host, None)
-            elif (own := self._own_labels(host)) is not None:
-                self._led.setdefault(own[-1], []).append(host)
-            else:
-                outside[host] = min(users)
+                for doing in ("sorted", "taken"):
+                    self._wall.forgive(f"host {host}", doing)
+                continue
+            with self._wall.around(f"host {host}", "sorted"):
+                if (own := self._own_labels(host)) is not None:
+                    self._led.setdefault(own[-1], []).append(host)
+                else:
+                    outside[host] = min(users)
         self._unheard = (self._unheard & outside.keys()) | (outside.keys() - self.outside.keys())
         if outside != self.outside:
             self.outside = outside

@@ -17,6 +17,7 @@ from zkdns.client_map import ClientMap
 from zkdns.config import Settings
 from zkdns.health.targets import Target
 from zkdns.model import Catalog, Change, Event, Override, Problem, Service, Verdict
+from zkdns.roots import TOPOLOGY
 from zkdns.topology import Topology
 
 # --- in ---------------------------------------------------------------------------------------------
@@ -116,6 +117,23 @@ Happened: TypeAlias = (
     | MapRead
     | Settings
 )
+
+
+def subject(happened: Happened) -> str:
+    """Of what it tells: a path, where there is one."""
+    match happened:
+        case Probed():
+            return happened.target.path
+        case HostResolved():
+            return f"host {happened.host}"
+        case Compiled() | Followed():
+            return f"service {happened.name}"
+        case MapRead():
+            return TOPOLOGY
+        case Heard() | FileRead() | Remembered():
+            return f"registry {happened.registry}"
+    return "zone files"
+
 
 NOTHING = Delta()
 

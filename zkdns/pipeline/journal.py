@@ -9,20 +9,24 @@ say so.
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from zkdns.files import MIB
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
 from zkdns.overrides import moment as time_for_people
+from zkdns.registry.fields import printable
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
+from zkdns.wall import each
 
 VERSION = 1
 MAX_KEPT = 10_000
@@ -31,8 +35,20 @@ MAX_AT_ONCE = 2_000
 """Changes of one moment beyond which they are summed up by service."""
 SLICE = 200
 """Instances in one line of a snapshot."""
+MAX_UNPACKED_BYTES = 64 * MIB
+"""Of one line: 200 instances, each of 256 KiB, or the whole map of networks."""
 MAX_NAMED = 3
 """Instances that a sum names."""
+
+
+_FRACTION = re.compile(r"-?[0-9]{1,999}(/[1-9][0-9]{0,999})?", re.ASCII)
+"""As they are written; of `1e999999999` Python would make that number."""
+
+NOT_READ: Final = (
+    msgspec.ValidationError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError,
+    NotImplementedError, zlib.error,
+)  # fmt: skip
+"""What reading a line of another version, or of somebody else's making, may end with."""
 
 
 class OutOfReach(Exception):
@@ -226,7 +242,7 @@ def read_lines(data: bytes) -> Iterator[Line]:
                 raise ValueError
             fields = msgspec.json.decode(line[9:])
             yield Line(fields.pop("k"), fields)
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, RecursionError):
             yield Line(DAMAGED, {})
 
 
@@ -251,7 +267,12 @@ def spell_record(at: float, record: Record) -> bytes:
         for name, shell in record.shells.items()
         if shell is not None
     ]
-    lines += [spell("change", {"at": at, "c": change}) for change in record.changes]
+    # Of a change that can't be spelled at least who it was of is kept: the rest of the moment is whole.
+    lines += each(
+        record.changes,
+        lambda change: spell("change", {"at": at, "c": change}),
+        lambda change, error: spell("change", {"at": at, "c": _unspelled(change, error)}),
+    )
     lines += [
         spell("shell", {"at": at, "name": name, "shell": None})
         for name, shell in record.shells.items()
@@ -264,6 +285,11 @@ def spell_record(at: float, record: Record) -> bytes:
     return b"".join(lines)
 
 
+def _unspelled(change: Change, error: str) -> Change:
+    service, id = printable(change.service), printable(change.id)
+    return Change(change.at, change.zxid, service, id, change.what, "", "", error)
+
+
 def _spell_map(at: float, topology: Topology) -> bytes:
     networks = [(f"{base:x}", bits, *place) for base, bits, place in topology.networks]
     value = {"networks": networks, "own": tuple(topology.own), "clients": topology.clients}
@@ -273,7 +299,7 @@ def _spell_map(at: float, topology: Topology) -> bytes:
 def _read_map(packed: str) -> Topology:
     value = _unpack(packed)
     networks = tuple(Network(int(base, 16), bits, Place(*place)) for base, bits, *place in value["networks"])
-    clients = {zone: Fraction(share) for zone, share in value["clients"].items()}
+    clients = {zone: _read(Fraction, share) for zone, share in value["clients"].items()}
     return Topology(networks, Place(*value["own"]), clients)
 
 
@@ -282,7 +308,11 @@ def _pack(value: Any) -> str:
 
 
 def _unpack(text: str) -> Any:
-    return msgspec.json.decode(zlib.decompress(base64.b64decode(text)))
+    unpack = zlib.decompressobj()
+    data = unpack.decompress(base64.b64decode(text), MAX_UNPACKED_BYTES)
+    if not unpack.eof:
+        raise ValueError("it unpacks to more than was ever packed")
+    return msgspec.json.decode(data)
 
 
 def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
@@ -322,7 +352,7 @@ def replay(lines: Iterable[Line], moment: float) -> World:
                 world.topology = _read_map(fields["z"])
             elif line.kind == "change":
                 world.change(_decode(fields["c"], Change))
-        except (msgspec.ValidationError, KeyError, TypeError, ValueError, zlib.error) as error:
+        except NOT_READ as error:
             raise OutOfReach("the journal of that time was written by another version of zkdns") from error
     if has_damage:
         raise OutOfReach("the journal of that time is damaged: a line of it can't be read")
@@ -342,6 +372,6 @@ def _decode(value: Any, kind: Any) -> Any:
 
 
 def _read(kind: type, value: Any) -> Any:
-    if kind is Fraction:
+    if kind is Fraction and isinstance(value, str) and _FRACTION.fullmatch(value):
         return Fraction(value)
     raise NotImplementedError(kind.__name__)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from zkdns.model import Instance, Service
 from zkdns.pipeline.inputs import Judge
 from zkdns.pipeline.lost_names import with_own_names
-from zkdns.pipeline.wall import Wall
+from zkdns.wall import Wall
 
 
 class Judging:
@@ -68,7 +68,7 @@ class Judging:
         if before is not None:
             here = {i.path for i in registered.instances} if registered is not None else set()
             path = before.path + "/"
-            self._wall.forget([p for p in self._wall.problems if p.startswith(path) and p not in here])
+            self._wall.forget_below(path, "", here.__contains__)
         if (service := after or before) is not None:
             self._wall.forget([service.path])
 

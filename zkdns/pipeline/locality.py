@@ -12,7 +12,7 @@ from dataclasses import replace
 from zkdns.answers.builder import Builder
 from zkdns.client_map import ClientMap, client_map
 from zkdns.config import Settings
-from zkdns.model import Change, Problem, Service
+from zkdns.model import Change, Problem, Service, fault
 from zkdns.pipeline.inputs import MapRead
 from zkdns.registry.fields import ABSENT, decode, show
 from zkdns.roots import TOPOLOGY
@@ -49,7 +49,7 @@ class Localities:
         """What stands in the node; None where there is none."""
         if data != self._data:
             self._data = data
-            self._now = _read(data, self._now, self._now.settings)
+            self._now = _read_or_keep(data, self._now)
 
     def take_aside(self, data: bytes | None) -> Callable[[], MapRead] | None:
         """The same where that is to be done in a thread: its work. What comes of it is for `take_read`."""
@@ -57,7 +57,7 @@ class Localities:
             return None
         self._data = data
         before = self._now
-        return lambda: _read(data, before, before.settings)
+        return lambda: _read_or_keep(data, before)
 
     def take_read(self, read: MapRead) -> None:
         """What was read in a thread; what came too late is none."""
@@ -81,6 +81,14 @@ class Localities:
             return None
         was, moved = _tell(before), _tell(topology)
         return Change(now, 0, "", "topology", "settings", was, moved, f"set so in {self.where}")
+
+
+def _read_or_keep(data: bytes | None, before: MapRead) -> MapRead:
+    """An error of ours leaves the last map in force."""
+    try:
+        return _read(data, before, before.settings)
+    except Exception as error:
+        return replace(before, data=data, problems=(fault(TOPOLOGY, error),))
 
 
 def _read(data: bytes | None, before: MapRead | None, settings: Settings) -> MapRead:

@@ -13,16 +13,16 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.config import Settings
-from zkdns.health import consensus
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
-from zkdns.health.thresholds import CheckState, LastProbe
+from zkdns.health.thresholds import LastProbe
 from zkdns.model import Catalog, Change, Override, Problem, Service
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
+from zkdns.pipeline.hearing import Hearing
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
     NOTHING,
@@ -38,6 +38,7 @@ from zkdns.pipeline.inputs import (
     Ready,
     Remembered,
     ZoneFilesRead,
+    subject,
 )
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.locality import Localities, concerned
@@ -50,9 +51,9 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.start import Stage, Start
-from zkdns.pipeline.wall import Wall
-from zkdns.roots import HEALTH, OVERRIDES, TOPOLOGY
+from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
+from zkdns.wall import Wall
 
 
 class Pipeline:
@@ -75,10 +76,11 @@ class Pipeline:
         defers: float = float("inf"),
     ) -> None:
         self.settings = settings
-        self._gatherer = Gatherer(settings.failover)
         self.wall = Wall()
+        self._gatherer = Gatherer(settings.failover, self.wall)
+        self._hearing = Hearing(self.wall)
         self.replica = replica or Replica("")
-        self.registries = Registries(settings, now)
+        self.registries = Registries(settings, now, self.wall)
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
@@ -89,14 +91,14 @@ class Pipeline:
             self.replica.id,
             probes=replica is not None,
             policy=CheckPolicy.of(settings.allow_command_checks, settings.check_targets),
-            read_ballot=self._read_ballot,
+            wall=self.wall,
         )
         writes = replica is not None and self.registries.own is not None
         self._own_nodes = OwnNodes(self.replica, self._health, writes=writes)
         self.services: dict[str, Service] = {}
         """As they are answered, with their states."""
         self.routes = RouteBook(self.services, self._gatherer.views, settings.failover)
-        self._hostnames = Hostnames(settings.zone, self.services)
+        self._hostnames = Hostnames(settings.zone, self.services, self.wall)
         self._compiler = Compiler(
             self.builder, self.routes, self._origins.number,
             threads=threads, compiles=compiles, defers=defers,
@@ -130,16 +132,19 @@ class Pipeline:
     # --- in ---------------------------------------------------------------------------------------
 
     def step(self, happened: Happened, now: float) -> None:
-        """Take one thing that happened. What it leads to is told by `ready`."""
+        """Take one thing that happened. What it leads to is told by `ready`. Raises for settings alone."""
+        if isinstance(happened, Settings):
+            self._take_settings(happened, now)
+        else:
+            with self.wall.around(subject(happened), "taken"):
+                self._take(happened, now)
+
+    def _take(self, happened: Happened, now: float) -> None:
         match happened:
             case Heard():
                 self._hear(happened, now)
             case Probed():
-                path = happened.target.path
-                take = self._health.take
-                names: set[str] = self.wall.attempt(
-                    path, lambda: take(happened.target, happened.verdict, now), set()
-                )
+                names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:
                     self._withheld |= names
                 else:
@@ -164,16 +169,10 @@ class Pipeline:
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
                 self._dirty = self._urgent = True
-            case Settings():
-                self._take_settings(happened, now)
 
     def _hear(self, heard: Heard, now: float) -> None:
         registry = self.registries[heard.registry]
-        for event in heard.events:
-            try:
-                registry.take(heard.root, event, now, self.settings.grace)
-            except Exception as error:
-                self.wall.note(getattr(event, "path", heard.root), error)
+        self._hearing.take(registry, heard, now, self.settings.grace)
         self._dirty = True
         if registry is not self.registries.own:
             return
@@ -202,6 +201,7 @@ class Pipeline:
 
     def _relocate(self, now: float) -> None:
         """Clients stand elsewhere now, by the map."""
+        self.wall.count("topology", self._localities.problems)
         change = self._localities.put_in_force(self.builder, now)
         if change is not None:
             if self.stage is not Stage.LOADING:
@@ -274,6 +274,8 @@ class Pipeline:
     def _override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
         overrides = self.registries.overrides
+        if (own := self.registries.own) is not None:
+            self.wall.count("overrides", own.overrides.problems())
         if overrides is not self._laid_of:
             self._laid_of = overrides
             laid = {service: override for (service, id), override in overrides.items() if not id}
@@ -289,13 +291,12 @@ class Pipeline:
                 self._start.finish()
 
     def _take_catalogs(self, now: float) -> None:
-        known = [r for r in self.registries.values() if r.is_known]
         self._changes += self.registries.take_reach_changes(now)
         gatherer, old = self._gatherer, self.catalog
+        known = [r for r in self.registries.values() if r.is_known]
         gatherer.take(known, self.routes.laid)
         if self.catalog.problems is not old.problems:
-            before = set(old.problems)
-            self.wall.errors += sum(p.ours and p not in before for p in self.catalog.problems)
+            self.wall.count("catalog", self.catalog.problems)
         if gatherer.services is not self._publisher.registered:
             self._hostnames.follow(gatherer.services)
             self._publisher.take(gatherer.services, now)
@@ -361,7 +362,9 @@ class Pipeline:
             *(problem for those in self.routes.problems.values() for problem in those),
             *self._compiler.limits.values(),
             *(problem for those in self._publisher.lost_names.values() for problem in those),
-            *tell_nested(self.services, self.builder.zone_names),
+            *self.wall.attempt(
+                "zones that nest", lambda: [*tell_nested(self.services, self.builder.zone_names)], [], "told"
+            ),
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )
@@ -388,6 +391,3 @@ class Pipeline:
     def _lifted_by(self, service: str) -> int:
         own = self.registries.own
         return own.overrides.lifted_by(service) if own is not None else 0
-
-    def _read_ballot(self, replica: str, data: bytes) -> Mapping[str, CheckState]:
-        return self.wall.attempt(f"{HEALTH}/{replica}", lambda: consensus.read_ballot(data), {})

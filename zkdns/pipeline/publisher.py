@@ -22,9 +22,9 @@ from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.lost_names import tell_lost
 from zkdns.pipeline.routes import RouteBook
-from zkdns.pipeline.sessions import Sessions
-from zkdns.pipeline.wall import Wall
+from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.routes import Target
+from zkdns.wall import Wall
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,9 @@ class Publisher:
         old, self.registered = self.registered, registered
         changed = differing(old, registered)
         for name in changed:
-            self._sessions.take(old.get(name), registered.get(name), now)
+            before, after = old.get(name), registered.get(name)
+            with self._wall.around((after or before or NOBODY).path, "sessions"):
+                self._sessions.take(before, after, now)
         self.mark(changed)
 
     def mark(self, names: Iterable[str]) -> None:
@@ -293,4 +295,5 @@ class Publisher:
         self._judging.forgive(before, after, self.registered.get(changed.name))
         self._composed.update(dict.fromkeys(self._routes.users(changed)))
         self.mark(self._moved(before, after))
-        self.changes += changes.between(before, after, moment, self._causes)
+        with self._wall.around(changed.path, "told"):
+            self.changes += changes.between(before, after, moment, self._causes)

@@ -13,17 +13,19 @@ from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.model import Catalog, Change, Override, serial_of
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import ServerNode, read_node
-from zkdns.roots import OVERRIDES
+from zkdns.roots import OVERRIDES, SERVERS
+from zkdns.wall import Wall
 
 
 class Registries(Mapping[str, Registry]):
     """`own`: None where there is no ensemble."""
 
-    def __init__(self, settings: Settings, now: float) -> None:
+    def __init__(self, settings: Settings, now: float, wall: Wall) -> None:
+        self._wall = wall
         several = len(settings.registry) > 1
         first = next((url for url in settings.registry if url.scheme == "zk"), None)
         self._registries = {
-            url.name: Registry(url, now, own=url is first, label=url.name if several else "")
+            url.name: Registry(url, now, own=url is first, label=url.name if several else "", wall=wall)
             for url in settings.registry
         }
         self.own = next((r for r in self._registries.values() if OVERRIDES in r.reducers), None)
@@ -84,7 +86,13 @@ class Registries(Mapping[str, Registry]):
         """The live replicas by id."""
         if self.own is None:
             return {}
-        return {names[-1]: read_node(data) for names, data in sorted(self.own.servers.nodes().items())}
+        servers: dict[str, ServerNode] = {}
+        nodes = self.own.servers.nodes()
+        self._wall.sweep("read", {f"{SERVERS}/{names[-1]}" for names in nodes})
+        for names, data in sorted(nodes.items()):
+            with self._wall.around(f"{SERVERS}/{names[-1]}", "read"):
+                servers[names[-1]] = read_node(data)
+        return servers
 
     def grace(self, now: float, seconds: float) -> Grace:
         """Whose instances may have gone with an outage, and are given that long to come back."""

@@ -19,6 +19,7 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.wall import Wall
 
 PATIENCE: Final = 5.0
 """Seconds for which a start waits for a registry that is out of reach."""
@@ -37,8 +38,11 @@ class Registry:
     """`own`: whether what stands under /zkdns is this one's to tell. `started`: since when we listen.
     `label`: what its instances are marked with, "" where there is no other registry."""
 
-    def __init__(self, url: RegistryURL, started: float, *, own: bool, label: str) -> None:
+    def __init__(
+        self, url: RegistryURL, started: float, *, own: bool, label: str, wall: Wall | None = None
+    ) -> None:
         self.url = url
+        self.wall = wall or Wall()
         self.name = url.name
         self.label = label
         self.remembered: Catalog | None = None
@@ -160,11 +164,17 @@ class Registry:
         if not self.label:
             return services
         changes = {
-            name: self._mark(service) if (service := services.get(name)) is not None else None
+            name: self._mark_or_not(service) if (service := services.get(name)) is not None else None
             for name in differing(self._unmarked, services)
         }
         self._unmarked, self._marked = services, self._marked.changed(changes)
         return self._marked
+
+    def _mark_or_not(self, service: Service) -> Service | None:
+        """An error of ours costs this service here; others may tell of it."""
+        with self.wall.around(service.path, "marked"):
+            return self._mark(service)
+        return None
 
     def _mark(self, service: Service) -> Service:
         instances = tuple(self._mark_one(i) for i in service.instances)

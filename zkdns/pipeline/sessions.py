@@ -31,7 +31,7 @@ class Sessions:
 
     def take(self, old: Service | None, new: Service | None, now: float) -> None:
         """A service is registered so from now on. Views of another service tell nothing more."""
-        if (old or new or _NOBODY).view_of:
+        if (old or new or NOBODY).view_of:
             return
         before = {i.path: i.owner for i in old.instances if i.owner} if old is not None else {}
         after = {i.path: i.owner for i in new.instances if i.owner} if new is not None else {}
@@ -64,4 +64,4 @@ def file_of(path: str) -> str:
     return path.partition(": ")[0]
 
 
-_NOBODY: Final = Service("", "", "")
+NOBODY: Final = Service("", "", "")

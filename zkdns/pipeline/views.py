@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import TypeAlias
@@ -19,7 +19,9 @@ from zkdns.answers.routed import view_key
 from zkdns.model import DEFAULTS, Instance, Override, Service
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.labels import to_label
+from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
+from zkdns.wall import Wall
 
 Pair: TypeAlias = tuple[str, str]
 """A service as a route names it, and a registry."""
@@ -31,7 +33,8 @@ Key: TypeAlias = tuple[str, str]
 class Views:
     """`failover`: the registries of which every service has a view."""
 
-    def __init__(self, failover: Sequence[str]) -> None:
+    def __init__(self, failover: Sequence[str], wall: Wall | None = None) -> None:
+        self._wall = wall or Wall()
         self._failover = tuple(failover)
         self._merged: Mapping[str, Service] = {}
         self._registries: dict[str, Mapping[str, Service]] = {}
@@ -71,14 +74,15 @@ class Views:
         self._laid = laid
         old, self._registries = self._registries, dict(registries)
         if self._failover or self._wanted or self._keys_of:
-            changed |= dict.fromkeys(name for text, _ in asked if (name := self.find(text)) is not None)
+            changed |= dict.fromkeys(name for text, _ in asked if (name := self._named(text)) is not None)
             relevant = {*self._failover, *(registry for _, registry in self._wanted)}
             for registry in relevant & (old.keys() | registries.keys()):
                 changed |= dict.fromkeys(differing(old.get(registry, {}), registries.get(registry, {})))
         changes: dict[str, Service | None] = {}
         for name in changed:
             changes[name] = merged.get(name)
-            changes |= self._view(name)
+            with self._wall.around(self._path(name), "views"):
+                changes |= self._view(name)
         self._all = self._all.changed(changes)
         return self._all if self._keys_of else merged
 
@@ -98,33 +102,47 @@ class Views:
         another of are named by the view alone (`web@dc2/a`)."""
         if not self._keys_of:
             return overrides
+        self._wall.sweep("spread", {f"{OVERRIDES}/{name}/{id}" for name, id in overrides})
         spread = dict(overrides)
         for (name, id), override in overrides.items():
-            for key in self.of(name):
-                view, base = self._all[key], self._merged[name]
-                if find(view.instances, id) is None:
-                    continue
-                same = find(base.instances, id)
-                if same is None or same.registry in ("", *view.registries):
+            with self._wall.around(f"{OVERRIDES}/{name}/{id}", "spread"):
+                for key in self._likes(name, id):
                     spread.setdefault((key, id), override)
         return spread
 
+    def _likes(self, name: str, id: str) -> Iterator[str]:
+        """The views in which this id is that of the service's own instance, or nobody else's."""
+        for key in self.of(name):
+            view, base = self._all[key], self._merged[name]
+            if find(view.instances, id) is None:
+                continue
+            same = find(base.instances, id)
+            if same is None or same.registry in ("", *view.registries):
+                yield key
+
+    def _path(self, name: str) -> str:
+        service = self._merged.get(name) or self._all.get(name)
+        return service.path if service is not None else name
+
+    def _named(self, text: str) -> str | None:
+        with self._wall.around(text, "target"):
+            return self.find(text)
+        return None
+
     def _index(self, names: Iterable[str]) -> None:
         for name in names:
-            before, after = self._all.get(name), self._merged.get(name)
-            if before is not None and self._by_label.get(before.label) == name:
-                del self._by_label[before.label]
-            if after is not None:
-                self._by_label[after.label] = name
+            with self._wall.around(self._path(name), "index"):
+                before, after = self._all.get(name), self._merged.get(name)
+                if before is not None and self._by_label.get(before.label) == name:
+                    del self._by_label[before.label]
+                if after is not None:
+                    self._by_label[after.label] = name
 
     def _count_wanted(self, names: Iterable[str], laid: Mapping[str, tuple[Target, ...]]) -> set[Pair]:
         """The pairs of service and registry that some route has begun or ceased to target."""
         moved: set[Pair] = set()
         for name in dict.fromkeys(names):
-            service = self._merged.get(name)
-            route = service.settings.route if service is not None else None
-            targets = (*(route.targets() if route is not None else ()), *laid.get(name, ()))
-            wanted = frozenset((t.service, t.registry) for t in targets if t.registry)
+            wanted = self._wants(name, laid)
             before = self._wanted_by.get(name, frozenset())
             if wanted == before:
                 continue
@@ -136,6 +154,14 @@ class Views:
             if not self._wanted[pair]:
                 del self._wanted[pair]
         return moved
+
+    def _wants(self, name: str, laid: Mapping[str, tuple[Target, ...]]) -> frozenset[Pair]:
+        with self._wall.around(self._path(name), "wanted"):
+            service = self._merged.get(name)
+            route = service.settings.route if service is not None else None
+            targets = (*(route.targets() if route is not None else ()), *laid.get(name, ()))
+            return frozenset((t.service, t.registry) for t in targets if t.registry)
+        return frozenset()
 
     def _view(self, name: str) -> dict[str, Service | None]:
         """The views of one service; None for those that are gone."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from zkdns import toml
 from zkdns.files import MIB, Mark, mark_of, read_bounded
-from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat
+from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat, fault
 from zkdns.registry.fields import BadData, bounded, printable, show
 from zkdns.registry.formats import native
 from zkdns.registry.labels import assign_labels, tell_collisions, to_label
@@ -31,9 +31,6 @@ POLL = 1.0
 SETTLE = 0.05
 """Seconds for which a changed file must stay as it is before it is read."""
 
-NOT_TAKEN = "nested too deep, or a number of thousands of digits"
-"""What tomllib doesn't take, and has no error of its own for."""
-
 EXAMPLE = 'write [[web.instances]] with id = "a" and address = "10.0.0.5"'
 
 
@@ -41,14 +38,9 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
     """The Catalog in a file's text. `path` is how Problems call the file; an instance that stood in
     `previous` keeps its `since`. ConfigError, with the line, for what is no TOML."""
     try:
-        tables = tomllib.loads(text.decode("utf-8").removeprefix("\ufeff"))
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise ConfigError(str(path), f"line {line}: not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), _line_first(str(error))) from None
-    except (ValueError, RecursionError):
-        raise ConfigError(str(path), NOT_TAKEN) from None
+        tables = toml.parse(text)
+    except toml.NotTOML as error:
+        raise ConfigError(str(path), str(error)) from None
     problems: list[Problem] = []
     services: dict[str, Service] = {}
     before = previous.services if previous is not None else {}
@@ -62,14 +54,13 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
             what = printable(f"the service's name is {show(name)}")
             problems.append(Problem(f"{path}: {name}", what, "give it a name without a slash"))
         else:
-            services[name] = _read_service(name, table, changed_at, path, before.get(name), problems)
+            try:
+                services[name] = _read_service(name, table, changed_at, path, before.get(name), problems)
+            except Exception as error:  # ours: it costs this service, and the others are served
+                problems.append(fault(f"{path}: {name}", error))
+                if name in before:
+                    services[name] = before[name]
     return Catalog(services, tuple(problems), int(changed_at) & 0xFFFFFFFF, complete=True)
-
-
-def _line_first(error: str) -> str:
-    """tomllib ends with "(at line 3, column 7)"."""
-    what, separator, place = error.rpartition(" (at ")
-    return f"{place.removesuffix(')')}: {what}" if separator else error
 
 
 def _read_service(
@@ -102,6 +93,10 @@ def _read_service(
         except BadData as error:
             problems.append(Problem(f"{place}/{id}", error.what, error.cure))
             by_id[id] = unread(id, f"{place}/{id}", Stat(0, 0, since, False), error.what)
+            continue
+        except Exception as error:  # ours: it costs this instance
+            problems.append(fault(f"{place}/{id}", error))
+            by_id[id] = unread(id, f"{place}/{id}", Stat(0, 0, since, False), problems[-1].what)
             continue
         problems += [Problem(f"{place}/{id}", error.what, error.cure) for error in left_out]
         by_id[id] = Instance(
@@ -152,7 +147,7 @@ class FileSource:
     def load(self) -> Catalog:
         """Read it for the first time. ConfigError where it can't be read."""
         try:
-            text, self._mark = _read(self.path)
+            text, self._mark = read_file(self.path)
         except OSError as error:
             raise ConfigError(str(self.path), _why(error)) from None
         self._good = self.catalog = parse(text, self._mark[0] / 1e9, str(self.path))
@@ -187,7 +182,7 @@ class FileSource:
             await asyncio.sleep(min(SETTLE, self._poll))
             if await asyncio.to_thread(_mark, self.path) != mark:
                 return
-            text, mark = await asyncio.to_thread(_read, self.path)
+            text, mark = await asyncio.to_thread(read_file, self.path)
             read = await asyncio.to_thread(parse, text, mark[0] / 1e9, str(self.path), self._good)
         except OSError as error:
             self._mark = None
@@ -220,6 +215,6 @@ def _mark(path: Path) -> Mark:
     return mark_of(path.stat())
 
 
-def _read(path: Path) -> tuple[bytes, Mark]:
+def read_file(path: Path) -> tuple[bytes, Mark]:
     """The text and the mark that goes with it."""
     return read_bounded(path, MAX_BYTES)

@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
 from zkdns.persistent import PersistentMap, differing
-from zkdns.registry.labels import Labels, assign_labels, tell_collisions
+from zkdns.registry.labels import Labels, assign_labels, tell_collisions, to_label
 
 
 class Merger:
@@ -79,10 +79,16 @@ class Merger:
         changes: dict[str, Service | None] = {}
         for name in names:
             standing = [service for services in inputs if (service := services.get(name)) is not None]
-            if standing and name not in self._joined:
-                added.append(name)
-            elif not standing and name in self._joined:
+            if not standing and name in self._joined:
                 removed.append(name)
+            try:
+                if standing and name not in self._joined:
+                    to_label(name)  # whoever can't have one is no reason for the others to lose theirs
+                    added.append(name)
+            except Exception as error:
+                self._faults[name] = fault(standing[0].path, error)
+                changes[name] = None
+                continue
             try:
                 changes[name] = self._join_one(name, standing)
                 self._faults.pop(name, None)
@@ -96,15 +102,21 @@ class Merger:
             self._of_names.pop(name, None)
         affected |= changes.keys() & self._of_names.keys()  # it may stand elsewhere now
         paths = {name: self._joined[name].path for name in affected}
-        for name in affected:
-            problem = self._labels.tell(name, paths, "name")
-            if problem is None:
-                self._of_names.pop(name, None)
-            else:
-                self._of_names[name] = problem
         for name in {*changes, *affected}:
-            changes[name] = self._label(name)
+            try:
+                if name in affected:
+                    self._tell_of(name, paths)
+                changes[name] = self._label(name)
+            except Exception as error:
+                self._faults[name] = fault(self._joined[name].path if name in self._joined else name, error)
         return changes
+
+    def _tell_of(self, name: str, paths: Mapping[str, str]) -> None:
+        problem = self._labels.tell(name, paths, "name")
+        if problem is None:
+            self._of_names.pop(name, None)
+        else:
+            self._of_names[name] = problem
 
     def _join_one(self, name: str, standing: list[Service]) -> Service | None:
         self._of_ids.pop(name, None)

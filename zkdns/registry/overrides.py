@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from zkdns.model import Event, Override, Problem
+from zkdns.model import Event, Override, Problem, fault
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Nodes, Written
 from zkdns.roots import OVERRIDES
@@ -104,10 +104,14 @@ class Overrides:
                 what = f"holds more than {MAX_OVERRIDES} overrides: those from {service}/{id} on are left out"
                 problems.append(Problem(self.root, what, "delete those that are not meant any more"))
                 break
-            written = self._nodes.written(names)
-            parsed = before.get(names)
-            if parsed is None or (parsed.data, parsed.written) != (data, written):
-                parsed = _Parsed(data, written, decode((service, id)), *_try(data, written, id))
+            try:
+                written = self._nodes.written(names)
+                parsed = before.get(names)
+                if parsed is None or (parsed.data, parsed.written) != (data, written):
+                    parsed = _Parsed(data, written, decode((service, id)), *_try(data, written, id))
+            except Exception as error:  # ours: it costs this override, and the others go on
+                problems.append(fault("/".join((self.root, *names)), error))
+                continue
             self._parsed[names] = parsed
             if parsed.order is None:
                 cure = CURE if id else ROUTE_CURE

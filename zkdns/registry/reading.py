@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
 from zkdns.registry.znodes import Listing, Names, Znode, mark_of
+from zkdns.wall import Wall
 
 READABLE = "give us the right to read it, or remove it"
 
@@ -66,12 +67,17 @@ class Reading:
     force, whose znodes go on as the same objects where they are the same. `touched`: the services that
     changed since somebody looked."""
 
-    def __init__(self, root: str, base: str, reader: Reader, before: Reading | None = None) -> None:
+    def __init__(
+        self, root: str, base: str, reader: Reader, before: Reading | None = None, wall: Wall | None = None
+    ) -> None:
         self.services: dict[str, ServiceNodes] = {}
         self.touched: dict[str, None] = {}
         self.filled: list[str] = []
         self.before = before
         self.listing = Listing(root, self._come, self._gone)
+        self._unsorted: dict[str, None] = {}
+        """Nodes that are listed, and of which we could not say whose they are."""
+        self._wall = wall or Wall()
         self._reader = reader
         self._cut = len(base.rstrip("/")) + 1
 
@@ -80,6 +86,9 @@ class Reading:
         return tuple(path[self._cut :].split("/")) if len(path) > self._cut else ()
 
     def apply(self, event: Children | Data | Unreadable) -> None:
+        if self._unsorted:
+            for path in [p for p in self._unsorted if f"{event.path}/".startswith(p + "/")]:
+                self._come(path)
         if not self.listing.apply(event) or isinstance(event, Children):
             return
         names = self.names(event.path)
@@ -87,16 +96,40 @@ class Reading:
             self._put(name, names, event)
 
     def _come(self, path: str) -> None:
+        try:
+            self._sort(path)
+        except Exception as error:  # ours: it costs this node, until something is heard of it
+            self._unsorted[path] = None
+            self._wall.note(path, error, "sorted")
+        else:
+            self._forgive(path)
+
+    def _sort(self, path: str) -> None:
         names = self.names(path)
         reader = self._reader
-        for name in reader.services(names):
+        services, owners = [*reader.services(names)], [*reader.owners(names)]
+        for name in services:
             nodes = self._nodes(name)
             nodes.folders = (*nodes.folders, path)
             self.touched[name] = None
-        for name in reader.owners(names):
+        for name in owners:
             self._nodes(name).waiting += 1
 
     def _gone(self, path: str) -> None:
+        if path in self._unsorted:
+            self._forgive(path)
+            return
+        try:
+            self._leave_all(path)
+        except Exception as error:
+            self._wall.note(path, error, "sorted")
+
+    def _forgive(self, path: str) -> None:
+        if self._unsorted and path in self._unsorted:
+            del self._unsorted[path]
+            self._wall.forgive(path, "sorted")
+
+    def _leave_all(self, path: str) -> None:
         names = self.names(path)
         reader = self._reader
         for name in reader.services(names):

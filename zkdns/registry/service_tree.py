@@ -29,6 +29,7 @@ from zkdns.model import (
 from zkdns.persistent import PersistentMap
 from zkdns.registry.reading import READABLE, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
+from zkdns.wall import Wall
 
 
 class ServiceTree:
@@ -38,6 +39,8 @@ class ServiceTree:
         self.base = base
         self.scopes = scopes(base, reader.layouts)
         self.reader = reader
+        self.wall = Wall()
+        """Errors of ours in what nodes are and where they belong."""
         self.reducers: dict[str, Root] = {scope.root: Root(scope, self) for scope in self.scopes}
         self._services: dict[str, Service] = {}
         self._shown: PersistentMap[Service] = PersistentMap()
@@ -45,6 +48,7 @@ class ServiceTree:
         self._dirty: dict[str, None] = {}
         self._refused: dict[str, str] = {}
         self._is_moved = True
+        self._faults: tuple[Problem, ...] = ()
         self._moved: dict[str, None] = {}
         self._stale_since: float | None = None
         self._catalog = EMPTY
@@ -70,6 +74,8 @@ class ServiceTree:
     def catalog(self) -> Catalog:
         """What stands now. The same object as before where nothing changed."""
         self._rebuild()
+        if (faults := tuple(self.wall.problems.values())) != self._faults:
+            self._faults, self._is_moved = faults, True
         old = self._catalog
         rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
         if self._is_moved or rest != (old.serial, old.complete, old.stale_since):
@@ -137,13 +143,15 @@ class ServiceTree:
             dirty, self._dirty = self._dirty, {}
             readings = [root.now for root in self.reducers.values()]
             for name in dirty:
-                self.take(name, *self.make(name, readings))
+                with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
+                    self.take(name, *self.make(name, readings))
 
     def _problems(self) -> Iterator[Problem]:
         for root, why in sorted(self._refused.items()):
             yield Problem(root, f"it can't be read: {why}", READABLE)
         for name in sorted(self._wrong):
             yield from self._wrong[name]
+        yield from self._faults
 
 
 class Root:
@@ -193,7 +201,8 @@ class Root:
             self._tree.tell_age(event.at)
 
     def _begin(self, before: Reading | None) -> Reading:
-        return Reading(self._scope.root, self._tree.base, self._tree.reader, before)
+        tree = self._tree
+        return Reading(self._scope.root, tree.base, tree.reader, before, tree.wall)
 
     def _pass_on(self) -> None:
         touched, self.now.touched = self.now.touched, {}

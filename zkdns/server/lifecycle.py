@@ -300,8 +300,11 @@ class Server:
             self._tell(ready.changes)
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
-        self.recorder.take(changes)
-        self.web.tell(changes)
+        wall = self.pipeline.wall
+        with wall.around("the journal", "written"):
+            self.recorder.take(changes)
+        with wall.around("/api/v1/events", "told"):
+            self.web.tell(changes)
         for change in changes:
             if change.what == "registry":
                 self._tell_reach(change)

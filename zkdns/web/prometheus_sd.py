@@ -12,6 +12,7 @@ from typing import Any
 
 from zkdns.answers.records import ports_of
 from zkdns.model import Instance, Service
+from zkdns.wall import each
 
 LABEL = "__meta_zkdns"
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_]")
@@ -20,12 +21,14 @@ _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_]")
 def target_groups(services: Iterable[Service], port: str = "") -> list[dict[str, Any]]:
     """`port`: a name or a number; without it the main port. An instance that has no such port, or no
     address, is no target."""
-    return [
-        {"targets": [target], "labels": _labels(service, instance)}
-        for service in services
-        for instance in service.instances
-        if (target := _target(instance, port))
-    ]
+    pairs = ((service, instance) for service in services for instance in service.instances)
+    groups = each(pairs, lambda pair: _group(*pair, port), lambda pair, error: None)
+    return [group for group in groups if group is not None]
+
+
+def _group(service: Service, instance: Instance, port: str) -> dict[str, Any] | None:
+    target = _target(instance, port)
+    return {"targets": [target], "labels": _labels(service, instance)} if target else None
 
 
 def _target(instance: Instance, port: str) -> str:

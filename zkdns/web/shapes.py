@@ -17,6 +17,7 @@ from zkdns.answers.routed import InForce
 from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
 from zkdns.routes import spell_route, spell_tiers
 from zkdns.serve.clients import Told
+from zkdns.wall import each
 
 
 def moment(at: float) -> str:
@@ -49,7 +50,11 @@ def services(
 ) -> dict[str, Any]:
     """All services. `stale_seconds`: how long a registry has been out of reach, None while none is."""
     return {
-        "services": [service_row(s, ttl, names.get(n, ())) for n, s in sorted(every.items())],
+        "services": each(
+            sorted(every.items()),
+            lambda pair: service_row(pair[1], ttl, names.get(pair[0], ())),
+            lambda pair, error: {"name": pair[0], "instances": 0, "healthy": 0, "names": [], "error": error},
+        ),
         "serial": serial,
         "stale": stale_seconds is not None,
         "age_seconds": stale_seconds or 0.0,
@@ -79,8 +84,12 @@ def events(changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
         if not change.service:
             continue
         if former is None or change.instance is None or change.instance is not former.instance:
-            yield event(change)
+            yield from each((change,), event, _no_event)
         former = change
+
+
+def _no_event(change: Change, error: str) -> dict[str, Any]:
+    return {"service": change.service, "change": "changed", "error": error}
 
 
 def event(change: Change) -> dict[str, Any]:
@@ -172,12 +181,13 @@ def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None 
         "policy": one.settings.policy,
         "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
         "settings": settings(one.settings, ttl),
-        "instances": [
-            instance(
+        "instances": each(
+            one.instances[:most],
+            lambda i: instance(
                 i, name, shares.get(i.id, 0.0), firsts.recent.get(i.id, 0) / total, firsts.ever.get(i.id, 0)
-            )
-            for i in one.instances[:most]
-        ],
+            ),
+            lambda i, error: {"id": i.id, "path": i.path, "state": str(i.state), "error": error},
+        ),
         "note": one.note,
         "path": one.path,
         "dns_name": name,
@@ -191,21 +201,27 @@ def problems(rows: Iterable[Problem]) -> dict[str, Any]:
 def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
     """What changed, oldest first. `since`: how far back that is known."""
     return {
-        "changes": [
-            {
-                "at": moment_exactly(c.at),
-                "zxid": c.zxid,
-                "service": c.service,
-                "id": c.id,
-                "what": c.what,
-                "from": c.was,
-                "to": c.now,
-                "why": c.why,
-                "by": c.by,
-            }
-            for c in changes
-        ],
+        "changes": each(
+            changes,
+            change,
+            lambda c, error: {"service": c.service, "id": c.id, "what": c.what, "error": error},
+        ),
         "since": moment(since) if since is not None else None,
+    }
+
+
+def change(c: Change) -> dict[str, Any]:
+    """One line of the history."""
+    return {
+        "at": moment_exactly(c.at),
+        "zxid": c.zxid,
+        "service": c.service,
+        "id": c.id,
+        "what": c.what,
+        "from": c.was,
+        "to": c.now,
+        "why": c.why,
+        "by": c.by,
     }
 
 

@@ -21,7 +21,7 @@ from zkdns.dns import names
 from zkdns.dns.rdata import Parts, cut_rdata
 from zkdns.dns.types import CNAME, DNAME, NS, SOA
 from zkdns.files import Mark
-from zkdns.model import Problem
+from zkdns.model import Problem, fault
 
 SUFFIX = ".zone"
 _BESIDE_CNAME = frozenset({46, 47})  # RRSIG and NSEC (RFC 4034, section 4; RFC 2181, section 10.1)
@@ -79,6 +79,11 @@ class ZoneFolder:
                 if kept is None:
                     continue
                 data = kept
+            except Exception as error:  # ours: it costs this file, and the others are served
+                problems.append(fault(str(path), error))
+                if path not in self._good:
+                    continue
+                data = self._good[path]
             if data.apex in zones:
                 what = f"{names.text(data.apex)} is in {Path(zones[data.apex].path).name} already"
                 problems.append(Problem(str(path), what, "keep one file for a zone; $INCLUDE others in it"))

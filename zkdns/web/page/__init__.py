@@ -7,7 +7,10 @@ Content-Security-Policy forbids both). Each part has a section of its own that i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from zkdns import __version__
+from zkdns.wall import each
 from zkdns.web.page import fleet
 from zkdns.web.page.explaining import explained, form
 from zkdns.web.page.incident import incident
@@ -15,20 +18,36 @@ from zkdns.web.page.overview import count, empty_services, problems, summary
 from zkdns.web.page.service import opened
 from zkdns.web.page.services import services
 from zkdns.web.page.view import Asked, Past, View
-from zkdns.web.page.words import esc
+from zkdns.web.page.words import esc, section
 
 __all__ = ["Asked", "Past", "View", "render"]
 
 
 def render(view: View, asked: Asked) -> str:
     """The page for what was asked."""
-    main = [summary(view, asked), explained(view, asked), empty_services(view), problems(view)]
-    if asked.service:
-        main.append(opened(asked.service, view))
-    main.append(services(view, asked))
-    beside = [fleet.queries(view), incident(view), _changes(), form(asked)]
-    beside += [fleet.replicas(view), fleet.registry(view), fleet.forwarding(view)]
-    return _frame("".join(main), "".join(beside), asked, count(view))
+    main: dict[str, Callable[[], str]] = {
+        "summary": lambda: summary(view, asked),
+        "explained": lambda: explained(view, asked),
+        "empty": lambda: empty_services(view),
+        "problems": lambda: problems(view),
+        **({"opened": lambda: opened(asked.service, view)} if asked.service else {}),
+        "services": lambda: services(view, asked),
+    }
+    beside: dict[str, Callable[[], str]] = {
+        "queries": lambda: fleet.queries(view),
+        "recent": lambda: incident(view),
+        "changes": _changes,
+        "ask": lambda: form(asked),
+        "replicas": lambda: fleet.replicas(view),
+        "registry": lambda: fleet.registry(view),
+        "forwarding": lambda: fleet.forwarding(view),
+    }
+    return _frame(_parts(main), _parts(beside), asked, count(view))
+
+
+def _parts(parts: Mapping[str, Callable[[], str]]) -> str:
+    """Each has its section; one that we fall over says so in its place."""
+    return "".join(each(parts, lambda id: parts[id](), lambda id, error: section(id, id, esc(error), "bad")))
 
 
 def _frame(main: str, beside: str, asked: Asked, count: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from zkdns.model import Service
+from zkdns.wall import each
 from zkdns.web import shapes
 from zkdns.web.page.beside import beside
 from zkdns.web.page.timeline import timeline
 from zkdns.web.page.view import View
-from zkdns.web.page.words import ago, badge, bar, esc, heads, query, section, table, title
+from zkdns.web.page.words import ago, badge, bar, broken, esc, heads, query, section, table, title
 
 COLUMNS = ("Instance", "State", "Why", "Address", "Weight", "Share due and given", "Registered")
 
@@ -43,7 +44,11 @@ def _service(service: Service, view: View) -> str:
     document = shapes.service(service, status.ttl, status.zones[0], view.firsts, SHOWN)
     recent, ever = sum(view.firsts.recent.values()), sum(view.firsts.ever.values())
     since = {i.id: i.since for i in service.instances}
-    rows = [_instance(i, since[i["id"]], recent, view) for i in document["instances"]]
+    rows = each(
+        document["instances"],
+        lambda i: _instance(i, since[i["id"]], recent, view),
+        lambda i, error: broken(i["id"], i.get("error", error), len(COLUMNS)),
+    )
     own = " of its own" * (view.beside.route is not None)
     empty = f'<tr><td colspan="{len(COLUMNS)}">No instance{own} is registered.'
     beyond = len(service.instances) - SHOWN

@@ -11,9 +11,10 @@ from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.model import Instance, Service
+from zkdns.wall import each
 from zkdns.web.page.overview import Lost, is_empty, lost, names_given
 from zkdns.web.page.view import Asked, View
-from zkdns.web.page.words import badge, esc, per_second, query, section, table, title
+from zkdns.web.page.words import badge, broken, esc, per_second, query, section, table, title
 
 PAGE = 100
 """Services a page."""
@@ -63,7 +64,11 @@ def services(view: View, asked: Asked) -> str:
     )
     pages = max(1, -(-len(listed) // PAGE))
     page = min(max(asked.page, 1), pages)
-    rows = [_row(s, hits, view, asked, gone) for s, hits in listed[(page - 1) * PAGE : page * PAGE]]
+    rows = each(
+        listed[(page - 1) * PAGE : page * PAGE],
+        lambda pair: _row(*pair, view, asked, gone),
+        lambda pair, error: broken(pair[0].name, error, len(known)),
+    )
     shown = table(_heads(asked, known), rows, "Services")
     if not rows:
         shown = f"<p>{'No service matches.' if asked.q or asked.state else _nothing(view)}</p>"

@@ -103,6 +103,11 @@ def section(id: str, label: str, body: str, kind: str = "") -> str:
     return f'<section id="{id}" data-live {name} class="{kind}">{body}</section>'
 
 
+def broken(name: str, error: str, columns: int) -> str:
+    """The row of what we fell over."""
+    return f'<tr class="bad"><th scope="row">{esc(name)}<td colspan="{columns - 1}">{esc(error)}'
+
+
 def title(id: str, text: str) -> str:
     """The heading of a section. `text` is markup."""
     return f'<h2 id="{id}-head">{text}</h2>'

@@ -1,0 +1,124 @@
+"""A wall round each item: an error of ours costs the one node, instance, service or ballot that met it.
+
+Rules: pure. What was kept out is a Problem for as long as the item stands as it is; each error is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from types import TracebackType
+from typing import TypeVar
+
+from zkdns.model import Problem, fault
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> list[R]:
+    """What is made of each; of one that we fall over what is there instead, which says so."""
+    rows = []
+    for item in items:
+        try:
+            rows.append(make(item))
+        except Exception as error:
+            rows.append(instead(item, fault("", error).what))
+    return rows
+
+
+class Wall:
+    """`problems`: what met an error of ours, by path and by what was done with it ("" for the judge and the
+    compiler). `errors`: how many there were."""
+
+    def __init__(self) -> None:
+        self.problems: dict[tuple[str, str], Problem] = {}
+        self.errors = 0
+        self._shut_out: dict[str, object] = {}
+        self._counted: dict[str, frozenset[Problem]] = {}
+
+    def attempt(self, path: str, work: Callable[[], T], otherwise: T, doing: str = "") -> T:
+        """What the work gives, or `otherwise` where it fails."""
+        try:
+            done = work()
+        except Exception as error:
+            self.note(path, error, doing)
+            return otherwise
+        self.problems.pop((path, doing), None)
+        return done
+
+    def around(self, path: str, doing: str) -> Around:
+        """The same for a `with`: an error ends what is done with this item, and goes no further."""
+        return Around(self, path, doing)
+
+    def note(self, path: str, error: BaseException, doing: str = "") -> None:
+        self.errors += 1
+        self.problems[path, doing] = fault(path, error)
+
+    def count(self, doing: str, problems: Iterable[Problem]) -> None:
+        """Errors that were kept elsewhere: each counts once, for as long as it stands."""
+        ours = frozenset(problem for problem in problems if problem.ours)
+        self.errors += len(ours - self._counted.get(doing, frozenset()))
+        self._counted[doing] = ours
+
+    def shut_out(self, path: str, item: object, error: Exception) -> None:
+        """This item goes without, for as long as it is the same object."""
+        self.note(path, error)
+        self._shut_out[path] = item
+
+    def lets(self, path: str, item: object) -> bool:
+        """Whether this item may try."""
+        if not self._shut_out or path not in self._shut_out:
+            return True
+        if self._shut_out[path] is item:
+            return False
+        self.forget((path,))
+        return True
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """These are there no more, or are others now."""
+        for path in paths:
+            self._shut_out.pop(path, None)
+            self.problems.pop((path, ""), None)
+
+    def forgive(self, path: str, doing: str) -> None:
+        """Nothing of the kind is done with this one any more."""
+        if self.problems:
+            self.problems.pop((path, doing), None)
+
+    def sweep(self, doing: str, paths: Container[str]) -> None:
+        """The same of all but these."""
+        for path, what in [*self.problems]:
+            if what == doing and path not in paths:
+                del self.problems[path, what]
+
+    def forget_below(self, path: str, doing: str, kept: Callable[[str], bool]) -> None:
+        """The same of all that stand below and are not kept."""
+        for where, what in [*self.problems]:
+            if what == doing and where.startswith(path) and not kept(where):
+                del self.problems[where, what]
+
+
+class Around:
+    """One item, while something is done with it."""
+
+    __slots__ = ("_doing", "_path", "_wall")
+
+    def __init__(self, wall: Wall, path: str, doing: str) -> None:
+        self._wall = wall
+        self._path = path
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            if self._wall.problems:
+                self._wall.problems.pop((self._path, self._doing), None)
+            return False
+        if not isinstance(error, Exception):
+            return False
+        self._wall.note(self._path, error, self._doing)
+        return True
