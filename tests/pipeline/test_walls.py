@@ -47,7 +47,7 @@ PLACES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "builder": lambda patch: break_at(patch, Builder, "compile", lambda self, *rest: of_service(*rest)),
     "changes": lambda patch: break_at(
-        patch, changes, "between", lambda before, after, *rest: after is not None and has(after, HOSTILE)
+        patch, changes, "walk", lambda before, after, *rest: after is not None and has(after, HOSTILE)
     ),
 }  # fmt: skip
 

@@ -132,6 +132,8 @@ def variants(text: str) -> Iterator[tuple[View, Asked]]:
     assert route is not None
     nobody = replace(route, name=replace(route.name, first=()), note="", problems=())
     yield replace(full, routed={name: nobody}, beside=replace(full.beside, route=nobody)), asked
+    broken = replace(service, instances=(replace(instance, since=None),))  # we fall over its row
+    yield replace(full, status=replace(status, services={name: broken})), asked
     giving = replace(route, note="")
     yield replace(full, routed={name: giving}), asked
 

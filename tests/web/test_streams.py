@@ -16,6 +16,7 @@ from zkdns.config import Address
 from zkdns.model import Change
 from zkdns.serve.clients import NO_DEMAND
 from zkdns.web import events, http
+from zkdns.web.events import BACKLOG, Stream
 from zkdns.web.http import Web
 from zkdns.web.status import Observed
 
@@ -123,3 +124,33 @@ async def connect_past(server: Listening) -> tuple[asyncio.StreamReader, asyncio
     while not (await asyncio.wait_for(reader.readline(), 30)).startswith(b"retry:"):
         pass
     return reader, writer
+
+
+async def test_a_service_of_thousands_is_told_in_turns_and_who_reads_gets_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    web = Listening().web
+    monkeypatch.setattr("zkdns.web.http.SECONDS", 0.0)  # an event a turn
+    stream = Stream()
+    web._clients[stream] = None
+    many = BACKLOG * 2
+    web.tell([Change(0.0, 1, "web", f"i{n}", "gone", "healthy", "") for n in range(many)])
+    events = []
+    async for event in stream:
+        events.append(event)
+        if len(events) == many:
+            break
+    assert all(f'"i{n}"'.encode() in event for n, event in enumerate(events))
+
+
+async def test_nobody_who_listens_any_more_is_told_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = Listening().web
+    monkeypatch.setattr("zkdns.web.http.SECONDS", 0.0)
+    stream = Stream()
+    web._clients[stream] = None
+    web.tell([Change(0.0, 1, "web", f"i{n}", "gone", "healthy", "") for n in range(10)])
+    del web._clients[stream]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not web._untold
+    assert web._telling is None

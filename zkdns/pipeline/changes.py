@@ -60,26 +60,33 @@ def between(
     before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
 ) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
+    return list(walk(before, after, moment, causes))
+
+
+def walk(
+    before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
+) -> Iterator[Change]:
+    """The same one by one: of a service of thousands that is work for several turns."""
     service = after or before
     if service is None:
-        return []
+        return
     account = _Account(service.name, moment, causes)
-    moves = list(account.of_instances(before, after))
     was_there, is_there = _is_registered(before), _is_registered(after)
     if is_there and not was_there:
         why = _place(service, "its node is there", "registered in")
-        moves.insert(0, account.change("", "registered", "", "registered", why))
+        yield account.change("", "registered", "", "registered", why)
     elif was_there and not is_there:
         why = _place(before or service, "its node is gone", "removed from")
-        moves.insert(0, account.change("", "gone", "registered", "", why))
-    elif before and after and _is_set_otherwise(before.settings, after.settings):
+        yield account.change("", "gone", "registered", "", why)
+    yield from account.of_instances(before, after)
+    same = was_there is is_there
+    if same and before and after and _is_set_otherwise(before.settings, after.settings):
         was, now = _differing(before.settings, after.settings)
-        moves.append(account.change("", "settings", was, now, _place(after, *SET_SO)))
+        yield account.change("", "settings", was, now, _place(after, *SET_SO))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
     if old != new:
-        moves.append(account.of_route(old, new, _place(service, *SET_SO)))
-    return moves
+        yield account.of_route(old, new, _place(service, *SET_SO))
 
 
 def ramp_end(service: Service, stands_for: StandsFor) -> Change:

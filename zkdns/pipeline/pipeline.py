@@ -352,6 +352,9 @@ class Pipeline:
         """What is wrong with what is registered, ordered, and laid beside it. Each is told once, though two
         registries be the same place."""
         own = self.registries.own
+        nested: tuple[Problem, ...] = ()
+        with self.wall.around("zones that nest", "told"):
+            nested = tuple(tell_nested(self.services, self.builder.zone_names))
         every = (
             *self.catalog.problems,
             *(problem for r in self.registries.values() for problem in r.refusals),
@@ -362,9 +365,7 @@ class Pipeline:
             *(problem for those in self.routes.problems.values() for problem in those),
             *self._compiler.limits.values(),
             *(problem for those in self._publisher.lost_names.values() for problem in those),
-            *self.wall.attempt(
-                "zones that nest", lambda: [*tell_nested(self.services, self.builder.zone_names)], [], "told"
-            ),
+            *nested,
             *self.overlay.problems(),
             *self.wall.problems.values(),
         )

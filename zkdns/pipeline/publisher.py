@@ -7,8 +7,10 @@ ours costs the instance that it meets, or the service where no single one is to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
@@ -17,7 +19,7 @@ from zkdns.persistent import differing
 from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
-from zkdns.pipeline.compiler import Compiler
+from zkdns.pipeline.compiler import LARGE, Compiler
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.lost_names import tell_lost
@@ -25,6 +27,18 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.routes import Target
 from zkdns.wall import Wall
+
+SLICE: Final = 128
+"""Changes that are told between two looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """One service's changes, as far as they are told, and the rest."""
+
+    path: str
+    walk: Iterator[Change]
+    changes: list[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +91,23 @@ class Publisher:
         on is judged."""
         self._under_way: dict[str, Replacement] = {}
         """Services that are compiled elsewhere."""
+        self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
+        """What came of them, and is not put in place yet."""
+        self._has_finished = False
+        """Whether something was put in place since `work` was called."""
+        self._untold: deque[Untold] = deque()
         self._overtaken: set[str] = set()
         """Those of them that changed again meanwhile."""
 
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        return not self._agenda.queue and not self._composed and not self._under_way
+        return not self.has_work and not self._under_way
 
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
-        return bool(self._agenda.queue or self._composed)
+        return bool(self._agenda.queue or self._composed or self._done or self._untold)
 
     @property
     def wake(self) -> float | None:
@@ -133,7 +152,15 @@ class Publisher:
             self._recover(service, error, now)
 
     def finish(self, done: Compiled | Followed, moment: Moment) -> None:
-        """What came of a service that was compiled elsewhere, or whose route was followed there."""
+        """What came of a service that was compiled elsewhere, or whose route was followed there: of many that
+        are done at once one is put in place, and the others when their turn comes."""
+        if self._has_finished:
+            self._done.append((done, moment))
+        else:
+            self._has_finished = True
+            self._finish(done, moment)
+
+    def _finish(self, done: Compiled | Followed, moment: Moment) -> None:
         replacement = self._under_way.pop(done.name, None)
         if replacement is None:
             return
@@ -163,9 +190,15 @@ class Publisher:
         """Do what is queued, for so many seconds. Whether anything was put in place."""
         self._agenda.ring(moment.at)
         until = self._tick() + budget
-        done = False
-        while self._agenda.queue or self._composed:
+        done = self._has_finished = False
+        while self._agenda.queue or self._composed or self._done:
             began = self._tick()
+            if self._done:
+                self._finish(*self._done.popleft())
+                done = True
+                if self._tick() > until:
+                    break
+                continue
             queue, act = (
                 (self._agenda.queue, self._publish) if self._agenda.queue else (self._composed, self._compose)
             )
@@ -180,6 +213,7 @@ class Publisher:
             self._agenda.spend(name, moment.at, ended - began)
             if ended > until:
                 break
+        self._tell_on(until)
         return done
 
     def _publish(self, name: str, moment: Moment) -> bool:
@@ -296,4 +330,23 @@ class Publisher:
         self._composed.update(dict.fromkeys(self._routes.users(changed)))
         self.mark(self._moved(before, after))
         with self._wall.around(changed.path, "told"):
-            self.changes += changes.between(before, after, moment, self._causes)
+            self._untold.append(Untold(changed.path, changes.walk(before, after, moment, self._causes), []))
+        size = sum(len(service.instances) for service in (before, after) if service is not None)
+        if size <= LARGE and len(self._untold) == 1:
+            self._tell_on(float("inf"))
+
+    def _tell_on(self, until: float) -> None:
+        """Tell until that moment: a service's changes together, in the order in which services changed."""
+        while self._untold:
+            untold = self._untold[0]
+            is_whole = True
+            with self._wall.around(untold.path, "told"):
+                for change in untold.walk:
+                    untold.changes.append(change)
+                    if not len(untold.changes) % SLICE and self._tick() > until:
+                        is_whole = False
+                        break
+            if not is_whole:
+                return
+            self.changes += untold.changes
+            self._untold.popleft()

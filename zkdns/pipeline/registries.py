@@ -20,8 +20,8 @@ from zkdns.wall import Wall
 class Registries(Mapping[str, Registry]):
     """`own`: None where there is no ensemble."""
 
-    def __init__(self, settings: Settings, now: float, wall: Wall) -> None:
-        self._wall = wall
+    def __init__(self, settings: Settings, now: float, wall: Wall | None = None) -> None:
+        self._wall = wall = wall or Wall()
         several = len(settings.registry) > 1
         first = next((url for url in settings.registry if url.scheme == "zk"), None)
         self._registries = {

@@ -11,7 +11,9 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +36,7 @@ from zkdns.web.events import Stream, spell
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
-from zkdns.web.slices import in_slices
+from zkdns.web.slices import SECONDS, in_slices
 from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
@@ -72,6 +74,8 @@ class Web:
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
         self._clients: dict[Stream, None] = {}
+        self._untold: deque[Iterator[dict[str, Any]]] = deque()
+        self._telling: asyncio.Handle | None = None
         self._streams: Places[Stream] = Places(Limits(MAX_STREAMS))
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -287,9 +291,27 @@ class Web:
         """Tell those who listen what is another in the answers."""
         if not self._clients:
             return
-        for event in map(spell, shapes.events(changes)):
+        self._untold.append(shapes.events(changes))
+        if self._telling is None:
+            self._tell_on()
+
+    def _tell_on(self) -> None:
+        """In slices: of a service of thousands that comes, queries and those who read would wait for the
+        whole."""
+        self._telling = None
+        until = time.perf_counter() + SECONDS
+        while self._untold and self._clients:
+            event = next(self._untold[0], None)
+            if event is None:
+                self._untold.popleft()
+                continue
+            text = spell(event)
             for stream in self._clients:
-                stream.put(event)
+                stream.put(text)
+            if time.perf_counter() > until:
+                self._telling = asyncio.get_running_loop().call_soon(self._tell_on)
+                return
+        self._untold.clear()
 
 
 class _OfOurs(logging.Filter):

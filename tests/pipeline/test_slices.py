@@ -1,0 +1,75 @@
+"""Much at once is done in several turns: what a service of thousands tells, and what threads bring."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from support.stepping import World, an_address, settings_of
+from zkdns.model import Change
+from zkdns.pipeline.inputs import Ready
+from zkdns.pipeline.publisher import SLICE
+
+MANY = 3000
+
+
+def by_looks(world: World) -> World:
+    """Each look at the clock takes a second: what looks often takes turns."""
+    looks = count()
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+    return world
+
+
+def work_aside(world: World, ready: Ready) -> None:
+    for compilation in ready.compile:
+        world.pipeline.step(compilation.work(), world.now)
+
+
+def changes_by_turn(world: World, budget: float) -> list[tuple[Change, ...]]:
+    turns: list[tuple[Change, ...]] = []
+    for _ in range(1000):
+        ready = world.ready(budget)
+        turns.append(ready.changes)
+        work_aside(world, ready)
+        if not ready.more and not ready.compile:
+            return turns
+    raise AssertionError("there is always more")
+
+
+def test_what_a_service_of_thousands_tells_takes_turns_and_is_told_whole() -> None:
+    world = by_looks(World(threads=True))
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    turns = changes_by_turn(world, budget=3.0)
+    (told,) = [changes for changes in turns if changes]
+    assert [change.id for change in told] == ["", *(f"i{n:04}" for n in range(MANY))]
+    assert len(turns) > MANY // SLICE // 4
+    assert world.pipeline.idle
+
+
+def test_what_changes_meanwhile_is_told_after_it() -> None:
+    world = by_looks(World(threads=True))
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    while world.pipeline._publisher.idle or not world.pipeline._publisher._untold:
+        work_aside(world, world.ready(0.0))
+    world.hear("/services", world.data("/services/web/i0000", an_address(9999)))
+    told = [change for changes in changes_by_turn(world, 3.0) for change in changes]
+    assert [change.id for change in told] == ["", *(f"i{n:04}" for n in range(MANY)), "i0000"]
+    assert told[-1].was == "10.0.0.0 port 80"
+
+
+def test_what_many_threads_bring_at_once_is_put_in_place_in_turns() -> None:
+    world = by_looks(World(settings_of(), threads=True))
+    large = {f"i{n:03}": an_address(n) for n in range(501)}
+    names = [f"s{n}" for n in range(8)]
+    for name in names:
+        world.register(name, **large)
+    compilations = []
+    while len(compilations) < len(names):
+        compilations += world.ready(0.0).compile
+    for compilation in compilations:
+        world.pipeline.step(compilation.work(), world.now)
+    placed = []
+    while world.ready(0.0).more:
+        placed.append(sum(bool(world.addresses(name)) for name in names))
+    assert placed == sorted(placed)
+    assert len(set(placed)) > len(names) // 2, "a few at a time"
+    assert all(world.addresses(name) for name in names)
