@@ -7,6 +7,7 @@ one moment. Publishing by difference and from nothing come to the same table (te
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,9 @@ class Builder:
         self._first_places = FirstPlaceCounts()
         self._addresses = tuple(addresses)
         self._precedence = Precedence(self.zones, self.services)
-        self._holders: dict[bytes, tuple[str, ...]] = {}
+        self._holders: dict[bytes, tuple[str, ...] | list[str]] = {}
+        """By address, the services that have it, in order: a list where there are several, for thousands may
+        share one."""
         self._forget()
         for zone in self.zones:
             self._put_server(zone)
@@ -74,9 +77,10 @@ class Builder:
 
     def take(self) -> Delta:
         """What moved since the last call; all there is at the first."""
+        holders = {address: tuple(self._holders.get(address, ())) for address in self._moved_holders}
         delta = Delta(
             *self._precedence.take(), self._moved_zones, self._moved_staleness, self._moved_services,
-            self._moved_holders, self._moved_serial, self._moved_clients,
+            holders, self._moved_serial, self._moved_clients,
         )  # fmt: skip
         self._forget()
         return delta
@@ -85,7 +89,7 @@ class Builder:
         self._moved_zones: dict[int, Zone] = {}
         self._moved_staleness: dict[int, Staleness] = {}
         self._moved_services: dict[str, ServiceAnswers | None] = {}
-        self._moved_holders: dict[bytes, tuple[str, ...]] = {}
+        self._moved_holders: dict[bytes, None] = {}
         self._moved_serial: int | None = None
         self._moved_clients: ClientMap | None = None
 
@@ -109,7 +113,7 @@ class Builder:
     def holders(self, qname: bytes) -> tuple[str, ...]:
         """The services with an instance at the address of a reverse name."""
         address = names.address_of(qname)
-        return self._holders.get(address, ()) if address is not None else ()
+        return tuple(self._holders.get(address, ())) if address is not None else ()
 
     def is_built_in(self, owner: bytes) -> bool:
         """Whether a name is there without any service or file."""
@@ -246,18 +250,25 @@ class Builder:
         come = new.by_address.keys() if new else set[bytes]()
         alone = (name,)  # one tuple for all addresses that only this service has
         for address in gone - come:
-            left = tuple(other for other in self._holders.get(address, ()) if other != name)
-            self._put_holders(address, left)
+            self._moved_holders[address] = None
+            holders = self._holders.get(address, alone)
+            if isinstance(holders, tuple):
+                if holders == alone:
+                    self._holders.pop(address, None)
+            elif (at := bisect_left(holders, name)) < len(holders) and holders[at] == name:
+                del holders[at]
+                if len(holders) == 1:
+                    self._holders[address] = tuple(holders)
         for address in come - gone:
-            others = self._holders.get(address)
-            self._put_holders(address, tuple(sorted({*others, name})) if others else alone)
-
-    def _put_holders(self, address: bytes, holders: tuple[str, ...]) -> None:
-        self._moved_holders[address] = holders
-        if holders:
-            self._holders[address] = holders
-        else:
-            self._holders.pop(address, None)
+            self._moved_holders[address] = None
+            holders = self._holders.get(address, alone)
+            if holders == alone:
+                self._holders[address] = alone
+                continue
+            if isinstance(holders, tuple):
+                holders = self._holders[address] = [*holders]
+            if name not in holders[(at := bisect_left(holders, name)) : at + 1]:
+                holders.insert(at, name)
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:
