@@ -19,7 +19,7 @@ from zkdns.answers import policies
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, names
-from zkdns.explain.explain import explain
+from zkdns.explain.explain import Then, explain
 from zkdns.health.judge import ServiceView, judge
 from zkdns.health.thresholds import CheckState
 from zkdns.model import (
@@ -362,6 +362,17 @@ def test_stale_is_told() -> None:
     said = world.explain("web.svc.local")
     assert said["stale"] is True
     assert noted(said, "out of reach")
+
+
+def test_what_was_said_then_is_not_as_old_as_the_registry_is_now() -> None:
+    world = World(service(instance("a")))
+    world.answers.bear(ede.option(ede.STALE_ANSWER))
+    then = Then(NOW, dict(world.catalog.services))
+    said = explain(
+        world.answers.snapshot(), "web.svc.local", "A",
+        client=None, changes=(), forwards=lambda client: False, then=then,
+    )  # fmt: skip
+    assert (said["stale"], said["answer"]) == (False, ["10.0.0.97"])
 
 
 def test_an_answer_too_long_for_udp_is_told() -> None:

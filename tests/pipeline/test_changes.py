@@ -118,6 +118,10 @@ def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
     heavy = replace(heavy, weight=3)
     (change,) = told(service(instance("a")), service(heavy))
     assert (change.what, change.zxid, change.why) == ("weight", 12, "registered so")
+    came = [change for change in told(service(), service(heavy)) if change.id]
+    assert [(change.what, change.zxid) for change in came] == [("registered", 12)]
+    came = [change for change in told(service(), service(instance("b", zxid=0))) if change.id]
+    assert [change.zxid for change in came] == [99], "a file has no transactions"
     failing = replace(instance("a"), state=State.FAILING, answered=False, reason="refused")
     (change,) = told(service(instance("a")), service(failing))
     assert (change.zxid, change.why) == (99, "check: refused"), "no node says when a check failed"
