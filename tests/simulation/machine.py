@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from simulation import laws
 from simulation.ensemble import Ensemble, Tree
-from simulation.laws import ROOT
 from simulation.replica import AUDIT, Link, Replica, Saved
+from simulation.view import ROOT
 from zkdns.config import Settings
 from zkdns.registry.url import parse_registry
 

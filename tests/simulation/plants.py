@@ -63,7 +63,7 @@ def take_whole_before_the_last_batch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reads.Reads, "_take_batch", take_batch)
 
 
-@plant("order", first=10866)
+@plant("order", first=3562)
 def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     """What is read already when a deletion is told is taken for the truth."""
     real = root_reads.RootReads.watched
@@ -76,13 +76,13 @@ def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(root_reads.RootReads, "watched", watched)
 
 
-@plant("reading", first=9831)
+@plant("reading", first=1902)
 def read_nothing_again(patch: pytest.MonkeyPatch) -> None:
     """The audit compares nothing."""
     patch.setattr(audit.Audit, "next", lambda self, now: self.plan(now))
 
 
-@plant("sessions", first=6749)
+@plant("sessions", first=6442)
 def read_without_a_sync(patch: pytest.MonkeyPatch) -> None:
     """What a member says that lags behind is taken for the present."""
     real = reads.Reads._start
@@ -106,7 +106,7 @@ def compare_no_epoch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(registries, "serial_of", lambda zxid: zxid & 0xFFFFFFFF)
 
 
-@plant("backups", first=3932)
+@plant("backups", first=4563)
 def ignore_a_restore(patch: pytest.MonkeyPatch) -> None:
     """What was read before the restore stands where the same zxid is met again."""
     patch.setattr(reading, "mark_of", lambda data, stat: stat.mzxid)
@@ -128,7 +128,7 @@ def lose_an_override(patch: pytest.MonkeyPatch) -> None:
 # --- ballots --------------------------------------------------------------------------------------
 
 
-@plant("votes", first=4698)
+@plant("votes", first=3076)
 def count_votes_of_who_went(patch: pytest.MonkeyPatch) -> None:
     def counting(self: Any) -> list[Any]:
         return [votes for replica, (_, votes) in self._known.items() if replica != self._me]
@@ -198,7 +198,7 @@ def never_try_again(patch: pytest.MonkeyPatch) -> None:
 # --- what comes late ------------------------------------------------------------------------------
 
 
-@plant("probes", first=11210)
+@plant("probes", first=705)
 def take_a_verdict_on_who_stood_there(patch: pytest.MonkeyPatch) -> None:
     real = health.Health.take
 

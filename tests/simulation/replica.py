@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from simulation.ensemble import EVENT, Connection, Ensemble
 from zkdns.answers.table import Table
@@ -48,6 +49,8 @@ class Link:
             one_shot=one_shot,
         )
         self.ephemerals = Ephemerals()
+        self.wake = float("inf")
+        """When it has something to do though nothing comes in: another only after what is done here."""
         self.stirred = True
         self._floor = 0
         """How much of the log there was when we connected."""
@@ -58,9 +61,9 @@ class Link:
     def is_connected(self) -> bool:
         return self.connection is not None and self.connection.is_open
 
-    @property
-    def wake(self) -> float:
-        return min(self.reads.wake, self.ephemerals.wake)
+    def _stir(self) -> None:
+        self.stirred = True
+        self.wake = min(self.reads.wake, self.ephemerals.wake)
 
     def connect(self, member: int, now: float) -> None:
         self.lose(now)
@@ -68,7 +71,7 @@ class Link:
         self._floor = len(self.ensemble.log)
         self.reads.connected(now)
         self.ephemerals.connected(self.session)
-        self.stirred = True
+        self._stir()
 
     def lose(self, now: float) -> None:
         if self.connection is not None:
@@ -76,7 +79,7 @@ class Link:
             self.connection = None
             self.reads.lost(now)
             self.ephemerals.lost()
-            self.stirred = True
+            self._stir()
             self.held = self.registry.catalog.services if self.registry.is_whole else None
 
     def deliver(self, most: int, now: float) -> bool:
@@ -102,16 +105,18 @@ class Link:
                     assert applied >= self._floor, "what was read is older than the connection"
             else:
                 self.ephemerals.take(number, rest, now)
-        self.stirred = self.stirred or taken > 0
+        if taken:
+            self._stir()
         return taken > 0
 
     def flush(self, now: float) -> None:
         """Send what is due."""
-        self.stirred = False
         for part, mind in ((READS, self.reads), (KEEPS, self.ephemerals)):
             for request in mind.requests(now):
                 if self.is_connected:
                     self.connection.up.append((part, request))  # type: ignore[union-attr]
+        self._stir()
+        self.stirred = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,15 +247,22 @@ class Replica:
 
     def ask(self, service: str, client: str) -> tuple[int, frozenset[str], bool]:
         """The rcode and the addresses of a question for A, and whether the answer says that it is stale."""
-        wire = names.wire(f"{service}.svc.local")
-        query = b"\0\0\0\0\0\1\0\0\0\0\0\1" + wire + b"\0\1\0\1" + b"\0\0\x29\xff\xff\0\0\0\0\0\0"
+        query, at = _query(service)
         reply = respond_whole(Request(query, client, limit=65535), self.table, next_position)
         assert isinstance(reply, bytes)
-        at, addresses = 12 + len(wire) + 4, []
+        addresses = []
         for _ in range(int.from_bytes(reply[6:8], "big")):
             addresses.append(".".join(map(str, reply[at + 12 : at + 16])))
             at += 16
         return reply[3] & 15, frozenset(addresses), STALE_ANSWER in _errors(reply)
+
+
+@cache
+def _query(service: str) -> tuple[bytes, int]:
+    """A question for A, and where its answers begin."""
+    wire = names.wire(f"{service}.svc.local")
+    query = b"\0\0\0\0\0\1\0\0\0\0\0\1" + wire + b"\0\1\0\1" + b"\0\0\x29\xff\xff\0\0\0\0\0\0"
+    return query, 12 + len(wire) + 4
 
 
 def _errors(reply: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from random import Random
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ import pytest
 from simulation.machine import SHAPES
 from simulation.world import MAPS, ROUTES, Broken, Schedule, Step, World
 from zkdns.answers import policies
+from zkdns.registry import readers
 
 Numbers: TypeAlias = Callable[[Random], tuple[int, ...]]
 
@@ -43,7 +44,7 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
     "raze": (2, lambda r: (_two(r), _two(r))),
     "expire": (4, lambda r: (_two(r), _id(r))),
     "drain": (8, lambda r: (_service(r), _id(r), r.randrange(4))),
-    "lay": (4, lambda r: (r.choice((0, 0, 1, 1, 2, 3, 3, 4, 4)), r.choice((0, 0, 9, 15)))),
+    "lay": (4, lambda r: (r.choice((0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4)), r.choice((0, 0, 9, 15)))),
     "draw_map": (3, lambda r: (r.randrange(len(MAPS) + 1),)),
     "sicken": (8, lambda r: (_two(r), _service(r), _id(r), r.randrange(4))),
     "probe": (8, lambda r: (r.randrange(3), r.randrange(6), r.choice((1, 1, 2)))),
@@ -69,7 +70,7 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
     "deafen": (6, lambda r: (r.randrange(3), _two(r), r.choice((1, 9)))),
     "wait": (8, lambda r: (r.choice((1, 5, 20, 20, 700)),)),
     "sync": (8, lambda r: ()),
-    "quiet": (6, lambda r: ()),
+    "quiet": (3, lambda r: ()),
 }
 """How often which step comes, and its numbers."""
 
@@ -77,7 +78,7 @@ THEMES = {
     name: frozenset(words.split())
     for name, words in {
         "reading": "deregister fold raze expire configure apply serve deliver connect drop deafen",
-        "order": "deregister apply serve deliver connect",
+        "order": "deregister apply serve deliver connect sync",
         "sessions": "deregister expire drain elect expire_replica restart unkeep apply serve deliver connect",
         "backups": "back_up restore elect fold drain sync",
         "probes": "configure begin_probe end_probe sicken sync",
@@ -90,6 +91,10 @@ THEMES = {
 """Steps that have to do with each other."""
 
 IN_ALL = frozenset({"quiet", "register"})
+
+OF_REPLICAS = frozenset({"sessions", "probes", "votes", "replicas", "outages"})
+OF_REGISTRIES = frozenset({"replicas", "routes", "outages"})
+"""Themes that have to do with several of them. In most worlds of the others all steps meet in one."""
 
 
 def _theme(random: Random) -> str:
@@ -104,9 +109,14 @@ def draw(seed: int, length: int = 40) -> Schedule:
     """The schedule of a seed. Each has a theme, and leaves some kinds of steps out: what is rare has its turn
     where what is common is missing (swarm testing, Groce and others 2012)."""
     random = Random(seed)
-    theme = THEMES[_theme(random)]
-    words = [word for word in CHANCES if word in IN_ALL or random.random() < (0.8 if word in theme else 0.15)]
-    shape = Step("shape", (random.choices(range(len(SHAPES)), (6, 2, 2))[0], random.choice((1, 2))))
+    name = _theme(random)
+    theme = THEMES[name]
+    words = [
+        word for word in CHANCES if word in IN_ALL or random.random() < (0.85 if word in theme else 0.08)
+    ]
+    registries = random.choices(range(len(SHAPES)), (6, 2, 2) if name in OF_REGISTRIES else (8, 1, 1))[0]
+    replicas = random.choices((1, 2), (1, 1) if name in OF_REPLICAS else (3, 1))[0]
+    shape = Step("shape", (registries, replicas))
     steps = [
         Step(word, CHANCES[word][1](random))
         for word in random.choices(words, [CHANCES[w][0] for w in words], k=random.randrange(4, length))
@@ -127,10 +137,12 @@ def play(steps: Schedule) -> str | None:
 @contextmanager
 def _sparing() -> Iterator[None]:
     """Without what cost a tenth of all time each: a world is full of circles that go as one, and need not be
-    looked for meanwhile; and what equal weights give (a pure function) is made once for many worlds."""
+    looked for meanwhile; and what equal weights give, and what reads the nodes of a registry (pure both), is
+    made once for many worlds."""
     gc.disable()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "rotate", lambda policy, weights, cut: _rotate(policy, tuple(weights), cut))
+        patch.setattr(readers, "reader_of", _reader_of)
         try:
             yield
         finally:
@@ -138,6 +150,7 @@ def _sparing() -> Iterator[None]:
 
 
 _rotate = lru_cache(1000)(policies.rotate)
+_reader_of = cache(readers.reader_of)
 
 
 def shorten(

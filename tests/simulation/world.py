@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from simulation import laws
 from simulation.ensemble import Ensemble
-from simulation.laws import ROOT
 from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
+from simulation.view import ROOT
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 SETTINGS: tuple[dict[str, object], ...] = (
