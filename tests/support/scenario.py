@@ -377,17 +377,20 @@ class World:
     def do_tally(self, rest: str) -> str:
         times, name, rtype, *behind = rest.split(maxsplit=4)
         query = dns.message.make_query(name, rtype, use_edns=False, id=0, flags=0).to_wire()
-        found: Counter[str] = Counter()
+        replies: Counter[bytes] = Counter()  # of many that are the same to the byte one is read
         for _ in range(int(times)):
             reply = self._reply(query, 65_535, behind[1] if behind[:1] == ["from"] else "192.0.2.1")
             assert reply is not None
+            replies[reply] += 1
+        found: Counter[str] = Counter()
+        for reply, n in replies.items():
             # dnspython folds equal owner and type into one RRset in the order of the wire.
             (rrset,) = dns.message.from_wire(reply).answer
             order = [item.to_text() for item in rrset]
             if behind[:1] != ["behind"]:
-                found[order[0]] += 1
+                found[order[0]] += n
             elif order[0] == behind[1]:
-                found[order[1]] += 1
+                found[order[1]] += n
         return "\n".join(f"{n} {text}" for text, n in sorted(found.items()))
 
     def do_states(self, rest: str) -> str:
