@@ -19,7 +19,7 @@ from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import RA
 from zkdns.dns.types import NOERROR, NXDOMAIN, A
-from zkdns.model import Instance, Registration, Service
+from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.request import MAX_TCP_BYTES, Request
 from zkdns.serve.wordings import Wordings
@@ -136,6 +136,20 @@ def test_what_is_recalled_is_answered_from_the_table_as_it_is_now(answers: Answe
     reply = dispatcher.dispatch_all([packet], [MAY])[0]
     assert isinstance(reply, bytes)
     assert reply[3] & 15 == NXDOMAIN
+
+
+def test_what_is_recalled_and_passes_its_room_by_one_byte_is_cut_like_any_other(answers: Answers) -> None:
+    answers.put(replace(web(*(f"10.0.1.{k}" for k in range(60))), settings=ServiceSettings(answers=60)))
+    whole = len(tables.query(WEB, A, tables.opt())) + 60 * 16
+    alone, together = (serving(answers.table, position=lambda entry: 0) for _ in range(2))
+    cut = []
+    for room in (whole - 1, whole, whole + 1):
+        packets, clients = [tables.query(WEB, A, tables.opt(room))] * 2, [MAY, "192.0.2.1"]
+        for _ in range(2):
+            replies = together.dispatch_all(packets, clients)
+            assert replies == one_by_one(alone, packets, clients)
+        cut += [bool(reply[2] & 2) for reply in replies if isinstance(reply, bytes)]
+    assert cut == [True, True, False, False, False, False]
 
 
 def test_who_stands_where_there_is_nobody_is_told_so_each_time(answers: Answers) -> None:
