@@ -64,7 +64,7 @@ def get_dated(
     # A proxy of the environment's is the way out; this goes to a server of one's own.
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=timeout) as response:
-            body, date = response.read(MAX_REPLY_BYTES + 1), response.headers.get("Date", "")
+            body, date = _read(response, time.monotonic() + timeout), response.headers.get("Date", "")
     except HTTPError as error:
         with error:
             raise Failure(f"{server}: {_told(error, path)}") from None
@@ -77,6 +77,19 @@ def get_dated(
     except ValueError:
         at = time.time()
     return Told(hold_to(server, _parse(body), shape), at)
+
+
+def _read(response: Any, deadline: float) -> bytes:
+    """All of it, or as much as is more than may be. Who sends a byte now and then is no answer either."""
+    parts = bytearray()
+    while len(parts) <= MAX_REPLY_BYTES:
+        part = response.read1(65_536)
+        if not part:
+            break
+        parts += part
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(parts)
 
 
 def hold_to(server: str, reply: Any, shape: Shape) -> dict[str, Any]:

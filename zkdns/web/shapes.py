@@ -40,6 +40,11 @@ def service_row(service: Service, ttl: int, names: Iterable[str]) -> dict[str, A
     }
 
 
+def _no_row(name: str, ttl: int, error: str) -> dict[str, Any]:
+    row = {"name": name, "instances": 0, "healthy": 0, "policy": "", "ttl": ttl, "names": []}
+    return {**row, "error": error}
+
+
 def services(
     every: Mapping[str, Service],
     names: Mapping[str, Iterable[str]],
@@ -53,7 +58,7 @@ def services(
         "services": each(
             sorted(every.items()),
             lambda pair: service_row(pair[1], ttl, names.get(pair[0], ())),
-            lambda pair, error: {"name": pair[0], "instances": 0, "healthy": 0, "names": [], "error": error},
+            lambda pair, error: _no_row(pair[0], ttl, error),
         ),
         "serial": serial,
         "stale": stale_seconds is not None,
@@ -204,10 +209,16 @@ def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
         "changes": each(
             changes,
             change,
-            lambda c, error: {"service": c.service, "id": c.id, "what": c.what, "error": error},
+            _no_change,
         ),
         "since": moment(since) if since is not None else None,
     }
+
+
+def _no_change(c: Change, error: str) -> dict[str, Any]:
+    """Of one that we fall over: the same shape, which commands hold a server to."""
+    rest = {"at": moment_exactly(0.0), "zxid": 0, "from": "", "to": "", "why": error, "by": ""}
+    return {"service": c.service, "id": c.id, "what": c.what, **rest, "error": error}
 
 
 def change(c: Change) -> dict[str, Any]:
