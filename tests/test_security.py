@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns import routes, topology
+from zkdns import routes, toml, topology
 from zkdns.answers import kept, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import master_file
@@ -76,6 +76,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "bad entries of the topology that are told one by one": (topology.MAX_TOLD,),
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
+    "dots in a key of a TOML file": (toml.MAX_DOTS,),
     "a registry file": (registry_file.MAX_BYTES / MIB,),
     "a zone file, all zone files": (master_file.MAX_FILE_BYTES / MIB, master_file.MAX_ZONE_BYTES / MIB),
     "`$GENERATE`, characters that it pads to": (master_file.MAX_GENERATED, master_file.MAX_WIDTH_CHARS),
