@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from support.steps import steps
 from zkdns.model import Instance, Registration, Service, State
 from zkdns.pipeline.hostnames import Hostnames
 
@@ -176,3 +177,45 @@ def test_what_one_registry_alone_holds_of_a_service_is_not_what_its_name_leads_t
     world.served["db@dc2"] = replace(view, name="db@dc2", view_of="db")
     world.publish(service("db", a="10.0.0.1"))
     assert world.leads_to("db.svc.local") == ("10.0.0.1",)
+
+
+def of_ours(name: str, label: str) -> Service:
+    one = Instance("a", "a", f"/services/{name}/a", Registration(("10.0.0.1",), port=80), 0.0)
+    return Service(name, label, f"/services/{name}", instances=(one,))
+
+
+def naming(*hosts: str) -> Service:
+    instances = tuple(
+        Instance(f"i{n}", f"i{n}", f"/services/web/i{n}", Registration((), host, port=80), 0.0)
+        for n, host in enumerate(hosts)
+    )
+    return Service("web", "web", "/services/web", instances=instances)
+
+
+def test_host_names_in_our_zones_cost_the_same_however_many_services_there_are() -> None:
+    def cost(count: int) -> int:
+        services = {f"s{n}": of_ours(f"s{n}", f"s{n}") for n in range(count)}
+        hostnames = Hostnames(["svc.local"], services)
+        for service in services.values():
+            hostnames.changed(None, service)
+        return steps(lambda: hostnames.complete(naming(*(f"nobody{n}.svc.local" for n in range(50)))))
+
+    assert cost(800) < 1.25 * cost(40)
+
+
+def test_a_service_is_found_by_the_label_that_it_has_now() -> None:
+    services = {"My_Web": of_ours("My_Web", "my-web")}
+    hostnames = Hostnames(["svc.local"], services)
+    hostnames.changed(None, services["My_Web"])
+
+    def addresses() -> tuple[str, ...]:
+        return hostnames.complete(naming("my-web.svc.local")).instances[0].addresses
+
+    assert addresses() == ("10.0.0.1",)
+    before, services["My_Web"] = services["My_Web"], of_ours("My_Web", "my-web-1234")
+    hostnames.changed(before, services["My_Web"])
+    assert addresses() == ()
+    hostnames.changed(services.pop("My_Web"), None)
+    services["my-web"] = of_ours("my-web", "my-web")
+    hostnames.changed(None, services["my-web"])
+    assert addresses() == ("10.0.0.1",)

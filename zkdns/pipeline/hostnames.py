@@ -33,6 +33,8 @@ class Hostnames:
         self._followed: Mapping[str, Service] = {}
         self._users: dict[str, set[str]] = {}
         self._hosts_of: dict[str, frozenset[str]] = {}
+        self._by_label: dict[str, str] = {}
+        """By label, the name of the service that has it."""
         self._led: dict[str, list[str]] = {}
         """By the label of a service of ours, the host names that lead to it."""
         self._addresses: dict[str, tuple[str, ...]] = {}
@@ -99,6 +101,7 @@ class Hostnames:
     def changed(self, before: Service | None, after: Service | None) -> set[str]:
         """A service's answers are others now: names in our zones may lead elsewhere. The services whose
         instances they are."""
+        self._note_label(before, after)
         labels = {service.label for service in (before, after) if service is not None}
         return {user for label in labels for host in self._led.get(label, ()) for user in self._users[host]}
 
@@ -137,14 +140,25 @@ class Hostnames:
         wanted = instance[0] if instance else None
         if len(instance) > 1:
             return ()
-        for name in self._services:
-            service = self._services[name]
+        for service in self._with_label(wanted_label):
             if service.label == wanted_label and not service.view_of:
                 chosen = [i for i in service.instances if (i.label == wanted if wanted else i.answered)]
                 addresses = tuple(dict.fromkeys(a for i in chosen for a in i.registration.addresses))
                 if addresses:
                     return addresses
         return ()
+
+    def _note_label(self, before: Service | None, after: Service | None) -> None:
+        if before is not None and self._by_label.get(before.label) == before.name:
+            del self._by_label[before.label]
+        if after is not None and not after.view_of:
+            self._by_label[after.label] = after.name
+
+    def _with_label(self, label: str) -> Iterable[Service]:
+        """The service that has it. It is found and not looked for: thousands of host names would each cost
+        a walk through all services."""
+        names = dict.fromkeys((label, self._by_label.get(label, label)))
+        return [service for name in names if (service := self._services.get(name)) is not None]
 
     def _sort_out(self) -> None:
         """Which names lead to services of ours, and which outside."""
