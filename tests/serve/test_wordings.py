@@ -284,3 +284,13 @@ def test_what_came_together_is_answered_until_the_turn_is_over(every: int) -> No
     assert sum(dispatcher.counts.values()) == 5
     assert len(dispatcher.dispatch_all(packets, [MAY] * 40, lambda: True)) == 1, "one at least"
     assert len(dispatcher.dispatch_all(packets, [MAY] * 40)) == 40
+
+
+def test_of_what_is_recalled_a_few_are_answered_between_two_looks(answers: Answers) -> None:
+    dispatcher = serving(answers.table)
+    packets = [tables.query(WEB, A)] * 40
+    dispatcher.dispatch_all(packets[:1], [MAY])
+    looks = iter(range(100))
+    answered = dispatcher.dispatch_all(packets, [MAY] * 40, lambda: next(looks) >= 4)
+    assert 5 < len(answered) <= 5 * 4
+    assert len(dispatcher.dispatch_all(packets, [MAY] * 40, lambda: True)) == 1, "one at least"

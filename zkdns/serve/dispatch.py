@@ -53,6 +53,9 @@ BUCKETS = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1
 _SAMPLE = 32
 """One query in so many is timed: counts are exact, times need not be."""
 
+_RECALLED = 4
+"""So many that are recalled are answered between two looks at the clock: they take some 0.02 ms."""
+
 _CLIENTS = 1000
 
 MAX_STEPS = 3
@@ -192,9 +195,12 @@ class Dispatcher:
         now = time.time()
         before: str | None = None
         forwards, wordings = False, self._wordings[False]
+        look_at = max(1, len(outcomes))
         for packet, client in zip(packets, clients, strict=True):
-            if is_over is not None and outcomes and is_over():
-                break
+            if is_over is not None and len(outcomes) >= look_at:
+                if is_over():
+                    break
+                look_at = len(outcomes) + _RECALLED
             if client is not before:  # most that come together are of one client
                 before, forwards = client, allows(client)
                 wordings = self._wordings[forwards]
@@ -208,6 +214,7 @@ class Dispatcher:
             if asked is None or reply is None:
                 request = Request(packet, client, forwards=forwards)
                 outcomes.append(self._conclude(request, self._answer))
+                look_at = len(outcomes)
                 if asked is None and request.key in table.entries:
                     wordings.remember(request)
                 continue
