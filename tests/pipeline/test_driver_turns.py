@@ -33,6 +33,8 @@ class Script:
         self.due: list[Ready | Exception] = []
         self.turns = 0
         self.idle = True
+        self.is_loading = False
+        self.budgets: list[float] = []
         self.steps: list[Any] = []
 
     def step(self, happened: object, now: float) -> None:
@@ -40,6 +42,7 @@ class Script:
 
     def ready(self, now: float, budget: float) -> Ready:
         self.turns += 1
+        self.budgets.append(budget)
         ready = self.due.pop(0) if self.due else Ready()
         if isinstance(ready, Exception):
             raise ready
@@ -107,6 +110,17 @@ async def test_while_there_is_more_to_do_it_goes_on_by_itself(driven: Driven) ->
     await driven.turn(Ready(more=True), Ready(more=True), Ready())
     await until(lambda: driven.script.turns == 3)
     assert await quiet(driven) == 0
+
+
+async def test_who_asks_waits_for_a_short_slice_and_before_there_are_answers_nobody_does(
+    driven: Driven,
+) -> None:
+    driven.script.is_loading = True
+    await driven.turn(Ready())
+    driven.script.is_loading = False
+    await driven.turn(Ready())
+    assert driven.script.budgets == [module.SLICE_OF_START, module.SLICE]
+    assert module.SLICE <= 0.0005
 
 
 async def test_after_an_error_of_ours_the_turn_is_tried_again(
