@@ -8,6 +8,7 @@ from typing import Any
 from zkdns.model import Catalog, Instance, Override, Registration, Service
 from zkdns.pipeline.gather import Gatherer
 from zkdns.routes import Route, parse_tiers
+from zkdns.wall import Wall
 
 
 def service(name: str, *ids: str) -> Service:
@@ -28,7 +29,7 @@ HELD = [registry("dc1", service("web", "a")), registry("dc2", service("web", "b"
 
 
 def test_a_name_that_an_override_makes_goes_with_it() -> None:
-    gatherer = Gatherer(())
+    gatherer = Gatherer((), Wall())
     for laid, names in (
         ({"alias": route({"web": 1}), "other": route({"web": 1})}, {"alias", "other", "web"}),
         ({"alias": route({"web": 1})}, {"alias", "web"}),
@@ -40,7 +41,7 @@ def test_a_name_that_an_override_makes_goes_with_it() -> None:
 
 def test_what_an_override_will_uncover_has_its_views_before_it_does() -> None:
     """Else it would lead nowhere in the moment in which the one above it ends."""
-    gatherer = Gatherer(())
+    gatherer = Gatherer((), Wall())
     below = route({"web@dc2": 1})
     gatherer.take(HELD, {"web": route({"web": 1}, below, until=100.0)})
     assert [i.id for i in gatherer.services["web@dc2"].instances] == ["b"]

@@ -333,7 +333,7 @@ async def test_a_start_that_cannot_reach_its_registry_answers_from_the_state_dir
         phase=Phase.FROM_STATE,
     )  # fmt: skip
     assert await one.answers("web.svc.local") == ["10.0.0.7"]
-    assert "the state directory's answers are given" in caplog.text
+    assert "answers are those that the state directory holds" in caplog.text
 
 
 async def test_a_registry_that_goes_and_comes_is_a_line_in_the_log(
