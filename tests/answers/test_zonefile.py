@@ -239,6 +239,11 @@ WRONG = {
     "another class": (SOA + "a CH A 192.0.2.1\n", 2, ""),
     "a NUL byte": (SOA + "a A 192.0.2.1\nb A 192.0\0.2.2\n", 3, "NUL"),
     "many lines that generate": (SOA + "$GENERATE 0-40000 a$ A 192.0.2.1\n" * 2, 3, "$GENERATE of more"),
+    "digits that are no TTL": (SOA + "$GENERATE 1-2 a$ IN " + "1" * 60 + "x A 192.0.2.1\n", 2, "rdatatype"),
+    "a word without end": (SOA + "a " + "9" * 1_050_000 + " A 192.0.2.1\n", 2, "a record of more than"),
+    "words without end": (SOA + "a TXT " + "x " * 525_000 + "\n", 2, "a record of more than"),
+    "more than a record can hold": (SOA + "a TXT " + f"{'x' * 255} " * 256 + "\n", 2, "65,535 octets"),
+    "much that is generated": (SOA + f"$GENERATE 0-65535 a$ KEY '0 3 8 {'A' * 9000}'\n", 2, "MiB of files"),
     "a padding without end": (SOA + "$GENERATE 0-9 a${0,60000000,d} A 192.0.2.1\n", 2, "pads to more"),
     "a type of queries": (SOA + "a TYPE255 \\# 0\n", 2, "no type of data"),
 }

@@ -33,10 +33,16 @@ MAX_ZONE_BYTES = 512 * MIB
 MAX_GENERATED = 65_536
 """Records that the $GENERATE lines of one zone may make."""
 MAX_WIDTH_CHARS = 255
+MAX_RECORD_CHARACTERS = 1 << 20
+"""Of a record as it is written: 65,535 octets, each as \\DDD in quotes of its own, are half of that."""
+MAX_RDATA_BYTES = 0xFFFF
+MAX_TOLD_CHARACTERS = 200
+"""Of what is said to be wrong: some of it repeats a word of the file."""
 MAX_LINE_CHARACTERS = 60
 """Of a wrong line that is told."""
 NEWLINE = b"\n"
-_TTL = re.compile(r"(?:[0-9]+[SMHDWsmhdw]?)+")
+_TTL = re.compile(r"(?:[0-9]++[SMHDWsmhdw]?+)++")
+"""It never goes back: a word of 60 digits and an x would take years, in which no other thread runs."""
 _WIDTH = re.compile(r"\$\{-?\d+,(\d+)")
 _ABOVE = re.compile(rb"\\.|[\x80-\xff]", re.DOTALL)
 
@@ -76,7 +82,29 @@ class _Records:
     def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
         owner = name.to_digestable()
         ttl = 0 if ttl >> 31 else ttl  # RFC 2181, section 8; so does BIND
-        self.records.append(Record(owner, int(rdata.rdtype), ttl, rdata.to_wire() or b"", self.where))
+        wire = rdata.to_wire() or b""
+        if len(wire) > MAX_RDATA_BYTES:
+            raise Wrong(self.where, f"a record of more than {MAX_RDATA_BYTES:,} octets")
+        self.records.append(Record(owner, int(rdata.rdtype), ttl, wire, self.where))
+
+
+class _Lines(dns.tokenizer.Tokenizer):
+    """dnspython's, with a bound: it would keep the words of a record without an end in objects of their own,
+    60 bytes for each of the file's."""
+
+    def __init__(self, text: str, shown: str) -> None:
+        super().__init__(text, shown)
+        self._taken = 0
+
+    def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
+        token = super().get(want_leading, want_comment)
+        if token.is_eol_or_eof():
+            self._taken = 0
+            return token
+        self._taken += len(token.value) + 1
+        if self._taken > MAX_RECORD_CHARACTERS and not token.is_comment():
+            raise ValueError(f"a record of more than {MAX_RECORD_CHARACTERS:,} characters")
+        return token
 
 
 class _Tokens:
@@ -111,25 +139,27 @@ class MasterFile(dns.zonefile.Reader):
             data, _ = read_bounded(path, MAX_FILE_BYTES)
         except OSError as error:
             raise Wrong(self.sink.where or shown, f"{shown} can't be read: {plainly(error)}") from None
-        self.bytes_read += len(data)
-        if self.bytes_read > MAX_ZONE_BYTES:
-            raise Wrong(
-                self.sink.where or shown, f"the zone has more than {MAX_ZONE_BYTES // MIB} MiB of files"
-            )
+        self._count(len(data), self.sink.where or shown)
         if (nul := data.find(b"\0")) >= 0:
             raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")
         text = spell_octets(data)
-        self.tok = dns.tokenizer.Tokenizer(text, shown)
+        self.tok = _Lines(text, shown)
         try:
             self._lines(shown)
         except Wrong:
             raise
         except Exception as error:  # dnspython lets out many kinds: they all mean this line
-            where, what = self.sink.where or shown, plainly(error)
+            where, what = self.sink.where or shown, plainly(error)[:MAX_TOLD_CHARACTERS]
             if isinstance(error, dns.exception.DNSException):  # whose words name nothing of the line
                 what = f"{what.rstrip('.')}, in {_line(text, where)!r}"
             raise Wrong(where, what) from None
         self.tok, self.current_origin, self.last_name, self.sink.where = saved
+
+    def _count(self, bytes: int, where: str) -> None:
+        """What the zone's files hold, and what is made of their lines."""
+        self.bytes_read += bytes
+        if self.bytes_read > MAX_ZONE_BYTES:
+            raise Wrong(where, f"the zone has more than {MAX_ZONE_BYTES // MIB} MiB of files")
 
     def _lines(self, shown: str) -> None:
         while True:
@@ -185,9 +215,11 @@ class MasterFile(dns.zonefile.Reader):
             raise ValueError("the step of $GENERATE is not 1 or more") from None
         if tokens[3:] and tokens[2].value.upper() == "IN" and _TTL.fullmatch(tokens[3].value):
             tokens[2:4] = tokens[3], tokens[2]  # BIND takes class and TTL in either order
-        self.generated += (stop - start) // step + 1
+        records = (stop - start) // step + 1
+        self.generated += records
         if self.generated > MAX_GENERATED:
             raise ValueError(f"$GENERATE of more than {MAX_GENERATED} records")
+        self._count(records * sum(len(token.value) for token in tokens), self.sink.where)
         for width in _WIDTH.findall(" ".join(token.value for token in tokens)):
             if int(width[:4]) > MAX_WIDTH_CHARS:
                 raise ValueError(f"$GENERATE pads to more than {MAX_WIDTH_CHARS} characters")
