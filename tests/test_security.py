@@ -80,6 +80,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "a registry file": (registry_file.MAX_BYTES / MIB,),
     "a zone file, all zone files": (master_file.MAX_FILE_BYTES / MIB, master_file.MAX_ZONE_BYTES / MIB),
     "`$GENERATE`, characters that it pads to": (master_file.MAX_GENERATED, master_file.MAX_WIDTH_CHARS),
+    "a record of a zone file as it is written, and its data": (
+        master_file.MAX_RECORD_CHARACTERS,
+        master_file.MAX_RDATA_BYTES,
+    ),
 }
 
 
