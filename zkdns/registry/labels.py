@@ -9,13 +9,12 @@ hash of their own name each. So any replica, whatever it saw first, says the sam
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from heapq import nsmallest
 from typing import Final
 
-from zkdns.lists import some_of
 from zkdns.model import Problem
 from zkdns.registry.fields import printable
 
@@ -50,120 +49,131 @@ def to_label(name: str, attempt: int = 0) -> str:
 
 
 class Labels:
-    """The labels of names that come and go: each change costs the names that it has to do with."""
+    """The labels of names that come and go. A change costs the names that it has to do with, however many
+    others fold to the same label: none of those has it, whoever else comes or goes."""
 
     def __init__(self) -> None:
         self._plain: set[str] = set()
-        self._labels: dict[str, str] = {}
-        """Of the names that had to be folded."""
-        self._attempts: dict[str, int] = {}
+        self._tried: dict[str, tuple[str, ...]] = {}
+        """Of the names that had to be folded: the labels that were taken, and at the end the one it has.
+        What it folds to is among them only where no other name does."""
         self._wanted: dict[str, set[str]] = {}
-        """By label, the folded names that have it, or would if it were free."""
-        self._folding: dict[str, set[str]] = {}
-        """By label, the names that fold to it."""
+        """By label, those that tried it."""
+        self._alike: dict[str, list[str]] = {}
+        """By label, the names that fold to it, sorted; where one had to be folded."""
 
     def __getitem__(self, name: str) -> str:
-        return name if name in self._plain else self._labels[name]
+        return name if name in self._plain else self._tried[name][-1]
 
     def change(self, added: Iterable[str], removed: Iterable[str]) -> set[str]:
         """Names that are there from now on, or no more. Gives those of which there is something else to say
         now: their label, or who else wants it."""
         affected: set[str] = set()
+        moved: set[str] = set()
+        touched: set[str] = set()
         for name in removed:
             if name in self._plain:
                 self._plain.discard(name)
-                affected |= self._wanted.get(name, set())
-            elif name in self._labels:
-                affected |= self._rivals(name)
-                affected.discard(name)
-                self._let_go(name)
-                _take(self._folding, to_label(name), name)
+                touched.add(name)
+            elif name in self._tried:
+                touched.update(self._forget(name))
+            else:
+                continue
+            affected |= self._leave(name, moved)
         for name in added:
-            if name in self._plain or name in self._labels:
+            if name in self._plain or name in self._tried:
                 continue
             if is_label(name):
                 self._plain.add(name)
-                affected |= self._wanted.get(name, set())
+                touched.add(name)
             else:
-                self._labels[name] = ""
-                self._want(name, 0)
-                _put(self._folding, to_label(name), name)
-                affected |= self._rivals(name)
-        affected &= self._labels.keys()
-        if affected:
-            self._assign(affected)
+                self._tried[name] = ()
+                moved.add(name)
+            affected |= self._enter(name, moved)
+        return (affected | self._assign(moved, touched)) & self._tried.keys()
+
+    def tell(self, name: str, path: str, word: str) -> Problem | None:
+        """What is to be told of a name that has another label than it would have alone. It stands at `path`."""
+        if name in self._plain or self._tried[name][-1] == (label := to_label(name)):
+            return None
+        return _tell(label, self._alike.get(label, [name]), name, self._tried[name][-1], path, word)
+
+    def _enter(self, name: str, moved: set[str]) -> set[str]:
+        """A name is there. Gives those that name it; `moved` are told who has no label for itself any more."""
+        label = to_label(name)
+        alike = self._alike.get(label)
+        if alike is None:
+            if name == label:
+                return set()
+            alike = self._alike[label] = [label] if label in self._plain else []
+        if len(alike) == 1:
+            moved.update(alike)
+        at = bisect_left(alike, name)
+        alike.insert(at, name)
+        return set(_near(alike, at))
+
+    def _leave(self, name: str, moved: set[str]) -> set[str]:
+        label = to_label(name)
+        alike = self._alike.get(label)
+        if alike is None:
+            return set()
+        at = bisect_left(alike, name)
+        del alike[at]
+        if len(alike) == 1:
+            moved.update(alike)
+        if not alike or alike == [label]:
+            del self._alike[label]
+        return set(_near(alike, at))
+
+    def _assign(self, moved: set[str], touched: set[str]) -> set[str]:
+        """The labels of those that moved, and of all that one of `touched` may be taken from or become free
+        for. Gives those that have another one now."""
+        moved = moved & self._tried.keys()
+        waiting = [*touched, *(label for name in moved for label in self._tried[name])]
+        seen: set[str] = set()
+        while True:
+            while waiting:
+                label = waiting.pop()
+                if label in seen:
+                    continue
+                seen.add(label)
+                for name in self._wanted.get(label, ()):
+                    if name not in moved:
+                        moved.add(name)
+                        waiting += self._tried[name]
+            first = {name: int(len(self._alike[to_label(name)]) > 1) for name in moved}
+            tried = {
+                name: tuple(to_label(name, attempt) for attempt in range(first[name], last + 1))
+                for name, last in assign(first, self._plain).items()
+            }
+            waiting = [label for labels in tried.values() for label in labels if label not in seen]
+            if not any(name not in moved for label in waiting for name in self._wanted.get(label, ())):
+                break
+        affected = {name for name, labels in tried.items() if self._tried[name][-1:] != labels[-1:]}
+        for name, labels in tried.items():
+            if labels != self._tried[name]:
+                self._forget(name)
+                self._tried[name] = labels
+                for label in labels:
+                    self._wanted.setdefault(label, set()).add(name)
         return affected
 
-    def tell(self, name: str, paths: Mapping[str, str], word: str) -> Problem | None:
-        """What is to be told of a name that has another label than it would have alone. `paths`: where each
-        name stands, those that were told of."""
-        if name in self._plain or not self._attempts.get(name):
-            return None
-        label = to_label(name)
-        folding = self._folding[label]
-        rivals = [other for other in nsmallest(MAX_TOLD + 1, folding) if other != name]
-        is_taken = label in self._plain
-        others = [label, *rivals] if is_taken else rivals
-        return _tell(label, others, len(folding) - 1 + is_taken, self._labels[name], paths[name], word)
-
-    def _rivals(self, name: str) -> set[str]:
-        """The folded names that want a label which this one wants too; itself among them."""
-        rivals: set[str] = set()
-        for attempt in range(self._attempts.get(name, 0) + 1):
-            rivals |= self._wanted.get(to_label(name, attempt), set())
-        return rivals
-
-    def _want(self, name: str, attempt: int) -> None:
-        self._attempts[name] = attempt
-        for at in range(attempt + 1):
-            _put(self._wanted, to_label(name, at), name)
-
-    def _let_go(self, name: str) -> None:
-        for at in range(self._attempts.pop(name, 0) + 1):
-            _take(self._wanted, to_label(name, at), name)
-        self._labels.pop(name, None)
-
-    def _assign(self, affected: set[str]) -> None:
-        waiting = set(affected)
-        while True:
-            while waiting:  # those that a label may be taken from, or become free for
-                more = self._rivals(waiting.pop()) - affected
-                affected |= more
-                waiting |= more
-            attempts = assign(affected, self._plain)
-            labels = {name: to_label(name, attempt) for name, attempt in attempts.items()}
-            more = {
-                other
-                for label in labels.values()
-                for other in self._wanted.get(label, ())
-                if other not in affected
-            }
-            if not more:
-                break
-            affected |= more
-            waiting |= more
-        for name, attempt in attempts.items():
-            if attempt != self._attempts.get(name):
-                self._let_go(name)
-                self._want(name, attempt)
-            self._labels[name] = labels[name]
+    def _forget(self, name: str) -> tuple[str, ...]:
+        """What it tried, which it wants no more."""
+        tried = self._tried.pop(name)
+        for label in tried:
+            names = self._wanted[label]
+            names.discard(name)
+            if not names:
+                del self._wanted[label]
+        return tried
 
 
-def _put(index: dict[str, set[str]], label: str, name: str) -> None:
-    index.setdefault(label, set()).add(name)
-
-
-def _take(index: dict[str, set[str]], label: str, name: str) -> None:
-    names = index.get(label, set())
-    names.discard(name)
-    if not names:
-        index.pop(label, None)
-
-
-def assign(names: Iterable[str], taken: Collection[str]) -> dict[str, int]:
-    """Which attempt of each name's label it has, where `taken` are the names that are labels themselves."""
-    attempts = dict.fromkeys(names, 0)
-    labels = {name: to_label(name) for name in attempts}
+def assign(first: Mapping[str, int], taken: Collection[str]) -> dict[str, int]:
+    """Which attempt of each name's label it has, where `taken` are the names that are labels themselves.
+    `first`: the attempt that it begins with."""
+    attempts = dict(first)
+    labels = {name: to_label(name, attempt) for name, attempt in attempts.items()}
     while True:
         count = Counter(labels.values())
         contested = [name for name, label in labels.items() if count[label] > 1 or label in taken]
@@ -178,32 +188,41 @@ def assign_labels(names: Iterable[str]) -> dict[str, str]:
     """The label of each name, no two the same."""
     every = sorted(set(names))
     plain = {name for name in every if is_label(name)}
-    attempts = assign((name for name in every if name not in plain), plain)
+    attempts = assign({name: 0 for name in every if name not in plain}, plain)
     return {name: name if name in plain else to_label(name, attempts[name]) for name in every}
 
 
-def colliding(names: Iterable[str]) -> dict[str, list[str]]:
-    """By label, the names that fold to it, where there is more than one."""
+def alike(names: Iterable[str]) -> dict[str, list[str]]:
+    """By label, the names that fold to it, sorted."""
     groups: dict[str, list[str]] = {}
     for name in sorted(set(names)):
         groups.setdefault(to_label(name), []).append(name)
-    return {label: group for label, group in groups.items() if len(group) > 1}
+    return groups
 
 
 def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: str) -> Iterator[Problem]:
     """A Problem for each name that others keep from the label that it would have alone. `paths`: by name."""
-    for label, names in colliding(paths).items():
+    for label, names in alike(paths).items():
         for name in names:
             if labels[name] != label:
-                others = [other for other in names[: MAX_TOLD + 1] if other != name]
-                yield _tell(label, others, len(names) - 1, labels[name], paths[name], word)
+                yield _tell(label, names, name, labels[name], paths[name], word)
 
 
-def _tell(label: str, others: list[str], count: int, label_now: str, path: str, word: str) -> Problem:
-    """`others`: some of the `count` that fold to `label` too."""
-    shown = printable(some_of(others, MAX_TOLD, count))
-    do = "does" if count == 1 else "do"
-    what = f"its {word} folds to the label {label}, as {shown} {do}; it is served as {label_now}"
+def _near(alike: Sequence[str], at: int) -> Sequence[str]:
+    """Those that may name what stands there, or stood."""
+    return alike[max(0, at - MAX_TOLD - 1) : at + MAX_TOLD + 2]
+
+
+def _tell(label: str, group: Sequence[str], name: str, label_now: str, path: str, word: str) -> Problem:
+    """`group`: all that fold to `label`, sorted. Named are those that stand next to it, so that who comes or
+    goes is news for few."""
+    at = bisect_left(group, name)
+    start = max(0, min(at - 1, len(group) - MAX_TOLD - 1))
+    others = [other for other in group[start : start + MAX_TOLD + 1] if other != name]
+    others.sort(key=lambda other: other != label)  # who has it comes first
+    shown = printable(", ".join(others)) + (" and others" if len(group) > MAX_TOLD + 1 else "")
+    why = f"as {shown} {'does' if len(group) == 2 else 'do'}" if others else "which another has as its hash"
+    what = f"its {word} folds to the label {label}, {why}; it is served as {label_now}"
     return Problem(path, what, f"choose {word}s that differ in more than case and punctuation")
 
 

@@ -101,18 +101,17 @@ class Merger:
             self._relabelled.pop(name, None)
             self._of_names.pop(name, None)
         affected |= changes.keys() & self._of_names.keys()  # it may stand elsewhere now
-        paths = {name: self._joined[name].path for name in affected}
         for name in {*changes, *affected}:
             try:
                 if name in affected:
-                    self._tell_of(name, paths)
+                    self._tell_of(name)
                 changes[name] = self._label(name)
             except Exception as error:
                 self._faults[name] = fault(self._joined[name].path if name in self._joined else name, error)
         return changes
 
-    def _tell_of(self, name: str, paths: Mapping[str, str]) -> None:
-        problem = self._labels.tell(name, paths, "name")
+    def _tell_of(self, name: str) -> None:
+        problem = self._labels.tell(name, self._joined[name].path, "name")
         if problem is None:
             self._of_names.pop(name, None)
         else:
