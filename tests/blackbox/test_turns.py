@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -65,6 +66,27 @@ def recorded(*calls: Callable[[], object]) -> list[str]:
 def test_a_call_that_takes_long_is_seen_and_named() -> None:
     (line,) = recorded(lambda: spin(1.2 * MOST))
     assert "test_a_call_that_takes_long" in line
+
+
+class Spelled:
+    """Who asks for its words pays for them."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("spelled")
+
+
+def test_what_a_call_was_given_is_not_spelled() -> None:
+    async def step(_: object) -> None:
+        spin(1.2 * MOST)
+
+    def called(*_: object) -> None:
+        spin(1.2 * MOST)
+
+    (line,) = recorded(functools.partial(called, Spelled()))
+    assert "called" in line
+    (line,) = recorded(lambda: asyncio.ensure_future(step(Spelled())))
+    assert ".step " in line
+    assert Path(__file__).name in line
 
 
 def test_many_short_calls_of_one_turn_count_together() -> None:

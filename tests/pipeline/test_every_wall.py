@@ -39,6 +39,7 @@ LEDGERS = {
     "agenda.Agenda.mark",
     "agenda.Agenda.spend",
     "health.Health._count_later",
+    "labels.Labels._enter",
     "publisher.Publisher.mark",
     "service.ServiceAnswers.label",
 }

@@ -139,7 +139,11 @@ def test_a_name_that_is_like_no_other_may_yet_be_anothers_hash() -> None:
     labels.change(names, ())
     assert (problem := labels.tell(names[2], "/services/x", "name")) is not None
     assert "which another has as its hash" in problem.what
-    (told,) = (p for p in tell_collisions(dict.fromkeys(names, "/p"), assign_labels(names), "name") if "another" in p.what)
+    (told,) = (
+        p
+        for p in tell_collisions(dict.fromkeys(names, "/p"), assign_labels(names), "name")
+        if "another" in p.what
+    )
     assert told.what == problem.what
 
 
@@ -148,7 +152,9 @@ def test_of_many_alike_each_is_told_of_those_beside_it() -> None:
     labels = Labels()
     labels.change(names, ())
     told = {name: labels.tell(name, "/p", "name") for name in sorted(names)}
-    assert {name: problem.what.split(", as ")[1].split(";")[0] for name, problem in told.items() if problem} == {
+    assert {
+        name: problem.what.split(", as ")[1].split(";")[0] for name, problem in told.items() if problem
+    } == {
         "WEB": "WeB, Web, wEB and others do",
         "WeB": "WEB, Web, wEB and others do",
         "Web": "WeB, wEB, wEb and others do",

@@ -12,6 +12,7 @@ a busy machine makes no turn long. The first turn is the start itself, before an
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from asyncio import base_events, events
@@ -55,10 +56,9 @@ class Recorder:
             self._turns += 1
             if cost > self._most and self._turns > 1:
                 most, handle = self._costliest
-                # Of a future that is done this has all of its result in it: not before the turn is over.
-                what = repr(handle)[:200]
                 self._write(
-                    f"{cost * 1000:.0f} ms in {self._calls} calls, {most * 1000:.0f} ms of it in {what}\n"
+                    f"{cost * 1000:.0f} ms in {self._calls} calls, "
+                    f"{most * 1000:.0f} ms of it in {name_of(handle)}\n"
                 )
 
         def call(handle: asyncio.Handle) -> None:
@@ -77,6 +77,19 @@ class Recorder:
             handles._run = run
 
         return undo
+
+
+def name_of(handle: asyncio.Handle | None) -> str:
+    """What was called, without what it was given: a future that is done has all of its result in its repr."""
+    callback: Any = getattr(handle, "_callback", None)
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, asyncio.Task):  # its step, or what wakes it
+        callback = owner.get_coro()
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    code = getattr(callback, "__code__", None) or getattr(callback, "cr_code", None)
+    where = f" {code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+    return f"{getattr(callback, '__qualname__', type(callback).__qualname__)}{where}"
 
 
 def main() -> None:

@@ -7,15 +7,16 @@ layout of one's own, where it is somebody else's, only what is plainly meant so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeAlias
 
 from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import formats, presets, settings
+from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import BadData, bounded
-from zkdns.registry.labels import assign_labels, tell_collisions, to_label
+from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout, layout, name_service
 from zkdns.registry.unread import unread
 from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
@@ -67,6 +68,8 @@ class FormatReader:
         every = [name for module in formats.some(url.format) for name in module.QUIET]
         self._quiet_starts = tuple(name[:-1] for name in every if name.endswith("*"))
         self._settings = _settings_of(url.layout)
+        self._distinct = Distinct()
+        self.forget = self._distinct.forget
 
     @property
     def layouts(self) -> Iterable[Layout]:
@@ -161,7 +164,7 @@ class FormatReader:
         if ttls and chosen.ttl is None:
             chosen = replace(chosen, ttl=min(ttls))
         instances.sort(key=attrgetter("id", "path"))
-        distinct = make_distinct(instances, before, problems)
+        distinct = self._distinct.make(name, instances, before.instances if before else (), problems)
         problems.sort(key=attrgetter("path"))
         return renew(Service(name, to_label(name), path, chosen, distinct), before), tuple(problems)
 
@@ -231,32 +234,3 @@ def renew(service: Service, before: Service | None) -> Service:
         service = replace(service, instances=before.instances)
     service = replace(service, label=before.label) if before.name == service.name else service
     return before if before == service else service
-
-
-def make_distinct(
-    instances: list[Instance], before: Service | None, problems: list[Problem]
-) -> tuple[Instance, ...]:
-    """The same with ids and labels of which no two are equal. Sorted by id and path when they come in."""
-    if len({i.label for i in instances}) == len(instances):
-        return tuple(instances)
-    by_id: dict[str, Instance] = {}
-    for instance in instances:
-        first = by_id.setdefault(instance.id, instance)
-        if first is not instance:
-            what = f"its id is that of {first.path} too, which is served"
-            problems.append(Problem(instance.path, what, "register it under an id of its own"))
-    labels = assign_labels(by_id)
-    problems += tell_collisions({i.id: i.path for i in by_id.values()}, labels, "id")
-    return tuple(_relabel(by_id.values(), labels, before))
-
-
-def _relabel(
-    instances: Iterable[Instance], labels: Mapping[str, str], before: Service | None
-) -> Iterator[Instance]:
-    known = {i.id: i for i in before.instances} if before is not None else {}
-    for instance in instances:
-        if instance.label != labels[instance.id]:
-            instance = replace(instance, label=labels[instance.id])
-            old = known.get(instance.id)
-            instance = old if old is not None and old == instance else instance
-        yield instance

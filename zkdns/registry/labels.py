@@ -93,13 +93,14 @@ class Labels:
         return (affected | self._assign(moved, touched)) & self._tried.keys()
 
     def tell(self, name: str, path: str, word: str) -> Problem | None:
-        """What is to be told of a name that has another label than it would have alone. It stands at `path`."""
+        """What is to be told of a name that has another label than it would have alone. `path`: its own."""
         if name in self._plain or self._tried[name][-1] == (label := to_label(name)):
             return None
         return _tell(label, self._alike.get(label, [name]), name, self._tried[name][-1], path, word)
 
     def _enter(self, name: str, moved: set[str]) -> set[str]:
-        """A name is there. Gives those that name it; `moved` are told who has no label for itself any more."""
+        """A name is there. Gives those that name it; in `moved`, who has what it folds to no more for
+        itself."""
         label = to_label(name)
         alike = self._alike.get(label)
         if alike is None:

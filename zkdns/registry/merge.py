@@ -13,7 +13,8 @@ from itertools import zip_longest
 
 from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
 from zkdns.persistent import PersistentMap, differing
-from zkdns.registry.labels import Labels, assign_labels, tell_collisions, to_label
+from zkdns.registry.distinct import Ids, relabel
+from zkdns.registry.labels import Labels, to_label
 
 
 class Merger:
@@ -27,6 +28,8 @@ class Merger:
         """As they are joined, before the labels of all are assigned."""
         self._labels = Labels()
         self._relabelled: dict[str, Service] = {}
+        self._ids: dict[str, Ids] = {}
+        """Of the services whose ids are alike, where several registries have them."""
         self._of_ids: dict[str, tuple[Problem, ...]] = {}
         self._of_names: dict[str, Problem] = {}
         self._faults: dict[str, Problem] = {}
@@ -119,16 +122,37 @@ class Merger:
 
     def _join_one(self, name: str, standing: list[Service]) -> Service | None:
         self._of_ids.pop(name, None)
+        if len(standing) < 2:
+            self._ids.pop(name, None)
         if not standing:
             self._joined.pop(name, None)
             return None
         service = standing[0]
         if len(standing) > 1:
-            service, problems = _join(standing, self._catalog.services.get(name))
-            if problems:
-                self._of_ids[name] = problems
+            before = self._catalog.services.get(name)
+            service = _join(standing, self._join_instances(name, standing, before))
+            service = before if before is not None and before == service else service
         self._joined[name] = service
         return service
+
+    def _join_instances(
+        self, name: str, standing: list[Service], before: Service | None
+    ) -> tuple[Instance, ...]:
+        by_id: dict[str, Instance] = {}
+        for service in standing:
+            for instance in service.instances:
+                by_id.setdefault(instance.id, instance)
+        labels = {id: i.label for id, i in by_id.items()}
+        if len(set(labels.values())) == len(labels) and all(to_label(id) == at for id, at in labels.items()):
+            self._ids.pop(name, None)
+        else:
+            ids = self._ids.setdefault(name, Ids())
+            problems = ids.take({id: i.path for id, i in by_id.items()})
+            if any(ids[id] != label for id, label in labels.items()):
+                self._of_ids[name] = problems  # else the one registry that has them tells it
+                labels = {id: ids[id] for id in by_id}
+        known = {i.id: i for i in before.instances} if before is not None else {}
+        return tuple(relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
 
     def _label(self, name: str) -> Service | None:
         service = self._joined.get(name)
@@ -160,34 +184,16 @@ def _rest(catalog: Catalog) -> tuple[object, ...]:
     return catalog.problems, catalog.serial, catalog.complete, catalog.stale_since
 
 
-def _join(standing: list[Service], before: Service | None) -> tuple[Service, tuple[Problem, ...]]:
+def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
     """One service out of several registries. The path is that of the first."""
-    by_id: dict[str, Instance] = {}
-    for service in standing:
-        for instance in service.instances:
-            by_id.setdefault(instance.id, instance)
-    settings = next((s.settings for s in standing if s.settings != DEFAULTS), DEFAULTS)
-    labels = assign_labels(by_id)
-    problems: tuple[Problem, ...] = ()
-    if any(instance.label != labels[id] for id, instance in by_id.items()):
-        problems = tuple(tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id"))
-    known = {i.id: i for i in before.instances} if before is not None else {}
-    instances = tuple(_relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
     first = standing[0]
-    joined = Service(
+    return Service(
         first.name,
         first.label,
         first.path,
-        settings,
+        next((s.settings for s in standing if s.settings != DEFAULTS), DEFAULTS),
         instances,
         first.note,
         tuple(dict.fromkeys(name for service in standing for name in service.registries)),
         tuple(dict.fromkeys(office for service in standing for office in service.offices)),
     )
-    return (before if before is not None and before == joined else joined), problems
-
-
-def _relabel(instance: Instance, label: str, known: Instance | None) -> Instance:
-    if instance.label != label:
-        instance = replace(instance, label=label)
-    return known if known is not None and known == instance else instance

@@ -13,7 +13,8 @@ from operator import attrgetter
 
 from zkdns.model import UNSEEN, Data, Instance, Problem, Service
 from zkdns.registry.arrange import Found, arrange
-from zkdns.registry.format_reader import make_distinct, renew
+from zkdns.registry.distinct import Distinct
+from zkdns.registry.format_reader import renew
 from zkdns.registry.formats import Node
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout
@@ -35,6 +36,8 @@ class Told:
 class PresetReader:
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
+        self._distinct = Distinct()
+        self.forget = self._distinct.forget
         self._folders = [(place, place.layout.folder) for place in preset.places if place.members]
 
     @property
@@ -105,7 +108,7 @@ class PresetReader:
         lost = [one.instance for one in every if one.instance and one.instance.id not in known]
         if lost:
             instances = sorted([*instances, *lost], key=attrgetter("id", "path"))
-        distinct = make_distinct(instances, before, problems)
+        distinct = self._distinct.make(name, instances, before.instances if before else (), problems)
         problems.sort(key=lambda problem: problem.path)
         service = Service(name, to_label(name), path, instances=distinct, offices=arranged.offices)
         return renew(service, before), tuple(problems)

@@ -49,6 +49,10 @@ class Reader(Protocol):
         where they tell that it is none."""
         ...
 
+    def forget(self, name: str) -> None:
+        """The service is gone, and what was remembered of it may go."""
+        ...
+
 
 class ServiceNodes:
     """What one reading holds of one service: the folders that make it one, and its nodes by path. `waiting`:

@@ -129,6 +129,7 @@ class ServiceTree:
             self._moved[name] = None
             if service is None:
                 self._services.pop(name, None)
+                self.reader.forget(name)
             else:
                 self._services[name] = service
         if self._wrong.get(name, ()) != problems:
