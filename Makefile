@@ -117,7 +117,7 @@ test: venv zookeeper programs
 		|| $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 quick: venv
-	$(BIN)/python -m pytest -q -n 2 $(QUICK) --hypothesis-profile=quick $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(QUICK) --hypothesis-profile=quick $(ARGS)
 
 check: check-python check-native test
 
