@@ -8,6 +8,7 @@ import gc
 import random
 import resource
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dns.edns
@@ -31,6 +32,8 @@ from support.upstream import (
     soa,
 )
 from support.waiting import until
+from zkdns.answers.builder import Builder
+from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message, read_reply
 from zkdns.forward.addresses import Unresolved
@@ -38,6 +41,7 @@ from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.resolution import Resolution
 from zkdns.forward.transport import Transport
+from zkdns.serve.respond import is_ours
 
 # --- one that works -----------------------------------------------------------------------------------
 
@@ -581,12 +585,12 @@ async def test_what_an_upstream_says_of_our_names_is_neither_passed_on_nor_kept(
         alias = f"{seen.name} 60 CNAME web.svc.local."
         return [reply(seen, alias, "web.svc.local. 60 A 203.0.113.66", additional=OURS)]
 
-    def is_ours(name: bytes) -> bool:
-        return name.endswith(b"\3svc\5local\0")
-
-    async with run(script) as up, forwarding(up, is_ours=is_ours) as forwarder:
+    table = Table()
+    table.apply(Builder(["svc.local"]).take())
+    ours = partial(is_ours, table=table)
+    async with run(script) as up, forwarding(up, is_ours=ours) as forwarder:
         for _ in range(2):
-            answered = await ask(forwarder, "www.example.com")
+            answered = await ask(forwarder, "www.example.com", table=table)
             assert said(answered) == ["web.svc.local."]
             assert not answered.additional
             assert b"\xcb\0\x71\x42" not in answered.to_wire()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import pytest
 import pytest_asyncio
 
@@ -23,9 +25,13 @@ from zkdns.answers.table import Table
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.config import Address, Settings
+from zkdns.dns.message import Message
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.transport import LARGE_BYTES
 from zkdns.serve import engine as engines
+from zkdns.serve import joined
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.following import MAX_LEAVES
 from zkdns.serve.respond import is_ours
 
 ZONE = """
@@ -40,6 +46,10 @@ bad CNAME broken.example.org.
 far CNAME near
 near CNAME real.example.org.
 big CNAME big.example.org.
+out CNAME home.example.org.
+round CNAME round.example.org.
+long CNAME long.example.org.
+torn CNAME torn.example.org.
 * CNAME real.example.org.
 moved DNAME example.org.
 """
@@ -49,8 +59,32 @@ HOME = {
     "home.example.org.": "NS.example.net.",
     "lost.example.org.": "nope.ns.example.net.",
     "again.example.org.": "db.example.net.",
+    "round.example.org.": "round.example.net.",
 }
 """Names outside that lead to ours, of which their upstream says that there is nothing."""
+
+
+LONG = 1400
+"""Addresses of a reply of more than LARGE_BYTES."""
+
+EVIL = "203.0.113.66"
+
+LYING = {
+    "end.example.org.": (f"ns.example.net. 60 A {EVIL}", "ns.example.net. 60 AAAA 2001:db8::66"),
+    "through.example.org.": ("ns.example.net. 60 CNAME x.example.org.", f"x.example.org. 60 A {EVIL}"),
+    "made.example.org.": ("example.net. 60 DNAME example.org.", "ns.example.net. 60 CNAME ns.example.org."),
+    "hidden.example.org.": ("example.org. 60 DNAME example.net.", f"x.NS.eXample.net. 60 A {EVIL}"),
+}
+"""Aliases that lead to NS.example.net, and what their upstream has to say of that."""
+
+LYING_BESIDE = {
+    "SRV": ("1 1 80 NS.example.net.", f"ns.example.net. 60 A {EVIL}"),
+    "HTTPS": ("0 NS.example.net.", f"ns.example.net. 60 A {EVIL}"),
+    "MX": ("1 NS.example.net.", f"ns.example.net. 60 A {EVIL}"),
+    "NS": ("NS.example.net.", f"ns.example.net. 60 A {EVIL}"),
+    "PTR": ("NS.example.net.", f"ns.example.net. 60 A {EVIL}"),
+}
+"""Records that name one of ours, and what is said of that beside them."""
 
 
 def script(seen: Seen) -> bytes:
@@ -63,8 +97,21 @@ def script(seen: Seen) -> bytes:
     if name in HOME:
         alias = f"{seen.name} 60 CNAME {HOME[name]}"
         return reply(seen, alias, rcode="NXDOMAIN", authority=(soa(owner="."),))
+    if name in LYING:
+        return reply(seen, f"{seen.name} 60 CNAME NS.example.net.", *LYING[name])
+    if name == "beside.example.org.":
+        rtype = dns.rdatatype.to_text(question.rdtype)
+        rdata, beside = LYING_BESIDE[rtype]
+        ours = ("example.net. 60 NS ns.evil.example.", "example.net. 60 SOA a. b. 1 2 3 4 5")
+        return reply(seen, f"{seen.name} 60 {rtype} {rdata}", authority=ours, additional=(beside,))
     if question.rdtype != 1:
         return reply(seen, authority=(soa(owner="example.org."),))
+    if name == "torn.example.org.":
+        return reply(seen, f"{seen.name} 60 A 10.9.8.1", tc=True)
+    if name == "long.example.org.":
+        return reply(
+            seen, *(f"{seen.name} 60 A 10.9.{n >> 8}.{n & 255}" for n in range(LONG)), tc=not seen.tcp
+        )
     if name == "big.example.org.":
         return reply(seen, *(f"{seen.name} 60 A 10.9.{n}.1" for n in range(200)), tc=not seen.tcp)
     return reply(seen, f"{seen.name} 60 CNAME deep.example.org.", "deep.example.org. 60 A 10.9.8.1")
@@ -75,6 +122,7 @@ class Server:
     upstream: FakeUpstream
     port: int
     engine: engines.PythonEngine
+    forwarder: Forwarder
 
     async def ask(
         self, name: str, rtype: str = "A", *, tcp: bool = False, source: str = "127.0.0.1", **more: object
@@ -102,7 +150,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         engine.apply(builder.take())
         address = Address("127.0.0.1", free_port())
         await engine.start([address], 1)
-        yield Server(upstream, address.port, engine)
+        yield Server(upstream, address.port, engine, forwarder)
         await engine.stop()
         await forwarder.stop()
         engine.close()
@@ -200,6 +248,88 @@ async def test_an_upstreams_alias_that_leads_to_us_comes_with_what_we_have_there
     assert (said(lost), lost.rcode()) == (["lost.example.org. nope.ns.example.net."], dns.rcode.NXDOMAIN)
     alias = await server.ask("home.example.org", "CNAME", tcp=tcp)
     assert said(alias) == ["home.example.org. NS.example.net."]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("name", LYING)
+async def test_what_an_upstream_says_of_a_name_of_ours_on_the_way_is_put_right(
+    server: Server, name: str, tcp: bool
+) -> None:
+    for asked in range(1, 3):
+        home = await server.ask(name.removesuffix("."), tcp=tcp)
+        above = [line for line in said(home) if line.startswith("example.org.")]
+        assert said(home) == [*above, f"{name} NS.example.net.", "ns.example.net. 10.6.0.1"]
+        assert len(server.upstream.queries) == asked, "it is not kept"
+    other = await server.ask(name.removesuffix("."), "AAAA", tcp=tcp)
+    assert [line for line in said(other) if not line.startswith("example.org.")] == [
+        f"{name} NS.example.net."
+    ]
+    assert other.authority[0].name.to_text() == "example.net."
+
+
+@pytest.mark.parametrize("rtype", LYING_BESIDE)
+async def test_what_an_upstream_says_of_a_name_of_ours_beside_its_answer_is_left_out(
+    server: Server, rtype: str
+) -> None:
+    for _ in range(2):
+        answered = await server.ask("beside.example.org", rtype)
+        assert len(said(answered)) == 1
+        assert (answered.authority, answered.additional) == ([], [])
+
+
+async def test_an_alias_of_ours_that_leads_out_and_home_again_ends_with_what_we_have(server: Server) -> None:
+    for _ in range(2):
+        answered = await server.ask("out.example.net")
+        assert said(answered) == [
+            "out.example.net. home.example.org.",
+            "home.example.org. NS.example.net.",
+            "ns.example.net. 10.6.0.1",
+        ]
+        assert answered.rcode() == dns.rcode.NOERROR, "the upstream can't know what is ours"
+
+
+async def test_aliases_that_lead_out_and_home_for_ever_are_given_up(server: Server) -> None:
+    answered = await server.ask("round.example.net")
+    assert (answered.rcode(), said(answered), edes(answered)) == (dns.rcode.SERVFAIL, [], [23])
+    assert len(server.upstream.queries) <= MAX_LEAVES
+
+
+async def test_a_long_reply_behind_an_alias_is_joined_beside_the_loop(server: Server) -> None:
+    """One of 64 KB takes some ten milliseconds to read and to write."""
+    loop_thread = threading.get_ident()
+    read: list[tuple[int, int]] = []
+    real = joined.read_reply
+
+    def watched(data: bytes) -> Message | None:
+        read.append((len(data), threading.get_ident()))
+        return real(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joined, "read_reply", watched)
+        whole = await server.ask("long.example.net", tcp=True)
+        cut = await server.ask("long.example.net")
+    assert len(said(whole)) == LONG + 1
+    assert cut.flags & dns.flags.TC
+    assert len(said(cut)) > 1
+    assert [size > LARGE_BYTES for size, _ in read] == [True, False], "a datagram has no room for more"
+    assert [thread == loop_thread for _, thread in read] == [False, True]
+
+
+async def test_what_an_upstream_cut_stays_cut_behind_an_alias_of_ours(server: Server) -> None:
+    answered = await server.ask("torn.example.net")
+    assert said(answered) == ["torn.example.net. torn.example.org.", "torn.example.org. 10.9.8.1"]
+    assert answered.flags & dns.flags.TC
+
+
+@pytest.mark.parametrize("private", ["allow", "deny"])
+async def test_where_private_addresses_are_denied_an_alias_from_outside_leads_to_none_of_ours(
+    server: Server, private: str
+) -> None:
+    """A page from outside would reach a machine of ours under its own name (DNS rebinding)."""
+    server.forwarder.reload(Settings(forward=(server.upstream.address,), forward_private=private))
+    answered = await server.ask("home.example.org")
+    assert said(answered)[1:] == ["ns.example.net. 10.6.0.1"] * (private == "allow")
+    assert said(await server.ask("ns.example.net")) == ["ns.example.net. 10.6.0.1"]
 
 
 async def test_an_alias_may_come_home_and_leave_again(server: Server) -> None:

@@ -41,17 +41,21 @@ def query(name: str, rtype: str = "A", **more: object) -> dns.message.Message:
 NOTHING = Table()
 
 
-def dispatch(forwarder: Forwarder, wire: bytes, client: str, limit: int = 1232) -> bytes | Pending:
-    """As a listener would, with no zones of ours."""
-    dispatcher = Dispatcher(NOTHING, forwarder)
+def dispatch(
+    forwarder: Forwarder, wire: bytes, client: str, limit: int = 1232, table: Table = NOTHING
+) -> bytes | Pending:
+    """As a listener would, with no zones of ours unless a table is given."""
+    dispatcher = Dispatcher(table, forwarder)
     outcome = dispatcher.dispatch(dispatcher.read(wire, client, "udp", limit))
     assert outcome is not None
     assert not dispatcher.errors
     return outcome
 
 
-async def ask_wire(forwarder: Forwarder, wire: bytes, client: str = LOCAL, limit: int = 1232) -> bytes:
-    outcome = dispatch(forwarder, wire, client, limit)
+async def ask_wire(
+    forwarder: Forwarder, wire: bytes, client: str = LOCAL, limit: int = 1232, table: Table = NOTHING
+) -> bytes:
+    outcome = dispatch(forwarder, wire, client, limit, table)
     return outcome if isinstance(outcome, bytes) else await asyncio.wait_for(outcome.wait(), 10)
 
 
@@ -62,11 +66,15 @@ def tell(forwarder: Forwarder, wire: bytes, client: str, told: Callable[[bytes],
 
 
 async def ask(
-    forwarder: Forwarder, asked: dns.message.Message | str, client: str = LOCAL, limit: int = 1232
+    forwarder: Forwarder,
+    asked: dns.message.Message | str,
+    client: str = LOCAL,
+    limit: int = 1232,
+    table: Table = NOTHING,
 ) -> dns.message.Message:
     if isinstance(asked, str):
         asked = query(asked)
-    answered = dns.message.from_wire(await ask_wire(forwarder, asked.to_wire(), client, limit))
+    answered = dns.message.from_wire(await ask_wire(forwarder, asked.to_wire(), client, limit, table))
     assert answered.id == asked.id
     assert answered.flags & dns.flags.QR
     return answered

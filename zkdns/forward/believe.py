@@ -29,7 +29,7 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
             ours = owners[record.owner] = is_ours(record.owner.lower())
         if ours or record.rclass != IN:
             return False
-        if deny_private and record.rtype in (A, AAAA) and is_private(b"".join(record.parts)):
+        if deny_private and names_private(record):
             blocked = True
             return False
         return True
@@ -84,6 +84,11 @@ def _of_type(records: list[Record], rtype: int) -> list[Record]:
     """Those of a type, with their signatures."""
     covered = rtype.to_bytes(2, "big")
     return [r for r in records if r.rtype == rtype or (r.rtype == RRSIG and r.parts[0][:2] == covered)]
+
+
+def names_private(record: Record) -> bool:
+    """Whether it is a private address."""
+    return record.rtype in (A, AAAA) and is_private(b"".join(record.parts))
 
 
 @lru_cache(4096)

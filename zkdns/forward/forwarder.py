@@ -25,7 +25,7 @@ from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
-from zkdns.forward.believe import believe, leads_to
+from zkdns.forward.believe import believe, follow, leads_to
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
@@ -113,7 +113,8 @@ class Forwarder:
         self._readers = Readers()
         self._failures: Failures[Failed] = Failures()
         self._stopping = False
-        self._deny_private = False
+        self.denies_private = False
+        """Whether the settings keep outside names from leading to private addresses."""
         self.lead_home: Callable[[Pending, bytes, bytes], None] | None = None
         """Delivers a reply whose aliases end at a name of ours, with what we say of that."""
         self.queries: Counter[tuple[str, str]] = Counter()
@@ -156,8 +157,8 @@ class Forwarder:
         allows = permit(settings.forward_allow if settings.forward else ())
         self._upstreams.configure(settings)
         self.enabled = bool(settings.forward)
-        if self._deny_private != (settings.forward_private == "deny"):
-            self._deny_private = not self._deny_private
+        if self.denies_private != (settings.forward_private == "deny"):
+            self.denies_private = not self.denies_private
             self.cache.clear()
         self.allows = allows
         """Whether a client may have names forwarded (RA, or else REFUSED with EDE 18)."""
@@ -287,19 +288,22 @@ class Forwarder:
             return
         self._failures.forget(place)
         trusted = outcome.upstream.trusted
-        message, blocked = believe(outcome.message, self._is_ours, self._deny_private)
+        message, blocked = believe(outcome.message, self._is_ours, self.denies_private)
+        if message is not outcome.message:  # what stood behind a name of ours leads from nowhere now
+            message = follow(message, asked.key[:-1]) or message
+        home = leads_to(message, asked.key[:-1])
         self.blocked += blocked
         if len(message.answer) + len(message.authority) + len(message.additional) <= MAX_RECORDS_PER_TURN:
-            self._keep(asked, outcome, Stored(message, asked.key, now, outcome.cut, trusted))
+            self._keep(asked, outcome, home, Stored(message, asked.key, now, outcome.cut, trusted))
             return
         loop = asyncio.get_running_loop()
         spelled = loop.run_in_executor(large_replies, Stored, message, asked.key, now, outcome.cut, trusted)
-        spelled.add_done_callback(lambda stored: self._keep(asked, outcome, stored.result()))
+        spelled.add_done_callback(lambda stored: self._keep(asked, outcome, home, stored.result()))
 
-    def _keep(self, asked: _Asked, outcome: Answered, stored: Stored) -> None:
+    def _keep(self, asked: _Asked, outcome: Answered, home: bytes, stored: Stored) -> None:
+        """`home`: where its aliases lead without saying more."""
         now = self._clock()
         believed = asked.rd and outcome.upstream in self._upstreams.all
-        home = leads_to(outcome.message, asked.key[:-1])
         lead_home = self.lead_home if home and self._is_ours(home) else None
         # It may have become ours meanwhile; and what we say of ours is of each moment.
         if believed and lead_home is None and not self._is_ours(asked.key[:-5]):

@@ -17,9 +17,8 @@ from typing import TypeAlias
 from zkdns.answers.deferred import Asleep
 from zkdns.answers.table import Entry, Position, Table
 from zkdns.config import Settings
-from zkdns.dns import ede, reply
-from zkdns.dns.message import CD, DO, spell_query
-from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.dns import ede
+from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder
@@ -27,8 +26,8 @@ from zkdns.forward.pending import Pending
 from zkdns.serve import querylog
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable
-from zkdns.serve.joined import join, join_home
-from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.following import Following
+from zkdns.serve.request import Request
 from zkdns.serve.respond import (
     FORWARD,
     Follow,
@@ -132,8 +131,9 @@ class Dispatcher:
         self._dispatched = 0
         self._wordings = Wordings(), Wordings()
         """Of clients that may not have names forwarded, and of those that may."""
+        self.following = Following(forwarder, self._answer, self._fail, self._note_rest)
         if forwarder is not None:
-            forwarder.lead_home = self._lead_home
+            forwarder.lead_home = self.following.lead_home
 
     def configure(self, settings: Settings) -> None:
         """These settings are in force from now on."""
@@ -262,7 +262,7 @@ class Dispatcher:
             except Asleep as asleep:
                 return self._ask_again(request, asleep.service, compiled)
             if isinstance(outcome, Follow):
-                return self._follow(request, outcome)
+                return self.following.lead_out(request, outcome)
             return self._forward(request) if outcome is FORWARD else outcome
         except Exception:
             return self._fail(request)
@@ -294,8 +294,10 @@ class Dispatcher:
                         return
                     # It could not be compiled, or an alias leads elsewhere by now.
                     reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
+                elif isinstance(outcome, Follow):
+                    reply = self.following.lead_out(request, outcome)
                 else:
-                    reply = self._follow(request, outcome) if isinstance(outcome, Follow) else outcome
+                    reply = outcome
             except Exception:
                 reply = self._fail(request)
             if isinstance(reply, Pending):
@@ -315,6 +317,11 @@ class Dispatcher:
             return fail(request, SERVFAIL, flags=request.ra)
         self.compile_now(service)
         return self._answer(request, compiled + 1)
+
+    def _note_rest(self, request: Request) -> None:
+        """What an alias leads to was answered."""
+        if self.clients is not None:
+            self._note_told(self.clients, request)
 
     def _note_told(self, clients: ClientTable, request: Request) -> None:
         """That this client was told of a service: its instances, or that it has nobody to give. A type that
@@ -339,38 +346,6 @@ class Dispatcher:
             forwarder.refused += 1
             return refuse(request, "forwarding is not for this client")
         return forwarder.answer(request, request.client)
-
-    def _follow(self, request: Request, alias: Follow) -> bytes | Pending:
-        """Our alias, and what the upstreams say of the name that it leads to."""
-        assert self.forwarder is not None  # noqa: S101  (the request says that it may)
-        flags = (DO if request.edns is not None and request.edns.do else 0) | (
-            CD if request.packet[3] & reply.CD else 0
-        )
-        question = alias.name + request.packet[request.end - 4 : request.end]
-        query = Query(spell_query(0, question, True, flags, edns=True), MAX_TCP_BYTES)
-        rest = self.forwarder.answer(query, request.client)
-        if isinstance(rest, bytes):
-            return join(request, alias, rest)
-        pending = Pending(request)
-        rest.then(lambda message: pending.deliver(join(request, alias, message)))
-        return pending
-
-    def _lead_home(self, pending: Pending, home: bytes, message: bytes) -> None:
-        """An upstream's alias that leads to a name of ours, and what we say of that: it can't know."""
-        request = pending.query
-        if not isinstance(request, Request):
-            pending.deliver(message)
-            return
-        question = home + request.packet[request.end - 4 : request.end]
-        packet = spell_query(0, question, True, 0, edns=request.edns is not None)
-        inner = Request(packet, request.client, request.transport, MAX_TCP_BYTES, forwards=bool(request.ra))
-        ours = self._answer(inner)
-        if isinstance(ours, Pending):
-            ours.then(lambda ours: pending.deliver(join_home(request, message, ours)))
-            return
-        if self.clients is not None:
-            self._note_told(self.clients, inner)
-        pending.deliver(join_home(request, message, ours) if ours is not None else message)
 
     def _count(self, request: Request, message: bytes) -> None:
         rcode = message[3] & 15

@@ -1,0 +1,128 @@
+"""Aliases that lead from our data to what an upstream says, or from there to our data: both in one reply.
+
+Rules: lives in the loop and never waits; lets no error out: who asks gets SERVFAIL. What is long is joined in
+a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from zkdns.dns import ede
+from zkdns.dns.message import CD, DO, spell_query
+from zkdns.dns.packet import HIGHEST_UDP
+from zkdns.dns.reply import CD as CD_BIT
+from zkdns.dns.reply import fail
+from zkdns.dns.types import SERVFAIL
+from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.pending import Pending
+from zkdns.forward.transport import LARGE_BYTES, large_replies
+from zkdns.serve.joined import join, join_home
+from zkdns.serve.request import MAX_TCP_BYTES, Request
+from zkdns.serve.respond import Follow
+
+MAX_LEAVES = 4
+"""Times that the aliases of one answer may lead from our data to an upstream's."""
+
+_TO_AND_FRO = ede.option(ede.NETWORK_ERROR, "aliases that lead out and home again too often")
+
+
+class _Rest(Request):
+    """What follows an alias, asked on behalf of who asked for that. `leaves`: how often aliases of ours led
+    outside on the way here."""
+
+    __slots__ = ("leaves",)
+
+    def __init__(self, packet: bytes, of: Request, leaves: int) -> None:
+        # What does not fit a datagram alone does not fit it behind an alias.
+        limit = HIGHEST_UDP if of.limit <= HIGHEST_UDP else MAX_TCP_BYTES
+        super().__init__(packet, of.client, of.transport, limit, forwards=bool(of.ra))
+        self.leaves: Final = leaves
+
+
+class Following:
+    """`answer` is how anything is answered, `failed` what is said after an error of ours, and `note` hears
+    what was answered of ours behind an alias of others."""
+
+    def __init__(
+        self,
+        forwarder: Forwarder | None,
+        answer: Callable[[Request], bytes | Pending | None],
+        failed: Callable[[Request], bytes | None],
+        note: Callable[[Request], None],
+    ) -> None:
+        self._forwarder = forwarder
+        self._answer = answer
+        self._failed = failed
+        self._note = note
+
+    def lead_out(self, request: Request, alias: Follow) -> bytes | Pending:
+        """Our alias, and what the upstreams say of the name that it leads to."""
+        assert self._forwarder is not None  # noqa: S101  (the request says that it may)
+        leaves = _leaves(request) + 1
+        if leaves > MAX_LEAVES:
+            return fail(request, SERVFAIL, _TO_AND_FRO, request.ra)
+        flags = (DO if request.edns is not None and request.edns.do else 0) | (
+            CD if request.packet[3] & CD_BIT else 0
+        )
+        question = alias.name + request.packet[request.end - 4 : request.end]
+        query = _Rest(spell_query(0, question, True, flags, edns=True), request, leaves)
+        rest = self._forwarder.answer(query, request.client)
+        if isinstance(rest, bytes):
+            return join(request, alias, rest)
+        pending = Pending(request)
+
+        def take(rest: bytes) -> None:
+            self._deliver(pending, request, partial(join, request, alias, rest), len(rest))
+
+        rest.then(take)
+        return pending
+
+    def lead_home(self, pending: Pending, home: bytes, message: bytes) -> None:
+        """An upstream's alias that leads to a name of ours, and what we say of that: it can't know."""
+        request = pending.query
+        if not isinstance(request, Request):
+            pending.deliver(message)
+            return
+        question = home + request.packet[request.end - 4 : request.end]
+        packet = spell_query(0, question, True, 0, edns=request.edns is not None)
+        rest = _Rest(packet, request, _leaves(request))
+        denies = self._forwarder is not None and self._forwarder.denies_private
+
+        def take(ours: bytes) -> None:
+            whole = partial(join_home, request, message, ours, denies)
+            self._deliver(pending, request, whole, len(message) + len(ours))
+
+        ours = self._answer(rest)
+        if isinstance(ours, Pending):
+            ours.then(take)
+            return
+        self._note(rest)
+        if ours is not None:
+            take(ours)
+        else:
+            pending.deliver(message)
+
+    def _deliver(self, pending: Pending, request: Request, whole: Callable[[], bytes], size: int) -> None:
+        if size <= LARGE_BYTES:
+            self._take(pending, request, whole)
+            return
+        joined = asyncio.get_running_loop().run_in_executor(large_replies, whole)
+        joined.add_done_callback(lambda joined: self._take(pending, request, joined.result))
+
+    def _take(self, pending: Pending, request: Request, whole: Callable[[], bytes]) -> None:
+        try:
+            reply = whole()
+        except Exception:
+            failed = self._failed(request)
+            if failed is None:
+                return
+            reply = failed
+        pending.deliver(reply)
+
+
+def _leaves(request: Request) -> int:
+    return request.leaves if isinstance(request, _Rest) else 0
