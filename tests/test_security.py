@@ -13,9 +13,11 @@ from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
 from zkdns.forward import load
 from zkdns.health import ballots, connection, consensus, prober
-from zkdns.pipeline import agenda, compiler, journal, lookups
-from zkdns.registry import fields, overrides, settings
+from zkdns.pipeline import agenda, compiler, journal, lookups, replica
+from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
+from zkdns.registry.formats import dubbo
+from zkdns.registry.presets import zookeeper
 from zkdns.serve import aside, clients
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
@@ -30,6 +32,26 @@ WALLS: dict[str, tuple[float, ...]] = {
     "`meta` keys of an instance": (fields.MAX_META,),
     "digits of a weight that is text": (fields.MAX_DIGITS,),
     "`timeout` of a check": (settings.MAX_TIMEOUT,),
+    "characters of a check's command, words of it": (
+        settings.MAX_COMMAND_CHARACTERS,
+        settings.MAX_COMMAND_WORDS,
+    ),
+    "characters of a check's path, of its port's name": (
+        settings.MAX_PATH_CHARACTERS,
+        settings.MAX_NAME_CHARACTERS,
+    ),
+    "values of a payload that is read whole, items of a list in a larger one": (
+        json_values.MAX_VALUES,
+        json_values.MAX_ITEMS,
+    ),
+    "characters of an address's URL, of a Dubbo provider's node": (
+        endpoints.MAX_URL_CHARACTERS,
+        dubbo.MAX_NAME_CHARACTERS,
+    ),
+    "fields of a protobuf node, KiB of ZooKeeper's own configuration": (
+        protobuf.MAX_FIELDS,
+        zookeeper.MAX_BYTES / 1024,
+    ),
     "`hold` and `warm`": (settings.DAY,),
     "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
     "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
@@ -69,6 +91,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         overrides.MAX_WHY_CHARACTERS,
         overrides.MAX_WHO_CHARACTERS,
     ),
+    "KiB of an override, of a replica's node": (overrides.MAX_BYTES / 1024, replica.MAX_BYTES / 1024),
     "ballots of replicas that are read, MiB of one unpacked": (
         ballots.MAX_REPLICAS,
         consensus.MAX_UNPACKED_BYTES / MIB,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from zkdns.registry.endpoints import anywhere, sequence
+from zkdns.registry.endpoints import MAX_URL_CHARACTERS, anywhere, sequence
 from zkdns.registry.fields import BadData, show
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Leads, Part, Read
@@ -34,7 +34,9 @@ def latch_reader() -> Read:
 def voter(node: Node) -> str:
     """Who votes, as host:port; "" for a node that does not say."""
     try:
+        if len(node.data) > MAX_URL_CHARACTERS:
+            raise ValueError
         text = node.data.decode().strip()
-    except UnicodeDecodeError:
+    except ValueError:
         raise BadData(f"its data is {show(ascii(node.data[:40]))}, no voter's host:port", "wait") from None
     return str(anywhere(text, "its data")).lower() if text else ""

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from zkdns.registry.fields import PORT, BadData, show, where
+
+MAX_URL_CHARACTERS: Final = 8192
+"""Of a URL or host:port: longer ones are none."""
 
 _URL: Final = re.compile(
     # Kafka's listener names have underscores, which RFC 3986 does not allow in a scheme.
@@ -48,7 +51,7 @@ def at(host: Any, port: Any, field: str) -> Endpoint:
 
 def host_port(value: Any, field: str) -> Endpoint:
     """`h:p` or `[fd00::5]:p`; an IPv6 address without brackets ends before the last colon."""
-    match = _HOST_PORT.fullmatch(value) if isinstance(value, str) else None
+    match = _HOST_PORT.fullmatch(value) if _is_short(value) else None
     if match is None:
         raise BadData(f"{field} is {show(value)}, not host:port", f"set {field} to host:port")
     bracketed, plain, port = match.groups()
@@ -57,7 +60,7 @@ def host_port(value: Any, field: str) -> Endpoint:
 
 def url(value: Any, field: str) -> Endpoint:
     """`scheme://host[:port]…`; IPv6 in brackets."""
-    match = _URL.fullmatch(value) if isinstance(value, str) else None
+    match = _URL.fullmatch(value) if _is_short(value) else None
     if match is None:
         raise BadData(f"{field} is {show(value)}, not a URL", f"set {field} to scheme://host:port")
     scheme, host, port = match.groups()
@@ -68,7 +71,7 @@ def url(value: Any, field: str) -> Endpoint:
 
 def anywhere(value: Any, field: str) -> Endpoint:
     """A URL, host:port, or a host alone."""
-    if isinstance(value, str):
+    if _is_short(value):
         if "://" in value:
             return url(value, field)
         head, colon, tail = value.rpartition(":")
@@ -76,6 +79,10 @@ def anywhere(value: Any, field: str) -> Endpoint:
             return host_port(value, field)
     addresses, host = where(value, field)
     return Endpoint(addresses, host, 0)
+
+
+def _is_short(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= MAX_URL_CHARACTERS
 
 
 def sequence(name: str) -> int | None:

@@ -7,15 +7,20 @@ value that stands there and what it must be, so that a person can mend it withou
 from __future__ import annotations
 
 import ipaddress
+import marshal
 import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
+from math import isfinite
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from zkdns.model import Registration
+from zkdns.registry import json_values
+from zkdns.registry.json_values import MAX_ITEMS
 
 T = TypeVar("T")
 
@@ -37,6 +42,16 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?!0\.|2(?:2[4-9]|3[0-9])\.|255\.255\.255\.255$){_OCTET}(?:\.{_OCTET}){{3}}")
 """No 0/8 ("this host"), no multicast, no broadcast (RFC 6890): a client can't reach one machine there."""
 _MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+MAX_WHAT_CHARACTERS: Final = 500
+"""Of what is told of one payload: it ends in logs, pages and the journal."""
+
+MAX_ADDRESS_CHARACTERS: Final = 45
+"""Of an IPv6 address, its last groups written as IPv4 (RFC 4291, section 2.2)."""
+
+MAX_HOST_CHARACTERS: Final = 254
+"""Of a host name (RFC 1035, section 2.3.4), with the dot of the root."""
+
+MAX_SHARED_BYTES: Final = 2048
 _POOL_MAX = 20_000
 _pool: dict[Any, Any] = {}
 
@@ -46,9 +61,13 @@ class BadData(Exception):
     printable, whatever the payload was: they end in logs and on terminals."""
 
     def __init__(self, what: str, cure: str) -> None:
-        super().__init__(f"{what}; {cure}")
-        self.what = printable(what)
-        self.cure = printable(cure)
+        super().__init__(f"{_cut(what)}; {_cut(cure)}")
+        self.what = printable(_cut(what))
+        self.cure = printable(_cut(cure))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_WHAT_CHARACTERS else text[:MAX_WHAT_CHARACTERS] + "..."
 
 
 def printable(text: str) -> str:
@@ -75,15 +94,23 @@ class Rule:
 
 
 def share(value: T) -> T:
-    """One object for equal values: 100,000 instances have few different tags, zones and ports."""
-    if len(_pool) > _POOL_MAX:
-        _pool.clear()
-    kept: T = _pool.setdefault(value, value)
-    return kept
+    """One object for equal values: 100,000 instances have few different tags, zones and ports. Long ones are
+    not kept: whoever writes a megabyte of them again and again would take all the memory."""
+    kept: T | None = _pool.get(value)
+    if kept is not None:
+        return kept
+    size = len(marshal.dumps(value))  # type: ignore[arg-type]  # the cheapest measure of all that it holds
+    if size <= MAX_SHARED_BYTES:
+        if len(_pool) > _POOL_MAX:
+            _pool.clear()
+        _pool[value] = value
+    return value
 
 
 def show(value: object) -> str:
     """The value as JSON, short enough for one line."""
+    if isinstance(value, str):
+        value = value[:60]
     try:
         text = msgspec.json.encode(value).decode()
     except (TypeError, ValueError, OverflowError, RecursionError):  # TOML's dates, lone surrogates
@@ -97,7 +124,7 @@ def show(value: object) -> str:
 def decode(data: bytes) -> Any:
     """The JSON in `data`, or ABSENT. msgspec raises RecursionError on deep nesting."""
     try:
-        return msgspec.json.decode(data)
+        return json_values.read(data)
     except (ValueError, RecursionError):
         return ABSENT
 
@@ -115,7 +142,7 @@ def why_no_json(data: bytes) -> BadData:
     if b"\0" in data:
         return BadData("its data holds NUL characters", "write it as UTF-8 text, without NUL (\\0) in it")
     try:
-        msgspec.json.decode(data)
+        json_values.read(data)
     except RecursionError:
         return BadData("its data is nested too deep", cure)
     except ValueError as error:
@@ -139,7 +166,7 @@ def digits(low: int, high: int) -> Rule:
     rule = whole(low, high)
 
     def read(value: Any) -> int:
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
+        if isinstance(value, str) and len(value) <= MAX_DIGITS and value.isascii() and value.isdigit():
             value = int(value)
         number: int = rule.read(value)
         return number
@@ -179,6 +206,8 @@ TEXT: Final = Rule("a text", text)
 def canonical(value: str) -> str | None:
     """The address in the one spelling of RFC 5952, or None where it is none that a client can use. An IPv4
     address in an IPv6 one's clothes (`::ffff:10.0.0.5`, as dual-stack sockets write it) is the IPv4 one."""
+    if len(value) > MAX_ADDRESS_CHARACTERS:
+        return None
     if ":" not in value:
         return value if _IPV4.fullmatch(value) else None  # ten times as fast as ipaddress
     try:
@@ -212,6 +241,8 @@ def why_unusable(value: str) -> str:
 def is_host(value: str) -> bool:
     """Whether it can be a host name. The last label must not look like a number, else a mistyped
     address would pass for a name (RFC 1123, section 2.1)."""
+    if len(value) > MAX_HOST_CHARACTERS:
+        return False
     name = value.removesuffix(".")
     labels = name.split(".")
     return len(name) <= 253 and all(map(_LABEL.fullmatch, labels)) and not _NUMERIC.fullmatch(labels[-1])
@@ -226,7 +257,7 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
         if is_host(value):
             return (), value.removesuffix(".").lower()
         raise _no_address(value, field)
-    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+    if not isinstance(value, list | tuple) or not set(map(type, value)) <= {str}:
         must = "an address, a host name or a list of addresses"
         raise BadData(f"{field} is {show(value)}, not {must}", f"set {field} to {must}")
     if not value:
@@ -234,7 +265,7 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
     if len(value) == 1:
         return where(value[0], field)
     addresses = []
-    for at, item in enumerate(value):
+    for at, item in enumerate(islice(dict.fromkeys(value), MAX_ITEMS)):
         address = canonical(item)
         if address is None:
             if is_host(item):
@@ -249,6 +280,7 @@ def where(value: Any, field: str = "address") -> tuple[tuple[str, ...], str | No
 
 def _no_address(value: str, field: str) -> BadData:
     what = f"{field} is {show(value)}, not an IPv4 or IPv6 address or a host name"
+    value = value[:MAX_HOST_CHARACTERS]
     bare = value.strip(" \t\r\n\0\ufeff[]")
     if not bare:
         return BadData(f"{field} is empty", f"set {field} to an address such as 10.0.0.5")
@@ -281,18 +313,25 @@ def endpoint(value: Any, field: str, port: Rule) -> tuple[tuple[str, ...], str |
     return addresses, host, number
 
 
-def loose_meta(value: Any) -> dict[str, str]:
-    """The texts, numbers and flags of an object of someone else's; the rest is none of our business."""
+def loose_meta(value: Any, *wanted: str) -> dict[str, str]:
+    """The texts, numbers and flags of an object of someone else's; the rest is none of our business. Those
+    that are `wanted` are read wherever they stand."""
     if not isinstance(value, Mapping):
         return {}
-    return {key: scalar(v) for key, v in value.items() if isinstance(v, str | bool | int | float)}
+    some = [*((key, value[key]) for key in wanted if key in value), *islice(value.items(), MAX_ITEMS)]
+    return {key: scalar(v) for key, v in some if isinstance(v, str | bool | int) or is_number(v)}
+
+
+def is_number(value: object) -> bool:
+    """A float that JSON can spell."""
+    return isinstance(value, float) and isfinite(value)
 
 
 def scalar(value: Any) -> str:
     """A text; numbers and true or false as JSON spells them, for hand-written meta data."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int) or is_number(value):
         return msgspec.json.encode(value).decode()
     raise ValueError
 
@@ -301,23 +340,25 @@ def read_meta(value: Any) -> tuple[tuple[str, str], ...]:
     """Pairs in the order of their keys; null is as if not given."""
     if not isinstance(value, Mapping):
         raise ValueError
-    return tuple(sorted((text(k), scalar(v)) for k, v in value.items() if v is not None))
+    some = islice(value.items(), MAX_ITEMS)
+    return tuple(sorted((text(k), scalar(v)) for k, v in some if v is not None))
 
 
 def read_tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError
-    return tuple(dict.fromkeys(t for t in map(text, value) if t))
+    return tuple(dict.fromkeys(t for t in map(text, value[:MAX_ITEMS]) if t))
 
 
 def read_ports(value: Any) -> tuple[tuple[str, int], ...]:
     """Pairs in the order of their names."""
     if not isinstance(value, Mapping) or "" in value:
         raise ValueError
-    for port in value.values():
+    some = list(islice(value.items(), MAX_ITEMS))
+    for _, port in some:
         if type(port) is not int or not 1 <= port <= 65535:
             raise ValueError
-    return tuple(sorted((text(k), v) for k, v in value.items()))
+    return tuple(sorted((text(k), v) for k, v in some))
 
 
 def bounded(registration: Registration) -> tuple[Registration, list[BadData]]:
@@ -329,7 +370,8 @@ def bounded(registration: Registration) -> tuple[Registration, list[BadData]]:
         if len(held) > limit:
             kept[name] = held[:limit]
             word = "meta keys" if name == "meta" else name
-            what = f"it has {len(held)} {word}, and {limit} are taken: the others are left out"
+            many = f"{len(held)} {word}" if len(held) < MAX_ITEMS else f"{MAX_ITEMS} {word} or more"
+            what = f"it has {many}, and {limit} are taken: the others are left out"
             left_out.append(BadData(what, f"register {limit} {word} at most"))
     return (replace(registration, **kept) if kept else registration), left_out
 

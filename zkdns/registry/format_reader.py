@@ -175,9 +175,9 @@ class FormatReader:
         return name in self._quiet or name.startswith(self._quiet_starts)
 
     def _read_settings(self, names: Names, event: Data) -> Settings | None:
-        read, wrong, inherits = settings.read(self._format, event.data, event.stat.mtime, event.stat.mzxid)
+        node = formats.Node(names[-1] if names else "", event.data)
+        read, wrong, inherits = settings.read_node(self._format, node, event.stat.mtime, event.stat.mzxid)
         if self._is_default:
-            node = formats.Node(names[-1] if names else "", event.data)
             if inherits is None and (format := formats.claimant(node)):
                 path = event.path
                 what = f"its data is that of an instance ({format}), which stands one level too high"

@@ -23,6 +23,9 @@ _OTHER = re.compile(r"[^a-z0-9-]")
 _SHORT = 8
 _MAX_DIGITS = 48
 
+MAX_FOLDED_CHARACTERS: Final = 1024
+"""What of a name is looked at to fold it: ZooKeeper takes names of a megabyte."""
+
 MAX_TOLD: Final = 3
 """Others with the same label that a Problem names: each is told, so all of them would be a square."""
 
@@ -34,11 +37,11 @@ def is_label(name: str) -> bool:
 def to_label(name: str, attempt: int = 0) -> str:
     """The label of `name`. `attempt`: 1 and more are others for when the one before is taken, which end in
     a hash of the name: longer ones first, then others."""
-    plain = _OTHER.sub("-", name.lower()).strip("-")
+    plain = _OTHER.sub("-", name[:MAX_FOLDED_CHARACTERS].lower()).strip("-")
     if not attempt:
         if is_label(name):
             return name
-        if 0 < len(plain) <= 63:
+        if 0 < len(plain) <= 63 and len(name) <= MAX_FOLDED_CHARACTERS:
             return plain
         attempt = 1
     digits = min(attempt * _SHORT, _MAX_DIGITS)

@@ -9,6 +9,7 @@ stand there as they are count as well.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -16,6 +17,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from zkdns.model import Event, Override, Problem, fault
+from zkdns.registry.fields import show
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Nodes, Written
 from zkdns.roots import OVERRIDES
@@ -25,6 +27,10 @@ MAX_DEPTH: Final = 8
 """Overrides that lie upon each other."""
 
 MAX_OVERRIDES: Final = 10_000
+MAX_BYTES: Final = 256 * 1024
+"""Of one override: eight that lie upon each other, each a route of 64 targets, have so much."""
+
+MAX_FLOAT: Final = sys.float_info.max
 MAX_WHY_CHARACTERS: Final = 500
 MAX_WHO_CHARACTERS: Final = 100
 """Beyond them the text is cut: it is told in each change, reason and page."""
@@ -36,16 +42,20 @@ CURE: Final = 'write {"drain": true} or {"weight": N}, with "until", "why" and "
 class _Order(msgspec.Struct, omit_defaults=True):
     drain: bool = False
     weight: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
-    until: float | None = None
+    until: Any = None
     why: str = ""
     who: str = ""
-    at: float = 0.0
+    at: Any = 0.0
     under: _Order | None = None
     to: Any = None
     spill: Any = None
     over: Any = None
     start: Any = msgspec.field(default=None, name="from")
-    written: float | None = None
+    written: Any = None
+
+
+_decode_order = msgspec.json.Decoder(_Order, float_hook=float).decode
+"""Python's floats: msgspec takes forty times as long for those near its limits."""
 
 
 class Overrides:
@@ -183,8 +193,10 @@ def parse_laid(data: bytes, written: float = 0.0, zxid: int = 0) -> Override:
 
 
 def _decode(data: bytes) -> _Order:
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"can't be read: it has more than {MAX_BYTES} bytes")
     try:
-        return msgspec.json.decode(data, type=_Order)
+        return _decode_order(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"can't be read: {str(error)[:80]}") from None
 
@@ -195,11 +207,20 @@ def _build(order: _Order, deepest: int, written: Written) -> Override:
     if order.to is not None:
         fields = {"to": order.to, "spill": order.spill, "over": order.over, "from": order.start}
         # One that another was laid upon began when it was written, not when the other was.
-        began = order.written if order.written is not None else written.at
+        began = _moment("written", order.written)
+        began = written.at if began is None else began
         route = parse_route(fields, began, written.zxid)
-    until = order.until
+    until, at = _moment("until", order.until), _moment("at", order.at)
     why, who = order.why[:MAX_WHY_CHARACTERS], order.who[:MAX_WHO_CHARACTERS]
-    return Override(order.drain, order.weight, until, why, who, order.at, under, route)
+    return Override(order.drain, order.weight, until, why, who, at or 0.0, under, route)
+
+
+def _moment(field: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not abs(value) <= MAX_FLOAT:
+        raise ValueError(f"can't be read: {field} is {show(value)}, not a time in seconds")
+    return float(value)
 
 
 def spell(order: Override) -> bytes:

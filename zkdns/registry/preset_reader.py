@@ -8,17 +8,18 @@ that state; a vote that may not be read keeps its place in the line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from zkdns.model import UNSEEN, Data, Instance, Problem, Service
+from zkdns.model import UNSEEN, Data, Instance, Problem, Registration, Service
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.distinct import Distinct
+from zkdns.registry.fields import bounded
 from zkdns.registry.format_reader import renew
 from zkdns.registry.formats import Node
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout
-from zkdns.registry.places import Leads, Place, Preset
+from zkdns.registry.places import Leads, Member, Part, Place, Preset
 from zkdns.registry.unread import unread
 from zkdns.registry.znodes import Names
 
@@ -74,6 +75,7 @@ class PresetReader:
                 if place.members:
                     instance = unread(id, event.path, stat, error.what)
             if parts:
+                parts = tuple(_bound(part, event.path, problems) for part in parts)
                 finds.append(Found(event.path, id, place, parts, stat))
         return Told(tuple(finds), tuple(problems), instance)
 
@@ -112,6 +114,18 @@ class PresetReader:
         problems.sort(key=lambda problem: problem.path)
         service = Service(name, to_label(name), path, instances=distinct, offices=arranged.offices)
         return renew(service, before), tuple(problems)
+
+
+def _bound(part: Part, path: str, problems: list[Problem]) -> Part:
+    """The part, its registration within the limits of one instance."""
+    registration = part.registration if isinstance(part, Member) else part
+    if not isinstance(registration, Registration):
+        return part
+    within, beyond = bounded(registration)
+    if not beyond:
+        return part
+    problems += (Problem(path, error.what, error.cure) for error in beyond)
+    return replace(part, registration=within) if isinstance(part, Member) else within
 
 
 def _name(names: Names, path: str) -> str:

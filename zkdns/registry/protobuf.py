@@ -7,11 +7,14 @@ Rules: pure; `BadData` is the only error. Bounded by the data: a length past its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Final
 
 from zkdns.registry.fields import BadData
 
-MAX_FIELDS: Final = 4096
+MAX_FIELDS: Final = 1024
+"""Of one node, those of the messages in its message with them."""
 
 _SIZES: Final = {1: 8, 5: 4}
 
@@ -19,15 +22,15 @@ _SIZES: Final = {1: 8, 5: 4}
 class Message:
     """One message's fields, as they stand; of a field that is told twice the last counts."""
 
-    __slots__ = ("_fields", "what")
+    __slots__ = ("_count", "_fields", "what")
 
-    def __init__(self, data: bytes, what: str) -> None:
+    def __init__(self, data: bytes, what: str, outer: Message | None = None) -> None:
         self.what = what
         self._fields: dict[int, list[int | bytes]] = {}
-        at = count = 0
+        self._count: Iterator[int] = outer._count if outer is not None else count(1)
+        at = 0
         while at < len(data):
-            count += 1
-            if count > MAX_FIELDS:
+            if next(self._count) > MAX_FIELDS:
                 raise self._refuse(f"more than {MAX_FIELDS} fields")
             key, at = self._varint(data, at)
             number, kind = key >> 3, key & 7
@@ -74,7 +77,7 @@ class Message:
         for value in self._fields.get(number, ()):
             if not isinstance(value, bytes):
                 raise self._refuse(f"{name} is no message")
-            inner.append(Message(value, f"{self.what}'s {name}"))
+            inner.append(Message(value, f"{self.what}'s {name}", self))
         return inner
 
     def _last(self, number: int) -> int | bytes | None:

@@ -14,6 +14,7 @@ from zkdns.registry.fields import share
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Part, Read
 
+MAX_PAIRS: Final = 64
 _MARK: Final = "serverUri="
 _META: Final = frozenset({"version", "refId", "hive.server2.transport.mode", "hive.server2.thrift.http.path"})
 
@@ -24,7 +25,7 @@ def reader(format: str) -> Read:
     def read(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
         if not node.name.startswith(_MARK):
             return
-        pairs = dict(pair.partition("=")[::2] for pair in node.name.split(";"))
+        pairs = _pairs(node.name)
         server = host_port(pairs["serverUri"], "serverUri")
         meta = _data(node.data) | pairs
         yield Registration(
@@ -41,7 +42,10 @@ def reader(format: str) -> Read:
 def _data(data: bytes) -> dict[str, str]:
     """The pairs of the data, which tell nothing that the name lacks: what can't be read is left."""
     try:
-        text = data.decode()
+        return _pairs(data.decode())
     except UnicodeDecodeError:
         return {}
-    return dict(pair.partition("=")[::2] for pair in text.split(";"))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in text.split(";", MAX_PAIRS)[:MAX_PAIRS])

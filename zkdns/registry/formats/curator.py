@@ -23,6 +23,7 @@ from typing import Any
 from zkdns.model import Registration, Status
 from zkdns.registry.fields import PORT, BadData, Rule, decode, digits, loose_meta, share, where
 from zkdns.registry.formats import Node, Parsed, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 
 RANK = 30
 FOLDERS: frozenset[str] = frozenset()
@@ -32,6 +33,7 @@ QUIET: frozenset[str] = frozenset({"_c_*"})
 KEPT: frozenset[str] = frozenset()
 
 _ENDPOINTS = "dubbo.endpoints"
+_WANTED = ("instance_status", "weight", "zone", _ENDPOINTS)
 _MARKS = ("serviceType", "registrationTimeUTC", "uriSpec")
 _STATUSES: dict[str, Status] = {"UP": "up", "STARTING": "starting", "DOWN": "down"}
 
@@ -62,7 +64,7 @@ def parse(node: Node) -> Registration | Parsed:
     status: Status = "up"
     payload = value.get("payload")
     inner = payload.get("metadata") if isinstance(payload, dict) and "metadata" in payload else payload
-    meta = loose_meta(inner)
+    meta = loose_meta(inner, *_WANTED)
     meta.pop("@class", None)
     status_text = meta.pop("instance_status", "UP")
     if enabled is not None and not _FLAG.take("enabled", enabled):
@@ -89,7 +91,7 @@ def _ports(meta: dict[str, str], ssl_port: int) -> dict[str, int]:
     endpoints = decode(text.encode()) if text else ()
     ports = {
         one["protocol"]: one["port"]
-        for one in (endpoints if isinstance(endpoints, list) else ())
+        for one in (endpoints[:MAX_ITEMS] if isinstance(endpoints, list) else ())
         if isinstance(one, dict)
         and isinstance(one.get("protocol"), str)
         and one["protocol"]

@@ -35,6 +35,10 @@ META: Final = ("application", "dubbo", "group", "interface", "release", "revisio
 DEFAULTED: Final = ("disabled", "enabled", "group", "version", "weight")
 """What a default of the provider may stand for: `default.weight` to Dubbo 2.6 (its URL.getParameter)."""
 
+MAX_NAME_CHARACTERS: Final = 64 * 1024
+MAX_PARAMETERS: Final = 1024
+"""What a node's name may hold to be read: a provider's has some twenty, and its methods at most kilobytes."""
+
 TAGS: Final = ("dubbo.tag", "group", "version")
 
 _WEIGHT = digits(0, 65535)
@@ -48,8 +52,12 @@ def claims(node: Node) -> bool:
 
 def parse(node: Node) -> Registration:
     try:
+        if len(node.name) > MAX_NAME_CHARACTERS:
+            raise ValueError(f"it has more than {MAX_NAME_CHARACTERS} characters")
         scheme, host, port, query = _split(unquote_plus(node.name, errors="strict"))
-        parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+        parameters = dict(
+            parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS)
+        )
         for key in DEFAULTED:
             if not parameters.get(key) and parameters.get(f"default.{key}"):
                 parameters[key] = parameters[f"default.{key}"]

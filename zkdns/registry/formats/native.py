@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -28,9 +29,9 @@ from zkdns.registry.fields import (
     share,
     where,
     whole,
-    why_no_json,
 )
-from zkdns.registry.formats import Node
+from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import SMALL_BYTES
 
 RANK = 90
 FOLDERS: frozenset[str] = frozenset()
@@ -51,15 +52,15 @@ class _Payload(msgspec.Struct):
     zone: str | None = None
     protocol: Literal["tcp", "udp"] | None = None
     ports: dict[_Named, Annotated[int, msgspec.Meta(ge=1, le=65535)]] | None = None
-    meta: dict[str, str | bool | int | float | None] | None = None
+    meta: dict[str, Any] | None = None
 
 
 class _Plain(_Payload, forbid_unknown_fields=True):
     pass
 
 
-_decode = msgspec.json.Decoder(_Payload).decode
-_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode = msgspec.json.Decoder(_Payload, float_hook=float).decode
+_decode_plain = msgspec.json.Decoder(_Plain, float_hook=float).decode
 
 FIELDS: Final[Mapping[str, Rule]] = {
     "port": PORT,
@@ -79,17 +80,17 @@ def claims(node: Node) -> bool:
 
 
 def parse(node: Node) -> Registration:
-    try:
-        return _build(_decode(node.data))
-    except (ValueError, RecursionError):
-        value = node.value
-        if not isinstance(value, dict):
-            raise why_no_json(node.data) from None
-        return explain(value)
+    if len(node.data) <= SMALL_BYTES:
+        with suppress(ValueError, RecursionError):
+            return _build(_decode(node.data))
+    return explain(demand_object(node))
 
 
 def parse_plain(data: bytes) -> Registration | None:
-    """What has fields of this format alone, all of them right; None for anything else."""
+    """What has fields of this format alone, all of them right; None for anything else, and for what is long:
+    that is read once, for all formats."""
+    if len(data) > SMALL_BYTES:
+        return None
     try:
         return _build(_decode_plain(data))
     except (ValueError, RecursionError, BadData):

@@ -23,8 +23,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from zkdns.model import Protocol, Registration, ServiceSettings
+from zkdns.registry.endpoints import MAX_URL_CHARACTERS
 from zkdns.registry.fields import ABSENT, BadData, Rule, share, show, where, whole
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 
 RANK = 40
 FOLDERS: frozenset[str] = frozenset()
@@ -41,7 +43,7 @@ _TTL = whole(0, 2**31 - 1)
 def _read_ports(value: Any) -> list[int]:
     if not isinstance(value, list):
         raise ValueError
-    return [_PORT.read(port) for port in value]
+    return [_PORT.read(port) for port in value[:MAX_ITEMS]]
 
 
 _PORTS = Rule("a list of port numbers from 1 to 65535", _read_ports)
@@ -112,6 +114,8 @@ def _primary(inner: dict[str, Any]) -> object:
     primary = inner.get("primary", ABSENT)
     if not isinstance(primary, str):
         return primary
+    if len(primary) > MAX_URL_CHARACTERS:
+        return ABSENT
     try:
         return urlsplit(primary).hostname or ABSENT
     except ValueError:

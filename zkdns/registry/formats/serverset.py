@@ -11,11 +11,13 @@ additional endpoint counts only where it is on the same host: it becomes a named
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from zkdns.model import Registration, Status
 from zkdns.registry.fields import BadData, endpoint, loose_meta, share, show, whole
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 
 RANK = 20
 FOLDERS: frozenset[str] = frozenset()
@@ -71,7 +73,7 @@ def _ports(value: object, here: tuple[tuple[str, ...], str | None]) -> tuple[tup
         must = "an object of names and endpoints"
         raise BadData(f"additionalEndpoints is {show(value)}, not {must}", f"set it to {must}")
     ports = []
-    for name, item in value.items():
+    for name, item in islice(value.items(), MAX_ITEMS):
         addresses, host, port = endpoint(item, f"additionalEndpoints.{name}", _PORT)
         if name and (addresses, host) == here:
             ports.append((name, port))

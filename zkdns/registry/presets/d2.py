@@ -9,12 +9,14 @@ ports by their scheme; of several partitions the default one's (0) weight counts
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import named_ports, url
 from zkdns.registry.fields import BadData, number, share, show
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 from zkdns.registry.places import Part, Preset, place
 
 SCALE: Final = 100
@@ -45,18 +47,19 @@ def _read_announcement(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
 def _weights(value: dict[str, Any]) -> dict[str, float]:
     """The weight of each URI, in the order in which they stand there."""
     described = _object(value.get("partitionDesc"), "partitionDesc")
-    by_host: dict[str, float] = {}
-    for uri, partitions in described.items():
-        each = {
-            partition: _WEIGHT.take("weight", _object(item, f"partition {partition}").get("weight"))
-            for partition, item in _object(partitions, "a URI's partitions").items()
-        }
-        if each:
-            by_host[uri] = each.get("0", max(each.values()))
+    by_host: dict[str, dict[str, float]] = {}
+    every = (
+        (uri, partition, item)
+        for uri, partitions in islice(described.items(), MAX_ITEMS)
+        for partition, item in _object(partitions, "a URI's partitions").items()
+    )
+    for uri, partition, item in islice(every, MAX_ITEMS):
+        weight = _object(item, f"partition {partition}").get("weight")
+        by_host.setdefault(uri, {})[partition] = _WEIGHT.take("weight", weight)
     if by_host:
-        return by_host
-    weights = _object(value.get("weights"), "weights")
-    return {uri: _WEIGHT.take("weight", weight) for uri, weight in weights.items()}
+        return {uri: each.get("0", max(each.values())) for uri, each in by_host.items()}
+    weights = islice(_object(value.get("weights"), "weights").items(), MAX_ITEMS)
+    return {uri: _WEIGHT.take("weight", weight) for uri, weight in weights}
 
 
 def _object(value: object, field: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from zkdns.model import Registration
 from zkdns.registry.endpoints import Endpoint, at, named_ports, url
 from zkdns.registry.fields import BadData, Rule, share, show, text, whole
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 from zkdns.registry.places import Leads, Part, Preset, place
 
 _TEXT = Rule("a text", text)
@@ -28,7 +29,7 @@ def _read_broker(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
         endpoints = []
     if not isinstance(endpoints, list):
         raise BadData(f"endpoints is {show(endpoints)}, not a list of URLs", "let the broker register again")
-    addresses = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints)]
+    addresses = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints[:MAX_ITEMS])]
     first = addresses[0] if addresses else at(value.get("host"), value.get("port"), "the broker")
     rack = value.get("rack")
     yield Registration(

@@ -14,6 +14,7 @@ from zkdns.model import Registration
 from zkdns.registry.endpoints import named_ports, url
 from zkdns.registry.fields import WEIGHT, BadData, loose_meta, share, show
 from zkdns.registry.formats import Node, demand_object
+from zkdns.registry.json_values import MAX_ITEMS
 from zkdns.registry.places import Part, Preset, place
 
 _CURE = "let the service register itself again"
@@ -24,10 +25,10 @@ def _read_instance(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     endpoints = value.get("endpoints")
     if not isinstance(endpoints, list) or not endpoints:
         raise BadData(f"endpoints is {show(endpoints)}, not a list of URLs", _CURE)
-    ends = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints)]
+    ends = [url(item, f"endpoints[{n}]") for n, item in enumerate(endpoints[:MAX_ITEMS])]
     first = ends[0]
     ports = {end.scheme.lower(): end.port for end in ends if end.place == first.place}
-    meta = loose_meta(value.get("metadata"))
+    meta = loose_meta(value.get("metadata"), "weight")
     weight = meta.get("weight", "1")
     if isinstance(value.get("version"), str) and value["version"]:
         meta["version"] = value["version"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from zkdns.model import Registration, Status
 from zkdns.registry.endpoints import named_ports, url
@@ -18,6 +19,7 @@ from zkdns.registry.fields import BadData, Rule, loose_meta, share, show, text
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.places import Leads, Part, Preset, place
 
+MAX_NAME_BYTES: Final = 1024
 _TEXT = Rule("a text", text)
 _LEADING = frozenset({"primary", "standby-leader"})
 
@@ -32,7 +34,7 @@ def _read_member(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     state: str = _TEXT.take("state", value.get("state", "running"))
     role: str = _TEXT.take("role", value.get("role", "replica"))
     status: Status = "up" if state == "running" else "down"
-    texts = {key: v for key, v in value.items() if key in ("state", "role", "version")}
+    texts = {key: value[key] for key in ("state", "role", "version") if key in value}
     yield Registration(
         server.addresses,
         server.host,
@@ -56,8 +58,10 @@ def _tags(role: str, tags: object) -> tuple[str, ...]:
 
 def _read_leader(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
     try:
+        if len(node.data) > MAX_NAME_BYTES:
+            raise ValueError
         name = node.data.decode()
-    except UnicodeDecodeError:
+    except ValueError:
         raise BadData(f"its data is {show(ascii(node.data[:40]))}, no member's name", "wait") from None
     if name:
         yield Leads(name)

@@ -15,12 +15,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from zkdns.model import Registration
 from zkdns.registry.endpoints import Endpoint, at, host_port, named_ports
 from zkdns.registry.fields import BadData, share, show
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Member, Part, Place, Preset, Read, place
+
+MAX_BYTES: Final = 64 * 1024
+MAX_SERVERS: Final = 255
+"""A server's id is a number from 1 to 255 (ZooKeeper's administrator's guide)."""
 
 _HOST = r"(?:\[[^\[\]]*\]|[^\[\]:|;]*)"
 _SERVER = re.compile(
@@ -53,6 +58,8 @@ def _read_hosts(text: str) -> Iterator[Endpoint]:
 def _read_config(
     node: Node, known: Mapping[tuple[tuple[str, ...], str | None], int], numbers: set[int]
 ) -> Iterator[Part]:
+    if len(node.data) > MAX_BYTES:
+        raise BadData(f"its data has more than {MAX_BYTES} bytes", _CURE)
     try:
         lines = node.data.decode().split()
     except UnicodeDecodeError:
@@ -64,6 +71,8 @@ def _read_config(
             if server is None:
                 raise BadData(f"a line is {show(line)}, not server.N=host:peer:election:role;client", _CURE)
             servers.append(server.groups())
+    if len(servers) > MAX_SERVERS:
+        raise BadData(f"it names more than {MAX_SERVERS} servers", _CURE)
     clients = [_split_client(client) for *_, client in servers]
     shared = {port for _, port in clients if port} or numbers
     usual = next(iter(shared)) if len(shared) == 1 else 0
