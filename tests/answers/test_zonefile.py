@@ -583,6 +583,14 @@ def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: Zon
     assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
 
 
+def test_services_are_not_walked_where_no_file_says_anything_beside_them(folder: ZoneFolder) -> None:
+    """They may be a hundred thousand, and each look at what is wrong asks."""
+    answers, mount = serving(folder, service("web", "10.0.0.1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "services", None)
+        assert mount.problems() == ()
+
+
 def test_a_service_has_the_reverse_names_of_its_addresses_in_a_file_s_zone(folder: ZoneFolder) -> None:
     text = "$TTL 60\n" + SOA + "1.0.0 PTR file.test.\n9.0.0 PTR file.test.\n0.1 NS ns.test.\n"
     write(folder, "10.in-addr.arpa.zone", text)

@@ -7,7 +7,7 @@ service wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -48,28 +48,38 @@ class Overlay:
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
         problems = []
-        labels, owners = self._holders()
-        for apex, data in self.files.items():
-            folder = PurePath(data.path).parent
-            for owner, node in data.nodes.items():
-                if not node or (owner == apex and apex in self._zones):
-                    continue
-                if self._builder.is_built_in(owner):
-                    holder = "zkdns itself"
-                else:
-                    holder = owners.get(owner) or labels.get(self._builder.label_of(owner) or "", "")
-                    holder = holder or self._holder_of_address(owner)
-                if holder:
-                    where = next(iter(node.values())).where
-                    what = f"{names.text(owner)} belongs to {holder}, which is answered instead"
-                    problems.append(Problem(str(folder / where), what, "give one of the two another name"))
+        written = [
+            (data, owner, node)
+            for apex, data in self.files.items()
+            for owner, node in data.nodes.items()
+            if node and not (owner == apex and apex in self._zones)
+        ]
+        labels, owners = self._holders({owner for _, owner, _ in written})
+        for data, owner, node in written:
+            if self._builder.is_built_in(owner):
+                holder = "zkdns itself"
+            else:
+                holder = owners.get(owner) or labels.get(self._builder.label_of(owner) or "", "")
+                holder = holder or self._holder_of_address(owner)
+            if holder:
+                where = str(PurePath(data.path).parent / next(iter(node.values())).where)
+                what = f"{names.text(owner)} belongs to {holder}, which is answered instead"
+                problems.append(Problem(where, what, "give one of the two another name"))
         return tuple(problems)
 
-    def _holders(self) -> tuple[dict[str, str], dict[bytes, str]]:
-        """Which services hold something now: by label, and by whole name."""
-        services = self._builder.services.values()
-        shown = {answers.label: f"the service {answers.service.name}" for answers in services}
-        return shown, {owner: shown[answers.label] for answers in services for owner in answers.names}
+    def _holders(self, written: Set[bytes]) -> tuple[dict[str, str], dict[bytes, str]]:
+        """Which services hold something of these names now: by label, and by whole name. Services are many,
+        and mostly no file says anything beside them."""
+        labels, owners = dict[str, str](), dict[bytes, str]()
+        if not written:
+            return labels, owners
+        known = {self._builder.label_of(owner) for owner in written}
+        for answers in self._builder.services.values():
+            if answers.label in known:
+                labels[answers.label] = f"the service {answers.service.name}"
+            for owner in answers.names.keys() & written:
+                owners[owner] = f"the service {answers.service.name}"
+        return labels, owners
 
     def _holder_of_address(self, owner: bytes) -> str:
         """Which services have the address of a reverse name now."""
