@@ -14,6 +14,7 @@ import dns.message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.route_model import Data, Model, One, Shares
 from support.scenario import START, World
 from zkdns.dns import names
@@ -236,7 +237,7 @@ def table(world: World) -> dict[bytes, Any]:
     return {**entries, **{owner: (known.ede, known.zone) for owner, known in world.table.names.items()}}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.sampled_from([(), ("there",)]), st.lists(steps, min_size=1, max_size=14))
 def test_whatever_changes_names_give_what_the_model_says_and_so_does_a_replica_that_starts_now(
     failover: tuple[str, ...], found: list[tuple[Any, ...]]

@@ -1,4 +1,4 @@
-"""A thousand services, each hostile in turn: it costs itself alone, is named, and is tried again."""
+"""Many services, one after the other hostile: it costs itself alone, is named, and is tried again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from zkdns.registry.formats import native
 from zkdns.roots import TOPOLOGY
 
 SERVICES = 1000
+HOSTILE_ONES = 100
+"""Of those; of few services each."""
 HOSTILE = "10.66.6.6"
 BAD_WEIGHT = 666
 
@@ -69,13 +71,13 @@ def a_thousand(size: int) -> World:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_each_of_a_thousand_breaks_us_in_turn_and_its_neighbours_are_answered_as_they_change(
+def test_many_break_us_one_after_the_other_and_their_neighbours_are_answered_as_they_change(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     PLACES[place](monkeypatch)
     size = SERVICES if place == "builder" else 40
     world = a_thousand(size)
-    for n in range(size):
+    for n in range(0, size, max(1, size // HOSTILE_ONES)):
         hostile, neighbour = f"s{n:03}", f"s{(n + 1) % size:03}"
         moved = f"10.1.{n >> 8}.{n & 255}"
         world.hear(  # of one batch, the hostile one first
@@ -94,7 +96,7 @@ def test_each_of_a_thousand_breaks_us_in_turn_and_its_neighbours_are_answered_as
         world.rest()
         assert world.addresses(hostile) == ["10.0.0.9"], "it is tried again once it is another"
         assert not world.pipeline.problems
-    assert world.pipeline.faults >= size
+    assert world.pipeline.faults >= min(size, HOSTILE_ONES)
 
 
 def test_a_service_with_more_zones_and_names_than_are_arranged_is_told(
