@@ -12,7 +12,7 @@ use crate::query::Read;
 use crate::respond::Outcome;
 use crate::stored::{Ask, KEEP, Stored};
 use arc_swap::{ArcSwap, Guard};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,9 +113,10 @@ impl Cache {
         let (key, weight) = (stored.key().to_vec(), stored.weight());
         let stored = Arc::new(stored);
         let mut gone = Vec::new();
-        let old = held.find(hash, &key).map(|old| old.place.load(Relaxed));
-        let place = match old {
-            Some(place) => {
+        let old = held.find(hash, &key).cloned();
+        let place = match &old {
+            Some(old) => {
+                let place = old.place.load(Relaxed);
                 inside.ledger.replace(place, stored.clone(), weight, now, &mut gone).then_some(place)
             }
             None => inside.ledger.put(stored.clone(), hash, weight, share, now, &mut gone),
@@ -123,11 +124,12 @@ impl Cache {
         let Some(place) = place else { return };
         stored.place.store(place, Relaxed);
         // In this order: of what was replaced and then had to go, nothing is left.
-        let change = (hash, Change { key: key.clone(), value: Some(stored) });
-        self.take_out(&mut inside, held, vec![change], &gone);
-        if old.is_none() {
-            inside.note_reverse(&key, place); // last: it may stand where one of those stood
+        let change = (hash, Change { key, value: Some(stored.clone()) });
+        if let Some(old) = &old {
+            inside.forget_reverse(old);
         }
+        self.take_out(&mut inside, held, vec![change], &gone);
+        inside.note_reverse(&stored, place); // last: it may stand where one of those stood
     }
 
     /// Publishes `held` with these changes and without those that are gone.
@@ -150,8 +152,8 @@ impl Cache {
         (self.hash(gone.key()), Change { key: gone.key().to_vec(), value: None })
     }
 
-    /// Lets go of all that is kept of these names, whatever its type; with `below` of what is below them,
-    /// too. They are in lower case. A look at all that is kept, save for reverse names alone.
+    /// Lets go of all that says something of these names, whatever it was asked for; with `below` of what
+    /// is below them, too. They are in lower case. A look at all that is kept, save for reverse names alone.
     pub fn forget(&self, names: &[&[u8]], below: bool) {
         let mut inside = self.inside();
         let mut places = Vec::new();
@@ -160,9 +162,12 @@ impl Cache {
                 places.extend(inside.reverse.get(*name).into_iter().flatten().copied());
             }
         } else {
-            let meant = |stored: &Stored| match below {
-                true => names.iter().any(|name| is_within(name_of(stored), name)),
-                false => names.contains(&name_of(stored)),
+            let names: HashSet<&[u8]> = names.iter().copied().collect();
+            let meant = |stored: &Stored| {
+                stored.spoken_of().any(|name| match below {
+                    true => Above(Some(name)).any(|name| names.contains(name)),
+                    false => names.contains(name),
+                })
             };
             places.extend(inside.ledger.values().filter(|(_, stored)| meant(stored)).map(|(at, _)| at));
         }
@@ -208,47 +213,43 @@ impl Cache {
 }
 
 impl Inside {
-    fn note_reverse(&mut self, key: &[u8], place: u32) {
-        let name = name_in(key);
-        if is_reverse(name) {
+    fn note_reverse(&mut self, kept: &Stored, place: u32) {
+        for name in kept.spoken_of().filter(|name| is_reverse(name)) {
             self.reverse.entry(name.into()).or_default().push(place);
         }
     }
 
     fn forget_reverse(&mut self, gone: &Stored) {
-        let name = name_of(gone);
-        if !is_reverse(name) {
-            return;
-        }
         let place = gone.place.load(Relaxed);
-        if let Some(places) = self.reverse.get_mut(name) {
-            places.retain(|at| *at != place);
-            if places.is_empty() {
-                self.reverse.remove(name);
+        for name in gone.spoken_of().filter(|name| is_reverse(name)) {
+            if let Some(places) = self.reverse.get_mut(name) {
+                places.retain(|at| *at != place);
+                if places.is_empty() {
+                    self.reverse.remove(name);
+                }
             }
         }
     }
-}
-
-/// The name in a key: all but type, class and flags.
-fn name_in(key: &[u8]) -> &[u8] {
-    &key[..key.len() - 5]
-}
-
-fn name_of(stored: &Stored) -> &[u8] {
-    name_in(stored.key())
 }
 
 fn is_reverse(name: &[u8]) -> bool {
     name.ends_with(b"\x07in-addr\x04arpa\0") || name.ends_with(b"\x03ip6\x04arpa\0")
 }
 
-/// Whether a name is `apex` or below it: at a label's beginning, not within one.
-fn is_within(mut name: &[u8], apex: &[u8]) -> bool {
-    while name.len() > apex.len() && name[0] > 0 {
-        name = name.get(1 + name[0] as usize..).unwrap_or_default();
+/// A name and all that it is below, down to the root.
+struct Above<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Above<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let name = self.0?;
+        self.0 = match name.first() {
+            Some(&length) if length > 0 => name.get(1 + length as usize..),
+            _ => None,
+        };
+        Some(name)
     }
-    name == apex
 }
 
 /// What is kept as one round of queries sees it.

@@ -43,11 +43,13 @@ impl PyCache {
         let body = stored.getattr(intern!(py, "body"))?.cast_into::<PyBytes>()?;
         let errors = stored.getattr(intern!(py, "errors"))?.cast_into::<PyBytes>()?;
         let marks = stored.getattr(intern!(py, "marks"))?.cast_into::<PyBytes>()?;
+        let others = stored.getattr(intern!(py, "others"))?.cast_into::<PyBytes>()?;
         let given = Given {
             key,
             body: body.as_bytes(),
             records: &read_marks(marks.as_bytes())?,
             counts: stored.getattr(intern!(py, "counts"))?.extract::<(u16, u16, u16)>()?.into(),
+            others: others.as_bytes(),
             errors: errors.as_bytes(),
             flags: stored.getattr(intern!(py, "flags"))?.extract::<(u8, u8)>()?.into(),
             stored_at: stored.getattr(intern!(py, "stored_at"))?.extract()?,
@@ -63,7 +65,7 @@ impl PyCache {
         self.cache.get(key, now).map(|stored| Kept { stored })
     }
 
-    /// Lets go of all of these names, in lower case; with `below` of what is below them, too.
+    /// Lets go of all that is said of these names, in lower case; with `below` of what is below them, too.
     fn forget(&self, names: Vec<Bound<PyBytes>>, below: bool) {
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
         self.cache.forget(&names, below);

@@ -29,7 +29,7 @@ const OPT: usize = 11;
 const MARK: usize = 4;
 
 /// One reply body. All that is said of its bytes stands in one run: the key, for each record where
-/// its TTL stands and where it ends, and the body.
+/// its TTL stands and where it ends, the other names that it speaks of, and the body.
 #[derive(Debug)]
 pub struct Stored {
     run: Box<[u8]>,
@@ -59,6 +59,8 @@ pub struct Given<'a> {
     pub records: &'a [(u16, u16)],
     pub counts: [u16; 3],
     pub flags: [u8; 2],
+    /// Names beside its own that it says something of, one behind the other, in lower case.
+    pub others: &'a [u8],
     /// Extended DNS Errors of an upstream that is trusted, whole options.
     pub errors: &'a [u8],
     pub stored_at: f64,
@@ -106,12 +108,13 @@ impl Stored {
         if total != given.records.len() || from != length || given.key.len() < 6 {
             return Err(TooLong);
         }
-        let mut run = Vec::with_capacity(given.key.len() + MARK * total + length);
+        let mut run = Vec::with_capacity(given.key.len() + MARK * total + given.others.len() + length);
         run.extend_from_slice(given.key);
         for (ttl, end) in given.records {
             run.extend_from_slice(&ttl.to_le_bytes());
             run.extend_from_slice(&end.to_le_bytes());
         }
+        run.extend_from_slice(given.others);
         run.extend_from_slice(given.errors);
         let body = run.len();
         run.extend_from_slice(given.body);
@@ -130,6 +133,13 @@ impl Stored {
             hits: AtomicU8::new(0),
             renewed: AtomicBool::new(false),
         })
+    }
+
+    /// All names that it says something of, its own first.
+    pub fn spoken_of(&self) -> impl Iterator<Item = &[u8]> {
+        let records: usize = self.counts.iter().map(|n| *n as usize).sum();
+        let others = self.key as usize + MARK * records..self.body as usize - self.errors as usize;
+        std::iter::once(&self.key()[..self.key as usize - 5]).chain(Names(&self.run[others]))
     }
 
     /// Bytes of memory, its place in index and ledger among them.
@@ -248,5 +258,25 @@ impl Stored {
             n as u16
         });
         (counts, kept, if kept > 0 { self.record(kept - 1).1 } else { 0 })
+    }
+}
+
+/// The names that stand in a run, one behind the other.
+struct Names<'a>(&'a [u8]);
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut end = 0;
+        loop {
+            let length = *self.0.get(end)? as usize;
+            end += 1 + length;
+            if length == 0 {
+                let (name, rest) = self.0.split_at(end);
+                self.0 = rest;
+                return Some(name);
+            }
+        }
     }
 }

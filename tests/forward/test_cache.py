@@ -19,7 +19,7 @@ from zkdns.dns.message import read_reply
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.forward.believe import believe, follow
 from zkdns.forward.cache import Cache
-from zkdns.forward.stored import KEEP_EXPIRED, MAX_TTL, OFTEN, Stored, key_of
+from zkdns.forward.stored import KEEP_EXPIRED, MAX_OTHER_BYTES, MAX_TTL, OFTEN, Stored, key_of
 
 NAME = "www.example.com."
 
@@ -266,6 +266,42 @@ def test_reverse_names_are_found_however_others_come_and_go() -> None:
         cache.forget([reverse])
         assert not any(cache.get(reverse + bytes((0, rtype, 0, 1, 0)), 1.0) for rtype in range(6))
         assert len(cache) <= 8
+
+
+def test_a_reply_is_kept_with_all_names_that_it_speaks_of() -> None:
+    wire, reverse = query(), "1.2.0.192.in-addr.arpa."
+    key = key_of(Query(wire))
+    reply = replied(
+        wire,
+        f"{NAME} 60 CNAME B.example.\nb.example. 60 CNAME {reverse}\n{reverse} 60 A 192.0.2.1",
+        "com. 60 NS ns.else.example.",
+        "ns.else.example. 60 A 192.0.2.1",
+    )
+    kept = stored(wire, reply)
+    spoken_of = [names.wire(name) for name in ("b.example.", reverse, "com.", "ns.else.example.")]
+    assert [*names.each(kept.others)] == spoken_of
+    plain = stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1"))
+    assert plain.others == b""
+    for name in (*spoken_of, names.wire(NAME)):
+        cache = Cache()
+        cache.put(key, plain, 0)
+        cache.put(key, kept, 0)
+        cache.forget([names.wire("nothing.example")], below=True)
+        cache.forget([names.reverse("192.0.2.9")])
+        assert len(cache) == 1
+        cache.forget([name])
+        assert len(cache) == 0
+        assert not cache._items.of_reverse_name
+
+
+def test_a_reply_that_speaks_of_very_many_names_is_given_but_not_kept() -> None:
+    wire = query()
+    many = "\n".join(f"{'x' * 60}{n:03d}.example. 60 A 192.0.2.1" for n in range(1 + MAX_OTHER_BYTES // 73))
+    kept = stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1", additional=many))
+    assert kept.ttl == 0
+    assert (
+        stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1", additional=many.rpartition("\n")[0])).ttl == 60
+    )
 
 
 def test_a_very_large_answer_is_given_but_not_kept() -> None:

@@ -18,12 +18,13 @@ import pytest_asyncio
 
 from support.forwarding import edes
 from support.ports import free_port
-from support.upstream import FakeUpstream, addresses, reply, run, silent, soa
+from support.upstream import FakeUpstream, Seen, addresses, reply, run, silent, soa
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Delta, Name, Table, Zone
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
+from zkdns.forward import forwarder as forwarding
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.stored import Stored
 from zkdns.model import Instance, Registration, Service
@@ -183,7 +184,6 @@ async def test_a_name_that_becomes_ours_is_forgotten_though_its_answer_is_under_
                 await asyncio.sleep(0.01)
         apex = names.wire("example.org")
         zone = Zone(1, apex, server.builder.zones[0].soa)
-        server.forwarder.forget([apex], below=True)
         server.engine.apply(Delta(names={apex: Name(1)}, zones={1: zone}))
         upstream.script = script  # it is sent again after half a second
         assert not (await asking).answer  # nobody is believed about our names
@@ -192,6 +192,84 @@ async def test_a_name_that_becomes_ours_is_forgotten_though_its_answer_is_under_
             assert (await server.ask(name)).rcode() == dns.rcode.NXDOMAIN
         assert (await server.ask("b.example.com")).answer
         assert len(upstream.queries) == 4
+
+
+def a_service(many: int) -> Service:
+    """The first of its instances is at 192.0.2.7."""
+    held = ["192.0.2.7", *(f"10.0.{n >> 8}.{n & 255}" for n in range(1, many))]
+    instances = [
+        Instance(f"i{n}", f"i{n}", f"/web/i{n}", Registration((address,), port=80), 0.0)
+        for n, address in enumerate(held)
+    ]
+    return Service("web", "web", "/web", instances=tuple(instances))
+
+
+LEADING = {
+    "end.example.com.": ("CNAME web.Example.org.",),
+    "mid.example.com.": ("CNAME web.example.org.", "web.example.org. 300 CNAME x.example.net."),
+    "back.example.com.": ("CNAME 7.2.0.192.in-addr.arpa.",),
+    "away.example.com.": ("CNAME far.example.net.", "far.example.net. 300 PTR a.example."),
+}
+"""Aliases, and what else is said beside them; the last one has nothing to do with us."""
+
+
+def leading(seen: Seen) -> bytes:
+    alias, *beside = LEADING[seen.name.lower()]
+    return reply(seen, f"{seen.name} 300 {alias}", *beside, authority=(soa(300),))
+
+
+@pytest.mark.parametrize("many", [1, MAX_ONE_BY_ONE + 1])
+async def test_what_is_kept_of_a_name_goes_with_whose_alias_leads_there_when_it_becomes_ours(
+    start: Start, many: int
+) -> None:
+    async with run(leading) as upstream:
+        server = await start(upstream)
+
+        async def asked() -> list[str]:
+            before = len(upstream.queries)
+            for name in LEADING:
+                assert (await server.ask(name, "PTR")).answer
+            return [seen.name.lower() for seen in upstream.queries[before:]]
+
+        assert await asked() == [*LEADING]
+        assert await asked() == []
+        apex = names.wire("example.org")
+        server.engine.apply(
+            Delta(names={apex: Name(1)}, zones={1: Zone(1, apex, server.builder.zones[0].soa)})
+        )
+        assert len(server.forwarder.cache) == 2
+        assert await asked() == ["end.example.com.", "mid.example.com."]
+        assert (await server.ask("end.example.com", "PTR")).rcode() == dns.rcode.NXDOMAIN, "ours has no such"
+        server.builder.replace("web", server.builder.compile(a_service(many)))
+        server.engine.apply(server.builder.take())
+        assert len(server.forwarder.cache) == 1
+        assert "back.example.com." in await asked()
+        assert (await asked()).count("away.example.com.") == 0
+
+
+async def test_what_was_on_its_way_when_the_name_that_it_leads_to_became_ours_is_not_kept(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is long is spelled in a thread; meanwhile anything may happen."""
+    monkeypatch.setattr(forwarding, "MAX_RECORDS_PER_TURN", 0)
+    spelled = asyncio.Event()
+    real = asyncio.get_running_loop().run_in_executor
+
+    async with run(leading) as upstream:
+        server = await start(upstream)
+        apex = names.wire("example.org")
+        delta = Delta(names={apex: Name(1)}, zones={1: Zone(1, apex, server.builder.zones[0].soa)})
+
+        def run_late(*args: object) -> object:
+            if Stored in args:
+                server.engine.apply(delta)
+                spelled.set()
+            return real(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", run_late)
+        await server.ask("mid.example.com", "PTR")
+        assert spelled.is_set()
+        assert len(server.forwarder.cache) == 0
 
 
 @pytest.mark.parametrize("many", [1, MAX_ONE_BY_ONE + 1])
@@ -205,13 +283,7 @@ async def test_a_reverse_name_is_ours_from_the_moment_that_an_instance_has_its_a
             for name in (mine, other):
                 assert (await server.ask(name, "PTR")).rcode() == dns.rcode.NXDOMAIN
         assert len(upstream.queries) == 2
-        held = ["192.0.2.7", *(f"10.0.{n >> 8}.{n & 255}" for n in range(1, many))]
-        instances = [
-            Instance(f"i{n}", f"i{n}", f"/web/i{n}", Registration((address,), port=80), 0.0)
-            for n, address in enumerate(held)
-        ]
-        web = Service("web", "web", "/web", instances=tuple(instances))
-        server.builder.replace("web", server.builder.compile(web))
+        server.builder.replace("web", server.builder.compile(a_service(many)))
         server.engine.apply(server.builder.take())
         answer = await server.ask(mine, "PTR")
         assert answer.answer[0][0].to_text() == "i0.web.svc.local."

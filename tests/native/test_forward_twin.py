@@ -187,7 +187,10 @@ def test_the_same_goes_in_both_engines_whatever_is_put_asked_and_forgotten(entri
         key = keys[number]
         if what == "put":
             record = Record(key[:-5], key[-4], 1, ttl, (b"\xc0\0\2\1",))
-            message = Message(0x8180, 0, b"", (record,), (), (), True)
+            beside = tuple(
+                Record(keys[n % len(keys)][:-5], 1, 1, ttl, (b"\xc0\0\2\1",)) for n in (ttl, number + share)
+            )
+            message = Message(0x8180, 0, b"", (record,), (), beside, True)
             ours.put(key, Stored(message, key, now), share)
             theirs.put(key, Stored(message, key, now), share)
         elif what == "hit":

@@ -85,6 +85,7 @@ class Upstream:
 
     enabled = True
     refused = 0
+    cache = ()
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, Callable[[bytes], None]]] = []

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 ROOT = b"\0"
+ARPA = b"\4arpa\0"
 _IN_ADDR = b"\7in-addr\4arpa\0"
 _IN_ADDR_LABELS = [b"in-addr", b"arpa"]
 _IP6 = b"\3ip6\4arpa\0"
@@ -73,6 +74,17 @@ def suffixes(name: bytes) -> Iterator[bytes]:
     while at < len(name) - 1:
         yield name[at:]
         at += 1 + name[at]
+
+
+def each(run: bytes) -> Iterator[bytes]:
+    """The names that stand in a run, one behind the other."""
+    at = start = 0
+    while at < len(run):
+        length = run[at]
+        at += 1 + length
+        if not length:
+            yield run[start:at]
+            start = at
 
 
 def reverse(address: str | bytes) -> bytes:

@@ -5,7 +5,6 @@ Rules: no I/O; the clock is an argument. The native engine's `cache` is this mod
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -31,7 +30,8 @@ class Replies(Protocol):
         `share`: of whose asking it came."""
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
-        """Let go of all of these names, in lower case; with `below` of what is below them, too."""
+        """Let go of all that is said of these names, in lower case, whoever asked for it; with `below` of
+        what is below them, too."""
 
     def clear(self) -> None: ...
     @property
@@ -42,7 +42,7 @@ class Replies(Protocol):
 
 
 class _Items(FairCache[Stored]):
-    """Knows the keys of each reverse name: those come and go with instances, one by one."""
+    """Knows the keys of what is said of each reverse name: those come and go with instances, one by one."""
 
     def __init__(self, limit: int, entries: int) -> None:
         super().__init__(limit, entries)
@@ -50,16 +50,22 @@ class _Items(FairCache[Stored]):
 
     def put(self, key: bytes, value: Stored, share: int, now: float) -> None:
         super().put(key, value, share, now)
-        if names.is_reverse(key[:-5]) and key in self:
-            self.of_reverse_name.setdefault(key[:-5], set()).add(key)
+        if names.ARPA in key or names.ARPA in value.others:
+            for name in _reverse_names(key, value):
+                if key in self:
+                    self.of_reverse_name.setdefault(name, set()).add(key)
 
     def __delitem__(self, key: bytes) -> None:
+        value = self[key]
         super().__delitem__(key)
-        keys = self.of_reverse_name.get(key[:-5])
-        if keys is not None:
-            keys.discard(key)
-            if not keys:
-                del self.of_reverse_name[key[:-5]]
+        if names.ARPA not in key and names.ARPA not in value.others:
+            return
+        for name in _reverse_names(key, value):
+            keys = self.of_reverse_name.get(name)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self.of_reverse_name[name]
 
 
 class Cache:
@@ -79,18 +85,21 @@ class Cache:
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         owners = frozenset(owners)
-        reverse = all(map(names.is_reverse, owners))
-        if below:
-            keys = itertools.chain.from_iterable(self._items.of_reverse_name.values())
-            gone = [
+        by_name = self._items.of_reverse_name
+        if not all(map(names.is_reverse, owners)):
+            ends = tuple(owners)
+            gone = {
                 key
-                for key in (keys if reverse else self._items)
-                if not owners.isdisjoint((key[:-5], *_parents(key[:-5])))
-            ]
-        elif reverse:
-            gone = [key for owner in owners for key in self._items.of_reverse_name.get(owner, ())]
+                for key, stored in self._items.items()
+                if key[:-5].endswith(ends) or (stored.others and any(end in stored.others for end in ends))
+                if _speaks(key, stored, owners, below)
+            }
+        elif below:
+            gone = {
+                key for name, keys in by_name.items() if not owners.isdisjoint(_above(name)) for key in keys
+            }
         else:
-            gone = [key for key in self._items if key[:-5] in owners]
+            gone = {key for owner in owners for key in by_name.get(owner, ())}
         for key in gone:
             del self._items[key]
 
@@ -107,6 +116,20 @@ class Cache:
         return len(self._items)
 
 
-def _parents(name: bytes) -> Iterator[bytes]:
+def _speaks(key: bytes, stored: Stored, owners: frozenset[bytes], below: bool) -> bool:
+    """Whether a reply says something of one of these names."""
+    spoken_of = (key[:-5], *names.each(stored.others))
+    if not below:
+        return not owners.isdisjoint(spoken_of)
+    return any(not owners.isdisjoint(_above(name)) for name in spoken_of)
+
+
+def _reverse_names(key: bytes, stored: Stored) -> Iterator[bytes]:
+    return filter(names.is_reverse, (key[:-5], *names.each(stored.others)))
+
+
+def _above(name: bytes) -> Iterator[bytes]:
+    """The name, and all that it is below."""
+    yield name
     yield from names.suffixes(name)
     yield names.ROOT

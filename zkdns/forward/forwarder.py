@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from zkdns.config import Settings
-from zkdns.dns import ede
+from zkdns.dns import ede, names
 from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
 from zkdns.dns.packet import PLAIN_UDP, Query
@@ -165,7 +165,7 @@ class Forwarder:
 
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         """These names are ours from now on (wire, lower case; with `below` what is below them, too):
-        what upstreams said of them goes."""
+        what upstreams said of them goes, in what was asked about other names, too."""
         if len(self.cache):  # a large registry brings 100,000 at once, at start
             self.cache.forget(owners, below)
 
@@ -305,8 +305,9 @@ class Forwarder:
         now = self._clock()
         believed = asked.rd and outcome.upstream in self._upstreams.all
         lead_home = self.lead_home if home and self._is_ours(home) else None
-        # It may have become ours meanwhile; and what we say of ours is of each moment.
-        if believed and lead_home is None and not self._is_ours(asked.key[:-5]):
+        # Some of it may have become ours meanwhile; and what we say of ours is of each moment.
+        spoken_of = (asked.key[:-5], *names.each(stored.others))
+        if believed and stored.ttl and lead_home is None and not any(map(self._is_ours, spoken_of)):
             self.cache.put(asked.key, stored, share_of(asked.client))
         for pending in asked.waiting:
             reply = _spell(stored, pending.query, now)

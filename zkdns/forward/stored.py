@@ -18,13 +18,15 @@ from zkdns.dns.message import CD, DO, NUMBERS, Message, Record
 from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of
 from zkdns.dns.reply import opt
-from zkdns.dns.types import ANY, NOERROR, NXDOMAIN, SOA
+from zkdns.dns.types import ANY, CNAME, NOERROR, NXDOMAIN, SOA
 from zkdns.forward.eviction import FREQUENT
 
 MAX_TTL = 86_400
 MAX_NEGATIVE_TTL = 10_800  # RFC 2308, section 5
 KEEP_EXPIRED = 86_400
 """How long an expired answer is kept (RFC 8767, section 5, suggests one to three days)."""
+MAX_OTHER_BYTES = 4096
+"""Of the names beside its own that a reply is kept with; one that speaks of more is not kept."""
 MAX_ERROR_BYTES = 255
 """Of an upstream's Extended DNS Errors."""
 AD = 0x20
@@ -80,11 +82,12 @@ def key_of(query: Query) -> bytes:
 
 class Stored:
     """One reply body. `expires` is when it is given for stale only; `renew_at`, when an asked one is
-    fetched anew, is math.inf for never."""
+    fetched anew, is math.inf for never. `others`: the names beside its own that it says something of, and
+    that its aliases lead to, one behind the other in lower case."""
 
     __slots__ = (
         "age", "body", "errors", "expires", "frequency", "heads", "hits", "is_main", "is_stale", "marks",
-        "opts", "rcode", "renew_at", "share", "stored_at", "ttl", "weight",
+        "opts", "others", "rcode", "renew_at", "share", "stored_at", "ttl", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +99,9 @@ class Stored:
         negative = _negative_ttl(message, key)
         records = (*message.answer, *message.authority, *message.additional)
         least = min([record.ttl for record in records], default=0)
-        self.ttl = 0 if cut else _lifetime(message.rcode, least, negative)
+        self.others = b"" if message.plain else b"".join(_others(message, key[:-5]))
+        lasts = not cut and len(self.others) <= MAX_OTHER_BYTES
+        self.ttl = _lifetime(message.rcode, least, negative) if lasts else 0
         if message.plain and all(record.ttl <= MAX_TTL for record in records):
             body, marks = message.plain, _mark(records)
         else:
@@ -118,7 +123,7 @@ class Stored:
         self.frequency = 0
         self.share = 0
         self.is_main = False
-        self.weight = OVERHEAD + len(key) + len(body) + len(marks) + len(self.errors)
+        self.weight = OVERHEAD + len(key) + len(body) + len(marks) + len(self.others) + len(self.errors)
 
     def is_over(self, now: float) -> bool:
         return now >= self.expires + KEEP_EXPIRED
@@ -179,7 +184,7 @@ class Stored:
         head[8:10] = (counts[2] + bool(tail)).to_bytes(2, "big")
         return query[:2] + bytes(head) + query[12:end] + self.body[: ends[kept]] + tail
 
-    # --- what the native engine reads, beside body, marks, errors and times ----------------------------
+    # --- what the native engine reads, beside body, marks, others, errors and times --------------------
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -201,6 +206,17 @@ def _heads(counts: tuple[int, int, int], rcode: int, flags: int, cut: bool, ad: 
         numbers = b"\0\1" + b"".join(n.to_bytes(2, "big") for n in (counts[0], counts[1], counts[2] + edns))
         heads += [bytes((high, low)) + numbers, bytes((high | 1, low)) + numbers]
     return _Heads(counts, (high, low), tuple(heads))
+
+
+def _others(message: Message, own: bytes) -> Iterable[bytes]:
+    others = dict.fromkeys(
+        r.owner.lower()
+        for section in (message.answer, message.authority, message.additional)
+        for r in section
+    )
+    others |= dict.fromkeys(r.parts[1].lower() for r in message.answer if r.rtype == CNAME)
+    others.pop(own, None)
+    return others
 
 
 def _lifetime(rcode: int, least: int, negative: int | None) -> int:

@@ -17,6 +17,7 @@ from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.forward.cache import Cache, Replies
+from zkdns.forward.forwarder import Forwarder
 from zkdns.model import ConfigError
 from zkdns.serve import cores, native
 from zkdns.serve.clients import NO_DEMAND, NOT_KEPT, Demand, Told, join_demand, merge, pick, sum_up
@@ -82,15 +83,28 @@ class PythonEngine:
                     log.error("what is left out: %r (%r)", [*part.entries, *part.names], error)
 
     def _put(self, delta: Delta) -> None:
-        """What upstreams said of reverse names that are ours from now on is forgotten."""
-        held, forwarder = self.dispatcher.table.holders, self.dispatcher.forwarder
-        if forwarder is not None:
-            come = [address for address, holders in delta.holders.items() if holders and address not in held]
-            if len(come) <= MAX_ONE_BY_ONE:
-                forwarder.forget(map(names.reverse, come))
-            else:
-                forwarder.forget(names.REVERSE, below=True)
+        """What upstreams said of names that are ours from now on is forgotten."""
+        forwarder = self.dispatcher.forwarder
+        if forwarder is not None and len(forwarder.cache):
+            self._forget(delta, forwarder)
         self.dispatcher.table.apply(delta)
+
+    def _forget(self, delta: Delta, forwarder: Forwarder) -> None:
+        known, come = self.dispatcher.table.names, delta.names
+        apexes = [
+            name
+            for name, value in come.items()
+            if value is not None and name not in known
+            if not any(above in known or come.get(above) is not None for above in names.suffixes(name))
+        ]
+        if apexes:
+            forwarder.forget(apexes, below=True)
+        held = self.dispatcher.table.holders
+        addresses = [address for address, holders in delta.holders.items() if holders and address not in held]
+        if len(addresses) <= MAX_ONE_BY_ONE:
+            forwarder.forget(map(names.reverse, addresses))
+        else:
+            forwarder.forget(names.REVERSE, below=True)
 
     async def stop(self) -> None:
         """Take no new queries over UDP and no new connections, and answer what has come."""

@@ -279,7 +279,6 @@ class Server:
     async def _load_zone_files(self) -> None:
         zones = await self.zone_files.load()
         if zones is not None:
-            self.forwarder.forget(self.zone_files.apexes, below=True)
             self.driver.step(ZoneFilesRead(zones))
 
     # --- from the pipeline ------------------------------------------------------------------------------

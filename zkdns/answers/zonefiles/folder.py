@@ -35,11 +35,6 @@ class ZoneFiles:
         return [zone.path for zone in self._folder.loaded.zones.values()] if self._folder else []
 
     @property
-    def apexes(self) -> list[bytes]:
-        """The names at and below which files answer."""
-        return [*self._folder.loaded.zones] if self._folder else []
-
-    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong in the files."""
         return tuple(self._folder.loaded.problems) if self._folder else ()
