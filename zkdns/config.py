@@ -84,6 +84,8 @@ class Settings:
     zookeeper: ZooKeeperSettings = field(default_factory=ZooKeeperSettings)
     service_defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """For services that don't set them: as a service's own znode would write them."""
+    file: str = field(default="", compare=False)
+    """Where these stand, for errors that are found later: "" without a file."""
 
 
 MAX_ZONE_CHARS = 120
@@ -130,7 +132,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     for name in values.get("failover", ()):
         if name not in names:
             raise ConfigError("--failover", f"no registry is named {name}; there are {', '.join(names)}")
-    return Settings(**values)
+    return Settings(**values, file=where)
 
 
 def _name_registries(urls: tuple[RegistryURL, ...]) -> tuple[RegistryURL, ...]:

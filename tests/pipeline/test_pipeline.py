@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -420,6 +421,25 @@ def test_service_defaults_that_are_wrong_are_the_operators_error() -> None:
     world = World()
     with pytest.raises(ConfigError):
         world.pipeline.check(settings_of(service_defaults={"ttl": "soon"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("hodl = 3", "{file}: [service_defaults] hodl: no such setting; there are answers, check, "),
+        ("policy = 'best'", "{file}: [service_defaults]: policy "),
+        ("ttl = 'soon'", "{file}: [service_defaults]: ttl "),
+    ],
+)
+def test_service_defaults_that_are_wrong_are_told_with_the_file_where_they_stand(
+    line: str, told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "zkdns.toml"
+    file.write_text(f"ttl = 9\n[service_defaults]\n{line}\n")
+    with pytest.raises(ConfigError) as error:
+        Pipeline(load({"config": str(file)}, {}), NOW)
+    assert str(error.value).startswith(told.format(file=file))
+    assert "\n" not in str(error.value)
 
 
 def test_other_defaults_at_a_reload_are_in_force_at_once() -> None:

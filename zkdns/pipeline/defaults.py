@@ -12,20 +12,20 @@ from typing import Any
 from zkdns.model import ConfigError, Service
 from zkdns.registry.settings import SETTINGS, read_table
 
-WHERE = "[service_defaults]"
-
 
 class ServiceDefaults:
-    """`table`: as a service's own znode would write them. ConfigError where one is wrong."""
+    """`table`: as a service's own znode would write them; `file`: where it stands. ConfigError where one is
+    wrong."""
 
-    def __init__(self, table: Mapping[str, Any]) -> None:
+    def __init__(self, table: Mapping[str, Any], file: str = "") -> None:
+        where = f"{file}: [service_defaults]" if file else "[service_defaults]"
         for name in table:
             if name not in SETTINGS and name != "check":
                 known = ", ".join(sorted([*SETTINGS, "check"]))
-                raise ConfigError(f"{WHERE} {name}", f"no such setting; there are {known}")
+                raise ConfigError(f"{where} {name}", f"no such setting; there are {known}")
         read, wrong = read_table(table)
         if wrong:
-            raise ConfigError(WHERE, wrong[0].what)
+            raise ConfigError(where, wrong[0].what)
         self._values = {name: getattr(read, name) for name in read.given}
         self._completed: dict[str, tuple[Service, Service]] = {}
 

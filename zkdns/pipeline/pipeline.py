@@ -86,7 +86,7 @@ class Pipeline:
         self._localities = Localities(settings)
         self._localities.put_in_force(self.builder, now)
         self._origins = Origins(self.registries)
-        self._defaults = ServiceDefaults(settings.service_defaults)
+        self._defaults = ServiceDefaults(settings.service_defaults, settings.file)
         self._health = Health(
             self.replica.id,
             probes=replica is not None,
@@ -210,7 +210,7 @@ class Pipeline:
 
     def check(self, settings: Settings) -> None:
         """ConfigError where these settings can't be taken."""
-        ServiceDefaults(settings.service_defaults)
+        ServiceDefaults(settings.service_defaults, settings.file)
 
     def _take_settings(self, settings: Settings, now: float) -> None:
         old, self.settings = self.settings, settings
@@ -218,7 +218,7 @@ class Pipeline:
             self.builder.set_ttl(settings.ttl)
             self._publisher.respell()
         if settings.service_defaults != old.service_defaults:
-            self._defaults = ServiceDefaults(settings.service_defaults)
+            self._defaults = ServiceDefaults(settings.service_defaults, settings.file)
             self._publisher.mark(self._publisher.registered)
         self._localities.take_settings(settings)
         self._relocate(now)
