@@ -9,7 +9,7 @@ import pytest
 from zkdns.dns import names
 from zkdns.dns.message import Message, Record
 from zkdns.dns.types import CNAME, A
-from zkdns.forward.believe import believe, follow, is_private
+from zkdns.forward.believe import MAX_ALIASES, believe, follow, is_private
 
 
 def record(owner: str, rtype: int, address: str) -> Record:
@@ -127,3 +127,19 @@ def test_an_alias_is_followed_whatever_the_case_in_which_it_names_the_next() -> 
     kept = follow(message, names.wire("www.example") + b"\0\1\0\1")
     assert kept is not None
     assert kept.answer == (alias, address)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "is_followed"), [(MAX_ALIASES, True), (MAX_ALIASES + 1, False), (1000, False)]
+)
+def test_so_many_aliases_are_followed_and_no_more(aliases: int, is_followed: bool) -> None:
+    """Each costs a walk up its name, and nobody has so many."""
+    chain = [
+        Record(names.wire(f"n{n}.example"), CNAME, 1, 60, (b"", names.wire(f"n{n + 1}.example")))
+        for n in range(aliases)
+    ]
+    end = record(f"n{aliases}.example", A, "192.0.2.1")
+    message = Message(0, 0, b"", (*chain, end), (), (), True)
+    followed = follow(message, names.wire("n0.example") + b"\0\1\0\1")
+    assert (followed is not None) == is_followed
+    assert followed is None or followed.answer[-1] == end

@@ -137,3 +137,29 @@ async def test_of_two_that_came_together_one_may_close_the_other(caplog: pytest.
     readers.stop()
     for _, theirs in pairs:
         theirs.close()
+
+
+async def test_a_socket_whose_reading_breaks_costs_itself() -> None:
+    if not readers.HAS_EPOLL:
+        return
+    watched = Readers()
+    pairs = [pair() for _ in range(3)]
+    read: list[int] = []
+
+    def take(n: int) -> None:
+        read.append(n)
+        if n == 1:
+            raise RuntimeError("planted")
+        pairs[n][0].recv(10)
+
+    for n, (one, other) in enumerate(pairs):
+        watched.watch(one, partial(take, n))
+        other.send(b"x")
+    await until(lambda: sorted(read) == [0, 1, 2])
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+    assert read.count(1) == 1, "it is read no more"
+    for one, other in pairs:
+        watched.close(one)
+        other.close()
+    watched.stop()

@@ -17,6 +17,10 @@ from zkdns.dns.types import AAAA, ANY, CNAME, DNAME, IN, RRSIG, A
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+MAX_ALIASES = 64
+"""One behind the other in a reply; more lead nowhere. BIND ends at 16, unbound at 11, each asked for anew."""
+
+
 def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bool) -> tuple[Message, bool]:
     """The message without what is not to be believed, and whether a private address was among that."""
     owners: dict[bytes, bool] = {}
@@ -44,8 +48,8 @@ def believe(message: Message, is_ours: Callable[[bytes], bool], deny_private: bo
 
 def follow(message: Message, question: bytes) -> Message | None:
     """The message with what of its answer is about the question, in the order in which its aliases lead
-    there (old resolvers pass over an address that comes before its alias); None where they go round, which
-    unbound and BIND tell as SERVFAIL. `question`: name in lower case, type, class."""
+    there (old resolvers pass over an address that comes before its alias); None where they go round or never
+    end, which unbound and BIND tell as SERVFAIL. `question`: name in lower case, type, class."""
     name, rtype = question[:-4], question[-4] << 8 | question[-3]
     answer = message.answer
     if rtype == ANY or all(r.rtype == rtype and r.owner.lower() == name for r in answer):
@@ -54,8 +58,8 @@ def follow(message: Message, question: bytes) -> Message | None:
     for record in answer:
         by_owner.setdefault(record.owner.lower(), []).append(record)
     kept: dict[int, Record] = {}
-    met = set()
-    while name not in met:
+    met: set[bytes] = set()
+    while name not in met and len(met) <= MAX_ALIASES:
         met.add(name)
         own = by_owner.get(name, [])
         alias = next((r for r in own if r.rtype == CNAME), None) if rtype != CNAME else None

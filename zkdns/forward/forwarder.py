@@ -8,6 +8,7 @@ what. What is decided stands in `upstream`, what is kept in `cache`, what is sen
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import Counter, deque
@@ -25,20 +26,22 @@ from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
 from zkdns.forward.allow import permit
-from zkdns.forward.believe import believe, follow, leads_to
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
+from zkdns.forward.judged import Judged, judge
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
-from zkdns.forward.pending import Pending
+from zkdns.forward.pending import Deliveries, Pending
 from zkdns.forward.readers import Readers
-from zkdns.forward.resolution import Answered, Failed, Resolution
+from zkdns.forward.resolution import CROWDED, LOOPING, OURS, STOPPING, Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
 from zkdns.forward.stored import Kept, Stored, key_of
 from zkdns.forward.transport import Transport, large_replies
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
+
+log = logging.getLogger("zkdns.forward")
 
 MAX_WAITERS = 1000
 """Clients that wait for one and the same question."""
@@ -47,14 +50,12 @@ STALE_AFTER = 1.8
 STARTS_PER_TURN = 2
 """Questions taken off before others have their turn: each costs sockets and timers, as much as twenty
 answers of our own, and those must not wait behind a thousand of them."""
-MAX_RECORDS_PER_TURN = 500
-"""Records of a reply that are spelled in the loop; more in a thread: thousands take 10 ms."""
+MAX_RECORDS_PER_TURN = 100
+"""Records of a reply that are judged and spelled in the loop; more in a thread: each may have a name of 127
+labels, and thousands take 100 ms."""
 STREAM = 65535
 
-STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=True)
-LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server", is_ours=True)
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
-CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +87,8 @@ class Forwarder:
 
     The counters are plain numbers that only grow: `queries` by upstream and rcode (or what went
     wrong), `cache_hits` (`stale_hits` of them), `failure_hits`, `joined`, `limited`, `refused`, `forgeries`,
-    `prefetches`, `blocked` (answers that named private addresses).
+    `prefetches`, `blocked` (answers that named private addresses), `faults`
+    (replies that met an error of ours).
     """
 
     def __init__(
@@ -127,6 +129,8 @@ class Forwarder:
         self.prefetches = 0
         self.failure_hits = 0
         self.blocked = 0
+        self.faults = 0
+        self._deliveries = Deliveries(self._break)
         self.reload(settings)
 
     # --- life ---------------------------------------------------------------------------------------
@@ -149,6 +153,7 @@ class Forwarder:
                 asked.transport.end(STOPPING)
             else:
                 self._finish(asked, STOPPING)
+        self._deliveries.finish()
         await asyncio.sleep(0)
         self._readers.stop()
 
@@ -261,13 +266,18 @@ class Forwarder:
     def _send_some(self) -> None:
         for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
             asked = self._unsent.popleft()
-            upstreams = order(self._upstreams.all)
-            resolution = Resolution(
-                asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw
-            )
-            asked.transport = Transport(resolution, self._clock, partial(self._finish, asked), self._readers)
-            asked.transport.step()
+            try:
+                self._send(asked)
+            except Exception:
+                log.exception("a question could not be asked: %s", asked.key.hex())
+                self._finish(asked, OURS)
         self._next_send = asyncio.get_running_loop().call_soon(self._send_some) if self._unsent else None
+
+    def _send(self, asked: _Asked) -> None:
+        upstreams = order(self._upstreams.all)
+        resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
+        asked.transport = Transport(resolution, self._clock, partial(self._finish, asked), self._readers)
+        asked.transport.step()
 
     def _finish(self, asked: _Asked, outcome: Answered | Failed) -> None:
         self._asked.pop(in_flight_key(asked.key, asked.rd), None)
@@ -279,26 +289,40 @@ class Forwarder:
             for upstream, what in asked.transport.resolution.log:
                 self.queries[str(upstream.address), what] += 1
             asked.transport = None  # they know each other: the collector would have to find them
-        now = self._clock()
+        try:
+            self._conclude(asked, outcome, self._clock())
+        except Exception:
+            self._fail(asked)
+
+    def _conclude(self, asked: _Asked, outcome: Answered | Failed, now: float) -> None:
         place = in_flight_key(asked.key, asked.rd)
         if isinstance(outcome, Failed):
+            self.faults += outcome is OURS
             if not outcome.is_ours:
                 self._failures.note(place, outcome, now, self._upstreams.usable_ones)
             self._give_all(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
             return
         self._failures.forget(place)
-        trusted = outcome.upstream.trusted
-        message, blocked = believe(outcome.message, self._is_ours, self.denies_private)
-        if message is not outcome.message:  # what stood behind a name of ours leads from nowhere now
-            message = follow(message, asked.key[:-1]) or message
-        home = leads_to(message, asked.key[:-1])
-        self.blocked += blocked
-        if len(message.answer) + len(message.authority) + len(message.additional) <= MAX_RECORDS_PER_TURN:
-            self._keep(asked, outcome, home, Stored(message, asked.key, now, outcome.cut, trusted))
+        judging = partial(judge, outcome, asked.key, now, self._is_ours, self.denies_private)
+        if outcome.records <= MAX_RECORDS_PER_TURN:
+            self._take(asked, outcome, judging)
             return
-        loop = asyncio.get_running_loop()
-        spelled = loop.run_in_executor(large_replies, Stored, message, asked.key, now, outcome.cut, trusted)
-        spelled.add_done_callback(lambda stored: self._keep(asked, outcome, home, stored.result()))
+        judged = asyncio.get_running_loop().run_in_executor(large_replies, judging)
+        judged.add_done_callback(lambda judged: self._take(asked, outcome, judged.result))
+
+    def _take(self, asked: _Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
+        """An error of ours costs those who asked this, and nobody else."""
+        try:
+            stored, home, blocked = judged()
+            self.blocked += blocked
+            self._keep(asked, outcome, home, stored)
+        except Exception:
+            self._fail(asked)
+
+    def _fail(self, asked: _Asked) -> None:
+        log.exception("an answer for %s met an error of our own", asked.key.hex())
+        self.faults += 1
+        self._give_all(OURS, asked.waiting)
 
     def _keep(self, asked: _Asked, outcome: Answered, home: bytes, stored: Stored) -> None:
         """`home`: where its aliases lead without saying more."""
@@ -309,9 +333,12 @@ class Forwarder:
         spoken_of = (asked.key[:-5], *names.each(stored.others))
         if believed and stored.ttl and lead_home is None and not any(map(self._is_ours, spoken_of)):
             self.cache.put(asked.key, stored, share_of(asked.client))
-        for pending in asked.waiting:
+
+        def deliver(pending: Pending) -> None:
             reply = _spell(stored, pending.query, now)
             lead_home(pending, home, reply) if lead_home else pending.deliver(reply)
+
+        self._deliveries.do(asked.waiting, deliver)
 
     def _lose_patience(self, asked: _Asked) -> None:
         """Those who waited long enough get the expired answer; the question goes on."""
@@ -321,8 +348,12 @@ class Forwarder:
 
     def _give_all(self, what: Kept | Failed, waiting: list[Pending]) -> None:
         now = self._clock()
-        for pending in waiting:
-            pending.deliver(self._give(what, pending.query, now))
+        self._deliveries.do(waiting, lambda pending: pending.deliver(self._give(what, pending.query, now)))
+
+    def _break(self, pending: Pending) -> None:
+        """It could not be delivered, for an error of ours."""
+        self.faults += 1
+        pending.deliver(self._give(OURS, pending.query, 0.0))
 
     def _give(self, what: Kept | Failed, query: Query, now: float) -> bytes:
         """The reply, of what was kept or why there is none."""

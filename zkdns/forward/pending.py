@@ -1,14 +1,22 @@
 """A reply that is due later, and who is told when it is here.
 
-Rules: each asker is told once; one that has gone costs nothing.
+Rules: each asker is told once; one that has gone costs nothing, and one that can't be told costs itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 
 from zkdns.dns.packet import Query
+
+log = logging.getLogger("zkdns.forward")
+
+PART = 0.004
+"""Seconds of a turn in which replies are delivered: a thousand may wait for one question."""
 
 
 class Pending:
@@ -47,3 +55,43 @@ class Pending:
 
         self.then(take)
         return await done
+
+
+class Deliveries:
+    """Has replies delivered in the order in which they came, a part of them a turn. `fail` is told whose was
+    met by an error of ours."""
+
+    def __init__(
+        self, fail: Callable[[Pending], None], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._fail = fail
+        self._clock = clock
+        self._waiting: deque[tuple[Pending, Callable[[Pending], None]]] = deque()
+        self._next: asyncio.Handle | None = None
+
+    def do(self, waiting: Iterable[Pending], deliver: Callable[[Pending], None]) -> None:
+        """Deliver to each of them, to the first ones now."""
+        self._waiting.extend((pending, deliver) for pending in waiting)
+        if self._next is None:
+            self._go()
+
+    def finish(self) -> None:
+        """Deliver all that is left, now."""
+        while self._waiting:
+            self._deliver()
+
+    def _go(self) -> None:
+        end = self._clock() + PART
+        while self._waiting:
+            self._deliver()
+            if self._clock() >= end:
+                break
+        self._next = asyncio.get_running_loop().call_soon(self._go) if self._waiting else None
+
+    def _deliver(self) -> None:
+        pending, deliver = self._waiting.popleft()
+        try:
+            deliver(pending)
+        except Exception:
+            log.exception("a reply could not be given to %s", pending.query.packet.hex())
+            self._fail(pending)

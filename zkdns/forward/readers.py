@@ -8,10 +8,13 @@ epoll the loop's own way does.
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 import socket
 from collections.abc import Callable
 from typing import Any, Final
+
+log = logging.getLogger("zkdns.forward")
 
 MAX_READY: Final = 16
 """Sockets that are read before the loop has other turns."""
@@ -61,4 +64,9 @@ class Readers:
         for descriptor, _ in self._epoll.poll(0, MAX_READY):
             # Of those that came together, one may have closed another.
             if (take := self._takers.get(descriptor)) is not None:
-                take()
+                try:
+                    take()
+                except Exception:  # it is read no more, and its question ends at its time
+                    log.exception("a socket could not be read")
+                    self._takers.pop(descriptor, None)
+                    self._epoll.unregister(descriptor)

@@ -64,6 +64,12 @@ class Answered:
     upstream: Upstream
     cut: bool = False
 
+    @property
+    def records(self) -> int:
+        """How many there are, of whatever section."""
+        message = self.message
+        return len(message.answer) + len(message.authority) + len(message.additional)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -72,6 +78,13 @@ class Failed:
     code: int
     text: str
     is_ours: bool = False
+
+
+OURS = Failed(ede.OTHER, "an error of our own", is_ours=True)
+"""What is said after one."""
+STOPPING = Failed(ede.NO_REACHABLE_AUTHORITY, "the server is stopping", is_ours=True)
+LOOPING = Failed(ede.NETWORK_ERROR, "a loop: the upstreams lead back to this server", is_ours=True)
+CROWDED = Failed(ede.NO_REACHABLE_AUTHORITY, "too many clients wait for this name")
 
 
 def scramble(question: bytes, bits: int) -> bytes:
@@ -184,7 +197,7 @@ class Resolution:
         followed = follow(message, self.question)
         if followed is None:
             self._answered = True
-            return self._pass(attempt, "aliases that lead back to themselves")
+            return self._pass(attempt, "aliases that lead back to themselves, or never end")
         attempt.done = True
         self.log.append((upstream, rcode_name(message.rcode)))
         self.outcome = Answered(followed, upstream)

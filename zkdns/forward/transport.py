@@ -7,6 +7,7 @@ goes out on a socket of its own, so on a source port of its own (RFC 5452, secti
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,19 @@ from functools import partial
 
 from zkdns.dns.message import read_reply
 from zkdns.forward.readers import Readers
-from zkdns.forward.resolution import Answered, Attempt, Failed, Resolution
+from zkdns.forward.resolution import OURS, Answered, Attempt, Failed, Resolution
 from zkdns.forward.sockets import connect, converse, reason
 from zkdns.lack import is_local_lack
+
+log = logging.getLogger("zkdns.forward")
 
 DATAGRAMS_PER_TURN = 32
 """Datagrams read of one socket before the others have their turn."""
 
 
 LARGE_BYTES = 16 << 10
-"""A longer reply is read in a thread: one of 64 KB takes some ten milliseconds, and the loop has others."""
+"""A longer reply is read in a thread: one of 64 KB takes some ten milliseconds, and the loop has others. A
+longer datagram is none that we asked for: its question goes over TCP."""
 
 large_replies = ThreadPoolExecutor(1, "replies")
 """Reads them, and spells them, one by one: no flood of them takes more than one thread's part."""
@@ -50,6 +54,17 @@ class Transport:
 
     def step(self) -> None:
         """Does what is due, and comes again when something will be."""
+        try:
+            self._step()
+        except Exception:
+            self._break()
+
+    def _break(self) -> None:
+        """An error of ours costs this question, and nobody else's."""
+        log.exception("a question to upstreams broke: %s", self.resolution.question.hex())
+        self.end(OURS)
+
+    def _step(self) -> None:
         if self._over:
             return
         resolution = self.resolution
@@ -103,9 +118,15 @@ class Transport:
             self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
 
     def _read(self, attempt: Attempt, sock: socket.socket) -> None:
+        try:
+            self._read_all(attempt, sock)
+        except Exception:
+            self._break()
+
+    def _read_all(self, attempt: Attempt, sock: socket.socket) -> None:
         for _ in range(DATAGRAMS_PER_TURN):
             try:
-                data = sock.recv(65535)
+                data = sock.recv(LARGE_BYTES)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -131,4 +152,6 @@ class Transport:
             self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
         except EOFError:
             self.resolution.fail(attempt, "the connection ended early", self._clock())
+        except Exception:
+            self._break()
         self.step()

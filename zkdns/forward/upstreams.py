@@ -122,12 +122,15 @@ class Upstreams:
         look_at = self._clock() + LOOK
         while True:
             now = self._clock()
-            for upstream in self.all:
-                if upstream not in self._probing and now >= upstream.probe_at:
-                    self._probe(upstream, now)
-            if now >= look_at:
-                look_at = now + LOOK
-                self._look()
+            try:
+                for upstream in self.all:
+                    if upstream not in self._probing and now >= upstream.probe_at:
+                        self._probe(upstream, now)
+                if now >= look_at:
+                    look_at = now + LOOK
+                    self._look()
+            except Exception:  # the next turn tries again
+                log.exception("upstreams could not be looked after")
             await asyncio.sleep(TICK)
 
     def _probe(self, upstream: Upstream, now: float) -> None:

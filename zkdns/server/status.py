@@ -161,7 +161,7 @@ class Observer:
             dropped=engine.dropped(),
             search_misses=engine.search_misses().total(),
             errors=engine.dispatcher.errors,
-            faults=self.pipeline.faults + self.driver.errors + engine.faults,
+            faults=self.pipeline.faults + self.driver.errors + engine.faults + self.forwarder.faults,
             tcp_open=connections,
             tcp_waiting=waiting,
             tcp_closed=engine.closed(),
