@@ -67,9 +67,10 @@ def test_what_is_wrong_where_two_registries_are_one_place_is_told_once() -> None
 
 def test_the_budget_leaves_the_rest_for_another_call() -> None:
     ticks = count()
-    world = World(tick=lambda: float(next(ticks)))
+    world = World()
     world.register("web", a=an_address(1))
     world.register("db", a=an_address(2))
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(ticks))
     assert world.ready(budget=0.5).more
     assert len(world.pipeline.services) == 1
     assert not world.pipeline.idle

@@ -1,10 +1,16 @@
 """What registries tell, event by event behind the wall: one that we fall over costs its node alone.
 
 Rules: pure. What was not taken is tried again before anything else that is told of its node or of those below
-it, and is dropped with a newer word on the same, or when its root is read anew.
+it, and is dropped with a newer word on the same, or when its root is read anew. What was told at once is
+taken in turns where it is much, in the order in which it was told, and counts when the last of it is taken.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from zkdns.model import Begin, Children, Event
 from zkdns.pipeline.inputs import Heard
@@ -13,29 +19,99 @@ from zkdns.wall import Wall
 
 DOING = "heard"
 
+MAX_SECONDS_AT_ONCE: Final = 0.001
+"""Seconds between two calls of `work` in which what comes is taken as it comes."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """`rest`: of its events, what is not taken yet."""
+
+    heard: Heard
+    rest: Iterator[Event]
+    is_begun: bool = False
+
 
 class Hearing:
-    """`wall`: keeps the errors, by path."""
+    """`wall`: keeps the errors, by path. `tick`: seconds on any clock. `heard_out`: is called with each batch
+    whose events were all taken, and the time."""
 
-    def __init__(self, wall: Wall) -> None:
+    def __init__(
+        self,
+        registries: Mapping[str, Registry],
+        wall: Wall,
+        tick: Callable[[], float],
+        heard_out: Callable[[Heard, float], None],
+    ) -> None:
+        self.grace = 0.0
+        """Seconds for which what went with an outage is kept."""
+        self._registries = registries
         self._wall = wall
+        self._tick = tick
+        self._heard_out = heard_out
+        self._queue: deque[Batch] = deque()
+        self._until: float | None = None
+        self._is_owed = False
+        """Whether `work` ended within a batch last time: nothing could be shown of what it took."""
         self._left: dict[tuple[str, str, str, type[Event]], Event] = {}
 
-    def take(self, registry: Registry, heard: Heard, now: float, grace: float) -> None:
-        for event in heard.events:
-            if self._left:
-                self._catch_up(registry, heard.root, event, now, grace)
-            self._take(registry, heard.root, event, now, grace)
+    @property
+    def has_work(self) -> bool:
+        return bool(self._queue)
 
-    def _take(self, registry: Registry, root: str, event: Event, now: float, grace: float) -> None:
+    @property
+    def is_within(self) -> bool:
+        """Whether a batch is taken in part: what was told at once is shown at once."""
+        return bool(self._queue) and self._queue[0].is_begun
+
+    def take(self, heard: Heard, now: float) -> None:
+        """Take a batch, or as much of it as there is time for; the rest is for `work`."""
+        self._queue.append(Batch(heard, iter(heard.events)))
+        if len(self._queue) == 1:
+            if self._until is None:
+                self._until = self._tick() + MAX_SECONDS_AT_ONCE
+            if self._tick() <= self._until:
+                self._go_on(now, self._until)
+
+    def work(self, now: float, until: float) -> None:
+        """Go on until then, and never end within a batch twice without a batch that ends: else who tells
+        without end would have nothing of it shown."""
+        self._until = None
+        was_owed, self._is_owed = self._is_owed, False
+        while self._queue:
+            if not self._go_on(now, until):
+                self._is_owed = True
+                return
+            if was_owed or self._tick() > until:
+                return
+
+    def _go_on(self, now: float, until: float) -> bool:
+        """With the first batch. Whether it is done."""
+        batch = self._queue[0]
+        batch.is_begun = True
+        heard = batch.heard
+        registry = self._registries[heard.registry]
+        for event in batch.rest:
+            if self._left:
+                self._catch_up(registry, heard.root, event, now)
+            self._take(registry, heard.root, event, now)
+            if self._tick() > until:
+                break
+        else:
+            self._queue.popleft()
+            self._heard_out(heard, now)
+            return True
+        return False
+
+    def _take(self, registry: Registry, root: str, event: Event, now: float) -> None:
         path = getattr(event, "path", root)
         try:
-            registry.take(root, event, now, grace)
+            registry.take(root, event, now, self.grace)
         except Exception as error:
             self._left[registry.name, root, path, type(event)] = event
             self._wall.note(path, error, DOING)
 
-    def _catch_up(self, registry: Registry, root: str, event: Event, now: float, grace: float) -> None:
+    def _catch_up(self, registry: Registry, root: str, event: Event, now: float) -> None:
         path = getattr(event, "path", root)
         for key, left in list(self._left.items()):
             name, of, where, kind = key
@@ -46,7 +122,7 @@ class Hearing:
             elif f"{path}/".startswith(f"{where}/"):
                 self._forget(key)
                 if (where, kind) != (path, type(event)):
-                    self._take(registry, root, left, now, grace)
+                    self._take(registry, root, left, now)
 
     @staticmethod
     def _is_gone(where: str, path: str, event: Event) -> bool:

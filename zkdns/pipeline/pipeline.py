@@ -78,9 +78,10 @@ class Pipeline:
         self.settings = settings
         self.wall = Wall()
         self._gatherer = Gatherer(settings.failover, self.wall)
-        self._hearing = Hearing(self.wall)
         self.replica = replica or Replica("")
         self.registries = Registries(settings, now, self.wall)
+        self._hearing = Hearing(self.registries, self.wall, tick, self._heard_out)
+        self._hearing.grace = settings.grace
         self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
@@ -142,7 +143,7 @@ class Pipeline:
     def _take(self, happened: Happened, now: float) -> None:
         match happened:
             case Heard():
-                self._hear(happened, now)
+                self._hearing.take(happened, now)
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:
@@ -170,9 +171,9 @@ class Pipeline:
                 self.overlay.put(happened.zones)
                 self._dirty = self._urgent = True
 
-    def _hear(self, heard: Heard, now: float) -> None:
+    def _heard_out(self, heard: Heard, now: float) -> None:
+        """All that a registry told at once is taken."""
         registry = self.registries[heard.registry]
-        self._hearing.take(registry, heard, now, self.settings.grace)
         self._dirty = True
         if registry is not self.registries.own:
             return
@@ -214,6 +215,7 @@ class Pipeline:
 
     def _take_settings(self, settings: Settings, now: float) -> None:
         old, self.settings = self.settings, settings
+        self._hearing.grace = settings.grace
         if settings.ttl != old.ttl:
             self.builder.set_ttl(settings.ttl)
             self._publisher.respell()
@@ -229,22 +231,24 @@ class Pipeline:
     def ready(self, now: float, budget: float = float("inf")) -> Ready:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
         until = self._tick() + budget
-        attempt, take_root = self.wall.attempt, self._take_root
+        attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
+        hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
-        if self._start.load(now):
-            self._begin()
-        if self.stage is not Stage.LOADING and self._dirty:
-            self._take_catalogs(now)
+        if not hearing.is_within:
+            if self._start.load(now):
+                self._begin()
+            if self.stage is not Stage.LOADING and self._dirty:
+                self._take_catalogs(now)
+            self._dirty = False
         publisher, health = self._publisher, self._health
         while True:
             publisher.mark_soon(health.work(now, self._tick, until), now)
             publisher.work(Moment(now, self.registries.zxid), until - self._tick())
             if not health.has_work or self._tick() > until:
                 break
-        self._dirty = False
         if self.stage is Stage.SETTLING and publisher.idle and not health.has_work:
             self._finish_start(now)
-        if not publisher.has_work and self.stage is not Stage.LOADING:
+        if not (publisher.has_work or hearing.has_work) and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
         is_loading = self.is_loading
         for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
@@ -263,7 +267,7 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            publisher.has_work or health.has_work,
+            publisher.has_work or health.has_work or hearing.has_work,
         )
 
     def _begin(self) -> None:
@@ -329,7 +333,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
-        is_read = self._agenda.idle and not self._health.has_work
+        is_read = self._agenda.idle and not (self._health.has_work or self._hearing.has_work)
         return is_read and self._publisher.idle and not self._dirty
 
     @property

@@ -1,0 +1,170 @@
+"""What registries tell at once, and is much: it is taken in turns, in order, and counts once it is whole."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.stepping import NOW, ROOTS, World, an_address
+from zkdns.model import Begin, Children, Event, Session, Whole
+from zkdns.pipeline.inputs import Heard
+from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.start import Stage
+
+MANY = 60
+
+
+class Taken:
+    """How many events registries take, turn by turn. Each look at the clock takes a second."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        looks = count()
+        pipeline = world.pipeline
+        pipeline._tick = pipeline._publisher._tick = pipeline._hearing._tick = lambda: float(next(looks))
+        real = Registry.take
+
+        def take(registry: Registry, *args: object) -> None:
+            self.count += 1
+            real(registry, *args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Registry, "take", take)
+
+    def now(self) -> int:
+        taken, self.count = self.count, 0
+        return taken
+
+
+def a_batch(world: World, number: int = MANY, first: int = 0) -> list[Event]:
+    held = {f"i{n:03}": an_address(n) for n in range(first, first + number)}
+    return list(world.told("web", **held))
+
+
+def test_what_is_told_at_once_takes_turns_and_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    serial = world.pipeline.builder.serial
+    taken = Taken(world, monkeypatch)
+    batch = a_batch(world)
+    world.hear("/services", *batch)
+    most = [taken.now()]
+    while not world.pipeline.services:
+        assert not world.pipeline.idle
+        assert world.pipeline.builder.serial == serial, "the serial goes with the answers"
+        assert world.ready(budget=5.0).more or world.pipeline.services
+        most.append(taken.now())
+    assert max(most) <= 6
+    assert sum(most) == len(batch)
+    assert len(world.pipeline.services["web"].instances) == MANY
+    world.rest(budget=5.0)
+    assert world.pipeline.idle
+    assert world.pipeline.builder.serial > serial
+
+
+def test_what_comes_meanwhile_waits_for_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    Taken(world, monkeypatch)
+    world.hear("/services", *a_batch(world))
+    world.hear("/services", world.data("/services/web/i000", an_address(999)))
+    world.hear("/services", Children("/services", (), next(world.zxid)))
+    told = []
+    for _ in range(200):
+        told += world.ready(budget=0.0).changes
+        if world.pipeline.idle:
+            break
+    assert [(c.id, c.what) for c in told if c.id == "i000"] == [
+        ("i000", "registered"), ("i000", "registered"), ("i000", "gone"),
+    ]  # fmt: skip
+    assert not world.pipeline.services
+
+
+def test_a_reading_is_whole_when_all_of_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(is_read=False)
+    Taken(world, monkeypatch)
+    for root in ROOTS:
+        events = a_batch(world) if root == "/services" else ()
+        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+    while world.pipeline.stage is Stage.LOADING:
+        assert not world.pipeline.registries["r1"].is_whole or world.pipeline._hearing.has_work
+        world.ready(budget=3.0)
+    world.rest(budget=3.0)
+    world.rest(budget=3.0)
+    assert world.pipeline.stage is Stage.READY
+    assert len(world.addresses("web")) == MANY
+
+
+def test_who_tells_without_end_has_it_shown_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    Taken(world, monkeypatch)
+    batches = 0
+    for turn in range(400):
+        world.hear("/services", *a_batch(world, 4, first=turn))
+        world.ready(budget=2.0)
+        batches += bool(world.pipeline.services)
+        if batches:
+            break
+    assert batches, "though there is always more"
+
+
+def test_without_a_clock_all_is_taken_at_once() -> None:
+    """So do transcripts, the simulator and commands that look right after a step."""
+    world = World()
+    world.settle()
+    world.hear("/services", *a_batch(world))
+    assert not world.pipeline._hearing.has_work
+    assert len(world.pipeline.registries["r1"].catalog.services["web"].instances) == MANY
+
+
+def test_an_outage_is_told_after_what_was_told_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    Taken(world, monkeypatch)
+    world.hear("/services", *a_batch(world))
+    world.hear("/services", Session(False, NOW))
+    while world.pipeline._hearing.has_work:
+        assert world.pipeline.registries["r1"].stale_since is None
+        world.ready(budget=3.0)
+    assert world.pipeline.registries["r1"].stale_since == NOW
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=6), max_size=6),
+    st.data(),
+)
+def test_however_it_is_cut_the_same_comes_of_it(
+    told: list[list[tuple[str, int]]], draw: st.DataObject
+) -> None:
+    one, other = World(), World()
+    looks = count()
+    other.pipeline._hearing._tick = other.pipeline._tick = lambda: float(next(looks))
+    for world in (one, other):
+        world.settle()
+    for batch in told:
+        events = [event for id, n in batch for event in instances(one, id, n)]
+        for world in (one, other):
+            world.pipeline.step(Heard("r1", "/services", tuple(events)), NOW)
+        one.ready()
+        for _ in range(draw.draw(st.integers(0, 4))):
+            other.ready(draw.draw(st.sampled_from([0.0, 1.0, 3.0])))
+    one.rest()
+    for _ in range(500):
+        other.ready(1.0)
+    assert other.pipeline.idle
+    assert other.pipeline.services == one.pipeline.services
+    assert other.pipeline.builder.serial == one.pipeline.builder.serial
+
+
+def instances(world: World, id: str, n: int) -> list[Event]:
+    data = json.dumps({"address": f"10.0.0.{n}"}).encode()
+    listed: list[Event] = [
+        Children("/services", ("web",), next(world.zxid)),
+        Children("/services/web", ("a", id), next(world.zxid)),
+    ]
+    return [*listed, *([world.data(f"/services/web/{id}", data.decode())] if n else [])]
