@@ -1,36 +1,41 @@
-"""The order in which the workers of a run take the files."""
+"""A list put in order in short steps is the one that `sorted` gives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from support.order import LONGEST, TESTS, longest_first
-
-
-@dataclass(frozen=True)
-class Test:
-    """A test of a file, as far as the order asks."""
-
-    path: Path
-    name: str
-
-    __test__ = False
+from zkdns import order
 
 
-@pytest.mark.parametrize("name", LONGEST)
-def test_what_takes_long_is_there(name: str) -> None:
-    assert (TESTS / name).exists()
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers())), st.integers(1, 4))
+def test_it_is_what_sorted_gives_and_equals_stay_in_their_order(
+    items: list[tuple[int, int]], run: int
+) -> None:
+    keys: tuple[Callable[[tuple[int, int]], Any] | None, ...] = (None, lambda item: item[0])
+    for key in keys:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(order, "RUN", run)
+            assert list(order.in_order(items, key)) == sorted(items, key=key)
 
 
-def test_the_longest_come_first_then_those_of_many_tests_and_each_file_s_tests_stay_as_they_stand() -> None:
-    long, many, one = (TESTS / name for name in (LONGEST[1], "x/test_many.py", "x/test_a_few.py"))
-    longer = TESTS / LONGEST[0] / "test_x.py"
-    items = [Test(path, name) for path in (one, many, long, longer) for name in ("b", "a")]
-    items.insert(2, Test(many, "c"))
-    ordered = longest_first(items)
-    assert list(dict.fromkeys(item.path for item in ordered)) == [longer, long, many, one]
-    assert [item.name for item in ordered if item.path == many] == ["c", "b", "a"]
-    assert len(ordered) == len(items)
+def test_no_step_sorts_more_than_a_run() -> None:
+    """Counted by what is asked of the items before the first is given, and for each one after it."""
+    asked = 0
+
+    def key(item: int) -> int:
+        nonlocal asked
+        asked += 1
+        return -item
+
+    items = range(4 * order.RUN)
+    walk = order.in_order(items, key)
+    assert asked == len(items)
+    next(walk)
+    before = asked
+    next(walk)
+    assert asked - before <= 1

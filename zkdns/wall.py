@@ -5,7 +5,7 @@ Rules: pure. What was kept out is a Problem for as long as the item stands as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,15 +15,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def each(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> list[R]:
+def walk(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> Iterator[R]:
     """What is made of each; of one that we fall over what is there instead, which says so."""
-    rows = []
     for item in items:
         try:
-            rows.append(make(item))
+            row = make(item)
         except Exception as error:
-            rows.append(instead(item, fault("", error).what))
-    return rows
+            row = instead(item, fault("", error).what)
+        yield row
+
+
+def each(items: Iterable[T], make: Callable[[T], R], instead: Callable[[T, str], R]) -> list[R]:
+    """All of them."""
+    return list(walk(items, make, instead))
 
 
 class Wall:

@@ -25,7 +25,7 @@ WEB = Service("web", "web", "/services/web", instances=(A, B, C, BARE, LOST))
 
 
 def test_each_instance_is_a_group_of_its_own_whatever_its_state() -> None:
-    groups = target_groups([WEB])
+    groups = list(target_groups([WEB]))
     assert [g["targets"] for g in groups] == [
         ["10.0.0.1:80"],
         ["[fd00::2]:81"],
@@ -36,7 +36,7 @@ def test_each_instance_is_a_group_of_its_own_whatever_its_state() -> None:
 
 
 def test_labels_tell_all_that_was_registered() -> None:
-    assert target_groups([WEB])[0]["labels"] == {
+    assert next(target_groups([WEB]))["labels"] == {
         "__meta_zkdns_service": "web",
         "__meta_zkdns_instance": "a",
         "__meta_zkdns_state": "healthy",
@@ -53,5 +53,5 @@ def test_labels_tell_all_that_was_registered() -> None:
 
 def test_a_port_is_asked_for_by_name_or_number() -> None:
     assert [g["targets"] for g in target_groups([WEB], "admin-ui")] == [["10.0.0.1:9100"]]
-    assert target_groups([WEB], "9000")[1]["targets"] == ["[fd00::2]:9000"]
-    assert target_groups([WEB], "nope") == []
+    assert list(target_groups([WEB], "9000"))[1]["targets"] == ["[fd00::2]:9000"]
+    assert list(target_groups([WEB], "nope")) == []

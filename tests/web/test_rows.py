@@ -50,7 +50,7 @@ def test_an_instance_that_breaks_its_row_is_named_in_the_service(monkeypatch: py
 
 def test_a_target_that_breaks_us_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     break_for(monkeypatch, prometheus_sd, "_target", "hostile/a")
-    groups = prometheus_sd.target_groups(SERVICES.values())
+    groups = list(prometheus_sd.target_groups(SERVICES.values()))
     assert [group["labels"]["__meta_zkdns_instance"] for group in groups] == ["b", "a", "b"]
 
 

@@ -15,6 +15,8 @@ from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
+from zkdns.order import in_order
+
 MAX_ROWS = 65_536
 """Rows of one table: each thread of the native engine has one, and the loop of Python."""
 
@@ -180,7 +182,7 @@ def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:
                 new.last_first or old.last_first,
             )
         merged[key] = row
-    return tuple(sorted(merged.values(), key=lambda row: (-row.last, row.client, row.service)))
+    return tuple(in_order(merged.values(), lambda row: (-row.last, row.client, row.service)))
 
 
 def read_client(text: str) -> str:

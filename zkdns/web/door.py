@@ -35,6 +35,8 @@ THREADS = 2
 MAX_WAITING = 32
 """Requests that wait for a thread, of all clients; and a client network's share of them."""
 MAX_WAITING_EACH = 8
+WAIT_SECONDS = 0.05
+"""After which one who was let in looks for a thread again."""
 
 
 class _Guest:
@@ -146,6 +148,14 @@ class Threads:
             self._waiting[network] -= 1
             if not self._waiting[network]:
                 del self._waiting[network]
+
+    async def go_on(self, address: str, work: Callable[[], T]) -> T:
+        """The same for one who was let in: it waits for its turn, for half of its reply was sent."""
+        while True:
+            try:
+                return await self.run(address, work)
+            except Busy:
+                await asyncio.sleep(WAIT_SECONDS)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -30,7 +30,7 @@ from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.refused import refused
-from zkdns.web import shapes
+from zkdns.web import rows, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Stream, spell
 from zkdns.web.moments import read_moment
@@ -162,31 +162,34 @@ class Web:
         text = await self._aside(request, metrics.take(self._observed, given).text)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    async def _services(self, request: web.Request) -> web.Response:
+    async def _services(self, request: web.Request) -> web.StreamResponse:
         status, names = self._observed.status(), self._observed.names()
-        return await self._aside(
+        return await self._send(
             request,
-            lambda: _json(
-                shapes.services(
-                    status.services,
-                    names(),
-                    ttl=status.ttl,
-                    serial=status.serial,
-                    stale_seconds=status.stale_seconds or None,
-                )
+            lambda: shapes.services(
+                status.services,
+                names(),
+                ttl=status.ttl,
+                serial=status.serial,
+                stale_seconds=status.stale_seconds or None,
+                gather=iter,
             ),
         )
 
-    async def _service(self, request: web.Request) -> web.Response:
+    async def _service(self, request: web.Request) -> web.StreamResponse:
         status = self._observed.status()
         name = request.match_info["name"]
         service = find_service(status.services, name)
         if service is None:
             return _json({"error": f"no service {name!r}"}, 404)
         firsts = self._observed.firsts(service.name)
-        return await self._aside(
-            request, lambda: _json(shapes.service(service, status.ttl, status.zones[0], firsts))
+        return await self._send(
+            request, lambda: shapes.service(service, status.ttl, status.zones[0], firsts, gather=iter)
         )
+
+    async def _send(self, request: web.Request, work: Callable[[], object]) -> web.StreamResponse:
+        """A document that may be long, as JSON."""
+        return await rows.send(request, self._threads, work, HEADERS)
 
     async def _aside(self, request: web.Request, work: Callable[[], T]) -> T:
         """What takes long in a large registry, done in a thread of the web's own."""
@@ -210,7 +213,7 @@ class Web:
         except OutOfReach as error:
             return _json({"error": str(error)}, 410)
 
-    async def _history(self, request: web.Request) -> web.Response:
+    async def _history(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         try:
             limit = read_limit(query.get("limit", "1000"))
@@ -221,9 +224,9 @@ class Web:
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         read = self._observed.history(asked)
-        return await self._aside(request, lambda: _json(shapes.history(*read())))
+        return await self._send(request, lambda: shapes.history(*read(), iter))
 
-    async def _told(self, request: web.Request) -> web.Response:
+    async def _told(self, request: web.Request) -> web.StreamResponse:
         name, address = request.query.get("service"), request.query.get("client")
         try:
             client = read_client(address) if address else None
@@ -235,9 +238,9 @@ class Web:
             known = find_service(self._observed.status().services, name)
             service = known.name if known is not None else name
         read = self._observed.told(service, client)
-        return await self._aside(request, lambda: _json(shapes.clients(read())))
+        return await self._send(request, lambda: shapes.clients(read(), iter))
 
-    async def _prometheus(self, request: web.Request) -> web.Response:
+    async def _prometheus(self, request: web.Request) -> web.StreamResponse:
         services, query = self._observed.status().services, request.query
         if name := query.get("service"):
             service = find_service(services, name)
@@ -247,17 +250,19 @@ class Web:
         port = query.get("port", "")
         if port.isascii() and port.isdigit() and not 0 < int(port[:9]) <= MAX_PORT:
             return _json({"error": f"port is a name, or a number from 1 to {MAX_PORT}"}, 400)
-        groups = partial(target_groups, list(services.values()), port)
-        return await self._aside(request, lambda: _json(groups()))
+        return await self._send(request, partial(target_groups, services.values(), port))
 
-    async def _problems(self, request: web.Request) -> web.Response:
-        return _json(shapes.problems(self._observed.status().problems))
+    async def _problems(self, request: web.Request) -> web.StreamResponse:
+        problems = self._observed.status().problems
+        return await self._send(request, lambda: shapes.problems(problems, iter))
 
-    async def _routes(self, request: web.Request) -> web.Response:
-        return _json(shapes.routes(self._observed.routes()))
+    async def _routes(self, request: web.Request) -> web.StreamResponse:
+        routes = self._observed.routes()
+        return await self._send(request, lambda: shapes.routes(routes, iter))
 
-    async def _status(self, request: web.Request) -> web.Response:
-        return _json(self._observed.status().spell())
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        status = self._observed.status()
+        return await self._send(request, status.spell)
 
     async def _page(self, request: web.Request) -> web.Response:
         work = self._pages.prepare(request.query, request.query.getall("if", []))

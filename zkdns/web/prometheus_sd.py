@@ -7,23 +7,23 @@ Rules: pure. One target group an instance, with labels that relabelling may use 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zkdns.answers.records import ports_of
 from zkdns.model import Instance, Service
-from zkdns.wall import each
+from zkdns.wall import walk
 
 LABEL = "__meta_zkdns"
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_]")
 
 
-def target_groups(services: Iterable[Service], port: str = "") -> list[dict[str, Any]]:
+def target_groups(services: Iterable[Service], port: str = "") -> Iterator[dict[str, Any]]:
     """`port`: a name or a number; without it the main port. An instance that has no such port, or no
     address, is no target."""
     pairs = ((service, instance) for service in services for instance in service.instances)
-    groups = each(pairs, lambda pair: _group(*pair, port), lambda pair, error: None)
-    return [group for group in groups if group is not None]
+    groups = walk(pairs, lambda pair: _group(*pair, port), lambda pair, error: None)
+    return (group for group in groups if group is not None)
 
 
 def _group(service: Service, instance: Instance, port: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ Rules: pure; every value here is a plain dict, list, text or number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +15,13 @@ import msgspec
 from zkdns.answers.first_places import shares_of
 from zkdns.answers.routed import InForce
 from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
+from zkdns.order import in_order
 from zkdns.routes import spell_route, spell_tiers
 from zkdns.serve.clients import Told
-from zkdns.wall import each
+from zkdns.wall import each, walk
+
+Gather = Callable[[Iterator[dict[str, Any]]], Any]
+"""What is done with the rows of a document: `list` has them made at once, `iter` as somebody takes them."""
 
 
 def moment(at: float) -> str:
@@ -52,13 +56,16 @@ def services(
     ttl: int,
     serial: int,
     stale_seconds: float | None,
+    gather: Gather = list,
 ) -> dict[str, Any]:
     """All services. `stale_seconds`: how long a registry has been out of reach, None while none is."""
     return {
-        "services": each(
-            sorted(every.items()),
-            lambda pair: service_row(pair[1], ttl, names.get(pair[0], ())),
-            lambda pair, error: _no_row(pair[0], ttl, error),
+        "services": gather(
+            walk(
+                in_order(every),
+                lambda name: service_row(every[name], ttl, names.get(name, ())),
+                lambda name, error: _no_row(name, ttl, error),
+            )
         ),
         "serial": serial,
         "stale": stale_seconds is not None,
@@ -66,19 +73,18 @@ def services(
     }
 
 
-def routes(in_force: Mapping[str, InForce]) -> dict[str, Any]:
+def routes(in_force: Mapping[str, InForce], gather: Gather = list) -> dict[str, Any]:
     """The routes in force."""
+    return {"routes": gather(_route(name, in_force[name]) for name in in_order(in_force))}
+
+
+def _route(name: str, route: InForce) -> dict[str, Any]:
     return {
-        "routes": [
-            {
-                "service": name,
-                "tiers": spell_tiers(route.tiers),
-                "source": route.source,
-                "until": moment(route.until) if route.until is not None else None,
-                "over": route.over,
-            }
-            for name, route in sorted(in_force.items())
-        ]
+        "service": name,
+        "tiers": spell_tiers(route.tiers),
+        "source": route.source,
+        "until": moment(route.until) if route.until is not None else None,
+        "over": route.over,
     }
 
 
@@ -175,7 +181,9 @@ class Firsts:
     due: Mapping[str, float] | None = None
 
 
-def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None = None) -> dict[str, Any]:
+def service(
+    one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None = None, gather: Gather = list
+) -> dict[str, Any]:
     """One service with its instances, or with so many of them."""
     shares, total = firsts.due, max(1, sum(firsts.recent.values()))
     if shares is None:
@@ -186,12 +194,18 @@ def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None 
         "policy": one.settings.policy,
         "ttl": one.settings.ttl if one.settings.ttl is not None else ttl,
         "settings": settings(one.settings, ttl),
-        "instances": each(
-            one.instances[:most],
-            lambda i: instance(
-                i, name, shares.get(i.id, 0.0), firsts.recent.get(i.id, 0) / total, firsts.ever.get(i.id, 0)
-            ),
-            lambda i, error: {"id": i.id, "path": i.path, "state": str(i.state), "error": error},
+        "instances": gather(
+            walk(
+                one.instances[:most],
+                lambda i: instance(
+                    i,
+                    name,
+                    shares.get(i.id, 0.0),
+                    firsts.recent.get(i.id, 0) / total,
+                    firsts.ever.get(i.id, 0),
+                ),
+                lambda i, error: {"id": i.id, "path": i.path, "state": str(i.state), "error": error},
+            )
         ),
         "note": one.note,
         "path": one.path,
@@ -199,18 +213,14 @@ def service(one: Service, ttl: int, zone: str, firsts: Firsts, most: int | None 
     }
 
 
-def problems(rows: Iterable[Problem]) -> dict[str, Any]:
-    return {"problems": [{"path": p.path, "what": p.what, "cure": p.cure} for p in rows]}
+def problems(rows: Iterable[Problem], gather: Gather = list) -> dict[str, Any]:
+    return {"problems": gather({"path": p.path, "what": p.what, "cure": p.cure} for p in rows)}
 
 
-def history(changes: Iterable[Change], since: float | None) -> dict[str, Any]:
+def history(changes: Iterable[Change], since: float | None, gather: Gather = list) -> dict[str, Any]:
     """What changed, oldest first. `since`: how far back that is known."""
     return {
-        "changes": each(
-            changes,
-            change,
-            _no_change,
-        ),
+        "changes": gather(walk(changes, change, _no_change)),
         "since": moment(since) if since is not None else None,
     }
 
@@ -236,10 +246,10 @@ def change(c: Change) -> dict[str, Any]:
     }
 
 
-def clients(account: Told) -> dict[str, Any]:
+def clients(account: Told, gather: Gather = list) -> dict[str, Any]:
     """Who was told what. `forgotten`: rows that had to go; `kept`: there, and false, where nobody notes."""
     return {
-        "clients": [
+        "clients": gather(
             {
                 "client": row.client,
                 "service": row.service,
@@ -249,7 +259,7 @@ def clients(account: Told) -> dict[str, Any]:
                 "last_first": row.last_first,
             }
             for row in account.rows
-        ],
+        ),
         "forgotten": account.forgotten,
     } | ({} if account.is_kept else {"kept": False})
 

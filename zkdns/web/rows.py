@@ -1,0 +1,96 @@
+"""JSON of long lists, in pieces: made as they are sent, each in a thread, none longer than a moment's work.
+
+Rules: a document is what `msgspec` encodes; a value of it (or all of it) that is an Iterator is a list whose
+rows are made one by one. One call that encodes 100,000 rows would keep every thread from running meanwhile,
+and a client that reads slowly would have all of its text kept for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+log = logging.getLogger("zkdns.web")
+
+PIECE_BYTES: Final = 1 << 16
+"""Of the text of rows that are sent at once."""
+
+JSON: Final = "application/json"
+
+
+class Threads(Protocol):
+    """Where pieces are made: `run` may refuse (Busy), `go_on` waits."""
+
+    def run(self, address: str, work: Callable[[], Any]) -> Awaitable[Any]: ...
+
+    def go_on(self, address: str, work: Callable[[], Any]) -> Awaitable[Any]: ...
+
+
+def pieces(document: object) -> Iterator[bytes]:
+    """The text of a document; the last piece alone may be empty of rows, none is empty."""
+    text = bytearray()
+    if isinstance(document, Iterator):
+        yield from _rows(text, document)
+    elif isinstance(document, dict) and any(isinstance(value, Iterator) for value in document.values()):
+        for n, (key, value) in enumerate(document.items()):
+            text += (b"," if n else b"{") + msgspec.json.encode(key) + b":"
+            if isinstance(value, Iterator):
+                yield from _rows(text, value)
+            else:
+                text += msgspec.json.encode(value)
+        text += b"}"
+    else:
+        text += msgspec.json.encode(document)
+    yield bytes(text + b"\n")
+
+
+def _rows(text: bytearray, rows: Iterator[object]) -> Iterator[bytes]:
+    """Adds the list to the text; gives what there is of it whenever it is long enough."""
+    text += b"["
+    is_next = False
+    for row in rows:
+        if is_next:
+            text += b","
+        is_next = True
+        text += msgspec.json.encode(row)
+        if len(text) >= PIECE_BYTES:
+            yield bytes(text)
+            text.clear()
+    text += b"]"
+
+
+async def send(
+    request: web.Request, threads: Threads, work: Callable[[], object], headers: dict[str, str]
+) -> web.StreamResponse:
+    """What `work` makes, as JSON. A short document goes out whole, as any reply does; of a long one a piece
+    is made when the client has taken the one before."""
+    address = request.remote or ""
+
+    def begin() -> tuple[Iterator[bytes], bytes, bytes]:
+        walk = pieces(work())
+        return walk, next(walk), next(walk, b"")
+
+    walk, *begun = await threads.run(address, begin)
+    if not begun[1]:
+        return web.Response(body=begun[0], content_type=JSON, charset="utf-8")
+    response = web.StreamResponse(headers=headers)
+    response.content_type, response.charset = JSON, "utf-8"
+    if request.method == "HEAD":
+        return response
+    await response.prepare(request)
+    try:
+        for part in begun:
+            await response.write(part)
+        while part := await threads.go_on(address, lambda: next(walk, b"")):
+            await response.write(part)
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.rel_url)
+        if request.transport is not None:  # what was sent is no document: its client must not take it for one
+            request.transport.abort()
+    return response
