@@ -11,14 +11,14 @@ from zkdns.answers import kept, proportions, route_resolver, spliced, tag_names,
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
-from zkdns.forward import load
+from zkdns.forward import believe, load, transport
 from zkdns.health import ballots, connection, consensus, prober
 from zkdns.pipeline import agenda, compiler, journal, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
-from zkdns.serve import aside, clients
+from zkdns.serve import aside, clients, following
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
 from zkdns.web import door, http
@@ -80,6 +80,9 @@ WALLS: dict[str, tuple[float, ...]] = {
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
     "idle TCP connection": (Limits().idle,),
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
+    "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
+    "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
+    "KiB of an upstream's datagram": (transport.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (door.MAX_STREAMS,),
