@@ -172,7 +172,8 @@ class Machine:
         raise AssertionError("they are woken without end")
 
     def _drain(self) -> None:
-        """Whoever is not connected connects; all that is on its way arrives."""
+        """Whoever is not connected connects; all that is on its way arrives, and then what came of it is
+        published: moments in between are for the steps that hold things up."""
         ensembles = [e for name, e in self.ensembles.items() if name not in self.cut_at]
         for _ in range(1000):
             moved = False
@@ -191,8 +192,10 @@ class Machine:
                         link.ensemble.serve(link.connection, len(link.connection.up))
                     stirred = link.deliver(1000, self.now) or link.stirred or stirred
                 if stirred:
-                    replica.pump(self.now)
+                    replica.relay(self.now)
                     moved = True
             if not moved:
-                return
+                due = [replica.pump(self.now) for replica in self.replicas]
+                if not any(due):
+                    return
         raise AssertionError("it never comes to rest")

@@ -76,7 +76,7 @@ def let_a_late_read_resurrect(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(root_reads.RootReads, "watched", watched)
 
 
-@plant("reading", first=1902)
+@plant("reading", first=1034)
 def read_nothing_again(patch: pytest.MonkeyPatch) -> None:
     """The audit compares nothing."""
     patch.setattr(audit.Audit, "next", lambda self, now: self.plan(now))
@@ -189,7 +189,7 @@ def ring_without_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(health, "judge", lambda service, view, now, previous=None: (service, now))
 
 
-@plant("sessions")
+@plant("sessions", first=3147)
 def never_try_again(patch: pytest.MonkeyPatch) -> None:
     """The mirror's pause has no end."""
     patch.setattr(reads.Reads, "again", lambda self, now: self._stop())
@@ -210,7 +210,7 @@ def take_a_verdict_on_who_stood_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(health.Health, "take", take)
 
 
-@plant("sessions")
+@plant("sessions", first=1771)
 def take_a_wish_of_an_earlier_session(patch: pytest.MonkeyPatch) -> None:
     """A node of ours that went with its session is not made again."""
     real = ephemerals.Ephemerals.connected

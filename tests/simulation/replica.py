@@ -61,17 +61,13 @@ class Link:
     def is_connected(self) -> bool:
         return self.connection is not None and self.connection.is_open
 
-    def _stir(self) -> None:
-        self.stirred = True
-        self.wake = min(self.reads.wake, self.ephemerals.wake)
-
     def connect(self, member: int, now: float) -> None:
         self.lose(now)
         self.connection = self.ensemble.connect(member, self.session)
         self._floor = len(self.ensemble.log)
         self.reads.connected(now)
         self.ephemerals.connected(self.session)
-        self._stir()
+        self.stirred = True
 
     def lose(self, now: float) -> None:
         if self.connection is not None:
@@ -79,7 +75,7 @@ class Link:
             self.connection = None
             self.reads.lost(now)
             self.ephemerals.lost()
-            self._stir()
+            self.stirred = True
             self.held = self.registry.catalog.services if self.registry.is_whole else None
 
     def deliver(self, most: int, now: float) -> bool:
@@ -106,7 +102,7 @@ class Link:
             else:
                 self.ephemerals.take(number, rest, now)
         if taken:
-            self._stir()
+            self.stirred = True
         return taken > 0
 
     def flush(self, now: float) -> None:
@@ -115,8 +111,8 @@ class Link:
             for request in mind.requests(now):
                 if self.is_connected:
                     self.connection.up.append((part, request))  # type: ignore[union-attr]
-        self._stir()
         self.stirred = False
+        self.wake = min(self.reads.wake, self.ephemerals.wake)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +164,23 @@ class Replica:
         """When it has something to do though nothing comes in."""
         return min(self._wake, *(link.wake for link in self.links.values()))
 
-    def pump(self, now: float) -> None:
-        """Do what is due."""
-        for _ in range(100):
-            for name, link in self.links.items():
-                if link.stirred or now >= link.wake:
-                    link.flush(now)
-                for scope, events in link.reads.events():
-                    self.pipeline.step(Heard(name, scope.root, tuple(events)), now)
-                    self._wake = now
+    def pump(self, now: float) -> bool:
+        """Do what is due; whether there was anything."""
+        for at in range(100):
+            self.relay(now)
             if now < self._wake:
-                return
+                return at > 0
             self._take_turns(now)
         raise AssertionError(f"replica {self.id} is due again and again at one moment")
+
+    def relay(self, now: float) -> None:
+        """Send what is due, and let the pipeline hear what was read."""
+        for name, link in self.links.items():
+            if link.stirred or now >= link.wake:
+                link.flush(now)
+            for scope, events in link.reads.events():
+                self.pipeline.step(Heard(name, scope.root, tuple(events)), now)
+                self._wake = now
 
     def _take_turns(self, now: float) -> None:
         more = True

@@ -67,7 +67,7 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
     "drop": (6, lambda r: (r.randrange(3), _two(r))),
     "serve": (28, lambda r: (r.randrange(3), _two(r), r.choice((1, 2, 9)))),
     "deliver": (36, lambda r: (r.randrange(3), _two(r), r.choice((1, 2, 9)))),
-    "deafen": (6, lambda r: (r.randrange(3), _two(r), r.choice((1, 9)))),
+    "deafen": (10, lambda r: (r.randrange(3), _two(r), r.choice((1, 9)))),
     "wait": (8, lambda r: (r.choice((1, 5, 20, 20, 700)),)),
     "sync": (8, lambda r: ()),
     "quiet": (3, lambda r: ()),
@@ -77,7 +77,7 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
 THEMES = {
     name: frozenset(words.split())
     for name, words in {
-        "reading": "deregister fold raze expire configure apply serve deliver connect drop deafen",
+        "reading": "deregister fold raze expire configure apply serve deliver connect drop deafen sync",
         "order": "deregister apply serve deliver connect sync",
         "sessions": "deregister expire drain elect expire_replica restart unkeep apply serve deliver connect",
         "backups": "back_up restore elect fold drain sync",
