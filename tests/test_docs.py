@@ -149,11 +149,15 @@ def spell(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+SETTINGS = [one for one in fields(config.Settings) if one.name != "file"]
+"""All but where they stand."""
+
+
 def test_the_table_of_settings_has_each_setting_its_flag_and_its_default() -> None:
     told = {row[0]: row[1:] for row in rows(OPERATIONS, "Every setting")}
     serving = flags_of("serve")
     expected = {}
-    for one in fields(config.Settings):
+    for one in SETTINGS:
         if one.name != "zookeeper":
             flag = "--" + one.name.replace("_", "-")
             default = (
@@ -171,7 +175,7 @@ def test_the_table_of_settings_has_each_setting_its_flag_and_its_default() -> No
 def test_the_settings_that_a_reload_is_said_to_change_are_those() -> None:
     (row,) = (cells for cells in rows(OPERATIONS, "Signals") if "SIGHUP" in cells[0])
     told = set(re.findall(r"`([a-z_]+)`", row[1].partition("change at once")[0]))
-    assert told == {one.name for one in fields(config.Settings)} - set(RESTART_ONLY)
+    assert told == {one.name for one in SETTINGS} - set(RESTART_ONLY)
 
 
 @pytest.mark.parametrize("block", of_kind("settings"), ids=str)
