@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import click
 import pytest
 
-from zkdns.cli.times import parse_moment, parse_span
+from zkdns.cli.overrides import SPAN
+from zkdns.cli.register import LINGER
+from zkdns.cli.times import Span, parse_moment, parse_span
 
 NOW = datetime(2026, 11, 28, 14, 30, 15, tzinfo=UTC).timestamp()
 
@@ -23,6 +26,40 @@ def test_a_span_is_a_sum_of_numbers_with_units(text: str, seconds: float) -> Non
 def test_what_is_no_span_is_told_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="no span of time such as 30m"):
         parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "seconds"),
+    [
+        (SPAN, "90", 90),
+        (SPAN, " 1h30m ", 5400),
+        (SPAN, 0.5, 0.5),
+        (LINGER, "0", 0),
+        (LINGER, 10.0, 10),
+        (LINGER, "1d", 86_400),
+    ],
+)
+def test_an_option_takes_seconds_or_a_span(kind: Span, text: object, seconds: float) -> None:
+    assert kind.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (SPAN, "0", "'0' is not above 0 and below 30 years"),
+        (SPAN, "0s", "'0s' is not above 0 and below 30 years"),
+        (SPAN, "9" * 400, "below 30 years"),
+        (SPAN, "-5", "'-5' is no span of time such as 30m"),
+        (SPAN, "nan", "'nan' is no span of time"),
+        (SPAN, "5 minutes", "'5 minutes' is no span of time"),
+        (LINGER, "2d", "'2d' is not within 0 and a day"),
+        (LINGER, "-1", "'-1' is no span of time"),
+    ],
+)
+def test_what_an_option_does_not_take_is_told(kind: Span, text: str, told: str) -> None:
+    with pytest.raises(click.BadParameter) as error:
+        kind.convert(text, None, None)
+    assert told in error.value.message
 
 
 @pytest.mark.parametrize(

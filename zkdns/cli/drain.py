@@ -24,7 +24,7 @@ NEVER_BACK = (
 @overrides.why
 @click.option("--wait", "waits", is_flag=True, help="Wait until no client can hold it any more.")
 @click.option(
-    "--timeout", type=overrides.Span(), default="10m", show_default=True, metavar="SPAN",
+    "--timeout", type=overrides.SPAN, default="10m", show_default=True, metavar="SPAN",
     help="With --wait: give up after so long, exit 1.",
 )  # fmt: skip
 @options.reads_registry

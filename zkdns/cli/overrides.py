@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import click
 
 from zkdns.cli import Failure, complete, failover
+from zkdns.cli.times import Span
 from zkdns.cli.waiting import Waiting
 from zkdns.config import Settings
 from zkdns.lists import list_near
@@ -36,28 +36,10 @@ from zkdns.roots import SERVERS
 from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+SPAN = Span(lambda seconds: 0 < seconds < 1e9, "above 0 and below 30 years")
 
 
 Change = Callable[[Override | None, float], Override | None]
-
-
-class Span(click.ParamType):  # type: ignore[type-arg]
-    """A time span: 90, 90s, 30m, 2h, 1d, 1h30m."""
-
-    name = "span"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip().lower()
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
-        seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            seconds = float(text)
-        elif not parts or "".join(number + unit for number, unit in parts) != text:
-            self.fail(f"{value!r} is no time span such as 90s, 30m, 2h or 1h30m", param, ctx)
-        if not 0 < seconds < 1e9:
-            self.fail(f"{value!r} is no time span above 0 and below 30 years", param, ctx)
-        return seconds
 
 
 class Target(click.ParamType):  # type: ignore[type-arg]
@@ -81,7 +63,7 @@ class Target(click.ParamType):  # type: ignore[type-arg]
 
 
 target = click.argument("target", metavar="SERVICE/ID", type=Target(), shell_complete=complete.instances)
-span = click.option("--for", "span", metavar="SPAN", type=Span(), help="Ends by itself: 90s, 30m, 2h, 1d.")
+span = click.option("--for", "span", metavar="SPAN", type=SPAN, help="Ends by itself: 90s, 30m, 2h, 1d.")
 why = click.option("--why", default="", metavar="TEXT", help="Shown wherever the override is.")
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import click
 import msgspec
 
-from zkdns.cli import Failure, options, times
+from zkdns.cli import Failure, options
 from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
 from zkdns.cli.signals import Signals
+from zkdns.cli.times import Span
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
 from zkdns.registry.layout import name_service
@@ -43,22 +44,7 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return key, text
 
 
-class Linger(click.ParamType):  # type: ignore[type-arg]
-    """A span of time: 10, 10s, 1m; 0 for none."""
-
-    name = "span"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(str(value))
-        except ValueError:
-            try:
-                seconds = times.parse_span(str(value))
-            except ValueError as error:
-                self.fail(str(error), param, ctx)
-        if not 0 <= seconds <= 86_400:
-            self.fail(f"{value!r} is not within 0 and a day", param, ctx)
-        return seconds
+LINGER = Span(lambda seconds: 0 <= seconds <= 86_400, "within 0 and a day")
 
 
 class Words(click.ParamType):  # type: ignore[type-arg]
@@ -105,7 +91,7 @@ class Words(click.ParamType):  # type: ignore[type-arg]
     help="How often it is run, and how long it may take.",
 )  # fmt: skip
 @click.option(
-    "--linger", type=Linger(), default=0.0, metavar="SPAN",
+    "--linger", type=LINGER, default=0.0, metavar="SPAN",
     help="Between the end of the registration and that of the program: 10s, 1m.  [default: 0]",
 )  # fmt: skip
 @options.registry

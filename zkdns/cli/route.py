@@ -38,7 +38,7 @@ class Words(click.Command):
 @click.argument("service", required=False)
 @click.argument("targets", nargs=-1, metavar="[TARGET[=SHARE]…] [--then TARGET[=SHARE]…]…")
 @click.option("--spill", type=float, metavar="SHARE", help="Below this healthy share the next tier helps.")
-@click.option("--over", metavar="SPAN", type=overrides.Span(), help="Move there in even steps: 30m, 2h.")
+@click.option("--over", metavar="SPAN", type=overrides.SPAN, help="Move there in even steps: 30m, 2h.")
 @overrides.span
 @overrides.why
 @click.option("--end", is_flag=True, help="End what is laid over the service.")

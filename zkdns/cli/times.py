@@ -6,10 +6,14 @@ Rules: pure; now and the time zone come in as arguments. A time of day is the la
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
+
+import click
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
@@ -26,6 +30,27 @@ def parse_span(text: str) -> float:
     if not any_part:
         raise ValueError(f"{text!r} is no span of time such as 30m, 2h or 1d12h")
     return total
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """Seconds, as a number or a span: 90, 90s, 30m, 1h30m. `takes`: whether so many are wanted, `bounds` in
+    words."""
+
+    name = "span"
+
+    def __init__(self, takes: Callable[[float], bool], bounds: str) -> None:
+        self._takes = takes
+        self._bounds = bounds
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        try:
+            seconds = float(text) if _NUMBER.fullmatch(text.strip()) else parse_span(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not self._takes(seconds):
+            self.fail(f"{text!r} is not {self._bounds}", param, ctx)
+        return seconds
 
 
 def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
