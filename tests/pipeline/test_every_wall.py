@@ -42,6 +42,9 @@ LEDGERS = {
     "labels.Labels._enter",
     "publisher.Publisher.mark",
     "service.ServiceAnswers.label",
+    "users.Users.needs",
+    "users.Users.of",
+    "users.Users.put",
 }
 """What keeps names and looks into nothing: it is given several at a time, and here there was one."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import differing
+from zkdns.pipeline.users import Users
 from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
 from zkdns.registry.unread import UNREAD
 from zkdns.wall import Wall
@@ -31,8 +32,7 @@ class Hostnames:
         self._zones = tuple(zones)
         self._services = services
         self._followed: Mapping[str, Service] = {}
-        self._users: dict[str, set[str]] = {}
-        self._hosts_of: dict[str, frozenset[str]] = {}
+        self._users = Users()
         self._by_label: dict[str, str] = {}
         """By label, the name of the service that has it."""
         self._led: dict[str, list[str]] = {}
@@ -52,24 +52,22 @@ class Hostnames:
             return
         before, self._followed = self._followed, registered
         moved = False
+        left: set[str] = set()
         for name in differing(before, registered):
             service = registered.get(name)
             instances = service.instances if service is not None else ()
             hosts = frozenset(i.registration.host for i in instances if i.registration.host)
-            old = self._hosts_of.get(name, frozenset())
-            if hosts == old:
-                continue
-            moved = True
-            for host in old - hosts:
-                self._users[host].discard(name)
-            for host in hosts - old:
-                self._users.setdefault(host, set()).add(name)
-            if hosts:
-                self._hosts_of[name] = hosts
-            else:
-                self._hosts_of.pop(name, None)
+            left |= self._users.needs(name) - hosts
+            moved = self._users.put(name, hosts) or moved
+        for host in left:
+            if not self._users.of(host):
+                self._addresses.pop(host, None)
+                self._whys.pop(host, None)
+                for doing in ("sorted", "taken"):
+                    self._wall.forgive(f"host {host}", doing)
         if self.problems:
-            paths = {i.path for n in self._hosts_of for i in registered[n].instances if i.registration.host}
+            every = (i for name in self._users.names() for i in registered[name].instances)
+            paths = {i.path for i in every if i.registration.host}
             for path in self.problems.keys() - paths:
                 del self.problems[path]
         if moved:
@@ -91,24 +89,25 @@ class Hostnames:
         addresses = usable if len(usable) <= MAX_ADDRESSES else tuple(sorted(usable)[:MAX_ADDRESSES])
         if not addresses:
             self._whys[host] = why or "it has no address"
-            return set(self._users[host]) if unheard or reason != self._whys[host] else set()
+            return set(self._users.of(host)) if unheard or reason != self._whys[host] else set()
         # A server that turns its records round with each answer changes nothing.
         if set(addresses) == set(known) and not reason:
             return set()
         self._addresses[host] = addresses
-        return set(self._users[host])
+        return set(self._users.of(host))
 
     def changed(self, before: Service | None, after: Service | None) -> set[str]:
         """A service's answers are others now: names in our zones may lead elsewhere. The services whose
         instances they are."""
         self._note_label(before, after)
         labels = {service.label for service in (before, after) if service is not None}
-        return {user for label in labels for host in self._led.get(label, ()) for user in self._users[host]}
+        hosts = (host for label in labels for host in self._led.get(label, ()))
+        return {user for host in hosts for user in self._users.of(host)}
 
     def complete(self, service: Service) -> Service:
         """The service with the addresses that host names stand for. One that has none costs its instance,
         which counts as unreadable as soon as its name was asked for."""
-        if service.name not in self._hosts_of and not any(i.registration.host for i in service.instances):
+        if not self._users.needs(service.name) and not any(i.registration.host for i in service.instances):
             return service
         instances = []
         for i in service.instances:
@@ -164,19 +163,12 @@ class Hostnames:
         """Which names lead to services of ours, and which outside."""
         self._led = {}
         outside: dict[str, str] = {}
-        for host, users in list(self._users.items()):
-            if not users:
-                del self._users[host]
-                self._addresses.pop(host, None)
-                self._whys.pop(host, None)
-                for doing in ("sorted", "taken"):
-                    self._wall.forgive(f"host {host}", doing)
-                continue
+        for host in self._users:
             with self._wall.around(f"host {host}", "sorted"):
                 if (own := self._own_labels(host)) is not None:
                     self._led.setdefault(own[-1], []).append(host)
                 else:
-                    outside[host] = min(users)
+                    outside[host] = min(self._users.of(host))
         self._unheard = (self._unheard & outside.keys()) | (outside.keys() - self.outside.keys())
         if outside != self.outside:
             self.outside = outside

@@ -26,6 +26,7 @@ from zkdns.answers.routed import (
 from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Override, Problem, Service
 from zkdns.overrides import in_force
+from zkdns.pipeline.users import Users
 from zkdns.pipeline.views import Views
 from zkdns.registry.overrides import node
 from zkdns.routes import Route, StandsFor, Target
@@ -50,11 +51,11 @@ class RouteBook:
         self.views = views
         self._failover = tuple(failover)
         self._resolver = Resolver(services, self.in_force, views.find)
-        self._needs: dict[str, frozenset[str]] = {}
         self._judged_views: dict[str, dict[str, None]] = {}
         """By service, the views that stand: one that is registered no more may have instances that are
         kept."""
-        self._users: dict[str, set[str]] = {}
+        self._users = Users()
+        """By the names and views that they lead to, the services whose routes do."""
 
     def lay(self, laid: Mapping[str, Override]) -> list[str]:
         """These are laid over services now. The names of those for which that is another."""
@@ -75,18 +76,7 @@ class RouteBook:
         if service is not None and (chosen := service.stands_for) is not None:
             in_force, moves = in_force_at(chosen, now)
             due = _sooner(moves, chosen.until)
-        needs = self._needs_of(in_force, name)
-        before = self._needs.get(name, frozenset())
-        for key in before - needs:
-            self._users[key].discard(name)
-            if not self._users[key]:
-                del self._users[key]
-        for key in needs - before:
-            self._users.setdefault(key, set()).add(name)
-        if needs:
-            self._needs[name] = needs
-        else:
-            self._needs.pop(name, None)
+        self._users.put(name, self._needs_of(in_force, name))
         moved = self.in_force.get(name) != in_force
         if in_force is None:
             self.in_force.pop(name, None)
@@ -113,7 +103,7 @@ class RouteBook:
             one, depth = left.popleft()
             _, at, registry = one.name.rpartition("@") if one.view_of else (one.name, "", "")
             keys = {one.name, view_key(one.label, registry) if at else one.label}
-            users = {user for key in keys for user in self._users.get(key, ())}
+            users = {user for key in keys for user in self._users.of(key)}
             if one.view_of:
                 users.add(one.view_of)  # its names are the other's to give, as soon as there are any
             for name in users - names - {service.name}:
