@@ -69,6 +69,11 @@ class Wall:
         self.note(path, error)
         self._shut_out[path] = item
 
+    @property
+    def has_shut_out(self) -> bool:
+        """Whether there is anything that `lets` may refuse."""
+        return bool(self._shut_out)
+
     def lets(self, path: str, item: object) -> bool:
         """Whether this item may try."""
         if not self._shut_out or path not in self._shut_out:

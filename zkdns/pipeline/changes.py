@@ -5,7 +5,7 @@ Rules: pure; in the order of ids, the service itself last. Why, and by whom, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
@@ -136,10 +136,9 @@ class _Account:
         return self.change("", "route", was, now, why, by=by, zxid=zxid)
 
     def of_instances(self, before: Service | None, after: Service | None) -> Iterator[Change]:
-        old = {i.id: i for i in before.instances} if before is not None else {}
-        new = {i.id: i for i in after.instances} if after is not None else {}
+        old, new = _differing_instances(before, after)
         offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
-        elected = _elections(old, new, offices) if offices else {}
+        elected = _elections(before, after, offices) if offices else {}
         for id in sorted(old.keys() | new.keys()):
             was, now = old.get(id), new.get(id)
             if was is now:
@@ -224,14 +223,29 @@ def _without(offices: Container[str], registration: Registration) -> Registratio
     return replace(registration, tags=tuple(tag for tag in registration.tags if tag not in offices))
 
 
+def _differing_instances(
+    before: Service | None, after: Service | None
+) -> tuple[dict[str, Instance], dict[str, Instance]]:
+    """Those of the two that are not the same object in both, by id: of a service of thousands few are."""
+    one = before.instances if before is not None else ()
+    other = after.instances if after is not None else ()
+    if len(one) == len(other):
+        pairs = [pair for pair in zip(one, other, strict=True) if pair[0] is not pair[1]]
+        one, other = tuple(was for was, _ in pairs), tuple(now for _, now in pairs)
+    return {i.id: i for i in one}, {i.id: i for i in other}
+
+
 def _elections(
-    old: Mapping[str, Instance], new: Mapping[str, Instance], offices: Iterable[str]
+    before: Service | None, after: Service | None, offices: Iterable[str]
 ) -> dict[str, list[tuple[str, str, str]]]:
     """By the id of who had or has an office: from whom it went to whom, and which it is."""
     moves: dict[tuple[str, str], list[str]] = {}
     for office in offices:
         was, now = (
-            next((i.id for i in some.values() if office in i.registration.tags), "") for some in (old, new)
+            next((i.id for i in one.instances if office in i.registration.tags), "")
+            if one is not None
+            else ""
+            for one in (before, after)
         )
         if was != now:
             moves.setdefault((was, now), []).append(office)

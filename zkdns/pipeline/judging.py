@@ -80,7 +80,7 @@ class Judging:
         return False
 
     def _without_shut_out(self, service: Service) -> Service:
-        if all(self._wall.lets(i.path, i) for i in service.instances):
+        if not self._wall.has_shut_out or all(self._wall.lets(i.path, i) for i in service.instances):
             return service
         rest = tuple(i for i in service.instances if self._wall.lets(i.path, i))
         return replace(service, instances=rest)
