@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import steps
 from zkdns.model import Change, Instance, Override, Registration, Service, State
 from zkdns.pipeline.changes import Causes, Moment, between
 from zkdns.pipeline.journal import Record, World
@@ -200,3 +201,19 @@ def test_what_is_told_leads_from_each_state_to_the_next(states: list[list[Instan
         world.apply(Record(tuple(told(before, after)), {"web": replace(after, instances=())}))
         assert world.services() == {"web": after}
         before = after
+
+
+def test_where_as_many_come_as_go_those_that_stay_are_told_of_no_change() -> None:
+    """They stand elsewhere among the others, and are the same."""
+    a, b, c, d = (instance(id) for id in "abcd")
+    told = between(service(a, b, c), service(b, c, d), Moment(1.0, 5))
+    assert [(change.id, change.what) for change in told] == [("a", "gone"), ("d", "registered")]
+
+
+def test_of_thousands_those_alone_are_told_of_that_are_not_the_same() -> None:
+    def cost(number: int) -> int:
+        held = [instance(f"i{n:04}") for n in range(number)]
+        before, after = service(*held), service(*held[:-1], replace(held[-1], weight=7))
+        return steps(lambda: list(between(before, after, Moment(1.0, 5))))
+
+    assert cost(4000) - cost(2000) <= 2100, "one look at each of the others"

@@ -107,6 +107,7 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
     """Where the instances stand of which there is anything to tell. Most of a large service are as
     they registered, and cost no more than this look."""
     instances, check_states, overrides = service.instances, view.check_states, view.overrides
+    checked = view.checked
     if service.settings.warm > 0:
         return list(range(len(instances)))
     return [
@@ -118,7 +119,9 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
         or not i.answered
         or i.weight != i.registration.weight
         or (
-            view.is_checked(i) and ((check_state := check_states.get(i.path)) is None or not check_state.good)
+            checked
+            and view.is_checked(i)
+            and ((check_state := check_states.get(i.path)) is None or not check_state.good)
         )
         or (overrides and i.id in overrides)
     ]
