@@ -102,6 +102,7 @@ SHAPES: dict[str, bytes] = {
     "druid": b'{"druidNode":{%s}}' % keys(b'"v"'),
     "protobuf": b"\x08\x01" * (MIB // 2),
     "protobuf in protobuf": (b"\x32\x04\x08\x01\x08\x01") * (MIB // 6),
+    "protobuf of long messages": (b"\x32\xe8\x07" + b"\x08\x01" * 500) * 1000,
     "hbase": b"PBUF" + b"\x0a\x06\x08\x01\x08\x01\x08\x01" * (MIB // 8),
     "check of many keys": b'{"check":{"type":"tcp","timeout":11,%s}}' % keys(b"1"),
     "a command of words": b'{"check":{"type":"command","command":"%s"}}' % (b"a " * (MIB // 2)),
