@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zkdns import routes, toml, topology
-from zkdns.answers import kept, proportions, route_resolver, spliced, tag_names, variants
+from zkdns.answers import kept, late_names, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
@@ -64,7 +64,13 @@ WALLS: dict[str, tuple[float, ...]] = {
     "cycle of an answer": (proportions.MAX_CYCLE,),
     "records that an answer keeps": (spliced.MAX_RECORDS,),
     "tags in one name": (tag_names.MAX_TAGS,),
-    "instances that a name of several tags or of a zone compiles at once": (kept.MAX_INSTANCES_IN_LOOP,),
+    "names of tags, and of ports, of one service that are ready; instances behind them": (
+        late_names.MAX_NAMES,
+        late_names.MAX_PLACES,
+    ),
+    "instances that such a name, one of several tags or of a zone compiles at once": (
+        kept.MAX_INSTANCES_IN_LOOP,
+    ),
     "such names of one service that wait, who waits for them": (aside.MAX_WAITING, aside.MAX_ASKING),
     "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),

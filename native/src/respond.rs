@@ -249,15 +249,15 @@ impl<'a> Reply<'a> {
                 break; // the root is nobody's closest encloser here: what only it holds is not ours
             }
             let Some(found) = table.names.get(parent) else { continue };
-            if found.below {
-                return Outcome::Pass;
-            }
             let Some((zone, reply)) = self.about(table, found) else { return Outcome::Pass };
             let instance = match &found.instances {
                 Some(instances) if stripped == 1 => instances.get(&name[1..name.len() - parent.len()]),
                 _ => None,
             };
             let Some(instance) = instance else {
+                if found.below {
+                    return Outcome::Pass;
+                }
                 // Each registry might have it: that nobody does is for all of them to say.
                 let Some(stale) = table.stale(EVERY) else { return Outcome::Pass };
                 let reply = Reply { stale, ..reply };

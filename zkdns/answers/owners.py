@@ -7,8 +7,10 @@ are spelled when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from zkdns.answers import records
+from zkdns.answers.late_names import NONE_LATE, Late, find_late
 from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.dns import ede, names
@@ -17,6 +19,9 @@ from zkdns.model import Instance, Service
 
 SERVER = ("ns", "dns")
 """The labels of each zone's own server, below its apex."""
+
+Tagged: TypeAlias = Mapping[str, Sequence[Instance]]
+"""Who has each tag."""
 
 
 def tags_of(instance: Instance) -> dict[str, None]:
@@ -41,19 +46,51 @@ def by_tag(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
     return tagged
 
 
+def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagged | None = None) -> Tagged:
+    """By tag whom its name gives: the service's own instances, and as a registry's name those that this
+    registry alone holds. `tagged`: which of its own have each tag, where that is known already."""
+    tagged = by_tag(service.instances) if tagged is None else tagged
+    if guests:
+        alone: dict[str, list[Instance]] = {}
+        for guest in guests:
+            alone.setdefault(records.tag_label(guest.registry), []).append(guest)
+        tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
+    return tagged
+
+
+def having_ports(service: Service) -> dict[tuple[str, str], Sequence[Instance]]:
+    """By protocol and port, who has it."""
+    return {
+        (protocol, port): having
+        for protocol in records.protocols(service.instances)
+        for port, having in records.by_port(_of_protocol(service, protocol)).items()
+    }
+
+
+def late_of(service: Service, having: Tagged, beyond: Beyond, zones: int) -> Late:
+    """The names that are too many to be ready in so many zones. `having`: whom each tag's name gives."""
+    taken = taken_from_tags(service, beyond.guests)
+    tags = {tag: those for tag, those in having.items() if tag and tag not in taken}
+    ports = having_ports(service) if beyond.route is None else {}
+    return Late(find_late(tags, zones), find_late(ports, zones))
+
+
+def _of_protocol(service: Service, protocol: str) -> tuple[Instance, ...]:
+    return tuple(i for i in service.instances if i.registration.protocol == protocol)
+
+
 def owners(
-    service: Service,
-    zone: bytes,
-    beyond: Beyond = NOTHING,
-    tagged: Mapping[str, Sequence[Instance]] | None = None,
-) -> Iterator[OwnerName]:
-    """Every name of the service that can be enumerated cheaply: all but those of single instances. `tagged`:
-    which of its instances have each tag, where that is known already."""
+    service: Service, zone: bytes, beyond: Beyond = NOTHING, tagged: Tagged | None = None,
+    late: Late = NONE_LATE,
+) -> Iterator[OwnerName]:  # fmt: skip
+    """Every name of the service that can be enumerated cheaply: all but those of single instances, and those
+    that are `late`. `tagged`: whom each tag's name gives, where that is known."""
     if beyond.route is None:
-        yield from _own(service, zone)
+        yield from _own(service, zone, late)
     else:
         yield from _routed(service, zone, beyond.route)
-    yield from _tags(service, zone, by_tag(service.instances) if tagged is None else tagged, beyond.guests)
+    having = having_tags(service, beyond.guests) if tagged is None else tagged
+    yield from _tags(service, zone, having, beyond.guests, late)
 
 
 def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]:
@@ -73,47 +110,42 @@ def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]
                 yield OwnerName(owner, about, having.group, having.first, (SRV,), port, levels=having.levels)
 
 
-def _own(service: Service, zone: bytes) -> Iterator[OwnerName]:
+def _own(service: Service, zone: bytes, late: Late) -> Iterator[OwnerName]:
     """The names of all instances, of those of a protocol, and of those with a port."""
     name = names.label(service.label) + zone
     everyone = service.instances
     serving = records.answered(everyone)
     yield OwnerName(name, service.label, everyone, serving, records.DEALT)
     for protocol in records.protocols(everyone):
-        of_protocol = tuple(i for i in everyone if i.registration.protocol == protocol)
+        of_protocol = _of_protocol(service, protocol)
         below = names.label("_" + protocol)
         given = serving if len(of_protocol) == len(everyone) else records.answered(of_protocol)
         owner = names.label(names.underscored(service.label)) + below + zone
         yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
         for port, having in records.by_port(of_protocol).items():
+            if (protocol, port) in late.ports:
+                continue
             those = given if len(having) == len(of_protocol) else records.answered(having)
             owner = names.label("_" + port) + below + name
             yield OwnerName(owner, f"{service.label}:{port}", having, those, (SRV,), port)
 
 
 def _tags(
-    service: Service, zone: bytes, tagged: Mapping[str, Sequence[Instance]], guests: Sequence[Instance]
+    service: Service, zone: bytes, having: Tagged, guests: Sequence[Instance], late: Late
 ) -> Iterator[OwnerName]:
-    """The names of tags and offices. Those that another registry alone holds have its name as a tag."""
+    """The names of tags and offices."""
     name = names.label(service.label) + zone
     taken = taken_from_tags(service, guests)
-    if guests:
-        alone: dict[str, list[Instance]] = {}
-        for guest in guests:
-            alone.setdefault(records.tag_label(guest.registry), []).append(guest)
-        tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
-    for tag, having in tagged.items():
-        if tag and tag not in taken:
-            about = f"{tag}.{service.label}"
-            owner, group = names.label(tag) + name, tuple(having)
-            yield OwnerName(
-                owner, about, group, records.answered(group), records.DEALT, counted=False, tag=True
-            )
+    for tag, those in having.items():
+        if tag and tag not in taken and tag not in late.tags:
+            about, owner, group = f"{tag}.{service.label}", names.label(tag) + name, tuple(those)
+            serving = records.answered(group)
+            yield OwnerName(owner, about, group, serving, records.DEALT, counted=False, tag=True)
     leader = service.offices[0] if service.offices else ""
     for office in service.offices:
-        if office not in tagged and office not in taken:
+        if office not in having and office not in taken:
             # Without the first of them nobody leads; else the others' words alone are vacant.
-            vacant = office if leader in tagged else leader
+            vacant = office if leader in having else leader
             nobody = ede.about(service.label, f"no {vacant}")
             about = f"{office}.{service.label}"
             yield OwnerName(names.label(office) + name, about, (), [], (), counted=False, nobody=nobody)

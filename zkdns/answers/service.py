@@ -15,9 +15,10 @@ from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.kept import Kept
+from zkdns.answers.late_names import NONE_LATE, Answering, LatePorts, LateTags
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
-from zkdns.answers.owners import by_tag, owners
+from zkdns.answers.owners import by_tag, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
@@ -95,7 +96,10 @@ class ServiceAnswers:
         if self.deferred:
             every = [about.owner for about in owners(readable(self.service), zone.apex)]
         else:
-            every = [owner for owner, known in self.names.items() if known.zone == zone.index]
+            here = [(owner, known) for owner, known in self.names.items() if known.zone == zone.index]
+            every = [owner for owner, _ in here]
+            late = (known.below for _, known in here if isinstance(known.below, LateTags | LatePorts))
+            every += [owner for below in late for owner in below.owners()]
         return [names.text(owner).rstrip(".") for owner in every if owner not in folders]
 
 
@@ -155,8 +159,9 @@ class _Compilation:
             self.protocols = list(route.protocols)
             others = (*others, *(i for i in route.name.group if i.home))
         self.by_name = records.spell(self.service, self.ttl, others, apexes)
-        self.tagged = by_tag(instances)
-        self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else self.tagged
+        tagged = by_tag(instances)
+        self.tagged = having_tags(self.service, beyond.guests, tagged)
+        self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else tagged
         self.folded = find_folded(self.named)
         self.folded_browsed = find_folded(self.browsed)
         own = names.label(self.service.label)
@@ -164,16 +169,21 @@ class _Compilation:
         self.addresses = {
             s.label[1:]: records.own_addresses(s) for s in self.by_name.values() if s.home == own
         }
+        self.late = NONE_LATE
+        if not self.elsewhere:  # else names of another zone stand among its own
+            self.late = late_of(self.service, self.tagged, beyond, len(apexes))
         self.entries: Entries = {}
         self.names: dict[bytes, Name] = {}
         self.first_places: dict[bytes, FirstPlaces] = {}
 
     def answers(self) -> ServiceAnswers:
         grouped = _group_by_address(self.service) if len(self.service.instances) > FEW else None
-        near = self.near
+        near, alike = self.near, 0
+        if near is not None:
+            alike = near.left_out + (len(self.late.tags) + len(self.late.ports) if near.by_client else 0)
         return ServiceAnswers(
             self.whole, self.ttl, self.entries, self.names, grouped, self.protocols, self.first_places,
-            self.origin, near is not None, self.beyond, near.left_out if near is not None else 0,
+            self.origin, near is not None, self.beyond, alike,
         )  # fmt: skip
 
     def add(self, zone: Zone) -> None:
@@ -184,7 +194,7 @@ class _Compilation:
         tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
         srv_records: records.SRVRecords = {}
         service = self.service
-        for about in owners(service, zone.apex, self.beyond, self.tagged):
+        for about in owners(service, zone.apex, self.beyond, self.tagged, self.late):
             serves = False
             for rtype in about.types:
                 tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_records)
@@ -197,11 +207,12 @@ class _Compilation:
             self.names[about.owner] = Name(
                 zone.index, option, below=below, origin=self.origin, service=nobody_of
             )
-        self._add_own_name(zone)
+        answering = Answering(self.service, spelling, self.origin, _kept(self.named))
+        self._add_own_name(zone, answering, tags)
         if self.near is not None:
             self._add_zone_names(zone, self.near, spelling)
         for protocol in self.protocols:
-            self._add_browsing(zone, protocol)
+            self._add_browsing(zone, protocol, answering)
 
     def _add_entry(self, about: OwnerName, rtype: int, tiers: records.Tiers) -> None:
         """What is dealt for one name and type, to all clients and to those of each class."""
@@ -233,11 +244,13 @@ class _Compilation:
         """The apex below which its instances have their names."""
         return self.elsewhere.get(zone.apex, zone.apex)
 
-    def _add_own_name(self, zone: Zone) -> None:
+    def _add_own_name(self, zone: Zone, answering: Answering, several: TagNames) -> None:
         """The service's own name tells what it is, and holds those of its instances."""
         name = names.label(self.service.label) + zone.apex
         spell = InstanceNames(self.named, self._home(zone), self.ttl, self.folded).spell
-        self.names[name] = replace(self.names[name], instances=self.addresses, spell=spell)
+        tags = self.late.tags
+        below = LateTags(name, tags, answering, several) if tags else None
+        self.names[name] = replace(self.names[name], instances=self.addresses, spell=spell, below=below)
         route = self.beyond.route
         texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
         self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
@@ -248,7 +261,7 @@ class _Compilation:
         zone_names = ZoneNames(near, spelling, self.origin, given, *kept)
         self.names[zone_names.owner] = Name(zone.index, responder=zone_names, origin=self.origin)
 
-    def _add_browsing(self, zone: Zone, protocol: str) -> None:
+    def _add_browsing(self, zone: Zone, protocol: str, answering: Answering) -> None:
         """`_web._tcp` lists the instances, and holds the names of ports."""
         label = self.service.label
         below = names.label("_" + protocol)
@@ -259,7 +272,9 @@ class _Compilation:
         self.names[owner] = replace(own, responder=browsing)
         # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
         # here would know of nothing below it (RFC 8020).
-        self.names[below + names.label(label) + zone.apex] = Name(zone.index, origin=self.origin)
+        folder, ports = below + names.label(label) + zone.apex, self.late.ports
+        late = LatePorts(folder, protocol, ports, answering) if ports else None
+        self.names[folder] = Name(zone.index, origin=self.origin, below=late)
 
 
 def as_routed(service: Service, route: Routed) -> Service:

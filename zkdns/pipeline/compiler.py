@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from zkdns.answers.builder import Builder
@@ -17,11 +16,15 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Problem, Service
 from zkdns.pipeline.aside import aside
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed
+from zkdns.pipeline.lost_names import tell_lost
 from zkdns.pipeline.routes import RouteBook
 
 LARGE: Final = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
+
+SAYS: Final = 5
+"""So many tags, ports and addresses take the time of an instance."""
 
 
 class Compiler:
@@ -68,9 +71,25 @@ class Compiler:
             if deferred is not None:
                 return deferred
         if self._threads and self._size(service, beyond) > LARGE:
-            work = partial(self._builder.compile, service, origin, beyond)
-            return Compilation(name, aside(Compiled, name, work))
+            return Compilation(name, self._compile_aside(service, origin, beyond))
         return self._builder.compile(service, origin, beyond)
+
+    def _compile_aside(self, service: Service, origin: int, beyond: Beyond) -> Callable[[], Compiled]:
+        lost: list[Problem] = []
+
+        def work() -> ServiceAnswers:
+            answers = self._builder.compile(service, origin, beyond)
+            lost.extend(tell_lost(service))
+            return answers
+
+        def outcome(name: str, answers: ServiceAnswers | None, error: Exception | None) -> Compiled:
+            return Compiled(name, answers, error, tuple(lost))
+
+        return aside(outcome, service.name, work)
+
+    def is_large(self, service: Service) -> bool:
+        """Whether it is always compiled in a thread, which tells as well what names it loses."""
+        return self._compiles and self._threads and _own_size(service) > LARGE
 
     def attempt(self, service: Service) -> None:
         """Raises where a service can't be compiled."""
@@ -125,5 +144,14 @@ class Compiler:
 
     def _size(self, service: Service, beyond: Beyond) -> int:
         """Instances that records are spelled of, each as often as client classes differ."""
-        size = len(service.instances) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+        size = _own_size(service) + (len(beyond.route.name.group) if beyond.route is not None else 0)
         return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))
+
+
+def _own_size(service: Service) -> int:
+    """Its instances, and more where they have many tags, ports and addresses."""
+    size = len(service.instances)
+    if size > LARGE:
+        return size
+    read = (i.registration for i in service.instances)
+    return size + sum(len(r.tags) + len(r.ports) + len(r.addresses) for r in read) // SAYS

@@ -76,11 +76,13 @@ class ZoneFilesRead:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What came of a Compilation: its answers, or the error that it ended with."""
+    """What came of a Compilation: its answers, or the error that it ended with. `lost`: the names that the
+    service does not get."""
 
     name: str
     answers: ServiceAnswers | None
     error: Exception | None = None
+    lost: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ class Publisher:
                 self._compile(replacement, moment, done.routed)
             elif done.answers is not None:
                 self._put(replacement, done.answers, moment)
+                self._put_lost_names(replacement.after, done.lost)
         except Exception as error:
             self._wall.note(replacement.after.path, error)
         if is_overtaken:
@@ -316,10 +317,14 @@ class Publisher:
     def _stand(self, before: Service | None, after: Service, moment: Moment) -> None:
         """A service is judged so from now on."""
         self.services[after.name] = after
-        self.lost_names.pop(after.name, None)
-        if not after.view_of and (lost := tuple(tell_lost(after))):
-            self.lost_names[after.name] = lost
+        if not self._compiler.is_large(after):
+            self._put_lost_names(after, tell_lost(after))
         self._tell(before, after, moment)
+
+    def _put_lost_names(self, service: Service, lost: Iterable[Problem]) -> None:
+        self.lost_names.pop(service.name, None)
+        if not service.view_of and (those := tuple(lost)):
+            self.lost_names[service.name] = those
 
     def _tell(self, before: Service | None, after: Service | None, moment: Moment) -> None:
         """To all whose answers hang on this service, and of what is another in it."""

@@ -250,7 +250,7 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome | Wa
         encloser = table.names.get(suffix)
         if encloser is None:
             continue
-        if encloser.responder is not None or encloser.below is not None:
+        if encloser.responder is not None:
             return _by_responder(request, encloser, table, position)
         stale = table.stale[encloser.origin]
         if stale is None:
@@ -259,6 +259,8 @@ def _missing(request: Request, table: Table, position: Position) -> Outcome | Wa
             sections = _instance(request, encloser)
             if sections is not None:
                 return _on_demand(request, sections, encloser.zone, stale, table)
+        if encloser.below is not None:
+            return _by_responder(request, encloser, table, position)
         stale = table.stale[EVERY]  # each registry might have it
         if stale is None:
             return _failed(request, EVERY, table)

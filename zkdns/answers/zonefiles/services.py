@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from zkdns.answers.table import FILES, Entry, Name, Position, Sections, Table
+from zkdns.answers.table import FILES, Entry, Name, Position, Responder, Sections, Table
 from zkdns.dns import names
 from zkdns.dns.rdata import detach
 from zkdns.dns.types import AAAA, NXDOMAIN, SERVFAIL, A
@@ -41,21 +41,26 @@ def _below(
     known: Name, suffix: bytes, qname: bytes, qtype: int, table: Table, position: Position
 ) -> Sections:
     """What a name of the services' says of itself, or of a name below it."""
-    responder = known.responder or (known.below if suffix != qname else None)
-    if responder is not None:
-        given = responder.answer(qname, qtype, table, position)
-        return given if isinstance(given, Sections) else _give(given, position)
+    if known.responder is not None:
+        return _ask(known.responder, qname, qtype, table, position)
     if suffix == qname:
         return Sections(ede=known.ede)
     label = qname[1 : 1 + qname[0]]
     instances = known.instances if qname == names.label(label) + suffix else None
     instance = instances.get(label) if instances else None
+    if instance is None and known.below is not None:
+        return _ask(known.below, qname, qtype, table, position)
     if instance is None:
         return Sections(rcode=NXDOMAIN)
     if qtype in (A, AAAA):
         run, size = (instance.a, 16) if qtype == A else (instance.aaaa, 28)
         return Sections(tuple(run[at : at + size] for at in range(0, len(run), size)))
     return known.spell(label, qtype) if known.spell else Sections()
+
+
+def _ask(responder: Responder, qname: bytes, qtype: int, table: Table, position: Position) -> Sections:
+    given = responder.answer(qname, qtype, table, position)
+    return given if isinstance(given, Sections) else _give(given, position)
 
 
 def _give(entry: Entry, position: Position) -> Sections:
