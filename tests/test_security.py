@@ -22,6 +22,7 @@ from zkdns.serve import aside, clients, following
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
 from zkdns.web import door, http
+from zkdns.web import rows as page_rows
 
 DOCS = Path(__file__).parents[1] / "docs" / "security.md"
 MIB = 1 << 20
@@ -93,6 +94,9 @@ WALLS: dict[str, tuple[float, ...]] = {
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (door.MAX_STREAMS,),
     "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
+    "text of a long list that is made before its reader took what went before": (
+        page_rows.PIECE_BYTES / 1024,
+    ),
     "changes in one history reply": (http.MAX_HISTORY,),
     "changes kept in memory": (journal.MAX_KEPT,),
     "overrides, characters of a `why`, of a `who`": (
