@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zkdns.lists import some_of
 from zkdns.model import Change
 from zkdns.web.page.timeline import by_service, spell
 from zkdns.web.page.view import View
@@ -52,10 +53,8 @@ def _row(some: Sequence[Change], now: float) -> str:
     moved = f"{last.was} → {last.now}" if last.what == "state" else last.what
     why = last.why if len({c.why for c in some}) == 1 else kind(last.why)
     whose = by_service(some)
-    names = ", ".join(
-        f"{_whose(name)}{f' ({n})' if n > 1 else ''}" for name, n in list(whose.items())[:NAMED]
-    )
-    more = f" and {len(whose) - NAMED} more" if len(whose) > NAMED else ""
+    named = [f"{_whose(name)}{f' ({n})' if n > 1 else ''}" for name, n in list(whose.items())[:NAMED]]
+    names = some_of(named, NAMED, len(whose))
     when = ago(last.at, now) + (f", first {ago(first.at, now)}" if last.at - first.at > 60 else "")
     lines = "".join(
         f"<li>{ago(c.at, now)} {esc(f'{c.service}/{c.id}'.strip('/'))}: {esc(spell(c))}"
@@ -67,7 +66,7 @@ def _row(some: Sequence[Change], now: float) -> str:
     key = esc(f"{last.what} {moved} {kind(last.why)} {last.by}")
     return (
         f'<tr data-key="{key}"><td>{when}<td><b>{len(some):,}</b> × {esc(moved)}<td>{esc(why)}'
-        f"<td>{esc(last.by)}<td>{names}{more}{each}"
+        f"<td>{esc(last.by)}<td>{names}{each}"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from zkdns.answers.routed import Routed
+from zkdns.lists import some_of
 from zkdns.model import Instance, Service
 from zkdns.wall import each
 from zkdns.web.page.overview import Lost, is_empty, lost, names_given
@@ -121,7 +122,7 @@ def _row(s: Service, hits: Iterable[str], view: View, asked: Asked, gone: Lost) 
     if route is not None:
         badges = f"{badge('route')} {_leads(route)} {badges}"
     ids = list(hits)
-    which = f' <span class="hits">{esc(_name(ids))}</span>' if ids else ""
+    which = f' <span class="hits">{esc(some_of(ids, NAMED))}</span>' if ids else ""
     to = query(q=asked.q, state=asked.state, sort=asked.sort, page=asked.page, service=s.name)
     return (
         f'<tr class="{word}" data-key="{esc(s.name)}"><th scope="row">'
@@ -140,11 +141,6 @@ def _leads(route: Routed) -> str:
         "nobody is given" if not route.name.first else f"to {', '.join(names_given(route))}"
     )
     return f'<span class="hits">{esc(text)}</span>'
-
-
-def _name(ids: list[str]) -> str:
-    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return ", ".join(ids[:NAMED]) + more
 
 
 def _heads(asked: Asked, known: Mapping[str, tuple[str, Callable[[Service], Any]]]) -> str:
