@@ -48,7 +48,7 @@ def observer(tmp_path: Path) -> Observer:
     forwarder = SimpleNamespace(
         queries=Counter({("u", "NOERROR"): 21}), limited=22, joined=23, refused=24, blocked=25, cache_hits=26,
         status=lambda: ForwardStatus((), 27, 28, 29, ""), cache=SimpleNamespace(used=30),
-        problem="no upstream",
+        problem="no upstream", faults=1000,
     )  # fmt: skip
     mirrors = (
         mirror(reads=1, resyncs=10, audit_repairs=100, restarts=1000, audits=10_000),
@@ -75,7 +75,7 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     assert counters.change_seconds == ((7.0,), (1, 2), 3.0)
     assert counters.dropped == {"send": 13}
     assert (counters.search_misses, counters.errors) == (15, 11)
-    assert counters.faults == 123, "of the pipeline, of what was due, and of the engine"
+    assert counters.faults == 1123, "of the pipeline, of what was due, of the engine, and of upstreams' replies"
     assert (counters.tcp_open, counters.tcp_waiting, counters.tcp_closed) == (16, 17, {"idle": 18})
     assert (counters.registry_reads, counters.registry_resyncs, counters.registry_audit_repairs) == (
         3,
