@@ -57,6 +57,8 @@ WALLS: dict[str, tuple[float, ...]] = {
     "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
     "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
     "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
+    "those behind routes that it leads to": (route_resolver.MAX_FOLLOWED_BELOW,),
+    "instances that are looked at to count a route's healthy": (route_resolver.MAX_COUNTED,),
     "instances of a route that is followed in the loop": (compiler.LARGE,),
     "ports by name of a route": (route_resolver.MAX_PORTS,),
     "problems told of one route": (route_resolver.MAX_TOLD,),

@@ -180,6 +180,38 @@ def test_a_route_leads_to_so_many_instances_and_tells_of_the_rest(monkeypatch: p
     assert routed.problems == ("it leads to more than 5 instances, b among the rest",)
 
 
+def test_instances_behind_other_routes_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route_resolver, "MAX_FOLLOWED_BELOW", 5)
+    services = {
+        name: service_of(name, [Registration(address(k)) for k in range(3)]) for name in ("a", "b", "c")
+    }
+    services |= {name: service_of(name) for name in ("web", "top")}
+    routes = {"web": leads_to("a", "b"), "top": leads_to("web", "c")}
+    resolver = Resolver(services, routes, lambda name: name)
+    routed = resolver.follow("top")
+    assert {i.home for tier in routed.name.first for i in tier} == {"a", "c"}
+    assert routed.problems == ("it leads to more than 5 instances behind other routes, b among the rest",)
+    assert not resolver.follow("web").problems
+
+
+def test_the_healthy_of_routes_of_routes_are_counted_so_far_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = 20
+    services = {"a": service_of("a", [Registration(address(k)) for k in range(3)])}
+    services |= {f"r{n}": service_of(f"r{n}") for n in range(wide)} | {"top": service_of("top")}
+    routes = {f"r{n}": leads_to("a") for n in range(wide)} | {
+        "top": leads_to(*(f"r{n}" for n in range(wide)))
+    }
+    for most, whole in (
+        (3 * (wide + 1), wide),
+        (3 * (wide + 1) - 1, wide - 1),
+    ):  # once more for all that are met
+        monkeypatch.setattr(route_resolver, "MAX_COUNTED", most)
+        healthy = Resolver(services, routes, lambda name: name).follow("top").healthy
+        assert sum(counts == (3, 3) for counts in healthy.values()) <= whole
+
+
 def many_services(n: int) -> tuple[Builder, Table]:
     builder = Builder(["svc.local"])
     for k in range(n):

@@ -161,6 +161,28 @@ async def test_a_change_is_measured_once_from_the_first_event_that_told_of_it(
     assert driven.observed == [40.0]
 
 
+async def test_what_is_small_goes_before_what_is_large_and_nothing_waits_for_ever(driven: Driven) -> None:
+    may_go = threading.Event()
+    order: list[str] = []
+
+    def one(name: str, size: int) -> Compilation:
+        def work() -> Compiled:
+            may_go.wait(10)
+            order.append(name)
+            return Compiled(name, None)
+
+        return Compilation(name, work, size)
+
+    under_way = [one("under way", 0) for _ in range(module.THREADS)]
+    large = [one(f"large {n}", 1_000_000) for n in range(9)]
+    await driven.turn(Ready(compile=(*under_way, *large)))
+    await driven.turn(Ready(compile=(one("small", 1), one("old", 1_000_001))))
+    may_go.set()
+    await until(lambda: len(order) == 13)
+    assert order.index("small") < module.THREADS + 2
+    assert order.index("old") > module.THREADS + 6
+
+
 async def test_what_is_compiled_aside_comes_back_and_after_the_end_no_more(
     driven: Driven, caplog: pytest.LogCaptureFixture
 ) -> None:

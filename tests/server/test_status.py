@@ -75,7 +75,9 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     assert counters.change_seconds == ((7.0,), (1, 2), 3.0)
     assert counters.dropped == {"send": 13}
     assert (counters.search_misses, counters.errors) == (15, 11)
-    assert counters.faults == 1123, "of the pipeline, of what was due, of the engine, and of upstreams' replies"
+    assert counters.faults == 1123, (
+        "of the pipeline, of what was due, of the engine, and of upstreams' replies"
+    )
     assert (counters.tcp_open, counters.tcp_waiting, counters.tcp_closed) == (16, 17, {"idle": 18})
     assert (counters.registry_reads, counters.registry_resyncs, counters.registry_audit_repairs) == (
         3,

@@ -27,6 +27,13 @@ all are routes have more ways than there is time for."""
 MAX_FOLLOWED_INSTANCES = 100_000
 """Instances of all its targets, each as often as it is met: 64 tags of one large service are 64 times its."""
 
+MAX_FOLLOWED_BELOW = 20_000
+"""The same of those behind routes that it leads to: each costs as much for every route above it, and one
+service's node is enough to make a route."""
+
+MAX_COUNTED = 200_000
+"""Instances that are looked at to tell how many of each target's are healthy, each as often as it is met."""
+
 MAX_TOLD = 8
 """Problems of one route."""
 
@@ -51,13 +58,15 @@ class Resolver:
         self._routes = routes
         self._find = find
         self._pools: dict[tuple[str, str], tuple[Service, Pool]] = {}
-        self._followed = self._members = 0
-        """Routes that were followed for the name under way, and instances that were met."""
+        self._followed = self._members = self._below = self._counted = 0
+        """Routes that were followed for the name under way, and instances that were met, behind other routes
+        and when they were counted."""
 
     def follow(self, name: str) -> Routed:
         """The route of this service, which is in force."""
         service = self._services[name]
         problems: dict[str, None] = {}
+        self._counted = 0
         composed = self._compose_all(name, None, problems)
         reached = self._reach(name, 1, {})
         # By the object: instances of two registries may have the same path.
@@ -120,7 +129,7 @@ class Resolver:
         return _given(group, self._compose_all(name, lambda i: id(i) in kept, {}), service, named)
 
     def _compose_all(self, name: str, keep: Keep | None, problems: dict[str, None]) -> Composed:
-        self._followed = self._members = 0
+        self._followed = self._members = self._below = 0
         return self._compose(name, (name,), keep, problems)
 
     def _compose(
@@ -158,10 +167,7 @@ class Resolver:
         if service is None:
             problems[f"its target {target} names no service"] = None
             return EMPTY
-        self._members += len(service.instances)
-        if self._members > MAX_FOLLOWED_INSTANCES:
-            what = f"it leads to more than {MAX_FOLLOWED_INSTANCES} instances, {target} among the rest"
-            problems[what] = None
+        if not self._may_meet(len(service.instances), within, target, problems):
             return EMPTY
         if keep is not None:
             return pool_of(service.label, [i for i in _members(service, target.tag) if keep(i)])
@@ -172,6 +178,20 @@ class Resolver:
                 pool_of(service.label, _members(service, target.tag)),
             )
         return known[1]
+
+    def _may_meet(
+        self, count: int, within: tuple[str, ...], target: Target, problems: dict[str, None]
+    ) -> bool:
+        """Whether so many instances more are met."""
+        self._members += count
+        many = f"{MAX_FOLLOWED_INSTANCES} instances" if self._members > MAX_FOLLOWED_INSTANCES else ""
+        if len(within) > 1:
+            self._below += count
+            if self._below > MAX_FOLLOWED_BELOW:
+                many = many or f"{MAX_FOLLOWED_BELOW} instances behind other routes"
+        if many:
+            problems[f"it leads to more than {many}, {target} among the rest"] = None
+        return not many
 
     def _reach(self, name: str, depth: int, met: dict[str, int]) -> list[Member]:
         """Every instance that stands behind a route, whatever its state, once. `met`: how deep routes were
@@ -187,10 +207,16 @@ class Resolver:
             else:
                 key = self.key_of(target)
                 service = self._services.get(key) if key is not None else None
-                below = [Member(service.label, i) for i in _members(service, target.tag)] if service else []
+                below = []
+                if service is not None and self._may_count(len(service.instances)):
+                    below = [Member(service.label, i) for i in _members(service, target.tag)]
             for member in below:
                 reached.setdefault((member.service, id(member.instance)), member)
         return list(reached.values())
+
+    def _may_count(self, count: int) -> bool:
+        self._counted += count
+        return self._counted <= MAX_COUNTED
 
     def _count(self, target: Target, name: str) -> tuple[int, int]:
         named = self._find(target.service)

@@ -23,6 +23,9 @@ LARGE: Final = 500
 """Instances above which a service is compiled in a thread: at 50,000 that takes a second or two, which
 nobody's query should wait for."""
 
+MAX_COUNTED_INSTANCES: Final = 20_000
+"""Instances of a route that are counted: to know it for a very large one."""
+
 SAYS: Final = 5
 """So many tags, ports and addresses take the time of an instance."""
 
@@ -62,16 +65,20 @@ class Compiler:
         if not self._compiles:
             self._beyond(name)  # its problems are told all the same
             return None
-        if routed is None and self._threads and self._routes.is_heavy(name, LARGE):
-            return Compilation(name, aside(Followed, name, self._routes.follow_aside(name)))
+        if (
+            routed is None
+            and self._threads
+            and (met := self._routes.meets(name, MAX_COUNTED_INSTANCES)) > LARGE
+        ):
+            return Compilation(name, aside(Followed, name, self._routes.follow_aside(name)), met)
         beyond = self._beyond(name, routed)
         origin = self._origin_of(self._routes.registries(service))
         if beyond is NOTHING and among >= self._defers and name not in self._asked:
             deferred = self._builder.defer(service, origin)
             if deferred is not None:
                 return deferred
-        if self._threads and self._size(service, beyond) > LARGE:
-            return Compilation(name, self._compile_aside(service, origin, beyond))
+        if self._threads and (size := self._size(service, beyond)) > LARGE:
+            return Compilation(name, self._compile_aside(service, origin, beyond), size)
         return self._builder.compile(service, origin, beyond)
 
     def _compile_aside(self, service: Service, origin: int, beyond: Beyond) -> Callable[[], Compiled]:

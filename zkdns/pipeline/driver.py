@@ -7,10 +7,12 @@ that came in the one before. The pipeline knows none of this.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import TypeVar
 
 from zkdns.answers.table import Delta
@@ -45,6 +47,11 @@ T = TypeVar("T")
 SLICE, SLICE_OF_START = 0.0005, 0.004
 """Seconds of work before queries have their turn, and before there is anything to answer from."""
 
+THREADS = 2
+YIELDS = 0.0005
+"""Seconds that what is compiled aside lets others go before it, for each instance: whoever has a thousand
+large ones keeps the small ones of others no longer than the one that is under way."""
+
 PAUSE = 1.0
 """Seconds before a turn is tried again that ended with an error of ours."""
 
@@ -76,7 +83,11 @@ class Driver:
         self._lookups = Lookups(resolve, self._host_changed)
         self._wanted: Mapping[str, str] = {}
         self._prober = Prober(self._probed, replica) if replica is not None else None
-        self._threads = ThreadPoolExecutor(2, "zkdns-compile")
+        self._threads = ThreadPoolExecutor(THREADS, "zkdns-compile")
+        self._running = 0
+        self._waiting: list[tuple[float, int, Compilation]] = []
+        """What waits for a thread: by when its turn comes, and in the order in which it came."""
+        self._came = count()
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._noticed: float | None = None
@@ -206,10 +217,18 @@ class Driver:
             log.exception("the pipeline goes on after an error of our own")
 
     def _compile(self, compilation: Compilation) -> None:
-        future = self._loop.run_in_executor(self._threads, compilation.work)
+        turn = self._loop.time() + compilation.size * YIELDS
+        heapq.heappush(self._waiting, (turn, next(self._came), compilation))
+        self._begin_next()
 
-        def done(future: asyncio.Future[Compiled | Followed | MapRead]) -> None:
-            if not future.cancelled() and not self._stopped:
-                self.step(future.result())
+    def _begin_next(self) -> None:
+        while self._waiting and self._running < THREADS and not self._stopped:
+            _, _, compilation = heapq.heappop(self._waiting)
+            self._running += 1
+            self._loop.run_in_executor(self._threads, compilation.work).add_done_callback(self._end_one)
 
-        future.add_done_callback(done)
+    def _end_one(self, future: asyncio.Future[Compiled | Followed | MapRead]) -> None:
+        self._running -= 1
+        if not future.cancelled() and not self._stopped:
+            self._begin_next()
+            self.step(future.result())

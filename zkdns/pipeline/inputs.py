@@ -149,6 +149,8 @@ class Compilation:
 
     name: str
     work: Callable[[], Compiled | Followed | MapRead]
+    size: int = 0
+    """Instances that it looks at, about."""
 
 
 @dataclass(frozen=True, slots=True)

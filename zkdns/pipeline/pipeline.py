@@ -246,7 +246,8 @@ class Pipeline:
             publisher.work(Moment(now, self.registries.zxid), until - self._tick())
             if not health.has_work or self._tick() > until:
                 break
-        if self.stage is Stage.SETTLING and publisher.idle and not health.has_work:
+        waits_no_more = self._start.waits_no_more(now)
+        if self.stage is Stage.SETTLING and publisher.is_done(waits_no_more) and not health.has_work:
             self._finish_start(now)
         if not (publisher.has_work or hearing.has_work) and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)

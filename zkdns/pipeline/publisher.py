@@ -109,6 +109,11 @@ class Publisher:
         """Whether `work` has anything to do now."""
         return bool(self._agenda.queue or self._composed or self._done or self._untold)
 
+    def is_done(self, but_routes: bool) -> bool:
+        """The same, or all but routes that are followed elsewhere."""
+        is_route = [one.after.stands_for is not None for one in self._under_way.values()]
+        return not self.has_work and (not is_route or (but_routes and all(is_route)))
+
     @property
     def wake(self) -> float | None:
         """When the next service is to be judged again."""

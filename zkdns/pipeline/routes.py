@@ -116,8 +116,9 @@ class RouteBook:
         """Whether its names give more than its own instances."""
         return name in self.in_force or bool(self._views_of(name))
 
-    def is_heavy(self, name: str, most: int) -> bool:
-        """Whether its route leads to more instances than these, each as often as it is met."""
+    def meets(self, name: str, most: int) -> int:
+        """How many instances its route leads to, each as often as it is met; those beyond `most` are not
+        counted."""
         count = 0
         for key in self._within_reach(name):
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():
@@ -125,8 +126,8 @@ class RouteBook:
                 if to is not None and (to == key or to not in self.in_force or target.tag):
                     count += len(self._services[to].instances) if to in self._services else 0
             if count > most:
-                return True
-        return False
+                break
+        return count
 
     def _within_reach(self, name: str) -> Iterator[str]:
         """The service, and those that its route leads to, as deep as routes are followed."""

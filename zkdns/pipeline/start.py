@@ -16,6 +16,11 @@ FIRST_HOSTS = 3.0
 """Seconds that a start waits for host names at most."""
 
 
+FIRST_ROUTES = FIRST_HOSTS
+"""The same for routes that are followed in threads: whoever registers many that lead to thousands keeps
+nobody's server from its start. Until it is followed, a route's own name is not there."""
+
+
 class Stage(enum.Enum):
     """What a start waits for."""
 
@@ -55,6 +60,10 @@ class Start:
             self._probing_until = now + health.first_round
         return health.all_probed or now >= self._probing_until
 
+    def waits_no_more(self, now: float) -> bool:
+        """Whether routes that are still followed were waited for long enough."""
+        return now >= self._settling_since + FIRST_ROUTES
+
     def finish(self) -> None:
         self.stage = Stage.READY
 
@@ -63,6 +72,10 @@ class Start:
         if self.stage is Stage.LOADING:
             return [at for r in self._registries if (at := r.settles_at(now)) > now]
         if self.stage is Stage.SETTLING:
-            until = self._probing_until
-            return [self._settling_since + FIRST_HOSTS if until is None else until]
+            ends = [
+                self._settling_since + FIRST_HOSTS,
+                self._settling_since + FIRST_ROUTES,
+                self._probing_until,
+            ]
+            return [at for at in ends if at is not None and at > now]
         return []
