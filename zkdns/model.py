@@ -7,7 +7,7 @@ Rules: no I/O, no clock, no chance. Every value is frozen; an unchanged one is p
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -296,7 +296,7 @@ class Catalog:
     """
 
     services: Mapping[str, Service] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: Sequence[Problem] = ()
     serial: int = 0
     complete: bool = False
     stale_since: float | None = None

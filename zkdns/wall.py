@@ -5,11 +5,12 @@ Rules: pure. What was kept out is a Problem for as long as the item stands as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
 
 from zkdns.model import Problem, fault
+from zkdns.problems import ours_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,9 +59,9 @@ class Wall:
         self.errors += 1
         self.problems[path, doing] = fault(path, error)
 
-    def count(self, doing: str, problems: Iterable[Problem]) -> None:
+    def count(self, doing: str, problems: Sequence[Problem]) -> None:
         """Errors that were kept elsewhere: each counts once, for as long as it stands."""
-        ours = frozenset(problem for problem in problems if problem.ours)
+        ours = frozenset(ours_of(problems))
         self.errors += len(ours - self._counted.get(doing, frozenset()))
         self._counted[doing] = ours
 

@@ -8,6 +8,7 @@ their names, each with its own age. An error of ours costs the item that it meet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
@@ -51,6 +52,7 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.start import Stage, Start
+from zkdns.problems import Problems
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
 from zkdns.wall import Wall
@@ -353,28 +355,27 @@ class Pipeline:
         return self.builder.staleness(EVERY)
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> Problems:
         """What is wrong with what is registered, ordered, and laid beside it. Each is told once, though two
-        registries be the same place."""
+        registries be the same place. Taken as of now; written out by who reads it, in a thread or not."""
         own = self.registries.own
         nested: tuple[Problem, ...] = ()
         with self.wall.around("zones that nest", "told"):
             nested = tuple(tell_nested(self.services, self.builder.zone_names))
-        every = (
-            *self.catalog.problems,
-            *(problem for r in self.registries.values() for problem in r.refusals),
-            *self._hostnames.problems.values(),
-            *(own.overrides.problems() if own is not None else ()),
-            *self._localities.problems,
-            *self._health.problems.values(),
-            *(problem for those in self.routes.problems.values() for problem in those),
-            *self._compiler.limits.values(),
-            *(problem for those in self._publisher.lost_names.values() for problem in those),
-            *nested,
-            *self.overlay.problems(),
-            *self.wall.problems.values(),
+        each = (
+            self.catalog.problems,
+            *(r.refusals for r in self.registries.values()),
+            tuple(self._hostnames.problems.values()),
+            own.overrides.problems() if own is not None else (),
+            self._localities.problems,
+            tuple(self._health.problems.values()),
+            *self.routes.problems.values(),
+            tuple(self._compiler.limits.values()),
+            *self._publisher.lost_names.values(),
+            nested,
         )
-        return tuple(dict.fromkeys(every))
+        overlay, ours = self.overlay.tell(), tuple(self.wall.problems.values())
+        return Problems(lambda: dict.fromkeys(chain(*each, overlay(), ours)))
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""

@@ -6,7 +6,7 @@ what the state directory remembered stands in for it, where there is any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -117,7 +117,7 @@ class Registry:
         return (self._is_read and not self._is_refused) or self._file is not None
 
     @property
-    def refusals(self) -> tuple[Problem, ...]:
+    def refusals(self) -> Sequence[Problem]:
         """Why nothing can be read, where that is so."""
         return self.tree.catalog().problems if self.tree is not None and self._is_refused else ()
 

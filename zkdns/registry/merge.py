@@ -7,12 +7,15 @@ that of the services that changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from operator import is_
 
 from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fault
+from zkdns.order import in_order
 from zkdns.persistent import PersistentMap, differing
+from zkdns.problems import Problems, ours_of
 from zkdns.registry.distinct import Ids, relabel
 from zkdns.registry.labels import Labels, to_label
 
@@ -33,6 +36,8 @@ class Merger:
         self._of_ids: dict[str, tuple[Problem, ...]] = {}
         self._of_names: dict[str, Problem] = {}
         self._faults: dict[str, Problem] = {}
+        self._told: tuple[Sequence[Problem], ...] | None = None
+        """The problems of each registry, as they went into those of all."""
 
     def merge(self, catalogs: Sequence[Catalog]) -> Catalog:
         """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
@@ -52,27 +57,41 @@ class Merger:
                 services = PersistentMap(services)
             gone = [name for name in services if name not in self._joined] if not before else []
             services = services.changed({**dict.fromkeys(gone), **changes})
-        return self._take(services, catalogs)
+        return self._take(services, catalogs, bool(changed))
 
-    def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog]) -> Catalog:
-        old = self._catalog
-        problems = tuple(
-            [problem for catalog in catalogs for problem in catalog.problems]
-            + [problem for those in self._of_ids.values() for problem in those]
-            + [self._of_names[name] for name in sorted(self._of_names)]
-            + [self._faults[name] for name in sorted(self._faults)]
-        )
+    def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog], is_moved: bool) -> Catalog:
+        old, before = self._catalog, self._told
+        each = self._told = tuple(catalog.problems for catalog in catalogs)
+        problems = old.problems
+        if before is None:  # equal to those of the catalog that we began with, or others
+            first = self._problems(each)
+            problems = problems if problems == first else first
+        elif is_moved or len(each) != len(before) or not all(map(is_, each, before)):
+            problems = self._problems(each)
         stale = [c.stale_since for c in catalogs if c.stale_since is not None]
         merged = Catalog(
             services,
-            old.problems if old.problems == problems else problems,
+            problems,
             max((c.serial for c in catalogs), default=0),
             all(c.complete for c in catalogs),
             min(stale, default=None),
         )
-        if services is not old.services or _rest(merged) != _rest(old):
+        if services is not old.services or problems is not old.problems or _rest(merged) != _rest(old):
             self._catalog = merged
         return self._catalog
+
+    def _problems(self, each: tuple[Sequence[Problem], ...]) -> Problems:
+        """Those of each registry, and what joining them told."""
+        ids, names, faults = tuple(self._of_ids.values()), dict(self._of_names), dict(self._faults)
+
+        def spell() -> Iterator[Problem]:
+            for those in (*each, *ids):
+                yield from those
+            for by_name in (names, faults):
+                for name in in_order(by_name):
+                    yield by_name[name]
+
+        return Problems(spell, [*(one for those in each for one in ours_of(those)), *faults.values()])
 
     def _join(
         self, names: Iterable[str], inputs: Sequence[Mapping[str, Service]]
@@ -181,7 +200,7 @@ def _are_same(
 
 
 def _rest(catalog: Catalog) -> tuple[object, ...]:
-    return catalog.problems, catalog.serial, catalog.complete, catalog.stale_since
+    return catalog.serial, catalog.complete, catalog.stale_since
 
 
 def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:

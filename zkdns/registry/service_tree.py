@@ -9,6 +9,7 @@ service that it met, and is told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from zkdns.model import (
     EMPTY,
@@ -26,7 +27,9 @@ from zkdns.model import (
     fault,
     serial_of,
 )
+from zkdns.order import in_order
 from zkdns.persistent import PersistentMap
+from zkdns.problems import Problems, ours_of
 from zkdns.registry.reading import READABLE, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
 from zkdns.wall import Wall
@@ -45,6 +48,11 @@ class ServiceTree:
         self._services: dict[str, Service] = {}
         self._shown: PersistentMap[Service] = PersistentMap()
         self._wrong: dict[str, tuple[Problem, ...]] = {}
+        self._ours: dict[str, tuple[Problem, ...]] = {}
+        """Those of them that are errors of ours."""
+        self._wrong_shown: PersistentMap[tuple[Problem, ...]] = PersistentMap()
+        self._wrong_moved: dict[str, None] = {}
+        self._is_told = False
         self._dirty: dict[str, None] = {}
         self._refused: dict[str, str] = {}
         self._is_moved = True
@@ -75,15 +83,14 @@ class ServiceTree:
         """What stands now. The same object as before where nothing changed."""
         self._rebuild()
         if (faults := tuple(self.wall.problems.values())) != self._faults:
-            self._faults, self._is_moved = faults, True
+            self._faults, self._is_moved, self._is_told = faults, True, False
         old = self._catalog
         rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
         if self._is_moved or rest != (old.serial, old.complete, old.stale_since):
             self._is_moved = False
             services = self._shown = self._shown.changed({n: self._services.get(n) for n in self._moved})
             self._moved.clear()
-            problems = tuple(self._problems())
-            self._catalog = Catalog(services, old.problems if problems == old.problems else problems, *rest)
+            self._catalog = Catalog(services, old.problems if self._is_told else self._problems(), *rest)
         return self._catalog
 
     # --- for the roots ------------------------------------------------------------------------------
@@ -95,7 +102,7 @@ class ServiceTree:
     def refuse(self, root: str, why: str | None) -> None:
         """A root can't be read, or can again."""
         if self._refused.get(root) != why:
-            self._is_moved = True
+            self._is_moved, self._is_told = True, False
             if why is None:
                 del self._refused[root]
             else:
@@ -133,9 +140,13 @@ class ServiceTree:
             else:
                 self._services[name] = service
         if self._wrong.get(name, ()) != problems:
-            self._is_moved = True
+            self._is_moved, self._is_told = True, False
+            self._wrong_moved[name] = None
+            self._ours.pop(name, None)
             if problems:
                 self._wrong[name] = problems
+                if ours := ours_of(problems):
+                    self._ours[name] = ours
             else:
                 self._wrong.pop(name, None)
 
@@ -147,12 +158,21 @@ class ServiceTree:
                 with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
                     self.take(name, *self.make(name, readings))
 
-    def _problems(self) -> Iterator[Problem]:
-        for root, why in sorted(self._refused.items()):
-            yield Problem(root, f"it can't be read: {why}", READABLE)
-        for name in sorted(self._wrong):
-            yield from self._wrong[name]
-        yield from self._faults
+    def _problems(self) -> Problems:
+        """What is wrong now."""
+        self._is_told = True
+        moved, self._wrong_moved = self._wrong_moved, {}
+        wrong = self._wrong_shown = self._wrong_shown.changed({n: self._wrong.get(n) for n in moved})
+        refused, faults = dict(self._refused), self._faults
+
+        def spell() -> Iterator[Problem]:
+            for root, why in sorted(refused.items()):
+                yield Problem(root, f"it can't be read: {why}", READABLE)
+            for name in in_order(wrong):
+                yield from wrong[name]
+            yield from faults
+
+        return Problems(spell, [*chain.from_iterable(self._ours.values()), *ours_of(faults)])
 
 
 class Root:

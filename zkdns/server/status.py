@@ -10,6 +10,7 @@ import enum
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.journal import Query
 from zkdns.pipeline.pipeline import Pipeline
+from zkdns.problems import Problems
 from zkdns.serve.clients import Demand, Told
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
@@ -137,18 +139,19 @@ class Observer:
             rows.append(row)
         return rows
 
-    def _problems(self) -> tuple[Problem, ...]:
+    def _problems(self) -> Problems:
         """All that is wrong with the data now, wherever it comes from."""
-        problems = [*self.pipeline.problems, *self.zone_files.problems]
+        beside = [*self.zone_files.problems]
         if self.state_directory.problem is not None:
-            problems.append(self.state_directory.problem)
+            beside.append(self.state_directory.problem)
         if self.life.lack.problem is not None:
-            problems.append(self.life.lack.problem)
+            beside.append(self.life.lack.problem)
         if self.recorder.problem is not None:
-            problems.append(self.recorder.problem)
+            beside.append(self.recorder.problem)
         if self.forwarder.problem:
-            problems.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
-        return tuple(problems)
+            beside.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
+        standing = self.pipeline.problems
+        return Problems(lambda: chain(standing, beside))
 
     def counters(self) -> Counters:
         """What /metrics says, each count since the start."""

@@ -117,7 +117,6 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
         status.stale_seconds,
         {r.name: r.stale_seconds for r in every},
     )
-    yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
     yield _counter("zkdns_registry_reads", "Nodes read from ZooKeeper.", counters.registry_reads)
     yield _counter("zkdns_registry_resyncs", "Whole readings.", counters.registry_resyncs)
     yield _counter(
@@ -137,6 +136,7 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
 
 
 def _services(status: Status, given: Sequence[FirstAnswers]) -> Iterable[Metric]:
+    yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
     yield _gauge("zkdns_services", "Services registered.", len(status.services))
     instances = GaugeMetricFamily(
         "zkdns_instances", "Instances by service and state.", labels=("service", "state")

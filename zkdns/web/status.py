@@ -46,7 +46,8 @@ class RegistryStatus:
 class Status:
     """`ready`: /ready is 200; `loaded`: a catalog is in force, lameduck or not; `why`: what keeps /ready from
     being 200, or what a person should know. `serial`: the SOA's. `outages`: the services without a healthy
-    instance, by name. `address`: where others ask it."""
+    instance, by name. `address`: where others ask it. `problems` may be
+    spelled by who reads them first: in a thread."""
 
     version: str
     engine: str
@@ -66,7 +67,7 @@ class Status:
     search_misses: Mapping[str, int]
     upstreams: tuple[UpstreamStatus, ...]
     forward: Mapping[str, int]
-    problems: tuple[Problem, ...]
+    problems: Sequence[Problem]
     services: Mapping[str, Service]
     ttl: int
     outages: Mapping[str, Outage]

@@ -7,12 +7,13 @@ service wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.on_demand import reverse
+from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, FILES, NO_ZONE, Name, Position, Sections, Table
 from zkdns.answers.zonefiles.lookup import ZoneData
 from zkdns.dns import names
@@ -47,14 +48,24 @@ class Overlay:
 
     def problems(self) -> tuple[Problem, ...]:
         """The records of files that give way to something of the services' now."""
+        return self.tell()()
+
+    def tell(self) -> Callable[[], tuple[Problem, ...]]:
+        """Finds them, in a thread or not: files may have as many records as there are services."""
+        files, services = self.files, tuple(self._builder.services.values()) if self.files else ()
+        return lambda: self._find(files, services)
+
+    def _find(
+        self, files: Mapping[bytes, ZoneData], services: Sequence[ServiceAnswers]
+    ) -> tuple[Problem, ...]:
         problems = []
         written = [
             (data, owner, node)
-            for apex, data in self.files.items()
+            for apex, data in files.items()
             for owner, node in data.nodes.items()
             if node and not (owner == apex and apex in self._zones)
         ]
-        labels, owners = self._holders({owner for _, owner, _ in written})
+        labels, owners = self._holders({owner for _, owner, _ in written}, services)
         for data, owner, node in written:
             if self._builder.is_built_in(owner):
                 holder = "zkdns itself"
@@ -67,14 +78,16 @@ class Overlay:
                 problems.append(Problem(where, what, "give one of the two another name"))
         return tuple(problems)
 
-    def _holders(self, written: Set[bytes]) -> tuple[dict[str, str], dict[bytes, str]]:
+    def _holders(
+        self, written: Set[bytes], services: Sequence[ServiceAnswers]
+    ) -> tuple[dict[str, str], dict[bytes, str]]:
         """Which services hold something of these names now: by label, and by whole name. Services are many,
         and mostly no file says anything beside them."""
         labels, owners = dict[str, str](), dict[bytes, str]()
         if not written:
             return labels, owners
         known = {self._builder.label_of(owner) for owner in written}
-        for answers in self._builder.services.values():
+        for answers in services:
             if answers.label in known:
                 labels[answers.label] = f"the service {answers.service.name}"
             for owner in answers.names.keys() & written:
