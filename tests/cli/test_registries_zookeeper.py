@@ -10,19 +10,32 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.exceptions import NotEmptyError
 
 from support.server import Zkdns, run
 from support.waiting import eventually
 from support.watching import Watch
 from support.zookeeper import ZooKeeperServer
+from zkdns.roots import SERVERS
 
 pytestmark = pytest.mark.zookeeper
 
 
 @pytest.fixture
 def url(zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str) -> Iterator[str]:
+    # A server that another test killed is told of until its session ends.
+    eventually(lambda: not (zk.exists(SERVERS) and zk.get_children(SERVERS)), 30)
     yield f"zk://{zookeeper.hosts}{zk_root}"
-    zk.delete("/zkdns", recursive=True)
+    eventually(lambda: is_cleared(zk), 10)
+
+
+def is_cleared(zk: KazooClient) -> bool:
+    """Nothing is left under /zkdns: a server that is about to end may write there once more."""
+    try:
+        zk.delete("/zkdns", recursive=True)
+    except NotEmptyError:
+        return False
+    return True
 
 
 def register(zk: KazooClient, path: str, **fields: Any) -> None:
