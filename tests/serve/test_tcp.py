@@ -571,6 +571,21 @@ async def test_what_a_client_does_not_read_waits_with_us_and_not_by_the_megabyte
     assert unsent == KERNEL_UNSENT_BYTES, "what is accepted inherits it"
 
 
+async def test_no_segment_waits_until_the_one_before_was_acknowledged() -> None:
+    """A client acknowledges alone after some 40 ms (RFC 1122, section 4.2.3.2)."""
+    listener = TcpListener(Dispatcher(Table()), LIMITS)
+    with socket.socket(socket.AF_INET, TCP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        listener.start([sock])
+        with socket.create_connection(sock.getsockname(), PATIENCE):
+            await until(lambda: len(listener.open) == 1)
+            (connection,) = listener.open
+            served = connection._transport.get_extra_info("socket")
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            listener.close()
+
+
 async def test_a_client_that_closes_leaves_its_place_at_once(server: Server) -> None:
     for _ in range(3):
         client = await server.connect()

@@ -97,7 +97,10 @@ class TcpListener:
 
     def start(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+            # What is accepted inherits both. asyncio sets the first itself for those sockets alone that were
+            # made as IPPROTO_TCP, which ours were not: a second segment waited for the client's delayed ACK.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
             sock.listen(MAX_BACKLOG)
             self._sockets.append(sock)
