@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
+from support.folding import ALIKE, Folded
 from zkdns.model import Instance, Problem, Registration, State
 from zkdns.registry.distinct import Distinct, relabel
 from zkdns.registry.labels import alike, to_label
@@ -70,24 +70,17 @@ def test_one_that_differs_in_anything_is_another(field: str) -> None:
 def test_a_change_among_thousands_that_are_alike_costs_its_neighbours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ids = sorted("".join(letters) for letters in product(*((c, c.upper()) for c in "abcdefghijkl")))
+    ids = ALIKE
     assert len(alike(ids)) == 1
     by_id = {id: an_instance(id) for id in ids}
     kept = Distinct()
     before = kept.make("s", list(by_id.values()), (), [])
-    calls = 0
-
-    def counted(name: str, attempt: int = 0) -> str:
-        nonlocal calls
-        calls += 1
-        return to_label(name, attempt)
-
-    monkeypatch.setattr("zkdns.registry.labels.to_label", counted)
+    folded = Folded(monkeypatch)
     by_id[ids[7]] = an_instance(ids[7], port=9)
     del by_id[ids[1000]]
     problems: list[Problem] = []
     now = kept.make("s", list(by_id.values()), before, problems)
-    assert calls < 50
+    assert folded.count < 50
     assert len(problems) == len(now) - 1 == len(ids) - 2  # one is a label as it stands
     assert (
         sum(i is old for i, old in zip(now, [i for i in before if i.id != ids[1000]], strict=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from itertools import product
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
+from support.folding import ALIKE, Folded
 from zkdns.registry.labels import Labels, alike, assign_labels, tell_collisions, to_label
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -168,18 +168,10 @@ def test_a_change_among_many_costs_those_that_it_has_to_do_with(monkeypatch: pyt
     labels = Labels()
     labels.change([f"Service_{n}" for n in range(5_000)], ())
     labels.change(["pair-x", "PAIR-X"], ())
-    alike = ["".join(letters) for letters in product(*((c, c.upper()) for c in "abcdefghijkl"))]
-    labels.change(alike[::2], ())
-    calls = 0
-
-    def counted(name: str, attempt: int = 0) -> str:
-        nonlocal calls
-        calls += 1
-        return to_label(name, attempt)
-
-    monkeypatch.setattr("zkdns.registry.labels.to_label", counted)
+    labels.change(ALIKE[::2], ())
+    folded = Folded(monkeypatch)
     labels.change(["new", "Pair-X"], ["Service_7"])
-    assert calls < 100
-    affected = labels.change([alike[1], alike[777]], [alike[1234]])  # and beside 2,048 that fold to the same
-    assert calls < 200
+    assert folded.count < 100
+    affected = labels.change([ALIKE[1], ALIKE[777]], [ALIKE[1234]])  # and beside 2,048 that fold to the same
+    assert folded.count < 200
     assert len(affected) < 40

@@ -104,10 +104,7 @@ class LateTags:
             return NO_NAME
         if len(labels) > 1:
             return self.several.answer(qname, qtype, table, position)
-        group, label = tuple(having), self.answering.service.label
-        about = OwnerName(
-            qname, f"{tag}.{label}", group, records.answered(group), records.DEALT, counted=False, tag=True
-        )
+        about = records.of_tag(qname, tag, self.answering.service.label, having)
         return self.answering.ask(about, qtype, tag)
 
     def owners(self) -> Iterable[bytes]:

@@ -138,9 +138,7 @@ def _tags(
     taken = taken_from_tags(service, guests)
     for tag, those in having.items():
         if tag and tag not in taken and tag not in late.tags:
-            about, owner, group = f"{tag}.{service.label}", names.label(tag) + name, tuple(those)
-            serving = records.answered(group)
-            yield OwnerName(owner, about, group, serving, records.DEALT, counted=False, tag=True)
+            yield records.of_tag(names.label(tag) + name, tag, service.label, those)
     leader = service.offices[0] if service.offices else ""
     for office in service.offices:
         if office not in having and office not in taken:

@@ -104,6 +104,12 @@ def answered(group: Iterable[Instance]) -> list[list[Instance]]:
     return [tiers[p] for p in sorted(tiers)]
 
 
+def of_tag(owner: bytes, tag: str, service: str, having: Iterable[Instance]) -> OwnerName:
+    """The name of a tag of the service with this label, and who has it."""
+    group = tuple(having)
+    return OwnerName(owner, f"{tag}.{service}", group, answered(group), DEALT, counted=False, tag=True)
+
+
 def ports_of(instance: Instance, name: str | None) -> tuple[int, ...]:
     """The main port, or the ports named so."""
     if name is None:
