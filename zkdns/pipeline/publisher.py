@@ -110,9 +110,10 @@ class Publisher:
         return bool(self._agenda.queue or self._composed or self._done or self._untold)
 
     def is_done(self, but_routes: bool) -> bool:
-        """The same, or all but routes that are followed elsewhere."""
-        is_route = [one.after.stands_for is not None for one in self._under_way.values()]
-        return not self.has_work and (not is_route or (but_routes and all(is_route)))
+        """The same as `idle`; with `but_routes`, but for routes that are followed elsewhere."""
+        if self.has_work or not but_routes:
+            return self.idle
+        return all(one.after.stands_for is not None for one in self._under_way.values())
 
     @property
     def wake(self) -> float | None:
