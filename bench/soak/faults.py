@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeAlias
+
 from bench.soak import session
-from bench.soak.cast import Cast
+from bench.soak.cast import Cast, Member, Replica
 from bench.soak.model import FAR, HOME
 from bench.soak.plan import Fault
 
@@ -32,71 +35,79 @@ def find_away(fault: Fault, cast: Cast) -> list[tuple[int, str]]:
     return []
 
 
+class _Scene(NamedTuple):
+    """Who runs, and whom of them the fault aims at."""
+
+    cast: Cast
+    member: Member
+    replica: Replica
+
+
+_Act: TypeAlias = Callable[[_Scene], object]
+
+
+def _to(whom: Callable[[_Scene], Iterable[Member]], act: Callable[[Member], object]) -> _Act:
+    return lambda scene: [act(member) for member in whom(scene)]
+
+
+def _cables(whom: Callable[[_Scene], Iterable[Member | Replica]], switch: str) -> tuple[_Act, _Act]:
+    return (
+        lambda scene: [scene.cast.network.cut(one.node, switch) for one in whom(scene)],
+        lambda scene: [scene.cast.network.mend(one.node, switch) for one in whom(scene)],
+    )
+
+
+def _expire(scene: _Scene, *replicas: Replica) -> None:
+    for replica in replicas:
+        session.end_of_server(scene.cast.hosts, replica.pid)
+
+
+def _one(scene: _Scene) -> list[Member]:
+    return [scene.member]
+
+
+def _all(scene: _Scene) -> list[Member]:
+    return scene.cast.members
+
+
+def _far(scene: _Scene) -> list[Member]:
+    return [scene.cast.far]
+
+
+def _nothing(scene: _Scene) -> None:
+    pass
+
+
+ACTS: Final[dict[str, tuple[_Act, _Act]]] = {
+    "nothing": (_nothing, _nothing),
+    "kill": (_to(_one, Member.kill), _to(_one, Member.start)),
+    "freeze": (_to(_one, Member.freeze), _to(_one, Member.thaw)),
+    "kill-all": (_to(_all, Member.kill), lambda scene: scene.cast.start_members()),
+    "freeze-all": (_to(_all, Member.freeze), _to(_all, Member.thaw)),
+    "cut-member": _cables(_one, "clients"),
+    "cut-peer": _cables(_one, "peers"),
+    "cut-peers": _cables(_all, "peers"),
+    "cut-server": _cables(lambda scene: [scene.replica], "clients"),
+    "expire": (lambda scene: _expire(scene, scene.replica), _nothing),
+    "expire-all": (lambda scene: _expire(scene, *scene.cast.replicas), _nothing),
+    "kill-far": (_to(_far, Member.kill), _to(_far, Member.start)),
+    "freeze-far": (_to(_far, Member.freeze), _to(_far, Member.thaw)),
+    "cut-far": _cables(_far, "clients"),
+    "restore": (lambda scene: scene.cast.set_back(), lambda scene: scene.cast.start_members()),
+}
+"""By the kind of a fault, how it begins and how it ends."""
+
+
 def begin(fault: Fault, cast: Cast) -> None:
-    member = cast.members[fault.target % len(cast.members)]
-    replica = cast.replicas[fault.target % len(cast.replicas)]
-    match fault.kind:
-        case "kill":
-            member.kill()
-        case "freeze":
-            member.freeze()
-        case "kill-all":
-            for each in cast.members:
-                each.kill()
-        case "freeze-all":
-            for each in cast.members:
-                each.freeze()
-        case "kill-far":
-            cast.far.kill()
-        case "freeze-far":
-            cast.far.freeze()
-        case "cut-far":
-            cast.network.cut(cast.far.node, "clients")
-        case "cut-member":
-            cast.network.cut(member.node, "clients")
-        case "cut-peer":
-            cast.network.cut(member.node, "peers")
-        case "cut-peers":
-            for each in cast.members:
-                cast.network.cut(each.node, "peers")
-        case "cut-server":
-            cast.network.cut(replica.node, "clients")
-        case "expire":
-            session.end_of_server(cast.hosts, replica.pid)
-        case "expire-all":
-            for server in cast.replicas:
-                session.end_of_server(cast.hosts, server.pid)
-        case "restore":
-            cast.set_back()
+    act, _ = ACTS[fault.kind]
+    act(_set_scene(fault, cast))
 
 
 def end(fault: Fault, cast: Cast) -> None:
+    _, act = ACTS[fault.kind]
+    act(_set_scene(fault, cast))
+
+
+def _set_scene(fault: Fault, cast: Cast) -> _Scene:
     member = cast.members[fault.target % len(cast.members)]
-    replica = cast.replicas[fault.target % len(cast.replicas)]
-    match fault.kind:
-        case "kill":
-            member.start()
-        case "freeze":
-            member.thaw()
-        case "kill-all" | "restore":
-            cast.start_members()
-        case "freeze-all":
-            for each in cast.members:
-                each.thaw()
-        case "kill-far":
-            cast.far.start()
-        case "freeze-far":
-            cast.far.thaw()
-        case "cut-far":
-            cast.network.mend(cast.far.node, "clients")
-        case "cut-member":
-            cast.network.mend(member.node, "clients")
-        case "cut-peer":
-            cast.network.mend(member.node, "peers")
-        case "cut-peers":
-            for each in cast.members:
-                cast.network.mend(each.node, "peers")
-        case "cut-server":
-            cast.network.mend(replica.node, "clients")
-        case "expire" | "expire-all" | "nothing":
-            pass
+    return _Scene(cast, member, cast.replicas[fault.target % len(cast.replicas)])

@@ -156,6 +156,30 @@ def test_each_fault_is_known_to_touch_what_it_befalls() -> None:
     assert faults.find_away(plan.Fault("kill", 1), cast) == []
 
 
+def test_each_fault_has_its_acts_and_each_cable_that_is_cut_is_mended() -> None:
+    assert faults.ACTS.keys() == plan.KINDS.keys()
+    cut: list[tuple[str, str]] = []
+    network = SimpleNamespace(
+        cut=lambda node, switch: cut.append((node, switch)),
+        mend=lambda node, switch: cut.remove((node, switch)),
+    )
+    far, *rest = (SimpleNamespace(node=node) for node in ("far", "m0", "m1", "s0"))
+    cast: Any = SimpleNamespace(network=network, far=far, members=rest[:2], replicas=rest[2:])
+    met = {}
+    for kind in sorted(plan.CUTS):
+        faults.begin(plan.Fault(kind, 1), cast)
+        met[kind] = cut[:]
+        faults.end(plan.Fault(kind, 1), cast)
+        assert cut == [], kind
+    assert met == {
+        "cut-far": [("far", "clients")],
+        "cut-member": [("m1", "clients")],
+        "cut-peer": [("m1", "peers")],
+        "cut-peers": [("m0", "peers"), ("m1", "peers")],
+        "cut-server": [("s0", "clients")],
+    }
+
+
 # --- routes, all the while ----------------------------------------------------------------------------
 
 

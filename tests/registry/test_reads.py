@@ -174,6 +174,14 @@ class World:
         return [type(event) for _, event in self.told]
 
 
+def world_of_one(*roots: str, **options: Any) -> World:
+    """One that is connected, and has read the one node `web/a`."""
+    world = World(*roots, **options)
+    world.put(f"{ROOT}/web/a")
+    world.connect()
+    return world
+
+
 def test_a_connection_begins_with_watch_and_sync_and_is_whole_only_when_all_is_read() -> None:
     world = World()
     for n in range(150):
@@ -218,9 +226,7 @@ def test_changes_during_the_reading_are_read_after_it() -> None:
 
 
 def test_replies_of_a_connection_that_is_gone_count_for_nothing() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.put(f"{ROOT}/web/a")
     (late,) = world.poll()
     stale = world.answer(late)
@@ -283,9 +289,7 @@ def test_no_request_has_many_more_reads_than_a_batch_where_each_node_has_a_list(
 
 
 def test_a_root_that_a_plain_read_finds_gone_is_read_whole_when_it_is_back() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.drop(ROOT, tell=False)
     world.reads.watched(CHANGED, f"{ROOT}/web")
     world.reads.watched(CHANGED, ROOT)
@@ -312,9 +316,7 @@ def test_a_root_that_comes_and_goes_is_followed() -> None:
 
 
 def test_a_service_deleted_and_made_again_at_once_has_its_new_data() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.drop(f"{ROOT}/web")
     (batch,) = world.poll()
     gone = world.answer(batch)
@@ -325,9 +327,7 @@ def test_a_service_deleted_and_made_again_at_once_has_its_new_data() -> None:
 
 
 def test_the_pzxid_of_a_list_is_told_although_its_names_are_the_same() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.put(f"{ROOT}/web/short", tell=False)
     world.drop(f"{ROOT}/web/short")
     told = len(world.told)
@@ -347,9 +347,7 @@ def test_two_roots_are_read_in_turns_and_a_large_one_keeps_nobody_waiting() -> N
 
 
 def test_the_audit_finds_what_no_watch_told_and_counts_it_once() -> None:
-    world = World(audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0)
     world.put(f"{ROOT}/web/b", tell=False)
     world.serve(seconds=200)
     for _ in range(20):
@@ -366,9 +364,7 @@ def test_the_audit_finds_what_no_watch_told_and_counts_it_once() -> None:
 
 def test_what_is_not_there_is_no_repair() -> None:
     """An ensemble that is new to us has no /zkdns/overrides and /zkdns/health."""
-    world = World(ROOT, "/zkdns/overrides", audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(ROOT, "/zkdns/overrides", audit=100.0)
     for _ in range(500):
         world.serve(seconds=1)
     assert world.reads.audits >= 3
@@ -377,9 +373,7 @@ def test_what_is_not_there_is_no_repair() -> None:
 
 
 def test_a_change_that_a_watch_tells_while_the_audit_reads_is_no_repair() -> None:
-    world = World(audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0)
     world.now += 200
     requests = world.poll()
     (portion,) = [request for request in requests if isinstance(request.what, MultiRead)]
@@ -393,9 +387,7 @@ def test_a_change_that_a_watch_tells_while_the_audit_reads_is_no_repair() -> Non
 
 
 def test_a_root_that_went_and_came_while_the_audit_reads_is_no_repair() -> None:
-    world = World(audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0)
     world.now += 200
     requests = world.poll()
     world.drop(ROOT, tell=False)
@@ -410,9 +402,7 @@ def test_a_root_that_went_and_came_while_the_audit_reads_is_no_repair() -> None:
 
 def test_what_comes_below_a_list_that_a_watch_told_of_while_the_audit_reads_is_no_repair() -> None:
     """A one-shot watch tells that a list is another, and not which of its nodes came."""
-    world = World(audit=100.0, one_shot=True)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0, one_shot=True)
     world.now += 200
     requests = world.poll()
     world.put(f"{ROOT}/web/b", tell=False)
@@ -440,9 +430,7 @@ def test_an_audit_is_planned_for_about_its_time_whatever_chance_says(chance: flo
 
 
 def test_a_reply_that_never_comes_has_everything_read_anew() -> None:
-    world = World(patience=20.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(patience=20.0)
     world.put(f"{ROOT}/web/a")
     assert len(world.poll()) == 1
     assert world.reads.wake <= world.now + 20
@@ -516,9 +504,7 @@ def test_a_child_that_comes_while_its_list_is_read_by_one_shot_watches_leaves_no
 
 def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> None:
     """ClickHouse Keeper (ClickHouse #115475)."""
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.put(f"{ROOT}/web/b", tell=False)
     world.reads.watched(CHANGED, ROOT)
     for _ in range(5):
@@ -530,9 +516,7 @@ def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> No
 
 
 def test_a_root_whose_data_really_changes_unmasks_nobody() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     for _ in range(3):
         world.put(ROOT)
         world.put(ROOT)
@@ -575,18 +559,14 @@ def test_a_lost_connection_that_one_reply_tells_is_tried_again_with_growing_paus
 
 
 def test_while_nothing_happens_nothing_is_asked_before_the_audit() -> None:
-    world = World(audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0)
     assert world.reads.idle
     assert world.poll() == []
     assert world.now + 75 <= world.reads.wake <= world.now + 125
 
 
 def test_events_of_data_are_told_once_for_each_change() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     told = len(world.told)
     for _ in range(3):
         world.reads.watched(CHANGED, f"{ROOT}/web/a")
@@ -599,9 +579,7 @@ def test_events_of_data_are_told_once_for_each_change() -> None:
 
 @pytest.mark.parametrize("service", ["web", "db"])
 def test_what_may_not_be_read_comes_and_goes_without_an_event_of_its_own(service: str) -> None:
-    world = World(audit=1e9)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=1e9)
     path = f"{ROOT}/{service}/secret"
     for _ in range(2):
         world.lists.clear()
@@ -693,9 +671,7 @@ def test_each_read_and_each_repair_is_counted() -> None:
 
 
 def test_the_audit_sets_the_watches_again_one_of_which_may_be_lost() -> None:
-    world = World(audit=100.0)
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one(audit=100.0)
     world.sent.clear()
     world.serve(seconds=200)
     assert AddWatch(ROOT) in [request.what for request in world.sent]
@@ -741,9 +717,7 @@ def test_a_root_that_is_not_there_is_waited_for_by_a_one_shot_watch() -> None:
 
 def after_long_work(seconds: float) -> World:
     """One whose last reply took so long to be taken in."""
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.put(f"{ROOT}/web/a")
     (request,) = world.poll()
     world.now += seconds
@@ -771,9 +745,7 @@ def test_the_pause_after_long_work_has_a_bound_and_a_new_connection_waits_for_no
 
 
 def test_without_a_connection_nothing_is_asked_whatever_goes_wrong() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.reads.lost(world.now)
     world.reads.again(world.now)
     world.sent.clear()
@@ -820,9 +792,7 @@ def read_ops(world: World) -> list[Op]:
 
 
 def test_what_comes_is_read_once_though_its_list_and_an_event_name_it() -> None:
-    world = World()
-    world.put(f"{ROOT}/web/a")
-    world.connect()
+    world = world_of_one()
     world.sent.clear()
     world.put(f"{ROOT}/web/b")
     world.put(f"{ROOT}/db/a")
