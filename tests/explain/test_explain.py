@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.asking import respond
 from support.examples import examples
 from support.tables import Answers
+from support.values import a_service, an_instance
 from zkdns.answers import policies
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
@@ -28,27 +29,12 @@ from zkdns.model import (
     Check,
     Instance,
     Override,
-    Registration,
     Service,
-    ServiceSettings,
     State,
 )
 from zkdns.serve.respond import next_position
 
 NOW = 1000.0
-
-
-def instance(id: str, *addresses: str, **fields: Any) -> Instance:
-    fields.setdefault("port", 80)
-    registration = Registration(addresses or (f"10.0.0.{ord(id[0])}",), **fields)
-    label = id.lower().replace("_", "-")
-    return Instance(id, label, f"/services/web/{id}", registration, 0.0, weight=registration.weight)
-
-
-def service(*instances: Instance, name: str = "web", **fields: Any) -> Service:
-    label = name.lower().replace("_", "-")
-    ordered = tuple(sorted(instances, key=lambda i: i.id))
-    return Service(name, label, f"/services/{name}", ServiceSettings(**fields), ordered)
 
 
 class World:
@@ -102,7 +88,7 @@ def noted(said: dict[str, Any], *words: str) -> bool:
 
 
 def test_the_shape_is_that_of_the_contract() -> None:
-    said = World(service(instance("a"))).explain("WEB.svc.local.", "srv")
+    said = World(a_service(an_instance("a"))).explain("WEB.svc.local.", "srv")
     assert {"name", "type", "rcode", "stale", "answer", "instances", "notes"} <= said.keys()
     assert said["name"] == "web.svc.local"
     assert said["type"] == "SRV"
@@ -114,7 +100,9 @@ def test_the_shape_is_that_of_the_contract() -> None:
 
 @pytest.mark.parametrize("qtype", ["A", "SRV"])
 def test_it_tells_the_answer_that_comes_next_and_takes_no_turn(qtype: str) -> None:
-    world = World(service(instance("a", weight=1), instance("b", weight=2), instance("c", weight=3)))
+    world = World(
+        a_service(an_instance("a", weight=1), an_instance("b", weight=2), an_instance("c", weight=3))
+    )
     for _ in range(12):
         said = world.explain("web.svc.local", qtype)["answer"]
         assert world.explain("web.svc.local", qtype)["answer"] == said
@@ -123,14 +111,14 @@ def test_it_tells_the_answer_that_comes_next_and_takes_no_turn(qtype: str) -> No
 
 
 def test_asking_why_is_no_first_answer() -> None:
-    world = World(service(instance("a"), instance("b")))
+    world = World(a_service(an_instance("a"), an_instance("b")))
     world.explain("web.svc.local", "A")
     world.explain("web.svc.local", "A", "drain=web/a")
     assert not any(world.answers.first_answers("web").values())
 
 
 def test_a_trial_changes_nothing_that_is_answered() -> None:
-    world = World(service(instance("a"), instance("b")))
+    world = World(a_service(an_instance("a"), an_instance("b")))
     before = dict(world.answers.table.entries), world.answers.services["web"]
     said = world.explain("web.svc.local", "A", "drain=web/a", "weight:web/b=7")
     assert inside(said) == {"b"}
@@ -148,10 +136,10 @@ def test_shares_are_those_of_the_first_places(
 ) -> None:
     families = [("10.0.0.{}",), ("10.0.0.{}", "fd00::{}"), ("fd00::{}",), ("10.0.0.9",)]
     instances = [
-        instance(id, *(a.format(at + 1) for a in families[at % 4]), weight=w, priority=at % 2 * (at > 3))
+        an_instance(id, *(a.format(at + 1) for a in families[at % 4]), weight=w, priority=at % 2 * (at > 3))
         for at, (id, w) in enumerate(zip("abcdef", weights, strict=False))
     ]
-    world = World(service(*instances, policy=policy, answers=answers))
+    world = World(a_service(*instances, policy=policy, answers=answers))
     said = world.explain("web.svc.local", qtype)
     total = sum(i["share"] for i in said["instances"])
     if not said["answer"]:
@@ -201,14 +189,14 @@ def test_each_way_to_be_out_has_its_reason() -> None:
         | {f"/services/web/{id}": CheckState(True) for id in ("well", "drained", "leaving", "six", "later")},
     )
     world = World(
-        service(
-            instance("well", "10.0.0.1"),
-            instance("drained", "10.0.0.2"),
-            instance("leaving", "10.0.0.3", status="draining"),
-            instance("sick", "10.0.0.4"),
-            instance("new", "10.0.0.5"),
-            instance("six", "fd00::1"),
-            instance("later", "10.0.0.6", priority=7),
+        a_service(
+            an_instance("well", "10.0.0.1"),
+            an_instance("drained", "10.0.0.2"),
+            an_instance("leaving", "10.0.0.3", status="draining"),
+            an_instance("sick", "10.0.0.4"),
+            an_instance("new", "10.0.0.5"),
+            an_instance("six", "fd00::1"),
+            an_instance("later", "10.0.0.6", priority=7),
             check=Check("tcp"),
         ),
         view=view,
@@ -228,7 +216,7 @@ def test_each_way_to_be_out_has_its_reason() -> None:
 
 
 def test_an_instance_without_the_port_is_out_of_srv() -> None:
-    world = World(service(instance("a", port=0), instance("b", ports=(("http", 8080),))))
+    world = World(a_service(an_instance("a", port=0), an_instance("b", ports=(("http", 8080),))))
     assert row(world.explain("web.svc.local", "SRV"), "a")["reason"] == "has no main port"
     said = world.explain("_http._tcp.web.svc.local", "SRV")
     assert inside(said) == {"b"}
@@ -237,21 +225,21 @@ def test_an_instance_without_the_port_is_out_of_srv() -> None:
 
 
 def test_a_tag_keeps_the_others_out() -> None:
-    world = World(service(instance("a", tags=("canary",)), instance("b")))
+    world = World(a_service(an_instance("a", tags=("canary",)), an_instance("b")))
     said = world.explain("canary.web.svc.local")
     assert inside(said) == {"a"}
     assert "canary" in row(said, "b")["reason"]
 
 
 def test_a_protocol_keeps_the_others_out() -> None:
-    world = World(service(instance("a", protocol="udp"), instance("b")))
+    world = World(a_service(an_instance("a", protocol="udp"), an_instance("b")))
     said = world.explain("_web._udp.svc.local", "SRV")
     assert inside(said) == {"a"}
     assert row(said, "b")["reason"] == "its protocol is tcp"
 
 
 def test_what_is_past_the_number_of_answers_for_ever_is_out() -> None:
-    world = World(service(*(instance(id) for id in "abc"), policy="first", answers=2))
+    world = World(a_service(*(an_instance(id) for id in "abc"), policy="first", answers=2))
     said = world.explain("web.svc.local")
     assert inside(said) == {"a", "b"}
     assert "number of answers" in row(said, "c")["reason"]
@@ -259,7 +247,7 @@ def test_what_is_past_the_number_of_answers_for_ever_is_out() -> None:
 
 
 def test_an_instances_own_name_is_answered_whatever_its_state() -> None:
-    world = World(service(instance("a", status="down"), instance("b")))
+    world = World(a_service(an_instance("a", status="down"), an_instance("b")))
     said = world.explain("a.web.svc.local")
     assert said["answer"] == ["10.0.0.97"]
     assert inside(said) == {"a"}
@@ -269,7 +257,8 @@ def test_an_instances_own_name_is_answered_whatever_its_state() -> None:
 
 def test_a_reverse_name_tells_who_has_the_address() -> None:
     world = World(
-        service(instance("a", "10.1.2.3")), service(instance("b", "10.1.2.3"), instance("c"), name="db")
+        a_service(an_instance("a", "10.1.2.3")),
+        a_service(an_instance("b", "10.1.2.3"), an_instance("c"), name="db"),
     )
     for name in ("3.2.1.10.in-addr.arpa", "10.1.2.3"):
         said = world.explain(name, "PTR")
@@ -278,32 +267,32 @@ def test_a_reverse_name_tells_who_has_the_address() -> None:
 
 
 def test_zero_weights_are_told() -> None:
-    some = World(service(instance("a", weight=0), instance("b"))).explain("web.svc.local")
+    some = World(a_service(an_instance("a", weight=0), an_instance("b"))).explain("web.svc.local")
     assert row(some, "a")["share"] == 0
     assert inside(some) == {"a", "b"}
     assert noted(some, "weight 0", "a")
-    every = World(service(instance("a", weight=0), instance("b", weight=0))).explain("web.svc.local")
+    every = World(a_service(an_instance("a", weight=0), an_instance("b", weight=0))).explain("web.svc.local")
     assert [i["share"] for i in every["instances"]] == [0.5, 0.5]
     assert noted(every, "equal shares")
 
 
 def test_one_address_registered_twice_is_told() -> None:
-    twice = (instance("a", "10.0.0.1", weight=1), instance("b", "10.0.0.1", weight=3))
-    said = World(service(*twice)).explain("web.svc.local")
+    twice = (an_instance("a", "10.0.0.1", weight=1), an_instance("b", "10.0.0.1", weight=3))
+    said = World(a_service(*twice)).explain("web.svc.local")
     assert said["answer"] == ["10.0.0.1"]
     assert [i["share"] for i in said["instances"]] == [0.25, 0.75]
     assert noted(said, "a and b", "same address")
 
 
 def test_fail_open_is_told() -> None:
-    world = World(service(instance("a", status="down"), fail_open=NONE_HEALTHY))
+    world = World(a_service(an_instance("a", status="down"), fail_open=NONE_HEALTHY))
     said = world.explain("web.svc.local")
     assert inside(said) == {"a"}
     assert noted(said, "fail_open")
 
 
 def test_a_folded_name_is_told() -> None:
-    world = World(service(instance("Node_1", "10.0.0.1"), name="Data_Base"))
+    world = World(a_service(an_instance("Node_1", "10.0.0.1"), name="Data_Base"))
     assert noted(world.explain("data-base.svc.local"), "Data_Base")
     assert noted(world.explain("node-1.data-base.svc.local"), "Node_1")
 
@@ -312,23 +301,23 @@ def test_a_folded_name_is_told() -> None:
 
 
 def test_an_empty_answer_says_why() -> None:
-    out = World(service(instance("a", status="down"), instance("b", status="draining")))
+    out = World(a_service(an_instance("a", status="down"), an_instance("b", status="draining")))
     said = out.explain("web.svc.local")
     assert said["rcode"] == "NOERROR"
     assert said["answer"] == []
     assert noted(said, "NODATA", "1 down", "1 draining")
     assert noted(said, "EDE", "2 registered, 0 healthy")
-    assert noted(World(service()).explain("web.svc.local"), "NODATA", "no instance")
-    assert noted(World(service(instance("a"))).explain("web.svc.local", "AAAA"), "NODATA", "IPv6")
-    assert noted(World(service(instance("a", port=0))).explain("web.svc.local", "SRV"), "main port")
-    assert noted(World(service(instance("a"))).explain("web.svc.local", "MX"), "NODATA", "no MX")
-    named = service(instance("a", ports=(("http", 8080),)))
+    assert noted(World(a_service()).explain("web.svc.local"), "NODATA", "no instance")
+    assert noted(World(a_service(an_instance("a"))).explain("web.svc.local", "AAAA"), "NODATA", "IPv6")
+    assert noted(World(a_service(an_instance("a", port=0))).explain("web.svc.local", "SRV"), "main port")
+    assert noted(World(a_service(an_instance("a"))).explain("web.svc.local", "MX"), "NODATA", "no MX")
+    named = a_service(an_instance("a", ports=(("http", 8080),)))
     assert noted(World(named).explain("_tcp.web.svc.local"), "NODATA")
     assert noted(World(named).explain("_http._tcp.web.svc.local", "A"), "NODATA", "no A")
 
 
 def test_what_does_not_exist_names_what_is_near() -> None:
-    world = World(service(instance("alpha"), instance("b")), service(name="api"))
+    world = World(a_service(an_instance("alpha"), an_instance("b")), a_service(name="api"))
     said = world.explain("wbe.svc.local")
     assert said["rcode"] == "NXDOMAIN"
     assert said["instances"] == []
@@ -338,7 +327,7 @@ def test_what_does_not_exist_names_what_is_near() -> None:
 
 
 def test_what_is_not_ours_is_refused_or_forwarded() -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     refused = world.explain("example.com", client="198.51.100.7")
     assert refused["rcode"] == "REFUSED"
     assert noted(refused, "198.51.100.7")
@@ -348,7 +337,7 @@ def test_what_is_not_ours_is_refused_or_forwarded() -> None:
 
 
 def test_no_catalog_is_servfail_with_its_reason() -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     world.answers.fail(ede.option(ede.NOT_READY, "the first catalog is not loaded yet"))
     said = world.explain("web.svc.local", "A", "drain=web/a")
     assert said["rcode"] == "SERVFAIL"
@@ -357,7 +346,7 @@ def test_no_catalog_is_servfail_with_its_reason() -> None:
 
 
 def test_stale_is_told() -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     world.answers.bear(ede.option(ede.STALE_ANSWER))
     said = world.explain("web.svc.local")
     assert said["stale"] is True
@@ -365,7 +354,7 @@ def test_stale_is_told() -> None:
 
 
 def test_what_was_said_then_is_not_as_old_as_the_registry_is_now() -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     world.answers.bear(ede.option(ede.STALE_ANSWER))
     then = Then(NOW, dict(world.catalog.services))
     said = explain(
@@ -376,21 +365,21 @@ def test_what_was_said_then_is_not_as_old_as_the_registry_is_now() -> None:
 
 
 def test_an_answer_too_long_for_udp_is_told() -> None:
-    many = service(*(instance(f"i{n:03}", f"10.0.1.{n}") for n in range(100)), answers=100)
+    many = a_service(*(an_instance(f"i{n:03}", f"10.0.1.{n}") for n in range(100)), answers=100)
     assert noted(World(many).explain("web.svc.local"), "1232", "UDP")
-    few = service(*(instance(f"i{n:03}", f"10.0.1.{n}") for n in range(40)), answers=40)
+    few = a_service(*(an_instance(f"i{n:03}", f"10.0.1.{n}") for n in range(40)), answers=40)
     assert noted(World(few).explain("web.svc.local"), "512")
 
 
 def test_names_of_the_zone_itself_are_answered() -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     assert world.explain("svc.local", "SOA")["answer"][0].startswith("ns.dns.svc.local.")
     assert world.explain("_web._tcp.svc.local", "PTR")["answer"] == ["a._web._tcp.svc.local."]
     assert world.explain("web.second.test")["answer"] == ["10.0.0.97"]
 
 
 def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     (tmp_path / "corp.test.zone").write_text(
         "$TTL 60\n@ SOA ns root 1 1 1 1 60\nsub NS ns.sub\nwww A 192.0.2.1\nlost CNAME gone\n"
     )
@@ -412,7 +401,7 @@ def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
 
 def test_each_change_does_what_it_says() -> None:
     drained = ServiceView({"b": Override(drain=True)})
-    world = World(service(*(instance(id) for id in "abc")), view=drained)
+    world = World(a_service(*(an_instance(id) for id in "abc")), view=drained)
 
     def explain_if(*changes: str) -> dict[str, Any]:
         return world.explain("web.svc.local", "A", *changes)
@@ -435,7 +424,9 @@ def test_each_change_does_what_it_says() -> None:
 
 def test_a_drain_that_makes_fail_open_give_all_is_told() -> None:
     world = World(
-        service(instance("a"), instance("b", status="down"), instance("c", status="down"), fail_open=0.4)
+        a_service(
+            an_instance("a"), an_instance("b", status="down"), an_instance("c", status="down"), fail_open=0.4
+        )
     )
     said = world.explain("web.svc.local")
     assert inside(said) == {"a", "b", "c"}
@@ -446,7 +437,9 @@ def test_a_drain_that_makes_fail_open_give_all_is_told() -> None:
 
 
 def test_a_change_reaches_the_other_names_of_the_instance() -> None:
-    world = World(service(instance("a", "10.1.2.3", tags=("blue",)), instance("b")), service(name="db"))
+    world = World(
+        a_service(an_instance("a", "10.1.2.3", tags=("blue",)), an_instance("b")), a_service(name="db")
+    )
     assert world.explain("a.web.svc.local", "A", "remove=web/a")["rcode"] == "NXDOMAIN"
     assert world.explain("blue.web.svc.local", "A", "down=web/a")["answer"] == []
     assert world.explain("10.1.2.3", "PTR", "remove=web/a")["rcode"] == "REFUSED"
@@ -470,7 +463,7 @@ def test_a_change_reaches_the_other_names_of_the_instance() -> None:
 )
 def test_a_change_that_cannot_be_read_is_told(change: str, word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        World(service(instance("a"), instance("b"))).explain("web.svc.local", "A", change)
+        World(a_service(an_instance("a"), an_instance("b"))).explain("web.svc.local", "A", change)
 
 
 @pytest.mark.parametrize(
@@ -492,7 +485,7 @@ def test_a_question_that_cannot_be_read_is_told(name: str, qtype: str, client: s
 @settings(max_examples=examples(150), deadline=None)
 @given(st.text(max_size=30), st.text(max_size=8), st.lists(st.text(max_size=20), max_size=2))
 def test_nothing_but_a_value_error_comes_out(name: str, qtype: str, changes: list[str]) -> None:
-    world = World(service(instance("a")))
+    world = World(a_service(an_instance("a")))
     for type_ in (qtype, "A", "ANY"):
         try:
             world.explain(name, type_, *changes)
@@ -512,8 +505,8 @@ def test_nothing_but_a_value_error_comes_out(name: str, qtype: str, changes: lis
 def test_what_would_be_drained_is_never_given(
     statuses: list[Any], changes: list[tuple[str, int]], fail_open: float
 ) -> None:
-    instances = [instance("abcde"[at], status=status) for at, status in enumerate(statuses)]
-    world = World(service(*instances, fail_open=fail_open))
+    instances = [an_instance("abcde"[at], status=status) for at, status in enumerate(statuses)]
+    world = World(a_service(*instances, fail_open=fail_open))
     tried = [f"{kind}=web/{'abcde'[at]}" for kind, at in changes if at < len(statuses)]
     try:
         said = world.explain("web.svc.local", "A", *tried)
@@ -525,8 +518,8 @@ def test_what_would_be_drained_is_never_given(
 
 
 def test_where_zones_nest_a_name_is_explained_as_its_holder_answers_it() -> None:
-    web = service(instance("a", tags=("x",)), instance("b"))
-    x = service(instance("i", "10.0.0.9"), name="x")
+    web = a_service(an_instance("a", tags=("x",)), an_instance("b"))
+    x = a_service(an_instance("i", "10.0.0.9"), name="x")
     nested = ("svc.local", "web.svc.local")
     for services, address in (((web, x), "10.0.0.9"), ((web,), "10.0.0.97")):
         world = World(*services, zones=nested)
@@ -542,8 +535,10 @@ def test_where_zones_nest_a_name_is_explained_as_its_holder_answers_it() -> None
 
 def test_who_stands_by_is_told_for_whom_and_those_that_are_out_are_nobody_to_stand_by_for() -> None:
     world = World(
-        service(
-            instance("a", priority=0, status="draining"), instance("b", priority=1), instance("c", priority=2)
+        a_service(
+            an_instance("a", priority=0, status="draining"),
+            an_instance("b", priority=1),
+            an_instance("c", priority=2),
         )
     )
     reasons = {i["id"]: i["reason"] for i in world.explain("web.svc.local")["instances"]}

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from support.values import a_service, an_instance
 from zkdns.health.guard import BY_GRACE, NO_LOSSES, Grace, Losses, retain
-from zkdns.model import Instance, Registration, Service, ServiceSettings, State
+from zkdns.model import Instance, State
 
 GRACE = Grace((("", 100.0),), 15.0)
-
-
-def an_instance(id: str, weight: int = 1, ephemeral: bool = True, registry: str = "") -> Instance:
-    registration = Registration((f"10.0.0.{ord(id)}",), port=80, weight=weight)
-    return Instance(id, id, f"/s/web/{id}", registration, 0.0, ephemeral, weight=weight, registry=registry)
-
-
-def a_service(*instances: Instance, hold: float = 0.0) -> Service:
-    return Service("web", "web", "/s/web", ServiceSettings(hold=hold), instances)
 
 
 def kept(losses: Losses) -> str:
@@ -39,8 +31,8 @@ def test_what_vanishes_while_grace_lasts_is_kept_for_its_seconds() -> None:
     [
         an_instance("b", ephemeral=False),
         an_instance("b", registry="elsewhere"),
-        Instance("b", "b", "/s/web/b", Registration(("10.0.0.9",), status="draining"), 0.0),
-        Instance("b", "b", "/s/web/b", Registration(()), 0.0, state=State.UNREADABLE),
+        an_instance("b", status="draining"),
+        an_instance("b", state=State.UNREADABLE),
     ],
     ids=["persistent", "of a registry that was there", "said that it goes", "never answered"],
 )

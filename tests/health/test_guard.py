@@ -6,20 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.values import a_service, an_instance
 from zkdns.health.guard import NO_LOSSES, Losses, retain
-from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.model import Service
 
 HOLD = 60.0
 
 
-def an_instance(id: str, status: str = "up") -> Instance:
-    return Instance(id, id, f"/s/web/{id}", Registration(("10.0.0.1",), status=status), 0.0)  # type: ignore[arg-type]
-
-
-def a_service(ids: str, held: float = HOLD, status: str = "up") -> Service:
-    return Service(
-        "web", "web", "/s/web", ServiceSettings(hold=held), tuple(an_instance(c, status) for c in ids)
-    )
+def services_of(ids: str, hold: float = HOLD, status: str = "up") -> Service:
+    return a_service(*(an_instance(id, status=status) for id in ids), hold=hold)
 
 
 def kept(losses: Losses) -> str:
@@ -30,7 +25,7 @@ def play(script: list[tuple[float, str]], held: float = HOLD, released: str = ""
     losses, before = NO_LOSSES, None
     told = []
     for at, ids in script:
-        service = a_service(ids, held)
+        service = services_of(ids, held)
         losses = retain(losses, before, service, at, lambda i: i.id in released)
         before = service
         told.append(kept(losses))
@@ -67,29 +62,29 @@ def test_without_hold_nothing_is_kept() -> None:
 
 
 def test_hold_taken_back_lets_all_go() -> None:
-    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
+    losses = retain(NO_LOSSES, services_of("abcd"), services_of(""), 1)
     assert kept(losses) == "abcd"
-    assert retain(losses, a_service(""), a_service("", held=0), 2) is NO_LOSSES
+    assert retain(losses, services_of(""), services_of("", hold=0), 2) is NO_LOSSES
 
 
 def test_a_drained_or_failing_suspect_is_let_go_and_stays_gone() -> None:
-    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
-    losses = retain(losses, a_service(""), a_service(""), 2, lambda i: i.id == "b")
+    losses = retain(NO_LOSSES, services_of("abcd"), services_of(""), 1)
+    losses = retain(losses, services_of(""), services_of(""), 2, lambda i: i.id == "b")
     assert kept(losses) == "acd"
-    assert kept(retain(losses, a_service(""), a_service(""), 3)) == "acd"
+    assert kept(retain(losses, services_of(""), services_of(""), 3)) == "acd"
 
 
 def test_instances_that_said_they_were_going_are_not_kept() -> None:
-    assert kept(retain(NO_LOSSES, a_service("abcd", status="draining"), a_service(""), 1)) == ""
+    assert kept(retain(NO_LOSSES, services_of("abcd", status="draining"), services_of(""), 1)) == ""
 
 
 def test_a_service_that_is_gone_as_a_whole_is_kept_by_its_last_settings() -> None:
-    assert kept(retain(NO_LOSSES, a_service("abc"), None, 1)) == "abc"
+    assert kept(retain(NO_LOSSES, services_of("abc"), None, 1)) == "abc"
 
 
 def test_without_a_change_the_losses_are_the_same_object() -> None:
-    losses = retain(NO_LOSSES, a_service("abcd"), a_service(""), 1)
-    assert retain(losses, a_service(""), a_service(""), 2) is losses
+    losses = retain(NO_LOSSES, services_of("abcd"), services_of(""), 1)
+    assert retain(losses, services_of(""), services_of(""), 2) is losses
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.sets(st.sampled_from("abcdef"))), max_size=12))
@@ -98,7 +93,7 @@ def test_nobody_is_kept_who_is_here_or_longer_than_hold(steps: list[tuple[float,
     last_seen: dict[str, float] = {}
     for wait, ids in steps:
         now += wait
-        service = a_service("".join(sorted(ids)))
+        service = services_of("".join(sorted(ids)))
         if before is not None:
             last_seen |= {i.id: now for i in before.instances}
         losses = retain(losses, before, service, now)

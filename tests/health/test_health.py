@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.values import a_service, an_instance
 from support.waiting import until
 from zkdns.health import consensus
 from zkdns.health.health import SPARE, Health
@@ -20,9 +21,7 @@ from zkdns.model import (
     Check,
     Instance,
     Override,
-    Registration,
     Service,
-    ServiceSettings,
     State,
     Verdict,
 )
@@ -30,15 +29,13 @@ from zkdns.model import (
 NOW = 1_700_000_000.0
 
 
-def an_instance(id: str, port: int = 80, since: float = NOW, status: str = "up") -> Instance:
-    registration = Registration(("127.0.0.1",), port=port, status=status)  # type: ignore[arg-type]
-    return Instance(id, id, f"/services/web/{id}", registration, since)
+def here(id: str, **about: Any) -> Instance:
+    """One on this host."""
+    return an_instance(id, "127.0.0.1", **{"since": NOW, **about})
 
 
-def a_service(ids: str = "a", check: Check | None = None, hold: float = 0.0, name: str = "web") -> Service:
-    settings = ServiceSettings(check=check, hold=hold)
-    instances = tuple(replace(an_instance(c), path=f"/services/{name}/{c}") for c in ids)
-    return Service(name, name, f"/services/{name}", settings, instances)
+def services_of(ids: str = "a", check: Check | None = None, hold: float = 0.0, name: str = "web") -> Service:
+    return a_service(*(here(id, service=name) for id in ids), name=name, check=check, hold=hold)
 
 
 QUICK = Check("tcp", interval=0.05, timeout=5, rise=2, fall=3)
@@ -243,8 +240,8 @@ class Backend:
 async def test_a_tcp_backend_that_dies_goes_out_and_comes_back_when_it_lives_again() -> None:
     backend, world = Backend(), World()
     await backend.up()
-    service = a_service(check=QUICK)
-    world.take(replace(service, instances=(an_instance("a", backend.port),)))
+    service = services_of(check=QUICK)
+    world.take(replace(service, instances=(here("a", port=backend.port),)))
     assert world.states() == "a=starting"
     await until(lambda: world.states() == "a=healthy")
     await backend.down()
@@ -261,9 +258,8 @@ async def test_an_http_backend_that_says_503_goes_out_and_comes_back_with_200() 
     backend, world = Backend(), World()
     await backend.up()
     check = replace(QUICK, type="http", port="http", path="/healthz")
-    registration = Registration(("127.0.0.1",), port=1, ports=(("http", backend.port),))
-    instance = replace(an_instance("a"), registration=registration)
-    world.take(replace(a_service(check=check), instances=(instance,)))
+    instance = here("a", port=1, ports=(("http", backend.port),))
+    world.take(replace(services_of(check=check), instances=(instance,)))
     await until(lambda: world.states() == "a=healthy")
     backend.status = 503
     await until(lambda: world.states() == "a=failing")
@@ -276,7 +272,7 @@ async def test_an_http_backend_that_says_503_goes_out_and_comes_back_with_200() 
 
 async def test_the_first_round_ends_when_all_are_probed() -> None:
     world = World(probe=well)
-    world.take(a_service("abc", ONCE))
+    world.take(services_of("abc", ONCE))
     await world.health.first_round()
     assert world.states() == "a=healthy b=healthy c=healthy"
     await world.health.stop()
@@ -284,7 +280,7 @@ async def test_the_first_round_ends_when_all_are_probed() -> None:
 
 async def test_the_first_round_does_not_wait_for_a_backend_that_never_answers() -> None:
     world = World(probe=never)
-    world.take(a_service("a", replace(ONCE, timeout=0.05)))
+    world.take(services_of("a", replace(ONCE, timeout=0.05)))
     await world.health.first_round()
     assert world.states() == "a=failing"
     await world.health.stop()
@@ -292,7 +288,7 @@ async def test_the_first_round_does_not_wait_for_a_backend_that_never_answers() 
 
 async def test_the_first_round_is_bounded_where_there_are_too_few_sockets() -> None:
     world = World(probe=never, sockets=1)
-    world.take(a_service("abcdefgh", replace(ONCE, timeout=0.5)))
+    world.take(services_of("abcdefgh", replace(ONCE, timeout=0.5)))
     await world.health.first_round()
     assert "starting" in world.states()
     await world.health.stop()
@@ -301,13 +297,13 @@ async def test_the_first_round_is_bounded_where_there_are_too_few_sockets() -> N
 def test_the_first_round_is_as_long_as_the_most_patient_check() -> None:
     health = Health("me")
     for name, timeout in (("a", 1.0), ("b", 5.0), ("c", 2.0)):
-        health.judge(a_service("x", replace(ONCE, timeout=timeout), name=name), NOW)
+        health.judge(services_of("x", replace(ONCE, timeout=timeout), name=name), NOW)
     assert health.first_round == 5.0 + SPARE
 
 
 async def test_without_a_check_there_is_nothing_to_wait_for() -> None:
     world = World(probe=never)
-    world.take(a_service("ab"))
+    world.take(services_of("ab"))
     await world.health.first_round()
     assert world.states() == "a=healthy b=healthy"
     assert world.probed == []
@@ -321,10 +317,10 @@ async def test_a_new_instance_is_out_until_its_first_probe_and_others_stay_as_th
         return ""
 
     world = World(probe=probe)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     answers["a"].set()
     await until(lambda: world.states() == "a=healthy")
-    world.take(a_service("ab", ONCE))
+    world.take(services_of("ab", ONCE))
     assert world.states() == "a=healthy b=starting"
     answers["b"].set()
     await until(lambda: world.states() == "a=healthy b=healthy")
@@ -338,10 +334,10 @@ async def test_a_failing_instance_that_registers_anew_starts_with_a_clean_slate(
         return "refused" if sick else ""
 
     world = World(probe=probe)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=failing")
     sick = False
-    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", since=NOW + 9),)))
+    world.take(replace(services_of("a", ONCE), instances=(here("a", since=NOW + 9),)))
     assert world.states() == "a=starting"
     await until(lambda: world.states() == "a=healthy")
     assert len(world.probed) == 2  # one good first probe, though rise is 2
@@ -350,18 +346,18 @@ async def test_a_failing_instance_that_registers_anew_starts_with_a_clean_slate(
 
 async def test_a_good_instance_that_registers_anew_stays_in() -> None:
     world = World(probe=well)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
-    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", since=NOW + 9),)))
+    world.take(replace(services_of("a", ONCE), instances=(here("a", since=NOW + 9),)))
     assert world.states() == "a=healthy"
     await world.health.stop()
 
 
 async def test_another_port_is_another_place_to_be_probed_first() -> None:
     world = World(probe=well)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
-    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", port=81),)))
+    world.take(replace(services_of("a", ONCE), instances=(here("a", port=81),)))
     assert world.states() == "a=starting"
     await until(lambda: world.states() == "a=healthy")
     await world.health.stop()
@@ -369,21 +365,21 @@ async def test_another_port_is_another_place_to_be_probed_first() -> None:
 
 async def test_our_own_ballot_says_nothing_of_another_place(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: "r1" in ensemble.nodes)
-    world.take(replace(a_service("a", ONCE), instances=(an_instance("a", port=81),)))
+    world.take(replace(services_of("a", ONCE), instances=(here("a", port=81),)))
     assert world.states() == "a=starting"
     await stop_all(ensemble)
 
 
 async def test_a_wrong_check_is_a_problem_and_the_service_goes_on_without_it() -> None:
     world = World(probe=ill)
-    world.take(a_service("a", Check("tcp", port="htpt")))
+    world.take(services_of("a", Check("tcp", port="htpt")))
     assert world.states() == "a=healthy"
     assert world.health.problems["web"].path == "/services/web"
-    world.take(a_service("a", Check("command", command=("true",))))
+    world.take(services_of("a", Check("command", command=("true",))))
     assert "not allowed" in world.health.problems["web"].what
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     assert world.health.problems == {}
     await until(lambda: world.states() == "a=failing")
     await world.health.stop()
@@ -391,16 +387,16 @@ async def test_a_wrong_check_is_a_problem_and_the_service_goes_on_without_it() -
 
 async def test_a_check_taken_away_brings_its_failing_instances_back() -> None:
     world = World(probe=ill)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=failing")
-    world.take(a_service("a"))
+    world.take(services_of("a"))
     assert world.states() == "a=healthy"
     await world.health.stop()
 
 
 async def test_unchanged_verdicts_judge_nothing_again() -> None:
     world = World(probe=well)
-    world.take(a_service("a", replace(QUICK, interval=0.02)))
+    world.take(services_of("a", replace(QUICK, interval=0.02)))
     await until(lambda: len(world.probed) > 10)
     assert world.marked == 2  # registered, first probe
     await world.health.stop()
@@ -411,7 +407,7 @@ async def test_unchanged_verdicts_judge_nothing_again() -> None:
 
 async def test_overrides_mark_only_their_services_and_end_at_their_time() -> None:
     world = World()
-    world.take(a_service("ab"), a_service("a", name="db"))
+    world.take(services_of("ab"), services_of("a", name="db"))
     marked = world.marked
     world.health.override({("web", "a"): Override(drain=True, until=NOW + 60)})
     assert world.marked == marked + 1
@@ -422,7 +418,7 @@ async def test_overrides_mark_only_their_services_and_end_at_their_time() -> Non
     world.mark(["web"])
     assert world.states() == "a=healthy b=healthy"
     world.health.override({("web", "b"): Override(drain=True)})
-    world.take(a_service("ab"), a_service("a", name="db"))  # registered anew
+    world.take(services_of("ab"), services_of("a", name="db"))  # registered anew
     assert world.states() == "a=healthy b=drained"
     world.health.override({})
     assert world.states() == "a=healthy b=healthy"
@@ -430,12 +426,12 @@ async def test_overrides_mark_only_their_services_and_end_at_their_time() -> Non
 
 async def test_a_mass_loss_is_held_until_its_time_is_over() -> None:
     world = World()
-    world.take(a_service("abcd", hold=60))
-    world.take(a_service("a", hold=60))
+    world.take(services_of("abcd", hold=60))
+    world.take(services_of("a", hold=60))
     assert world.states() == "a=healthy b=suspect c=suspect d=suspect"
     assert world.serving["web"].note == "3 kept by hold"
     assert world.again == NOW + 60
-    world.take(a_service("ac", hold=60))
+    world.take(services_of("ac", hold=60))
     assert world.states() == "a=healthy b=suspect c=healthy d=suspect"
     world.now = NOW + 60
     world.mark(["web"])
@@ -444,7 +440,7 @@ async def test_a_mass_loss_is_held_until_its_time_is_over() -> None:
 
 async def test_a_service_that_vanished_as_a_whole_is_held_and_then_gone() -> None:
     world = World()
-    world.take(a_service("ab", hold=60))
+    world.take(services_of("ab", hold=60))
     world.take()
     assert world.states() == "a=suspect b=suspect"
     world.now = NOW + 60
@@ -459,9 +455,9 @@ async def test_a_suspect_whose_check_fails_is_let_go_and_a_well_one_is_kept() ->
         return "refused" if target.id in sick else ""
 
     world = World(probe=probe)
-    world.take(a_service("abc", QUICK, hold=60))
+    world.take(services_of("abc", QUICK, hold=60))
     await until(lambda: world.states() == "a=healthy b=healthy c=healthy")
-    world.take(a_service("", QUICK, hold=60))
+    world.take(services_of("", QUICK, hold=60))
     assert world.states() == "a=suspect b=suspect c=suspect"
     sick.add("b")
     await until(lambda: world.states() == "a=suspect c=suspect")
@@ -470,9 +466,9 @@ async def test_a_suspect_whose_check_fails_is_let_go_and_a_well_one_is_kept() ->
 
 async def test_a_drained_suspect_is_let_go_and_undrain_does_not_bring_it_back() -> None:
     world = World()
-    world.take(a_service("abc", hold=60))
+    world.take(services_of("abc", hold=60))
     world.health.override({("web", "a"): Override(drain=True)})
-    world.take(a_service("", hold=60))
+    world.take(services_of("", hold=60))
     assert world.states() == "b=suspect c=suspect"
     world.health.override({("web", "b"): Override(drain=True)})
     assert world.states() == "c=suspect"
@@ -496,7 +492,7 @@ async def stop_all(ensemble: Ensemble) -> None:
 async def test_a_replica_that_sees_badly_is_outvoted_by_two(ensemble: Ensemble) -> None:
     worlds = [World("r1", ensemble, well), World("r2", ensemble, well), World("r3", ensemble, ill)]
     for world in worlds:
-        world.take(a_service("ab", ONCE))
+        world.take(services_of("ab", ONCE))
     await until(lambda: len(ensemble.nodes) == 3)
     await until(lambda: {w.states() for w in worlds} == {"a=healthy b=healthy"})
     await stop_all(ensemble)
@@ -505,7 +501,7 @@ async def test_a_replica_that_sees_badly_is_outvoted_by_two(ensemble: Ensemble) 
 async def test_a_backend_that_two_of_three_find_bad_is_out_for_all(ensemble: Ensemble) -> None:
     worlds = [World("r1", ensemble, ill), World("r2", ensemble, well), World("r3", ensemble, ill)]
     for world in worlds:
-        world.take(a_service("a", ONCE))
+        world.take(services_of("a", ONCE))
     await until(lambda: {w.states() for w in worlds} == {"a=failing"})
     assert worlds[1].serving["web"].instances[0].reason == "refused"
     await stop_all(ensemble)
@@ -514,7 +510,7 @@ async def test_a_backend_that_two_of_three_find_bad_is_out_for_all(ensemble: Ens
 async def test_when_the_others_leave_a_replica_s_own_verdict_counts(ensemble: Ensemble) -> None:
     worlds = [World("r1", ensemble, ill), World("r2", ensemble, well), World("r3", ensemble, well)]
     for world in worlds:
-        world.take(a_service("a", ONCE))
+        world.take(services_of("a", ONCE))
     await until(lambda: len(ensemble.nodes) == 3)
     await until(lambda: worlds[0].states() == "a=healthy")
     for world in worlds[1:]:
@@ -536,7 +532,7 @@ def replicas(ensemble: Ensemble, count: int) -> list[World]:
 async def test_of_five_replicas_three_probe_each_instance_and_all_know(ensemble: Ensemble) -> None:
     worlds = replicas(ensemble, 5)
     for world in worlds:
-        world.take(a_service("abcdefgh", ONCE))
+        world.take(services_of("abcdefgh", ONCE))
     await until(lambda: {w.states() for w in worlds} == {ALL_HEALTHY})
     await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)
     for world in worlds:
@@ -548,7 +544,7 @@ async def test_a_view_of_a_service_is_probed_by_nobody_who_does_not_probe_the_se
     ensemble: Ensemble,
 ) -> None:
     worlds = replicas(ensemble, 5)
-    own = a_service("abcdefgh", ONCE)
+    own = services_of("abcdefgh", ONCE)
     seen = tuple(replace(i, path=f"dc1:{i.path}") for i in own.instances)
     view = replace(own, name="web@dc1", instances=seen, registries=("dc1",), view_of="web")
     for world in worlds:
@@ -562,7 +558,7 @@ async def test_a_view_of_a_service_is_probed_by_nobody_who_does_not_probe_the_se
 async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble) -> None:
     worlds = replicas(ensemble, 4)
     for world in worlds:
-        world.take(a_service("abcdefgh", ONCE))
+        world.take(services_of("abcdefgh", ONCE))
     await until(lambda: sum(len(w.probed) for w in worlds) == 3 * 8)
     await worlds[3].health.stop()
     ensemble.leave("r3")
@@ -572,10 +568,10 @@ async def test_what_a_replica_that_left_probed_is_taken_over(ensemble: Ensemble)
 
 async def test_a_restarted_replica_takes_the_verdicts_that_others_hold(ensemble: Ensemble) -> None:
     other = World("r1", ensemble, well)
-    other.take(a_service("ab", ONCE))
+    other.take(services_of("ab", ONCE))
     await until(lambda: "r1" in ensemble.nodes)
     fresh = World("r2", ensemble, never)
-    fresh.take(a_service("ab", replace(ONCE, timeout=3600)))
+    fresh.take(services_of("ab", replace(ONCE, timeout=3600)))
     assert fresh.states() == "a=healthy b=healthy"
     await fresh.health.first_round()
     await stop_all(ensemble)
@@ -583,11 +579,11 @@ async def test_a_restarted_replica_takes_the_verdicts_that_others_hold(ensemble:
 
 async def test_a_restarted_replica_begins_with_its_own_last_ballot(ensemble: Ensemble) -> None:
     before = World("r1", ensemble, well)
-    before.take(a_service("ab", ONCE))
+    before.take(services_of("ab", ONCE))
     await until(lambda: "r1" in ensemble.nodes)
     await before.health.stop()
     after = World("r1", ensemble, ill)
-    after.take(a_service("ab", ONCE))
+    after.take(services_of("ab", ONCE))
     assert after.states() == "a=healthy b=healthy"
     await until(lambda: after.states() == "a=failing b=failing")
     await stop_all(ensemble)
@@ -601,7 +597,7 @@ async def test_while_zookeeper_is_away_own_checks_count_and_old_ballots_do_not(e
 
     worlds = [World("r1", ensemble, probe), World("r2", ensemble, well), World("r3", ensemble, well)]
     for world in worlds:
-        world.take(a_service("a", QUICK))
+        world.take(services_of("a", QUICK))
     await until(lambda: {w.states() for w in worlds} == {"a=healthy"} and len(ensemble.nodes) == 3)
     worlds[0].reaches = False
     worlds[0].health.connected(False)
@@ -621,7 +617,7 @@ async def test_a_ballot_is_written_only_on_change_and_once_a_second_at_most(ense
         return "refused" if target.id in sick else ""
 
     world = World("r1", ensemble, probe)
-    world.take(a_service("abcd", replace(QUICK, interval=0.1, fall=1)))
+    world.take(services_of("abcd", replace(QUICK, interval=0.1, fall=1)))
     await until(lambda: len(ensemble.writes) == 1)
     probed = len(world.probed)
     await until(lambda: len(world.probed) > probed + 40)
@@ -639,14 +635,14 @@ async def test_garbage_as_a_ballot_is_no_vote(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
     world.health.replicas({"r1", "r2", "r3"})
     world.health.ballots({"r2": b"\x00\xff", "r3": b'{"bad": {"/services/web/a": "x"}, "good": 7}'})
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
     await stop_all(ensemble)
 
 
 async def test_ballots_of_replicas_that_are_gone_are_no_votes(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=healthy" and "r1" in ensemble.nodes)
     ill = consensus.write_ballot({"/services/web/a": CheckState(False, "refused")})
     votes = dict.fromkeys(("r2", "r3"), ill)
@@ -663,7 +659,7 @@ async def test_ballots_of_replicas_that_are_gone_are_no_votes(ensemble: Ensemble
 async def test_a_node_that_only_poses_as_a_replica_takes_nobodys_probes(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
     world.health.replicas({"r1", *(f"fake{n}" for n in range(50))})
-    world.take(a_service("abcdef", ONCE))
+    world.take(services_of("abcdef", ONCE))
     await until(lambda: world.states() == " ".join(f"{id}=healthy" for id in "abcdef"))
     await stop_all(ensemble)
 
@@ -676,7 +672,7 @@ async def test_an_instance_where_checks_may_not_go_is_as_one_without_a_check(ens
         return "bad"
 
     world = World("r1", ensemble, probe, policy=CheckPolicy.of(False, ["192.0.2.0/24"]))
-    world.take(a_service("a", ONCE))
+    world.take(services_of("a", ONCE))
     assert world.states() == "a=healthy"
     await asyncio.sleep(0.05)
     assert asked == []
@@ -686,7 +682,7 @@ async def test_an_instance_where_checks_may_not_go_is_as_one_without_a_check(ens
 
 def test_what_the_last_probe_said_is_kept_for_as_long_as_the_instance_is_ours_to_probe() -> None:
     health = Health("me")
-    service = a_service("ab", ONCE)
+    service = services_of("ab", ONCE)
     health.judge(service, NOW)
     health.work(NOW)
     target = health.take_probes()["/services/web/a"]
@@ -701,7 +697,7 @@ def test_what_the_last_probe_said_is_kept_for_as_long_as_the_instance_is_ours_to
 def test_a_ballot_that_says_what_it_said_before_is_not_written_again() -> None:
     """Each write costs the ensemble a transaction, and every replica a reading."""
     health = Health("me")
-    web = a_service("a", Check("tcp", rise=1, fall=1))
+    web = services_of("a", Check("tcp", rise=1, fall=1))
     health.judge(web, NOW)
     health.work(NOW)
     (target,) = health.take_probes().values()
@@ -718,13 +714,13 @@ def test_a_ballot_that_says_what_it_said_before_is_not_written_again() -> None:
 
 async def test_what_was_gone_for_good_is_no_loss_of_the_service_that_comes_again() -> None:
     world = World()
-    world.take(a_service("ac", hold=60))
+    world.take(services_of("ac", hold=60))
     world.take()
     world.now = NOW + 60
     world.mark(["web"])
     assert world.states() == "gone"
     world.now = NOW + 3600
-    world.take(a_service("b", hold=60))
+    world.take(services_of("b", hold=60))
     assert world.states() == "b=healthy"
 
 
@@ -737,11 +733,11 @@ async def test_one_that_was_away_is_not_judged_by_what_was_found_before() -> Non
         return "refused"
 
     world = World(probe=probe)
-    world.take(a_service("ab", ONCE))
+    world.take(services_of("ab", ONCE))
     await until(lambda: world.states() == "a=failing b=failing")
-    world.take(a_service("b", ONCE))
+    world.take(services_of("b", ONCE))
     sick = False
-    world.take(a_service("ab", ONCE))
+    world.take(services_of("ab", ONCE))
     assert world.states() == "a=starting b=failing"
     await world.health.stop()
 
@@ -749,7 +745,7 @@ async def test_one_that_was_away_is_not_judged_by_what_was_found_before() -> Non
 def test_a_verdict_on_what_is_for_others_to_probe_by_now_counts_for_nothing() -> None:
     """It was under way while replicas came: what they find would be outvoted by an old word."""
     health = Health("me")
-    service = a_service("abcdefgh", Check("tcp", rise=1, fall=1))
+    service = services_of("abcdefgh", Check("tcp", rise=1, fall=1))
     health.judge(service, NOW)
     health.work(NOW)
     targets = health.take_probes()

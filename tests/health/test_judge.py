@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.values import a_service, an_instance
 from zkdns.health.guard import Kept
 from zkdns.health.judge import STEPS, ServiceView, judge, stretch, warmth
 from zkdns.health.thresholds import CheckState
@@ -16,11 +17,8 @@ from zkdns.model import (
     NONE_HEALTHY,
     SERVING,
     Check,
-    Instance,
     Override,
-    Registration,
     Service,
-    ServiceSettings,
     State,
 )
 
@@ -29,21 +27,12 @@ GOOD = CheckState(True)
 BAD = CheckState(False, "connection refused")
 
 
-def an_instance(id: str, weight: int = 1, status: str = "up", since: float = NOW - 9999) -> Instance:
-    registration = Registration(addresses=("10.0.0.1",), port=80, weight=weight, status=status)  # type: ignore[arg-type]
-    return Instance(id, id.lower(), f"/services/web/{id}", registration, since, weight=weight)
-
-
-def a_service(*instances: Instance, **settings: object) -> Service:
-    return Service("web", "web", "/services/web", ServiceSettings(**settings), tuple(instances))  # type: ignore[arg-type]
-
-
 def states(service: Service) -> dict[str, str]:
     return {i.id: str(i.state) for i in service.instances}
 
 
 def test_a_service_of_which_nothing_is_known_comes_back_as_the_same_object() -> None:
-    service = a_service(an_instance("a", 5), an_instance("b"))
+    service = a_service(an_instance("a", weight=5), an_instance("b"))
     assert judge(service, ServiceView(), NOW) == (service, None)
     assert judge(service, ServiceView(), NOW)[0] is service
 
@@ -68,7 +57,7 @@ def test_a_drain_outranks_every_other_reason_and_says_who_when_and_why() -> None
 def test_an_override_ends_at_its_time_and_uncovers_the_one_beneath_it() -> None:
     under = Override(weight=7, who="bo@box")
     view = ServiceView({"a": Override(drain=True, until=NOW + 60, under=under)})
-    service = a_service(an_instance("a", 3))
+    service = a_service(an_instance("a", weight=3))
     assert states(judge(service, view, NOW + 59.9)[0]) == {"a": "drained"}
     judged, again = judge(service, view, NOW + 60)
     (a,) = judged.instances
@@ -146,7 +135,7 @@ def rise(service: Service, until: float) -> list[tuple[float, int, str]]:
 
 
 def test_a_warming_weight_rises_in_equal_steps_to_its_own() -> None:
-    seen = rise(a_service(an_instance("a", 5, since=NOW), an_instance("b", 5), warm=10), 99)
+    seen = rise(a_service(an_instance("a", weight=5, since=NOW), an_instance("b", weight=5), warm=10), 99)
     assert seen == [
         (0, 1, "warming"), (2, 1, "warming"), (4, 2, "warming"), (6, 3, "warming"), (8, 4, "warming"),
         (10, 5, "healthy"),
@@ -154,13 +143,13 @@ def test_a_warming_weight_rises_in_equal_steps_to_its_own() -> None:
 
 
 def test_a_large_weight_warms_in_twenty_steps() -> None:
-    seen = rise(a_service(an_instance("a", 1000, since=NOW), warm=40), 99)
+    seen = rise(a_service(an_instance("a", weight=1000, since=NOW), warm=40), 99)
     assert [w for _, w, _ in seen] == [1, *range(50, 1001, 50)]
     assert [t for t, _, _ in seen] == [2.0 * n for n in range(21)]
 
 
 def test_weight_one_warms_too_since_all_weights_are_drawn_out_meanwhile() -> None:
-    service = a_service(an_instance("a", 1, since=NOW), an_instance("b", 3), warm=10)
+    service = a_service(an_instance("a", weight=1, since=NOW), an_instance("b", weight=3), warm=10)
     judged, _ = judge(service, ServiceView(), NOW + 5)
     assert [(i.weight, i.state) for i in judged.instances] == [(5, State.WARMING), (30, State.HEALTHY)]
     assert judged.note == "weights times 10 while new instances warm up"
@@ -178,19 +167,21 @@ def test_each_step_of_a_rise_is_taken_at_the_moment_that_was_told_for_it(since: 
 
 
 def test_an_operators_weight_among_those_that_are_drawn_out_fits_an_srv_record() -> None:
-    service = a_service(an_instance("a", 1, since=NOW), an_instance("b", 1), warm=10)
+    service = a_service(an_instance("a", weight=1, since=NOW), an_instance("b", weight=1), warm=10)
     judged, _ = judge(service, ServiceView({"b": Override(weight=60_000)}), NOW + 5)
     assert judged.instances[1].weight == 65_535
 
 
 def test_weight_nought_stays_nought_and_an_operators_weight_does_not_warm() -> None:
-    service = a_service(an_instance("a", 0, since=NOW), an_instance("b", 50, since=NOW), warm=10)
+    service = a_service(
+        an_instance("a", weight=0, since=NOW), an_instance("b", weight=50, since=NOW), warm=10
+    )
     judged, _ = judge(service, ServiceView({"b": Override(weight=9)}), NOW + 1)
     assert [(i.weight, i.state) for i in judged.instances] == [(0, State.HEALTHY), (9, State.HEALTHY)]
 
 
 def test_a_creation_time_ahead_of_our_clock_counts_as_now() -> None:
-    service = a_service(an_instance("a", 50, since=NOW + 5), warm=10)
+    service = a_service(an_instance("a", weight=50, since=NOW + 5), warm=10)
     judged, again = judge(service, ServiceView(), NOW)
     assert (judged.instances[0].weight, again) == (1, NOW + 5.5)
 
