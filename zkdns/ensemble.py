@@ -92,6 +92,16 @@ def tie(command: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Have it end in order; one that does not is killed."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Server:
     """One ZooKeeper process on loopback, its files in `directory`.
 
@@ -158,12 +168,7 @@ class Server:
             return
         if self.running:
             self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.process = None
 
     def ask(self, word: str) -> str:

@@ -25,6 +25,7 @@ from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
 from zkdns.dns.types import NOERROR, NXDOMAIN
+from zkdns.ensemble import end
 from zkdns.forward.resolution import Answered, Attempt, Resolution
 from zkdns.forward.stored import Stored
 from zkdns.forward.upstream import Upstream
@@ -150,8 +151,7 @@ forward-zone:
         eventually(lambda: asked(port, "t.odd.example.", 1, 1.0) is not None, 30)
         yield port
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
         upstream.close()
 
 

@@ -17,6 +17,7 @@ from support.ports import free_port
 from support.unbound import find_unbound, settings
 from zkdns.config import Settings
 from zkdns.dns.packet import Query
+from zkdns.ensemble import end
 from zkdns.forward.forwarder import Forwarder
 
 
@@ -53,8 +54,7 @@ def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
 
 
 def lines(message: dns.message.Message) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import Dialogue, end, find
+from support.programs import Dialogue, find
 from support.services import Registry
 from support.waiting import eventually
 from zkdns import ensemble
+from zkdns.ensemble import end
 
 pytestmark = pytest.mark.zookeeper
 

@@ -1,4 +1,4 @@
-"""What is closed at the end of its `with`."""
+"""What is closed at the end of its `with`, and what is started at the begin of it as well."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ class Closing(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Starting(Closing):
+    @abstractmethod
+    def start(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self

@@ -28,10 +28,10 @@ from pathlib import Path
 
 from support import loaded
 from support.ports import free_port
-from support.programs import end
 from support.server import REPOSITORY
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
+from zkdns.ensemble import end
 
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 

@@ -57,6 +57,5 @@ def serve(folder: Path, zones: Mapping[str, str]) -> Iterator[int]:
                 time.sleep(0.05)
         yield port
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
         log.close()

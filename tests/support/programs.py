@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from zkdns.ensemble import end
+
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
 """Debian keeps servers out of a plain user's path; Go's own tarball is nobody's."""
 
@@ -43,15 +45,6 @@ def running(
     finally:
         end(process)
         print(f"--- {' '.join(map(str, command))}\n{log.read_text(errors='replace')}---")
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 class Dialogue:

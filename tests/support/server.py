@@ -27,7 +27,7 @@ import dns.query
 import dns.rdatatype
 
 from support import loaded, turns
-from support.closing import Closing
+from support.closing import Starting
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -43,7 +43,7 @@ def serving(text: str, folder: Path) -> Iterator[Zkdns]:
         yield running
 
 
-class Zkdns(Closing):
+class Zkdns(Starting):
     """One server. `flags` are those of `zkdns serve`; `--listen` and `--http` are chosen here unless
     given. `env` is added to the environment. Where it is `watched` no turn of its loop may be long.
     `is_fresh`: started by the interpreter itself (see `loaded`), as benches' always are."""
@@ -195,14 +195,6 @@ class Zkdns(Closing):
         assert status == 200, f"GET /metrics: {status}"
         lines = (line for line in body.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-    def __enter__(self) -> Zkdns:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
 
     def close(self) -> None:
         """End it if it still runs, and print its log. AssertionError for a turn that took too long."""

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from support.closing import Closing
+from support.closing import Starting
 from support.ports import free_port
 from support.tls import Certificates
 from zkdns import ensemble
@@ -29,7 +29,7 @@ from zkdns import ensemble
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class ZooKeeperServer(ensemble.Server, Closing):
+class ZooKeeperServer(ensemble.Server, Starting):
     """One server. As a context manager it starts and, at the end, stops and removes its files.
 
     `tls=True` opens `secure_port` beside the plain one, with the keys of `certificates`; `client_auth`
@@ -154,17 +154,13 @@ class ZooKeeperServer(ensemble.Server, Closing):
         """One command of ZooKeeper's own shell (zkCli): what it printed."""
         return zk_cli(self.hosts, *words)
 
-    def __enter__(self) -> ZooKeeperServer:
-        self.start()
-        return self
-
     def close(self) -> None:
         self.stop()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Ensemble(Closing):
+class Ensemble(Starting):
     """Several servers with a leader. `servers[i]` can be killed, frozen and started on its own."""
 
     def __init__(self, n: int = 3, *, settings: Mapping[str, str | int] | None = None) -> None:
@@ -199,14 +195,6 @@ class Ensemble(Closing):
     @property
     def followers(self) -> list[ZooKeeperServer]:
         return [server for server in self.servers if server.mode == "follower"]
-
-    def __enter__(self) -> Ensemble:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
 
     def close(self) -> None:
         self.stop()

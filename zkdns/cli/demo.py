@@ -224,12 +224,7 @@ def serve(directory: Path, urls: Sequence[str], port: int, page: int) -> Iterato
             time.sleep(0.05)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ensemble.end(process)
 
 
 def show(registry: Registry, port: int, page: int) -> None:
