@@ -62,6 +62,14 @@ def vote(world: World, *replicas: str) -> None:
     rest(world)
 
 
+def voted_out() -> World:
+    """Two of three say that it is bad."""
+    world = checked("z2", "z3")
+    vote(world, "z2", "z3")
+    assert world.states() == {"a": "failing"}
+    return world
+
+
 def test_the_ballots_of_others_put_an_instance_out_and_in_as_they_come_and_go() -> None:
     world = checked("z2", "z3")
     vote(world, "z2")
@@ -73,18 +81,14 @@ def test_the_ballots_of_others_put_an_instance_out_and_in_as_they_come_and_go() 
 
 
 def test_a_replica_that_goes_takes_its_vote_along_at_once() -> None:
-    world = checked("z2", "z3")
-    vote(world, "z2", "z3")
-    assert world.states() == {"a": "failing"}
+    world = voted_out()
     world.hear(SERVERS, Children(SERVERS, ("z1", "z2"), next(world.zxid)))
     rest(world)
     assert world.states() == {"a": "healthy"}
 
 
 def test_what_is_probed_here_counts_alone_while_zookeeper_is_away() -> None:
-    world = checked("z2", "z3")
-    vote(world, "z2", "z3")
-    assert world.states() == {"a": "failing"}
+    world = voted_out()
     for root in ROOTS:
         world.hear(root, Session(False, world.now))
     rest(world)
@@ -98,11 +102,9 @@ def test_what_is_probed_here_counts_alone_while_zookeeper_is_away() -> None:
 def test_a_service_that_leads_to_another_of_ours_moves_with_it() -> None:
     world = World()
     world.register("db", a=an_address(1))
-    world.register("web", a=json.dumps({"address": "db.svc.local", "port": 80}))
-    world.rest()
+    world.publish("web", a=json.dumps({"address": "db.svc.local", "port": 80}))
     assert world.addresses("web") == ["10.0.0.1"]
-    world.register("db", a=an_address(2))
-    world.rest()
+    world.publish("db", a=an_address(2))
     assert world.addresses("web") == ["10.0.0.2"]
 
 
@@ -110,8 +112,7 @@ def test_what_was_spelled_anew_once_is_not_compiled_again_where_nothing_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
-    world.register("web", a=an_address(1))
-    world.rest()
+    world.publish("web", a=an_address(1))
     compiled: list[Service] = []
     real = Builder.compile
     monkeypatch.setattr(Builder, "compile", lambda *args: (compiled.append(args[1]), real(*args))[1])
@@ -139,8 +140,7 @@ def test_a_map_that_was_remembered_holds_until_its_node_was_read() -> None:
 
 def test_another_ttl_is_in_all_answers_at_once() -> None:
     world = World(settings_of(ttl=5))
-    world.register("web", a=an_address(1))
-    world.rest()
+    world.publish("web", a=an_address(1))
     world.pipeline.step(replace(world.pipeline.settings, ttl=9), world.now)
     delta = world.ready().delta
     records = [r for entry in delta.entries.values() if entry for tier in entry.tiers for r in tier.records]
@@ -162,13 +162,10 @@ def test_what_has_an_answer_for_each_zone_counts_for_as_many(monkeypatch: pytest
 def test_the_trouble_with_an_instance_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     break_at(monkeypatch, Builder, "compile", lambda self, s, *rest: any(i.id == "b" for i in s.instances))
     world = World()
-    world.register("web", a=an_address(1), b=an_address(2))
-    world.rest()
+    world.publish("web", a=an_address(1), b=an_address(2))
     assert [p.path for p in world.pipeline.problems] == ["/services/web/b"]
-    world.register("web", a=an_address(1))
-    world.rest()
-    world.register("web", a=an_address(3))
-    world.rest()
+    world.publish("web", a=an_address(1))
+    world.publish("web", a=an_address(3))
     assert world.pipeline.problems == ()
 
 
@@ -242,8 +239,7 @@ def test_what_operators_had_ordered_is_remembered_though_another_registry_rememb
 
 def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:
     world = World()
-    world.register("web", a=an_address(1))
-    world.rest()
+    world.publish("web", a=an_address(1))
     told = []
     for connected in (False, True):
         for root in ROOTS:
@@ -257,8 +253,7 @@ def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:
 
 def test_when_answers_become_too_old_is_a_moment_to_look_at() -> None:
     world = World(settings_of(stale_max=60.0), replica=None)
-    world.register("web", a=an_address(1))
-    world.rest()
+    world.publish("web", a=an_address(1))
     for root in ROOTS:
         world.hear(root, Session(False, NOW))
     wake = world.ready().wake
@@ -312,7 +307,6 @@ def test_services_that_are_gone_are_not_remembered_for_their_defaults() -> None:
     world = World(settings_of(service_defaults={"policy": "random"}))
     for n in range(3):
         world.names.clear()
-        world.register(f"web{n}", a=an_address(n))
-        world.rest()
+        world.publish(f"web{n}", a=an_address(n))
     assert set(world.pipeline.services) == {"web2"}
     assert "web0" not in world.pipeline._defaults._completed

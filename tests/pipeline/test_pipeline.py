@@ -131,8 +131,7 @@ def test_a_target_that_changes_while_its_route_is_compiled_aside_is_compiled_aft
     monkeypatch.setattr(compiler, "LARGE", 2)
     world = World(threads=True)
     world.register("two", a=an_address(1), b=an_address(2))
-    world.register("web")
-    world.rest()
+    world.publish("web")
     world.hear("/services", world.data("/services/web", '{"to": {"two": 1}}'))
     world.register("web", own=an_address(9))
     (first,) = world.ready().compile
@@ -469,8 +468,7 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
         break_at(monkeypatch, Builder, "compile", lambda self, service, *rest: has(service, "10.0.0.2"))
     world = World()
     world.register("web", a=an_address(1), b=an_address(2), c=an_address(3))
-    world.register("db", a=an_address(9))
-    world.rest()
+    world.publish("db", a=an_address(9))
     assert world.states() == {"a": "healthy", "c": "healthy"}
     assert world.states("db") == {"a": "healthy"}
     (problem,) = world.pipeline.problems
@@ -479,10 +477,8 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     assert "planted" in problem.what
     errors = world.pipeline.faults
     assert errors >= 1
-    world.register("web", a=an_address(7), b=an_address(2), c=an_address(3))
-    world.rest()
-    world.register("web", a=an_address(7), b=an_address(4), c=an_address(3))
-    world.rest()
+    world.publish("web", a=an_address(7), b=an_address(2), c=an_address(3))
+    world.publish("web", a=an_address(7), b=an_address(4), c=an_address(3))
     assert world.states() == {"a": "healthy", "b": "healthy", "c": "healthy"}
     assert world.pipeline.problems == ()
 
@@ -494,8 +490,7 @@ def test_whatever_breaks_among_many_the_rest_is_answered(bad: set[int]) -> None:
         addresses = {f"10.0.0.{n}" for n in bad}
         break_at(patch, Builder, "compile", lambda self, s, *rest: any(has(s, a) for a in addresses))
         world = World()
-        world.register("web", **{f"i{n:03}": an_address(n) for n in range(200)})
-        world.rest()
+        world.publish("web", **{f"i{n:03}": an_address(n) for n in range(200)})
         assert set(world.states()) == {f"i{n:03}" for n in range(200) if n not in bad}
         assert {p.path for p in world.pipeline.problems} == {f"/services/web/i{n:03}" for n in bad}
 
@@ -506,15 +501,12 @@ def test_a_service_that_breaks_us_goes_on_as_it_stood(monkeypatch: pytest.Monkey
     world.ready()
     break_at(monkeypatch, Builder, "compile", lambda self, s, *rest: s.name == "web" and len(s.instances) > 1)
     world.register("web", a=an_address(1), b=an_address(2))
-    world.register("db", a=an_address(9))
-    world.rest()
+    world.publish("db", a=an_address(9))
     assert world.states() == {"a": "healthy"}
     assert world.states("db") == {"a": "healthy"}
     assert [p.path for p in world.pipeline.problems] == ["/services/web"]
-    world.register("web", a=an_address(1))
-    world.rest()
-    world.register("web", a=an_address(2))
-    world.rest()
+    world.publish("web", a=an_address(1))
+    world.publish("web", a=an_address(2))
     assert world.pipeline.problems == ()
 
 
@@ -522,8 +514,7 @@ def test_where_everything_breaks_us_it_is_tried_once_and_told(monkeypatch: pytes
     break_at(monkeypatch, Builder, "compile", lambda self, service, *rest: service.name == "web")
     world = World()
     world.register("web", a=an_address(1), b=an_address(2))
-    world.register("db", a=an_address(9))
-    world.rest()
+    world.publish("db", a=an_address(9))
     assert world.states("db") == {"a": "healthy"}
     assert {p.path for p in world.pipeline.problems} >= {
         "/services/web",

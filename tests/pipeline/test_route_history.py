@@ -43,6 +43,13 @@ def told(world: World) -> list[Change]:
     return [c for ready in world.readies for c in ready.changes if c.what == "route"]
 
 
+def course(world: World) -> list[str]:
+    """What it led to by and by; each line begins where the one before it ended."""
+    lines = told(world)
+    assert [c.was for c in lines] == ["", *(c.now for c in lines[:-1])]
+    return [c.now for c in lines]
+
+
 def texts(changes: list[Change]) -> list[tuple[str, str, int]]:
     return [(c.was, c.now, c.zxid) for c in changes]
 
@@ -74,8 +81,7 @@ def test_a_route_that_a_node_tells_is_told_in_the_transaction_that_wrote_it() ->
         wait(world, NOW + n * LATE)
         stat = Stat(0x100000001, 0x100000300, NOW, True, mtime=NOW)
         world.hear("/services", Data("/services/web", b'{"to": {"db": 1}}', stat))
-        world.register("other", a=an_address(n))
-        world.rest()
+        world.publish("other", a=an_address(n))
     assert texts(merge([told(world) for world in worlds])) == [("", "db", 0x100000300)]
 
 
@@ -107,11 +113,7 @@ def test_a_ramp_that_another_route_takes_the_place_of_has_no_end() -> None:
     lay(world, 0x100000200, {"to": [{"web": 1, "db": 1}]})
     wait(world, NOW + 500)
     lay(world, 0x100000300, None)
-    assert [(c.was, c.now) for c in told(world)] == [
-        ("", "db over 100 s"),
-        ("db over 100 s", "web=1 db=1"),
-        ("web=1 db=1", ""),
-    ]
+    assert course(world) == ["db over 100 s", "web=1 db=1", ""]
 
 
 def test_a_ramp_that_ended_just_before_another_route_takes_its_place_is_told_all_the_same() -> None:
@@ -120,11 +122,7 @@ def test_a_ramp_that_ended_just_before_another_route_takes_its_place_is_told_all
     wait(world, NOW + 99.9)
     world.now = NOW + 100.003
     lay(world, 0x100000200, {"to": [{"web": 1, "db": 1}]})
-    assert [(c.was, c.now) for c in told(world)] == [
-        ("", "db over 100 s"),
-        ("db over 100 s", "db"),
-        ("db", "web=1 db=1"),
-    ]
+    assert course(world) == ["db over 100 s", "db", "web=1 db=1"]
 
 
 def test_each_line_begins_where_the_one_before_it_ended() -> None:
@@ -133,12 +131,7 @@ def test_each_line_begins_where_the_one_before_it_ended() -> None:
     wait(world, NOW + 150)
     lay(world, 0x100000200, {"to": [{"web": 0}], "until": NOW + 200})
     wait(world, NOW + 201)
-    assert [(c.was, c.now) for c in told(world)] == [
-        ("", "db over 100 s"),
-        ("db over 100 s", "db"),
-        ("db", "web=0"),
-        ("web=0", ""),
-    ]
+    assert course(world) == ["db over 100 s", "db", "web=0", ""]
     assert told(world)[-1].why == "the override's time is over"
 
 

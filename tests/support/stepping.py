@@ -61,6 +61,11 @@ class World:
         for event in self.told(service, **instances):
             self.hear("/services", event)
 
+    def publish(self, service: str, **instances: str) -> None:
+        """It has these instances now, and all that follows from that is done."""
+        self.register(service, **instances)
+        self.rest()
+
     def told(self, service: str, **instances: str) -> Iterable[Event]:
         self.names.add(service)
         yield Children("/services", tuple(sorted(self.names)), next(self.zxid))
