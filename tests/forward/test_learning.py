@@ -94,27 +94,28 @@ def test_so_many_forgeries_and_not_one_fewer_send_the_question_over_tcp(upstream
     assert one.forgeries == FORGERIES
 
 
+def is_lost(upstream: Upstream, asked: float, now: float) -> bool:
+    """Whether it is given up once a question of that time is unanswered still."""
+    upstream.silent(asked, now)
+    return upstream.dead
+
+
 def test_silence_is_counted_from_the_first_question_that_nobody_answered(upstream: Upstream) -> None:
-    upstream.silent(10.0, 10.5)
-    upstream.silent(10.8, 10.0 + SILENCE - 0.1)
-    assert not upstream.dead
-    upstream.silent(10.8, 10.01 + SILENCE)
-    assert upstream.dead
+    assert not is_lost(upstream, 10.0, 10.5)
+    assert not is_lost(upstream, 10.8, 10.0 + SILENCE - 0.1)
+    assert is_lost(upstream, 10.8, 10.01 + SILENCE)
 
 
 def test_a_word_from_it_ends_its_silence(upstream: Upstream) -> None:
-    upstream.silent(10.0, 10.5)
+    assert not is_lost(upstream, 10.0, 10.5)
     upstream.heard(11.0, 0.1)
-    upstream.silent(100.0, 100.5)
-    assert not upstream.dead
-    upstream.silent(100.0, 100.0 + SILENCE)
-    assert upstream.dead
+    assert not is_lost(upstream, 100.0, 100.5)
+    assert is_lost(upstream, 100.0, 100.0 + SILENCE)
 
 
 def test_one_that_answers_others_meanwhile_is_slow_and_not_silent(upstream: Upstream) -> None:
     upstream.heard(10.0, 0.1)
-    upstream.silent(8.0, 11.0)
-    assert not upstream.dead
+    assert not is_lost(upstream, 8.0, 11.0)
 
 
 def test_what_was_learned_in_one_question_holds_to_its_end(upstream: Upstream) -> None:

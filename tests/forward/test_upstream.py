@@ -55,6 +55,11 @@ def due(talk: Resolution, now: float) -> Attempt:
     return attempt
 
 
+def header(attempt: Attempt, rcode: int = 0, tc: bool = False) -> bytes:
+    """A reply that is nothing else."""
+    return attempt.packet[:2] + bytes([0x81 | tc << 1, 0x80 | rcode]) + bytes(8)
+
+
 def test_the_next_is_asked_after_half_a_second_and_all_ends_after_two() -> None:
     talk = resolution(upstreams(3))
     assert play(talk) == [(0.0, "1"), (0.5, "2"), (1.0, "3"), (1.5, "2")]  # the first is dead by then
@@ -71,8 +76,7 @@ def test_an_error_brings_the_next_at_once() -> None:
     ups = upstreams(3)
     talk = resolution(ups)
     for expected in ups:
-        attempt = talk.due(0.1)
-        assert attempt is not None
+        attempt = due(talk, 0.1)
         assert attempt.upstream is expected
         talk.fail(attempt, "connection refused", 0.1)
     assert talk.due(0.1) is None
@@ -145,42 +149,35 @@ def test_the_dead_are_probed_less_and_less_often() -> None:
 @pytest.mark.parametrize("rcode", [2, 5])
 def test_an_error_that_repeats_no_question_brings_the_next_at_once(rcode: int) -> None:
     talk = resolution(upstreams(2))
-    first = talk.due(0.0)
-    assert first is not None
-    talk.receive(first, first.packet[:2] + bytes([0x81, 0x80 | rcode]) + bytes(8), 0.01)
-    second = talk.due(0.01)
-    assert second is not None
+    first = due(talk, 0.0)
+    talk.receive(first, header(first, rcode), 0.01)
+    second = due(talk, 0.01)
     assert second.upstream is talk.upstreams[1]
 
 
 def test_a_header_alone_that_says_truncated_is_asked_over_tcp_and_not_believed_there() -> None:
     talk = resolution(upstreams(1))
-    first = talk.due(0.0)
-    assert first is not None
-    talk.receive(first, first.packet[:2] + b"\x83\x80" + bytes(8), 0.01)
-    second = talk.due(0.01)
-    assert second is not None
+    first = due(talk, 0.0)
+    talk.receive(first, header(first, tc=True), 0.01)
+    second = due(talk, 0.01)
     assert second.tcp
-    talk.receive(second, second.packet[:2] + b"\x83\x80" + bytes(8), 0.02)
+    talk.receive(second, header(second, tc=True), 0.02)
     assert talk.forgeries == 1
 
 
 @pytest.mark.parametrize("rcode", [0, 3])
 def test_no_answer_is_believed_without_its_question(rcode: int) -> None:
     talk = resolution(upstreams(1))
-    first = talk.due(0.0)
-    assert first is not None
-    talk.receive(first, first.packet[:2] + bytes([0x81, 0x80 | rcode]) + bytes(8), 0.01)
+    first = due(talk, 0.0)
+    talk.receive(first, header(first, rcode), 0.01)
     assert (talk.outcome, talk.forgeries) == (None, 1)
 
 
 def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
     talk = resolution(upstreams(2))
-    first = talk.due(0.0)
-    assert first is not None
+    first = due(talk, 0.0)
     talk.receive(first, reply(first, tc=True), 0.1)
-    second = talk.due(0.1)
-    assert second is not None
+    second = due(talk, 0.1)
     assert second.tcp
     assert second.upstream is first.upstream
     assert second.ident != first.ident
@@ -274,8 +271,7 @@ def test_a_changed_reply_is_believed_only_with_its_id_and_question(
     changes: list[tuple[int, int]], tcp: int
 ) -> None:
     talk = resolution(upstreams(1))
-    attempt = talk.due(0.0)
-    assert attempt is not None
+    attempt = due(talk, 0.0)
     attempt.tcp = bool(tcp)
     wire = bytearray(reply(attempt))
     for at, to in changes:
@@ -291,8 +287,7 @@ def test_a_changed_reply_is_believed_only_with_its_id_and_question(
 @given(st.binary(max_size=600))
 def test_bytes_at_random_are_no_answer_to_what_was_asked(data: bytes) -> None:
     talk = resolution(upstreams(1))
-    attempt = talk.due(0.0)
-    assert attempt is not None
+    attempt = due(talk, 0.0)
     for prefix in (
         b"",
         attempt.packet[:2],

@@ -9,7 +9,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -347,24 +347,23 @@ def test_replicas_are_told(registry: Registry, replicas: Replicas) -> None:
 
 
 @pytest.fixture
-def rack(zookeeper: ZooKeeperServer) -> Iterator[Callable[[], KazooClient]]:
-    """Makes sessions that can be ended at once, as those of a rack that loses its power."""
+def rack(zookeeper: ZooKeeperServer) -> Iterator[KazooClient]:
+    """A session that can be ended at once, as those of a rack that loses its power."""
     with clients() as make:
-        yield lambda: make(zookeeper)
+        yield make(zookeeper)
 
 
 def test_a_mass_loss_is_held_told_and_over_after_its_time(
-    registry: Registry, stack: ExitStack, rack: Callable[[], KazooClient]
+    registry: Registry, stack: ExitStack, rack: KazooClient
 ) -> None:
     registry.service(hold=6)
-    session = rack()
     registry.put("a", "10.0.0.1")
     for n, id in enumerate("bcd", 2):
-        registry.put(id, f"10.0.0.{n}", client=session)
+        registry.put(id, f"10.0.0.{n}", client=rack)
     everyone = [f"10.0.0.{n}" for n in (1, 2, 3, 4)]
     server = stack.enter_context(Zkdns(registry=registry.url))
     assert web(server) == everyone
-    session.stop()
+    rack.stop()
     eventually(lambda: registry.zk.get_children(f"{registry.root}/web") == ["a"])
     gone_at = time.monotonic()
     registry.put("z", "10.0.0.9")
@@ -375,17 +374,14 @@ def test_a_mass_loss_is_held_told_and_over_after_its_time(
     assert time.monotonic() - gone_at > 5
 
 
-def test_a_small_loss_is_not_held(
-    registry: Registry, stack: ExitStack, rack: Callable[[], KazooClient]
-) -> None:
+def test_a_small_loss_is_not_held(registry: Registry, stack: ExitStack, rack: KazooClient) -> None:
     registry.service(hold=3600)
-    session = rack()
     registry.put("a", "10.0.0.1")
     registry.put("b", "10.0.0.2")
-    registry.put("c", "10.0.0.3", client=session)
+    registry.put("c", "10.0.0.3", client=rack)
     server = stack.enter_context(Zkdns(registry=registry.url))
     assert len(web(server)) == 3
-    session.stop()
+    rack.stop()
     becomes(server, "10.0.0.1", "10.0.0.2")
 
 
