@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from zkdns.config import Address
 from zkdns.model import Change
@@ -33,6 +31,7 @@ from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Stream, spell
+from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Protocol
 
 import msgspec
-from aiohttp import web
+
+from zkdns.web.library import web
 
 log = logging.getLogger("zkdns.web")
 

@@ -25,6 +25,9 @@ FINENESS = 16
 GOLDEN = 0.6180339887498949
 """Its multiples stand as far from each other as numbers can (Knuth, TAOCP 3, section 6.4)."""
 
+SHORT = 8
+"""A cycle of so many times the places of an order is laid out for each first: its walks are slices then."""
+
 FINE = 1 << 40
 """Parts of a cycle that a place is reckoned in."""
 
@@ -116,6 +119,7 @@ class _Rests:
         self.wide = is_wide(len(weights), length)
         self.decided = length <= 2 or len(weights) <= 3
         self._known: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._laid_out: tuple[int, list[int]] = -1, []
 
     def order(self, first: int, at: int, before: int, n: int, turn: int) -> tuple[int, ...]:
         """`first`, then who stands at `at` in the cycle without the `n` places of `first`, which begin at
@@ -137,11 +141,16 @@ class _Rests:
         neighbours in the cycle are not neighbours here). What the walk misses follows in turn, and weight
         0 last."""
         cycle, length = self.by_index, self.length
-        order = {first: None}
-        if second >= 0:
-            order[second] = None
         rest = len(cycle) - n
-        if rest:
+        if not rest:
+            order = {first: None}
+        elif rest <= SHORT * length:
+            circle, begin = self._circle(before, n), turn % rest
+            order = dict.fromkeys((first, second, *circle[begin : begin + length]))
+            if len(order) < length:
+                order.update(dict.fromkeys(circle[begin + length : begin + min(rest, 4 * length)]))
+        else:
+            order = {first: None, second: None}
             stride = _coprime(rest)
             at = turn * stride % rest
             for _ in range(min(rest, 4 * length)):
@@ -150,11 +159,20 @@ class _Rests:
                 order[cycle[at if at < before else at + n]] = None
                 at = (at + stride) % rest
         for group in (self.live, self.idle):
-            for k in range(turn, turn + len(group)):
-                if len(order) >= length:
-                    break
-                order[group[k % len(group)]] = None
+            if len(order) < length:
+                begin = turn % len(group) if group else 0
+                order.update(dict.fromkeys(group[begin:] + group[:begin]))
         return tuple(order)[:length]
+
+    def _circle(self, before: int, n: int) -> list[int]:
+        """Twice round the others in these strides. Firsts come one after the other: that of one is kept."""
+        whose, circle = self._laid_out
+        if whose != before:
+            others = self.by_index[:before] + self.by_index[before + n :]
+            rest = len(others)
+            circle = [others[at % rest] for at in range(0, rest * _coprime(rest), _coprime(rest))] * 2
+            self._laid_out = before, circle
+        return circle
 
     def spliced(self, keys: Iterable[tuple[int, ...]]) -> Spliced:
         """The orders that these keys stand for."""

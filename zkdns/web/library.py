@@ -1,0 +1,32 @@
+"""What this room takes of aiohttp: its server side, without the certificates that its client would read.
+
+`aiohttp.connector` makes two TLS contexts as it is imported, for a client that is not used here, and each
+reads all certificates of the machine: a tenth of a start, and two MiB. OpenSSL looks for them where
+SSL_CERT_FILE and SSL_CERT_DIR say (SSL_CTX_set_default_verify_paths(3)): nowhere, for that moment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["HttpProcessingError", "web"]
+
+
+@contextmanager
+def _without_certificates() -> Iterator[None]:
+    places = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    os.environ.update(dict.fromkeys(places, os.devnull))
+    try:
+        yield
+    finally:
+        for name, place in places.items():
+            del os.environ[name]
+            if place is not None:
+                os.environ[name] = place
+
+
+with _without_certificates():
+    from aiohttp import web
+    from aiohttp.http_exceptions import HttpProcessingError
