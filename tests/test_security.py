@@ -79,6 +79,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
     "probes that start in a second": (prober.RATE,),
     "probes that start in one turn of the loop": (prober.A_TURN,),
+    "descriptors that probes hold where there are few": (1, prober.OF_ALL),
     "KiB read of an `http` check's answer": (connection.MAX_READ_BYTES / 1024,),
     "where checks may go": (),
     "addresses of a host name": (fields.MAX_ADDRESSES,),

@@ -1,11 +1,21 @@
-"""Which errors are a lack of ours (descriptors, memory, ports), and so say nothing of the other side.
+"""Which errors are a lack of ours (descriptors, memory, ports), and so say nothing of the other side; and
+what is lacking now.
 
-Rules: pure. What is lacking here is never counted as a target's, an upstream's or a client's failure.
+Rules: pure. What is lacking here is never counted as a target's, an upstream's or a client's failure. At the
+edge of a limit it comes and goes a thousand times a second: it is told once a minute, and lasts as long after
+it was met last.
 """
 
 from __future__ import annotations
 
 import errno
+import math
+from typing import Final
+
+from zkdns.model import Problem
+
+TELL_EVERY: Final = 60.0
+"""Seconds between two lines; so long is a lack a problem after it was met last."""
 
 LACKS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -16,3 +26,35 @@ LACKS = frozenset(
 def is_local_lack(error: OSError) -> bool:
     """Whether it says nothing of the other side."""
     return error.errno in LACKS
+
+
+HELD_UP: Final = "this server was held up"
+"""What is lacking where there is no time."""
+
+
+class Lack:
+    """What is lacking for one purpose. Times are seconds of any clock that only grows."""
+
+    def __init__(self) -> None:
+        self._met_at = self._told_at = -math.inf
+        self._why = ""
+
+    def meet(self, why: str, now: float) -> bool:
+        """It was met; whether that is to be told."""
+        self._met_at, self._why = now, why
+        is_news = now - self._told_at >= TELL_EVERY
+        if is_news:
+            self._told_at = now
+        return is_news
+
+    def why(self, now: float) -> str:
+        """In a few words; "" where nothing is lacking."""
+        return self._why if now - self._met_at < TELL_EVERY else ""
+
+
+def problem_of(why: str, so: str) -> Problem:
+    """What people see of it. `so`: what comes of it."""
+    cure = "raise the limit of open files (ulimit -n, LimitNOFILE=), or find who holds so many connections"
+    if why == HELD_UP:
+        cure = "give it more CPU, or find what stopped it (a paused machine, SIGSTOP)"
+    return Problem("this machine", f"{why}: {so}", cure)

@@ -6,7 +6,9 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.waiting import until
+from zkdns.health.checks import http
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
 from zkdns.model import Check, Verdict
@@ -123,6 +126,69 @@ async def test_a_server_that_never_ends_its_headers_does_not_keep_the_loop() -> 
     async with server:
         verdict = await verdict_of(Check("http", timeout=10), server.sockets[0].getsockname()[1])
     assert verdict.why == "no HTTP in the answer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 100\n\n" * 6000,
+        b"HTTP/1.1 100\n" + b"a\n" * 32_000,
+        b"HTTP/1.1 100 Continue\r\n" + b"\r" * 64_000,
+        b"\n" * 64_000,
+    ],
+)
+async def test_an_answer_costs_by_what_is_read_of_it_and_not_by_how_it_is_cut_into_lines(text: bytes) -> None:
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    async with listening(text) as (port, _):
+        target = Target("/s/web/a", "a", "127.0.0.1", port, 0.0, Check("http"))
+        sys.setprofile(count)
+        try:
+            why = await http.probe(target)
+        finally:
+            sys.setprofile(None)
+    assert why in ("no HTTP in the answer", "connection closed without an answer")
+    assert calls < 8000, "of the two sides together, in one loop"
+
+
+@pytest.mark.parametrize(
+    "parts", [(b"\n\r", b"\nHTTP/1.1 2"), (b"\r", b"\n\r", b"\n", b"HTTP/1.1 2"), (b"\n\nHTTP/1.1 2",)]
+)
+async def test_headers_end_wherever_their_end_is_cut(parts: tuple[bytes, ...]) -> None:
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            for part in (b"HTTP/1.1 103 Early Hints\r\nLink: x", *parts, b"00 OK\r\n\r\n"):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        over.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        assert (await verdict_of(Check("http"), server.sockets[0].getsockname()[1])).why == ""
+        await over.wait()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_connection_that_meets_itself_is_nobodys(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(None, host) as (port, _):
+        pass
+
+    class Met(socket.socket):
+        def connect(self, address: object) -> None:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind((host, port))
+            super().connect(address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("socket.socket", Met)
+    assert (await verdict_of(Check("tcp"), port, host)).why == "connection refused"
 
 
 @pytest.mark.parametrize("kind", ["tcp", "http"])
@@ -339,26 +405,52 @@ async def test_stop_ends_what_is_under_way(tmp_path: Path) -> None:
 async def test_what_is_lacking_here_is_no_bad_probe(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """At the edge of a limit every other probe lacks something: that is one line all the same."""
     monkeypatch.setattr("zkdns.health.prober.AGAIN", 0.01)
     told: list[Verdict] = []
-    left = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOMEM, "Cannot allocate memory")]
+    many, large = (
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    )
+    left = {"a": [many, large], "b": [], "c": [many]}
 
     async def probe(target: Target) -> str:
-        if left:
-            raise left.pop()
+        if left[target.id]:
+            raise left[target.id].pop()
         return ""
 
     prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
-    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
-    lacks = set()
-    while not told:
-        await asyncio.sleep(0)
-        lacks.add(prober.lack)
+    assert prober.lack == ""
+    for id in left:
+        prober.schedule(Target(f"/s/web/{id}", id, "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
+    await until(lambda: len(told) == 3)
+    await prober.stop()
+    assert all(v.good for v in told)
+    assert prober.lack == "too many open files", "it is a problem for a while after it was met last"
+    assert sum("can't be made" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_an_answer_that_nobody_looked_for_in_time_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zkdns.health.prober.AGAIN", 0.01)
+    monkeypatch.setattr("zkdns.health.prober.LATE", 0.05)
+    told: list[Verdict] = []
+    begun = []
+
+    async def probe(target: Target) -> str:
+        begun.append(target)
+        if len(begun) == 1:
+            time.sleep(0.2)  # noqa: ASYNC251  (the whole server stands still)
+        await asyncio.sleep(60 if len(begun) == 1 else 0)
+        return ""
+
+    prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
+    prober.schedule(Target("/s/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp", interval=60, timeout=0.1)))
+    await until(lambda: told)
     await prober.stop()
     assert [v.good for v in told] == [True]
-    assert "too many open files" in lacks
-    assert prober.lack == ""
-    assert sum("can't be made" in r.getMessage() for r in caplog.records) == 1
+    assert "held up" in prober.lack
 
 
 async def test_a_service_of_silent_targets_keeps_no_other_service_waiting(

@@ -11,7 +11,7 @@ import pytest
 
 from support.waiting import until
 from zkdns.health import prober as module
-from zkdns.health.prober import Prober
+from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
 from zkdns.model import Check, Verdict
 
@@ -174,6 +174,13 @@ async def test_a_swarm_none_of_which_answers_is_started_all_the_same() -> None:
         prober.schedule(replace(target(f"/services/s{n}/a"), check=patient))
     await probes.under_way(3 * module.A_TURN - 1)
     await prober.stop()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "probes"), [(1 << 20, module.SOCKETS), (1024, 256), (60, 15), (1, 1)]
+)
+def test_probes_leave_most_descriptors_to_others(descriptors: int, probes: int) -> None:
+    assert places(descriptors) == probes
 
 
 async def test_one_that_gave_its_place_to_another_service_is_probed_again(

@@ -9,7 +9,8 @@ import socket
 
 import pytest
 
-from zkdns.server.lack import TELL_EVERY, Lack
+from zkdns.lack import HELD_UP, TELL_EVERY, Lack, problem_of
+from zkdns.server.lack import Shortage
 
 
 class Loop:
@@ -24,7 +25,7 @@ def test_a_lack_is_told_once_a_minute_and_is_a_problem_while_it_lasts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [0.0]
-    lack, loop = Lack(lambda: now[0]), Loop()
+    lack, loop = Shortage(lambda: now[0]), Loop()
     assert lack.problem is None
     for _ in range(1000):
         lack.handle(loop, {"exception": OSError(errno.EMFILE, "Too many open files")})  # type: ignore[arg-type]
@@ -43,7 +44,7 @@ def test_a_lack_is_told_once_a_minute_and_is_a_problem_while_it_lasts(
 
 def test_it_lasts_for_a_while_after_it_was_seen_last_whenever_that_was_told() -> None:
     now = [0.0]
-    lack, loop = Lack(lambda: now[0]), Loop()
+    lack, loop = Shortage(lambda: now[0]), Loop()
     for at in (0.0, TELL_EVERY - 10):
         now[0] = at
         lack.handle(loop, {"exception": OSError(errno.EMFILE, "Too many open files")})  # type: ignore[arg-type]
@@ -54,18 +55,33 @@ def test_it_lasts_for_a_while_after_it_was_seen_last_whenever_that_was_told() ->
 
 
 def test_an_error_of_ours_is_told_as_ever() -> None:
-    lack, loop = Lack(), Loop()
+    lack, loop = Shortage(), Loop()
     for error in (ValueError("ours"), OSError(errno.EPIPE, "Broken pipe"), None):
         lack.handle(loop, {"message": "it failed", "exception": error})  # type: ignore[arg-type]
     assert len(loop.passed_on) == 3
     assert lack.problem is None
 
 
+def test_what_comes_and_goes_a_thousand_times_is_told_once_and_lasts() -> None:
+    lack = Lack()
+    assert lack.why(0.0) == ""
+    assert [lack.meet("no room", n / 1000) for n in range(1000)] == [True] + [False] * 999
+    assert lack.why(0.999 + TELL_EVERY - 0.01) == "no room"
+    assert lack.why(0.999 + TELL_EVERY) == ""
+
+
+@pytest.mark.parametrize(("why", "cure"), [("too many open files", "ulimit"), (HELD_UP, "CPU")])
+def test_a_lack_is_told_with_its_cure(why: str, cure: str) -> None:
+    problem = problem_of(why, "health checks wait")
+    assert why in problem.what
+    assert cure in problem.cure
+
+
 async def test_connections_that_can_not_be_accepted_cost_no_tracebacks(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     loop = asyncio.get_running_loop()
-    lack = Lack()
+    lack = Shortage()
     loop.set_exception_handler(lack.handle)
 
     class Full(socket.socket):

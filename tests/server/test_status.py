@@ -57,7 +57,7 @@ def observer(tmp_path: Path) -> Observer:
     return Observer(
         life,  # type: ignore[arg-type]
         pipeline,
-        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}),  # type: ignore[arg-type]
+        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}, lack="too many open files"),  # type: ignore[arg-type]
         engine,  # type: ignore[arg-type]
         forwarder,  # type: ignore[arg-type]
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
@@ -100,7 +100,14 @@ def test_settings_are_read_as_they_stand_only_if_zone_files_are_too(
 
 def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> None:
     status = observer(tmp_path).status()
-    assert [p.path for p in status.problems] == ["zone", "state", "lack", "journal", "--forward"]
+    assert [p.path for p in status.problems] == [
+        "zone",
+        "state",
+        "lack",
+        "this machine",
+        "journal",
+        "--forward",
+    ]
     assert status.forward == {"cached": 27, "in_flight": 28, "cache_bytes": 30}
 
 

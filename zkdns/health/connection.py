@@ -2,12 +2,16 @@
 
 Rules: asyncio's streams would cost a probe three times as much. What is read is bounded in all, and not only
 line by line: whoever sends without an end, faster than it is read, would keep the loop. No name is resolved
-here: that is done elsewhere, once, and takes no place of a probe.
+here: that is done elsewhere, once, and takes no place of a probe. On this machine a connection to a port that
+nobody listens to may meet itself (a simultaneous open, RFC 9293, section 3.5): that is nobody's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
 import socket
 
 from zkdns.health.targets import Target
@@ -17,26 +21,32 @@ MAX_LINE_BYTES = 4096
 MAX_READ_BYTES = 65_536
 """Of one connection."""
 
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+
 
 async def connect(target: Target) -> socket.socket:
     """A connection to where it is registered; OSError where there is none."""
     family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
     try:
-        socket.inet_pton(family, target.address)
+        address = socket.inet_pton(family, target.address)
     except OSError:
         raise OSError(socket.EAI_NONAME, "its host name has no address") from None
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
+        host, port, *_ = sock.getsockname()
+        if port == target.port and socket.inet_pton(family, host) == address:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-class Lines:
-    """What comes over a connection, line by line."""
+class Reader:
+    """What comes over a connection, up to a mark. Of what is passed over nothing is kept, and it is looked at
+    once, however it is cut into lines."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -44,17 +54,31 @@ class Lines:
         self._unread = b""
         self._left = MAX_READ_BYTES
 
-    async def next(self) -> bytes:
-        """The next line, with its end unless the connection ended before it; b"" for none. ValueError where
-        it is too long, or all that was read is."""
-        while (end := self._unread.find(b"\n") + 1) == 0:
-            if len(self._unread) >= MAX_LINE_BYTES or self._left <= 0:
-                raise ValueError("more than is read")
-            part = await self._loop.sock_recv(self._sock, MAX_LINE_BYTES)
-            if not part:
+    async def line(self) -> bytes:
+        """The next line without its end; b"" for none. ValueError where it is too long, or all that was
+        read is."""
+        while (end := self._unread.find(b"\n")) < 0:
+            if len(self._unread) >= MAX_LINE_BYTES:
+                raise ValueError("a line without an end")
+            if not await self._read():
                 end = len(self._unread)
                 break
-            self._left -= len(part)
-            self._unread += part
         line, self._unread = self._unread[:end], self._unread[end:]
         return line
+
+    async def pass_headers(self) -> None:
+        """Past the empty line after the line that was read, or to the end of all. ValueError as above."""
+        while (end := _EMPTY_LINE.search(self._unread)) is None:
+            self._unread = self._unread[-2:]  # what may be the beginning of it
+            if not await self._read():
+                self._unread = b""
+                return
+        self._unread = self._unread[end.end() :]
+
+    async def _read(self) -> bool:
+        if self._left <= 0:
+            raise ValueError("more than is read")
+        part = await self._loop.sock_recv(self._sock, MAX_LINE_BYTES)
+        self._left -= len(part)
+        self._unread += part
+        return bool(part)

@@ -4,8 +4,8 @@ Rules: one asyncio loop; nothing here judges. A new target is probed at once, an
 moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
 nor the replicas of one target fire together. Where there is more to do than places, services take turns
 (`shares`): probes come late and none is left out. A probe that raises is a bad one, but for what is
-lacking here: that says nothing of the target, and is told as ours. What is registered once is probed once:
-a service's instances and those of its views share their verdicts.
+lacking here, time too: that says nothing of the target, and is told as ours. What is registered once is
+probed once: a service's instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
 from zkdns.health.shares import Shares
 from zkdns.health.targets import Target
-from zkdns.lack import is_local_lack
+from zkdns.lack import HELD_UP, Lack, is_local_lack
 from zkdns.model import Verdict
 
 log = logging.getLogger("zkdns.health")
 
 SOCKETS = 512
 """Probes under way at once."""
+
+OF_ALL = 4
+"""Where descriptors are few one in so many is for probes; the others are clients', upstreams'."""
 
 EACH = 128
 """Probes of one service under way at once."""
@@ -45,6 +48,14 @@ PATIENCE = 0.5
 
 AGAIN = 1.0
 """Seconds until a probe is tried again that failed for want of our own."""
+
+LATE = 0.25
+"""Seconds by which the loop itself may be late at the end of a probe's time. One that was stopped, or had no
+CPU, for longer can't tell who is silent."""
+
+
+class _Lacking(Exception):
+    """It says nothing of the target."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,9 +75,13 @@ class _Scheduled:
         return self.target.path.rpartition("/")[0]
 
 
+def places(descriptors: int) -> int:
+    """Probes that may be under way at once where there are so many descriptors."""
+    return max(1, min(SOCKETS, descriptors // OF_ALL))
+
+
 class Prober:
-    """`told` gets each verdict, in the loop, with the target that it is of. `lack`: what is lacking here
-    for probes, "" while nothing is."""
+    """`told` gets each verdict, in the loop, with the target that it is of."""
 
     def __init__(
         self,
@@ -77,7 +92,7 @@ class Prober:
     ) -> None:
         self._told = tell
         self._salt = salt
-        self.lack = ""
+        self._lack = Lack()
         self._shares: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
         self._named = named
         self._scheduled: dict[Target, _Scheduled] = {}
@@ -86,6 +101,11 @@ class Prober:
         self._queued = 0
         self._timer: asyncio.TimerHandle | None = None
         self._running: set[_Scheduled] = set()
+
+    @property
+    def lack(self) -> str:
+        """What is lacking here for probes; "" where nothing is."""
+        return self._lack.why(asyncio.get_running_loop().time())
 
     def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
@@ -188,12 +208,12 @@ class Prober:
         target = scheduled.target
         try:
             why = target.unprobeable or await self._ask(target)
-        except OSError as error:
-            self._note_lack(_say(error))
+        except _Lacking as lacking:
+            if self._lack.meet(str(lacking), asyncio.get_running_loop().time()):
+                log.warning("health checks can't be made: %s; what was known of the instances holds", lacking)
             if self._is_wanted(scheduled):
                 self._postpone(scheduled)
             return
-        self._note_lack("")
         if not self._is_wanted(scheduled):
             return
         scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
@@ -207,23 +227,20 @@ class Prober:
         if verdict is not None and scheduled.asking.get(target.path) is target:
             self._told(target, replace(verdict, path=target.path))
 
-    def _note_lack(self, lack: str) -> None:
-        if lack and not self.lack:
-            log.warning("health checks can't be made: %s; what was known of the instances holds", lack)
-        elif self.lack and not lack:
-            log.info("health checks are made again")
-        self.lack = lack
-
     async def _ask(self, target: Target) -> str:
-        """What is wrong, "" for nothing. OSError alone where something is lacking here."""
+        """What is wrong, "" for nothing. `_Lacking` where something is lacking here."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + target.check.timeout
         try:
             async with asyncio.timeout(target.check.timeout):
                 return await self._named(target.check.type)(target)
         except TimeoutError:
+            if loop.time() > deadline + LATE:  # an answer may have come meanwhile, and nobody looked
+                raise _Lacking(HELD_UP) from None
             return f"no answer within {target.check.timeout:g} s"
         except OSError as error:
             if is_local_lack(error):
-                raise
+                raise _Lacking(_say(error)) from None
             return _say(error)
         except Exception as error:
             log.exception("the %s check of %s broke", target.check.type, target.path)

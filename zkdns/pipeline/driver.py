@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from zkdns.answers.table import Delta
 from zkdns.forward.addresses import Resolved
-from zkdns.health.prober import Prober
+from zkdns.forward.sockets import allow_many_sockets
+from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
 from zkdns.model import Event, Verdict
 from zkdns.pipeline.inputs import (
@@ -82,7 +83,9 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._lookups = Lookups(resolve, self._host_changed)
         self._wanted: Mapping[str, str] = {}
-        self._prober = Prober(self._probed, replica) if replica is not None else None
+        self._prober: Prober | None = None
+        if replica is not None:
+            self._prober = Prober(self._probed, replica, places(allow_many_sockets()))
         self._threads = ThreadPoolExecutor(THREADS, "zkdns-compile")
         self._running = 0
         self._waiting: list[tuple[float, int, Compilation]] = []
@@ -101,6 +104,11 @@ class Driver:
     def mirrors(self) -> tuple[Mirror, ...]:
         """One for each ensemble."""
         return tuple(self._mirrors.values())
+
+    @property
+    def lack(self) -> str:
+        """What is lacking here for health checks; "" where nothing is."""
+        return self._prober.lack if self._prober is not None else ""
 
     @property
     def zookeepers(self) -> dict[str, ZooKeeperSource]:

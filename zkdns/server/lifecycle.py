@@ -40,7 +40,7 @@ from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.serve.listen.neighbour import find_stranger
 from zkdns.serve.respond import identity, is_ours, next_position
 from zkdns.server import advertised
-from zkdns.server.lack import Lack
+from zkdns.server.lack import Shortage
 from zkdns.server.notify import Notifier
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
@@ -72,7 +72,7 @@ class Server:
         self.settings_read = True
         """Whether the settings are in force as they stand in their file."""
         self.change_seconds = Histogram(CHANGE_BOUNDS)
-        self.lack = Lack()
+        self.lack = Shortage()
         self._reload = reload
         self._loop = asyncio.get_running_loop()
         self._stop_asked = asyncio.Event()

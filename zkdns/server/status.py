@@ -21,6 +21,7 @@ from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.forward.forwarder import Forwarder
+from zkdns.lack import problem_of
 from zkdns.model import Change, Problem
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.journal import Query
@@ -29,7 +30,7 @@ from zkdns.problems import Problems
 from zkdns.serve.clients import Demand, Told
 from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
-from zkdns.server.lack import Lack
+from zkdns.server.lack import Shortage
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
 from zkdns.topology import Topology
@@ -62,7 +63,7 @@ class Life(Protocol):
     started: float
     settings_read: bool
     change_seconds: Histogram
-    lack: Lack
+    lack: Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class Observer:
             beside.append(self.state_directory.problem)
         if self.life.lack.problem is not None:
             beside.append(self.life.lack.problem)
+        if lack := self.driver.lack:
+            beside.append(problem_of(lack, "health checks wait; what was known of the instances holds"))
         if self.recorder.problem is not None:
             beside.append(self.recorder.problem)
         if self.forwarder.problem:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from zkdns.lack import is_local_lack
+from zkdns.lack import Lack, is_local_lack
 from zkdns.serve.listen.places import Limits, Places, network_of
 
 log = logging.getLogger("zkdns.web")
@@ -86,17 +86,15 @@ class Door:
 
     async def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        lacking = False
+        lack = Lack()
         while True:
             try:
                 connection, address = await loop.sock_accept(sock)
-                lacking = False
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if not lacking:
+                if lack.meet(str(error), loop.time()):
                     log.warning("no HTTP connection can be taken: %s", error.strerror)
-                lacking = True
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             try:

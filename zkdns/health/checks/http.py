@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
-from zkdns.health.connection import Lines, connect
+from zkdns.health.connection import Reader, connect
 from zkdns.health.targets import Target
+
+MAX_INTERIM = 64
+"""Answers that only announce another. Any number of them may come (RFC 9110, section 15.2); who sends more
+announces for ever."""
 
 
 async def probe(target: Target) -> str:
@@ -20,17 +24,19 @@ async def probe(target: Target) -> str:
             "User-Agent: zkdns\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
         await asyncio.get_running_loop().sock_sendall(sock, request.encode("ascii", "replace"))
-        lines = Lines(sock)
+        reader = Reader(sock)
         try:
-            while line := await lines.next():
+            for _ in range(1 + MAX_INTERIM):
+                line = await reader.line()
+                if not line:
+                    return "connection closed without an answer"
                 status = _status(line)
-                if not 100 <= status <= 199:  # RFC 9110, section 15.2: any number of them may come first
+                if not 100 <= status <= 199:
                     return "" if 200 <= status <= 299 else f"HTTP status {status}"
-                while (await lines.next()).strip():
-                    pass
+                await reader.pass_headers()
         except ValueError:
-            return "no HTTP in the answer"
-    return "connection closed without an answer"
+            pass
+    return "no HTTP in the answer"
 
 
 def _status(line: bytes) -> int:

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.lack import is_local_lack
+from zkdns.lack import Lack, is_local_lack
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
@@ -87,7 +87,7 @@ class TcpListener:
         self._goes_on = False
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[Any]] = set()
-        self._lacking = False
+        self._lack = Lack()
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -121,13 +121,11 @@ class TcpListener:
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if not self._lacking:
+                if self._lack.meet(str(error), loop.time()):
                     log.warning("no TCP connection can be taken: %s", error.strerror)
-                self._lacking = True
                 loop.remove_reader(listening)
                 loop.call_later(PAUSE, self._listen, listening)
                 return
-            self._lacking = False
             sock.setblocking(False)
             task = loop.create_task(self._begin(sock))
             self._beginning.add(task)
