@@ -30,7 +30,7 @@ from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
 from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
-from zkdns.web.events import Stream, spell
+from zkdns.web.events import Stream, Waker, spell
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
@@ -75,6 +75,7 @@ class Web:
         self._clients: dict[Stream, None] = {}
         self._untold: deque[Iterator[dict[str, Any]]] = deque()
         self._telling: asyncio.Handle | None = None
+        self._waker = Waker()
         self._streams: Places[Stream] = Places(Limits(MAX_STREAMS))
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -280,8 +281,8 @@ class Web:
         try:
             await response.prepare(request)
             await response.write(b"retry: 2000\n\n")
-            async for event in stream:
-                await response.write(event)
+            async for events in stream:
+                await response.write(events)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -314,8 +315,10 @@ class Web:
                 stream.put(text)
             if time.perf_counter() > until:
                 self._telling = asyncio.get_running_loop().call_soon(self._tell_on)
-                return
-        self._untold.clear()
+                break
+        else:
+            self._untold.clear()
+        self._waker.wake(self._clients)
 
 
 class _OfOurs(logging.Filter):
