@@ -20,18 +20,18 @@ def play(
     return told, before
 
 
-@pytest.mark.parametrize(
-    ("what", "probes", "told"),
-    [
-        ("one good first probe puts it in", "+", "I"),
-        ("one bad first probe leaves it out, and rise counts then", "-++", "..I"),
-        ("it takes fall bad ones in a row to put it out", "+--+---", "IIIIII."),
-        ("it takes rise good ones in a row to bring it back", "+---+-++", "III....I"),
-        ("a second fall soon after doubles the rise", "+---++---++++", "III..III....I"),
-    ],
-)  # fmt: skip
-def test_probes_put_an_instance_in_and_out_as_told(what: str, probes: str, told: str) -> None:
-    assert play(probes)[0] == told, what
+TOLD = {
+    "one good first probe puts it in": ("+", "I"),
+    "one bad first probe leaves it out, and rise counts then": ("-++", "..I"),
+    "it takes fall bad ones in a row to put it out": ("+--+---", "IIIIII."),
+    "it takes rise good ones in a row to bring it back": ("+---+-++", "III....I"),
+    "a second fall soon after doubles the rise": ("+---++---++++", "III..III....I"),
+}
+
+
+@pytest.mark.parametrize(("probes", "told"), TOLD.values(), ids=TOLD)
+def test_probes_put_an_instance_in_and_out_as_told(probes: str, told: str) -> None:
+    assert play(probes)[0] == told
 
 
 def test_each_flap_asks_for_twice_as_many_good_probes_up_to_the_cap() -> None:

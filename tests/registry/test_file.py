@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.model import Catalog, ConfigError, Registration, State
+from zkdns.model import Catalog, ConfigError, Problem, Registration, State
 from zkdns.registry import file
 from zkdns.registry.file import FileSource, parse
 
@@ -54,33 +54,51 @@ def test_services_and_instances() -> None:
     assert catalog.services["empty"].instances == ()
 
 
-@pytest.mark.parametrize(
-    ("row", "path", "word"),
-    [
-        ('address = "10.0.0.9"', "f: web/instances[1]", "no id"),
-        ('id = 7\naddress = "10.0.0.9"', "f: web/instances[1]", "id is 7"),
-        ('id = ""\naddress = "10.0.0.9"', "f: web/instances[1]", "id"),
-        ('id = "a/b"\naddress = "10.0.0.9"', "f: web/instances[1]", "a/b"),
-        ('id = "good"\naddress = "10.0.0.9"', "f: web/instances[1]", "twice"),
-        ('id = "bad"', "f: web/bad", "no address"),
-        ('id = "bad"\naddress = "10.0.0.900"', "f: web/bad", "10.0.0.900"),
-        ('id = "bad"\naddress = "10.0.0.9"\nport = "80"', "f: web/bad", "port"),
-        ('id = "bad"\naddress = "10.0.0.9"\nport = 1979-05-27', "f: web/bad", "port"),
-        ('id = "bad"\naddress = "10.0.0.9"\nweight = 1e3', "f: web/bad", "weight"),
-        ('id = "bad"\naddress = "10.0.0.9"\nmeta = { a = 1979-05-27 }', "f: web/bad", "meta"),
-        ('id = "bad"\naddress = "10.0.0.9"\nweight = nan', "f: web/bad", "weight"),
-    ],
-)
-def test_a_bad_instance_costs_itself_alone(row: str, path: str, word: str) -> None:
-    text = f'[[web.instances]]\nid = "good"\naddress = "10.0.0.1"\n[[web.instances]]\n{row}\n'
+def beside_a_good_one(*lines: str) -> tuple[dict[str, tuple[State, bool]], Problem]:
+    """How the instance with these lines stands, and what is told of it; the one beside it is well."""
+    text = '[[web.instances]]\nid = "good"\naddress = "10.0.0.1"\n[[web.instances]]\n' + "\n".join(lines)
     catalog = parse(text.encode(), 1.0, "f")
     states = {i.id: (i.state, i.answered) for i in catalog.services["web"].instances}
     assert states.pop("good") == (State.HEALTHY, True)
-    # One whose id is known is registered: it is counted and told, and never answered.
-    assert states == ({"bad": (State.UNREADABLE, False)} if path == "f: web/bad" else {})
-    assert [p.path for p in catalog.problems] == [path]
-    assert word in catalog.problems[0].what
-    assert catalog.problems[0].cure
+    (problem,) = catalog.problems
+    assert problem.cure
+    return states, problem
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("", "no id"),
+        ("id = 7", "id is 7"),
+        ('id = ""', "id"),
+        ('id = "a/b"', "a/b"),
+        ('id = "good"', "twice"),
+    ],
+)
+def test_an_instance_that_no_id_tells_from_others_costs_itself_alone(line: str, what: str) -> None:
+    states, problem = beside_a_good_one(line, 'address = "10.0.0.9"')
+    assert (states, problem.path) == ({}, "f: web/instances[1]")
+    assert what in problem.what
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([], "no address"),
+        (['address = "10.0.0.900"'], "10.0.0.900"),
+        (['address = "10.0.0.9"', 'port = "80"'], "port"),
+        (['address = "10.0.0.9"', "port = 1979-05-27"], "port"),
+        (['address = "10.0.0.9"', "weight = 1e3"], "weight"),
+        (['address = "10.0.0.9"', "meta = { a = 1979-05-27 }"], "meta"),
+        (['address = "10.0.0.9"', "weight = nan"], "weight"),
+    ],
+)
+def test_a_bad_instance_whose_id_is_known_is_counted_and_told_and_never_answered(
+    lines: list[str], what: str
+) -> None:
+    states, problem = beside_a_good_one('id = "bad"', *lines)
+    assert (states, problem.path) == ({"bad": (State.UNREADABLE, False)}, "f: web/bad")
+    assert what in problem.what
 
 
 @pytest.mark.parametrize(

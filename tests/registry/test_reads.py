@@ -441,6 +441,14 @@ def test_a_reply_that_never_comes_has_everything_read_anew() -> None:
     assert world.view == world.truth
 
 
+def told_one_shot(world: World) -> str:
+    """What was warned of where it went over to one-shot watches, and has read all."""
+    assert world.reads.one_shot
+    assert world.view == world.truth
+    (warning,) = world.warned
+    return warning
+
+
 @pytest.mark.parametrize("how", ["refused", "empty", "multiread", "dropped"])
 def test_servers_that_know_no_persistent_watches_get_one_shot_ones(how: str) -> None:
     world = World()
@@ -463,10 +471,7 @@ def test_servers_that_know_no_persistent_watches_get_one_shot_ones(how: str) -> 
             world.reads.connected(world.now)
     for _ in range(10):
         world.serve(seconds=1)
-    assert world.reads.one_shot
-    assert len(world.warned) == 1
-    assert "one-shot" in world.warned[0]
-    assert world.view == world.truth
+    assert "one-shot" in told_one_shot(world)
     tries = [request.what for request in world.sent if request.what == AddWatch(ROOT)]
     assert len(tries) == (MAX_FAILED_WATCHES if how == "dropped" else 1), "who says so is believed at once"
 
@@ -509,10 +514,7 @@ def test_watch_events_that_name_the_watch_and_not_the_node_are_found_out() -> No
     world.reads.watched(CHANGED, ROOT)
     for _ in range(5):
         world.serve(seconds=1)
-    assert world.reads.one_shot
-    assert len(world.warned) == 1
-    assert "name the watch" in world.warned[0]
-    assert world.view == world.truth
+    assert "name the watch" in told_one_shot(world)
 
 
 def test_a_root_whose_data_really_changes_unmasks_nobody() -> None:

@@ -45,6 +45,15 @@ def folded(events: Iterable[Event], tree: ServiceTree | None = None) -> Catalog:
     return tree.catalog()
 
 
+def web_of(instances: dict[str, bytes]) -> Ensemble:
+    """One that holds `web` alone, with these instances' data by their ids."""
+    ensemble = Ensemble()
+    ensemble.create("web")
+    for id, data in instances.items():
+        ensemble.create(f"web/{id}", data)
+    return ensemble
+
+
 def one(catalog: Catalog, service: str = "web") -> dict[str, tuple[str, ...]]:
     """Those that can be read."""
     return {i.id: i.addresses for i in catalog.services[service].instances if i.state is not State.UNREADABLE}
@@ -357,10 +366,7 @@ def test_settings_stand_in_the_services_own_data() -> None:
 
 
 def test_an_id_that_folds_to_another_gets_a_hash_and_a_problem() -> None:
-    ensemble = Ensemble()
-    ensemble.create("web")
-    ensemble.create("web/Host_1", A)
-    ensemble.create("web/host-1", B)
+    ensemble = web_of({"Host_1": A, "host-1": B})
     tree = open_root("/services")
     catalog = folded(ensemble.reading(), tree)
     labels = {i.id: i.label for i in catalog.services["web"].instances}
@@ -377,9 +383,7 @@ def test_an_id_that_folds_to_another_gets_a_hash_and_a_problem() -> None:
 
 
 def test_instances_may_stand_one_level_deeper_where_the_format_says_so() -> None:
-    ensemble = Ensemble()
-    ensemble.create("web")
-    ensemble.create("web/services")
+    ensemble = web_of({"services": b""})
     ensemble.create("web/services/x", A)
     ensemble.create("web/other")
     ensemble.create("web/other/y", B)
@@ -390,10 +394,7 @@ def test_instances_may_stand_one_level_deeper_where_the_format_says_so() -> None
 
 
 def test_what_may_not_be_read_is_a_problem_and_left_out() -> None:
-    ensemble = Ensemble()
-    ensemble.create("web")
-    ensemble.create("web/a", A)
-    ensemble.create("web/b", B)
+    ensemble = web_of({"a": A, "b": B})
     tree = open_root("/services")
     folded(ensemble.reading(), tree)
     catalog = folded([Unreadable("/services/web/a", "an ACL")], tree)
@@ -410,9 +411,7 @@ def test_what_may_not_be_read_is_a_problem_and_left_out() -> None:
 
 
 def test_a_root_that_may_not_be_read_does_not_empty_the_catalog() -> None:
-    ensemble = Ensemble()
-    ensemble.create("web")
-    ensemble.create("web/a", A)
+    ensemble = web_of({"a": A})
     tree = open_root("/services")
     before = folded(ensemble.reading(), tree)
     refused = folded([Begin(), Unreadable("/services", "an ACL"), Whole()], tree)
