@@ -17,6 +17,7 @@ from kazoo.client import KazooClient
 
 from blackbox.conftest import Put
 from support import zookeeper as real
+from support.registry_file import instance
 from support.server import Zkdns
 from support.waiting import eventually
 
@@ -33,37 +34,18 @@ location = "eu/eu-1b"
 near = "prefer"
 """
 
-SERVICES = """
-[[web.instances]]
-id = "a"
-address = "10.0.0.1"
-port = 80
-zone = "eu-1a"
-[[web.instances]]
-id = "b"
-address = "10.0.0.2"
-port = 80
-zone = "eu-1b"
-[off]
-near = "off"
-[[off.instances]]
-id = "a"
-address = "10.0.0.1"
-[share]
-near = "balanced"
-[[share.instances]]
-id = "a"
-address = "10.0.1.1"
-zone = "eu-1a"
-[[share.instances]]
-id = "b"
-address = "10.0.1.2"
-zone = "eu-1b"
-[[share.instances]]
-id = "c"
-address = "10.0.1.3"
-zone = "eu-1b"
-"""
+SERVICES = "\n".join(
+    [
+        instance("web", "a", "10.0.0.1", zone="eu-1a"),
+        instance("web", "b", "10.0.0.2", zone="eu-1b"),
+        '[off]\nnear = "off"',
+        instance("off", "a", "10.0.0.1", None),
+        '[share]\nnear = "balanced"',
+        instance("share", "a", "10.0.1.1", None, zone="eu-1a"),
+        instance("share", "b", "10.0.1.2", None, zone="eu-1b"),
+        instance("share", "c", "10.0.1.3", None, zone="eu-1b"),
+    ]
+)
 
 
 @pytest.fixture(scope="module")

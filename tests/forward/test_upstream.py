@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import dns.message
 import dns.rrset
@@ -53,6 +54,14 @@ def due(talk: Resolution, now: float) -> Attempt:
     attempt = talk.due(now)
     assert attempt is not None
     return attempt
+
+
+def after_first(count: int, reply: Callable[[Attempt], bytes], now: float = 0.1) -> Resolution:
+    """A question to so many upstreams, whose first attempt got this reply."""
+    talk = resolution(upstreams(count))
+    first = due(talk, 0.0)
+    talk.receive(first, reply(first), now)
+    return talk
 
 
 def header(attempt: Attempt, rcode: int = 0, tc: bool = False) -> bytes:
@@ -148,17 +157,13 @@ def test_the_dead_are_probed_less_and_less_often() -> None:
 
 @pytest.mark.parametrize("rcode", [2, 5])
 def test_an_error_that_repeats_no_question_brings_the_next_at_once(rcode: int) -> None:
-    talk = resolution(upstreams(2))
-    first = due(talk, 0.0)
-    talk.receive(first, header(first, rcode), 0.01)
+    talk = after_first(2, lambda first: header(first, rcode), 0.01)
     second = due(talk, 0.01)
     assert second.upstream is talk.upstreams[1]
 
 
 def test_a_header_alone_that_says_truncated_is_asked_over_tcp_and_not_believed_there() -> None:
-    talk = resolution(upstreams(1))
-    first = due(talk, 0.0)
-    talk.receive(first, header(first, tc=True), 0.01)
+    talk = after_first(1, lambda first: header(first, tc=True), 0.01)
     second = due(talk, 0.01)
     assert second.tcp
     talk.receive(second, header(second, tc=True), 0.02)
@@ -167,9 +172,7 @@ def test_a_header_alone_that_says_truncated_is_asked_over_tcp_and_not_believed_t
 
 @pytest.mark.parametrize("rcode", [0, 3])
 def test_no_answer_is_believed_without_its_question(rcode: int) -> None:
-    talk = resolution(upstreams(1))
-    first = due(talk, 0.0)
-    talk.receive(first, header(first, rcode), 0.01)
+    talk = after_first(1, lambda first: header(first, rcode), 0.01)
     assert (talk.outcome, talk.forgeries) == (None, 1)
 
 
@@ -188,9 +191,7 @@ def test_after_tc_the_same_one_is_asked_over_tcp() -> None:
 
 def test_a_truncated_answer_over_tcp_is_none_and_brings_the_next() -> None:
     """Asked again there it would be asked without end."""
-    talk = resolution(upstreams(2))
-    first = due(talk, 0.0)
-    talk.receive(first, reply(first, tc=True), 0.1)
+    talk = after_first(2, lambda first: reply(first, tc=True))
     second = due(talk, 0.1)
     talk.receive(second, reply(second, tc=True), 0.2)
     third = due(talk, 0.2)
@@ -198,9 +199,7 @@ def test_a_truncated_answer_over_tcp_is_none_and_brings_the_next() -> None:
 
 
 def test_an_error_that_was_cut_is_no_answer_where_tcp_is_closed() -> None:
-    talk = resolution(upstreams(1))
-    first = due(talk, 0.0)
-    talk.receive(first, reply(first, rcode=2, tc=True), 0.1)
+    talk = after_first(1, lambda first: reply(first, rcode=2, tc=True))
     second = due(talk, 0.1)
     assert second.tcp
     talk.fail(second, "connection refused", 0.2)
@@ -210,9 +209,7 @@ def test_an_error_that_was_cut_is_no_answer_where_tcp_is_closed() -> None:
 
 def test_what_goes_over_tcp_is_not_said_twice_there() -> None:
     """Nothing of it gets lost on its way."""
-    talk = resolution(upstreams(1))
-    first = due(talk, 0.0)
-    talk.receive(first, reply(first, tc=True), 0.1)
+    talk = after_first(1, lambda first: reply(first, tc=True))
     assert due(talk, 0.1).tcp
     assert talk.due(0.7) is None
     assert talk.due(1.2) is None

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ class Desk:
         await self.files.write()
         self.now += 1
 
+    async def put_all(self, ids: Iterable[str], apart: float = 0.0) -> None:
+        """One after the other, so many seconds from each to the next, each with a weight of its own."""
+        for weight, id in enumerate(ids, 1):
+            await self.put(id, weight)
+            self.now += apart
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
@@ -46,8 +53,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 async def test_what_was_written_is_read_with_how_far_it_reaches(desk: Desk) -> None:
-    for n in range(5):
-        await desk.put(f"i{n}")
+    await desk.put_all(f"i{n}" for n in range(5))
     changes, since = read_changes(desk.directory, Query("web", limit=3))
     assert [c.id for c in changes] == ["i2", "i3", "i4"]
     assert since == 1_000_000.0
@@ -62,9 +68,7 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
 ) -> None:
     monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
     desk.files._bytes = 20_000
-    for n in range(400):
-        await desk.put(f"i{n % 3}", n + 1)
-        desk.now += 20
+    await desk.put_all((f"i{n % 3}" for n in range(400)), apart=20)
     paths = segments(desk.directory)
     assert len(paths) > 2
     assert sum(p.stat().st_size for p in paths) < 30_000
@@ -81,9 +85,7 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
 
 async def test_no_more_goes_than_what_is_too_much(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
-    for n in range(60):
-        await desk.put("a", n + 1)
-        desk.now += 20
+    await desk.put_all(["a"] * 60, apart=20)
     kept = segments(desk.directory)
     assert len(kept) > 5
     desk.files._bytes = sum(path.stat().st_size for path in kept[1:])
@@ -97,8 +99,7 @@ async def test_a_flood_begins_no_segment_within_a_minute_and_then_the_count_is_a
     """Each costs a snapshot of all that there is."""
     monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 2000)
     began = desk.now
-    for n in range(50):
-        await desk.put("a", n + 1)
+    await desk.put_all(["a"] * 50)
     assert len(segments(desk.directory)) == 1
     desk.now = began + journal_files.SNAPSHOT_EVERY
     await desk.put("a", 100)
@@ -113,8 +114,7 @@ async def test_a_segment_grows_to_twice_what_its_snapshot_takes(
 ) -> None:
     """Else a large registry's journal would be nothing but snapshots."""
     monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 100)
-    for n in range(40):
-        await desk.put(f"i{n}")
+    await desk.put_all(f"i{n}" for n in range(40))
     desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
     await desk.put("i0", 2)
     size = segments(desk.directory)[-1].stat().st_size
@@ -145,9 +145,7 @@ async def test_segments_that_were_written_hold_no_descriptor(desk: Desk) -> None
     def held() -> int:
         return sum(desk.directory in fd.resolve().parents for fd in Path("/proc/self/fd").iterdir())
 
-    for n in range(3):
-        await desk.put(f"i{n}")
-        desk.now += journal_files.MAX_SEGMENT_SECONDS + 1
+    await desk.put_all((f"i{n}" for n in range(3)), apart=journal_files.MAX_SEGMENT_SECONDS + 1)
     assert len(segments(desk.directory)) == 3
     assert held() == 1
     await desk.files.close()
@@ -155,9 +153,7 @@ async def test_segments_that_were_written_hold_no_descriptor(desk: Desk) -> None
 
 
 async def test_what_is_too_old_goes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n in range(20):
-        await desk.put("a", n + 1)
-        desk.now += 86_401
+    await desk.put_all(["a"] * 20, apart=86_401)
     reach = [journal_files.began_at(p) for p in segments(desk.directory)]
     assert len(reach) in (14, 15, 16)
     assert max(reach) - min(reach) < 15 * 86_402
@@ -218,9 +214,7 @@ async def test_what_waits_for_a_full_disk_is_bounded_however_often_it_is_tried(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(journal_files, "create_aside", refuse)
-    for n in range(100):
-        await desk.put("a", n + 1)
-        desk.now += journal_files.RETRY_EVERY
+    await desk.put_all(["a"] * 100, apart=journal_files.RETRY_EVERY)
     assert sum(map(len, desk.files._waiting)) < 12_000
     assert desk.files.left_out > 50
 
@@ -356,8 +350,7 @@ async def test_what_was_left_out_is_a_gap_that_one_snapshot_ends(
     await desk.put("c")
     (one,) = desk.services.values()
     assert read_services(desk.directory, desk.now)["web"].instances == one.instances
-    for n in range(5):
-        await desk.put(f"later{n}")
+    await desk.put_all(f"later{n}" for n in range(5))
     assert len(segments(desk.directory)) == 2
 
 
@@ -365,9 +358,7 @@ async def test_what_is_asked_for_is_looked_for_in_each_segment_that_may_have_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 0.0)
-    for n in range(4):
-        await desk.put(f"i{n}")
-        desk.now += journal_files.SNAPSHOT_EVERY
+    await desk.put_all((f"i{n}" for n in range(4)), apart=journal_files.SNAPSHOT_EVERY)
     began = [journal_files.began_at(path) for path in segments(desk.directory)]
     assert len(began) == 4
     for n in range(4):
@@ -381,8 +372,6 @@ async def test_a_segment_whose_end_is_young_enough_stays_though_its_beginning_is
 ) -> None:
     desk = Desk(tmp_path, days=1.0)
     monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 40_000.0)
-    for n in range(4):
-        await desk.put(f"i{n}")
-        desk.now += 50_000
+    await desk.put_all((f"i{n}" for n in range(4)), apart=50_000)
     days = [(desk.now - journal_files.began_at(path)) / 86_400 for path in segments(desk.directory)]
     assert [round(age, 2) for age in days] == [1.74, 1.16, 0.58], "what is a day old is in the first"
