@@ -109,7 +109,8 @@ impl<'a> Asker<'a> {
             return self.hand_over(query, way, true);
         }
         let start = out.len();
-        let run = AssertUnwindSafe(|| self.answer(round, query, way, offered, out));
+        let client = Client { address: way.peer().ip(), limit: LIMIT, offered };
+        let run = AssertUnwindSafe(|| self.answer(round, query, client, out));
         match catch_unwind(run) {
             Ok(true) => {
                 self.replies += 1;
@@ -128,16 +129,8 @@ impl<'a> Asker<'a> {
     }
 
     /// Whether there was an answer here.
-    fn answer(
-        &mut self,
-        round: &mut Round,
-        query: &[u8],
-        way: Way,
-        offered: bool,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    fn answer(&mut self, round: &mut Round, query: &[u8], client: Client, out: &mut Vec<u8>) -> bool {
         let Asker { asked, desk, counters, notes, .. } = self;
-        let client = Client { address: way.peer().ip(), limit: LIMIT, offered };
         match answer(query, asked, None, client, round.table, desk, out) {
             Outcome::Reply { qtype, rcode, search_miss } => {
                 counters.reply(qtype, rcode);
@@ -151,7 +144,7 @@ impl<'a> Asker<'a> {
             }
             Outcome::Pass | Outcome::Drop => false,
             Outcome::Outside => {
-                let given = if offered { round.outside.give(query, asked, LIMIT, out) } else { None };
+                let given = if client.offered { round.outside.give(query, asked, LIMIT, out) } else { None };
                 let Some((Outcome::Reply { qtype, rcode, .. }, due)) = given else { return false };
                 counters.reply(qtype, rcode);
                 counters.cached.add(1);

@@ -40,6 +40,15 @@ impl Numbers {
         Numbers { ledger: Ledger::new(bytes, entries), kept: HashMap::new() }
     }
 
+    /// Room for so many, in which these are asked for again and again by one network.
+    fn often(entries: u64, keys: std::ops::Range<u64>, share: u8) -> Numbers {
+        let mut numbers = Numbers::new(entries, entries);
+        for _ in 0..4 {
+            numbers.ask_all(keys.clone(), share);
+        }
+        numbers
+    }
+
     /// Whether it was there.
     fn ask(&mut self, key: u64, share: u8) -> bool {
         if let Some((_, item)) = self.kept.get(&key) {
@@ -102,10 +111,7 @@ const FLOOD: u64 = 1 << 32;
 
 #[test]
 fn a_flood_of_names_that_are_asked_once_leaves_what_is_asked_often() {
-    let mut numbers = Numbers::new(1000, 1000);
-    for _ in 0..4 {
-        numbers.ask_all(0..500, 1);
-    }
+    let mut numbers = Numbers::often(1000, 0..500, 1);
     for key in 0..20_000 {
         numbers.ask(FLOOD + key, (key % SHARES as u64) as u8); // each from elsewhere
     }
@@ -142,10 +148,7 @@ fn what_was_pushed_out_and_comes_again_is_kept_longer() {
 
 #[test]
 fn a_network_that_asks_for_each_of_its_flood_again_pushes_out_its_own() {
-    let mut numbers = Numbers::new(1000, 1000);
-    for _ in 0..4 {
-        numbers.ask_all(0..300, 1);
-    }
+    let mut numbers = Numbers::often(1000, 0..300, 1);
     for key in 0..5_000 {
         (0..4).for_each(|_| _ = numbers.ask(FLOOD + key, 2));
     }
@@ -156,20 +159,14 @@ fn a_network_that_asks_for_each_of_its_flood_again_pushes_out_its_own() {
 
 #[test]
 fn what_is_past_keeping_goes_however_often_it_was_asked_for() {
-    let mut numbers = Numbers::new(100, 100);
-    for _ in 0..4 {
-        numbers.ask_all(0..100, 0);
-    }
+    let mut numbers = Numbers::often(100, 0..100, 0);
     (0..100).for_each(|key| numbers.kept[&key].1.over.store(true, Relaxed));
     assert_eq!(numbers.put(FLOOD, 1, 0), [0]);
 }
 
 #[test]
 fn where_all_are_asked_often_a_new_one_still_comes_in_and_few_are_looked_at() {
-    let mut numbers = Numbers::new(10_000, 10_000);
-    for _ in 0..4 {
-        numbers.ask_all(0..10_000, 0);
-    }
+    let mut numbers = Numbers::often(10_000, 0..10_000, 0);
     assert_eq!(numbers.put(FLOOD, 1, 0).len(), 1);
     let spared = numbers.kept.values().filter(|(_, item)| item.frequency() < 3).count();
     assert!(spared <= 130, "{spared}");
