@@ -43,7 +43,7 @@ def room_of(query: bytes) -> int:
 
 
 def is_query(query: bytes) -> bool:
-    """Whether it can be read as one question, its name spelled out, and at most one OPT."""
+    """Whether it can be read as one question, its name spelled out, and at most one OPT, of whole options."""
     try:
         parts = wire.take_apart(query)
         at = 12
@@ -53,7 +53,14 @@ def is_query(query: bytes) -> bool:
             at += 1 + query[at]
     except (AssertionError, IndexError):
         return False
-    return query[4:6] == b"\0\1" and len(parts.opts) < 2
+    return query[4:6] == b"\0\1" and len(parts.opts) < 2 and all(map(has_whole_options, parts.opts))
+
+
+def has_whole_options(opt: bytes) -> bool:
+    at = 11
+    while at + 4 <= len(opt):
+        at += 4 + int.from_bytes(opt[at + 2 : at + 4], "big")
+    return at == len(opt)
 
 
 @NORMAL
