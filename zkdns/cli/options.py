@@ -25,6 +25,28 @@ class Whole(click.IntRange):
         return number
 
 
+class Halves(click.ParamType):  # type: ignore[type-arg]
+    """Two texts with a mark between them. `form`: how they are to be written; `may_end`: whether there may be
+    nothing behind the mark."""
+
+    name = "halves"
+
+    def __init__(self, mark: str, form: str, *, may_end: bool = False) -> None:
+        self._mark = mark
+        self._form = form
+        self._may_end = may_end
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        head, mark, rest = str(value).partition(self._mark)
+        if not (head and mark and (rest or self._may_end)):
+            self.fail(f"{value!r} is no {self._form}", param, ctx)
+        return head, rest
+
+
 # ZKDNS_REGISTRY is read by config.load, which names it in its errors; click would say --registry.
 registry = click.option(
     "--registry",

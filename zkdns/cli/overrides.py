@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import click
 
 from zkdns.cli import Failure, complete, failover
+from zkdns.cli.options import Halves
 from zkdns.cli.times import Span
 from zkdns.cli.waiting import Waiting
 from zkdns.config import Settings
@@ -36,33 +37,14 @@ from zkdns.roots import SERVERS
 from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
+TARGET = Halves("/", "SERVICE/ID, as in web/a; `zkdns instances SERVICE` lists the ids")
 SPAN = Span(lambda seconds: 0 < seconds < 1e9, "above 0 and below 30 years")
 
 
 Change = Callable[[Override | None, float], Override | None]
 
 
-class Target(click.ParamType):  # type: ignore[type-arg]
-    """SERVICE/ID."""
-
-    name = "target"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        service, slash, id = str(value).partition("/")
-        if not (service and slash and id):
-            self.fail(
-                f"{value!r} is no SERVICE/ID, as in web/a; `zkdns instances SERVICE` lists the ids",
-                param,
-                ctx,
-            )
-        return service, id
-
-
-target = click.argument("target", metavar="SERVICE/ID", type=Target(), shell_complete=complete.instances)
+target = click.argument("target", metavar="SERVICE/ID", type=TARGET, shell_complete=complete.instances)
 span = click.option("--for", "span", metavar="SPAN", type=SPAN, help="Ends by itself: 90s, 30m, 2h, 1d.")
 why = click.option("--why", default="", metavar="TEXT", help="Shown wherever the override is.")
 

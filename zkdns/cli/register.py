@@ -27,23 +27,7 @@ from zkdns.topology import parse_place
 
 STATUSES = ("up", "starting", "draining", "down")
 
-
-class Pair(click.ParamType):  # type: ignore[type-arg]
-    """KEY=VALUE."""
-
-    name = "pair"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        key, equals, text = str(value).partition("=")
-        if not (key and equals):
-            self.fail(f"{value!r} is no KEY=VALUE", param, ctx)
-        return key, text
-
-
+PAIR = options.Halves("=", "KEY=VALUE", may_end=True)
 LINGER = Span(lambda seconds: 0 <= seconds <= 86_400, "within 0 and a day")
 
 
@@ -80,8 +64,8 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 @click.option("--weight", type=options.Whole(0, 65535), metavar="N", help="[default: 1]")
 @click.option("--priority", type=options.Whole(0, 65535), metavar="N", help="Lower first.  [default: 0]")
 @click.option("--tag", multiple=True, metavar="TAG", help="Repeatable.")
-@click.option("--port-name", "ports", type=Pair(), multiple=True, metavar="NAME=N", help="Repeatable.")
-@click.option("--meta", type=Pair(), multiple=True, metavar="K=V", help="Repeatable.")
+@click.option("--port-name", "ports", type=PAIR, multiple=True, metavar="NAME=N", help="Repeatable.")
+@click.option("--meta", type=PAIR, multiple=True, metavar="K=V", help="Repeatable.")
 @click.option("--zone", metavar="ZONE", help="Where it stands, [REGION/]ZONE: for services with `near`.")
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), help="[default: tcp]")
 @click.option("--status", type=click.Choice(STATUSES), help="As it is registered.  [default: up]")
