@@ -11,7 +11,7 @@ from zkdns.answers import kept, late_names, proportions, route_resolver, spliced
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
-from zkdns.forward import believe, load, transport
+from zkdns.forward import believe, large, load
 from zkdns.health import ballots, connection, consensus, prober
 from zkdns.pipeline import agenda, compiler, journal, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
@@ -92,7 +92,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
-    "KiB of an upstream's datagram": (transport.LARGE_BYTES >> 10,),
+    "KiB of an upstream's datagram": (large.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (door.MAX_STREAMS,),

@@ -30,6 +30,7 @@ from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
 from zkdns.forward.judged import Judged, judge
+from zkdns.forward.large import work_out
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.pending import Deliveries, Pending
 from zkdns.forward.readers import Readers
@@ -37,7 +38,7 @@ from zkdns.forward.resolution import CROWDED, LOOPING, OURS, STOPPING, Answered,
 from zkdns.forward.resolvconf import PATH
 from zkdns.forward.sockets import allow_many_sockets
 from zkdns.forward.stored import Kept, Stored, key_of
-from zkdns.forward.transport import Transport, large_replies
+from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
 
@@ -304,11 +305,7 @@ class Forwarder:
             return
         self._failures.forget(place)
         judging = partial(judge, outcome, asked.key, now, self._is_ours, self.denies_private)
-        if outcome.records <= MAX_RECORDS_PER_TURN:
-            self._take(asked, outcome, judging)
-            return
-        judged = asyncio.get_running_loop().run_in_executor(large_replies, judging)
-        judged.add_done_callback(lambda judged: self._take(asked, outcome, judged.result))
+        work_out(judging, partial(self._take, asked, outcome), large=outcome.records > MAX_RECORDS_PER_TURN)
 
     def _take(self, asked: _Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
         """An error of ours costs those who asked this, and nobody else."""

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from zkdns.dns.message import read_reply
+from zkdns.forward.large import LARGE_BYTES, large_replies
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import OURS, Answered, Attempt, Failed, Resolution
 from zkdns.forward.sockets import connect, converse, reason
@@ -23,14 +23,6 @@ log = logging.getLogger("zkdns.forward")
 
 DATAGRAMS_PER_TURN = 32
 """Datagrams read of one socket before the others have their turn."""
-
-
-LARGE_BYTES = 16 << 10
-"""A longer reply is read in a thread: one of 64 KB takes some ten milliseconds, and the loop has others. A
-longer datagram is none that we asked for: its question goes over TCP."""
-
-large_replies = ThreadPoolExecutor(1, "replies")
-"""Reads them, and spells them, one by one: no flood of them takes more than one thread's part."""
 
 
 class Transport:

@@ -6,7 +6,6 @@ a thread.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -18,8 +17,8 @@ from zkdns.dns.reply import CD as CD_BIT
 from zkdns.dns.reply import fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.large import LARGE_BYTES, work_out
 from zkdns.forward.pending import Pending
-from zkdns.forward.transport import LARGE_BYTES, large_replies
 from zkdns.serve.joined import join, join_home
 from zkdns.serve.request import MAX_TCP_BYTES, Request
 from zkdns.serve.respond import Follow
@@ -107,11 +106,7 @@ class Following:
             pending.deliver(message)
 
     def _deliver(self, pending: Pending, request: Request, whole: Callable[[], bytes], size: int) -> None:
-        if size <= LARGE_BYTES:
-            self._take(pending, request, whole)
-            return
-        joined = asyncio.get_running_loop().run_in_executor(large_replies, whole)
-        joined.add_done_callback(lambda joined: self._take(pending, request, joined.result))
+        work_out(whole, partial(self._take, pending, request), large=size > LARGE_BYTES)
 
     def _take(self, pending: Pending, request: Request, whole: Callable[[], bytes]) -> None:
         try:
