@@ -160,7 +160,7 @@ def test_a_probe_that_comes_back_is_known_for_as_long_as_it_may_take_and_no_long
     """Else each one that was ever sent would be kept."""
     sent: list[Upstream] = []
     monkeypatch.setattr(upstreams, "probe_question", lambda upstream, draw: (b"", (b"\1%d\0" % len(sent),)))
-    monkeypatch.setattr(upstreams, "Probe", lambda upstream, *_: sent.append(upstream))
+    monkeypatch.setattr(upstreams, "Probe", lambda attempt, *_: sent.append(attempt.upstream))
     now = 0.0
     one = upstreams.Upstreams(Settings(), tmp_path, lambda: now, random.Random(1), lambda: None)
     one.configure(Settings(forward=("192.0.2.1",)))

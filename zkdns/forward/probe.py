@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from random import Random
 
-from zkdns.dns.message import spell_query
+from zkdns.forward.resolution import Attempt
 from zkdns.forward.sockets import connect, reason
 from zkdns.forward.upstream import TOTAL, Upstream
 from zkdns.lack import is_local_lack
@@ -31,30 +31,20 @@ def probe_question(upstream: Upstream, draw: Random) -> tuple[bytes, tuple[bytes
 
 
 class Probe:
-    """One probe of one upstream. Any reply with its id and question is a sign of life."""
+    """One attempt that nobody waits for. Any reply with its id and question is a sign of life."""
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        question: bytes,
-        ident: int,
-        clock: Callable[[], float],
-        probing: dict[Upstream, Probe],
-    ) -> None:
-        self._upstream = upstream
-        self._question = question
-        self._ident = ident
+    def __init__(self, attempt: Attempt, clock: Callable[[], float], probing: dict[Upstream, Probe]) -> None:
+        self._attempt = attempt
         self._clock = clock
         self._probing = probing
-        self._sent_at = clock()
         self._sock: socket.socket | None = None
         self.came_back = False
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TOTAL, self._end, False)
         try:
-            self._sock = connect(upstream)
+            self._sock = connect(attempt.upstream)
             loop.add_reader(self._sock.fileno(), self._read)
-            self._sock.send(spell_query(ident, question, True, 0, upstream.edns))
+            self._sock.send(attempt.packet)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -69,28 +59,30 @@ class Probe:
         except OSError as error:
             self._broken(error)
             return
-        size = len(self._question)
+        sent = self._attempt
+        size = len(sent.question)
         if (
-            data[:2] == self._ident.to_bytes(2, "big")
+            data[:2] == sent.packet[:2]
             and data[2:3] >= b"\x80"
-            and data[12 : 12 + size].lower() == self._question.lower()
+            and data[12 : 12 + size].lower() == sent.question.lower()
         ):
             now = self._clock()
-            self._upstream.heard(now, now - self._sent_at)
+            sent.upstream.heard(now, now - sent.sent_at)
             self._end(True)
 
     def _broken(self, error: OSError) -> None:
         if not is_local_lack(error):
-            self._upstream.broke(reason(error), self._clock())
+            self._attempt.upstream.broke(reason(error), self._clock())
         # Ended by the loop, not here: the one who made this probe doesn't have it yet.
         self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._end, False)  # type: ignore[assignment]
 
     def _end(self, answered: bool) -> None:
         self.close()
-        self._upstream.probed(answered, self.came_back, self._clock())
-        if self._probing.get(self._upstream) is self:
-            del self._probing[self._upstream]
+        upstream = self._attempt.upstream
+        upstream.probed(answered, self.came_back, self._clock())
+        if self._probing.get(upstream) is self:
+            del self._probing[upstream]
 
     def close(self) -> None:
         self._timer.cancel()

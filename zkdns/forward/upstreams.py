@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 
 from zkdns.config import Settings
+from zkdns.dns.message import spell_query
 from zkdns.files import MIB, mark_of, read_bounded
 from zkdns.forward.probe import Probe, probe_question
+from zkdns.forward.resolution import Attempt
 from zkdns.forward.resolvconf import RESOLV_CONF, parse_upstream, upstreams_of
 from zkdns.forward.upstream import TOTAL, Upstream
 from zkdns.model import ConfigError
@@ -137,9 +139,10 @@ class Upstreams:
         self._probes = {name: sent for name, sent in self._probes.items() if now - sent[1] < REMEMBERED}
         question, own = probe_question(upstream, self._draw)
         self._probes.update(dict.fromkeys(own, (upstream, now)))
-        self._probing[upstream] = Probe(
-            upstream, question, self._draw.getrandbits(16), self._clock, self._probing
-        )
+        ident = self._draw.getrandbits(16)
+        packet = spell_query(ident, question, True, 0, upstream.edns)
+        attempt = Attempt(upstream, ident, question, packet, self._clock(), edns=upstream.edns)
+        self._probing[upstream] = Probe(attempt, self._clock, self._probing)
 
     def _look(self) -> None:
         """Reads resolv.conf again where it is another than it was."""
