@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from zkdns.config import Settings
@@ -42,6 +43,58 @@ def _call_later(delay: float, call: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_later(delay, call)
 
 
+@dataclass(slots=True, eq=False)
+class Sampler:
+    """One of each `every` that follow one another, at a place drawn anew: every N-th would fall in step with
+    clients that ask A and AAAA in turn. None where that is 0."""
+
+    every: int
+    draw: Callable[[int], int]
+    _left: int = field(default=0, init=False)
+    _place: int = field(default=0, init=False)
+
+    def is_due(self) -> bool:
+        if not self.every:
+            return False
+        if not self._left:
+            self._left = self.every
+            self._place = self.draw(self.every)
+        self._left -= 1
+        return self._left == self._place
+
+
+@dataclass(slots=True, eq=False)
+class Lines:
+    """At most so many in a second; those that are left out are told in one. `later`: calls after seconds."""
+
+    most: int
+    later: Callable[[float, Callable[[], None]], object]
+    _until: float = field(default=0.0, init=False)
+    _count: int = field(default=0, init=False)
+    _left_out: int = field(default=0, init=False)
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more may be written, which counts as written then."""
+        if now >= self._until:
+            self._until = now + WINDOW
+            self._count = 0
+        if self._count < self.most:
+            self._count += 1
+            return True
+        if not self._left_out:
+            self.later(self._until - now, self._tell_left_out)
+        self._left_out += 1
+        return False
+
+    def _tell_left_out(self) -> None:
+        count, self._left_out = self._left_out, 0
+        log.info(
+            "query log: %(left_out)d lines were left out (query_log_most is %(most)d a second)",
+            {"left_out": count, "most": self.most},
+            extra={"fields": {"left_out": count}},
+        )
+
+
 class QueryLog:
     """`sample`: one query in so many, 0 for none; `slow`: seconds, 0 for none; `most`: lines a second."""
 
@@ -55,17 +108,10 @@ class QueryLog:
         later: Callable[[float, Callable[[], None]], object] = _call_later,
         draw: Callable[[int], int] = random.randrange,
     ) -> None:
-        self._sample = sample
+        self._sampler = Sampler(sample, draw)
         self._slow = slow
-        self._most = most
+        self._lines = Lines(most, later)
         self._clock = clock
-        self._later = later
-        self._draw = draw
-        self._left = 0
-        self._place = 0
-        self._until = 0.0
-        self._lines = 0
-        self._left_out = 0
 
     def watch(
         self, dispatch: Dispatch, request: Request, sampled: bool | None = None, waited: float = 0.0
@@ -73,7 +119,7 @@ class QueryLog:
         """What `dispatch` does, with a look at it. `sampled`: whether this one was chosen, None where that
         is to be found out; `waited`: seconds since it was read."""
         if sampled is None:
-            sampled = self._is_due()
+            sampled = self._sampler.is_due()
         if not (sampled or self._slow):
             return dispatch(request)
         began = self._clock() - waited
@@ -84,32 +130,12 @@ class QueryLog:
             outcome.then(lambda reply: self._note(request, reply, began, sampled, True))
         return outcome
 
-    def _is_due(self) -> bool:
-        """One of each `sample` that follow one another, at a place drawn anew: every N-th would fall in
-        step with clients that ask A and AAAA in turn."""
-        if not self._sample:
-            return False
-        if not self._left:
-            self._left = self._sample
-            self._place = self._draw(self._sample)
-        self._left -= 1
-        return self._left == self._place
-
     def _note(self, request: Request, reply: bytes, began: float, sampled: bool, forwarded: bool) -> None:
         now = self._clock()
         seconds = now - began
         slow = 0 < self._slow <= seconds
-        if not (sampled or slow):
+        if not (sampled or slow) or not self._lines.has_room(now):
             return
-        if now >= self._until:
-            self._until = now + WINDOW
-            self._lines = 0
-        if self._lines >= self._most:
-            if not self._left_out:
-                self._later(self._until - now, self._tell_left_out)
-            self._left_out += 1
-            return
-        self._lines += 1
         name, rtype = describe(request)
         fields = {
             "client": request.client,
@@ -123,14 +149,6 @@ class QueryLog:
             "slow": slow,
         }
         log.info(LINE + ", forwarded" * forwarded + ", slow" * slow, fields, extra={"fields": fields})
-
-    def _tell_left_out(self) -> None:
-        count, self._left_out = self._left_out, 0
-        log.info(
-            "query log: %(left_out)d lines were left out (query_log_most is %(most)d a second)",
-            {"left_out": count, "most": self._most},
-            extra={"fields": {"left_out": count}},
-        )
 
 
 def describe(request: Request) -> tuple[str, str]:
