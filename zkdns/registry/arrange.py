@@ -8,7 +8,7 @@ bears an office's tags.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -19,26 +19,17 @@ from zkdns.registry.places import Detail, Member, Part, Place, Preset
 from zkdns.registry.unread import unread
 
 
+@dataclass(slots=True, eq=False)
 class Found:
     """One node that fits a place, read; to be kept for as long as the node stands so. `id`: what `{id}`
     took, or the node's name."""
 
-    __slots__ = ("_instances", "id", "parts", "path", "place", "stat")
-
-    def __init__(
-        self,
-        path: str,
-        id: str,
-        place: Place,
-        parts: tuple[Part, ...],
-        stat: Stat = UNSEEN,
-    ) -> None:
-        self.path = path
-        self.id = id
-        self.place = place
-        self.parts = parts
-        self.stat = stat
-        self._instances: tuple[Instance, ...] = ()
+    path: str
+    id: str
+    place: Place
+    parts: tuple[Part, ...]
+    stat: Stat = UNSEEN
+    _instances: tuple[Instance, ...] = field(default=(), init=False, repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Found) and self._key == other._key
