@@ -23,13 +23,11 @@ from zkdns.health.targets import Target
 from zkdns.model import Event, Verdict
 from zkdns.pipeline.inputs import (
     Compilation,
-    Compiled,
+    Done,
     FileRead,
-    Followed,
     Happened,
     Heard,
     HostResolved,
-    MapRead,
     Probed,
     Ready,
 )
@@ -235,7 +233,7 @@ class Driver:
             self._running += 1
             self._loop.run_in_executor(self._threads, compilation.work).add_done_callback(self._end_one)
 
-    def _end_one(self, future: asyncio.Future[Compiled | Followed | MapRead]) -> None:
+    def _end_one(self, future: asyncio.Future[Done]) -> None:
         self._running -= 1
         if not future.cancelled() and not self._stopped:
             self._begin_next()

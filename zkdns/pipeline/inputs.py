@@ -24,27 +24,31 @@ from zkdns.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one root of the registry with this name tells, in the order in which it was told."""
+class OfRegistry:
+    """Of the registry with this name."""
 
     registry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard(OfRegistry):
+    """What one of its roots tells, in the order in which it was told."""
+
     root: str
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FileRead:
-    """The file that is the registry with this name, read whole."""
+class FileRead(OfRegistry):
+    """The file that it is, read whole."""
 
-    registry: str
     catalog: Catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the state directory holds of a registry: it answers until the registry is read."""
+class Remembered(OfRegistry):
+    """What the state directory holds of it, which answers until it is read."""
 
-    registry: str
     catalog: Catalog
     overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
     topology: bytes | None = None
@@ -107,18 +111,10 @@ class MapRead:
     clients: ClientMap
 
 
-Happened: TypeAlias = (
-    Heard
-    | FileRead
-    | Remembered
-    | Probed
-    | HostResolved
-    | ZoneFilesRead
-    | Compiled
-    | Followed
-    | MapRead
-    | Settings
-)
+Done: TypeAlias = Compiled | Followed | MapRead
+"""What comes of a Compilation."""
+
+Happened: TypeAlias = Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Done | Settings
 
 
 def subject(happened: Happened) -> str:
@@ -132,7 +128,7 @@ def subject(happened: Happened) -> str:
             return f"service {happened.name}"
         case MapRead():
             return TOPOLOGY
-        case Heard() | FileRead() | Remembered():
+        case OfRegistry():
             return f"registry {happened.registry}"
     return "zone files"
 
@@ -148,7 +144,7 @@ class Compilation:
     `work` in a thread, and step with what it gives."""
 
     name: str
-    work: Callable[[], Compiled | Followed | MapRead]
+    work: Callable[[], Done]
     size: int = 0
     """Instances that it looks at, about."""
 

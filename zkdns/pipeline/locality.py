@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from zkdns.answers.builder import Builder
-from zkdns.client_map import ClientMap, client_map
+from zkdns.client_map import client_map
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service, fault
 from zkdns.pipeline.inputs import MapRead
@@ -23,8 +23,7 @@ LARGE_BYTES = 16 * 1024
 
 
 class Localities:
-    """`topology`: the map in force; `clients`: the same as it is searched; `problems`: what is wrong with
-    the node."""
+    """`topology`: the map in force; `problems`: what is wrong with the node."""
 
     def __init__(self, settings: Settings) -> None:
         self._data: bytes | None = None
@@ -33,10 +32,6 @@ class Localities:
     @property
     def topology(self) -> Topology:
         return self._now.topology
-
-    @property
-    def clients(self) -> ClientMap:
-        return self._now.clients
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -76,7 +71,7 @@ class Localities:
     def put_in_force(self, builder: Builder, now: float) -> Change | None:
         """Answers are made by the map from now on: what that changes, where it is another."""
         before, topology = builder.topology, self.topology
-        builder.set_topology(topology, clients=self.clients)
+        builder.set_topology(topology, clients=self._now.clients)
         if topology == before:
             return None
         was, moved = _tell(before), _tell(topology)
