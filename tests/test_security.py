@@ -13,7 +13,7 @@ from zkdns.answers.zonefiles import master_file
 from zkdns.config import Settings
 from zkdns.forward import believe, large, load
 from zkdns.health import ballots, connection, consensus, prober
-from zkdns.pipeline import agenda, compiler, journal, lookups, replica
+from zkdns.pipeline import agenda, compiler, journal_memory, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
@@ -101,7 +101,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         page_rows.PIECE_BYTES / 1024,
     ),
     "changes in one history reply": (http.MAX_HISTORY,),
-    "changes kept in memory": (journal.MAX_KEPT,),
+    "changes kept in memory": (journal_memory.MAX_KEPT,),
     "overrides, characters of a `why`, of a `who`": (
         overrides.MAX_OVERRIDES,
         overrides.MAX_WHY_CHARACTERS,

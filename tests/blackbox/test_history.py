@@ -110,6 +110,49 @@ def test_two_replicas_tell_a_change_once(
     assert told(merged, "b") == [("registered", "", "healthy"), ("gone", "healthy", "")]
 
 
+def test_a_service_that_flaps_takes_the_history_of_no_other(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
+) -> None:
+    server = serve(registry=f"zk://{zookeeper.hosts}{zk_root}")
+    moment = lived(server, zk, zk_root)
+    paths = [f"{zk_root}/flap/i{n}" for n in range(500)]
+    zk.ensure_path(f"{zk_root}/flap")
+
+    def flap(weight: int) -> dict[str, Any]:
+        """All of its instances have another weight, and that is in the history."""
+        transaction = zk.transaction()
+        for path in paths:
+            data = json.dumps({"address": "10.0.0.9", "weight": weight}).encode()
+            (transaction.set_data if weight > 1 else transaction.create)(path, data)
+        transaction.commit()
+        eventually(
+            lambda: (
+                server.json("/api/v1/history?service=flap&limit=1")["changes"][0]["to"]
+                in (str(weight), "healthy")
+            )
+        )
+        said: dict[str, Any] = server.json("/api/v1/history?limit=10000")
+        return said
+
+    quiet, weight = told(server.json("/api/v1/history?service=web")["changes"], "a"), 0
+    said: dict[str, Any] = {}
+    while "left_out" not in said and weight < 60:
+        weight += 1
+        said = flap(weight)
+    (left,) = said["left_out"]
+    assert (left["service"], left["changes"] > 0) == ("flap", True)
+    assert told([c for c in said["changes"] if c["service"] == "web"], "a") == quiet
+    assert [c["at"] for c in said["changes"]] == sorted(c["at"] for c in said["changes"])
+    assert server.json("/api/v1/history?service=flap")["since"] == left["since"]
+    assert "left_out" not in server.json("/api/v1/history?service=web")
+    assert server.metrics()["zkdns_history_left_out_total"] >= left["changes"]
+    assert "flap changed too often" in zkdns("history", "--server", url(server), "--limit", "1")
+    then = datetime.fromtimestamp(moment, UTC).isoformat()
+    answer = json.loads(zkdns("explain", "web", "--server", url(server), "--at", then, "--json"))["answer"]
+    assert sorted(answer) == ["10.0.0.1", "10.0.0.2"]
+    assert "flap" in zkdns("explain", "flap", "--server", url(server), "--at", then, code=1)
+
+
 KILLS = int(os.environ.get("ZKDNS_KILLS", "4"))
 """Rounds; `make kills` has a hundred."""
 
@@ -132,7 +175,7 @@ def test_a_server_that_is_killed_at_any_moment_loses_the_last_second_at_most(
                 time.sleep(chance.choice([0, 0.005, 0.05]))
             server.kill()
         ended = time.time()
-        changes, since = read_changes(state, Query("web", "a", limit=1_000_000))
+        changes, since, _ = read_changes(state, Query("web", "a", limit=1_000_000))
         assert since is not None
         assert len(changes) >= known, "what was once there stays"
         known = len(changes)
@@ -167,7 +210,7 @@ def test_a_disk_that_is_full_costs_the_journal_and_not_the_answers(
     eventually(lambda: server.answers("web.svc.local") == ["10.0.0.9"])
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, limits)
     eventually(lambda: "journal" not in troubles(), 30)
-    changes, _ = read_changes(tmp_path / "state", Query("web", "a", limit=1000))
+    changes, *_ = read_changes(tmp_path / "state", Query("web", "a", limit=1000))
     assert [int(c.now) for c in changes if c.what == "weight"] == [*range(3, 60), 1]
 
 

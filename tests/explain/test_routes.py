@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.scenario import World
-from zkdns.explain.explain import Then, explain
+from zkdns.explain.explain import Then, Unknown, explain
 from zkdns.explain.what_if import targets_in
 
 SERVICES = {
@@ -199,3 +199,18 @@ def test_who_is_no_target_is_out_for_that_and_nobody_stands_there_twice() -> Non
     one_registry = ask(world, "web.svc.local", "route:web=web@here")
     ids = [i["id"] for i in one_registry["instances"]]
     assert sorted(ids) == ["a", "b", "x"]
+
+
+def test_what_rests_upon_a_service_that_is_unknown_then_is_not_made_up() -> None:
+    """Its own names, those of routes that lead to it, and reverse names; all others are answered."""
+    world = a_world()
+    world.do_list("/zkdns/overrides web alias")
+    world.do_data('/zkdns/overrides/web {"to": [{"web-v1": 1}, {"web-v2": 1}], "until": 1700000500}')
+    world.do_data('/zkdns/overrides/alias {"to": "web", "until": 1700000500}')
+    world.publish()
+    then = Then(world.now, dict(world.pipeline.services), None, frozenset({"web-v2"}))
+    for name in ("web-v2.svc.local", "a.web-v2.svc.local", "web.svc.local", "alias.svc.local", "10.0.0.99"):
+        with pytest.raises(Unknown, match="how web-v2 stood then is not known"):
+            ask(world, name, then=then)
+    assert ask(world, "web-v1.svc.local", then=then)["answer"]
+    assert ask(world, "nope.svc.local", then=then)["rcode"] == "NXDOMAIN"

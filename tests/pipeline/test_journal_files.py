@@ -54,10 +54,10 @@ def desk(tmp_path: Path) -> Desk:
 
 async def test_what_was_written_is_read_with_how_far_it_reaches(desk: Desk) -> None:
     await desk.put_all(f"i{n}" for n in range(5))
-    changes, since = read_changes(desk.directory, Query("web", limit=3))
+    changes, since, _ = read_changes(desk.directory, Query("web", limit=3))
     assert [c.id for c in changes] == ["i2", "i3", "i4"]
     assert since == 1_000_000.0
-    assert read_changes(desk.directory, Query("db")) == ([], since)
+    assert read_changes(desk.directory, Query("db")) == ([], since, ())
     assert [i.id for i in read_services(desk.directory, 1_000_002.5)["web"].instances] == ["i0", "i1", "i2"]
     with pytest.raises(OutOfReach):
         read_services(desk.directory, 999_999.0)
@@ -72,7 +72,7 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
     paths = segments(desk.directory)
     assert len(paths) > 2
     assert sum(p.stat().st_size for p in paths) < 30_000
-    changes, since = read_changes(desk.directory, Query())
+    changes, since, _ = read_changes(desk.directory, Query())
     assert since is not None
     assert since > 1_000_000
     assert [c.at for c in changes] == sorted(c.at for c in changes)
@@ -363,7 +363,7 @@ async def test_what_is_asked_for_is_looked_for_in_each_segment_that_may_have_it(
     assert len(began) == 4
     for n in range(4):
         after = [f"i{k}" for k in range(n, 4)]
-        found, _ = read_changes(desk.directory, Query(since=1_000_000.0 + n * 61))
+        found, *_ = read_changes(desk.directory, Query(since=1_000_000.0 + n * 61))
         assert [c.id for c in found] == after
 
 

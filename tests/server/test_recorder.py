@@ -10,7 +10,7 @@ import pytest
 
 from zkdns.config import Settings
 from zkdns.model import Change, Instance, Registration, Service, State
-from zkdns.pipeline import changes, journal
+from zkdns.pipeline import changes, journal, journal_memory
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
 from zkdns.topology import parse_topology
@@ -21,7 +21,7 @@ def test_what_is_remembered_begins_with_the_first_change_and_not_after_it() -> N
     second = Change(time.time() - 2, 2, "web", "b", "registered", "", "healthy")
     recorder = Recorder(Settings(), {})
     recorder.take([first, second])
-    changes, since = recorder.history(Query("web"))()
+    changes, since, _ = recorder.history(Query("web"))()
     assert changes == [first, second]
     assert since == first.at
 
@@ -108,7 +108,7 @@ async def test_after_a_restart_services_stand_as_they_were_found(tmp_path: Path)
 
 def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pytest.MonkeyPatch) -> None:
     records: list[journal.Record] = []
-    monkeypatch.setattr(journal.MemoryJournal, "add", lambda self, at, record: records.append(record))
+    monkeypatch.setattr(journal_memory.MemoryJournal, "add", lambda self, at, record: records.append(record))
     services = {"web": Service("web", "web", "/web")}
     recorder = Recorder(Settings(), services)
     change = Change(time.time(), 1, "web", "a", "registered", "", "healthy")

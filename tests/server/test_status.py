@@ -63,7 +63,9 @@ def observer(tmp_path: Path) -> Observer:
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
         SimpleNamespace(problem=Problem("state", "", "")),  # type: ignore[arg-type]
         SimpleNamespace(  # type: ignore[arg-type]
-            problem=Problem("journal", "", ""), outages=SimpleNamespace(standing=dict)
+            problem=Problem("journal", "", ""),
+            outages=SimpleNamespace(standing=dict),
+            left_out=31,
         ),
     )
 
@@ -86,6 +88,7 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     )
     assert counters.forward_queries == {("u", "NOERROR"): 21}
     assert (counters.forward_limited, counters.forward_cache_hits) == (22, 19)
+    assert counters.history_left_out == 31
 
 
 @pytest.mark.parametrize(("read", "broken"), [(True, False), (True, True), (False, False)])

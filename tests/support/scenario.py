@@ -20,6 +20,7 @@ above a line of `----` and what they print below, up to an empty line; the world
     send HEX                a raw packet
     tally N NAME TYPE [from ADDR | behind DATA]    who stands first in N answers (second, where DATA is first)
     states SERVICE, problems, firsts SERVICE, changes     what people are told
+    keep N                  from here on N changes are kept in memory    history [SERVICE]    those
 
 A path of another registry than the first is NAME:/PATH.
 """
@@ -59,6 +60,8 @@ from zkdns.model import (
     Whole,
 )
 from zkdns.pipeline.inputs import Heard, HostResolved, Probed, Ready
+from zkdns.pipeline.journal import Query, gather
+from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import Replica
 from zkdns.registry.url import RegistryURL, parse_registry
@@ -148,6 +151,7 @@ class World:
         self.targets: dict[str, Target] = {}
         self.writes: dict[str, bytes] = {}
         self.changes: list[Change] = []
+        self.journal: MemoryJournal | None = None
         self.asked: set[str] = set()
         self.begun: set[str] = set()
         self.settings = Settings(registry=(_registry("r1"),), forward=())
@@ -182,6 +186,8 @@ class World:
         ready = self.pipeline.ready(self.now)
         self.table.apply(ready.delta)
         self.changes += ready.changes
+        if self.journal is not None and ready.changes:
+            self.journal.add(self.now, gather(ready.changes, {}))
         self.writes.update(ready.write)
         for path, target in ready.probe.items():
             if target is None:
@@ -330,13 +336,24 @@ class World:
     def do_changes(self, rest: str) -> str:
         """What was told since the last time."""
         self.publish()
-        lines = [
-            f"{c.service}{'/' if c.service and c.id else ''}{c.id} {c.what}: {c.was or '-'} -> {c.now or '-'}"
-            f"{' (' + c.why + ')' if c.why else ''}{' by ' + c.by if c.by else ''}"
-            for c in self.changes
-        ]
+        lines = [*map(_tell, self.changes)]
         self.changes.clear()
         return "\n".join(lines) or "none"
+
+    def do_keep(self, rest: str) -> None:
+        self.publish()
+        self.journal = MemoryJournal(self.pipeline.services, self.now, int(rest))
+
+    def do_history(self, rest: str) -> str:
+        """What is kept of it, how far back, and what was left out."""
+        self.publish()
+        assert self.journal is not None, "keep N"
+        known = self.journal.history(Query(rest))()
+        assert known.since is not None
+        lines = [f"since {known.since - START:g}"]
+        lines += [f"{int(c.at - START)} {_tell(c)}" for c in known.changes]
+        lines += [f"left out: {n} of {who}, up to {at - START:g}" for who, n, at in known.left_out]
+        return "\n".join(lines)
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -455,3 +472,10 @@ def _record(rrset: dns.rrset.RRset) -> str:
     rdclass = "" if rrset.rdclass == dns.rdataclass.IN else f" {dns.rdataclass.to_text(rrset.rdclass)}"
     rtype = dns.rdatatype.to_text(rrset.rdtype)
     return f"{rrset.name} {rrset.ttl}{rdclass} {rtype} {rrset[0].to_text()}"
+
+
+def _tell(c: Change) -> str:
+    return (
+        f"{c.service}{'/' if c.service and c.id else ''}{c.id} {c.what}: {c.was or '-'} -> {c.now or '-'}"
+        f"{' (' + c.why + ')' if c.why else ''}{' by ' + c.by if c.by else ''}"
+    )

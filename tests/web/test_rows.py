@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from zkdns.model import Change, Instance, Registration, Service
+from zkdns.pipeline.journal import History
 from zkdns.web import prometheus_sd, shapes
 
 SERVICES = {
@@ -61,7 +62,7 @@ def test_a_change_that_breaks_its_line_is_named_in_history_and_events(
     good = replace(bad, service="web")
     break_for(monkeypatch, shapes, "change", "hostile")
     break_for(monkeypatch, shapes, "event", "hostile")
-    for rows in (shapes.history([bad, good], None)["changes"], list(shapes.events([bad, good]))):
+    for rows in (shapes.history(History([bad, good]))["changes"], list(shapes.events([bad, good]))):
         assert [row["service"] for row in rows] == ["hostile", "web"]
         assert "planted" in rows[0]["error"]
         assert "error" not in rows[1]

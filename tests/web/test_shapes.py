@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
+from zkdns.pipeline.journal import History
 from zkdns.serve.clients import ClientRow, Told
 from zkdns.web import shapes
 from zkdns.web.shapes import Firsts
@@ -104,7 +105,7 @@ def test_an_event_says_what_became_of_the_instance(what: str, was: str, now: str
 
 
 def test_the_history_tells_each_change_as_it_was_and_to_the_millisecond() -> None:
-    told = shapes.history([change("state", "failing", "healthy", instance("a"))], AT)
+    told = shapes.history(History([change("state", "failing", "healthy", instance("a"))], AT))
     assert told == {
         "changes": [
             {
@@ -114,7 +115,7 @@ def test_the_history_tells_each_change_as_it_was_and_to_the_millisecond() -> Non
         ],
         "since": "2023-11-14T22:13:20Z",
     }  # fmt: skip
-    assert shapes.history([], None) == {"changes": [], "since": None}
+    assert shapes.history(History()) == {"changes": [], "since": None}
 
 
 def test_clients_are_told_with_how_many_rows_had_to_go_and_that_nobody_notes_where_it_is_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from zkdns.cli import Failure, asking, complete, show
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
-from zkdns.pipeline.journal import Query
+from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_files import count_damaged, read_changes
 from zkdns.pipeline.journal_merge import merge
 from zkdns.web import shapes
@@ -34,6 +35,7 @@ COLUMNS = (
 )
 
 SHAPE: asking.Shape = {"changes": list, "since": (str, type(None))}
+LEFT_OUT: asking.Shape = {"service": str, "changes": int, "since": str}
 ROW: asking.Shape = {
     "at": str, "zxid": int, "service": str, "id": str, "what": str, "from": str, "to": str, "why": str,
     "by": str,
@@ -85,28 +87,30 @@ def command(
 
     Asks a running server, or several, whose accounts are made one; with --state a state directory is read,
     whether its server runs or not. Without a state directory a server remembers its newest 10,000 changes.
+    A service that changes all the time loses changes of its own, not those of others; a line says so.
     """
     if servers and state:
         raise click.UsageError("--server and --state don't go together")
     service, _, id = target.partition("/")
     query = Query(service, id, since, until, limit)
     if state:
-        changes, reach = _read(Path(state), query)
+        known = _read(Path(state), query)
     else:
         try:
             urls = [asking.read_url(url) for url in servers or (DEFAULT_SERVER,)]
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         accounts = [_ask(url, query) for url in urls]
-        changes = query.newest(merge([changes for changes, _ in accounts]))
-        reach = min((since for _, since in accounts if since is not None), default=None)
+        reach = min((one.since for one in accounts if one.since is not None), default=None)
+        changes = query.newest(merge([one.changes for one in accounts]))
+        known = History(changes, reach, _join([one.left_out for one in accounts]))
     if as_json:
-        click.echo(json.dumps(shapes.history(changes, reach), ensure_ascii=False))
+        click.echo(json.dumps(shapes.history(known), ensure_ascii=False))
         return
-    _show(changes, reach)
+    _show(known)
 
 
-def _read(directory: Path, query: Query) -> tuple[list[Change], float | None]:
+def _read(directory: Path, query: Query) -> History:
     try:
         if not directory.is_dir():
             raise Failure(f"--state {directory}: no such directory")
@@ -117,12 +121,22 @@ def _read(directory: Path, query: Query) -> tuple[list[Change], float | None]:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None
 
 
-def _ask(server: str, query: Query) -> tuple[list[Change], float | None]:
+def _ask(server: str, query: Query) -> History:
     asked: dict[str, asking.Value] = {"service": query.service, "id": query.id, "limit": str(query.limit)}
     asked |= {k: str(v) for k, v in (("since", query.since), ("until", query.until)) if v is not None}
     reply = asking.get(server, "/api/v1/history", asked, SHAPE)
     changes = [_change(asking.hold_to(server, row, ROW)) for row in reply["changes"]]
-    return changes, seconds(reply["since"]) if reply["since"] else None
+    rows = reply.get("left_out", [])
+    left = [asking.hold_to(server, row, LEFT_OUT) for row in rows if isinstance(rows, list)]
+    left_out = tuple(LeftOut(row["service"], row["changes"], seconds(row["since"])) for row in left)
+    return History(changes, seconds(reply["since"]) if reply["since"] else None, left_out)
+
+
+def _join(accounts: Sequence[Sequence[LeftOut]]) -> tuple[LeftOut, ...]:
+    """What is known of nobody: of a service that each server left changes out of, by who left the fewest."""
+    services = [{one.service: one for one in account} for account in accounts]
+    common = [name for name in services[0] if all(name in other for other in services)]
+    return tuple(min((other[name] for other in services), key=lambda one: one.since) for name in common)
 
 
 def _change(row: dict[str, Any]) -> Change:
@@ -140,16 +154,19 @@ def seconds(text: str) -> float:
         raise Failure(f"a time that can't be read: {text[:40]!r}") from None
 
 
-def _show(changes: list[Change], reach: float | None) -> None:
+def _show(known: History) -> None:
     console = show.open_console()
-    if changes:
-        show.print_table(console, COLUMNS, map(_row, changes))
+    if known.changes:
+        show.print_table(console, COLUMNS, map(_row, known.changes))
     else:
         console.print("nothing changed")
-    if reach is None:
+    if known.since is None:
         console.print("* nothing is remembered yet")
     else:
-        console.print(f"* the journal reaches back to {clock(reach)}")
+        console.print(f"* the journal reaches back to {clock(known.since)}")
+    for left in known.left_out:
+        older = f"{left.changes:,} older changes were left out"
+        console.print(f"* {show.clean(left.service)} changed too often: {older}, up to {clock(left.since)}")
 
 
 def _row(c: Change) -> list[object]:

@@ -55,11 +55,16 @@ _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 @dataclass(frozen=True, slots=True)
 class Then:
     """Another moment: the services as they were answered, and where networks stood; None where they stand
-    now."""
+    now. `unknown`: of which nobody knows how they stood."""
 
     at: float
     services: Mapping[str, Service]
     topology: Topology | None = None
+    unknown: frozenset[str] = frozenset()
+
+
+class Unknown(LookupError):
+    """The answer of that moment rests upon a service of which nobody knows how it stood."""
 
 
 def explain(
@@ -89,12 +94,15 @@ def explain(
     before = locate(services, snapshot.zones, qname, beyond)
     services |= trial.touched
     again: Mapping[str, Service] = {}
+    follower = None
     if changes or then is not None:
         follower = Follower(services, {**routes, **trial.routes})
         beyond = follower.beyond
         again = {name: services[name] for name in follower.composed if name in services}
         again = {**(then.services if then is not None else {}), **again, **trial.touched}
     subject = locate(services, snapshot.zones, qname, beyond)
+    if then is not None and follower is not None:
+        _refuse_unknown(then.unknown, subject, follower, bool(snapshot.files))
     request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
     while True:
         table = _build_table(snapshot, again, beyond, before, subject)
@@ -139,6 +147,15 @@ def explain(
         notes = [_refusal(subject, asker, snapshot.zone_names)]
     account["notes"] = list(dict.fromkeys([*effects, *notes]))
     return account
+
+
+def _refuse_unknown(unknown: frozenset[str], subject: Subject, follower: Follower, has_files: bool) -> None:
+    rests_upon = {name for service in subject.services for name in follower.rests_upon(service.name)}
+    # Any service may have had the address, and an alias in a zone file may lead to any.
+    if subject.kind == "reverse" or (subject.kind == "zone" and has_files):
+        rests_upon |= unknown
+    if missing := sorted(unknown & rests_upon):
+        raise Unknown(f"how {missing[0]} stood then is not known")
 
 
 def _set_back(snapshot: Snapshot, then: Then) -> Snapshot:

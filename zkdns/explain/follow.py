@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zkdns.answers.route_resolver import Resolver
-from zkdns.answers.routed import NOTHING, Beyond, InForce, guests_of
+from zkdns.answers.routed import NOTHING, Beyond, InForce, guests_of, targets_of
 from zkdns.model import Service
 
 
@@ -43,6 +43,19 @@ class Follower:
         if name not in self._routes:
             return Beyond(guests) if guests else NOTHING
         return Beyond(guests, self._resolver.follow(name))
+
+    def rests_upon(self, name: str) -> set[str]:
+        """The services that decide what a service's names give: itself, and all that its route leads to."""
+        known: set[str] = set()
+        ahead = [name]
+        while ahead:
+            one = ahead.pop()
+            if one in known:
+                continue
+            known.add(one)
+            if (route := self._routes.get(one)) is not None:
+                ahead += filter(None, (self._find(target.service) for target in targets_of(route)))
+        return known
 
     def _find(self, text: str) -> str | None:
         service = self._services.get(text)

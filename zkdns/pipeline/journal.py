@@ -23,14 +23,11 @@ import msgspec
 from zkdns.files import MIB
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
-from zkdns.overrides import moment as time_for_people
 from zkdns.registry.fields import printable
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
 from zkdns.wall import each
 
 VERSION = 1
-MAX_KEPT = 10_000
-"""Changes in memory, where no state directory is set."""
 MAX_AT_ONCE = 2_000
 """Changes of one moment beyond which they are summed up by service."""
 SLICE = 200
@@ -95,6 +92,24 @@ class Query:
         return list(deque((c for c in changes if self.takes(c)), maxlen=max(0, self.limit)))
 
 
+class LeftOut(NamedTuple):
+    """Of a service that changed too often for all of it to be kept: how many of its changes went before those
+    of others did, and since when its own are known."""
+
+    service: str
+    changes: int
+    since: float
+
+
+class History(NamedTuple):
+    """What was asked for, oldest first. `since`: how far back the journal reaches, None: there is none yet.
+    `left_out`: who of those asked for reaches less far."""
+
+    changes: Sequence[Change] = ()
+    since: float | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+
 def gather(changes: Sequence[Change], shells: Shells, topology: Topology | None = None) -> Record:
     """What is to be kept of one moment's changes."""
     if len(changes) <= MAX_AT_ONCE:
@@ -121,6 +136,8 @@ class World:
 
     def __init__(self, services: Mapping[str, Service] | None = None) -> None:
         self.topology = NO_TOPOLOGY
+        self.unknown: dict[str, LeftOut] = {}
+        """Services of which nobody knows how they stood; those that `services` gives of them are empty."""
         self._shells: dict[str, Service] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
         for name, service in (services or {}).items():
@@ -130,6 +147,7 @@ class World:
     def copy(self) -> World:
         other = World()
         other.topology = self.topology
+        other.unknown = dict(self.unknown)
         other._shells = dict(self._shells)
         other._instances = {name: dict(own) for name, own in self._instances.items()}
         return other
@@ -146,6 +164,13 @@ class World:
     def place(self, name: str, instances: Iterable[Instance]) -> None:
         """These instances stand in the service, beside those that do."""
         self._instances.setdefault(name, {}).update((i.id, i) for i in instances)
+
+    def hide(self, left: LeftOut) -> None:
+        """Of this service nobody knows how it stood; its name is known all the same."""
+        name = left.service
+        shell = self._shells.get(name) or Service(name, name.lower(), "")
+        self._shells[name], self._instances[name] = shell, {}
+        self.unknown[name] = left
 
     def apply(self, record: Record) -> None:
         """Everything that happened at one moment."""
@@ -175,40 +200,6 @@ class World:
             name: replace(shell, instances=tuple(i for _, i in sorted(self._instances[name].items())))
             for name, shell in self._shells.items()
         }
-
-
-class MemoryJournal:
-    """The newest changes alone, and what they rest upon."""
-
-    def __init__(self, services: Mapping[str, Service], at: float, most: int = MAX_KEPT) -> None:
-        self.since = at
-        self._base = World(services)
-        self._records: deque[tuple[float, Record]] = deque()
-        self._kept = 0
-        self._most = most
-
-    def add(self, at: float, record: Record) -> None:
-        self._records.append((at, record))
-        self._kept += len(record.changes)
-        while self._kept > self._most and len(self._records) > 1:
-            self.since, oldest = self._records.popleft()
-            self._kept -= len(oldest.changes)
-            self._base.apply(oldest)
-
-    def changes(self) -> Iterator[Change]:
-        """All that are kept, oldest first."""
-        return (change for _, record in self._records for change in record.changes)
-
-    def at(self, moment: float) -> World:
-        """How all stood; OutOfReach where that is not known."""
-        if moment < self.since:
-            raise OutOfReach(f"the journal reaches back to {time_for_people(self.since)} and no further")
-        world = self._base.copy()
-        for at, record in self._records:
-            if at > moment:
-                break
-            world.apply(record)
-        return world
 
 
 # --- lines ------------------------------------------------------------------------------------------------

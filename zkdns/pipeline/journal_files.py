@@ -17,7 +17,7 @@ from pathlib import Path
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal
-from zkdns.pipeline.journal import Query, Record, World
+from zkdns.pipeline.journal import History, Query, Record, World
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 log = logging.getLogger("zkdns.journal")
@@ -223,9 +223,8 @@ def began_at(path: Path) -> float:
     return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) / 1000
 
 
-def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | None]:
-    """The newest changes that are asked for, and how far back the journal reaches (None: there is none).
-    OSError where it can't be read."""
+def read_changes(directory: Path, query: Query) -> History:
+    """The newest changes that are asked for. OSError where it can't be read."""
     paths = segments(directory)
     changes: list[Change] = []
     for at in range(len(paths) - 1, -1, -1):
@@ -235,7 +234,7 @@ def read_changes(directory: Path, query: Query) -> tuple[list[Change], float | N
         changes[:0] = query.newest(some)
         if len(changes) >= query.limit or (query.since is not None and began_at(paths[at]) < query.since):
             break
-    return query.newest(changes), began_at(paths[0]) if paths else None
+    return History(query.newest(changes), began_at(paths[0]) if paths else None)
 
 
 def count_damaged(directory: Path) -> dict[str, int]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_files
-from zkdns.pipeline.journal import MemoryJournal, Query, Record, World
+from zkdns.pipeline.journal import History, Query, Record, World
 from zkdns.pipeline.journal_files import JournalFiles
+from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.pipeline.journal_resume import resume
 from zkdns.pipeline.outages import Outages
 from zkdns.topology import NO_TOPOLOGY, Topology
@@ -63,6 +64,12 @@ class Recorder:
     @property
     def problem(self) -> Problem | None:
         return self._files.problem if self._files is not None else None
+
+    @property
+    def left_out(self) -> int:
+        """Changes that went before those of others, since the server began."""
+        kept = self._files or self._memory
+        return kept.left_out if kept is not None else 0
 
     def take(self, changes: Sequence[Change]) -> None:
         """These are in the answers now."""
@@ -158,16 +165,14 @@ class Recorder:
         if self._files is not None:
             await self._files.close()
 
-    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
-        """Reads the changes that are asked for, oldest first, and how far back the journal reaches; may be
-        called in a thread. OSError."""
+    def history(self, query: Query) -> Callable[[], History]:
+        """Reads the changes that are asked for; may be called in a thread. OSError."""
         directory, memory = self._directory, self._memory
         if directory is not None:
             return lambda: journal_files.read_changes(directory, query)
         if memory is None:
-            return lambda: ([], None)
-        changes, since = list(memory.changes()), memory.since
-        return lambda: (query.newest(changes), since)
+            return History
+        return memory.history(query)
 
     def world_at(self, moment: float) -> Callable[[], World]:
         """Reads how all stood; may be called in a thread. OutOfReach, OSError."""

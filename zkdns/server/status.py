@@ -22,9 +22,9 @@ from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.forward.forwarder import Forwarder
 from zkdns.lack import problem_of
-from zkdns.model import Change, Problem
+from zkdns.model import Problem
 from zkdns.pipeline.driver import Driver
-from zkdns.pipeline.journal import Query
+from zkdns.pipeline.journal import History, OutOfReach, Query
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.problems import Problems
 from zkdns.serve.clients import Demand, Told
@@ -179,6 +179,7 @@ class Observer:
             forward_queries=dict(forwarder.queries),
             forward_cache_hits=engine.cache_hits(),
             forward_limited=forwarder.limited,
+            history_left_out=self.recorder.left_out,
         )
 
     def firsts(self, service: str) -> Firsts:
@@ -252,16 +253,19 @@ class Observer:
         routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
 
         def work() -> dict[str, Any]:
-            from zkdns.explain.explain import Then, explain
+            from zkdns.explain.explain import Then, Unknown, explain
 
             past = None
             if at is not None and then is not None:
                 world = then()
-                past = Then(at, world.services(), world.topology)
-            return explain(
-                snapshot, name, qtype,
-                client=client, changes=changes, forwards=forwards, routes=routes, more=more, then=past,
-            )  # fmt: skip
+                past = Then(at, world.services(), world.topology, frozenset(world.unknown))
+            try:
+                return explain(
+                    snapshot, name, qtype,
+                    client=client, changes=changes, forwards=forwards, routes=routes, more=more, then=past,
+                )  # fmt: skip
+            except Unknown as error:
+                raise OutOfReach(f"{error}: it changed too often for all of it to be kept") from None
 
         return work
 
@@ -273,6 +277,6 @@ class Observer:
         """How often each service was asked for, and by whom of those seen since."""
         return self.engine.demand(since, most)
 
-    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
+    def history(self, query: Query) -> Callable[[], History]:
         """Reads what changed, oldest first, and how far back that is known."""
         return self.recorder.history(query)

@@ -224,7 +224,7 @@ class Web:
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         read = self._observed.history(asked)
-        return await self._send(request, lambda: shapes.history(*read(), iter))
+        return await self._send(request, lambda: shapes.history(read(), iter))
 
     async def _told(self, request: web.Request) -> web.StreamResponse:
         name, address = request.query.get("service"), request.query.get("client")

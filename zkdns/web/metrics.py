@@ -57,6 +57,7 @@ def take(observed: Observed, given: Sequence[FirstAnswers]) -> Snapshot:
             *_queries(status, counters),
             *_registry(status, counters),
             *_forwarding(status, counters),
+            *_history(counters),
         ],
         partial(_services, status, given),
     )
@@ -133,6 +134,13 @@ def _registry(status: Status, counters: Counters) -> Iterable[Metric]:
         yield _gauge(
             "zkdns_replica_lag_seconds", "Time from a write of ours to its watch event.", status.lag_seconds
         )
+
+
+def _history(counters: Counters) -> Iterable[Metric]:
+    yield _counter(
+        "zkdns_history_left_out", "Changes of services that change too often, gone before those of others.",
+        counters.history_left_out,
+    )  # fmt: skip
 
 
 def _services(status: Status, given: Sequence[FirstAnswers]) -> Iterable[Metric]:

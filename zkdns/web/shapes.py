@@ -16,6 +16,7 @@ from zkdns.answers.first_places import shares_of
 from zkdns.answers.routed import InForce
 from zkdns.model import NONE_HEALTHY, Change, Instance, Problem, Service, ServiceSettings
 from zkdns.order import in_order
+from zkdns.pipeline.journal import History
 from zkdns.routes import spell_route, spell_tiers
 from zkdns.serve.clients import Told
 from zkdns.wall import each, walk
@@ -217,11 +218,14 @@ def problems(rows: Iterable[Problem], gather: Gather = list) -> dict[str, Any]:
     return {"problems": gather({"path": p.path, "what": p.what, "cure": p.cure} for p in rows)}
 
 
-def history(changes: Iterable[Change], since: float | None, gather: Gather = list) -> dict[str, Any]:
-    """What changed, oldest first. `since`: how far back that is known."""
+def history(known: History, gather: Gather = list) -> dict[str, Any]:
+    """What changed, oldest first. `since`: how far back that is known; `left_out`, where there are such: of
+    whom less is known, since when, and how many changes that are gone."""
+    left = [{"service": n, "changes": count, "since": moment(at)} for n, count, at in known.left_out]
     return {
-        "changes": gather(walk(changes, change, _no_change)),
-        "since": moment(since) if since is not None else None,
+        "changes": gather(walk(known.changes, change, _no_change)),
+        "since": moment(known.since) if known.since is not None else None,
+        **({"left_out": left} if left else {}),
     }
 
 

@@ -14,8 +14,8 @@ from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import TargetShare
 from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.health.thresholds import LastProbe
-from zkdns.model import Change, Problem, Service
-from zkdns.pipeline.journal import Query
+from zkdns.model import Problem, Service
+from zkdns.pipeline.journal import History, Query
 from zkdns.pipeline.outages import Outage
 from zkdns.serve.clients import NOT_KEPT, Demand, Told
 from zkdns.topology import Topology
@@ -117,6 +117,7 @@ class Counters:
     forward_queries: Mapping[tuple[str, str], int]
     forward_cache_hits: int
     forward_limited: int
+    history_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,6 @@ class Observed(Protocol):
         epoch); may be called in a thread."""
         ...
 
-    def history(self, query: Query) -> Callable[[], tuple[list[Change], float | None]]:
-        """Reads what changed, oldest first, and how far back that is known (None: not at all); may be called
-        in a thread (OSError)."""
+    def history(self, query: Query) -> Callable[[], History]:
+        """Reads what changed, and how far back that is known; may be called in a thread (OSError)."""
         ...

@@ -38,6 +38,9 @@ def incident(view: View) -> str:
     reach = ""
     if since is not None and since > view.now - HOUR:
         reach = f"<p>The journal begins {ago(since, view.now)}.</p>"
+    if view.recent.left_out:
+        whose = some_of([left.service for left in view.recent.left_out], NAMED)
+        reach += f"<p>Changed too often for all of it to be kept: {esc(whose)}.</p>"
     total = sum(map(len, groups))
     head = title("recent", f"The last hour by cause ({plural(total, 'change')})")
     if not groups:

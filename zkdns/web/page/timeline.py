@@ -111,6 +111,9 @@ def _reach(view: View) -> str:
     since = view.past.since
     if since is None:
         return " No journal is kept yet."
+    if view.past.left_out:
+        older = plural(sum(left.changes for left in view.past.left_out), "older change")
+        return f" It changed too often: {older} up to {ago(since, view.now)} were left out."
     return f" The journal begins {ago(since, view.now)}." if since > view.now - DAY else ""
 
 

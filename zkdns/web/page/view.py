@@ -11,6 +11,7 @@ from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.model import Change
+from zkdns.pipeline.journal import LeftOut
 from zkdns.web.page.words import number
 from zkdns.web.rates import Load
 from zkdns.web.shapes import Firsts
@@ -59,10 +60,11 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Past:
     """What changed, oldest first; `since`: how far back that is known (seconds since the epoch), None: not at
-    all."""
+    all; `left_out`: who of them changed too often for all of it to be kept."""
 
     changes: Sequence[Change] = ()
     since: float | None = None
+    left_out: Sequence[LeftOut] = ()
 
 
 NO_FIRSTS = Firsts()

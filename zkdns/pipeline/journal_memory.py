@@ -1,0 +1,152 @@
+"""The newest changes in memory, where no state directory is set, and the answers of any moment among them.
+
+Rules: pure. Whoever changes all the time loses changes of its own, not those of others: while somebody has
+more than a share of what is kept, the oldest of who has most goes first; else the oldest of all. What went so
+is counted, and how that service stood then is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from zkdns.model import Change, Service
+from zkdns.overrides import moment as time_for_people
+from zkdns.pipeline.journal import History, LeftOut, OutOfReach, Query, Record, World
+from zkdns.topology import Topology
+
+MAX_KEPT = 10_000
+"""Changes in memory."""
+SHARES = 16
+"""A service with more than one of so many parts is the first to lose what is oldest."""
+
+
+_Row: TypeAlias = tuple[float, str, Change | None, Service | Topology | str | None]
+"""One change, when it came, of which service, and what came with it: the service's own side before it, AWAY
+where the service went after it, or where networks stand. A plain tuple: a start has a hundred thousand."""
+AWAY: Final = "away"
+
+
+class MemoryJournal:
+    """The newest changes alone, and what they rest upon."""
+
+    def __init__(self, services: Mapping[str, Service], at: float, most: int = MAX_KEPT) -> None:
+        self.since = at
+        self.left_out = 0
+        self._base = World(services)
+        self._most = most
+        self._share = max(1, most // SHARES)
+        self._rows: OrderedDict[int, _Row] = OrderedDict()
+        self._of: dict[str, deque[int]] = {}
+        """By service, the numbers of its rows."""
+        self._above: dict[str, None] = {}
+        """Who has more than a share: SHARES of them at most, and who comes with one row."""
+        self._left: dict[str, LeftOut] = {}
+        self._map_since = at
+        self._next = 0
+
+    def add(self, at: float, record: Record) -> None:
+        rows, of, share = self._rows, self._of, self._share
+        for row in _rows(at, record):
+            service = row[1]
+            numbers = of.get(service)
+            if numbers is None:
+                numbers = of[service] = deque()
+            numbers.append(self._next)
+            rows[self._next] = row
+            self._next += 1
+            if len(numbers) > share:
+                self._above[service] = None
+            if len(rows) > self._most:
+                self._drop()
+
+    def _drop(self) -> None:
+        """One row goes."""
+        oldest = number = next(iter(self._rows))
+        if self._above:
+            number = self._of[max(self._above, key=lambda name: len(self._of[name]))][0]
+        row = self._rows.pop(number)
+        at, service, _, beside = row
+        numbers = self._of[service]
+        numbers.popleft()  # the oldest of all is the oldest of its service, too
+        if not numbers:
+            del self._of[service]
+        if self._above and len(numbers) <= self._share:
+            self._above.pop(service, None)
+        _apply(row, self._base)
+        if isinstance(beside, Topology):
+            self._map_since = at
+        if number != oldest:
+            self.left_out += 1
+            known = self._left.get(service)
+            self._left[service] = LeftOut(service, known.changes + 1 if known else 1, at)
+            return
+        self.since = at
+        if self._left:
+            self._left = {name: left for name, left in self._left.items() if left.since > at}
+
+    def changes(self) -> Iterator[Change]:
+        """All that are kept, oldest first."""
+        return _changes(self._rows.values())
+
+    def history(self, query: Query) -> Callable[[], History]:
+        """Finds what is asked for; may be called in a thread."""
+        if query.service:
+            rows = [self._rows[number] for number in self._of.get(query.service, ())]
+        else:
+            rows = list(self._rows.values())
+        left = tuple(one for one in self._left.values() if query.service in ("", one.service))
+        since = left[0].since if query.service and left else self.since
+        return lambda: History(query.newest(_changes(rows)), since, left)
+
+    def at(self, moment: float) -> World:
+        """How all stood; OutOfReach where that is not known."""
+        since = max(self.since, self._map_since)
+        if moment < since:
+            raise OutOfReach(f"the journal reaches back to {time_for_people(since)} and no further")
+        world = self._base.copy()
+        for row in self._rows.values():
+            if row[0] > moment:
+                break
+            _apply(row, world)
+        for left in self._left.values():
+            if moment < left.since:
+                world.hide(left)
+        return world
+
+
+def _rows(at: float, record: Record) -> Iterator[_Row]:
+    if record.topology is not None:
+        yield at, "", None, record.topology
+    shells = dict(record.shells)
+    if not shells:
+        for change in record.changes:
+            yield at, change.service, change, None
+        return
+    gone = {service for service, shell in shells.items() if shell is None}
+    for change in record.changes:
+        service = change.service
+        yield at, service, change, AWAY if service in gone else shells.pop(service, None)
+    for service in sorted(gone - {change.service for change in record.changes}):
+        yield at, service, None, AWAY
+    for service, shell in shells.items():
+        if shell is not None:
+            yield at, service, None, shell
+
+
+def _apply(row: _Row, world: World) -> None:
+    _, service, change, beside = row
+    if beside is not None and beside is not AWAY:
+        if isinstance(beside, Service):
+            world.put(service, beside)
+        elif isinstance(beside, Topology):
+            world.topology = beside
+    if change is not None:
+        world.change(change)
+    if beside is AWAY:
+        world.put(service, None)
+
+
+def _changes(rows: Iterable[_Row]) -> Iterator[Change]:
+    return (row[2] for row in rows if row[2] is not None)
