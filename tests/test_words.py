@@ -37,7 +37,7 @@ GIVEN_UP = {
     "Fold": "reducer",
     "hold": "retain; keep",
     "holds": "ephemerals",
-    "settle": "the act: assign_labels, rebuild, count_votes, drain_queue",
+    "settle": "the act: assign, rebuild, count_votes, drain_queue",
     "settled": "the state: resolved, unchanged",
     "Want": "ReadRequest",
     "Age": "Staleness",

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.folding import labels_of
 from support.stepping import break_at
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.persistent import PersistentMap
-from zkdns.registry.labels import assign_labels, to_label
+from zkdns.registry.labels import to_label
 from zkdns.registry.merge import Merger, merge
 
 
@@ -21,7 +22,7 @@ def instance(registry: str, service: str, id: str, address: str = "10.0.0.1") ->
 
 
 def service(registry: str, name: str, *ids: str, settings: ServiceSettings = DEFAULTS) -> Service:
-    labels = assign_labels(ids)
+    labels = labels_of(ids)
     found = tuple(replace(instance(registry, name, id), label=labels[id]) for id in sorted(ids))
     return Service(name, to_label(name), f"{registry}/{name}", settings, found)
 

@@ -1,7 +1,8 @@
-"""How often a name is folded to a label, and names that all fold to the same: what a change of them costs."""
+"""The labels of names, how often one is folded for them, and names that all fold to the same."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 import pytest
@@ -10,6 +11,14 @@ from zkdns.registry import labels
 
 ALIKE = sorted("".join(letters) for letters in product(*((c, c.upper()) for c in "abcdefghijkl")))
 """4,096 names that differ in case alone; one of them is a label as it stands."""
+
+
+def labels_of(names: Iterable[str]) -> dict[str, str]:
+    """By name, where there are no others."""
+    every = set(names)
+    one = labels.Labels()
+    one.change(every, ())
+    return {name: one[name] for name in every}
 
 
 class Folded:

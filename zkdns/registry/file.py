@@ -17,9 +17,10 @@ from typing import Any
 from zkdns import toml
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat, fault
+from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import BadData, bounded, printable, show
 from zkdns.registry.formats import native
-from zkdns.registry.labels import assign_labels, tell_collisions, to_label
+from zkdns.registry.labels import to_label
 from zkdns.registry.settings import read_table
 from zkdns.registry.unread import unread
 
@@ -102,7 +103,7 @@ def _read_service(
         by_id[id] = Instance(
             id, to_label(id), f"{place}/{id}", registration, since, False, weight=registration.weight
         )
-    instances = _assign_labels(by_id, problems)
+    instances = Distinct().make(name, sorted(by_id.values(), key=attrgetter("id")), known.values(), problems)
     instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)
     service = Service(name, to_label(name), place, settings, instances)
     return before if before is not None and before == service else service
@@ -119,13 +120,6 @@ def _read_id(row: object, by_id: Mapping[str, Instance]) -> str:
     if id in by_id:
         raise BadData(f"id {show(id)} stands there twice", "give each instance an id of its own")
     return id
-
-
-def _assign_labels(by_id: Mapping[str, Instance], problems: list[Problem]) -> tuple[Instance, ...]:
-    labels = assign_labels(by_id)
-    problems += tell_collisions({id: i.path for id, i in by_id.items()}, labels, "id")
-    instances = [i if i.label == labels[i.id] else replace(i, label=labels[i.id]) for i in by_id.values()]
-    return tuple(sorted(instances, key=attrgetter("id")))
 
 
 MAX_BYTES = 64 * MIB

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -186,30 +186,6 @@ def assign(first: Mapping[str, int], taken: Collection[str]) -> dict[str, int]:
         for name in contested:
             attempts[name] += 1
             labels[name] = to_label(name, attempts[name])
-
-
-def assign_labels(names: Iterable[str]) -> dict[str, str]:
-    """The label of each name, no two the same."""
-    every = sorted(set(names))
-    plain = {name for name in every if is_label(name)}
-    attempts = assign({name: 0 for name in every if name not in plain}, plain)
-    return {name: name if name in plain else to_label(name, attempts[name]) for name in every}
-
-
-def alike(names: Iterable[str]) -> dict[str, list[str]]:
-    """By label, the names that fold to it, sorted."""
-    groups: dict[str, list[str]] = {}
-    for name in sorted(set(names)):
-        groups.setdefault(to_label(name), []).append(name)
-    return groups
-
-
-def tell_collisions(paths: Mapping[str, str], labels: Mapping[str, str], word: str) -> Iterator[Problem]:
-    """A Problem for each name that others keep from the label that it would have alone. `paths`: by name."""
-    for label, names in alike(paths).items():
-        for name in names:
-            if labels[name] != label:
-                yield _tell(label, names, name, labels[name], paths[name], word)
 
 
 def _near(alike: Sequence[str], at: int) -> Sequence[str]:
