@@ -6,19 +6,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One record: where it starts and ends, and its whole bytes."""
-
-    section: int
-    rtype: int
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
+    """Records are their whole bytes. `opts`: the OPT records, which stand in no section here."""
+
     flags: int
     question: bytes
-    records: tuple[Record, ...]
+    opts: list[bytes]
+    _sections: dict[int, list[bytes]]
 
     @property
     def rcode(self) -> int:
@@ -29,12 +23,8 @@ class Message:
         return bool(self.flags & 0x0200)
 
     def section(self, number: int) -> list[bytes]:
-        """The records of section 1 (answer), 2 (authority) or 3 (additional, without OPT), as they stand."""
-        return [r.raw for r in self.records if r.section == number and r.rtype != 41]
-
-    @property
-    def opts(self) -> list[bytes]:
-        return [r.raw for r in self.records if r.rtype == 41]
+        """The records of section 1 (answer), 2 (authority) or 3 (additional), as they stand."""
+        return self._sections[number]
 
 
 def skip_name(message: bytes, at: int) -> int:
@@ -48,6 +38,11 @@ def skip_name(message: bytes, at: int) -> int:
             return at
 
 
+def rtype_of(record: bytes) -> int:
+    at = skip_name(record, 0)
+    return int.from_bytes(record[at : at + 2], "big")
+
+
 def take_apart(message: bytes) -> Message:
     """The parts of a whole message; an exception where it isn't whole."""
     flags, questions, *counts = (int.from_bytes(message[k : k + 2], "big") for k in (2, 4, 6, 8, 10))
@@ -55,14 +50,16 @@ def take_apart(message: bytes) -> Message:
     for _ in range(questions):
         at = skip_name(message, at) + 4
     question = message[12:at]
-    records = []
+    opts: list[bytes] = []
+    sections: dict[int, list[bytes]] = {}
     for section, many in enumerate(counts, 1):
+        sections[section] = []
         for _ in range(many):
             start = at
             at = skip_name(message, at)
-            rtype = int.from_bytes(message[at : at + 2], "big")
             at += 10 + int.from_bytes(message[at + 8 : at + 10], "big")
             assert at <= len(message), "a record that overruns"
-            records.append(Record(section, rtype, message[start:at]))
+            record = message[start:at]
+            (opts if rtype_of(record) == 41 else sections[section]).append(record)
     assert at == len(message), "bytes are left over"
-    return Message(flags, question, tuple(records))
+    return Message(flags, question, opts, sections)
