@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,6 +160,14 @@ async def test_a_change_is_measured_once_from_the_first_event_that_told_of_it(
     await driven.turn(Ready())
     await driven.turn(Ready())
     assert driven.observed == [40.0]
+
+
+async def test_mirrors_are_paused_while_much_waits_and_told_so_once(driven: Driven) -> None:
+    told: list[bool] = []
+    driven.driver._mirrors[frozenset("h")] = SimpleNamespace(pause=told.append)  # type: ignore[assignment]
+    await driven.turn(Ready(is_behind=True, more=True), Ready(is_behind=True, more=True), Ready())
+    await until(lambda: driven.script.turns == 3)
+    assert told == [True, False]
 
 
 async def test_what_is_small_goes_before_what_is_large_and_nothing_waits_for_ever(driven: Driven) -> None:

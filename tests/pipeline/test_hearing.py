@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from support.stepping import NOW, ROOTS, World, an_address
 from zkdns.model import Begin, Children, Event, Session, Whole
+from zkdns.pipeline.hearing import MAX_UNTAKEN
 from zkdns.pipeline.inputs import Heard
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.start import Stage
@@ -110,6 +111,20 @@ def test_who_tells_without_end_has_it_shown_all_the_same(monkeypatch: pytest.Mon
         if batches:
             break
     assert batches, "though there is always more"
+
+
+def test_registries_are_to_tell_no_more_while_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits here is in the order in which it was told, so that a change would wait for all of it."""
+    world = World()
+    world.settle()
+    Taken(world, monkeypatch)
+    for _ in range(MAX_UNTAKEN + 3):
+        world.hear("/services", *a_batch(world))
+    behind = [world.ready(budget=10.0).is_behind for _ in range(200)]
+    assert behind[0]
+    assert not behind[-1]
+    assert behind == sorted(behind, reverse=True)
+    assert behind.index(False) < len(behind) // 2, "and not as long as there is anything to do"
 
 
 def test_without_a_clock_all_is_taken_at_once() -> None:

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -393,3 +394,27 @@ def test_what_was_said_of_one_client_is_not_held_against_the_next() -> None:
     reasons.begin()
     assert not reasons.refused
     assert not reasons.is_outrun(client, 11.0, 10.0)
+
+
+def test_a_flood_of_watch_events_keeps_nothing_from_being_sent(world: World) -> None:
+    """What is due goes out while many of them wait to be looked at."""
+    world.connect()
+    world.settle()
+    sent: list[int] = []
+    notes: list[Callable[[], None]] = [lambda: sent.append(len(world.client.sent))] * (5 * mirror.NOTES)
+    notes[0] = partial(world.mirror._watched, world.client, CREATED, ROOT)  # type: ignore[arg-type]
+    world.mirror._take_notes(notes)
+    assert sent[0] == 0
+    assert sent[mirror.NOTES] > 0
+
+
+def test_while_it_is_paused_a_mirror_reads_nothing(world: World) -> None:
+    world.connect()
+    world.settle()
+    world.mirror.pause(True)
+    world.client.note(CREATED, ROOT)
+    world.settle()
+    assert not any(isinstance(what, MultiRead) for what, _ in world.client.sent)
+    world.mirror.pause(False)
+    world.settle()
+    assert any(isinstance(what, MultiRead) for what, _ in world.client.sent)

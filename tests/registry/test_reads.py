@@ -12,7 +12,7 @@ from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
 from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import BATCH, BATCH_BYTES, MAX_PAUSE_SECONDS
+from zkdns.registry.zk.root_reads import BATCH, BATCH_BYTES, MAX_PAUSE_SECONDS, SHORT
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -717,9 +717,14 @@ def test_a_root_that_is_not_there_is_waited_for_by_a_one_shot_watch() -> None:
     assert world.view == world.truth
 
 
-def after_long_work(seconds: float) -> World:
+def after_long_work(seconds: float, instances: int = 1) -> World:
     """One whose last reply took so long to be taken in."""
-    world = world_of_one()
+    world = World()
+    for n in range(instances):
+        world.put(f"{ROOT}/web/i{n}")
+    world.put(f"{ROOT}/web/a")
+    world.put(f"{ROOT}/small/a")
+    world.connect()
     world.put(f"{ROOT}/web/a")
     (request,) = world.poll()
     world.now += seconds
@@ -728,11 +733,93 @@ def after_long_work(seconds: float) -> World:
 
 
 def test_after_long_work_there_is_a_pause_and_its_end_is_a_moment_to_ask_at() -> None:
-    world = after_long_work(0.1)
-    world.put(f"{ROOT}/web/a")
+    world = after_long_work(0.1, SHORT)
+    world.put(f"{ROOT}/web/b")
     assert world.poll() == []
     assert world.reads.wake == pytest.approx(world.now + 0.1)
     world.now = world.reads.wake
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_what_is_short_waits_for_no_pause_after_long_work_and_ends_none() -> None:
+    world = after_long_work(0.1, SHORT)
+    world.put(f"{ROOT}/web/b")
+    pause_ends = world.reads.wake
+    world.put(f"{ROOT}/small/a")
+    world.put(f"{ROOT}/small/b")
+    assert world.reads.wake <= world.now
+    world.serve()
+    assert world.view == {p: d for p, d in world.truth.items() if p != f"{ROOT}/web/b"}
+    assert world.reads.wake == pytest.approx(pause_ends)
+    world.now = pause_ends
+    world.serve()
+    assert world.view == world.truth
+
+
+def of_batches(world: World, requests: list[Request]) -> list[str]:
+    """The paths of the nodes that these read."""
+    whats = [request.what for request in requests]
+    return [op.path for what in whats if isinstance(what, MultiRead) for op in what.ops]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_change_overtakes_what_is_left_to_read_of_a_large_service(is_new: bool) -> None:
+    world = world_of_one()
+    if not is_new:
+        for n in range(10 * BATCH):
+            world.put(f"{ROOT}/big/i{n}", tell=False)
+        world.connect()
+    for n in range(10 * BATCH):
+        world.put(f"{ROOT}/big/i{n}")
+    waiting = world.poll()
+    while f"{ROOT}/big/i0" not in of_batches(world, world.sent):  # its list is read
+        request = waiting.pop(0)
+        world.reads.take(request.id, world.answer(request), world.now)
+        waiting += world.poll()
+    world.put(f"{ROOT}/web/a")
+    world.put(f"{ROOT}/web/b")
+    asked: list[str] = []
+    for _ in range(4):
+        request = waiting.pop(0)
+        world.reads.take(request.id, world.answer(request), world.now)
+        more = world.poll()
+        asked += of_batches(world, more)
+        waiting += more
+    assert {f"{ROOT}/web/a", f"{ROOT}/web/b"} <= set(asked)
+    assert len([path for path in asked if "/big/" in path]) >= BATCH, "the large one goes on meanwhile"
+    for request in waiting:
+        world.reads.take(request.id, world.answer(request), world.now)
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_short_changes_that_never_end_do_not_keep_a_long_list_from_being_read() -> None:
+    world = World()
+    for n in range(SHORT + 1):
+        world.put(f"{ROOT}/web/i{n}")
+    world.put(f"{ROOT}/small/a")
+    world.connect()
+    world.put(f"{ROOT}/small/a")
+    waiting = world.poll()
+    world.put(f"{ROOT}/web/b")
+    for _ in range(20):
+        world.put(f"{ROOT}/small/a")
+        request = waiting.pop(0)
+        world.now += MAX_PAUSE_SECONDS / 5
+        waiting += world.poll()
+        world.reads.take(request.id, world.answer(request), world.now)
+        waiting += world.poll()
+    assert waiting, "there was always something to read"
+    assert f"{ROOT}/web/b" in world.view
+
+
+def test_while_it_is_paused_no_more_is_read_and_afterwards_all() -> None:
+    world = world_of_one()
+    world.reads.is_paused = True
+    world.put(f"{ROOT}/web/b")
+    assert world.poll() == []
+    world.reads.is_paused = False
     world.serve()
     assert world.view == world.truth
 

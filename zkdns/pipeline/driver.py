@@ -94,6 +94,8 @@ class Driver:
         self._noticed: float | None = None
         """When the oldest watch event came whose change is not in the answers yet (perf_counter)."""
         self._stopped = False
+        self._is_paused = False
+        """Whether the mirrors are to read no more for now."""
         self._mirrors: dict[frozenset[str], Mirror] = {}
         for name, registry in pipeline.registries.items():
             self.sources[name] = self._open(name, registry, zookeeper)
@@ -199,6 +201,10 @@ class Driver:
         if self.pipeline.idle and self._noticed is not None:
             self._observe(time.perf_counter() - self._noticed)
             self._noticed = None
+        if ready.is_behind is not self._is_paused:
+            self._is_paused = ready.is_behind
+            for mirror in self.mirrors:
+                mirror.pause(self._is_paused)
         for compilation in ready.compile:
             self._attempt(self._compile, compilation)
         if self._prober is not None:

@@ -23,6 +23,10 @@ MAX_SECONDS_AT_ONCE: Final = 0.001
 """Seconds between two calls of `work` in which what comes is taken as it comes."""
 
 
+MAX_UNTAKEN: Final = 2
+"""Batches that may wait here: in the mirror what waits is in fair order, here it is not."""
+
+
 @dataclass(slots=True)
 class Batch:
     """`rest`: of its events, what is not taken yet."""
@@ -58,6 +62,11 @@ class Hearing:
     @property
     def has_work(self) -> bool:
         return bool(self._queue)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that no more should be told for now."""
+        return len(self._queue) > MAX_UNTAKEN
 
     @property
     def is_within(self) -> bool:

@@ -156,7 +156,8 @@ class Ready:
     `delta`: what both engines take over. `changes`: what is another in them. `probe`: what is
     probed from now on, by path, None for no more (what moved since the last time). `resolve`: the host
     names to follow. `write`: nodes of ours under /zkdns to be kept with this data. `compile`: work for
-    threads. `wake`: when to ask again if nothing happens; `more`: there is more to do at once.
+    threads. `wake`: when to ask again if nothing happens; `more`: there is more to do at once. `is_behind`:
+    registries are to tell no more until there is a Ready without it.
     """
 
     delta: Delta = NOTHING
@@ -167,6 +168,7 @@ class Ready:
     compile: tuple[Compilation, ...] = ()
     wake: float | None = None
     more: bool = False
+    is_behind: bool = False
 
 
 Judge: TypeAlias = Callable[[Service, float, Service | None], tuple[Service, float | None]]

@@ -270,8 +270,8 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            publisher.has_work or health.has_work or hearing.has_work,
-        )
+            publisher.has_work or health.has_work or hearing.has_work, hearing.is_behind,
+        )  # fmt: skip
 
     def _begin(self) -> None:
         """From now on there is something to answer from."""

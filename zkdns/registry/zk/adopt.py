@@ -8,6 +8,7 @@ kazoo's connection thread only hands things on.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from typing import Any, Final
@@ -33,6 +34,8 @@ from zkdns.registry.zk.wire import (
 _INT_INT = struct.Struct("!ii")
 _INT = struct.Struct("!i")
 
+READ_BYTES: Final = 64 * 1024
+
 MAX_FRAME: Final = 128 * 1024 * 1024
 """Bytes of one reply: a hundred nodes of a mebibyte. kazoo waits for whatever is announced, and keeps it."""
 
@@ -52,21 +55,60 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
     """
     demand(client, "_call")
-    connection = demand(getattr(client, "_connection", None), "_read_watch_event", "_write_sock", "_read")
-    read: Callable[[int, float], bytes] = connection._read
+    names = "_read_watch_event", "_write_sock", "_read", "_read_socket", "_socket_error_handling"
+    connection = demand(getattr(client, "_connection", None), *names)
+    inflow = _Inflow(connection)
 
     def read_watch_event(buffer: bytes, offset: int) -> None:
         kind, _state = _INT_INT.unpack_from(buffer, offset)
         (length,) = _INT.unpack_from(buffer, offset + 8)
         on_event(kind, str(buffer[offset + 12 : offset + 12 + max(length, 0)], "utf-8", "replace"))
 
-    def read_bounded(length: int, timeout: float) -> bytes:
+    connection._read_watch_event = read_watch_event
+    connection._read = inflow.read
+    connection._read_socket = inflow.read_socket
+
+
+class _Inflow:
+    """Takes as much from a connection's socket as there is. kazoo makes four calls of the system for each
+    frame, and after each of them the thread waits for its turn again while others work: ten thousand watch
+    events took seconds while a large service was compiled."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._read: Callable[[int, float], bytes] = connection._read
+        self._read_socket: Callable[[float], Any] = connection._read_socket
+        self._held = b""
+        self._at = 0
+        """How much of what is held was given."""
+
+    def read(self, length: int, timeout: float) -> bytes:
+        """So many bytes, in kazoo's own way where none are held."""
         if not 0 <= length <= MAX_FRAME:
             raise ConnectionDropped(f"ZooKeeper announces a frame of {length} bytes")
-        return read(length, timeout)
+        begin, end = self._at, self._at + length
+        if end <= len(self._held):
+            self._at = end
+            return self._held[begin:end]
+        held, self._held, self._at = self._held[begin:], b"", 0
+        return held + self._read(length - len(held), timeout)
 
-    connection._read_watch_event = read_watch_event
-    connection._read = read_bounded
+    def read_socket(self, timeout: float) -> Any:
+        """What kazoo does of one frame, for all that are here. Called where there is something to read."""
+        with self._connection._socket_error_handling():
+            try:
+                self._held = self._connection._socket.recv(READ_BYTES)
+            except ssl.SSLWantReadError:
+                return None
+        if not self._held:
+            raise ConnectionDropped("socket connection broken")
+        response = None
+        try:
+            while self._at < len(self._held) and response is None:
+                response = self._read_socket(timeout)
+        finally:
+            self._held, self._at = b"", 0  # another connection begins with its own
+        return response
 
 
 class Outcome:

@@ -50,6 +50,9 @@ Emit = Callable[[Scope, list[Event]], None]
 Note: TypeAlias = Callable[[], None]
 """What is to be done on the mirror's thread."""
 
+NOTES = 100
+"""So many are taken before what is due is sent: a flood of watch events keeps nothing waiting."""
+
 CLOSE_WITHIN = 1.5
 DEAD_AFTER = 5.0
 LOOK_EVERY = 0.5
@@ -167,6 +170,10 @@ class Mirror:
         """Remove a node that was kept."""
         self._inbox.put(partial(self._ephemerals.give_up, path))
 
+    def pause(self, is_paused: bool) -> None:
+        """Read no more for now, or go on: those who are told have enough to take."""
+        self._inbox.put(partial(setattr, self._reads, "is_paused", is_paused))
+
     def status(self) -> Status:
         client, mind = self._client, self._reads
         session = client.client_id if self._connected else None
@@ -224,12 +231,16 @@ class Mirror:
             self._flush()
             self._client.start_async()
             while not self._stopping.is_set():
-                for note in take(self._inbox, self._due() - time.monotonic()):
-                    self._guard(note)
-                self._guard(self._look_after)
-                self._guard(self._flush)
+                self._take_notes(take(self._inbox, self._due() - time.monotonic()))
         finally:
             close(self._client, CLOSE_WITHIN)
+
+    def _take_notes(self, notes: list[Note]) -> None:
+        for first in range(0, len(notes) or 1, NOTES):
+            for note in notes[first : first + NOTES]:
+                self._guard(note)
+            self._guard(self._look_after)
+            self._guard(self._flush)
 
     def _guard(self, act: Note) -> None:
         """An error of ours costs what was read so far, and no more."""

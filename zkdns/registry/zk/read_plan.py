@@ -157,6 +157,13 @@ class ReadPlan:
                 self._forget(child_of(path, name))
         return events, more
 
+    def length(self, path: str) -> int | None:
+        """How many names its list has, -1 where that was not read; None for a node that is not listed."""
+        if path != self.scope.root and not self._is_listed(path):
+            return None
+        names = self._names.get(path)
+        return -1 if names is None else len(names)
+
     def _is_listed(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")
         return name in self._names.get(parent or "/", ())

@@ -94,6 +94,9 @@ class Reads:
         one_shot: bool = False,
     ) -> None:
         self.one_shot = one_shot
+        self.is_paused = False
+        """Whether those who are told have more to take already than they have time for: what waits here is in
+        fair order, and what was told is not."""
         self.count = self.repairs = self.resyncs = 0
         self._wall = wall
         self._warn = warn
@@ -144,7 +147,7 @@ class Reads:
             idle = [root for root in self._roots if root.work is Work.NONE]
             for root in idle:
                 if root.due:
-                    due = min(due, root.not_before)
+                    due = min(due, root.begins_at)
             if len(idle) == len(self._roots):  # else a reply wakes us
                 due = min(due, self._audit.due)
         return due
@@ -229,10 +232,11 @@ class Reads:
             self.again(now)
         if self._is_open:
             for root in self._roots:
-                if root.work is Work.NONE and root.due and now >= root.not_before:
+                if root.work is Work.NONE and root.due and now >= root.begins_at:
                     self._begin_work(root, now)
             self._begin_audit(now)
-            while self._batches < IN_FLIGHT and (waiting := [r for r in self._roots if r.waits]):
+            most = 0 if self.is_paused else IN_FLIGHT
+            while self._batches < most and (waiting := [r for r in self._roots if r.waits]):
                 # In turns: a large root keeps nobody's change waiting.
                 root = min(waiting, key=lambda r: r.in_flight)
                 self._send_batch(root, now)
@@ -302,7 +306,7 @@ class Reads:
             root.drain(now)
 
     def _send_batch(self, root: RootReads, now: float) -> None:
-        requests = root.next_batch()
+        requests = root.next_batch(now)
         ops = reads(requests)
         self.count += len(ops)
         self._batches += 1

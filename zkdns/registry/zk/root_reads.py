@@ -14,6 +14,7 @@ from typing import Final, cast
 from zkdns.model import OF_NODES, Begin, Event, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
+from zkdns.registry.zk.shares import Shares
 from zkdns.registry.zk.wire import (
     CHANGED,
     GET_CHILDREN,
@@ -32,6 +33,9 @@ BATCH: Final = 100
 
 BATCH_BYTES: Final = 256 * 1024
 """A request of 1 MiB and more makes the server drop the connection (jute.maxbuffer)."""
+
+SHORT: Final = 500
+"""Names of a list that is read within less than a millisecond."""
 
 MAX_TRIES: Final = 5
 """A server whose listing and data disagree for ever must not hold us for ever."""
@@ -64,8 +68,11 @@ class RootReads:
         self.not_before = 0.0
         self._next: ReadPlan | None = None
         self._dirty: dict[ReadRequest, None] = {}
+        self._ahead: Shares[ReadRequest] = Shares()
+        """What watch events marked and is short, by service: it waits for no end of what is long."""
         self._waiting: deque[ReadRequest] = deque()
         self._queued: set[ReadRequest] = set()
+        """What is to be sent, each wherever it comes first."""
         self._tries: dict[ReadRequest, int] = {}
         self._announced: set[str] = set()
         self._watched_lists: set[str] = set()
@@ -75,12 +82,17 @@ class RootReads:
     @property
     def due(self) -> bool:
         """Whether a watch event asked for something that is not begun."""
-        return self.anew or bool(self._dirty)
+        return self.anew or bool(self._dirty) or (self.work is Work.NONE and bool(self._ahead))
+
+    @property
+    def begins_at(self) -> float:
+        """When what is due may be begun."""
+        return 0.0 if self._ahead and not self.anew else self.not_before
 
     @property
     def waits(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._waiting)
+        return self.work is not Work.NONE and bool(self._queued)
 
     @property
     def missing(self) -> bool:
@@ -99,6 +111,7 @@ class RootReads:
         self.anew = False
         self.not_before = 0.0
         self._dirty.clear()
+        self._ahead.clear()
 
     # --- work ---------------------------------------------------------------------------------------
 
@@ -106,6 +119,8 @@ class RootReads:
         """Everything from nothing."""
         self.anew = False
         self._dirty.clear()
+        self._ahead.clear()
+        self._queued.clear()
         self._next = ReadPlan(self.scope)
         self._begin(Work.WHOLE, [ReadRequest(self.scope.root, True)], now)
         return [Begin()]
@@ -115,8 +130,10 @@ class RootReads:
         self._queue(ReadRequest(self.scope.root, True))
 
     def drain(self, now: float) -> None:
-        """What watch events marked."""
-        requests, self._dirty = self._dirty, {}
+        """What watch events marked; during a pause what of it is short."""
+        requests: dict[ReadRequest, None] = {}
+        if now >= self.not_before:
+            requests, self._dirty = self._dirty, {}
         self._begin(Work.DRAIN, requests, now)
 
     def audit(self, requests: Iterable[ReadRequest], now: float) -> None:
@@ -146,6 +163,7 @@ class RootReads:
 
     def _finish(self) -> None:
         self.work, self._next = Work.NONE, None
+        self._ahead.clear()
         self._waiting.clear()
         self._queued.clear()
         self._tries.clear()
@@ -159,15 +177,42 @@ class RootReads:
         elif requests:
             if path == self.scope.root and kind == CHANGED and self.work is Work.NONE and not self.due:
                 self.plan.suspect()
-            self._dirty.update(dict.fromkeys(requests))
             self._announced.update(request.path for request in requests)
+            may_overtake = self.work in (Work.NONE, Work.DRAIN)
+            is_told_by_list = False
+            for request in requests:
+                if may_overtake and self._is_short(request):
+                    self._put_ahead(request)
+                    is_told_by_list = True
+                elif not (is_told_by_list and self.plan.length(request.path) is None):
+                    self._dirty[request] = None
 
-    def next_batch(self) -> list[ReadRequest]:
-        """The next request's share of what waits."""
+    def _is_short(self, request: ReadRequest) -> bool:
+        """Whether it is read at little cost. A node that was not listed yet is not read before its list."""
+        length = self.plan.length(request.path)
+        return length is not None and (not request.listing or 0 <= length <= SHORT)
+
+    def _put_ahead(self, request: ReadRequest) -> None:
+        self._queued.add(request)
+        names = self.scope.names(request.path)
+        self._ahead.put(names[0] if names else "", request)
+
+    def next_batch(self, now: float) -> list[ReadRequest]:
+        """The next request's share of what waits: half of it for what is short, the services in turn. What is
+        long and was told of meanwhile joins in after a while: what is short and never ends keeps nothing
+        waiting."""
+        if self.work is Work.DRAIN and self._dirty and now > self._began + MAX_PAUSE_SECONDS:
+            self._began = now
+            self._waiting.extend(self._dirty)
+            self._queued.update(self._dirty)
+            self._dirty = {}
         batch: list[ReadRequest] = []
         reads = length = 0
-        while self._waiting and reads < BATCH and length < BATCH_BYTES:
-            request = self._waiting.popleft()
+        while self._queued and reads < BATCH and length < BATCH_BYTES:
+            is_ahead = self._ahead and (reads < BATCH // 2 or not self._waiting)
+            request = self._ahead.pop() if is_ahead else self._waiting.popleft()
+            if request not in self._queued:
+                continue  # it was read since, from the other queue
             self._queued.discard(request)
             batch.append(request)
             length += size(request.path)
@@ -203,9 +248,10 @@ class RootReads:
             names = cast("tuple[str, ...] | int", next(each)) if request.listing else None
             news, more = plan.take(request, data, names)
             events += news
+            is_ahead = self.work is Work.DRAIN and len(more) <= SHORT and self._is_short(request)
             for again in more:
                 if again not in coming:  # else its reply is here, and not older than this one
-                    self._queue(again)
+                    self._queue(again, is_ahead)
         self.missed = []
         if self.work is Work.AUDIT and not self.anew:
             # A difference that no event announced by now is one that the watch missed.
@@ -213,10 +259,14 @@ class RootReads:
             self.missed = [path for path in paths if self._announced.isdisjoint(lineage(path))]
         return events
 
-    def _queue(self, request: ReadRequest) -> None:
+    def _queue(self, request: ReadRequest, is_ahead: bool = False) -> None:
         if request.listing:
             self._tries[request] = self._tries.get(request, 0) + 1
-        if request not in self._queued and self._tries.get(request, 0) <= MAX_TRIES:
+        if request in self._queued or self._tries.get(request, 0) > MAX_TRIES:
+            return
+        if is_ahead:
+            self._put_ahead(request)
+        else:
             self._queued.add(request)
             # First a service's instances, then the next service: less to remember.
             self._waiting.appendleft(request)

@@ -1,0 +1,113 @@
+"""Frames of ZooKeeper's as they come: many in one call of the system, cut anywhere, and none of another
+connection's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kazoo.protocol.connection import ConnectionDropped
+
+from zkdns.registry.zk.adopt import MAX_FRAME, adopt
+
+
+class Socket:
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.calls = 0
+
+    def recv(self, most: int) -> bytes:
+        self.calls += 1
+        if not self.pieces:
+            return b""
+        piece = self.pieces.pop(0)
+        if len(piece) > most:
+            self.pieces.insert(0, piece[most:])
+        return piece[:most]
+
+
+class Connection:
+    """What kazoo does with the frames of its socket, in a few lines."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self._socket: Socket
+        self._write_sock = self._read_watch_event = None
+        self.closes = b"the last"
+
+    @contextmanager
+    def _socket_error_handling(self) -> Iterator[None]:
+        yield
+
+    def _read(self, length: int, timeout: float) -> bytes:
+        read = b""
+        while len(read) < length:
+            piece = self._socket.recv(length - len(read))
+            if not piece:
+                raise ConnectionDropped("socket connection broken")
+            read += piece
+        return read
+
+    def _read_socket(self, timeout: float) -> Any:
+        length = int.from_bytes(self._read(4, timeout), "big")
+        frame = self._read(length, timeout)
+        self.frames.append(frame)
+        return -11 if frame == self.closes else None
+
+
+def adopted(*pieces: bytes) -> Connection:
+    connection = Connection()
+    connection._socket = Socket(*pieces)
+    adopt(SimpleNamespace(_call=None, _connection=connection), lambda kind, path: None)
+    return connection
+
+
+def framed(*frames: bytes) -> bytes:
+    return b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
+
+
+def test_frames_that_came_together_take_one_call_of_the_system() -> None:
+    frames = [b"%d" % n for n in range(1000)]
+    connection = adopted(framed(*frames))
+    assert connection._read_socket(1.0) is None
+    assert connection.frames == frames
+    assert connection._socket.calls == 1
+
+
+@given(st.lists(st.binary(max_size=20), max_size=12), st.lists(st.integers(1, 30), max_size=40))
+def test_frames_are_the_same_wherever_they_are_cut(frames: list[bytes], lengths: list[int]) -> None:
+    stream, pieces = framed(*frames), []
+    for length in lengths:
+        pieces.append(stream[:length])
+        stream = stream[length:]
+    connection = adopted(*filter(None, (*pieces, stream)))
+    while connection._socket.pieces:
+        connection._read_socket(1.0)
+    assert connection.frames == frames
+
+
+def test_what_comes_after_the_last_frame_is_not_read_and_the_end_is_told() -> None:
+    connection = adopted(framed(b"one", b"the last", b"more"))
+    assert connection._read_socket(1.0) == -11
+    assert connection.frames == [b"one", b"the last"]
+
+
+def test_another_connection_begins_with_its_own() -> None:
+    connection = adopted(framed(b"one") + b"\0\0\0\x09tor")
+    with pytest.raises(ConnectionDropped):
+        connection._read_socket(1.0)
+    connection._socket = Socket(framed(b"two"))
+    connection._read_socket(1.0)
+    assert connection.frames == [b"one", b"two"]
+
+
+def test_a_connection_that_ends_and_a_frame_beyond_measure_are_told_as_ever() -> None:
+    with pytest.raises(ConnectionDropped):
+        adopted()._read_socket(1.0)
+    with pytest.raises(ConnectionDropped, match="announces a frame"):
+        adopted((MAX_FRAME + 1).to_bytes(4, "big") + b"x")._read_socket(1.0)
