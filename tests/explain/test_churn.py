@@ -7,9 +7,10 @@ import time
 from dataclasses import replace
 
 from support.tables import Answers
+from support.values import a_service, an_instance
 from zkdns.answers.builder import Builder
 from zkdns.explain.explain import explain
-from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.model import Service
 
 CALLS = 2000
 EACH = 1 / 200
@@ -17,11 +18,7 @@ EACH = 1 / 200
 
 
 def service(count: int) -> Service:
-    instances = tuple(
-        Instance(f"i{n}", f"i{n}", f"/services/web/i{n}", Registration((f"10.0.0.{n}",), port=80), 0.0)
-        for n in range(1, count + 1)
-    )
-    return Service("web", "web", "/services/web", ServiceSettings(answers=100), instances)
+    return a_service(*(an_instance(f"i{n}", f"10.0.0.{n}") for n in range(1, count + 1)), answers=100)
 
 
 def test_explain_does_not_tear_while_a_service_scales() -> None:

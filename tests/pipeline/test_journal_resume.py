@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import tables
-from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
+from support.values import a_service, an_instance
+from zkdns.model import Change, State
 from zkdns.pipeline import changes
 from zkdns.pipeline.journal import World
 from zkdns.pipeline.journal_merge import merge
@@ -17,30 +18,24 @@ from zkdns.pipeline.journal_resume import MEANWHILE, resume
 AT = 1000.0
 
 
-def instance(id: str, weight: int = 1, zxid: int = 7) -> Instance:
-    registered = Registration((f"10.0.0.{ord(id)}",), port=80, weight=weight)
-    return Instance(id, id, f"/s/web/{id}", registered, 0.0, weight=weight, zxid=zxid, state=State.HEALTHY)
-
-
-def service(*instances: Instance, name: str = "web", ttl: int | None = None) -> Service:
-    return Service(name, name, f"/s/{name}", ServiceSettings(ttl=ttl), instances)
-
-
 def test_what_stood_before_and_stands_again_is_no_change() -> None:
-    web = service(instance("a"), instance("b"))
+    web = a_service(an_instance("a"), an_instance("b"))
     start = changes.between(None, web, changes.Moment(AT, 9))
     assert resume({"web": web}, {"web": web}, start, AT) == []
 
 
 def test_without_a_journal_before_all_that_is_there_is_told_as_the_start_tells_it() -> None:
-    web = service(instance("a"))
+    web = a_service(an_instance("a"))
     start = changes.between(None, web, changes.Moment(AT, 9))
     assert resume({}, {"web": web}, start, AT) == start
 
 
 def test_what_went_came_and_moved_meanwhile_is_told_once() -> None:
-    before = {"web": service(instance("a"), instance("b")), "old": service(instance("z"), name="old")}
-    after = {"web": service(instance("a", 5, 12), instance("c", 1, 11), ttl=9)}
+    before = {
+        "web": a_service(an_instance("a"), an_instance("b")),
+        "old": a_service(an_instance("z"), name="old"),
+    }
+    after = {"web": a_service(an_instance("a", weight=5, zxid=12), an_instance("c", zxid=11), ttl=9)}
     start = changes.between(None, after["web"], changes.Moment(AT, 12))
     said = [(c.service, c.id, c.what, c.was, c.now, c.zxid) for c in resume(before, after, start, AT)]
     assert said == [
@@ -57,18 +52,18 @@ def test_what_went_came_and_moved_meanwhile_is_told_once() -> None:
 
 def test_what_is_no_services_own_is_told_as_the_start_tells_it() -> None:
     away = Change(AT, 9, "", "dc2", "registry", "within reach", "out of reach")
-    web = service(instance("a"))
+    web = a_service(an_instance("a"))
     assert resume({"web": web}, {"web": web}, [away], AT) == [away]
 
 
 def test_from_what_the_journal_knew_and_not_from_what_the_start_began_with() -> None:
     """It probed one that was failing at the last end: that is where it comes from."""
-    now = instance("a")
+    now = an_instance("a")
     failing = replace(now, state=State.FAILING, answered=False, reason="refused")
     starting = replace(now, state=State.STARTING, answered=False, reason="no probe yet")
-    start = changes.between(service(starting), service(now), changes.Moment(AT, 9))
+    start = changes.between(a_service(starting), a_service(now), changes.Moment(AT, 9))
     assert [(c.what, c.was, c.now) for c in start] == [("state", "starting", "healthy")]
-    (change,) = resume({"web": service(failing)}, {"web": service(now)}, start, AT)
+    (change,) = resume({"web": a_service(failing)}, {"web": a_service(now)}, start, AT)
     assert (change.what, change.was, change.now) == ("state", "failing", "healthy")
     assert change.why == "its check is good again"
 
@@ -96,7 +91,7 @@ def test_brought_forward_by_it_the_world_is_what_stands(data: st.DataObject) -> 
 
 
 def test_of_two_replicas_the_one_that_was_away_adds_nothing_to_what_the_other_saw() -> None:
-    whole, left = service(instance("a"), instance("b")), service(instance("a"))
+    whole, left = a_service(an_instance("a"), an_instance("b")), a_service(an_instance("a"))
     seen = changes.between(whole, left, changes.Moment(AT, 12))
     late = resume(
         {"web": whole}, {"web": left}, changes.between(None, left, changes.Moment(AT + 600, 12)), AT + 600
