@@ -8,11 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from bench.soak.model import FAR, HOME
 from bench.soak.network import Loopback, Node
 from bench.soak.services import FAILOVER, REGISTRIES
+from support.closing import Starting
 from support.process import descriptors, resident
 from support.server import Zkdns
 from support.waiting import eventually
@@ -110,7 +110,7 @@ class Replica(Zkdns):
         return f"server {self.number} ({self.engine})"
 
 
-class Cast:
+class Cast(Starting):
     """All of them. The members run from the start, the servers from `start_replicas` on. `far`: the other
     ensemble, which is one member."""
 
@@ -175,20 +175,10 @@ class Cast:
             shutil.copytree(self.backup / str(member.number), member.data)
         self.backup = None
 
-    def __enter__(self) -> Cast:
-        try:
-            self.start_members()
-        except BaseException:
-            self.close(False)
-            raise
-        return self
+    def start(self) -> None:
+        self.start_members()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(False)
-
-    def close(self, show: bool) -> None:
+    def close(self, show: bool = False) -> None:
         """End everyone; the servers' logs are printed where `show` says so. A second time does nothing."""
         for replica in self.replicas:
             with contextlib.ExitStack() as stack:

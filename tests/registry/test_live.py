@@ -10,6 +10,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from support import zookeeper as real
+from support.closing import Closing
 from zkdns.model import Catalog, Event
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.readers import open_root
@@ -21,7 +22,7 @@ DUBBO = "dubbo%3A%2F%2F10.0.0.{}%3A20880%2Fcom.example.Greeter%3Fweight%3D7"
 NERVE = b'{"host": "10.0.1.5", "port": 80, "name": "i-1"}'
 
 
-class Follower:
+class Follower(Closing):
     def __init__(self, hosts: str, root: str, format: str = "auto") -> None:
         self.tree = open_root(root, format)
         self._inbox: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
@@ -33,10 +34,7 @@ class Follower:
         )
         self._mirror.start()
 
-    def __enter__(self) -> Follower:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._mirror.stop()
 
     def until(self, zxid: int) -> Catalog:

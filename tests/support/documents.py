@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support import loaded
+from support.closing import Closing
 from support.ports import free_port
 from support.server import REPOSITORY
 from support.waiting import eventually
@@ -120,7 +121,7 @@ def fits(expected: str, printed: str) -> bool:
     return re.fullmatch(rule, stripped) is not None
 
 
-class Session:
+class Session(Closing):
     """A shell in a folder of its own, in which a document's commands are run. What the document
     starts in the background ends with the session; a server or a demo also when the next one starts."""
 
@@ -136,10 +137,7 @@ class Session:
             program.write_text(f'#!/bin/sh\nexec {sys.executable} -m zkdns "$@"\n')
             program.chmod(0o755)
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._end_server()
         for process in self._others:
             end(process)

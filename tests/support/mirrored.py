@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
 
+from support.closing import Starting
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.layout import layout
@@ -56,7 +56,7 @@ class Reading:
             self.forget(f"{path}/{name}")
 
 
-class Mirrored:
+class Mirrored(Starting):
     """Folds what a Mirror tells; `view(root)` is what a reader would see now."""
 
     def __init__(self, hosts: str, *roots: str, timeout: float = 4.0, auth: str = "", **options: Any) -> None:
@@ -102,13 +102,10 @@ class Mirrored:
                 raise AssertionError(f"the mirror lacks {lacks}, has {extra}; {self.mirror.status()}")
             time.sleep(0.02)
 
-    def __enter__(self) -> Mirrored:
+    def start(self) -> None:
         self.mirror.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.mirror.stop()
 
 

@@ -29,9 +29,6 @@ class OldZooKeeper(Closing):
         self.hosts = f"127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> OldZooKeeper:
-        return self
-
     def close(self) -> None:
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)

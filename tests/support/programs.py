@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from support.closing import Closing
 from zkdns.ensemble import end
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
@@ -47,7 +48,7 @@ def running(
         print(f"--- {' '.join(map(str, command))}\n{log.read_text(errors='replace')}---")
 
 
-class Dialogue:
+class Dialogue(Closing):
     """A program that reads a question a line and prints an answer a line."""
 
     def __init__(self, *command: str | Path, log: Path, env: Mapping[str, str] | None = None) -> None:
@@ -103,9 +104,3 @@ class Dialogue:
             end(self._process)
         self._process.stdout.close()
         print(f"--- {self._log.read_text(errors='replace')}---")
-
-    def __enter__(self) -> Dialogue:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

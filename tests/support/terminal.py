@@ -17,6 +17,7 @@ import threading
 from collections.abc import Mapping
 
 from support import loaded
+from support.closing import Closing
 from support.server import REPOSITORY
 
 HOME = "\x1b[H"
@@ -28,7 +29,7 @@ SHOWN = "\x1b[?25h"
 _CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-class OnTerminal:
+class OnTerminal(Closing):
     """`zkdns WORDS` with stdin, stdout and stderr on a terminal of `width` and `height`. `before`: lines
     of Python that are run first."""
 
@@ -93,10 +94,7 @@ class OnTerminal:
         self._reader.join(timeout)
         return code
 
-    def __enter__(self) -> OnTerminal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
