@@ -96,6 +96,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (door.MAX_STREAMS,),
+    "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
     "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from support.waiting import until
 from zkdns.web import door
 from zkdns.web.door import Busy, Door, Threads, is_own_host
 
@@ -25,9 +26,11 @@ class Greeter(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[tuple[Door, tuple[str, int]]]:
+async def opened(
+    protocol: Callable[[], asyncio.Protocol] = Greeter,
+) -> AsyncIterator[tuple[Door, tuple[str, int]]]:
     sock = socket.create_server(("127.0.0.1", 0))
-    one = Door(Greeter)
+    one = Door(protocol)
     one.open(sock)
     try:
         yield one, sock.getsockname()
@@ -76,6 +79,39 @@ async def test_a_request_under_way_has_all_the_time_it_needs(monkeypatch: pytest
         one.idle(transport)
         assert await reader.read() == b""
         writer.close()
+
+
+class Pouring(asyncio.Protocol):
+    """Has megabytes for everyone."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(bytes(8 << 20))
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_one_who_takes_nothing_of_a_reply_is_ended_and_one_who_takes_little_is_not(
+    is_answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(door, "UNREAD_SECONDS", 0.5)
+    loop = asyncio.get_running_loop()
+    async with opened(Pouring) as (one, address):
+        deaf, slow = (socket.socket() for _ in range(2))
+        for sock in (deaf, slow):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        await until(lambda: len(one._guests) == 2)
+        for transport in list(one._guests):
+            (one.idle if is_answered else one.busy)(transport)
+        while len(one.places) == 2:
+            await loop.sock_recv(slow, 2048)
+            await asyncio.sleep(0.02)
+        (left,) = one._guests
+        assert left.get_extra_info("peername") == slow.getsockname()
+        for sock in (deaf, slow):
+            sock.close()
 
 
 async def test_without_descriptors_it_waits_and_goes_on(

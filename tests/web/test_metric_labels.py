@@ -50,7 +50,7 @@ def made(text: str) -> tuple[Status, Counters]:
 
 def told(status: Status, counters: Counters, *given: FirstAnswers) -> str:
     observed: Observed = SimpleNamespace(status=lambda: status, counters=lambda: counters)  # type: ignore[assignment]
-    return metrics.take(observed, given).text().decode()
+    return b"".join(metrics.take(observed, given).pieces()).decode()
 
 
 def series(text: str) -> dict[str, list[dict[str, str]]]:

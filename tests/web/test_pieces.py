@@ -126,6 +126,20 @@ async def test_a_list_that_breaks_half_way_is_no_document() -> None:
         await Served(2000, fails_at=1500).run(read)
 
 
+async def test_one_who_breaks_off_is_nobodys_error(caplog: pytest.LogCaptureFixture) -> None:
+    served = Served(200_000)
+
+    async def ask(session: ClientSession, url: str) -> None:
+        for _ in range(3):
+            async with session.get(url) as response:
+                await response.content.readexactly(10)
+                response.close()
+        await asyncio.sleep(0.2)
+
+    await served.run(ask)
+    assert not caplog.records
+
+
 async def test_one_whose_reply_has_begun_waits_for_a_thread_that_others_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,16 +1,20 @@
 """Who may hold an HTTP connection, an event stream or a thread, and for how long: shares by client network.
 
 Rules: lives in the loop. Nobody is turned away while somebody else holds more: whoever holds the most gives
-one up, the longest idle first. A request that does not come whole in time ends its connection; what can't
-be accepted for want of descriptors is our lack, told once, and tried again.
+one up, the longest idle first. A request that does not come whole in time ends its connection, and so does
+a reply of which nothing is taken for as long; what can't be accepted for want of descriptors is our lack,
+told once, and tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import logging
 import socket
+import sys
+import termios
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,6 +30,8 @@ MAX_CONNECTIONS = 500
 MAX_STREAMS = 200
 REQUEST_SECONDS = 10.0
 """For the first request of a connection to come whole, headers and all."""
+UNREAD_SECONDS = 10.0
+"""For a client to take more of what waits for it."""
 IDLE_SECONDS = 60.0
 """For the next one."""
 SWEEP_SECONDS = 1.0
@@ -40,14 +46,40 @@ WAIT_SECONDS = 0.05
 
 
 class _Guest:
-    """One connection: since when it owes us a request, None while one is answered."""
+    """One connection: since when it owes us a request, None while one is answered; how much of its reply
+    waits, and since when that is so much."""
 
-    __slots__ = ("limit", "owes_since", "transport")
+    __slots__ = ("limit", "owes_since", "transport", "waiting", "waits_since")
 
     def __init__(self, transport: asyncio.Transport, now: float) -> None:
         self.transport = transport
         self.owes_since: float | None = now
         self.limit = REQUEST_SECONDS
+        self.waiting = 0, 0
+        self.waits_since = now
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it kept us waiting for longer than it may."""
+        waiting = _waiting(self.transport)
+        if waiting != self.waiting or not waiting[0]:
+            self.waiting, self.waits_since = waiting, now
+        if now - self.waits_since > UNREAD_SECONDS:
+            return True
+        return self.owes_since is not None and now - self.owes_since > self.limit
+
+
+def _waiting(transport: asyncio.Transport) -> tuple[int, int]:
+    """Bytes of a reply that wait here, and those in the kernel that were not acknowledged (tcp(7), SIOCOUTQ):
+    they move long before there is room for more."""
+    here = transport.get_write_buffer_size()
+    if not here:
+        return 0, 0
+    try:
+        sock = transport.get_extra_info("socket")
+        beneath = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return here, 0
+    return here, int.from_bytes(beneath, sys.byteorder)
 
 
 class Door:
@@ -113,7 +145,7 @@ class Door:
             self._forget_closed()
             now = asyncio.get_running_loop().time()
             for guest in self._guests.values():
-                if guest.owes_since is not None and now - guest.owes_since > guest.limit:
+                if guest.is_overdue(now):
                     guest.transport.abort()
 
     def _forget_closed(self) -> None:

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +34,8 @@ from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
-from zkdns.web.slices import SECONDS, in_slices
+from zkdns.web.scrapes import Scrapes
+from zkdns.web.slices import SECONDS
 from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
@@ -44,6 +44,9 @@ STATIC = {path.name: path.read_bytes() for path in (Path(__file__).parent / "sta
 """Read once: no path of a client's is ever looked up on the disk."""
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
 
 IDLE = 60.0
 """Seconds after which a connection without a request ends; aiohttp's own are an hour."""
@@ -81,6 +84,7 @@ class Web:
         self._door: Door | None = None
         self._threads = Threads()
         self._pages = Pages(observed)
+        self._scrapes = Scrapes(observed)
         self._sampler: asyncio.Task[None] | None = None
 
     async def start(self, address: Address, hosts: Iterable[str] = ()) -> None:
@@ -138,6 +142,7 @@ class Web:
     async def stop(self) -> None:
         if self._sampler is not None:
             self._sampler.cancel()
+        self._scrapes.close()
         for stream in list(self._clients):
             stream.end()
         if self._door is not None:
@@ -155,12 +160,9 @@ class Web:
         status = self._observed.status()
         return _json({"ready": status.ready, "why": status.why}, 200 if status.ready else 503)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        # What they are written with is a good part of a start's imports: who scrapes first loads it.
-        metrics = await asyncio.to_thread(import_module, "zkdns.web.metrics")
-        given = await in_slices(self._observed.walk_first_answers())
-        text = await self._aside(request, metrics.take(self._observed, given).text)
-        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        pieces = await self._scrapes.take()
+        return await rows.send_pieces(request, self._threads, pieces, {**HEADERS, "Content-Type": METRICS})
 
     async def _services(self, request: web.Request) -> web.StreamResponse:
         status, names = self._observed.status(), self._observed.names()
@@ -195,7 +197,7 @@ class Web:
         """What takes long in a large registry, done in a thread of the web's own."""
         return await self._threads.run(request.remote or "", work)
 
-    async def _explain(self, request: web.Request) -> web.Response:
+    async def _explain(self, request: web.Request) -> web.StreamResponse:
         query = request.query
         if not query.get("name"):
             return _json({"error": "name=… is missing"}, 400)
@@ -207,7 +209,7 @@ class Web:
             work = self._observed.explain(
                 query["name"], query.get("type", "A"), query.get("client"), changes, at
             )
-            return _json(await self._aside(request, work))
+            return await self._send(request, lambda: shapes.explained(work()))
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         except OutOfReach as error:

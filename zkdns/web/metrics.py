@@ -6,7 +6,7 @@ Rules: names are fixed; labels are bounded by what is registered, never by what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import ProcessCollector, generate_latest
@@ -14,10 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from zkdns.answers.first_places import FirstAnswers, count
-from zkdns.model import State
+from zkdns.model import Service, State
 from zkdns.web.status import Counters, Observed, Status
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 TYPES = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA",
@@ -26,7 +24,21 @@ TYPES = {
 }  # fmt: skip
 """Types that have a label of their own; the rest are "other", or a client could make series at will."""
 
+SAMPLES = 500
+"""Of one family that are made at once."""
+
+PIECE_BYTES = 1 << 16
+
+HEADER_LINES = 2
+"""Of a family: HELP and TYPE."""
+
 RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
+
+
+Row = tuple[tuple[str, ...], float]
+"""The values of a sample's labels, and its own."""
+
+LabelledFamily = GaugeMetricFamily | CounterMetricFamily
 
 
 class Snapshot(Collector):
@@ -43,9 +55,30 @@ class Snapshot(Collector):
         yield from self._later()
         yield from self._process.collect()
 
-    def text(self) -> bytes:
-        """Slow for a large registry: call it in a thread."""
-        return generate_latest(self)
+    def pieces(self) -> Iterator[bytes]:
+        """The text, none of it empty. A family may come in several parts, one behind the other."""
+        text, last = bytearray(), ""
+        for metric in self.collect():
+            part = generate_latest(_Alone(metric))
+            if metric.name == last:
+                part = part.split(b"\n", HEADER_LINES)[HEADER_LINES]
+            text += part
+            last = metric.name
+            if len(text) >= PIECE_BYTES:
+                yield bytes(text)
+                text.clear()
+        if text:
+            yield bytes(text)
+
+
+class _Alone(Collector):
+    """One metric, as what `generate_latest` takes."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._metric
 
 
 def take(observed: Observed, given: Sequence[FirstAnswers]) -> Snapshot:
@@ -146,33 +179,53 @@ def _history(counters: Counters) -> Iterable[Metric]:
 def _services(status: Status, given: Sequence[FirstAnswers]) -> Iterable[Metric]:
     yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
     yield _gauge("zkdns_services", "Services registered.", len(status.services))
-    instances = GaugeMetricFamily(
-        "zkdns_instances", "Instances by service and state.", labels=("service", "state")
+    yield from _parts(
+        lambda: GaugeMetricFamily(
+            "zkdns_instances", "Instances by service and state.", labels=("service", "state")
+        ),
+        _states(status.services),
     )
-    firsts = CounterMetricFamily(
-        "zkdns_first_answers", "Answers in which an instance stood first.", labels=("service", "instance")
+    crossings: Counter[tuple[str, str, str]] = Counter()
+
+    def firsts() -> Iterator[Row]:
+        for one in given:
+            counts, crossed = count((one,))
+            crossings.update(crossed)
+            yield from counts.items()
+
+    yield from _parts(
+        lambda: CounterMetricFamily(
+            "zkdns_first_answers", "Answers in which an instance stood first.", labels=("service", "instance")
+        ),
+        firsts(),
     )
-    for name, service in status.services.items():
+    yield from _parts(
+        lambda: CounterMetricFamily(
+            "zkdns_near_answers", "Answers by the zones of the client and of the instance that stood first.",
+            labels=("service", "from", "to"),
+        ),
+        sorted(crossings.items()),
+    )  # fmt: skip
+
+
+def _states(services: Mapping[str, Service]) -> Iterator[Row]:
+    for name, service in services.items():
         counts = Counter(i.state for i in service.instances)
         # A service that lost all has its zeros: a series that vanished could ring no alert.
         for state in (State.HEALTHY, *sorted(counts.keys() - {State.HEALTHY})) if counts else State:
-            instances.add_metric((name, str(state)), counts[state])
-    first_answers, crossings = count(given)
-    for (name, id), n in first_answers.items():
-        firsts.add_metric((name, id), n)
-    yield instances
-    yield firsts
-    yield _near(crossings)
+            yield (name, str(state)), counts[state]
 
 
-def _near(crossings: Mapping[tuple[str, str, str], int]) -> Metric:
-    family = CounterMetricFamily(
-        "zkdns_near_answers", "Answers by the zones of the client and of the instance that stood first.",
-        labels=("service", "from", "to"),
-    )  # fmt: skip
-    for labels, n in sorted(crossings.items()):
-        family.add_metric(labels, n)
-    return family
+def _parts(family: Callable[[], LabelledFamily], samples: Iterable[Row]) -> Iterator[Metric]:
+    """One family in parts: of a hundred thousand samples only some are ever there."""
+    part, n = family(), 0
+    for labels, value in samples:
+        part.add_metric(labels, value)
+        n += 1
+        if n == SAMPLES:
+            yield part
+            part, n = family(), 0
+    yield part
 
 
 def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:

@@ -1,14 +1,15 @@
-"""JSON of long lists, in pieces: made as they are sent, each in a thread, none longer than a moment's work.
+"""Long bodies in pieces: made as they are sent, each in a thread, none longer than a moment's work.
 
-Rules: a document is what `msgspec` encodes; a value of it (or all of it) that is an Iterator is a list whose
-rows are made one by one. One call that encodes 100,000 rows would keep every thread from running meanwhile,
-and a client that reads slowly would have all of its text kept for it.
+Rules: a document of JSON is what `msgspec` encodes; a value of it (or all of it) that is an Iterator is a
+list whose rows are made one by one. One call that encodes 100,000 rows would keep every thread from running
+meanwhile, and a client that reads slowly would have all of its text kept for it. Who breaks off is told of by
+nobody: a traceback for each would let anyone fill the log.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -20,7 +21,7 @@ log = logging.getLogger("zkdns.web")
 PIECE_BYTES: Final = 1 << 16
 """Of the text of rows that are sent at once."""
 
-JSON: Final = "application/json"
+JSON: Final = "application/json; charset=utf-8"
 
 
 class Threads(Protocol):
@@ -65,31 +66,37 @@ def _rows(text: bytearray, rows: Iterator[object]) -> Iterator[bytes]:
 
 
 async def send(
-    request: web.Request, threads: Threads, work: Callable[[], object], headers: dict[str, str]
+    request: web.Request, threads: Threads, work: Callable[[], object], headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """What `work` makes, as JSON. A short document goes out whole, as any reply does; of a long one a piece
-    is made when the client has taken the one before."""
+    """What `work` makes, as JSON."""
+    return await send_pieces(request, threads, lambda: pieces(work()), {**headers, "Content-Type": JSON})
+
+
+async def send_pieces(
+    request: web.Request, threads: Threads, work: Callable[[], Iterator[bytes]], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """What `work` gives. Little goes out whole, as any reply does; of much a piece is made when the client
+    has taken the one before."""
     address = request.remote or ""
 
     def begin() -> tuple[Iterator[bytes], bytes, bytes]:
-        walk = pieces(work())
+        walk = work()
         return walk, next(walk), next(walk, b"")
 
     walk, *begun = await threads.run(address, begin)
     if not begun[1]:
-        return web.Response(body=begun[0], content_type=JSON, charset="utf-8")
+        return web.Response(body=begun[0], headers=headers)
     response = web.StreamResponse(headers=headers)
-    response.content_type, response.charset = JSON, "utf-8"
     if request.method == "HEAD":
         return response
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         for part in begun:
             await response.write(part)
         while part := await threads.go_on(address, lambda: next(walk, b"")):
             await response.write(part)
     except ConnectionError:
-        raise
+        pass
     except Exception:
         log.exception("%s %s failed", request.method, request.rel_url)
         if request.transport is not None:  # what was sent is no document: its client must not take it for one

@@ -268,6 +268,11 @@ def clients(account: Told, gather: Gather = list) -> dict[str, Any]:
     } | ({} if account.is_kept else {"kept": False})
 
 
+def explained(account: Mapping[str, Any]) -> dict[str, Any]:
+    """An account of an answer, its instances one by one."""
+    return {**account, "instances": iter(account["instances"])}
+
+
 def moment_exactly(at: float) -> str:
     """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
