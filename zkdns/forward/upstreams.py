@@ -149,8 +149,10 @@ class Upstreams:
         if RESOLV_CONF not in self._settings.forward:
             return
         try:
-            if mark_of(self._resolv_conf.stat()) == self._seen:
+            mark = mark_of(self._resolv_conf.stat())
+            if mark == self._seen:
                 return
+            self._seen = mark  # what can't be read is tried, and told, once
             self.configure(self._settings)
         except (OSError, ConfigError):
             return

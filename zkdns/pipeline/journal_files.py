@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -208,14 +209,15 @@ class JournalFiles:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of a state directory, oldest first."""
+    """The segments of a state directory, oldest first. What has a segment's name and is no file is none."""
     paths = []
     for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
         try:
             began_at(path)
-        except ValueError:
+            if stat.S_ISREG(path.lstat().st_mode):
+                paths.append(path)
+        except (ValueError, OSError):
             continue
-        paths.append(path)
     return sorted(paths, key=began_at)
 
 

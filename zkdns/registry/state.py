@@ -237,17 +237,20 @@ def _put_aside(target: Path) -> None:
         mark = _mark(target.stat())
     except FileNotFoundError:
         return
-    if _known.get(target) == mark:
+    except OSError:  # a link to itself, and the like
+        mark = None
+    if mark is not None and _known.get(target) == mark:
         return
     try:
         for _ in _items(target):
             pass
-    except _Bad:
+    except (_Bad, OSError):
         number = 1
         while (kept := target.with_name(f"{target.name}.aside-{number}")).exists():
             number += 1
         target.rename(kept)
     else:
+        assert mark is not None  # noqa: S101  (it was read)
         _known[target] = mark
 
 

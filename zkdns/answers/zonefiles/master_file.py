@@ -267,8 +267,9 @@ def mark(path: Path) -> Mark | None:
 
 
 def _shown(path: Path, folder: Path) -> str:
+    """As people know it: a link has its own name, wherever it leads."""
     try:
-        return str(path.resolve().relative_to(folder))
+        return str((path.parent.resolve() / path.name).relative_to(folder))
     except ValueError:
         return str(path)
 

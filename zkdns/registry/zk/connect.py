@@ -139,6 +139,7 @@ def open_client(
         **_auth(settings),
         **_tls(settings),
     )
+    _guard_files(client, settings)
     sasl.follow(client, reasons.opened)
     return client, reasons
 
@@ -171,10 +172,9 @@ def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
     if settings.tls_key and not settings.tls_cert:
         raise ConfigError("zookeeper.tls_key", "is set without tls_cert")
     key = settings.tls_key or settings.tls_cert
-    for name, path in (("tls_ca", settings.tls_ca), ("tls_cert", settings.tls_cert), ("tls_key", key)):
+    for name, path in _tls_files(settings).items():
         try:
-            if path:
-                read_bounded(Path(path), MAX_PEM_BYTES)  # OpenSSL would wait for a FIFO
+            read_bounded(Path(path), MAX_PEM_BYTES)
         except OSError as why:
             raise ConfigError(f"zookeeper.{name}", f"{path}: {why.strerror}") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -201,6 +201,32 @@ def _tls(settings: ZooKeeperSettings) -> dict[str, Any]:
         "verify_certs": True,
         "check_hostname": True,
     }
+
+
+def _tls_files(settings: ZooKeeperSettings) -> dict[str, str]:
+    """By setting, those that OpenSSL is to read: it would wait for a FIFO for ever."""
+    key = settings.tls_key or settings.tls_cert
+    files = {"tls_ca": settings.tls_ca, "tls_cert": settings.tls_cert, "tls_key": key}
+    return {name: path for name, path in files.items() if path}
+
+
+def _guard_files(client: KazooClient, settings: ZooKeeperSettings) -> None:
+    """kazoo has OpenSSL read the files anew for each connection, and by then they may be others."""
+    files = _tls_files(settings)
+    if not files:
+        return
+    handler = adopt.demand(client.handler, "create_connection")
+    create = handler.create_connection
+
+    def create_guarded(*where: Any, **how: Any) -> Any:
+        for name, path in files.items():
+            try:
+                read_bounded(Path(path), MAX_PEM_BYTES)
+            except OSError as why:
+                raise OSError(why.errno, f"zookeeper.{name}: {path}: {why.strerror}") from None
+        return create(*where, **how)
+
+    handler.create_connection = create_guarded
 
 
 def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> KazooClient:
