@@ -172,3 +172,21 @@ def test_a_probe_that_comes_back_is_known_for_as_long_as_it_may_take_and_no_long
     one._probe(upstream, upstreams.REMEMBERED)
     assert not one.is_probe(b"\0010\0")
     assert one.is_probe(b"\0011\0")
+
+
+@pytest.mark.parametrize("edns", [False, True])
+def test_a_probe_is_an_attempt_of_this_moment_as_its_upstream_can_take_it(
+    edns: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[Attempt] = []
+    monkeypatch.setattr(upstreams, "probe_question", lambda upstream, draw: (b"\0\0\2\0\1", ()))
+    monkeypatch.setattr(upstreams, "Probe", lambda attempt, *_: sent.append(attempt))
+    one = upstreams.Upstreams(Settings(), tmp_path, lambda: 7.0, random.Random(1), lambda: None)
+    one.configure(Settings(forward=("192.0.2.1",)))
+    (upstream,) = one.all
+    upstream.edns = edns
+    one._probe(upstream, 7.0)
+    (attempt,) = sent
+    assert (attempt.upstream, attempt.sent_at, attempt.edns) == (upstream, 7.0, edns)
+    asked = dns.message.from_wire(attempt.packet)
+    assert (asked.id, asked.question[0].to_text(), asked.edns) == (attempt.ident, ". IN NS", edns - 1)
