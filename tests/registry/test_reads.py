@@ -102,7 +102,7 @@ class World:
         for request in self.reads.requests(self.now):
             if not self.reads.one_shot and (path := watched_list(request)):
                 self.lists.append(path)
-                self.reads.take(request.id, self.answer(request), self.now)
+                self.give(request)
             else:
                 requests.append(request)
         self.sent += requests
@@ -132,6 +132,11 @@ class World:
         assert isinstance(what, WatchedRead)
         return self.read(what.op)
 
+    def give(self, *requests: Request) -> None:
+        """What each asks for comes, as it stands now."""
+        for request in requests:
+            self.reads.take(request.id, self.answer(request), self.now)
+
     def read(self, op: Op) -> Any:
         if op.path in self.refused:
             return NO_AUTH
@@ -154,7 +159,7 @@ class World:
             if not waiting:
                 return
             request = waiting.pop(0)
-            self.reads.take(request.id, self.answer(request), self.now)
+            self.give(request)
             waiting += self.poll()
         raise AssertionError("it never ends")
 
@@ -215,8 +220,7 @@ def test_changes_during_the_reading_are_read_after_it() -> None:
     world = World()
     world.put(f"{ROOT}/web/a")
     world.reads.connected(world.now)
-    for request in world.poll():
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*world.poll())
     (batch,) = world.poll()
     old = world.answer(batch)
     world.put(f"{ROOT}/web/b")
@@ -246,23 +250,20 @@ def test_a_reading_that_a_reconnect_cuts_is_never_whole() -> None:
     for n in range(300):
         world.put(f"{ROOT}/web/i{n}")
     world.reads.connected(world.now)
-    for request in world.poll():
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*world.poll())
     requests = world.poll()
     for _ in range(2):
-        world.reads.take(requests[0].id, world.answer(requests[0]), world.now)
+        world.give(requests[0])
         requests = world.poll()
     world.reads.lost(world.now)
     world.drop(f"{ROOT}/web/i7", tell=False)
     world.reads.connected(world.now)
     first = world.poll()
-    for request in requests:  # they come after all, and say how it stood before
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*requests)  # they come after all, and say how it stood before
     assert world.poll() == []
     assert Whole not in world.kinds()
     assert [type(request.what) for request in first] == [AddWatch, Sync]
-    for request in first:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*first)
     world.serve()
     assert world.view == world.truth
 
@@ -378,8 +379,7 @@ def test_a_change_that_a_watch_tells_while_the_audit_reads_is_no_repair() -> Non
     requests = world.poll()
     (portion,) = [request for request in requests if isinstance(request.what, MultiRead)]
     world.put(f"{ROOT}/web/a")
-    for request in requests:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*requests)
     assert portion in requests
     world.serve(seconds=1)
     assert world.reads.repairs == 0
@@ -392,8 +392,7 @@ def test_a_root_that_went_and_came_while_the_audit_reads_is_no_repair() -> None:
     requests = world.poll()
     world.drop(ROOT, tell=False)
     world.reads.watched(DELETED, ROOT)
-    for request in requests:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*requests)
     world.put(f"{ROOT}/web/b")
     world.serve(seconds=1)
     assert world.reads.repairs == 0
@@ -407,8 +406,7 @@ def test_what_comes_below_a_list_that_a_watch_told_of_while_the_audit_reads_is_n
     requests = world.poll()
     world.put(f"{ROOT}/web/b", tell=False)
     world.reads.watched(CHILD, f"{ROOT}/web")
-    for request in requests:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*requests)
     world.serve(seconds=1)
     assert world.view == world.truth
     assert world.reads.repairs == 0
@@ -487,7 +485,7 @@ def test_a_child_that_comes_while_its_list_is_read_by_one_shot_watches_leaves_no
     for _ in range(40):
         world.now += 1
         for request in world.poll():
-            world.reads.take(request.id, world.answer(request), world.now)
+            world.give(request)
             if not isinstance(request.what, WatchedRead):
                 continue
             op = request.what.op
@@ -728,7 +726,7 @@ def after_long_work(seconds: float, instances: int = 1) -> World:
     world.put(f"{ROOT}/web/a")
     (request,) = world.poll()
     world.now += seconds
-    world.reads.take(request.id, world.answer(request), world.now)
+    world.give(request)
     return world
 
 
@@ -775,21 +773,20 @@ def test_a_change_overtakes_what_is_left_to_read_of_a_large_service(is_new: bool
     waiting = world.poll()
     while f"{ROOT}/big/i0" not in of_batches(world, world.sent):  # its list is read
         request = waiting.pop(0)
-        world.reads.take(request.id, world.answer(request), world.now)
+        world.give(request)
         waiting += world.poll()
     world.put(f"{ROOT}/web/a")
     world.put(f"{ROOT}/web/b")
     asked: list[str] = []
     for _ in range(4):
         request = waiting.pop(0)
-        world.reads.take(request.id, world.answer(request), world.now)
+        world.give(request)
         more = world.poll()
         asked += of_batches(world, more)
         waiting += more
     assert {f"{ROOT}/web/a", f"{ROOT}/web/b"} <= set(asked)
     assert len([path for path in asked if "/big/" in path]) >= BATCH, "the large one goes on meanwhile"
-    for request in waiting:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*waiting)
     world.serve()
     assert world.view == world.truth
 
@@ -808,7 +805,7 @@ def test_short_changes_that_never_end_do_not_keep_a_long_list_from_being_read() 
         request = waiting.pop(0)
         world.now += MAX_PAUSE_SECONDS / 5
         waiting += world.poll()
-        world.reads.take(request.id, world.answer(request), world.now)
+        world.give(request)
         waiting += world.poll()
     assert waiting, "there was always something to read"
     assert f"{ROOT}/web/b" in world.view
@@ -855,7 +852,7 @@ def test_it_is_idle_only_when_all_that_was_told_is_read() -> None:
     assert not world.reads.idle, "it is due"
     (request,) = world.poll()
     assert not world.reads.idle, "it is under way"
-    world.reads.take(request.id, world.answer(request), world.now)
+    world.give(request)
     assert world.reads.idle
 
 
@@ -897,8 +894,7 @@ def test_what_was_told_before_all_is_read_is_not_read_again() -> None:
     world.reads.connected(world.now)
     waiting = world.poll()
     world.put(f"{ROOT}/web/b")
-    for request in waiting:
-        world.reads.take(request.id, world.answer(request), world.now)
+    world.give(*waiting)
     world.serve()
     assert world.view == world.truth
     ops = read_ops(world)
