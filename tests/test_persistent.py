@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from zlib import crc32
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.persistent import BUCKETS, PersistentMap, differing
+from zkdns.persistent import BUCKETS, ROW, PersistentMap, differing
 
 KEYS = st.text(max_size=3)
 VALUES = st.integers(0, 3).map(lambda n: ("one", "two", "three", "four")[n])
@@ -38,9 +41,20 @@ def test_it_holds_what_a_dictionary_would(first: dict[str, str], steps: list[dic
     assert oldest.differing(found) == moved == found.differing(oldest)
 
 
+def test_a_key_that_comes_where_the_last_one_went_leaves_the_map_before_as_it_was() -> None:
+    same = [f"key-{n}" for n in range(5000) if crc32(f"key-{n}".encode()) % BUCKETS == 7][:2]
+    one, two = same
+    before = PersistentMap({one: "one"})
+    after = before.changed({one: None, two: "two"})
+    assert dict(before) == {one: "one"}
+    assert dict(after) == {two: "two"}
+
+
 def test_a_change_among_many_shares_nearly_all() -> None:
     many = PersistentMap({f"service-{n}": object() for n in range(20_000)})
     other = many.changed({"service-7": object(), "new": object()})
-    shared = sum(a is b for a, b in zip(many._buckets, other._buckets, strict=True))
-    assert shared >= BUCKETS - 2
+    rows = sum(a is b for a, b in zip(many._rows, other._rows, strict=True))
+    assert rows >= BUCKETS // ROW - 2
+    buckets = zip(chain(*many._rows), chain(*other._rows), strict=True)
+    assert sum(a is b for a, b in buckets) >= BUCKETS - 2
     assert many.differing(other) == ["new", "service-7"]

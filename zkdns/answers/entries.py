@@ -37,7 +37,7 @@ def rotated(
         built.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
     extras = [m.extra for members in tiers for m in members if m.extra]
-    ids = _one_of_each(tuple(m.id for m in tiers[0]))
+    ids = _one_of_each(tuple([m.id for m in tiers[0]]))
     return Entry(
         tuple(built), cut, note, len(set(extras)) < len(extras), counter, origin,
         service=service.name, ids=ids,

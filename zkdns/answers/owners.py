@@ -23,6 +23,9 @@ SERVER = ("ns", "dns")
 Tagged: TypeAlias = Mapping[str, Sequence[Instance]]
 """Who has each tag."""
 
+WithPorts: TypeAlias = Mapping[tuple[str, str], tuple[Instance, ...]]
+"""By protocol and port, who has it."""
+
 
 def tags_of(instance: Instance) -> dict[str, None]:
     """Its tags as labels ("v1.0" and "v1-0" are one); its registry's name is one where there are several."""
@@ -58,8 +61,8 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
     return tagged
 
 
-def having_ports(service: Service) -> dict[tuple[str, str], Sequence[Instance]]:
-    """By protocol and port, who has it."""
+def having_ports(service: Service) -> WithPorts:
+    """Whom the name of each port gives."""
     return {
         (protocol, port): having
         for protocol in records.protocols(service.instances)
@@ -67,11 +70,12 @@ def having_ports(service: Service) -> dict[tuple[str, str], Sequence[Instance]]:
     }
 
 
-def late_of(service: Service, having: Tagged, beyond: Beyond, zones: int) -> Late:
+def late_of(
+    service: Service, having: Tagged, ports: WithPorts, guests: Sequence[Instance], zones: int
+) -> Late:  # fmt: skip
     """The names that are too many to be ready in so many zones. `having`: whom each tag's name gives."""
-    taken = taken_from_tags(service, beyond.guests)
+    taken = taken_from_tags(service, guests)
     tags = {tag: those for tag, those in having.items() if tag and tag not in taken}
-    ports = having_ports(service) if beyond.route is None else {}
     return Late(find_late(tags, zones), find_late(ports, zones))
 
 
@@ -81,12 +85,12 @@ def _of_protocol(service: Service, protocol: str) -> tuple[Instance, ...]:
 
 def owners(
     service: Service, zone: bytes, beyond: Beyond = NOTHING, tagged: Tagged | None = None,
-    late: Late = NONE_LATE,
+    late: Late = NONE_LATE, ports: WithPorts | None = None,
 ) -> Iterator[OwnerName]:  # fmt: skip
     """Every name of the service that can be enumerated cheaply: all but those of single instances, and those
-    that are `late`. `tagged`: whom each tag's name gives, where that is known."""
+    that are `late`. `tagged`, `ports`: whom each tag's name gives, and each port's, where that is known."""
     if beyond.route is None:
-        yield from _own(service, zone, late)
+        yield from _own(service, zone, having_ports(service) if ports is None else ports, late)
     else:
         yield from _routed(service, zone, beyond.route)
     having = having_tags(service, beyond.guests) if tagged is None else tagged
@@ -110,7 +114,7 @@ def _routed(service: Service, zone: bytes, route: Routed) -> Iterator[OwnerName]
                 yield OwnerName(owner, about, having.group, having.first, (SRV,), port, levels=having.levels)
 
 
-def _own(service: Service, zone: bytes, late: Late) -> Iterator[OwnerName]:
+def _own(service: Service, zone: bytes, ports: WithPorts, late: Late) -> Iterator[OwnerName]:
     """The names of all instances, of those of a protocol, and of those with a port."""
     name = names.label(service.label) + zone
     everyone = service.instances
@@ -122,8 +126,8 @@ def _own(service: Service, zone: bytes, late: Late) -> Iterator[OwnerName]:
         given = serving if len(of_protocol) == len(everyone) else records.answered(of_protocol)
         owner = names.label(names.underscored(service.label)) + below + zone
         yield OwnerName(owner, service.label, of_protocol, given, (SRV,))
-        for port, having in records.by_port(of_protocol).items():
-            if (protocol, port) in late.ports:
+        for (of, port), having in ports.items():
+            if of != protocol or (of, port) in late.ports:
                 continue
             those = given if len(having) == len(of_protocol) else records.answered(having)
             owner = names.label("_" + port) + below + name

@@ -7,7 +7,7 @@ on the wire is `dns.records`' affair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import lcm
@@ -184,11 +184,11 @@ def shared_ttl(instances: Iterable[Instance], ttl: int) -> int:
 
 def own_addresses(records: InstanceRecords) -> InstanceAddresses:
     """Those of its own name."""
-    v4, v6 = records.v4, records.v6
-    if not records.unowned or OWNER + records.unowned[0] in (*v4[:1], *v6[:1]):
+    v4, v6, unowned = records.v4, records.v6, records.unowned
+    if not unowned or (OWNER + unowned[0]) in ((v4 or v6)[0], (v6 or v4)[0]):
         return InstanceAddresses(b"".join(v4), b"".join(v6))
     own: tuple[list[bytes], list[bytes]] = [], []
-    for body in records.unowned:
+    for body in unowned:
         own[int.from_bytes(body[:2], "big") == AAAA].append(OWNER + body)
     return InstanceAddresses(b"".join(own[0]), b"".join(own[1]))
 
@@ -253,6 +253,7 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_record
     inside = about.owner.endswith(label + zone)
     here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
     scale = service.settings.srv_scale
+    ends: dict[bytes, tuple[bytes, bytes]] = {}
     homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
     tiers = []
     for tier in about.serving if about.levels is None else about.levels:
@@ -260,46 +261,41 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_record
         places: dict[tuple[bytes, int], tuple[int, int]] = {}
         ports = [ports_of(i, about.port) for i in tier]
         parts = lcm(*{len(numbers) for numbers in ports if numbers})
-        for i, port, share in _by_ports(tier, ports, parts):
+        for i, numbers in zip(tier, ports, strict=True):
             known_as = own_name(i)
             own = by_name[known_as]
-            name = own.home + zone
-            suffix = here if inside and own.home == label else own.home + apex
-            if own.elsewhere and zone in own.elsewhere:
-                name = suffix = own.home + own.elsewhere[zone]
-            if own.sole_holder and about.levels is None:  # a route may give one instance as two targets
-                key = known_as, port, i.weight, i.registration.priority
-                wire = srv_records.get(key)
-                if wire is None:
-                    wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
-                members.append(Member(wire, share, (i,), _run(own.label + suffix, own), len(own.unowned)))
-                continue
-            if i.registration.host:
-                target = owner = names.wire(i.registration.host)
-            else:
-                home = homes.setdefault(i.addresses, (own.label, name, suffix))
-                target, owner = home[0] + home[1], home[0] + home[2]
-            at, weight = places.get((target, port), (len(members), 0))
-            places[target, port] = at, weight + i.weight
-            wire = _srv_of(i, weight + i.weight, scale, port, target, ttl)
-            if at < len(members):
-                holders = (*members[at].holders, i)
-                share += members[at].weight
-                members[at] = members[at]._replace(record=wire, weight=share, holders=holders)
-            else:
-                members.append(Member(wire, share, (i,), _run(owner, own), len(own.unowned)))
+            if own.home not in ends:
+                suffix = here if inside and own.home == label else own.home + apex
+                ends[own.home] = own.home + zone, suffix
+                if own.elsewhere and zone in own.elsewhere:
+                    ends[own.home] = (own.home + own.elsewhere[zone],) * 2
+            name, suffix = ends[own.home]
+            for port in numbers:
+                share = i.weight * parts // len(numbers)
+                if own.sole_holder and about.levels is None:  # a route may give one instance as two targets
+                    key = known_as, port, i.weight, i.registration.priority
+                    wire = srv_records.get(key)
+                    if wire is None:
+                        wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
+                    members.append(Member(wire, share, (i,), _run(own.label + suffix, own), len(own.unowned)))
+                    continue
+                if i.registration.host:
+                    target = owner = names.wire(i.registration.host)
+                else:
+                    home = homes.setdefault(i.addresses, (own.label, name, suffix))
+                    target, owner = home[0] + home[1], home[0] + home[2]
+                at, weight = places.get((target, port), (len(members), 0))
+                places[target, port] = at, weight + i.weight
+                wire = _srv_of(i, weight + i.weight, scale, port, target, ttl)
+                if at < len(members):
+                    holders = (*members[at].holders, i)
+                    share += members[at].weight
+                    members[at] = members[at]._replace(record=wire, weight=share, holders=holders)
+                else:
+                    members.append(Member(wire, share, (i,), _run(owner, own), len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)
-
-
-def _by_ports(
-    tier: Sequence[Instance], ports: Sequence[tuple[int, ...]], parts: int
-) -> Iterator[tuple[Instance, int, int]]:
-    """Each instance with each of its ports and what part of its weight falls on that."""
-    for i, numbers in zip(tier, ports, strict=True):
-        for port in numbers:
-            yield i, port, i.weight * parts // len(numbers)
 
 
 def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, ttl: int) -> bytes:

@@ -18,7 +18,7 @@ from zkdns.answers.kept import Kept
 from zkdns.answers.late_names import NONE_LATE, Answering, LatePorts, LateTags
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
-from zkdns.answers.owners import by_tag, having_tags, late_of, owners
+from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
@@ -169,9 +169,10 @@ class _Compilation:
         self.addresses = {
             s.label[1:]: records.own_addresses(s) for s in self.by_name.values() if s.home == own
         }
+        self.ports = having_ports(self.service) if route is None else {}
         self.late = NONE_LATE
         if not self.elsewhere:  # else names of another zone stand among its own
-            self.late = late_of(self.service, self.tagged, beyond, len(apexes))
+            self.late = late_of(self.service, self.tagged, self.ports, beyond.guests, len(apexes))
         self.entries: Entries = {}
         self.names: dict[bytes, Name] = {}
         self.first_places: dict[bytes, FirstPlaces] = {}
@@ -194,7 +195,7 @@ class _Compilation:
         tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
         srv_records: records.SRVRecords = {}
         service = self.service
-        for about in owners(service, zone.apex, self.beyond, self.tagged, self.late):
+        for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
             serves = False
             for rtype in about.types:
                 tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_records)

@@ -14,7 +14,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.client_map import NO_CLIENTS, ClientMap
@@ -92,8 +92,7 @@ def position_of(entry: Entry) -> int:
     return entry.counter.position
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InstanceAddresses:
+class InstanceAddresses(NamedTuple):
     """The addresses of one instance's own name: A and AAAA records in one run each."""
 
     a: bytes

@@ -21,7 +21,7 @@ MAX_TXT_BYTES = 64_000
 """Bytes of a TXT record's rdata: its registration may hold a megabyte of meta."""
 
 _HEAD = struct.Struct("!HHIH").pack
-_SRV = struct.Struct("!HHH").pack
+_SRV = struct.Struct("!HHIHHHH").pack
 
 
 @lru_cache(4096)  # one instance that changes has those of all its service spelled
@@ -54,7 +54,7 @@ def addresses(owner: bytes, held: Iterable[str], ttl: int) -> tuple[bytes, int]:
 
 def srv(priority: int, weight: int, port: int, target: bytes, ttl: int) -> bytes:
     """An SRV record (RFC 2782) of the name that is asked for. `target`: a wire name; `ttl`: seconds."""
-    return record(OWNER, SRV, ttl, _SRV(priority, weight, port) + target)
+    return OWNER + _SRV(SRV, IN, ttl, 6 + len(target), priority, weight, port) + target
 
 
 def txt(strings: Iterable[str], ttl: int) -> bytes:

@@ -133,6 +133,8 @@ class RouteBook:
         """The service, and those that its route leads to, as deep as routes are followed."""
         met, level = {name}, [name]
         for _ in range(MAX_DEPTH + 1):
+            if not level:
+                return
             yield from level
             below = dict.fromkeys(key for one in level for key in self._resolver.keys_of(one))
             level = [key for key in below if key not in met][:MAX_REACHED]
