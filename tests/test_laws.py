@@ -37,8 +37,8 @@ ROOMS = {
 see all."""
 
 VALUES = {
-    "client_map", "lack", "lists", "model", "order", "overrides", "parts", "persistent", "problems",
-    "roots", "routes", "toml", "topology", "wall",
+    "backlog", "client_map", "lack", "lists", "model", "order", "overrides", "parts", "persistent",
+    "problems", "roots", "routes", "toml", "topology", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -27,13 +28,13 @@ class Taken:
         looks = count()
         pipeline = world.pipeline
         pipeline._tick = pipeline._publisher._tick = pipeline._hearing._tick = lambda: float(next(looks))
-        real = Registry.take
+        real = Registry.steps
 
-        def take(registry: Registry, *args: object) -> None:
+        def steps(registry: Registry, *args: object) -> Iterator[None]:
             self.count += 1
-            real(registry, *args)  # type: ignore[arg-type]
+            return real(registry, *args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Registry, "take", take)
+        monkeypatch.setattr(Registry, "steps", steps)
 
     def now(self) -> int:
         taken, self.count = self.count, 0

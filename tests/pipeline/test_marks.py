@@ -247,7 +247,7 @@ def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:
         for _ in range(3):
             world.rest()
             told += [c.now for c in world.readies[-1].changes if c.what == "registry"]
-            world.pipeline._dirty = True
+            world.pipeline._gathering.is_due = True
     assert told == ["out of reach", "within reach"]
 
 
@@ -309,4 +309,4 @@ def test_services_that_are_gone_are_not_remembered_for_their_defaults() -> None:
         world.names.clear()
         world.publish(f"web{n}", a=an_address(n))
     assert set(world.pipeline.services) == {"web2"}
-    assert "web0" not in world.pipeline._defaults._completed
+    assert "web0" not in world.pipeline._gathering.defaults._completed

@@ -3,6 +3,7 @@ vanishes may have gone with an outage."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,7 @@ def open_registry(url: str = "zk://h/services", *, own: bool = False, label: str
 
 def hear(registry: Registry, root: str, *events: Event, at: float = NOW) -> None:
     for event in events:
-        registry.take(root, event, at, GRACE)
+        deque(registry.steps(root, event, at, GRACE), maxlen=0)
 
 
 def lose(registry: Registry, at: float) -> None:

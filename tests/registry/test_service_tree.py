@@ -480,3 +480,39 @@ def test_no_name_and_no_data_makes_the_fold_raise(name: str, data: bytes) -> Non
         Data(f"/services/{name}/{name}", data, at(3)),
     ]
     folded(events)
+
+
+NAMES = st.sampled_from(["a", "b", "web", "db", "x", "y"])
+
+
+@settings(max_examples=examples(60))
+@given(st.lists(st.tuples(st.booleans(), NAMES, NAMES, st.sampled_from(PAYLOADS)), max_size=40), st.data())
+def test_what_is_shown_by_and_by_comes_to_the_same(
+    changes: list[tuple[bool, str, str, bytes]], draw: st.DataObject
+) -> None:
+    ensemble = Ensemble()
+    at_once, by_and_by = (open_root("/services", "auto") for _ in range(2))
+    for tree in (at_once, by_and_by):
+        for event in ensemble.reading():
+            tree.apply(event)
+    for is_there, service, id, data in changes:
+        if is_there:
+            ensemble.create(service)
+            ensemble.create(f"{service}/{id}")
+            ensemble.set(f"{service}/{id}", data)
+        else:
+            ensemble.delete(f"{service}/{id}")
+        for event in ensemble.replies():
+            for tree in (at_once, by_and_by):
+                tree.apply(event)
+        before = by_and_by.show(0)
+        by_and_by.work(lambda: draw.draw(st.booleans()))
+        after = by_and_by.show(draw.draw(st.integers(0, 2)))
+        assert len(after.services.keys() ^ before.services.keys()) <= 2
+    while by_and_by.has_work:
+        by_and_by.work()
+        by_and_by.show(1)
+    one, other = at_once.catalog(), by_and_by.show(0)
+    assert dict(one.services) == dict(other.services)
+    assert list(one.problems) == list(other.problems)
+    assert other is by_and_by.catalog(), "nothing is left"

@@ -6,7 +6,7 @@ several registries, routes, nodes of our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -258,15 +258,15 @@ def be_young_again(patch: pytest.MonkeyPatch) -> None:
 
 @plant("outages")
 def forget_what_is_away(patch: pytest.MonkeyPatch) -> None:
-    real = Registry.take
+    real = Registry.steps
 
-    def take(self: Any, root: str, event: Event, now: float, grace: float) -> None:
-        real(self, root, event, now, grace)
+    def steps(self: Any, root: str, event: Event, now: float, grace: float) -> Iterator[None]:
+        yield from real(self, root, event, now, grace)
         if isinstance(event, Session) and not event.connected and len(self.reducers) == 1:
-            real(self, root, Begin(), now, grace)
-            real(self, root, Whole(), now, grace)
+            yield from real(self, root, Begin(), now, grace)
+            yield from real(self, root, Whole(), now, grace)
 
-    patch.setattr(Registry, "take", take)
+    patch.setattr(Registry, "steps", steps)
 
 
 # --- routes ---------------------------------------------------------------------------------------

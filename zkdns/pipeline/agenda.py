@@ -1,13 +1,15 @@
 """Which services are to be judged now, and when each is to be judged again.
 
-Rules: pure; time comes in as an argument. What is due is done in the order in which it came; a service that
-is costly waits longer for what is not urgent.
+Rules: pure; time comes in as an argument. What is due is done in the order in which it came (`backlog`); a
+service that is costly waits longer for what is not urgent.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+
+from zkdns.backlog import Backlog
 
 PACE = 10
 """Verdicts alone make a service judged again at most one part in so many of the time."""
@@ -23,7 +25,7 @@ class Agenda:
     """`queue`: what is due, by name, in order."""
 
     def __init__(self) -> None:
-        self.queue: dict[str, None] = {}
+        self.queue: Backlog[str] = Backlog()
         self._alarms: list[tuple[float, str]] = []
         self._alarm_of: dict[str, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}

@@ -5,7 +5,7 @@ Rules: pure. A service that is the same object comes back as the same one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,8 +29,9 @@ class ServiceDefaults:
         self._values = {name: getattr(read, name) for name in read.given}
         self._completed: dict[str, tuple[Service, Service]] = {}
 
-    def complete(self, service: Service) -> Service:
-        """The service with the defaults for what it doesn't set."""
+    def complete(self, service: Service, is_registered: bool = True) -> Service:
+        """The service with the defaults for what it doesn't set. One that is not registered any more is not
+        remembered."""
         if not self._values:
             return service
         known = self._completed.get(service.name)
@@ -38,10 +39,11 @@ class ServiceDefaults:
             given = service.settings.given
             lacking = {name: value for name, value in self._values.items() if name not in given}
             known = service, replace(service, settings=replace(service.settings, **lacking))
-            self._completed[service.name] = known
+            if is_registered:
+                self._completed[service.name] = known
         return known[1]
 
-    def keep(self, names: Collection[str]) -> None:
-        """The other services are there no more."""
-        for name in [name for name in self._completed if name not in names]:
-            del self._completed[name]
+    def forget(self, names: Iterable[str]) -> None:
+        """These services are others now, or are there no more."""
+        for name in names:
+            self._completed.pop(name, None)

@@ -45,11 +45,11 @@ class Gatherer:
 
     def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
         """The registries that are known now, and what is laid over services."""
-        each = [r.catalog for r in registries]
+        each = [r.shown for r in registries]
         if laid is self._laid and len(each) == len(self._told) and all(map(is_, each, self._told)):
             return  # most of what is heard moves nothing here: nodes of ours, and a reading under way
         self._told = each
-        held = {r.name: r.services() for r in registries}
+        held = {r.name: r.shown_services() for r in registries}
         catalogs = [
             _with(c, held[r.name])
             for r, c in zip(registries, each, strict=True)

@@ -29,11 +29,14 @@ MAX_UNTAKEN: Final = 2
 
 @dataclass(slots=True)
 class Batch:
-    """`rest`: of its events, what is not taken yet."""
+    """`rest`: of its events, what is not taken yet; `event`: the one that is taken now, and `steps` what is
+    left of it."""
 
     heard: Heard
     rest: Iterator[Event]
     is_begun: bool = False
+    event: Event | None = None
+    steps: Iterator[None] | None = None
 
 
 class Hearing:
@@ -100,25 +103,34 @@ class Hearing:
         batch.is_begun = True
         heard = batch.heard
         registry = self._registries[heard.registry]
-        for event in batch.rest:
-            if self._left:
-                self._catch_up(registry, heard.root, event, now)
-            self._take(registry, heard.root, event, now)
-            if self._tick() > until:
+        while True:
+            if batch.steps is None:
+                batch.event = next(batch.rest, None)
+                if batch.event is not None and self._left:
+                    self._catch_up(registry, heard.root, batch.event, now)
+            if batch.event is None:
                 break
-        else:
-            self._queue.popleft()
-            self._heard_out(heard, now)
-            return True
-        return False
+            batch.steps = self._take(registry, heard.root, batch.event, now, batch.steps)
+            if self._tick() > until:
+                return False
+        self._queue.popleft()
+        self._heard_out(heard, now)
+        return True
 
-    def _take(self, registry: Registry, root: str, event: Event, now: float) -> None:
-        path = getattr(event, "path", root)
+    def _take(
+        self, registry: Registry, root: str, event: Event, now: float, steps: Iterator[None] | None = None
+    ) -> Iterator[None] | None:
+        """Go one step on with an event. What is left of it, None at its end."""
         try:
-            registry.take(root, event, now, self.grace)
+            if steps is None:
+                steps = registry.steps(root, event, now, self.grace)
+            for _ in steps:
+                return steps
         except Exception as error:
+            path = getattr(event, "path", root)
             self._left[registry.name, root, path, type(event)] = event
             self._wall.note(path, error, DOING)
+        return None
 
     def _catch_up(self, registry: Registry, root: str, event: Event, now: float) -> None:
         path = getattr(event, "path", root)
@@ -131,7 +143,9 @@ class Hearing:
             elif f"{path}/".startswith(f"{where}/"):
                 self._forget(key)
                 if (where, kind) != (path, type(event)):
-                    self._take(registry, root, left, now)
+                    steps = self._take(registry, root, left, now)
+                    while steps is not None:
+                        steps = self._take(registry, root, left, now, steps)
 
     @staticmethod
     def _is_gone(where: str, path: str, event: Event) -> bool:

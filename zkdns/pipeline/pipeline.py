@@ -7,7 +7,7 @@ their names, each with its own age. An error of ours costs the item that it meet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from zkdns.answers.builder import Builder
@@ -17,12 +17,13 @@ from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
-from zkdns.model import Catalog, Change, Override, Problem, Service
+from zkdns.model import Catalog, Change, Problem, Service
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
+from zkdns.pipeline.gathering import AT_A_TIME, AT_A_TIME_OF_START, Gathering
 from zkdns.pipeline.hearing import Hearing
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
@@ -89,7 +90,6 @@ class Pipeline:
         self._localities = Localities(settings)
         self._localities.put_in_force(self.builder, now)
         self._origins = Origins(self.registries)
-        self._defaults = ServiceDefaults(settings.service_defaults, settings.file)
         self._health = Health(
             self.replica.id,
             probes=replica is not None,
@@ -120,15 +120,18 @@ class Pipeline:
             wall=self.wall,
             tick=tick,
         )
+        self._gathering = Gathering(
+            self.registries, self._gatherer, self._publisher,
+            routes=self.routes, hostnames=self._hostnames, health=self._health, wall=self.wall,
+            defaults=ServiceDefaults(settings.service_defaults, settings.file),
+        )  # fmt: skip
         self._tick, self._threads = tick, threads
         self._agenda = Agenda()
         """Roots under /zkdns that told something: reading them takes a part of the time alone."""
         self._changes: list[Change] = []
-        self._dirty = True
         self._urgent = True
         """Whether something is to be published though nothing is answered yet."""
         self._start = Start(self.registries.values())
-        self._laid_of: Mapping[tuple[str, str], Override] | None = None
         self._withheld: set[str] = set()
         """Services with verdicts of the first round, which are published together when it is over."""
 
@@ -156,14 +159,14 @@ class Pipeline:
                 self._publisher.mark(self._hostnames.take(happened.host, happened.addresses, happened.why))
             case Compiled() | Followed():
                 self._publisher.finish(happened, Moment(now, self.registries.zxid))
-                self._dirty = True
+                self._gathering.is_due = True
             case MapRead():
                 self._localities.take_read(happened)
                 self._relocate(now)
-                self._dirty = True
+                self._gathering.is_due = True
             case FileRead():
                 self.registries[happened.registry].read_file(happened.catalog)
-                self._dirty = True
+                self._gathering.is_due = True
             case Remembered():
                 self.registries.remember(happened.registry, happened.catalog, happened.overrides)
                 if happened.topology is not None:
@@ -171,12 +174,12 @@ class Pipeline:
                     self._relocate(now)
             case ZoneFilesRead():
                 self.overlay.put(happened.zones)
-                self._dirty = self._urgent = True
+                self._gathering.is_due = self._urgent = True
 
     def _heard_out(self, heard: Heard, now: float) -> None:
         """All that a registry told at once is taken."""
         registry = self.registries[heard.registry]
-        self._dirty = True
+        self._gathering.is_due = True
         if registry is not self.registries.own:
             return
         if registry.tree is not None and heard.root in registry.tree.reducers:
@@ -190,7 +193,7 @@ class Pipeline:
         if own is None or root not in own.wholes:
             return
         if root == OVERRIDES:
-            self._override()
+            self._gathering.override()
         elif root == TOPOLOGY:
             data = own.topology.nodes().get(())
             is_aside = self._threads and self.stage is not Stage.LOADING
@@ -222,11 +225,11 @@ class Pipeline:
             self.builder.set_ttl(settings.ttl)
             self._publisher.respell()
         if settings.service_defaults != old.service_defaults:
-            self._defaults = ServiceDefaults(settings.service_defaults, settings.file)
+            self._gathering.defaults = ServiceDefaults(settings.service_defaults, settings.file)
             self._publisher.mark(self._publisher.registered)
         self._localities.take_settings(settings)
         self._relocate(now)
-        self._dirty = True
+        self._gathering.is_due = True
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -236,22 +239,23 @@ class Pipeline:
         attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
         hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
-        if not hearing.is_within:
-            if self._start.load(now):
-                self._begin()
-            if self.stage is not Stage.LOADING and self._dirty:
-                self._take_catalogs(now)
-            self._dirty = False
-        publisher, health = self._publisher, self._health
+        if not hearing.is_within and self._start.load(now):
+            self._begin()
+        publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:
+            if self._gathers and not hearing.is_within:
+                most = AT_A_TIME_OF_START if self.is_loading else AT_A_TIME
+                gathering.work(now, lambda: self._tick() > until, most)
             publisher.mark_soon(health.work(now, self._tick, until), now)
-            publisher.work(Moment(now, self.registries.zxid), until - self._tick())
-            if not health.has_work or self._tick() > until:
+            if not self._gathers or not gathering.is_within:
+                publisher.work(Moment(now, self.registries.zxid), until - self._tick())
+            is_gathered = hearing.is_within or not (self._gathers and gathering.has_work)
+            if (is_gathered and not health.has_work) or self._tick() > until:
                 break
-        waits_no_more = self._start.waits_no_more(now)
-        if self.stage is Stage.SETTLING and publisher.is_done(waits_no_more) and not health.has_work:
+        is_told = is_gathered and not hearing.has_work
+        if self.stage is Stage.SETTLING and is_gathered and not (hearing.is_within or health.has_work):
             self._finish_start(now)
-        if not (publisher.has_work or hearing.has_work) and self.stage is not Stage.LOADING:
+        if is_told and not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
         is_loading = self.is_loading
         for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
@@ -259,7 +263,8 @@ class Pipeline:
         # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
         delta = self.builder.take() if self._urgent or not is_loading else NOTHING
         self._urgent = False
-        changes, publisher.changes = (*self._changes, *publisher.changes), []
+        changes = (*self._changes, *gathering.take_changes(), *publisher.changes)
+        publisher.changes = []
         self._changes.clear()
         compilations, publisher.compilations = tuple(publisher.compilations), []
         return Ready(
@@ -270,45 +275,23 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            publisher.has_work or health.has_work or hearing.has_work, hearing.is_behind,
+            not is_told or publisher.has_work or health.has_work, hearing.is_behind,
         )  # fmt: skip
 
     def _begin(self) -> None:
         """From now on there is something to answer from."""
-        self._override()
-        self._dirty = True
-
-    def _override(self) -> None:
-        """What operators ordered, for the services and routes that are there now."""
-        overrides = self.registries.overrides
-        if (own := self.registries.own) is not None:
-            self.wall.count("overrides", own.overrides.problems())
-        if overrides is not self._laid_of:
-            self._laid_of = overrides
-            laid = {service: override for (service, id), override in overrides.items() if not id}
-            self._publisher.mark(self.routes.lay(laid))
-        self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
+        self._gathering.override()
+        self._gathering.is_due = True
 
     def _finish_start(self, now: float) -> None:
+        if not self._publisher.is_done(self._start.waits_no_more(now)):
+            return
         if self._start.is_settled(self._hostnames, self._health, now):
             if self._withheld:
                 self._publisher.mark(self._withheld)
                 self._withheld.clear()
             else:
                 self._start.finish()
-
-    def _take_catalogs(self, now: float) -> None:
-        self._changes += self.registries.take_reach_changes(now)
-        gatherer, old = self._gatherer, self.catalog
-        known = [r for r in self.registries.values() if r.is_known]
-        gatherer.take(known, self.routes.laid)
-        if self.catalog.problems is not old.problems:
-            self.wall.count("catalog", self.catalog.problems)
-        if gatherer.services is not self._publisher.registered:
-            self._hostnames.follow(gatherer.services)
-            self._publisher.take(gatherer.services, now)
-            self._defaults.keep(gatherer.services)
-            self._override()
 
     def _wake(self, now: float) -> float | None:
         due = [self._publisher.wake, self._agenda.wake, *self._start.wakes(now)]
@@ -337,7 +320,13 @@ class Pipeline:
     def idle(self) -> bool:
         """Whether all that is known is in the answers."""
         is_read = self._agenda.idle and not (self._health.has_work or self._hearing.has_work)
-        return is_read and self._publisher.idle and not self._dirty
+        is_shown = not (self._gathers and self._gathering.has_work)
+        return is_read and is_shown and self._publisher.idle
+
+    @property
+    def _gathers(self) -> bool:
+        """Whether what registries hold is taken: before that it is not known whole."""
+        return self.stage is not Stage.LOADING
 
     @property
     def is_loading(self) -> bool:
@@ -393,7 +382,8 @@ class Pipeline:
 
     def _complete(self, service: Service) -> Service:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""
-        return self._hostnames.complete(self._defaults.complete(service))
+        is_registered = service.name in self._publisher.registered
+        return self._hostnames.complete(self._gathering.defaults.complete(service, is_registered))
 
     def _lifted_by(self, service: str) -> int:
         own = self.registries.own

@@ -14,6 +14,7 @@ from typing import Final
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
+from zkdns.backlog import Backlog
 from zkdns.model import Change, Problem, Service
 from zkdns.persistent import differing
 from zkdns.pipeline import changes
@@ -86,7 +87,7 @@ class Publisher:
         self._tick = tick
         self._agenda = Agenda()
         self._respelled: set[str] = set()
-        self._composed: dict[str, None] = {}
+        self._composed: Backlog[str] = Backlog()
         """Services whose names give more than their own instances, to be compiled once all that they depend
         on is judged."""
         self._under_way: dict[str, Replacement] = {}
@@ -122,8 +123,8 @@ class Publisher:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def take(self, registered: Mapping[str, Service], now: float) -> None:
-        """These are the services now."""
+    def take(self, registered: Mapping[str, Service], now: float) -> list[str]:
+        """These are the services now. Those that are others than before."""
         old, self.registered = self.registered, registered
         changed = differing(old, registered)
         for name in changed:
@@ -131,6 +132,7 @@ class Publisher:
             with self._wall.around((after or before or NOBODY).path, "sessions"):
                 self._sessions.take(before, after, now)
         self.mark(changed)
+        return changed
 
     def mark(self, names: Iterable[str]) -> None:
         """These services must be judged and compiled again."""
@@ -209,8 +211,7 @@ class Publisher:
             queue, act = (
                 (self._agenda.queue, self._publish) if self._agenda.queue else (self._composed, self._compose)
             )
-            name = next(iter(queue))
-            del queue[name]
+            name = queue.take_next()
             try:
                 done = act(name, moment) or done
             except Exception as error:  # ours: it costs this service, and the others go on

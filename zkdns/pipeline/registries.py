@@ -6,7 +6,7 @@ Rules: pure; time comes in as an argument. The first ensemble among them is our 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, ValuesView
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 
 from zkdns.config import Settings
 from zkdns.health.guard import NO_GRACE, Grace
@@ -60,6 +60,15 @@ class Registries(Mapping[str, Registry]):
         return any(registry.is_whole for registry in self.values())
 
     @property
+    def has_work(self) -> bool:
+        """Whether one of them was told more than it shows."""
+        return any(registry.has_work for registry in self.values())
+
+    def show(self, most: int, is_late: Callable[[], bool]) -> int:
+        """Have each make of what it was told what it holds, until it is late; how many services moved."""
+        return sum(registry.show(most, is_late) for registry in self.values())
+
+    @property
     def serial(self) -> int:
         """The SOA's: the sum of all of theirs (mod 2^32), so that a change in any of them moves it."""
         return sum(self.serial_of(registry) for registry in self.values()) & 0xFFFFFFFF
@@ -67,7 +76,7 @@ class Registries(Mapping[str, Registry]):
     def serial_of(self, registry: Registry) -> int:
         """One registry's part in it."""
         is_live = registry.is_whole and registry.tree is not None
-        return serial_of(registry.zxid) if is_live else registry.catalog.serial
+        return serial_of(registry.zxid) if is_live else registry.shown.serial
 
     @property
     def zxid(self) -> int:

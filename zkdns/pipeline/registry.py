@@ -6,7 +6,7 @@ what the state directory remembered stands in for it, where there is any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.overrides import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
-from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.service_tree import Root, ServiceTree
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
@@ -88,8 +88,8 @@ class Registry:
         may have gone with the outage."""
         self._lost = self._lost or not self.is_whole
 
-    def take(self, root: str, event: Event, now: float, grace: float) -> None:
-        """One event of one root."""
+    def steps(self, root: str, event: Event, now: float, grace: float) -> Iterator[None]:
+        """Take one event of one root, with a pause after each step where it takes several."""
         reducer = self.reducers.get(root)
         if reducer is None:
             return
@@ -97,7 +97,10 @@ class Registry:
         if isinstance(event, Session):
             self._connected = event.connected
             self._lost = self._lost or (not event.connected and self.is_whole)
-        reducer.apply(event)
+        if isinstance(reducer, Root):
+            yield from reducer.steps(event)
+        else:
+            reducer.apply(event)
         if isinstance(event, Whole):
             self.wholes.add(root)
             self._is_read = self.wholes == self.reducers.keys()
@@ -119,7 +122,7 @@ class Registry:
     @property
     def refusals(self) -> Sequence[Problem]:
         """Why nothing can be read, where that is so."""
-        return self.tree.catalog().problems if self.tree is not None and self._is_refused else ()
+        return self.tree.show(0).problems if self.tree is not None and self._is_refused else ()
 
     @property
     def is_known(self) -> bool:
@@ -133,11 +136,34 @@ class Registry:
     @property
     def catalog(self) -> Catalog:
         """What it holds now, or held when it was last known."""
-        if self._file is not None:
-            return self._file
-        if self.tree is not None and self.is_whole:
-            return self.tree.catalog()
-        return self.remembered or EMPTY
+        tree = self._live_tree
+        return tree.catalog() if tree is not None else self.shown
+
+    @property
+    def shown(self) -> Catalog:
+        """The same, as far as `show` has come."""
+        tree = self._live_tree
+        return tree.show(0) if tree is not None else self._file or self.remembered or EMPTY
+
+    @property
+    def has_work(self) -> bool:
+        """Whether not all that was told is shown."""
+        tree = self._live_tree
+        return tree is not None and tree.has_work
+
+    def show(self, most: int, is_late: Callable[[], bool]) -> int:
+        """Make of what was told what it holds: until it is late, and no more than so many services. How many
+        moved."""
+        tree = self._live_tree
+        if tree is None or not tree.has_work:
+            return 0
+        tree.work(is_late)
+        return tree.show_more(most)
+
+    @property
+    def _live_tree(self) -> ServiceTree | None:
+        """Where an ensemble was read, what it says."""
+        return self.tree if self._file is None and self.is_whole else None
 
     @property
     def zxid(self) -> int:
@@ -148,9 +174,9 @@ class Registry:
     @property
     def stale_since(self) -> float | None:
         """Since when it is out of reach; None while it is within, or was never read."""
-        if self._file is None and self.tree is not None and self.is_whole:
-            return self.tree.stale_since  # asked at every turn: no need to make the services anew for it
-        return self.catalog.stale_since
+        if (tree := self._live_tree) is not None:
+            return tree.stale_since  # asked at every turn: no need to make the services anew for it
+        return self.shown.stale_since
 
     def settles_at(self, now: float) -> float:
         """When a start waits no longer for it: at once where it was read."""
@@ -160,7 +186,13 @@ class Registry:
 
     def services(self) -> Mapping[str, Service]:
         """Its services; marked as its own, where there are other registries."""
-        services = self.catalog.services
+        return self._marked_as_ours(self.catalog.services)
+
+    def shown_services(self) -> Mapping[str, Service]:
+        """The same, as far as `show` has come."""
+        return self._marked_as_ours(self.shown.services)
+
+    def _marked_as_ours(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
         if not self.label:
             return services
         changes = {

@@ -7,7 +7,7 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
@@ -90,14 +90,27 @@ class Reading:
         return tuple(path[self._cut :].split("/")) if len(path) > self._cut else ()
 
     def apply(self, event: Children | Data | Unreadable) -> None:
-        if self._unsorted:
-            for path in [p for p in self._unsorted if f"{event.path}/".startswith(p + "/")]:
-                self._come(path)
-        if not self.listing.apply(event) or isinstance(event, Children):
+        if isinstance(event, Children):
+            for _ in self.steps(event):
+                pass
+            return
+        self._sort_again(event.path)
+        if not self.listing.apply(event):
             return
         names = self.names(event.path)
         for name in self._reader.owners(names):
             self._put(name, names, event)
+
+    def steps(self, event: Children) -> Iterator[None]:
+        """Take a list, with a pause after each step."""
+        self._sort_again(event.path)
+        yield from self.listing.steps(event)
+
+    def _sort_again(self, path: str) -> None:
+        """Something is heard of what is at a path."""
+        if self._unsorted:
+            for one in [p for p in self._unsorted if f"{path}/".startswith(p + "/")]:
+                self._come(one)
 
     def _come(self, path: str) -> None:
         try:

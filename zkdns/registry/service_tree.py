@@ -8,21 +8,20 @@ service that it met, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
+from zkdns.backlog import Backlog
 from zkdns.model import (
     EMPTY,
     OF_NODES,
     Begin,
     Catalog,
     Children,
-    Data,
     Event,
     Problem,
     Service,
     Session,
-    Unreadable,
     Whole,
     fault,
     serial_of,
@@ -32,6 +31,7 @@ from zkdns.persistent import PersistentMap
 from zkdns.problems import Problems, ours_of
 from zkdns.registry.reading import READABLE, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
+from zkdns.registry.znodes import STEP
 from zkdns.wall import Wall
 
 
@@ -53,11 +53,11 @@ class ServiceTree:
         self._wrong_shown: PersistentMap[tuple[Problem, ...]] = PersistentMap()
         self._wrong_moved: dict[str, None] = {}
         self._is_told = False
-        self._dirty: dict[str, None] = {}
+        self._dirty: Backlog[str] = Backlog()
         self._refused: dict[str, str] = {}
         self._is_moved = True
         self._faults: tuple[Problem, ...] = ()
-        self._moved: dict[str, None] = {}
+        self._moved: Backlog[str] = Backlog()
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
@@ -81,17 +81,50 @@ class ServiceTree:
 
     def catalog(self) -> Catalog:
         """What stands now. The same object as before where nothing changed."""
-        self._rebuild()
+        self.work()
+        return self.show()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether some of what was told is not in what `show` gave last."""
+        return bool(self._dirty or self._moved)
+
+    def work(self, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Make the services anew that changed, until it is late, but one at least."""
+        readings = [root.now for root in self.reducers.values()]
+        while self._dirty:
+            name = self._dirty.take_next()
+            with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
+                self.take(name, *self.make(name, readings))
+            if is_late():
+                break
+
+    def show(self, most: int | None = None) -> Catalog:
+        """What stands now; of the services that were made anew so many at most."""
         if (faults := tuple(self.wall.problems.values())) != self._faults:
             self._faults, self._is_moved, self._is_told = faults, True, False
+        moved = self._take_moved(most)
         old = self._catalog
         rest = serial_of(self.zxid), all(r.is_whole for r in self.reducers.values()), self._stale_since
-        if self._is_moved or rest != (old.serial, old.complete, old.stale_since):
+        if moved or self._is_moved or rest != (old.serial, old.complete, old.stale_since):
             self._is_moved = False
-            services = self._shown = self._shown.changed({n: self._services.get(n) for n in self._moved})
-            self._moved.clear()
+            services = self._shown = self._shown.changed({n: self._services.get(n) for n in moved})
             self._catalog = Catalog(services, old.problems if self._is_told else self._problems(), *rest)
         return self._catalog
+
+    def show_more(self, most: int) -> int:
+        """The same; how many services moved."""
+        before = len(self._moved)
+        self.show(most)
+        return before - len(self._moved)
+
+    def _take_moved(self, most: int | None) -> Collection[str]:
+        if not self._moved:
+            return ()
+        if most is None or len(self._moved) <= most:
+            moved, self._moved = self._moved, Backlog()
+            return moved
+        return [self._moved.take_next() for _ in range(most)]
 
     # --- for the roots ------------------------------------------------------------------------------
 
@@ -132,7 +165,6 @@ class ServiceTree:
     def take(self, name: str, service: Service | None, problems: tuple[Problem, ...]) -> None:
         """This is how a service stands."""
         if self._services.get(name) is not service:
-            self._is_moved = True
             self._moved[name] = None
             if service is None:
                 self._services.pop(name, None)
@@ -149,14 +181,6 @@ class ServiceTree:
                     self._ours[name] = ours
             else:
                 self._wrong.pop(name, None)
-
-    def _rebuild(self) -> None:
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            readings = [root.now for root in self.reducers.values()]
-            for name in dirty:
-                with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
-                    self.take(name, *self.make(name, readings))
 
     def _problems(self) -> Problems:
         """What is wrong now."""
@@ -202,20 +226,29 @@ class Root:
 
     def apply(self, event: Event) -> None:
         """Take one event. Never raises on what the registry holds."""
+        for _ in self.steps(event):
+            pass
+
+    def steps(self, event: Event) -> Iterator[None]:
+        """The same with a pause after each step, where it takes several."""
         if isinstance(event, OF_NODES):
+            reading = self.now if self._next is None else self._next
+            if isinstance(event, Children):
+                yield from reading.steps(event)
+            else:
+                reading.apply(event)
             if self._next is not None:
-                self._prepare(self._next, event)
+                self._prepare(self._next)
                 return
-            self.now.apply(event)
             self._pass_on()
             if self._is_refused != (self.now.listing.refused is not None):
-                self._end(None)
+                yield from self._end(None)
         elif isinstance(event, Begin):
             self._next = self._begin(self.now)
             self._made.clear()
         elif isinstance(event, Whole):
             done, self._next = self._next, None
-            self._end(done)
+            yield from self._end(done)
         elif isinstance(event, Session):
             self.connected = event.connected
             self._behind = self._behind or not event.connected
@@ -228,10 +261,10 @@ class Root:
     def _pass_on(self) -> None:
         touched, self.now.touched = self.now.touched, {}
         self.now.filled.clear()
-        self._tree.mark(touched)
+        if touched:
+            self._tree.mark(touched)
 
-    def _prepare(self, reading: Reading, event: Children | Data | Unreadable) -> None:
-        reading.apply(event)
+    def _prepare(self, reading: Reading) -> None:
         if len(self._tree.reducers) == 1:
             for name in reading.filled:
                 if name in reading.touched:
@@ -239,7 +272,7 @@ class Root:
                     self._made[name] = self._tree.make(name, [reading])
         reading.filled.clear()
 
-    def _end(self, done: Reading | None) -> None:
+    def _end(self, done: Reading | None) -> Iterator[None]:
         """The reading under way is whole; or what was refused is read now."""
         refused = (done or self.now).listing.refused
         self._is_refused = refused is not None
@@ -249,15 +282,17 @@ class Root:
             self.now.listing.refused = refused
             return
         if done is not None:
-            self._put_in_force(done)
+            yield from self._put_in_force(done)
         self.is_whole = True
         self._behind = False
         self._tree.tell_age(None)
 
-    def _put_in_force(self, done: Reading) -> None:
+    def _put_in_force(self, done: Reading) -> Iterator[None]:
         old, self.now = self.now, done
         done.before = None
-        for name in old.services.keys() | done.services.keys():
+        for at, name in enumerate(old.services.keys() | done.services.keys(), 1):
+            if not at % STEP:
+                yield
             was, now = old.services.get(name), done.services.get(name)
             if was is None or now is None or was.folders != now.folders or was.znodes != now.znodes:
                 if name in self._made and name not in done.touched:

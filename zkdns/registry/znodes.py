@@ -7,13 +7,16 @@ list names is of no interest, and with its name goes all that stood below.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from zkdns.model import OF_NODES, Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
+
+STEP = 256
+"""Nodes that come or go in one step: half a millisecond."""
 
 FEW = 32
 """So few names are looked through as they were told: sets of them would take ten times the room."""
@@ -60,55 +63,87 @@ class Listing:
     def apply(self, event: Children | Data | Unreadable) -> bool:
         """Whether the event is of a node that is listed."""
         path = event.path
+        if isinstance(event, Children):
+            is_there = not self._is_missing(event) and (path == self.root or self._is_listed(path))
+            for _ in self.steps(event):
+                pass
+            return is_there
         if isinstance(event, Unreadable):
             if path == self.root:
                 self.refused = event.why
                 return False
             if not self._is_listed(path):
                 return False
-            self._list(path, ())
+            for _ in self._list(path, ()):
+                pass
             self._below.pop(path, None)
             return True
-        if path == self.root:
-            self.refused = None
-            if isinstance(event, Children) and not event.zxid and not event.names and path != "/":
-                self._clear()
-                return False
-            if not self._is_there:
-                self._is_there = True
-                self._come(path)
-        elif not self._is_listed(path):
+        if not self._is_known(path):
             return False
-        if isinstance(event, Data):
-            self.zxid = max(self.zxid, event.stat.mzxid)
-        else:
+        self.zxid = max(self.zxid, event.stat.mzxid)
+        return True
+
+    def steps(self, event: Children) -> Iterator[None]:
+        """Take a list, with a pause after so many of the nodes that come and go."""
+        path = event.path
+        if self._is_missing(event):
+            self.refused = None
+            yield from self._clear()
+        elif self._is_known(path):
             self.zxid = max(self.zxid, event.zxid)
-            self._list(path, event.names)
+            yield from self._list(path, event.names)
+
+    def _is_missing(self, event: Children) -> bool:
+        """Whether it tells that the root is not there."""
+        return event.path == self.root != "/" and not event.zxid and not event.names
+
+    def _is_known(self, path: str) -> bool:
+        """Whether a node is listed, or is the root: of which something was told, so that it is there."""
+        if path != self.root:
+            return self._is_listed(path)
+        self.refused = None
+        if not self._is_there:
+            self._is_there = True
+            self._come(path)
         return True
 
     def _is_listed(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")
         return name in self._below.get(parent or "/", ())
 
-    def _list(self, path: str, names: tuple[str, ...]) -> None:
+    def _list(self, path: str, names: tuple[str, ...]) -> Iterator[None]:
         before, now = frozenset(self._below.get(path, ())), frozenset(names)
         base = path if path.endswith("/") else path + "/"
-        for name in before - now:
-            self._drop(base + name)
+        # What goes is listed until all below it went: who stops in between finds the rest again.
+        for at, name in enumerate(before - now, 1):
+            if base + name in self._below:
+                yield from self._drop(base + name)
+            else:
+                self._gone(base + name)
+            if not at % STEP:
+                yield
         self._below[path] = names if len(names) <= FEW else now
         if before:
             names = tuple(name for name in names if name not in before)
-        for name in names:
+        for at, name in enumerate(names, 1):
             self._come(base + name)
+            if not at % STEP:
+                yield
 
-    def _drop(self, path: str) -> None:
-        for name in self._below.pop(path, ()):
-            self._drop(f"{path}/{name}")
+    def _drop(self, path: str) -> Iterator[None]:
+        for at, name in enumerate(self._below.pop(path, ()), 1):
+            below = f"{path}/{name}"
+            if below in self._below:
+                yield from self._drop(below)
+            else:
+                self._gone(below)
+            if not at % STEP:
+                yield
         self._gone(path)
 
-    def _clear(self) -> None:
+    def _clear(self) -> Iterator[None]:
         """The root is not there."""
-        self._list(self.root, ())
+        yield from self._list(self.root, ())
         self._below.clear()
         if self._is_there:
             self._is_there = False

@@ -1,0 +1,155 @@
+"""Any number of services that are told of at once: handed on in turns, shown together as far as a turn may be
+late for it, and nobody else's change waits for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from support.stepping import NOW, ROOTS, World, an_address
+from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
+from zkdns.pipeline.gathering import AT_A_TIME, MAX_TOGETHER
+from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.start import Stage
+
+MANY = 6 * AT_A_TIME
+OWNER = 0x55
+
+
+class Watched:
+    """How many services are handed on, turn by turn. Each look at the clock takes a second."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = world
+        self.count = 0
+        looks = count()
+        pipeline = world.pipeline
+        pipeline._tick = pipeline._publisher._tick = pipeline._hearing._tick = lambda: float(next(looks))
+        real = Publisher.take
+
+        def take(publisher: Publisher, *args: object) -> list[str]:
+            changed = real(publisher, *args)  # type: ignore[arg-type]
+            self.count += len(changed)
+            return changed
+
+        monkeypatch.setattr(Publisher, "take", take)
+
+    def turns(self, budget: float) -> Iterator[int]:
+        """What each turn hands on, until there is nothing left to do."""
+        for _ in range(20_000):
+            self.count = 0
+            more = self.world.ready(budget).more
+            yield self.count
+            if not more:
+                return
+        raise AssertionError("there is always more")
+
+
+def events_of(world: World, number: int, owner: int = 0) -> list[Event]:
+    world.names = {f"s{n:04}" for n in range(number)}
+    events: list[Event] = [Children("/services", tuple(sorted(world.names)), next(world.zxid))]
+    for n, name in enumerate(sorted(world.names)):
+        zxid = next(world.zxid)
+        stat = Stat(zxid, zxid, NOW, bool(owner), owner=owner)
+        events.append(Data(f"/services/{name}", b"", Stat(zxid, zxid, NOW, False)))
+        events.append(Children(f"/services/{name}", ("a",), zxid))
+        events.append(Data(f"/services/{name}/a", an_address(n).encode(), stat))
+    return events
+
+
+def a_settled_world() -> World:
+    world = World()
+    world.settle()
+    return world
+
+
+def test_however_many_are_told_of_at_once_few_are_handed_on_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = a_settled_world()
+    watched = Watched(world, monkeypatch)
+    world.hear("/services", *events_of(world, MANY))
+    turns = list(watched.turns(budget=3.0))
+    assert sum(turns) == MANY
+    assert max(turns) <= 4, "so many looks at the clock has a turn of three seconds"
+    assert all(world.addresses(name) for name in world.names)
+    assert world.pipeline.idle
+
+
+def test_those_that_are_made_already_are_handed_on_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an outage: what was read anew is made while it is read."""
+    world = a_settled_world()
+    watched = Watched(world, monkeypatch)
+    world.hear("/services", Begin(), *events_of(world, MANY), Whole(), Session(True, NOW))
+    turns = list(watched.turns(budget=0.0))
+    assert sum(turns) == MANY
+    assert max(turns) == AT_A_TIME
+    assert all(world.addresses(name) for name in world.names)
+
+
+def test_why_nodes_are_gone_is_told_of_all_that_their_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = a_settled_world()
+    world.hear("/services", *events_of(world, MANY, OWNER))
+    world.rest()
+    watched = Watched(world, monkeypatch)
+    gone = [Children(f"/services/{name}", (), next(world.zxid)) for name in sorted(world.names)]
+    world.hear("/services", *gone)
+    world.readies.clear()
+    assert sum(watched.turns(budget=3.0)) == MANY
+    told = [change for ready in world.readies for change in ready.changes if change.what == "gone"]
+    assert [change.id for change in told] == ["a"] * MANY
+    assert {change.why for change in told} == {f"its session ended: all {MANY} nodes of it went at once"}
+
+
+def test_more_than_are_shown_together_are_published_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = a_settled_world()
+    watched = Watched(world, monkeypatch)
+    world.hear("/services", *events_of(world, 2 * MAX_TOGETHER))
+    handed_on, published = 0, 0
+    for turn in watched.turns(budget=20.0):
+        handed_on += turn
+        published = published or len(world.pipeline.services)
+        if published:
+            break
+    assert MAX_TOGETHER <= handed_on < 2 * MAX_TOGETHER
+    list(watched.turns(budget=20.0))
+    assert len(world.pipeline.services) == 2 * MAX_TOGETHER
+
+
+def test_another_change_does_not_wait_for_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = a_settled_world()
+    world.register("web", a=an_address(1))
+    world.settle()
+    Watched(world, monkeypatch)
+    number = 4 * MAX_TOGETHER
+    events = events_of(world, number)
+    first = events[0]
+    assert isinstance(first, Children)
+    world.hear("/services", Children("/services", (*first.names, "web"), first.zxid), *events[1:])
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=3.0)
+    world.hear("/services", world.data("/services/web/a", an_address(2)))
+    while world.addresses("web") != ["10.0.0.2"]:
+        assert world.ready(budget=3.0).more
+    assert len(world.pipeline.services) < number / 2
+
+
+def test_a_start_is_not_over_within_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while a registry tells, nor before all that it told is handed on."""
+    world = World(is_read=False)
+    Watched(world, monkeypatch)
+    for root in ROOTS:
+        events = events_of(world, MANY) if root == "/services" else ()
+        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+    while world.pipeline.stage is not Stage.READY:
+        world.ready(budget=3.0)
+        if world.pipeline.stage is Stage.SETTLING:
+            world.hear("/services", *events_of(world, MANY)[:50])
+            break
+    while world.pipeline.stage is not Stage.READY:
+        world.ready(budget=3.0)
+        assert not world.pipeline._hearing.is_within or world.pipeline.stage is not Stage.READY
+    assert len(world.pipeline.services) == MANY
+    assert all(world.addresses(name) for name in world.names)

@@ -1,0 +1,116 @@
+"""What the registries tell, handed on by and by to those who judge, follow and answer it.
+
+Rules: pure. A registry may tell of any number of services at once: some of them are handed on, then others
+have their turn. What one session held is shown together, as far as that is not too much: why
+a node is gone is told by what else of its session stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from zkdns.health.health import Health
+from zkdns.model import Catalog, Change, Override
+from zkdns.pipeline.defaults import ServiceDefaults
+from zkdns.pipeline.gather import Gatherer
+from zkdns.pipeline.hostnames import Hostnames
+from zkdns.pipeline.publisher import Publisher
+from zkdns.pipeline.registries import Registries
+from zkdns.pipeline.routes import RouteBook
+from zkdns.wall import Wall
+
+AT_A_TIME: Final = 64
+"""Services that are handed on between two looks at the clock: that takes a few milliseconds among 50,000."""
+
+AT_A_TIME_OF_START: Final = 4096
+"""The same before there is anything to answer from: each time costs a part of the whole."""
+
+MAX_TOGETHER: Final = 512
+"""Services of which nothing is published before all of them were handed on."""
+
+
+class Gathering:
+    """`is_due`: whether something else than services of an ensemble is to be handed on."""
+
+    def __init__(
+        self,
+        registries: Registries,
+        gatherer: Gatherer,
+        publisher: Publisher,
+        *,
+        routes: RouteBook,
+        hostnames: Hostnames,
+        health: Health,
+        defaults: ServiceDefaults,
+        wall: Wall,
+    ) -> None:
+        self.is_due = True
+        self.defaults = defaults
+        self._registries = registries
+        self._gatherer = gatherer
+        self._publisher = publisher
+        self._routes = routes
+        self._hostnames = hostnames
+        self._health = health
+        self._wall = wall
+        self._laid_of: Mapping[tuple[str, str], Override] | None = None
+        self._moved = 0
+        """Services that were handed on since the last of them were published."""
+        self._changes: list[Change] = []
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the registries hold together."""
+        return self._gatherer.catalog
+
+    @property
+    def has_work(self) -> bool:
+        return self.is_due or self._registries.has_work
+
+    @property
+    def is_within(self) -> bool:
+        """Whether more is to be handed on before what was is published."""
+        return self._registries.has_work and self._moved < MAX_TOGETHER
+
+    def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
+        """Hand on what there is, until it is late, and no more than is shown together."""
+        while self.has_work:
+            if self._moved >= MAX_TOGETHER:
+                if self._publisher.has_work:
+                    return
+                self._moved = 0
+            moved = self._registries.show(most, is_late)
+            self._moved = self._moved + moved if self._registries.has_work else 0
+            if moved or self.is_due:
+                self.is_due = False
+                self._take(now)
+            if is_late():
+                return
+
+    def take_changes(self) -> list[Change]:
+        """Registries that went out of reach since the last call, and that came back."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def _take(self, now: float) -> None:
+        self._changes += self._registries.take_reach_changes(now)
+        gatherer, old = self._gatherer, self.catalog
+        gatherer.take([r for r in self._registries.values() if r.is_known], self._routes.laid)
+        if self.catalog.problems is not old.problems:
+            self._wall.count("catalog", self.catalog.problems)
+        if gatherer.services is not self._publisher.registered:
+            self._hostnames.follow(gatherer.services)
+            self.defaults.forget(self._publisher.take(gatherer.services, now))
+            self.override()
+
+    def override(self) -> None:
+        """What operators ordered, for the services and routes that are there now."""
+        overrides = self._registries.overrides
+        if (own := self._registries.own) is not None:
+            self._wall.count("overrides", own.overrides.problems())
+        if overrides is not self._laid_of:
+            self._laid_of = overrides
+            laid = {service: override for (service, id), override in overrides.items() if not id}
+            self._publisher.mark(self._routes.lay(laid))
+        self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
