@@ -48,6 +48,17 @@ impl Token {
     }
 }
 
+/// What ends a connection before its client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It asked nothing for too long.
+    Idle,
+    /// Its place was needed.
+    Limit,
+    /// Too much waits for its client, who does not read, or for all.
+    Backlog,
+}
+
 /// A connection that must go, and the number of the thread that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaver {
@@ -75,6 +86,8 @@ struct Book {
     free: Vec<u32>,
     networks: HashMap<Network, usize>,
     clients: HashMap<Network, usize>,
+    /// Who lost its place and is not closed yet. Others may have had the place and left it by then.
+    leaving: HashMap<Token, Why>,
     turns: u32,
 }
 
@@ -122,7 +135,7 @@ impl Places {
         *book.clients.entry(client).or_default() += 1;
         let leaver = if book.free.is_empty() { self.idlest_of_most(&book, network, client) } else { None };
         if let Some(leaver) = leaver {
-            book.release(leaver.token);
+            book.take_back(leaver.token, Why::Limit);
         }
         let place = book.free.pop().expect("a place was given up where none was free");
         book.turns = book.turns.wrapping_add(1);
@@ -150,10 +163,12 @@ impl Places {
         book.holders.iter().flatten().max_by_key(rank).map(Holder::leaver)
     }
 
-    /// It was closed, with `held` bytes still waiting for it.
-    pub fn release(&self, token: Token, held: usize) {
+    /// It was closed, with `held` bytes still waiting for it. Returns why it had to go, if it had to.
+    pub fn release(&self, token: Token, held: usize) -> Option<Why> {
         self.bytes.fetch_sub(held, Relaxed);
-        self.book().release(token);
+        let mut book = self.book();
+        book.release(token);
+        book.leaving.remove(&token)
     }
 
     /// It asked something.
@@ -188,7 +203,7 @@ impl Places {
         let (pays, _) = sums.into_iter().max_by_key(|(_, sum)| *sum)?;
         let of_it = book.holders.iter().flatten().filter(|holder| holder.network == pays);
         let leaver = of_it.max_by_key(|holder| held(holder)).map(Holder::leaver)?;
-        book.release(leaver.token); // so that it is chosen once
+        book.take_back(leaver.token, Why::Backlog); // so that it is chosen once
         Some(leaver)
     }
 }
@@ -200,6 +215,11 @@ impl Holder {
 }
 
 impl Book {
+    fn take_back(&mut self, token: Token, why: Why) {
+        self.release(token);
+        self.leaving.insert(token, why);
+    }
+
     fn release(&mut self, token: Token) {
         let place = &mut self.holders[token.place as usize];
         let Some(holder) = place.take_if(|holder| holder.token == token) else { return };

@@ -3,7 +3,7 @@
 //!
 //! Rules: nobody waits for a thread but who ends it, and that one no longer than it is told.
 
-use crate::places::{Leaver, Places, Token};
+use crate::places::{Leaver, Places, Token, Why};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -16,17 +16,6 @@ use std::time::{Duration, Instant};
 const GLANCE: Duration = Duration::from_millis(2);
 /// What a step of leaving may take before the next is taken all the same.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// What ends a connection before its client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It asked nothing for too long.
-    Idle,
-    /// Its place was needed.
-    Limit,
-    /// Too much waits for its client, who does not read, or for all.
-    Backlog,
-}
 
 pub const WHYS: [(Why, &str); 3] = [(Why::Idle, "idle"), (Why::Limit, "limit"), (Why::Backlog, "backlog")];
 
@@ -55,7 +44,7 @@ pub enum Letter {
     /// A reply for one of the thread's connections.
     Reply(Token, Box<[u8]>),
     /// A connection of its own that must go.
-    End(Token, Why),
+    End(Token),
 }
 
 struct Letterbox {
@@ -123,8 +112,8 @@ impl Streams {
     }
 
     /// Has a connection ended by the thread that has it.
-    pub fn end(&self, leaver: Leaver, why: Why) {
-        self.post(leaver.thread, [Letter::End(leaver.token, why)]);
+    pub fn end(&self, leaver: Leaver) {
+        self.post(leaver.thread, [Letter::End(leaver.token)]);
     }
 
     fn ring(&self, thread: usize) {

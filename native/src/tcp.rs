@@ -6,16 +6,19 @@
 
 #[path = "leaving.rs"]
 mod leaving;
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;
 
 use crate::asker::{Asker, Round};
 use crate::connection::{Connection, MAX_UNSENT, Need};
 use crate::counters::Counters;
 use crate::handover::{Fault, Way};
 use crate::peer::Peer;
-use crate::places::{Leaver, Token};
+use crate::places::{Leaver, Token, Why};
 use crate::slices::take_short_slices;
 use crate::socket::{Happened, Interest, Poller, forget_unsent};
-use crate::streams::{Letter, Phase, Streams, Why};
+use crate::streams::{Letter, Phase, Streams};
 use crate::worker::Shared;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -223,7 +226,7 @@ impl<'a> Server<'a> {
         }
         let (token, leaver) = self.streams.places.take(address.ip(), self.number, self.now);
         if let Some(leaver) = leaver {
-            self.dismiss(leaver, Why::Limit);
+            self.dismiss(leaver);
         }
         let raw = stream.as_raw_fd();
         let peer = Peer {
@@ -238,19 +241,26 @@ impl<'a> Server<'a> {
             parting: false,
         };
         if self.poller.add(raw, token.to_bits(), READ).is_err() {
-            return self.streams.places.release(token, 0);
+            self.streams.places.release(token, 0);
+            return;
         }
         self.open += 1;
-        self.peers[token.place as usize] = Some(Box::new(peer));
+        if let Some(older) = self.peers[token.place as usize].replace(Box::new(peer)) {
+            self.end(*older, None); // another thread had its place meanwhile; the letter is under way
+        }
     }
 
-    fn dismiss(&mut self, leaver: Leaver, why: Why) {
-        if leaver.thread == self.number {
-            if let Some(peer) = self.find(leaver.token) {
-                self.end(*peer, Some(why));
-            }
-        } else {
-            self.streams.end(leaver, why);
+    fn dismiss(&mut self, leaver: Leaver) {
+        match leaver.thread == self.number {
+            true => self.let_go(leaver.token),
+            false => self.streams.end(leaver),
+        }
+    }
+
+    /// The place that it had is another's.
+    fn let_go(&mut self, token: Token) {
+        if let Some(peer) = self.find(token) {
+            self.end(*peer, None);
         }
     }
 
@@ -263,24 +273,21 @@ impl<'a> Server<'a> {
         self.peers.get_mut(token.place as usize)?.take_if(|peer| peer.token == token)
     }
 
-    /// Closes it. `why`: what is unsent is lost on purpose, and that is counted.
+    /// Closes it. `why`: what is unsent is lost on purpose, and that is counted. Who had lost its place
+    /// counts as such, however it ends.
     fn end(&mut self, peer: Peer, why: Option<Why>) {
-        if let Some(why) = why {
+        if let Some(why) = self.streams.places.release(peer.token, peer.held).or(why) {
             self.streams.count_closed(why);
             forget_unsent(&peer.stream);
         }
-        self.streams.places.release(peer.token, peer.held);
         self.open -= 1;
     }
 
     fn turn(&mut self, round: &mut Round, token: Token, event: Happened) {
         let Some(mut peer) = self.find(token) else { return };
-        if event.over {
-            return self.end(*peer, None);
-        }
-        match self.serve(round, &mut peer, event) {
-            Ok(()) => self.put_back(peer),
-            Err(_) => self.end(*peer, None), // the client has gone
+        match event.over || self.serve(round, &mut peer, event).is_err() {
+            true => self.end(*peer, None), // the client has gone
+            false => self.put_back(peer),
         }
     }
 
@@ -353,12 +360,9 @@ impl<'a> Server<'a> {
         peer.held = held;
         let token = peer.token;
         self.peers[token.place as usize] = Some(peer);
-        let leaver = match held == before {
-            true => None,
-            false => self.streams.places.weigh(token, before, held),
-        };
-        if let Some(leaver) = leaver {
-            self.dismiss(leaver, Why::Backlog);
+        let weigh = || self.streams.places.weigh(token, before, held);
+        if let Some(leaver) = (held != before).then(weigh).flatten() {
+            self.dismiss(leaver);
         }
     }
 
@@ -366,11 +370,7 @@ impl<'a> Server<'a> {
         let mut replied = Vec::new();
         for letter in self.streams.take_letters(self.number) {
             match letter {
-                Letter::End(token, why) => {
-                    if let Some(peer) = self.find(token) {
-                        self.end(*peer, Some(why));
-                    }
-                }
+                Letter::End(token) => self.let_go(token),
                 Letter::Reply(token, reply) => {
                     if let Some(peer) = self.peek(token) {
                         peer.connection.reply(&reply);
