@@ -38,7 +38,7 @@ see all."""
 
 VALUES = {
     "backlog", "client_map", "lack", "lists", "model", "order", "overrides", "parts", "persistent",
-    "problems", "roots", "routes", "toml", "topology", "wall",
+    "printable", "problems", "roots", "routes", "toml", "topology", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

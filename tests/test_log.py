@@ -40,7 +40,7 @@ def said(path: Path, format: str, *, journal: bool) -> list[str]:
 def test_the_journal_is_given_priorities_and_no_second_time(tmp_path: Path) -> None:
     lines = said(tmp_path / "journal", "text", journal=True)
     assert lines[:3] == ["<6>one", "<4>two", "<3>three"]
-    assert lines[3] == "<3>Traceback (most recent call last):"
+    assert lines[3] == "<3>  Traceback (most recent call last):"
     assert all(line.startswith("<3>") for line in lines[3:])
 
 

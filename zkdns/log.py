@@ -1,7 +1,9 @@
 """Log lines for people, or one JSON object a line for machines; on stderr.
 
 Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name. Where stderr
-is the journal, each line bears its priority (sd-daemon(3)), and no time: the journal has its own.
+is the journal, each line bears its priority (sd-daemon(3)), and no time: the journal has its own. What others
+wrote stands in many lines: none of it begins one. A record is one line of bounded length, printable; what
+belongs to it (a traceback) is set in.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ import threading
 import time
 from collections.abc import Mapping
 
+from zkdns.printable import cut, line
+
 log = logging.getLogger("zkdns")
+
+MAX_LINES = 200
+"""Of a traceback."""
+
+MAX_ERROR = 65_536
+"""Characters of one, where it is a single text."""
 
 PRIORITIES = {
     logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2,
@@ -27,7 +37,7 @@ def set_up(format: str, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler()
     lines: logging.Formatter = JsonLines() if format == "json" else TextLines()
     if is_journal(os.environ, sys.stderr.fileno()):
-        lines = JournalLines(lines if format == "json" else logging.Formatter("%(message)s"))
+        lines = JournalLines(lines if format == "json" else TextLines(""))
     handler.setFormatter(lines)
     handler.addFilter(shorten)
     threading.excepthook = tell_thread
@@ -54,9 +64,23 @@ def tell_thread(ended: threading.ExceptHookArgs) -> None:
 
 
 class TextLines(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    """`head`: what each begins with."""
+
+    def __init__(self, head: str = "%(asctime)s %(levelname)-7s ") -> None:
+        super().__init__(head + "%(message)s", "%Y-%m-%dT%H:%M:%SZ")
         self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = line(record.getMessage())
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self.datefmt)
+        return "\n".join([self.formatMessage(record), *(f"  {one}" for one in self.trace(record))])
+
+    def trace(self, record: logging.LogRecord) -> list[str]:
+        """The traceback's lines: the end of it, where it is long."""
+        if not record.exc_info:
+            return []
+        return [line(one) for one in self.formatException(record.exc_info).split("\n")[-MAX_LINES:]]
 
 
 class JournalLines(logging.Formatter):
@@ -84,14 +108,14 @@ def is_journal(environ: Mapping[str, str], fd: int) -> bool:
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        document = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": cut(record.getMessage()),
         }
-        line |= getattr(record, "fields", {})
+        document |= getattr(record, "fields", {})
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+            document["error"] = cut(self.formatException(record.exc_info), MAX_ERROR)
+        return json.dumps(document)

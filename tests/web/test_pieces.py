@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 from aiohttp.client_exceptions import ClientPayloadError
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from zkdns.web import door, rows
 from zkdns.web.door import Threads
+from zkdns.web.spelling import spell
 
 values = st.recursive(st.none() | st.integers(0, 9) | st.text(), lambda one: st.lists(one, max_size=3))
 
@@ -37,7 +37,7 @@ def test_pieces_make_the_text_that_the_whole_has(
             (dict(items), dict(items)),
         ):
             made = list(rows.pieces(document))
-            assert b"".join(made) == msgspec.json.encode(whole) + b"\n"
+            assert b"".join(made) == spell(whole) + b"\n"
             assert all(made), "an empty one is the end"
 
 

@@ -20,6 +20,7 @@ import click
 
 from zkdns import __version__
 from zkdns.model import ConfigError, ListenError
+from zkdns.printable import printable
 
 COMMANDS = (
     "serve",
@@ -168,7 +169,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _leave_the_pipe() -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from zkdns.cli import told
 from zkdns.cli.history import DEFAULT_SERVER, servers
+from zkdns.cli.say import say_json
 from zkdns.serve.clients import read_client
 from zkdns.web import shapes
 
@@ -28,6 +27,6 @@ def command(client: str, servers: tuple[str, ...], as_json: bool) -> None:
         raise click.UsageError(f"{client!r} is no IP address") from None
     account = told.ask_all(servers or (DEFAULT_SERVER,), client=address)
     if as_json:
-        click.echo(json.dumps(shapes.clients(account)))
+        say_json(shapes.clients(account))
     else:
         told.print_told(account, f"{address} asked for no service")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from zkdns.cli import emptied, lint, options, registries, show
+from zkdns.cli.say import say_json
 from zkdns.model import ConfigError, Problem
 from zkdns.registry.url import RegistryURL
 from zkdns.web import shapes
@@ -50,7 +50,7 @@ def command(
             document: dict[str, Any] = shapes.problems(problems)
             document["notes"] = [asdict(note) for note in notes]
             document["formats"] = read
-            click.echo(json.dumps(document, ensure_ascii=False))
+            say_json(document)
         else:
             _show(problems, [] if only_problems else notes, read, len(notes), only_problems)
         return 1 if problems else 0

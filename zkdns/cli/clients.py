@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from zkdns.cli import told
 from zkdns.cli.history import DEFAULT_SERVER, servers
+from zkdns.cli.say import say_json
 from zkdns.web import shapes
 
 
@@ -24,6 +23,6 @@ def command(service: str, servers: tuple[str, ...], as_json: bool) -> None:
     """
     account = told.ask_all(servers or (DEFAULT_SERVER,), service=service)
     if as_json:
-        click.echo(json.dumps(shapes.clients(account)))
+        say_json(shapes.clients(account))
     else:
         told.print_told(account, f"nobody asked for {service}")

@@ -53,7 +53,8 @@ def _complete(
             known = asyncio.run(_read(ctx))
     except Exception:  # a registry that can't be read completes nothing
         return []
-    matches = sorted(word for word in words(known) if word.startswith(incomplete))
+    # The shell is told one a line, and shows them as they are.
+    matches = sorted(w for w in words(known) if w.startswith(incomplete) and w.isprintable())
     return [CompletionItem(word) for word in matches[:MAX_WORDS]]
 
 

@@ -36,6 +36,7 @@ from zkdns.cli.sample_services import (
     SETTINGS,
     Payload,
 )
+from zkdns.cli.say import say
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.nodes import Nodes, Overtaken, Refused, open_nodes
 
@@ -168,7 +169,7 @@ def command(seconds: float | None, every: float, from_file: bool) -> None:
             go_round(registry, server, every, until)
     except KeyboardInterrupt:
         pass  # the way to end it
-    click.echo("\nAll of it is ended.")
+    say("", "All of it is ended.")
 
 
 @contextmanager
@@ -179,7 +180,8 @@ def open_registry(directory: Path, from_file: bool) -> Iterator[Registry]:
             try:
                 yield stack.enter_context(open_zookeeper(directory / "zookeeper"))
             except (ensemble.Missing, ensemble.NotStarted) as why:
-                click.echo(f"{why}\nThe same services come from the file registry instead.\n", err=True)
+                say(*str(why).split("\n"), err=True)
+                say("The same services come from the file registry instead.", "", err=True)
             else:
                 return
         yield FileRegistry(directory / "services.toml")
@@ -229,19 +231,19 @@ def serve(directory: Path, urls: Sequence[str], port: int, page: int) -> Iterato
 
 def show(registry: Registry, port: int, page: int) -> None:
     url = registry.url
-    click.echo(f"registry     {url}")
+    say(f"registry     {url}")
     for other in registry.more:
-        click.echo(f"             {other}")
-    click.echo(f"status page  http://{HOST}:{page}/")
-    click.echo("\nTry in another terminal, and again as services come and go:\n")
+        say(f"             {other}")
+    say(f"status page  http://{HOST}:{page}/")
+    say("", "Try in another terminal, and again as services come and go:", "")
     for question in (*QUESTIONS, *(QUESTIONS_OF_THE_CLUSTER if registry.more else ())):
-        click.echo(f"  dig @{HOST} -p {port} +short {question}")
+        say(f"  dig @{HOST} -p {port} +short {question}")
     ours = "zkdns" if shutil.which("zkdns") else f"{sys.executable} -m zkdns"
-    click.echo(f"\n  {ours} watch --registry {url}")
-    click.echo(f"  {ours} explain web.svc.local --registry {url}")
+    say("", f"  {ours} watch --registry {url}")
+    say(f"  {ours} explain web.svc.local --registry {url}")
     for other in registry.more:
-        click.echo(f"  {ours} discover {other.partition('/?')[0]}")
-    click.echo("\nCtrl-C ends it all.\n")
+        say(f"  {ours} discover {other.partition('/?')[0]}")
+    say("", "Ctrl-C ends it all.", "")
 
 
 def go_round(registry: Registry, server: subprocess.Popen[bytes], every: float, until: float) -> None:
@@ -262,7 +264,7 @@ def go_round(registry: Registry, server: subprocess.Popen[bytes], every: float, 
                 registry.put(change.service, change.id, change.payload)
         except Refused as why:
             raise Failure(f"ZooKeeper: {why}") from why
-        click.echo(f"{time.strftime('%H:%M:%S')}  {f'{change.service}/{change.id}':12}  {change.what}")
+        say(f"{time.strftime('%H:%M:%S')}  {f'{change.service}/{change.id}':12}  {change.what}")
 
 
 def choose_port(preferred: int) -> int:

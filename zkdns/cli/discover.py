@@ -6,7 +6,6 @@ all lines can be pasted at once.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from zkdns.cli import Failure, options
+from zkdns.cli.say import say, say_json
 from zkdns.cli.show import clean
 from zkdns.cli.waiting import Waiting
 from zkdns.registry.labels import to_label
@@ -60,14 +60,14 @@ def command(url: str | None, load: options.Load, as_json: bool) -> None:
             nodes.look_around(survey)
     systems = list(name_systems(survey.findings(), hosts, settings.zone[0]))
     if as_json:
-        click.echo(json.dumps({"systems": [_shape(one) for one in systems], "cut": survey.cut}))
+        say_json({"systems": [_shape(one) for one in systems], "cut": survey.cut})
         return
     if not systems:
-        click.echo(f"nothing that is known was found at {hosts} below {clean(start)}")
+        say(f"nothing that is known was found at {hosts} below {clean(start)}")
     for system in systems:
         _tell(system)
     if survey.cut:
-        click.echo("there is more than was looked at: name a chroot to look below it", err=True)
+        say("there is more than was looked at: name a chroot to look below it", err=True)
 
 
 def _read_target(text: str) -> tuple[str, str]:
@@ -156,6 +156,6 @@ def _tell(system: System) -> None:
     services = [f"{name} ({count})" for name, count in list(system.services.items())[:MAX_SERVICES]]
     if len(system.services) > MAX_SERVICES:
         services.append(f"and {len(system.services) - MAX_SERVICES} more")
-    click.echo(clean(f"{system.finding.system} at {system.finding.path}: {', '.join(services)}"))
-    click.echo(clean(f"    --registry {shlex.quote(system.url)}"))
-    click.echo(clean("    " + "  ".join(system.names[:MAX_NAMES])))
+    say(clean(f"{system.finding.system} at {system.finding.path}: {', '.join(services)}"))
+    say(clean(f"    --registry {shlex.quote(system.url)}"))
+    say(clean("    " + "  ".join(system.names[:MAX_NAMES])))

@@ -10,6 +10,7 @@ from zkdns.cli import Failure, options, overrides, show
 from zkdns.cli.history import clock
 from zkdns.cli.holders import TIMES_TTL, Outcome, Vigil
 from zkdns.cli.replicas import http_sides
+from zkdns.cli.say import say
 from zkdns.overrides import describe, is_drained, lay
 
 NEVER_BACK = (
@@ -51,21 +52,21 @@ def command(
     name = f"{service.name}/{instance.id}"
     in_service = sum(not is_drained(ordered.get((service.name, i.id)), order.at) for i in service.instances)
     left = f"{in_service} of {len(service.instances)} instances of {service.name} are not drained"
-    line = f"{name}: {describe(after or order)}\n{left}"
+    lines = f"{name}: {describe(after or order)}", left
     if not waits:
-        overrides.report(as_json, service.name, instance.id, after, line)
+        overrides.report(as_json, service.name, instance.id, after, *lines)
         return
     if not as_json:
-        click.echo(line)
+        say(*lines)
     if not replicas:
         raise Failure(f"{name} is drained, but no server is registered that could be asked who was given it")
     try:
         outcome = Vigil(service.name, instance.id, replicas).wait(timeout)
     except KeyboardInterrupt:
-        click.echo(f"the drain of {name} stays in force; `zkdns undrain {name}` ends it", err=True)
+        say(f"the drain of {name} stays in force; `zkdns undrain {name}` ends it", err=True)
         raise
     if as_json:
-        overrides.report(True, service.name, instance.id, after, "", wait=spell(outcome))
+        overrides.report(True, service.name, instance.id, after, wait=spell(outcome))
     else:
         tell(name, service.name, outcome)
     if not outcome.is_over:
@@ -79,21 +80,21 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
     """For people, with those that may still hold it, one a line."""
     holders = outcome.holders
     for replica, reason in outcome.unheard.items():
-        click.echo(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
+        say(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
     given, back = len(holders.given), len(holders.back)
     span = f"{TIMES_TTL * outcome.ttl:g} s, twice the TTL"
     if not given:
-        click.echo(f"no client was given {name} within {span}")
+        say(f"no client was given {name} within {span}")
         return
-    click.echo(f"{back} of {given} clients that were given {name} within {span}, have asked again")
+    say(f"{back} of {given} clients that were given {name} within {span}, have asked again")
     if not holders.left:
         return
-    click.echo("these never came back:" if outcome.is_over else "these may still hold it:")
+    say("these never came back:" if outcome.is_over else "these may still hold it:")
     for row in holders.left:
         asked = f" for {row.service}" if row.service != service else ""
-        click.echo(f"  {row.client}  last at {clock(row.last)}{asked}, {row.queries} queries")
+        say(f"  {row.client}  last at {clock(row.last)}{asked}, {row.queries} queries")
     if outcome.is_over:
-        click.echo(f"what they were told has run out: {NEVER_BACK}")
+        say(f"what they were told has run out: {NEVER_BACK}")
 
 
 def spell(outcome: Outcome) -> dict[str, Any]:

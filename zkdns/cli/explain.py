@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from zkdns.cli import asking, complete, options, registries, show
 from zkdns.cli.history import DEFAULT_SERVER, Moment
+from zkdns.cli.say import say_json
 from zkdns.cli.show import Column
 from zkdns.explain import what_if
 from zkdns.explain.explain import explain, read_client, read_name, read_type
@@ -152,7 +152,7 @@ def _ask_server(
 def _tell(ask: Ask, changes: tuple[str, ...], as_json: bool) -> None:
     account = ask(changes)
     if as_json:
-        click.echo(json.dumps(account, ensure_ascii=False))
+        say_json(account)
     else:
         _show(account, ask(()) if changes else None)
 

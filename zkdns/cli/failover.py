@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import click
-
+from zkdns.cli.say import say
 from zkdns.config import Settings
 from zkdns.pipeline.replica import ServerNode
 
@@ -41,4 +40,4 @@ def _spell(names: tuple[str, ...]) -> str:
 
 
 def _say(what: str) -> None:
-    click.echo(f"note: {what}", err=True)
+    say(f"note: {what}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, Final
 import click
 
 from zkdns.cli import Failure, asking, complete, show
+from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
 from zkdns.model import Change
@@ -105,7 +105,7 @@ def command(
         changes = query.newest(merge([one.changes for one in accounts]))
         known = History(changes, reach, _join([one.left_out for one in accounts]))
     if as_json:
-        click.echo(json.dumps(shapes.history(known), ensure_ascii=False))
+        say_json(shapes.history(known))
         return
     _show(known)
 
@@ -115,7 +115,7 @@ def _read(directory: Path, query: Query) -> History:
         if not directory.is_dir():
             raise Failure(f"--state {directory}: no such directory")
         for name, n in count_damaged(directory).items():
-            click.echo(f"{directory / name}: damaged lines, left out: {n}", err=True)
+            say(f"{directory / name}: damaged lines, left out: {n}", err=True)
         return read_changes(directory, query)
     except OSError as error:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None

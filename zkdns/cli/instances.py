@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from zkdns.cli import complete, options, registries, show
+from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.web import shapes
 
@@ -43,14 +43,14 @@ def command(
         due = registries.compile([named]).services[named.name].shares()
         document = shapes.service(named, settings.ttl, settings.zone[0], shapes.Firsts(due=due))
         if as_json:
-            click.echo(json.dumps(document, ensure_ascii=False))
+            say_json(document)
             return
         if document["instances"]:
             show.print_table(show.open_console(), COLUMNS, map(_row, document["instances"]))
         else:
-            click.echo(f"no instance of {named.name} is registered")
+            say(f"no instance of {named.name} is registered")
         if named.note:
-            click.echo(show.clean(named.note))
+            say(show.clean(named.note))
 
     registries.run(settings, work)
 

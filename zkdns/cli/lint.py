@@ -17,8 +17,8 @@ from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.lists import some_of
 from zkdns.model import Instance, Override, Problem, Service, State
+from zkdns.printable import printable
 from zkdns.registry import presets
-from zkdns.registry.fields import printable
 from zkdns.registry.overrides import decode, once, path
 from zkdns.registry.settings import CHECK, ELSEWHERE, SETTINGS
 from zkdns.serve.request import Request

@@ -18,6 +18,7 @@ import click
 
 from zkdns.cli import Failure, complete, failover
 from zkdns.cli.options import Halves
+from zkdns.cli.say import say, say_json
 from zkdns.cli.times import Span
 from zkdns.cli.waiting import Waiting
 from zkdns.config import Settings
@@ -237,13 +238,13 @@ def signed(why: str, span: float | None, **what: object) -> Override:
     return Override(until=until, why=" ".join(why.split()), who=who, at=now, **what)  # type: ignore[arg-type]
 
 
-def report(as_json: bool, service: str, id: str, after: Override | None, line: str, **more: object) -> None:
+def report(as_json: bool, service: str, id: str, after: Override | None, *lines: str, **more: object) -> None:
     """`more`: what else stands in the JSON."""
     if as_json:
         order = json.loads(overrides.spell(after)) if after is not None else None
-        click.echo(json.dumps({"service": service, "id": id, "override": order, **more}))
+        say_json({"service": service, "id": id, "override": order, **more})
     else:
-        click.echo(line)
+        say(*lines)
 
 
 # --- reading ----------------------------------------------------------------------------------------

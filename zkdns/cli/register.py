@@ -17,6 +17,7 @@ from zkdns.cli.keeper import Keeper
 from zkdns.cli.running import ENDING, PASSED_ON, Program, TtlCheck, wait_for_the_end
 from zkdns.cli.signals import Signals
 from zkdns.cli.times import Span
+from zkdns.printable import printable
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import native
 from zkdns.registry.layout import name_service
@@ -238,6 +239,6 @@ def _first(address: str | list[str]) -> str:
 def say(text: str) -> None:
     """On stderr: what the program prints stays its own."""
     try:
-        print(f"zkdns register: {text}", file=sys.stderr, flush=True)
+        print(f"zkdns register: {printable(text)}", file=sys.stderr, flush=True)
     except OSError:
         pass

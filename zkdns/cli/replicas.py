@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from zkdns.cli import Failure, options
+from zkdns.cli.say import say, say_json
+from zkdns.cli.show import clean, open_console
 from zkdns.cli.waiting import Waiting
 from zkdns.pipeline.replica import read_node
 from zkdns.registry.zk.nodes import Nodes, Refused, open_nodes
@@ -43,9 +44,9 @@ def command(load: options.Load, as_json: bool) -> None:
             raise Failure(f"ZooKeeper at {hosts}: {SERVERS}: {why}") from None
     replicas = tabulate({name: node.data for name, node in servers.items()})
     if as_json:
-        click.echo(json.dumps({"replicas": replicas}))
+        say_json({"replicas": replicas})
     elif not replicas:
-        click.echo(f"no server is registered under {SERVERS} at {hosts}")
+        say(f"no server is registered under {SERVERS} at {hosts}")
     else:
         show(replicas)
 
@@ -88,14 +89,10 @@ def show(replicas: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="right" if column in ("serial", "lag") else "left", no_wrap=True)
     for row in replicas:
         table.add_row(*(_text(column, row[column]) for column in COLUMNS))
-    # Piped output is for grep: never folded to a width that nobody has.
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 10_000
-    console.print(table)
+    open_console().print(table)
 
 
 def _text(column: str, value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f} s" if column == "lag" else str(value)
+    return f"{value:.3f} s" if column == "lag" else clean(str(value))

@@ -6,13 +6,13 @@ Rules: a tier is a run of TARGET[=SHARE]; `--then` begins the next one. What is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 import click
 
 from zkdns.cli import Failure, options, overrides, registries, show
+from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.config import Settings
 from zkdns.model import Override
@@ -82,7 +82,7 @@ def command(
             line = f"{service}: {describe(after)}" if after is not None else service
     overrides.report(as_json, service, "", after, line)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
 
 
 def _lay(
@@ -179,15 +179,15 @@ def _show(settings: Settings, service: str | None, as_json: bool) -> None:
         if service is not None:
             name = known.find(service).name
             if name not in routes.in_force and not as_json:
-                click.echo(f"{name} has no route: its name stands for its own instances")
+                say(f"{name} has no route: its name stands for its own instances")
                 return
             names = [name] if name in routes.in_force else []
         if as_json:
             document = shapes.routes({name: routes.in_force[name] for name in names})
-            click.echo(json.dumps(document, ensure_ascii=False))
+            say_json(document)
             return
         if not names:
-            click.echo("no service has a route")
+            say("no service has a route")
             return
         rows = []
         for name in names:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from zkdns import config, log
+from zkdns.cli.say import say
 from zkdns.server.lifecycle import Server
 
 
@@ -45,7 +46,7 @@ def command(test: bool, **flags: Any) -> None:
     settings = config.load(flags)
     if test:
         asyncio.run(prepare(settings))
-        click.echo("the settings are good")
+        say("the settings are good")
         return
     log.set_up(settings.log_format)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
 
 from zkdns.answers.routed import Routed
 from zkdns.cli import options, registries, show
+from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.model import Service
 from zkdns.routes import tell_tiers
@@ -49,10 +49,10 @@ def command(
                 serial=catalog.serial,
                 stale_seconds=max(0.0, time.time() - since) if since is not None else None,
             )
-            click.echo(json.dumps(document, ensure_ascii=False))
+            say_json(document)
             return
         if not catalog.services:
-            click.echo(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
+            say(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
             return
         beyond = registries.beyond()
         routes = {name: beyond(name).route for name in catalog.services}
@@ -70,9 +70,9 @@ def command(
         ]
         show.print_table(show.open_console(), COLUMNS, rows)
         if empty := sum(not _gives(s, routes[s.name]) for s in catalog.services.values()):
-            click.echo(f"{empty} of {len(rows)} without a healthy instance", err=True)
+            say(f"{empty} of {len(rows)} without a healthy instance", err=True)
         if problems := registries.problems:
-            click.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
+            say(f"{len(problems)} problem{'s' * (len(problems) > 1)}: see zkdns check", err=True)
 
     registries.run(settings, work)
 

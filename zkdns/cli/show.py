@@ -1,7 +1,7 @@
 """Tables for people: they fit the terminal, and piped they are plain lines for grep.
 
-Rules: colour only on a terminal; text from the registry is never read as markup, and its control
-characters never reach the terminal.
+Rules: colour only on a terminal; text from the registry is never read as markup, and what a terminal might
+act on is written out (`printable`): in each cell here, and once more where a console draws.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from zkdns.printable import printable
 
 WIDEST: Final = 100_000
 GAP: Final = 2
@@ -44,9 +47,21 @@ class Column:
     folds: int = 0
 
 
-def open_console() -> Console:
+class _Console(Console):
+    """Whatever is drawn: of a text only line ends act on the terminal; colours are rich's own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                plain = "\n".join(map(printable, segment.text.split("\n")))
+                yield Segment(plain, segment.style)
+
+
+def open_console(stderr: bool = False) -> Console:
     """Piped, a width that nobody has would fold lines: there is none."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     if not console.is_terminal:
         console.width = WIDEST
     return console
@@ -124,7 +139,7 @@ def _cell(value: object) -> Text:
 
 def clean(text: str) -> str:
     """Without what could move the cursor or recolour the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable(text)
 
 
 def percent(share: float) -> str:

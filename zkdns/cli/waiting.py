@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from zkdns.cli import show
 from zkdns.model import Children, Data, Event
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Waiting:
     """Begins with the command."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = show.open_console(stderr=True)
         self._soon = time.monotonic() + SOON
 
     @contextmanager

@@ -7,7 +7,6 @@ goes on through a loss of the registry, and says so.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 import time
@@ -20,6 +19,7 @@ from rich.live import Live
 
 from zkdns.cli import complete, options, registries, show
 from zkdns.cli.live import View, spell_event
+from zkdns.cli.say import say, say_json
 from zkdns.model import Change
 from zkdns.web import shapes
 
@@ -82,7 +82,7 @@ async def _print(console: Console, registries: registries.Registries, events: Ev
                 tell("the registry is out of reach" if away else "the registry is back")
             continue
         if as_json:
-            click.echo(json.dumps(event, ensure_ascii=False))
+            say_json(event)
         else:
             console.print(spell_event(event, time.time()), soft_wrap=True)
             console.file.flush()
@@ -90,7 +90,7 @@ async def _print(console: Console, registries: registries.Registries, events: Ev
 
 def tell(text: str) -> None:
     """Beside the events, for people."""
-    click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
+    say(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
 
 
 async def _draw(console: Console, registries: registries.Registries, events: Events, view: View) -> int:

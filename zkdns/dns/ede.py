@@ -1,6 +1,7 @@
 """Extended DNS Errors (RFC 8914): the codes we use and their option on the wire.
 
-Rules: pure. A text stays under 100 bytes: it travels in answers that must fit 512.
+Rules: pure. A text stays under 100 bytes: it travels in answers that must fit 512. It is printable, whoever
+wrote it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def about(name: str, text: str) -> str:
 
 def option(code: int, text: str = "") -> bytes:
     """The whole EDNS option: 15, length, info code, text."""
+    if not text.isprintable():  # dig prints it as it comes
+        text = "".join(c if c.isprintable() else "?" for c in text)
     raw = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore").encode()
     return struct.pack("!HHH", 15, 2 + len(raw), code) + raw
 

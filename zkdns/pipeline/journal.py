@@ -23,7 +23,7 @@ import msgspec
 from zkdns.files import MIB
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
-from zkdns.registry.fields import printable
+from zkdns.printable import printable
 from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
 from zkdns.wall import each
 

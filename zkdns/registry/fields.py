@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from zkdns.model import Registration
+from zkdns.printable import printable
 from zkdns.registry import json_values
 from zkdns.registry.json_values import MAX_ITEMS
 
@@ -68,13 +69,6 @@ class BadData(Exception):
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_WHAT_CHARACTERS else text[:MAX_WHAT_CHARACTERS] + "..."
-
-
-def printable(text: str) -> str:
-    """The text with what a terminal might act on escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True, slots=True)

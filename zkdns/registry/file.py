@@ -17,8 +17,9 @@ from typing import Any
 from zkdns import toml
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat, fault
+from zkdns.printable import printable
 from zkdns.registry.distinct import Distinct
-from zkdns.registry.fields import BadData, bounded, printable, show
+from zkdns.registry.fields import BadData, bounded, show
 from zkdns.registry.formats import native
 from zkdns.registry.labels import to_label
 from zkdns.registry.settings import read_table

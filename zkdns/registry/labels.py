@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Final
 
 from zkdns.model import Problem
-from zkdns.registry.fields import printable
+from zkdns.printable import printable
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OTHER = re.compile(r"[^a-z0-9-]")

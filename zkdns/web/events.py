@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
+from zkdns.web import spelling
 
 BACKLOG = 1000
 """Events that wait for one client; one that is further behind is cut off."""
@@ -27,7 +27,7 @@ HEARTBEAT = 15.0
 
 def spell(event: Mapping[str, Any]) -> bytes:
     """One change on the wire."""
-    return b"event: change\ndata: " + msgspec.json.encode(event) + b"\n\n"
+    return b"event: change\ndata: " + spelling.spell(event) + b"\n\n"
 
 
 def _nothing() -> None:

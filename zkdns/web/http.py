@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from zkdns.config import Address
 from zkdns.model import Change
 from zkdns.pipeline.journal import OutOfReach, Query
@@ -36,6 +34,7 @@ from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.slices import SECONDS
+from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
 
 log = logging.getLogger("zkdns.web")
@@ -349,7 +348,7 @@ def read_limit(text: str) -> int:
 
 def _json(document: Any, status: int = 200) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(document) + b"\n",
+        body=spell_json(document) + b"\n",
         status=status,
         content_type="application/json",
         charset="utf-8",

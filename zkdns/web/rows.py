@@ -1,6 +1,6 @@
 """Long bodies in pieces: made as they are sent, each in a thread, none longer than a moment's work.
 
-Rules: a document of JSON is what `msgspec` encodes; a value of it (or all of it) that is an Iterator is a
+Rules: a document of JSON is what `spell` makes of it; a value of it (or all of it) that is an Iterator is a
 list whose rows are made one by one. One call that encodes 100,000 rows would keep every thread from running
 meanwhile, and a client that reads slowly would have all of its text kept for it. Who breaks off is told of by
 nobody: a traceback for each would let anyone fill the log.
@@ -12,9 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from zkdns.web.library import web
+from zkdns.web.spelling import spell
 
 log = logging.getLogger("zkdns.web")
 
@@ -39,14 +38,14 @@ def pieces(document: object) -> Iterator[bytes]:
         yield from _rows(text, document)
     elif isinstance(document, dict) and any(isinstance(value, Iterator) for value in document.values()):
         for n, (key, value) in enumerate(document.items()):
-            text += (b"," if n else b"{") + msgspec.json.encode(key) + b":"
+            text += (b"," if n else b"{") + spell(key) + b":"
             if isinstance(value, Iterator):
                 yield from _rows(text, value)
             else:
-                text += msgspec.json.encode(value)
+                text += spell(value)
         text += b"}"
     else:
-        text += msgspec.json.encode(document)
+        text += spell(document)
     yield bytes(text + b"\n")
 
 
@@ -58,7 +57,7 @@ def _rows(text: bytearray, rows: Iterator[object]) -> Iterator[bytes]:
         if is_next:
             text += b","
         is_next = True
-        text += msgspec.json.encode(row)
+        text += spell(row)
         if len(text) >= PIECE_BYTES:
             yield bytes(text)
             text.clear()

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import urlencode
 
+from zkdns.printable import printable
+
 _DIGIT = re.compile(r"\d")
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -21,7 +23,10 @@ WORD = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
 
 
 def esc(text: object) -> str:
-    return escape(str(text), quote=True)
+    plain = str(text)
+    if not plain.isprintable():  # a mark of direction would turn around what stands beside it
+        plain = "".join(c if c in "\n\r\t" else printable(c) for c in plain)
+    return escape(plain, quote=True)
 
 
 def kind(text: str) -> str:
