@@ -61,8 +61,19 @@ def test_a_flood_of_names_leaves_no_more_of_them_behind_than_there_is_room_for(
     monkeypatch.setattr(packet, "MAX_REMEMBERED", 50)
     for n in range(500):
         raw = tables.query(b"\4%04d\0" % n, 1, tables.opt(512 + n))
-        assert Query(raw).question.name == b"\4%04d\0" % n
-    assert len(packet._QUESTIONS) <= 50
+        for _ in range(3):
+            assert Query(raw).question.name == b"\4%04d\0" % n
+    assert 0 < len(packet._QUESTIONS) <= 50
+
+
+def test_questions_that_come_once_push_out_none_that_come_again() -> None:
+    for _ in range(3):
+        Query(PLAIN)
+    known = dict(packet._QUESTIONS)
+    assert PLAIN[12:] in known
+    for n in range(5000):
+        Query(tables.query(b"\5o%04d\0" % n, 1))
+    assert known == packet._QUESTIONS
 
 
 PLAIN = tables.query(b"\3web\3svc\5local\0", 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +18,16 @@ from support.tables import Answers
 from zkdns.answers.table import Entry, Table
 from zkdns.config import Settings
 from zkdns.dns import names
+from zkdns.dns.message import read_reply
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import RA
-from zkdns.dns.types import NOERROR, NXDOMAIN, A
+from zkdns.dns.types import HTTPS, NOERROR, NXDOMAIN, TXT, A
+from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.stored import Stored
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.request import MAX_TCP_BYTES, Request
-from zkdns.serve.wordings import Wordings
+from zkdns.serve.wordings import Asked, Wordings, asked_of
 
 NORMAL = settings(
     max_examples=examples(100), deadline=None,
@@ -60,20 +65,33 @@ def rows_of(dispatcher: Dispatcher) -> dict[tuple[str, str], tuple[int, str]]:
     return {key: times[2:] for key, times in dispatcher.clients.copy()}
 
 
+TAILS = (
+    b"", tables.opt(), tables.opt(4096, 0x8000), tables.opt(600), tables.opt(0x5858),
+    tables.opt(1232, 0, COOKIE), tables.opt(600, 0x8000, COOKIE), tables.opt(1232, 0, COOKIE + COOKIE),
+    tables.opt(1232, 0, b"\0\3\0\0"), tables.opt(1232, 0, b"\0\x08\0\7\0\1\x18\0\x0a\1\2"),
+    tables.opt(1232, 0, b"\0\x08\0\1\0"), tables.opt(1232, 0, COOKIE[:-1]),
+    tables.opt(1232, 0, COOKIE, version=1), tables.opt()[:-1], tables.opt(1232, 0, COOKIE) + b"\0",
+)  # fmt: skip
+"""What follows a question: few kinds, so that they meet again."""
+
+
 @st.composite
-def questions(draw: st.DrawFn, table: Table) -> bytes:
-    name = draw(st.sampled_from([*tables.owners(table), names.wire("nope.svc.local"), b"\0"]))
-    if draw(st.integers(0, 9)) == 0:
-        name = name.swapcase()
-    tail = draw(
-        st.sampled_from(
-            [b"", tables.opt(), tables.opt(4096, 0x8000), tables.opt(600), tables.opt(1232, 0, COOKIE)]
-        )
-    )
-    flags = draw(st.sampled_from([0x0100, 0, 0x0110, 0x0900, 0x8100]))
-    return tables.query(
-        name, draw(st.sampled_from(tables.TYPES)), tail, flags, draw(st.sampled_from([1, 1, 1, 3]))
-    )
+def questions(draw: st.DrawFn, known: list[bytes], types: Sequence[int]) -> bytes:
+    name = draw(st.sampled_from(known))
+    rtype = draw(st.sampled_from(types))
+    flags = draw(st.sampled_from([0x0100] * 5 + [0, 0x0110, 0x0120, 0x0141, 0x0161, 0x0900, 0x8100]))
+    return tables.query(name, rtype, draw(st.sampled_from(TAILS)), flags, draw(st.sampled_from([1, 1, 1, 3])))
+
+
+def varied(packet: bytes, chance: random.Random) -> bytes:
+    """The same with another id, letters of any place in either case, and maybe another tail."""
+    end = packet.index(0, 12) + 5
+    if chance.random() < 0.3:
+        tail = chance.choice(TAILS)
+        packet = packet[:11] + bytes((bool(tail),)) + packet[12:end] + tail
+    flip = chance.choice([0, 0, 0x20])
+    bent = bytes(b ^ flip if 65 <= b & 0xDF <= 90 and chance.random() < 0.5 else b for b in packet)
+    return chance.randbytes(2) + bent[2:]
 
 
 @NORMAL
@@ -82,16 +100,74 @@ def test_together_they_get_what_each_alone_would_get(data: st.DataObject) -> Non
     table = data.draw(st.one_of(tables.invented(), tables.compiled().map(lambda answers: answers.table)))
     position = data.draw(st.integers(0, 10))
     alone, together = (serving(table, position=lambda entry: position) for _ in range(2))
-    words = data.draw(st.lists(questions(table), min_size=1, max_size=6))
+    known = [*tables.owners(table), names.wire("nope.svc.local"), b"\0", b"\3a\0b\3svc\5local\0"]
+    words = data.draw(st.lists(questions(known, (*tables.TYPES, 0x61)), min_size=1, max_size=6))
     chance = data.draw(st.randoms(use_true_random=False))
-    for _ in range(3):
-        packets = [bytes((chance.randrange(256), k)) + each[2:] for k, each in enumerate(words)]
+    for _ in range(4):
+        packets = [varied(each, chance) for each in words]
         clients = [data.draw(st.one_of(st.just(MAY), tables.clients)) for _ in packets]
         assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
     assert together.counts == alone.counts
     assert together.dropped == alone.dropped
     assert together.search_misses == alone.search_misses
     assert rows_of(together) == rows_of(alone)
+
+
+class Silent(Forwarder):
+    """Says what is kept; there is nobody whom it could ask. `now`: what its clock says."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(forward=("192.0.2.53",)), clock=lambda: self.now)
+        self.now = 1000.0
+        self._stopping = True
+
+
+OUTSIDE = [names.wire(name) for name in ("a.example.org", "b.example.org", "gone.example.org", "x.local")]
+
+
+@st.composite
+def kept(draw: st.DrawFn) -> tuple[bytes, Stored]:
+    """What an upstream said of one of those names, up to 100 s ago."""
+    rtype, rdata = draw(st.sampled_from([(A, b"\0\4\xc0\0\2"), (TXT, b"\0\3\2a"), (HTTPS, b"\0\3\0\1")]))
+    key = draw(st.sampled_from(OUTSIDE)) + bytes((0, rtype)) + b"\0\1"
+    rcode = draw(st.sampled_from([NOERROR, NOERROR, NOERROR, NXDOMAIN]))
+    count = draw(st.sampled_from([1, 2, 40])) if rcode == NOERROR else 0
+    ttl = draw(st.sampled_from([1, 5, 60, 300])).to_bytes(4, "big")
+    last = [b"\0"] * count if rtype == HTTPS else [bytes((n,)) for n in range(count)]
+    records = b"".join(b"\xc0\x0c" + key[-4:] + ttl + rdata + each for each in last)
+    soa = b"\0\0\6\0\1" + ttl + b"\0\x16\0\0" + b"\0\0\0\x3c" * 5
+    head = bytes((0, 0, 0x81, 0x80 | draw(st.sampled_from([0, 0x20])) | rcode, 0, 1, 0, count, 0, not count))
+    errors = draw(st.sampled_from([b"", b"", b"\0\x0f\0\2\0\x16"]))
+    said = records if count else soa
+    message = read_reply(head + b"\0\1" + key + said + tables.opt(1232, 0, errors))
+    assert message is not None
+    key += bytes((draw(st.sampled_from([0, 0, 0, 1, 2])),))
+    return key, Stored(message, key, 1000.0 - draw(st.integers(0, 100)), trusted=draw(st.booleans()))
+
+
+@NORMAL
+@given(st.data())
+def test_what_upstreams_said_is_given_together_as_it_is_alone(data: st.DataObject) -> None:
+    upstreams = [Silent(), Silent()]
+    chance = data.draw(st.randoms(use_true_random=False))
+    replies = data.draw(st.lists(kept(), max_size=12))
+    alone, together = (Dispatcher(Answers(["svc.local"]).table, each) for each in upstreams)
+    for each in upstreams:
+        for key, stored in copy.deepcopy(replies):
+            each.cache.put(key, stored, 1)
+    known = [key[:-5] for key, _ in replies] or [names.wire("nope.svc.local")]
+    words = data.draw(st.lists(questions(known, (A, TXT, HTTPS)), min_size=1, max_size=6))
+    for _ in range(5):
+        packets = [varied(each, chance) for each in words]
+        clients = [data.draw(st.one_of(st.just(MAY), tables.clients)) for _ in packets]
+        assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
+        later = data.draw(st.sampled_from([0.1, 1, 30]))
+        for each in upstreams:
+            each.now += later
+    assert together.counts == alone.counts
+    assert together.dropped == alone.dropped
+    for counter in ("cache_hits", "stale_hits", "failure_hits", "limited", "refused", "prefetches"):
+        assert getattr(upstreams[1], counter) == getattr(upstreams[0], counter), counter
 
 
 def web(*addresses: str) -> Service:
@@ -230,29 +306,49 @@ def test_the_query_log_sees_each(answers: Answers, caplog: pytest.LogCaptureFixt
 # --- what is kept -----------------------------------------------------------------------------------
 
 
+def recalled(wordings: Wordings[Asked], packet: bytes) -> Asked | None:
+    return wordings.recall(packet[2:].lower()) or wordings.recall_with_option(packet)
+
+
 def test_what_follows_the_id_is_what_is_recalled() -> None:
-    wordings = Wordings()
+    wordings: Wordings[Asked] = Wordings()
     packet = tables.query(WEB, A)
-    wordings.remember(Request(packet))
-    assert wordings.recall(packet[2:]) is not None
+    wordings.remember(Request(packet), asked_of)
+    for same in (packet, tables.query(WEB.upper(), A)):
+        assert recalled(wordings, same) is not None
     for other in (
-        tables.query(WEB.upper(), A), tables.query(WEB, 28), tables.query(WEB, A, flags=0),
-        tables.query(WEB, A, tables.opt()), tables.query(WEB, A, rclass=3), packet + b"\0",
+        tables.query(WEB, 28), tables.query(WEB, A, flags=0), tables.query(WEB, A, tables.opt()),
+        tables.query(WEB, A, tables.opt(1232, 0, COOKIE)), tables.query(WEB, A, rclass=3), packet + b"\0",
     ):  # fmt: skip
-        assert wordings.recall(other[2:]) is None
+        assert recalled(wordings, other) is None
 
 
-def test_options_other_classes_faults_and_streams_are_not_kept() -> None:
-    wordings = Wordings()
+def test_one_option_that_asks_for_nothing_that_we_give_makes_no_other_wording() -> None:
+    bare, with_cookie = (tables.query(WEB, A, tables.opt(1232, 0, data)) for data in (b"", COOKIE))
+    for kept in (bare, with_cookie):
+        wordings: Wordings[Asked] = Wordings()
+        wordings.remember(Request(kept), asked_of)
+        assert recalled(wordings, bare) == recalled(wordings, with_cookie) is not None
+        for data in (b"\0\3\0\0", b"\0\x08\0\7\0\1\x18\0\x0a\1\2", COOKIE + COOKIE, COOKIE[:-1], b"\0\x0a"):
+            assert recalled(wordings, tables.query(WEB, A, tables.opt(1232, 0, data))) is None
+        assert recalled(wordings, tables.query(WEB, A, tables.opt(1233, 0, COOKIE))) is None
+
+
+def test_options_of_ours_other_classes_faults_streams_and_letters_for_numbers_are_not_kept() -> None:
+    wordings: Wordings[Asked] = Wordings()
     for request in (
-        Request(tables.query(WEB, A, tables.opt(1232, 0, COOKIE))), Request(tables.query(WEB, A, rclass=3)),
-        Request(tables.query(WEB, A, flags=0x8100)), Request(b"no query"),
-        Request(tables.query(WEB, A), limit=MAX_TCP_BYTES),
+        Request(tables.query(WEB, A, tables.opt(1232, 0, b"\0\3\0\0"))),
+        Request(tables.query(WEB, A, tables.opt(1232, 0, b"\0\x08\0\4\0\1\0\0"))),
+        Request(tables.query(WEB, A, rclass=3)), Request(tables.query(WEB, A, flags=0x8100)),
+        Request(b"no query"), Request(tables.query(WEB, A), limit=MAX_TCP_BYTES),
+        Request(tables.query(WEB, HTTPS)), Request(tables.query(WEB, 0x61)),
+        Request(tables.query(WEB, A, tables.opt(0x0578))),
     ):  # fmt: skip
-        wordings.remember(request)
-        assert wordings.recall(request.packet[2:]) is None
-    wordings.remember(Request(tables.query(WEB, A, tables.opt()), limit=HIGHEST_UDP))
-    assert wordings.recall(tables.query(WEB, A, tables.opt())[2:]) is not None
+        wordings.remember(request, asked_of)
+        assert recalled(wordings, request.packet) is None
+        assert not wordings._asked
+    wordings.remember(Request(tables.query(WEB, A, tables.opt()), limit=HIGHEST_UDP), asked_of)
+    assert recalled(wordings, tables.query(WEB, A, tables.opt())) is not None
 
 
 def test_names_that_are_not_there_are_not_kept(answers: Answers) -> None:
@@ -261,15 +357,15 @@ def test_names_that_are_not_there_are_not_kept(answers: Answers) -> None:
     for _ in range(10):
         packet = tables.query(names.wire(f"x{chance.getrandbits(40):x}.svc.local"), A)
         dispatcher.dispatch_all([packet], [MAY])
-        assert all(wordings.recall(packet[2:]) is None for wordings in dispatcher._wordings)
+        assert not any(wordings._asked for wordings in dispatcher._asked)
 
 
 def test_past_the_bound_all_are_forgotten_and_learnt_anew() -> None:
-    wordings = Wordings(3)
+    wordings: Wordings[Asked] = Wordings(3)
     requests = [Request(tables.query(WEB, rtype)) for rtype in range(1, 5)]
     for request in requests:
-        wordings.remember(request)
-    kept = [wordings.recall(request.packet[2:]) is not None for request in requests]
+        wordings.remember(request, asked_of)
+    kept = [recalled(wordings, request.packet) is not None for request in requests]
     assert kept == [False, False, False, True]
 
 

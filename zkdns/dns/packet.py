@@ -22,7 +22,8 @@ PLAIN_UDP = 512
 NSID, SUBNET = b"\0\3", b"\0\x08"
 
 MAX_REMEMBERED = 10_000
-_ALONE, _WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
+ALONE, WITH_OPT = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1"
+"""The counts of a packet that has one question, and of one that has an OPT record, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ NO_QUESTION = Question(b"", 0, 0, b"")
 
 _QUESTIONS: dict[bytes, Question] = {}
 """Questions by their bytes as they came: most were asked before."""
+_ONCE = [b""] * 1024
+"""Questions that came once, by their hash: one that comes again before another takes its place is worth
+remembering. Names that are made up would push out all else, and each of them find cold memory."""
 _PLAIN_OPTS: dict[bytes, Edns] = {}
 """Whole OPT records without options, as they came: few differ."""
 _OPTS: dict[bytes, Edns] = {}
@@ -82,11 +86,11 @@ class Query:
         if plain:
             more = packet[end:]
             counts = packet[4:12]
-            if counts == _WITH_OPT:
+            if counts == WITH_OPT:
                 edns = _PLAIN_OPTS.get(more) or _read_plain_opt(more)
                 plain = edns is not None
             else:
-                plain = counts == _ALONE and not more
+                plain = counts == ALONE and not more
         if not plain or question is None:
             question, end, edns, fault = _read(packet)
         self.packet: Final = packet
@@ -114,6 +118,10 @@ def _learn(raw: bytes) -> Question | None:
     if at != last:
         return None
     question = _question(raw[: last + 1].lower(), raw[last + 1 :])
+    place = hash(raw) % len(_ONCE)
+    if _ONCE[place] != raw:
+        _ONCE[place] = raw
+        return question
     if len(_QUESTIONS) >= MAX_REMEMBERED:
         _QUESTIONS.clear()
     _QUESTIONS[raw] = question

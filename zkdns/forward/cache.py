@@ -76,8 +76,11 @@ class Cache:
         self.clear()
 
     def get(self, key: bytes, now: float) -> Stored | None:
-        stored: Stored | None = self._find(key)
-        return None if stored is None or stored.is_over(now) else stored
+        try:
+            stored: Stored = self._find(key)
+        except KeyError:
+            return None
+        return None if stored.is_over(now) else stored
 
     def put(self, key: bytes, stored: Stored, share: int) -> None:
         if stored.ttl > 0 and len(stored.body) <= MAX_BODY_BYTES:
@@ -105,7 +108,7 @@ class Cache:
 
     def clear(self) -> None:
         self._items = _Items(*self._bounds)
-        self._find = self._items.get
+        self._find = self._items.__getitem__  # a third of the price of its `get`
 
     @property
     def used(self) -> int:

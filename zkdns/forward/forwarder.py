@@ -19,12 +19,10 @@ from pathlib import Path
 
 from zkdns.config import Settings
 from zkdns.dns import ede, names
-from zkdns.dns.message import read_reply, spell_query
-from zkdns.dns.names import text, wire
-from zkdns.dns.packet import PLAIN_UDP, Query
+from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import CD, RA, fail
-from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
-from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
+from zkdns.dns.types import SERVFAIL
+from zkdns.forward.addresses import Resolved
 from zkdns.forward.allow import permit
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
@@ -36,8 +34,9 @@ from zkdns.forward.pending import Deliveries, Pending
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import CROWDED, LOOPING, OURS, STOPPING, Answered, Failed, Resolution
 from zkdns.forward.resolvconf import PATH
+from zkdns.forward.resolve import resolve
 from zkdns.forward.sockets import allow_many_sockets
-from zkdns.forward.stored import Kept, Stored, key_of
+from zkdns.forward.stored import Kept, Stored, Wanted, key_of, size_of
 from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
@@ -54,7 +53,6 @@ answers of our own, and those must not wait behind a thousand of them."""
 MAX_RECORDS_PER_TURN = 100
 """Records of a reply that are judged and spelled in the loop; more in a thread: each may have a name of 127
 labels, and thousands take 100 ms."""
-STREAM = 65535
 
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 
@@ -204,6 +202,17 @@ class Forwarder:
             self.failure_hits += 1
             return self._give(stored or failure, query, now)
         return self._ask(key, query, client, stored)
+
+    def recall(self, wanted: Wanted, packet: bytes) -> bytes | None:
+        """The same of a packet over UDP whose words are known, where what is kept is fresh."""
+        now = self._clock()
+        stored = self.cache.get(wanted.key, now)
+        if stored is None or now >= stored.expires:
+            return None
+        if stored.hit(now):
+            self.renew(wanted.key)
+        self.cache_hits += 1
+        return stored.reply(packet, wanted.end, wanted.size, HIGHEST_UDP, now)
 
     def _failure_of(self, key: bytes, query: Query, now: float) -> Failed | None:
         """What to say of a question that failed a moment ago."""
@@ -365,25 +374,7 @@ class Forwarder:
 
     async def resolve(self, name: str) -> Resolved:
         """The addresses of a name, as clients of ours would get them. Raises Unresolved."""
-        try:
-            owner = wire(name)
-        except ValueError as error:
-            raise Unresolved(str(error)) from None
-        both = await asyncio.gather(self._addresses(owner, 1), self._addresses(owner, 28))
-        addresses = both[0].addresses + both[1].addresses
-        if not addresses:
-            raise Unresolved(f"{name} has no address")
-        return Resolved(addresses, min(each.ttl for each in both if each.addresses))
-
-    async def _addresses(self, owner: bytes, rtype: int) -> Resolved:
-        question = owner + rtype.to_bytes(2, "big") + b"\0\1"
-        answer = self.answer(Query(spell_query(0, question, True, 0, True), STREAM), None)
-        message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
-        if message is None or message.rcode not in (NOERROR, NXDOMAIN):
-            raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
-        if message.rcode == NXDOMAIN:
-            raise Unresolved(f"{text(owner)} does not exist")
-        return addresses_in(message, owner, rtype)
+        return await resolve(name, lambda query: self.answer(query, None))
 
 
 def in_flight_key(key: bytes, rd: bool) -> bytes:
@@ -392,5 +383,4 @@ def in_flight_key(key: bytes, rd: bool) -> bytes:
 
 
 def _spell(kept: Kept, query: Query, now: float) -> bytes:
-    size = 0 if query.edns is None else query.edns.size or PLAIN_UDP
-    return kept.reply(query.packet, query.end, size, query.limit, now)
+    return kept.reply(query.packet, query.end, size_of(query), query.limit, now)

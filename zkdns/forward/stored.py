@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from zkdns.dns import ede
 from zkdns.dns.message import CD, DO, NUMBERS, Message, Record
-from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.dns.packet import HIGHEST_UDP, PLAIN_UDP, Query
 from zkdns.dns.rdata import LAYOUTS, offsets_of
 from zkdns.dns.reply import opt
 from zkdns.dns.types import ANY, CNAME, NOERROR, NXDOMAIN, SOA
@@ -80,6 +80,26 @@ def key_of(query: Query) -> bytes:
     return query.question.key + b"\0\1" + _FLAGS[flags]
 
 
+def size_of(query: Query) -> int:
+    """What its EDNS allows a reply over UDP; 0 without EDNS."""
+    return 0 if query.edns is None else query.edns.size or PLAIN_UDP
+
+
+class Wanted(NamedTuple):
+    """What a wording asks of upstreams: under which key its answer is kept, where the question ends, and its
+    `size_of`."""
+
+    key: bytes
+    end: int
+    size: int
+    rtype: int
+
+
+def wanted_of(query: Query) -> Wanted:
+    """What a query asks of upstreams."""
+    return Wanted(key_of(query), query.end, size_of(query), query.question.rtype)
+
+
 class Stored:
     """One reply body. `expires` is when it is given for stale only; `renew_at`, when an asked one is
     fetched anew, is math.inf for never. `others`: the names beside its own that it says something of, and
@@ -139,20 +159,25 @@ class Stored:
 
     def reply(self, query: bytes, end: int, size: int, limit: int, now: float) -> bytes:
         is_stale = now >= self.expires and self.ttl > 0
-        age = max(int(now - self.stored_at), 0)
+        age = int(now - self.stored_at)
         if age != self.age or is_stale != self.is_stale:
-            self._respell(age, is_stale)
-        if limit <= HIGHEST_UDP:
-            limit = min(limit, max(size, 512))
-        tail = self.opts[is_stale] if size else b""
+            self._respell(max(age, 0), is_stale)
         head = self.heads.by_flags[(2 if size else 0) | query[2] & 1]
         if head[1] & AD and not (query[3] & AD or self.opts[0][7] & 0x80):  # RFC 6840, section 5.8
             head = head[:1] + bytes((head[1] & ~AD,)) + head[2:]
-        if size and self.errors and not is_stale and end + len(self.body) + len(tail) > limit:
+        tail = self.opts[is_stale] if size else b""
+        whole = b"".join((query[:2], head, query[12:end], self.body, tail))
+        if len(whole) <= PLAIN_UDP <= limit:
+            return whole
+        if limit <= HIGHEST_UDP:
+            limit = min(limit, max(size, PLAIN_UDP))
+        if len(whole) <= limit:
+            return whole
+        if size and self.errors and not is_stale:
             tail = opt(b"", bool(self.opts[0][7] & 0x80))  # what is said of it goes before any of it
-        if end + len(self.body) + len(tail) > limit:
-            return self._cut(query, end, limit, head, tail)
-        return b"".join((query[:2], head, query[12:end], self.body, tail))
+            if end + len(self.body) + len(tail) <= limit:
+                return b"".join((query[:2], head, query[12:end], self.body, tail))
+        return self._cut(query, end, limit, head, tail)
 
     def _respell(self, age: int, is_stale: bool) -> None:
         body = bytearray(self.body)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,14 +18,16 @@ from zkdns.answers.table import Entry, Position, Table
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.packet import HIGHEST_UDP
-from zkdns.dns.reply import fail
+from zkdns.dns.reply import AA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.pending import Pending
+from zkdns.forward.stored import Wanted, wanted_of
 from zkdns.serve import querylog
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable
 from zkdns.serve.following import Following
+from zkdns.serve.histogram import Histogram
 from zkdns.serve.request import Request
 from zkdns.serve.respond import (
     FORWARD,
@@ -39,7 +40,7 @@ from zkdns.serve.respond import (
     respond_again,
     resume,
 )
-from zkdns.serve.wordings import Wordings
+from zkdns.serve.wordings import Asked, Wordings, asked_of
 
 log = logging.getLogger("zkdns.serve")
 
@@ -74,26 +75,13 @@ def _may_not(client: str) -> bool:
     return False
 
 
+def _is_of_others(reply: bytes) -> bool:
+    """Whether it says what upstreams know."""
+    return not reply[2] & AA >> 8 and reply[3] & 15 in (NOERROR, NXDOMAIN)
+
+
 def _leave(service: str) -> None:
     """Where nothing is deferred there is nothing to compile."""
-
-
-class Histogram:
-    """How often something took how long. `bounds`: upper ends of the buckets, seconds, ascending."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Something took so long."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
-
-    def read(self) -> tuple[tuple[float, ...], tuple[int, ...], float]:
-        """The bounds, the counts (one more: above them all), and the sum."""
-        return self._bounds, tuple(self._counts), self._sum
 
 
 class Dispatcher:
@@ -129,8 +117,10 @@ class Dispatcher:
         self.query_log: querylog.QueryLog | None = None
         """None while it is off."""
         self._dispatched = 0
-        self._wordings = Wordings(), Wordings()
+        self._asked: tuple[Wordings[Asked], Wordings[Asked]] = Wordings(), Wordings()
         """Of clients that may not have names forwarded, and of those that may."""
+        self._wanted: Wordings[Wanted] = Wordings()
+        """Of those that may, what upstreams answered."""
         self.following = Following(forwarder, self._answer, self._fail, self._note_rest)
         if forwarder is not None:
             forwarder.lead_home = self.following.lead_home
@@ -174,11 +164,7 @@ class Dispatcher:
                 if is_over is not None and is_over():
                     break
             return outcomes
-        began = self._begin(len(packets))
-        if began:
-            self._recall_all(packets[:1], clients[:1], outcomes)
-            self.times.observe(time.perf_counter() - began)
-        self._recall_all(packets[len(outcomes) :], clients[len(outcomes) :], outcomes, is_over)
+        self._recall_all(packets, clients, outcomes, is_over)
         return outcomes
 
     def _recall_all(
@@ -186,45 +172,65 @@ class Dispatcher:
         packets: Sequence[bytes],
         clients: Sequence[str],
         outcomes: list[Outcome],
-        is_over: Callable[[], bool] | None = None,
+        is_over: Callable[[], bool] | None,
     ) -> None:
         """Answer what was asked before in the same words, and all else as if it came alone."""
-        allows = self.forwarder.allows if self.forwarder is not None else _may_not
-        notes, table, position = self.clients, self.table, self._take_position
-        rtypes = []
-        now = time.time()
+        forwarder = self.forwarder
+        allows = forwarder.allows if forwarder is not None else _may_not
+        notes, table, position, others = self.clients, self.table, self._take_position, self._wanted
+        counts: dict[tuple[int, int], int] = {}
         before: str | None = None
-        forwards, wordings = False, self._wordings[False]
-        look_at = max(1, len(outcomes))
+        forwards, ours = False, self._asked[False]
+        now, began = time.time(), self._begin(len(packets))
+        look_at = 1
         for packet, client in zip(packets, clients, strict=True):
+            if began and outcomes:
+                self.times.observe(time.perf_counter() - began)
+                began = 0.0
             if is_over is not None and len(outcomes) >= look_at:
                 if is_over():
                     break
                 look_at = len(outcomes) + _RECALLED
             if client is not before:  # most that come together are of one client
                 before, forwards = client, allows(client)
-                wordings = self._wordings[forwards]
-            asked = wordings.recall(packet[2:])
+                ours = self._asked[forwards]
+            words = packet[2:].lower()
+            reply: bytes | None = None
+            asked = ours.recall(words) or ours.recall_with_option(packet)
             try:
-                reply = None if asked is None else respond_again(asked, packet, client, table, position)
+                if asked is not None:
+                    given = respond_again(asked, packet, client, table, position)
+                    if given is not None:
+                        reply, entry, n = given
+                        kind = asked.rtype, NOERROR
+                        if notes is not None and entry.service:
+                            notes.note(client, entry.service, entry.first_id(n), now)
+                if reply is None and forwards and forwarder is not None:
+                    wanted = others.recall(words) or others.recall_with_option(packet)
+                    if wanted is not None:
+                        reply = forwarder.recall(wanted, packet)
+                        if reply is not None:
+                            kind = wanted.rtype, reply[3] & 15
             except Exception:
                 request = Request(packet, client, forwards=forwards)
                 outcomes.append(self._conclude(request, self._fail))
                 continue
-            if asked is None or reply is None:
-                request = Request(packet, client, forwards=forwards)
-                outcomes.append(self._conclude(request, self._answer))
-                look_at = len(outcomes)
-                if asked is None and request.key in table.entries:
-                    wordings.remember(request)
+            if reply is not None:
+                outcomes.append(reply)
+                counts[kind] = counts.get(kind, 0) + 1
                 continue
-            message, entry, n = reply
-            outcomes.append(message)
-            rtypes.append(asked.rtype)
-            if notes is not None and entry.service:
-                notes.note(client, entry.service, entry.first_id(n), now)
-        for rtype, n in Counter(rtypes).items():
-            self.counts["udp", rtype, NOERROR] += n
+            request = Request(packet, client, forwards=forwards)
+            outcome = self._conclude(request, self._answer)
+            outcomes.append(outcome)
+            look_at = len(outcomes)
+            if asked is None and request.key in table.entries:
+                ours.remember(request, asked_of)
+            elif forwards and isinstance(outcome, bytes) and _is_of_others(outcome):
+                others.remember(request, wanted_of)
+        if began and outcomes:
+            self.times.observe(time.perf_counter() - began)
+        for (rtype, rcode), n in counts.items():
+            self.counts["udp", rtype, rcode] += n
 
     def _begin(self, count: int) -> float:
         """When the first of so many queries is begun; 0.0 where none of them is timed."""

@@ -138,15 +138,15 @@ def respond_again(
     n = position(entry)
     run = _run(entry, n)
     if run is not None:
-        _, words, _, flags, room, opt_bytes, edns = asked
+        _, end, _, flags, room, opt_bytes, edns = asked
         count, records, additional = run
         if edns is not None:
             additional += 1
             if stale or entry.ede:
                 opt_bytes = close(stale + entry.ede, edns.do)
-        if 12 + len(words) + len(records) + len(opt_bytes) <= room:
+        if end + len(records) + len(opt_bytes) <= room:
             head = pack_head(packet[:2], flags, 1, count, 0, additional)
-            return b"".join((head, words, records, opt_bytes)), entry, n
+            return b"".join((head, packet[12:end], records, opt_bytes)), entry, n
     request = Request(packet, client, forwards=bool(asked.flags & RA))
     return _positive_tiers(request, entry, n, stale, table), entry, n
 

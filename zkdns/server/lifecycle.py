@@ -35,7 +35,8 @@ from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
 from zkdns.serve import engine
 from zkdns.serve.aside import Aside, run_in
-from zkdns.serve.dispatch import Dispatcher, Histogram
+from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.histogram import Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.serve.listen.neighbour import find_stranger
 from zkdns.serve.respond import identity, is_ours, next_position

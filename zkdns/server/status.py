@@ -28,8 +28,8 @@ from zkdns.pipeline.journal import History, OutOfReach, Query
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.problems import Problems
 from zkdns.serve.clients import Demand, Told
-from zkdns.serve.dispatch import Histogram
 from zkdns.serve.engine import PythonEngine
+from zkdns.serve.histogram import Histogram
 from zkdns.server.lack import Shortage
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory

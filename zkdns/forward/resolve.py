@@ -1,0 +1,44 @@
+"""Names that the server itself wants the addresses of, resolved as a client of it would have them resolved.
+
+Rules: lives in the loop; whoever is asked keeps its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from zkdns.dns.message import read_reply, spell_query
+from zkdns.dns.names import text, wire
+from zkdns.dns.packet import Query
+from zkdns.dns.types import AAAA, IN, NOERROR, NXDOMAIN, A
+from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
+from zkdns.forward.pending import Pending
+
+_STREAM = 65535
+
+Ask = Callable[[Query], bytes | Pending]
+
+
+async def resolve(name: str, ask: Ask) -> Resolved:
+    """The addresses of a name. Raises Unresolved."""
+    try:
+        owner = wire(name)
+    except ValueError as error:
+        raise Unresolved(str(error)) from None
+    both = await asyncio.gather(_addresses(owner, A, ask), _addresses(owner, AAAA, ask))
+    addresses = both[0].addresses + both[1].addresses
+    if not addresses:
+        raise Unresolved(f"{name} has no address")
+    return Resolved(addresses, min(each.ttl for each in both if each.addresses))
+
+
+async def _addresses(owner: bytes, rtype: int, ask: Ask) -> Resolved:
+    question = owner + rtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
+    answer = ask(Query(spell_query(0, question, True, 0, True), _STREAM))
+    message = read_reply(answer if isinstance(answer, bytes) else await answer.wait())
+    if message is None or message.rcode not in (NOERROR, NXDOMAIN):
+        raise Unresolved(f"{text(owner)} can't be resolved: no upstream gives an answer")
+    if message.rcode == NXDOMAIN:
+        raise Unresolved(f"{text(owner)} does not exist")
+    return addresses_in(message, owner, rtype)
