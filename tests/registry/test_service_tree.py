@@ -509,7 +509,7 @@ def test_what_is_shown_by_and_by_comes_to_the_same(
         by_and_by.work(lambda: draw.draw(st.booleans()))
         after = by_and_by.show(draw.draw(st.integers(0, 2)))
         assert len(after.services.keys() ^ before.services.keys()) <= 2
-    while by_and_by.has_work:
+    while by_and_by.backlog:
         by_and_by.work()
         by_and_by.show(1)
     one, other = at_once.catalog(), by_and_by.show(0)

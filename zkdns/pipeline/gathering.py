@@ -55,8 +55,8 @@ class Gathering:
         self._health = health
         self._wall = wall
         self._laid_of: Mapping[tuple[str, str], Override] | None = None
-        self._moved = 0
-        """Services that were handed on since the last of them were published."""
+        self._owed = 0
+        """Services that are to be handed on before anything is published."""
         self._changes: list[Change] = []
 
     @property
@@ -70,18 +70,19 @@ class Gathering:
 
     @property
     def is_within(self) -> bool:
-        """Whether more is to be handed on before what was is published."""
-        return self._registries.has_work and self._moved < MAX_TOGETHER
+        """Whether more is to be handed on before what was is published: no more than had been told when that
+        was begun, so that whoever tells without end keeps nobody waiting."""
+        return self._owed > 0
 
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
         """Hand on what there is, until it is late, and no more than is shown together."""
-        while self.has_work:
-            if self._moved >= MAX_TOGETHER:
-                if self._publisher.has_work:
-                    return
-                self._moved = 0
-            moved = self._registries.show(most, is_late)
-            self._moved = self._moved + moved if self._registries.has_work else 0
+        if not self._owed:
+            self._owed = min(self._registries.backlog, MAX_TOGETHER)
+        while self._owed or self.is_due:
+            before = self._registries.backlog
+            moved = self._registries.show(min(most, self._owed), is_late)
+            after = self._registries.backlog
+            self._owed = max(0, self._owed - (before - after)) if after else 0
             if moved or self.is_due:
                 self.is_due = False
                 self._take(now)

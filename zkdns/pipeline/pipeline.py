@@ -247,8 +247,10 @@ class Pipeline:
                 most = AT_A_TIME_OF_START if self.is_loading else AT_A_TIME
                 gathering.work(now, lambda: self._tick() > until, most)
             publisher.mark_soon(health.work(now, self._tick, until), now)
-            if not self._gathers or not gathering.is_within:
-                publisher.work(Moment(now, self.registries.zxid), until - self._tick())
+            if hearing.is_within or not (self._gathers and gathering.is_within):
+                # Half of the time is its own: else who tells without end would have nothing published.
+                spare = max(until - self._tick(), budget / 2)
+                publisher.work(Moment(now, self.registries.zxid), spare)
             is_gathered = hearing.is_within or not (self._gathers and gathering.has_work)
             if (is_gathered and not health.has_work) or self._tick() > until:
                 break

@@ -62,7 +62,12 @@ class Registries(Mapping[str, Registry]):
     @property
     def has_work(self) -> bool:
         """Whether one of them was told more than it shows."""
-        return any(registry.has_work for registry in self.values())
+        return any(registry.backlog for registry in self.values())
+
+    @property
+    def backlog(self) -> int:
+        """How many services that is of, about."""
+        return sum(registry.backlog for registry in self.values())
 
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
         """Have each make of what it was told what it holds, until it is late; how many services moved."""

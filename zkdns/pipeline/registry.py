@@ -146,16 +146,16 @@ class Registry:
         return tree.show(0) if tree is not None else self._file or self.remembered or EMPTY
 
     @property
-    def has_work(self) -> bool:
-        """Whether not all that was told is shown."""
+    def backlog(self) -> int:
+        """Services of which not all that was told is shown."""
         tree = self._live_tree
-        return tree is not None and tree.has_work
+        return tree.backlog if tree is not None else 0
 
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
         """Make of what was told what it holds: until it is late, and no more than so many services. How many
         moved."""
         tree = self._live_tree
-        if tree is None or not tree.has_work:
+        if tree is None or not tree.backlog:
             return 0
         tree.work(is_late)
         return tree.show_more(most)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from zkdns.backlog import Backlog
 from zkdns.model import (
@@ -33,6 +34,9 @@ from zkdns.registry.reading import READABLE, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.znodes import STEP
 from zkdns.wall import Wall
+
+SOME: Final = 256
+"""Services and instances that are made before anybody looks at the clock: a millisecond or so."""
 
 
 class ServiceTree:
@@ -85,18 +89,22 @@ class ServiceTree:
         return self.show()
 
     @property
-    def has_work(self) -> bool:
-        """Whether some of what was told is not in what `show` gave last."""
-        return bool(self._dirty or self._moved)
+    def backlog(self) -> int:
+        """Services of which something was told that is not in what `show` gave last."""
+        return len(self._dirty) + len(self._moved)
 
     def work(self, is_late: Callable[[], bool] = lambda: False) -> None:
-        """Make the services anew that changed, until it is late, but one at least."""
+        """Make the services anew that changed, until it is late, but some of them at least."""
         readings = [root.now for root in self.reducers.values()]
+        size = 0
         while self._dirty:
             name = self._dirty.take_next()
             with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
-                self.take(name, *self.make(name, readings))
-            if is_late():
+                service, problems = self.make(name, readings)
+                self.take(name, service, problems)
+                size += len(service.instances) if service is not None else 0
+            size += 1
+            if size >= SOME and is_late():
                 break
 
     def show(self, most: int | None = None) -> Catalog:
