@@ -131,7 +131,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     names = [url.name for url in values["registry"]]
     for name in values.get("failover", ()):
         if name not in names:
-            raise ConfigError("--failover", f"no registry is named {name}; there are {', '.join(names)}")
+            place = "--failover" if flags.get("failover") else f"{where}: failover"
+            raise ConfigError(place, f"no registry is named {name}; there are {', '.join(names)}")
     return Settings(**values, file=where)
 
 

@@ -215,7 +215,7 @@ def test_a_disk_that_is_full_costs_the_journal_and_not_the_answers(
 
 
 def test_what_is_no_server_and_no_folder_is_one_line(tmp_path: Path) -> None:
-    assert "no such directory" in zkdns("history", "--state", str(tmp_path / "nowhere"), code=1)
+    assert "no such directory" in zkdns("history", "--state", str(tmp_path / "nowhere"), code=2)
     assert "no moment such as 14:02" in zkdns("history", "--since", "yesterday", code=2)
     assert "don't go together" in zkdns(
         "history", "--state", str(tmp_path), "--server", "http://127.0.0.1:1", code=2

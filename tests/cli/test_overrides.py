@@ -210,7 +210,7 @@ def test_without_a_zookeeper_registry_there_is_no_place_for_overrides(
     path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
     code, line = cli._run(["drain", "--registry", f"file:{path}", "web/a"])
     assert (code, line) == (
-        1, "zkdns: overrides are kept in ZooKeeper, and no --registry is a zk:// one",
+        2, "zkdns: --registry: overrides are kept in ZooKeeper, and none of them is a zk:// one",
     )  # fmt: skip
 
 

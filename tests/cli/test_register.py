@@ -531,7 +531,7 @@ def test_an_ensemble_with_smaller_zxids_has_the_node_again_without_the_watchdog(
     [
         (["--port", "0"], "--port"),
         (["--weight", "65536"], "--weight"),
-        (["--port-name", "http"], "'http' is no KEY=VALUE"),
+        (["--port-name", "http"], "'http' is no NAME=N"),
         (["--port-name", "http=x"], "ports"),
         (["--address", "10.0.0.300"], "address"),
         (["--ttl-check", "'"], "No closing quotation"),

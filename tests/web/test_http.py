@@ -118,11 +118,13 @@ ASKED = {
         f"?name=a.svc.local{'&if=drain:shop/a' * (MAX_CHANGES + 1)}": 400,
         "?name=shop.svc.local&at=17": 410,
         "?name=shop.svc.local&at=yesterday": 400,
+        "?name=shop.svc.local&at=nan": 400,
     },
     "/api/v1/history": {
         "": 200,
         "?service=shop&id=a&since=2026-01-01&until=9999999999&limit=3": 200,
         "?since=noon": 400,
+        "?until=inf": 400,
         "?limit=many": 400,
         f"?limit={'9' * 5000}": 200,
     },

@@ -147,14 +147,15 @@ def _run(args: Sequence[str] | None) -> tuple[int, str]:
     except Exception as error:
         if os.environ.get("ZKDNS_DEBUG"):
             traceback.print_exc()
-        return _explain(error)
+        return _explain(error, sys.argv[1:] if args is None else args)
 
 
-def _explain(error: Exception) -> tuple[int, str]:
+def _explain(error: Exception, args: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return 2, error.format_message()
     if isinstance(error, click.ClickException):
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "zkdns"
+        path = f"zkdns {args[0]}" if args and args[0] in COMMANDS else "zkdns"
+        path = path if isinstance(error, click.UsageError) else "zkdns"
         help = f" (see {path} --help)" if isinstance(error, click.UsageError) else ""
         return error.exit_code, f"{path}: {_one_line(error.format_message())}{help}"
     if isinstance(error, ConfigError):

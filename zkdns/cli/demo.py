@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import click
 
 from zkdns import ensemble
-from zkdns.cli import Failure
+from zkdns.cli import Failure, options
 from zkdns.cli.sample_services import (
     INSTANCES,
     LEADER,
@@ -137,13 +137,14 @@ def _toml(value: Any) -> str:
     return json.dumps(value)  # the strings, numbers and lists of JSON are TOML's
 
 
-@click.command("demo")
+@click.command("demo", short_help="A server with sample services that come and go, to try.")
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="End by itself after that long."
+    "--for", "seconds", type=options.Number(min=0), metavar="SECONDS", help="End by itself after that long."
 )
 @click.option(
-    "--every", type=click.FloatRange(min=0.05), default=4.0, metavar="SECONDS", help="From change to change."
-)
+    "--every", type=options.Number(min=0.05), default=4.0, metavar="SECONDS", show_default=True,
+    help="From change to change.",
+)  # fmt: skip
 @click.option(
     "--file", "from_file", is_flag=True, help="The file registry, even where a ZooKeeper is installed."
 )

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from zkdns.cli import Failure, options
+from zkdns.cli import options
 from zkdns.cli.say import say, say_json
 from zkdns.cli.show import clean
 from zkdns.cli.waiting import Waiting
@@ -50,7 +50,10 @@ def command(url: str | None, load: options.Load, as_json: bool) -> None:
     ensemble of the first --registry is looked at, from its root.
     """
     settings = load()
-    hosts, start = _read_target(url) if url else (_first_hosts(settings.registry), "/")
+    if url:
+        hosts, start = _read_target(url)
+    else:
+        hosts, start = options.first_ensemble(settings, "other systems keep what they register").hosts, "/"
     waiting = Waiting()
     survey = Survey(start)
     with ExitStack() as stack:
@@ -80,13 +83,6 @@ def _read_target(text: str) -> tuple[str, str]:
     if url.scheme != "zk" or parts.query or url.name:
         raise click.UsageError(f"{text!r}: write zk://HOSTS or zk://HOSTS/CHROOT")
     return url.hosts, url.root if parts.path else "/"
-
-
-def _first_hosts(urls: Sequence[Any]) -> str:
-    hosts = next((str(url.hosts) for url in urls if url.scheme == "zk"), None)
-    if hosts is None:
-        raise Failure("no --registry is a zk:// one: there is no ensemble to look at")
-    return hosts
 
 
 def name_systems(findings: Sequence[Finding], hosts: str, zone: str) -> Iterator[System]:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import click
 
-from zkdns.cli import Failure, asking, complete, show
+from zkdns.cli import Failure, asking, complete, options, show
 from zkdns.cli.say import say, say_json
 from zkdns.cli.show import Column
 from zkdns.cli.times import parse_moment
-from zkdns.model import Change
+from zkdns.model import Change, ConfigError
 from zkdns.pipeline.journal import History, LeftOut, Query
 from zkdns.pipeline.journal_files import count_damaged, read_changes
 from zkdns.pipeline.journal_merge import merge
@@ -69,7 +69,10 @@ state = click.option(
 @click.argument("target", metavar="[SERVICE[/ID]]", default="", shell_complete=complete.services)
 @click.option("--since", type=Moment(), metavar="TIME", help="From when on: 14:02, 2h, 2026-11-28T14:02:00Z.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Up to when.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, help="The newest so many. [1000]")
+@click.option(
+    "--limit", type=options.Whole(1, 10_000), default=1000, metavar="N", show_default=True,
+    help="The newest so many.",
+)  # fmt: skip
 @servers
 @state
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in the shape of the HTTP API.")
@@ -113,7 +116,7 @@ def command(
 def _read(directory: Path, query: Query) -> History:
     try:
         if not directory.is_dir():
-            raise Failure(f"--state {directory}: no such directory")
+            raise ConfigError(f"--state {directory}", "no such directory")
         for name, n in count_damaged(directory).items():
             say(f"{directory / name}: damaged lines, left out: {n}", err=True)
         return read_changes(directory, query)

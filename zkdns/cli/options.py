@@ -10,6 +10,23 @@ import click
 
 from zkdns import config
 from zkdns.config import Settings
+from zkdns.model import ConfigError
+from zkdns.registry.url import RegistryURL
+
+
+class Unbounded(click.ParamType):  # type: ignore[type-arg]
+    """A number whose bounds are for others to know. `kind`: int or float."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        try:
+            return self._kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is no {'whole ' if self._kind is int else ''}number", param, ctx)
 
 
 class Whole(click.IntRange):
@@ -22,6 +39,20 @@ class Whole(click.IntRange):
             self.fail(f"{value!r} is no whole number from {self.min} to {self.max}", param, ctx)
         if not int(self.min or 0) <= number <= int(self.max or 0):
             self.fail(f"{value} is not within {self.min} to {self.max}", param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """The same of a number that need not be whole; it may have no upper bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        bounds = f"from {self.min:g} {'on' if self.max is None else f'to {self.max:g}'}"
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number {bounds}", param, ctx)
+        if not (float(self.min or 0) <= number and (self.max is None or number <= self.max)):
+            self.fail(f"{value} is no number {bounds}", param, ctx)
         return number
 
 
@@ -52,7 +83,7 @@ registry = click.option(
     "--registry",
     metavar="URL",
     multiple=True,
-    help="zk://HOST:PORT,…/ROOT?format=auto or file:PATH; repeatable, the first that names an instance wins. "
+    help="[NAME=]zk://HOST:PORT,…/ROOT or file:PATH; repeatable, the first that names an instance wins. "
     f"[env ZKDNS_REGISTRY; default {config.DEFAULT_REGISTRY}]",
 )
 
@@ -97,6 +128,14 @@ failover = click.option(
 
 OTHERS = ("zone", "failover", "zones")
 """Flags that are settings, of commands that read the registry."""
+
+
+def first_ensemble(settings: Settings, what: str) -> RegistryURL:
+    """The first zk:// registry, in whose ensemble `what` is. ConfigError where there is none."""
+    for url in settings.registry:
+        if url.scheme == "zk":
+            return url
+    raise ConfigError("--registry", f"{what} in ZooKeeper, and none of them is a zk:// one")
 
 
 def load(registry: Sequence[str], config_file: str | None, **others: Any) -> Settings:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import click
 
-from zkdns.cli import Failure, complete, failover
+from zkdns.cli import Failure, complete, failover, options
 from zkdns.cli.options import Halves
 from zkdns.cli.say import say, say_json
 from zkdns.cli.times import Span
@@ -216,9 +216,7 @@ class Operator:
 @contextmanager
 def operate(settings: Settings) -> Iterator[Operator]:
     """Connected to the ensemble that holds /zkdns: that of the first zk:// registry."""
-    hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
-    if hosts is None:
-        raise Failure("overrides are kept in ZooKeeper, and no --registry is a zk:// one")
+    hosts = options.first_ensemble(settings, "overrides are kept").hosts
     with ExitStack() as stack:
         try:
             yield Operator(settings, hosts, stack)

@@ -29,6 +29,7 @@ from zkdns.topology import parse_place
 STATUSES = ("up", "starting", "draining", "down")
 
 PAIR = options.Halves("=", "KEY=VALUE", may_end=True)
+PORT = options.Halves("=", "NAME=N")
 LINGER = Span(lambda seconds: 0 <= seconds <= 86_400, "within 0 and a day")
 
 
@@ -65,14 +66,14 @@ class Words(click.ParamType):  # type: ignore[type-arg]
 @click.option("--weight", type=options.Whole(0, 65535), metavar="N", help="[default: 1]")
 @click.option("--priority", type=options.Whole(0, 65535), metavar="N", help="Lower first.  [default: 0]")
 @click.option("--tag", multiple=True, metavar="TAG", help="Repeatable.")
-@click.option("--port-name", "ports", type=PAIR, multiple=True, metavar="NAME=N", help="Repeatable.")
+@click.option("--port-name", "ports", type=PORT, multiple=True, metavar="NAME=N", help="Repeatable.")
 @click.option("--meta", type=PAIR, multiple=True, metavar="K=V", help="Repeatable.")
 @click.option("--zone", metavar="ZONE", help="Where it stands, [REGION/]ZONE: for services with `near`.")
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), help="[default: tcp]")
 @click.option("--status", type=click.Choice(STATUSES), help="As it is registered.  [default: up]")
 @click.option("--ttl-check", type=Words(), metavar="CMD", help="Registered only while this succeeds.")
 @click.option(
-    "--ttl-interval", type=click.FloatRange(0.1, 3600), default=5.0, metavar="SECONDS", show_default=True,
+    "--ttl-interval", type=options.Number(0.1, 3600), default=5.0, metavar="SECONDS", show_default=True,
     help="How often it is run, and how long it may take.",
 )  # fmt: skip
 @click.option(
@@ -95,12 +96,11 @@ def command(
     """Hold one instance of SERVICE registered in ZooKeeper while this runs.
 
     With `-- CMD ARGS`, run that program, register it while it lives, and end with its exit code. The
-    program is ended after the registration, by `--linger` where clients need time to notice.
+    program is ended after the registration, by `--linger` where clients need time to notice. Of several
+    --registry it is in the first zk:// one.
     """
     settings = options.load(registry, config)
-    url = next((url for url in settings.registry if url.scheme == "zk"), None)
-    if url is None:
-        raise Failure("instances register in ZooKeeper, and no --registry is a zk:// one")
+    url = options.first_ensemble(settings, "instances register")
     payload = describe(url, **fields)
     port = payload.get("port")
     id = id or (f"{socket.gethostname()}-{port}" if port else socket.gethostname())

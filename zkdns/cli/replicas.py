@@ -32,9 +32,7 @@ def command(load: options.Load, as_json: bool) -> None:
     change of the registry does.
     """
     settings = load()
-    hosts = next((url.hosts for url in settings.registry if url.scheme == "zk"), None)
-    if hosts is None:
-        raise Failure("replicas register in ZooKeeper, and no --registry is a zk:// one")
+    hosts = options.first_ensemble(settings, "replicas register").hosts
     with ExitStack() as stack:
         with Waiting().phase(f"connecting to {hosts}"):
             nodes = stack.enter_context(open_nodes(hosts, settings.zookeeper))

@@ -37,7 +37,12 @@ class Words(click.Command):
 @click.command(cls=Words, short_help="Let a service's name stand for others.")
 @click.argument("service", required=False)
 @click.argument("targets", nargs=-1, metavar="[TARGET[=SHARE]…] [--then TARGET[=SHARE]…]…")
-@click.option("--spill", type=float, metavar="SHARE", help="Below this healthy share the next tier helps.")
+@click.option(
+    "--spill",
+    type=options.Number(0, 1),
+    metavar="SHARE",
+    help="Below this healthy share the next tier helps.",
+)
 @click.option("--over", metavar="SPAN", type=overrides.SPAN, help="Move there in even steps: 30m, 2h.")
 @overrides.span
 @overrides.why

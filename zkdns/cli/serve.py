@@ -5,41 +5,58 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from zkdns import config, log
+from zkdns.cli import options
 from zkdns.cli.say import say
 from zkdns.server.lifecycle import Server
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+DEFAULTS = config.Settings()
+
+
+def flag(
+    name: str, metavar: str, help: str, default: str = "", kind: options.Unbounded | None = None
+) -> Callable[[Decorated], Decorated]:
+    """A setting's flag. Its help ends with what holds without it: `default`, or what `config` has."""
+    value = getattr(DEFAULTS, name)
+    is_many = isinstance(value, tuple)
+    default = default or (", ".join(map(str, value)) if is_many else str(value)) or "none"
+    return click.option(
+        f"--{name.replace('_', '-')}", metavar=metavar, multiple=is_many, type=kind,
+        help=f"{help}{' Repeatable.' if is_many else ''}  [default: {default}]",
+    )  # fmt: skip
+
 
 @click.command(short_help="The server, in the foreground.")
-@click.option(
-    "--registry", multiple=True, metavar="URL", help="[NAME=]zk://H:P,…/ROOT?format=… or file:PATH."
-)
-@click.option("--failover", multiple=True, metavar="NAME", help="A registry that stands behind the others.")
-@click.option("--zone", multiple=True, metavar="NAME", help="A zone that the services stand in.")
-@click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Where to answer, UDP and TCP.")
-@click.option("--http", metavar="ADDR:PORT", help="Status page, API, metrics; empty turns it off.")
-@click.option("--engine", metavar="|".join(config.ENGINES), help="Who answers UDP and TCP.")
-@click.option("--workers", type=int, metavar="N", help="Answering threads of the native engine.")
-@click.option(
-    "--forward", multiple=True, metavar="ADDR[:PORT]", help="Upstream for other names, or resolv.conf."
-)
-@click.option("--forward-allow", multiple=True, metavar="CIDR", help="Who may have names forwarded.")
-@click.option("--zones", metavar="DIR", help="Zone files (*.zone) to serve beside the services.")
-@click.option("--state", metavar="DIR", help="Where the last known catalog is kept.")
-@click.option("--ttl", type=int, metavar="N", help="Seconds, where the service sets none.")
-@click.option(
-    "--advertise", metavar="ADDR[:PORT]",
-    help="How replicas and people reach this server.  [default: its address toward ZooKeeper]",
+@flag(
+    "registry", "URL", "[NAME=]zk://HOST:PORT,…/ROOT?format=… or file:PATH.",
+    f"$ZKDNS_REGISTRY, else {config.DEFAULT_REGISTRY}",
 )  # fmt: skip
-@click.option("--near", metavar="off|prefer|balanced", help="What services do that don't say.")
-@click.option("--location", metavar="[REGION/]ZONE", help="Where this server stands.")
-@click.option("--lameduck", type=float, metavar="N", help="Seconds to answer on after SIGTERM.")
-@click.option("--log-format", metavar="text|json", help="Log lines for people or for machines.")
-@click.option("--config", metavar="FILE", help="A TOML file with these and the finer settings.")
+@flag("failover", "NAME", "A registry that stands behind the others.")
+@flag("zone", "NAME", "A zone that the services stand in.")
+@flag("listen", "ADDR:PORT", "Where to answer, UDP and TCP.")
+@flag("http", "ADDR:PORT", "Status page, API, metrics; empty turns it off.")
+@flag("engine", "|".join(config.ENGINES), "Who answers UDP and TCP.")
+@flag("workers", "N", "Answering threads of the native engine.", "one a core", options.Unbounded(int))
+@flag("forward", "ADDR[:PORT]", "Upstream for other names, or resolv.conf.", "none: REFUSED")
+@flag("forward_allow", "CIDR", "Who may have names forwarded.", "loopback and private ranges")
+@flag("zones", "DIR", "Zone files (*.zone) to serve beside the services.")
+@flag("state", "DIR", "Where the last known catalog and the journal are kept.")
+@flag("ttl", "N", "Seconds, where the service sets none.", kind=options.Unbounded(int))
+@flag(
+    "advertise", "ADDR[:PORT]", "How replicas and people reach this server.", "its address toward ZooKeeper"
+)
+@flag("near", "off|prefer|balanced", "What services do that don't say.")
+@flag("location", "[REGION/]ZONE", "Where this server stands.")
+@flag("lameduck", "N", "Seconds to answer on after SIGTERM.", "0", options.Unbounded(float))
+@flag("log_format", "text|json", "Log lines for people or for machines.")
+@click.option("--config", metavar="FILE", help="A TOML file with these and the finer settings; flags win.")
 @click.option("--test", is_flag=True, help="Say what is wrong with the settings, and start nothing.")
 def command(test: bool, **flags: Any) -> None:
     """Answer DNS queries from what is registered, until SIGTERM."""

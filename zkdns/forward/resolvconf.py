@@ -22,25 +22,22 @@ _BRACKETS = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>[0-9]{1,5}))?")
 _PLAIN = re.compile(r"(?P<host>[^:]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
-def parse_upstream(text: str) -> Address:
-    """`ADDR`, `ADDR:PORT` or `[ADDR]:PORT`; the port is 53 where none is given."""
+def parse_upstream(text: str, setting: str = "--forward") -> Address:
+    """`ADDR`, `ADDR:PORT` or `[ADDR]:PORT`; the port is 53 where none is given. `setting`: whose."""
+    where = f"{setting} {text}"
     if text.count(":") > 1 and not text.startswith("["):
         host, port = text, DNS_PORT
     else:
         match = _BRACKETS.fullmatch(text) or _PLAIN.fullmatch(text)
         if match is None:
-            raise ConfigError(
-                f"forward {text!r}", "expected ADDRESS, ADDRESS:PORT, [IPV6]:PORT or resolv.conf"
-            )
+            raise ConfigError(where, "it is no ADDR, ADDR:PORT, [IPV6]:PORT or resolv.conf")
         host, port = match["host"], int(match["port"] or DNS_PORT)
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise ConfigError(
-            f"forward {text!r}", "an upstream is named by its IP address, not by a name"
-        ) from None
+        raise ConfigError(where, "an upstream is named by its IP address, not by a name") from None
     if not 0 < port < 65536:
-        raise ConfigError(f"forward {text!r}", "a port is 1 to 65535")
+        raise ConfigError(where, "a port is 1 to 65535")
     return Address(host, port)
 
 

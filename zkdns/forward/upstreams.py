@@ -68,9 +68,12 @@ class Upstreams:
         """Takes new settings; raises ConfigError, and keeps the old ones, where they can't be."""
         text = self._read() if RESOLV_CONF in settings.forward else ""
         addresses = upstreams_of(settings.forward, settings.listen, text)
+        trusted = [parse_upstream(each, "forward_trusted") for each in settings.forward_trusted]
+        for address in trusted:
+            if settings.forward and RESOLV_CONF not in settings.forward and address not in addresses:
+                raise ConfigError("forward_trusted", f"{address} is none of the upstreams in forward")
         known = {upstream.address: upstream for upstream in self.all}
         before, self.all = self.all, tuple(known.get(address) or Upstream(address) for address in addresses)
-        trusted = frozenset(map(parse_upstream, settings.forward_trusted))
         for upstream in self.all:
             upstream.trusted = upstream.address in trusted
         self._settings, self._text = settings, text

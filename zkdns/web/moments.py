@@ -5,6 +5,7 @@ Rules: pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -15,9 +16,12 @@ def read_moment(query: Mapping[str, str], key: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         pass
+    else:
+        if math.isfinite(number):
+            return number
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
