@@ -774,6 +774,7 @@ async def test_an_upstream_that_leads_back_to_us_is_turned_off_and_says_so(
         await until(lambda: forwarder.status().upstreams[0].state == "loop")
         assert "our own query came back" in forwarder.status().upstreams[0].why
         assert "leads back to this server" in caplog.text
+        assert "name a resolver that does not forward to this server" in caplog.text, "and its cure"
         assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.2"]
         assert not looping.queries
 

@@ -13,6 +13,7 @@ import pytest
 from zkdns.config import Settings
 from zkdns.dns.types import NXDOMAIN
 from zkdns.forward.forwarder import ForwardStatus
+from zkdns.forward.upstreams import UpstreamStatus
 from zkdns.model import Problem
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.registry.url import parse_registry
@@ -27,6 +28,12 @@ def histogram(first: float) -> Any:
 
 def mirror(**counts: int) -> Any:
     return SimpleNamespace(status=lambda: SimpleNamespace(**counts))
+
+
+UPSTREAMS = (
+    UpstreamStatus("10.0.0.1:53", "healthy", "", 0.1),
+    UpstreamStatus("10.0.0.2:53", "loop", "", 0.1),
+)
 
 
 def observer(tmp_path: Path) -> Observer:
@@ -46,8 +53,9 @@ def observer(tmp_path: Path) -> Observer:
         connections=lambda: (16, 17), closed=lambda: Counter(idle=18), cache_hits=lambda: 19,
     )  # fmt: skip
     forwarder = SimpleNamespace(
-        queries=Counter({("u", "NOERROR"): 21}), limited=22, joined=23, refused=24, blocked=25, cache_hits=26,
-        status=lambda: ForwardStatus((), 27, 28, 29, ""), cache=SimpleNamespace(used=30),
+        queries=Counter({("u", "NOERROR"): 21}), limited=22, forgeries=32, joined=23,
+        refused=24, blocked=25, cache_hits=26,
+        status=lambda: ForwardStatus(UPSTREAMS, 27, 28, 29, ""), cache=SimpleNamespace(used=30),
         problem="no upstream", faults=1000,
     )  # fmt: skip
     mirrors = (
@@ -88,6 +96,7 @@ def test_each_count_is_that_of_the_part_that_counts_it(tmp_path: Path) -> None:
     )
     assert counters.forward_queries == {("u", "NOERROR"): 21}
     assert (counters.forward_limited, counters.forward_cache_hits) == (22, 19)
+    assert counters.forward_forgeries == 32
     assert counters.history_left_out == 31
 
 
@@ -110,7 +119,9 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
         "this machine",
         "journal",
         "--forward",
+        "--forward",
     ]
+    assert [p.what for p in status.problems if "10.0.0.2:53 leads back" in p.what]
     assert status.forward == {"cached": 27, "in_flight": 28, "cache_bytes": 30}
 
 

@@ -19,7 +19,7 @@ from zkdns.forward.probe import Probe, probe_question
 from zkdns.forward.resolution import Attempt
 from zkdns.forward.resolvconf import RESOLV_CONF, parse_upstream, upstreams_of
 from zkdns.forward.upstream import TOTAL, Upstream
-from zkdns.model import ConfigError
+from zkdns.model import ConfigError, Problem
 
 log = logging.getLogger("zkdns.forward")
 
@@ -38,6 +38,12 @@ class UpstreamStatus:
     state: str
     why: str
     latency: float
+
+
+def loop_at(address: str) -> Problem:
+    """The upstream there leads back to us."""
+    what = f"upstream {address} leads back to this server: it is turned off"
+    return Problem("--forward", what, "name a resolver that does not forward to this server, by whatever way")
 
 
 class Upstreams:
@@ -116,7 +122,8 @@ class Upstreams:
             return False
         upstream = sent[0]
         if not upstream.looping:
-            log.warning("upstream %s leads back to this server: it is turned off", upstream.address)
+            problem = loop_at(str(upstream.address))
+            log.warning("%s; %s", problem.what, problem.cure)
         upstream.loop(self._clock())
         probe = self._probing.get(upstream)
         if probe is not None:

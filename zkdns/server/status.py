@@ -21,6 +21,7 @@ from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import Settings
 from zkdns.forward.forwarder import Forwarder
+from zkdns.forward.upstreams import loop_at
 from zkdns.lack import problem_of
 from zkdns.model import Problem
 from zkdns.pipeline.driver import Driver
@@ -151,6 +152,8 @@ class Observer:
             beside.append(problem_of(lack, "health checks wait; what was known of the instances holds"))
         if self.recorder.problem is not None:
             beside.append(self.recorder.problem)
+        upstreams = self.forwarder.status().upstreams
+        beside += [loop_at(upstream.address) for upstream in upstreams if upstream.state == "loop"]
         if self.forwarder.problem:
             beside.append(Problem("--forward", self.forwarder.problem, "name an upstream that answers"))
         standing = self.pipeline.problems
@@ -179,6 +182,7 @@ class Observer:
             forward_queries=dict(forwarder.queries),
             forward_cache_hits=engine.cache_hits(),
             forward_limited=forwarder.limited,
+            forward_forgeries=forwarder.forgeries,
             history_left_out=self.recorder.left_out,
         )
 

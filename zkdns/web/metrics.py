@@ -243,6 +243,9 @@ def _forwarding(status: Status, counters: Counters) -> Iterable[Metric]:
     )
     yield _gauge("zkdns_forward_cache_bytes", "What those are charged.", status.forward["cache_bytes"])
     yield _counter("zkdns_forward_limited", "Forwarded queries refused by a limit.", counters.forward_limited)
+    yield _counter(
+        "zkdns_forward_forgeries", "Replies that answer nothing that was asked.", counters.forward_forgeries
+    )
     yield _gauge("zkdns_forward_in_flight", "Questions under way.", status.forward["in_flight"])
 
 

@@ -117,6 +117,7 @@ class Counters:
     forward_queries: Mapping[tuple[str, str], int]
     forward_cache_hits: int
     forward_limited: int
+    forward_forgeries: int
     history_left_out: int = 0
 
 
