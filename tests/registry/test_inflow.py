@@ -37,7 +37,8 @@ class Connection:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self._socket: Socket
-        self._write_sock = self._read_watch_event = None
+        self._write_sock = self._read_watch_event = self._read_sock = None
+        self._send_request = self._write = None
         self.closes = b"the last"
 
     @contextmanager

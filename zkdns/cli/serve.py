@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -75,9 +74,6 @@ def command(test: bool, **flags: Any) -> None:
     # cost under a millisecond, 100,000 some 20 ms), and the rest hardly ever.
     gc.freeze()
     gc.set_threshold(2_000, 50, 1_000)
-    # The mirror reads on a thread of its own, and large services are compiled on others: neither should a
-    # query wait the usual 5 ms for its turn, nor a change while the loop answers a flood.
-    sys.setswitchinterval(0.0001)
     asyncio.run(serve())
 
 

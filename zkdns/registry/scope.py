@@ -32,11 +32,11 @@ class Spot:
         self._rests = ahead
         holes = tuple(rest[1:] for rest in ahead if rest[0].hole and not rest[0].literal)
         self._any = spot(holes) if holes else None
-        self._special = frozenset(rest[0].literal for rest in ahead if rest[0].literal)
+        self._special = tuple(dict.fromkeys(rest[0].literal for rest in ahead if rest[0].literal))
 
     def next(self, name: str) -> Spot | None:
         """The spot of a child; None where no layout leads to it."""
-        if not self._special or not any(map(name.startswith, self._special)):
+        if not self._special or not name.startswith(self._special):
             return self._any
         rests = tuple(rest[1:] for rest in self._rests if rest[0].fits(name))
         return spot(rests) if rests else None
@@ -71,12 +71,14 @@ class Scope:
 
     def at(self, path: str) -> Spot | None:
         """What counts at `path`; None for what is no one's business."""
-        names = self.names(path)
-        if names is None or (names and names[0] in self._special):
-            return None
-        here: Spot | None = self._top
+        if not path.startswith(self._base) or path == self._base:
+            return self._top if path in (self.root, self._base) else None
+        names = path[len(self._base) :].split("/")
+        here = self._top if names[0] not in self._special else None
         for name in names:
-            here = here.next(name) if here is not None else None
+            if here is None:
+                return None
+            here = here.next(name)
         return here
 
     def children(self, path: str, here: Spot, names: Iterable[str]) -> Iterator[tuple[str, Spot]]:

@@ -72,7 +72,7 @@ class ReadPlan:
     """`missing`: the root was not there at the last look. `masked`: a watch event said that the root's
     data changed, and it did not (`suspect` was called, and the same mzxid came)."""
 
-    __slots__ = ("_mzxid", "_names", "_pzxid", "_suspected", "masked", "missing", "scope")
+    __slots__ = ("_names", "_pzxid", "_root", "_suspected", "masked", "missing", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -80,7 +80,7 @@ class ReadPlan:
         self.masked = False
         self._names: dict[str, dict[str, int]] = {}
         self._pzxid: dict[str, int] = {}
-        self._mzxid = UNTOLD
+        self._root = {"": UNTOLD}
         self._suspected = UNTOLD
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class ReadPlan:
     def suspect(self) -> None:
         """The root's data is said to have changed since its last reply: if the next one has the same
         mzxid, events name the watch's path instead of the node's."""
-        self._suspected = self._mzxid
+        self._suspected = self._root[""]
 
     def take(
         self, request: ReadRequest, data: Node | int, names: tuple[str, ...] | int | None
@@ -113,7 +113,8 @@ class ReadPlan:
         if here is None:
             return [], []
         at_root = path == self.scope.root
-        if not at_root and not self._is_listed(path):
+        siblings, name = self._place(path)
+        if name not in siblings:
             return [], []  # not listed yet, or no more; once it is, it is read (again)
         if at_root:
             self.missing = NO_NODE in (data, names)
@@ -126,9 +127,9 @@ class ReadPlan:
         if at_root and self._suspected != UNTOLD:
             self.masked = self.masked or self._suspected == word
             self._suspected = UNTOLD
-        if (here.data or at_root) and self._told(path) != word:
+        if (here.data or at_root) and siblings[name] != word:
             events.append(Data(path, data.data, data.stat))
-        self._tell(path, word)
+        siblings[name] = word
         if not here.lists:
             return events, []
         if names is None:
@@ -159,28 +160,22 @@ class ReadPlan:
 
     def length(self, path: str) -> int | None:
         """How many names its list has, -1 where that was not read; None for a node that is not listed."""
-        if path != self.scope.root and not self._is_listed(path):
+        siblings, name = self._place(path)
+        if name not in siblings:
             return None
         names = self._names.get(path)
         return -1 if names is None else len(names)
 
-    def _is_listed(self, path: str) -> bool:
-        parent, _, name = path.rpartition("/")
-        return name in self._names.get(parent or "/", ())
-
-    def _told(self, path: str) -> int:
+    def _place(self, path: str) -> tuple[dict[str, int], str]:
+        """The list that a node stands on, or would, with what was told of each; and its name there."""
         if path == self.scope.root:
-            return self._mzxid
+            return self._root, ""
         parent, _, name = path.rpartition("/")
-        return self._names.get(parent or "/", {}).get(name, UNTOLD)
+        return self._names.get(parent or "/", {}), name
 
     def _tell(self, path: str, word: int) -> None:
-        if path == self.scope.root:
-            self._mzxid = word
-            return
-        parent, _, name = path.rpartition("/")
-        siblings = self._names.get(parent or "/")
-        if siblings is not None and name in siblings:
+        siblings, name = self._place(path)
+        if name in siblings:
             siblings[name] = word
 
     def _doubt(self, path: str) -> None:
@@ -200,14 +195,15 @@ class ReadPlan:
             before = self._pzxid.get(root)
             self._names.clear()
             self._pzxid.clear()
-            self._mzxid = UNTOLD
+            self._root[""] = UNTOLD
             self._pzxid[root] = MISSING
             return ([Children(root, (), 0)] if before != MISSING else []), []
         if code == NO_NODE:
             # Gone between its parent's listing and this read: what is listed now decides.
             self._doubt(path)
             return [], [ReadRequest(parent_of(path), True)]
-        if self._told(path) == UNREADABLE:
+        siblings, name = self._place(path)
+        if siblings.get(name) == UNREADABLE:
             return [], []
         self._forget(path)
         self._tell(path, UNREADABLE)
