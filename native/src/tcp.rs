@@ -38,6 +38,8 @@ const OWED: u64 = 30_000 * MILLISECOND;
 const PAUSE: u64 = 5 * MILLISECOND;
 /// How long no connection is taken after the machine had no descriptor for one.
 const LACK: u64 = 100 * MILLISECOND;
+/// Between two lines that tell of it: at the edge of the limit it comes and goes all the time.
+const TELL_LACK: u64 = 60_000 * MILLISECOND;
 
 const READ: Interest = Interest { read: true, write: false };
 const WRITE: Interest = Interest { read: false, write: true };
@@ -65,7 +67,7 @@ pub struct Server<'a> {
     now: u64,
     swept: u64,
     lacking: Option<u64>,
-    told_lack: bool,
+    told_lack: Option<u64>,
     phase: Phase,
     since: u64,
     told: bool,
@@ -115,7 +117,7 @@ impl<'a> Server<'a> {
             now: 0,
             swept: 0,
             lacking: None,
-            told_lack: false,
+            told_lack: None,
             phase: Phase::Serving,
             since: 0,
             told: false,
@@ -188,10 +190,7 @@ impl<'a> Server<'a> {
         for _ in 0..ACCEPTED {
             let Some(listener) = self.listeners.get(k) else { return };
             match listener.accept() {
-                Ok((stream, address)) => {
-                    self.told_lack = false;
-                    self.welcome(stream, address);
-                }
+                Ok((stream, address)) => self.welcome(stream, address),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => match error.raw_os_error() {
                     // The client has gone already; others may wait behind it.
@@ -205,11 +204,11 @@ impl<'a> Server<'a> {
     /// No descriptor or no memory for one more: to try again at once would only spin.
     #[cold]
     fn lack(&mut self, error: &io::Error) {
-        if !self.told_lack {
+        if self.told_lack.is_none_or(|at| self.now >= at + TELL_LACK) {
+            self.told_lack = Some(self.now);
             let what = format!("no TCP connection can be taken: {error}");
             self.shared.handover.report(Fault { packet: Box::default(), what });
         }
-        self.told_lack = true;
         self.lacking = Some(self.now);
         self.listen_for(NEITHER);
     }

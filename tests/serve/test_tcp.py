@@ -540,22 +540,24 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
     first = await server.connect()
     await first.ask(query())
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with ExitStack() as stack:
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
-        waiting = [stack.enter_context(socket.socket(socket.AF_INET, TCP)) for _ in range(3)]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # those that are open stay
-        for sock in waiting:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, (server.address.host, server.address.port))
-            await loop.sock_sendall(sock, framed(query()))
-        await until(lambda: "no TCP connection can be taken" in caplog.text)
-        assert (await first.ask(query()))[6:8] == b"\0\1"
-        await asyncio.sleep(0.25)
-        assert server.open == 1
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for sock in waiting:
-            reply = await asyncio.wait_for(loop.sock_recv(sock, 4096), PATIENCE)
-            assert reply[8:10] == b"\0\1"
+    for _ in range(3):  # at the edge of a limit it comes and goes all the time
+        with ExitStack() as stack:
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+            waiting = [stack.enter_context(socket.socket(socket.AF_INET, TCP)) for _ in range(3)]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # those that are open stay
+            for sock in waiting:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, (server.address.host, server.address.port))
+                await loop.sock_sendall(sock, framed(query()))
+            await until(lambda: "no TCP connection can be taken" in caplog.text)
+            assert (await first.ask(query()))[6:8] == b"\0\1"
+            await asyncio.sleep(0.25)
+            assert server.open == 1
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for sock in waiting:
+                reply = await asyncio.wait_for(loop.sock_recv(sock, 4096), PATIENCE)
+                assert reply[8:10] == b"\0\1"
+        await until(lambda: server.open == 1)
     told = caplog.text.count("no TCP connection can be taken")
     assert told <= 2, "once by each thread that has a listener"
 
