@@ -98,7 +98,7 @@ def unit(text: str, systemd: int) -> str:
 def documents(folder: Path) -> None:
     write(folder / "copyright", COPYRIGHT)
     write(folder / "README.md", (REPOSITORY / "README.md").read_text())
-    for path in (REPOSITORY / "docs").glob("*.md"):
+    for path in filter(Path.is_file, (REPOSITORY / "docs").iterdir()):
         write(folder / path.name, path.read_text())
     changes = gzip.compress((REPOSITORY / "CHANGELOG.md").read_bytes(), 9, mtime=0)
     (folder / "changelog.gz").write_bytes(changes)

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from support import zookeeper as real
-from support.documents import DOCUMENTS, Block, Session, all_blocks, blocks, find, fits
+from support.documents import DOCUMENTS, WORDS, Block, Session, all_blocks, blocks, find, fits, rows, slug
 from support.ports import free_port
 from support.server import REPOSITORY, Zkdns, serving
 from support.waiting import eventually
@@ -28,14 +28,12 @@ from zkdns.cli import COMMANDS, commands
 from zkdns.cli.route import THEN
 from zkdns.config import RESTART_ONLY
 from zkdns.dns import ede
-from zkdns.model import State
 from zkdns.registry import file, formats
 from zkdns.registry import settings as service_settings
 from zkdns.registry.access import ZooKeeperSettings
 
 BLOCKS = all_blocks()
 NAMES = [path.name for path in DOCUMENTS]
-WORDS_OF_DOCUMENTS = {path: path.read_text() for path in DOCUMENTS}
 
 
 def of_kind(kind: str) -> list[Block]:
@@ -94,7 +92,7 @@ def spoken() -> Iterator[tuple[str, str]]:
     for block in BLOCKS:
         for line in block.text.replace("\\\n", " ").splitlines():
             yield str(block), line.removeprefix("$ ").strip()
-    for path, text in WORDS_OF_DOCUMENTS.items():
+    for path, text in WORDS.items():
         for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
             yield path.name, code
 
@@ -127,14 +125,6 @@ def test_a_server_command_that_is_not_run_is_understood(block: Block) -> None:
         if line.startswith("zkdns serve"):
             words = shlex.split(line.removesuffix("&"), comments=True)[2:]
             config.load(command_named("serve").make_context("serve", words).params, environ={})
-
-
-def rows(path: Path, heading: str) -> list[list[str]]:
-    """The cells of the table under a heading."""
-    part = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", WORDS_OF_DOCUMENTS[path], re.M | re.S)
-    assert part, f"{path.name} has no heading {heading!r}"
-    lines = [line for line in part[1].splitlines() if line.startswith("|")]
-    return [[c.strip().strip("`") for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
 OPERATIONS = REPOSITORY / "docs/operations.md"
@@ -210,10 +200,6 @@ def test_the_table_of_metrics_has_each_one_that_a_server_gives(
     assert given() == told
 
 
-def test_the_table_of_states_has_each_one() -> None:
-    assert {row[0] for row in rows(OPERATIONS, "States")} == {str(state) for state in State}
-
-
 # --- formats ------------------------------------------------------------------------------------------
 
 
@@ -257,9 +243,7 @@ def test_a_registry_file_is_read_without_a_complaint(block: Block) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """As GitHub makes them of headings."""
-    found = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", path.read_text(), re.M)}
 
 
 @pytest.mark.parametrize(

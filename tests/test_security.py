@@ -6,22 +6,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns import routes, toml, topology
+from zkdns import files, routes, toml, topology
 from zkdns.answers import kept, late_names, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
-from zkdns.answers.zonefiles import master_file
+from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.config import Settings
-from zkdns.forward import believe, large, load
+from zkdns.forward import believe, forwarder, large, load
 from zkdns.health import ballots, connection, consensus, prober
+from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_memory, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
-from zkdns.serve import aside, clients, following
+from zkdns.serve import aside, clients, following, native
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
-from zkdns.web import door, http
+from zkdns.web import door, events, http, pages
 from zkdns.web import rows as page_rows
 
 DOCS = Path(__file__).parents[1] / "docs" / "security.md"
@@ -55,6 +56,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     ),
     "`hold` and `warm`": (settings.DAY,),
     "targets, tiers of a route": (routes.MAX_TARGETS, routes.MAX_TIERS),
+    "`over` of a route": (routes.MAX_OVER_SECONDS,),
     "routes of routes": (answers_routes.MAX_DEPTH, route_resolver.MAX_FOLLOWED),
     "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
     "those behind routes that it leads to": (route_resolver.MAX_FOLLOWED_BELOW,),
@@ -86,21 +88,26 @@ WALLS: dict[str, tuple[float, ...]] = {
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
     "instances compiled in the loop": (compiler.LARGE,),
     "datagrams that wait for their client's turn, in the Python engine": (udp.MAX_WAITING,),
+    "queries that the native engine hands to Python and that wait there": (native.MAX_QUEUED,),
     "TCP connections": (Limits().connections,),
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
     "idle TCP connection": (Limits().idle,),
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
+    "clients that wait for one forwarded question": (forwarder.MAX_WAITERS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
     "KiB of an upstream's datagram": (large.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (door.MAX_STREAMS,),
+    "events that wait for one stream": (events.BACKLOG,),
     "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
+    "a new HTTP connection's first request": (door.REQUEST_SECONDS,),
     "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,
     ),
+    "changes that one `explain` tries": (pages.MAX_CHANGES,),
     "changes in one history reply": (http.MAX_HISTORY,),
     "changes kept in memory": (journal_memory.MAX_KEPT,),
     "overrides, characters of a `why`, of a `who`": (
@@ -117,8 +124,13 @@ WALLS: dict[str, tuple[float, ...]] = {
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "dots in a key of a TOML file": (toml.MAX_DOTS,),
-    "a registry file": (registry_file.MAX_BYTES / MIB,),
+    "a registry file, a settings file": (registry_file.MAX_BYTES / MIB, files.MIB / MIB),
     "a zone file, all zone files": (master_file.MAX_FILE_BYTES / MIB, master_file.MAX_ZONE_BYTES / MIB),
+    "files that include one another, that a zone includes": (
+        master_file.MAX_INCLUDE_DEPTH,
+        master_file.MAX_INCLUDED_FILES,
+    ),
+    "aliases in a row, in zone files": (lookup.MAX_CHAIN,),
     "`$GENERATE`, characters that it pads to": (master_file.MAX_GENERATED, master_file.MAX_WIDTH_CHARS),
     "a record of a zone file as it is written, and its data": (
         master_file.MAX_RECORD_CHARACTERS,
@@ -150,11 +162,19 @@ def test_the_numbers_are_those_of_the_code() -> None:
 def test_the_descriptors_that_the_manual_reckons_with_are_those_of_the_walls() -> None:
     manual = (DOCS.parent / "operations.md").read_text()
     told = re.search(
-        r"TCP client \(at most ([\d,]+)\), forwarded question \(([\d,]+)\) and health probe \((\d+)\)", manual
+        r"TCP client \(at most ([\d,]+)\), forwarded question \(([\d,]+)\), health probe \((\d+)\) and "
+        r"HTTP connection \((\d+)\)",
+        manual,
     )
     assert told is not None
     numbers = tuple(int(n.replace(",", "")) for n in told.groups())
-    assert numbers == (Limits().connections, load.MAX_IN_FLIGHT, prober.SOCKETS)
+    assert numbers == (Limits().connections, load.MAX_IN_FLIGHT, prober.SOCKETS, door.MAX_CONNECTIONS)
+
+
+def test_what_a_command_check_is_given_of_our_environment_is_told_by_name() -> None:
+    told = DOCS.read_text().partition("with an environment of")[2].partition("so no secret")[0]
+    given = {"ZKDNS_ADDRESS", "ZKDNS_PORT", "ZKDNS_ID", *command.PASSED_ON}
+    assert set(re.findall(r"`([A-Z_]+)`", told)) == given
 
 
 def test_settings_that_the_table_names_are_there() -> None:

@@ -36,6 +36,8 @@ from zkdns.ensemble import end
 
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
+WORDS = {path: path.read_text() for path in DOCUMENTS}
+
 DNS, HTTP, ZOOKEEPER = "5300", "8053", "2181"
 """The ports in the documents; a session has others."""
 
@@ -55,6 +57,19 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.path.name}:{self.line}"
+
+
+def rows(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the table under a heading."""
+    part = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", WORDS[path], re.M | re.S)
+    assert part, f"{path.name} has no heading {heading!r}"
+    lines = [line for line in part[1].splitlines() if line.startswith("|")]
+    return [[c.strip().strip("`") for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def slug(heading: str) -> str:
+    """What leads to a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def blocks(path: Path) -> Iterator[Block]:
