@@ -5,8 +5,10 @@
 
 use crate::clients::Clients;
 use crate::entry::{Entry, Given, Variant, Variants};
+use crate::index::Keyed;
 use crate::numbers::Numbers;
 use crate::prefix::Prefixes;
+use crate::prepared::Prepared;
 use crate::query::KEY;
 use crate::rotation::Rotation;
 use crate::table::{InstanceAddresses, Instances, MAX_ORIGINS, Name, Staleness, Table, Zone};
@@ -94,6 +96,8 @@ pub struct Publisher {
     pub counters: Twins<AtomicU64>,
     /// Of services and instances; None where nobody notes who was told.
     pub numbers: Option<Numbers>,
+    pub entries: Prepared<Entry>,
+    pub instances_of: Prepared<Instances>,
     /// The ids that were met last: all entries of a service have the same.
     ids: Option<(Py<PyAny>, Arc<[u32]>)>,
 }
@@ -155,12 +159,44 @@ impl Publisher {
         }
         self.ids = None;
         let mut used: HashSet<u32> = table.entries.values().flat_map(Entry::numbers).collect();
+        used.extend(self.entries.values().flat_map(Entry::numbers));
         used.extend(table.names.values().map(|name| name.service));
         used.extend(rows().iter().flat_map(|told| [told.service, told.instance]));
         numbers.sweep(&used);
     }
 
-    pub fn entry(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Entry> {
+    pub fn entry(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Arc<Entry>> {
+        match self.entries.find(value).filter(|packed| packed.key() == key) {
+            Some(packed) => Ok(packed),
+            None => Ok(Arc::new(self.read_entry(key, value)?)),
+        }
+    }
+
+    /// What `entry` would make of it, from now on ready.
+    pub fn prepare(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<()> {
+        let entry = Arc::new(self.read_entry(key, value)?);
+        self.entries.put(value, entry);
+        Ok(())
+    }
+
+    /// The same of the rotation of a tier.
+    pub fn prepare_rotation(&mut self, rotation: &Bound<PyAny>) -> PyResult<()> {
+        self.rotations.find(rotation, || read_rotation(rotation)).map(drop)
+    }
+
+    /// The same of the names below a service's own.
+    pub fn prepare_instances(&mut self, value: &Bound<PyAny>) -> PyResult<()> {
+        self.instances_of.put(value, Arc::new(read_instances(value)?));
+        Ok(())
+    }
+
+    /// Lets go of what was put in force.
+    pub fn sweep_prepared(&mut self) {
+        self.entries.sweep();
+        self.instances_of.sweep();
+    }
+
+    fn read_entry(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Entry> {
         let py = value.py();
         if key.len() > KEY {
             return Err(too_long(()));
@@ -239,6 +275,17 @@ impl Publisher {
         Ok(entry.about(service, instances))
     }
 
+    fn instances_below(&mut self, value: &Bound<PyAny>) -> PyResult<Option<Arc<Instances>>> {
+        let value = value.getattr(intern!(value.py(), "instances"))?;
+        if value.is_none() {
+            return Ok(None);
+        }
+        match self.instances_of.find(&value) {
+            Some(packed) => Ok(Some(packed)),
+            None => Ok(Some(Arc::new(read_instances(&value)?))),
+        }
+    }
+
     pub fn name(&mut self, key: &[u8], value: &Bound<PyAny>) -> PyResult<Name> {
         let py = value.py();
         if !value.getattr(intern!(py, "responder"))?.is_none() {
@@ -246,8 +293,7 @@ impl Publisher {
         }
         let zone = value.getattr(intern!(py, "zone"))?.extract()?;
         let ede = value.getattr(intern!(py, "ede"))?.cast_into::<PyBytes>()?;
-        let instances = value.getattr(intern!(py, "instances"))?;
-        let instances = if instances.is_none() { None } else { Some(read_instances(&instances)?) };
+        let instances = self.instances_below(value)?;
         let name = Name::new(key, zone, ede.as_bytes(), instances, false).of(read_origin(value)?);
         let below = !value.getattr(intern!(py, "below"))?.is_none();
         Ok(name.leaving(below).without(self.service(value)?))

@@ -4,7 +4,7 @@
 //! `index`, `prefix`, `handover`, `sampler`, `socket`,
 //! `slices`; for TCP `connection`, `tcp`, `asker`, `streams`, `threads`, `places`;
 //! what upstreams answered is `stored`, `cache` and `eviction`; who was told is `told` and `numbers`;
-//! `running` starts and ends it all; `python` and `kept` are the face, and `convert` reads for it. It knows no policy, no zone rule, no registry and no upstream: all that
+//! `running` starts and ends it all; `python` and `kept` are the face, `convert` and `prepared` read for it. It knows no policy, no zone rule, no registry and no upstream: all that
 //! is in the tables.
 
 pub mod asker;
@@ -25,6 +25,8 @@ pub mod numbers;
 mod peer;
 pub mod places;
 pub mod prefix;
+#[cfg(feature = "python")]
+mod prepared;
 #[cfg(feature = "python")]
 mod python;
 pub mod query;

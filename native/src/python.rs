@@ -97,12 +97,12 @@ fn items<'py>(
 fn changes<V>(
     delta: &Bound<PyAny>,
     map: &Bound<PyString>,
-    mut read: impl FnMut(&[u8], &Bound<PyAny>) -> PyResult<V>,
+    mut read: impl FnMut(&[u8], &Bound<PyAny>) -> PyResult<Arc<V>>,
 ) -> PyResult<Vec<Change<V>>> {
     let change = |pair: PyResult<(Bound<PyAny>, Bound<PyAny>)>| {
         let (key, value) = pair?;
         let key = key.cast_into::<PyBytes>()?;
-        let value = if value.is_none() { None } else { Some(Arc::new(read(key.as_bytes(), &value)?)) };
+        let value = if value.is_none() { None } else { Some(read(key.as_bytes(), &value)?) };
         Ok(Change { key: key.as_bytes().into(), value })
     };
     items(delta, map)?.map(change).collect()
@@ -162,16 +162,38 @@ impl Engine {
         }
         let read_entry = |key: &[u8], entry: &Bound<PyAny>| publisher.entry(key, entry);
         table.entries.apply(changes(delta, intern!(py, "entries"), read_entry)?);
-        let read_name = |key: &[u8], name: &Bound<PyAny>| publisher.name(key, name);
+        let read_name = |key: &[u8], name: &Bound<PyAny>| publisher.name(key, name).map(Arc::new);
         table.put_names(changes(delta, intern!(py, "names"), read_name)?);
         publisher.sweep_numbers(&table, || self.running.told(None, None).0.iter().map(Row::told).collect());
         self.shared.table.store(Arc::new(table));
+        publisher.sweep_prepared();
         publisher.rotations.sweep(|_, _| ());
         // The count goes back to where it came from: the same counter may be published again.
         publisher
             .counters
             .sweep(|twin, counter| drop(twin.setattr(py, intern!(py, "position"), counter.load(Relaxed))));
         Ok(())
+    }
+
+    /// Packs an entry that is to be put in force: any thread may do so, and `apply` has no more to do with it.
+    fn prepare(&self, py: Python, key: &[u8], entry: &Bound<PyAny>) -> PyResult<()> {
+        attached(py, &self.publisher).prepare(key, entry)
+    }
+
+    /// The same of the rotation of one of its tiers.
+    fn prepare_rotation(&self, py: Python, rotation: &Bound<PyAny>) -> PyResult<()> {
+        attached(py, &self.publisher).prepare_rotation(rotation)
+    }
+
+    /// The same of the names of a service's instances.
+    fn prepare_instances(&self, py: Python, instances: &Bound<PyAny>) -> PyResult<()> {
+        attached(py, &self.publisher).prepare_instances(instances)
+    }
+
+    /// How many values are prepared and not in force.
+    fn prepared(&self, py: Python) -> usize {
+        let publisher = attached(py, &self.publisher);
+        publisher.entries.len() + publisher.instances_of.len()
     }
 
     /// Who is told that recursion is available: clients in these networks.

@@ -66,7 +66,7 @@ pub struct Name {
     /// Whose staleness it has, and that nothing is below it.
     pub origin: u16,
     pub ede: Box<[u8]>,
-    pub instances: Option<Instances>,
+    pub instances: Option<Arc<Instances>>,
     pub responder: bool,
     /// What is below it is not ours to say, though it is.
     pub below: bool,
@@ -75,7 +75,13 @@ pub struct Name {
 }
 
 impl Name {
-    pub fn new(key: &[u8], zone: u32, ede: &[u8], instances: Option<Instances>, responder: bool) -> Name {
+    pub fn new(
+        key: &[u8],
+        zone: u32,
+        ede: &[u8],
+        instances: Option<Arc<Instances>>,
+        responder: bool,
+    ) -> Name {
         Name {
             key: key.into(),
             zone,

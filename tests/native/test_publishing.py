@@ -7,11 +7,12 @@ import time
 import weakref
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import tables
-from support.native import APEX, WEB, A, Asking, address, entry, first, turns
+from support.native import APEX, WEB, A, Asking, address, entry, first, small, turns
 from zkdns.answers.builder import Builder
 from zkdns.answers.table import Delta, Entry, InstanceAddresses, Name, Staleness
 from zkdns.dns import names
@@ -82,6 +83,77 @@ def test_draws_go_on_when_an_entry_comes_back_after_it_was_gone(engine: native.N
         # What is not used is let go of when enough has come since.
         engine.apply(Delta({names.label(f"x{n}") + APEX + A: entry(1) for n in range(5000)}))
     assert engine.position_of(kept) == 3
+
+
+class Watched:
+    """Stands where a value does, and counts how often something of it is read."""
+
+    def __init__(self, of: object, **others: object) -> None:
+        self._of, self._others = of, others
+        self.reads: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> object:
+        self.reads[name] += 1
+        return self._others[name] if name in self._others else getattr(self._of, name)
+
+
+def test_what_was_prepared_is_put_in_force_without_being_read_again(engine: native.Native) -> None:
+    own = names.label("a")
+    held = Watched({own[1:]: InstanceAddresses(address(7), b"")})
+    name = Name(0, instances=held)  # type: ignore[arg-type]
+    one: Any = Watched(entry(3, 5))
+    engine.prepare({WEB + A: one}, {WEB: name})
+    assert engine.prepared() == 2
+    one.reads.clear()
+    held.reads.clear()
+    engine.apply(Delta({WEB + A: one}, {WEB: name}))
+    assert one.reads == held.reads == {}
+    assert engine.prepared() == 0
+    plain = native.Native()
+    plain.apply(small(entry(1), {WEB: Name(0)}))
+    plain.apply(
+        Delta({WEB + A: entry(3, 5)}, {WEB: Name(0, instances={own[1:]: InstanceAddresses(address(7), b"")})})
+    )
+    for asked in (WEB, own + WEB):
+        said = engine.respond(tables.query(asked, 1), 1232)
+        assert said is not None
+        assert said == plain.respond(tables.query(asked, 1), 1232)
+
+
+def test_what_is_prepared_is_dealt_from_where_the_one_before_it_stands_then(engine: native.Native) -> None:
+    old = entry(3)
+    engine.apply(Delta({WEB + A: old}))
+    new = Entry(old.tiers, 8, counter=old.counter)
+    engine.prepare({WEB + A: new}, {})
+    for _ in range(4):
+        engine.respond(tables.query(WEB, 1), 1232)  # a thread deals on meanwhile
+    engine.apply(Delta({WEB + A: new}))
+    said = engine.respond(tables.query(WEB, 1), 1232)
+    assert said is not None
+    assert first(said) == 4 % 3
+    assert engine.position_of(new) == 5
+
+
+def test_what_was_prepared_for_one_name_is_made_anew_for_another(engine: native.Native) -> None:
+    one, other = entry(2), names.label("other") + APEX
+    engine.prepare({WEB + A: one}, {})
+    engine.apply(Delta({other + A: one}))
+    assert engine.respond(tables.query(other, 1), 1232) is not None
+    assert engine.position_of(one) == 1, "it is found by that name"
+
+
+def test_what_can_not_be_prepared_is_met_when_it_is_put_in_force(engine: native.Native) -> None:
+    wrong: Any = object()
+    engine.prepare({WEB + A: wrong}, {})
+    with pytest.raises(AttributeError):
+        engine.apply(Delta({WEB + A: wrong}))
+
+
+def test_what_is_prepared_and_never_put_in_force_is_not_kept_for_ever(engine: native.Native) -> None:
+    rotation = turns(1)
+    for n in range(9000):
+        engine.prepare({WEB + A: entry(1, n, rotation)}, {})
+    assert engine.prepared() <= 8192
 
 
 def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: native.Native) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from support.stepping import World, an_address, settings_of
+from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.publisher import SLICE
@@ -73,3 +74,18 @@ def test_what_many_threads_bring_at_once_is_put_in_place_in_turns() -> None:
     assert placed == sorted(placed)
     assert len(set(placed)) > len(names) // 2, "a few at a time"
     assert all(world.addresses(name) for name in names)
+
+
+def test_a_thread_that_compiled_a_large_service_is_the_one_that_prepares_it() -> None:
+    prepared: list[ServiceAnswers] = []
+    world = World(threads=True, prepare=prepared.append)
+    world.register("small", a=an_address(1))
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    compilations = [compilation for _ in range(3) for compilation in world.ready().compile]
+    assert prepared == []
+    done = [compilation.work() for compilation in compilations]
+    assert [answers.service.name for answers in prepared] == ["web"]
+    for one in done:
+        world.pipeline.step(one, world.now)
+    world.rest()
+    assert world.pipeline.builder.services["web"].entries == prepared[0].entries

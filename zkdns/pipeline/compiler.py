@@ -33,7 +33,7 @@ SAYS: Final = 5
 class Compiler:
     """`origin_of`: the number of the origin that some registries are. `threads`: whether there are any for
     large services. `compiles`: whether answers are wanted at all. `defers`: from how many services on those
-    that nobody asked for are not compiled."""
+    that nobody asked for are not compiled. `prepare`: is shown what a thread compiled, in that thread."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Compiler:
         threads: bool = False,
         compiles: bool = True,
         defers: float = float("inf"),
+        prepare: Callable[[ServiceAnswers], object] = lambda answers: None,
     ) -> None:
         self.limits: dict[str, Problem] = {}
         """By service, what of its settings goes beyond what is done for one."""
@@ -53,6 +54,7 @@ class Compiler:
         self._threads = threads
         self._compiles = compiles
         self._defers = defers
+        self._prepare = prepare
         self._asked: set[str] = set()
         """Services that were asked for before they were compiled."""
 
@@ -87,6 +89,7 @@ class Compiler:
         def work() -> ServiceAnswers:
             answers = self._builder.compile(service, origin, beyond)
             lost.extend(tell_lost(service))
+            self._prepare(answers)
             return answers
 
         def outcome(name: str, answers: ServiceAnswers | None, error: Exception | None) -> Compiled:

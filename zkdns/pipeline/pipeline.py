@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.config import Settings
@@ -63,7 +64,8 @@ class Pipeline:
     """`addresses`: of this server, in answers about itself. `replica`: how it is known to the others; None
     for one that neither probes nor writes. `tick`: seconds on any clock, for the budget. `threads`: whether
     the driver compiles large services aside. `compiles`: whether answers are wanted at all. `defers`: from
-    how many services on those that nobody asked for are compiled by `compile_now` alone."""
+    how many services on those that nobody asked for are compiled by `compile_now` alone. `prepare`: is shown
+    what a thread compiled, in that thread."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Pipeline:
         threads: bool = False,
         compiles: bool = True,
         defers: float = float("inf"),
+        prepare: Callable[[ServiceAnswers], object] = lambda answers: None,
     ) -> None:
         self.settings = settings
         self.wall = Wall()
@@ -104,7 +107,7 @@ class Pipeline:
         self._hostnames = Hostnames(settings.zone, self.services, self.wall)
         self._compiler = Compiler(
             self.builder, self.routes, self._origins.number,
-            threads=threads, compiles=compiles, defers=defers,
+            threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
         sessions = Sessions()
         self._publisher = Publisher(

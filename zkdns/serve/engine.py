@@ -9,10 +9,10 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from zkdns.answers.table import Delta
+from zkdns.answers.table import Delta, Entry, Name
 from zkdns.config import Address, Settings
 from zkdns.dns import names
 from zkdns.dns.packet import HIGHEST_UDP
@@ -81,6 +81,9 @@ class PythonEngine:
                 except Exception as error:
                     self.faults += 1
                     log.error("what is left out: %r (%r)", [*part.entries, *part.names], error)
+
+    def prepare(self, entries: Mapping[bytes, Entry], names: Mapping[bytes, Name]) -> None:
+        """What is about to be put in force, where that is work: it is called in any thread."""
 
     def _put(self, delta: Delta) -> None:
         """What upstreams said of names that are ours from now on is forgotten."""
@@ -191,6 +194,9 @@ class NativeEngine(PythonEngine):
         super().configure(settings)
         self.native.sample(settings.query_log_sample)
         self.native.offer_recursion(settings.forward_allow if settings.forward else ())
+
+    def prepare(self, entries: Mapping[bytes, Entry], names: Mapping[bytes, Name]) -> None:
+        self.native.prepare(entries, names)
 
     def _put(self, delta: Delta) -> None:
         self.native.apply(delta)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import ip_network
 from typing import Any, Protocol
 
-from zkdns.answers.table import Delta, Entry
+from zkdns.answers.table import Delta, Entry, Name
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
 from zkdns.serve.clients import Asker, ClientRow, Demand
@@ -140,6 +141,26 @@ class Native:
     def apply(self, delta: Delta) -> None:
         """Put a Delta in force in one step. Where it raises, the table before stays."""
         self._engine.apply(delta)
+
+    def prepare(self, entries: Mapping[bytes, Entry], names: Mapping[bytes, Name]) -> None:
+        """Pack what is about to be put in force, in any thread: of a service of thousands that would take a
+        turn of the loop. Step by step, since none of them lets others run. What fails is met by `apply`."""
+        with suppress(Exception):
+            for key, entry in entries.items():
+                for one in (entry, *(entry.variants or {}).values()):
+                    for tier in one.tiers:
+                        self._engine.prepare_rotation(tier.rotation)
+                self._engine.prepare(key, entry)
+            known: set[int] = set()
+            for name in names.values():
+                if name.instances is not None and id(name.instances) not in known:
+                    known.add(id(name.instances))
+                    self._engine.prepare_instances(name.instances)
+
+    def prepared(self) -> int:
+        """How many values are packed and not in force yet."""
+        count: int = self._engine.prepared()
+        return count
 
     def size(self) -> tuple[int, int]:
         """How many entries and names are in force."""

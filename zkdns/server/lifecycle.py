@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from zkdns import __version__
+from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import RESTART_ONLY, Settings
@@ -105,6 +106,7 @@ class Server:
             tick=time.perf_counter,
             threads=True,
             defers=DEFERS,
+            prepare=self._prepare,
         )
         table = Table(identity=identity(f"zkdns {__version__}", socket.gethostname()))
         self.forwarder = Forwarder(settings, cache=cache, is_ours=lambda name: is_ours(name, table))
@@ -292,6 +294,10 @@ class Server:
 
     async def _resolve(self, host: str) -> Resolved:
         return await (self.forwarder.resolve(host) if self.forwarder.enabled else ask_machine(host))
+
+    def _prepare(self, answers: ServiceAnswers) -> None:
+        """A service of many was compiled, in the thread that did so."""
+        self.engine.prepare(answers.entries, answers.names)
 
     def _compile_now(self, service: str) -> None:
         """Somebody asks for a service that is not compiled yet."""

@@ -194,7 +194,7 @@ impl World {
             });
             Change {
                 key: name.clone(),
-                value: Some(Arc::new(Name::new(name, 0, ede, instances, *responder))),
+                value: Some(Arc::new(Name::new(name, 0, ede, instances.map(Arc::new), *responder))),
             }
         });
         table.put_names(names.collect());
