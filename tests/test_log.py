@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zkdns.log import TextLines, is_journal, shorten, tell_thread
+from zkdns.log import MAX_BURST, SECONDS_EACH, Share, TextLines, is_journal, shorten, tell_thread
 
 SOURCE = """
 import logging, sys
@@ -84,3 +84,26 @@ def test_a_thread_of_kazoos_that_ends_is_a_line(
     (record,) = caplog.records
     assert "xids do not match" in record.getMessage()
     assert bool(record.exc_info) is has_trace
+
+
+def record(lineno: int, name: str = "zkdns") -> logging.LogRecord:
+    return logging.LogRecord(name, logging.ERROR, "file.py", lineno, "it failed: %s", ("x",), None)
+
+
+def test_one_place_writes_so_much_and_no_more_and_the_rest_is_counted() -> None:
+    now = [100.0]
+    share = Share(lambda: now[0])
+    assert [share.admit(record(1)) for _ in range(1000)] == [True] * MAX_BURST + [False] * (1000 - MAX_BURST)
+    assert share.admit(record(2)), "another one has a share of its own"
+    now[0] += SECONDS_EACH
+    after = record(1)
+    assert share.admit(after)
+    assert after.getMessage() == f"it failed: x ({1000 - MAX_BURST} more like it were left out)"
+    assert not share.admit(record(1))
+    now[0] += 2 * MAX_BURST * SECONDS_EACH
+    assert [share.admit(record(1)) for _ in range(1000)].count(True) == MAX_BURST, "it saves up no more"
+
+
+def test_the_query_log_has_a_bound_of_its_own() -> None:
+    share = Share()
+    assert all(share.admit(record(1, "zkdns.query")) for _ in range(1000))

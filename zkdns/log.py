@@ -3,7 +3,8 @@
 Rules: what a caller gives as `extra={"fields": {...}}` is in the object, each by its own name. Where stderr
 is the journal, each line bears its priority (sd-daemon(3)), and no time: the journal has its own. What others
 wrote stands in many lines: none of it begins one. A record is one line of bounded length, printable; what
-belongs to it (a traceback) is set in.
+belongs to it (a traceback) is set in. Of what the same place in the source says only so much is written: who
+finds something that is told of could fill a disk with it. The query log has a bound of its own.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from zkdns.printable import cut, line
 
 log = logging.getLogger("zkdns")
 
 MAX_LINES = 200
-"""Of a traceback."""
-
 MAX_ERROR = 65_536
-"""Characters of one, where it is a single text."""
+"""Lines and characters of a traceback."""
+
+MAX_BURST = 20
+SECONDS_EACH = 5.0
+"""Lines that one place in the source may write at once, and seconds until it may write one more."""
 
 PRIORITIES = {
     logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2,
@@ -40,6 +43,7 @@ def set_up(format: str, level: int = logging.INFO) -> None:
         lines = JournalLines(lines if format == "json" else TextLines(""))
     handler.setFormatter(lines)
     handler.addFilter(shorten)
+    handler.addFilter(Share().admit)
     threading.excepthook = tell_thread
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("kazoo").setLevel(logging.ERROR)
@@ -63,6 +67,30 @@ def tell_thread(ended: threading.ExceptHookArgs) -> None:
         log.error("%s ended: %r", name, ended.exc_value, exc_info=ended.exc_value)
 
 
+class Share:
+    """How much of the log each place in the source has written. What was left out is told with the next."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spent: dict[tuple[str, int], tuple[float, int]] = {}
+        """By place: until when what it wrote counts, and how many were left out since it wrote last."""
+
+    def admit(self, record: logging.LogRecord) -> bool:
+        """Whether it is written."""
+        if record.name == "zkdns.query":
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        until, left_out = self._spent.get(place, (0.0, 0))
+        until = max(until, now) + SECONDS_EACH
+        if until - now > MAX_BURST * SECONDS_EACH:
+            self._spent[place] = until - SECONDS_EACH, left_out + 1
+            return False
+        self._spent[place] = until, 0
+        if left_out:
+            record.msg, record.args = "%s (%d more like it were left out)", (record.getMessage(), left_out)
+        return True
+
+
 class TextLines(logging.Formatter):
     """`head`: what each begins with."""
 
@@ -80,7 +108,8 @@ class TextLines(logging.Formatter):
         """The traceback's lines: the end of it, where it is long."""
         if not record.exc_info:
             return []
-        return [line(one) for one in self.formatException(record.exc_info).split("\n")[-MAX_LINES:]]
+        text = self.formatException(record.exc_info)[-MAX_ERROR:]
+        return [line(one) for one in text.split("\n")[-MAX_LINES:]]
 
 
 class JournalLines(logging.Formatter):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_LINE: Final = 4096
-"""Characters of one line of a log."""
+MAX_LINE: Final = 16_384
+"""Characters of one line of a log: a packet that failed stands there in hex."""
 
 
 def printable(text: str) -> str:
