@@ -16,7 +16,7 @@ import click
 import pytest
 import yaml
 
-from zkdns import config
+from zkdns import __version__, config
 from zkdns.cli import commands
 from zkdns.registry.url import parse_registry
 
@@ -127,6 +127,12 @@ def test_the_image_needs_no_capability_and_holds_no_second_python() -> None:
             assert "cap_add" not in service
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
+
+
+@pytest.mark.parametrize("workload", [KUBERNETES["Deployment"], NODELOCAL["DaemonSet"]], ids=["pair", "node"])
+def test_the_image_that_the_manifests_run_is_of_this_version(workload: dict[str, Any]) -> None:
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"zkdns:{__version__}"
 
 
 def test_what_compose_gives_out_by_itself_is_none_of_the_addresses_that_it_names() -> None:

@@ -20,7 +20,7 @@ from zkdns.cli import COMMANDS, commands
 from zkdns.health.guard import Kept
 from zkdns.health.judge import ServiceView, judge
 from zkdns.health.thresholds import CheckState
-from zkdns.model import Override, State
+from zkdns.model import Check, Override, ServiceSettings, State
 from zkdns.registry import presets
 from zkdns.registry import settings as service_settings
 
@@ -91,6 +91,20 @@ def test_the_table_of_a_services_settings_has_each_one() -> None:
     assert told == known | {f"check.{key}" for key in service_settings.CHECK}
 
 
+def test_the_defaults_of_a_services_settings_are_those_of_the_code() -> None:
+    told: dict[str, str] = {}
+    for row in rows(FORMATS, "A service's settings"):
+        keys = [key.strip("` ") for key in row[0].split(",")]
+        told |= dict(zip(keys, (row[2].replace("`", "").split(", ") + [""] * len(keys)), strict=False))
+    settings, check = ServiceSettings(), Check("tcp")
+    for key, default in told.items():
+        there = getattr(check if key.startswith("check.") else settings, key.removeprefix("check."), None)
+        if re.fullmatch(r"[\d.]+|/|weighted", default):
+            assert default == (f"{there:g}" if isinstance(there, int | float) else there), key
+        elif isinstance(there, int | float | tuple) or there is None:
+            assert not there, key
+
+
 def test_the_table_of_presets_has_each_one_and_those_with_leaders_are_named() -> None:
     assert sorted(row[0] for row in rows(PRESETS, "Presets")) == sorted(presets.names())
     told = re.search(r"know who leads are ([^.]*)\.", WORDS[PRESETS])
@@ -105,6 +119,18 @@ def test_the_table_of_presets_says_where_each_one_looks(name: str) -> None:
     for place in presets.named(name).places:
         fixed = [segment.literal for segment in place.layout.segments if segment.literal]
         assert not place.members or all(literal in row[1] for literal in fixed)
+
+
+def test_the_guide_to_the_engine_names_each_file_and_where_it_is_unsafe() -> None:
+    paths = [p for p in (REPOSITORY / "native/src").glob("*.rs") if not p.stem.endswith("_tests")]
+    sources = {path.name: path.read_text() for path in paths}
+    guide = (REPOSITORY / "native/README.md").read_text()
+    named = re.findall(r"`(\w+\.rs)`", "".join(re.findall(r"^\| (.*?) \|", guide, re.M)))
+    assert sorted(named) == sorted(sources.keys() - {"lib.rs"})
+    told = re.search(r"`unsafe` lines [^(]*\(([^)]*)\)", WORDS[SECURITY])
+    assert told
+    unsafe = {name for name, source in sources.items() if re.search(r"\bunsafe \{", source)}
+    assert set(re.findall(r"`(\w+\.rs)`", told[1])) == unsafe
 
 
 def test_the_manual_names_each_node_that_we_share_and_who_has_which_rights_there() -> None:

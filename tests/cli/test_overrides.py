@@ -16,6 +16,7 @@ from support.zookeeper import ZooKeeperServer
 from zkdns import cli
 from zkdns.model import Override
 from zkdns.registry import overrides
+from zkdns.roots import OVERRIDES
 
 pytestmark = pytest.mark.zookeeper
 
@@ -191,6 +192,20 @@ def test_json_tells_what_stands_now(operator: Operator) -> None:
     said = json.loads(operator.run("weight", "web/a", "7", "--json"))
     assert (said["service"], said["id"], said["override"]["weight"]) == ("web", "a", 7)
     assert json.loads(operator.run("undrain", "web/a", "--json"))["override"] is None
+
+
+def test_the_last_override_that_ends_leaves_their_folder_with_its_acl_and_zxid(
+    operator: Operator, zk: KazooClient
+) -> None:
+    operator.run("route", "shop", "web")
+    before = zk.exists(OVERRIDES)
+    others = [name for name in zk.get_children(OVERRIDES) if name != "shop"]
+    operator.run("route", "shop", "--end")
+    after = zk.exists(OVERRIDES)
+    assert zk.get_children(OVERRIDES) == others
+    assert after is not None
+    assert after.czxid == before.czxid
+    assert after.pzxid > before.pzxid, "a serial never goes back"
 
 
 def test_an_instance_in_a_folder_is_found(operator: Operator, zk: KazooClient) -> None:

@@ -34,7 +34,7 @@ from zkdns.registry.url import RegistryURL, is_usual
 from zkdns.registry.zk.connect import Unreachable
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 from zkdns.registry.znodes import Nodes as Znodes
-from zkdns.roots import SERVERS
+from zkdns.roots import OVERRIDES, SERVERS
 from zkdns.routes import Target as RouteTarget
 
 TRIES = 10
@@ -197,6 +197,8 @@ class Operator:
         return before, after
 
     def _tidy(self, folder: str) -> None:
+        if folder == OVERRIDES:  # it has an ACL that somebody chose, and a zxid that the serial is made of
+            return
         node = self.nodes.get(folder)
         if node is not None and not node.data:  # else a route is laid there
             with suppress(HasChildren, Overtaken, Forbidden):
