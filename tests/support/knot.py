@@ -16,6 +16,7 @@ import dns.message
 import dns.query
 
 from support.ports import free_port
+from zkdns.ensemble import end
 
 INSTALL = "apt-get install -y knot"
 
@@ -44,7 +45,7 @@ def serve(folder: Path, zones: Mapping[str, str]) -> Iterator[int]:
     log = (folder / "log").open("wb")
     process = subprocess.Popen([program, "-c", str(folder / "knot.conf")], stdout=log, stderr=log)
     try:
-        end = time.monotonic() + 30
+        until = time.monotonic() + 30
         for name in zones:
             while True:
                 assert process.poll() is None, (folder / "log").read_text()
@@ -53,7 +54,7 @@ def serve(folder: Path, zones: Mapping[str, str]) -> Iterator[int]:
                         break
                 except (OSError, dns.exception.DNSException):
                     pass
-                assert time.monotonic() < end, (folder / "log").read_text()
+                assert time.monotonic() < until, (folder / "log").read_text()
                 time.sleep(0.05)
         yield port
     finally:
