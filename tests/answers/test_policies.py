@@ -42,9 +42,10 @@ def test_an_order_loses_nobody_and_invents_nobody(policy: str, weights: list[int
         assert len(order) == min(cut, len(weights))
         assert len(set(order)) == len(order)
         assert set(order) <= set(everyone)
-    assert len(rotation.getters) == len(rotation.orders)
-    for order, getter in zip(rotation.orders, rotation.getters, strict=True):
-        assert getter(everyone) == order, "what is given is the order, also where it is one item"
+    for at, order in enumerate(rotation.orders):
+        assert rotation.getters[at](everyone) == order, (
+            "what is given is the order, also where it is one item"
+        )
     assert rotation.sequence
     assert set(rotation.sequence) == set(range(len(rotation.orders))), "no order is kept that is never dealt"
 

@@ -36,10 +36,10 @@ def test_a_wide_order_loses_nobody_invents_nobody_and_puts_weight_0_last(
     rotation = Rotation.of(*policies._module(policy).arrange(policies.usable(weights), cut))
     assert isinstance(rotation.orders, spliced.Spliced)
     everyone = tuple(range(len(weights)))
-    for order, getter in zip(rotation.orders, rotation.getters, strict=True):
+    for at, order in enumerate(rotation.orders):
         assert len(order) == len(set(order)) == min(cut, len(weights))
         assert set(order) <= set(everyone)
-        assert getter(everyone) == order
+        assert rotation.getters[at](everyone) == order
         given_weights = [policies.usable(weights)[i] > 0 for i in order]
         assert given_weights == sorted(given_weights, reverse=True)
     assert rotation.orders.given() == {i for order in rotation.orders for i in order}

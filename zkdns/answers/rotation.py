@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from zkdns.answers.spliced import Getters, Spliced, getter
+from zkdns.answers.spliced import Getter, Getters, Spliced
 
 FEW = 16
 """So few positions are looked up one by one."""
@@ -28,7 +27,7 @@ class Rotation:
 
     orders: Sequence[tuple[int, ...]]
     sequence: array[int]
-    getters: Sequence[Callable[[Any], tuple[Any, ...]]] = field(default=(), repr=False)
+    getters: Mapping[int, Getter] = field(default_factory=dict, repr=False)
     heads: array[int] = field(default_factory=lambda: array("I"), repr=False)
     """Which member stands first in each order."""
     _turns: list[dict[int, array[int]]] = field(default_factory=list, repr=False)
@@ -36,13 +35,12 @@ class Rotation:
 
     @classmethod
     def of(cls, orders: Sequence[tuple[int, ...]], sequence: list[int]) -> Rotation:
-        getters: Sequence[Callable[[Any], tuple[Any, ...]]]
         if isinstance(orders, Spliced):
-            getters, firsts = Getters(orders), [orders.first(at) for at in range(len(orders))]
+            firsts = [orders.first(at) for at in range(len(orders))]
         else:
-            getters, firsts = tuple(map(getter, orders)), [order[0] for order in orders]
+            firsts = [order[0] for order in orders]
         places = array("H" if len(orders) <= 1 << 16 else "I", sequence)
-        return cls(orders, places, getters, array("I", firsts))
+        return cls(orders, places, Getters(orders), array("I", firsts))
 
     def length(self, at: int) -> int:
         """How many places one order has."""

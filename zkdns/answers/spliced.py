@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import itemgetter
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 MAX_RECORDS = 65_535 // 12
 """The most records that a message can hold: 65,535 bytes, and none is shorter than 12. What an order has
@@ -93,22 +93,28 @@ class Spliced(Sequence[tuple[int, ...]]):
         return {i for i, n in zip(self.indices, accumulate(steps), strict=False) if n}
 
 
-class Getters(Sequence[Callable[[Any], tuple[Any, ...]]]):
-    """What takes an order's items out of a tuple, made when it is asked for."""
+Getter: TypeAlias = Callable[[Any], tuple[Any, ...]]
 
-    __slots__ = ("_orders",)
+
+class Getters(dict[int, Getter]):
+    """What takes an order's items out of a tuple, made when it is asked for: where the native engine answers
+    few are. Those of wide orders are not kept."""
+
+    __slots__ = ("_keeps", "_orders")
 
     def __init__(self, orders: Sequence[tuple[int, ...]]) -> None:
+        super().__init__()
         self._orders = orders
+        self._keeps = not isinstance(orders, Spliced)
 
-    def __len__(self) -> int:
-        return len(self._orders)
+    def __missing__(self, at: int) -> Getter:
+        one = getter(self._orders[at])
+        if self._keeps:
+            self[at] = one
+        return one
 
-    def __getitem__(self, at: Any) -> Any:
-        return getter(self._orders[at])
 
-
-def getter(order: tuple[int, ...]) -> Callable[[Any], tuple[Any, ...]]:
+def getter(order: tuple[int, ...]) -> Getter:
     if len(order) == 1:  # itemgetter of one index gives the bare item; of a slice, a tuple
         return itemgetter(slice(order[0], order[0] + 1))
     return itemgetter(*order)
