@@ -28,6 +28,9 @@ OPERATIONS, SECURITY, FORMATS, PRESETS = (
     REPOSITORY / f"docs/{name}.md" for name in ("operations", "security", "formats", "presets")
 )
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text()
+GUIDES = [
+    *DOCUMENTS, *(REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "native/README.md"))
+]  # fmt: skip
 NOW = 1_700_000_000.0
 
 STATES: dict[str, dict[str, Any]] = {
@@ -140,6 +143,22 @@ def test_the_manual_names_each_node_that_we_share_and_who_has_which_rights_there
     rights = " ".join(row[0] for row in rows(OPERATIONS, "ZooKeeper rights"))
     writers = " ".join(row[0] for row in rows(SECURITY, "Who may do what"))
     assert all(path in rights and path in writers for path in shared)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_each_path_bench_and_make_target_that_is_named_is_there(path: Path) -> None:
+    text = path.read_text()
+    named = re.findall(r"`((?:zkdns|tests|bench|deploy|native|docs)/[\w/.-]*)`", text)
+    assert not [name for name in named if not (REPOSITORY / name).exists() and "NAME" not in name]
+    for name, flags in re.findall(r"\bbench\.(\w+)((?: --[a-z]+(?: [\w.]+)?)*)", text):
+        (source,) = (
+            there.read_text()
+            for there in (REPOSITORY / f"bench/{name}.py", REPOSITORY / f"bench/{name}/__main__.py")
+            if there.exists()
+        )
+        assert not [flag for flag in re.findall(r"--[a-z]+", flags) if f'"{flag}"' not in source], name
+    targets = re.findall(r"^([a-z-]+)(?: [a-z-]+)*:(?!=)", (REPOSITORY / "Makefile").read_text(), re.M)
+    assert not set(re.findall(r"`make ([a-z-]+)", text)) - set(targets)
 
 
 def test_the_guide_for_contributors_says_why_each_dependency_is_there() -> None:
