@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.forward import cache as cache_module
 from zkdns.forward.believe import believe, follow
 from zkdns.forward.cache import Cache
 from zkdns.forward.stored import KEEP_EXPIRED, MAX_OTHER_BYTES, MAX_TTL, OFTEN, Stored, key_of
@@ -253,6 +254,55 @@ def test_a_name_that_becomes_ours_is_forgotten_with_all_that_is_said_below_it() 
     assert left([reverse, own]) == [False, False, True, True, False, False]
     assert left([names.wire("2.0.192.in-addr.arpa")], below=True) == [True] * 4 + [False] * 2
     assert left([b"\0"], below=True) == [False] * 6
+
+
+def test_of_many_replies_few_are_looked_through_in_a_row_and_what_is_forgotten_is_never_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_module, "AT_A_TIME", 5)
+    looks: list[bytes] = []
+    speaks = cache_module._Walk.meets
+
+    def meets(walk: cache_module._Walk, key: bytes, kept: Stored) -> bool:
+        looks.append(key)
+        return speaks(walk, key, kept)
+
+    monkeypatch.setattr(cache_module._Walk, "meets", meets)
+    wire, cache = query(), Cache()
+    ours = [names.wire(f"n{n}.svc.example") + b"\0\1\0\1\0" for n in range(40)]
+    others = [names.wire(f"n{n}.other.example") + b"\0\1\0\1\0" for n in range(40)]
+    for key in (*others, *ours):
+        cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+    cache.forget([names.wire("svc.example")], below=True)
+    cache.forget([names.wire("n7.other.example")])
+    assert len(looks) <= 10
+    assert len(cache) > 70, "the most of it was not looked at yet"
+    assert cache.get(ours[-1], 1.0) is None
+    assert cache.get(others[7], 1.0) is None
+    assert cache.get(others[-1], 1.0) is not None
+    for key in [*others, *ours] * 2:
+        looks.clear()
+        assert (cache.get(key, 1.0) is not None) is (key in others and key != others[7])
+        assert len(looks) <= 7
+    assert len(cache) == 39, "none of it is kept"
+    assert cache._find == cache._items.__getitem__, "and looking costs no more than ever"
+
+
+def test_once_all_is_cleared_nothing_is_looked_for_any_more() -> None:
+    wire, cache = query(), Cache()
+    key = names.wire("a.svc.example") + b"\0\1\0\1\0"
+    for n in range(3000):
+        cache.put(
+            names.wire(f"n{n}.example") + b"\0\1\0\1\0",
+            stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")),
+            0,
+        )
+    cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+    cache.forget([names.wire("svc.example")], below=True)
+    assert cache._find != cache._items.__getitem__
+    cache.clear()
+    cache.put(key, stored(wire, replied(wire, f"{NAME} 60 A 192.0.2.1")), 0)
+    assert cache.get(key, 1.0) is not None
 
 
 def test_reverse_names_are_found_however_others_come_and_go() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,38 @@ def test_what_ended_a_route_is_the_transaction_that_removed_it_or_wrote_another_
     overrides.apply(Children(ROOT, (), 12))
     assert overrides.by_instance() == {}
     assert overrides.lifted_by("web") == 12
+
+
+def test_each_is_read_as_it_is_told_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand at once, when they are asked for, would take a turn of the loop."""
+    reads: list[bytes] = []
+    real = module._try
+
+    def read(data: bytes, *args: Any) -> Any:
+        reads.append(data)
+        return real(data, *args)
+
+    monkeypatch.setattr(module, "_try", read)
+    overrides = Overrides()
+    for count, event in enumerate(STANDING):
+        overrides.apply(event)
+        assert len(reads) <= count, "one for each that is told"
+    seen = len(reads)
+    assert overrides.by_instance() == ORDERS
+    overrides.apply(Children(ROOT, ("web", "db"), 9))
+    assert overrides.by_instance() == ORDERS
+    assert len(reads) == seen
+
+
+def test_what_can_not_be_read_as_it_is_told_is_told_of_when_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_try", fail)
+        overrides = fold(*STANDING)
+        assert overrides.by_instance() == {}
+        assert [problem.path for problem in overrides.problems()] == [f"{ROOT}/web/a", f"{ROOT}/web/b"]
 
 
 def test_a_new_reading_counts_when_it_is_whole_whatever_its_zxids() -> None:

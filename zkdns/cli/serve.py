@@ -71,9 +71,9 @@ def command(test: bool, **flags: Any) -> None:
 
     # What is imported by now stays for good, and the catalog has no cycles: left as it is, the collector
     # walks all of it again and again while it loads. So it takes little at a time (2,000 young objects
-    # cost under a millisecond, 100,000 some 20 ms), and the rest hardly ever.
+    # cost under a millisecond, 20,000 some 4 ms), and the rest hardly ever.
     gc.freeze()
-    gc.set_threshold(2_000, 50, 1_000)
+    gc.set_threshold(2_000, 10, 5_000)
     asyncio.run(serve())
 
 

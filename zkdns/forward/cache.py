@@ -5,7 +5,8 @@ Rules: no I/O; the clock is an argument. The native engine's `cache` is this mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Protocol
 
 from zkdns.dns import names
@@ -16,6 +17,9 @@ MAX_ENTRIES = 100_000
 MAX_BYTES = 64 << 20
 MAX_BODY_BYTES = 8192
 """Bytes of the largest body that is kept."""
+
+AT_A_TIME = 1000
+"""Replies that are looked through in a row for what is said of names: a third of a millisecond."""
 
 
 class Replies(Protocol):
@@ -68,11 +72,28 @@ class _Items(FairCache[Stored]):
                     del self.of_reverse_name[name]
 
 
+class _Walk:
+    """Through all that is kept, for what is said of some names."""
+
+    def __init__(self, owners: frozenset[bytes], below: bool, keys: Iterable[bytes]) -> None:
+        self.keys = iter(keys)
+        self._owners = owners
+        self._ends = tuple(owners)
+        self._below = below
+
+    def meets(self, key: bytes, stored: Stored) -> bool:
+        others = stored.others
+        if not key[:-5].endswith(self._ends) and not (others and any(end in others for end in self._ends)):
+            return False
+        return _speaks(key, stored, self._owners, self._below)
+
+
 class Cache:
     """Replies by key, in Python's own memory."""
 
     def __init__(self, limit: int = MAX_BYTES, entries: int = MAX_ENTRIES) -> None:
         self._bounds = (limit, entries)
+        self._find: Callable[[bytes], Stored]
         self.clear()
 
     def get(self, key: bytes, now: float) -> Stored | None:
@@ -89,14 +110,13 @@ class Cache:
     def forget(self, owners: Iterable[bytes], below: bool = False) -> None:
         owners = frozenset(owners)
         by_name = self._items.of_reverse_name
+        gone: set[bytes] = set()
         if not all(map(names.is_reverse, owners)):
-            ends = tuple(owners)
-            gone = {
-                key
-                for key, stored in self._items.items()
-                if key[:-5].endswith(ends) or (stored.others and any(end in stored.others for end in ends))
-                if _speaks(key, stored, owners, below)
-            }
+            # All that is kept is looked through, which may be a hundred thousand: some now, and some whenever
+            # one is asked for, that one first.
+            self._walks.append(_Walk(owners, below, [*self._items]))
+            self._find = self._find_on_the_way
+            self._walk_on()
         elif below:
             gone = {
                 key for name, keys in by_name.items() if not owners.isdisjoint(_above(name)) for key in keys
@@ -106,7 +126,28 @@ class Cache:
         for key in gone:
             del self._items[key]
 
+    def _find_on_the_way(self, key: bytes) -> Stored:
+        stored: Stored = self._items[key]
+        if any(walk.meets(key, stored) for walk in self._walks):
+            del self._items[key]
+        self._walk_on()
+        return self._items[key]
+
+    def _walk_on(self) -> None:
+        walk = self._walks[0]
+        keys = [*islice(walk.keys, AT_A_TIME)]
+        for key in keys:
+            stored = self._items.get(key)
+            if stored is not None and walk.meets(key, stored):
+                del self._items[key]
+        if len(keys) < AT_A_TIME:
+            self._walks.pop(0)
+        if not self._walks:
+            self._find = self._items.__getitem__
+
     def clear(self) -> None:
+        self._walks: list[_Walk] = []
+        """What is forgotten, and not looked for everywhere yet."""
         self._items = _Items(*self._bounds)
         self._find = self._items.__getitem__  # a third of the price of its `get`
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from zkdns.model import Event, Override, Problem, fault
+from zkdns.model import Data, Event, Override, Problem, fault
 from zkdns.registry.fields import show
 from zkdns.registry.scope import Scope
 from zkdns.registry.znodes import Nodes, Written
@@ -67,6 +68,8 @@ class Overrides:
         self._nodes = Nodes(root, 1, 2)
         self._read: dict[tuple[str, ...], bytes] = {}
         self._parsed: dict[tuple[str, ...], _Parsed] = {}
+        self._heard: dict[tuple[str, ...], _Parsed] = {}
+        """What was told since: it is read as it comes, for ten thousand at once take a turn of the loop."""
         self._by_instance: dict[tuple[str, str], Override] = {}
         self._problems: tuple[Problem, ...] = ()
 
@@ -81,6 +84,11 @@ class Overrides:
 
     def apply(self, event: Event) -> None:
         self._nodes.apply(event)
+        if isinstance(event, Data) and len(self._heard) < MAX_OVERRIDES:
+            names = tuple(event.path[len(self.root) + 1 :].split("/"))
+            written = Written(event.stat.mtime, event.stat.mzxid)
+            with suppress(Exception):  # an error of ours is met again when all of them are put together
+                self._heard[names] = _parse(names, event.data, written)
 
     def by_instance(self) -> dict[tuple[str, str], Override]:
         """What stands there now; the same object as before where nothing changed."""
@@ -102,7 +110,8 @@ class Overrides:
         if nodes is self._read:
             return
         self._read = nodes
-        before, self._parsed = self._parsed, {}
+        before, self._parsed = self._parsed | self._heard, {}
+        self._heard = {}
         orders: dict[tuple[str, str], Override] = {}
         as_they_are: dict[tuple[str, str], Override] = {}
         problems = []
@@ -118,7 +127,7 @@ class Overrides:
                 written = self._nodes.written(names)
                 parsed = before.get(names)
                 if parsed is None or (parsed.data, parsed.written) != (data, written):
-                    parsed = _Parsed(data, written, decode((service, id)), *_try(data, written, id))
+                    parsed = _parse(names, data, written)
             except Exception as error:  # ours: it costs this override, and the others go on
                 problems.append(fault("/".join((self.root, *names)), error))
                 continue
@@ -142,6 +151,11 @@ class _Parsed(NamedTuple):
     key: tuple[str, str]
     order: Override | None
     why: str
+
+
+def _parse(names: tuple[str, ...], data: bytes, written: Written) -> _Parsed:
+    service, id = (*names, "")[:2]
+    return _Parsed(data, written, decode((service, id)), *_try(data, written, id))
 
 
 def _try(data: bytes, written: Written, id: str) -> tuple[Override | None, str]:
