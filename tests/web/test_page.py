@@ -188,6 +188,20 @@ def test_a_change_shows_by_itself(page: Browser, world: World) -> None:
     assert page.complaints() == []
 
 
+def test_a_name_that_would_turn_the_page_around_is_written_out(page: Browser, world: World) -> None:
+    _, client, root = world
+    name = f"{root}/queue/q\u202e3"
+    client.create(name, b'{"address": "10.0.4.3"}')
+    try:
+        eventually(lambda: "queue/q\\u202e3" in page.text("#events"))
+        page.go(at(world[0], "?service=queue"))
+        eventually(lambda: "q\\u202e3" in page.text("#opened"))
+        assert "\u202e" not in page.text()
+    finally:
+        client.delete(name)
+        page.go(at(world[0]))
+
+
 def test_what_is_typed_and_where_the_focus_is_outlives_a_refresh(page: Browser, world: World) -> None:
     _, client, root = world
     page.type("#q", "half a wor")

@@ -97,6 +97,15 @@ function since(time) {
   return span(Math.max(0, Date.now() - new Date(time.dateTime))) + " ago";
 }
 
+// As the rest of the page is made: a mark of direction would turn around what stands beside it.
+function plain(text) {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => {
+    const code = c.codePointAt(0).toString(16);
+    const [mark, digits] = code.length > 4 ? ["U", 8] : code.length > 2 ? ["u", 4] : ["x", 2];
+    return "\\" + mark + code.padStart(digits, "0");
+  });
+}
+
 function show(event) {
   const item = document.createElement("li");
   const at = document.createElement("time");
@@ -109,7 +118,7 @@ function show(event) {
   else if (event.state) what.push(event.state);
   if (event.reason) what.push(event.reason);
   if (event.weight !== undefined) what.push("weight " + event.weight);
-  item.append(at, who + ": " + what.join(", "));
+  item.append(at, plain(who + ": " + what.join(", ")));
   item.className = "fresh";
   list.prepend(item);
   while (list.children.length > KEPT) list.lastChild.remove();
