@@ -15,7 +15,6 @@ import zkdns
 from support.documents import DOCUMENTS, WORDS, rows, slug
 from support.server import REPOSITORY
 from support.values import a_service, an_instance
-from zkdns import roots
 from zkdns.cli import COMMANDS, commands
 from zkdns.health.guard import Kept
 from zkdns.health.judge import ServiceView, judge
@@ -122,27 +121,6 @@ def test_the_table_of_presets_says_where_each_one_looks(name: str) -> None:
     for place in presets.named(name).places:
         fixed = [segment.literal for segment in place.layout.segments if segment.literal]
         assert not place.members or all(literal in row[1] for literal in fixed)
-
-
-def test_the_guide_to_the_engine_names_each_file_and_where_it_is_unsafe() -> None:
-    paths = [p for p in (REPOSITORY / "native/src").glob("*.rs") if not p.stem.endswith("_tests")]
-    sources = {path.name: path.read_text() for path in paths}
-    guide = (REPOSITORY / "native/README.md").read_text()
-    named = re.findall(r"`(\w+\.rs)`", "".join(re.findall(r"^\| (.*?) \|", guide, re.M)))
-    assert sorted(named) == sorted(sources.keys() - {"lib.rs"})
-    told = re.search(r"`unsafe` lines [^(]*\(([^)]*)\)", WORDS[SECURITY])
-    assert told
-    unsafe = {name for name, source in sources.items() if re.search(r"\bunsafe \{", source)}
-    assert set(re.findall(r"`(\w+\.rs)`", told[1])) == unsafe
-
-
-def test_the_manual_names_each_node_that_we_share_and_who_has_which_rights_there() -> None:
-    shared = {roots.OVERRIDES, roots.HEALTH, roots.SERVERS, roots.TOPOLOGY}
-    paths = [row[0] for row in rows(OPERATIONS, "Replicas")]
-    assert {"/".join(path.split("/")[:3]) for path in paths} == shared
-    rights = " ".join(row[0] for row in rows(OPERATIONS, "ZooKeeper rights"))
-    writers = " ".join(row[0] for row in rows(SECURITY, "Who may do what"))
-    assert all(path in rights and path in writers for path in shared)
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)

@@ -87,7 +87,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "addresses of a host name": (fields.MAX_ADDRESSES,),
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
     "instances compiled in the loop": (compiler.LARGE,),
-    "datagrams that wait for their client's turn, in the Python engine": (udp.MAX_WAITING,),
+    "datagrams that wait in the Python engine until each client is held to its part, and then": (
+        udp.MAX_WAITING,
+        2 * udp.MAX_WAITING,
+    ),
     "queries that the native engine hands to Python and that wait there": (native.MAX_QUEUED,),
     "TCP connections": (Limits().connections,),
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
@@ -103,7 +106,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "events that wait for one stream": (events.BACKLOG,),
     "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
     "a new HTTP connection's first request": (door.REQUEST_SECONDS,),
-    "HTTP requests that wait for a thread, of one client": (door.MAX_WAITING, door.MAX_WAITING_EACH),
+    "HTTP requests that wait for a thread, of one network": (door.MAX_WAITING, door.MAX_WAITING_EACH),
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,
     ),

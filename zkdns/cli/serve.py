@@ -51,7 +51,7 @@ def flag(
 @flag(
     "advertise", "ADDR[:PORT]", "How replicas and people reach this server.", "its address toward ZooKeeper"
 )
-@flag("near", "off|prefer|balanced", "What services do that don't say.")
+@flag("near", "off|prefer|balanced", "`near` of services that set none.")
 @flag("location", "[REGION/]ZONE", "Where this server stands.")
 @flag("lameduck", "N", "Seconds to answer on after SIGTERM.", "0", options.Unbounded(float))
 @flag("log_format", "text|json", "Log lines for people or for machines.")
