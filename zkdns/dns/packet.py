@@ -6,6 +6,7 @@ case (safe on the wire: a label's length is at most 63, and "A" is 65).
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -56,8 +57,8 @@ NO_QUESTION = Question(b"", 0, 0, b"")
 
 _QUESTIONS: dict[bytes, Question] = {}
 """Questions by their bytes as they came: most were asked before."""
-_ONCE = [b""] * 1024
-"""Questions that came once, by their hash: one that comes again before another takes its place is worth
+_ONCE = array("H", bytes(2 << 16))
+"""Of questions that came once, two bytes of their hash, where two others say: one that comes again is worth
 remembering. Names that are made up would push out all else, and each of them find cold memory."""
 _PLAIN_OPTS: dict[bytes, Edns] = {}
 """Whole OPT records without options, as they came: few differ."""
@@ -118,9 +119,10 @@ def _learn(raw: bytes) -> Question | None:
     if at != last:
         return None
     question = _question(raw[: last + 1].lower(), raw[last + 1 :])
-    place = hash(raw) % len(_ONCE)
-    if _ONCE[place] != raw:
-        _ONCE[place] = raw
+    mark = hash(raw)
+    place, sign = mark & 0xFFFF, mark >> 16 & 0xFFFF | 1
+    if _ONCE[place] != sign:
+        _ONCE[place] = sign
         return question
     if len(_QUESTIONS) >= MAX_REMEMBERED:
         _QUESTIONS.clear()
