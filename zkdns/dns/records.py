@@ -69,4 +69,4 @@ def txt(strings: Iterable[str], ttl: int) -> bytes:
 
 def pointer(owner: bytes, suffix: bytes) -> bytes:
     """A compression pointer to `suffix`, which `owner`, the name asked, ends with."""
-    return struct.pack("!H", 0xC000 | 12 + len(owner) - len(suffix))
+    return (0xC000 | 12 + len(owner) - len(suffix)).to_bytes(2, "big")
