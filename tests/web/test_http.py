@@ -60,6 +60,9 @@ port = 1
 ["My Service"]
 policy = "first"
 [empty]
+[door]
+to = [{shop = 3, sick = 1}, {"My Service" = 1}]
+spill = 0.5
 """
 
 
@@ -101,12 +104,14 @@ ASKED = {
         "/shop": 200,
         "/sick": 200,
         "/empty": 200,
+        "/door": 200,
         "/My%20Service": 200,
         "/my-service": 200,
         "/nope": 404,
     },
     "/api/v1/explain": {
         "?name=shop.svc.local&type=SRV": 200,
+        "?name=door.svc.local": 200,
         "?name=shop.svc.local&if=drain%3Dshop/a&if=weight:shop/b%3D5": 200,
         "?name=elsewhere.example&client=10.1.2.3": 200,
         "?name=nope.svc.local&type=AAAA": 200,
