@@ -146,3 +146,8 @@ def test_a_wrong_setting_is_one_line_that_names_its_key(
     words = ["serve", "--registry", "file:ok.toml", "--config", "zkdns.toml", "--test"]
     code, line = fails(words, capsys)
     assert (code, [word for word in told if word not in line]) == (2, []), line
+
+
+def test_a_folder_that_holds_no_journal_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._run(["history", "--state", "."]) == (0, "")
+    assert "--state .: there is no journal" in capsys.readouterr().err

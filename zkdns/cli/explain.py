@@ -79,8 +79,9 @@ def command(
 
     NAME may also be a service's (`web`) or SERVICE/ID. Shows the answer that would be given next, and each
     instance, in or out, with the reason and its share of first places. With --if also what it would be,
-    beside what it is. With --server all of it is what that server says, with its checks, its age and the
-    turn that its deal is at. --at asks a server (http://127.0.0.1:8053 without --server) for its journal.
+    beside what it is. With --server all of it is what that server says: the answer that it would give next,
+    with its own checks and its own age. --at asks a server (http://127.0.0.1:8053 without --server) for its
+    journal.
     """
     qtype = qtype or ("PTR" if name.strip().replace(".", "").isdigit() or ":" in name else "A")
     try:

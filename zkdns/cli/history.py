@@ -119,9 +119,12 @@ def _read(directory: Path, query: Query) -> History:
             raise ConfigError(f"--state {directory}", "no such directory")
         for name, n in count_damaged(directory).items():
             say(f"{directory / name}: damaged lines, left out: {n}", err=True)
-        return read_changes(directory, query)
+        known = read_changes(directory, query)
     except OSError as error:
         raise Failure(f"--state {directory}: {error.strerror or error}") from None
+    if known.since is None:
+        say(f"--state {directory}: there is no journal", err=True)
+    return known
 
 
 def _ask(server: str, query: Query) -> History:
