@@ -26,7 +26,7 @@ GOLDEN = 0.6180339887498949
 """Its multiples stand as far from each other as numbers can (Knuth, TAOCP 3, section 6.4)."""
 
 SHORT = 8
-"""A cycle of so many times the places of an order is laid out for each first: its walks are slices then."""
+"""Times the places of an order that a short cycle has: it is walked once from each place, for all firsts."""
 
 FINE = 1 << 40
 """Parts of a cycle that a place is reckoned in."""
@@ -119,7 +119,7 @@ class _Rests:
         self.wide = is_wide(len(weights), length)
         self.decided = length <= 2 or len(weights) <= 3
         self._known: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._laid_out: tuple[int, list[int]] = -1, []
+        self._walks: dict[int, tuple[int, ...]] = {}
 
     def order(self, first: int, at: int, before: int, n: int, turn: int) -> tuple[int, ...]:
         """`first`, then who stands at `at` in the cycle without the `n` places of `first`, which begin at
@@ -144,11 +144,12 @@ class _Rests:
         rest = len(cycle) - n
         if not rest:
             order = {first: None}
-        elif rest <= SHORT * length:
-            circle, begin = self._circle(before, n), turn % rest
-            order = dict.fromkeys((first, second, *circle[begin : begin + length]))
-            if len(order) < length:
-                order.update(dict.fromkeys(circle[begin + length : begin + min(rest, 4 * length)]))
+        elif len(cycle) <= SHORT * length:
+            met = self._met(turn % len(cycle))
+            whole = (first, second, *[i for i in met if i != first and i != second])
+            if len(whole) >= length:
+                return whole[:length]
+            order = dict.fromkeys(whole)
         else:
             order = {first: None, second: None}
             stride = _coprime(rest)
@@ -164,15 +165,15 @@ class _Rests:
                 order.update(dict.fromkeys(group[begin:] + group[:begin]))
         return tuple(order)[:length]
 
-    def _circle(self, before: int, n: int) -> list[int]:
-        """Twice round the others in these strides. Firsts come one after the other: that of one is kept."""
-        whose, circle = self._laid_out
-        if whose != before:
-            others = self.by_index[:before] + self.by_index[before + n :]
-            rest = len(others)
-            circle = [others[at % rest] for at in range(0, rest * _coprime(rest), _coprime(rest))] * 2
-            self._laid_out = before, circle
-        return circle
+    def _met(self, begin: int) -> tuple[int, ...]:
+        """Who is met on a walk round a short cycle that begins there, as many as any order needs."""
+        met = self._walks.get(begin)
+        if met is None:
+            cycle, stride = self.by_index, _coprime(len(self.by_index))
+            steps = range(begin * stride, (begin + len(cycle)) * stride, stride)
+            round_it = dict.fromkeys([cycle[at % len(cycle)] for at in steps])
+            met = self._walks[begin] = tuple(round_it)[: self.length + 2]
+        return met
 
     def spliced(self, keys: Iterable[tuple[int, ...]]) -> Spliced:
         """The orders that these keys stand for."""
