@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from support.stepping import World, an_address, settings_of
+from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change
 from zkdns.pipeline.inputs import Ready
@@ -89,3 +90,17 @@ def test_a_thread_that_compiled_a_large_service_is_the_one_that_prepares_it() ->
         world.pipeline.step(one, world.now)
     world.rest()
     assert world.pipeline.builder.services["web"].entries == prepared[0].entries
+
+
+def test_the_addresses_of_a_large_service_move_in_turns_and_before_it_is_idle() -> None:
+    world = by_looks(World(threads=True))
+    world.settle()
+    number = 3 * MAX_ADDRESSES_IN_A_TURN
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(number)})
+    world.readies.clear()
+    changes_by_turn(world, 3.0)
+    moved = [len(ready.delta.holders) for ready in world.readies]
+    assert max(moved) <= MAX_ADDRESSES_IN_A_TURN
+    assert sum(moved) == number
+    assert world.pipeline.idle
+    assert all(ready.more or ready.compile for ready in world.readies[:-1])

@@ -7,7 +7,6 @@ one moment. Publishing by difference and from nothing come to the same table (te
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from dataclasses import replace
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
+from zkdns.answers.holders import Holders
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.precedence import Precedence
 from zkdns.answers.routed import NOTHING, Beyond
@@ -64,9 +64,7 @@ class Builder:
         self._first_places = FirstPlaceCounts()
         self._addresses = tuple(addresses)
         self._precedence = Precedence(self.zones, self.services)
-        self._holders: dict[bytes, tuple[str, ...] | list[str]] = {}
-        """By address, the services that have it, in order: a list where there are several, for thousands may
-        share one."""
+        self._holders = Holders()
         self._forget()
         for zone in self.zones:
             self._put_server(zone)
@@ -75,9 +73,15 @@ class Builder:
 
     # --- out ------------------------------------------------------------------------------------------
 
-    def take(self) -> Delta:
-        """What moved since the last call; all there is at the first."""
-        holders = {address: tuple(self._holders.get(address, ())) for address in self._moved_holders}
+    @property
+    def has_more(self) -> bool:
+        """Whether addresses moved that are not in what `take` gave last."""
+        return self._holders.has_work
+
+    def take(self, addresses: int | None = None) -> Delta:
+        """What moved since the last call; all there is at the first. Of the addresses of a service that has
+        thousands, so many at most."""
+        holders = self._holders.take(addresses)
         delta = Delta(
             *self._precedence.take(), self._moved_zones, self._moved_staleness, self._moved_services,
             holders, self._moved_serial, self._moved_clients,
@@ -89,7 +93,6 @@ class Builder:
         self._moved_zones: dict[int, Zone] = {}
         self._moved_staleness: dict[int, Staleness] = {}
         self._moved_services: dict[str, ServiceAnswers | None] = {}
-        self._moved_holders: dict[bytes, None] = {}
         self._moved_serial: int | None = None
         self._moved_clients: ClientMap | None = None
 
@@ -113,7 +116,7 @@ class Builder:
     def holders(self, qname: bytes) -> tuple[str, ...]:
         """The services with an instance at the address of a reverse name."""
         address = names.address_of(qname)
-        return tuple(self._holders.get(address, ())) if address is not None else ()
+        return self._holders.of(address) if address is not None else ()
 
     def is_built_in(self, owner: bytes) -> bool:
         """Whether a name is there without any service or file."""
@@ -246,29 +249,7 @@ class Builder:
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
         if old and new and old.service is new.service and old.grouped is new.grouped is None:
             return
-        gone = old.by_address.keys() if old else set[bytes]()
-        come = new.by_address.keys() if new else set[bytes]()
-        alone = (name,)  # one tuple for all addresses that only this service has
-        for address in gone - come:
-            self._moved_holders[address] = None
-            holders = self._holders.get(address, alone)
-            if isinstance(holders, tuple):
-                if holders == alone:
-                    self._holders.pop(address, None)
-            elif (at := bisect_left(holders, name)) < len(holders) and holders[at] == name:
-                del holders[at]
-                if len(holders) == 1:
-                    self._holders[address] = tuple(holders)
-        for address in come - gone:
-            self._moved_holders[address] = None
-            holders = self._holders.get(address, alone)
-            if holders == alone:
-                self._holders[address] = alone
-                continue
-            if isinstance(holders, tuple):
-                holders = self._holders[address] = [*holders]
-            if name not in holders[(at := bisect_left(holders, name)) : at + 1]:
-                holders.insert(at, name)
+        self._holders.replace(name, old.by_address if old else {}, new.by_address if new else {})
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:

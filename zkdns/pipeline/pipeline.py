@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
 from zkdns.answers.zonefiles.overlay import Overlay
@@ -238,9 +239,10 @@ class Pipeline:
 
     def ready(self, now: float, budget: float = float("inf")) -> Ready:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
-        until = self._tick() + budget
+        until, was_loading = self._tick() + budget, self.is_loading
         attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
-        hearing.work(now, until)
+        if not (self._gathers and self._gathering.is_within):  # each batch has its turn to be shown
+            hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
         if not hearing.is_within and self._start.load(now):
             self._begin()
@@ -266,8 +268,9 @@ class Pipeline:
         for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
             self.builder.set_staleness(staleness, origin)
         # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
-        delta = self.builder.take() if self._urgent or not is_loading else NOTHING
-        self._urgent = False
+        addresses = MAX_ADDRESSES_IN_A_TURN if budget < float("inf") and not was_loading else None
+        delta = self.builder.take(addresses) if self._urgent or not is_loading else NOTHING
+        self._urgent, has_more = False, self.builder.has_more and not is_loading
         changes = (*self._changes, *gathering.take_changes(), *publisher.changes)
         publisher.changes = []
         self._changes.clear()
@@ -280,7 +283,7 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            not is_told or publisher.has_work or health.has_work, hearing.is_behind,
+            not is_told or publisher.has_work or health.has_work or has_more, hearing.is_behind,
         )  # fmt: skip
 
     def _begin(self) -> None:
@@ -326,7 +329,7 @@ class Pipeline:
         """Whether all that is known is in the answers."""
         is_read = self._agenda.idle and not (self._health.has_work or self._hearing.has_work)
         is_shown = not (self._gathers and self._gathering.has_work)
-        return is_read and is_shown and self._publisher.idle
+        return is_read and is_shown and self._publisher.idle and not self.builder.has_more
 
     @property
     def _gathers(self) -> bool:

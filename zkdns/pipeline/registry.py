@@ -152,13 +152,15 @@ class Registry:
         return tree.backlog if tree is not None else 0
 
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
-        """Make of what was told what it holds: until it is late, and no more than so many services. How many
-        moved."""
+        """What it holds, as far as that was made of what was told: so many more services at most; how many
+        moved. Then more of them are made, until it is late."""
         tree = self._live_tree
         if tree is None or not tree.backlog:
             return 0
-        tree.work(is_late)
-        return tree.show_more(most)
+        moved = tree.show_more(most)
+        if not moved or not is_late():
+            tree.work(is_late)
+        return moved
 
     @property
     def _live_tree(self) -> ServiceTree | None:

@@ -1,0 +1,67 @@
+"""Who has an address: the same however much of it is noted at a time, and never much in one go."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN, Holders
+
+ADDRESSES = st.sets(st.integers(0, 12).map(lambda n: bytes((10, 0, 0, n)))).map(dict.fromkeys)
+MANY = 5 * MAX_ADDRESSES_IN_A_TURN
+
+
+def many(first: int, count: int = MANY) -> dict[bytes, None]:
+    return dict.fromkeys(n.to_bytes(4, "big") for n in range(first, first + count))
+
+
+def test_a_service_of_thousands_is_noted_part_by_part() -> None:
+    holders = Holders()
+    holders.replace("big", {}, many(0))
+    taken: dict[bytes, tuple[str, ...]] = {}
+    while holders.has_work:
+        part = holders.take(100)
+        assert len(part) <= 100
+        taken |= part
+    assert taken == dict.fromkeys(many(0), ("big",))
+    holders.replace("big", many(0), {})
+    first = holders.take(100)
+    assert len(first) == 100
+    assert {*first.values()} == {()}
+    assert holders.take() == dict.fromkeys(many(0).keys() - first.keys(), ())
+    assert not holders.has_work
+
+
+def test_few_addresses_are_noted_at_once() -> None:
+    holders = Holders()
+    holders.replace("web", {}, many(0, 3))
+    assert not holders.has_work
+    assert holders.of((1).to_bytes(4, "big")) == ("web",)
+
+
+def test_what_changes_while_much_is_not_noted_yet_comes_after_it() -> None:
+    holders = Holders()
+    holders.replace("big", {}, many(0))
+    holders.replace("web", {}, many(0, 1))
+    holders.replace("big", many(0), {})
+    holders.take()
+    assert holders.of((0).to_bytes(4, "big")) == ("web",)
+    assert holders.of((1).to_bytes(4, "big")) == ()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), ADDRESSES), max_size=12),
+    st.lists(st.integers(1, 9), min_size=1, max_size=12),
+)
+def test_all_parts_come_to_the_same(changes: list[tuple[str, dict[bytes, None]]], parts: list[int]) -> None:
+    holders, standing = Holders(), dict[str, dict[bytes, None]]()
+    told: dict[bytes, tuple[str, ...]] = {}
+    for at, (name, new) in enumerate(changes):
+        holders.replace(name, standing.get(name, {}), new)
+        standing[name] = new
+        told |= holders.take(parts[at % len(parts)])
+    told |= holders.take()
+    every = {address for held in standing.values() for address in held}
+    expected = {a: tuple(sorted(name for name, held in standing.items() if a in held)) for a in every}
+    assert {address: names for address, names in told.items() if names} == expected
+    assert all(holders.of(address) == names for address, names in expected.items())
