@@ -79,8 +79,8 @@ def _show(
     console = show.open_console()
     instances = sum(sum(those.values()) for those in read.values())
     console.print(
-        f"{_count(len(read), 'service')}, {_count(instances, 'instance')}, "
-        f"{_count(len(problems), 'problem')}, {_count(noted, 'note')}"
+        f"{show.count(len(read), 'service')}, {show.count(instances, 'instance')}, "
+        f"{show.count(len(problems), 'problem')}, {show.count(noted, 'note')}"
     )
     if read and not brief:
         console.print()
@@ -101,7 +101,3 @@ def _show(
             console.print(f"{word}: {show.clean(one.path)}", style=style, soft_wrap=True)
             console.print(f"  {show.clean(one.what)}", soft_wrap=not console.is_terminal)
             console.print(f"  cure: {show.clean(one.cure)}", soft_wrap=not console.is_terminal)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"

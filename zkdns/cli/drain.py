@@ -86,13 +86,14 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
     if not given:
         say(f"no client was given {name} within {span}")
         return
-    say(f"{back} of {given} clients that were given {name} within {span}, have asked again")
+    say(f"{back} of {given} clients that were given {name} within {span} have asked again")
     if not holders.left:
         return
     say("these never came back:" if outcome.is_over else "these may still hold it:")
     for row in holders.left:
         asked = f" for {row.service}" if row.service != service else ""
-        say(f"  {row.client}  last at {clock(row.last)}{asked}, {row.queries} queries")
+        times = show.count(row.queries, "query", "queries")
+        say(f"  {row.client}  last at {clock(row.last)}{asked}, {times}")
     if outcome.is_over:
         say(f"what they were told has run out: {NEVER_BACK}")
 

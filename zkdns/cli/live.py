@@ -87,12 +87,14 @@ class View:
     def _head(self, shown: list[Service], problems: int) -> Text:
         total = sum(len(s.instances) for s in shown)
         healthy = sum(s.healthy() for s in shown)
-        what = _count(len(shown), "service") if self._service is None else show.clean(self._service)
+        what = show.count(len(shown), "service") if self._service is None else show.clean(self._service)
         head = Text.assemble(
-            (what, "bold"), f", {_count(total, 'instance')}, ", (f"{healthy} healthy", _style(healthy, total))
+            (what, "bold"),
+            f", {show.count(total, 'instance')}, ",
+            (f"{healthy} healthy", _style(healthy, total)),
         )
         if problems:
-            head.append(f", {_count(problems, 'problem')} (zkdns check)", "yellow")
+            head.append(f", {show.count(problems, 'problem')} (zkdns check)", "yellow")
         return head.append(f"   {show.clean(self._where)}   Ctrl-C ends it", "dim")
 
     def _table(self, shown: list[Service], room: int, width: int, now: float) -> Iterable[RenderableType]:
@@ -167,7 +169,3 @@ def _ago(at: float, now: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"

@@ -65,7 +65,8 @@ def command(
         services = registries.services
         watched = [services[name]] if name is not None else list(services.values())
         instances = sum(len(s.instances) for s in watched)
-        tell(f"watching {len(watched)} services, {instances} instances; Ctrl-C ends it")
+        held = f"{show.count(len(watched), 'service')}, {show.count(instances, 'instance')}"
+        tell(f"watching {held}; Ctrl-C ends it")
         return await _print(console, registries, events, as_json)
 
     return registries.run(settings, work)
