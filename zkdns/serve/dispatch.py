@@ -178,7 +178,7 @@ class Dispatcher:
         forwarder = self.forwarder
         allows = forwarder.allows if forwarder is not None else _may_not
         notes, table, position, others = self.clients, self.table, self._take_position, self._wanted
-        counts: dict[tuple[int, int], int] = {}
+        kinds: list[tuple[int, int]] = []
         before: str | None = None
         forwards, ours = False, self._asked[False]
         now, began = time.time(), self._begin(len(packets))
@@ -202,7 +202,7 @@ class Dispatcher:
                     given = respond_again(asked, packet, client, table, position)
                     if given is not None:
                         reply, entry, n = given
-                        kind = asked.rtype, NOERROR
+                        kind = asked.kind
                         if notes is not None and entry.service:
                             notes.note(client, entry.service, entry.first_id(n), now)
                 if reply is None and forwards and forwarder is not None:
@@ -217,7 +217,7 @@ class Dispatcher:
                 continue
             if reply is not None:
                 outcomes.append(reply)
-                counts[kind] = counts.get(kind, 0) + 1
+                kinds.append(kind)
                 continue
             request = Request(packet, client, forwards=forwards)
             outcome = self._conclude(request, self._answer)
@@ -229,7 +229,7 @@ class Dispatcher:
                 others.remember(request, wanted_of)
         if began and outcomes:
             self.times.observe(time.perf_counter() - began)
-        for (rtype, rcode), n in counts.items():
+        for (rtype, rcode), n in Counter(kinds).items():
             self.counts["udp", rtype, rcode] += n
 
     def _begin(self, count: int) -> float:

@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from zkdns.dns.packet import ALONE, HIGHEST_UDP, MAX_REMEMBERED, NSID, SUBNET, WITH_OPT, Edns
 from zkdns.dns.reply import AA, MIN_OPT, QR, close
+from zkdns.dns.types import NOERROR
 from zkdns.serve.request import Request
 
 T = TypeVar("T")
@@ -21,13 +22,13 @@ _OPT_HEAD = MIN_OPT - 2
 
 
 class Asked(NamedTuple):
-    """What a wording asks of us. `key`: as the table is asked for it; `end`: where the question ends;
-    `flags`: those of a positive reply; `room`: bytes that it may take over UDP; `edns` has no options; `opt`:
-    the OPT record of a reply that has none either, b"" without EDNS."""
+    """What a wording asks of us. `key`: as the table is asked for it; `end`: where the question ends; `kind`
+    and `flags`: type and rcode of a positive reply, and its flags; `room`: bytes that it may take over UDP;
+    `edns` has no options; `opt`: the OPT record of a reply that has none either, b"" without EDNS."""
 
     key: bytes
     end: int
-    rtype: int
+    kind: tuple[int, int]
     flags: int
     room: int
     opt: bytes
@@ -38,7 +39,7 @@ def asked_of(request: Request) -> Asked:
     """What a request asks, its options left out."""
     edns, flags = request.edns, QR | AA | request.ra | (request.packet[2] & 1) << 8
     opt = close(b"", edns.do) if edns is not None else b""
-    return Asked(request.key, request.end, request.question.rtype, flags, request.room, opt, edns)
+    return Asked(request.key, request.end, (request.question.rtype, NOERROR), flags, request.room, opt, edns)
 
 
 class Wordings(Generic[T]):
