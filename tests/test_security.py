@@ -79,6 +79,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "such names of one service that wait, who waits for them": (aside.MAX_WAITING, aside.MAX_ASKING),
     "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
+    "of them, probes of targets that had no answer within 0.5 s": (1, 2),
     "probes that start in a second": (prober.RATE,),
     "probes that start in one turn of the loop": (prober.A_TURN,),
     "descriptors that probes hold where there are few": (1, prober.OF_ALL),

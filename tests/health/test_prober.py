@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -198,6 +199,61 @@ async def test_one_that_gave_its_place_to_another_service_is_probed_again(
     assert probes.begun[2].path == "/services/web/a"
     probes.end(2)
     await until(lambda: [t.path for t in probes.begun].count("/services/slow/a") == 2)
+    await prober.stop()
+
+
+@pytest.mark.parametrize("each", [1, 5])
+async def test_targets_that_never_answer_keep_nobody_who_does_waiting(
+    each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever services they are of: one a service, or several."""
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "AGAIN", 0.01)
+    mute, most, told = [0], [0], Counter[str]()
+
+    async def probe(target: Target) -> str:
+        if not target.path.startswith("/services/mute"):
+            return ""
+        mute[0] += 1
+        most.append(mute[0])
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            mute[0] -= 1
+        return ""
+
+    prober = Prober(lambda target, verdict: told.update([target.path]), sockets=8, named=lambda name: probe)
+    for n in range(60 // each):
+        for k in range(each):
+            path = f"/services/mute{n}/{k}"
+            prober.schedule(replace(target(path), check=Check("tcp", timeout=1, interval=0.05)))
+    for k in range(20):
+        prober.schedule(target(f"/services/web/{k}"))
+    web = [f"/services/web/{k}" for k in range(20)]
+    await until(lambda: all(told[path] for path in web))
+    await asyncio.sleep(0.1)
+    most.clear()
+    before = told.copy()
+    await until(lambda: all(told[path] - before[path] >= 5 for path in web))
+    assert not most or max(most) <= 4, "half of the places"
+    await until(lambda: any(path.startswith("/services/mute") for path in told))
+    await prober.stop()
+
+
+async def test_a_slow_target_that_answers_soon_again_is_no_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.02)
+    slow = [True]
+
+    async def probe(target: Target) -> str:
+        await asyncio.sleep(0.05 if slow[0] else 0)
+        return ""
+
+    prober = Prober(lambda target, verdict: None, sockets=8, named=lambda name: probe)
+    prober.schedule(target())
+    (scheduled,) = prober._scheduled.values()
+    await until(lambda: scheduled.is_slow)
+    slow[0] = False
+    await until(lambda: not scheduled.is_slow)
     await prober.stop()
 
 

@@ -56,6 +56,31 @@ def _one(found: list[tuple[str, int]]) -> tuple[str, tuple[str, int]]:
     return found[0][0], found[0]
 
 
+def test_while_all_places_are_taken_the_oldest_is_the_one_that_began_first() -> None:
+    shares: Shares[str] = Shares(2, 2, 100, 100)
+    for service in ("a", "b"):
+        shares.wait(service, f"{service}1")
+        assert shares.next(0.0) == f"{service}1"
+    assert shares.oldest() is None, "nobody waits"
+    shares.wait("c", "c1")
+    assert shares.oldest() == "a1"
+    shares.done("a", "a1")
+    assert shares.oldest() is None, "there is room"
+    assert shares.next(0.0) == "c1"
+    shares.wait("d", "d1")
+    assert (shares.oldest(), shares.taken) == ("b1", 2)
+
+
+def test_what_is_started_elsewhere_counts_against_the_rate() -> None:
+    shares: Shares[str] = Shares(9, 9, 1.0, 2)
+    shares.wait("a", "a1")
+    shares.ready_at(0.0)
+    shares.spend()
+    shares.spend()
+    assert shares.next(0.0) is None
+    assert shares.next(1.0) == "a1"
+
+
 def test_the_rate_bounds_how_many_start_in_a_second() -> None:
     shares: Shares[tuple[str, int]] = Shares(10_000, 10_000, 100, 50)
     for n in range(1000):

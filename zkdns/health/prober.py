@@ -3,9 +3,10 @@
 Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a
 moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
 nor the replicas of one target fire together. Where there is more to do than places, services take turns
-(`shares`): probes come late and none is left out. A probe that raises is a bad one, but for what is
-lacking here, time too: that says nothing of the target, and is told as ours. What is registered once is
-probed once: a service's instances and those of its views share their verdicts.
+(`shares`): probes come late and none is left out. Those that don't answer soon have half of the places at
+most, however many services they are of: nobody who answers waits for them. A probe that raises is a bad one,
+but for what is lacking here, time too: that says nothing of the target, and is told as ours. What is
+registered once is probed once: a service's instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ A_TURN = 4
 """Probes that start in one turn of the loop: what comes of them meets in another one's turn."""
 
 PATIENCE = 0.5
-"""Seconds that a probe has before another service's may have its place."""
+"""Seconds that a probe has before another may have its place. A target that needs more is a slow one."""
+
+SLOW_STARTS = 4
+"""One start in so many is a slow target's, where those and others wait."""
 
 AGAIN = 1.0
 """Seconds until a probe is tried again that failed for want of our own."""
@@ -60,7 +64,8 @@ class _Lacking(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Scheduled:
-    """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one."""
+    """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one; `is_slow`:
+    it had no answer for long; `shares`: where it waits, or has its place."""
 
     target: Target
     due: float
@@ -68,6 +73,8 @@ class _Scheduled:
     verdict: Verdict | None = None
     task: asyncio.Task[None] | None = None
     started: float = 0.0
+    is_slow: bool = False
+    shares: Shares[_Scheduled] | None = None
 
     @property
     def service(self) -> str:
@@ -93,7 +100,10 @@ class Prober:
         self._told = tell
         self._salt = salt
         self._lack = Lack()
-        self._shares: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
+        self._sockets = sockets
+        self._quick: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
+        self._slow: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
+        self._starts = 0
         self._named = named
         self._scheduled: dict[Target, _Scheduled] = {}
         self._by_path: dict[str, _Scheduled] = {}
@@ -167,11 +177,12 @@ class Prober:
         while self._queue and self._queue[0][0] <= now:
             _, _, scheduled = heapq.heappop(self._queue)
             if self._is_wanted(scheduled):
-                self._shares.wait(scheduled.service, scheduled)
+                scheduled.shares = self._slow if scheduled.is_slow else self._quick
+                scheduled.shares.wait(scheduled.service, scheduled)
         starts = 0
-        while starts < A_TURN and (scheduled := self._shares.next(now)) is not None:  # type: ignore[assignment]
+        while starts < A_TURN and (scheduled := self._next_one(now)) is not None:  # type: ignore[assignment]
             if not self._is_wanted(scheduled):
-                self._shares.done(scheduled.service, scheduled)
+                self._leave(scheduled)
                 continue
             starts += 1
             scheduled.started = now
@@ -181,18 +192,38 @@ class Prober:
         if starts == A_TURN:
             self._arm(now)
             return
-        slow = self._shares.to_give_up()
-        again = self._shares.ready_at(now)
-        if slow is not None and slow.task is not None:
-            if now - slow.started >= PATIENCE:
-                slow.task.cancel()
+        moments = [self._quick.ready_at(now), self._slow.ready_at(now)]
+        for one in (self._quick.oldest(), self._slow.to_give_up()):
+            if one is None or one.task is None:
+                continue
+            if now - one.started >= PATIENCE:
+                one.is_slow = True
+                one.task.cancel()
             else:
-                again = min(again or slow.started + PATIENCE, slow.started + PATIENCE)
-        self._arm(again)
+                moments.append(one.started + PATIENCE)
+        self._arm(min((at for at in moments if at is not None), default=None))
+
+    def _next_one(self, now: float) -> _Scheduled | None:
+        """Whose turn it is."""
+        self._quick.places = self._sockets - self._slow.taken
+        self._slow.places = min(max(1, self._sockets // 2), self._sockets - self._quick.taken)
+        self._starts += 1
+        first, then = self._quick, self._slow
+        if self._starts % SLOW_STARTS == 0:
+            first, then = then, first
+        started = first.next(now) or then.next(now)
+        if started is not None:
+            (self._slow if started.shares is self._quick else self._quick).spend()
+        return started
+
+    def _leave(self, scheduled: _Scheduled) -> None:
+        """Its place is free."""
+        if scheduled.shares is not None:
+            scheduled.shares.done(scheduled.service, scheduled)
 
     def _done(self, scheduled: _Scheduled, task: asyncio.Task[None]) -> None:
         self._running.discard(scheduled)
-        self._shares.done(scheduled.service, scheduled)
+        self._leave(scheduled)
         if task.cancelled() and self._is_wanted(scheduled):
             self._postpone(scheduled)  # it gave its place to another service's: it says nothing
         self._arm(asyncio.get_running_loop().time())
@@ -206,16 +237,18 @@ class Prober:
 
     async def _probe(self, scheduled: _Scheduled) -> None:
         target = scheduled.target
+        loop = asyncio.get_running_loop()
         try:
             why = target.unprobeable or await self._ask(target)
         except _Lacking as lacking:
-            if self._lack.meet(str(lacking), asyncio.get_running_loop().time()):
+            if self._lack.meet(str(lacking), loop.time()):
                 log.warning("health checks can't be made: %s; what was known of the instances holds", lacking)
             if self._is_wanted(scheduled):
                 self._postpone(scheduled)
             return
         if not self._is_wanted(scheduled):
             return
+        scheduled.is_slow = loop.time() - scheduled.started > PATIENCE
         scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
         self._enqueue(scheduled)
         scheduled.verdict = Verdict(target.path, not why, why)

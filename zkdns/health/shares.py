@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Shares(Generic[T]):
-    """`places`: probes under way at once; `each`: of one service; `rate`: starts a second, `burst` of them at
-    once."""
+    """`places`: probes under way at once, which may change; `each`: of one service; `rate`: starts a second,
+    `burst` of them at once."""
 
     def __init__(self, places: int, each: int, rate: float, burst: int) -> None:
-        self._places = places
+        self.places = places
         self._each = each
         self._rate = rate
         self._burst = float(burst)
@@ -28,7 +28,17 @@ class Shares(Generic[T]):
         """By service, in the order of their turns. Those whose share is taken stand in `_blocked`."""
         self._blocked: dict[str, deque[T]] = {}
         self._running: dict[str, OrderedDict[T, None]] = {}
-        self._taken = 0
+        self._started: dict[T, None] = {}
+        """All that have a place, the oldest first."""
+
+    @property
+    def taken(self) -> int:
+        """Probes that have a place."""
+        return len(self._started)
+
+    def spend(self) -> None:
+        """Another's start counts against the rate as well."""
+        self._tokens -= 1
 
     def wait(self, service: str, probe: T) -> None:
         """This one is due."""
@@ -45,11 +55,11 @@ class Shares(Generic[T]):
             if running is not None and len(running) >= self._each:
                 self._blocked[service] = self._waiting.pop(service)
                 continue
-            if self._taken >= self._places:
+            if self.taken >= self.places:
                 return None
             self._tokens -= 1
-            self._taken += 1
             probe = line.popleft()
+            self._started[probe] = None
             del self._waiting[service]
             if line:
                 self._waiting[service] = line  # behind the others: they take turns
@@ -57,12 +67,18 @@ class Shares(Generic[T]):
             return probe
         return None
 
+    def oldest(self) -> T | None:
+        """While all places are taken and somebody waits: the probe that has had its place the longest."""
+        if not self._waiting or self.taken < self.places:
+            return None
+        return next(iter(self._started), None)
+
     def to_give_up(self) -> T | None:
         """While all places are taken and a service waits that has none: the oldest probe of the service that
         has the most. It is for the caller to end it."""
         if (
             not self._running
-            or self._taken < self._places
+            or self.taken < self.places
             or all(service in self._running for service in self._waiting)
         ):
             return None
@@ -74,8 +90,7 @@ class Shares(Generic[T]):
         running = self._running.get(service)
         if running is None or probe not in running:
             return
-        del running[probe]
-        self._taken -= 1
+        del running[probe], self._started[probe]
         if not running:
             del self._running[service]
         if (line := self._blocked.pop(service, None)) is not None:
@@ -84,7 +99,7 @@ class Shares(Generic[T]):
     def ready_at(self, now: float) -> float | None:
         """When another may start, if that is a matter of time alone."""
         self._refill(now)
-        if not self._waiting or self._taken >= self._places or self._tokens >= 1:
+        if not self._waiting or self.taken >= self.places or self._tokens >= 1:
             return None
         return now + (1 - self._tokens) / self._rate
 
