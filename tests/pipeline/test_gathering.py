@@ -11,6 +11,7 @@ import pytest
 from support.stepping import NOW, ROOTS, World, an_address
 from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.gathering import AT_A_TIME, MAX_TOGETHER
+from zkdns.pipeline.hearing import MAX_SECONDS_AT_ONCE
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.start import Stage
 
@@ -21,12 +22,12 @@ OWNER = 0x55
 class Watched:
     """How many services are handed on, turn by turn. Each look at the clock takes a second."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, second: float = 1.0) -> None:
         self.world = world
         self.count = 0
         looks = count()
         pipeline = world.pipeline
-        pipeline._tick = pipeline._publisher._tick = pipeline._hearing._tick = lambda: float(next(looks))
+        pipeline._tick = pipeline._publisher._tick = pipeline._hearing._tick = lambda: next(looks) * second
         real = Publisher.take
 
         def take(publisher: Publisher, *args: object) -> list[str]:
@@ -150,6 +151,28 @@ def test_who_changes_without_end_keeps_no_other_change_from_being_published(
         world.ready(budget=0.0)
     assert world.addresses("web") == ["10.0.0.3"]
     assert world.addresses("big") != ["10.0.0.2"]
+
+
+def test_what_is_told_while_some_is_handed_on_keeps_neither_from_going_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch is begun as it comes, and waits in the middle of it for what is left of the one before."""
+    world = a_settled_world()
+    watched = Watched(world, monkeypatch, MAX_SECONDS_AT_ONCE / 2.5)
+    world.hear("/services", *events_of(world, MANY))
+    within = 0
+    for turn in range(3000):
+        if not world.ready(budget=0.0).more:
+            break
+        pipeline = world.pipeline
+        if pipeline._gathering.is_within and not pipeline._hearing.has_work:
+            told = (world.data(f"/services/s{n:04}/a", an_address(turn + n)) for n in range(3))
+            world.hear("/services", *told)
+            within += pipeline._hearing.is_within
+    assert within > 0
+    list(watched.turns(budget=0.0))
+    assert world.pipeline.idle
+    assert all(world.addresses(name) for name in world.names)
 
 
 def test_a_start_is_not_over_within_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,8 @@ class Pipeline:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
         until, was_loading = self._tick() + budget, self.is_loading
         attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
-        if not (self._gathers and self._gathering.is_within):  # each batch has its turn to be shown
+        # Each batch that was heard out is shown before the next one is begun.
+        if hearing.is_within or not (self._gathers and self._gathering.is_within):
             hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
         if not hearing.is_within and self._start.load(now):
