@@ -87,6 +87,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "where checks may go": (),
     "addresses of a host name": (fields.MAX_ADDRESSES,),
     "host names looked up at once, of one service": (lookups.MAX_LOOKUPS, lookups.MAX_LOOKUPS_EACH),
+    "beside them: that have no answer after 0.5 s, that had none before": (
+        lookups.MAX_SLOW,
+        lookups.MAX_DEAD,
+    ),
     "instances compiled in the loop": (compiler.LARGE,),
     "datagrams that wait in the Python engine until each client is held to its part, and then": (
         udp.MAX_WAITING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from zkdns.forward.addresses import Resolved, Unresolved
 from zkdns.forward.machine import ask_machine
 from zkdns.pipeline import lookups as under_test
-from zkdns.pipeline.lookups import MAX_LOOKUPS_EACH, Lookups
+from zkdns.pipeline.lookups import MAX_DEAD, MAX_LOOKUPS, MAX_LOOKUPS_EACH, MAX_SLOW, Lookups
 
 
 class World:
@@ -128,6 +129,61 @@ async def test_a_service_with_a_thousand_dead_names_makes_nobody_elses_late() ->
     async with asyncio.timeout(5):
         await answered.wait()
     assert asked[MAX_LOOKUPS_EACH:] == ["good.example"]
+    await lookups.stop()
+
+
+async def test_a_thousand_services_with_a_dead_name_each_make_nobody_elses_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(under_test, "PATIENCE", 0.01)
+    monkeypatch.setattr(under_test, "MIN_RETRY", 0.01)
+    under_way: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    answered = asyncio.Event()
+
+    async def resolve(name: str) -> Resolved:
+        if not name.startswith("dead"):
+            return Resolved(("10.0.0.1",), 60)
+        under_way[name] += 1
+        assert under_way.total() <= MAX_LOOKUPS + MAX_SLOW + MAX_DEAD
+        try:
+            await asyncio.sleep(0.05)
+        finally:
+            under_way[name] -= 1
+            failed[name] += 1
+        raise Unresolved(f"{name} is dead")
+
+    lookups = Lookups(resolve, lambda name, addresses: answered.set() if addresses else None)
+    dead = {f"dead{n}.example": f"tenant{n}" for n in range(1000)}
+    lookups.want(dead)
+    while len(failed) < len(dead):  # noqa: ASYNC110  (each is known by then)
+        await asyncio.sleep(0.01)
+    before = failed.total()
+    lookups.want({**dead, "good.example": "web"})
+    await asyncio.wait_for(answered.wait(), 5)
+    assert failed.total() - before < 2 * MAX_DEAD, "they go on, and it waited for a few at most"
+    before = failed.total()
+    while failed.total() == before:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await lookups.stop()
+
+
+async def test_who_is_no_longer_wanted_while_it_is_slow_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "PATIENCE", 0.01)
+    ended = asyncio.Event()
+
+    async def resolve(name: str) -> Resolved:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+        raise AssertionError
+
+    lookups = Lookups(resolve, lambda name, addresses: None)
+    lookups.want({"slow.example": "web"})
+    await asyncio.sleep(0.05)
+    lookups.want({})
+    await asyncio.wait_for(ended.wait(), 5)
     await lookups.stop()
 
 

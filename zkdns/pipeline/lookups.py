@@ -1,7 +1,8 @@
 """Host names that instances gave as their address, resolved again and again in the background.
 
 Rules: one asyncio loop; never raises out of it; the last good addresses stay while a name can't be
-resolved. Services take turns: one with thousands of dead names makes nobody else's late.
+resolved. Services take turns: one with thousands of dead names makes nobody else's late; nor do thousands of
+services with one each, for what had no answer soon goes on in places of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ MIN_RETRY, MAX_RETRY = 5.0, 60.0
 MAX_LOOKUPS = 32
 MAX_LOOKUPS_EACH = MAX_LOOKUPS // 4
 """At a time: all of them, and those of one service."""
+MAX_SLOW = 64
+MAX_DEAD = 32
+"""The same of those that have no answer yet after `PATIENCE`, and of those that had none in time before; each
+service a quarter."""
+PATIENCE = 0.5
+"""Seconds after which a lookup is a slow one."""
 
 
 class Lookups:
@@ -39,6 +46,8 @@ class Lookups:
         self._due: set[str] = set()
         self._news = asyncio.Event()
         self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH)
+        self._slow = Turns(MAX_SLOW, MAX_SLOW // 4)
+        self._dead = Turns(MAX_DEAD, MAX_DEAD // 4)
         self._accounts: dict[str, str] = {}
 
     def want(self, accounts: Mapping[str, str]) -> None:
@@ -79,13 +88,13 @@ class Lookups:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, name: str) -> None:
-        retry = MIN_RETRY
+        retry, is_slow = MIN_RETRY, False
         while True:
             try:
-                async with self._turns.turn(self._accounts.get(name, "")):
-                    outcome = await self._resolve(name)
+                outcome, is_slow = await self._ask(name, is_slow)
             except Unresolved as error:
                 self._fail(name, str(error))
+                is_slow = True
                 wait, retry = retry, min(retry * 2, MAX_RETRY)
             except Exception:
                 log.exception("resolving %s", name)
@@ -102,6 +111,28 @@ class Lookups:
             self._due.discard(name)
             self._news.set()
             await asyncio.sleep(wait)
+
+    async def _ask(self, name: str, is_slow: bool) -> tuple[Resolved, bool]:
+        """What it resolves to, and whether that took long. Raises Unresolved."""
+        account, loop = self._accounts.get(name, ""), asyncio.get_running_loop()
+        if is_slow:
+            async with self._dead.turn(account):
+                began = loop.time()
+                return await self._resolve(name), loop.time() - began > PATIENCE
+        async with self._turns.turn(account):
+            lookup = asyncio.ensure_future(self._resolve(name))
+            try:
+                await asyncio.wait([lookup], timeout=PATIENCE)
+                if lookup.done() or not self._slow.has_room(account):
+                    return await lookup, False
+            except BaseException:
+                lookup.cancel()
+                raise
+        try:
+            async with self._slow.turn(account):
+                return await lookup, True
+        finally:
+            lookup.cancel()
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:

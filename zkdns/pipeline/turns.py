@@ -21,6 +21,10 @@ class Turns:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         """By account, the next one first."""
 
+    def has_room(self, account: str) -> bool:
+        """Whether one of this account would not wait."""
+        return bool(self._free) and not self._waiting and self._held[account] < self._each
+
     @asynccontextmanager
     async def turn(self, account: str) -> AsyncIterator[None]:
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
