@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
-from zkdns.cli import asking
+from zkdns.cli import Failure, asking
 
 
 class Dripping:
@@ -31,3 +34,23 @@ def test_of_what_has_no_end_no_more_is_read_than_may_be(monkeypatch: pytest.Monk
     body = asking._read(Dripping([0.0], 0.0, 65_536), float("inf"))
     assert 100_000 < len(body) <= 100_000 + 65_536
     assert asking._parse(body) is None
+
+
+def test_one_that_speaks_no_tls_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(Failure) as failure:
+            asking.get(url, "/api/v1/status", {}, {})
+        thread.join(10)
+    assert str(failure.value.message).startswith(f"{url}: TLS failed there: ")
+    assert "zkdns itself speaks http://" in failure.value.message
+    assert "_ssl.c" not in failure.value.message

@@ -63,6 +63,7 @@ FLAGS = """
 2 route web a=1 --spill much                           : --spill, 'much', from 0 to 1
 2 history --limit many                                 : --limit, 'many', whole number
 2 history --since yesterday                            : --since, 'yesterday', 2h ago
+2 history --since 2h --until 3h                          : --until, before, --since
 2 history --state nowhere                              : --state, nowhere, no such directory
 2 history --server here                                : 'here', http://HOST:PORT
 2 history --server http://127.0.0.1:1 --state .        : --server, --state

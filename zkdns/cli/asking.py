@@ -7,6 +7,7 @@ shape, or a Failure in one line.
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -116,6 +117,9 @@ def _reason(error: Exception, timeout: float) -> str:
     inner = getattr(error, "reason", error)
     if isinstance(inner, TimeoutError):
         return f"no answer in {timeout:g} s"
+    if isinstance(inner, ssl.SSLError):
+        what = str(inner.reason or inner.strerror).replace("_", " ").lower()
+        return f"TLS failed there: {what}; zkdns itself speaks http://"
     if isinstance(inner, OSError) and inner.strerror:
         refused = isinstance(inner, ConnectionRefusedError)
         return inner.strerror + ": is `zkdns serve` running there, with this --http?" * refused

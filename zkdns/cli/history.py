@@ -94,6 +94,8 @@ def command(
     """
     if servers and state:
         raise click.UsageError("--server and --state don't go together")
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until is before --since")
     service, _, id = target.partition("/")
     query = Query(service, id, since, until, limit)
     if state:
