@@ -14,7 +14,7 @@ from zkdns.config import Settings
 from zkdns.forward import believe, forwarder, large, load
 from zkdns.health import ballots, connection, consensus, prober
 from zkdns.health.checks import command
-from zkdns.pipeline import agenda, compiler, journal_memory, lookups, replica
+from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
@@ -117,6 +117,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     ),
     "changes that one `explain` tries": (pages.MAX_CHANGES,),
     "changes in one history reply": (http.MAX_HISTORY,),
+    "of the journal on disk, of one service, at once and in `journal_days`": (
+        *(1, 1 / journal_files.BURST),
+        *(1, 1 / journal_files.STEADY),
+    ),
     "changes kept in memory": (journal_memory.MAX_KEPT,),
     "overrides, characters of a `why`, of a `who`": (
         overrides.MAX_OVERRIDES,

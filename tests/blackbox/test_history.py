@@ -110,39 +110,45 @@ def test_two_replicas_tell_a_change_once(
     assert told(merged, "b") == [("registered", "", "healthy"), ("gone", "healthy", "")]
 
 
+class Flapping:
+    """500 instances of `flap` that have another weight whenever that is asked for."""
+
+    def __init__(self, server: Zkdns, zk: KazooClient, root: str) -> None:
+        self.server = server
+        self.zk = zk
+        self.paths = [f"{root}/flap/i{n}" for n in range(500)]
+        self.weight = 0
+        zk.ensure_path(f"{root}/flap")
+
+    def flap(self) -> dict[str, Any]:
+        """The history, once that is in it."""
+        self.weight += 1
+        transaction = self.zk.transaction()
+        for path in self.paths:
+            data = json.dumps({"address": "10.0.0.9", "weight": self.weight}).encode()
+            (transaction.set_data if self.weight > 1 else transaction.create)(path, data)
+        transaction.commit()
+        to = [str(self.weight) if self.weight > 1 else "healthy"]
+        newest = "/api/v1/history?service=flap&limit=1"
+        eventually(lambda: [c["to"] for c in self.server.json(newest)["changes"]] == to, 30)
+        said: dict[str, Any] = self.server.json("/api/v1/history?limit=10000")
+        assert [c["at"] for c in said["changes"]] == sorted(c["at"] for c in said["changes"])
+        return said
+
+
 def test_a_service_that_flaps_takes_the_history_of_no_other(
     zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns]
 ) -> None:
     server = serve(registry=f"zk://{zookeeper.hosts}{zk_root}")
     moment = lived(server, zk, zk_root)
-    paths = [f"{zk_root}/flap/i{n}" for n in range(500)]
-    zk.ensure_path(f"{zk_root}/flap")
-
-    def flap(weight: int) -> dict[str, Any]:
-        """All of its instances have another weight, and that is in the history."""
-        transaction = zk.transaction()
-        for path in paths:
-            data = json.dumps({"address": "10.0.0.9", "weight": weight}).encode()
-            (transaction.set_data if weight > 1 else transaction.create)(path, data)
-        transaction.commit()
-        eventually(
-            lambda: (
-                server.json("/api/v1/history?service=flap&limit=1")["changes"][0]["to"]
-                in (str(weight), "healthy")
-            )
-        )
-        said: dict[str, Any] = server.json("/api/v1/history?limit=10000")
-        return said
-
-    quiet, weight = told(server.json("/api/v1/history?service=web")["changes"], "a"), 0
+    quiet = told(server.json("/api/v1/history?service=web")["changes"], "a")
+    flapping = Flapping(server, zk, zk_root)
     said: dict[str, Any] = {}
-    while "left_out" not in said and weight < 60:
-        weight += 1
-        said = flap(weight)
+    while "left_out" not in said and flapping.weight < 60:
+        said = flapping.flap()
     (left,) = said["left_out"]
     assert (left["service"], left["changes"] > 0) == ("flap", True)
     assert told([c for c in said["changes"] if c["service"] == "web"], "a") == quiet
-    assert [c["at"] for c in said["changes"]] == sorted(c["at"] for c in said["changes"])
     assert server.json("/api/v1/history?service=flap")["since"] == left["since"]
     assert "left_out" not in server.json("/api/v1/history?service=web")
     assert server.metrics()["zkdns_history_left_out_total"] >= left["changes"]
@@ -151,6 +157,33 @@ def test_a_service_that_flaps_takes_the_history_of_no_other(
     answer = json.loads(zkdns("explain", "web", "--server", url(server), "--at", then, "--json"))["answer"]
     assert sorted(answer) == ["10.0.0.1", "10.0.0.2"]
     assert "flap" in zkdns("explain", "flap", "--server", url(server), "--at", then, code=1)
+
+
+def test_a_service_that_flaps_takes_the_journal_of_no_other(
+    zookeeper: ZooKeeperServer, zk: KazooClient, zk_root: str, serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    config, state = tmp_path / "c.toml", tmp_path / "state"
+    config.write_text("journal_mb = 1\n")
+    flags = ("--config", str(config), "--state", str(state))
+    server = serve(*flags, registry=f"zk://{zookeeper.hosts}{zk_root}")
+    moment = lived(server, zk, zk_root)
+    eventually(lambda: ("gone", "healthy", "") in told(server.json("/api/v1/history")["changes"], "b"))
+    quiet = server.json("/api/v1/history?service=web")["changes"]
+    flapping = Flapping(server, zk, zk_root)
+    while not server.metrics()["zkdns_history_left_out_total"] and flapping.weight < 60:
+        flapping.flap()
+    assert server.metrics()["zkdns_history_left_out_total"] > 0
+    said = flapping.flap()
+    assert [c for c in said["changes"] if c["service"] == "web"] == quiet
+    then = datetime.fromtimestamp(moment, UTC).isoformat()
+    answer = json.loads(zkdns("explain", "web", "--server", url(server), "--at", then, "--json"))["answer"]
+    assert sorted(answer) == ["10.0.0.1", "10.0.0.2"]
+    now = datetime.now(UTC).isoformat()
+    assert "not known" in zkdns("explain", "flap", "--server", url(server), "--at", now, code=1)
+    server.terminate(10)
+    rows = json.loads(zkdns("history", "--state", str(state), "--limit", "10000", "--json"))["changes"]
+    assert [c for c in rows if c["service"] == "web"] == quiet
+    assert sum(path.stat().st_size for path in state.glob("*-*.zkdns")) < 3 << 20
 
 
 KILLS = int(os.environ.get("ZKDNS_KILLS", "4"))

@@ -161,10 +161,11 @@ def flood(service: str, n: int) -> list[Change]:
     return [change(5.0, service, f"i{k}", "registered", instance(service, f"i{k}")) for k in range(n)]
 
 
-def test_a_flood_is_summed_up_by_service_and_its_moments_are_a_gap() -> None:
+def test_a_flood_is_summed_up_by_service_and_nobody_knows_how_that_service_stood() -> None:
     changes = flood("web", journal.MAX_AT_ONCE) + flood("db", 1)
-    record = journal.gather(changes, {})
-    assert record.gap
+    shells: dict[str, Service | None] = {n: Service(n, n, f"/services/{n}") for n in ("web", "db")}
+    record = journal.gather(changes, shells)
+    assert record.lost == {"web"}
     assert [(c.service, c.id, c.now) for c in record.changes] == [
         ("web", "", f"{journal.MAX_AT_ONCE} instances"),
         ("db", "i0", "y"),
@@ -173,8 +174,19 @@ def test_a_flood_is_summed_up_by_service_and_its_moments_are_a_gap() -> None:
     text = b"".join(journal.spell_snapshot({}, 1.0)) + journal.spell_record(5.0, record)
     assert len(text) < 2000
     assert journal.replay(journal.read_lines(text), 4.0).services() == {}
-    with pytest.raises(OutOfReach, match="too much changed"):
-        journal.replay(journal.read_lines(text), 5.0)
+    world = journal.replay(journal.read_lines(text), 5.0)
+    assert world.unknown.keys() == {"web"}
+    assert [i.id for i in world.services()["db"].instances] == ["i0"]
+    web = replace(shells["web"], instances=(instance("web", "i5"),))  # type: ignore[type-var]
+    text += b"".join(journal.spell_anew(6.0, "web", web))
+    assert journal.replay(journal.read_lines(text), 5.5).unknown.keys() == {"web"}
+    world = journal.replay(journal.read_lines(text), 6.0)
+    assert not world.unknown
+    assert world.services()["web"] == web
+    torn = text[: text.rindex(b"\n", 0, -1) + 1]
+    assert journal.replay(journal.read_lines(torn), 6.0).unknown.keys() == {"web"}
+    text += b"".join(journal.spell_anew(7.0, "web", None))
+    assert journal.replay(journal.read_lines(text), 7.0).services().keys() == {"db"}
 
 
 def test_fewer_than_a_flood_are_told_one_by_one() -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import itertools
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal_files
+from zkdns.pipeline import journal, journal_aside, journal_files
 from zkdns.pipeline.journal import OutOfReach, Query, Record
-from zkdns.pipeline.journal_files import JournalFiles, read_changes, read_services, segments
+from zkdns.pipeline.journal_files import JournalFiles, read_changes, read_services, read_world, segments
 
 
 class Desk:
@@ -91,6 +96,9 @@ async def test_no_more_goes_than_what_is_too_much(desk: Desk, monkeypatch: pytes
     desk.files._bytes = sum(path.stat().st_size for path in kept[1:])
     desk.files._remove_old(desk.now)
     assert segments(desk.directory) == kept[1:]
+    desk.files._aside.kept_bytes = 1  # what stands beside it counts
+    desk.files._remove_old(desk.now)
+    assert segments(desk.directory) == kept[2:]
 
 
 async def test_a_flood_begins_no_segment_within_a_minute_and_then_the_count_is_anew(
@@ -202,7 +210,9 @@ async def test_what_waits_is_bounded_and_what_is_left_out_is_counted(
     monkeypatch.setattr(journal_files, "MAX_WAITING_BYTES", 1000)
     for n in range(10):
         desk.files.add(desk.now, Record((Change(desk.now, n, "web", "a", "state", "x" * 500, ""),)))
-    assert desk.files.left_out == 8
+    assert desk.files.left_out == 9, "a service has a quarter of it"
+    desk.files.add(desk.now, Record((Change(desk.now, 1, "db", "a", "state", "x", ""),)))
+    assert desk.files.left_out == 9, "and others the rest"
 
 
 async def test_what_waits_for_a_full_disk_is_bounded_however_often_it_is_tried(
@@ -222,7 +232,8 @@ async def test_what_waits_for_a_full_disk_is_bounded_however_often_it_is_tried(
 async def flood(desk: Desk, n: int = 1) -> None:
     """More changes at once than are told one by one, and a second goes by."""
     desk.files.add(
-        desk.now, Record((Change(desk.now, n, "web", "", "state", "", "3000 instances"),), gap=True)
+        desk.now,
+        Record((Change(desk.now, n, "web", "", "state", "", "3000 instances"),), lost=frozenset({"web"})),
     )
     await desk.files.write()
     desk.now += 1
@@ -238,19 +249,25 @@ async def test_the_answers_of_then_are_known_again_a_second_after_a_flood_of_a_s
     assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("ab")
 
 
-async def test_floods_without_end_leave_room_for_more_than_the_snapshots_after_them(desk: Desk) -> None:
-    """A journal of 2 MiB, and a snapshot of some 100 KB after each flood."""
+def lines_of(desk: Desk) -> list[journal.Line]:
+    return [line for path in segments(desk.directory) for line in journal.read_lines(path.read_bytes())]
+
+
+async def test_floods_without_end_leave_room_for_more_than_what_is_told_anew_after_them(desk: Desk) -> None:
+    """A journal of 2 MiB, and a service of some 100 KB that is told anew after a flood of it."""
+    await desk.put("a")
+    instances = []
     for n in range(300):
         registration = Registration(("10.0.0.1",), meta=(("text", secrets.token_hex(250)),))
-        one = Instance("a", "a", f"/s{n}/a", registration, 0.0)
-        desk.services[f"s{n}"] = Service(f"s{n}", f"s{n}", f"/s{n}", instances=(one,))
+        instances.append(Instance(f"i{n:03}", f"i{n:03}", f"/services/web/i{n:03}", registration, 0.0))
+    desk.services["web"] = Service("web", "web", "/services/web", instances=tuple(instances))
     desk.files._bytes = 2 << 20
-    await desk.put("a")
     for n in range(200):
         await flood(desk, n)
-    begun = [journal_files.began_at(path) for path in segments(desk.directory)]
-    assert 3 < len(begun) <= 12
-    assert all(b - a >= 15 for a, b in itertools.pairwise(begun[2:]))
+    told = [line.fields["at"] for line in lines_of(desk) if line.kind == "anew"]
+    assert 3 < len(told) <= 12
+    assert all(b - a >= 15 for a, b in itertools.pairwise(told))
+    assert read_services(desk.directory, told[-1])["web"] == desk.services["web"]
 
 
 @pytest.mark.parametrize("room", [0, 1, 150, 700, 1500])
@@ -339,19 +356,143 @@ async def test_each_writing_is_on_the_disk_before_it_counts_as_written_and_so_is
     assert synced[desk.directory] == 2
 
 
-async def test_what_was_left_out_is_a_gap_that_one_snapshot_ends(
+async def test_what_was_left_out_is_summed_up_and_how_its_service_stands_told_anew(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.put("a")
     monkeypatch.setattr(journal_files, "MAX_WAITING_BYTES", -1)
+    at = desk.now
     await desk.put("b")
     monkeypatch.undo()
-    desk.now += journal_files.GAP_LEAST
+    assert read_world(desk.directory, at - 0.5).unknown.keys() == set()
+    desk.now += journal_files.SNAPSHOT_EVERY
     await desk.put("c")
     (one,) = desk.services.values()
     assert read_services(desk.directory, desk.now)["web"].instances == one.instances
+    assert [(c.id, c.now) for c in read_changes(desk.directory, Query()).changes] == [
+        ("a", "healthy"), ("", "1 changes"), ("c", "healthy"),
+    ]  # fmt: skip
     await desk.put_all(f"later{n}" for n in range(5))
-    assert len(segments(desk.directory)) == 2
+    assert len(segments(desk.directory)) == 1
+
+
+class Tenants:
+    """A journal of 1 MiB for a day, of which a half is full; `quiet` changes every minute, `flap` whenever it
+    is told to."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk = desk
+        monkeypatch.setattr(journal_files, "MIN_SEGMENT_BYTES", 32 << 10)
+        desk.files = JournalFiles(desk.directory, lambda: desk.services, 1, 1, lambda: desk.now)
+        self.quiet: list[Change] = []
+
+    def change(self, name: str, weight: int) -> Change:
+        one = Instance("a", "a", f"/services/{name}/a", Registration(("10.0.0.1",)), 0.0, weight=weight)
+        shell = Service(name, name, f"/services/{name}")
+        shells = {} if name in self.desk.services else {name: shell}
+        self.desk.services[name] = Service(name, name, shell.path, instances=(one,))
+        told = Change(self.desk.now, weight, name, "a", "weight", str(weight - 1), str(weight), instance=one)
+        self.desk.files.add(self.desk.now, Record((told,), shells))
+        return told
+
+    async def live(self, minutes: int, flaps: int) -> None:
+        """`flaps`: so many times a second."""
+        for minute in range(minutes):
+            self.quiet.append(self.change("quiet", len(self.quiet)))
+            for _ in range(60):
+                for n in range(flaps):
+                    self.change("flap", minute + n)
+                await self.desk.files.write()
+                self.desk.now += 1
+
+
+async def test_a_service_that_flaps_takes_no_more_of_the_journal_than_its_share(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = Tenants(desk, monkeypatch)
+    await tenants.live(30, 0)
+    await tenants.live(60, 20)
+    await desk.files.close()
+    known = read_changes(desk.directory, Query(limit=100_000)).changes
+    assert [change.at for change in known] == sorted(change.at for change in known)
+    quiet = [replace(change, instance=None) for change in tenants.quiet]
+    assert [change for change in known if change.service == "quiet"] == quiet, "all of an hour and a half"
+    assert sum(path.stat().st_size for path in desk.directory.iterdir()) < 1 << 20
+    newest = [change.zxid for change in known if change.service == "flap" and change.id][-200:]
+    assert sorted(newest) == sorted(59 + n for _ in range(10) for n in range(20)), "one by one"
+    sums = [change for change in known if change.service == "flap" and not change.id]
+    written = sum(change.service == "flap" and change.id != "" for change in known)
+    assert sums
+    assert all("left out: it changes too often (a)" in change.why for change in sums)
+    total = written + sum(int(change.now.split()[0]) for change in sums)
+    assert 0 <= total - 60 * 60 * 20 <= 2 * 60 * 20, (
+        "none is forgotten; those of two minutes may be told twice"
+    )
+    for moment in (desk.now - 1800, desk.now - 1):
+        world = read_world(desk.directory, moment)
+        assert world.services()["quiet"].instances
+        assert "flap" in world.unknown or world.services()["flap"].instances
+
+
+async def test_once_it_is_quiet_again_how_it_stands_is_known(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = Tenants(desk, monkeypatch)
+    await tenants.live(30, 20)
+    await desk.files.write()
+    assert "flap" in read_world(desk.directory, desk.now).unknown
+    desk.now += 86_400 / 2
+    await desk.files.write()
+    world = read_world(desk.directory, desk.now)
+    assert not world.unknown
+    assert world.services() == desk.services
+
+
+async def test_what_is_left_out_while_its_service_is_told_anew_is_not_taken_for_known(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = Tenants(desk, monkeypatch)
+    await tenants.live(30, 20)
+    desk.now += 86_400 / 2
+    real = journal.spell_anew
+
+    def spell(at: float, name: str, service: Service | None) -> Iterator[bytes]:
+        for n in range(500):  # in the middle of it
+            tenants.change("flap", n)
+        return real(at, name, service)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(journal, "spell_anew", spell)
+        await desk.files.write()
+    await desk.files.write()
+    world = read_world(desk.directory, desk.now)
+    assert "flap" in world.unknown or world.services()["flap"] == desk.services["flap"]
+    assert "flap" in world.unknown
+
+
+async def test_while_there_is_room_whoever_changes_much_is_written_as_it_comes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = Tenants(desk, monkeypatch)
+    await tenants.live(1, 15)
+    known = read_changes(desk.directory, Query("flap", limit=10_000)).changes
+    assert len(known) == 60 * 15
+    assert desk.files.left_out == 0
+
+
+async def test_what_is_left_out_at_the_end_is_summed_up_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = Tenants(desk, monkeypatch)
+    await tenants.live(10, 20)
+    before = desk.files.left_out
+    tenants.change("flap", 5)
+    assert desk.files.left_out == before + 1
+    await desk.files.close()
+    for path in journal_aside.paths_in(desk.directory):
+        path.unlink()
+    last = read_changes(desk.directory, Query("flap")).changes[-1]
+    assert (last.id, last.what) == ("", "weight")
 
 
 async def test_what_is_asked_for_is_looked_for_in_each_segment_that_may_have_it(
@@ -375,3 +516,55 @@ async def test_a_segment_whose_end_is_young_enough_stays_though_its_beginning_is
     await desk.put_all((f"i{n}" for n in range(4)), apart=50_000)
     days = [(desk.now - journal_files.began_at(path)) / 86_400 for path in segments(desk.directory)]
     assert [round(age, 2) for age in days] == [1.74, 1.16, 0.58], "what is a day old is in the first"
+
+
+seconds = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 3), st.booleans(), st.sampled_from([1, 1, 1, 60, 4000])),
+    max_size=30,
+)
+"""How often `flap` and `db` change in a second, whether `flap` goes in it, and when the next begins."""
+
+
+@settings(deadline=None, max_examples=examples(30))
+@given(seconds)
+def test_whatever_is_left_out_no_moment_is_told_otherwise_than_it_was(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[int, int, bool, int]]
+) -> None:
+    desk = Desk(tmp_path_factory.mktemp("journal"))
+    stood: list[tuple[float, dict[str, Service]]] = []
+    every: list[tuple[str, str, int]] = []
+
+    async def live() -> None:
+        for flaps, changes, goes, rest in lives:
+            for name in ["flap"] * flaps + ["db"] * changes:
+                told = tenants.change(name, len(every))
+                every.append((told.service, told.id, told.zxid))
+            if goes and "flap" in desk.services:
+                (one,) = desk.services.pop("flap").instances
+                gone = Change(desk.now, len(every), "flap", "a", "gone", "healthy", "", instance=one)
+                every.append(("flap", "a", gone.zxid))
+                desk.files.add(desk.now, Record((gone,), {"flap": None}))
+            stood.append((desk.now, dict(desk.services)))
+            await desk.files.write()
+            desk.now += rest
+        await desk.files.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal_files, "SNAPSHOT_EVERY", 5.0)
+        tenants = Tenants(desk, patch)
+        patch.setattr(journal_files, "MIN_SEGMENT_BYTES", 1500)
+        desk.files = JournalFiles(desk.directory, lambda: desk.services, 1, 0.02, lambda: desk.now)
+        asyncio.run(live())
+    for at, services in stood:
+        try:
+            world = read_world(desk.directory, at)
+        except OutOfReach:
+            continue
+        known = {name: one for name, one in world.services().items() if name not in world.unknown}
+        assert world.unknown.keys() <= world.services().keys(), "whose name is looked for is found"
+        assert known == {name: one for name, one in services.items() if name not in world.unknown}
+    rows = [c for c in read_changes(desk.directory, Query(limit=10_000)).changes if c.id]
+    assert [c.at for c in rows] == sorted(c.at for c in rows)
+    for name in ("flap", "db"):
+        own = [(c.service, c.id, c.zxid) for c in rows if c.service == name]
+        assert own == [row for row in every if row in own], "each once, in their order"

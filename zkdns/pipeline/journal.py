@@ -2,8 +2,8 @@
 
 Rules: pure. A line is whole or it is nothing: its checksum stands first. A journal is segments; each has all
 services as they stood when it began (a snapshot), so that one segment alone rebuilds any of its moments. A
-flood of changes is summed up by service, and a snapshot follows it; until then the moments are a gap, and
-say so.
+flood of changes is summed up by service, and the service is told anew after it; until then nobody knows how
+it stood.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Record:
     shells: Shells = field(default_factory=dict)
     topology: Topology | None = None
     """Where networks stand from then on, where that became another."""
-    gap: bool = False
-    """The changes are sums: what stood from here on is known again at the next snapshot."""
+    lost: frozenset[str] = frozenset()
+    """Services whose changes are sums: how they stand is known again when they are told anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,9 @@ def gather(changes: Sequence[Change], shells: Shells, topology: Topology | None 
     sums: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         sums.setdefault((change.service, change.what), []).append(change)
-    return Record(tuple(_sum(some) for some in sums.values()), {}, topology, gap=True)
+    lost = frozenset(service for (service, _), some in sums.items() if len(some) > 1)
+    known = {name: shell for name, shell in shells.items() if name not in lost}
+    return Record(tuple(_sum(some) for some in sums.values()), known, topology, lost)
 
 
 def _sum(changes: Sequence[Change]) -> Change:
@@ -245,35 +247,61 @@ def spell_snapshot(
     yield _spell_map(at, topology)
     for service in services.values():
         yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
-        rest = iter(service.instances)
-        while some := list(islice(rest, SLICE)):
-            yield spell("some", {"name": service.name, "z": _pack(some)})
+        yield from _spell_instances(service)
     yield spell("whole", {"at": at})
+
+
+Spelled: TypeAlias = tuple[str, bytes, Change | None]
+"""A line, which service it is of ("": none), and the change that it tells of."""
 
 
 def spell_record(at: float, record: Record) -> bytes:
     """The lines of one record."""
-    lines = [
-        spell("shell", {"at": at, "name": name, "shell": shell})
+    return b"".join(line for _, line, _ in spell_lines(at, record))
+
+
+def spell_lines(at: float, record: Record) -> list[Spelled]:
+    lines: list[Spelled] = [
+        (name, spell("shell", {"at": at, "name": name, "shell": shell}), None)
         for name, shell in record.shells.items()
         if shell is not None
     ]
     # Of a change that can't be spelled at least who it was of is kept: the rest of the moment is whole.
     lines += each(
         record.changes,
-        lambda change: spell("change", {"at": at, "c": change}),
-        lambda change, error: spell("change", {"at": at, "c": _unspelled(change, error)}),
-    )
+        lambda change: (change.service, spell("change", {"at": at, "c": change}), change),
+        lambda change, error: (
+            change.service, spell("change", {"at": at, "c": _unspelled(change, error)}), change,
+        ),
+    )  # fmt: skip
     lines += [
-        spell("shell", {"at": at, "name": name, "shell": None})
+        (name, spell("shell", {"at": at, "name": name, "shell": None}), None)
         for name, shell in record.shells.items()
         if shell is None
     ]
+    lines += [(name, spell_lost(at, name), None) for name in sorted(record.lost)]
     if record.topology is not None:
-        lines.append(_spell_map(at, record.topology))
-    if record.gap:
-        lines.append(spell("gap", {"at": at}))
-    return b"".join(lines)
+        lines.append(("", _spell_map(at, record.topology), None))
+    return lines
+
+
+def spell_lost(at: float, name: str) -> bytes:
+    return spell("lost", {"at": at, "name": name})
+
+
+def spell_anew(at: float, name: str, service: Service | None) -> Iterator[bytes]:
+    """How it stands now; None: it is gone."""
+    shell = None if service is None else replace(service, instances=())
+    yield spell("anew", {"at": at, "name": name, "shell": shell})
+    if service is not None:
+        yield from _spell_instances(service)
+    yield spell("known", {"at": at, "name": name})
+
+
+def _spell_instances(service: Service) -> Iterator[bytes]:
+    rest = iter(service.instances)
+    while some := list(islice(rest, SLICE)):
+        yield spell("some", {"name": service.name, "z": _pack(some)})
 
 
 def _unspelled(change: Change, error: str) -> Change:
@@ -318,8 +346,7 @@ def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
 
 
 def replay(lines: Iterable[Line], moment: float) -> World:
-    """How all stood at a moment of this segment; OutOfReach where that is not known: after a flood, or a
-    damaged line, until the next snapshot."""
+    """How all stood at a moment of this segment; OutOfReach after a damaged line, until the next snapshot."""
     world, whole, known, has_damage = World(), False, True, False
     for line in lines:
         fields = line.fields
@@ -330,12 +357,16 @@ def replay(lines: Iterable[Line], moment: float) -> World:
                 world, whole, known, has_damage = World(), False, fields["version"] == VERSION, False
             elif line.kind == "whole":
                 whole = True
-            elif line.kind == "gap":
-                known = False
+            elif line.kind == "lost":
+                world.hide(LeftOut(fields["name"], 0, moment))
+            elif line.kind == "known":
+                world.unknown.pop(fields["name"], None)
             elif line.kind == DAMAGED:
                 has_damage = True
-            elif line.kind == "shell":
+            elif line.kind in ("shell", "anew"):
                 shell = fields["shell"]
+                if line.kind == "anew":
+                    world.put(fields["name"], None)
                 world.put(fields["name"], None if shell is None else _decode(shell, Service))
             elif line.kind == "some":
                 world.place(fields["name"], _decode(_unpack(fields["z"]), list[Instance]))
@@ -348,7 +379,7 @@ def replay(lines: Iterable[Line], moment: float) -> World:
     if has_damage:
         raise OutOfReach("the journal of that time is damaged: a line of it can't be read")
     if not whole or not known:
-        raise OutOfReach("too much changed at once then: the journal has the sums, and no answers")
+        raise OutOfReach("the journal of that time is cut short, or of another version of zkdns")
     return world
 
 

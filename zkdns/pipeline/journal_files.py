@@ -12,16 +12,23 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from heapq import merge
 from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal
+from zkdns.pipeline import journal, journal_aside
 from zkdns.pipeline.journal import History, Query, Record, World
+from zkdns.pipeline.journal_aside import Aside
+from zkdns.pipeline.journal_shares import SUMMED_EVERY, Shares, is_sum
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 log = logging.getLogger("zkdns.journal")
+
+NOTHING: Mapping[str, Service | None] = {}
 
 PREFIX, SUFFIX = "journal-", ".zkdns"
 EVERY = 1.0
@@ -31,12 +38,21 @@ MIN_SEGMENT_BYTES = MIB
 SNAPSHOT_EVERY = 60.0
 """Seconds between two snapshots at least, however much changes."""
 FILLED_SECONDS = 600.0
-"""In which snapshots that follow floods would fill the journal at the earliest, were there no end of them."""
-GAP_LEAST = 1.0
+"""In which services that are told anew after floods would fill the journal at the earliest, were there no end
+of them."""
+ANEW_LEAST = 1.0
 RETRY_EVERY = 5.0
 MAX_SEGMENT_BYTES = 1024 * MIB
 MAX_WAITING_BYTES = 16 * MIB
-"""What waits to be written at most; beyond it, records are left out and counted."""
+"""What waits to be written at most; beyond it, changes are left out and counted."""
+EACH = 1 / 4
+"""Of one service, as a part of it."""
+BURST = 1 / 16
+"""What a service may write at once, as a part of the journal; not less than MIN_SEGMENT_BYTES."""
+STEADY = 1 / 4
+"""What it may write in all the time that the journal has, as a part of it."""
+CROWDED = 1 / 2
+"""How full the journal is when that begins to count."""
 
 
 class JournalFiles:
@@ -52,22 +68,29 @@ class JournalFiles:
         topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
     ) -> None:
         self.problem: Problem | None = None
-        self.left_out = 0
+        self._shares = Shares(
+            max(MIN_SEGMENT_BYTES, BURST * megabytes * MIB), STEADY * megabytes * MIB / (days * 86_400)
+        )
         self._directory = directory
         self._services = services
+        self._aside = Aside(directory, STEADY * megabytes * MIB, days)
         self._days = days
         self._bytes = int(megabytes * MIB)
         self._clock = clock
         self._topology = topology
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._waiting_of: Counter[str] = Counter()
+        self._anew_at: dict[str, float] = {}
+        """When a service that was told anew may be so again."""
+        self._kept_bytes = 0
+        """Of the segments, as of when the last one began."""
         self._unwritten = b""
         """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
         self._began_at = self._again_at = float("-inf")
         self._snapshot_bytes = 0
         self._written_bytes = 0
-        self._gap = False
         self._first_at: float | None = None
         """When the first record came: there the first segment begins."""
         self._before: Mapping[str, Service] = {}
@@ -82,40 +105,108 @@ class JournalFiles:
         """To be written soon."""
         if self._first_at is None:
             self._first_at = at
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            self.left_out += len(record.changes)
-            self._gap = True
+        for service in record.lost:
+            self._shares.lose(service)
+        if self._waiting_bytes <= EACH * MAX_WAITING_BYTES and not self._is_crowded and not self._shares.lost:
+            text = journal.spell_record(at, record)
+            self._waiting.append(text)
+            self._waiting_bytes += len(text)
             return
-        text = journal.spell_record(at, record)
-        self._waiting.append(text)
-        self._waiting_bytes += len(text)
-        self._gap |= record.gap
+        now = self._clock()
+        for service, line, change in journal.spell_lines(at, record):
+            has_room = self._has_room(service, len(line))
+            if service and not (has_room and self._fits(service, now)):
+                if change is not None and has_room:
+                    self._aside.put(line)
+                was_known = self._shares.leave_out(change) if change else self._shares.lose(service)
+                if was_known:
+                    self._put(service, journal.spell_lost(at, service), now)
+            elif change is not None or service not in self._shares.lost or service in record.lost:
+                self._put(service, line, now)
 
-    async def write(self) -> None:
+    def _has_room(self, service: str, size: int) -> bool:
+        each = self._waiting_of[service] + size
+        return self._waiting_bytes <= MAX_WAITING_BYTES and each <= EACH * MAX_WAITING_BYTES
+
+    def _fits(self, service: str, now: float) -> bool:
+        """Whether that is its share."""
+        return not self._is_crowded or self._shares.fits(service, now)
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._kept_bytes + self._written_bytes > CROWDED * self._bytes
+
+    def _put(self, service: str, line: bytes, now: float) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        if service:
+            self._waiting_of[service] += len(line)
+            self._shares.take(service, len(line), now)
+
+    async def write(self, *, is_end: bool = False) -> None:
         """Write what waits. Called every second; never raises."""
         async with self._writing:
             now = self._clock()
+            if self._aside.waits:
+                with suppress(OSError):  # the journal itself tells of it, and the sums of what is lost
+                    await asyncio.to_thread(self._aside.write, self._aside.take(), now)
+            if self._file is not None:
+                for change in self._shares.sums(now, is_end=is_end):
+                    self._put(change.service, journal.spell("change", {"at": now, "c": change}), now)
             services = dict(self._services()) if self._is_due(now) else None
-            if self._first_at is None or (services is None and (self._file is None or not self._waiting)):
+            anew = self._due_anew(now) if services is None and self._file is not None else {}
+            if self._first_at is None or (
+                services is None and not anew and (self._file is None or not self._waiting)
+            ):
                 return
             text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+            self._waiting_of.clear()
             self._unwritten = text
             is_first = self._began_at == float("-inf") and self._again_at == float("-inf")
+            sizes: dict[str, int] = {}
+            # What is left out of them while this is written is lost anew.
+            known = list(anew if services is None else self._shares.lost)
+            for name in known:
+                del self._shares.lost[name]
             try:
-                if is_first and not self._gap:
+                if is_first and not known:
                     await asyncio.to_thread(self._write, b"", self._before, self._first_at, text)
                 else:
-                    await asyncio.to_thread(self._write, text, services, now)
+                    sizes = await asyncio.to_thread(self._write, text, services, now, b"", anew)
             except OSError as error:
+                for name in known:
+                    self._shares.lose(name)
                 self._fail(error, now)
             else:
                 if self.problem is not None:
                     log.info("the journal is written again")
                 self.problem = None
                 self._before = {}
+                self._pace(sizes, now)
+
+    def _due_anew(self, now: float) -> dict[str, Service | None]:
+        """Those of which the journal does not know how they stand, and that may be told anew now."""
+        lost = [name for name in self._shares.lost if now >= self._anew_at.get(name, 0.0)]
+        if self._is_crowded:
+            lost = [name for name in lost if self._shares.fits(name, now)]
+        services = self._services() if lost else {}
+        return {name: services.get(name) for name in lost}
+
+    def _pace(self, sizes: Mapping[str, int], now: float) -> None:
+        """These were told anew, in so many bytes."""
+        for name, size in sizes.items():
+            self._shares.take(name, size, now)
+            rest = size / max(self._bytes, 1) * FILLED_SECONDS
+            self._anew_at[name] = now + min(max(ANEW_LEAST, rest), SNAPSHOT_EVERY)
+        self._anew_at = {name: at for name, at in self._anew_at.items() if at > now}
+
+    @property
+    def left_out(self) -> int:
+        return self._shares.left_out
 
     async def close(self) -> None:
-        await self.write()
+        await self.write(is_end=True)
+        self._aside.close()
         self._close()
 
     def _is_due(self, now: float) -> bool:
@@ -123,24 +214,23 @@ class JournalFiles:
         if self._file is None:
             return now >= self._again_at
         age = now - self._began_at
-        if self._gap and age >= self._gap_seconds:
-            return True
         if age < SNAPSHOT_EVERY:
             return False
         full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
         return full or age > MAX_SEGMENT_SECONDS
 
-    @property
-    def _gap_seconds(self) -> float:
-        """How long after a snapshot another may end a gap: a small one soon, or floods would leave nothing
-        else in the journal."""
-        part = self._snapshot_bytes / max(self._bytes, 1)
-        return min(max(GAP_LEAST, part * FILLED_SECONDS), SNAPSHOT_EVERY)
-
     def _write(
-        self, text: bytes, services: Mapping[str, Service] | None, now: float, after: bytes = b""
-    ) -> None:
-        """Append `text`; then, where `services` are given, begin a segment with them and `after`."""
+        self,
+        text: bytes,
+        services: Mapping[str, Service] | None,
+        now: float,
+        after: bytes = b"",
+        anew: Mapping[str, Service | None] = NOTHING,
+    ) -> dict[str, int]:
+        """Append `text`, and these services anew; then, where `services` are given, begin a segment with them
+        and `after`. Returns what each of those that were told anew took."""
+        lines = {name: b"".join(journal.spell_anew(now, name, service)) for name, service in anew.items()}
+        text += b"".join(lines.values())
         if text and self._file is not None:
             self._append(text)
             text = b""
@@ -162,10 +252,11 @@ class JournalFiles:
             except OSError:
                 path.unlink(missing_ok=True)  # half a snapshot would stand for the moments after it
                 raise
-            self._began_at, self._gap = now, False
+            self._began_at = now
             self._snapshot_bytes, self._written_bytes = size, 0
             sync_directory(self._directory)
             self._remove_old(now)
+        return {name: len(one) for name, one in lines.items()}
 
     def _append(self, text: bytes) -> None:
         assert self._file is not None  # noqa: S101  (the caller has looked)
@@ -202,10 +293,14 @@ class JournalFiles:
         sizes = [path.stat().st_size for path in paths]
         total = sum(sizes)
         for path, size, following in zip(paths, sizes, paths[1:], strict=False):
-            if total <= self._bytes and began_at(following) > now - self._days * 86_400:
+            if (
+                total + self._aside.kept_bytes <= self._bytes
+                and began_at(following) > now - self._days * 86_400
+            ):
                 break
             path.unlink(missing_ok=True)
             total -= size
+        self._kept_bytes = total
 
 
 def segments(directory: Path) -> list[Path]:
@@ -227,16 +322,30 @@ def began_at(path: Path) -> float:
 
 def read_changes(directory: Path, query: Query) -> History:
     """The newest changes that are asked for. OSError where it can't be read."""
-    paths = segments(directory)
-    changes: list[Change] = []
-    for at in range(len(paths) - 1, -1, -1):
-        if query.until is not None and began_at(paths[at]) > query.until:
-            continue
-        some = list(journal.changes_in(_lines(paths[at])))
-        changes[:0] = query.newest(some)
-        if len(changes) >= query.limit or (query.since is not None and began_at(paths[at]) < query.since):
-            break
+    paths, beside = segments(directory), journal_aside.paths_in(directory)
+    often = _newest(beside, journal_aside.began_at, journal_aside.changes_of, query)
+    changes = _newest(paths, began_at, lambda path: journal.changes_in(_lines(path)), query)
+    if beside:
+        # What is kept one by one is not told in sums as well.
+        one_by_one = journal_aside.began_at(beside[0]) + SUMMED_EVERY
+        changes = [change for change in changes if change.at < one_by_one or not is_sum(change)]
+        changes = list(merge(changes, often, key=lambda change: (change.at, change.zxid)))
     return History(query.newest(changes), began_at(paths[0]) if paths else None)
+
+
+def _newest(
+    paths: Sequence[Path], began: Callable[[Path], float], read: Callable[[Path], Iterable[Change]],
+    query: Query,
+) -> list[Change]:  # fmt: skip
+    """Of files that follow one another."""
+    changes: list[Change] = []
+    for path in reversed(paths):
+        if query.until is not None and began(path) > query.until:
+            continue
+        changes[:0] = query.newest(list(read(path)))
+        if len(changes) >= query.limit or (query.since is not None and began(path) < query.since):
+            break
+    return changes
 
 
 def count_damaged(directory: Path) -> dict[str, int]:

@@ -1,0 +1,104 @@
+"""Files beside the journal for the changes of whoever has more than its share: the newest of them alone.
+
+Rules: a change is a line, as in the journal, and nothing else stands here. Writing is done in a thread; what
+can't be written is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from zkdns.files import MIB, create_aside, read_bounded
+from zkdns.model import Change
+from zkdns.pipeline import journal
+
+PREFIX, SUFFIX = "often-", ".zkdns"
+FILES = 4
+"""So many make up all that is kept: the oldest of them goes."""
+MAX_WAITING_BYTES = 4 * MIB
+
+
+class Aside:
+    """`most`: bytes of all files; `days`: how old they may be."""
+
+    def __init__(self, directory: Path, most: float, days: float) -> None:
+        self.kept_bytes = 0
+        self._directory = directory
+        self._most = most
+        self._days = days
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._file: int | None = None
+        self._size = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._waiting)
+
+    def put(self, line: bytes) -> None:
+        if self._waiting_bytes + len(line) <= MAX_WAITING_BYTES:
+            self._waiting.append(line)
+            self._waiting_bytes += len(line)
+
+    def take(self) -> bytes:
+        """What is to be written now."""
+        text, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+        return text
+
+    def write(self, text: bytes, now: float) -> None:
+        """Append it. OSError: it is lost."""
+        if self._file is None or self._size > self._most / FILES:
+            self.close()
+            with create_aside(self._directory / f"{PREFIX}{int(now * 1000):015d}{SUFFIX}") as file:
+                self._file, self._size = os.dup(file.fileno()), 0
+        try:
+            view = memoryview(text)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            self.close()  # half a line ends a file
+            raise
+        self._size += len(text)
+        self._remove_old(now)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _remove_old(self, now: float) -> None:
+        paths = paths_in(self._directory)
+        sizes = [path.stat().st_size for path in paths]
+        self.kept_bytes = sum(sizes)
+        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
+            if self.kept_bytes <= self._most and began_at(following) > now - self._days * 86_400:
+                break
+            path.unlink(missing_ok=True)
+            self.kept_bytes -= size
+
+
+def paths_in(directory: Path) -> list[Path]:
+    """The files, oldest first."""
+    paths = []
+    for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
+        try:
+            began_at(path)
+            if stat.S_ISREG(path.lstat().st_mode):
+                paths.append(path)
+        except (ValueError, OSError):
+            continue
+    return sorted(paths, key=began_at)
+
+
+def began_at(path: Path) -> float:
+    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) / 1000
+
+
+def changes_of(path: Path) -> Iterator[Change]:
+    """What is in a file. OSError where it can't be read."""
+    return journal.changes_in(journal.read_lines(read_bounded(path, 1024 * MIB)[0]))
