@@ -3,17 +3,18 @@ late for it, and nobody else's change waits for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import pytest
 
 from support.stepping import NOW, ROOTS, World, an_address
-from zkdns.model import Begin, Children, Data, Event, Session, Stat, Whole
+from zkdns.model import Begin, Catalog, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline.gathering import AT_A_TIME, MAX_TOGETHER
 from zkdns.pipeline.hearing import MAX_SECONDS_AT_ONCE
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.start import Stage
+from zkdns.registry.merge import Merger
 
 MANY = 6 * AT_A_TIME
 OWNER = 0x55
@@ -77,6 +78,23 @@ def test_however_many_are_told_of_at_once_few_are_handed_on_in_a_turn(
     assert max(turns) == AT_A_TIME
     assert all(world.addresses(name) for name in world.names)
     assert world.pipeline.idle
+
+
+def test_a_change_of_one_service_is_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It moves the serial, too: what was made of nothing but that was gathered before it."""
+    world = a_settled_world()
+    world.publish("web", a=an_address(1))
+    gathered: list[Catalog] = []
+    real = Merger.merge
+
+    def merge(merger: Merger, catalogs: Sequence[Catalog]) -> Catalog:
+        gathered.append(real(merger, catalogs))
+        return gathered[-1]
+
+    monkeypatch.setattr(Merger, "merge", merge)
+    world.publish("web", a=an_address(2))
+    assert world.addresses("web") == ["10.0.0.2"]
+    assert len(gathered) == 1
 
 
 def test_those_that_are_made_already_are_handed_on_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

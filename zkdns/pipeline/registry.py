@@ -160,6 +160,8 @@ class Registry:
         moved = tree.show_more(most)
         if not moved or not is_late():
             tree.work(is_late)
+        if not moved and not is_late():  # most often it is one service, and it need not come by twice
+            moved = tree.show_more(most)
         return moved
 
     @property
