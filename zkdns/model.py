@@ -269,7 +269,8 @@ class Service:
     `registries`: those that it stands in, where there are several. `offices`: tags that one instance at
     most bears, by election; their names exist while nobody does. `view_of`: the name of the service of
     which this is what one registry alone holds; it has no names but those that the other gives it.
-    `stands_for`: the route that counts, once it is known which one does.
+    `stands_for`: the route that counts, once it is known which one does. `zxid`: of the transaction that made
+    it, where it came without instances; else theirs tell, and it is 0.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Service:
     offices: tuple[str, ...] = ()
     view_of: str = ""
     stands_for: StandsFor | None = None
+    zxid: int = field(default=0, compare=False)
 
     def healthy(self) -> int:
         return sum(i.state in SERVING for i in self.instances)

@@ -48,12 +48,12 @@ def _differences(
     accounts = []
     for replica in replicas:
         try:
-            changes, _ = read_changes(replica.state, EVERYTHING)
+            told = read_changes(replica.state, EVERYTHING).changes
             services = read_services(replica.state, time.time())
         except (OSError, OutOfReach) as error:
             yield f"{replica}: its journal: {error}"
             continue
-        changes = [change for change in changes if not is_hers(change.service)]
+        changes = [change for change in told if not is_hers(change.service)]
         accounts.append(changes)
         wrong = (
             *rebuilt(services, truth, changes),

@@ -20,6 +20,15 @@ from zkdns.model import Children, Data, Stat
 AT_ONCE = "from zkdns.cli import waiting; waiting.SOON = 0.0"
 """A test has no second to wait for, and a fast machine might not need one."""
 
+SLOWLY = """
+import time
+def take(headway, root, events, real=waiting.Headway.take):
+    time.sleep(0.02)
+    real(headway, root, events)
+waiting.Headway.take = take
+"""
+"""Thousands of nodes are read in less than it takes to draw once."""
+
 FILE = "".join(
     f'[s{s}]\n[[s{s}.instances]]\nid = "a"\naddress = "10.0.{s // 250}.{s % 250}"\nport = 80\n'
     for s in range(800)
@@ -89,7 +98,7 @@ def test_check_of_a_large_tree_shows_how_much_was_read(
     for each in made:
         each.get(timeout=60)
     url = f"zk://{zookeeper.hosts}{zk_root}"
-    with OnTerminal("check", "--registry", url, before=AT_ONCE) as terminal:
+    with OnTerminal("check", "--registry", url, before=AT_ONCE + SLOWLY) as terminal:
         assert terminal.wait() == 0
     said = told(terminal)
     assert "connecting" in said

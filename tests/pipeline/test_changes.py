@@ -123,6 +123,8 @@ def test_the_transaction_is_that_of_the_node_where_it_says_so() -> None:
     assert [(change.what, change.zxid) for change in came] == [("registered", 12)]
     both = told(None, service(instance("a", zxid=12), instance("b", zxid=11)))
     assert [(c.id, c.zxid) for c in both] == [("", 11), ("a", 12), ("b", 11)], "the service, with its first"
+    (empty,) = told(None, replace(service(), zxid=8))
+    assert (empty.id, empty.zxid) == ("", 8), "of one without instances its own node tells"
     came = [change for change in told(service(), service(instance("b", zxid=0))) if change.id]
     assert [change.zxid for change in came] == [99], "a file has no transactions"
     failing = replace(instance("a"), state=State.FAILING, answered=False, reason="refused")

@@ -97,6 +97,20 @@ def test_a_change_of_one_service_is_gathered_once(monkeypatch: pytest.MonkeyPatc
     assert len(gathered) == 1
 
 
+def test_a_service_that_is_shown_before_its_instances_is_told_of_with_its_own_transaction() -> None:
+    """The registry's newest may be that of an instance, whose data came later."""
+    world = a_settled_world()
+    made = Data("/services/web", b"", Stat(0x100000100, 0x100000100, NOW, False))
+    instance = Data("/services/web/a", an_address(1).encode(), Stat(0x100000101, 0x100000101, NOW, True))
+    world.hear("/services", Children("/services", ("web",), 0x100000100), made)
+    world.hear("/services", Children("/services/web", ("a",), 0x100000102))
+    world.rest()
+    world.hear("/services", instance)
+    world.rest()
+    told = [(c.id, c.what, c.zxid) for ready in world.readies for c in ready.changes if c.service == "web"]
+    assert told == [("", "registered", 0x100000100), ("a", "registered", 0x100000101)]
+
+
 def test_those_that_are_made_already_are_handed_on_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after an outage: what was read anew is made while it is read."""
     world = a_settled_world()

@@ -75,7 +75,7 @@ def walk(
     if is_there and not was_there:
         why = _place(service, "its node is there", "registered in")
         # It is there since the first of its own: the moment may be that of one that came with it.
-        first = min((i.zxid for i in service.instances if i.zxid), default=None)
+        first = min((i.zxid for i in service.instances if i.zxid), default=service.zxid or None)
         yield account.change("", "registered", "", "registered", why, zxid=first)
     elif was_there and not is_there:
         why = _place(before or service, "its node is gone", "removed from")

@@ -215,4 +215,5 @@ def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
         first.note,
         tuple(dict.fromkeys(name for service in standing for name in service.registries)),
         tuple(dict.fromkeys(office for service in standing for office in service.offices)),
+        zxid=first.zxid,
     )

@@ -58,9 +58,11 @@ class ServiceNodes:
     """What one reading holds of one service: the folders that make it one, and its nodes by path. `waiting`:
     how many more are listed, whose data did not come yet."""
 
-    __slots__ = ("folders", "waiting", "znodes")
+    __slots__ = ("came", "folders", "waiting", "znodes")
 
     def __init__(self) -> None:
+        self.came = 0
+        """The zxid that made its folder; 0 where that is not known."""
         self.folders: tuple[str, ...] = ()
         self.znodes: dict[str, Znode] = {}
         self.waiting = 0
@@ -173,6 +175,8 @@ class Reading:
     def _put(self, name: str, names: Names, event: Data | Unreadable) -> None:
         path = event.path
         nodes = self._nodes(name)
+        if path in nodes.folders and isinstance(event, Data):
+            nodes.came = event.stat.czxid
         known = nodes.znodes.get(path)
         mark = mark_of(event.data, event.stat) if isinstance(event, Data) else hash(event.why)
         if known is not None and known.mark == mark:

@@ -9,6 +9,7 @@ service that it met, and is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -166,9 +167,12 @@ class ServiceTree:
         before = self._services.get(name)
         values = (znode.value for nodes in held for znode in nodes.znodes.values() if znode.value is not None)
         try:
-            return self.reader.assemble(name, folders[0], values, before)
+            service, problems = self.reader.assemble(name, folders[0], values, before)
         except Exception as error:  # ours: it costs this service, and the others go on
             return before or Service(name, name, folders[0]), (fault(folders[0], error),)
+        if service is not None and before is None and not service.instances:
+            service = replace(service, zxid=max(nodes.came for nodes in held))
+        return service, problems
 
     def take(self, name: str, service: Service | None, problems: tuple[Problem, ...]) -> None:
         """This is how a service stands."""

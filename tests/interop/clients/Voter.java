@@ -25,6 +25,10 @@ public final class Voter {
                     LeaderLatch latch = new LeaderLatch(client, arguments[1], words[1]);
                     latches.put(words[1], latch);
                     latch.start();
+                    // Its node is made in a thread of its own: two that join at once may stand in either order.
+                    while (latch.getParticipants().stream().noneMatch(one -> one.getId().equals(words[1]))) {
+                        Thread.sleep(1);
+                    }
                     System.out.println("done");
                 }
                 case "leave" -> {
