@@ -380,6 +380,6 @@ def test_what_lies_in_the_state_directory_keeps_no_server_from_its_work(tmp_path
         )
         eventually(lambda: len(read_changes(folder, Query()).changes) == 2)
         eventually(lambda: server.json("/api/v1/problems")["problems"] == [])
-        assert state.load(folder).catalog is not None
+        eventually(lambda: state.load(folder).catalog is not None)
         assert (folder / f"{state.NAME}.aside-1").exists(), "what lay there is kept"
     assert run("history", "--state", str(folder)).code == 0
