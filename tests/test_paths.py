@@ -297,7 +297,7 @@ def certificate_authority() -> bytes:
 def test_what_has_the_name_of_a_segment_costs_no_other(tmp_path: Path, kind: str) -> None:
     if kind in ("a file without rights", "a file of a tebibyte"):
         return  # a segment that can't be read is an error, and told
-    lay(kind, tmp_path / f"{journal_files.PREFIX}000000000000001{journal_files.SUFFIX}")
+    lay(kind, journal_files.SEGMENTS.path(tmp_path, 0.001))
     assert in_time(lambda: str(read_changes(tmp_path, Query()))) == str(
         read_changes(tmp_path / "no", Query())
     )
@@ -370,7 +370,7 @@ def test_what_lies_in_the_state_directory_keeps_no_server_from_its_work(tmp_path
     registry, folder = tmp_path / "r.toml", tmp_path / "state"
     registry.write_text(GOOD)
     folder.mkdir()
-    segment = f"{journal_files.PREFIX}000000000000001{journal_files.SUFFIX}"
+    segment = journal_files.SEGMENTS.path(folder, 0.001).name
     for name in (state.NAME, segment, "topology.zkdns"):
         lay(kind, folder / name)
     with Zkdns("--state", str(folder), registry=f"file:{registry}") as server:

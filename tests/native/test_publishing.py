@@ -61,12 +61,17 @@ def test_no_answer_is_torn_and_no_update_is_lost_while_all_is_published_anew(eng
     assert set(kinds) == {(0, 1), (3, 0)}, "there with its address or not there at all, never NODATA"
 
 
-def test_draws_go_on_when_an_entry_takes_the_place_of_another(engine: native.Native) -> None:
+@pytest.mark.parametrize("is_prepared", [False, True], ids=["at once", "prepared"])
+def test_draws_go_on_when_an_entry_takes_the_place_of_another(
+    engine: native.Native, is_prepared: bool
+) -> None:
     old = entry(3)
     engine.apply(Delta({WEB + A: old}))
-    for _ in range(4):
-        engine.respond(tables.query(WEB, 1), 1232)
     new = Entry(old.tiers, 8, counter=old.counter)
+    if is_prepared:
+        engine.prepare({WEB + A: new}, {})
+    for _ in range(4):
+        engine.respond(tables.query(WEB, 1), 1232)  # a thread deals on meanwhile
     engine.apply(Delta({WEB + A: new}))
     said = engine.respond(tables.query(WEB, 1), 1232)
     assert said is not None
@@ -118,20 +123,6 @@ def test_what_was_prepared_is_put_in_force_without_being_read_again(engine: nati
         said = engine.respond(tables.query(asked, 1), 1232)
         assert said is not None
         assert said == plain.respond(tables.query(asked, 1), 1232)
-
-
-def test_what_is_prepared_is_dealt_from_where_the_one_before_it_stands_then(engine: native.Native) -> None:
-    old = entry(3)
-    engine.apply(Delta({WEB + A: old}))
-    new = Entry(old.tiers, 8, counter=old.counter)
-    engine.prepare({WEB + A: new}, {})
-    for _ in range(4):
-        engine.respond(tables.query(WEB, 1), 1232)  # a thread deals on meanwhile
-    engine.apply(Delta({WEB + A: new}))
-    said = engine.respond(tables.query(WEB, 1), 1232)
-    assert said is not None
-    assert first(said) == 4 % 3
-    assert engine.position_of(new) == 5
 
 
 def test_what_was_prepared_for_one_name_is_made_anew_for_another(engine: native.Native) -> None:

@@ -17,9 +17,17 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal, journal_aside, journal_files
+from zkdns.pipeline import journal, journal_files
 from zkdns.pipeline.journal import OutOfReach, Query, Record
-from zkdns.pipeline.journal_files import JournalFiles, read_changes, read_services, read_world, segments
+from zkdns.pipeline.journal_aside import OFTEN
+from zkdns.pipeline.journal_files import (
+    SEGMENTS,
+    JournalFiles,
+    read_changes,
+    read_services,
+    read_world,
+    segments,
+)
 
 
 class Desk:
@@ -162,7 +170,7 @@ async def test_segments_that_were_written_hold_no_descriptor(desk: Desk) -> None
 
 async def test_what_is_too_old_goes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.put_all(["a"] * 20, apart=86_401)
-    reach = [journal_files.began_at(p) for p in segments(desk.directory)]
+    reach = [SEGMENTS.began_at(p) for p in segments(desk.directory)]
     assert len(reach) in (14, 15, 16)
     assert max(reach) - min(reach) < 15 * 86_402
 
@@ -489,7 +497,7 @@ async def test_what_is_left_out_at_the_end_is_summed_up_there(
     tenants.change("flap", 5)
     assert desk.files.left_out == before + 1
     await desk.files.close()
-    for path in journal_aside.paths_in(desk.directory):
+    for path in OFTEN.paths_in(desk.directory):
         path.unlink()
     last = read_changes(desk.directory, Query("flap")).changes[-1]
     assert (last.id, last.what) == ("", "weight")
@@ -500,7 +508,7 @@ async def test_what_is_asked_for_is_looked_for_in_each_segment_that_may_have_it(
 ) -> None:
     monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 0.0)
     await desk.put_all((f"i{n}" for n in range(4)), apart=journal_files.SNAPSHOT_EVERY)
-    began = [journal_files.began_at(path) for path in segments(desk.directory)]
+    began = [SEGMENTS.began_at(path) for path in segments(desk.directory)]
     assert len(began) == 4
     for n in range(4):
         after = [f"i{k}" for k in range(n, 4)]
@@ -514,7 +522,7 @@ async def test_a_segment_whose_end_is_young_enough_stays_though_its_beginning_is
     desk = Desk(tmp_path, days=1.0)
     monkeypatch.setattr(journal_files, "MAX_SEGMENT_SECONDS", 40_000.0)
     await desk.put_all((f"i{n}" for n in range(4)), apart=50_000)
-    days = [(desk.now - journal_files.began_at(path)) / 86_400 for path in segments(desk.directory)]
+    days = [(desk.now - SEGMENTS.began_at(path)) / 86_400 for path in segments(desk.directory)]
     assert [round(age, 2) for age in days] == [1.74, 1.16, 0.58], "what is a day old is in the first"
 
 

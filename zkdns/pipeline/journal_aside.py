@@ -7,15 +7,15 @@ can't be written is lost.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded
 from zkdns.model import Change
 from zkdns.pipeline import journal
+from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
 
-PREFIX, SUFFIX = "often-", ".zkdns"
+OFTEN = Dated("often-")
 FILES = 4
 """So many make up all that is kept: the oldest of them goes."""
 MAX_WAITING_BYTES = 4 * MIB
@@ -53,7 +53,7 @@ class Aside:
         """Append it. OSError: it is lost."""
         if self._file is None or self._size > self._most / FILES:
             self.close()
-            with create_aside(self._directory / f"{PREFIX}{int(now * 1000):015d}{SUFFIX}") as file:
+            with create_aside(OFTEN.path(self._directory, now)) as file:
                 self._file, self._size = os.dup(file.fileno()), 0
         try:
             view = memoryview(text)
@@ -64,41 +64,14 @@ class Aside:
             self.close()  # half a line ends a file
             raise
         self._size += len(text)
-        self._remove_old(now)
+        self.kept_bytes = OFTEN.remove_old(self._directory, self._most, now - self._days * 86_400)
 
     def close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def _remove_old(self, now: float) -> None:
-        paths = paths_in(self._directory)
-        sizes = [path.stat().st_size for path in paths]
-        self.kept_bytes = sum(sizes)
-        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
-            if self.kept_bytes <= self._most and began_at(following) > now - self._days * 86_400:
-                break
-            path.unlink(missing_ok=True)
-            self.kept_bytes -= size
-
-
-def paths_in(directory: Path) -> list[Path]:
-    """The files, oldest first."""
-    paths = []
-    for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
-        try:
-            began_at(path)
-            if stat.S_ISREG(path.lstat().st_mode):
-                paths.append(path)
-        except (ValueError, OSError):
-            continue
-    return sorted(paths, key=began_at)
-
-
-def began_at(path: Path) -> float:
-    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) / 1000
-
 
 def changes_of(path: Path) -> Iterator[Change]:
     """What is in a file. OSError where it can't be read."""
-    return journal.changes_in(journal.read_lines(read_bounded(path, 1024 * MIB)[0]))
+    return journal.changes_in(journal.read_lines(read_bounded(path, MAX_BYTES)[0]))

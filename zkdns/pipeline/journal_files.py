@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +19,10 @@ from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal, journal_aside
+from zkdns.pipeline import journal
 from zkdns.pipeline.journal import History, Query, Record, World
-from zkdns.pipeline.journal_aside import Aside
+from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
+from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, Shares, is_sum
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -30,7 +30,7 @@ log = logging.getLogger("zkdns.journal")
 
 NOTHING: Mapping[str, Service | None] = {}
 
-PREFIX, SUFFIX = "journal-", ".zkdns"
+SEGMENTS = Dated("journal-")
 EVERY = 1.0
 """Seconds between two writings, each of them synced: what a power cut may cost."""
 MAX_SEGMENT_SECONDS = 86_400.0
@@ -42,7 +42,6 @@ FILLED_SECONDS = 600.0
 of them."""
 ANEW_LEAST = 1.0
 RETRY_EVERY = 5.0
-MAX_SEGMENT_BYTES = 1024 * MIB
 MAX_WAITING_BYTES = 16 * MIB
 """What waits to be written at most; beyond it, changes are left out and counted."""
 EACH = 1 / 4
@@ -236,7 +235,7 @@ class JournalFiles:
             text = b""
         if services is not None:
             self._close()
-            path = self._directory / f"{PREFIX}{int(now * 1000):015d}{SUFFIX}"
+            path = SEGMENTS.path(self._directory, now)
             try:
                 with create_aside(path) as file:
                     self._file = os.dup(file.fileno())
@@ -288,49 +287,27 @@ class JournalFiles:
             self._file = None
 
     def _remove_old(self, now: float) -> None:
-        """The oldest segments go, but the newest, while there is too much or what they hold is too old."""
-        paths = segments(self._directory)
-        sizes = [path.stat().st_size for path in paths]
-        total = sum(sizes)
-        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
-            if (
-                total + self._aside.kept_bytes <= self._bytes
-                and began_at(following) > now - self._days * 86_400
-            ):
-                break
-            path.unlink(missing_ok=True)
-            total -= size
-        self._kept_bytes = total
+        """What stands beside the segments counts as theirs."""
+        most = self._bytes - self._aside.kept_bytes
+        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now - self._days * 86_400)
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of a state directory, oldest first. What has a segment's name and is no file is none."""
-    paths = []
-    for path in directory.glob(f"{PREFIX}*{SUFFIX}"):
-        try:
-            began_at(path)
-            if stat.S_ISREG(path.lstat().st_mode):
-                paths.append(path)
-        except (ValueError, OSError):
-            continue
-    return sorted(paths, key=began_at)
-
-
-def began_at(path: Path) -> float:
-    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) / 1000
+    """The segments of a state directory, oldest first."""
+    return SEGMENTS.paths_in(directory)
 
 
 def read_changes(directory: Path, query: Query) -> History:
     """The newest changes that are asked for. OSError where it can't be read."""
-    paths, beside = segments(directory), journal_aside.paths_in(directory)
-    often = _newest(beside, journal_aside.began_at, journal_aside.changes_of, query)
-    changes = _newest(paths, began_at, lambda path: journal.changes_in(_lines(path)), query)
+    paths, beside = segments(directory), OFTEN.paths_in(directory)
+    often = _newest(beside, OFTEN.began_at, changes_of, query)
+    changes = _newest(paths, SEGMENTS.began_at, lambda path: journal.changes_in(_lines(path)), query)
     if beside:
         # What is kept one by one is not told in sums as well.
-        one_by_one = journal_aside.began_at(beside[0]) + SUMMED_EVERY
+        one_by_one = OFTEN.began_at(beside[0]) + SUMMED_EVERY
         changes = [change for change in changes if change.at < one_by_one or not is_sum(change)]
         changes = list(merge(changes, often, key=lambda change: (change.at, change.zxid)))
-    return History(query.newest(changes), began_at(paths[0]) if paths else None)
+    return History(query.newest(changes), SEGMENTS.began_at(paths[0]) if paths else None)
 
 
 def _newest(
@@ -361,11 +338,11 @@ def read_services(directory: Path, moment: float) -> dict[str, Service]:
 
 def read_world(directory: Path, moment: float) -> World:
     """How all stood at a moment; OutOfReach, OSError."""
-    before = [path for path in segments(directory) if began_at(path) <= moment]
+    before = [path for path in segments(directory) if SEGMENTS.began_at(path) <= moment]
     if not before:
         raise journal.OutOfReach("the journal does not reach back so far")
     return journal.replay(_lines(before[-1]), moment)
 
 
 def _lines(path: Path) -> Iterator[journal.Line]:
-    return journal.read_lines(read_bounded(path, MAX_SEGMENT_BYTES)[0])
+    return journal.read_lines(read_bounded(path, MAX_BYTES)[0])

@@ -1,0 +1,57 @@
+"""Files that bear in their names the moment at which they began: those of the journal, and those beside it.
+
+Rules: what has such a name and is no file is none of them. They are removed from the oldest on; the newest
+stays.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from zkdns.files import MIB
+
+MAX_BYTES = 1024 * MIB
+"""What is read of one."""
+
+SUFFIX = ".zkdns"
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Those of a directory whose names begin so. Moments are seconds since the epoch."""
+
+    prefix: str
+
+    def path(self, directory: Path, began: float) -> Path:
+        return directory / f"{self.prefix}{int(began * 1000):015d}{SUFFIX}"
+
+    def began_at(self, path: Path) -> float:
+        """ValueError where its name tells no moment."""
+        return int(path.name.removeprefix(self.prefix).removesuffix(SUFFIX)) / 1000
+
+    def paths_in(self, directory: Path) -> list[Path]:
+        """The files, oldest first."""
+        paths = []
+        for path in directory.glob(f"{self.prefix}*{SUFFIX}"):
+            try:
+                self.began_at(path)
+                if stat.S_ISREG(path.lstat().st_mode):
+                    paths.append(path)
+            except (ValueError, OSError):
+                continue
+        return sorted(paths, key=self.began_at)
+
+    def remove_old(self, directory: Path, most: float, oldest: float) -> int:
+        """The oldest go while there are more than `most` bytes, or all that they hold is from before
+        `oldest`. Returns the bytes that are left."""
+        paths = self.paths_in(directory)
+        sizes = [path.stat().st_size for path in paths]
+        total = sum(sizes)
+        for path, size, following in zip(paths, sizes, paths[1:], strict=False):
+            if total <= most and self.began_at(following) > oldest:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+        return total
