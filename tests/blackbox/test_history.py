@@ -20,8 +20,9 @@ from support.server import Zkdns, run
 from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.model import Change
-from zkdns.pipeline.journal import Query, Record, spell_record, spell_snapshot
+from zkdns.pipeline.journal import Query, Record
 from zkdns.pipeline.journal_files import read_changes, read_services
+from zkdns.pipeline.journal_lines import spell_record, spell_snapshot
 
 pytestmark = pytest.mark.zookeeper
 

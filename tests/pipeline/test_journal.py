@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
-from zkdns.pipeline import journal
+from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import OutOfReach, Query, Record, World
 from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.routes import StandsFor, parse_route
@@ -86,12 +86,12 @@ def test_every_moment_can_be_replayed_from_the_lines(history: History, data: st.
     start = data.draw(st.integers(0, len(history)))
     before = history[start - 1][2] if start else {}
     begun = history[start - 1][0] if start else 999.0
-    text = b"".join(journal.spell_snapshot(before, begun))
-    text += b"".join(journal.spell_record(at, record) for at, record, _ in history[start:])
+    text = b"".join(journal_lines.spell_snapshot(before, begun))
+    text += b"".join(journal_lines.spell_record(at, record) for at, record, _ in history[start:])
     for at, _, services in history[start:]:
-        assert journal.replay(journal.read_lines(text), at).services() == services
-        assert journal.replay(journal.read_lines(text), at + 0.1).services() == services
-    assert journal.replay(journal.read_lines(text), begun).services() == before
+        assert journal_lines.replay(journal_lines.read_lines(text), at).services() == services
+        assert journal_lines.replay(journal_lines.read_lines(text), at + 0.1).services() == services
+    assert journal_lines.replay(journal_lines.read_lines(text), begun).services() == before
 
 
 @given(histories(), st.integers(1, 10))
@@ -112,49 +112,52 @@ def test_memory_alone_tells_every_moment_that_it_reaches(history: History, most:
 
 @given(histories(), st.data())
 def test_a_torn_end_costs_its_last_line(history: History, data: st.DataObject) -> None:
-    text = b"".join(journal.spell_record(at, record) for at, record, _ in history)
-    whole = list(journal.read_lines(text))
+    text = b"".join(journal_lines.spell_record(at, record) for at, record, _ in history)
+    whole = list(journal_lines.read_lines(text))
     cut = data.draw(st.integers(0, len(text)))
-    assert list(journal.read_lines(text[:cut])) == whole[: text[:cut].count(b"\n")]
+    assert list(journal_lines.read_lines(text[:cut])) == whole[: text[:cut].count(b"\n")]
 
 
 @given(histories(), st.data())
 def test_a_flipped_bit_is_never_read_as_something_else(history: History, data: st.DataObject) -> None:
-    text = bytearray(b"".join(journal.spell_record(at, record) for at, record, _ in history))
+    text = bytearray(b"".join(journal_lines.spell_record(at, record) for at, record, _ in history))
     if not text:
         return
-    whole = list(journal.read_lines(bytes(text)))
+    whole = list(journal_lines.read_lines(bytes(text)))
     at = data.draw(st.integers(0, len(text) - 1))
     line = text[:at].count(b"\n")
     was = text[at]
     text[at] ^= 1 << data.draw(st.integers(0, 7))
-    found = list(journal.read_lines(bytes(text)))
+    found = list(journal_lines.read_lines(bytes(text)))
     if 10 in (was, text[at]):  # two lines became one, or one became two
-        assert all(each in whole for each in found if each.kind != journal.DAMAGED)
+        assert all(each in whole for each in found if each.kind != journal_lines.DAMAGED)
     else:
         # Digits of a checksum are the same in upper case, and what stands behind it says nothing.
-        assert found in (whole, [*whole[:line], journal.Line(journal.DAMAGED, {}), *whole[line + 1 :]])
+        assert found in (
+            whole,
+            [*whole[:line], journal_lines.Line(journal_lines.DAMAGED, {}), *whole[line + 1 :]],
+        )
 
 
 def test_after_a_damaged_line_no_answer_is_made_up_until_the_next_snapshot() -> None:
     web = Service("web", "web", "/services/web", instances=(instance("web", "a"),))
-    record = journal.spell_record(1001.0, Record((change(1001.0, "web", "b", "registered", None),)))
-    later = journal.spell_record(1002.0, Record((change(1002.0, "web", "c", "registered", None),)))
-    snapshot = b"".join(journal.spell_snapshot({"web": web}, 1000.0))
-    again = b"".join(journal.spell_snapshot({"web": web}, 1003.0))
-    lines = list(journal.read_lines(snapshot + record.replace(b"web", b"wob") + later + again))
-    assert [c.id for c in journal.changes_in(lines)] == ["c"], "the damage costs its own line"
+    record = journal_lines.spell_record(1001.0, Record((change(1001.0, "web", "b", "registered", None),)))
+    later = journal_lines.spell_record(1002.0, Record((change(1002.0, "web", "c", "registered", None),)))
+    snapshot = b"".join(journal_lines.spell_snapshot({"web": web}, 1000.0))
+    again = b"".join(journal_lines.spell_snapshot({"web": web}, 1003.0))
+    lines = list(journal_lines.read_lines(snapshot + record.replace(b"web", b"wob") + later + again))
+    assert [c.id for c in journal_lines.changes_in(lines)] == ["c"], "the damage costs its own line"
     for moment in (1001.5, 1002.5):
         with pytest.raises(OutOfReach, match="damaged"):
-            journal.replay(lines, moment)
-    assert journal.replay(lines, 1004.0).services() == {"web": web}
+            journal_lines.replay(lines, moment)
+    assert journal_lines.replay(lines, 1004.0).services() == {"web": web}
 
 
 @given(histories())
 def test_changes_are_read_again_without_their_instances(history: History) -> None:
-    text = b"".join(journal.spell_record(at, record) for at, record, _ in history)
+    text = b"".join(journal_lines.spell_record(at, record) for at, record, _ in history)
     expected = [replace(c, instance=None) for _, record, _ in history for c in record.changes]
-    assert list(journal.changes_in(journal.read_lines(text))) == expected
+    assert list(journal_lines.changes_in(journal_lines.read_lines(text))) == expected
 
 
 def flood(service: str, n: int) -> list[Change]:
@@ -171,22 +174,22 @@ def test_a_flood_is_summed_up_by_service_and_nobody_knows_how_that_service_stood
         ("db", "i0", "y"),
     ]
     assert record.changes[0].why == f"i0, i1, i2 and {journal.MAX_AT_ONCE - 3} more: why"
-    text = b"".join(journal.spell_snapshot({}, 1.0)) + journal.spell_record(5.0, record)
+    text = b"".join(journal_lines.spell_snapshot({}, 1.0)) + journal_lines.spell_record(5.0, record)
     assert len(text) < 2000
-    assert journal.replay(journal.read_lines(text), 4.0).services() == {}
-    world = journal.replay(journal.read_lines(text), 5.0)
+    assert journal_lines.replay(journal_lines.read_lines(text), 4.0).services() == {}
+    world = journal_lines.replay(journal_lines.read_lines(text), 5.0)
     assert world.unknown.keys() == {"web"}
     assert [i.id for i in world.services()["db"].instances] == ["i0"]
     web = replace(shells["web"], instances=(instance("web", "i5"),))  # type: ignore[type-var]
-    text += b"".join(journal.spell_anew(6.0, "web", web))
-    assert journal.replay(journal.read_lines(text), 5.5).unknown.keys() == {"web"}
-    world = journal.replay(journal.read_lines(text), 6.0)
+    text += b"".join(journal_lines.spell_anew(6.0, "web", web))
+    assert journal_lines.replay(journal_lines.read_lines(text), 5.5).unknown.keys() == {"web"}
+    world = journal_lines.replay(journal_lines.read_lines(text), 6.0)
     assert not world.unknown
     assert world.services()["web"] == web
     torn = text[: text.rindex(b"\n", 0, -1) + 1]
-    assert journal.replay(journal.read_lines(torn), 6.0).unknown.keys() == {"web"}
-    text += b"".join(journal.spell_anew(7.0, "web", None))
-    assert journal.replay(journal.read_lines(text), 7.0).services().keys() == {"db"}
+    assert journal_lines.replay(journal_lines.read_lines(torn), 6.0).unknown.keys() == {"web"}
+    text += b"".join(journal_lines.spell_anew(7.0, "web", None))
+    assert journal_lines.replay(journal_lines.read_lines(text), 7.0).services().keys() == {"db"}
 
 
 def test_fewer_than_a_flood_are_told_one_by_one() -> None:
@@ -201,12 +204,12 @@ def test_a_query_takes_the_newest_of_what_it_asks_for() -> None:
 
 
 def test_lines_of_another_version_are_no_answers_but_still_history() -> None:
-    text = journal.spell("begin", {"version": journal.VERSION + 1, "at": 1.0, "services": 0})
-    text += journal.spell("whole", {"at": 1.0})
-    text += journal.spell_record(2.0, Record((change(2.0, "web", "a", "state", instance("web", "a")),)))
+    text = journal_lines.spell("begin", {"version": journal_lines.VERSION + 1, "at": 1.0, "services": 0})
+    text += journal_lines.spell("whole", {"at": 1.0})
+    text += journal_lines.spell_record(2.0, Record((change(2.0, "web", "a", "state", instance("web", "a")),)))
     with pytest.raises(OutOfReach):
-        journal.replay(journal.read_lines(text), 2.0)
-    assert [c.id for c in journal.changes_in(journal.read_lines(text))] == ["a"]
+        journal_lines.replay(journal_lines.read_lines(text), 2.0)
+    assert [c.id for c in journal_lines.changes_in(journal_lines.read_lines(text))] == ["a"]
 
 
 def test_a_world_that_is_copied_goes_its_own_way() -> None:
@@ -226,26 +229,26 @@ def test_where_networks_stood_is_known_of_each_moment(steps: list[int], most: in
         for n in range(4)
     ]
     kept = MemoryJournal({}, 999.0, most)
-    text = b"".join(journal.spell_snapshot({}, 999.0, maps[steps[0]]))
+    text = b"".join(journal_lines.spell_snapshot({}, 999.0, maps[steps[0]]))
     for n, step in enumerate(steps):
         record = Record((change(1000.0 + n, "", "topology", "settings", None),), topology=maps[step])
         kept.add(1000.0 + n, record)
-        text += journal.spell_record(1000.0 + n, record)
+        text += journal_lines.spell_record(1000.0 + n, record)
     for n, step in enumerate(steps):
-        assert journal.replay(journal.read_lines(text), 1000.5 + n).topology == maps[step]
+        assert journal_lines.replay(journal_lines.read_lines(text), 1000.5 + n).topology == maps[step]
         if 1000.0 + n >= kept.since:
             assert kept.at(1000.5 + n).topology == maps[step]
-    assert journal.replay(journal.read_lines(text), 999.0).topology == maps[steps[0]]
+    assert journal_lines.replay(journal_lines.read_lines(text), 999.0).topology == maps[steps[0]]
 
 
 def test_half_a_snapshot_stands_for_no_moment() -> None:
     web = Service("web", "web", "/services/web", instances=(instance("web", "a"),))
-    lines = b"".join(journal.spell_snapshot({"web": web}, 1000.0)).splitlines(keepends=True)
-    whole = list(journal.read_lines(b"".join(lines)))
-    assert journal.replay(whole, 2000.0).services() == {"web": web}
+    lines = b"".join(journal_lines.spell_snapshot({"web": web}, 1000.0)).splitlines(keepends=True)
+    whole = list(journal_lines.read_lines(b"".join(lines)))
+    assert journal_lines.replay(whole, 2000.0).services() == {"web": web}
     for n in range(len(lines)):
         with pytest.raises(OutOfReach):
-            journal.replay(journal.read_lines(b"".join(lines[:n])), 2000.0)
+            journal_lines.replay(journal_lines.read_lines(b"".join(lines[:n])), 2000.0)
 
 
 def test_memory_keeps_as_many_changes_as_it_may_and_no_fewer() -> None:
@@ -268,8 +271,8 @@ def test_what_is_asked_for_has_its_first_and_its_last_moment() -> None:
 def test_a_change_that_cannot_be_spelled_costs_itself_and_not_its_moment() -> None:
     bad = Change(1.0, 1, "web", "a\udc80", "gone", "healthy", "", "\udc80")
     good = Change(1.0, 1, "db", "b", "gone", "healthy", "")
-    lines = journal.spell_record(1.0, Record((bad, good)))
-    read = list(journal.changes_in(journal.read_lines(lines)))
+    lines = journal_lines.spell_record(1.0, Record((bad, good)))
+    read = list(journal_lines.changes_in(journal_lines.read_lines(lines)))
     assert [(change.service, change.id) for change in read] == [("web", "a\\udc80"), ("db", "b")]
     assert "an error of ours" in read[0].why
 
@@ -281,7 +284,7 @@ def packed(text: bytes) -> str:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        ("some", {"name": "web", "z": packed(b" " * (journal.MAX_UNPACKED_BYTES + 1))}),
+        ("some", {"name": "web", "z": packed(b" " * (journal_lines.MAX_UNPACKED_BYTES + 1))}),
         ("some", {"name": "web", "z": packed(b"[" * 100_000)}),
         ("map", {"z": packed(b'{"networks": [], "own": ["", ""], "clients": {"a": "1e999999999"}}')}),
         ("map", {"z": packed(b'{"networks": [], "own": ["", ""], "clients": {"a": "1/0"}}')}),
@@ -292,14 +295,14 @@ def packed(text: bytes) -> str:
     ],
 )
 def test_a_journal_that_somebody_else_made_is_told_and_no_bomb(kind: str, fields: dict[str, object]) -> None:
-    begin = journal.spell("begin", {"version": journal.VERSION, "at": 0.0, "services": 0})
-    lines = begin + journal.spell(kind, fields) + journal.spell("change", {"at": 1.0})
+    begin = journal_lines.spell("begin", {"version": journal_lines.VERSION, "at": 0.0, "services": 0})
+    lines = begin + journal_lines.spell(kind, fields) + journal_lines.spell("change", {"at": 1.0})
     with pytest.raises(OutOfReach):
-        journal.replay(journal.read_lines(lines), 5.0)
-    assert not list(journal.changes_in(journal.read_lines(lines)))
+        journal_lines.replay(journal_lines.read_lines(lines), 5.0)
+    assert not list(journal_lines.changes_in(journal_lines.read_lines(lines)))
 
 
 def test_a_line_that_is_nested_without_end_is_a_damaged_one() -> None:
     text = b'{"k": ' + b"[" * 100_000
     line = b"%08x %s\n" % (zlib.crc32(text), text)
-    assert [read.kind for read in journal.read_lines(line)] == [journal.DAMAGED]
+    assert [read.kind for read in journal_lines.read_lines(line)] == [journal_lines.DAMAGED]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal, journal_files
+from zkdns.pipeline import journal, journal_files, journal_lines
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
 from zkdns.pipeline.journal_files import (
@@ -257,8 +257,8 @@ async def test_the_answers_of_then_are_known_again_a_second_after_a_flood_of_a_s
     assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("ab")
 
 
-def lines_of(desk: Desk) -> list[journal.Line]:
-    return [line for path in segments(desk.directory) for line in journal.read_lines(path.read_bytes())]
+def lines_of(desk: Desk) -> list[journal_lines.Line]:
+    return [line for path in segments(desk.directory) for line in journal_lines.read_lines(path.read_bytes())]
 
 
 async def test_floods_without_end_leave_room_for_more_than_what_is_told_anew_after_them(desk: Desk) -> None:
@@ -462,7 +462,7 @@ async def test_what_is_left_out_while_its_service_is_told_anew_is_not_taken_for_
     tenants = Tenants(desk, monkeypatch)
     await tenants.live(30, 20)
     desk.now += 86_400 / 2
-    real = journal.spell_anew
+    real = journal_lines.spell_anew
 
     def spell(at: float, name: str, service: Service | None) -> Iterator[bytes]:
         for n in range(500):  # in the middle of it

@@ -1,51 +1,24 @@
-"""What changed in the answers, as lines that can be read again, and the answers of any moment among them.
+"""What changed in the answers: what is kept of it, what can be asked, and how all stood after it.
 
-Rules: pure. A line is whole or it is nothing: its checksum stands first. A journal is segments; each has all
-services as they stood when it began (a snapshot), so that one segment alone rebuilds any of its moments. A
-flood of changes is summed up by service, and the service is told anew after it; until then nobody knows how
-it stood.
+Rules: pure. A flood of changes is summed up by service, and the service is told anew after it; until then
+nobody knows how it stood.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from itertools import islice
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import msgspec
-
-from zkdns.files import MIB
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
-from zkdns.printable import printable
-from zkdns.topology import NO_TOPOLOGY, Network, Place, Topology
-from zkdns.wall import each
+from zkdns.topology import NO_TOPOLOGY, Topology
 
-VERSION = 1
 MAX_AT_ONCE = 2_000
 """Changes of one moment beyond which they are summed up by service."""
-SLICE = 200
-"""Instances in one line of a snapshot."""
-MAX_UNPACKED_BYTES = 64 * MIB
-"""Of one line: 200 instances, each of 256 KiB, or the whole map of networks."""
 MAX_NAMED = 3
 """Instances that a sum names."""
-
-
-_FRACTION = re.compile(r"-?[0-9]{1,999}(/[1-9][0-9]{0,999})?", re.ASCII)
-"""As they are written; of `1e999999999` Python would make that number."""
-
-NOT_READ: Final = (
-    msgspec.ValidationError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError,
-    NotImplementedError, zlib.error,
-)  # fmt: skip
-"""What reading a line of another version, or of somebody else's making, may end with."""
 
 
 class OutOfReach(Exception):
@@ -130,9 +103,6 @@ def _sum(changes: Sequence[Change]) -> Change:
     return replace(first, id="", was="", now=f"{len(changes)} instances", why=why, instance=None)
 
 
-# --- the state that changes make ----------------------------------------------------------------------
-
-
 class World:
     """Services as they stood, brought forward record by record."""
 
@@ -202,198 +172,3 @@ class World:
             name: replace(shell, instances=tuple(i for _, i in sorted(self._instances[name].items())))
             for name, shell in self._shells.items()
         }
-
-
-# --- lines ------------------------------------------------------------------------------------------------
-
-
-class Line(NamedTuple):
-    """One line read again: its kind, and what is in it."""
-
-    kind: str
-    fields: dict[str, Any]
-
-
-DAMAGED = "damaged"
-"""The kind of a line of which nothing is known, but that it was there."""
-
-
-def spell(kind: str, fields: Mapping[str, Any]) -> bytes:
-    """A line: eight hex digits of CRC-32, a space, JSON, a newline."""
-    text = msgspec.json.encode({"k": kind, **fields}, enc_hook=_encode)
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def read_lines(data: bytes) -> Iterator[Line]:
-    """The whole lines; a torn end costs what is torn. What is no line and stands before others is DAMAGED."""
-    at = 0
-    while (end := data.find(b"\n", at)) >= 0:
-        line = data[at:end]
-        at = end + 1
-        try:
-            if len(line) < 10 or int(line[:8], 16) != zlib.crc32(line[9:]):
-                raise ValueError
-            fields = msgspec.json.decode(line[9:])
-            yield Line(fields.pop("k"), fields)
-        except (ValueError, KeyError, AttributeError, RecursionError):
-            yield Line(DAMAGED, {})
-
-
-def spell_snapshot(
-    services: Mapping[str, Service], at: float, topology: Topology = NO_TOPOLOGY
-) -> Iterator[bytes]:
-    """The lines that a segment begins with."""
-    yield spell("begin", {"version": VERSION, "at": at, "services": len(services)})
-    yield _spell_map(at, topology)
-    for service in services.values():
-        yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
-        yield from _spell_instances(service)
-    yield spell("whole", {"at": at})
-
-
-Spelled: TypeAlias = tuple[str, bytes, Change | None]
-"""A line, which service it is of ("": none), and the change that it tells of."""
-
-
-def spell_record(at: float, record: Record) -> bytes:
-    """The lines of one record."""
-    return b"".join(line for _, line, _ in spell_lines(at, record))
-
-
-def spell_lines(at: float, record: Record) -> list[Spelled]:
-    lines: list[Spelled] = [
-        (name, spell("shell", {"at": at, "name": name, "shell": shell}), None)
-        for name, shell in record.shells.items()
-        if shell is not None
-    ]
-    # Of a change that can't be spelled at least who it was of is kept: the rest of the moment is whole.
-    lines += each(
-        record.changes,
-        lambda change: (change.service, spell("change", {"at": at, "c": change}), change),
-        lambda change, error: (
-            change.service, spell("change", {"at": at, "c": _unspelled(change, error)}), change,
-        ),
-    )  # fmt: skip
-    lines += [
-        (name, spell("shell", {"at": at, "name": name, "shell": None}), None)
-        for name, shell in record.shells.items()
-        if shell is None
-    ]
-    lines += [(name, spell_lost(at, name), None) for name in sorted(record.lost)]
-    if record.topology is not None:
-        lines.append(("", _spell_map(at, record.topology), None))
-    return lines
-
-
-def spell_lost(at: float, name: str) -> bytes:
-    return spell("lost", {"at": at, "name": name})
-
-
-def spell_anew(at: float, name: str, service: Service | None) -> Iterator[bytes]:
-    """How it stands now; None: it is gone."""
-    shell = None if service is None else replace(service, instances=())
-    yield spell("anew", {"at": at, "name": name, "shell": shell})
-    if service is not None:
-        yield from _spell_instances(service)
-    yield spell("known", {"at": at, "name": name})
-
-
-def _spell_instances(service: Service) -> Iterator[bytes]:
-    rest = iter(service.instances)
-    while some := list(islice(rest, SLICE)):
-        yield spell("some", {"name": service.name, "z": _pack(some)})
-
-
-def _unspelled(change: Change, error: str) -> Change:
-    service, id = printable(change.service), printable(change.id)
-    return Change(change.at, change.zxid, service, id, change.what, "", "", error)
-
-
-def _spell_map(at: float, topology: Topology) -> bytes:
-    networks = [(f"{base:x}", bits, *place) for base, bits, place in topology.networks]
-    value = {"networks": networks, "own": tuple(topology.own), "clients": topology.clients}
-    return spell("map", {"at": at, "z": _pack(value)})
-
-
-def _read_map(packed: str) -> Topology:
-    value = _unpack(packed)
-    networks = tuple(Network(int(base, 16), bits, Place(*place)) for base, bits, *place in value["networks"])
-    clients = {zone: _read(Fraction, share) for zone, share in value["clients"].items()}
-    return Topology(networks, Place(*value["own"]), clients)
-
-
-def _pack(value: Any) -> str:
-    return base64.b64encode(zlib.compress(msgspec.json.encode(value, enc_hook=_encode), 1)).decode()
-
-
-def _unpack(text: str) -> Any:
-    unpack = zlib.decompressobj()
-    data = unpack.decompress(base64.b64decode(text), MAX_UNPACKED_BYTES)
-    if not unpack.eof:
-        raise ValueError("it unpacks to more than was ever packed")
-    return msgspec.json.decode(data)
-
-
-def changes_in(lines: Iterable[Line]) -> Iterator[Change]:
-    """The changes of a segment, without the instances that they are about."""
-    for line in lines:
-        if line.kind == "change":
-            try:
-                fields = {**line.fields["c"], "instance": None}
-                yield msgspec.convert(fields, Change, strict=False)
-            except (msgspec.ValidationError, TypeError, KeyError):
-                continue  # of another version
-
-
-def replay(lines: Iterable[Line], moment: float) -> World:
-    """How all stood at a moment of this segment; OutOfReach after a damaged line, until the next snapshot."""
-    world, whole, known, has_damage = World(), False, True, False
-    for line in lines:
-        fields = line.fields
-        if whole and fields.get("at", 0.0) > moment:
-            break
-        try:
-            if line.kind == "begin":
-                world, whole, known, has_damage = World(), False, fields["version"] == VERSION, False
-            elif line.kind == "whole":
-                whole = True
-            elif line.kind == "lost":
-                world.hide(LeftOut(fields["name"], 0, moment))
-            elif line.kind == "known":
-                world.unknown.pop(fields["name"], None)
-            elif line.kind == DAMAGED:
-                has_damage = True
-            elif line.kind in ("shell", "anew"):
-                shell = fields["shell"]
-                if line.kind == "anew":
-                    world.put(fields["name"], None)
-                world.put(fields["name"], None if shell is None else _decode(shell, Service))
-            elif line.kind == "some":
-                world.place(fields["name"], _decode(_unpack(fields["z"]), list[Instance]))
-            elif line.kind == "map":
-                world.topology = _read_map(fields["z"])
-            elif line.kind == "change":
-                world.change(_decode(fields["c"], Change))
-        except NOT_READ as error:
-            raise OutOfReach("the journal of that time was written by another version of zkdns") from error
-    if has_damage:
-        raise OutOfReach("the journal of that time is damaged: a line of it can't be read")
-    if not whole or not known:
-        raise OutOfReach("the journal of that time is cut short, or of another version of zkdns")
-    return world
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Fraction):
-        return str(value)
-    raise NotImplementedError(type(value).__name__)
-
-
-def _decode(value: Any, kind: Any) -> Any:
-    return msgspec.convert(value, kind, dec_hook=_read, strict=False)
-
-
-def _read(kind: type, value: Any) -> Any:
-    if kind is Fraction and isinstance(value, str) and _FRACTION.fullmatch(value):
-        return Fraction(value)
-    raise NotImplementedError(kind.__name__)

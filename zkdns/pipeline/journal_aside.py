@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded
 from zkdns.model import Change
-from zkdns.pipeline import journal
+from zkdns.pipeline import journal_lines
 from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
 
 OFTEN = Dated("often-")
@@ -74,4 +74,4 @@ class Aside:
 
 def changes_of(path: Path) -> Iterator[Change]:
     """What is in a file. OSError where it can't be read."""
-    return journal.changes_in(journal.read_lines(read_bounded(path, MAX_BYTES)[0]))
+    return journal_lines.changes_in(journal_lines.read_lines(read_bounded(path, MAX_BYTES)[0]))

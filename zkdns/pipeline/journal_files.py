@@ -19,7 +19,7 @@ from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal
+from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import History, Query, Record, World
 from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
 from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
@@ -107,19 +107,19 @@ class JournalFiles:
         for service in record.lost:
             self._shares.lose(service)
         if self._waiting_bytes <= EACH * MAX_WAITING_BYTES and not self._is_crowded and not self._shares.lost:
-            text = journal.spell_record(at, record)
+            text = journal_lines.spell_record(at, record)
             self._waiting.append(text)
             self._waiting_bytes += len(text)
             return
         now = self._clock()
-        for service, line, change in journal.spell_lines(at, record):
+        for service, line, change in journal_lines.spell_lines(at, record):
             has_room = self._has_room(service, len(line))
             if service and not (has_room and self._fits(service, now)):
                 if change is not None and has_room:
                     self._aside.put(line)
                 was_known = self._shares.leave_out(change) if change else self._shares.lose(service)
                 if was_known:
-                    self._put(service, journal.spell_lost(at, service), now)
+                    self._put(service, journal_lines.spell_lost(at, service), now)
             elif change is not None or service not in self._shares.lost or service in record.lost:
                 self._put(service, line, now)
 
@@ -151,7 +151,7 @@ class JournalFiles:
                     await asyncio.to_thread(self._aside.write, self._aside.take(), now)
             if self._file is not None:
                 for change in self._shares.sums(now, is_end=is_end):
-                    self._put(change.service, journal.spell("change", {"at": now, "c": change}), now)
+                    self._put(change.service, journal_lines.spell("change", {"at": now, "c": change}), now)
             services = dict(self._services()) if self._is_due(now) else None
             anew = self._due_anew(now) if services is None and self._file is not None else {}
             if self._first_at is None or (
@@ -228,7 +228,9 @@ class JournalFiles:
     ) -> dict[str, int]:
         """Append `text`, and these services anew; then, where `services` are given, begin a segment with them
         and `after`. Returns what each of those that were told anew took."""
-        lines = {name: b"".join(journal.spell_anew(now, name, service)) for name, service in anew.items()}
+        lines = {
+            name: b"".join(journal_lines.spell_anew(now, name, service)) for name, service in anew.items()
+        }
         text += b"".join(lines.values())
         if text and self._file is not None:
             self._append(text)
@@ -243,7 +245,7 @@ class JournalFiles:
                     size = sum(
                         map(
                             file.write,
-                            (text, *journal.spell_snapshot(services, now, self._topology()), after),
+                            (text, *journal_lines.spell_snapshot(services, now, self._topology()), after),
                         )
                     )
                     file.flush()
@@ -301,7 +303,7 @@ def read_changes(directory: Path, query: Query) -> History:
     """The newest changes that are asked for. OSError where it can't be read."""
     paths, beside = segments(directory), OFTEN.paths_in(directory)
     often = _newest(beside, OFTEN.began_at, changes_of, query)
-    changes = _newest(paths, SEGMENTS.began_at, lambda path: journal.changes_in(_lines(path)), query)
+    changes = _newest(paths, SEGMENTS.began_at, lambda path: journal_lines.changes_in(_lines(path)), query)
     if beside:
         # What is kept one by one is not told in sums as well.
         one_by_one = OFTEN.began_at(beside[0]) + SUMMED_EVERY
@@ -327,7 +329,9 @@ def _newest(
 
 def count_damaged(directory: Path) -> dict[str, int]:
     """How many lines of each segment can't be read. OSError where it can't be read at all."""
-    lines = {path.name: sum(n.kind == journal.DAMAGED for n in _lines(path)) for path in segments(directory)}
+    lines = {
+        path.name: sum(n.kind == journal_lines.DAMAGED for n in _lines(path)) for path in segments(directory)
+    }
     return {name: n for name, n in lines.items() if n}
 
 
@@ -341,8 +345,8 @@ def read_world(directory: Path, moment: float) -> World:
     before = [path for path in segments(directory) if SEGMENTS.began_at(path) <= moment]
     if not before:
         raise journal.OutOfReach("the journal does not reach back so far")
-    return journal.replay(_lines(before[-1]), moment)
+    return journal_lines.replay(_lines(before[-1]), moment)
 
 
-def _lines(path: Path) -> Iterator[journal.Line]:
-    return journal.read_lines(read_bounded(path, MAX_BYTES)[0])
+def _lines(path: Path) -> Iterator[journal_lines.Line]:
+    return journal_lines.read_lines(read_bounded(path, MAX_BYTES)[0])
