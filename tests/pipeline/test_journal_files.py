@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal, journal_files, journal_lines
+from zkdns.pipeline import journal_files, journal_lines
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
 from zkdns.pipeline.journal_files import (
@@ -470,7 +470,7 @@ async def test_what_is_left_out_while_its_service_is_told_anew_is_not_taken_for_
         return real(at, name, service)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(journal, "spell_anew", spell)
+        meanwhile.setattr(journal_lines, "spell_anew", spell)
         await desk.files.write()
     await desk.files.write()
     world = read_world(desk.directory, desk.now)
