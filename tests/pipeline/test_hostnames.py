@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from support.steps import steps
 from zkdns.model import Instance, Registration, Service, State
-from zkdns.pipeline.hostnames import Hostnames
+from zkdns.pipeline.hostnames import Account, Hostnames
 
 
 def service(name: str, **instances: str) -> Service:
@@ -219,3 +219,13 @@ def test_a_service_is_found_by_the_label_that_it_has_now() -> None:
     services["my-web"] = of_ours("my-web", "my-web")
     hostnames.changed(None, services["my-web"])
     assert addresses() == ("10.0.0.1",)
+
+
+def test_a_name_is_on_the_account_of_who_has_fewest_as_it_was_registered() -> None:
+    """Else whoever has thousands of names would have another's wait among them, by naming it as well."""
+    web = service("web", a="db.example.com")
+    web = replace(web, instances=tuple(replace(i, owner=7, registry="r2", zxid=9) for i in web.instances))
+    tenant = service("a", **{f"i{n}": f"dead{n}.example.com" for n in range(9)}, more="db.example.com")
+    outside = World(tenant, web).hostnames.outside
+    assert outside["db.example.com"] == Account("web", 7, "r2", 9)
+    assert {outside[f"dead{n}.example.com"] for n in range(9)} == {Account("a")}

@@ -12,7 +12,10 @@ import pytest
 from zkdns.forward.addresses import Resolved, Unresolved
 from zkdns.forward.machine import ask_machine
 from zkdns.pipeline import lookups as under_test
+from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.lookups import MAX_DEAD, MAX_LOOKUPS, MAX_LOOKUPS_EACH, MAX_SLOW, Lookups
+
+WEB = Account("web")
 
 
 class World:
@@ -52,7 +55,7 @@ async def test_changes_are_told_and_the_last_good_addresses_stay() -> None:
     world = World()
     world.now["db"] = ("192.0.2.1", "192.0.2.2")
     lookups = Lookups(world.resolve, world.changed)
-    lookups.want(dict.fromkeys(["db"], "web"))
+    lookups.want(dict.fromkeys(["db"], WEB))
     await lookups.all_done()
     assert world.changes == [("db", ("192.0.2.1", "192.0.2.2"))]
     world.now["db"] = ("192.0.2.2", "192.0.2.1")  # turned round: the same
@@ -74,10 +77,10 @@ async def test_names_that_are_no_longer_wanted_are_forgotten() -> None:
     world = World()
     world.now = {"a": ("192.0.2.1",), "b": ("192.0.2.2",)}
     lookups = Lookups(world.resolve, world.changed)
-    lookups.want(dict.fromkeys(["a", "b", "c"], "web"))
+    lookups.want(dict.fromkeys(["a", "b", "c"], WEB))
     await lookups.all_done()
     assert set(lookups.problems) == {"c"}
-    lookups.want(dict.fromkeys(["b"], "web"))
+    lookups.want(dict.fromkeys(["b"], WEB))
     world.asked.clear()
     await world.until(3, "asked")
     assert set(world.asked) == {"b"}
@@ -93,7 +96,7 @@ async def test_an_error_of_ours_costs_that_name_alone(caplog: pytest.LogCaptureF
         return Resolved(("192.0.2.1",), 60)
 
     lookups = Lookups(resolve, lambda name, addresses: None)
-    lookups.want(dict.fromkeys(["bad", "good"], "web"))
+    lookups.want(dict.fromkeys(["bad", "good"], WEB))
     await lookups.all_done()
     assert lookups.addresses("good") == ("192.0.2.1",)
     assert set(lookups.problems) == {"bad"}
@@ -120,12 +123,12 @@ async def test_a_service_with_a_thousand_dead_names_makes_nobody_elses_late() ->
         return Resolved(("10.0.0.1",), 60)
 
     lookups = Lookups(resolve, lambda name, addresses: answered.set())
-    dead = {f"dead{n}.example": "tenant" for n in range(1000)}
+    dead = {f"dead{n}.example": Account("tenant") for n in range(1000)}
     lookups.want(dead)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert len(asked) == MAX_LOOKUPS_EACH
-    lookups.want({**dead, "good.example": "web"})
+    lookups.want({**dead, "good.example": WEB})
     async with asyncio.timeout(5):
         await answered.wait()
     assert asked[MAX_LOOKUPS_EACH:] == ["good.example"]
@@ -154,16 +157,77 @@ async def test_a_thousand_services_with_a_dead_name_each_make_nobody_elses_late(
         raise Unresolved(f"{name} is dead")
 
     lookups = Lookups(resolve, lambda name, addresses: answered.set() if addresses else None)
-    dead = {f"dead{n}.example": f"tenant{n}" for n in range(1000)}
+    dead = {f"dead{n}.example": Account(f"tenant{n}") for n in range(1000)}
     lookups.want(dead)
     while len(failed) < len(dead):  # noqa: ASYNC110  (each is known by then)
         await asyncio.sleep(0.01)
     before = failed.total()
-    lookups.want({**dead, "good.example": "web"})
+    lookups.want({**dead, "good.example": WEB})
     await asyncio.wait_for(answered.wait(), 5)
     assert failed.total() - before < 2 * MAX_DEAD, "they go on, and it waited for a few at most"
     before = failed.total()
     while failed.total() == before:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await lookups.stop()
+
+
+@pytest.mark.parametrize(
+    ("whose", "is_among"),
+    [(Account("web", 2, "r1"), True), (Account("web", 1, "r2"), True), (Account("web", 1, "r1"), False)],
+    ids=["of another session", "of another registry", "that is the newest"],
+)
+async def test_a_new_name_waits_for_few_of_thousands_of_new_ones_that_nobody_answers_for(
+    whose: Account, is_among: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have not failed yet, so nothing tells them from others but whose they are."""
+    monkeypatch.setattr(under_test, "PATIENCE", 0.01)
+    asked: list[str] = []
+
+    async def resolve(name: str) -> Resolved:
+        asked.append(name)
+        if name.startswith("dead"):
+            await asyncio.sleep(0.02)
+            raise Unresolved(f"{name} is dead")
+        return Resolved(("10.0.0.1",), 60)
+
+    answered = asyncio.Event()
+    lookups = Lookups(resolve, lambda name, addresses: answered.set() if addresses else None)
+    dead = {f"dead{n}.example": Account(f"tenant{n}", 1, "r1") for n in range(3000)}
+    if is_among:
+        names = [*dead.items(), ("good.example", whose)]
+        lookups.want(dict([*names[1000:], *names[:1000]]))
+    else:
+        lookups.want(dead)
+        while len(asked) < MAX_LOOKUPS:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        lookups.want({**dead, "good.example": whose})
+    begun = len(asked)
+    await asyncio.wait_for(answered.wait(), 5)
+    assert asked.index("good.example") <= max(begun, MAX_LOOKUPS) + 2 * MAX_LOOKUPS
+    await lookups.stop()
+
+
+async def test_a_slow_name_gives_its_place_up_as_soon_as_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(under_test, "PATIENCE", 0.01)
+    asked: list[str] = []
+    first = asyncio.Event()
+
+    async def resolve(name: str) -> Resolved:
+        asked.append(name)
+        await (first if name == "dead0.example" else asyncio.Event()).wait()
+        return Resolved(("10.0.0.1",), 60)
+
+    lookups = Lookups(resolve, lambda name, addresses: None)
+    lookups.want({f"dead{n}.example": Account(f"tenant{n}") for n in range(1000)})
+    most = MAX_LOOKUPS + MAX_SLOW
+    while len(asked) < most:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert len(asked) == most
+    first.set()
+    while len(asked) == most:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await lookups.stop()
 
@@ -180,7 +244,7 @@ async def test_who_is_no_longer_wanted_while_it_is_slow_is_let_go_of(monkeypatch
         raise AssertionError
 
     lookups = Lookups(resolve, lambda name, addresses: None)
-    lookups.want({"slow.example": "web"})
+    lookups.want({"slow.example": WEB})
     await asyncio.sleep(0.05)
     lookups.want({})
     await asyncio.wait_for(ended.wait(), 5)
@@ -206,7 +270,7 @@ async def waits_for(outcomes: list[Resolved | Exception], monkeypatch: pytest.Mo
 
     monkeypatch.setattr(under_test, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     lookups = Lookups(resolve, lambda name, addresses: None)
-    lookups.want({"db": "web"})
+    lookups.want({"db": WEB})
     await over.wait()
     await lookups.stop()
     return waits
@@ -233,7 +297,7 @@ async def test_a_name_that_is_back_is_told_though_its_addresses_are_those_before
     world = World()
     world.now["db"] = ("192.0.2.1",)
     lookups = Lookups(world.resolve, world.changed)
-    lookups.want({"db": "web"})
+    lookups.want({"db": WEB})
     await world.until(1)
     del world.now["db"]
     await world.until(2)

@@ -21,6 +21,7 @@ from zkdns.forward.sockets import allow_many_sockets
 from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
 from zkdns.model import Event, Verdict
+from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.inputs import (
     Compilation,
     Done,
@@ -80,7 +81,7 @@ class Driver:
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._lookups = Lookups(resolve, self._host_changed)
-        self._wanted: Mapping[str, str] = {}
+        self._wanted: Mapping[str, Account] = {}
         self._prober: Prober | None = None
         if replica is not None:
             self._prober = Prober(self._probed, replica, places(allow_many_sockets()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import differing
@@ -16,6 +17,16 @@ from zkdns.pipeline.users import Users
 from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
 from zkdns.registry.unread import UNREAD
 from zkdns.wall import Wall
+
+
+class Account(NamedTuple):
+    """Whose a host name is, in each of the ways in which that can be told: the service that has it, the
+    session that registered it, the registry where it stands. `zxid`: of its registration."""
+
+    service: str
+    session: int = 0
+    registry: str = ""
+    zxid: int = 0
 
 
 class Hostnames:
@@ -27,12 +38,14 @@ class Hostnames:
         self._wall = wall or Wall()
         self.problems: dict[str, Problem] = {}
         """By path of the instance: what doesn't resolve."""
-        self.outside: Mapping[str, str] = {}
-        """The names that others have to resolve, each with a service on whose account it is."""
+        self.outside: Mapping[str, Account] = {}
+        """The names that others have to resolve."""
         self._zones = tuple(zones)
         self._services = services
         self._followed: Mapping[str, Service] = {}
         self._users = Users()
+        self._holders: dict[str, dict[str, Account]] = {}
+        """By service and host name."""
         self._by_label: dict[str, str] = {}
         """By label, the name of the service that has it."""
         self._led: dict[str, list[str]] = {}
@@ -56,7 +69,16 @@ class Hostnames:
         for name in differing(before, registered):
             service = registered.get(name)
             instances = service.instances if service is not None else ()
-            hosts = frozenset(i.registration.host for i in instances if i.registration.host)
+            holders = {
+                i.registration.host: Account(name, i.owner, i.registry, i.zxid)
+                for i in instances
+                if i.registration.host
+            }
+            hosts = frozenset(holders)
+            if holders:
+                self._holders[name] = holders
+            else:
+                self._holders.pop(name, None)
             left |= self._users.needs(name) - hosts
             moved = self._users.put(name, hosts) or moved
         for host in left:
@@ -162,16 +184,21 @@ class Hostnames:
     def _sort_out(self) -> None:
         """Which names lead to services of ours, and which outside."""
         self._led = {}
-        outside: dict[str, str] = {}
+        outside: dict[str, Account] = {}
         for host in self._users:
             with self._wall.around(f"host {host}", "sorted"):
                 if (own := self._own_labels(host)) is not None:
                     self._led.setdefault(own[-1], []).append(host)
                 else:
-                    outside[host] = min(self._users.of(host))
+                    outside[host] = self._account_of(host)
         self._unheard = (self._unheard & outside.keys()) | (outside.keys() - self.outside.keys())
         if outside != self.outside:
             self.outside = outside
+
+    def _account_of(self, host: str) -> Account:
+        """Of several that of the service with the fewest names: a stranger of many can't take it onto his."""
+        service = min(self._users.of(host), key=lambda user: (len(self._users.needs(user)), user))
+        return self._holders[service][host]
 
     def _own_labels(self, host: str) -> list[str] | None:
         """The labels of a name in a zone of ours, the zone left out."""

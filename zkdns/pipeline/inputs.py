@@ -17,6 +17,7 @@ from zkdns.client_map import ClientMap
 from zkdns.config import Settings
 from zkdns.health.targets import Target
 from zkdns.model import Catalog, Change, Event, Override, Problem, Service, Verdict
+from zkdns.pipeline.hostnames import Account
 from zkdns.roots import TOPOLOGY
 from zkdns.topology import Topology
 
@@ -163,7 +164,7 @@ class Ready:
     delta: Delta = NOTHING
     changes: tuple[Change, ...] = ()
     probe: Mapping[str, Target | None] = field(default_factory=dict)
-    resolve: Mapping[str, str] = field(default_factory=dict)
+    resolve: Mapping[str, Account] = field(default_factory=dict)
     write: Mapping[str, bytes] = field(default_factory=dict)
     compile: tuple[Compilation, ...] = ()
     wake: float | None = None

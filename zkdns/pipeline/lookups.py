@@ -1,8 +1,8 @@
 """Host names that instances gave as their address, resolved again and again in the background.
 
 Rules: one asyncio loop; never raises out of it; the last good addresses stay while a name can't be
-resolved. Services take turns: one with thousands of dead names makes nobody else's late; nor do thousands of
-services with one each, for what had no answer soon goes on in places of its own.
+resolved. Those whose they are take turns (`turns`): thousands of dead names make nobody else's late, of one
+service or of as many, for what had no answer soon goes on in places of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.turns import Turns
 
 log = logging.getLogger("zkdns.hosts")
@@ -29,6 +31,12 @@ service a quarter."""
 PATIENCE = 0.5
 """Seconds after which a lookup is a slow one."""
 
+NOBODY = Account("")
+"""Whose a name is that nobody wants any more."""
+
+WAYS = len(NOBODY) - 1
+"""In which whose a name is can be told."""
+
 
 class Lookups:
     """Keeps the addresses of the names that are wanted; tells `changed(name, addresses)`."""
@@ -45,12 +53,12 @@ class Lookups:
         self._problems: dict[str, str] = {}
         self._due: set[str] = set()
         self._news = asyncio.Event()
-        self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH)
-        self._slow = Turns(MAX_SLOW, MAX_SLOW // 4)
-        self._dead = Turns(MAX_DEAD, MAX_DEAD // 4)
-        self._accounts: dict[str, str] = {}
+        self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH, WAYS)
+        self._slow = Turns(MAX_SLOW, MAX_SLOW // 4, WAYS)
+        self._dead = Turns(MAX_DEAD, MAX_DEAD // 4, WAYS)
+        self._accounts: dict[str, Account] = {}
 
-    def want(self, accounts: Mapping[str, str]) -> None:
+    def want(self, accounts: Mapping[str, Account]) -> None:
         """From now on exactly these names, each on the account of the one who has it."""
         names = accounts.keys()
         self._accounts = dict(accounts)
@@ -59,7 +67,9 @@ class Lookups:
             self._addresses.pop(name, None)
             self._problems.pop(name, None)
             self._due.discard(name)
-        for name in names - self._tasks.keys():
+        for name in names:
+            if name in self._tasks:
+                continue
             self._due.add(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(
                 self._follow(name), name=f"host {name}"
@@ -114,25 +124,27 @@ class Lookups:
 
     async def _ask(self, name: str, is_slow: bool) -> tuple[Resolved, bool]:
         """What it resolves to, and whether that took long. Raises Unresolved."""
-        account, loop = self._accounts.get(name, ""), asyncio.get_running_loop()
+        *whose, zxid = self._accounts.get(name, NOBODY)
+        claimed, loop = (tuple(whose), zxid), asyncio.get_running_loop()
         if is_slow:
-            async with self._dead.turn(account):
+            with self._dead.claim(*claimed) as place:
+                await place.called
                 began = loop.time()
                 return await self._resolve(name), loop.time() - began > PATIENCE
-        async with self._turns.turn(account):
+        with self._turns.claim(*claimed) as place:
+            await place.called
             lookup = asyncio.ensure_future(self._resolve(name))
             try:
                 await asyncio.wait([lookup], timeout=PATIENCE)
-                if lookup.done() or not self._slow.has_room(account):
+                if lookup.done():
                     return await lookup, False
-            except BaseException:
+                with self._slow.claim(*claimed) as another:
+                    either: list[asyncio.Future[Any]] = [lookup, another.called]
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    place.give_up()
+                    return await lookup, True
+            finally:
                 lookup.cancel()
-                raise
-        try:
-            async with self._slow.turn(account):
-                return await lookup, True
-        finally:
-            lookup.cancel()
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:
