@@ -12,7 +12,7 @@ from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.config import Settings
 from zkdns.forward import believe, forwarder, large, load
-from zkdns.health import ballots, connection, consensus, prober
+from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
 from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
@@ -80,7 +80,8 @@ WALLS: dict[str, tuple[float, ...]] = {
     "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
     "of them, probes of targets that had no answer within 0.5 s": (1, 2),
-    "probes that start in a second": (prober.RATE,),
+    "of these, probes of those that answer late, that are new, that never answer": (lanes.FREE,),
+    "probes that start in a second": (lanes.RATE,),
     "probes that start in one turn of the loop": (prober.A_TURN,),
     "descriptors that probes hold where there are few": (1, prober.OF_ALL),
     "KiB read of an `http` check's answer": (connection.MAX_READ_BYTES / 1024,),

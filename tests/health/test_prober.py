@@ -12,6 +12,7 @@ import pytest
 
 from support.waiting import until
 from zkdns.health import prober as module
+from zkdns.health.lanes import Lane
 from zkdns.health.prober import Prober, places
 from zkdns.health.targets import Target
 from zkdns.model import Check, Verdict
@@ -237,6 +238,78 @@ async def test_targets_that_never_answer_keep_nobody_who_does_waiting(
     await until(lambda: all(told[path] - before[path] >= 5 for path in web))
     assert not most or max(most) <= 4, "half of the places"
     await until(lambda: any(path.startswith("/services/mute") for path in told))
+    await prober.stop()
+
+
+async def test_a_slow_target_that_answers_keeps_its_turns_beside_those_that_never_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "AGAIN", 0.01)
+    told: list[str] = []
+
+    async def probe(target: Target) -> str:
+        await asyncio.sleep(0.03 if "web" in target.path else 3600)
+        return ""
+
+    prober = Prober(lambda target, verdict: told.append(target.path), sockets=16, named=lambda name: probe)
+    prober.schedule(target())
+    await until(lambda: told)
+    for n in range(100):
+        mute = replace(target(f"/services/mute{n}/a"), check=Check("tcp", timeout=0.5, interval=0.05))
+        prober.schedule(mute)
+    await until(lambda: len({path for path in told if "mute" in path}) > 30)
+    before = len(told)
+    await until(lambda: told[before:].count("/services/web/a") >= 5)
+    assert len(told) - before < 50, "it waited for a few of them, and not for all each time"
+    await prober.stop()
+
+
+async def test_how_a_target_answered_says_where_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    answers = [0.03]
+    told = 0
+
+    async def probe(target: Target) -> str:
+        await asyncio.sleep(answers[0])
+        return ""
+
+    def tell(target: Target, verdict: Verdict) -> None:
+        nonlocal told
+        told += 1
+
+    prober = Prober(tell, sockets=8, named=lambda name: probe)
+    prober.schedule(replace(target(), check=Check("tcp", timeout=0.05, interval=0.01, fall=3)))
+    (scheduled,) = prober._scheduled.values()
+    assert scheduled.choose_lane() is Lane.QUICK
+    scheduled.is_slow = True
+    assert scheduled.choose_lane() is Lane.NEW
+    await until(lambda: told == 1)
+    assert scheduled.choose_lane() is Lane.SLOW
+    answers[0] = 3600.0
+    lanes = []
+    for n in range(2, 5):
+        await until(lambda n=n: told == n)  # type: ignore[misc]
+        lanes.append(scheduled.choose_lane())
+    assert lanes == [Lane.SLOW, Lane.SLOW, Lane.MUTE], "as often as makes it fail"
+    answers[0] = 0.0
+    await until(lambda: scheduled.choose_lane() is Lane.QUICK)
+    await prober.stop()
+
+
+async def test_one_that_never_answered_waits_with_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    told: list[Verdict] = []
+
+    async def probe(target: Target) -> str:
+        await asyncio.sleep(3600)
+        return ""
+
+    prober = Prober(lambda target, verdict: told.append(verdict), sockets=8, named=lambda name: probe)
+    prober.schedule(replace(target(), check=Check("tcp", timeout=0.05, interval=60, fall=100)))
+    (scheduled,) = prober._scheduled.values()
+    await until(lambda: told)
+    assert scheduled.choose_lane() is Lane.MUTE
     await prober.stop()
 
 

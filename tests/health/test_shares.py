@@ -56,16 +56,17 @@ def _one(found: list[tuple[str, int]]) -> tuple[str, tuple[str, int]]:
     return found[0][0], found[0]
 
 
-def test_while_all_places_are_taken_the_oldest_is_the_one_that_began_first() -> None:
+def test_the_oldest_is_the_one_that_began_first() -> None:
     shares: Shares[str] = Shares(2, 2, 100, 100)
     for service in ("a", "b"):
         shares.wait(service, f"{service}1")
         assert shares.next(0.0) == f"{service}1"
-    assert shares.oldest() is None, "nobody waits"
+    assert not shares.is_waiting
     shares.wait("c", "c1")
+    assert shares.is_waiting
     assert shares.oldest() == "a1"
     shares.done("a", "a1")
-    assert shares.oldest() is None, "there is room"
+    assert shares.oldest() == "b1"
     assert shares.next(0.0) == "c1"
     shares.wait("d", "d1")
     assert (shares.oldest(), shares.taken) == ("b1", 2)

@@ -3,10 +3,10 @@
 Rules: one asyncio loop; nothing here judges. A new target is probed at once, and from then on at a
 moment of its interval that hangs on `salt` and its path, so that neither the targets of one replica
 nor the replicas of one target fire together. Where there is more to do than places, services take turns
-(`shares`): probes come late and none is left out. Those that don't answer soon have half of the places at
-most, however many services they are of: nobody who answers waits for them. A probe that raises is a bad one,
-but for what is lacking here, time too: that says nothing of the target, and is told as ours. What is
-registered once is probed once: a service's instances and those of its views share their verdicts.
+(`lanes`, `shares`): probes come late and none is left out; nobody who answers waits for those who don't,
+however many services they are of. A probe that raises is a bad one, but for what is lacking here, time too:
+that says nothing of the target, and is told as ours. What is registered once is probed once: a service's
+instances and those of its views share their verdicts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 
 from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
-from zkdns.health.shares import Shares
+from zkdns.health.lanes import Lane, Lanes
 from zkdns.health.targets import Target
 from zkdns.lack import HELD_UP, Lack, is_local_lack
 from zkdns.model import Verdict
@@ -37,18 +37,11 @@ OF_ALL = 4
 EACH = 128
 """Probes of one service under way at once."""
 
-RATE, BURST = 1000.0, 2000
-"""Probes that start in a second, and as soon as there are places after a quiet time: a probe costs some
-0.15 ms of the loop."""
-
 A_TURN = 4
 """Probes that start in one turn of the loop: what comes of them meets in another one's turn."""
 
 PATIENCE = 0.5
 """Seconds that a probe has before another may have its place. A target that needs more is a slow one."""
-
-SLOW_STARTS = 4
-"""One start in so many is a slow target's, where those and others wait."""
 
 AGAIN = 1.0
 """Seconds until a probe is tried again that failed for want of our own."""
@@ -65,7 +58,8 @@ class _Lacking(Exception):
 @dataclass(slots=True, eq=False)
 class _Scheduled:
     """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one; `is_slow`:
-    it had no answer for long; `shares`: where it waits, or has its place."""
+    it had no answer for long; `silences`: how often in a row it had none at all; `lane`: where it waits, or
+    has its place."""
 
     target: Target
     due: float
@@ -74,12 +68,30 @@ class _Scheduled:
     task: asyncio.Task[None] | None = None
     started: float = 0.0
     is_slow: bool = False
-    shares: Shares[_Scheduled] | None = None
+    silences: int = 0
+    lane: Lane = Lane.QUICK
 
     @property
     def service(self) -> str:
         """Whose share it counts against: all that stands in one folder."""
         return self.target.path.rpartition("/")[0]
+
+    def choose_lane(self) -> Lane:
+        if not self.is_slow:
+            return Lane.QUICK
+        if self.verdict is None:
+            return Lane.NEW
+        return Lane.SLOW if self.silences < self.target.check.fall else Lane.MUTE
+
+    def answer(self, took: float) -> None:
+        """It was heard of, or not, after so long."""
+        self.is_slow = took > PATIENCE
+        if took < self.target.check.timeout:
+            self.silences = 0
+        elif self.verdict is None:
+            self.silences = self.target.check.fall  # it never answered
+        else:
+            self.silences += 1
 
 
 def places(descriptors: int) -> int:
@@ -100,10 +112,7 @@ class Prober:
         self._told = tell
         self._salt = salt
         self._lack = Lack()
-        self._sockets = sockets
-        self._quick: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
-        self._slow: Shares[_Scheduled] = Shares(sockets, min(EACH, sockets), RATE, BURST)
-        self._starts = 0
+        self._lanes: Lanes[_Scheduled] = Lanes(sockets, min(EACH, sockets))
         self._named = named
         self._scheduled: dict[Target, _Scheduled] = {}
         self._by_path: dict[str, _Scheduled] = {}
@@ -177,12 +186,12 @@ class Prober:
         while self._queue and self._queue[0][0] <= now:
             _, _, scheduled = heapq.heappop(self._queue)
             if self._is_wanted(scheduled):
-                scheduled.shares = self._slow if scheduled.is_slow else self._quick
-                scheduled.shares.wait(scheduled.service, scheduled)
+                scheduled.lane = scheduled.choose_lane()
+                self._lanes.wait(scheduled.lane, scheduled.service, scheduled)
         starts = 0
-        while starts < A_TURN and (scheduled := self._next_one(now)) is not None:  # type: ignore[assignment]
+        while starts < A_TURN and (scheduled := self._lanes.next(now)) is not None:  # type: ignore[assignment]
             if not self._is_wanted(scheduled):
-                self._leave(scheduled)
+                self._lanes.done(scheduled.lane, scheduled.service, scheduled)
                 continue
             starts += 1
             scheduled.started = now
@@ -192,9 +201,9 @@ class Prober:
         if starts == A_TURN:
             self._arm(now)
             return
-        moments = [self._quick.ready_at(now), self._slow.ready_at(now)]
-        for one in (self._quick.oldest(), self._slow.to_give_up()):
-            if one is None or one.task is None:
+        moments = [self._lanes.ready_at(now)]
+        for one in self._lanes.to_give_up():
+            if one.task is None:
                 continue
             if now - one.started >= PATIENCE:
                 one.is_slow = True
@@ -203,27 +212,9 @@ class Prober:
                 moments.append(one.started + PATIENCE)
         self._arm(min((at for at in moments if at is not None), default=None))
 
-    def _next_one(self, now: float) -> _Scheduled | None:
-        """Whose turn it is."""
-        self._quick.places = self._sockets - self._slow.taken
-        self._slow.places = min(max(1, self._sockets // 2), self._sockets - self._quick.taken)
-        self._starts += 1
-        first, then = self._quick, self._slow
-        if self._starts % SLOW_STARTS == 0:
-            first, then = then, first
-        started = first.next(now) or then.next(now)
-        if started is not None:
-            (self._slow if started.shares is self._quick else self._quick).spend()
-        return started
-
-    def _leave(self, scheduled: _Scheduled) -> None:
-        """Its place is free."""
-        if scheduled.shares is not None:
-            scheduled.shares.done(scheduled.service, scheduled)
-
     def _done(self, scheduled: _Scheduled, task: asyncio.Task[None]) -> None:
         self._running.discard(scheduled)
-        self._leave(scheduled)
+        self._lanes.done(scheduled.lane, scheduled.service, scheduled)
         if task.cancelled() and self._is_wanted(scheduled):
             self._postpone(scheduled)  # it gave its place to another service's: it says nothing
         self._arm(asyncio.get_running_loop().time())
@@ -248,7 +239,7 @@ class Prober:
             return
         if not self._is_wanted(scheduled):
             return
-        scheduled.is_slow = loop.time() - scheduled.started > PATIENCE
+        scheduled.answer(loop.time() - scheduled.started)
         scheduled.due = self._next(target, max(scheduled.started, scheduled.due))
         self._enqueue(scheduled)
         scheduled.verdict = Verdict(target.path, not why, why)

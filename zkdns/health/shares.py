@@ -2,7 +2,8 @@
 
 Rules: pure. Time comes in, in seconds of any clock that only grows. A service has a bounded share of the
 places, and all together a bounded rate; a service with nothing under way is not kept waiting by those that
-have much: it is told whose probe may be given up for it.
+have much: it is told whose probe may be given up for it. Where a service comes but once, the newest may have
+each second turn: however many came together, the next one waits for few.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ T = TypeVar("T")
 
 class Shares(Generic[T]):
     """`places`: probes under way at once, which may change; `each`: of one service; `rate`: starts a second,
-    `burst` of them at once."""
+    `burst` of them at once; `newest`: whether the newest service has each second turn."""
 
-    def __init__(self, places: int, each: int, rate: float, burst: int) -> None:
+    def __init__(self, places: int, each: int, rate: float, burst: int, *, newest: bool = False) -> None:
         self.places = places
         self._each = each
         self._rate = rate
@@ -27,6 +28,9 @@ class Shares(Generic[T]):
         self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
         """By service, in the order of their turns. Those whose share is taken stand in `_blocked`."""
         self._blocked: dict[str, deque[T]] = {}
+        self._newest: OrderedDict[str, None] | None = OrderedDict() if newest else None
+        """Those that had no turn since they began to wait."""
+        self._turns = 0
         self._running: dict[str, OrderedDict[T, None]] = {}
         self._started: dict[T, None] = {}
         """All that have a place, the oldest first."""
@@ -43,6 +47,8 @@ class Shares(Generic[T]):
     def wait(self, service: str, probe: T) -> None:
         """This one is due."""
         if (line := self._blocked.get(service)) is None:
+            if service not in self._waiting and self._newest is not None:
+                self._newest[service] = None
             line = self._waiting.setdefault(service, deque())
         line.append(probe)
 
@@ -50,27 +56,42 @@ class Shares(Generic[T]):
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
         self._refill(now)
         while self._waiting and self._tokens >= 1:
-            service, line = next(iter(self._waiting.items()))
+            service = self._next_service()
             running = self._running.get(service)
             if running is not None and len(running) >= self._each:
                 self._blocked[service] = self._waiting.pop(service)
+                self._served(service)
                 continue
             if self.taken >= self.places:
                 return None
             self._tokens -= 1
+            self._turns += 1
+            line = self._waiting.pop(service)
             probe = line.popleft()
             self._started[probe] = None
-            del self._waiting[service]
+            self._served(service)
             if line:
                 self._waiting[service] = line  # behind the others: they take turns
             self._running.setdefault(service, OrderedDict())[probe] = None
             return probe
         return None
 
+    def _next_service(self) -> str:
+        if self._newest and self._turns % 2:
+            return next(reversed(self._newest))
+        return next(iter(self._waiting))
+
+    def _served(self, service: str) -> None:
+        if self._newest is not None:
+            self._newest.pop(service, None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a service does that is below its share."""
+        return bool(self._waiting)
+
     def oldest(self) -> T | None:
-        """While all places are taken and somebody waits: the probe that has had its place the longest."""
-        if not self._waiting or self.taken < self.places:
-            return None
+        """The probe that has had its place the longest."""
         return next(iter(self._started), None)
 
     def to_give_up(self) -> T | None:
