@@ -31,6 +31,15 @@ def is_local_lack(error: OSError) -> bool:
 HELD_UP: Final = "this server was held up"
 """What is lacking where there is no time."""
 
+NO_PORT: Final = "no port of this machine is free toward"
+"""What is lacking where connect(2) says EADDRNOTAVAIL: all are used, or wait out their time, between here and
+there. It says nothing of what else is reached."""
+
+
+def why_lacking(error: OSError) -> str:
+    """It in a few words, as the machine says it."""
+    return (error.strerror or str(error)).lower()
+
 
 class Lack:
     """What is lacking for one purpose. Times are seconds of any clock that only grows."""
@@ -57,4 +66,9 @@ def problem_of(why: str, so: str) -> Problem:
     cure = "raise the limit of open files (ulimit -n, LimitNOFILE=), or find who holds so many connections"
     if why == HELD_UP:
         cure = "give it more CPU, or find what stopped it (a paused machine, SIGSTOP)"
+    elif why.startswith(NO_PORT):
+        cure = (
+            "find who connects there so often, or widen net.ipv4.ip_local_port_range; where it is an IPv6 "
+            "address, see that this machine has one itself"
+        )
     return Problem("this machine", f"{why}: {so}", cure)

@@ -47,7 +47,7 @@ impl Handed {
     }
 }
 
-/// A packet that a thread died on, and what it said; or what else people should know, without one.
+/// A packet that a thread died on, and what it said; or, without one, what is lacking here for new connections.
 pub struct Fault {
     pub packet: Box<[u8]>,
     pub what: String,

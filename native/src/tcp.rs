@@ -38,8 +38,9 @@ const OWED: u64 = 30_000 * MILLISECOND;
 const PAUSE: u64 = 5 * MILLISECOND;
 /// How long no connection is taken after the machine had no descriptor for one.
 const LACK: u64 = 100 * MILLISECOND;
-/// Between two lines that tell of it: at the edge of the limit it comes and goes all the time.
-const TELL_LACK: u64 = 60_000 * MILLISECOND;
+/// Between two words to Python of it, which tells people more seldom: at the edge of the limit it comes and goes
+/// all the time.
+const TELL_LACK: u64 = 1000 * MILLISECOND;
 
 const READ: Interest = Interest { read: true, write: false };
 const WRITE: Interest = Interest { read: false, write: true };
@@ -206,7 +207,8 @@ impl<'a> Server<'a> {
     fn lack(&mut self, error: &io::Error) {
         if self.told_lack.is_none_or(|at| self.now >= at + TELL_LACK) {
             self.told_lack = Some(self.now);
-            let what = format!("no TCP connection can be taken: {error}");
+            let text = error.to_string();
+            let what = text.split(" (os error").next().unwrap_or(&text).to_owned();
             self.shared.handover.report(Fault { packet: Box::default(), what });
         }
         self.lacking = Some(self.now);

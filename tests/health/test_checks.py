@@ -420,14 +420,45 @@ async def test_what_is_lacking_here_is_no_bad_probe(
         return ""
 
     prober = Prober(lambda target, verdict: told.append(verdict), named=lambda name: probe)
-    assert prober.lack == ""
+    assert prober.lacks == ()
     for id in left:
         prober.schedule(Target(f"/s/web/{id}", id, "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
     await until(lambda: len(told) == 3)
     await prober.stop()
     assert all(v.good for v in told)
-    assert prober.lack == "too many open files", "it is a problem for a while after it was met last"
+    assert prober.lacks == ("too many open files",), "it is a problem for a while after it was met last"
     assert sum("can't be made" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_ports_that_are_used_up_toward_one_place_are_told_as_that_and_are_no_bad_probe(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("zkdns.health.prober.AGAIN", 0.01)
+    told: list[Verdict] = []
+    sock = socket.socket
+
+    class UsedUp(socket.socket):
+        def connect(self, address: object) -> None:
+            if ends:
+                raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+            super().connect(address)  # type: ignore[arg-type]
+
+    ends = [True]
+    monkeypatch.setattr("zkdns.health.connection.socket.socket", UsedUp)
+    with sock() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        prober = Prober(lambda target, verdict: told.append(verdict))
+        prober.schedule(Target("/s/web/a", "a", "127.0.0.1", port, 0.0, Check("tcp", interval=60)))
+        await until(lambda: prober.lacks)
+        assert prober.lacks == (f"no port of this machine is free toward 127.0.0.1:{port}",)
+        assert not told
+        ends.clear()
+        await until(lambda: told)
+    await prober.stop()
+    assert told[0].good
+    assert "no port of this machine is free toward" in caplog.text
 
 
 async def test_an_answer_that_nobody_looked_for_in_time_is_no_failure(
@@ -450,7 +481,7 @@ async def test_an_answer_that_nobody_looked_for_in_time_is_no_failure(
     await until(lambda: told)
     await prober.stop()
     assert [v.good for v in told] == [True]
-    assert "held up" in prober.lack
+    assert "held up" in prober.lacks[0]
 
 
 async def test_a_service_of_silent_targets_keeps_no_other_service_waiting(

@@ -540,6 +540,7 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
     first = await server.connect()
     await first.ask(query())
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert server.engine.lack == ""
     for _ in range(3):  # at the edge of a limit it comes and goes all the time
         with ExitStack() as stack:
             stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
@@ -550,6 +551,7 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
                 await loop.sock_connect(sock, (server.address.host, server.address.port))
                 await loop.sock_sendall(sock, framed(query()))
             await until(lambda: "no TCP connection can be taken" in caplog.text)
+            assert server.engine.lack == "too many open files"
             assert (await first.ask(query()))[6:8] == b"\0\1"
             await asyncio.sleep(0.25)
             assert server.open == 1

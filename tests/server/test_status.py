@@ -44,10 +44,10 @@ def observer(tmp_path: Path) -> Observer:
     pipeline.wall.errors = 100
     life = SimpleNamespace(
         settings=settings, phase=Phase.READY, started=NOW, settings_read=True, change_seconds=histogram(7.0),
-        lack=SimpleNamespace(problem=Problem("lack", "", "")),
+        lack=SimpleNamespace(why="no memory"), web=SimpleNamespace(lack="no descriptors"),
     )  # fmt: skip
     engine = SimpleNamespace(
-        name="python", faults=3, dispatcher=SimpleNamespace(errors=11),
+        name="python", lack="no descriptors", faults=3, dispatcher=SimpleNamespace(errors=11),
         counts=lambda: Counter({("udp", 1, NXDOMAIN): 12}), latency=lambda: ((8.0,), (4, 5), 6.0),
         dropped=lambda: Counter({"send": 13}), search_misses=lambda: Counter({"10.0.0.1": 14, "10.0.0.2": 1}),
         connections=lambda: (16, 17), closed=lambda: Counter(idle=18), cache_hits=lambda: 19,
@@ -65,7 +65,7 @@ def observer(tmp_path: Path) -> Observer:
     return Observer(
         life,  # type: ignore[arg-type]
         pipeline,
-        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}, lack="too many open files"),  # type: ignore[arg-type]
+        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}, lacks=("no port is free",)),  # type: ignore[arg-type]
         engine,  # type: ignore[arg-type]
         forwarder,  # type: ignore[arg-type]
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
@@ -115,11 +115,17 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
     assert [p.path for p in status.problems] == [
         "zone",
         "state",
-        "lack",
+        "this machine",
+        "this machine",
         "this machine",
         "journal",
         "--forward",
         "--forward",
+    ]
+    assert [p.what.partition(":")[::2] for p in status.problems if p.path == "this machine"] == [
+        ("no memory", " new connections wait"),
+        ("no descriptors", " new connections wait"),
+        ("no port is free", " health checks wait; what was known of the instances holds"),
     ]
     assert [p.what for p in status.problems if "10.0.0.2:53 leads back" in p.what]
     assert status.forward == {"cached": 27, "in_flight": 28, "cache_bytes": 30}

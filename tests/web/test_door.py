@@ -127,10 +127,12 @@ async def test_without_descriptors_it_waits_and_goes_on(
         return await accept(sock)
 
     monkeypatch.setattr(loop, "sock_accept", lacking)
-    async with opened() as (_, address):
+    async with opened() as (opened_door, address):
+        assert opened_door.lack == ""
         reader, writer = await asyncio.open_connection(*address)
         assert await reader.readexactly(5) == b"hello"
         writer.close()
+        assert opened_door.lack == "too many open files"
     assert [r.getMessage() for r in caplog.records] == [
         "no HTTP connection can be taken: Too many open files"
     ]

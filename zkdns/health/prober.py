@@ -12,6 +12,7 @@ instances and those of its views share their verdicts.
 from __future__ import annotations
 
 import asyncio
+import errno
 import heapq
 import logging
 import os
@@ -23,7 +24,7 @@ from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
 from zkdns.health.lanes import Lane, Lanes
 from zkdns.health.targets import Target
-from zkdns.lack import HELD_UP, Lack, is_local_lack
+from zkdns.lack import HELD_UP, NO_PORT, Lack, is_local_lack
 from zkdns.model import Verdict
 
 log = logging.getLogger("zkdns.health")
@@ -111,7 +112,7 @@ class Prober:
     ) -> None:
         self._told = tell
         self._salt = salt
-        self._lack = Lack()
+        self._lack, self._lack_of_ports = Lack(), Lack()
         self._lanes: Lanes[_Scheduled] = Lanes(sockets, min(EACH, sockets))
         self._named = named
         self._scheduled: dict[Target, _Scheduled] = {}
@@ -122,9 +123,10 @@ class Prober:
         self._running: set[_Scheduled] = set()
 
     @property
-    def lack(self) -> str:
-        """What is lacking here for probes; "" where nothing is."""
-        return self._lack.why(asyncio.get_running_loop().time())
+    def lacks(self) -> tuple[str, ...]:
+        """What is lacking here for probes: for all, and for some."""
+        now = asyncio.get_running_loop().time()
+        return tuple(why for lack in (self._lack, self._lack_of_ports) if (why := lack.why(now)))
 
     def schedule(self, target: Target) -> None:
         """Probe this, at once where it is new or has moved."""
@@ -232,8 +234,10 @@ class Prober:
         try:
             why = target.unprobeable or await self._ask(target)
         except _Lacking as lacking:
-            if self._lack.meet(str(lacking), loop.time()):
-                log.warning("health checks can't be made: %s; what was known of the instances holds", lacking)
+            why = str(lacking)
+            lack = self._lack_of_ports if why.startswith(NO_PORT) else self._lack
+            if lack.meet(why, loop.time()):
+                log.warning("health checks can't be made: %s; what was known of the instances holds", why)
             if self._is_wanted(scheduled):
                 self._postpone(scheduled)
             return
@@ -263,6 +267,8 @@ class Prober:
                 raise _Lacking(HELD_UP) from None
             return f"no answer within {target.check.timeout:g} s"
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise _Lacking(f"{NO_PORT} {_place(target)}") from None
             if is_local_lack(error):
                 raise _Lacking(_say(error)) from None
             return _say(error)
@@ -276,6 +282,11 @@ class Prober:
         phase = hash_pair(self._salt, target.path) / 2**64 * interval
         earliest = started + interval / 2
         return earliest + (phase - earliest) % interval
+
+
+def _place(target: Target) -> str:
+    address = f"[{target.address}]" if ":" in target.address else target.address
+    return f"{address}:{target.port}"
 
 
 def _say(error: OSError) -> str:

@@ -107,9 +107,9 @@ class Driver:
         return tuple(self._mirrors.values())
 
     @property
-    def lack(self) -> str:
-        """What is lacking here for health checks; "" where nothing is."""
-        return self._prober.lack if self._prober is not None else ""
+    def lacks(self) -> tuple[str, ...]:
+        """What is lacking here for health checks."""
+        return self._prober.lacks if self._prober is not None else ()
 
     @property
     def zookeepers(self) -> dict[str, ZooKeeperSource]:

@@ -121,6 +121,11 @@ class PythonEngine:
         for listener in self._listeners:
             listener.close()
 
+    @property
+    def lack(self) -> str:
+        """What is lacking here for new connections; "" for nothing."""
+        return self._tcp.lack
+
     def counts(self) -> Counter[tuple[str, int, int]]:
         """Queries answered by transport, type and rcode."""
         return Counter(self.dispatcher.counts)
@@ -221,6 +226,10 @@ class NativeEngine(PythonEngine):
         counts = super().counts()
         counts.update(self.native.replies())
         return counts
+
+    @property
+    def lack(self) -> str:
+        return self.native.lack
 
     def connections(self) -> tuple[int, int]:
         return self.native.connections()

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
+from zkdns.lack import Lack
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.turn import FEW, TURN_SECONDS
@@ -135,6 +136,12 @@ class Native:
         self._due: Due | None = None
         self._replies: list[tuple[Route, bytes]] = []
         self._flushing = False
+        self._lack = Lack()
+
+    @property
+    def lack(self) -> str:
+        """What is lacking here for new connections; "" for nothing."""
+        return self._lack.why(self._tick())
 
     # --- what is answered -------------------------------------------------------------------------
 
@@ -225,8 +232,8 @@ class Native:
         for packet, what in self._engine.take_faults():
             if packet:
                 log.error("the native engine failed on packet %s: %s", packet.hex(), what)
-            else:
-                log.warning("%s", what)
+            elif self._lack.meet(what.lower(), self._tick()):
+                log.warning("no TCP connection can be taken: %s", what)
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once

@@ -1,7 +1,7 @@
 """What this machine has not enough of: descriptors and memory, told once and never as anyone else's fault.
 
 Rules: asyncio tells of each connection that can't be accepted, with a traceback, a thousand at a time; here
-that is one line a minute, and a Problem while it lasts.
+that is one line a minute, and told while it lasts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.lack import Lack, problem_of
-from zkdns.model import Problem
+from zkdns.lack import Lack, why_lacking
 
 log = logging.getLogger("zkdns")
 
@@ -35,12 +34,11 @@ class Shortage:
             loop.default_exception_handler(context)
             return
         self.count += 1
-        why = (error.strerror or str(error)).lower()
+        why = why_lacking(error)
         if self._lack.meet(why, self._clock()):
             log.error("%s: new connections wait", why)
 
     @property
-    def problem(self) -> Problem | None:
-        """While it lasts."""
-        why = self._lack.why(self._clock())
-        return problem_of(why, "new connections wait") if why else None
+    def why(self) -> str:
+        """What is lacking, while it lasts; "" for nothing."""
+        return self._lack.why(self._clock())

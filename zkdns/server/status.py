@@ -35,6 +35,7 @@ from zkdns.server.lack import Shortage
 from zkdns.server.recorder import Recorder
 from zkdns.server.state_directory import StateDirectory
 from zkdns.topology import Topology
+from zkdns.web.http import Web
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Counters, RegistryStatus, Status
 
@@ -65,6 +66,7 @@ class Life(Protocol):
     settings_read: bool
     change_seconds: Histogram
     lack: Shortage
+    web: Web
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,11 @@ class Observer:
         beside = [*self.zone_files.problems]
         if self.state_directory.problem is not None:
             beside.append(self.state_directory.problem)
-        if self.life.lack.problem is not None:
-            beside.append(self.life.lack.problem)
-        if lack := self.driver.lack:
-            beside.append(problem_of(lack, "health checks wait; what was known of the instances holds"))
+        for why in dict.fromkeys((self.life.lack.why, self.engine.lack, self.life.web.lack)):
+            if why:
+                beside.append(problem_of(why, "new connections wait"))
+        for why in self.driver.lacks:
+            beside.append(problem_of(why, "health checks wait; what was known of the instances holds"))
         if self.recorder.problem is not None:
             beside.append(self.recorder.problem)
         upstreams = self.forwarder.status().upstreams

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from zkdns.lack import Lack, is_local_lack
+from zkdns.lack import Lack, is_local_lack, why_lacking
 from zkdns.serve.listen.places import Limits, Places, network_of
 
 log = logging.getLogger("zkdns.web")
@@ -91,6 +91,12 @@ class Door:
         self._guests: dict[asyncio.BaseTransport, _Guest] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
+        self._lack = Lack()
+
+    @property
+    def lack(self) -> str:
+        """What is lacking here for new connections; "" for nothing."""
+        return self._lack.why(asyncio.get_running_loop().time())
 
     def open(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -118,14 +124,13 @@ class Door:
 
     async def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        lack = Lack()
         while True:
             try:
                 connection, address = await loop.sock_accept(sock)
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if lack.meet(str(error), loop.time()):
+                if self._lack.meet(why_lacking(error), loop.time()):
                     log.warning("no HTTP connection can be taken: %s", error.strerror)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue

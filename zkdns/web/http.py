@@ -138,6 +138,11 @@ class Web:
         self._door.open(stream)
         self._sampler = asyncio.create_task(self._pages.sample(partial(self._threads.run, "")))
 
+    @property
+    def lack(self) -> str:
+        """What is lacking here for new connections; "" for nothing."""
+        return self._door.lack if self._door is not None else ""
+
     async def stop(self) -> None:
         if self._sampler is not None:
             self._sampler.cancel()

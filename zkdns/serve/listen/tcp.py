@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.lack import Lack, is_local_lack
+from zkdns.lack import Lack, is_local_lack, why_lacking
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
@@ -92,6 +92,11 @@ class TcpListener:
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
+    def lack(self) -> str:
+        """What is lacking here for new connections; "" for nothing."""
+        return self._lack.why(asyncio.get_running_loop().time())
+
+    @property
     def held(self) -> int:
         """Bytes that wait for all of them, in and out."""
         return self.open.held
@@ -122,7 +127,7 @@ class TcpListener:
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if self._lack.meet(str(error), loop.time()):
+                if self._lack.meet(why_lacking(error), loop.time()):
                     log.warning("no TCP connection can be taken: %s", error.strerror)
                 loop.remove_reader(listening)
                 loop.call_later(PAUSE, self._listen, listening)
