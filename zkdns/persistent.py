@@ -6,9 +6,10 @@ The order of its keys depends on the keys alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
+from weakref import ref
 from zlib import crc32
 
 V = TypeVar("V")
@@ -24,7 +25,7 @@ more is looked at, which each change takes several times."""
 class PersistentMap(Mapping[str, V], Generic[V]):
     """Text to values. `PersistentMap(mapping)` copies it."""
 
-    __slots__ = ("_length", "_rows")
+    __slots__ = ("__weakref__", "_before", "_length", "_moved", "_rows")
 
     def __init__(self, items: Mapping[str, V] | None = None) -> None:
         buckets: list[dict[str, V]] = [_NOTHING] * BUCKETS
@@ -35,6 +36,9 @@ class PersistentMap(Mapping[str, V], Generic[V]):
             buckets[at][key] = value
         self._rows = tuple(tuple(buckets[at : at + ROW]) for at in range(0, BUCKETS, ROW))
         self._length = len(items or {})
+        self._before: Callable[[], PersistentMap[V] | None] = _none
+        self._moved: list[str] = []
+        """What is another in it than in the one before: each change is asked for several times."""
 
     def __getitem__(self, key: str) -> V:
         return self._bucket(key)[key]
@@ -58,6 +62,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
         """With these values in place of those that were there; None takes a key away. The same object where
         that changes nothing."""
         touched: dict[int, dict[str, V]] = {}
+        moved: list[str] = []
         length = self._length
         for key, value in changes.items():
             at = _place(key)
@@ -67,6 +72,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
                 continue
             if at not in touched:
                 bucket = touched[at] = dict(bucket)
+            moved.append(key)
             if value is None:
                 del bucket[key]
             else:
@@ -80,10 +86,13 @@ class PersistentMap(Mapping[str, V], Generic[V]):
             rows[at // ROW] = (*row[: at % ROW], bucket, *row[at % ROW + 1 :])
         other: PersistentMap[V] = PersistentMap.__new__(PersistentMap)
         other._rows, other._length = tuple(rows), length
+        other._before, other._moved = ref(self), sorted(moved)
         return other
 
     def differing(self, other: PersistentMap[V]) -> list[str]:
         """The keys that have another object in the other one, or are in one of them alone, sorted."""
+        if other._before() is self:
+            return [*other._moved]
         keys = [
             key
             for ours, theirs in zip(self._rows, other._rows, strict=True)
@@ -116,6 +125,10 @@ def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
 
 def _place(key: str) -> int:
     return crc32(key.encode("utf-8", "surrogatepass")) % BUCKETS
+
+
+def _none() -> None:
+    """Stands for the one before, where there is none."""
 
 
 _NOTHING: Final[dict[str, Any]] = {}

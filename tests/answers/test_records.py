@@ -19,7 +19,8 @@ from support import tables
 from support.examples import examples
 from zkdns.answers import records
 from zkdns.answers.owners import owners
-from zkdns.answers.records import OwnerName, Spelling
+from zkdns.answers.records import OwnerName
+from zkdns.answers.spelling import Spelling, spell
 from zkdns.dns import ede, names
 from zkdns.dns.records import OWNER, addresses, packed, srv, txt
 from zkdns.dns.types import AAAA, SRV, TXT, A
@@ -144,7 +145,7 @@ def about(service: Service) -> OwnerName:
 @given(tables.services("web"))
 def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
     """However many addresses it has: what its records weigh together is in proportion to its weight."""
-    spelled = records.spell(service, 5)
+    spelled = spell(service, 5)
     given_out = records.answered(service.instances)
     for rtype in (A, AAAA):
         tiers = records.address_tiers(given_out, rtype, spelled)
@@ -173,8 +174,8 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
 @given(tables.services("web"))
 def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(service: Service) -> None:
-    spelled = records.spell(service, 5)
-    tiers = records.srv_tiers(service, about(service), Spelling(APEX, 5, spelled), {})
+    spelled = spell(service, 5)
+    tiers = records.srv_tiers(service, about(service), Spelling(APEX, 5, spelled), records.SRVNames())
     given_out = [i for i in service.instances if i.answered and i.registration.port]
     priorities = [int.from_bytes(m.record[12:14], "big") for tier in tiers for m in tier]
     assert priorities == sorted(priorities)
@@ -191,20 +192,24 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
 
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
-    ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, records.spell(both, 5)), {})
+    ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, spell(both, 5)), records.SRVNames())
     assert (one.weight, one.record[14:16]) == (5, b"\0\5")
 
 
 def test_srv_scale_stops_at_65535_and_leaves_the_deal_alone() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=300), srv_scale=256.0)
-    ((one,),) = records.srv_tiers(service, about(service), Spelling(APEX, 5, records.spell(service, 5)), {})
+    ((one,),) = records.srv_tiers(
+        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+    )
     assert one.weight == 300
     assert one.record[14:16] == b"\xff\xff"
 
 
 def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=3), srv_scale=0.5)
-    ((one,),) = records.srv_tiers(service, about(service), Spelling(APEX, 5, records.spell(service, 5)), {})
+    ((one,),) = records.srv_tiers(
+        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+    )
     assert one.record[14:16] == b"\0\1"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from support.stepping import World, break_at, has
-from zkdns.answers import owners, policies, records, variants
+from zkdns.answers import owners, policies, spelling, variants
 from zkdns.answers.builder import Builder
 from zkdns.health import health as health_of
 from zkdns.model import Children, Service
@@ -43,7 +43,7 @@ PLACES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "judge": lambda patch: break_at(patch, health_of, "judge", of_service),
     "owners": lambda patch: break_at(patch, owners.records, "protocols", lambda instances: any(
         HOSTILE in i.addresses for i in instances)),
-    "records": lambda patch: break_at(patch, records, "packed", lambda address: address == HOSTILE),
+    "records": lambda patch: break_at(patch, spelling, "own_name", lambda i: HOSTILE in i.addresses),
     "policy": lambda patch: break_at(
         patch, policies, "rotate", lambda policy, weights, cut: BAD_WEIGHT in weights
     ),

@@ -231,15 +231,18 @@ class Builder:
         """Whose first places were given until now; returns where each counter stands."""
         ends = {}
         for key, places in old.first_places.items():
-            ends[key] = self.position_of(places.entry)
-            self._first_places.close(old.service.name, places, ends[key])
+            ends[key] = end = self.position_of(places.entry)
+            if end != places.start:
+                self._first_places.close(old.service.name, places, end)
         return ends
 
     @staticmethod
     def _carry_on(answers: ServiceAnswers | None, ends: Mapping[bytes, int]) -> ServiceAnswers | None:
         """Counted from where the old ones were: answering goes on while the new ones are compiled."""
-        if answers is None:
-            return None
+        if answers is None or all(
+            ends.get(k, one.start) == one.start for k, one in answers.first_places.items()
+        ):
+            return answers
         places = {
             key: one if (start := ends.get(key, one.start)) == one.start else replace(one, start=start)
             for key, one in answers.first_places.items()
@@ -249,7 +252,7 @@ class Builder:
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
         if old and new and old.service is new.service and old.grouped is new.grouped is None:
             return
-        self._holders.replace(name, old.by_address if old else {}, new.by_address if new else {})
+        self._holders.replace(name, old.addresses if old else (), new.addresses if new else ())
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:

@@ -28,16 +28,17 @@ def rotated(
     """The Entry that deals these members by the service's policy."""
     policy, cut = service.settings.policy, cut_of(service, is_srv)
     built, left = [], cut
+    extras: list[bytes] = []
     for members in tiers:
-        if left <= 0:
-            break
         wires, weights, _, runs, counts = zip(*members, strict=True)
+        extras += filter(None, runs)
+        if left <= 0:
+            continue
         fitting = MAX_MESSAGE_BYTES // min(map(len, wires))
         rotation = policies.rotate(policy, weights, min(left, len(members), fitting))
         built.append(Tier(rotation, wires, runs if any(runs) else (), counts))
         left -= len(members)
-    extras = [m.extra for members in tiers for m in members if m.extra]
-    ids = _one_of_each(tuple([m.id for m in tiers[0]]))
+    ids = _one_of_each(tuple([m.holders[0].key for m in tiers[0]]))
     return Entry(
         tuple(built), cut, note, len(set(extras)) < len(extras), counter, origin,
         service=service.name, ids=ids,

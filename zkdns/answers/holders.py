@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 MAX_ADDRESSES_IN_A_TURN: Final = 1000
 """Addresses of one service that are noted as it changes."""
@@ -43,10 +43,10 @@ class Holders:
     def of(self, address: bytes) -> tuple[str, ...]:
         return tuple(self._held.get(address, ()))
 
-    def replace(self, name: str, old: Mapping[bytes, Any], new: Mapping[bytes, Any]) -> None:
-        """A service has the new addresses, and had the old ones."""
-        gone = old.keys() - new.keys() if new else old.keys()
-        come = new.keys() - old.keys() if old else new.keys()
+    def replace(self, name: str, old: Collection[bytes], new: Collection[bytes]) -> None:
+        """A service has the new addresses, and had the old ones; both tell quickly what is among them."""
+        gone = [address for address in old if address not in new] if new else old
+        come = [address for address in new if address not in old] if old else new
         parts = _Left(name, iter(gone), False), _Left(name, iter(come), True)
         if self._left or len(gone) + len(come) > MAX_ADDRESSES_IN_A_TURN:
             self._left.extend(parts)

@@ -14,8 +14,9 @@ from typing import Final, TypeVar
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
-from zkdns.answers.records import OwnerName, Spelling
+from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
+from zkdns.answers.spelling import Spelling
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, Entry, Position, Responder, Sections, Table
 from zkdns.dns import ede, names
 from zkdns.dns.types import ANY, SRV

@@ -14,6 +14,7 @@ from itertools import islice
 from operator import attrgetter
 
 from zkdns.answers import records
+from zkdns.answers.spelling import ttl_of
 from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import ANSWERED_ANY, EVERY, NO_NAME, NODATA, OWN, Position, Sections, Table
 from zkdns.dns import names
@@ -137,7 +138,7 @@ def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tu
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
     pairs = [(holder, i) for holder in holders for i in holder.by_address[address]]
-    ttl = min(records.ttl_of(i, holder.ttl) for holder, i in pairs)
+    ttl = min(ttl_of(i, holder.ttl) for holder, i in pairs)
     ends = (names.label(i.label) + names.label(holder.label) + table.zones[0].apex for holder, i in pairs)
     sections = Sections(tuple(record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
     if len(sections.answer) > MANY:
@@ -150,7 +151,7 @@ def srv_of(i: Instance, service: Service, home: bytes, ttl: int) -> Sections:
     if not i.registration.port:
         return NODATA
     name = records.target(i, names.label(i.home or service.label) + home)
-    extra = [addresses(name, (a,), records.ttl_of(i, ttl))[0] for a in i.addresses]
+    extra = [addresses(name, (a,), ttl_of(i, ttl))[0] for a in i.addresses]
     weight = min(int(i.weight * service.settings.srv_scale), 65535)
     served = srv(i.registration.priority, weight, i.registration.port, name, ttl)
     return Sections((served,), (), tuple(extra))

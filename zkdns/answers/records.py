@@ -11,13 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import lcm
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from zkdns.answers.nested import elsewhere_of
-from zkdns.answers.table import InstanceAddresses
+from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
-from zkdns.dns.records import OWNER, head, packed, pointer, srv
+from zkdns.dns.records import pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
 from zkdns.model import Instance, Service
 
@@ -45,38 +43,8 @@ _member: Callable[[tuple[bytes, int, tuple[Instance, ...], bytes, int]], Member]
 _member = partial(tuple.__new__, Member)
 """Member(...) in half the time: a change makes one for each instance and port of its service."""
 
-SRVRecords: TypeAlias = dict[tuple[str, int, int, int], bytes]
-"""Those of instances that share no address, for the owners of a zone to share: by own name, port, weight and
-priority."""
-
 Tiers: TypeAlias = tuple[tuple[Member, ...], ...]
 """The records of an RRset by priority, none of them empty."""
-
-
-class InstanceRecords(NamedTuple):
-    """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
-    their owner, for its own name; `v4` and `v6`: with owner C00C, for names of several (whose TTL may be a
-    shorter one). `sole_holder`: it has addresses, and nobody else in the service has one of them. `home`:
-    the label of the service that its name stands under; `elsewhere`: by apex, that of the zone in which its
-    name is a target, where that is another one."""
-
-    label: bytes
-    unowned: tuple[bytes, ...]
-    v4: tuple[bytes, ...]
-    v6: tuple[bytes, ...]
-    sole_holder: bool
-    home: bytes
-    elsewhere: Mapping[bytes, bytes] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """What the records of one service in one zone are spelled with: the apex, the service's TTL in seconds,
-    and what they share of each instance, by `own_name`."""
-
-    zone: bytes
-    ttl: int
-    by_name: Mapping[str, InstanceRecords]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,68 +108,6 @@ def port_label(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())[:62]
 
 
-def spell(
-    service: Service, ttl: int, others: Sequence[Instance] = (), apexes: Sequence[bytes] = ()
-) -> dict[str, InstanceRecords]:  # fmt: skip
-    """What the RRsets share, by `own_name`. Its records are the same objects wherever they
-    stand: at 100,000 instances that is half of the memory. `others`: that its names give as well.
-    `apexes`: of the zones that it has names in."""
-    by_name = {}
-    instances = (*service.instances, *others) if others else service.instances
-    holders = Counter(a for i in instances for a in i.addresses)
-    shared = shared_ttl(instances, ttl)
-    before_v4, before_v6 = head(A, shared, 4), head(AAAA, shared, 16)
-    own = names.label(service.label)
-    elsewhere = {own: elsewhere_of(own, apexes)}
-    for i in instances:
-        unowned: list[bytes] = []
-        v4: list[bytes] = []
-        v6: list[bytes] = []
-        sole_holder = i.registration.host is None
-        kept = ttl_of(i, ttl)
-        for a in i.addresses:
-            is_v6 = ":" in a
-            rdata = packed(a)
-            body = (before_v6 if is_v6 else before_v4) + rdata
-            unowned.append(body if kept == shared else head(AAAA if is_v6 else A, kept, len(rdata)) + rdata)
-            (v6 if is_v6 else v4).append(OWNER + body)
-            sole_holder = sole_holder and holders[a] == 1
-        home = names.label(i.home) if i.home else own
-        if home not in elsewhere:
-            elsewhere[home] = elsewhere_of(home, apexes)
-        by_name[own_name(i)] = InstanceRecords(
-            names.label(i.label), tuple(unowned), tuple(v4), tuple(v6), sole_holder, home, elsewhere[home]
-        )
-    return by_name
-
-
-def ttl_of(i: Instance, ttl: int) -> int:
-    """That of its own addresses. `ttl`: its service's."""
-    return ttl if i.registration.ttl is None else i.registration.ttl
-
-
-def shared_ttl(instances: Iterable[Instance], ttl: int) -> int:
-    """That of a name that gives several instances' addresses: who is there, and where, may be kept for the
-    least of their times."""
-    return min(ttl, min((ttl_of(i, ttl) for i in instances if i.answered), default=ttl))
-
-
-def own_addresses(records: InstanceRecords) -> InstanceAddresses:
-    """Those of its own name."""
-    v4, v6, unowned = records.v4, records.v6, records.unowned
-    if not unowned or (OWNER + unowned[0]) in ((v4 or v6)[0], (v6 or v4)[0]):
-        return InstanceAddresses(b"".join(v4), b"".join(v6))
-    own: tuple[list[bytes], list[bytes]] = [], []
-    for body in unowned:
-        own[int.from_bytes(body[:2], "big") == AAAA].append(OWNER + body)
-    return InstanceAddresses(b"".join(own[0]), b"".join(own[1]))
-
-
-def own_name(i: Instance) -> str:
-    """Its own name as seen from the service that gives it."""
-    return f"{i.label}.{i.home}" if i.home else i.label
-
-
 @lru_cache(4096)  # as port_label
 def tag_label(tag: str) -> str:
     """A tag as it stands in a name: one label, 63 bytes at most."""
@@ -214,12 +120,12 @@ def protocols(instances: Iterable[Instance]) -> list[str]:
 
 
 def tiers_of(
-    service: Service, about: OwnerName, rtype: int, spelling: Spelling, srv_records: SRVRecords | None = None
+    service: Service, about: OwnerName, rtype: int, spelling: Spelling, shared: SRVNames | None = None
 ) -> Tiers:
-    """The records of an A, AAAA or SRV RRset; () where it has none. `srv_records`: where several names share
-    them."""
+    """The records of an A, AAAA or SRV RRset; () where it has none. `shared`: where several names share
+    SRV records."""
     if rtype == SRV:
-        return srv_tiers(service, about, spelling, {} if srv_records is None else srv_records)
+        return srv_tiers(service, about, spelling, shared or SRVNames())
     return address_tiers(about.serving, rtype, spelling.by_name)
 
 
@@ -248,7 +154,46 @@ def address_tiers(
     return (tuple(members.values()),) if members else ()
 
 
-def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_records: SRVRecords) -> Tiers:
+class Apart(NamedTuple):
+    """Instances of which none shares an address with another of the service, in columns: what their SRV
+    records are made of at whatever name. `bodies`: their addresses' records, for an owner to `join`."""
+
+    own: tuple[InstanceRecords, ...]
+    weights: tuple[int, ...]
+    holders: tuple[tuple[Instance], ...]
+    bodies: tuple[tuple[bytes, ...], ...]
+    counts: tuple[int, ...]
+
+
+class SRVNames:
+    """What the SRV names of one service in one zone share, most of which give the same instances. `records`:
+    those of instances that share no address, by own name and port."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, int], bytes] = {}
+        self._groups: dict[int, tuple[Sequence[Instance], Apart | None]] = {}
+        """By the identity of a group, which is kept with it: so no other comes to have that."""
+
+    def apart(self, tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> Apart | None:
+        """None where some share an address, or have their names under another service's."""
+        group = self._groups.get(id(tier))
+        if group is None:
+            group = self._groups[id(tier)] = tier, _apart(tier, by_name)
+        return group[1]
+
+
+def _apart(tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> Apart | None:
+    if any(i.home for i in tier):
+        return None
+    rows = [
+        (own, i.weight, (i,), (b"", *own.unowned), len(own.unowned))
+        for i in tier
+        if (own := by_name[i.label]).sole_holder
+    ]
+    return Apart(*zip(*rows, strict=True)) if rows and len(rows) == len(tier) else None
+
+
+def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: SRVNames) -> Tiers:
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target. One with several
     ports of the name has a record for each, which share its places."""
@@ -258,61 +203,73 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, srv_record
     here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
     scale = service.settings.srv_scale
     ends: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def ends_of(own: InstanceRecords) -> tuple[bytes, bytes]:
+        """What a target ends with, and the owner of its addresses."""
+        if own.home not in ends:
+            ends[own.home] = own.home + zone, here if inside and own.home == label else own.home + apex
+            if own.elsewhere and zone in own.elsewhere:
+                ends[own.home] = (own.home + own.elsewhere[zone],) * 2
+        return ends[own.home]
+
+    def spell(i: Instance, weight: int, port: int, target: bytes) -> bytes:
+        return srv(i.registration.priority, min(int(weight * scale), 65535), port, target, ttl)
+
+    known = shared.records
     homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
     tiers = []
     for tier in about.serving if about.levels is None else about.levels:
+        ports = [ports_of(i, about.port) for i in tier]
+        # A route may give one instance as two targets.
+        apart = shared.apart(tier, by_name) if about.levels is None else None
+        if apart is not None and len(tier) == sum(map(len, ports)) and all(ports):
+            end, suffix = ends_of(apart.own[0])
+            wires = [
+                known.get((i.label, port))
+                or known.setdefault((i.label, port), spell(i, i.weight, port, own.label + end))
+                for i, own, (port,) in zip(tier, apart.own, ports, strict=True)
+            ]
+            runs = [
+                (own.label + suffix).join(own_bodies)
+                for own, own_bodies in zip(apart.own, apart.bodies, strict=True)
+            ]
+            columns = zip(wires, apart.weights, apart.holders, runs, apart.counts, strict=True)
+            tiers.append(tuple(map(_member, columns)))
+            continue
         members: list[Member] = []
         places: dict[tuple[bytes, int], tuple[int, int]] = {}
-        ports = [ports_of(i, about.port) for i in tier]
         parts = lcm(*{len(numbers) for numbers in ports if numbers})
         for i, numbers in zip(tier, ports, strict=True):
-            known_as = own_name(i)
-            own = by_name[known_as]
-            if own.home not in ends:
-                suffix = here if inside and own.home == label else own.home + apex
-                ends[own.home] = own.home + zone, suffix
-                if own.elsewhere and zone in own.elsewhere:
-                    ends[own.home] = (own.home + own.elsewhere[zone],) * 2
-            name, suffix = ends[own.home]
+            of = own_name(i)
+            own = by_name[of]
+            end, suffix = ends_of(own)
             for port in numbers:
                 share = i.weight * parts // len(numbers)
-                if own.sole_holder and about.levels is None:  # a route may give one instance as two targets
-                    key = known_as, port, i.weight, i.registration.priority
-                    wire = srv_records.get(key)
+                if own.sole_holder and about.levels is None:
+                    wire = known.get((of, port))
                     if wire is None:
-                        wire = srv_records[key] = _srv_of(i, i.weight, scale, port, own.label + name, ttl)
-                    owner = own.label + suffix
-                    run = owner + own.unowned[0] if len(own.unowned) == 1 else _run(owner, own)
-                    members.append(_member((wire, share, (i,), run, len(own.unowned))))
+                        wire = known[of, port] = spell(i, i.weight, port, own.label + end)
+                    run = (own.label + suffix).join((b"", *own.unowned))
+                    members.append(Member(wire, share, (i,), run, len(own.unowned)))
                     continue
                 if i.registration.host:
                     target = owner = names.wire(i.registration.host)
                 else:
-                    home = homes.setdefault(i.addresses, (own.label, name, suffix))
+                    home = homes.setdefault(i.addresses, (own.label, end, suffix))
                     target, owner = home[0] + home[1], home[0] + home[2]
                 at, weight = places.get((target, port), (len(members), 0))
                 places[target, port] = at, weight + i.weight
-                wire = _srv_of(i, weight + i.weight, scale, port, target, ttl)
+                wire = spell(i, weight + i.weight, port, target)
                 if at < len(members):
                     holders = (*members[at].holders, i)
                     share += members[at].weight
                     members[at] = members[at]._replace(record=wire, weight=share, holders=holders)
                 else:
-                    members.append(Member(wire, share, (i,), _run(owner, own), len(own.unowned)))
+                    run = owner.join((b"", *own.unowned))
+                    members.append(Member(wire, share, (i,), run, len(own.unowned)))
         if members:
             tiers.append(tuple(members))
     return tuple(tiers)
-
-
-def _srv_of(i: Instance, weight: int, scale: float, port: int, target: bytes, ttl: int) -> bytes:
-    return srv(i.registration.priority, min(int(weight * scale), 65535), port, target, ttl)
-
-
-def _run(owner: bytes, own: InstanceRecords) -> bytes:
-    """The address records of one instance under this owner."""
-    return (
-        owner + own.unowned[0] if len(own.unowned) == 1 else b"".join([owner + body for body in own.unowned])
-    )
 
 
 def target(instance: Instance, name: bytes) -> bytes:

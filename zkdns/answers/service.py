@@ -6,8 +6,9 @@ difference give the same table (tests hold it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, own
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import NOTHING, Beyond, Routed, tell_route
+from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import EVERY, Entries, Name, Zone
 from zkdns.answers.tag_names import TagNames
 from zkdns.answers.variants import Near, RRset, choose_near, class_key
@@ -64,6 +66,14 @@ class ServiceAnswers:
     def by_address(self) -> Mapping[bytes, Sequence[Instance]]:
         """The instances at each packed address."""
         return _group_by_address(readable(self.service)) if self.grouped is None else self.grouped
+
+    @property
+    def addresses(self) -> Set[bytes]:
+        """Those of its instances, packed."""
+        if self.grouped is not None:
+            return self.grouped.keys()
+        every = chain.from_iterable([i.addresses for i in readable(self.service).instances])
+        return set(map(packed, every))
 
     def counters(self) -> dict[bytes, RotationCounter]:
         """Those of all its Entries, and of what each client class is given instead."""
@@ -158,7 +168,7 @@ class _Compilation:
             self.browsed = replace(self.service, instances=_in_order(route.name.group))
             self.protocols = list(route.protocols)
             others = (*others, *(i for i in route.name.group if i.home))
-        self.by_name = records.spell(self.service, self.ttl, others, apexes)
+        self.by_name = spell(self.service, self.ttl, others, apexes)
         tagged = by_tag(instances)
         self.tagged = having_tags(self.service, beyond.guests, tagged)
         self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else tagged
@@ -166,9 +176,7 @@ class _Compilation:
         self.folded_browsed = find_folded(self.browsed)
         own = names.label(self.service.label)
         self.elsewhere = elsewhere_of(own, apexes)
-        self.addresses = {
-            s.label[1:]: records.own_addresses(s) for s in self.by_name.values() if s.home == own
-        }
+        self.addresses = {s.label[1:]: s.addresses for s in self.by_name.values() if s.home == own}
         self.ports = having_ports(self.service) if route is None else {}
         self.late = NONE_LATE
         if not self.elsewhere:  # else names of another zone stand among its own
@@ -191,14 +199,14 @@ class _Compilation:
         """All names in one zone."""
         if self.near is not None:
             self.near.begin()
-        spelling = records.Spelling(zone.apex, self.ttl, self.by_name)
+        spelling = Spelling(zone.apex, self.ttl, self.by_name)
         tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
-        srv_records: records.SRVRecords = {}
+        srv_names = records.SRVNames()
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
             serves = False
             for rtype in about.types:
-                tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_records)
+                tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_names)
                 if tiers:
                     serves = True
                     self._add_entry(about, rtype, tiers)
@@ -256,7 +264,7 @@ class _Compilation:
         texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
         self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
 
-    def _add_zone_names(self, zone: Zone, near: Near, spelling: records.Spelling) -> None:
+    def _add_zone_names(self, zone: Zone, near: Near, spelling: Spelling) -> None:
         given = self.beyond.route.name if self.beyond.route is not None else None
         kept = _kept(near.service), _kept(near.service)
         zone_names = ZoneNames(near, spelling, self.origin, given, *kept)

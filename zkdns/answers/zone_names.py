@@ -13,9 +13,10 @@ from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
 from zkdns.answers.near import ZONE
-from zkdns.answers.records import OwnerName, Spelling
+from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.routed import Given
+from zkdns.answers.spelling import Spelling
 from zkdns.answers.table import ANSWERED_ANY, NO_NAME, NODATA, Entry, Position, Sections, Table
 from zkdns.answers.variants import Arranged, Near, RRset, tell_pinned
 from zkdns.dns import ede, names

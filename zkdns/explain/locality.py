@@ -17,6 +17,7 @@ from zkdns.answers.owners import owners
 from zkdns.answers.routed import Beyond, Routed
 from zkdns.answers.service import as_routed
 from zkdns.answers.snapshot import Snapshot
+from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import Entry
 from zkdns.answers.variants import Arranged, Near, RRset, choose_near, tell, tell_pinned
 from zkdns.answers.zone_names import ZoneNames
@@ -86,7 +87,7 @@ def place_near(
     if about is None:
         return placing, notes
     ttl = snapshot.ttl
-    spelling = records.Spelling(zone.apex, ttl, records.spell(service, ttl, others))
+    spelling = Spelling(zone.apex, ttl, spell(service, ttl, others))
     tiers = records.tiers_of(near.service, about, placing.rtype, spelling)
     shares = topology.client_shares() if near.mode == "balanced" else {}
     rrset = RRset(about, placing.rtype, tiers, entry)

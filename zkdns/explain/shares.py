@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from zkdns.answers import policies, records
 from zkdns.answers.records import DEALT, OwnerName, ports_of
+from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry
 from zkdns.dns import names
@@ -136,7 +137,7 @@ def _tiers_of(subject: Subject, service: Service, rtype: int) -> records.Tiers:
         subject.qname, "", subject.group, subject.serving, (rtype,), subject.port, levels=subject.levels
     )
     zone = subject.zone.apex if subject.zone is not None else names.ROOT
-    spelling = records.Spelling(zone, 0, records.spell(replace(service, instances=subject.group), 0))
+    spelling = Spelling(zone, 0, spell(replace(service, instances=subject.group), 0))
     return records.tiers_of(service, about, rtype, spelling)
 
 

@@ -55,6 +55,8 @@ class Compiler:
         self._compiles = compiles
         self._defers = defers
         self._prepare = prepare
+        self._sized: tuple[Service | None, int] = None, 0
+        """The service that was sized last: it is asked for twice."""
         self._asked: set[str] = set()
         """Services that were asked for before they were compiled."""
 
@@ -99,7 +101,7 @@ class Compiler:
 
     def is_large(self, service: Service) -> bool:
         """Whether it is always compiled in a thread, which tells as well what names it loses."""
-        return self._compiles and self._threads and _own_size(service) > LARGE
+        return self._compiles and self._threads and self._own_size(service) > LARGE
 
     def attempt(self, service: Service) -> None:
         """Raises where a service can't be compiled."""
@@ -154,14 +156,16 @@ class Compiler:
 
     def _size(self, service: Service, beyond: Beyond) -> int:
         """Instances that records are spelled of, each as often as client classes differ."""
-        size = _own_size(service) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+        size = self._own_size(service) + (len(beyond.route.name.group) if beyond.route is not None else 0)
         return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
-
-def _own_size(service: Service) -> int:
-    """Its instances, and more where they have many tags, ports and addresses."""
-    size = len(service.instances)
-    if size > LARGE:
+    def _own_size(self, service: Service) -> int:
+        """Its instances, and more where they have many tags, ports and addresses."""
+        known, size = self._sized
+        if known is not service:
+            size = len(service.instances)
+            if size <= LARGE:
+                read = [i.registration for i in service.instances]
+                size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
+            self._sized = service, size
         return size
-    read = (i.registration for i in service.instances)
-    return size + sum(len(r.tags) + len(r.ports) + len(r.addresses) for r in read) // SAYS

@@ -118,7 +118,7 @@ class Merger:
                 path = standing[0].path if standing else name
                 self._faults[name] = fault(path, error)
                 changes[name] = self._joined.setdefault(name, standing[0]) if standing else None
-        affected = self._labels.change(added, removed)
+        affected = self._labels.change(added, removed) if added or removed else set()
         for name in removed:
             self._relabelled.pop(name, None)
             self._of_names.pop(name, None)

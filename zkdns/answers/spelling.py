@@ -1,0 +1,126 @@
+"""What the RRsets of one service share of each instance: its addresses as records, spelled once.
+
+Rules: pure. Owners are C00C or none, so that the same objects stand wherever they are given: at 100,000
+instances that is half of the memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+from zkdns.answers.nested import elsewhere_of
+from zkdns.answers.table import InstanceAddresses
+from zkdns.dns import names
+from zkdns.dns.records import OWNER, packed, record
+from zkdns.dns.types import AAAA, A
+from zkdns.model import Instance, Service
+
+
+class InstanceRecords(NamedTuple):
+    """What the RRsets of one service share of an instance. `unowned`: its A and AAAA records without
+    their owner, for its own name; `v4` and `v6`: with owner C00C, for names of several (whose TTL may be a
+    shorter one); `addresses`: those of its own name. `sole_holder`: it has addresses, and nobody else in the
+    service has one of them. `home`: the label of the service that its name stands under; `elsewhere`: by
+    apex, that of the zone in which its name is a target, where that is another one."""
+
+    label: bytes
+    unowned: tuple[bytes, ...]
+    v4: tuple[bytes, ...]
+    v6: tuple[bytes, ...]
+    addresses: InstanceAddresses
+    sole_holder: bool
+    home: bytes
+    elsewhere: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """What the records of one service in one zone are spelled with: the apex, the service's TTL in seconds,
+    and what they share of each instance, by `own_name`."""
+
+    zone: bytes
+    ttl: int
+    by_name: Mapping[str, InstanceRecords]
+
+
+def spell(
+    service: Service, ttl: int, others: Sequence[Instance] = (), apexes: Sequence[bytes] = ()
+) -> dict[str, InstanceRecords]:  # fmt: skip
+    """What the RRsets share, by `own_name`. Its records are the same objects wherever they
+    stand: at 100,000 instances that is half of the memory. `others`: that its names give as well.
+    `apexes`: of the zones that it has names in."""
+    by_name = {}
+    instances = (*service.instances, *others) if others else service.instances
+    holders = Counter(chain.from_iterable([i.addresses for i in instances]))
+    shared = shared_ttl(instances, ttl)
+    own = names.label(service.label)
+    elsewhere = {own: elsewhere_of(own, apexes)}
+    are_apart = len(holders) == holders.total()
+    for i in instances:
+        r = i.registration
+        home = names.label(i.home) if i.home else own
+        if home not in elsewhere:
+            elsewhere[home] = elsewhere_of(home, apexes)
+        by_name[own_name(i)] = _instance_records(
+            (
+                names.label(i.label),
+                *_spell_addresses(i.addresses, ttl if r.ttl is None else r.ttl, shared),
+                r.host is None and (are_apart or all(holders[a] == 1 for a in i.addresses)),
+                home,
+                elsewhere[home],
+            )
+        )
+    return by_name
+
+
+_Records: TypeAlias = tuple[bytes, ...]
+
+
+_instance_records = partial(tuple.__new__, InstanceRecords)
+
+
+@lru_cache(4096)  # one instance that changes has those of all its service spelled
+def _spell_addresses(
+    addresses: tuple[str, ...], own: int, shared: int
+) -> tuple[_Records, _Records, _Records, InstanceAddresses]:
+    """One instance's, in the order of `InstanceRecords`. `own`: the TTL of its own name; `shared`: that of
+    names of several."""
+    unowned, v4, v6 = _spell(addresses, own)
+    own_addresses = InstanceAddresses(b"".join(v4), b"".join(v6))
+    if shared != own:
+        _, v4, v6 = _spell(addresses, shared)
+    return unowned, v4, v6, own_addresses
+
+
+def _spell(addresses: Iterable[str], ttl: int) -> tuple[_Records, _Records, _Records]:
+    """Without their owner; and those with owner C00C of each type."""
+    unowned: list[bytes] = []
+    v4: list[bytes] = []
+    v6: list[bytes] = []
+    for a in addresses:
+        rtype, same = (AAAA, v6) if ":" in a else (A, v4)
+        unowned.append(record(b"", rtype, ttl, packed(a)))
+        same.append(OWNER + unowned[-1])
+    return tuple(unowned), tuple(v4), tuple(v6)
+
+
+def ttl_of(i: Instance, ttl: int) -> int:
+    """That of its own addresses. `ttl`: its service's."""
+    return ttl if i.registration.ttl is None else i.registration.ttl
+
+
+def shared_ttl(instances: Iterable[Instance], ttl: int) -> int:
+    """That of a name that gives several instances' addresses: who is there, and where, may be kept for the
+    least of their times."""
+    return min(ttl, min((ttl_of(i, ttl) for i in instances if i.answered), default=ttl))
+
+
+def own_name(i: Instance) -> str:
+    """Its own name as seen from the service that gives it."""
+    return f"{i.label}.{i.home}" if i.home else i.label
