@@ -63,43 +63,26 @@ def spell(
     elsewhere = {own: elsewhere_of(own, apexes)}
     are_apart = len(holders) == holders.total()
     for i in instances:
-        r = i.registration
         home = names.label(i.home) if i.home else own
         if home not in elsewhere:
             elsewhere[home] = elsewhere_of(home, apexes)
-        by_name[own_name(i)] = _instance_records(
-            (
-                names.label(i.label),
-                *_spell_addresses(i.addresses, ttl if r.ttl is None else r.ttl, shared),
-                r.host is None and (are_apart or all(holders[a] == 1 for a in i.addresses)),
-                home,
-                elsewhere[home],
-            )
-        )
+        kept = ttl_of(i, ttl)
+        unowned, v4, v6, addresses = _spell(i.addresses, kept)
+        if kept != shared:
+            _, v4, v6, _ = _spell(i.addresses, shared)
+        sole_holder = i.registration.host is None and (are_apart or all(holders[a] == 1 for a in i.addresses))
+        records = names.label(i.label), unowned, v4, v6, addresses, sole_holder, home, elsewhere[home]
+        by_name[own_name(i)] = _instance_records(records)
     return by_name
 
 
 _Records: TypeAlias = tuple[bytes, ...]
-
-
 _instance_records = partial(tuple.__new__, InstanceRecords)
 
 
 @lru_cache(4096)  # one instance that changes has those of all its service spelled
-def _spell_addresses(
-    addresses: tuple[str, ...], own: int, shared: int
-) -> tuple[_Records, _Records, _Records, InstanceAddresses]:
-    """One instance's, in the order of `InstanceRecords`. `own`: the TTL of its own name; `shared`: that of
-    names of several."""
-    unowned, v4, v6 = _spell(addresses, own)
-    own_addresses = InstanceAddresses(b"".join(v4), b"".join(v6))
-    if shared != own:
-        _, v4, v6 = _spell(addresses, shared)
-    return unowned, v4, v6, own_addresses
-
-
-def _spell(addresses: Iterable[str], ttl: int) -> tuple[_Records, _Records, _Records]:
-    """Without their owner; and those with owner C00C of each type."""
+def _spell(addresses: tuple[str, ...], ttl: int) -> tuple[_Records, _Records, _Records, InstanceAddresses]:
+    """Those without their owner; those with owner C00C, of each type; and of each type in one run."""
     unowned: list[bytes] = []
     v4: list[bytes] = []
     v6: list[bytes] = []
@@ -107,7 +90,7 @@ def _spell(addresses: Iterable[str], ttl: int) -> tuple[_Records, _Records, _Rec
         rtype, same = (AAAA, v6) if ":" in a else (A, v4)
         unowned.append(record(b"", rtype, ttl, packed(a)))
         same.append(OWNER + unowned[-1])
-    return tuple(unowned), tuple(v4), tuple(v6)
+    return tuple(unowned), tuple(v4), tuple(v6), InstanceAddresses(b"".join(v4), b"".join(v6))
 
 
 def ttl_of(i: Instance, ttl: int) -> int:
