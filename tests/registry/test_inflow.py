@@ -64,7 +64,8 @@ class Connection:
 def adopted(*pieces: bytes) -> Connection:
     connection = Connection()
     connection._socket = Socket(*pieces)
-    adopt(SimpleNamespace(_call=None, _connection=connection), lambda kind, path: None)
+    handler = SimpleNamespace(select=None)
+    adopt(SimpleNamespace(_call=None, _connection=connection, handler=handler), lambda kind, path: None)
     return connection
 
 

@@ -51,7 +51,8 @@ class Connection:
 @pytest.fixture
 def connection() -> Iterator[Any]:
     connection = Connection()
-    adopt(SimpleNamespace(_call=None, _connection=connection), lambda kind, path: None)
+    handler = SimpleNamespace(select=None)
+    adopt(SimpleNamespace(_call=None, _connection=connection, handler=handler), lambda kind, path: None)
     yield connection
     connection._read_sock.close()
     connection._write_sock.close()

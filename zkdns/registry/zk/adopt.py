@@ -7,10 +7,12 @@ kazoo's connection thread only hands things on.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, Final
 
 import kazoo.version
@@ -58,6 +60,7 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     It takes the place of kazoo's own dispatch: a client that is adopted has no kazoo watchers.
     """
     demand(client, "_call")
+    demand(client.handler, "select").select = wait_for
     names = "_read_watch_event", "_write_sock", "_read", "_read_socket", "_socket_error_handling"
     sending = "_read_sock", "_send_request", "_write"
     connection = demand(getattr(client, "_connection", None), *names, *sending)
@@ -73,6 +76,20 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     connection._read_socket = inflow.read_socket
     connection._send_request = outflow.send_requests
     connection._write = outflow.write
+
+
+def wait_for(
+    readers: Sequence[Any], writers: Sequence[Any], others: Sequence[Any], timeout: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Which sockets are ready, as `select.select` has it. kazoo makes and closes an epoll for each look: five
+    calls of the system, and after each of them the thread waits for its turn again."""
+    poll = select.poll()
+    for one in readers:
+        poll.register(one, select.POLLIN)
+    for one in writers:
+        poll.register(one, select.POLLOUT)
+    ready = {number for number, _ in poll.poll(None if timeout is None else ceil(timeout * 1000))}
+    return [r for r in readers if r.fileno() in ready], [w for w in writers if w.fileno() in ready], []
 
 
 class _Inflow:
