@@ -7,7 +7,8 @@ import asyncio
 import dns.message
 
 from zkdns.dns.packet import Query
-from zkdns.forward.pending import PART, Deliveries, Pending
+from zkdns.forward.pending import Deliveries, Pending
+from zkdns.turn import TURN_SECONDS
 
 QUERY = Query(dns.message.make_query("www.example.com", "A").to_wire())
 
@@ -19,7 +20,7 @@ async def test_many_are_told_in_parts_and_in_order() -> None:
 
     def deliver(pending: Pending) -> None:
         nonlocal now
-        now += PART / 10
+        now += TURN_SECONDS / 10
         told.append(waiting.index(pending))
         turns.append(turn)
 

@@ -23,7 +23,7 @@ from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import Delta, InstanceAddresses, Name, Staleness
 from zkdns.dns import ede, names
 from zkdns.serve import dispatch, native
-from zkdns.serve.turn import FEW, TURN_SECONDS
+from zkdns.turn import FEW, TURN_SECONDS
 
 pytestmark = pytest.mark.skipif(native.WHY_NOT != "", reason="the native engine is not built")
 

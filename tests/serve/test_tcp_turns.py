@@ -19,7 +19,7 @@ from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.tcp import FEW, MESSAGES_PER_TURN, TcpListener
-from zkdns.serve.turn import TURN_SECONDS
+from zkdns.turn import TURN_SECONDS
 
 QUERY = tables.query(b"\3web\0", 1)
 MANY = 200

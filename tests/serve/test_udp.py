@@ -23,7 +23,7 @@ from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import udp
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.udp import IN_A_ROW, UdpListener
-from zkdns.serve.turn import ALONE_SECONDS, FEW, TURN_SECONDS
+from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS
 
 WEB = names.wire("web.svc.local")
 BURST = 150
@@ -394,7 +394,7 @@ async def test_a_turn_of_those_that_wait_ends_by_time_whatever_an_answer_costs(a
             before = len(clock.order)
             await asyncio.sleep(0)
             turns.append(len(clock.order) - before)
-        assert max(turns) == max(answers_a_turn, IN_A_ROW)
+        assert answers_a_turn <= max(turns) < answers_a_turn + IN_A_ROW, "a look at the clock after a few"
         assert len(await receive(one, 30)) == len(await receive(two, 30)) == 30
     listener.retire(asyncio.get_running_loop())
     listener.close()
@@ -466,7 +466,7 @@ async def test_newcomers_are_told_before_those_that_wait_are_answered(
         listener.start(asyncio.get_running_loop())
         assert len(await receive(own, 1)) == 1
         assert len(await receive(flood, 20)) == 20
-    assert sent[0] == IN_A_ROW, "one of theirs among the first"
+    assert sent[:2] == [2, IN_A_ROW], "one of the other's is a newcomer too"
     listener.retire(asyncio.get_running_loop())
     listener.close()
 

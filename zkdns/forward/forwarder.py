@@ -40,6 +40,7 @@ from zkdns.forward.stored import Kept, Stored, Wanted, key_of, size_of
 from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
+from zkdns.turn import go_on
 
 log = logging.getLogger("zkdns.forward")
 
@@ -281,7 +282,7 @@ class Forwarder:
             except Exception:
                 log.exception("a question could not be asked: %s", asked.key.hex())
                 self._finish(asked, OURS)
-        self._next_send = asyncio.get_running_loop().call_soon(self._send_some) if self._unsent else None
+        self._next_send = go_on(asyncio.get_running_loop(), self._send_some) if self._unsent else None
 
     def _send(self, asked: _Asked) -> None:
         upstreams = order(self._upstreams.all)

@@ -12,11 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from zkdns.dns.packet import Query
+from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.forward")
-
-PART = 0.004
-"""Seconds of a turn in which replies are delivered: a thousand may wait for one question."""
 
 
 class Pending:
@@ -58,8 +56,8 @@ class Pending:
 
 
 class Deliveries:
-    """Has replies delivered in the order in which they came, a part of them a turn. `fail` is told whose was
-    met by an error of ours."""
+    """Has replies delivered in the order in which they came, a part of them a turn: a thousand may wait for
+    one question. `fail` is told whose was met by an error of ours."""
 
     def __init__(
         self, fail: Callable[[Pending], None], clock: Callable[[], float] = time.perf_counter
@@ -81,12 +79,12 @@ class Deliveries:
             self._deliver()
 
     def _go(self) -> None:
-        end = self._clock() + PART
+        end = self._clock() + TURN_SECONDS
         while self._waiting:
             self._deliver()
             if self._clock() >= end:
                 break
-        self._next = asyncio.get_running_loop().call_soon(self._go) if self._waiting else None
+        self._next = go_on(asyncio.get_running_loop(), self._go) if self._waiting else None
 
     def _deliver(self) -> None:
         pending, deliver = self._waiting.popleft()

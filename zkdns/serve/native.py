@@ -23,7 +23,7 @@ from zkdns.forward.stored import Kept, Stored
 from zkdns.lack import Lack
 from zkdns.serve.clients import Asker, ClientRow, Demand
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.turn import FEW, TURN_SECONDS
+from zkdns.turn import FEW, TURN_SECONDS
 
 _native: Any = None
 WHY_NOT = ""

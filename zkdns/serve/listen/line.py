@@ -47,9 +47,21 @@ class Line(Generic[T]):
         self._length += 1
         return True
 
+    def take_few(self, most: int) -> list[T]:
+        """The next, so many at most: newcomers by themselves, since what others are told with them would hold
+        them up."""
+        few: list[T] = []
+        favours = self._favours_newcomers()
+        while self._length and len(few) < most and self._favours_newcomers() == favours:
+            few.append(self.take())
+        return few
+
+    def _favours_newcomers(self) -> bool:
+        return bool(self._new) and (self._favours < FAVOURS or not self._others)
+
     def take(self) -> T:
         """The next. There is one."""
-        if self._new and (self._favours < FAVOURS or not self._others):
+        if self._favours_newcomers():
             self._favours += 1
             client, own = self._new.popitem(last=False)
         else:

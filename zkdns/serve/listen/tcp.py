@@ -21,7 +21,7 @@ from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.request import MAX_TCP_BYTES
-from zkdns.serve.turn import TURN_SECONDS
+from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.tcp")
 
@@ -176,7 +176,7 @@ class TcpListener:
         self._line.append(connection)
         if not self._goes_on:
             self._goes_on = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
+            go_on(asyncio.get_running_loop(), self._take_turns)
 
     def _take_turns(self) -> None:
         self._goes_on = False
@@ -187,7 +187,7 @@ class TcpListener:
                 break
         if self._line and not self._goes_on:
             self._goes_on = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
+            go_on(asyncio.get_running_loop(), self._take_turns)
 
     def dismiss(self, connection: Connection | None, why: str) -> None:
         if connection is not None:

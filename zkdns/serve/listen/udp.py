@@ -22,7 +22,7 @@ from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
 from zkdns.serve.listen.line import Line
-from zkdns.serve.turn import ALONE_SECONDS, FEW, TURN_SECONDS
+from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.udp")
 
@@ -137,12 +137,12 @@ class UdpListener:
         taken = self._take_turn()
         if (self._line or self._held) and self._loop is not None and not self._goes_on:
             self._goes_on = True
-            self._loop.call_soon(self._go_on)
+            go_on(self._loop, self._go_on)
         return taken
 
-    def _receive(self) -> None:
+    def _receive(self, calls: int = AHEAD) -> None:
         """What waits in the kernel, as far as there is memory for it."""
-        while self._free:
+        for _ in range(min(calls, len(self._free))):
             count = _receive(self._free[-1])
             if count:
                 self._note_held(self._free.pop(), count)
@@ -202,35 +202,41 @@ class UdpListener:
         return answered
 
     def _take_turns(self) -> int:
-        """Answer some of all that wait, one client's after another's. How many were answered."""
-        line, batch = self._line, self._out
+        """Answer some of all that wait, one client's after another's. Between a few and the next few is
+        looked who has come: newcomers are first, and wait for no turn to end. How many were answered."""
+        until = self._tick() + TURN_SECONDS
+        self._line_up()
+        answered = self._answer_few()
+        while self._line and self._tick() < until:
+            self._receive(1)
+            self._line_up()
+            answered += self._answer_few()
+        return answered
+
+    def _line_up(self) -> None:
+        """What was received waits for its client's turn."""
         for held in self._held:
             for one in held.batch.keep(*held[1:]):
-                if not line.put(one.whose, one):
+                if not self._line.put(one.whose, one):
                     self.dispatcher.dropped["share"] += 1
             self._free.append(held.batch)
         self._held.clear()
-        until = self._tick() + TURN_SECONDS
-        answered = slot = 0
-        while line and slot <= SLOTS - IN_A_ROW:
-            if slot and answered == IN_A_ROW:  # newcomers came first, and don't wait for what others are told
-                self._send(batch, slot, shifted=True)
-                slot = 0
-            turn = [line.take() for _ in range(min(IN_A_ROW, len(line)))]
-            outcomes = self.dispatcher.dispatch_all([one.query for one in turn], [one.client for one in turn])
-            answered += len(turn)
-            for one, outcome in zip(turn, outcomes, strict=True):
-                if isinstance(outcome, bytes):
-                    batch.put_kept(slot, one, outcome)
-                    slot += 1
-                elif outcome is not None:
-                    source = batch.source_of(one) if self._wildcard else []
-                    outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
-            if self._tick() >= until:
-                break
-        if slot:
-            self._send(batch, slot, shifted=True)
-        return answered
+
+    def _answer_few(self) -> int:
+        """Answer the next few. How many those are."""
+        line, batch, slots = self._line, self._out, 0
+        few = line.take_few(IN_A_ROW)
+        outcomes = self.dispatcher.dispatch_all([one.query for one in few], [one.client for one in few])
+        for one, outcome in zip(few, outcomes, strict=True):
+            if isinstance(outcome, bytes):
+                batch.put_kept(slots, one, outcome)
+                slots += 1
+            elif outcome is not None:
+                source = batch.source_of(one) if self._wildcard else []
+                outcome.then(self._send_from(source, batch.peer_of(one.client, one.name)))
+        if slots:
+            self._send(batch, slots, shifted=True)
+        return len(few)
 
     def _send(self, batch: Batch, slots: int, shifted: bool) -> None:
         if lost := batch.send(slots, shifted):

@@ -1,12 +1,16 @@
 """How long one kind of work may hold the loop before others have their turn.
 
 Rules: by time, for what one answer costs depends on what is asked: twenty cost no more than one. Who comes
-meanwhile waits for a turn of each kind at most.
+meanwhile waits for the rest of this turn: what goes on does so behind all that sockets brought.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 TURN_SECONDS: Final = 0.0001
 """What is answered of many that wait. A wake-up of the loop costs some 0.025 ms beside."""
@@ -16,3 +20,9 @@ ALONE_SECONDS: Final = 0.0005
 
 FEW: Final = 8
 """So many are answered without a look at the clock."""
+
+
+def go_on(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> asyncio.Handle:
+    """Have work that had its turn go on behind all that is ready by then: asyncio puts what is called `soon`
+    before what its sockets bring, and timers after that."""
+    return loop.call_later(0, work)
