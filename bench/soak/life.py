@@ -54,6 +54,8 @@ class Life:
         self._actions = plan.actions(seed)
         self._quiet: tuple[Collection[Key], float] = (), 0.0
         """What stood at the last quiet moment, and when that was."""
+        self._set_back: list[float] = []
+        """When the ensemble began with older data."""
         self._sizes: list[list[tuple[int, int, int]]] = []
         self._began = time.monotonic()
 
@@ -113,6 +115,8 @@ class Life:
                 self.model.away(number, time.monotonic() + notice, ensemble)
             self._act(calm if fault.long else calm / 3)
             self.model.near()
+            if fault.kind == "restore":
+                self._set_back.append(time.time())
             faults.end(fault, cast)
             self.churn.spared = ""
             if fault.kind == "restore":
@@ -145,7 +149,10 @@ class Life:
             return
         readers = self.churn.readers()
         if wrong := remembered.disagree(
-            self.cast.replicas, lambda: read(readers, self.doors.is_open, time.time()), *self._quiet
+            self.cast.replicas,
+            lambda: read(readers, self.doors.is_open, time.time()),
+            *self._quiet,
+            self._set_back,
         ):
             self.model.blame(wrong)
             return

@@ -3,7 +3,8 @@
   1. What a journal rebuilds of this moment is what is registered, with each instance's weight and whether it
      is given.
   2. Each change begins where the one before it ended, from `registered` to `gone`.
-  3. What came or went since the last quiet moment is told, by each server; and of all together once.
+  3. What came or went since the last quiet moment is told, by each server; and of all together once. What an
+     ensemble was set back to before it went comes by the same transaction once more, and is told once more.
 
 Rules: reads the files, as `zkdns history --state` does; the newest second may not be written yet.
 """
@@ -11,6 +12,7 @@ Rules: reads the files, as `zkdns history --state` does; the newest second may n
 from __future__ import annotations
 
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -30,20 +32,29 @@ EVERYTHING = Query(limit=10_000_000)
 
 
 def disagree(
-    replicas: Sequence[Replica], read: Callable[[], Truth], stood: Collection[Key], since: float
+    replicas: Sequence[Replica],
+    read: Callable[[], Truth],
+    stood: Collection[Key],
+    since: float,
+    set_back: Sequence[float] = (),
 ) -> str:
     """What is wrong; "" for nothing. `read`: what ZooKeeper holds, since overrides end by themselves;
-    `stood`: what was registered at the last quiet moment, at `since`."""
+    `stood`: what was registered at the last quiet moment, at `since`; `set_back`: when an ensemble was set
+    back to older data."""
     until = time.monotonic() + WITHIN
     while True:
-        found = next(_differences(replicas, read(), stood, since), "")
+        found = next(_differences(replicas, read(), stood, since, set_back), "")
         if not found or time.monotonic() > until:
             return found
         time.sleep(0.5)
 
 
 def _differences(
-    replicas: Sequence[Replica], truth: Truth, stood: Collection[Key], since: float
+    replicas: Sequence[Replica],
+    truth: Truth,
+    stood: Collection[Key],
+    since: float,
+    set_back: Sequence[float],
 ) -> Iterator[str]:
     accounts = []
     for replica in replicas:
@@ -62,7 +73,7 @@ def _differences(
         )
         for what in wrong:
             yield f"{replica}: its journal: {what}"
-    yield from (f"the journals together: {what}" for what in repeated(accounts))
+    yield from (f"the journals together: {what}" for what in repeated(accounts, set_back))
 
 
 def rebuilt(services: Mapping[str, Service], truth: Truth, changes: Sequence[Change]) -> Iterator[str]:
@@ -123,14 +134,21 @@ def untold(changes: Sequence[Change], truth: Truth, stood: Collection[Key], sinc
                 yield f"{'/'.join(key)} is {what} since {since:.3f}, and that is told nowhere"
 
 
-def repeated(accounts: Sequence[Sequence[Change]]) -> Iterator[str]:
-    """What the servers' accounts, made one, tell more than once."""
-    comings = (c for c in merge(accounts) if c.what == "registered" and c.id and not c.was)
-    told = Counter((c.service, c.id, c.zxid) for c in comings)
-    for (service, id, zxid), n in told.items():
+def repeated(accounts: Sequence[Sequence[Change]], set_back: Sequence[float] = ()) -> Iterator[str]:
+    """What the servers' accounts, made one, tell more than once of one history. Each `set_back` begins
+    another, in which transactions of before may do again what they did."""
+    merged = [(bisect(set_back, c.at), c) for c in merge(accounts)]
+    comings = Counter(
+        (history, c.service, c.id, c.zxid)
+        for history, c in merged
+        if c.what == "registered" and c.id and not c.was
+    )
+    for (_, service, id, zxid), n in comings.items():
         if n > 1:
             yield f"{service}/{id} is registered {n} times by {zxid:#x}"
-    routes = Counter((c.service, c.zxid, c.now) for c in merge(accounts) if c.what == "route" and c.zxid)
-    for (service, zxid, now), n in routes.items():
+    routes = Counter(
+        (history, c.service, c.zxid, c.now) for history, c in merged if c.what == "route" and c.zxid
+    )
+    for (_, service, zxid, now), n in routes.items():
         if n > 1:
             yield f"{service}'s route to {now!r} is laid {n} times by {zxid:#x}"

@@ -318,3 +318,16 @@ def test_what_a_journal_rebuilds_is_held_against_zookeeper() -> None:
 def test_what_servers_tell_twice_together_is_found() -> None:
     assert list(remembered.repeated([[COMES], [replace(COMES, at=1.5)]])) == []
     assert list(remembered.repeated([[COMES, GOES, replace(COMES, at=9.0)]])) != []
+
+
+def test_what_an_ensemble_was_set_back_to_is_told_again_and_once() -> None:
+    """The node of before is there again, by its own transaction."""
+    again, another = replace(COMES, at=9.0), replace(COMES, at=12.0)
+    told_by_both = [[COMES, GOES, again], [replace(COMES, at=1.5), GOES, replace(again, at=9.5)]]
+    assert list(remembered.repeated(told_by_both, [5.0])) == []
+    assert list(remembered.repeated([[COMES, GOES, again]], [5.0, 20.0])) == []
+    for set_back in ([], [0.5], [20.0]):
+        assert list(remembered.repeated(told_by_both, set_back)), f"not between them: {set_back}"
+    went = replace(GOES, at=10.0)
+    assert list(remembered.repeated([[COMES, GOES, again, went, another]], [5.0])), "twice of one history"
+    assert list(remembered.repeated([[COMES, GOES, again, went, another]], [5.0, 11.0])) == []

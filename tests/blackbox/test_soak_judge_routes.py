@@ -320,6 +320,7 @@ def test_a_route_that_servers_tell_twice_together_is_found() -> None:
     one = laid(1.0, "", "s5", 7)
     assert list(remembered.repeated([[one], [replace(one, at=1.4)]])) == []
     assert list(remembered.repeated([[one, replace(one, at=30.0)], [one]]))
+    assert list(remembered.repeated([[one, replace(one, at=30.0)], [one]], [20.0])) == [], "set back between"
 
 
 # --- the hostile tenant -------------------------------------------------------------------------------
