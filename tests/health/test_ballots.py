@@ -55,49 +55,49 @@ def test_one_ballot_is_read_at_a_time_and_those_that_did_not_change_not_again() 
 def test_so_many_ballots_are_read_and_no_more_and_the_living_come_first() -> None:
     world = Read()
     strangers = {f"a{n:03}": good() for n in range(3 * MAX_REPLICAS)}
-    world.ballots.see(["real"])
+    world.ballots.see({"real": 0})
     world.ballots.take({**strangers, "real": good()})
     world.all()
     assert "real" in world.read
     assert len(world.read) == MAX_REPLICAS
     assert world.ballots.left_out == 2 * MAX_REPLICAS + 1
     assert world.ballots.voters == {"me", "real"}
-    world.ballots.see(["real", *strangers])
+    world.ballots.see(dict.fromkeys(["real", *strangers], 0))
     assert len(world.ballots.voters) == MAX_REPLICAS + 1
 
 
 def test_our_own_ballot_is_read_whatever_the_crowd_and_though_nobody_lists_us() -> None:
     """After a restart it is what we knew, and our node among the servers comes later."""
     world = Read()
-    world.ballots.see([])
+    world.ballots.see({})
     world.ballots.take({**{f"a{n:03}": good() for n in range(2 * MAX_REPLICAS)}, "me": good()})
     world.all()
     assert "me" in world.read
-    assert world.ballots.votes("/s/web/a", False) == [GOOD]
-    assert world.ballots.votes("/s/web/a", True) == []
+    assert world.ballots.votes("/s/web/a", False, None) == [GOOD]
+    assert world.ballots.votes("/s/web/a", True, None) == []
 
 
 def test_of_many_paths_that_nobody_checks_nothing_is_told() -> None:
     world = Read()
-    world.ballots.see(["r1"])
+    world.ballots.see({"r1": 0})
     world.ballots.take({"r1": good("/s/web/a", *(f"/none/{n}" for n in range(1000)))})
     world.all()
     assert world.moved == ["/s/web/a"]
-    assert world.ballots.votes("/s/web/a", True) == [GOOD]
+    assert world.ballots.votes("/s/web/a", True, None) == [GOOD]
     world.ballots.take({})
     assert world.moved == ["/s/web/a"] * 2
-    assert world.ballots.votes("/s/web/a", True) == []
+    assert world.ballots.votes("/s/web/a", True, None) == []
 
 
 def test_a_replica_that_comes_or_goes_moves_what_its_ballot_says() -> None:
     world = Read()
     world.ballots.take({"r1": good()})
     world.all()
-    assert world.ballots.votes("/s/web/a", True) == []
+    assert world.ballots.votes("/s/web/a", True, None) == []
     world.moved.clear()
-    world.ballots.see(["r1"])
+    world.ballots.see({"r1": 0})
     assert world.moved == ["/s/web/a"]
-    assert world.ballots.votes("/s/web/a", True) == [GOOD]
+    assert world.ballots.votes("/s/web/a", True, None) == [GOOD]
 
 
 def checked(size: int) -> Service:
@@ -116,7 +116,7 @@ def test_what_a_crowd_of_replicas_moves_is_done_a_few_instances_at_a_time() -> N
     health.work(NOW)
     assert len(health.take_probes()) == 10 * CHUNK
     nodes = {f"liar{n}": good(*(i.path for i in service.instances)) for n in range(5)}
-    health.replicas(nodes)
+    health.replicas(dict.fromkeys(nodes, 0.0))
     health.ballots(nodes)
     turns, names = 0, set[str]()
     while health.has_work:

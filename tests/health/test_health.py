@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -49,6 +50,8 @@ class Ensemble:
         self.nodes: dict[str, bytes] = {}
         self.writes: list[tuple[str, float, bytes]] = []
         self.worlds: dict[str, World] = {}
+        self.written: Counter[str] = Counter()
+        """When each replica's own node was written last."""
 
     def write(self, replica: str, data: bytes) -> None:
         self.writes.append((replica, asyncio.get_running_loop().time(), data))
@@ -59,8 +62,13 @@ class Ensemble:
     def tell(self) -> None:
         for world in list(self.worlds.values()):
             if world.reaches:
-                world.health.replicas(self.worlds)
+                world.health.replicas({id: self.written[id] for id in self.worlds})
                 world.health.ballots(self.nodes)
+
+    def say_alive(self, *replicas: str) -> None:
+        """These write their own nodes again."""
+        self.written.update(replicas)
+        self.tell()
 
     def leave(self, replica: str) -> None:
         del self.worlds[replica]
@@ -94,16 +102,20 @@ class Driven:
     def override(self, overrides: Mapping[tuple[str, str], Override]) -> None:
         self._then(self.health.override(overrides))
 
-    def replicas(self, ids: Iterable[str]) -> None:
-        self.health.replicas(ids)
+    def replicas(self, written: Mapping[str, float]) -> None:
+        self.health.replicas(written)
         self._then(())
 
     def ballots(self, nodes: Mapping[str, bytes]) -> None:
         self.health.ballots(nodes)
         self._then(())
 
-    def connected(self, connected: bool) -> None:
-        self.health.connected(connected)
+    def lose(self) -> None:
+        self.health.lose()
+        self._then(())
+
+    def find(self) -> None:
+        self.health.find(self._loop.time())
         self._then(())
 
     def judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
@@ -167,6 +179,7 @@ class World:
         self.health = Driven(replica, self.mark, lambda data: ensemble.write(replica, data), **options)  # type: ignore[arg-type]
         ensemble.worlds[replica] = self
         ensemble.tell()
+        self.health.find()
 
     def mark(self, names: Iterable[str]) -> None:
         for name in list(names):
@@ -600,12 +613,15 @@ async def test_while_zookeeper_is_away_own_checks_count_and_old_ballots_do_not(e
         world.take(services_of("a", QUICK))
     await until(lambda: {w.states() for w in worlds} == {"a=healthy"} and len(ensemble.nodes) == 3)
     worlds[0].reaches = False
-    worlds[0].health.connected(False)
+    worlds[0].health.lose()
     sick = True
     await until(lambda: worlds[0].states() == "a=failing")
     assert worlds[1].states() == "a=healthy"
     worlds[0].reaches = True
-    worlds[0].health.connected(True)
+    ensemble.tell()
+    worlds[0].health.find()
+    assert worlds[0].states() == "a=failing"  # it may be of before
+    ensemble.say_alive("r2")
     assert worlds[0].states() == "a=healthy"
     await stop_all(ensemble)
 
@@ -633,7 +649,7 @@ async def test_a_ballot_is_written_only_on_change_and_once_a_second_at_most(ense
 
 async def test_garbage_as_a_ballot_is_no_vote(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
-    world.health.replicas({"r1", "r2", "r3"})
+    world.health.replicas({"r1": 0, "r2": 0, "r3": 0})
     world.health.ballots({"r2": b"\x00\xff", "r3": b'{"bad": {"/services/web/a": "x"}, "good": 7}'})
     world.take(services_of("a", ONCE))
     await until(lambda: world.states() == "a=healthy")
@@ -646,19 +662,19 @@ async def test_ballots_of_replicas_that_are_gone_are_no_votes(ensemble: Ensemble
     await until(lambda: world.states() == "a=healthy" and "r1" in ensemble.nodes)
     ill = consensus.write_ballot({"/services/web/a": CheckState(False, "refused")})
     votes = dict.fromkeys(("r2", "r3"), ill)
-    world.health.replicas({"r1"})
+    world.health.replicas({"r1": 0})
     world.health.ballots(ensemble.nodes | votes)
     assert world.states() == "a=healthy"
-    world.health.replicas({"r1", "r2", "r3"})
+    world.health.replicas({"r1": 0, "r2": 0, "r3": 0})
     assert world.states() == "a=failing"
-    world.health.replicas({"r1"})
+    world.health.replicas({"r1": 0})
     assert world.states() == "a=healthy"
     await stop_all(ensemble)
 
 
 async def test_a_node_that_only_poses_as_a_replica_takes_nobodys_probes(ensemble: Ensemble) -> None:
     world = World("r1", ensemble, well)
-    world.health.replicas({"r1", *(f"fake{n}" for n in range(50))})
+    world.health.replicas({"r1": 0, **{f"fake{n}": 0 for n in range(50)}})
     world.take(services_of("abcdef", ONCE))
     await until(lambda: world.states() == " ".join(f"{id}=healthy" for id in "abcdef"))
     await stop_all(ensemble)
@@ -750,7 +766,7 @@ def test_a_verdict_on_what_is_for_others_to_probe_by_now_counts_for_nothing() ->
     health.work(NOW)
     targets = health.take_probes()
     others = [f"r{n}" for n in range(6)]
-    health.replicas(others)
+    health.replicas(dict.fromkeys(others, 0.0))
     health.ballots({id: consensus.write_ballot({"/other": CheckState(True)}) for id in others})
     health.work(NOW)
     dropped = {path for path, target in health.take_probes().items() if target is None}

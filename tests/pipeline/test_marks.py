@@ -10,6 +10,7 @@ import pytest
 from support.stepping import NOW, ROOTS, World, an_address, break_at, settings_of
 from zkdns.answers import variants
 from zkdns.answers.builder import Builder
+from zkdns.health.ballots import SESSION
 from zkdns.health.consensus import write_ballot
 from zkdns.health.health import WRITE_EVERY
 from zkdns.health.thresholds import CheckState
@@ -31,6 +32,7 @@ from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
 
 CHECK = '{"check": {"type": "tcp", "fall": 1, "rise": 1}}'
 BAD = CheckState(False, "refused")
+GOOD = CheckState(True)
 
 
 def checked(*others: str) -> World:
@@ -87,15 +89,89 @@ def test_a_replica_that_goes_takes_its_vote_along_at_once() -> None:
     assert world.states() == {"a": "healthy"}
 
 
+def outage(world: World) -> None:
+    """Beginning to end; nothing that was read again is another than before."""
+    for within in (False, True):
+        for root in ROOTS:
+            world.hear(root, Session(within, world.now))
+        rest(world)
+
+
+def say_alive(world: World, *replicas: str) -> None:
+    """These write their own nodes again."""
+    for id in replicas:
+        world.hear(SERVERS, world.data(f"{SERVERS}/{id}", "{}"))
+    rest(world)
+
+
 def test_what_is_probed_here_counts_alone_while_zookeeper_is_away() -> None:
     world = voted_out()
     for root in ROOTS:
         world.hear(root, Session(False, world.now))
     rest(world)
     assert world.states() == {"a": "healthy"}, "what the others saw is as old as the outage"
+
+
+def test_after_an_outage_others_count_as_they_are_heard_of_again() -> None:
+    world = voted_out()
+    outage(world)
+    assert world.states() == {"a": "healthy"}, "they may have been away themselves, and have seen more since"
+    say_alive(world, "z2")
+    assert world.states() == {"a": "healthy"}, "one against one"
+    say_alive(world, "z3")
+    assert world.states() == {"a": "failing"}
+
+
+def test_who_stands_there_in_silence_counts_again_when_the_sessions_of_the_absent_are_over() -> None:
+    world = voted_out()
+    outage(world)
+    world.now += SESSION
+    assert (world.readies[-1].wake or world.now) <= world.now
+    world.rest()
+    assert world.states() == {"a": "failing"}
+
+
+def test_who_comes_up_in_an_outage_says_once_more_that_it_is_there() -> None:
+    """It may be one of long ago, in an ensemble that was set back."""
+    world = checked("z2")
+    for root in ROOTS:
+        world.hear(root, Session(False, world.now))
+    rest(world)
+    world.hear(SERVERS, Children(SERVERS, ("z1", "z2", "z3"), next(world.zxid)))
+    say_alive(world, "z2", "z3")
+    vote(world, "z2", "z3")
     for root in ROOTS:
         world.hear(root, Session(True, world.now))
     rest(world)
+    assert world.states() == {"a": "healthy"}, "z2 alone has been heard of"
+    say_alive(world, "z3")
+    assert world.states() == {"a": "failing"}
+
+
+def test_a_replica_is_not_believed_before_its_ballot_is_read_again() -> None:
+    world = voted_out()
+    for root in ROOTS:
+        world.hear(root, Session(False, world.now))
+    rest(world)
+    world.hear(SERVERS, Session(True, world.now))
+    say_alive(world, "z2", "z3")
+    assert world.states() == {"a": "healthy"}
+    for id in ("z2", "z3"):
+        world.hear(HEALTH, world.data(f"{HEALTH}/{id}", write_ballot({"/services/web/a": GOOD}).decode()))
+    world.hear(HEALTH, Session(True, world.now))
+    more = True
+    while more:
+        more = world.ready(0.0).more
+        assert world.states() == {"a": "healthy"}
+
+
+def test_what_is_for_others_to_probe_stands_as_they_told_it_until_they_are_heard_of() -> None:
+    others = [f"y{n}" for n in range(9)]
+    world = checked(*others)
+    vote(world, *others)
+    assert world.states() == {"a": "failing"}
+    assert not world.pipeline.last_probes("web"), "it is for others to probe"
+    outage(world)
     assert world.states() == {"a": "failing"}
 
 

@@ -30,6 +30,21 @@ def test_it_tells_a_serial_that_moved_soon_and_one_that_stands_now_and_then() ->
     assert replica.tell(2, NOW + TELL_EVERY + TELL_AT_LEAST) is not None
 
 
+def test_what_nobody_could_read_is_not_told_and_who_is_back_tells_so_at_once() -> None:
+    """Others believe what it has seen when its node is written after they were back themselves."""
+    replica = Replica("me")
+    assert replica.tell(1, NOW) is not None
+    replica.lose()
+    assert replica.due(2) is None
+    assert replica.tell(2, NOW + 2 * TELL_AT_LEAST) is None
+    replica.find()
+    assert replica.tell(2, NOW + 2 * TELL_AT_LEAST) is not None
+    replica.lose()
+    replica.find()
+    assert replica.tell(2, NOW + 2 * TELL_AT_LEAST + 0.1) is not None
+    assert replica.tell(2, NOW + 2 * TELL_AT_LEAST + 0.2) is None
+
+
 def test_the_node_of_a_server_that_tells_less_or_nonsense_is_read() -> None:
     assert read_node(b'{"address": "10.0.0.1:53"}').rate is None
     assert read_node(b"\xff").address == ""

@@ -12,8 +12,8 @@ from simulation.replica import Replica
 from simulation.view import ASKED, HERE, THERE, View
 from zkdns.dns.types import NXDOMAIN, SERVFAIL
 from zkdns.health.consensus import assign
-from zkdns.model import State
-from zkdns.roots import SERVERS
+from zkdns.model import SERVING, State
+from zkdns.roots import HEALTH, SERVERS
 
 if TYPE_CHECKING:
     from simulation.machine import Machine
@@ -40,6 +40,23 @@ def check(world: Machine) -> None:
                 now = link.registry.catalog.services
                 moved = now is not link.held and dict(now) != dict(link.held)
                 assert not moved, f"{replica.id}: {name} is out of reach, and moves"
+    _stays_out(world)
+
+
+def _stays_out(world: Machine) -> None:
+    """What all replicas know to be ill while they can tell each other nothing stays out when they can again:
+    what one of them said before is no reason to give it."""
+    ill = set.intersection(*(replica.proved_ill() for replica in world.replicas))
+    living = {replica.id for replica in world.replicas}
+    for path, node in world.ensembles[world.own].tree.nodes.items():
+        id = path.removeprefix(f"{HEALTH}/")
+        if id != path and id not in living:
+            ill = {path for path in ill if path.encode() not in node.data}
+    world.ill_while_away = ill if world.own in world.cut_at else world.ill_while_away & ill
+    for replica in world.replicas if world.ill_while_away else ():
+        given = {path for path, state in states(replica).items() if state in SERVING}
+        wrong = given & world.ill_while_away
+        assert not wrong, f"{replica.id} gives {sorted(wrong)}, that it and all others know to be ill"
 
 
 def states(replica: Replica) -> dict[str, State]:

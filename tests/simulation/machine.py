@@ -5,6 +5,7 @@ Rules: what may happen is said in `world`, what must be true in `laws`. Nobody i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from simulation import laws
@@ -12,6 +13,7 @@ from simulation.ensemble import Ensemble, Tree
 from simulation.replica import AUDIT, Link, Replica, Saved
 from simulation.view import ROOT
 from zkdns.config import Settings
+from zkdns.health.ballots import SESSION
 from zkdns.registry.url import parse_registry
 
 START = 1_700_000_000.0
@@ -25,7 +27,7 @@ MAX_RETRY_SECONDS = 3.0
 TOLD = 6.0
 """Seconds in which a ballot is written, and our node after it."""
 
-SETTLE = GRACE + TOLD + 1
+SETTLE = max(GRACE + TOLD, SESSION) + 1
 """Seconds in which all that is kept for a while, or waited for, has had its time."""
 
 PROBES = 11
@@ -57,11 +59,13 @@ class Machine:
         self.registered: set[str] = set()
         self.cut_at: dict[str, float] = {}
         self.seen: dict[str, Tree] = {}
+        self.ill_while_away: set[str] = set()
+        """Paths that all replicas have known to be ill since our ensemble was away."""
         self._ill: dict[str, int] = {}
         """By address, the slots whose replicas see it as ill, as bits."""
         self._ballots: dict[int, dict[str, bool]] = {0: {}, 1: {}}
         """Those of replicas that are only nodes."""
-        self._disks: dict[int, dict[str, Saved]] = {0: {}, 1: {}}
+        self._disks: dict[int, dict[str, Saved]] = {slot: {} for slot in range(MAX_REPLICAS)}
         self._is_deaf = False
         self._begun = 0
 
@@ -171,9 +175,10 @@ class Machine:
             self._drain()
         raise AssertionError("they are woken without end")
 
-    def _drain(self) -> None:
-        """Whoever is not connected connects; all that is on its way arrives, and then what came of it is
-        published: moments in between are for the steps that hold things up."""
+    def _drain(self, only: Sequence[Replica] = ()) -> None:
+        """Whoever is not connected connects, of all or of some; all that is on its way arrives, and then what
+        came of it is published: moments in between are for the steps that hold things up."""
+        replicas = only or self.replicas
         ensembles = [e for name, e in self.ensembles.items() if name not in self.cut_at]
         for _ in range(1000):
             moved = False
@@ -181,7 +186,7 @@ class Machine:
                 for number, member in enumerate(ensemble.members):
                     if member.applied < len(ensemble.log):
                         ensemble.apply(number, len(ensemble.log))
-            for replica in self.replicas:
+            for replica in replicas:
                 stirred = False
                 for name, link in replica.links.items():
                     if name in self.cut_at:
@@ -195,7 +200,7 @@ class Machine:
                     replica.relay(self.now)
                     moved = True
             if not moved:
-                due = [replica.pump(self.now) for replica in self.replicas]
+                due = [replica.pump(self.now) for replica in replicas]
                 if not any(due):
                     return
         raise AssertionError("it never comes to rest")

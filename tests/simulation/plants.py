@@ -131,7 +131,7 @@ def lose_an_override(patch: pytest.MonkeyPatch) -> None:
 @plant("votes", first=3076)
 def count_votes_of_who_went(patch: pytest.MonkeyPatch) -> None:
     def counting(self: Any) -> list[Any]:
-        return [votes for replica, (_, votes) in self._known.items() if replica != self._me]
+        return [(replica == self._me, votes) for replica, (_, votes) in self._known.items()]
 
     patch.setattr(ballots.Ballots, "_counting", property(counting, lambda self, votes: None), raising=False)
 
@@ -162,6 +162,14 @@ def write_no_ballot_where_a_target_went(patch: pytest.MonkeyPatch) -> None:
         self._histories.pop(path, None)
 
     patch.setattr(health.Health, "_discount", discount)
+
+
+@plant("outages", first=8208)
+def believe_what_was_said_before_an_outage(patch: pytest.MonkeyPatch) -> None:
+    def find_doubtful(self: Any) -> frozenset[str]:
+        return frozenset(() if self._is_within else self._known)
+
+    patch.setattr(ballots.Ballots, "_find_doubtful", find_doubtful)
 
 
 # --- timers ---------------------------------------------------------------------------------------

@@ -217,6 +217,10 @@ class Replica:
         known.proved = good
         return True
 
+    def proved_ill(self) -> set[str]:
+        """What it has probed until it is out, and not since."""
+        return {path for path, one in self.targets.items() if one.proved is False}
+
     def _tell(self, target: Target, good: bool, now: float) -> None:
         why = "" if good else "it is ill"
         self.pipeline.step(Probed(target, Verdict(target.path, good, why)), now)

@@ -62,7 +62,7 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
     "restore": (4, lambda r: (_two(r), r.randrange(8))),
     "apply": (20, lambda r: (_two(r), _two(r), r.choice((1, 1, 2, 9)))),
     "cut": (2, lambda r: (_two(r),)),
-    "heal": (2, lambda r: (_two(r),)),
+    "heal": (2, lambda r: (_two(r), r.randrange(3))),
     "connect": (12, lambda r: (r.randrange(3), _two(r), _two(r))),
     "drop": (6, lambda r: (r.randrange(3), _two(r))),
     "serve": (28, lambda r: (r.randrange(3), _two(r), r.choice((1, 2, 9)))),
@@ -85,7 +85,7 @@ THEMES = {
         "votes": "configure sicken haunt vote sync",
         "replicas": "configure sicken probe overlap leave restart expire_replica unkeep wait",
         "routes": "configure point lay drain draw_map fold deregister wait sync",
-        "outages": "cut heal restart overlap leave wait deregister fold connect drop lay",
+        "outages": "cut heal configure sicken restart overlap leave wait deregister fold connect drop lay",
     }.items()
 }
 """Steps that have to do with each other."""
@@ -96,12 +96,13 @@ OF_REPLICAS = frozenset({"sessions", "probes", "votes", "replicas", "outages"})
 OF_REGISTRIES = frozenset({"replicas", "routes", "outages"})
 """Themes that have to do with several of them. In most worlds of the others all steps meet in one."""
 
-RESTING = frozenset({"probes"})
-"""Themes whose bugs show between two moments at which nothing is on its way."""
+OFTENER = {"probes": {"quiet": 2}, "outages": {"quiet": 5, "cut": 4, "heal": 4, "configure": 2}}
+"""By theme, how many times oftener than else what comes: its bugs show between two moments at which nothing
+is on its way, or after several rare steps."""
 
 
 def _chance(word: str, theme: str) -> int:
-    return CHANCES[word][0] * (2 if word == "quiet" and theme in RESTING else 1)
+    return CHANCES[word][0] * OFTENER.get(theme, {}).get(word, 1)
 
 
 def _theme(random: Random) -> str:

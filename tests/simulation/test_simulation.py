@@ -8,12 +8,16 @@ from multiprocessing import get_context
 
 import pytest
 
+from simulation import laws
 from simulation.plants import PLANTS
 from simulation.schedules import CHANCES, draw, play, shorten, tell, theme_of
 from simulation.world import Step, World
+from zkdns.model import State
 
 SCHEDULES = int(os.environ.get("ZKDNS_SCHEDULES", "20000"))
 SHARE = 500
+EVERYBODY = 7
+"""All replicas, as bits of their slots."""
 
 
 def failures(first: int) -> list[str]:
@@ -47,6 +51,33 @@ def test_a_bug_that_is_planted_is_found(name: str) -> None:
         assert play(shortest) is not None
         assert all(play(shortest[:at] + shortest[at + 1 :]) is None for at in range(len(shortest)))
     assert play(shortest) is None, "what is shown is the bug, and not the simulator"
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_whose_door_moved_in_an_outage_is_as_it_was_found_whoever_is_back_first(
+    first: int, is_well: bool
+) -> None:
+    """What the others had seen before stands in the ensemble when it is back."""
+    ill, now_ill = (EVERYBODY, 0) if is_well else (0, EVERYBODY)
+    world = World()
+    world.run(
+        [
+            Step("shape", (0, 3)),
+            Step("register", (0, 0, 0, 2)),
+            Step("configure", (0, 0, 4)),
+            Step("sicken", (0, 0, 0, ill)),
+            Step("quiet", ()),
+            Step("cut", (0,)),
+            Step("sicken", (0, 0, 0, now_ill)),
+            Step("quiet", ()),
+            Step("heal", (0, first)),
+        ]
+    )
+    found = State.HEALTHY if is_well else State.FAILING
+    states = [set(laws.states(replica).values()) for replica in world.replicas]
+    assert states == [{found}] * 3
+    world.quiet()
 
 
 def test_one_seed_is_one_world_to_the_byte() -> None:

@@ -293,9 +293,11 @@ class World(Machine):
             replica.links[name].lose(self.now)
             replica.pump(self.now)
 
-    def heal(self, at: int) -> None:
+    def heal(self, at: int, first: int) -> None:
+        """One replica is back before the others, by its number from 1 on, or none yet."""
         name = self._ensemble(at)[1]
-        self.cut_at.pop(name, None)
+        if self.cut_at.pop(name, None) is not None and first:
+            self._drain([self._replica(first)])
 
     # --- steps: connections -----------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class World:
 
     def data(self, path: str, data: str) -> Data:
         zxid = next(self.zxid)
-        return Data(path, data.encode(), Stat(zxid, zxid, NOW, True))
+        return Data(path, data.encode(), Stat(zxid, zxid, NOW, True, mtime=self.now))
 
     def ready(self, budget: float = float("inf")) -> Ready:
         ready = self.pipeline.ready(self.now, budget)

@@ -1,7 +1,9 @@
 """What the replicas have seen of the checks, as their nodes tell it, and whose word counts.
 
 Rules: pure. Anybody who may write there chooses how many nodes there are, what they hold and how often that
-changes: so many are read and no more, live replicas' first, each when its turn comes (`read_one`).
+changes: so many are read and no more, live replicas' first, each when its turn comes (`read_one`). ZooKeeper
+keeps a ballot through an outage in which its writer could put nothing right: once the ensemble was out of
+reach, a replica is doubted until its node under /zkdns/servers is written again, as each does that is back.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ from zkdns.health.thresholds import CheckState
 MAX_REPLICAS: Final = 64
 """Replicas whose ballots count."""
 
+SESSION: Final = 12.0
+"""Seconds after our return in which the sessions of those who stay away have ended, and their nodes are gone:
+10 by default, at a tick of ZooKeeper's (2 s). Who still stands there has been in touch."""
+
 Votes = Mapping[str, CheckState]
 
 
@@ -21,7 +27,8 @@ class Ballots:
     """`me`: our id; our own node counts for what we have not probed since our start. `checked`: by the paths
     that votes count for. `moved`: is told those whose votes may be others now. `live`: the replicas that say
     that they live. `voters`: those of them that have a ballot, and we: a node that only says that it is a
-    replica takes nobody's probes."""
+    replica takes nobody's probes. `believed_at`: when nobody is doubted any more, None where nobody is or the
+    ensemble is out of reach."""
 
     def __init__(
         self,
@@ -34,6 +41,7 @@ class Ballots:
         self.voters: frozenset[str] = frozenset({me})
         self.left_out = 0
         """How many nodes are beyond those that are read."""
+        self.believed_at: float | None = None
         self._me = me
         self._read = read
         self._checked = checked
@@ -41,15 +49,24 @@ class Ballots:
         self._nodes: Mapping[str, bytes] = {}
         self._known: dict[str, tuple[bytes, Votes]] = {}
         self._unread: dict[str, None] = {}
-        self._counting: list[Votes] = []
+        self._written: Mapping[str, float] = {}
+        self._is_within = False
+        self._before: dict[str, float] | None = None
+        """While some are doubted: when each was written last before we were back."""
+        self._doubtful: frozenset[str] = frozenset()
+        self._counting: list[tuple[bool, Votes]] = []
+        self._doubted: list[tuple[bool, Votes]] = []
+        """What replicas say that live, and whether it is what we wrote ourselves."""
 
     @property
     def has_unread(self) -> bool:
         return bool(self._unread)
 
-    def see(self, ids: Iterable[str]) -> None:
-        """The live replicas. We are one of them, whatever it says."""
-        before, self.live = self.live, frozenset(ids) | {self._me}
+    def see(self, written: Mapping[str, float]) -> None:
+        """The live replicas, and when their nodes were written (by the ensemble's clock). We are one of them,
+        whatever it says."""
+        self._written = written
+        before, self.live = self.live, frozenset(written) | {self._me}
         for replica in (before ^ self.live) & self._known.keys():
             self._moved(self._known[replica][1].keys() & self._checked.keys())
         self._choose()
@@ -58,6 +75,28 @@ class Ballots:
         """All the replicas' nodes."""
         self._nodes = nodes
         self._choose()
+
+    def lose(self) -> None:
+        """The ensemble is out of reach: from now on these nodes stand still."""
+        if self._is_within:
+            self._is_within, self.believed_at = False, None
+            self._before = dict(self._written)
+            self._believe()
+
+    def find(self, now: float) -> None:
+        """It is within reach, and both kinds of nodes were read again. The first time nobody is doubted: who
+        begins has nothing better."""
+        if not self._is_within:
+            self._is_within = True
+            if self._before is not None:
+                self.believed_at = now + SESSION
+            self._believe()
+
+    def end_doubts(self, now: float) -> None:
+        """Where it is time."""
+        if self.believed_at is not None and now >= self.believed_at:
+            self._before = self.believed_at = None
+            self._believe()
 
     def _choose(self) -> None:
         ranked = sorted(self._nodes, key=lambda replica: (replica not in self.live, replica))
@@ -69,10 +108,25 @@ class Ballots:
         self._unread = {
             r: None for r in chosen if r not in self._known or self._known[r][0] != self._nodes[r]
         }
-        self._count()
+        self._believe()
 
-    def _count(self) -> None:
-        self._counting = [votes for r, (_, votes) in self._known.items() if r in self.live and r != self._me]
+    def _believe(self) -> None:
+        """Say anew who is believed, and who is not."""
+        before, self._doubtful = self._doubtful, self._find_doubtful()
+        for replica in (before ^ self._doubtful) & self._known.keys():
+            self._moved(self._known[replica][1].keys() & self._checked.keys())
+        living = [(r, r == self._me, votes) for r, (_, votes) in self._known.items() if r in self.live]
+        self._counting = [(ours, votes) for r, ours, votes in living if r not in self._doubtful]
+        self._doubted = [(ours, votes) for r, ours, votes in living if r in self._doubtful]
+
+    def _find_doubtful(self) -> frozenset[str]:
+        if self._before is None:
+            return frozenset()
+        if not self._is_within:
+            return frozenset(self._known)
+        written = {r: self._written.get(r, 0.0) for r in self._known}
+        self._before = written | self._before  # who was not seen before is to write once more
+        return frozenset(r for r, at in written.items() if r in self._unread or at <= self._before[r])
 
     def read_one(self) -> None:
         """Read the next of those that are others than they were."""
@@ -84,15 +138,14 @@ class Ballots:
         # Of many paths that nobody here checks nothing is compared.
         paths = (before.keys() & self._checked.keys()) | (after.keys() & self._checked.keys())
         self._moved([path for path in paths if before.get(path) != after.get(path)])
-        self._count()
+        self._believe()
 
-    def votes(self, path: str, is_met: bool) -> list[CheckState]:
-        """What is said of one instance. `is_met`: whether we have probed it ourselves since our start."""
-        votes = [votes[path] for votes in self._counting if path in votes]
-        own = self._known.get(self._me)
-        if own is not None and not is_met and path in own[1]:
-            votes.append(own[1][path])
-        return votes
+    def votes(self, path: str, is_met: bool, own: CheckState | None) -> list[CheckState]:
+        """What is said of one instance, by us and by those who are believed; where nobody says anything, what
+        was said when it could last. `is_met`: whether we have probed it ourselves since our start."""
+        votes = [own] if own is not None else []
+        votes += [v[path] for ours, v in self._counting if path in v and not (ours and is_met)]
+        return votes or [v[path] for ours, v in self._doubted if path in v and not (ours and is_met)]
 
 
 _NONE: Votes = {}

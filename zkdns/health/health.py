@@ -63,7 +63,6 @@ class Health:
         """Instances of which it is not said yet who is to probe them, as the voters are now."""
         self._uncounted: dict[str, None] = {}
         """Instances whose votes are to be counted."""
-        self._connected = True
         # by service
         self._registered: dict[str, Service] = {}
         self._losses: dict[str, Losses] = {}
@@ -101,9 +100,9 @@ class Health:
         """What operators ordered for one instance."""
         return self._overrides.get(service, NO_OVERRIDES).get(id)
 
-    def replicas(self, ids: Iterable[str]) -> None:
-        """The live replicas."""
-        self._ballots.see(ids)
+    def replicas(self, written: Mapping[str, float]) -> None:
+        """The live replicas, and when their nodes were written."""
+        self._ballots.see(written)
         self._elect()
 
     def ballots(self, nodes: Mapping[str, bytes]) -> None:
@@ -123,12 +122,19 @@ class Health:
             for targets in self._targets.values():
                 self._unshared.update(dict.fromkeys(targets))
 
-    def connected(self, connected: bool) -> None:
-        """Whether ZooKeeper is within reach. While it is not, the others' ballots stand still, and
-        what we probe ourselves is all that is known of it."""
-        if connected != self._connected:
-            self._connected = connected
-            self._count_later(list(self._histories))
+    def lose(self) -> None:
+        """ZooKeeper is out of reach: the others' ballots stand still, and what we probe ourselves is all that
+        is known of it."""
+        self._ballots.lose()
+
+    def find(self, now: float) -> None:
+        """It is within reach, and the replicas' nodes were read again."""
+        self._ballots.find(now)
+
+    @property
+    def wake(self) -> float | None:
+        """When there is work though nothing comes in."""
+        return self._ballots.believed_at
 
     @property
     def has_work(self) -> bool:
@@ -140,6 +146,7 @@ class Health:
         """Read ballots, share instances among the voters, count votes, until that moment of `tick`, but some
         of it at least. What must be judged again."""
         names: set[str] = set()
+        self._ballots.end_doubts(now)
         while self.has_work:
             if self._ballots.has_unread:
                 self._ballots.read_one()
@@ -341,13 +348,10 @@ class Health:
 
     def _recount(self, path: str) -> bool:
         """Count the votes on one instance. Whether its check state changed."""
-        votes = []
-        own = self._histories.get(path)
-        if own is not None:
-            votes.append(own.check_state)
-        if own is None or self._connected:
-            # What we wrote ourselves before a restart counts until we know better.
-            votes += self._ballots.votes(path, path in self._met)
+        history = self._histories.get(path)
+        own = history.check_state if history is not None else None
+        # What we wrote ourselves before a restart counts until we know better.
+        votes = self._ballots.votes(path, path in self._met, own)
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
             return False

@@ -18,14 +18,34 @@ class OwnNodes:
         self._replica = replica
         self._health = health
         self._writes = writes
+        self._is_within = False
 
     def take(self, root: str, own: Registry, now: float) -> None:
         """What stands under one of these roots now."""
+        if self._is_within or not own.current.issuperset((HEALTH, SERVERS)):
+            self._read(root, own, now)
+            return
+        # What one of them says is held against what the other does: both must be of this connection.
+        for each in (HEALTH, SERVERS):
+            self._read(each, own, now)
+        self._is_within = True
+        self._health.find(now)
+        self._replica.find()
+
+    def lose(self, own: Registry, now: float) -> None:
+        """The ensemble is out of reach."""
+        if self._is_within:
+            self._read(SERVERS, own, now)  # all that was told is heard, and may wait for its turn
+            self._is_within = False
+            self._health.lose()
+            self._replica.lose()
+
+    def _read(self, root: str, own: Registry, now: float) -> None:
         if root == HEALTH:
             self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
         elif root == SERVERS:
             nodes = own.servers.nodes()
-            self._health.replicas(names[-1] for names in nodes)
+            self._health.replicas({names[-1]: at for names, at in own.servers.times().items()})
             self._replica.see(nodes, now)
 
     def write(self, serial: int, now: float, *, serves: bool) -> dict[str, bytes]:
@@ -39,10 +59,9 @@ class OwnNodes:
             due[f"{SERVERS}/{self._replica.id}"] = node
         return due
 
-    def wakes(self, serial: int, *, serves: bool) -> list[float]:
+    def wakes(self, serial: int, *, serves: bool) -> list[float | None]:
         """When something of that is due next."""
         if not self._writes:
-            return []
-        due = [self._replica.due(serial)] if serves else []
-        ballot = self._health.ballot_due
-        return due if ballot is None else [*due, ballot]
+            return [self._health.wake]
+        node_due = self._replica.due(serial) if serves else None
+        return [self._health.wake, self._health.ballot_due, node_due]

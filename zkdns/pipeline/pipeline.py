@@ -186,9 +186,9 @@ class Pipeline:
         self._gathering.is_due = True
         if registry is not self.registries.own:
             return
-        if registry.tree is not None and heard.root in registry.tree.reducers:
-            self._health.connected(registry.connected)
-        else:
+        if not registry.connected:
+            self._own_nodes.lose(registry, now)
+        if registry.tree is None or heard.root not in registry.tree.reducers:
             self._agenda.mark_soon((heard.root,), now)
 
     def _take_root(self, root: str, now: float) -> None:

@@ -63,6 +63,8 @@ class Registry:
                     self.reducers[reducer.root] = reducer
                     self.scopes = (*reducer.scopes, *self.scopes)
         self.wholes: set[str] = set()
+        self.current: set[str] = set()
+        """Roots that were read since the ensemble was out of reach."""
         self._is_read = False
         self._is_refused = False
         self.graced_until = float("-inf")
@@ -96,6 +98,7 @@ class Registry:
         self._heard_at = now
         if isinstance(event, Session):
             self._connected = event.connected
+            (self.current.add if event.connected else self.current.discard)(root)
             self._lost = self._lost or (not event.connected and self.is_whole)
         if isinstance(reducer, Root):
             yield from reducer.steps(event)

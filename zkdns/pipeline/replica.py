@@ -54,6 +54,15 @@ class Replica:
         self._answered = answered
         self._failover = failover
         self._count = 0
+        self._is_away = self._is_back = False
+
+    def lose(self) -> None:
+        """Nobody can read us."""
+        self._is_away = True
+
+    def find(self) -> None:
+        """Others can read us again. Told at once: until then what we have seen counts for nothing to them."""
+        self._is_away, self._is_back = False, True
 
     def move(self, address: str, http: str) -> None:
         """Where others reach us, from the next time on that we tell."""
@@ -66,14 +75,20 @@ class Replica:
             self._back = self._told.at
             self.lag = max(0.0, now - self._told.at)
 
-    def due(self, serial: int) -> float:
-        """When our node is to be written next."""
+    def due(self, serial: int) -> float | None:
+        """When our node is to be written next; None while nobody could read it."""
+        if self._is_away:
+            return None
+        if self._is_back:
+            return self._told.at
         return self._told.at + (TELL_EVERY if serial != self._told.serial else TELL_AT_LEAST)
 
     def tell(self, serial: int, now: float) -> bytes | None:
         """Our node's new data, where it is due."""
-        if now < self.due(serial):
+        due = self.due(serial)
+        if due is None or due > now:
             return None
+        self._is_back = False
         before, self._count = self._count, self._answered()
         seconds = now - self._told.at
         rate = round((self._count - before) / seconds, 3) if self._told.at and seconds > 0 else None

@@ -201,6 +201,10 @@ class Nodes:
         """When the data of one of them was written."""
         return self._written.get(names, Written())
 
+    def times(self) -> dict[Names, float]:
+        """When the data of each node was written, of those that `nodes` told last."""
+        return {names: written.at for names, written in self._written.items()}
+
     @property
     def listed_by(self) -> int:
         """The transaction that last made or removed a node right below the root (its pzxid)."""
