@@ -131,14 +131,18 @@ def lose_an_override(patch: pytest.MonkeyPatch) -> None:
 @plant("votes", first=3076)
 def count_votes_of_who_went(patch: pytest.MonkeyPatch) -> None:
     def counting(self: Any) -> list[Any]:
-        return [(replica == self._me, votes) for replica, (_, votes) in self._known.items()]
+        return [votes for _, votes in self._known.values()]
 
     patch.setattr(ballots.Ballots, "_counting", property(counting, lambda self, votes: None), raising=False)
 
 
 @plant("replicas")
 def count_our_own_vote_twice(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(health.Health, "_met", property(lambda self: set(), lambda self, met: None), raising=False)
+    def take(self: Any, nodes: Any) -> None:
+        self._nodes = nodes
+        self._choose()
+
+    patch.setattr(ballots.Ballots, "take", take)
 
 
 @plant("probes")

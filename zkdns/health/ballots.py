@@ -24,11 +24,11 @@ Votes = Mapping[str, CheckState]
 
 
 class Ballots:
-    """`me`: our id; our own node counts for what we have not probed since our start. `checked`: by the paths
+    """`me`: our id, another at each start: what stands there by it tells us nothing. `checked`: by the paths
     that votes count for. `moved`: is told those whose votes may be others now. `live`: the replicas that say
     that they live. `voters`: those of them that have a ballot, and we: a node that only says that it is a
-    replica takes nobody's probes. `believed_at`: when nobody is doubted any more, None where nobody is or the
-    ensemble is out of reach."""
+    replica takes nobody's probes. `believed_at`: when nobody is doubted any more, None where nobody is, or
+    while the ensemble is out of reach."""
 
     def __init__(
         self,
@@ -54,9 +54,8 @@ class Ballots:
         self._before: dict[str, float] | None = None
         """While some are doubted: when each was written last before we were back."""
         self._doubtful: frozenset[str] = frozenset()
-        self._counting: list[tuple[bool, Votes]] = []
-        self._doubted: list[tuple[bool, Votes]] = []
-        """What replicas say that live, and whether it is what we wrote ourselves."""
+        self._counting: list[Votes] = []
+        self._doubted: list[Votes] = []
 
     @property
     def has_unread(self) -> bool:
@@ -73,7 +72,7 @@ class Ballots:
 
     def take(self, nodes: Mapping[str, bytes]) -> None:
         """All the replicas' nodes."""
-        self._nodes = nodes
+        self._nodes = {r: data for r, data in nodes.items() if r != self._me}
         self._choose()
 
     def lose(self) -> None:
@@ -115,9 +114,9 @@ class Ballots:
         before, self._doubtful = self._doubtful, self._find_doubtful()
         for replica in (before ^ self._doubtful) & self._known.keys():
             self._moved(self._known[replica][1].keys() & self._checked.keys())
-        living = [(r, r == self._me, votes) for r, (_, votes) in self._known.items() if r in self.live]
-        self._counting = [(ours, votes) for r, ours, votes in living if r not in self._doubtful]
-        self._doubted = [(ours, votes) for r, ours, votes in living if r in self._doubtful]
+        living = self._known.keys() & self.live
+        self._counting = [self._known[r][1] for r in living - self._doubtful]
+        self._doubted = [self._known[r][1] for r in living & self._doubtful]
 
     def _find_doubtful(self) -> frozenset[str]:
         if self._before is None:
@@ -140,12 +139,12 @@ class Ballots:
         self._moved([path for path in paths if before.get(path) != after.get(path)])
         self._believe()
 
-    def votes(self, path: str, is_met: bool, own: CheckState | None) -> list[CheckState]:
+    def votes(self, path: str, own: CheckState | None) -> list[CheckState]:
         """What is said of one instance, by us and by those who are believed; where nobody says anything, what
-        was said when it could last. `is_met`: whether we have probed it ourselves since our start."""
+        was said when it could last."""
         votes = [own] if own is not None else []
-        votes += [v[path] for ours, v in self._counting if path in v and not (ours and is_met)]
-        return votes or [v[path] for ours, v in self._doubted if path in v and not (ours and is_met)]
+        votes += [ballot[path] for ballot in self._counting if path in ballot]
+        return votes or [ballot[path] for ballot in self._doubted if path in ballot]
 
 
 _NONE: Votes = {}

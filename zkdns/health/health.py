@@ -75,8 +75,6 @@ class Health:
         self._last_probes: dict[str, LastProbe] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
-        self._met: set[str] = set()
-        """What this process has probed itself."""
         self._moved_probes: dict[str, Target | None] = {}
         # our ballot
         self._written = b""
@@ -179,7 +177,6 @@ class Health:
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
         self._histories[path] = after
         self._last_probes[path] = LastProbe(now, verdict.why)
-        self._met.add(path)
         if before is not None and before.check_state == after.check_state:
             return set()
         self._changed_at = now if self._changed_at is None else self._changed_at
@@ -295,7 +292,6 @@ class Health:
             self._service_of.pop(path, None)
             self._check_states.pop(path, None)
             self._unprobed.discard(path)
-            self._met.discard(path)
         for path, target in new.items():
             known = old.get(path)
             if known is target or known == target:
@@ -349,9 +345,7 @@ class Health:
     def _recount(self, path: str) -> bool:
         """Count the votes on one instance. Whether its check state changed."""
         history = self._histories.get(path)
-        own = history.check_state if history is not None else None
-        # What we wrote ourselves before a restart counts until we know better.
-        votes = self._ballots.votes(path, path in self._met, own)
+        votes = self._ballots.votes(path, history.check_state if history is not None else None)
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
             return False
