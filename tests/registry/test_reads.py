@@ -415,16 +415,34 @@ def test_what_comes_below_a_list_that_a_watch_told_of_while_the_audit_reads_is_n
 def test_an_audit_takes_about_half_of_the_time_until_the_next() -> None:
     audit = Audit(100.0, lambda: 0.5)
     nodes = 100_000
+    audit.plan(0.0, nodes)
     portions = 2 * nodes / BATCH
     audit.rest(nodes, now=0.0)
     assert 0.4 * 100 < audit.due * portions <= 0.5 * 100
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-def test_an_audit_is_planned_for_about_its_time_whatever_chance_says(chance: float) -> None:
-    audit = Audit(100.0, lambda: chance)
-    audit.plan(now=1000.0)
-    assert 1075 <= audit.due <= 1125
+@pytest.mark.parametrize(
+    ("nodes", "every"), [(0, 30), (20, 30), (3_000, 30), (15_000, 150), (30_000, 300), (500_000, 300)]
+)
+def test_an_audit_is_planned_for_about_its_time_and_what_is_small_is_read_more_often(
+    nodes: int, every: int, chance: float
+) -> None:
+    audit = Audit(300.0, lambda: chance)
+    audit.plan(1000.0, nodes)
+    assert 0.75 * every <= audit.due - 1000 <= 1.25 * every
+
+
+def test_a_connection_that_swallows_watch_events_and_nothing_else_costs_no_more_than_its_audit() -> None:
+    world = world_of_one(audit=300.0)
+    for n in range(40):
+        world.put(f"{ROOT}/web/n{n}", tell=False)
+        late = 0
+        while world.view != world.truth:
+            world.serve(seconds=1)
+            late += 1
+        assert late <= 40
+    assert world.reads.repairs >= 40
 
 
 def test_a_reply_that_never_comes_has_everything_read_anew() -> None:
@@ -562,7 +580,7 @@ def test_while_nothing_happens_nothing_is_asked_before_the_audit() -> None:
     world = world_of_one(audit=100.0)
     assert world.reads.idle
     assert world.poll() == []
-    assert world.now + 75 <= world.reads.wake <= world.now + 125
+    assert world.now + 7.5 <= world.reads.wake <= world.now + 12.5
 
 
 def test_events_of_data_are_told_once_for_each_change() -> None:

@@ -94,8 +94,8 @@ def take(inbox: queue.SimpleQueue[T], timeout: float) -> list[T]:
 class Mirror:
     """`watchdog`: seconds without a connection after which kazoo's client is replaced (one that meets
     an ensemble with smaller zxids never connects again, kazoo #42). `audit`: about how often, in
-    seconds, all is read again and compared. `one_shot`: don't try persistent watches at all. `for_people`:
-    the nodes that it keeps are theirs, and so are its complaints."""
+    seconds, all is read again and compared at least. `one_shot`: don't try persistent watches at all.
+    `for_people`: the nodes that it keeps are theirs, and so are its complaints."""
 
     def __init__(
         self,

@@ -78,9 +78,9 @@ class _Asked:
 
 class Reads:
     """`scopes`: what is followed. `wall`: seconds since the epoch, for `Session`. `chance`: 0 to 1. `warn`:
-    told what an operator should know. `audit`: about how often, in seconds, all is read again. `patience`:
-    seconds after which a reply will not come. `one_shot`: don't try persistent watches at all. `now` is
-    seconds of any steady clock."""
+    told what an operator should know. `audit`: about how often, in seconds, all is read again at least.
+    `patience`: seconds after which a reply will not come. `one_shot`: don't try persistent watches at all.
+    `now` is seconds of any steady clock."""
 
     def __init__(
         self,
@@ -357,7 +357,7 @@ class Reads:
             if not self._unread:
                 self.resyncs += 1
                 self._pause = 0.0
-                self._audit.plan(now)
+                self._audit.plan(now, self.nodes)
 
     def _begin_audit(self, now: float) -> None:
         audit = self._audit
@@ -369,7 +369,7 @@ class Reads:
                 # Adding a watch that is there changes nothing; one that got lost is there again.
                 for root in self._roots:
                     self._ask(_Asked(AddWatch(root.scope.root), now))
-        if (portion := audit.next(now)) is not None:
+        if (portion := audit.next(now, self.nodes)) is not None:
             root, requests = portion
             root.audit(requests, now)
 
