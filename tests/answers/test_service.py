@@ -103,10 +103,13 @@ def plain(table: Table) -> Any:
     )
 
 
+some_names = st.sets(st.sampled_from(NAMES), max_size=5)
+
+
 @st.composite
 def catalogs(draw: st.DrawFn) -> Catalog:
     held: dict[str, Service] = {}
-    for name in draw(st.sets(st.sampled_from(NAMES), max_size=5)):
+    for name in draw(some_names):
         service = draw(tables.services(name))
         instances = tuple(
             replace(i, registration=replace(i.registration, tags=draw(tags))) for i in service.instances[:9]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.asking import respond
+from support.drawing import pick
 from support.examples import examples
 from support.tables import Answers
 from zkdns.answers.builder import Builder
@@ -80,13 +81,16 @@ def check(data: st.DataObject, table: Table) -> None:
     known = tables.owners(table)
     for packet in data.draw(st.lists(tables.packets(known), min_size=10, max_size=20)):
         for limit in LIMITS:
-            ra = data.draw(st.sampled_from([0, 0x80]))
+            ra = data.draw(pick(0, 0x80))
             compare(engine, table, packet, limit, ra, data.draw(tables.clients))
+
+
+some_labels = st.sets(st.sampled_from(tables.LABELS[:5]), max_size=2)
 
 
 def draw_delta(data: st.DataObject, builder: Builder) -> Delta:
     """Services come, change and go, registries are lost and come back, networks and the serial move."""
-    for name in data.draw(st.sets(st.sampled_from(tables.LABELS[:5]), max_size=2)):
+    for name in data.draw(some_labels):
         if data.draw(st.integers(0, 3)):
             answers = builder.compile(data.draw(tables.services(name)), data.draw(tables.origins))
             builder.replace(name, answers)
@@ -96,7 +100,7 @@ def draw_delta(data: st.DataObject, builder: Builder) -> Delta:
     staleness = Staleness(data.draw(tables.options), data.draw(tables.failures))
     builder.set_staleness(staleness, data.draw(tables.origins))
     if not data.draw(st.integers(0, 3)):
-        builder.set_topology(data.draw(tables.topologies), data.draw(st.sampled_from([(), ("0.0.0.0/0",)])))
+        builder.set_topology(data.draw(tables.topologies), data.draw(pick((), ("0.0.0.0/0",))))
     return builder.take()
 
 
@@ -110,7 +114,7 @@ def test_both_engines_answer_alike_after_each_of_the_same_deltas(data: st.DataOb
         table.apply(delta)
         engine.apply(delta)
         for packet in data.draw(st.lists(tables.packets(tables.owners(table)), min_size=5, max_size=10)):
-            compare(engine, table, packet, data.draw(st.sampled_from(LIMITS)), 0, data.draw(tables.clients))
+            compare(engine, table, packet, data.draw(pick(*LIMITS)), 0, data.draw(tables.clients))
     assert engine.size() == (len(table.entries), len(table.names))
 
 
@@ -119,6 +123,8 @@ OUTSIDE = [
     for text in ("www.example.org", "example.org", "nope.svc.local", "web.svc.local", "1.0.0.10.in-addr.arpa")
 ]
 """Names that upstreams have said something of; some are ours by now, or become so."""
+
+some_outside = st.sets(st.sampled_from(OUTSIDE), min_size=2)
 
 
 @given(st.data())
@@ -140,7 +146,7 @@ def test_what_upstreams_said_is_given_alike_between_deltas_until_it_is_ours(
         engine.apply(delta)
         for cache in (ours, theirs):
             cache.forget([owner for owner in OUTSIDE if is_ours(owner, table)])
-        for owner in data.draw(st.sets(st.sampled_from(OUTSIDE), min_size=2)):
+        for owner in data.draw(some_outside):
             if is_ours(owner, table):
                 continue  # the forwarder believes nobody about it
             key = owner + b"\0\1\0\1\0"
@@ -149,8 +155,8 @@ def test_what_upstreams_said_is_given_alike_between_deltas_until_it_is_ours(
             for cache in (ours, theirs):
                 cache.put(key, Stored(message, key, 100.0), 1)
         for packet in data.draw(st.lists(outside_packets(table), min_size=5, max_size=10)):
-            limit, client = data.draw(st.sampled_from(LIMITS)), data.draw(tables.clients)
-            now = data.draw(st.sampled_from([100.0, 101.0, 350.0]))
+            limit, client = data.draw(pick(*LIMITS)), data.draw(tables.clients)
+            now = data.draw(pick(100.0, 101.0, 350.0))
             said = engine.respond(packet, limit, 0x80, now, client)
             mine = respond(packet, table, limit, at, 0x80, client)
             if mine is FORWARD:
@@ -168,10 +174,8 @@ def test_what_upstreams_said_is_given_alike_between_deltas_until_it_is_ours(
 
 @st.composite
 def outside_packets(draw: st.DrawFn, table: Table) -> bytes:
-    owner = draw(st.sampled_from([*OUTSIDE, *tables.owners(table)[:5]]))
-    return tables.query(
-        owner, 1, draw(st.sampled_from([b"", tables.opt(), tables.opt(512), tables.opt(65535)]))
-    )
+    owner = draw(pick(*OUTSIDE, *tables.owners(table)[:5]))
+    return tables.query(owner, 1, draw(pick(b"", tables.opt(), tables.opt(512), tables.opt(65535))))
 
 
 @given(st.data())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.drawing import pick
 from zkdns.model import Change, Instance, Registration, Service, ServiceSettings, State
 from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import OutOfReach, Query, Record, World
@@ -46,9 +47,9 @@ def histories(draw: st.DrawFn) -> History:
     history: History = []
     at = 1000.0
     for _ in range(draw(st.integers(1, 25))):
-        at += draw(st.sampled_from([0.25, 1.0, 60.0]))
-        name = draw(st.sampled_from(NAMES))
-        action = draw(st.sampled_from(["put", "put", "gone", "settings", "away"]))
+        at += draw(pick(0.25, 1.0, 60.0))
+        name = draw(pick(*NAMES))
+        action = draw(pick("put", "put", "gone", "settings", "away"))
         known = services.get(name)
         shells: dict[str, Service | None] = {}
         changes: list[Change] = []
@@ -63,16 +64,16 @@ def histories(draw: st.DrawFn) -> History:
                 known = Service(name, name, f"/services/{name}")
                 shells[name] = known
             instances = {i.id: i for i in known.instances}
-            id = draw(st.sampled_from(IDS))
+            id = draw(pick(*IDS))
             if action == "put":
-                one = instance(name, id, draw(st.integers(1, 3)), draw(st.sampled_from(list(State))))
+                one = instance(name, id, draw(st.integers(1, 3)), draw(pick(*State)))
                 instances[id] = one
                 changes = [change(at, name, id, "state", one)]
             elif action == "gone" and id in instances:
                 changes = [change(at, name, id, "gone", instances.pop(id))]
             elif action == "settings":
                 settings = ServiceSettings(ttl=draw(st.integers(1, 9)))
-                route = draw(st.none() | st.just(ROUTE))
+                route = draw(pick(None, ROUTE))
                 known = replace(known, settings=settings, note="n", stands_for=route)
                 shells[name] = replace(known, instances=())
                 changes = [change(at, name, "", "settings", None)]

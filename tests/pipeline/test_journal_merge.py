@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.drawing import pick
 from zkdns.model import Change
 from zkdns.pipeline.journal_merge import TOGETHER, merge
 from zkdns.pipeline.journal_resume import MEANWHILE
@@ -26,9 +27,9 @@ class Write:
 def writes(draw: st.DrawFn) -> list[Write]:
     at, weights, found = 1000.0, {"a": 1, "b": 1}, []
     for zxid in range(10, 10 + draw(st.integers(1, 12))):
-        at += draw(st.sampled_from([0.0, 0.01, 1.0, 20.0]))
-        id = draw(st.sampled_from("ab"))
-        weights[id] = draw(st.sampled_from([n for n in (1, 2, 3) if n != weights[id]]))
+        at += draw(pick(0.0, 0.01, 1.0, 20.0))
+        id = draw(pick("a", "b"))
+        weights[id] = draw(pick(*(n for n in (1, 2, 3) if n != weights[id])))
         found.append(Write(at, zxid, id, weights[id]))
     return found
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.drawing import pick
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
 from zkdns.registry import settings as service_settings
@@ -583,29 +584,32 @@ SEEDS: list[bytes] = [
 ]
 
 
+bits = st.binary(max_size=4) | st.sampled_from(
+    [b'"', b"{}", b"[]", b"null", b"-1", b"1e400", b"9" * 25, b":"]
+)
+any_value = good_values | wild_json
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    data = bytearray(draw(st.sampled_from(SEEDS)))
+    data = bytearray(draw(pick(*SEEDS)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 6))] = draw(
-            st.binary(max_size=4)
-            | st.sampled_from([b'"', b"{}", b"[]", b"null", b"-1", b"1e400", b"9" * 25, b":"])
-        )
+        data[at : at + draw(st.integers(0, 6))] = draw(bits)
     return bytes(data)
 
 
 @st.composite
 def replaced(draw: st.DrawFn) -> bytes:
     """A good payload with any value anywhere in it replaced by any JSON."""
-    value = json.loads(draw(st.sampled_from([seed for seed in SEEDS if seed.startswith(b"{")])))
+    value = json.loads(draw(pick(*(seed for seed in SEEDS if seed.startswith(b"{")))))
     place = value
     while True:
-        key = draw(st.sampled_from(sorted(place)))
+        key = draw(pick(*sorted(place)))
         if isinstance(place[key], dict) and place[key] and draw(st.booleans()):
             place = place[key]
             continue
-        place[key] = draw(good_values | wild_json)
+        place[key] = draw(any_value)
         return json.dumps(value).encode()
 
 

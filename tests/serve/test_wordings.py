@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import tables
+from support.drawing import pick
 from support.examples import examples
 from support.tables import Answers
 from zkdns.answers.table import Entry, Table
@@ -75,12 +76,16 @@ TAILS = (
 """What follows a question: few kinds, so that they meet again."""
 
 
+any_table = st.one_of(tables.invented(), tables.compiled().map(lambda answers: answers.table))
+clients_of_all_kinds = st.one_of(st.just(MAY), tables.clients)
+
+
 @st.composite
 def questions(draw: st.DrawFn, known: list[bytes], types: Sequence[int]) -> bytes:
-    name = draw(st.sampled_from(known))
-    rtype = draw(st.sampled_from(types))
-    flags = draw(st.sampled_from([0x0100] * 5 + [0, 0x0110, 0x0120, 0x0141, 0x0161, 0x0900, 0x8100]))
-    return tables.query(name, rtype, draw(st.sampled_from(TAILS)), flags, draw(st.sampled_from([1, 1, 1, 3])))
+    name = draw(pick(*known))
+    rtype = draw(pick(*types))
+    flags = draw(pick(*[0x0100] * 5, 0, 0x0110, 0x0120, 0x0141, 0x0161, 0x0900, 0x8100))
+    return tables.query(name, rtype, draw(pick(*TAILS)), flags, draw(pick(1, 1, 1, 3)))
 
 
 def varied(packet: bytes, chance: random.Random) -> bytes:
@@ -97,7 +102,7 @@ def varied(packet: bytes, chance: random.Random) -> bytes:
 @NORMAL
 @given(st.data())
 def test_together_they_get_what_each_alone_would_get(data: st.DataObject) -> None:
-    table = data.draw(st.one_of(tables.invented(), tables.compiled().map(lambda answers: answers.table)))
+    table = data.draw(any_table)
     position = data.draw(st.integers(0, 10))
     alone, together = (serving(table, position=lambda entry: position) for _ in range(2))
     known = [*tables.owners(table), names.wire("nope.svc.local"), b"\0", b"\3a\0b\3svc\5local\0"]
@@ -105,7 +110,7 @@ def test_together_they_get_what_each_alone_would_get(data: st.DataObject) -> Non
     chance = data.draw(st.randoms(use_true_random=False))
     for _ in range(4):
         packets = [varied(each, chance) for each in words]
-        clients = [data.draw(st.one_of(st.just(MAY), tables.clients)) for _ in packets]
+        clients = [data.draw(clients_of_all_kinds) for _ in packets]
         assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
     assert together.counts == alone.counts
     assert together.dropped == alone.dropped
@@ -128,21 +133,24 @@ OUTSIDE = [names.wire(name) for name in ("a.example.org", "b.example.org", "gone
 @st.composite
 def kept(draw: st.DrawFn) -> tuple[bytes, Stored]:
     """What an upstream said of one of those names, up to 100 s ago."""
-    rtype, rdata = draw(st.sampled_from([(A, b"\0\4\xc0\0\2"), (TXT, b"\0\3\2a"), (HTTPS, b"\0\3\0\1")]))
-    key = draw(st.sampled_from(OUTSIDE)) + bytes((0, rtype)) + b"\0\1"
-    rcode = draw(st.sampled_from([NOERROR, NOERROR, NOERROR, NXDOMAIN]))
-    count = draw(st.sampled_from([1, 2, 40])) if rcode == NOERROR else 0
-    ttl = draw(st.sampled_from([1, 5, 60, 300])).to_bytes(4, "big")
+    rtype, rdata = draw(pick((A, b"\0\4\xc0\0\2"), (TXT, b"\0\3\2a"), (HTTPS, b"\0\3\0\1")))
+    key = draw(pick(*OUTSIDE)) + bytes((0, rtype)) + b"\0\1"
+    rcode = draw(pick(NOERROR, NOERROR, NOERROR, NXDOMAIN))
+    count = draw(pick(1, 2, 40)) if rcode == NOERROR else 0
+    ttl = draw(pick(1, 5, 60, 300)).to_bytes(4, "big")
     last = [b"\0"] * count if rtype == HTTPS else [bytes((n,)) for n in range(count)]
     records = b"".join(b"\xc0\x0c" + key[-4:] + ttl + rdata + each for each in last)
     soa = b"\0\0\6\0\1" + ttl + b"\0\x16\0\0" + b"\0\0\0\x3c" * 5
-    head = bytes((0, 0, 0x81, 0x80 | draw(st.sampled_from([0, 0x20])) | rcode, 0, 1, 0, count, 0, not count))
-    errors = draw(st.sampled_from([b"", b"", b"\0\x0f\0\2\0\x16"]))
+    head = bytes((0, 0, 0x81, 0x80 | draw(pick(0, 0x20)) | rcode, 0, 1, 0, count, 0, not count))
+    errors = draw(pick(b"", b"", b"\0\x0f\0\2\0\x16"))
     said = records if count else soa
     message = read_reply(head + b"\0\1" + key + said + tables.opt(1232, 0, errors))
     assert message is not None
-    key += bytes((draw(st.sampled_from([0, 0, 0, 1, 2])),))
+    key += bytes((draw(pick(0, 0, 0, 1, 2)),))
     return key, Stored(message, key, 1000.0 - draw(st.integers(0, 100)), trusted=draw(st.booleans()))
+
+
+some_kept = st.lists(kept(), max_size=12)
 
 
 @NORMAL
@@ -150,7 +158,7 @@ def kept(draw: st.DrawFn) -> tuple[bytes, Stored]:
 def test_what_upstreams_said_is_given_together_as_it_is_alone(data: st.DataObject) -> None:
     upstreams = [Silent(), Silent()]
     chance = data.draw(st.randoms(use_true_random=False))
-    replies = data.draw(st.lists(kept(), max_size=12))
+    replies = data.draw(some_kept)
     alone, together = (Dispatcher(Answers(["svc.local"]).table, each) for each in upstreams)
     for each in upstreams:
         for key, stored in copy.deepcopy(replies):
@@ -159,9 +167,9 @@ def test_what_upstreams_said_is_given_together_as_it_is_alone(data: st.DataObjec
     words = data.draw(st.lists(questions(known, (A, TXT, HTTPS)), min_size=1, max_size=6))
     for _ in range(5):
         packets = [varied(each, chance) for each in words]
-        clients = [data.draw(st.one_of(st.just(MAY), tables.clients)) for _ in packets]
+        clients = [data.draw(clients_of_all_kinds) for _ in packets]
         assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
-        later = data.draw(st.sampled_from([0.1, 1, 30]))
+        later = data.draw(pick(0.1, 1, 30))
         for each in upstreams:
             each.now += later
     assert together.counts == alone.counts

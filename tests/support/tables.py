@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import struct
 from dataclasses import replace
+from functools import cache
 from ipaddress import ip_network
 
 from hypothesis import strategies as st
 
+from support.drawing import pick
 from zkdns.answers import policies
 from zkdns.answers.builder import Builder
 from zkdns.answers.rotation import Rotation
@@ -65,26 +67,30 @@ addresses = st.sampled_from(
 )
 
 
+tags = st.sets(st.sampled_from(["canary", "blue"]))
+some_addresses = st.lists(addresses, min_size=1, max_size=3)
+some_types = st.sets(st.sampled_from(TYPES[:8]), max_size=4)
+labels = st.sets(st.sampled_from(LABELS), max_size=4)
+
 FEW = 9
 """So many of what is alike are drawn, and repeated where there are more: drawing is what takes the time."""
 
 
+@cache
 @st.composite
 def registrations(draw: st.DrawFn) -> tuple[State, Registration]:
-    held = tuple(dict.fromkeys(draw(st.lists(addresses, min_size=1, max_size=3))))
-    state = draw(st.sampled_from([State.HEALTHY, State.HEALTHY, State.HEALTHY, State.FAILING, State.DOWN]))
+    held = tuple(dict.fromkeys(draw(some_addresses)))
+    state = draw(pick(State.HEALTHY, State.HEALTHY, State.HEALTHY, State.FAILING, State.DOWN))
     return state, Registration(
         addresses=held,
-        port=draw(st.sampled_from([0, 80, 8080])),
-        weight=draw(st.sampled_from([0, 1, 1, 2, 10])),
-        priority=draw(st.sampled_from([0, 0, 1])),
-        zone=draw(st.sampled_from(["", "a", "b", "eu/c", "nowhere"])),
-        tags=tuple(draw(st.sets(st.sampled_from(["canary", "blue"])))),
-        protocol=draw(st.sampled_from(["tcp", "tcp", "udp"])),  # type: ignore[arg-type]
-        ports=draw(st.sampled_from([(), (("http", 80),), (("http", 80), ("admin", 81))])),
-        meta=draw(
-            st.sampled_from([(), (("version", "1.4"),), tuple((f"k{n}", "v" * 200) for n in range(9))])
-        ),
+        port=draw(pick(0, 80, 8080)),
+        weight=draw(pick(0, 1, 1, 2, 10)),
+        priority=draw(pick(0, 0, 1)),
+        zone=draw(pick("", "a", "b", "eu/c", "nowhere")),
+        tags=tuple(draw(tags)),
+        protocol=draw(pick("tcp", "tcp", "udp")),  # type: ignore[arg-type]
+        ports=draw(pick((), (("http", 80),), (("http", 80), ("admin", 81)))),
+        meta=draw(pick((), (("version", "1.4"),), tuple((f"k{n}", "v" * 200) for n in range(9)))),
     )
 
 
@@ -96,19 +102,20 @@ def instance(number: int, state: State, registration: Registration) -> Instance:
     )  # fmt: skip
 
 
+@cache
 @st.composite
 def services(draw: st.DrawFn, name: str) -> Service:
-    count = draw(st.sampled_from([0, 1, 2, 3, 3, 5, 9, 40]))
+    count = draw(pick(0, 1, 2, 3, 3, 5, 9, 40))
     settings = ServiceSettings(
-        ttl=draw(st.sampled_from([None, 0, 30])),
-        policy=draw(st.sampled_from(policies.names())),
-        answers=draw(st.sampled_from([1, 2, 8, 8, 100])),
-        near=draw(st.sampled_from(["off", "prefer", "prefer", "balanced"])),  # type: ignore[arg-type]
-        near_min=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        ttl=draw(pick(None, 0, 30)),
+        policy=draw(pick(*policies.names())),
+        answers=draw(pick(1, 2, 8, 8, 100)),
+        near=draw(pick("off", "prefer", "prefer", "balanced")),  # type: ignore[arg-type]
+        near_min=draw(pick(0.0, 0.5, 1.0)),
     )
     drawn = [draw(registrations()) for _ in range(min(count, FEW))]
     held = tuple(instance(n, *drawn[n % FEW]) for n in range(count))
-    note = draw(st.sampled_from(["", "", "fail_open: all given"]))
+    note = draw(pick("", "", "fail_open: all given"))
     return Service(name, name.lower(), f"/services/{name}", settings, held, note)
 
 
@@ -128,13 +135,11 @@ topologies = st.builds(
 def compiled(draw: st.DrawFn) -> Answers:
     """What the compiler makes of a few services."""
     answers = Answers(ZONES, ("127.0.0.1", "::1"))
-    answers.set_topology(
-        draw(topologies), draw(st.sampled_from([(), ("10.0.0.0/9",), ("0.0.0.0/0", "::/0")]))
-    )
-    for name in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
+    answers.set_topology(draw(topologies), draw(pick((), ("10.0.0.0/9",), ("0.0.0.0/0", "::/0"))))
+    for name in draw(labels):
         answers.replace(name, answers.compile(draw(services(name)), draw(origins)))
     answers.set_serial(draw(st.integers(0, 2**32 - 1)))
-    stale = draw(st.sampled_from([b"", ede.option(3), ede.option(3, "the registry is out of reach")]))
+    stale = draw(pick(b"", ede.option(3), ede.option(3, "the registry is out of reach")))
     answers.set_staleness(Staleness(stale, draw(failures)))
     for origin in draw(st.sets(origins, max_size=2)) - {0}:
         answers.set_staleness(Staleness(draw(options), draw(failures)), origin)
@@ -154,6 +159,7 @@ origins = st.sampled_from([0, 0, 0, 1, 7])
 options = st.lists(st.builds(ede.option, st.integers(0, 30), st.text(max_size=99)), max_size=2).map(b"".join)
 
 
+@cache
 @st.composite
 def deals(draw: st.DrawFn, count: int) -> Rotation:
     some = st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True).map(tuple)
@@ -161,9 +167,10 @@ def deals(draw: st.DrawFn, count: int) -> Rotation:
     return Rotation.of(orders, draw(st.lists(st.integers(0, len(orders) - 1), min_size=1, max_size=9)))
 
 
+@cache
 @st.composite
 def tiers(draw: st.DrawFn) -> Tier:
-    count = draw(st.sampled_from([1, 2, 3, 8, 30]))
+    count = draw(pick(1, 2, 3, 8, 30))
     rotation = draw(deals(count))
     some = draw(st.lists(records, min_size=min(count, FEW), max_size=min(count, FEW)))
     pieces = tuple(some[n % FEW] + b"+" * (n // FEW) for n in range(count))
@@ -179,9 +186,9 @@ def invented(draw: st.DrawFn) -> Table:
     """A table that no compiler made: odd sizes, odd rotations, everything that its types allow."""
     table = Answers(ZONES).table
     zone = table.zones[0]
-    for label in draw(st.sets(st.sampled_from(LABELS), max_size=4)):
+    for label in draw(labels):
         owner = names.label(label) + zone.apex
-        for rtype in draw(st.sets(st.sampled_from(TYPES[:8]), max_size=4)):
+        for rtype in draw(some_types):
             held = tuple(draw(st.lists(tiers(), min_size=1, max_size=3)))
             extras = [e for t in held for e in t.extras]
             repeats = len(set(extras)) < len(extras)
@@ -189,7 +196,7 @@ def invented(draw: st.DrawFn) -> Table:
             if draw(st.booleans()):
                 entry = replace(entry, variants=draw(variants(held, entry)))
             table.entries[owner + rtype.to_bytes(2, "big")] = entry
-        instances = draw(st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3))
+        instances = draw(kids)
         responder = Strange() if draw(st.integers(0, 5)) == 0 else None
         table.names[owner] = Name(
             zone.index,
@@ -231,10 +238,11 @@ networks = st.builds(
 )  # fmt: skip
 
 
+@cache
 @st.composite
 def client_maps(draw: st.DrawFn) -> ClientMap:
     everyone = (Prefix("0.0.0.0", 0, 1), Prefix("::", 0, 1))
-    trusted = draw(st.sampled_from([(), (Prefix("10.0.0.0", 9, 1),), everyone, everyone]))
+    trusted = draw(pick((), (Prefix("10.0.0.0", 9, 1),), everyone, everyone))
     return ClientMap(tuple(draw(st.lists(networks, max_size=8))), draw(st.integers(0, 5)), trusted)
 
 
@@ -245,16 +253,17 @@ clients = st.sampled_from(
 """Who asks, in text."""
 
 
+@cache
 @st.composite
 def subnets(draw: st.DrawFn) -> bytes:
     """The data of a client's subnet (RFC 7871): mostly well formed."""
-    family = draw(st.sampled_from([1, 1, 1, 2, 2, 0, 3]))
+    family = draw(pick(1, 1, 1, 2, 2, 0, 3))
     size = {1: 4, 2: 16}.get(family, 0)
     bits = draw(st.integers(0, 8 * size + (draw(st.integers(0, 9)) == 0)))
     number = draw(
-        st.sampled_from([0x0A010203, 0x0A018001, 0x0AC80001, 0x7F000109, 0, 2**32 - 1])
+        pick(0x0A010203, 0x0A018001, 0x0AC80001, 0x7F000109, 0, 2**32 - 1)
         if size == 4
-        else st.sampled_from([0xFD00 << 112 | 9, 0xFD000001 << 96, 1, 0xFFFF0A010203, 0, 2**128 - 1])
+        else pick(0xFD00 << 112 | 9, 0xFD000001 << 96, 1, 0xFFFF0A010203, 0, 2**128 - 1)
     ) % (1 << 8 * size)
     if draw(st.integers(0, 9)):
         number &= -1 << max(8 * size - bits, 0)
@@ -268,6 +277,9 @@ kid_values = st.builds(
     st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(14, b"."))[:16] * (len(b) * 20)),
     st.binary(max_size=3).map(lambda b: (b"\xc0\x0c" + b.ljust(26, b"."))[:28] * len(b)),
 )
+
+
+kids = st.dictionaries(st.sampled_from([b"i1", b"web", b"x"]), kid_values, max_size=3)
 
 
 def everything(table: Table) -> Delta:
@@ -304,6 +316,7 @@ def opt(size: int = 1232, flags: int = 0, data: bytes = b"", version: int = 0, r
     return b"\0" + struct.pack("!HHBBHH", 41, size, rcode, version, flags, len(data)) + data
 
 
+@cache
 @st.composite
 def tails(draw: st.DrawFn) -> bytes:
     kind = draw(st.integers(0, 9))
@@ -312,41 +325,35 @@ def tails(draw: st.DrawFn) -> bytes:
     if kind == 9:
         return draw(st.binary(max_size=20))
     data = b""
-    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
-        code = draw(st.sampled_from([8, 8, 8, 10, 12, 3, 15, 65001]))
+    for _ in range(draw(pick(0, 0, 1, 1, 2))):
+        code = draw(pick(8, 8, 8, 10, 12, 3, 15, 65001))
         body = draw(subnets() if code == 8 and draw(st.integers(0, 9)) else st.binary(max_size=12))
         data += struct.pack("!HH", code, len(body)) + body
     return opt(
-        draw(st.sampled_from([0, 100, 512, 513, 600, 700, 900, 1231, 1232, 1233, 4096, 65535])),
-        draw(st.sampled_from([0, 0x8000, 0x8001, 0x4000, 0x00FF])),
+        draw(pick(0, 100, 512, 513, 600, 700, 900, 1231, 1232, 1233, 4096, 65535)),
+        draw(pick(0, 0x8000, 0x8001, 0x4000, 0x00FF)),
         data,
-        draw(st.sampled_from([0, 0, 0, 0, 0, 1])),
-        draw(st.sampled_from([0, 0, 0, 7])),
+        draw(pick(0, 0, 0, 0, 0, 1)),
+        draw(pick(0, 0, 0, 7)),
     )
 
 
 @st.composite
 def packets(draw: st.DrawFn, known: list[bytes]) -> bytes:
     """Mostly what resolvers send, of names that exist or nearly do; sometimes broken."""
-    name = draw(st.sampled_from(known))
-    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
-        label = draw(
-            st.sampled_from([b"nope", b"web", b"i0", b"i1", b"_tcp", b"_http", b"canary", b"\0A.", b"y" * 63])
-        )
+    name = draw(pick(*known))
+    for _ in range(draw(pick(0, 0, 0, 0, 1, 2))):
+        label = draw(pick(b"nope", b"web", b"i0", b"i1", b"_tcp", b"_http", b"canary", b"\0A.", b"y" * 63))
         name = bytes((len(label),)) + label + name
     if draw(st.integers(0, 15)) == 0:
-        name = draw(
-            st.sampled_from([b"\0", b"\3com\0", b"\7example\3com\0", names.reverse("10.0.0.1"), name[:-1]])
-        )
+        name = draw(pick(b"\0", b"\3com\0", b"\7example\3com\0", names.reverse("10.0.0.1"), name[:-1]))
     if draw(st.booleans()):
         name = bytes(b ^ 0x20 if 65 <= b & 0xDF <= 90 and draw(st.booleans()) else b for b in name)
-    flags = draw(
-        st.sampled_from([0x0100] * 6 + [0, 0x0120, 0x0110, 0x0170, 0x0500, 0x0300, 0x8100, 0x0900, 0x0180])
-    )
-    rtype = draw(st.sampled_from(TYPES))
-    rclass = draw(st.sampled_from([1] * 12 + [3, 255, 0]))
+    flags = draw(pick(*[0x0100] * 6, 0, 0x0120, 0x0110, 0x0170, 0x0500, 0x0300, 0x8100, 0x0900, 0x0180))
+    rtype = draw(pick(*TYPES))
+    rclass = draw(pick(*[1] * 12, 3, 255, 0))
     made = query(name, rtype, draw(tails()), flags, rclass)
-    for _ in range(draw(st.sampled_from([0] * 8 + [1, 2, 5]))):
+    for _ in range(draw(pick(*[0] * 8, 1, 2, 5))):
         at = draw(st.integers(0, len(made)))
         kind = draw(st.integers(0, 3))
         if kind == 0 and at < len(made):
