@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dns.message
 import dns.name
+import dns.wirebase
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +69,9 @@ def by_a_tower_of_pointers() -> list[bytes]:
     return [txt] + [pointer(at + 2 * (5999 - n)) + A for n in range(3000)]
 
 
+FEW = 400
+"""So many records of each are read by dnspython as well."""
+
 CRAFTED = (by_one_pointer, by_labels_of_their_own, by_pointers_into_labels, by_a_tower_of_pointers)
 
 
@@ -82,8 +86,18 @@ def test_a_crafted_reply_costs_what_its_length_allows(crafted: object) -> None:
     if crafted is by_a_tower_of_pointers:  # dnspython follows no such chain
         assert {record.owner for record in found.answer} == {LONG}
         return
-    theirs = dns.message.from_wire(raw, one_rr_per_rrset=True).answer
-    assert [record.owner for record in found.answer] == [rrset.name.to_wire() for rrset in theirs]
+    few = message(crafted()[:FEW])  # type: ignore[operator]
+    theirs = dns.message.from_wire(few, one_rr_per_rrset=True).answer
+    assert [record.owner for record in found.answer[:FEW]] == [rrset.name.to_wire() for rrset in theirs]
+    assert len(found.answer) == len(crafted())  # type: ignore[operator]
+
+
+class Reader(dns.wirebase.Parser):
+    """dnspython's, with our rule of where a name ends that is pointed at: before the pointer. Its own, since
+    2.9, is that it ends before the name that has the pointer, which others don't ask for."""
+
+    def restrict_end(self, end: int) -> None:
+        pass
 
 
 @given(st.data())
@@ -103,8 +117,8 @@ def test_a_name_is_read_the_same_whatever_was_read_before(data: st.DataObject) -
         alone, after_others = Names(wire).read(at, len(wire)), known.read(at, len(wire))
         assert after_others == alone
         if alone is not None:
-            theirs, used = dns.name.from_wire(wire, at)
-            assert alone == (theirs.to_wire(), at + used)
+            theirs = Reader(wire, at)
+            assert alone == (dns.name.from_wire_parser(theirs).to_wire(), theirs.current)
 
 
 @pytest.mark.parametrize(("rtype", "what"), [(41, "OPT"), (249, "TKEY"), (250, "TSIG")])

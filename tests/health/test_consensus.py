@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from zkdns.health.consensus import (
     MAX_BALLOT_BYTES,
+    MAX_UNPACKED_BYTES,
     MAX_WHY_CHARACTERS,
     assign,
     majority,
@@ -123,7 +124,9 @@ def test_any_bytes_as_a_ballot_are_no_crash(data: bytes) -> None:
 
 
 def test_a_ballot_that_unpacks_without_end_is_not_unpacked() -> None:
-    assert read_ballot(zlib.compress(b" " * 80_000_000 + b"{}")) == {}
+    said = b'{"good": ["/s/a"]}'
+    assert read_ballot(zlib.compress(said.rjust(MAX_UNPACKED_BYTES))) == {"/s/a": GOOD}
+    assert read_ballot(zlib.compress(said.rjust(MAX_UNPACKED_BYTES + 1))) == {}
 
 
 def test_a_reason_is_cut_on_both_sides_of_the_wire() -> None:

@@ -202,7 +202,7 @@ def test_no_packet_at_random_raises_or_gets_what_no_client_can_read(seed: int) -
         for e in (b"", tables.opt(), tables.opt(4096, 0x8000, b"\0\3\0\0\0\x0a\0\x08abcdefgh"))
         for c in (1, 3)
     ]
-    for _ in range(PACKETS // 3):
+    for _ in range(examples(PACKETS) // 3):
         kind = chance.randrange(10)
         if kind == 0:
             query = chance.randbytes(chance.randrange(80))

@@ -359,6 +359,9 @@ class World:
 
     def _reply(self, query: bytes, limit: int, client: str = "192.0.2.1") -> bytes | None:
         self.publish()
+        return self._dispatch(query, limit, client)
+
+    def _dispatch(self, query: bytes, limit: int, client: str) -> bytes | None:
         outcome = self.dispatcher.dispatch(self.dispatcher.read(query, client, "udp", limit))
         assert outcome is None or isinstance(outcome, bytes), "nothing is forwarded here"
         return outcome
@@ -395,8 +398,10 @@ class World:
         times, name, rtype, *behind = rest.split(maxsplit=4)
         query = dns.message.make_query(name, rtype, use_edns=False, id=0, flags=0).to_wire()
         replies: Counter[bytes] = Counter()  # of many that are the same to the byte one is read
+        client = behind[1] if behind[:1] == ["from"] else "192.0.2.1"
+        self.publish()
         for _ in range(int(times)):
-            reply = self._reply(query, 65_535, behind[1] if behind[:1] == ["from"] else "192.0.2.1")
+            reply = self._dispatch(query, 65_535, client)
             assert reply is not None
             replies[reply] += 1
         found: Counter[str] = Counter()
