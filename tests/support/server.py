@@ -147,8 +147,10 @@ class Zkdns(Starting):
         if edns:
             query.use_edns(0, payload=1232 if edns is True else edns)
         query.flags = dns.flags.Flag(dns.flags.RD if rd else 0)
-        send = dns.query.tcp if tcp else dns.query.udp
-        return send(query, self.host, timeout, self.port, source=source)
+        if tcp:
+            return dns.query.tcp(query, self.host, timeout, self.port, source=source)
+        # What somebody else sends to whoever had our port before us is none of our replies.
+        return dns.query.udp(query, self.host, timeout, self.port, source=source, ignore_unexpected=True)
 
     def answers(self, name: str, type: str = "A", **how: Any) -> list[str]:
         """The rdata of the answer section as text, sorted; names without the last dot's surprises."""
