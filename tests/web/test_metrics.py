@@ -59,6 +59,7 @@ def busy(zookeeper: ZooKeeperServer) -> Iterator[Zkdns]:
         client.create(f"{root}/web/a", b'{"address": "10.0.0.1", "port": 80}', makepath=True)
         client.create(f"{root}/web/b", b'{"address": "10.0.0.2", "port": 80, "status": "down"}')
         client.create(f"{root}/web/bad", b"{}")
+        client.create(f"{root}/idle", b"")
         upstream.start()
         server.start()
         stir(server, client, root)
@@ -131,6 +132,37 @@ def test_a_service_without_instances_has_its_zeros_and_one_with_them_always_has_
         f'zkdns_instances{{service="ill",state="{state}"}}': n for state, n in (("healthy", 0), ("down", 1))
     }
     assert found == zeros | ill
+
+
+def test_what_is_given_instead_of_a_service_without_a_healthy_instance_is_told(
+    serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    """By a route, by fail_open, by another registry; the alert for an empty service leaves these alone."""
+    here, there = tmp_path / "here.toml", tmp_path / "there.toml"
+    ill = 'id = "a"\naddress = "10.0.0.1"\nstatus = "down"\n'
+    well = '[[{}.instances]]\nid = "{}"\naddress = "10.0.0.{}"\n'
+    here.write_text(
+        f"[[web.instances]]\n{ill}[[gone.instances]]\n{ill}"
+        f"[open]\nfail_open = true\n[[open.instances]]\n{ill}"
+        "[routed]\nto = [{other = 1}]\n" + well.format("other", "b", 2) + well.format("other", "c", 3)
+    )
+    there.write_text(well.format("web", "b", 4))
+    flags = ("--registry", f"there=file:{there}", "--failover", "there")
+    server = serve(*flags, registry=f"here=file:{here}")
+    told = server.metrics()
+    found = {name: n for name, n in told.items() if name.startswith("zkdns_given_instead")}
+    of = 'zkdns_given_instead{{service="{}"}}'.format
+    assert found == {of("web"): 1, of("gone"): 0, of("open"): 1, of("routed"): 2}
+    assert told["zkdns_services"] == 5, "and what a registry alone holds of one is none"
+    assert "5 services, 6 instances" in server.log
+
+
+def test_one_service_of_one_instance_is_told_in_the_singular(
+    serve: Callable[..., Zkdns], tmp_path: Path
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_text('[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n')
+    assert ", 1 service, 1 instance, on " in serve(registry=f"file:{path}").log
 
 
 def test_types_that_clients_make_up_make_no_series(busy: Zkdns) -> None:

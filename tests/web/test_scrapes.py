@@ -35,7 +35,10 @@ class Counting:
         self.walks = 0
         self.walking = 0
         self.observed: Observed = SimpleNamespace(  # type: ignore[assignment]
-            status=lambda: STATUS, counters=lambda: COUNTERS, walk_first_answers=self.walk
+            status=lambda: STATUS,
+            counters=lambda: COUNTERS,
+            walk_first_answers=self.walk,
+            given_instead=lambda: lambda name: 0,
         )
 
     def walk(self) -> Iterator[FirstAnswers]:

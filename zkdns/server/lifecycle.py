@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ from zkdns.config import RESTART_ONLY, Settings
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.machine import ask_machine
-from zkdns.model import Change, ConfigError
+from zkdns.model import Change, ConfigError, Service
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
 from zkdns.pipeline.pipeline import Pipeline
@@ -349,9 +349,20 @@ class Server:
 
     async def _say_ready(self) -> None:
         await self._listens.wait()  # all may be read before: registry files and zone files
-        services = self.pipeline.services.values()
         zones, addresses = (", ".join(map(str, many)) for many in (self.settings.zone, self.settings.listen))
-        held = f"{len(services)} services, {sum(len(s.instances) for s in services)} instances"
+        held = _count(self.pipeline.services)
         status = f"ready: engine {self.engine.name}, zones {zones}, {held}, on {addresses}"
         log.info("%s", status)
         self.notifier.ready(status)
+
+
+def _count(services: Mapping[str, Service]) -> str:
+    """What is held, for people: a view is no service, and what it shares with its service is there once."""
+    own = {name: s for name, s in services.items() if not s.view_of}
+    instances = sum(len(s.instances) for s in own.values())
+    for view in services.values():
+        if view.view_of:
+            base = own.get(view.view_of)
+            known = {(i.registry, i.id) for i in base.instances} if base is not None else set()
+            instances += sum((i.registry, i.id) not in known for i in view.instances)
+    return f"{len(own)} service{'s' * (len(own) != 1)}, {instances} instance{'s' * (instances != 1)}"

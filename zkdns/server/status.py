@@ -201,6 +201,23 @@ class Observer:
         """The same for all services, one after another."""
         return self.pipeline.builder.walk_first_answers()
 
+    def given_instead(self) -> Callable[[str], int]:
+        """How many instances are given for a service, or for the one that it is a view of; may be called in a
+        thread."""
+        services = dict(self.pipeline.builder.services)
+
+        def count(name: str) -> int:
+            answers = services.get(name)
+            if answers is not None and answers.service.view_of:
+                answers = services.get(answers.service.view_of)
+            if answers is None:
+                return 0
+            if (route := answers.beyond.route) is not None:
+                return sum(map(len, route.name.first))
+            return sum(i.answered for i in answers.service.instances)
+
+        return count
+
     def topology(self) -> Topology:
         """Where clients stand."""
         return self.pipeline.builder.topology

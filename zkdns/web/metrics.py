@@ -92,7 +92,7 @@ def take(observed: Observed, given: Sequence[FirstAnswers]) -> Snapshot:
             *_forwarding(status, counters),
             *_history(counters),
         ],
-        partial(_services, status, given),
+        partial(_services, status, given, observed.given_instead()),
     )
 
 
@@ -176,15 +176,25 @@ def _history(counters: Counters) -> Iterable[Metric]:
     )  # fmt: skip
 
 
-def _services(status: Status, given: Sequence[FirstAnswers]) -> Iterable[Metric]:
+def _services(
+    status: Status, given: Sequence[FirstAnswers], given_instead: Callable[[str], int]
+) -> Iterable[Metric]:
     yield _gauge("zkdns_registry_problems", "Rows of /api/v1/problems.", len(status.problems))
-    yield _gauge("zkdns_services", "Services registered.", len(status.services))
+    services = sum(not service.view_of for service in status.services.values())
+    yield _gauge("zkdns_services", "Services registered.", services)
     yield from _parts(
         lambda: GaugeMetricFamily(
             "zkdns_instances", "Instances by service and state.", labels=("service", "state")
         ),
         _states(status.services),
     )
+    yield from _parts(
+        lambda: GaugeMetricFamily(
+            "zkdns_given_instead", "Instances that are given for a service without a healthy one of its own.",
+            labels=("service",),
+        ),
+        (((name,), given_instead(name)) for name, s in status.services.items() if not s.healthy()),
+    )  # fmt: skip
     crossings: Counter[tuple[str, str, str]] = Counter()
 
     def firsts() -> Iterator[Row]:

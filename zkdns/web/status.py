@@ -150,6 +150,10 @@ class Observed(Protocol):
         """The same for all services, one after another: whoever walks may pause between two."""
         ...
 
+    def given_instead(self) -> Callable[[str], int]:
+        """How many instances are given for a service; may be called in a thread."""
+        ...
+
     def topology(self) -> Topology: ...
 
     def routes(self) -> Mapping[str, InForce]:
