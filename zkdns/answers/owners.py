@@ -44,7 +44,7 @@ def by_tag(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
     """Who has each tag."""
     tagged: dict[str, list[Instance]] = {}
     for i in instances:
-        for tag in tags_of(i):
+        for tag in tags_of(i) if i.registration.tags or i.registry else ():
             tagged.setdefault(tag, []).append(i)
     return tagged
 
@@ -74,7 +74,7 @@ def late_of(
     service: Service, having: Tagged, ports: WithPorts, guests: Sequence[Instance], zones: int
 ) -> Late:  # fmt: skip
     """The names that are too many to be ready in so many zones. `having`: whom each tag's name gives."""
-    taken = taken_from_tags(service, guests)
+    taken = taken_from_tags(service, guests) if having else ()
     tags = {tag: those for tag, those in having.items() if tag and tag not in taken}
     return Late(find_late(tags, zones), find_late(ports, zones))
 
@@ -139,7 +139,7 @@ def _tags(
 ) -> Iterator[OwnerName]:
     """The names of tags and offices."""
     name = names.label(service.label) + zone
-    taken = taken_from_tags(service, guests)
+    taken = taken_from_tags(service, guests) if having or service.offices else ()
     for tag, those in having.items():
         if tag and tag not in taken and tag not in late.tags:
             yield records.of_tag(names.label(tag) + name, tag, service.label, those)

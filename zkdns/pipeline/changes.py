@@ -178,11 +178,14 @@ class _Account:
                 now.id, "weight", str(was.weight), str(now.weight), why, by=by, instance=now, zxid=zxid
             )
         old, new = _tell(was), _tell(now)
-        # Its status and its weight were told already.
-        before = replace(before, status=after.status, weight=after.weight)
-        if old == new and before != after:
-            old, new = _differing(before, after)
-        if old != new or before != after:
+        is_told = old == new
+        if is_told and before is not after:
+            # Its status and its weight were told already.
+            before = replace(before, status=after.status, weight=after.weight)
+            if before != after:
+                is_told = False
+                old, new = _differing(before, after)
+        if not is_told:
             yield self.change(now.id, "registered", old, new, SO, instance=now, zxid=zxid)
 
     def _why(self, was: Instance, now: Instance) -> str:

@@ -123,7 +123,8 @@ class ServiceTree:
 
     def show_more(self, most: int) -> int:
         """The same; how many services moved."""
-        before = len(self._moved)
+        if not (before := len(self._moved)):
+            return 0
         self.show(most)
         return before - len(self._moved)
 
