@@ -190,6 +190,29 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
             assert all(packed(a) in m.extra for a in held.addresses)
 
 
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
+@given(tables.services("web"))
+def test_names_that_share_what_they_are_spelled_of_give_what_each_would_alone(service: Service) -> None:
+    spelling, shared = Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+    for one in owners(service, APEX):
+        alone = records.srv_tiers(service, one, spelling, records.SRVNames())
+        together = records.srv_tiers(service, one, spelling, shared)
+        assert [[*tier] for tier in together] == [[*tier] for tier in alone]
+
+
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
+@given(tables.services("web"))
+def test_members_are_the_same_row_by_row_and_column_by_column(service: Service) -> None:
+    spelling = Spelling(APEX, 5, spell(service, 5))
+    for tier in records.srv_tiers(service, about(service), spelling, records.SRVNames()):
+        rows, columns = list(tier), records.Columns.of(tier)
+        assert (
+            list(records.Columns.of(rows)) == list(columns) == rows == [columns[n] for n in range(len(rows))]
+        )
+        assert columns.ids == tuple(m.id for m in rows)
+        assert columns[1:] == tuple(rows[1:])
+
+
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
     ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, spell(both, 5)), records.SRVNames())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from zkdns.answers import policies
-from zkdns.answers.records import Member
+from zkdns.answers.records import Columns, Member
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.table import EVERY, Entry, Tier
 from zkdns.model import DEFAULTS, Service
@@ -29,16 +29,18 @@ def rotated(
     policy, cut = service.settings.policy, cut_of(service, is_srv)
     built, left = [], cut
     extras: list[bytes] = []
+    ids: tuple[str, ...] = ()
     for members in tiers:
-        wires, weights, _, runs, counts = zip(*members, strict=True)
+        columns = Columns.of(members)
+        wires, runs = columns.records, columns.extras
         extras += filter(None, runs)
+        ids = ids or _one_of_each(columns.ids)
         if left <= 0:
             continue
         fitting = MAX_MESSAGE_BYTES // min(map(len, wires))
-        rotation = policies.rotate(policy, weights, min(left, len(members), fitting))
-        built.append(Tier(rotation, wires, runs if any(runs) else (), counts))
+        rotation = policies.rotate(policy, columns.weights, min(left, len(wires), fitting))
+        built.append(Tier(rotation, wires, runs if any(runs) else (), columns.counts))
         left -= len(members)
-    ids = _one_of_each(tuple([m.holders[0].key for m in tiers[0]]))
     return Entry(
         tuple(built), cut, note, len(set(extras)) < len(extras), counter, origin,
         service=service.name, ids=ids,

@@ -7,11 +7,12 @@ on the wire is `dns.records`' affair.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import starmap
 from math import lcm
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, overload
 
 from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
@@ -39,11 +40,43 @@ class Member(NamedTuple):
         return self.holders[0].key
 
 
-_member: Callable[[tuple[bytes, int, tuple[Instance, ...], bytes, int]], Member]
-_member = partial(tuple.__new__, Member)
-"""Member(...) in half the time: a change makes one for each instance and port of its service."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns(Sequence[Member]):
+    """The members of one priority, column by column: so they are spelled, and so an Entry has them. `ids`:
+    whose each counts as."""
 
-Tiers: TypeAlias = tuple[tuple[Member, ...], ...]
+    records: tuple[bytes, ...]
+    weights: tuple[int, ...]
+    holders: tuple[tuple[Instance, ...], ...]
+    extras: tuple[bytes, ...]
+    counts: tuple[int, ...]
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> Columns:
+        if isinstance(members, Columns):
+            return members
+        records, weights, holders, extras, counts = zip(*members, strict=True)
+        return cls(records, weights, holders, extras, counts, tuple([m.id for m in members]))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Member]:
+        rows = zip(self.records, self.weights, self.holders, self.extras, self.counts, strict=True)
+        return starmap(Member, rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Member, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Member | tuple[Member, ...]:
+        return tuple(self)[at]
+
+
+Tiers: TypeAlias = tuple[Sequence[Member], ...]
 """The records of an RRset by priority, none of them empty."""
 
 
@@ -163,6 +196,7 @@ class Apart(NamedTuple):
     holders: tuple[tuple[Instance], ...]
     bodies: tuple[tuple[bytes, ...], ...]
     counts: tuple[int, ...]
+    ids: tuple[str, ...]
 
 
 class SRVNames:
@@ -186,7 +220,7 @@ def _apart(tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> 
     if any(i.home for i in tier):
         return None
     rows = [
-        (own, i.weight, (i,), (b"", *own.unowned), len(own.unowned))
+        (own, i.weight, (i,), (b"", *own.unowned), len(own.unowned), i.id)
         for i in tier
         if (own := by_name[i.label]).sole_holder
     ]
@@ -217,7 +251,7 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: SR
 
     known = shared.records
     homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
-    tiers = []
+    tiers: list[Sequence[Member]] = []
     for tier in about.serving if about.levels is None else about.levels:
         ports = [ports_of(i, about.port) for i in tier]
         # A route may give one instance as two targets.
@@ -233,8 +267,9 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: SR
                 (own.label + suffix).join(own_bodies)
                 for own, own_bodies in zip(apart.own, apart.bodies, strict=True)
             ]
-            columns = zip(wires, apart.weights, apart.holders, runs, apart.counts, strict=True)
-            tiers.append(tuple(map(_member, columns)))
+            tiers.append(
+                Columns(tuple(wires), apart.weights, apart.holders, tuple(runs), apart.counts, apart.ids)
+            )
             continue
         members: list[Member] = []
         places: dict[tuple[bytes, int], tuple[int, int]] = {}
