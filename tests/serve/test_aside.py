@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from zkdns.answers import kept
 from zkdns.answers.builder import Builder
 from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
 from zkdns.answers.table import Table, Unready
+from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
 from zkdns.serve.clients import ClientTable
@@ -164,6 +166,39 @@ def test_a_name_that_is_not_ready_is_answered_once_it_is() -> None:
         assert reply_of(dispatcher, ask(name, rtype)) is not None, "from now on it is ready"
     assert reply_of(dispatcher, ask("blue.canary.web.svc.local")) is not None, "in either order"
     assert sum(dispatcher.counts.values()) == 5
+
+
+def test_what_waited_or_was_turned_away_leaves_nothing_for_a_collector_that_looks_seldom() -> None:
+    """Each left a circle of a request and what was to be done with it, which lay about for minutes."""
+    hand = ByHand()
+    dispatcher = Dispatcher(wide(200), aside=Aside(hand))
+    names = [f"z{n}.{mode}._zone.web.svc.local" for n in range(3) for mode in ("prefer", "pin")]
+    gc.collect()
+    gc.disable()
+    try:
+        for k in range(60):
+            replies: list[bytes] = []
+            request = dispatcher.read(ask(names[k % len(names)], ("A", "SRV", "AAAA")[k % 3]), "192.0.2.1")
+            outcome = dispatcher.dispatch(request)
+            if isinstance(outcome, Pending):
+                outcome.then(replies.append)
+            while hand.works:
+                hand.finish()
+        for _ in range(MAX_ASKING + 10):
+            dispatcher.dispatch(dispatcher.read(ask("z1.pin._zone.web.svc.local", "TXT"), "192.0.2.1"))
+        del request, outcome, replies
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_once_the_threads_have_ended_nobody_is_answered_and_nothing_is_raised() -> None:
+    async def end() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            aside = Aside(run_in(threads))
+        assert aside.do("web", 1, lambda: None, lambda: None)
+
+    asyncio.run(end())
 
 
 def test_who_had_to_wait_for_his_answer_is_noted_as_told() -> None:

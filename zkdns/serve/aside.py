@@ -48,7 +48,11 @@ def run_in(threads: Executor) -> Run:
                 log.error("an answer could not be compiled", exc_info=error)
             then()
 
-        loop.run_in_executor(threads, work).add_done_callback(done)
+        try:
+            future = loop.run_in_executor(threads, work)
+        except RuntimeError:
+            return  # the threads have ended, and nobody is answered any more
+        future.add_done_callback(done)
 
     return run
 

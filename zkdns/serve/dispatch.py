@@ -11,10 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from zkdns.answers.deferred import Asleep
-from zkdns.answers.table import Entry, Position, Table
+from zkdns.answers.table import Entry, Name, Position, Table, Unready
 from zkdns.config import Settings
 from zkdns.dns import ede
 from zkdns.dns.packet import HIGHEST_UDP
@@ -82,6 +82,15 @@ def _is_of_others(reply: bytes) -> bool:
 
 def _leave(service: str) -> None:
     """Where nothing is deferred there is nothing to compile."""
+
+
+class _Waiting(NamedTuple):
+    """A request whose answer is compiled first: at this name it was not ready."""
+
+    request: Request
+    pending: Pending
+    name: Name
+    aside: Aside
 
 
 class Dispatcher:
@@ -283,39 +292,41 @@ class Dispatcher:
             return None
 
     def _wait(self, request: Request, waits: Wait, aside: Aside) -> bytes | Pending:
-        """The reply once its answer is compiled, which may take several steps."""
+        """The reply once its answer is compiled, which may take several steps. What waits holds nothing that
+        holds it: a collector that looks seldom would leave it lying about."""
         pending = Pending(request)
-
-        def ask_aside(waits: Wait, left: int) -> bool:
-            unready = waits.unready
-            then = partial(resume_now, left)
-            return aside.do(unready.account, unready.key, unready.work, then)
-
-        def resume_now(left: int) -> None:
-            reply: Outcome
-            try:
-                outcome = resume(request, waits.name, self.table, self.position)
-                if isinstance(outcome, Wait):
-                    if left and ask_aside(outcome, left - 1):
-                        return
-                    # It could not be compiled, or an alias leads elsewhere by now.
-                    reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
-                elif isinstance(outcome, Follow):
-                    reply = self.following.lead_out(request, outcome)
-                else:
-                    reply = outcome
-            except Exception:
-                reply = self._fail(request)
-            if isinstance(reply, Pending):
-                reply.then(pending.deliver)
-            elif reply is not None:
-                if self.clients is not None:
-                    self._note_told(self.clients, request)
-                pending.deliver(reply)
-
-        if ask_aside(waits, MAX_STEPS):
+        one = _Waiting(request, pending, waits.name, aside)
+        if self._ask_aside(one, waits.unready, MAX_STEPS):
             return pending
         return fail(request, SERVFAIL, _TOO_MANY, request.ra)
+
+    def _ask_aside(self, one: _Waiting, unready: Unready, left: int) -> bool:
+        then = partial(self._resume, one, left)
+        return one.aside.do(unready.account, unready.key, unready.work, then)
+
+    def _resume(self, one: _Waiting, left: int) -> None:
+        """It was compiled; `left`: how often more may have to be."""
+        request = one.request
+        reply: Outcome
+        try:
+            outcome = resume(request, one.name, self.table, self.position)
+            if isinstance(outcome, Wait):
+                if left and self._ask_aside(one, outcome.unready, left - 1):
+                    return
+                # It could not be compiled, or an alias leads elsewhere by now.
+                reply = fail(request, SERVFAIL, _NOT_COMPILED, request.ra)
+            elif isinstance(outcome, Follow):
+                reply = self.following.lead_out(request, outcome)
+            else:
+                reply = outcome
+        except Exception:
+            reply = self._fail(request)
+        if isinstance(reply, Pending):
+            reply.then(one.pending.deliver)
+        elif reply is not None:
+            if self.clients is not None:
+                self._note_told(self.clients, request)
+            one.pending.deliver(reply)
 
     def _ask_again(self, request: Request, service: str, compiled: int) -> Outcome:
         """Once this service is compiled, which nobody had asked for."""

@@ -284,7 +284,7 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
     try:
         sections = responder.answer(request.question.name, request.question.rtype, table, position)
     except Unready as unready:
-        return Wait(name, unready)
+        return Wait(name, unready.with_traceback(None))  # else what stands behind it lasts as long
     if isinstance(sections, Entry):
         return _positive(request, sections, position(sections), stale, table)
     if sections.rcode == NXDOMAIN and name.origin != FILES:
