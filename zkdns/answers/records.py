@@ -53,6 +53,13 @@ class Columns(Sequence[Member]):
     ids: tuple[str, ...]
 
     @classmethod
+    def of_addresses(cls, instances: Sequence[Instance], records: Iterable[bytes]) -> Columns:
+        """One address of each, with nothing beside it."""
+        rows = [(i.weight, (i,), b"", 0, i.key) for i in instances]
+        weights, holders, extras, counts, ids = zip(*rows, strict=True)
+        return cls(tuple(records), weights, holders, extras, counts, ids)
+
+    @classmethod
     def of(cls, members: Sequence[Member]) -> Columns:
         if isinstance(members, Columns):
             return members
@@ -173,6 +180,9 @@ def address_tiers(
     wanted = [own.v6 if rtype == AAAA else own.v4 for own in those]
     if not any(wanted):
         return ()
+    alone = [own[0] for own in wanted if len(own) == 1]
+    if len(set(alone)) == len(wanted):
+        return (Columns.of_addresses(serving[0], alone),)
     scale = lcm(*{len(own) for own in wanted if own})
     members: dict[bytes, Member] = {}
     for i, own in zip(serving[0], wanted, strict=True):

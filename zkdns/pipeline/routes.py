@@ -131,6 +131,9 @@ class RouteBook:
 
     def _within_reach(self, name: str) -> Iterator[str]:
         """The service, and those that its route leads to, as deep as routes are followed."""
+        if name not in self.in_force:  # most of them
+            yield name
+            return
         met, level = {name}, [name]
         for _ in range(MAX_DEPTH + 1):
             if not level:
