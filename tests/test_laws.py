@@ -317,8 +317,9 @@ def test_numbers_of_types_and_rcodes_stand_in_one_place() -> None:
 
 
 def numbered(source: str, names: set[str]) -> list[str]:
-    """Where it gives a number to one of these names. The few files with a "=" behind one are parsed."""
-    if not _before_equals(frozenset(names)).search(source):
+    """Where it gives a number to one of these names. The few files with a "=" and a digit behind one are
+    parsed."""
+    if not _before_number(frozenset(names)).search(source):
         return []
     return [
         f"{node.lineno}: {ast.unparse(node)}"
@@ -330,9 +331,12 @@ def numbered(source: str, names: set[str]) -> list[str]:
 
 
 @cache
-def _before_equals(names: frozenset[str]) -> re.Pattern[str]:
-    """Of a target that goes over several lines the name may stand in one, and the "=" in another."""
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(names)})\b(?:[^\n=]*|[\s\w,)\]]*)=(?!=)")
+def _before_number(names: frozenset[str]) -> re.Pattern[str]:
+    """Of a target that goes over several lines the name may stand in one, and the "=" in another; and there
+    may be other targets before the number."""
+    others = r"(?:[^\n=]*=(?!=))*"
+    target = rf"(?<![A-Za-z0-9])(?:{'|'.join(names)})\b(?:[^\n=]*|[\s\w,)\]]*)=(?!=)"
+    return re.compile(rf"{target}{others}[\s(\\]*\d")
 
 
 @pytest.mark.parametrize(

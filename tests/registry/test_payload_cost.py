@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from unittest.mock import ANY
 
@@ -51,72 +52,100 @@ def keys(value: bytes) -> bytes:
     return many(lambda n: b'"k%d":%s' % (n, value))
 
 
-ADDRESSES = many(lambda n: b'"10.%d.%d.%d"' % (n >> 16, n >> 8 & 255, n & 255))
-TEXTS = many(lambda n: b'"t%d"' % n)
-URLS = many(lambda n: b'"http://h%d:80"' % n)
-MEGABYTE = b"a." * (MIB // 2 - 2048)
-NESTED = many(b"[" * 100 + b"]" * 100)
+@cache
+def addresses() -> bytes:
+    return many(lambda n: b'"10.%d.%d.%d"' % (n >> 16, n >> 8 & 255, n & 255))
 
-SHAPES: dict[str, bytes] = {
-    "addresses": b'{"port":80,"address":[%s]}' % ADDRESSES,
-    "an address over and over": b'{"address":[%s]}' % many(A),
-    "an address of a megabyte": b'{"address":"%s"}' % MEGABYTE,
-    "no address, of spaces": b'{"address":"%s"}' % (b" " * MIB),
-    "an address of colons": b'{"address":"%s"}' % (b":" * MIB),
-    "fields over and over": b"{%s}" % many(b'"address":%s' % A),
-    "tags": b'{"address":%s,"tags":[%s]}' % (A, TEXTS),
-    "tags that are none": b'{"address":%s,"tags":[%s]}' % (A, many(b"{}")),
-    "ports": b'{"address":%s,"ports":{%s}}' % (A, keys(b"80")),
-    "meta": b'{"address":%s,"meta":{%s}}' % (A, keys(b'"v"')),
-    "meta of numbers near their limits": b'{"address":%s,"meta":{%s}}' % (A, keys(b"1e300")),
-    "meta of one long word": b'{"address":%s,"meta":{"k":"%s"}}' % (A, MEGABYTE),
-    "unknown keys": b'{"address":%s,%s}' % (A, keys(b"1")),
-    "unknown objects": b'{"address":%s,%s}' % (A, keys(b'{"a":1}')),
-    "lists in lists": b'{"address":%s,"x":[%s]}' % (A, NESTED),
-    "lists that open and never close": b"[" * MIB,
-    "lists instead of an object": b"[%s]" % NESTED,
-    "a key that nobody can read": b'{"%s":1}' % (b"\\u0007" * (MIB // 6)),
-    "no text": b"\xff" * MIB,
-    "lines": b"server.1=a:1:2:participant;3\n" * (MIB // 30),
-    "pairs": b"a=b;" * (MIB // 4),
-    "curator": b'{"address":%s,"serviceType":"DYNAMIC","payload":{"metadata":{%s}}}' % (A, keys(b'"v"')),
-    "dubbo endpoints": b'{"address":%s,"uriSpec":1,"payload":{"metadata":{"dubbo.endpoints":"[%s]"}}}'
+
+@cache
+def texts() -> bytes:
+    return many(lambda n: b'"t%d"' % n)
+
+
+@cache
+def urls() -> bytes:
+    return many(lambda n: b'"http://h%d:80"' % n)
+
+
+@cache
+def megabyte() -> bytes:
+    return b"a." * (MIB // 2 - 2048)
+
+
+@cache
+def nested() -> bytes:
+    return many(b"[" * 100 + b"]" * 100)
+
+
+MADE: dict[str, Callable[[], bytes]] = {
+    "addresses": lambda: b'{"port":80,"address":[%s]}' % addresses(),
+    "an address over and over": lambda: b'{"address":[%s]}' % many(A),
+    "an address of a megabyte": lambda: b'{"address":"%s"}' % megabyte(),
+    "no address, of spaces": lambda: b'{"address":"%s"}' % (b" " * MIB),
+    "an address of colons": lambda: b'{"address":"%s"}' % (b":" * MIB),
+    "fields over and over": lambda: b"{%s}" % many(b'"address":%s' % A),
+    "tags": lambda: b'{"address":%s,"tags":[%s]}' % (A, texts()),
+    "tags that are none": lambda: b'{"address":%s,"tags":[%s]}' % (A, many(b"{}")),
+    "ports": lambda: b'{"address":%s,"ports":{%s}}' % (A, keys(b"80")),
+    "meta": lambda: b'{"address":%s,"meta":{%s}}' % (A, keys(b'"v"')),
+    "meta of numbers near their limits": lambda: b'{"address":%s,"meta":{%s}}' % (A, keys(b"1e300")),
+    "meta of one long word": lambda: b'{"address":%s,"meta":{"k":"%s"}}' % (A, megabyte()),
+    "unknown keys": lambda: b'{"address":%s,%s}' % (A, keys(b"1")),
+    "unknown objects": lambda: b'{"address":%s,%s}' % (A, keys(b'{"a":1}')),
+    "lists in lists": lambda: b'{"address":%s,"x":[%s]}' % (A, nested()),
+    "lists that open and never close": lambda: b"[" * MIB,
+    "lists instead of an object": lambda: b"[%s]" % nested(),
+    "a key that nobody can read": lambda: b'{"%s":1}' % (b"\\u0007" * (MIB // 6)),
+    "no text": lambda: b"\xff" * MIB,
+    "lines": lambda: b"server.1=a:1:2:participant;3\n" * (MIB // 30),
+    "pairs": lambda: b"a=b;" * (MIB // 4),
+    "curator": lambda: b'{"address":%s,"serviceType":"DYNAMIC","payload":{"metadata":{%s}}}'
+    % (A, keys(b'"v"')),
+    "dubbo endpoints": lambda: b'{"address":%s,"uriSpec":1,"payload":{"metadata":{"dubbo.endpoints":"[%s]"}}}'
     % (A, many(b'{\\"port\\":1,\\"protocol\\":\\"a\\"}')),
-    "serverset": b'{"serviceEndpoint":{"host":%s,"port":1},"additionalEndpoints":{%s}}'
+    "serverset": lambda: b'{"serviceEndpoint":{"host":%s,"port":1},"additionalEndpoints":{%s}}'
     % (A, keys(b'{"host":%s,"port":1}' % A)),
-    "nerve": b'{"host":%s,"port":1,"labels":{%s}}' % (A, keys(b"1")),
-    "registrar": b'{"type":"host","host":{"address":%s,"ports":[%s]}}' % (A, many(b"1")),
-    "database": b'{"type":"database","database":{"primary":"tcp://%s"}}' % MEGABYTE,
-    "registrar's service": b'{"type":"service","service":{"srvce":"_%s","ttl":%s}}' % (MEGABYTE, b"9" * 999),
-    "kafka": b'{"endpoints":[%s],"host":null,"port":-1}' % URLS,
-    "d2": b'{"partitionDesc":{%s}}' % keys(b'{"0":{"weight":1.0}}'),
-    "d2 of one URI": b'{"partitionDesc":{"http://h:80":{%s}}}' % keys(b'{"weight":1.0}'),
-    "d2 weights": b'{"weights":{%s}}' % many(lambda n: b'"http://h%d:80":1.0' % n),
-    "urls": b"{%s}" % ",".join(
+    "nerve": lambda: b'{"host":%s,"port":1,"labels":{%s}}' % (A, keys(b"1")),
+    "registrar": lambda: b'{"type":"host","host":{"address":%s,"ports":[%s]}}' % (A, many(b"1")),
+    "database": lambda: b'{"type":"database","database":{"primary":"tcp://%s"}}' % megabyte(),
+    "registrar's service": lambda: b'{"type":"service","service":{"srvce":"_%s","ttl":%s}}'
+    % (megabyte(), b"9" * 999),
+    "kafka": lambda: b'{"endpoints":[%s],"host":null,"port":-1}' % urls(),
+    "d2": lambda: b'{"partitionDesc":{%s}}' % keys(b'{"0":{"weight":1.0}}'),
+    "d2 of one URI": lambda: b'{"partitionDesc":{"http://h:80":{%s}}}' % keys(b'{"weight":1.0}'),
+    "d2 weights": lambda: b'{"weights":{%s}}' % many(lambda n: b'"http://h%d:80":1.0' % n),
+    "urls": lambda: b"{%s}" % ",".join(
         f'"{field}":"http://{"a" * 100_000}:80"'
         for field in ("pulsarServiceUrl", "conn_url", "api_url", "address", "addr", "admin_addr", "pid")
     ).encode(),
-    "containers": b'{"IP":%s,"PublicPort":1,"Tags":[%s]}' % (A, TEXTS),
-    "attributes": b'{"IP":%s,"PublicPort":1,"Attrs":{%s}}' % (A, keys(b'"1"')),
-    "helix": b'{"simpleFields":{%s}}' % keys(b'"v"'),
-    "druid": b'{"druidNode":{%s}}' % keys(b'"v"'),
-    "protobuf": b"\x08\x01" * (MIB // 2),
-    "protobuf in protobuf": (b"\x32\x04\x08\x01\x08\x01") * (MIB // 6),
-    "protobuf of long messages": (b"\x32\xe8\x07" + b"\x08\x01" * 500) * 1000,
-    "hbase": b"PBUF" + b"\x0a\x06\x08\x01\x08\x01\x08\x01" * (MIB // 8),
-    "check of many keys": b'{"check":{"type":"tcp","timeout":11,%s}}' % keys(b"1"),
-    "a command of words": b'{"check":{"type":"command","command":"%s"}}' % (b"a " * (MIB // 2)),
-    "a command of quotes": b'{"check":{"type":"command","command":"%s"}}' % (b"'" * (MIB - 1)),
-    "a command's list": b'{"check":{"type":"command","command":[%s]}}' % TEXTS,
-    "a path of a megabyte": b'{"check":{"type":"http","path":"/%s"}}' % MEGABYTE,
-    "a port of a megabyte": b'{"check":{"type":"tcp","port":"%s"}}' % MEGABYTE,
-    "tiers": b'{"to":[%s]}' % many(b'{"a":1}'),
-    "targets": b'{"to":[{%s}]}' % keys(b"1"),
-    "a target of a megabyte": b'{"to":[{"%s":1}],"from":[{%s}]}' % (MEGABYTE[: MIB // 2], b'"a":1'),
-    "overrides upon each other": b'{"under":' * 300 + b'{"to":[%s]}' % many(b"1e300") + b"}" * 300,
-    "moments over and over": b'{"drain":true,%s}' % many(b'"until":1e300'),
-    "votes": b'{"good":[%s]}' % TEXTS[: MIB // 4].rpartition(b",")[0],
+    "containers": lambda: b'{"IP":%s,"PublicPort":1,"Tags":[%s]}' % (A, texts()),
+    "attributes": lambda: b'{"IP":%s,"PublicPort":1,"Attrs":{%s}}' % (A, keys(b'"1"')),
+    "helix": lambda: b'{"simpleFields":{%s}}' % keys(b'"v"'),
+    "druid": lambda: b'{"druidNode":{%s}}' % keys(b'"v"'),
+    "protobuf": lambda: b"\x08\x01" * (MIB // 2),
+    "protobuf in protobuf": lambda: (b"\x32\x04\x08\x01\x08\x01") * (MIB // 6),
+    "protobuf of long messages": lambda: (b"\x32\xe8\x07" + b"\x08\x01" * 500) * 1000,
+    "hbase": lambda: b"PBUF" + b"\x0a\x06\x08\x01\x08\x01\x08\x01" * (MIB // 8),
+    "check of many keys": lambda: b'{"check":{"type":"tcp","timeout":11,%s}}' % keys(b"1"),
+    "a command of words": lambda: b'{"check":{"type":"command","command":"%s"}}' % (b"a " * (MIB // 2)),
+    "a command of quotes": lambda: b'{"check":{"type":"command","command":"%s"}}' % (b"'" * (MIB - 1)),
+    "a command's list": lambda: b'{"check":{"type":"command","command":[%s]}}' % texts(),
+    "a path of a megabyte": lambda: b'{"check":{"type":"http","path":"/%s"}}' % megabyte(),
+    "a port of a megabyte": lambda: b'{"check":{"type":"tcp","port":"%s"}}' % megabyte(),
+    "tiers": lambda: b'{"to":[%s]}' % many(b'{"a":1}'),
+    "targets": lambda: b'{"to":[{%s}]}' % keys(b"1"),
+    "a target of a megabyte": lambda: b'{"to":[{"%s":1}],"from":[{%s}]}' % (megabyte()[: MIB // 2], b'"a":1'),
+    "overrides upon each other": lambda: b'{"under":' * 300 + b'{"to":[%s]}' % many(b"1e300") + b"}" * 300,
+    "moments over and over": lambda: b'{"drain":true,%s}' % many(b'"until":1e300'),
+    "votes": lambda: b'{"good":[%s]}' % texts()[: MIB // 4].rpartition(b",")[0],
 }  # fmt: skip
+"""By what they are. Each is a megabyte, and made by whoever reads it."""
+
+
+@cache
+def shape_of(what: str) -> bytes:
+    return MADE[what]()
+
 
 NAMES = (
     "a",
@@ -160,9 +189,9 @@ def refused(read: Callable[[bytes], object], data: bytes) -> None:
         read(data)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", MADE)
 def test_a_megabyte_costs_no_step_for_each_of_its_items_whoever_reads_it(shape: str) -> None:
-    data = SHAPES[shape]
+    data = shape_of(shape)
     costs = {}
     for format, url in FORMATS.items():
         costs[format] = cost(url, ("web", "a"), data)
@@ -188,9 +217,7 @@ def test_a_name_of_a_megabyte_costs_as_little(name: str) -> None:
 def test_the_table_has_something_for_each_reader_to_read() -> None:
     """Otherwise it would be cheap because it is refused at once."""
     reader = reader_of(parse_registry("zk://h/services"))
-    read = {
-        shape: reader.read("web", ("web", "a"), Data("/web/a", data, STAT)) for shape, data in SHAPES.items()
-    }
+    read = {what: reader.read("web", ("web", "a"), Data("/web/a", shape_of(what), STAT)) for what in MADE}
     served = {shape for shape, told in read.items() if getattr(told, "instance", told) is not None}
     assert len(served) > 20
     assert read["tags"].instance.registration.tags[:2] == ("t0", "t1")
@@ -210,7 +237,7 @@ def blocks(act: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("shape", ["lists in lists", "tiers", "d2 of one URI"])
 def test_what_nobody_asks_for_is_not_made_of_a_large_payload(shape: str) -> None:
-    data = SHAPES[shape]
+    data = shape_of(shape)
     assert blocks(lambda: msgspec.json.decode(data)) > 100_000
     assert blocks(lambda: json_values.read(data)) < 100_000 // 3
     assert blocks(lambda: json_values.read(b'{"x":%s}' % data)) < 100

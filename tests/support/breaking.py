@@ -37,13 +37,13 @@ class Breaker:
                 self.functions.update(_functions(module))
 
     @contextmanager
-    def watching(self, mentions: Mentions) -> Iterator[dict[str, int]]:
-        """Which of them are given the item, and how often."""
-        found: dict[str, int] = {}
+    def watching(self, mentions: Mentions) -> Iterator[set[str]]:
+        """Which of them are given the item."""
+        found: set[str] = set()
 
         def see(name: str, arguments: object) -> None:
-            if mentions(arguments):
-                found[name] = found.get(name, 0) + 1
+            if name not in found and mentions(arguments):
+                found.add(name)
 
         with self._hooked(self.functions, see):
             yield found
