@@ -37,7 +37,7 @@ def asked_all_the_time(server: Zkdns, *names: str) -> Iterator[list[Any]]:
     over = threading.Event()
 
     def ask() -> None:
-        while not over.is_set():
+        while not over.wait(0.005):
             for name in names:
                 for tcp in (False, True):
                     one = name, *outcome(server, name, tcp=tcp)

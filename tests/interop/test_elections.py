@@ -94,7 +94,7 @@ def test_the_name_follows_every_change_that_curator_makes(election: tuple[Zkdns,
             leader, *others = line
             watcher.allowed = frozenset({VOTERS[leader], VOTERS[others[0]]})
             assert voter.ask(f"leave {leader}") == "done"
-            eventually(lambda now=others[0]: leads(now), 30, 0.002)
+            eventually(lambda now=others[0]: leads(now), 30, 0.01)
             watcher.allowed = frozenset({VOTERS[others[0]]})
             assert voter.ask(f"join {leader}") == "done"
             line = [*others, leader]

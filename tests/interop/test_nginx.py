@@ -87,7 +87,7 @@ def test_a_variable_upstream_follows_the_service(
             assert {get() for _ in range(12)} == set(expected)
             return True
 
-        eventually(is_so, 60)
+        eventually(is_so, 60, 0.2)  # what it resolved it keeps for a second
 
     for number, name in enumerate("abc", 1):
         backend(name, f"127.0.2.{number}", backends)
