@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -23,10 +24,13 @@ from support import knot
 from support.asking import respond
 from support.tables import Answers
 from support.zones import random_zone
+from zkdns.answers.zonefiles import folder as folder_module
 from zkdns.answers.zonefiles import master_file
+from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
+from zkdns.files import Mark
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.respond import FORWARD, next_position
 
@@ -444,6 +448,56 @@ def test_an_included_file_that_changes_is_seen(folder: ZoneFolder) -> None:
     assert not folder.changed()
     part.write_text("a A 192.0.2.1\nb A 192.0.2.2\n")
     assert folder.changed()
+
+
+def test_a_file_that_is_written_to_while_it_is_read_leaves_the_last_good_copy_until_it_is_whole(
+    folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(folder, "one.test.zone", "$TTL 60\n" + SOA + "a A 192.0.2.1\nb A 192.0.2.2\n")
+    whole = folder.load().zones
+    read, later = master_file.read_bounded, ["b A 192.0.2.2\n"]
+
+    def read_while_it_grows(path: Path, most: int) -> tuple[bytes, Mark]:
+        found = read(path, most)
+        if later:
+            path.write_text(path.read_text() + later.pop())
+        return found
+
+    monkeypatch.setattr(master_file, "read_bounded", read_while_it_grows)
+    path.write_text("$TTL 60\n" + SOA + "a A 192.0.2.1\n")
+    torn = folder.load()
+    assert torn.zones[names.wire("one.test")] is whole[names.wire("one.test")]
+    assert "written to while it is read" in torn.problems[0].what
+    assert folder.changed()
+    again = folder.load()
+    assert again.problems == ()
+    assert len(again.zones[names.wire("one.test")].nodes) == len(whole[names.wire("one.test")].nodes)
+
+
+async def test_files_that_are_just_being_written_are_read_once_they_rest_or_it_never_ends(
+    folder: ZoneFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "SETTLE", 0.01)
+    path = write(folder, "one.test.zone", "$TTL 60\n" + SOA)
+    files = ZoneFiles(str(folder.folder), [names.wire("svc.local")])
+    await files.load()
+    assert not await files.changed()
+    moment = 0
+
+    async def look(*, writes: bool) -> bool:
+        nonlocal moment
+        looking = asyncio.ensure_future(files.changed())
+        while not looking.done():
+            moment += writes
+            os.utime(path, ns=(0, 1000 * moment + 1000))
+            await asyncio.sleep(0.0005)
+        return looking.result()
+
+    assert [await look(writes=True) for _ in range(folder_module.MAX_UNSETTLED)][:-1] == [False] * 9
+    assert await look(writes=True)
+    assert await look(writes=False)
+    await files.load()
+    assert not await files.changed()
 
 
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

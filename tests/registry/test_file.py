@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkdns.files import Mark
 from zkdns.model import Catalog, ConfigError, Problem, Registration, State
 from zkdns.registry import file
 from zkdns.registry.file import FileSource, parse
@@ -225,6 +226,50 @@ async def test_a_file_that_cannot_be_read_leaves_the_last_good_one_in_force(foll
     assert back.problems == ()
     assert back.services["web"] is good.services["web"]
     assert len(followed.seen) == 3
+
+
+async def test_a_file_that_is_written_to_while_it_is_read_is_read_again_and_no_part_of_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "services.toml"
+    path.write_bytes(TEXT)
+    source = FileSource(path, lambda: None, poll=0.01)
+    good = source.load()
+    read = file.read_file
+    later = [b"[more]\n"]
+
+    def read_while_it_grows(path: Path) -> tuple[bytes, Mark]:
+        found = read(path)
+        if later:
+            path.write_bytes(path.read_bytes() + later.pop())
+        return found
+
+    monkeypatch.setattr(file, "read_file", read_while_it_grows)
+    path.write_bytes(b"[first]\n")
+    await source.look()
+    assert source.catalog is good
+    await source.look()
+    assert set(source.catalog.services) == {"first", "more"}
+
+
+async def test_a_file_that_is_written_to_all_the_time_is_told_and_read_once_it_rests(tmp_path: Path) -> None:
+    path = tmp_path / "services.toml"
+    path.write_bytes(TEXT)
+    source = FileSource(path, lambda: None, poll=0.001)
+    good = source.load()
+    before = path.stat().st_mtime_ns
+    for n in range(file.MAX_UNSETTLED):
+        assert not source.catalog.problems, n
+        os.utime(path, ns=(0, n + 1))
+        look = asyncio.ensure_future(source.look())
+        while not look.done():
+            os.utime(path, ns=(0, path.stat().st_mtime_ns + 1000))
+            await asyncio.sleep(0.0002)
+    assert source.catalog.services is good.services
+    assert ["written to all the time" in p.what for p in source.catalog.problems] == [True]
+    os.utime(path, ns=(0, before))
+    await source.look()
+    assert source.catalog.problems == ()
 
 
 async def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ POLL = 1.0
 SETTLE = 0.05
 """Seconds for which a changed file must stay as it is before it is read."""
 
+MAX_UNSETTLED = 10
+"""Looks in a row that find it being written; then that is told."""
+
 EXAMPLE = 'write [[web.instances]] with id = "a" and address = "10.0.0.5"'
 
 
@@ -137,6 +140,8 @@ class FileSource:
         self._changed = changed
         self._poll = poll
         self._mark: Mark | None = None
+        self._unsettled = 0
+        """Looks in a row that found it being written."""
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> Catalog:
@@ -176,8 +181,13 @@ class FileSource:
             # A writer that truncates first leaves an empty, valid file for a moment.
             await asyncio.sleep(min(SETTLE, self._poll))
             if await asyncio.to_thread(_mark, self.path) != mark:
+                self._meet_writer()
                 return
             text, mark = await asyncio.to_thread(read_file, self.path)
+            if await asyncio.to_thread(_mark, self.path) != mark:  # a part of it may be all that was read
+                self._meet_writer()
+                return
+            self._unsettled = 0
             read = await asyncio.to_thread(parse, text, mark[0] / 1e9, str(self.path), self._good)
         except OSError as error:
             self._mark = None
@@ -189,6 +199,13 @@ class FileSource:
             self._mark = mark
             self._good = read
             self._show(read)
+
+    def _meet_writer(self) -> None:
+        """It is not whole yet: at another look it is, or this is told."""
+        self._unsettled += 1
+        if self._unsettled >= MAX_UNSETTLED:
+            self._mark = None
+            self._keep("is written to all the time", "write it aside, and move it into its place")
 
     def _keep(self, what: str, cure: str) -> None:
         problem = Problem(str(self.path), what, cure)

@@ -1,6 +1,7 @@
 """Zone files in a folder: read in a thread, and again when they change.
 
-Rules: a file that is wrong costs itself; its last good copy stays.
+Rules: a file that is wrong costs itself; its last good copy stays. One that is just being written is let be
+until it is whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from zkdns.model import ConfigError, Problem
 if TYPE_CHECKING:
     from zkdns.answers.zonefiles.reader import ZoneFolder
 
+SETTLE = 0.05
+"""Seconds for which changed files must stay as they are before they are read."""
+
+MAX_UNSETTLED = 10
+"""Looks in a row that find them being written; then they are read all the same, and it is told."""
+
 log = logging.getLogger("zkdns.zones")
 
 
@@ -28,6 +35,7 @@ class ZoneFiles:
         if folder and not Path(folder).is_dir():
             raise ConfigError(f"--zones {folder}", "no such directory")
         self._folder = _open(Path(folder), apexes) if folder else None
+        self._unsettled = 0
 
     @property
     def paths(self) -> list[str]:
@@ -45,8 +53,15 @@ class ZoneFiles:
         return self._folder is not None and bool(self._folder.loaded.problems)
 
     async def changed(self) -> bool:
-        """Whether a file is not what it was when it was read."""
-        return self._folder is not None and await asyncio.to_thread(self._folder.changed)
+        """Whether a file is not what it was when it was read, and whole by now as far as can be seen."""
+        if self._folder is None or not await asyncio.to_thread(self._folder.changed):
+            self._unsettled = 0
+            return False
+        before = await asyncio.to_thread(self._folder.look)
+        await asyncio.sleep(SETTLE)
+        is_settled = before == await asyncio.to_thread(self._folder.look)
+        self._unsettled = 0 if is_settled else self._unsettled + 1
+        return is_settled or self._unsettled >= MAX_UNSETTLED
 
     async def load(self) -> Mapping[bytes, ZoneData] | None:
         """The zones, by apex; None where there is no folder."""

@@ -139,6 +139,8 @@ class MasterFile(dns.zonefile.Reader):
             data, _ = read_bounded(path, MAX_FILE_BYTES)
         except OSError as error:
             raise Wrong(self.sink.where or shown, f"{shown} can't be read: {plainly(error)}") from None
+        if mark(path) != self.marks[path]:
+            raise Wrong(self.sink.where or shown, f"{shown} is written to while it is read")
         self._count(len(data), self.sink.where or shown)
         if (nul := data.find(b"\0")) >= 0:
             raise Wrong(f"{shown}:{data.count(NEWLINE, 0, nul) + 1}", "holds a NUL byte")

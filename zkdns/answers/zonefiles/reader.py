@@ -49,12 +49,14 @@ class ZoneFolder:
 
     def changed(self) -> bool:
         """Whether a file is not what it was at the last `load`."""
-        if self._marks is None:
-            return True
+        return self._marks is None or self.look() != self._marks
+
+    def look(self) -> dict[Path, Mark | None] | None:
+        """The marks of all files as they are now; None where the folder can't be read."""
         try:
-            return {path: mark(path) for path in {*self._list(), *self._marks}} != self._marks
+            return {path: mark(path) for path in {*self._list(), *(self._marks or ())}}
         except OSError:
-            return True
+            return None
 
     def load(self) -> Loaded:
         """Reads all files. Slow where they are large: call it where nobody waits."""
