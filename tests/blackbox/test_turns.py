@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.server import Zkdns
-from support.turns import MOST, Recorder
+from support.turns import MOST, SLOWEST, USUAL, Recorder, slowness
 
 FILE = """
 [web]
@@ -45,10 +45,10 @@ def spin(seconds: float) -> None:
         pass
 
 
-def recorded(*calls: Callable[[], object]) -> list[str]:
-    """What is said of a turn in which all of these are called."""
+def recorded(*calls: Callable[[], object], slow: float = 1.0) -> list[str]:
+    """What is said of a turn in which all of these are called, on a machine that is so many times as slow."""
     lines: list[str] = []
-    undo = Recorder(lines.append).install()
+    undo = Recorder(lines.append, slow=lambda: slow).install()
 
     async def main() -> None:
         await asyncio.sleep(0)
@@ -94,13 +94,24 @@ def test_many_short_calls_of_one_turn_count_together() -> None:
     assert "in 1" in line
 
 
+def test_a_slow_machine_may_take_longer_and_no_more_than_it_is_slow() -> None:
+    assert recorded(lambda: spin(1.2 * MOST), slow=1.4) == []
+    assert len(recorded(lambda: spin(1.6 * MOST), slow=1.4)) == 1
+
+
+@pytest.mark.parametrize(("took", "slow"), [(0.5, 1.0), (1.0, 1.0), (1.5, 1.5), (9.0, SLOWEST)])
+def test_how_slow_a_machine_is_goes_by_what_the_same_takes(took: float, slow: float) -> None:
+    times = iter([0.0, USUAL * took, 0.0, USUAL * 100, 0.0, 0.0])
+    assert slowness(lambda: next(times)) == pytest.approx(slow)
+
+
 def test_who_only_waits_takes_no_cpu() -> None:
     assert recorded(lambda: time.sleep(2 * MOST)) == []
 
 
 def test_a_long_turn_of_a_server_fails_its_test(file: Path, tmp_path: Path) -> None:
     planted = tmp_path / "planted.py"
-    planted.write_text(PLANTED.format(seconds=1.2 * MOST))
+    planted.write_text(PLANTED.format(seconds=1.2 * SLOWEST * MOST))
     server = Zkdns(registry=f"file:{file}")
     server.command = [sys.executable, str(planted), *server.command[3:]]
     with pytest.raises(AssertionError, match="took too much CPU"), server:
