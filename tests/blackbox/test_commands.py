@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import signal
@@ -367,7 +368,7 @@ class Asking:
     """Clients with a fresh socket for each query, until told to stop."""
 
     def __init__(self, port: int, send: Callable[..., dns.message.Message]) -> None:
-        self.lost = 0
+        self.lost: list[str] = []
         self.asked = 0
         self._port = port
         self._send = send
@@ -379,9 +380,9 @@ class Asking:
             self.asked += 1
             query = dns.message.make_query("web.svc.local", "A")
             try:
-                assert len(self._send(query, "127.0.0.1", 3, self._port).answer[0]) == 2
-            except Exception:
-                self.lost += 1
+                assert len(self._send(query, "127.0.0.1", 30, self._port).answer[0]) == 2
+            except Exception as error:
+                self.lost.append(repr(error))
 
     def __enter__(self) -> Asking:
         for thread in self._threads:
@@ -394,7 +395,11 @@ class Asking:
             thread.join()
 
 
-@pytest.mark.parametrize("send", [dns.query.udp, dns.query.tcp])
+# What is sent to whoever had a client's port before is none of our replies.
+UDP = functools.partial(dns.query.udp, ignore_unexpected=True)
+
+
+@pytest.mark.parametrize("send", [UDP, dns.query.tcp], ids=["udp", "tcp"])
 def test_a_restart_by_overlap_loses_no_query(
     file: Path, engine: str, send: Callable[..., dns.message.Message]
 ) -> None:
