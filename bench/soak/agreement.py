@@ -28,6 +28,11 @@ WATCHDOG = 30.0
 """Seconds more after a restore: a client with larger zxids than the ensemble's is turned away for ever, and
 given up by the servers' watchdog at the latest."""
 
+HANGS = 12.0
+"""Seconds in which a plain client reads nothing, after which the members at home are started anew. Followers
+that were frozen with their leader for as long as syncLimit leave it and find it again, all in one epoch; what
+it had proposed before is never committed then, and whatever comes after waits for it (seen of 3.8.0)."""
+
 GONE_ASKED = 4
 """Instances that are gone of which each server is asked whether it knows."""
 
@@ -40,19 +45,25 @@ class Difference:
 
 def settle(cast: Cast, churn: Churn, doors: Doors, model: Model, within: float) -> str | Truth:
     """Wait until all agree: what ZooKeeper holds then, as the model does; else the whole report."""
-    until = time.monotonic() + within
+    last_read = time.monotonic()
+    until = last_read + within
     truth: Truth | None = None
     difference = Difference("ZooKeeper can't be read")
     while True:
         try:
             churn.flush()
             truth = read(churn.readers(), doors.is_open, time.time())
+            last_read = time.monotonic()
             found = next(compare(cast.replicas, truth, model), None)
             if found is None:
                 break
             difference = found
         except TROUBLE as trouble:
             difference = Difference(f"ZooKeeper can't be read: {trouble!r}")
+            if time.monotonic() - last_read > HANGS:
+                print("          the ensemble hangs by itself: its members are started anew", flush=True)
+                cast.restart_members()
+                until, last_read = time.monotonic() + within, float("inf")  # once
         if time.monotonic() > until:
             return report(cast.replicas, truth, difference, within)
         time.sleep(0.1)

@@ -145,6 +145,12 @@ class Cast(Starting):
         for member in (*self.members, self.far):
             member.wait()
 
+    def restart_members(self) -> None:
+        """Those at home, all at once."""
+        for member in self.members:
+            member.kill()
+        self.start_members()
+
     def start_replicas(self) -> None:
         for replica in self.replicas:
             replica.start()
@@ -165,9 +171,7 @@ class Cast(Starting):
         """
         assert self.backup is not None, "nothing was kept yet"
         while max(member.epoch for member in self.members) < self.backup_epoch + 2:
-            for member in self.members:
-                member.kill()
-            self.start_members()
+            self.restart_members()
         eventually(lambda: all(replica.is_connected for replica in self.replicas), 60)
         for member in self.members:
             member.stop()

@@ -6,19 +6,21 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from typing import Any
+from unittest.mock import Mock
 
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from kazoo.exceptions import ConnectionLoss
 
 from support.server import REPOSITORY
 from zkdns.model import Change, Instance, Registration, Service
 
 sys.path.insert(0, str(REPOSITORY))  # bench/ is no part of the package
 
-from bench.soak import plan, remembered, truth
+from bench.soak import agreement, plan, remembered, truth
 from bench.soak.asking import Reply
 from bench.soak.model import BOUND, FALL, HOME, INTERVAL, Made, Model
 from bench.soak.watch import Question, Watch
@@ -294,6 +296,34 @@ def here(id: str, out: tuple[str, ...] = ()) -> truth.Standing:
 
 def a_truth(*instances: truth.Standing) -> truth.Truth:
     return truth.Truth({"s0": {i.id: i for i in instances}}, {"s0": {}}, (), 1)
+
+
+def test_an_ensemble_that_hangs_by_itself_is_started_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server of ours is to blame where a plain client reads nothing."""
+    monkeypatch.setattr(agreement, "HANGS", 0.0)
+    monkeypatch.setattr(agreement, "read", lambda *of: a_truth(here("a")))
+
+    class Hanging(Mock):
+        heals = True
+        restarts = 0
+        replicas = ()
+
+        def flush(self) -> None:
+            if not (self.restarts and self.heals):
+                raise ConnectionLoss
+
+        def restart_members(self) -> None:
+            self.restarts += 1
+
+    def settle(world: Any) -> object:
+        return agreement.settle(world, world, world, Model(), 0.3)
+
+    world = Hanging()
+    assert settle(world) == a_truth(here("a"))
+    assert world.restarts == 1
+    world = Hanging(heals=False)
+    assert "ZooKeeper can't be read" in str(settle(world))
+    assert world.restarts == 1
 
 
 def test_what_came_or_went_without_a_word_is_found() -> None:
