@@ -67,6 +67,8 @@ class Overrides:
         self.root = root
         self._nodes = Nodes(root, 1, 2)
         self._read: dict[tuple[str, ...], bytes] = {}
+        self._order: list[tuple[str, ...]] = []
+        """Their names, in order."""
         self._parsed: dict[tuple[str, ...], _Parsed] = {}
         self._heard: dict[tuple[str, ...], _Parsed] = {}
         """What was told since: it is read as it comes, for ten thousand at once take a turn of the loop."""
@@ -109,13 +111,16 @@ class Overrides:
         nodes = self._nodes.nodes()
         if nodes is self._read:
             return
+        if self._read.keys() != nodes.keys():
+            self._order = sorted(nodes)
         self._read = nodes
         before, self._parsed = self._parsed | self._heard, {}
         self._heard = {}
         orders: dict[tuple[str, str], Override] = {}
         as_they_are: dict[tuple[str, str], Override] = {}
         problems = []
-        for names, data in sorted(nodes.items()):
+        for names in self._order:
+            data = nodes[names]
             service, id = (*names, "")[:2]
             if not id and not data.strip():
                 continue  # it holds those of its instances
@@ -124,10 +129,11 @@ class Overrides:
                 problems.append(Problem(self.root, what, "delete those that are not meant any more"))
                 break
             try:
-                written = self._nodes.written(names)
                 parsed = before.get(names)
-                if parsed is None or (parsed.data, parsed.written) != (data, written):
-                    parsed = _parse(names, data, written)
+                if parsed is None or parsed.data is not data:  # what was told anew has other bytes
+                    written = self._nodes.written(names)
+                    if parsed is None or (parsed.data, parsed.written) != (data, written):
+                        parsed = _parse(names, data, written)
             except Exception as error:  # ours: it costs this override, and the others go on
                 problems.append(fault("/".join((self.root, *names)), error))
                 continue
