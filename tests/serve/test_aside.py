@@ -259,6 +259,23 @@ def test_a_name_that_is_compiled_in_two_steps_is_answered_after_both(name: str) 
     assert not hand.works
 
 
+def test_names_of_all_zones_stay_ready_for_each_counts_by_what_it_holds() -> None:
+    """Each was charged with the whole service, so that a few zones' names pushed each other out, for ever."""
+    hand = ByHand()
+    dispatcher = Dispatcher(wide(2000), aside=Aside(hand))
+    queries = [
+        ask(f"z{n}.{mode}._zone.web.svc.local", rtype)
+        for n in range(4)
+        for mode in ("prefer", "pin")
+        for rtype in ("A", "AAAA")
+    ]
+    for query in queries:
+        dispatcher.dispatch(dispatcher.read(query, "192.0.2.1"))
+        while hand.works:
+            hand.finish()
+    assert all(reply_of(dispatcher, query) is not None for query in queries)
+
+
 def test_few_instances_answer_at_once_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatcher = Dispatcher(wide(MAX_INSTANCES_IN_LOOP), aside=Aside(ByHand()))
     assert reply_of(dispatcher, ask("canary.blue.web.svc.local")) is not None

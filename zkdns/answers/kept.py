@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from zkdns.answers.table import Unready
+from zkdns.answers.table import Entry, Sections, Unready
 
 MAX_INSTANCES_IN_LOOP = 64
 """Instances that are compiled in the loop: each costs some 20 microseconds."""
@@ -38,7 +38,8 @@ class Kept(Generic[T]):
         return len(self._found)
 
     def get(self, key: Hashable, size: int, make: Callable[[], T]) -> T:
-        """What was made for this key, of so many instances; Unready where that takes longer than a turn."""
+        """What was made for this key, of so many instances; Unready where that takes longer than a turn. What
+        it holds counts: what a zone is given of thousands may be a few."""
         known = self._found.get(key)
         if known is not None:
             return known[0]
@@ -48,9 +49,17 @@ class Kept(Generic[T]):
 
     def _put(self, key: Hashable, value: T, size: int) -> T:
         if key not in self._found:
+            size = _records_in(value, size)
             self._left -= size + 1
             self._found[key] = value, size
             while self._left < 0 and len(self._found) > 1:
                 oldest = next(iter(self._found))
                 self._left += self._found.pop(oldest)[1] + 1
         return value
+
+
+def _records_in(value: object, size: int) -> int:
+    """How many records it holds; `size` where that can't be seen."""
+    if isinstance(value, Entry):
+        return sum(len(tier.records) for tier in value.tiers)
+    return len(value.answer) if isinstance(value, Sections) else size
