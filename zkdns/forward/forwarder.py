@@ -23,6 +23,7 @@ from zkdns.dns.packet import HIGHEST_UDP, Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
+from zkdns.forward.alarms import Alarms
 from zkdns.forward.allow import permit
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
@@ -113,6 +114,7 @@ class Forwarder:
         self._next_send: asyncio.Handle | None = None
         self._load = Load()
         self._readers = Readers()
+        self._alarms = Alarms()
         self._failures: Failures[Failed] = Failures()
         self._stopping = False
         self.denies_private = False
@@ -287,7 +289,8 @@ class Forwarder:
     def _send(self, asked: _Asked) -> None:
         upstreams = order(self._upstreams.all)
         resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
-        asked.transport = Transport(resolution, self._clock, partial(self._finish, asked), self._readers)
+        finish = partial(self._finish, asked)
+        asked.transport = Transport(resolution, self._clock, finish, self._readers, self._alarms)
         asked.transport.step()
 
     def _finish(self, asked: _Asked, outcome: Answered | Failed) -> None:

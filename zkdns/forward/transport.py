@@ -1,4 +1,4 @@
-"""One question on its way: an Resolution's decisions carried out by sockets and timers.
+"""One question on its way: an Resolution's decisions carried out by sockets and alarms.
 
 Rules: one asyncio loop; never raises out of it; `done` is told the outcome once. Each question
 goes out on a socket of its own, so on a source port of its own (RFC 5452, section 9.2).
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from zkdns.dns.message import read_reply
+from zkdns.forward.alarms import Alarm, Alarms
 from zkdns.forward.large import LARGE_BYTES, large_replies
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import OURS, Answered, Attempt, Failed, Resolution
@@ -34,15 +35,17 @@ class Transport:
         clock: Callable[[], float],
         done: Callable[[Answered | Failed], None],
         readers: Readers,
+        alarms: Alarms,
     ) -> None:
         self.resolution = resolution
         self._clock = clock
         self._done = done
         self._readers = readers
+        self._alarms = alarms
         self._over = False
         self._sockets: dict[Attempt, socket.socket] = {}
         self._streams: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
 
     def step(self) -> None:
         """Does what is due, and comes again when something will be."""
@@ -70,18 +73,17 @@ class Transport:
         if resolution.outcome is not None:
             self.end(resolution.outcome)
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = max(0.0, resolution.wake - self._clock())
-        self._timer = asyncio.get_running_loop().call_later(delay, self.step)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._alarms.set(max(0.0, resolution.wake - self._clock()), self.step)
 
     def end(self, outcome: Answered | Failed) -> None:
         """Lets go of all it holds, and tells the outcome."""
         if self._over:
             return
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for sock in self._sockets.values():
             self._readers.close(sock)
         self._sockets.clear()
