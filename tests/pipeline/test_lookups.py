@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -229,6 +230,33 @@ async def test_a_slow_name_gives_its_place_up_as_soon_as_there_is_another(
     first.set()
     while len(asked) == most:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
+    await lookups.stop()
+
+
+async def test_names_that_fail_leave_nothing_for_a_collector_that_looks_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error knows the frames that it went through: one that is known there is a circle."""
+    monkeypatch.setattr(under_test, "PATIENCE", 0.01)
+    failed = 0
+
+    async def resolve(name: str) -> Resolved:
+        nonlocal failed
+        await asyncio.sleep(0.03 if name.startswith("slow") else 0)
+        failed += 1
+        raise Unresolved(f"{name} is dead")
+
+    lookups = Lookups(resolve, lambda name, addresses: None)
+    gc.collect()
+    gc.disable()
+    try:
+        lookups.want({f"{kind}{n}": Account("web") for kind in ("slow", "quick") for n in range(10)})
+        while failed < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
     await lookups.stop()
 
 

@@ -139,15 +139,19 @@ class Lookups:
                 if lookup.done():
                     return await lookup, False
                 with self._slow.claim(*claimed) as another:
-                    either: list[asyncio.Future[Any]] = [lookup, another.called]
-                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    await _first(lookup, another.called)
                     place.give_up()
                     return await lookup, True
             finally:
                 lookup.cancel()
+                del lookup  # else its error, which knows this frame, is known to it: a circle
 
     def _fail(self, name: str, why: str) -> None:
         if self._problems.get(name) != why:
             self._problems[name] = why
             log.warning("%s", why)
             self._changed(name, self.addresses(name))
+
+
+async def _first(*either: asyncio.Future[Any]) -> None:
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
