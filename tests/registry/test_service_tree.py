@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
 import pytest
@@ -29,6 +30,7 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, mark
 from zkdns.registry.zk.wire import CHANGED, CREATED, DELETED, NO_NODE
 from zkdns.registry.zk.wire import Node as Read
+from zkdns.registry.znodes import Nodes
 
 A = b'{"address": "10.0.0.1", "port": 80}'
 B = b'{"address": "10.0.0.2", "port": 80}'
@@ -61,6 +63,28 @@ def one(catalog: Catalog, service: str = "web") -> dict[str, tuple[str, ...]]:
 
 def at(zxid: int, created: int | None = None) -> Stat:
     return Stat(created or zxid, zxid, float(created or zxid), True)
+
+
+def test_readings_that_are_over_leave_nothing_for_a_collector_that_looks_seldom() -> None:
+    """A tree of a hundred thousand nodes lay about after each time that the connection was lost."""
+    tree, nodes = open_root("/services"), Nodes("/services", 1, 2)
+    listed = Children("/services", tuple(f"s{n}" for n in range(600)), 3)
+    services = [Children(f"/services/s{n}", ("a",), 4) for n in range(600)]
+    instances = [Data(f"/services/s{n}/a", A, at(5)) for n in range(600)]
+    refused = [Begin(), Unreadable("/services", "no rights"), Whole()]
+    whole: list[Event] = [Begin(), listed, *services, *instances, Whole()]
+    gc.collect()
+    gc.disable()
+    try:
+        for events in (whole, whole, whole[:-1], whole, refused, whole):
+            for event in events:
+                tree.apply(event)
+                nodes.apply(event)
+            assert len(tree.catalog().services) == 600
+            assert len(nodes.nodes()) in (600, 0)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_a_reading_found_that_was_cut_short_is_not_there_when_the_next_finds_it_gone() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
-from zkdns.registry.znodes import Listing, Names, Znode, mark_of
+from zkdns.registry.znodes import STEP, Listing, Names, Znode, mark_of
 from zkdns.wall import Wall
 
 READABLE = "give us the right to read it, or remove it"
@@ -107,6 +107,14 @@ class Reading:
         """Take a list, with a pause after each step."""
         self._sort_again(event.path)
         yield from self.listing.steps(event)
+
+    def end(self) -> Iterator[None]:
+        """It is needed no more: what it holds goes, with a pause after so many services."""
+        self.listing.let_go()
+        while self.services:
+            self.services.popitem()
+            if not len(self.services) % STEP:
+                yield
 
     def _sort_again(self, path: str) -> None:
         """Something is heard of what is at a path."""

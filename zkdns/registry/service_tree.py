@@ -257,8 +257,10 @@ class Root:
             if self._is_refused != (self.now.listing.refused is not None):
                 yield from self._end(None)
         elif isinstance(event, Begin):
-            self._next = self._begin(self.now)
+            left, self._next = self._next, self._begin(self.now)
             self._made.clear()
+            if left is not None:
+                yield from left.end()
         elif isinstance(event, Whole):
             done, self._next = self._next, None
             yield from self._end(done)
@@ -293,6 +295,8 @@ class Root:
         if refused is not None:
             # Nothing was read, which is no sign that nothing is there: the old reading stands.
             self.now.listing.refused = refused
+            if done is not None:
+                yield from done.end()
             return
         if done is not None:
             yield from self._put_in_force(done)
@@ -313,4 +317,5 @@ class Root:
                 else:
                     self._tree.mark([name])
         self._made.clear()
+        yield from old.end()
         self._pass_on()

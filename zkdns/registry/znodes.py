@@ -45,6 +45,10 @@ def mark_of(data: bytes, stat: Stat) -> int:
     return hash((data, stat.czxid, stat.mzxid, stat.ctime, stat.ephemeral, stat.has_children))
 
 
+def _tell_nobody(path: str) -> None:
+    pass
+
+
 class Listing:
     """What is listed below `root`. `come` and `gone` are told each node that comes and goes, those above
     first; of a node that goes, all below it went before."""
@@ -59,6 +63,10 @@ class Listing:
         self._gone = gone
         self._is_there = False
         self._below: dict[str, tuple[str, ...] | frozenset[str]] = {}
+
+    def let_go(self) -> None:
+        """Tell nobody any more: who is told holds this, and would lie about with it for long."""
+        self._come = self._gone = _tell_nobody
 
     def apply(self, event: Children | Data | Unreadable) -> bool:
         """Whether the event is of a node that is listed."""
@@ -182,10 +190,14 @@ class Nodes:
             (self._now if self._next is None else self._next).apply(event)
             self._changed = True
         elif isinstance(event, Begin):
+            if self._next is not None:
+                self._next.listing.let_go()
             self._next = _Plain(self.root, self._depths)
         elif isinstance(event, Whole) and self._next is not None:
+            old = self._next
             if self._next.listing.refused is None:
-                self._now = self._next
+                old, self._now = self._now, self._next
+            old.listing.let_go()
             self._next = None
             self._changed = True
 
