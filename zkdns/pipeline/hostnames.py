@@ -7,12 +7,12 @@ each other's dead addresses alive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from zkdns.model import Instance, Problem, Service, State
-from zkdns.persistent import differing
+from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.users import Users
 from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
 from zkdns.registry.unread import UNREAD
@@ -38,7 +38,7 @@ class Hostnames:
         self._wall = wall or Wall()
         self.problems: dict[str, Problem] = {}
         """By path of the instance: what doesn't resolve."""
-        self.outside: Mapping[str, Account] = {}
+        self.outside: PersistentMap[Account] = PersistentMap()
         """The names that others have to resolve."""
         self._zones = tuple(zones)
         self._services = services
@@ -48,11 +48,13 @@ class Hostnames:
         """By service and host name."""
         self._by_label: dict[str, str] = {}
         """By label, the name of the service that has it."""
-        self._led: dict[str, list[str]] = {}
+        self._led: dict[str, dict[str, None]] = {}
         """By the label of a service of ours, the host names that lead to it."""
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._whys: dict[str, str] = {}
         self._unheard: set[str] = set()
+        self._unsorted: set[str] = set()
+        """Those of which an error of ours kept us from knowing whither they lead."""
 
     @property
     def all_heard(self) -> bool:
@@ -64,36 +66,37 @@ class Hostnames:
         if registered is self._followed:
             return
         before, self._followed = self._followed, registered
-        moved = False
-        left: set[str] = set()
+        moved: dict[str, list[str]] = {host: [] for host in self._unsorted}
         for name in differing(before, registered):
-            service = registered.get(name)
+            old, service = before.get(name), registered.get(name)
             instances = service.instances if service is not None else ()
             holders = {
-                i.registration.host: Account(name, i.owner, i.registry, i.zxid)
+                host: Account(name, i.owner, i.registry, i.zxid)
                 for i in instances
-                if i.registration.host
+                if (host := i.registration.host)
             }
-            hosts = frozenset(holders)
             if holders:
                 self._holders[name] = holders
             else:
                 self._holders.pop(name, None)
-            left |= self._users.needs(name) - hosts
-            moved = self._users.put(name, hosts) or moved
-        for host in left:
-            if not self._users.of(host):
-                self._addresses.pop(host, None)
-                self._whys.pop(host, None)
-                for doing in ("sorted", "taken"):
-                    self._wall.forgive(f"host {host}", doing)
-        if self.problems:
-            every = (i for name in self._users.names() for i in registered[name].instances)
-            paths = {i.path for i in every if i.registration.host}
-            for path in self.problems.keys() - paths:
-                del self.problems[path]
+            needs, hosts = self._users.needs(name), frozenset(holders)
+            if self.problems and needs and old is not None:
+                held = {i.path for i in instances if i.registration.host}
+                for i in old.instances:
+                    if i.path not in held:
+                        self.problems.pop(i.path, None)
+            if self._users.put(name, hosts):
+                for host in needs | hosts:
+                    moved.setdefault(host, []).append(name)
         if moved:
-            self._sort_out()
+            self._unsorted = set()
+            outside: dict[str, Account | None] = {}
+            for host, names in moved.items():
+                self._unsorted.add(host)
+                with self._wall.around(f"host {host}", "sorted"):
+                    outside[host] = self._sort_out(host, names)
+                    self._unsorted.discard(host)
+            self.outside = self.outside.changed(outside)
 
     def take(self, host: str, addresses: tuple[str, ...], why: str) -> set[str]:
         """A name outside was asked for. The services that are to be published again; the last good addresses
@@ -181,23 +184,39 @@ class Hostnames:
         names = dict.fromkeys((label, self._by_label.get(label, label)))
         return [service for name in names if (service := self._services.get(name)) is not None]
 
-    def _sort_out(self) -> None:
-        """Which names lead to services of ours, and which outside."""
-        self._led = {}
-        outside: dict[str, Account] = {}
-        for host in self._users:
-            with self._wall.around(f"host {host}", "sorted"):
-                if (own := self._own_labels(host)) is not None:
-                    self._led.setdefault(own[-1], []).append(host)
-                else:
-                    outside[host] = self._account_of(host)
-        self._unheard = (self._unheard & outside.keys()) | (outside.keys() - self.outside.keys())
-        if outside != self.outside:
-            self.outside = outside
+    def _sort_out(self, host: str, moved: Collection[str]) -> Account | None:
+        """Notes whether a name leads to services of ours, outside, or nowhere any more; outside, on whose
+        account it is. `moved`: the services that have other names now, of those that have had this one."""
+        users, own = self._users.of(host), self._own_labels(host)
+        if not users:
+            self._forget(host)
+        if own is not None:
+            led = self._led.setdefault(own[-1], {})
+            if users:
+                led[host] = None
+            else:
+                led.pop(host, None)
+            if not led:
+                del self._led[own[-1]]
+            return None
+        if not users:
+            return None
+        account = self.outside.get(host)
+        if account is None:
+            self._unheard.add(host)
+        known = account is not None and account.service in users and account.service not in moved
+        candidates = {account.service, *(users & set(moved))} if account is not None and known else users
+        return self._account_of(host, candidates)
 
-    def _account_of(self, host: str) -> Account:
+    def _forget(self, host: str) -> None:
+        self._unheard.discard(host)
+        self._addresses.pop(host, None)
+        self._whys.pop(host, None)
+        self._wall.forgive(f"host {host}", "taken")
+
+    def _account_of(self, host: str, users: Iterable[str]) -> Account:
         """Of several that of the service with the fewest names: a stranger of many can't take it onto his."""
-        service = min(self._users.of(host), key=lambda user: (len(self._users.needs(user)), user))
+        service = min(users, key=lambda user: (len(self._users.needs(user)), user))
         return self._holders[service][host]
 
     def _own_labels(self, host: str) -> list[str] | None:

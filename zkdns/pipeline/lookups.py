@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.persistent import differing
 from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.turns import Turns
 
@@ -56,33 +57,31 @@ class Lookups:
         self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH, WAYS)
         self._slow = Turns(MAX_SLOW, MAX_SLOW // 4, WAYS)
         self._dead = Turns(MAX_DEAD, MAX_DEAD // 4, WAYS)
-        self._accounts: dict[str, Account] = {}
+        self._accounts: Mapping[str, Account] = {}
 
     def want(self, accounts: Mapping[str, Account]) -> None:
         """From now on exactly these names, each on the account of the one who has it."""
-        names = accounts.keys()
-        self._accounts = dict(accounts)
-        for name in self._tasks.keys() - names:
-            self._tasks.pop(name).cancel()
-            self._addresses.pop(name, None)
-            self._problems.pop(name, None)
-            self._due.discard(name)
-        for name in names:
-            if name in self._tasks:
-                continue
-            self._due.add(name)
-            self._tasks[name] = asyncio.get_running_loop().create_task(
-                self._follow(name), name=f"host {name}"
-            )
+        before, self._accounts = self._accounts, accounts
+        for name in differing(before, accounts):
+            if name not in accounts:
+                self._tasks.pop(name).cancel()
+                self._addresses.pop(name, None)
+                self._problems.pop(name, None)
+                self._due.discard(name)
+            elif name not in self._tasks:
+                self._due.add(name)
+                self._tasks[name] = asyncio.get_running_loop().create_task(
+                    self._follow(name), name=f"host {name}"
+                )
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """The last good addresses; empty before the first."""
         return self._addresses.get(name, ())
 
     @property
-    def problems(self) -> dict[str, str]:
+    def problems(self) -> Mapping[str, str]:
         """Names that don't resolve now, and why."""
-        return dict(self._problems)
+        return self._problems
 
     async def all_done(self) -> None:
         """Returns when each wanted name was resolved or failed once."""
