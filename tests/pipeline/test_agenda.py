@@ -65,3 +65,13 @@ def test_a_later_time_does_not_put_off_a_sooner_one() -> None:
     agenda.again("web", 5.0, 0.0)
     agenda.again("web", 9.0, 0.0)
     assert agenda.wake == 5.0
+
+
+def test_what_registries_tell_waits_for_none_of_thousands_of_verdicts() -> None:
+    agenda = Agenda()
+    agenda.mark_soon([f"s{n}" for n in range(5000)], 1.0)
+    agenda.tell(["web"])
+    assert "web" in [agenda.queue.take_next()[0] for _ in range(2)]
+    agenda.tell([f"t{n}" for n in range(5000)])
+    agenda.mark(["db"])
+    assert "db" in [agenda.queue.take_next()[0] for _ in range(4)]

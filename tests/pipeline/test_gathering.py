@@ -16,7 +16,7 @@ from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.start import Stage
 from zkdns.registry.merge import Merger
 
-AT_A_TIME, MAX_TOGETHER = 16, 128
+AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 32, 64
 MANY = 6 * AT_A_TIME
 OWNER = 0x55
 
@@ -27,6 +27,9 @@ def a_quarter_of_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, ours in (
         (pipeline, "AT_A_TIME", AT_A_TIME),
         (gathering, "MAX_TOGETHER", MAX_TOGETHER),
+        (gathering, "PART", PART),
+        (gathering, "MAX_UNPUBLISHED", MAX_UNPUBLISHED),
+        (gathering, "FEW", 16),
     ):
         assert getattr(module, name) == 4 * ours
         monkeypatch.setattr(module, name, ours)
@@ -158,7 +161,7 @@ def test_more_than_are_shown_together_are_published_on_the_way(monkeypatch: pyte
         published = published or len(world.pipeline.services)
         if published:
             break
-    assert MAX_TOGETHER <= handed_on < 2 * MAX_TOGETHER
+    assert PART <= handed_on < MAX_TOGETHER
     list(watched.turns(budget=20.0))
     assert len(world.pipeline.services) == 2 * MAX_TOGETHER
 
@@ -179,6 +182,107 @@ def test_another_change_does_not_wait_for_thousands(monkeypatch: pytest.MonkeyPa
     while world.addresses("web") != ["10.0.0.2"]:
         assert world.ready(budget=3.0).more
     assert len(world.pipeline.services) < number / 2
+
+
+def published_before_web(world: World) -> int:
+    """Services that are published before a change of `web` is, from its telling on."""
+    published: list[str] = []
+    real = Publisher._publish
+
+    def publish(publisher: Publisher, name: str, *moment: object) -> bool:
+        published.append(name)
+        return real(publisher, name, *moment)  # type: ignore[arg-type]
+
+    world.hear("/services", world.data("/services/web/a", an_address(2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Publisher, "_publish", publish)
+        while world.addresses("web") != ["10.0.0.2"]:
+            assert world.ready(budget=3.0).more
+    return len(published)
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["that go", "that come"])
+@pytest.mark.parametrize("number", [2 * MAX_TOGETHER, 8 * MAX_TOGETHER])
+def test_a_change_amid_services_waits_for_as_many_however_many_there_are(
+    number: int, goes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands that one list has, or has no more, wait beside what is told of each."""
+    world = a_settled_world()
+    world.register("web", a=an_address(1))
+    world.settle()
+    events = events_of(world, number)
+    everything = Children("/services", (*world.names, "web"), next(world.zxid))
+    if goes:
+        world.hear("/services", everything, *events[1:])
+        world.rest()
+        events = [Children("/services", ("web",), next(world.zxid))]
+    else:
+        events = [everything]
+    Watched(world, monkeypatch)
+    world.hear("/services", *events)
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=3.0)
+    for _ in range(20):
+        world.ready(budget=3.0)
+    assert published_before_web(world) <= 3 * PART
+
+
+def test_registries_are_to_tell_no_more_while_what_they_told_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the mirror what waits is in fair order."""
+    world = a_settled_world()
+    Watched(world, monkeypatch)
+    world.hear("/services", *events_of(world, 4 * MAX_UNPUBLISHED))
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=3.0)
+    behind = []
+    for _ in range(5000):
+        ready = world.ready(budget=3.0)
+        behind.append(ready.is_behind)
+        if not ready.more:
+            break
+    assert behind[0]
+    assert not behind[-1]
+    assert len(world.pipeline.services) == 4 * MAX_UNPUBLISHED
+
+
+def test_thousands_that_one_list_has_keep_nobody_from_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else would be read until the last of them is published."""
+    world = a_settled_world()
+    world.hear("/services", *events_of(world, 4 * MAX_UNPUBLISHED))
+    world.rest()
+    Watched(world, monkeypatch)
+    world.hear("/services", Children("/services", (), next(world.zxid)))
+    turns = 0
+    while (ready := world.ready(budget=3.0)).more:
+        turns += 1
+        assert not ready.is_behind
+    assert turns > 10
+    assert not world.pipeline.services
+
+
+def test_a_route_waits_for_what_it_leads_to_and_not_for_thousands_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = a_settled_world()
+    world.register("web", a=an_address(1))
+    world.register("www")
+    world.hear("/services", world.data("/services/www", '{"to": [{"web": 1}]}'))
+    world.settle()
+    events = events_of(world, 4 * MAX_TOGETHER)
+    Watched(world, monkeypatch)
+    names = (*world.names, "web", "www")
+    world.hear("/services", Children("/services", names, next(world.zxid)), *events[1:])
+    while world.pipeline._hearing.has_work:
+        world.ready(budget=3.0)
+    world.hear("/services", world.data("/services/web/a", an_address(2)))
+
+    def given() -> list[str]:
+        route = world.pipeline.builder.services["www"].beyond.route
+        return [a for i in route.name.group for a in i.addresses] if route is not None else []
+
+    while given() != ["10.0.0.2"]:
+        assert world.ready(budget=3.0).more
+    assert len(world.pipeline.services) < 2 * MAX_TOGETHER
 
 
 def test_who_changes_without_end_keeps_no_other_change_from_being_published(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Children
-from zkdns.registry.znodes import STEP, Listing
+from zkdns.registry.znodes import SLICE, STEP, Listing
 
 ROOT = "/services"
 MANY = 20 * STEP
@@ -77,3 +77,13 @@ def test_what_is_there_is_what_is_listed(lists: list[tuple[str, tuple[str, ...]]
                 del expected[gone]
     below = {f"{path}/{name}" for path, names in expected.items() for name in names}
     assert told.there == below | ({ROOT} if expected else set())
+
+
+def test_a_list_that_is_the_same_is_looked_through_in_steps() -> None:
+    told = Told()
+    names = tuple(f"s{n}" for n in range(8 * SLICE))
+    told.take(ROOT, names)
+    told.take(ROOT, names[:-1])
+    assert len(told.there) == len(names)
+    assert len(told.steps) >= 3 * 7, "the new list, what is gone of the old one, and what came"
+    assert sum(told.steps) == 1

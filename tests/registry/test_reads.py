@@ -809,6 +809,48 @@ def test_a_change_overtakes_what_is_left_to_read_of_a_large_service(is_new: bool
     assert world.view == world.truth
 
 
+def services(number: int) -> World:
+    """Read whole, with an instance each, and one called `web`."""
+    world = world_of_one()
+    for n in range(number):
+        world.put(f"{ROOT}/s{n}/a", tell=False)
+    world.connect()
+    return world
+
+
+def requests_until(world: World, path: str, waiting: list[Request]) -> int:
+    """Requests that are answered before this is asked for, beside those that wait."""
+    for count in range(1000):
+        waiting += world.poll()
+        if path in of_batches(world, waiting):
+            return count
+        world.give(waiting.pop(0))
+    raise AssertionError(f"{path} is not read")
+
+
+@pytest.mark.parametrize("number", [10 * BATCH, 40 * BATCH])
+def test_a_change_amid_thousands_of_services_that_change_waits_for_none_of_them(number: int) -> None:
+    world = services(number)
+    waiting: list[Request] = []
+    for n in range(number):
+        world.put(f"{ROOT}/s{n}/a")
+        if n == number // 2:
+            waiting = world.poll()
+    world.put(f"{ROOT}/web/a")
+    assert requests_until(world, f"{ROOT}/web/a", waiting) <= 3
+
+
+def test_what_is_left_to_read_of_nodes_that_are_gone_is_not_read() -> None:
+    world = services(10 * BATCH)
+    before = world.reads.count
+    for n in range(10 * BATCH):
+        world.drop(f"{ROOT}/s{n}/a")
+        world.drop(f"{ROOT}/s{n}")
+    world.serve()
+    assert world.view == world.truth
+    assert world.reads.count - before <= 2 * BATCH, "the list that had them, and what was under way"
+
+
 def test_short_changes_that_never_end_do_not_keep_a_long_list_from_being_read() -> None:
     world = World()
     for n in range(SHORT + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from zkdns.backlog import FEW
 from zkdns.registry.zk.shares import Shares
 
 
@@ -39,3 +40,24 @@ def test_nothing_is_left_of_what_was_cleared() -> None:
     assert not shares
     with pytest.raises(KeyError):
         shares.pop()
+
+
+def test_among_thousands_of_accounts_the_newest_waits_for_one_turn_and_the_oldest_go_on() -> None:
+    shares: Shares[int] = Shares()
+    for item in range(100 * FEW):
+        shares.put(f"a{item}", item)
+    shares.put("late", -1)
+    popped = [shares.pop() for _ in range(8)]
+    assert -1 in popped[:2]
+    assert {0, 1, 2} <= {*popped}
+
+
+def test_who_had_a_turn_as_the_newest_waits_for_the_others() -> None:
+    """Else who has thousands waiting, and came last, would have each second turn."""
+    shares: Shares[int] = Shares()
+    for item in range(4 * FEW):
+        shares.put(f"a{item}", item)
+    for item in range(1000, 2000):
+        shares.put("late", item)
+    popped = [shares.pop() for _ in range(2 * FEW)]
+    assert sum(item >= 1000 for item in popped) == 1

@@ -1,7 +1,8 @@
 """Which services are to be judged now, and when each is to be judged again.
 
 Rules: pure; time comes in as an argument. What is due is done in the order in which it came (`backlog`); a
-service that is costly waits longer for what is not urgent.
+service that is costly waits longer for what is not urgent. What registries tell and what is due for another
+reason (verdicts, times, what operators ordered) have their turns, however many there are of either.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
-from zkdns.backlog import Backlog
+from zkdns.backlog import Lanes
 
 PACE = 10
 """Verdicts alone make a service judged again at most one part in so many of the time."""
@@ -25,7 +26,7 @@ class Agenda:
     """`queue`: what is due, by name, in order."""
 
     def __init__(self) -> None:
-        self.queue: Backlog[str] = Backlog()
+        self.queue: Lanes[str] = Lanes()
         self._alarms: list[tuple[float, str]] = []
         self._alarm_of: dict[str, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}
@@ -43,9 +44,15 @@ class Agenda:
         """Whether nothing is due, now or later."""
         return not self.queue and self.wake is None
 
+    def tell(self, names: Iterable[str]) -> None:
+        """These are due now, since a registry told of them."""
+        for name in names:
+            self.queue.put(name, False)
+
     def mark(self, names: Iterable[str]) -> None:
         """These are due now."""
-        self.queue.update(dict.fromkeys(names))
+        for name in names:
+            self.queue.put(name, True)
 
     def mark_soon(self, names: Iterable[str], now: float) -> None:
         """The same at the pace that these services can bear: verdicts come in swarms, and a service of
@@ -54,7 +61,7 @@ class Agenda:
             at, cost = self._costs.get(name, (float("-inf"), 0.0))
             due = at + min(PACE * cost, SLOWEST)
             if due <= now:
-                self.queue[name] = None
+                self.queue.put(name, True)
             else:
                 self._set_alarm(name, due)
 
@@ -72,7 +79,7 @@ class Agenda:
         while (wake := self.wake) is not None and wake <= now:
             _, name = heapq.heappop(self._alarms)
             del self._alarm_of[name]
-            self.queue[name] = None
+            self.queue.put(name, True)
 
     def begin(self, name: str) -> None:
         """It is judged now, whatever it waited for."""
@@ -85,8 +92,8 @@ class Agenda:
     def take(self, now: float, tick: Callable[[], float], act: Callable[[str], object]) -> None:
         """Do all that is due, and note by `tick` what each takes."""
         self.ring(now)
-        for name in list(self.queue):
-            del self.queue[name]
+        for _ in range(len(self.queue)):
+            name, _ = self.queue.take_next()
             self.begin(name)
             began = tick()
             act(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from zkdns.backlog import FEW
 from zkdns.health.health import Health
 from zkdns.model import Catalog, Change, Override
 from zkdns.pipeline.defaults import ServiceDefaults
@@ -28,6 +29,14 @@ AT_A_TIME_OF_START: Final = 4096
 
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
+
+
+PART: Final = 2 * AT_A_TIME
+"""Services that are published before more are handed on, where there are more than are shown together."""
+
+MAX_UNPUBLISHED: Final = 256
+"""Services that may wait here: in the mirror what waits is in fair order, and what changes often goes first;
+here a change that comes among thousands would wait for a part of them. So many take a tenth of a second."""
 
 
 class Gathering:
@@ -57,6 +66,8 @@ class Gathering:
         self._laid_of: Mapping[tuple[str, str], Override] | None = None
         self._owed = 0
         """Services that are to be handed on before anything is published."""
+        self._is_in_parts = False
+        """Whether there were more than are shown together."""
         self._changes: list[Change] = []
 
     @property
@@ -74,10 +85,17 @@ class Gathering:
         was begun, so that whoever tells without end keeps nobody waiting."""
         return self._owed > 0
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much was told, and is not published, that no more should be read for now."""
+        return self._registries.own_backlog + self._publisher.backlog > MAX_UNPUBLISHED
+
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
         """Hand on what there is, until it is late, and no more than is shown together."""
-        if not self._owed:
-            self._owed = min(self._registries.backlog, MAX_TOGETHER)
+        if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
+            backlog = self._registries.backlog
+            self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
+            self._owed = min(backlog, PART) if self._is_in_parts else backlog
         while self._owed or self.is_due:
             before = self._registries.backlog
             moved = self._registries.show(min(most, self._owed), is_late)

@@ -273,9 +273,8 @@ class Pipeline:
         delta = self.builder.take(addresses) if self._urgent or not is_loading else NOTHING
         self._urgent, has_more = False, self.builder.has_more and not is_loading
         changes = (*self._changes, *gathering.take_changes(), *publisher.changes)
-        publisher.changes = []
         self._changes.clear()
-        compilations, publisher.compilations = tuple(publisher.compilations), []
+        compilations, publisher.compilations, publisher.changes = tuple(publisher.compilations), [], []
         return Ready(
             delta,
             changes,
@@ -284,7 +283,8 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            not is_told or publisher.has_work or health.has_work or has_more, hearing.is_behind,
+            not is_told or publisher.has_work or health.has_work or has_more,
+            hearing.is_behind or (gathering.is_behind and not is_loading),
         )  # fmt: skip
 
     def _begin(self) -> None:

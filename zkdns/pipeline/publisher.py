@@ -29,6 +29,9 @@ from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.routes import Target
 from zkdns.wall import Wall
 
+COMPOSED_EVERY: Final = 4
+"""While others wait to be judged, each so manieth turn is that of a service whose names give others'."""
+
 SLICE: Final = 128
 """Changes that are told between two looks at the clock."""
 
@@ -94,6 +97,7 @@ class Publisher:
         """Services that are compiled elsewhere."""
         self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
         """What came of them, and is not put in place yet."""
+        self._turn = 0
         self._has_finished = False
         """Whether something was put in place since `work` was called."""
         self._untold: deque[Untold] = deque()
@@ -109,6 +113,11 @@ class Publisher:
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
         return bool(self._agenda.queue or self._composed or self._done or self._untold)
+
+    @property
+    def backlog(self) -> int:
+        """Services that registries told of, and that are not judged yet."""
+        return len(self._agenda.queue.own)
 
     def is_done(self, but_routes: bool) -> bool:
         """The same as `idle`; with `but_routes`, but for routes that are followed elsewhere."""
@@ -131,7 +140,7 @@ class Publisher:
             before, after = old.get(name), registered.get(name)
             with self._wall.around((after or before or NOBODY).path, "sessions"):
                 self._sessions.take(before, after, now)
-        self.mark(changed)
+        self._agenda.tell(changed)
         return changed
 
     def mark(self, names: Iterable[str]) -> None:
@@ -208,10 +217,7 @@ class Publisher:
                 if self._tick() > until:
                     break
                 continue
-            queue, act = (
-                (self._agenda.queue, self._publish) if self._agenda.queue else (self._composed, self._compose)
-            )
-            name = queue.take_next()
+            name, act = self._take_next()
             try:
                 done = act(name, moment) or done
             except Exception as error:  # ours: it costs this service, and the others go on
@@ -223,6 +229,23 @@ class Publisher:
                 break
         self._tell_on(until)
         return done
+
+    def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:
+        """The next service, and what is due for it: those whose names give others' are compiled once nothing
+        else is due, and some of them while thousands of others wait to be judged."""
+        self._turn += 1
+        queue = self._agenda.queue
+        if queue and (self._turn % COMPOSED_EVERY or not self._composed):
+            return queue.take_next()[0], self._publish
+        return self._composed.take_next(), self._compose_if_ripe
+
+    def _compose_if_ripe(self, name: str, moment: Moment) -> bool:
+        """Unless it, or something that its names hang on directly, is still to be judged."""
+        queue = self._agenda.queue
+        if name in queue or any(one in queue for one in self._routes.needs(name)):
+            self._composed[name] = None
+            return False
+        return self._compose(name, moment)
 
     def _publish(self, name: str, moment: Moment) -> bool:
         if name in self._under_way:

@@ -69,6 +69,11 @@ class Registries(Mapping[str, Registry]):
         """How many services that is of, about."""
         return sum(registry.backlog for registry in self.values())
 
+    @property
+    def own_backlog(self) -> int:
+        """Those of them that something was told of each, and not of thousands by one list."""
+        return sum(registry.own_backlog for registry in self.values())
+
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
         """Have each make of what it was told what it holds, until it is late; how many services moved."""
         return sum(registry.show(most, is_late) for registry in self.values())

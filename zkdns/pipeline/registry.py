@@ -154,18 +154,20 @@ class Registry:
         tree = self._live_tree
         return tree.backlog if tree is not None else 0
 
+    @property
+    def own_backlog(self) -> int:
+        """Those of them that something was told of each."""
+        tree = self._live_tree
+        return tree.own_backlog if tree is not None else 0
+
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
-        """What it holds, as far as that was made of what was told: so many more services at most; how many
-        moved. Then more of them are made, until it is late."""
+        """What it holds, as far as that was made of what was told until it is late: so many more services at
+        most; how many moved."""
         tree = self._live_tree
         if tree is None or not tree.backlog:
             return 0
-        moved = tree.show_more(most)
-        if not moved or not is_late():
-            tree.work(is_late)
-        if not moved and not is_late():  # most often it is one service, and it need not come by twice
-            moved = tree.show_more(most)
-        return moved
+        tree.work(is_late, most)
+        return tree.show_more(most)
 
     @property
     def _live_tree(self) -> ServiceTree | None:

@@ -8,7 +8,7 @@ lead to it, however far, and no others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
@@ -111,6 +111,10 @@ class RouteBook:
                 if depth < MAX_DEPTH and (user := self._services.get(name)) is not None:
                     left.append((user, depth + 1))
         return names
+
+    def needs(self, name: str) -> Set[str]:
+        """The services and views that its names hang on directly, as it names them."""
+        return self._users.needs(name)
 
     def is_composed(self, name: str) -> bool:
         """Whether its names give more than its own instances."""

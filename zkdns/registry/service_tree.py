@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-from zkdns.backlog import Backlog
+from zkdns.backlog import Lanes
 from zkdns.model import (
     EMPTY,
     OF_NODES,
@@ -58,11 +58,11 @@ class ServiceTree:
         self._wrong_shown: PersistentMap[tuple[Problem, ...]] = PersistentMap()
         self._wrong_moved: dict[str, None] = {}
         self._is_told = False
-        self._dirty: Backlog[str] = Backlog()
+        self._dirty: Lanes[str] = Lanes()
         self._refused: dict[str, str] = {}
         self._is_moved = True
         self._faults: tuple[Problem, ...] = ()
-        self._moved: Backlog[str] = Backlog()
+        self._moved: Lanes[str] = Lanes()
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
@@ -94,15 +94,21 @@ class ServiceTree:
         """Services of which something was told that is not in what `show` gave last."""
         return len(self._dirty) + len(self._moved)
 
-    def work(self, is_late: Callable[[], bool] = lambda: False) -> None:
-        """Make the services anew that changed, until it is late, but some of them at least."""
+    @property
+    def own_backlog(self) -> int:
+        """Those of them that something was told of each, and not of thousands by one list."""
+        return len(self._dirty.own) + len(self._moved.own)
+
+    def work(self, is_late: Callable[[], bool] = lambda: False, most: float = float("inf")) -> None:
+        """Make the services anew that changed, until it is late or so many are to be shown, but some of them
+        at least: those that are told of next go by what was made and is not shown."""
         readings = [root.now for root in self.reducers.values()]
         size = 0
-        while self._dirty:
-            name = self._dirty.take_next()
+        while self._dirty and len(self._moved) < most:
+            name, is_one_of_many = self._dirty.take_next()
             with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
                 service, problems = self.make(name, readings)
-                self.take(name, service, problems)
+                self.take(name, service, problems, is_one_of_many)
                 size += len(service.instances) if service is not None else 0
             size += 1
             if size >= SOME and is_late():
@@ -132,15 +138,16 @@ class ServiceTree:
         if not self._moved:
             return ()
         if most is None or len(self._moved) <= most:
-            moved, self._moved = self._moved, Backlog()
-            return moved
-        return [self._moved.take_next() for _ in range(most)]
+            moved, self._moved = self._moved, Lanes()
+            return list(moved)
+        return [self._moved.take_next()[0] for _ in range(most)]
 
     # --- for the roots ------------------------------------------------------------------------------
 
-    def mark(self, names: Iterable[str]) -> None:
-        """These services are to be made anew."""
-        self._dirty.update(dict.fromkeys(names))
+    def mark(self, names: Iterable[str], are_many: bool = False) -> None:
+        """These services are to be made anew; `are_many`: as one list has it, and there may be thousands."""
+        for name in names:
+            self._dirty.put(name, are_many)
 
     def refuse(self, root: str, why: str | None) -> None:
         """A root can't be read, or can again."""
@@ -175,10 +182,12 @@ class ServiceTree:
             service = replace(service, zxid=max(nodes.came for nodes in held))
         return service, problems
 
-    def take(self, name: str, service: Service | None, problems: tuple[Problem, ...]) -> None:
+    def take(
+        self, name: str, service: Service | None, problems: tuple[Problem, ...], is_one_of_many: bool
+    ) -> None:
         """This is how a service stands."""
         if self._services.get(name) is not service:
-            self._moved[name] = None
+            self._moved.put(name, is_one_of_many)
             if service is None:
                 self._services.pop(name, None)
                 self.reader.forget(name)
@@ -253,7 +262,7 @@ class Root:
             if self._next is not None:
                 self._prepare(self._next)
                 return
-            self._pass_on()
+            self._pass_on(are_many=event.path == self._scope.root)
             if self._is_refused != (self.now.listing.refused is not None):
                 yield from self._end(None)
         elif isinstance(event, Begin):
@@ -273,11 +282,11 @@ class Root:
         tree = self._tree
         return Reading(self._scope.root, tree.base, tree.reader, before, tree.wall)
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, are_many: bool) -> None:
         touched, self.now.touched = self.now.touched, {}
         self.now.filled.clear()
         if touched:
-            self._tree.mark(touched)
+            self._tree.mark(touched, are_many)
 
     def _prepare(self, reading: Reading) -> None:
         if len(self._tree.reducers) == 1:
@@ -313,9 +322,9 @@ class Root:
             was, now = old.services.get(name), done.services.get(name)
             if was is None or now is None or was.folders != now.folders or was.znodes != now.znodes:
                 if name in self._made and name not in done.touched:
-                    self._tree.take(name, *self._made[name])
+                    self._tree.take(name, *self._made[name], True)
                 else:
-                    self._tree.mark([name])
+                    self._tree.mark([name], True)
         self._made.clear()
         yield from old.end()
-        self._pass_on()
+        self._pass_on(are_many=True)

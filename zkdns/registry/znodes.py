@@ -7,8 +7,9 @@ list names is of no interest, and with its name goes all that stood below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import filterfalse, islice
 from typing import Any, NamedTuple, TypeAlias
 
 from zkdns.model import OF_NODES, Begin, Children, Data, Event, Stat, Unreadable, Whole
@@ -17,6 +18,9 @@ from zkdns.registry.scope import Scope, scopes
 
 STEP = 256
 """Nodes that come or go in one step: half a millisecond."""
+
+SLICE = 4096
+"""Names that are looked through in one step: a millisecond."""
 
 FEW = 32
 """So few names are looked through as they were told: sets of them would take ten times the room."""
@@ -49,6 +53,21 @@ def _tell_nobody(path: str) -> None:
     pass
 
 
+def _slices(names: Collection[str]) -> Iterator[tuple[str, ...]]:
+    """Of a long list of names so many at a time."""
+    if isinstance(names, tuple) and len(names) <= SLICE:
+        yield names
+        return
+    rest = iter(names)
+    while some := tuple(islice(rest, SLICE)):
+        yield some
+
+
+def _pause(some: tuple[str, ...]) -> tuple[None, ...]:
+    """Once after a slice that is full."""
+    return (None,) if len(some) == SLICE else ()
+
+
 class Listing:
     """What is listed below `root`. `come` and `gone` are told each node that comes and goes, those above
     first; of a node that goes, all below it went before."""
@@ -62,7 +81,7 @@ class Listing:
         self._come = come
         self._gone = gone
         self._is_there = False
-        self._below: dict[str, tuple[str, ...] | frozenset[str]] = {}
+        self._below: dict[str, tuple[str, ...] | set[str]] = {}
 
     def let_go(self) -> None:
         """Tell nobody any more: who is told holds this, and would lie about with it for long."""
@@ -120,10 +139,18 @@ class Listing:
         return name in self._below.get(parent or "/", ())
 
     def _list(self, path: str, names: tuple[str, ...]) -> Iterator[None]:
-        before, now = frozenset(self._below.get(path, ())), frozenset(names)
+        before = self._below.get(path, ())
+        now: set[str] = set()
+        for some in _slices(names):
+            now.update(some)
+            yield from _pause(some)
         base = path if path.endswith("/") else path + "/"
+        gone: list[str] = []
+        for some in _slices(before):
+            gone += filterfalse(now.__contains__, some)
+            yield from _pause(some)
         # What goes is listed until all below it went: who stops in between finds the rest again.
-        for at, name in enumerate(before - now, 1):
+        for at, name in enumerate(gone, 1):
             if base + name in self._below:
                 yield from self._drop(base + name)
             else:
@@ -131,12 +158,14 @@ class Listing:
             if not at % STEP:
                 yield
         self._below[path] = names if len(names) <= FEW else now
-        if before:
-            names = tuple(name for name in names if name not in before)
-        for at, name in enumerate(names, 1):
-            self._come(base + name)
-            if not at % STEP:
-                yield
+        at = 0
+        for some in _slices(names):
+            for name in filterfalse(before.__contains__, some):
+                at += 1
+                self._come(base + name)
+                if not at % STEP:
+                    yield
+            yield from _pause(some)
 
     def _drop(self, path: str) -> Iterator[None]:
         for at, name in enumerate(self._below.pop(path, ()), 1):

@@ -186,7 +186,8 @@ class Reads:
     def watched(self, kind: int, path: str) -> None:
         """A watch event: its type and path."""
         for root in self._roots:
-            root.watched(kind, path, self.one_shot)
+            if path.startswith(root.scope.root):  # of thousands that come at once most are of one
+                root.watched(kind, path, self.one_shot)
 
     def take(self, id: int, outcome: Any, now: float) -> None:
         """What came of a request (see `Request`). Of one of an earlier connection or beginning: nothing."""

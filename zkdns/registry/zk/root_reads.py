@@ -17,6 +17,7 @@ from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.shares import Shares
 from zkdns.registry.zk.wire import (
     CHANGED,
+    DELETED,
     GET_CHILDREN,
     GET_DATA,
     PERSISTENT,
@@ -179,6 +180,8 @@ class RootReads:
                 self.plan.suspect()
             self._announced.update(request.path for request in requests)
             may_overtake = self.work in (Work.NONE, Work.DRAIN)
+            if kind == DELETED and may_overtake and not one_shot:
+                self._forget(path)
             is_told_by_list = False
             for request in requests:
                 if may_overtake and self._is_short(request):
@@ -186,6 +189,12 @@ class RootReads:
                     is_told_by_list = True
                 elif not (is_told_by_list and self.plan.length(request.path) is None):
                     self._dirty[request] = None
+
+    def _forget(self, path: str) -> None:
+        """A node is gone, as its parent's list is to tell: what it holds is no more to be read."""
+        for request in (ReadRequest(path, True), ReadRequest(path, False)):
+            self._queued.discard(request)
+            self._dirty.pop(request, None)
 
     def _is_short(self, request: ReadRequest) -> bool:
         """Whether it is read at little cost. A node that was not listed yet is not read before its list."""
