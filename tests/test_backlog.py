@@ -49,6 +49,13 @@ def test_what_came_with_thousands_and_what_came_alone_have_their_turns() -> None
     assert all(is_one_of_many for _, is_one_of_many in (lanes.take_next() for _ in range(100)))
 
 
+def test_few_of_either_are_taken_in_the_order_in_which_they_came() -> None:
+    lanes = Lanes[int]()
+    for item in range(FEW):
+        lanes.put(item, item % 3 == 0)
+    assert [lanes.take_next()[0] for _ in range(FEW)] == list(range(FEW))
+
+
 def test_one_of_many_that_something_is_told_of_is_none_of_them_any_more() -> None:
     lanes = Lanes[int]()
     for item in range(1000):

@@ -1,18 +1,23 @@
-"""A change costs what changed, however many others have host names: counted in lines, among few and many."""
+"""A change costs what changed, however many others have host names, overrides, views and routes: counted in
+lines, among few and among many."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import count, pairwise
 
 import pytest
 
-from support.stepping import World, an_address
+from support.stepping import World, an_address, settings_of
 from support.steps import steps
+from zkdns.model import Begin, Children, Session, Whole
+from zkdns.pipeline.gathering import AT_A_TIME
 from zkdns.pipeline.inputs import HostResolved
+from zkdns.roots import OVERRIDES
 
 SLACK = 1.25
-FEW, MANY = 100, 1000
+FEW, MANY = 50, 400
 
 
 def a_host(name: str) -> str:
@@ -69,3 +74,61 @@ def test_what_changes_costs_the_same_among_few_host_names_and_among_many(
         return steps(lambda: change(world))
 
     assert cost(MANY) < SLACK * cost(FEW)
+
+
+def with_overrides(number: int) -> World:
+    """Each service has one instance drained, and every service a view."""
+    world = World(settings_of("zk://h/services", "zk://g/services", failover=("r2",)))
+    world.hear("/services", Begin(), Whole(), Session(True, world.now), registry="r2")
+    world.settle()
+    names = ("web", *(f"s{n:04}" for n in range(number)))
+    for n, name in enumerate(names):
+        world.register(name, a=an_address(n))
+    world.hear("/services", Children("/services", names, next(world.zxid)), registry="r2")
+    for n, name in enumerate(names):
+        path = f"/services/{name}"
+        world.hear("/services", Children(path, ("a",), next(world.zxid)), registry="r2")
+        world.hear("/services", world.data(f"{path}/a", an_address(9000 + n)), registry="r2")
+    world.hear(OVERRIDES, Children(OVERRIDES, names, next(world.zxid)))
+    for name in names:
+        world.hear(OVERRIDES, Children(f"{OVERRIDES}/{name}", ("a",), next(world.zxid)))
+        world.hear(OVERRIDES, world.data(f"{OVERRIDES}/{name}/a", '{"drain": true}'))
+    world.now += 5
+    world.rest()
+    assert world.states() == {"a": "drained"}
+    return world
+
+
+def test_a_change_costs_the_same_among_few_overrides_and_views_and_among_many() -> None:
+    def cost(number: int) -> int:
+        world = with_overrides(number)
+
+        def change() -> None:
+            world.hear("/services", world.data("/services/web/a", an_address(3)))
+            world.rest()
+
+        return steps(change)
+
+    assert cost(MANY) < SLACK * cost(FEW)
+
+
+def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.settle()
+    number = 8 * AT_A_TIME
+    names = tuple(f"r{n:04}" for n in range(number))
+    world.register("web", a=an_address(1))
+    world.rest()
+    world.hear(OVERRIDES, Children(OVERRIDES, names, next(world.zxid)))
+    for name in names:
+        world.hear(OVERRIDES, world.data(f"{OVERRIDES}/{name}", '{"to": [{"web": 1}]}'))
+    looks = count()
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+    laid = [0]
+    world.now += 5
+    while world.ready(budget=0.0).more:
+        laid.append(len(world.pipeline.routes.laid))
+    assert max(later - before for before, later in pairwise(laid)) <= 2 * AT_A_TIME
+    assert laid[-1] == number
+    assert {*names} < {*world.pipeline.services}
+    assert world.pipeline.idle

@@ -39,9 +39,9 @@ class Gatherer:
         """What was gathered last, of each registry."""
         self._held: dict[str, Mapping[str, Service]] = {}
         self._behind: dict[str, PersistentMap[Service]] = {}
-        self._laid: Mapping[str, Override] = {}
+        self._laid: Mapping[str, Override] = PersistentMap()
         self._named: PersistentMap[Service] = PersistentMap()
-        self._targets: Mapping[str, tuple[Target, ...]] = {}
+        self._targets: PersistentMap[tuple[Target, ...]] = PersistentMap()
 
     def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
         """The registries that are known now, and what is laid over services."""
@@ -60,9 +60,15 @@ class Gatherer:
                 services = self._without_instances(registry.name, held[registry.name])
                 catalogs.append(_with(catalog, services))
         if laid is not self._laid:
-            moved = laid.keys() ^ self._laid.keys()
-            self._named = self._named.changed({name: self._name(name, name in laid) for name in moved})
-            self._laid, self._targets = laid, self._targets_of(laid)
+            moved, old, self._laid = differing(self._laid, laid), self._laid, laid
+            came_or_went = [name for name in moved if (name in old) is not (name in laid)]
+            self._named = self._named.changed({name: self._name(name, name in laid) for name in came_or_went})
+            targets: dict[str, tuple[Target, ...] | None] = {}
+            for name in moved:
+                targets[name] = None
+                with self._wall.around(f"{OVERRIDES}/{name}", "targets"):
+                    targets[name] = _targets(laid.get(name)) or None
+            self._targets = self._targets.changed(targets)
         if self._named:
             catalogs.append(Catalog(self._named, complete=True))
         self.catalog = self._merger.merge(catalogs)
@@ -83,23 +89,14 @@ class Gatherer:
             return Service(name, to_label(name), node(name)) if is_laid else None
         return None
 
-    def _targets_of(self, laid: Mapping[str, Override]) -> dict[str, tuple[Target, ...]]:
-        """The targets of all that is laid over each service, whether it is in force now or later."""
-        self._wall.sweep("targets", {f"{OVERRIDES}/{name}" for name in laid})
-        by_service: dict[str, tuple[Target, ...]] = {}
-        for name, override in laid.items():
-            with self._wall.around(f"{OVERRIDES}/{name}", "targets"):
-                by_service[name] = _targets(override)
-        return by_service
-
 
 def _with(catalog: Catalog, services: Mapping[str, Service]) -> Catalog:
     return catalog if catalog.services is services else replace(catalog, services=services)
 
 
-def _targets(override: Override) -> tuple[Target, ...]:
+def _targets(one: Override | None) -> tuple[Target, ...]:
+    """Those of all that is laid over a service, whether it is in force now or later."""
     targets: tuple[Target, ...] = ()
-    one: Override | None = override
     while one is not None:
         targets = (*targets, *(one.route.targets() if one.route is not None else ()))
         one = one.under

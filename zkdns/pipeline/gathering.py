@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from zkdns.backlog import FEW
+from zkdns.backlog import FEW, Backlog
 from zkdns.health.health import Health
 from zkdns.model import Catalog, Change, Override
+from zkdns.persistent import differing
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
@@ -64,6 +65,10 @@ class Gathering:
         self._health = health
         self._wall = wall
         self._laid_of: Mapping[tuple[str, str], Override] | None = None
+        self._laid: Mapping[str, Override] = {}
+        """What is to be laid over services, by name."""
+        self._unlaid: Backlog[str] = Backlog()
+        """Those over which it is not laid yet."""
         self._owed = 0
         """Services that are to be handed on before anything is published."""
         self._is_in_parts = False
@@ -77,7 +82,7 @@ class Gathering:
 
     @property
     def has_work(self) -> bool:
-        return self.is_due or self._registries.has_work
+        return self.is_due or bool(self._unlaid) or self._registries.has_work
 
     @property
     def is_within(self) -> bool:
@@ -96,7 +101,8 @@ class Gathering:
             backlog = self._registries.backlog
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
-        while self._owed or self.is_due:
+        while self._owed or self.is_due or self._unlaid:
+            self._lay(most)
             before = self._registries.backlog
             moved = self._registries.show(min(most, self._owed), is_late)
             after = self._registries.backlog
@@ -126,10 +132,18 @@ class Gathering:
     def override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
         overrides = self._registries.overrides
-        if (own := self._registries.own) is not None:
-            self._wall.count("overrides", own.overrides.problems())
         if overrides is not self._laid_of:
             self._laid_of = overrides
-            laid = {service: override for (service, id), override in overrides.items() if not id}
-            self._publisher.mark(self._routes.lay(laid))
+            if (own := self._registries.own) is not None:
+                self._wall.count("overrides", own.overrides.problems())
+            before, self._laid = self._laid, {name: o for (name, id), o in overrides.items() if not id}
+            self._unlaid.update(dict.fromkeys(differing(before, self._laid)))
+            self._lay(AT_A_TIME)
         self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
+
+    def _lay(self, most: int) -> None:
+        """Lay some of what is ordered for services over them."""
+        if self._unlaid:
+            names = [self._unlaid.take_next() for _ in range(min(most, len(self._unlaid)))]
+            self._publisher.mark(self._routes.lay({name: self._laid.get(name) for name in names}))
+            self.is_due = True

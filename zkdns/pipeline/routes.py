@@ -26,6 +26,7 @@ from zkdns.answers.routed import (
 from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Override, Problem, Service
 from zkdns.overrides import in_force
+from zkdns.persistent import PersistentMap
 from zkdns.pipeline.users import Users
 from zkdns.pipeline.views import Views
 from zkdns.registry.overrides import node
@@ -45,7 +46,7 @@ class RouteBook:
         self.problems: dict[str, tuple[Problem, ...]] = {}
         """By service, what is wrong with its route."""
         self.in_force: dict[str, InForce] = {}
-        self.laid: Mapping[str, Override] = {}
+        self.laid: PersistentMap[Override] = PersistentMap()
         """What operators laid over services, by their names."""
         self._services = services
         self.views = views
@@ -57,11 +58,12 @@ class RouteBook:
         self._users = Users()
         """By the names and views that they lead to, the services whose routes do."""
 
-    def lay(self, laid: Mapping[str, Override]) -> list[str]:
-        """These are laid over services now. The names of those for which that is another."""
-        old, self.laid = self.laid, laid
-        pairs = ((name, old.get(name), laid.get(name)) for name in old.keys() | laid.keys())
-        return [name for name, before, after in pairs if before is not after and before != after]
+    def lay(self, changes: Mapping[str, Override | None]) -> list[str]:
+        """These are laid over services now, None where nothing is. The names of those for which that is
+        another."""
+        moved = [name for name, override in changes.items() if self.laid.get(name) != override]
+        self.laid = self.laid.changed(changes)
+        return moved
 
     def choose(self, service: Service, now: float) -> Service:
         """The service with the route that counts for it at this moment."""

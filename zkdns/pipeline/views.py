@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from itertools import chain
 from operator import attrgetter
 from typing import TypeAlias
 from zlib import crc32
@@ -41,9 +42,16 @@ class Views:
         self._all: PersistentMap[Service] = PersistentMap()
         self._by_label: dict[str, str] = {}
         self._keys_of: dict[str, tuple[str, ...]] = {}
-        self._laid: Mapping[str, tuple[Target, ...]] = {}
+        self._laid: Mapping[str, tuple[Target, ...]] = PersistentMap()
         self._wanted_by: dict[str, frozenset[Pair]] = {}
         self._wanted: Counter[Pair] = Counter()
+        self._ordered: Mapping[Key, Override] | None = None
+        """What was spread last; `_ids`: the ids in it, and `_likes`: what was added, both by service."""
+        self._ids: dict[str, list[str]] = {}
+        self._likes: dict[str, dict[Key, Override]] = {}
+        self._spread: Mapping[Key, Override] = {}
+        self._moved: Set[str] = set()
+        """Services that became others since."""
 
     def find(self, text: str) -> str | None:
         """The name of the service that a target names: by its name, else by its label."""
@@ -66,11 +74,7 @@ class Views:
         changed = dict.fromkeys(differing(self._merged, merged))
         self._merged = merged
         self._index(changed)
-        relaid: list[str] = []
-        if laid is not self._laid:
-            every = self._laid.keys() | laid.keys()
-            relaid = [name for name in every if self._laid.get(name) != laid.get(name)]
-        asked = self._count_wanted([*changed, *relaid], laid)
+        asked = self._count_wanted([*changed, *differing(self._laid, laid)], laid)
         self._laid = laid
         old, self._registries = self._registries, dict(registries)
         if self._failover or self._wanted or self._keys_of:
@@ -78,6 +82,7 @@ class Views:
             relevant = {*self._failover, *(registry for _, registry in self._wanted)}
             for registry in relevant & (old.keys() | registries.keys()):
                 changed |= dict.fromkeys(differing(old.get(registry, {}), registries.get(registry, {})))
+        self._moved |= changed.keys()
         changes: dict[str, Service | None] = {}
         for name in changed:
             changes[name] = merged.get(name)
@@ -100,17 +105,32 @@ class Views:
     def spread(self, overrides: Mapping[Key, Override]) -> Mapping[Key, Override]:
         """What is ordered for instances, for their like in views too: those that the service itself has
         another of are named by the view alone (`web@dc2/a`)."""
-        if not self._keys_of:
+        if not (self._keys_of or self._likes):
+            self._ordered, self._moved = None, set()
             return overrides
-        self._wall.sweep("spread", {f"{OVERRIDES}/{name}/{id}" for name, id in overrides})
-        spread = dict(overrides)
-        for (name, id), override in overrides.items():
-            with self._wall.around(f"{OVERRIDES}/{name}/{id}", "spread"):
-                for key in self._likes(name, id):
-                    spread.setdefault((key, id), override)
-        return spread
+        moved, self._moved = self._moved, set()
+        is_another = overrides is not self._ordered
+        if is_another:
+            self._wall.sweep("spread", {f"{OVERRIDES}/{name}/{id}" for name, id in overrides})
+            self._ordered, self._ids = overrides, {}
+            for name, id in overrides:
+                self._ids.setdefault(name, []).append(id)
+            moved = self._ids.keys() | self._likes.keys()
+        for name in moved:
+            likes: dict[Key, Override] = {}
+            for id in self._ids.get(name, ()):
+                with self._wall.around(f"{OVERRIDES}/{name}/{id}", "spread"):
+                    likes |= {(key, id): overrides[name, id] for key in self._find_likes(name, id)}
+            if likes != self._likes.get(name, {}):
+                is_another = True
+                self._likes[name] = likes
+                if not likes:
+                    del self._likes[name]
+        if is_another:
+            self._spread = {**dict(chain.from_iterable(o.items() for o in self._likes.values())), **overrides}
+        return self._spread
 
-    def _likes(self, name: str, id: str) -> Iterator[str]:
+    def _find_likes(self, name: str, id: str) -> Iterator[str]:
         """The views in which this id is that of the service's own instance, or nobody else's."""
         for key in self.of(name):
             view, base = self._all[key], self._merged[name]
