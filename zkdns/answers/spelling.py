@@ -80,7 +80,7 @@ _Records: TypeAlias = tuple[bytes, ...]
 _instance_records = partial(tuple.__new__, InstanceRecords)
 
 
-@lru_cache(4096)  # one instance that changes has those of all its service spelled
+@lru_cache(1024)  # one instance that changes has those of all its service spelled
 def _spell(addresses: tuple[str, ...], ttl: int) -> tuple[_Records, _Records, _Records, InstanceAddresses]:
     """Those without their owner; those with owner C00C, of each type; and of each type in one run."""
     unowned: list[bytes] = []
