@@ -14,6 +14,7 @@ from support.steps import steps
 from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline.gathering import AT_A_TIME
 from zkdns.pipeline.inputs import HostResolved
+from zkdns.registry.znodes import STEP
 from zkdns.roots import OVERRIDES
 
 SLACK = 1.25
@@ -132,3 +133,30 @@ def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch
     assert laid[-1] == number
     assert {*names} < {*world.pipeline.services}
     assert world.pipeline.idle
+
+
+def longest_step(world: World, *names: str) -> int:
+    """Lines of the longest step that this list takes."""
+    registry = world.pipeline.registries["r1"]
+    event = Children("/services", names, next(world.zxid))
+    taken = registry.steps("/services", event, world.now, 0.0)
+    most, is_over = 0, False
+    while not is_over:
+        ended: list[bool] = []
+        most = max(most, steps(lambda ended=ended: ended.append(next(taken, DONE) is DONE)))  # type: ignore[misc]
+        is_over = ended[0]
+    world.rest()
+    return most
+
+
+DONE = object()
+
+
+def test_no_step_of_a_list_grows_with_the_services_that_come_or_go_at_once() -> None:
+    def lines(number: int) -> int:
+        world = World()
+        world.settle()
+        names = [f"s{n:05}" for n in range(number)]
+        return max(longest_step(world, *names), longest_step(world, *names[:10]), longest_step(world))
+
+    assert lines(16 * STEP) < SLACK * lines(4 * STEP)

@@ -144,10 +144,9 @@ class ServiceTree:
 
     # --- for the roots ------------------------------------------------------------------------------
 
-    def mark(self, names: Iterable[str], are_many: bool = False) -> None:
-        """These services are to be made anew; `are_many`: as one list has it, and there may be thousands."""
-        for name in names:
-            self._dirty.put(name, are_many)
+    def mark(self, name: str, is_one_of_many: bool) -> None:
+        """This service is to be made anew; one of many: as a list has it, which may have thousands."""
+        self._dirty.put(name, is_one_of_many)
 
     def refuse(self, root: str, why: str | None) -> None:
         """A root can't be read, or can again."""
@@ -262,7 +261,7 @@ class Root:
             if self._next is not None:
                 self._prepare(self._next)
                 return
-            self._pass_on(are_many=event.path == self._scope.root)
+            yield from self._pass_on(are_many=event.path == self._scope.root)
             if self._is_refused != (self.now.listing.refused is not None):
                 yield from self._end(None)
         elif isinstance(event, Begin):
@@ -282,11 +281,13 @@ class Root:
         tree = self._tree
         return Reading(self._scope.root, tree.base, tree.reader, before, tree.wall)
 
-    def _pass_on(self, are_many: bool) -> None:
+    def _pass_on(self, are_many: bool) -> Iterator[None]:
         touched, self.now.touched = self.now.touched, {}
         self.now.filled.clear()
-        if touched:
-            self._tree.mark(touched, are_many)
+        for at, name in enumerate(touched, 1):
+            self._tree.mark(name, are_many)
+            if not at % STEP:
+                yield
 
     def _prepare(self, reading: Reading) -> None:
         if len(self._tree.reducers) == 1:
@@ -324,7 +325,7 @@ class Root:
                 if name in self._made and name not in done.touched:
                     self._tree.take(name, *self._made[name], True)
                 else:
-                    self._tree.mark([name], True)
+                    self._tree.mark(name, True)
         self._made.clear()
         yield from old.end()
-        self._pass_on(are_many=True)
+        yield from self._pass_on(are_many=True)
