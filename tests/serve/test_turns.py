@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import select
 import socket
 import struct
 import sys
@@ -22,10 +23,11 @@ from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.tcp import FEW, TcpListener
 from zkdns.serve.listen.udp import IN_A_ROW, UdpListener
 from zkdns.serve.request import Request
-from zkdns.turn import TURN_SECONDS
+from zkdns.turn import TURN_SECONDS, go_on
 
 QUERY = tables.query(b"\3web\0", 1)
 FRAMED = len(QUERY).to_bytes(2, "big") + QUERY
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 TURN = 20
 """Answers that fill a turn."""
 MANY = 150
@@ -39,8 +41,10 @@ class Noting(Dispatcher):
     """Its clock moves with each answer. `order`: to whom they were; `at`: what happens while the answer with
     that number is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, datagrams: socket.socket, streams: socket.socket) -> None:
         super().__init__(Table())
+        self.datagrams = datagrams
+        self.streams = streams
         self.now = 0.0
         self.order: list[str] = []
         self.at: dict[int, Callable[[], None]] = {}
@@ -54,6 +58,11 @@ class Noting(Dispatcher):
         self.order.append(request.client)
         return super()._conclude(request, answer)
 
+    def come(self, own: socket.socket) -> None:
+        """A datagram of ours, which is there once this returns: the flood's were all taken before."""
+        own.sendto(QUERY, self.datagrams.getsockname())
+        select.select([self.datagrams], [], [], 10)
+
     def behind(self, number: int) -> int:
         """How many were answered between the answer with that number and ours."""
         return self.order.index(OWN) - number - 1
@@ -65,17 +74,16 @@ class Noting(Dispatcher):
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[Noting, tuple[str, int]]]:
-    """Both listeners on one address."""
-    dispatcher, loop = Noting(), asyncio.get_running_loop()
-    datagrams = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
-    at: tuple[str, int] = datagrams.getsockname()
+async def listening() -> AsyncIterator[Noting]:
+    """Both listeners of one server."""
+    datagrams, streams = (bind(Address("127.0.0.1", 0), kind) for kind in KINDS)
+    dispatcher, loop = Noting(datagrams, streams), asyncio.get_running_loop()
     udp = UdpListener(datagrams, dispatcher, False, dispatcher.tick)
     tcp = TcpListener(dispatcher, Limits(), dispatcher.tick)
-    tcp.start([bind(Address(*at), socket.SOCK_STREAM)])
+    tcp.start([streams])
     udp.start(loop)
     try:
-        yield dispatcher, at
+        yield dispatcher
     finally:
         tcp.close()
         udp.retire(loop)
@@ -91,13 +99,13 @@ def client(host: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def connected(at: tuple[str, int], host: str) -> AsyncIterator[socket.socket]:
+async def connected(dispatcher: Noting, host: str) -> AsyncIterator[socket.socket]:
     """A connection that the server knows of."""
     with socket.socket() as sock:
         sock.bind((host, 0))
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, at)
+        await loop.sock_connect(sock, dispatcher.streams.getsockname())
         sock.send(FRAMED)
         await asyncio.wait_for(loop.sock_recv(sock, 512), 10)
         yield sock
@@ -110,31 +118,31 @@ def send_and_see_it_there(sock: socket.socket) -> None:
         pass
 
 
-def flood(stack: AsyncExitStack, at: tuple[str, int]) -> None:
+def flood(stack: AsyncExitStack, dispatcher: Noting) -> None:
     for host in FLOODS:
         sock = stack.enter_context(closing(client(host)))
         for _ in range(MANY):
-            sock.sendto(QUERY, at)
+            sock.sendto(QUERY, dispatcher.datagrams.getsockname())
 
 
 async def test_a_question_over_tcp_is_answered_once_the_turn_of_datagrams_that_it_came_in_has_ended() -> None:
-    async with listening() as (dispatcher, at), AsyncExitStack() as stack:
-        own = await stack.enter_async_context(connected(at, OWN))
+    async with listening() as dispatcher, AsyncExitStack() as stack:
+        own = await stack.enter_async_context(connected(dispatcher, OWN))
         dispatcher.order.clear()
         middle = TURN + TURN // 2
         dispatcher.at[middle] = lambda: send_and_see_it_there(own)
-        flood(stack, at)
+        flood(stack, dispatcher)
         await dispatcher.until(2 * MANY + 1)
         assert dispatcher.behind(middle) <= TURN // 2 + IN_A_ROW
 
 
 async def test_a_datagram_is_answered_once_the_turn_of_streams_that_it_came_in_has_ended() -> None:
-    async with listening() as (dispatcher, at), AsyncExitStack() as stack:
-        floods = [await stack.enter_async_context(connected(at, host)) for host in FLOODS]
+    async with listening() as dispatcher, AsyncExitStack() as stack:
+        floods = [await stack.enter_async_context(connected(dispatcher, host)) for host in FLOODS]
         own = stack.enter_context(closing(client(OWN)))
         dispatcher.order.clear()
         middle = len(FLOODS) * FEW + TURN + TURN // 2
-        dispatcher.at[middle] = lambda: own.sendto(QUERY, at) and None
+        dispatcher.at[middle] = lambda: dispatcher.come(own)
         for sock in floods:
             sock.send(FRAMED * MANY)
         await dispatcher.until(2 * MANY + 1)
@@ -142,19 +150,37 @@ async def test_a_datagram_is_answered_once_the_turn_of_streams_that_it_came_in_h
 
 
 async def test_a_datagram_among_those_of_others_waits_for_no_turn_to_end() -> None:
-    async with listening() as (dispatcher, at), AsyncExitStack() as stack:
+    async with listening() as dispatcher, AsyncExitStack() as stack:
         own = stack.enter_context(closing(client(OWN)))
-        own.setblocking(False)
+        own.settimeout(2)
         middle = TURN + TURN // 2
         came: list[bytes] = []
 
         def see() -> None:
-            with suppress(BlockingIOError):
+            with suppress(TimeoutError):
                 came.append(own.recv(512))
 
-        dispatcher.at[middle] = lambda: own.sendto(QUERY, at) and None
+        dispatcher.at[middle] = lambda: dispatcher.come(own)
         dispatcher.at[middle + 2 * IN_A_ROW] = see
-        flood(stack, at)
+        flood(stack, dispatcher)
         await dispatcher.until(2 * MANY + 1)
         assert dispatcher.behind(middle) < IN_A_ROW
         assert [reply[:2] for reply in came] == [QUERY[:2]], "before the rest of the turn"
+
+
+async def test_a_newcomer_waits_for_nothing_that_is_due_behind_what_sockets_bring() -> None:
+    """Questions to upstreams, say, of which a turn is due before the next turn of those that wait."""
+    async with listening() as dispatcher, AsyncExitStack() as stack:
+        own = stack.enter_context(closing(client(OWN)))
+        others: list[int] = []
+
+        def come() -> None:
+            dispatcher.come(own)
+            go_on(asyncio.get_running_loop(), lambda: others.append(len(dispatcher.order)))
+
+        last = len(FLOODS) + 2 * TURN - 2  # among the last few of a turn, after which nobody is looked for
+        dispatcher.at[last] = come
+        flood(stack, dispatcher)
+        await dispatcher.until(2 * MANY + 1)
+        assert dispatcher.behind(last) < IN_A_ROW
+        assert dispatcher.order.index(OWN) < others[0]

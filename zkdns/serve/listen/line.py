@@ -51,17 +51,18 @@ class Line(Generic[T]):
         """The next, so many at most: newcomers by themselves, since what others are told with them would hold
         them up."""
         few: list[T] = []
-        favours = self._favours_newcomers()
-        while self._length and len(few) < most and self._favours_newcomers() == favours:
+        favours = self.favours_newcomers()
+        while self._length and len(few) < most and self.favours_newcomers() == favours:
             few.append(self.take())
         return few
 
-    def _favours_newcomers(self) -> bool:
+    def favours_newcomers(self) -> bool:
+        """Whether a newcomer is next."""
         return bool(self._new) and (self._favours < FAVOURS or not self._others)
 
     def take(self) -> T:
         """The next. There is one."""
-        if self._favours_newcomers():
+        if self.favours_newcomers():
             self._favours += 1
             client, own = self._new.popitem(last=False)
         else:

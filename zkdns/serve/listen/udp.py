@@ -107,8 +107,13 @@ class UdpListener:
         return missed(self.sock)
 
     def _readable(self) -> None:
-        if not self._goes_on:  # else this turn of the loop has had ours, or will
+        if not self._goes_on:
             self._drain()
+        elif self._line:  # who waits has a turn behind all else that is due; newcomers don't wait for that
+            self._receive(1)
+            self._line_up()
+            if self._line.favours_newcomers():
+                self._answer_few()
 
     def _go_on(self) -> None:
         self._goes_on = False
