@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
+
+import pytest
 
 from support.stepping import World, an_address, settings_of
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change
 from zkdns.pipeline.inputs import Ready
+from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.publisher import SLICE
+from zkdns.registry.service_tree import MANY as MANY_OF_A_TREE
+from zkdns.registry.service_tree import ServiceTree
 
 MANY = 3000
 
@@ -104,3 +110,51 @@ def test_the_addresses_of_a_large_service_move_in_turns_and_before_it_is_idle() 
     assert sum(moved) == number
     assert world.pipeline.idle
     assert all(ready.more or ready.compile for ready in world.readies[:-1])
+
+
+def test_a_service_of_many_thousands_is_made_in_one_turn_and_judged_in_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = by_looks(World(threads=True))
+    world.settle()
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY_OF_A_TREE)})
+    done: list[str] = []
+    for owner, name in ((ServiceTree, "make"), (Judging, "judge")):
+        real = getattr(owner, name)
+
+        def noted(*args: Any, real: Any = real, name: str = name) -> Any:
+            done.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, noted)
+    turns: list[list[str]] = []
+    for _ in range(6):
+        world.ready(0.0)
+        turns.append([*done])
+        done.clear()
+    assert [turn for turn in turns if turn] == [["make"], ["judge"]]
+
+
+def test_a_service_of_many_thousands_that_changes_all_the_time_is_judged_all_the_same() -> None:
+    world = by_looks(World(threads=True))
+    world.settle()
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY_OF_A_TREE)})
+    for turn in range(40):
+        world.ready(0.0)
+        world.hear("/services", world.data("/services/web/i0001", an_address(9000 + turn)))
+    assert len(world.pipeline._publisher.registered["web"].instances) == MANY_OF_A_TREE
+
+
+def test_what_many_thousands_tell_is_begun_in_the_turn_after_they_were_put_in_place() -> None:
+    world = by_looks(World())
+    world.settle()
+    world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY_OF_A_TREE)})
+    turns = []
+    for _ in range(200):
+        ready = world.ready(0.0)
+        begun = [untold.changes for untold in world.pipeline._publisher._untold]
+        turns.append((bool(world.addresses("web")), bool(ready.changes) or any(begun)))
+        if ready.changes:
+            break
+    assert (True, False) in turns, "in place, and nothing told yet"
+    assert turns[-1] == (True, True), "and told all the same"

@@ -36,6 +36,9 @@ from zkdns.registry.scope import Scope, scopes
 from zkdns.registry.znodes import STEP
 from zkdns.wall import Wall
 
+MANY: Final = 4096
+"""Instances of one service that take a turn of their own to be made: some milliseconds."""
+
 SOME: Final = 256
 """Services and instances that are made before anybody looks at the clock: a millisecond or so."""
 
@@ -63,6 +66,8 @@ class ServiceTree:
         self._is_moved = True
         self._faults: tuple[Problem, ...] = ()
         self._moved: Lanes[str] = Lanes()
+        self.is_laden = False
+        """Whether `work` was late for what it made: to judge so much takes a turn, too."""
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
@@ -104,14 +109,16 @@ class ServiceTree:
         at least: those that are told of next go by what was made and is not shown."""
         readings = [root.now for root in self.reducers.values()]
         size = 0
+        self.is_laden = False
         while self._dirty and len(self._moved) < most:
             name, is_one_of_many = self._dirty.take_next()
             with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
-                service, problems = self.make(name, readings)
+                before, (service, problems) = self._services.get(name), self.make(name, readings)
                 self.take(name, service, problems, is_one_of_many)
-                size += len(service.instances) if service is not None else 0
+                size += max(len(one.instances) if one is not None else 0 for one in (before, service))
             size += 1
             if size >= SOME and is_late():
+                self.is_laden = size >= MANY
                 break
 
     def show(self, most: int | None = None) -> Catalog:
