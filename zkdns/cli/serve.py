@@ -71,9 +71,10 @@ def command(test: bool, **flags: Any) -> None:
 
     # What is imported by now stays for good, and the catalog has no cycles: left as it is, the collector
     # walks all of it again and again while it loads. So it takes little at a time (2,000 young objects
-    # cost under a millisecond, 20,000 some 4 ms), and the rest hardly ever.
+    # cost under a millisecond, 10,000 some 2 ms; 20,000 took 20 where others fill the caches), and the
+    # rest hardly ever.
     gc.freeze()
-    gc.set_threshold(2_000, 10, 5_000)
+    gc.set_threshold(2_000, 4, 12_500)
     asyncio.run(serve())
 
 
