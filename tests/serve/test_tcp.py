@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from support.collecting import ended_transports, without_collector
 from support.missing import ENGINES
 from support.ports import free_port
 from support.tables import Answers
@@ -189,6 +190,23 @@ async def server(start: Start) -> Server:
 @pytest_asyncio.fixture
 async def impatient(start: Start) -> Server:
     return await start(idle=0.3)
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["the client's end", "ours"])
+async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_seldom(
+    impatient: Server, goes: bool
+) -> None:
+    def visit() -> None:
+        with socket.create_connection((impatient.address.host, impatient.address.port), PATIENCE) as sock:
+            sock.sendall(framed(query()))
+            assert sock.recv(2)
+            while not goes and sock.recv(1000):
+                pass
+
+    with without_collector():
+        for _ in range(3):
+            await asyncio.to_thread(visit)
+        await until(lambda: not (impatient.open or ended_transports()))
 
 
 async def test_many_queries_on_one_connection(server: Server) -> None:

@@ -11,6 +11,7 @@ import socket
 
 from zkdns.config import Address
 from zkdns.forward.upstream import Upstream
+from zkdns.transports import let_go
 
 WANTED_FILES = 8192
 
@@ -71,3 +72,4 @@ async def converse(upstream: Upstream, packet: bytes) -> bytes:
         return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
     finally:
         writer.transport.abort()
+        let_go(writer.transport)

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from zkdns.lack import Lack, is_local_lack, why_lacking
 from zkdns.serve.listen.places import Limits, Places, network_of
+from zkdns.transports import let_go
 
 log = logging.getLogger("zkdns.web")
 
@@ -157,6 +158,7 @@ class Door:
         for guest in [g for g in self._guests.values() if g.transport.is_closing()]:
             del self._guests[guest.transport]
             self.places.release(guest.transport)
+            let_go(guest.transport)
 
 
 class Busy(Exception):

@@ -21,6 +21,7 @@ from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.request import MAX_TCP_BYTES
+from zkdns.transports import let_go
 from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.tcp")
@@ -245,6 +246,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.open.release(self)
+        let_go(self._transport)
 
     def abort(self) -> None:
         """End now; what was not sent is lost."""
