@@ -86,8 +86,8 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
+        self.port = free_port()  # one that the system gives for UDP may be a connection's over TCP
+        self.socket.bind(("127.0.0.1", self.port))
         self.stream = socket.create_server(("127.0.0.1", self.port))
         for serve in (self._datagrams, self._streams):
             threading.Thread(target=serve, daemon=True).start()
