@@ -13,7 +13,7 @@ from zkdns.registry.zk.ephemerals import (
     Ephemerals,
     Kept,
 )
-from zkdns.registry.zk.wire import CONNECTION_LOSS, NO_AUTH, PERSISTENT, Node, SetData
+from zkdns.registry.zk.wire import CONNECTION_LOSS, NO_AUTH, NO_NODE, PERSISTENT, Create, Node, SetData
 
 PATH = "/zkdns/servers/me"
 
@@ -283,7 +283,30 @@ def test_the_session_that_a_node_was_made_in_is_told() -> None:
     made: list[int] = []
     world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
     world.connect()
-    assert made == [world.session]
+    assert set(made) == {world.session}
+
+
+def test_the_session_is_told_before_the_node_is_made_in_it() -> None:
+    """Who is killed between the two would not know its own node when it is started again."""
+    world = World()
+    made: list[int] = []
+    world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
+    world.ephemerals.connected(7)
+    (look,) = world.ephemerals.requests(world.now)
+    assert not made
+    world.ephemerals.take(look.id, NO_NODE, world.now)
+    assert [type(request.what) for request in world.ephemerals.requests(world.now)] == [Create]
+    assert made == [7]
+
+
+def test_the_session_is_told_though_the_reply_was_lost() -> None:
+    world = World()
+    made: list[int] = []
+    world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
+    world.ephemerals.connected(7)
+    (look,) = world.ephemerals.requests(world.now)
+    world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 7, 0), world.now)
+    assert made == [7]
 
 
 def test_one_that_was_refused_before_heeds_events_of_another_connection() -> None:

@@ -52,7 +52,7 @@ Steps: TypeAlias = Generator[What, Any, float]
 class Kept:
     """One node. `data` None: it is to go. `own`: the sessions that it was made in by us. `said` is told
     what people want to know; where nobody is, troubles are warned of once. `made` is told the session,
-    `gone` that the node is removed or can't be reached."""
+    more than once, `gone` that the node is removed or can't be reached."""
 
     path: str
     data: bytes | None
@@ -226,6 +226,7 @@ class Ephemerals:
             if there.data != data:
                 _check((yield SetData(path, data)), NO_NODE)
                 return 0.0
+            kept.made(self._session)  # the reply that it was may have been lost
             self._say(kept, f"registered {path}")
             return LOOK_AGAIN
         if there.owner not in kept.own:
@@ -240,6 +241,7 @@ class Ephemerals:
         return 0.0
 
     def _create(self, kept: Kept, data: bytes) -> Steps:
+        kept.made(self._session)  # before it is: we may be killed in between, and our next run is to know
         outcome = yield Create(kept.path, data, True)
         if outcome == NO_NODE:
             at = [i for i, letter in enumerate(kept.path) if letter == "/" and i]

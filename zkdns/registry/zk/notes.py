@@ -34,13 +34,13 @@ class Notes:
             self.close()
 
     def write(self, session: int) -> None:
-        self.session = session
-        if self._file >= 0:
+        was, self.session = self.session, session
+        if self._file >= 0 and session != was:
             try:
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, str(session).encode(), 0)
             except OSError:
-                pass  # a full disk costs the quick restart alone
+                self.session = was  # a full disk costs the quick restart alone, and may have room later
 
     def close(self) -> None:
         if self._file >= 0:
