@@ -14,6 +14,12 @@ from typing import BinaryIO, NamedTuple
 
 MIB = 1 << 20
 
+SETTLE = 0.05
+"""Seconds for which what changed must stay as it is before it is read."""
+
+MAX_UNSETTLED = 10
+"""Looks in a row that find it being written; then that is told."""
+
 
 class Mark(NamedTuple):
     """What tells whether a file is still the one that was read."""

@@ -36,7 +36,7 @@ NO_PORT: Final = "no port of this machine is free toward"
 there. It says nothing of what else is reached."""
 
 
-def why_lacking(error: OSError) -> str:
+def reason(error: OSError) -> str:
     """It in a few words, as the machine says it."""
     return (error.strerror or str(error)).lower()
 

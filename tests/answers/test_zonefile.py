@@ -30,7 +30,7 @@ from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import Loaded, ZoneFolder
 from zkdns.dns import ede, names
-from zkdns.files import Mark
+from zkdns.files import MAX_UNSETTLED, Mark
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.respond import FORWARD, next_position
 
@@ -493,7 +493,7 @@ async def test_files_that_are_just_being_written_are_read_once_they_rest_or_it_n
             await asyncio.sleep(0.0005)
         return looking.result()
 
-    assert [await look(writes=True) for _ in range(folder_module.MAX_UNSETTLED)][:-1] == [False] * 9
+    assert [await look(writes=True) for _ in range(MAX_UNSETTLED)][:-1] == [False] * 9
     assert await look(writes=True)
     assert await look(writes=False)
     await files.load()

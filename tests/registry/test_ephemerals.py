@@ -13,7 +13,16 @@ from zkdns.registry.zk.ephemerals import (
     Ephemerals,
     Kept,
 )
-from zkdns.registry.zk.wire import CONNECTION_LOSS, NO_AUTH, NO_NODE, PERSISTENT, Create, Node, SetData
+from zkdns.registry.zk.wire import (
+    CONNECTION_LOSS,
+    NO_AUTH,
+    NO_NODE,
+    PERSISTENT,
+    Create,
+    Node,
+    Request,
+    SetData,
+)
 
 PATH = "/zkdns/servers/me"
 
@@ -286,26 +295,27 @@ def test_the_session_that_a_node_was_made_in_is_told() -> None:
     assert set(made) == {world.session}
 
 
-def test_the_session_is_told_before_the_node_is_made_in_it() -> None:
-    """Who is killed between the two would not know its own node when it is started again."""
+def first_look(there: Node | int) -> tuple[list[int], list[Request]]:
+    """What was told of session 7, which looks for its node and finds this, and what it asks for next."""
     world = World()
     made: list[int] = []
     world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
     world.ephemerals.connected(7)
     (look,) = world.ephemerals.requests(world.now)
     assert not made
-    world.ephemerals.take(look.id, NO_NODE, world.now)
-    assert [type(request.what) for request in world.ephemerals.requests(world.now)] == [Create]
+    world.ephemerals.take(look.id, there, world.now)
+    return made, world.ephemerals.requests(world.now)
+
+
+def test_the_session_is_told_before_the_node_is_made_in_it() -> None:
+    """Who is killed between the two would not know its own node when it is started again."""
+    made, requests = first_look(NO_NODE)
+    assert [type(request.what) for request in requests] == [Create]
     assert made == [7]
 
 
 def test_the_session_is_told_though_the_reply_was_lost() -> None:
-    world = World()
-    made: list[int] = []
-    world.ephemerals.keep(Kept(PATH, b"1", made=made.append))
-    world.ephemerals.connected(7)
-    (look,) = world.ephemerals.requests(world.now)
-    world.ephemerals.take(look.id, Node(b"1", 1, 1, 1, 0.0, 7, 0), world.now)
+    made, _ = first_look(Node(b"1", 1, 1, 1, 0.0, 7, 0))
     assert made == [7]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.files import Mark
+from zkdns.files import MAX_UNSETTLED, Mark
 from zkdns.model import Catalog, ConfigError, Problem, Registration, State
 from zkdns.registry import file
 from zkdns.registry.file import FileSource, parse
@@ -258,7 +258,7 @@ async def test_a_file_that_is_written_to_all_the_time_is_told_and_read_once_it_r
     source = FileSource(path, lambda: None, poll=0.001)
     good = source.load()
     before = path.stat().st_mtime_ns
-    for n in range(file.MAX_UNSETTLED):
+    for n in range(MAX_UNSETTLED):
         assert not source.catalog.problems, n
         os.utime(path, ns=(0, n + 1))
         look = asyncio.ensure_future(source.look())

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from random import Random
 
 from zkdns.forward.resolution import Attempt
-from zkdns.forward.sockets import connect, reason
+from zkdns.forward.sockets import connect
 from zkdns.forward.upstream import TOTAL, Upstream
-from zkdns.lack import is_local_lack
+from zkdns.lack import is_local_lack, reason
 
 _ROOT_NS = b"\0\0\2\0\1"
 _TXT_IN = b"\0\x10\0\1"

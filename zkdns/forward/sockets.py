@@ -52,10 +52,6 @@ def connect(upstream: Upstream) -> socket.socket:
     return sock
 
 
-def reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
 async def converse(upstream: Upstream, packet: bytes) -> bytes:
     """One query and its reply over TCP (RFC 7766). OSError, or EOFError where it ends early."""
     sock = socket.socket(family_of(upstream.address.host), socket.SOCK_STREAM)

@@ -17,8 +17,8 @@ from zkdns.forward.alarms import Alarm, Alarms
 from zkdns.forward.large import LARGE_BYTES, large_replies
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import OURS, Answered, Attempt, Failed, Resolution
-from zkdns.forward.sockets import connect, converse, reason
-from zkdns.lack import is_local_lack
+from zkdns.forward.sockets import connect, converse
+from zkdns.lack import is_local_lack, reason
 
 log = logging.getLogger("zkdns.forward")
 

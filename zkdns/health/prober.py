@@ -268,7 +268,7 @@ class Prober:
             return f"no answer within {target.check.timeout:g} s"
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                raise _Lacking(f"{NO_PORT} {_place(target)}") from None
+                raise _Lacking(f"{NO_PORT} {target.authority}") from None
             if is_local_lack(error):
                 raise _Lacking(_say(error)) from None
             return _say(error)
@@ -282,11 +282,6 @@ class Prober:
         phase = hash_pair(self._salt, target.path) / 2**64 * interval
         earliest = started + interval / 2
         return earliest + (phase - earliest) % interval
-
-
-def _place(target: Target) -> str:
-    address = f"[{target.address}]" if ":" in target.address else target.address
-    return f"{address}:{target.port}"
 
 
 def _say(error: OSError) -> str:

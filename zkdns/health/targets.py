@@ -60,6 +60,11 @@ class Target:
     def registered_at(self) -> str:
         return self.node or self.path
 
+    @property
+    def authority(self) -> str:
+        """Address and port as a URL has them (RFC 3986, section 3.2)."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
     def place(self) -> Target:
         """What one probe tells of, whoever asks for it."""
         return replace(self, path=self.registered_at, node="", origin=None)

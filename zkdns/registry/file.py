@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zkdns import toml
-from zkdns.files import MIB, Mark, mark_of, read_bounded
+from zkdns.files import MAX_UNSETTLED, MIB, SETTLE, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat, fault
 from zkdns.printable import printable
 from zkdns.registry.distinct import Distinct
@@ -29,12 +29,6 @@ log = logging.getLogger("zkdns.registry.file")
 
 POLL = 1.0
 """Seconds between two looks at the file."""
-
-SETTLE = 0.05
-"""Seconds for which a changed file must stay as it is before it is read."""
-
-MAX_UNSETTLED = 10
-"""Looks in a row that find it being written; then that is told."""
 
 EXAMPLE = 'write [[web.instances]] with id = "a" and address = "10.0.0.5"'
 

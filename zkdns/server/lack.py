@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.lack import Lack, why_lacking
+from zkdns.lack import Lack, reason
 
 log = logging.getLogger("zkdns")
 
@@ -34,7 +34,7 @@ class Shortage:
             loop.default_exception_handler(context)
             return
         self.count += 1
-        why = why_lacking(error)
+        why = reason(error)
         if self._lack.meet(why, self._clock()):
             log.error("%s: new connections wait", why)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from zkdns.lack import Lack, is_local_lack, why_lacking
+from zkdns.lack import Lack, is_local_lack, reason
 from zkdns.serve.listen.places import Limits, Places, network_of
 from zkdns.transports import let_go
 
@@ -131,7 +131,7 @@ class Door:
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if self._lack.meet(why_lacking(error), loop.time()):
+                if self._lack.meet(reason(error), loop.time()):
                     log.warning("no HTTP connection can be taken: %s", error.strerror)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue

@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zkdns.answers.zonefiles.lookup import ZoneData
+from zkdns.files import MAX_UNSETTLED, SETTLE
 from zkdns.model import ConfigError, Problem
 
 if TYPE_CHECKING:
     from zkdns.answers.zonefiles.reader import ZoneFolder
-
-SETTLE = 0.05
-"""Seconds for which changed files must stay as they are before they are read."""
-
-MAX_UNSETTLED = 10
-"""Looks in a row that find them being written; then they are read all the same, and it is told."""
 
 log = logging.getLogger("zkdns.zones")
 

@@ -23,6 +23,7 @@ import dns.ttl
 import dns.zonefile
 
 from zkdns.files import MIB, Mark, mark_of, read_bounded
+from zkdns.lack import reason
 
 MAX_INCLUDE_DEPTH = 8
 """Files that include one another, so that none includes itself for ever."""
@@ -288,5 +289,5 @@ def _line(text: str, where: str) -> str:
 def plainly(error: BaseException) -> str:
     """An exception as a short phrase."""
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
+        return reason(error)
     return str(error) or type(error).__name__

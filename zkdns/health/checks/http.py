@@ -18,9 +18,8 @@ announces for ever."""
 
 async def probe(target: Target) -> str:
     with await connect(target) as sock:
-        host = f"[{target.address}]" if ":" in target.address else target.address
         request = (
-            f"GET {target.check.path} HTTP/1.1\r\nHost: {host}:{target.port}\r\n"
+            f"GET {target.check.path} HTTP/1.1\r\nHost: {target.authority}\r\n"
             "User-Agent: zkdns\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
         await asyncio.get_running_loop().sock_sendall(sock, request.encode("ascii", "replace"))

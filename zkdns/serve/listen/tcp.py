@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.lack import Lack, is_local_lack, why_lacking
+from zkdns.lack import Lack, is_local_lack, reason
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
@@ -128,7 +128,7 @@ class TcpListener:
             except OSError as error:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
-                if self._lack.meet(why_lacking(error), loop.time()):
+                if self._lack.meet(reason(error), loop.time()):
                     log.warning("no TCP connection can be taken: %s", error.strerror)
                 loop.remove_reader(listening)
                 loop.call_later(PAUSE, self._listen, listening)
