@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from support.collecting import ended_transports, without_collector
+from support.collecting import without_collector
 from support.waiting import until
 from zkdns.config import Address
 from zkdns.forward.sockets import converse
@@ -23,7 +23,7 @@ def answer_one(listening: socket.socket, reply: bytes) -> None:
 
 @pytest.mark.parametrize("reply", [b"\0\3abc", b"\0\3a"], ids=["a whole reply", "one that ends early"])
 async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_seldom(reply: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening, without_collector():
+    with socket.create_server(("127.0.0.1", 0)) as listening, without_collector() as left:
         upstream = Upstream(Address(*listening.getsockname()))
         for _ in range(3):
             answered = asyncio.create_task(asyncio.to_thread(answer_one, listening, reply))
@@ -33,4 +33,4 @@ async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_
                 with pytest.raises(EOFError):
                     await converse(upstream, b"question")
             await answered
-        await until(lambda: not ended_transports())
+        await until(lambda: not left())

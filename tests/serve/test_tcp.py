@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from support.collecting import ended_transports, without_collector
+from support.collecting import without_collector
 from support.missing import ENGINES
 from support.ports import free_port
 from support.tables import Answers
@@ -203,10 +203,10 @@ async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_
             while not goes and sock.recv(1000):
                 pass
 
-    with without_collector():
+    with without_collector() as left:
         for _ in range(3):
             await asyncio.to_thread(visit)
-        await until(lambda: not (impatient.open or ended_transports()))
+        await until(lambda: not (impatient.open or left()))
 
 
 async def test_many_queries_on_one_connection(server: Server) -> None:

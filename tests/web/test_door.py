@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from support.collecting import ended_transports, without_collector
+from support.collecting import without_collector
 from support.waiting import until
 from zkdns.web import door
 from zkdns.web.door import Busy, Door, Threads, is_own_host
@@ -61,11 +61,11 @@ async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_
             assert sock.recv(5)
 
     async with opened() as (one, address):
-        with without_collector():
+        with without_collector() as left:
             for _ in range(9):
                 await asyncio.to_thread(visit, address)
             # The last one may be the last that it had to do with.
-            await until(lambda: not len(one.places) and len(ended_transports()) <= 2)
+            await until(lambda: not len(one.places) and len(left()) <= 2)
 
 
 async def test_when_all_places_are_taken_the_idlest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
