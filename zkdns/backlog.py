@@ -1,17 +1,18 @@
-"""What waits, in which order: what came first is first, and in a long queue the newest has each second turn.
+"""What waits, and what of it is next: what came first, and of much the newest in each second turn.
 
 Rules: pure. Whoever has thousands of things waiting keeps one thing of another's no longer than a few of them
-take; the oldest go on all the same.
+take; the oldest go on all the same. (A semaphore that tells in several ways whose a place is: `pipeline/turns`.)
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
+T = TypeVar("T")
 
 FEW: Final = 64
 """So many keep the order in which they came: it is that of the world."""
@@ -20,15 +21,19 @@ FEW: Final = 64
 class Backlog(OrderedDict[K, None]):
     """Each thing once. A dict would look through all that was taken from it for its first."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_turn_of_newest = False
+
     def take_next(self) -> K:
         """Takes what is next; KeyError where nothing waits."""
-        is_newest = len(self) > FEW and len(self) % 2 == 0
-        return self.popitem(last=is_newest)[0]
+        self._is_turn_of_newest = len(self) > FEW and not self._is_turn_of_newest
+        return self.popitem(last=self._is_turn_of_newest)[0]
 
 
-class Lanes(Generic[K]):
-    """Two backlogs, each thing in one of them: `own`, what came for a reason of its own, and `many`, what
-    came with thousands of others. Few keep the order in which they came; of more each has its turns."""
+class Backlogs(Generic[K]):
+    """Two of them, each thing in one: `own`, what came for a reason of its own, and `many`, what came with
+    thousands of others. Few keep the order in which they came; of more each has its turns."""
 
     def __init__(self) -> None:
         self.own: Backlog[K] = Backlog()
@@ -68,3 +73,64 @@ class Lanes(Generic[K]):
         key = (self.many if is_one_of_many else self.own).take_next()
         del self._came[key]
         return key, is_one_of_many
+
+
+class Accounts(Generic[T]):
+    """What waits for the turn of whose it is, each thing once: accounts take turns (round robin; Nagle,
+    RFC 970), and in each what came first is first. Among many that had no turn yet the newest has each second
+    one, save without `favours_newest`: where the same come again and again, all are to be late alike."""
+
+    def __init__(self, *, favours_newest: bool = True) -> None:
+        self._lines: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
+        """By account, whose turn is next first."""
+        self._held_back: dict[str, OrderedDict[T, None]] = {}
+        """Those that have no turn for now."""
+        self._fresh: OrderedDict[str, None] = OrderedDict()
+        """Accounts that had no turn yet."""
+        self._favours_newest = favours_newest
+        self._is_turn_of_newest = False
+
+    def __bool__(self) -> bool:
+        """Whether an account waits for its turn."""
+        return bool(self._lines)
+
+    def accounts(self) -> KeysView[str]:
+        """Those that wait for a turn."""
+        return self._lines.keys()
+
+    def put(self, account: str, item: T) -> None:
+        line = self._held_back.get(account, self._lines.get(account))
+        if line is None:
+            line = self._lines[account] = OrderedDict()
+            if self._favours_newest:
+                self._fresh[account] = None
+        line[item] = None
+
+    def take_next(self) -> tuple[str, T]:
+        """Whose turn it is, and what of it is next; KeyError where nothing waits."""
+        self._is_turn_of_newest = len(self._fresh) > FEW and not self._is_turn_of_newest
+        if self._is_turn_of_newest:
+            account, _ = self._fresh.popitem()
+            line = self._lines.pop(account)
+        else:
+            account, line = self._lines.popitem(last=False)
+            self._fresh.pop(account, None)
+        item, _ = line.popitem(last=False)
+        if line:
+            self._lines[account] = line  # behind the others
+        return account, item
+
+    def hold_back(self, account: str) -> None:
+        """It has no turn until it is let go on, whatever waits of it."""
+        self._held_back.setdefault(account, self._lines.pop(account, OrderedDict()))
+        self._fresh.pop(account, None)
+
+    def let_go_on(self, account: str) -> None:
+        """It takes its turn again, behind the others; nothing where it was not held back."""
+        if line := self._held_back.pop(account, None):
+            self._lines[account] = line
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self._held_back.clear()
+        self._fresh.clear()

@@ -45,7 +45,7 @@ class Lanes(Generic[T]):
     def __init__(self, places: int, each: int) -> None:
         self._places = places
         self._lanes: tuple[Shares[T], ...] = tuple(
-            Shares(places, each, RATE, BURST, newest=lane is Lane.NEW) for lane in Lane
+            Shares(places, each, RATE, BURST, favours_newest=lane is Lane.NEW) for lane in Lane
         )
         self._starts = 0
 

@@ -1,36 +1,35 @@
-"""Whose probe is next: services take turns, whatever one of them has waiting.
+"""Whose probe is next: services take turns (`backlog`), whatever one of them has waiting.
 
 Rules: pure. Time comes in, in seconds of any clock that only grows. A service has a bounded share of the
 places, and all together a bounded rate; a service with nothing under way is not kept waiting by those that
-have much: it is told whose probe may be given up for it. Where a service comes but once, the newest may have
-each second turn: however many came together, the next one waits for few.
+have much: it is told whose probe may be given up for it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Generic, TypeVar
+
+from zkdns.backlog import Accounts
 
 T = TypeVar("T")
 
 
 class Shares(Generic[T]):
     """`places`: probes under way at once, which may change; `each`: of one service; `rate`: starts a second,
-    `burst` of them at once; `newest`: whether the newest service has each second turn."""
+    `burst` of them at once. `favours_newest`: among many services, where each comes but once."""
 
-    def __init__(self, places: int, each: int, rate: float, burst: int, *, newest: bool = False) -> None:
+    def __init__(
+        self, places: int, each: int, rate: float, burst: int, *, favours_newest: bool = False
+    ) -> None:
         self.places = places
         self._each = each
         self._rate = rate
         self._burst = float(burst)
         self._tokens = float(burst)
         self._refilled_at: float | None = None
-        self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
-        """By service, in the order of their turns. Those whose share is taken stand in `_blocked`."""
-        self._blocked: dict[str, deque[T]] = {}
-        self._newest: OrderedDict[str, None] | None = OrderedDict() if newest else None
-        """Those that had no turn since they began to wait."""
-        self._turns = 0
+        self._waiting: Accounts[T] = Accounts(favours_newest=favours_newest)
+        """By service; one whose share is taken is held back."""
         self._running: dict[str, OrderedDict[T, None]] = {}
         self._started: dict[T, None] = {}
         """All that have a place, the oldest first."""
@@ -46,44 +45,21 @@ class Shares(Generic[T]):
 
     def wait(self, service: str, probe: T) -> None:
         """This one is due."""
-        if (line := self._blocked.get(service)) is None:
-            if service not in self._waiting and self._newest is not None:
-                self._newest[service] = None
-            line = self._waiting.setdefault(service, deque())
-        line.append(probe)
+        self._waiting.put(service, probe)
 
     def next(self, now: float) -> T | None:
         """Whose turn it is; None where nobody's may start now. What is given has a place until `done`."""
         self._refill(now)
-        while self._waiting and self._tokens >= 1:
-            service = self._next_service()
-            running = self._running.get(service)
-            if running is not None and len(running) >= self._each:
-                self._blocked[service] = self._waiting.pop(service)
-                self._served(service)
-                continue
-            if self.taken >= self.places:
-                return None
-            self._tokens -= 1
-            self._turns += 1
-            line = self._waiting.pop(service)
-            probe = line.popleft()
-            self._started[probe] = None
-            self._served(service)
-            if line:
-                self._waiting[service] = line  # behind the others: they take turns
-            self._running.setdefault(service, OrderedDict())[probe] = None
-            return probe
-        return None
-
-    def _next_service(self) -> str:
-        if self._newest and self._turns % 2:
-            return next(reversed(self._newest))
-        return next(iter(self._waiting))
-
-    def _served(self, service: str) -> None:
-        if self._newest is not None:
-            self._newest.pop(service, None)
+        if not self._waiting or self._tokens < 1 or self.taken >= self.places:
+            return None
+        self._tokens -= 1
+        service, probe = self._waiting.take_next()
+        self._started[probe] = None
+        running = self._running.setdefault(service, OrderedDict())
+        running[probe] = None
+        if len(running) >= self._each:
+            self._waiting.hold_back(service)
+        return probe
 
     @property
     def is_waiting(self) -> bool:
@@ -97,11 +73,7 @@ class Shares(Generic[T]):
     def to_give_up(self) -> T | None:
         """While all places are taken and a service waits that has none: the oldest probe of the service that
         has the most. It is for the caller to end it."""
-        if (
-            not self._running
-            or self.taken < self.places
-            or all(service in self._running for service in self._waiting)
-        ):
+        if not self._running or self.taken < self.places or self._waiting.accounts() <= self._running.keys():
             return None
         most = max(self._running.values(), key=len)
         return next(iter(most)) if len(most) > 1 else None
@@ -114,8 +86,7 @@ class Shares(Generic[T]):
         del running[probe], self._started[probe]
         if not running:
             del self._running[service]
-        if (line := self._blocked.pop(service, None)) is not None:
-            self._waiting[service] = line
+        self._waiting.let_go_on(service)
 
     def ready_at(self, now: float) -> float | None:
         """When another may start, if that is a matter of time alone."""

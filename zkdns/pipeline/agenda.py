@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
-from zkdns.backlog import Lanes
+from zkdns.backlog import Backlogs
 
 PACE = 10
 """Verdicts alone make a service judged again at most one part in so many of the time."""
@@ -26,7 +26,7 @@ class Agenda:
     """`queue`: what is due, by name, in order."""
 
     def __init__(self) -> None:
-        self.queue: Lanes[str] = Lanes()
+        self.queue: Backlogs[str] = Backlogs()
         self._alarms: list[tuple[float, str]] = []
         self._alarm_of: dict[str, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}

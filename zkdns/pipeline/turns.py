@@ -3,7 +3,8 @@
 Rules: one asyncio loop. Nothing says who a tenant is: it may own a registry, some services of one, or what
 a program of its own registered, and of these a thousand as well. So they take turns in each of these ways,
 one call after another: who is one of few in any of them waits for few, whatever the others have. And what was
-registered last has a call: of those that differ in none of them it waits for few as well.
+registered last has a call: of those that differ in none of them it waits for few as well. (A `backlog` knows
+one way, and its newest is what came last; who waits there does not go before he is called.)
 """
 
 from __future__ import annotations

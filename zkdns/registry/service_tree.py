@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-from zkdns.backlog import Lanes
+from zkdns.backlog import Backlogs
 from zkdns.model import (
     EMPTY,
     OF_NODES,
@@ -61,11 +61,11 @@ class ServiceTree:
         self._wrong_shown: PersistentMap[tuple[Problem, ...]] = PersistentMap()
         self._wrong_moved: dict[str, None] = {}
         self._is_told = False
-        self._dirty: Lanes[str] = Lanes()
+        self._dirty: Backlogs[str] = Backlogs()
         self._refused: dict[str, str] = {}
         self._is_moved = True
         self._faults: tuple[Problem, ...] = ()
-        self._moved: Lanes[str] = Lanes()
+        self._moved: Backlogs[str] = Backlogs()
         self.is_laden = False
         """Whether `work` was late for what it made: to judge so much takes a turn, too."""
         self._stale_since: float | None = None
@@ -145,7 +145,7 @@ class ServiceTree:
         if not self._moved:
             return ()
         if most is None or len(self._moved) <= most:
-            moved, self._moved = self._moved, Lanes()
+            moved, self._moved = self._moved, Backlogs()
             return list(moved)
         return [self._moved.take_next()[0] for _ in range(most)]
 

@@ -65,7 +65,7 @@ class Audit:
             self.due = NEVER  # until this one is read
         return portion
 
-    def rest(self, nodes: int, now: float) -> None:
+    def rest(self, now: float, nodes: int) -> None:
         """A portion is read: wait, so that all of `nodes` takes half of the time there is."""
         portions = 2 * nodes / BATCH + 1
         self.due = now + min(PAUSE, self._interval / 2 / portions)

@@ -347,7 +347,7 @@ class Reads:
         work = root.work
         self._tell(root, root.end(now))
         if work is Work.AUDIT:
-            self._audit.rest(self.nodes, now)
+            self._audit.rest(now, self.nodes)
         if root.plan.masked and not self.one_shot:
             # ClickHouse Keeper does so (ClickHouse #115475): no event says what changed.
             self._use_one_shot("this ensemble's watch events name the watch and not the node")

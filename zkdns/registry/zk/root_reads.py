@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
+from zkdns.backlog import Accounts
 from zkdns.model import OF_NODES, Begin, Event, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
-from zkdns.registry.zk.shares import Shares
 from zkdns.registry.zk.wire import (
     CHANGED,
     DELETED,
@@ -69,7 +69,7 @@ class RootReads:
         self.not_before = 0.0
         self._next: ReadPlan | None = None
         self._dirty: dict[ReadRequest, None] = {}
-        self._ahead: Shares[ReadRequest] = Shares()
+        self._ahead: Accounts[ReadRequest] = Accounts()
         """What watch events marked and is short, by service: it waits for no end of what is long."""
         self._waiting: deque[ReadRequest] = deque()
         self._queued: set[ReadRequest] = set()
@@ -219,7 +219,7 @@ class RootReads:
         reads = length = 0
         while self._queued and reads < BATCH and length < BATCH_BYTES:
             is_ahead = self._ahead and (reads < BATCH // 2 or not self._waiting)
-            request = self._ahead.pop() if is_ahead else self._waiting.popleft()
+            request = self._ahead.take_next()[1] if is_ahead else self._waiting.popleft()
             if request not in self._queued:
                 continue  # it was read since, from the other queue
             self._queued.discard(request)
