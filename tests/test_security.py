@@ -108,7 +108,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "KiB of an upstream's datagram": (large.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
-    "event streams": (door.MAX_STREAMS,),
+    "event streams": (events.MAX_STREAMS,),
     "events that wait for one stream": (events.BACKLOG,),
     "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
     "a new HTTP connection's first request": (door.REQUEST_SECONDS,),

@@ -1,7 +1,7 @@
 """What waits, and what of it is next: what came first, and of much the newest in each second turn.
 
 Rules: pure. Whoever has thousands of things waiting keeps one thing of another's no longer than a few of them
-take; the oldest go on all the same. (A semaphore that tells in several ways whose a place is: `pipeline/turns`.)
+take; the oldest go on all the same. (A semaphore that tells in several ways whose it is: `pipeline/turns`.)
 """
 
 from __future__ import annotations

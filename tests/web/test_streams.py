@@ -15,7 +15,8 @@ from support.waiting import until
 from zkdns.config import Address
 from zkdns.model import Change
 from zkdns.serve.clients import NO_DEMAND
-from zkdns.web import events, http
+from zkdns.serve.listen.places import Limits, Places
+from zkdns.web import events
 from zkdns.web.events import BACKLOG, Stream
 from zkdns.web.http import Web
 from zkdns.web.status import Observed
@@ -40,10 +41,10 @@ class Listening:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, self.address)
-        before = len(self.web._clients)
+        before = len(self.web.listeners)
         reader, writer = await asyncio.open_connection(sock=sock, limit=4096 if receive else 1 << 20)
         writer.write(ASK)
-        await until(lambda: len(self.web._clients) == before + 1)
+        await until(lambda: len(self.web.listeners) == before + 1)
         return reader, writer
 
     def tell(self, id: str, now: str = "failing") -> None:
@@ -76,14 +77,14 @@ async def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
     deaf, silent = await server.connect(receive=4096)
     reader, writer = await server.connect()
     told = 0
-    while len(server.web._clients) == 2:  # the kernel takes some megabytes for it first
+    while len(server.web.listeners) == 2:  # the kernel takes some megabytes for it first
         server.tell(f"i{told}", LONG)
         assert await ids(reader, f"i{told}") == [f"i{told}"]
         told += 1
         assert told < 2_000
     server.tell("last")
     assert await ids(reader, "last") == ["last"]
-    assert len(server.web._streams) == 1, "its place is free, though it never read"
+    assert len(server.web.listeners.places) == 1, "its place is free, though it never read"
     for each in (silent, writer):
         each.close()
     assert not deaf.at_eof()
@@ -98,15 +99,15 @@ async def test_streams_that_ended_leave_nothing_behind(server: Listening) -> Non
         for n in range(100):
             server.tell(f"i{n}")
             await asyncio.sleep(0.01)
-            if not server.web._clients:
+            if not server.web.listeners:
                 break
-        assert len(server.web._clients) == len(server.web._streams) == 0
+        assert len(server.web.listeners) == len(server.web.listeners.places) == 0
 
 
 async def test_past_the_places_there_are_the_longest_idle_stream_ends_and_the_others_go_on(
     server: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.web, "_streams", http.Places(http.Limits(2)))
+    monkeypatch.setattr(server.web.listeners, "places", Places(Limits(2)))
     held = [await server.connect() for _ in range(2)]
     late = await connect_past(server)
     server.tell("a")
@@ -130,9 +131,9 @@ async def test_a_service_of_thousands_is_told_in_turns_and_who_reads_gets_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     web = Listening().web
-    monkeypatch.setattr("zkdns.web.http.SECONDS", 0.0)  # an event a turn
+    monkeypatch.setattr("zkdns.web.events.SECONDS", 0.0)  # an event a turn
     stream = Stream()
-    web._clients[stream] = None
+    web.listeners.open(stream, "")
     many = BACKLOG * 2
     web.tell([Change(0.0, 1, "web", f"i{n}", "gone", "healthy", "") for n in range(many)])
     text = b""
@@ -145,12 +146,12 @@ async def test_a_service_of_thousands_is_told_in_turns_and_who_reads_gets_all(
 
 async def test_nobody_who_listens_any_more_is_told_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     web = Listening().web
-    monkeypatch.setattr("zkdns.web.http.SECONDS", 0.0)
+    monkeypatch.setattr("zkdns.web.events.SECONDS", 0.0)
     stream = Stream()
-    web._clients[stream] = None
+    web.listeners.open(stream, "")
     web.tell([Change(0.0, 1, "web", f"i{n}", "gone", "healthy", "") for n in range(10)])
-    del web._clients[stream]
+    web.listeners.close(stream)
     for _ in range(3):
         await asyncio.sleep(0)
-    assert not web._untold
-    assert web._telling is None
+    assert not web.listeners._untold
+    assert web.listeners._next is None

@@ -1,4 +1,4 @@
-"""Who may hold an HTTP connection, an event stream or a thread, and for how long: shares by client network.
+"""Who may hold an HTTP connection or a thread, and for how long: shares by client network.
 
 Rules: lives in the loop. Nobody is turned away while somebody else holds more: whoever holds the most gives
 one up, the longest idle first. A request that does not come whole in time ends its connection, and so does
@@ -28,7 +28,6 @@ log = logging.getLogger("zkdns.web")
 T = TypeVar("T")
 
 MAX_CONNECTIONS = 500
-MAX_STREAMS = 200
 REQUEST_SECONDS = 10.0
 """For the first request of a connection to come whole, headers and all."""
 UNREAD_SECONDS = 10.0

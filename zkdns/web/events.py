@@ -1,4 +1,4 @@
-"""Server-sent events: what waits for one client that listens (WHATWG HTML, "Server-sent events").
+"""Server-sent events: who listens, and what waits for each (WHATWG HTML, "Server-sent events").
 
 Rules: lives in the loop. Whoever is too far behind is cut off, and can read again what it missed.
 """
@@ -6,12 +6,17 @@ Rules: lives in the loop. Whoever is too far behind is cut off, and can read aga
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from zkdns.web import spelling
+from zkdns.model import Change
+from zkdns.serve.listen.places import Limits, Places
+from zkdns.web import shapes, spelling
+from zkdns.web.slices import SECONDS
 
+MAX_STREAMS = 200
 BACKLOG = 1000
 """Events that wait for one client; one that is further behind is cut off."""
 
@@ -105,3 +110,61 @@ class Waker:
             stream.wake()
         self._next = None
         self.wake(())
+
+
+class Listeners:
+    """All streams that are open, and the changes that they are told."""
+
+    def __init__(self) -> None:
+        self.places: Places[Stream] = Places(Limits(MAX_STREAMS))
+        self._streams: dict[Stream, None] = {}
+        self._untold: deque[Iterator[dict[str, Any]]] = deque()
+        self._next: asyncio.Handle | None = None
+        self._waker = Waker()
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def open(self, stream: Stream, client: str) -> None:
+        """It is told all from now on."""
+        self._streams[stream] = None
+        if (loser := self.places.take(stream, client)) is not None:
+            loser.end()  # its client's network has the most; EventSource asks again
+
+    def close(self, stream: Stream) -> None:
+        """Its client has gone."""
+        self._streams.pop(stream, None)
+        self.places.release(stream)
+
+    def end(self) -> None:
+        """Nobody is told any more."""
+        for stream in list(self._streams):
+            stream.end()
+
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Tell those who listen what is another in the answers."""
+        if not self._streams:
+            return
+        self._untold.append(shapes.events(changes))
+        if self._next is None:
+            self._tell_on()
+
+    def _tell_on(self) -> None:
+        """In slices: of a service of thousands that comes, queries and those who read would wait for the
+        whole."""
+        self._next = None
+        until = time.perf_counter() + SECONDS
+        while self._untold and self._streams:
+            event = next(self._untold[0], None)
+            if event is None:
+                self._untold.popleft()
+                continue
+            text = spell(event)
+            for stream in self._streams:
+                stream.put(text)
+            if time.perf_counter() > until:
+                self._next = asyncio.get_running_loop().call_soon(self._tell_on)
+                break
+        else:
+            self._untold.clear()
+        self._waker.wake(self._streams)

@@ -11,9 +11,7 @@ import asyncio
 import logging
 import re
 import socket
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,17 +21,15 @@ from zkdns.model import Change
 from zkdns.pipeline.journal import OutOfReach, Query
 from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
-from zkdns.serve.listen.places import Limits, Places
 from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
-from zkdns.web.door import MAX_STREAMS, Busy, Door, Threads, is_own_host
-from zkdns.web.events import Stream, Waker, spell
+from zkdns.web.door import Busy, Door, Threads, is_own_host
+from zkdns.web.events import Listeners, Stream
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
 from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
-from zkdns.web.slices import SECONDS
 from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
 
@@ -73,12 +69,8 @@ class Web:
     """The HTTP side of one server."""
 
     def __init__(self, observed: Observed) -> None:
+        self.listeners = Listeners()
         self._observed = observed
-        self._clients: dict[Stream, None] = {}
-        self._untold: deque[Iterator[dict[str, Any]]] = deque()
-        self._telling: asyncio.Handle | None = None
-        self._waker = Waker()
-        self._streams: Places[Stream] = Places(Limits(MAX_STREAMS))
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
         self._threads = Threads()
@@ -147,8 +139,7 @@ class Web:
         if self._sampler is not None:
             self._sampler.cancel()
         self._scrapes.close()
-        for stream in list(self._clients):
-            stream.end()
+        self.listeners.end()
         if self._door is not None:
             await self._door.close()
         if self._runner is not None:
@@ -281,9 +272,7 @@ class Web:
         if (transport := request.transport) is None:  # it has gone already
             return response
         stream = Stream(transport.abort)
-        self._clients[stream] = None
-        if (loser := self._streams.take(stream, request.remote or "")) is not None:
-            loser.end()  # its client's network has the most; EventSource asks again
+        self.listeners.open(stream, request.remote or "")
         try:
             await response.prepare(request)
             await response.write(b"retry: 2000\n\n")
@@ -292,39 +281,12 @@ class Web:
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._clients.pop(stream, None)
-            self._streams.release(stream)
+            self.listeners.close(stream)
         return response
 
-    # --- from the pipeline --------------------------------------------------------------------------------
-
     def tell(self, changes: Iterable[Change]) -> None:
-        """Tell those who listen what is another in the answers."""
-        if not self._clients:
-            return
-        self._untold.append(shapes.events(changes))
-        if self._telling is None:
-            self._tell_on()
-
-    def _tell_on(self) -> None:
-        """In slices: of a service of thousands that comes, queries and those who read would wait for the
-        whole."""
-        self._telling = None
-        until = time.perf_counter() + SECONDS
-        while self._untold and self._clients:
-            event = next(self._untold[0], None)
-            if event is None:
-                self._untold.popleft()
-                continue
-            text = spell(event)
-            for stream in self._clients:
-                stream.put(text)
-            if time.perf_counter() > until:
-                self._telling = asyncio.get_running_loop().call_soon(self._tell_on)
-                break
-        else:
-            self._untold.clear()
-        self._waker.wake(self._clients)
+        """Tell those who listen to events what is another in the answers."""
+        self.listeners.tell(changes)
 
 
 class _OfOurs(logging.Filter):
