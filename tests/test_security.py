@@ -15,7 +15,7 @@ from zkdns.forward import believe, forwarder, large, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
-from zkdns.registry import endpoints, fields, json_values, overrides, protobuf, settings
+from zkdns.registry import endpoints, fields, json_values, override_nodes, overrides, protobuf, settings
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
@@ -124,7 +124,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     ),
     "changes kept in memory": (journal_memory.MAX_KEPT,),
     "overrides, characters of a `why`, of a `who`": (
-        overrides.MAX_OVERRIDES,
+        override_nodes.MAX_OVERRIDES,
         overrides.MAX_WHY_CHARACTERS,
         overrides.MAX_WHO_CHARACTERS,
     ),

@@ -26,6 +26,7 @@ from zkdns.model import (
     State,
     Verdict,
 )
+from zkdns.registry.override_nodes import by_service
 
 NOW = 1_700_000_000.0
 
@@ -100,7 +101,7 @@ class Driven:
         self._then(self.health.take(target, verdict, self._loop.time()))
 
     def override(self, overrides: Mapping[tuple[str, str], Override]) -> None:
-        self._then(self.health.override(overrides))
+        self._then(self.health.override(by_service(overrides)))
 
     def replicas(self, written: Mapping[str, float]) -> None:
         self.health.replicas(written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import count, pairwise
 
 import pytest
@@ -100,17 +101,39 @@ def with_overrides(number: int) -> World:
     return world
 
 
+def moves(world: World) -> None:
+    world.hear("/services", world.data("/services/web/a", an_address(3)))
+    world.rest()
+
+
+def is_ordered_otherwise(world: World) -> None:
+    world.hear(OVERRIDES, world.data(f"{OVERRIDES}/web/a", '{"weight": 3}'))
+    world.now += 5
+    world.rest()
+    assert world.states() == {"a": "healthy"}
+
+
+def is_ordered_for_no_more(world: World) -> None:
+    world.hear(OVERRIDES, Children(f"{OVERRIDES}/web", (), next(world.zxid)))
+    world.now += 5
+    world.rest()
+    assert world.states() == {"a": "healthy"}
+
+
+def is_ordered_for_anew(world: World) -> None:
+    world.hear(OVERRIDES, Children(f"{OVERRIDES}/web", ("a", "b"), next(world.zxid)))
+    world.hear(OVERRIDES, world.data(f"{OVERRIDES}/web/b", '{"weight": 3}'))
+    world.now += 5
+    world.rest()
+
+
 def test_a_change_costs_the_same_among_few_overrides_and_views_and_among_many() -> None:
-    def cost(number: int) -> int:
+    def costs(number: int) -> list[int]:
         world = with_overrides(number)
+        changes = (moves, is_ordered_otherwise, is_ordered_for_no_more, is_ordered_for_anew)
+        return [steps(partial(change, world)) for change in changes]
 
-        def change() -> None:
-            world.hear("/services", world.data("/services/web/a", an_address(3)))
-            world.rest()
-
-        return steps(change)
-
-    assert cost(MANY) < SLACK * cost(FEW)
+    assert all(many < SLACK * few for few, many in zip(costs(FEW), costs(MANY), strict=True))
 
 
 def test_routes_that_are_laid_in_one_moment_are_laid_a_few_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from zkdns.model import (
 from zkdns.pipeline import compiler
 from zkdns.pipeline.inputs import NOTHING, FileRead, Remembered
 from zkdns.pipeline.start import Stage
+from zkdns.registry.override_nodes import by_service
 from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
 
 CHECK = '{"check": {"type": "tcp", "fall": 1, "rise": 1}}'
@@ -310,7 +311,7 @@ def test_what_operators_had_ordered_is_remembered_though_another_registry_rememb
     drain = {("web", "a"): Override(drain=True)}
     world.pipeline.step(Remembered("r1", kept, drain), NOW)
     world.pipeline.step(Remembered("r2", kept), NOW)
-    assert world.pipeline.registries.overrides == drain
+    assert world.pipeline.registries.overrides == by_service(drain)
 
 
 def test_a_registry_that_goes_and_comes_back_is_told_once_each() -> None:

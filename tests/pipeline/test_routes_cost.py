@@ -56,8 +56,8 @@ def test_what_is_laid_and_did_not_change_is_not_read_again(ensemble: Ensemble) -
     ensemble.lay("r2")
     ensemble.publish()
     after = ensemble.pipeline.registries.overrides
-    assert after["r1", ""] is before["r1", ""]
-    assert after["r2", ""] is not before["r2", ""]
+    assert after["r1"][""] is before["r1"][""]
+    assert after["r2"][""] is not before["r2"][""]
 
 
 def an_instance(n: int) -> str:

@@ -12,7 +12,7 @@ from kazoo.security import make_acl
 from support.old_zookeeper import OldZooKeeper
 from support.zookeeper import ZooKeeperServer
 from zkdns.registry.access import ZooKeeperSettings
-from zkdns.registry.overrides import Overrides
+from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_root
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 

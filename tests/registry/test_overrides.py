@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdns.model import Begin, Children, Data, Event, Override, Stat, Unreadable, Whole
-from zkdns.registry import overrides as module
-from zkdns.registry.overrides import MAX_DEPTH, Overrides, parse, path, spell
+from zkdns.registry import override_nodes
+from zkdns.registry import overrides as codec
+from zkdns.registry.override_nodes import Overrides
+from zkdns.registry.overrides import MAX_DEPTH, parse, path, spell
 from zkdns.registry.znodes import Nodes
 
 ROOT = "/zkdns/overrides"
@@ -87,13 +89,13 @@ def test_what_ended_a_route_is_the_transaction_that_removed_it_or_wrote_another_
 def test_each_is_read_as_it_is_told_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand at once, when they are asked for, would take a turn of the loop."""
     reads: list[bytes] = []
-    real = module._try
+    real = override_nodes._parse
 
-    def read(data: bytes, *args: Any) -> Any:
-        reads.append(data)
-        return real(data, *args)
+    def read(root: str, names: Any, stands: Any) -> Any:
+        reads.append(stands[0])
+        return real(root, names, stands)
 
-    monkeypatch.setattr(module, "_try", read)
+    monkeypatch.setattr(override_nodes, "_parse", read)
     overrides = Overrides()
     for count, event in enumerate(STANDING):
         overrides.apply(event)
@@ -110,7 +112,7 @@ def test_what_can_not_be_read_as_it_is_told_is_told_of_when_all_are(monkeypatch:
         raise RuntimeError("planted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_try", fail)
+        patch.setattr(override_nodes, "_parse", fail)
         overrides = fold(*STANDING)
         assert overrides.by_instance() == {}
         assert [problem.path for problem in overrides.problems()] == [f"{ROOT}/web/a", f"{ROOT}/web/b"]
@@ -230,7 +232,7 @@ def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
 
 
 def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_OVERRIDES", 3)
+    monkeypatch.setattr(override_nodes, "MAX_OVERRIDES", 3)
     reducer = Overrides()
     names = tuple(f"i{n}" for n in range(9))
     reducer.apply(Children(ROOT, ("web",), 1))
@@ -245,6 +247,6 @@ def test_so_many_overrides_are_read_and_the_rest_is_one_problem(monkeypatch: pyt
 def test_a_reason_is_cut_where_it_is_too_long_to_be_told() -> None:
     told = parse(b'{"drain": true, "why": "' + b"x" * 90_000 + b'", "who": "' + b"y" * 90_000 + b'"}')
     assert (len(told.why), len(told.who)) == (
-        module.MAX_WHY_CHARACTERS,
-        module.MAX_WHO_CHARACTERS,
+        codec.MAX_WHY_CHARACTERS,
+        codec.MAX_WHO_CHARACTERS,
     )

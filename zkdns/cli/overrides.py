@@ -28,6 +28,7 @@ from zkdns.overrides import trim
 from zkdns.pipeline.replica import read_node
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
+from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.url import RegistryURL, is_usual
@@ -207,7 +208,7 @@ class Operator:
     def ordered(self) -> dict[tuple[str, str], Override]:
         """All overrides that hold now."""
         in_force: dict[tuple[str, str], Override] = {}
-        reducer = overrides.Overrides()
+        reducer = Overrides()
         self.nodes.read_root(reducer)
         for key, order in reducer.by_instance().items():
             if (held := trim(order, time.time())) is not None:

@@ -33,6 +33,7 @@ from zkdns.model import Catalog, Change, Override, Problem, Service, State
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.pipeline import Pipeline
+from zkdns.registry.override_nodes import flat
 from zkdns.registry.source import ZooKeeperSource
 from zkdns.roots import SERVERS
 
@@ -89,7 +90,7 @@ class Registries:
     @property
     def overrides(self) -> Mapping[tuple[str, str], Override]:
         """All overrides, by service and instance id."""
-        return self.pipeline.registries.overrides
+        return flat(self.pipeline.registries.overrides)
 
     @property
     def stale_since(self) -> float | None:

@@ -20,6 +20,7 @@ from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
+from zkdns.persistent import PersistentMap, differing
 from zkdns.roots import HEALTH
 from zkdns.wall import Wall
 
@@ -57,8 +58,7 @@ class Health:
         self._me = replica
         self._probes = probes
         self._policy = policy
-        self._overrides: dict[str, dict[str, Override]] = {}
-        self._overridden: Mapping[tuple[str, str], Override] | None = None
+        self._overrides: Mapping[str, Mapping[str, Override]] = PersistentMap()
         self._unshared: dict[str, None] = {}
         """Instances of which it is not said yet who is to probe them, as the voters are now."""
         self._uncounted: dict[str, None] = {}
@@ -83,16 +83,11 @@ class Health:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def override(self, overrides: Mapping[tuple[str, str], Override]) -> set[str]:
-        """All overrides that there are, by service and instance id."""
-        if overrides is self._overridden:
-            return set()
-        self._overridden = overrides
-        by_service: dict[str, dict[str, Override]] = {}
-        for (service, id), override in overrides.items():
-            by_service.setdefault(service, {})[id] = override
-        old, self._overrides = self._overrides, by_service
-        return {s for s in old.keys() | by_service.keys() if old.get(s) != by_service.get(s)}
+    def override(self, overrides: Mapping[str, Mapping[str, Override]]) -> list[str]:
+        """All overrides that there are, by service, and of each by instance id. The services of which they
+        are others than before."""
+        old, self._overrides = self._overrides, overrides
+        return [name for name in differing(old, overrides) if old.get(name) != overrides.get(name)]
 
     def override_of(self, service: str, id: str) -> Override | None:
         """What operators ordered for one instance."""

@@ -7,19 +7,20 @@ a node is gone is told by what else of its session stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from zkdns.backlog import FEW, Backlog
 from zkdns.health.health import Health
-from zkdns.model import Catalog, Change, Override
-from zkdns.persistent import differing
+from zkdns.model import Catalog, Change, Problem
+from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.defaults import ServiceDefaults
 from zkdns.pipeline.gather import Gatherer
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.routes import RouteBook
+from zkdns.registry.override_nodes import NOTHING, ByService
 from zkdns.wall import Wall
 
 AT_A_TIME: Final = 64
@@ -64,11 +65,12 @@ class Gathering:
         self._hostnames = hostnames
         self._health = health
         self._wall = wall
-        self._laid_of: Mapping[tuple[str, str], Override] | None = None
-        self._laid: Mapping[str, Override] = {}
-        """What is to be laid over services, by name."""
+        self._overrides: ByService = PersistentMap()
+        """What is ordered."""
+        self._wrong: tuple[Problem, ...] = ()
+        """What is wrong with it."""
         self._unlaid: Backlog[str] = Backlog()
-        """Those over which it is not laid yet."""
+        """Services over which what is to be laid is not laid yet."""
         self._owed = 0
         """Services that are to be handed on before anything is published."""
         self._is_in_parts = False
@@ -131,19 +133,23 @@ class Gathering:
 
     def override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
-        overrides = self._registries.overrides
-        if overrides is not self._laid_of:
-            self._laid_of = overrides
-            if (own := self._registries.own) is not None:
-                self._wall.count("overrides", own.overrides.problems())
-            before, self._laid = self._laid, {name: o for (name, id), o in overrides.items() if not id}
-            self._unlaid.update(dict.fromkeys(differing(before, self._laid)))
+        before, self._overrides = self._overrides, self._registries.overrides
+        own = self._registries.own
+        if own is not None and (wrong := own.overrides.problems()) is not self._wrong:
+            self._wrong = wrong
+            self._wall.count("overrides", wrong)
+        if self._overrides is not before:
+            laid = self._routes.laid
+            for name in differing(before, self._overrides):
+                if self._overrides.get(name, NOTHING).get("") != laid.get(name):
+                    self._unlaid[name] = None
             self._lay(AT_A_TIME)
-        self._publisher.mark(self._health.override(self._gatherer.views.spread(overrides)))
+        self._publisher.mark(self._health.override(self._gatherer.views.spread(self._overrides)))
 
     def _lay(self, most: int) -> None:
         """Lay some of what is ordered for services over them."""
         if self._unlaid:
             names = [self._unlaid.take_next() for _ in range(min(most, len(self._unlaid)))]
-            self._publisher.mark(self._routes.lay({name: self._laid.get(name) for name in names}))
+            laid = {name: self._overrides.get(name, NOTHING).get("") for name in names}
+            self._publisher.mark(self._routes.lay(laid))
             self.is_due = True

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, ValuesView
 from zkdns.config import Settings
 from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.model import Catalog, Change, Override, serial_of
+from zkdns.persistent import PersistentMap
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import ServerNode, read_node
+from zkdns.registry.override_nodes import ByService, by_service
 from zkdns.roots import OVERRIDES, SERVERS
 from zkdns.wall import Wall
 
@@ -29,7 +31,7 @@ class Registries(Mapping[str, Registry]):
             for url in settings.registry
         }
         self.own = next((r for r in self._registries.values() if OVERRIDES in r.reducers), None)
-        self._remembered_overrides: Mapping[tuple[str, str], Override] = {}
+        self._remembered_overrides: ByService = PersistentMap()
         self._were_away: set[str] = set()
 
     def __getitem__(self, name: str) -> Registry:
@@ -50,7 +52,7 @@ class Registries(Mapping[str, Registry]):
         """What one of them said before we started, and what operators had ordered."""
         self[name].remember(catalog)
         if overrides:
-            self._remembered_overrides = overrides
+            self._remembered_overrides = by_service(overrides)
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -94,10 +96,10 @@ class Registries(Mapping[str, Registry]):
         return max((r.zxid for r in self.values()), default=0)
 
     @property
-    def overrides(self) -> Mapping[tuple[str, str], Override]:
-        """All overrides, by service and instance id."""
+    def overrides(self) -> ByService:
+        """All overrides, by service, and of each by instance id ("" for the service itself)."""
         if self.own is not None and OVERRIDES in self.own.wholes:
-            return self.own.overrides.by_instance()
+            return self.own.overrides.by_service()
         return self._remembered_overrides
 
     @property

@@ -12,13 +12,13 @@ from typing import Final, Protocol
 
 from zkdns.model import EMPTY, Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
-from zkdns.registry.overrides import Overrides
+from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import Root, ServiceTree
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
-from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
+from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
 from zkdns.wall import Wall
 
 PATIENCE: Final = 5.0
@@ -47,7 +47,7 @@ class Registry:
         self.label = label
         self.remembered: Catalog | None = None
         self.tree: ServiceTree | None = None
-        self.overrides = Overrides(OVERRIDES)
+        self.overrides = Overrides()
         self.ballots = Nodes(HEALTH)
         self.servers = Nodes(SERVERS)
         self.topology = Nodes(TOPOLOGY, 0)

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import chain
 from operator import attrgetter
 from typing import TypeAlias
 from zlib import crc32
@@ -20,15 +19,13 @@ from zkdns.answers.routed import view_key
 from zkdns.model import DEFAULTS, Instance, Override, Service
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.labels import to_label
+from zkdns.registry.override_nodes import NOTHING, ByService
 from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
 from zkdns.wall import Wall
 
 Pair: TypeAlias = tuple[str, str]
 """A service as a route names it, and a registry."""
-
-Key: TypeAlias = tuple[str, str]
-"""A service's name and an instance's id."""
 
 
 class Views:
@@ -45,11 +42,12 @@ class Views:
         self._laid: Mapping[str, tuple[Target, ...]] = PersistentMap()
         self._wanted_by: dict[str, frozenset[Pair]] = {}
         self._wanted: Counter[Pair] = Counter()
-        self._ordered: Mapping[Key, Override] | None = None
-        """What was spread last; `_ids`: the ids in it, and `_likes`: what was added, both by service."""
-        self._ids: dict[str, list[str]] = {}
-        self._likes: dict[str, dict[Key, Override]] = {}
-        self._spread: Mapping[Key, Override] = {}
+        self._ordered: ByService = PersistentMap()
+        """What was spread last; `_spread`: what came of it; `_likes`: what was added, by view; `_liked`: to
+        which views, by service."""
+        self._spread: ByService = PersistentMap()
+        self._likes: dict[str, dict[str, Override]] = {}
+        self._liked: dict[str, tuple[str, ...]] = {}
         self._moved: Set[str] = set()
         """Services that became others since."""
 
@@ -102,32 +100,36 @@ class Views:
         taken = {i.label for i in base.instances}
         return _make(view_key(name, target.registry), base, own, target.registry, taken, None)
 
-    def spread(self, overrides: Mapping[Key, Override]) -> Mapping[Key, Override]:
+    def spread(self, overrides: ByService) -> ByService:
         """What is ordered for instances, for their like in views too: those that the service itself has
         another of are named by the view alone (`web@dc2/a`)."""
+        moved = dict.fromkeys((*self._moved, *differing(self._ordered, overrides)))
+        before, self._ordered, self._moved = self._ordered, overrides, set()
         if not (self._keys_of or self._likes):
-            self._ordered, self._moved = None, set()
+            self._spread = overrides
             return overrides
-        moved, self._moved = self._moved, set()
-        is_another = overrides is not self._ordered
-        if is_another:
-            self._wall.sweep("spread", {f"{OVERRIDES}/{name}/{id}" for name, id in overrides})
-            self._ordered, self._ids = overrides, {}
-            for name, id in overrides:
-                self._ids.setdefault(name, []).append(id)
-            moved = self._ids.keys() | self._likes.keys()
+        others = [*moved]
         for name in moved:
-            likes: dict[Key, Override] = {}
-            for id in self._ids.get(name, ()):
+            for id in before.get(name, NOTHING).keys() - overrides.get(name, NOTHING).keys():
+                self._wall.forgive(f"{OVERRIDES}/{name}/{id}", "spread")
+            likes: dict[str, dict[str, Override]] = {}
+            for id, order in overrides.get(name, NOTHING).items():
                 with self._wall.around(f"{OVERRIDES}/{name}/{id}", "spread"):
-                    likes |= {(key, id): overrides[name, id] for key in self._find_likes(name, id)}
-            if likes != self._likes.get(name, {}):
-                is_another = True
-                self._likes[name] = likes
-                if not likes:
-                    del self._likes[name]
-        if is_another:
-            self._spread = {**dict(chain.from_iterable(o.items() for o in self._likes.values())), **overrides}
+                    for key in self._find_likes(name, id):
+                        likes.setdefault(key, {})[id] = order
+            for key in self._liked.pop(name, ()):
+                del self._likes[key]
+                others.append(key)
+            if likes:
+                self._likes |= likes
+                self._liked[name] = tuple(likes)
+                others += likes
+        changes: dict[str, Mapping[str, Override] | None] = {}
+        for name in others:
+            orders = {**self._likes.get(name, NOTHING), **overrides.get(name, NOTHING)}
+            if orders != self._spread.get(name, NOTHING):
+                changes[name] = orders or None
+        self._spread = self._spread.changed(changes)
         return self._spread
 
     def _find_likes(self, name: str, id: str) -> Iterator[str]:

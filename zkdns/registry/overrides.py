@@ -1,33 +1,28 @@
-"""The nodes /zkdns/overrides/SERVICE/ID and /zkdns/overrides/SERVICE <-> operators' overrides.
+"""One node /zkdns/overrides/SERVICE/ID or /zkdns/overrides/SERVICE <-> an operator's override.
 
-Rules: pure. A node that can't be read costs itself: it is a Problem and orders nothing. Its JSON has
-the keys of `model.Override`, with a route's own in the place of `route`; unknown ones are left alone, so that
-a later version may add some. SERVICE
-and ID are percent-encoded by `path`, since Dubbo's ids hold "%" and old ids may hold anything; names that
-stand there as they are count as well.
+Rules: pure. Its JSON has the keys of `model.Override`, with a route's own in the place of `route`; unknown
+ones are left alone, so that a later version may add some. SERVICE and ID are percent-encoded by `path`, since
+Dubbo's ids hold "%" and old ids may hold anything; names that stand there as they are count as well.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from zkdns.model import Data, Event, Override, Problem, fault
+from zkdns.model import Override
 from zkdns.registry.fields import show
-from zkdns.registry.scope import Scope
-from zkdns.registry.znodes import Nodes, Written
+from zkdns.registry.znodes import Written
 from zkdns.roots import OVERRIDES
 from zkdns.routes import parse_route, spell_route
 
 MAX_DEPTH: Final = 8
 """Overrides that lie upon each other."""
 
-MAX_OVERRIDES: Final = 10_000
 MAX_BYTES: Final = 256 * 1024
 """Of one override: eight that lie upon each other, each a route of 64 targets, have so much."""
 
@@ -35,9 +30,6 @@ MAX_FLOAT: Final = sys.float_info.max
 MAX_WHY_CHARACTERS: Final = 500
 MAX_WHO_CHARACTERS: Final = 100
 """Beyond them the text is cut: it is told in each change, reason and page."""
-
-ROUTE_CURE: Final = 'write {"to": [{"TARGET": SHARE}]}, with "until", "why" and "who" as wanted, or delete it'
-CURE: Final = 'write {"drain": true} or {"weight": N}, with "until", "why" and "who" as wanted, or delete it'
 
 
 class _Order(msgspec.Struct, omit_defaults=True):
@@ -59,126 +51,14 @@ _decode_order = msgspec.json.Decoder(_Order, float_hook=float).decode
 """Python's floats: msgspec takes forty times as long for those near its limits."""
 
 
-class Overrides:
-    """The reducer: `by_instance()` by service and instance id ("" for the service itself), `problems()` by
-    what is wrong."""
-
-    def __init__(self, root: str = OVERRIDES) -> None:
-        self.root = root
-        self._nodes = Nodes(root, 1, 2)
-        self._read: dict[tuple[str, ...], bytes] = {}
-        self._order: list[tuple[str, ...]] = []
-        """Their names, in order."""
-        self._parsed: dict[tuple[str, ...], _Parsed] = {}
-        self._heard: dict[tuple[str, ...], _Parsed] = {}
-        """What was told since: it is read as it comes, for ten thousand at once take a turn of the loop."""
-        self._by_instance: dict[tuple[str, str], Override] = {}
-        self._problems: tuple[Problem, ...] = ()
-
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """What is read."""
-        return self._nodes.scopes
-
-    @property
-    def zxid(self) -> int:
-        return self._nodes.zxid
-
-    def apply(self, event: Event) -> None:
-        self._nodes.apply(event)
-        if isinstance(event, Data) and len(self._heard) < MAX_OVERRIDES:
-            names = tuple(event.path[len(self.root) + 1 :].split("/"))
-            written = Written(event.stat.mtime, event.stat.mzxid)
-            with suppress(Exception):  # an error of ours is met again when all of them are put together
-                self._heard[names] = _parse(names, event.data, written)
-
-    def by_instance(self) -> dict[tuple[str, str], Override]:
-        """What stands there now; the same object as before where nothing changed."""
-        self._rebuild()
-        return self._by_instance
-
-    def lifted_by(self, service: str) -> int:
-        """The transaction that ended what was laid over a service: of its node, where that is there without a
-        route, else the last that removed one."""
-        own = max(self._nodes.written((name,)).zxid for name in (service, _encode(service)))
-        return own or self._nodes.listed_by
-
-    def problems(self) -> tuple[Problem, ...]:
-        self._rebuild()
-        return self._problems
-
-    def _rebuild(self) -> None:
-        nodes = self._nodes.nodes()
-        if nodes is self._read:
-            return
-        if self._read.keys() != nodes.keys():
-            self._order = sorted(nodes)
-        self._read = nodes
-        before, self._parsed = self._parsed | self._heard, {}
-        self._heard = {}
-        orders: dict[tuple[str, str], Override] = {}
-        as_they_are: dict[tuple[str, str], Override] = {}
-        problems = []
-        for names in self._order:
-            data = nodes[names]
-            service, id = (*names, "")[:2]
-            if not id and not data.strip():
-                continue  # it holds those of its instances
-            if len(self._parsed) >= MAX_OVERRIDES:
-                what = f"holds more than {MAX_OVERRIDES} overrides: those from {service}/{id} on are left out"
-                problems.append(Problem(self.root, what, "delete those that are not meant any more"))
-                break
-            try:
-                parsed = before.get(names)
-                if parsed is None or parsed.data is not data:  # what was told anew has other bytes
-                    written = self._nodes.written(names)
-                    if parsed is None or (parsed.data, parsed.written) != (data, written):
-                        parsed = _parse(names, data, written)
-            except Exception as error:  # ours: it costs this override, and the others go on
-                problems.append(fault("/".join((self.root, *names)), error))
-                continue
-            self._parsed[names] = parsed
-            if parsed.order is None:
-                cure = CURE if id else ROUTE_CURE
-                problems.append(Problem("/".join((self.root, *names)), f"the override {parsed.why}", cure))
-                continue
-            orders[parsed.key] = parsed.order
-            if "%" in service + id:
-                as_they_are[service, id] = parsed.order
-        self._by_instance, self._problems = as_they_are | orders, tuple(problems)
-
-
-class _Parsed(NamedTuple):
-    """One node as it was read: those that stay as they are are the same objects. `key`: the service and id
-    that it is of. `why`: what is wrong."""
-
-    data: bytes
-    written: Written
-    key: tuple[str, str]
-    order: Override | None
-    why: str
-
-
-def _parse(names: tuple[str, ...], data: bytes, written: Written) -> _Parsed:
-    service, id = (*names, "")[:2]
-    return _Parsed(data, written, decode((service, id)), *_try(data, written, id))
-
-
-def _try(data: bytes, written: Written, id: str) -> tuple[Override | None, str]:
-    try:
-        return parse(data, *written) if id else parse_laid(data, *written), ""
-    except ValueError as error:
-        return None, str(error)
-
-
 def path(service: str, id: str, root: str = OVERRIDES) -> str:
     """The node that orders for this instance."""
-    return f"{root}/{_encode(service)}/{_encode(id)}"
+    return f"{root}/{encode(service)}/{encode(id)}"
 
 
 def node(service: str, root: str = OVERRIDES) -> str:
     """The node that lays a route over this service."""
-    return f"{root}/{_encode(service)}"
+    return f"{root}/{encode(service)}"
 
 
 def decode(key: tuple[str, str]) -> tuple[str, str]:
@@ -191,7 +71,7 @@ def once(orders: Mapping[tuple[str, str], Override]) -> dict[tuple[str, str], Ov
     return {k: o for k, o in orders.items() if decode(k) == k or orders.get(decode(k)) != o}
 
 
-def _encode(name: str) -> str:
+def encode(name: str) -> str:
     encoded = quote(name, safe=":@,;=+~!*'()")
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded  # ZooKeeper takes neither
 

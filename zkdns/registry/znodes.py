@@ -36,6 +36,9 @@ class Written(NamedTuple):
     zxid: int = 0
 
 
+NEVER_WRITTEN = Written()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Znode:
     """`value`: what its data means; `mark`: of what it was read, so that the same is not read twice."""
@@ -198,8 +201,6 @@ class Nodes:
         self._now = _Plain(root, self._depths)
         self._next: _Plain | None = None
         self._nodes: dict[Names, bytes] = {}
-        self._written: dict[Names, Written] = {}
-        self._changed = False
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -217,7 +218,6 @@ class Nodes:
         """Take one event. Never raises on what the registry holds."""
         if isinstance(event, OF_NODES):
             (self._now if self._next is None else self._next).apply(event)
-            self._changed = True
         elif isinstance(event, Begin):
             if self._next is not None:
                 self._next.listing.let_go()
@@ -226,25 +226,33 @@ class Nodes:
             old = self._next
             if self._next.listing.refused is None:
                 old, self._now = self._now, self._next
+                self._now.moved = old.moved | self._now.differing(old)
             old.listing.let_go()
             self._next = None
-            self._changed = True
 
     def nodes(self) -> dict[Names, bytes]:
         """What stands there now; the same object as before where nothing changed."""
-        if self._changed:
-            self._changed = False
-            if self._now.nodes != self._nodes or self._now.written != self._written:
-                self._nodes, self._written = dict(self._now.nodes), dict(self._now.written)
+        if self._now.moved:
+            self._now.moved = set()
+            self._nodes = dict(self._now.nodes)
         return self._nodes
+
+    def take_moved(self) -> dict[Names, tuple[bytes, Written] | None]:
+        """Those that came, went or were written since the last call, with what they hold now: for who
+        remembers what stands there."""
+        now = self._now
+        moved, now.moved = now.moved, set()
+        return {
+            names: (now.nodes[names], now.written[names]) if names in now.nodes else None for names in moved
+        }
 
     def written(self, names: Names) -> Written:
         """When the data of one of them was written."""
-        return self._written.get(names, Written())
+        return self._now.written.get(names, NEVER_WRITTEN)
 
     def times(self) -> dict[Names, float]:
-        """When the data of each node was written, of those that `nodes` told last."""
-        return {names: written.at for names, written in self._written.items()}
+        """When the data of each node was written."""
+        return {names: written.at for names, written in self._now.written.items()}
 
     @property
     def listed_by(self) -> int:
@@ -258,6 +266,8 @@ class _Plain:
     def __init__(self, root: str, depths: tuple[int, ...]) -> None:
         self.nodes: dict[Names, bytes] = {}
         self.written: dict[Names, Written] = {}
+        self.moved: set[Names] = set()
+        """Those that are others than when somebody asked last."""
         self.listed_by = 0
         self.listing = Listing(root, lambda path: None, self._gone)
         self._base = len(root) + 1
@@ -268,8 +278,10 @@ class _Plain:
             return
         names = self._names(event.path)
         if isinstance(event, Data) and len(names) in self._depths:
-            self.nodes[names] = event.data
-            self.written[names] = Written(event.stat.mtime, event.stat.mzxid)
+            stands = event.data, Written(event.stat.mtime, event.stat.mzxid)
+            if stands != self._tell(names):
+                self.nodes[names], self.written[names] = stands
+                self.moved.add(names)
         elif isinstance(event, Children) and not names:
             self.listed_by = event.zxid
         elif isinstance(event, Unreadable):
@@ -278,9 +290,18 @@ class _Plain:
     def _gone(self, path: str) -> None:
         self._drop(self._names(path))
 
+    def differing(self, other: _Plain) -> set[Names]:
+        """Those that stand otherwise in another reading."""
+        every = self.nodes.keys() | other.nodes.keys()
+        return {names for names in every if self._tell(names) != other._tell(names)}
+
+    def _tell(self, names: Names) -> tuple[bytes | None, Written]:
+        return self.nodes.get(names), self.written.get(names, NEVER_WRITTEN)
+
     def _drop(self, names: Names) -> None:
-        self.nodes.pop(names, None)
-        self.written.pop(names, None)
+        if self.nodes.pop(names, None) is not None:
+            del self.written[names]
+            self.moved.add(names)
 
     def _names(self, path: str) -> Names:
         return tuple(path[self._base :].split("/")) if len(path) >= self._base else ()
