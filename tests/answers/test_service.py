@@ -30,6 +30,7 @@ from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
+from zkdns.pipeline.telling import Telling
 from zkdns.pipeline.views import Views
 from zkdns.registry.labels import to_label
 from zkdns.registry.merge import merge
@@ -142,7 +143,7 @@ class Following:
             ),
             compiler=compiler,
             sessions=sessions,
-            causes=Causes(sessions.why_gone),
+            telling=Telling(Causes(sessions.why_gone), wall),
             moved=lambda before, after: (),
             wall=wall,
             tick=lambda: 0.0,

@@ -13,7 +13,7 @@ from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Change
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.judging import Judging
-from zkdns.pipeline.publisher import SLICE
+from zkdns.pipeline.telling import SLICE
 from zkdns.registry.service_tree import MANY as MANY_OF_A_TREE
 from zkdns.registry.service_tree import ServiceTree
 
@@ -56,7 +56,7 @@ def test_what_a_service_of_thousands_tells_takes_turns_and_is_told_whole() -> No
 def test_what_changes_meanwhile_is_told_after_it() -> None:
     world = by_looks(World(threads=True))
     world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY)})
-    while world.pipeline._publisher.idle or not world.pipeline._publisher._untold:
+    while world.pipeline._publisher.idle or not world.pipeline._telling._untold:
         work_aside(world, world.ready(0.0))
     world.hear("/services", world.data("/services/web/i0000", an_address(9999)))
     told = [change for changes in changes_by_turn(world, 3.0) for change in changes]
@@ -152,7 +152,7 @@ def test_what_many_thousands_tell_is_begun_in_the_turn_after_they_were_put_in_pl
     turns = []
     for _ in range(200):
         ready = world.ready(0.0)
-        begun = [untold.changes for untold in world.pipeline._publisher._untold]
+        begun = [untold.changes for untold in world.pipeline._telling._untold]
         turns.append((bool(world.addresses("web")), bool(ready.changes) or any(begun)))
         if ready.changes:
             break

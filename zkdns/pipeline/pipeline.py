@@ -55,6 +55,7 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.start import Stage, Start
+from zkdns.pipeline.telling import Telling
 from zkdns.problems import Problems
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
@@ -111,6 +112,8 @@ class Pipeline:
             threads=threads, compiles=compiles, defers=defers, prepare=prepare,
         )  # fmt: skip
         sessions = Sessions()
+        causes = Causes(sessions.why_gone, self._health.override_of, self.registries.lifted_by)
+        self._telling = Telling(causes, self.wall)
         self._publisher = Publisher(
             self.services,
             routes=self.routes,
@@ -119,7 +122,7 @@ class Pipeline:
             ),
             compiler=self._compiler,
             sessions=sessions,
-            causes=Causes(sessions.why_gone, self._health.override_of, self._lifted_by),
+            telling=self._telling,
             moved=self._hostnames.changed,
             wall=self.wall,
             tick=tick,
@@ -272,9 +275,9 @@ class Pipeline:
         addresses = MAX_ADDRESSES_IN_A_TURN if budget < float("inf") and not was_loading else None
         delta = self.builder.take(addresses) if self._urgent or not is_loading else NOTHING
         self._urgent, has_more = False, self.builder.has_more and not is_loading
-        changes = (*self._changes, *gathering.take_changes(), *publisher.changes)
+        changes = (*self._changes, *gathering.take_changes(), *self._telling.take())
         self._changes.clear()
-        compilations, publisher.compilations, publisher.changes = tuple(publisher.compilations), [], []
+        compilations, publisher.compilations = tuple(publisher.compilations), []
         return Ready(
             delta,
             changes,
@@ -393,7 +396,3 @@ class Pipeline:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""
         is_registered = service.name in self._publisher.registered
         return self._hostnames.complete(self._gathering.defaults.complete(service, is_registered))
-
-    def _lifted_by(self, service: str) -> int:
-        own = self.registries.own
-        return own.overrides.lifted_by(service) if own is not None else 0

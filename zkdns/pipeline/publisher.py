@@ -8,41 +8,29 @@ ours costs the instance that it meets, or the service where no single one is to 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.backlog import Backlog
-from zkdns.model import Change, Problem, Service
+from zkdns.model import Problem, Service
 from zkdns.persistent import differing
-from zkdns.pipeline import changes
 from zkdns.pipeline.agenda import Agenda
-from zkdns.pipeline.changes import Causes, Moment
-from zkdns.pipeline.compiler import LARGE, Compiler
+from zkdns.pipeline.changes import Moment, ramp_end
+from zkdns.pipeline.compiler import Compiler
 from zkdns.pipeline.inputs import Compilation, Compiled, Followed
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.lost_names import tell_lost
 from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
+from zkdns.pipeline.telling import Telling
 from zkdns.routes import Target
 from zkdns.wall import Wall
 
 COMPOSED_EVERY: Final = 4
 """While others wait to be judged, each so manieth turn is that of a service whose names give others'."""
-
-SLICE: Final = 128
-"""Changes that are told between two looks at the clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Untold:
-    """One service's changes, as far as they are told, and the rest."""
-
-    path: str
-    walk: Iterator[Change]
-    changes: list[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +57,13 @@ class Publisher:
         judging: Judging,
         compiler: Compiler,
         sessions: Sessions,
-        causes: Causes,
+        telling: Telling,
         moved: Callable[[Service | None, Service | None], Iterable[str]],
         wall: Wall,
         tick: Callable[[], float],
     ) -> None:
         self.registered: Mapping[str, Service] = {}
         self.services = services
-        self.changes: list[Change] = []
         self.lost_names: dict[str, tuple[Problem, ...]] = {}
         """By service, the names that others have."""
         self.compilations: list[Compilation] = []
@@ -84,7 +71,7 @@ class Publisher:
         self._judging = judging
         self._compiler = compiler
         self._sessions = sessions
-        self._causes = causes
+        self._telling = telling
         self._moved = moved
         self._wall = wall
         self._tick = tick
@@ -95,15 +82,13 @@ class Publisher:
         on is judged."""
         self._under_way: dict[str, Replacement] = {}
         """Services that are compiled elsewhere."""
+        self._overtaken: set[str] = set()
+        """Those of them that changed again meanwhile."""
         self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
-        """What came of them, and is not put in place yet."""
+        """What came of services compiled elsewhere, and is not put in place yet."""
         self._turn = 0
         self._has_finished = False
         """Whether something was put in place since `work` was called."""
-        self._untold: deque[Untold] = deque()
-        self._holds_back = False
-        self._overtaken: set[str] = set()
-        """Those of them that changed again meanwhile."""
 
     @property
     def idle(self) -> bool:
@@ -113,7 +98,7 @@ class Publisher:
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
-        return bool(self._agenda.queue or self._composed or self._done or self._untold)
+        return bool(self._agenda.queue or self._composed or self._done or self._telling.has_work)
 
     @property
     def backlog(self) -> int:
@@ -228,10 +213,7 @@ class Publisher:
             self._agenda.spend(name, moment.at, ended - began)
             if ended > until:
                 break
-        # A turn that was late for what it put in place tells of that in the next: thousands are sorted first.
-        self._holds_back = not self._holds_back and self._tick() > until
-        if not self._holds_back:
-            self._tell_on(until)
+        self._telling.work(self._tick, until)
         return done
 
     def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:
@@ -296,7 +278,7 @@ class Publisher:
         """Told of what moved until now, even where something else takes its place in the same moment."""
         stands_for = standing.stands_for
         if stands_for is not None and not stands_for.route.moves(now):
-            self.changes.append(changes.ramp_end(standing, stands_for))
+            self._telling.add(ramp_end(standing, stands_for))
 
     def _compose(self, name: str, moment: Moment) -> bool:
         """Compile a service whose names give more than its own instances, as all of it stands now."""
@@ -368,24 +350,4 @@ class Publisher:
         self._judging.forgive(before, after, self.registered.get(changed.name))
         self._composed.update(dict.fromkeys(self._routes.users(changed)))
         self.mark(self._moved(before, after))
-        with self._wall.around(changed.path, "told"):
-            self._untold.append(Untold(changed.path, changes.walk(before, after, moment, self._causes), []))
-        size = sum(len(service.instances) for service in (before, after) if service is not None)
-        if size <= LARGE and len(self._untold) == 1:
-            self._tell_on(float("inf"))
-
-    def _tell_on(self, until: float) -> None:
-        """Tell until that moment: a service's changes together, in the order in which services changed."""
-        while self._untold:
-            untold = self._untold[0]
-            is_whole = True
-            with self._wall.around(untold.path, "told"):
-                for change in untold.walk:
-                    untold.changes.append(change)
-                    if not len(untold.changes) % SLICE and self._tick() > until:
-                        is_whole = False
-                        break
-            if not is_whole:
-                return
-            self.changes += untold.changes
-            self._untold.popleft()
+        self._telling.replaced(changed.path, before, after, moment)

@@ -102,6 +102,10 @@ class Registries(Mapping[str, Registry]):
             return self.own.overrides.by_service()
         return self._remembered_overrides
 
+    def lifted_by(self, service: str) -> int:
+        """The transaction that ended what was laid over a service; 0 for none."""
+        return self.own.overrides.lifted_by(service) if self.own is not None else 0
+
     @property
     def servers(self) -> dict[str, ServerNode]:
         """The live replicas by id."""

@@ -1,0 +1,85 @@
+"""What is told of the services that became others: each one's changes together, in the order of the services.
+
+Rules: pure; what time it is comes in. To tell of a service of thousands takes several turns. An error of ours
+costs what is told of one service.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from zkdns.model import Change, Service
+from zkdns.pipeline import changes
+from zkdns.pipeline.changes import Causes, Moment
+from zkdns.pipeline.compiler import LARGE
+from zkdns.wall import Wall
+
+SLICE: Final = 128
+"""Changes that are told between two looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """One service's changes, as far as they are told, and the rest."""
+
+    path: str
+    walk: Iterator[Change]
+    changes: list[Change]
+
+
+class Telling:
+    """`causes`: why something is another, as far as that is known."""
+
+    def __init__(self, causes: Causes, wall: Wall) -> None:
+        self._causes = causes
+        self._wall = wall
+        self._changes: list[Change] = []
+        self._untold: deque[Untold] = deque()
+        self._holds_back = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is not told yet."""
+        return bool(self._untold)
+
+    def add(self, change: Change) -> None:
+        """It is told before all that waits."""
+        self._changes.append(change)
+
+    def replaced(self, path: str, before: Service | None, after: Service | None, moment: Moment) -> None:
+        """A service is another: told at once, where that is little and nothing waits."""
+        with self._wall.around(path, "told"):
+            self._untold.append(Untold(path, changes.walk(before, after, moment, self._causes), []))
+        size = sum(len(service.instances) for service in (before, after) if service is not None)
+        if size <= LARGE and len(self._untold) == 1:
+            self._go_on(lambda: 0.0, float("inf"))
+
+    def work(self, tick: Callable[[], float], until: float) -> None:
+        """Tell of what waits until that moment of `tick`. A turn that was late for what it put in place tells
+        of that in the next: thousands are sorted first."""
+        self._holds_back = not self._holds_back and tick() > until
+        if not self._holds_back:
+            self._go_on(tick, until)
+
+    def _go_on(self, tick: Callable[[], float], until: float) -> None:
+        while self._untold:
+            untold = self._untold[0]
+            is_whole = True
+            with self._wall.around(untold.path, "told"):
+                for change in untold.walk:
+                    untold.changes.append(change)
+                    if not len(untold.changes) % SLICE and tick() > until:
+                        is_whole = False
+                        break
+            if not is_whole:
+                return
+            self._changes += untold.changes
+            self._untold.popleft()
+
+    def take(self) -> list[Change]:
+        """What was told since the last call."""
+        those, self._changes = self._changes, []
+        return those
