@@ -7,6 +7,7 @@ are spelled when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from zkdns.answers import records
@@ -31,7 +32,7 @@ def tags_of(instance: Instance) -> dict[str, None]:
     """Its tags as labels ("v1.0" and "v1-0" are one); its registry's name is one where there are several."""
     tags = instance.registration.tags
     words = (*tags, instance.registry) if instance.registry else tags
-    return dict.fromkeys(map(records.tag_label, words))
+    return dict.fromkeys(chain.from_iterable(map(records.tag_labels, words)))
 
 
 def taken_from_tags(service: Service, guests: Sequence[Instance] = ()) -> set[str]:
@@ -56,7 +57,7 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
     if guests:
         alone: dict[str, list[Instance]] = {}
         for guest in guests:
-            alone.setdefault(records.tag_label(guest.registry), []).append(guest)
+            alone.setdefault(records.tag_labels(guest.registry)[0], []).append(guest)
         tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
     return tagged
 

@@ -6,6 +6,7 @@ on the wire is `dns.records`' affair.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from zkdns.model import Instance, Service
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
+
+
+_UNDERSCORED: Final = re.compile(r"[a-z0-9-]+(?:_+[a-z0-9-]+)+")
+"""With an underscore within: those that begin with one are DNS's own (`_tcp`)."""
 
 
 class Member(NamedTuple):
@@ -126,7 +131,7 @@ def ports_of(instance: Instance, name: str | None) -> tuple[int, ...]:
     """The main port, or the ports named so."""
     if name is None:
         return (instance.registration.port,) if instance.registration.port else ()
-    ports = [port for own, port in instance.registration.ports if port and port_label(own) == name]
+    ports = [port for own, port in instance.registration.ports if port and name in port_labels(own)]
     return tuple(ports) if len(ports) < 2 else tuple(dict.fromkeys(ports))
 
 
@@ -136,22 +141,31 @@ def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
     ports: dict[str, dict[str, Instance]] = {}
     for i in instances:
         for own, number in i.registration.ports:
-            having = ports.setdefault(port_label(own), {})
-            if number:
-                having[i.path] = i
+            for label in port_labels(own):
+                having = ports.setdefault(label, {})
+                if number:
+                    having[i.path] = i
     return {port: tuple(having.values()) for port, having in ports.items()}
 
 
 @lru_cache(4096)  # a registry has few port names, and each instance repeats them
-def port_label(name: str) -> str:
+def port_labels(name: str) -> tuple[str, ...]:
     """A port's name as it stands in `_name._tcp` (RFC 6335, section 5.1, made wide enough)."""
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())[:62]
+    return _labels(name, 62)
 
 
-@lru_cache(4096)  # as port_label
-def tag_label(tag: str) -> str:
+@lru_cache(4096)  # as port_labels
+def tag_labels(tag: str) -> tuple[str, ...]:
     """A tag as it stands in a name: one label, 63 bytes at most."""
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in tag.lower())[:63]
+    return _labels(tag, 63)
+
+
+def _labels(name: str, size: int) -> tuple[str, ...]:
+    """Folded; and as it was written, where nothing but underscores keeps it from being a host's: who knows a
+    listener as `SASL_SSL` asks for `_sasl_ssl`."""
+    lower = name.lower()
+    folded = "".join(c if c.isascii() and c.isalnum() else "-" for c in lower)[:size]
+    return (folded, lower) if len(lower) <= size and _UNDERSCORED.fullmatch(lower) else (folded,)
 
 
 def protocols(instances: Iterable[Instance]) -> list[str]:

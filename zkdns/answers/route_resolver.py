@@ -248,7 +248,8 @@ def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
     for member in members:
         own: dict[str, int] = {}
         for port, number in member.instance.registration.ports:
-            own.setdefault(records.port_label(port), number)
+            for label in records.port_labels(port):
+                own.setdefault(label, number)
         for label, number in own.items():
             having = by_port.setdefault(label, [])
             if number:
@@ -260,8 +261,8 @@ def _members(service: Service, tag: str) -> list[Instance]:
     readable = [i for i in service.instances if i.state is not State.UNREADABLE]
     if not tag:
         return readable
-    wanted = records.tag_label(tag)
-    return [i for i in readable if any(records.tag_label(t) == wanted for t in i.registration.tags)]
+    wanted = records.tag_labels(tag)[0]
+    return [i for i in readable if any(records.tag_labels(t)[0] == wanted for t in i.registration.tags)]
 
 
 def _named(member: Member, service: Service) -> Instance:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from zkdns.answers.owners import SERVER, by_tag
-from zkdns.answers.records import by_port, tag_label
+from zkdns.answers.records import by_port, tag_labels
 from zkdns.lists import some_of
 from zkdns.model import Problem, Service, State
 from zkdns.registry.labels import to_label
@@ -39,7 +39,7 @@ def tell_lost(service: Service) -> Iterator[Problem]:
     # Of 50,000 instances few say something else than the one before: what they say is looked at once.
     words = {word for tags in {i.registration.tags for i in service.instances} for word in tags}
     words |= {i.registry for i in service.instances}
-    tags = {tag_label(word) for word in words if word}
+    tags = {tag_labels(word)[0] for word in words if word}
     if not tags:
         return
     lost = sorted({i.label for i in service.instances if i.label in tags and i.state is not State.UNREADABLE})
