@@ -37,7 +37,7 @@ ROOMS = {
 see all."""
 
 VALUES = {
-    "backlog", "client_map", "lack", "lists", "model", "order", "overrides", "parts", "persistent",
+    "backlog", "client_map", "lack", "line", "lists", "model", "order", "overrides", "parts", "persistent",
     "printable", "problems", "roots", "routes", "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 

@@ -1,12 +1,15 @@
 //! The way of a packet from the threads to Python: a bounded queue, and a descriptor to watch.
 //!
 //! Rules: a thread never waits for Python, nor for a lock that Python has: who holds one may lose its core
-//! for milliseconds. Datagrams that find the queue full are dropped; a stream's queries wait with their client, long before that.
+//! for milliseconds. What has come waits for its client's turn. Datagrams that find the queue full, or their
+//! client's part of it, are dropped; a stream's queries wait with their client, long before that.
 
-use crate::places::Token;
+use crate::line::Line;
+use crate::places::{Network, Token};
 use crate::socket::Origin;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::iter;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -45,6 +48,43 @@ impl Handed {
     fn is_stream(&self) -> bool {
         matches!(self.way, Way::Stream { .. })
     }
+
+    /// Whether its client's part of the room is of no account: a connection waits for each of its replies, and
+    /// a query log costs nobody an answer.
+    fn is_due(&self) -> bool {
+        self.is_stream() || self.sampled
+    }
+}
+
+/// What Python alone has its hands on. `due`: those of the line that go in whatever room there is.
+struct Inbox {
+    receiver: Receiver<Handed>,
+    line: Line<Network, Handed>,
+    due: usize,
+}
+
+impl Inbox {
+    /// Has what was handed over wait for its turn. How many there was no room for.
+    fn line_up(&mut self) -> usize {
+        let mut dropped = 0;
+        for handed in self.receiver.try_iter() {
+            let client = Network::of_one(handed.way.peer().ip());
+            if handed.is_due() {
+                self.due += 1;
+            } else if !self.line.has_room(&client, self.due) {
+                dropped += 1;
+                continue;
+            }
+            self.line.put(client, handed);
+        }
+        dropped
+    }
+
+    fn take(&mut self) -> Option<Handed> {
+        let taken = self.line.take()?;
+        self.due -= usize::from(taken.is_due());
+        Some(taken)
+    }
 }
 
 /// A packet that a thread died on, and what it said; or, without one, what is lacking here for new connections.
@@ -59,16 +99,22 @@ const FAULTS: usize = 100;
 /// they can wait where they are.
 const STREAMS: usize = 8;
 
+/// When so large a part of the room for datagrams is taken, each client is held to its own. The rest of it is for
+/// what comes before Python looks again.
+const LINE: usize = 8;
+
 pub struct Handover {
     sender: Sender<Handed>,
     /// For Python alone.
-    receiver: Mutex<Receiver<Handed>>,
+    inbox: Mutex<Inbox>,
     /// Of what was handed over, how much is not taken. Below 0 for a moment, where some was taken before it
     /// was counted.
     length: AtomicIsize,
     /// Those of the queue that came over TCP.
     streams: AtomicUsize,
     bound: usize,
+    /// Datagrams that there was no room for in their client's part.
+    beyond: AtomicUsize,
     faults: Mutex<VecDeque<Fault>>,
     bell: UnixStream,
     watched: UnixStream,
@@ -82,10 +128,11 @@ impl Handover {
         let (sender, receiver) = channel();
         Ok(Handover {
             sender,
-            receiver: Mutex::new(receiver),
+            inbox: Mutex::new(Inbox { receiver, line: Line::new((bound / LINE).max(1)), due: 0 }),
             length: AtomicIsize::new(0),
             streams: AtomicUsize::new(0),
             bound,
+            beyond: AtomicUsize::new(0),
             faults: Mutex::default(),
             bell,
             watched,
@@ -137,19 +184,26 @@ impl Handover {
         let _ = (&self.bell).write(&[0]); // full: it rings already
     }
 
-    /// At most `most` packets; where more wait, the descriptor stays readable.
+    /// At most `most` packets, their clients in turn; where more wait, the descriptor stays readable.
     pub fn take(&self, most: usize) -> Vec<Handed> {
         // Emptied before the queue is read: a ring in between is heard again, never missed.
         while matches!((&self.watched).read(&mut [0; 64]), Ok(64)) {}
-        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken: Vec<Handed> = receiver.try_iter().take(most).collect();
-        drop(receiver);
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = inbox.line_up();
+        let taken: Vec<Handed> = iter::from_fn(|| inbox.take()).take(most).collect();
+        drop(inbox);
         self.streams.fetch_sub(taken.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
-        let less = taken.len() as isize;
+        self.beyond.fetch_add(dropped, Ordering::Relaxed);
+        let less = (taken.len() + dropped) as isize;
         if self.length.fetch_sub(less, Ordering::AcqRel) > less {
             self.ring();
         }
         taken
+    }
+
+    /// How many datagrams were more than their client's part.
+    pub fn beyond(&self) -> usize {
+        self.beyond.load(Ordering::Relaxed)
     }
 
     pub fn waiting(&self) -> usize {
@@ -175,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_bell_rings_when_the_queue_fills_and_when_some_is_left() {
-        let handover = Handover::new(16).unwrap();
+        let handover = Handover::new(80).unwrap();
         let rang = || matches!((&handover.watched).read(&mut [0]), Ok(1));
         handover.put(&mut Vec::new());
         assert!(!rang());
@@ -203,11 +257,36 @@ mod tests {
         assert!(!handover.has_room(0) && handover.has_room_for_streams(1));
         handover.put(&mut (0..2).map(streamed).collect());
         assert!(!handover.has_room(0) && !handover.has_room_for_streams(0));
-        handover.take(4);
-        assert!(handover.has_room(3) && !handover.has_room(4));
-        handover.take(14);
+        assert_eq!((handover.take(3).len(), handover.beyond()), (3, 14), "one client's part is two");
         assert!(handover.has_room(15) && !handover.has_room(16));
+        assert_eq!(handover.take(9).len(), 1);
         assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
+    }
+
+    fn from(client: u8, n: u8) -> Handed {
+        let origin = Origin { peer: ([127, 0, 0, client], 9).into(), local: None };
+        Handed { way: Way::Datagram { socket: 0, origin }, ..handed(n) }
+    }
+
+    #[test]
+    fn a_client_that_floods_keeps_nobody_waiting_and_nobody_out() {
+        let handover = Handover::new(80).unwrap(); // ten wait before clients are held to their part
+        handover.put(&mut (0..40).map(|n| from(1, n)).collect());
+        handover.put(&mut vec![from(2, 50), from(3, 60)]);
+        let taken = handover.take(4);
+        assert_eq!(taken.iter().map(|h| h.packet[0]).collect::<Vec<_>>(), [0, 50, 60, 1]);
+        assert_eq!((handover.beyond(), handover.waiting()), (30, 8));
+        handover.put(&mut vec![from(4, 70)]);
+        assert_eq!(handover.take(1)[0].packet[0], 70);
+    }
+
+    #[test]
+    fn what_is_due_to_a_connection_or_to_the_log_is_never_beyond_a_part_and_takes_nobody_elses() {
+        let handover = Handover::new(80).unwrap();
+        handover.put(&mut (0..30).map(|n| Handed { sampled: true, ..from(1, n) }).collect());
+        handover.put(&mut (0..10).map(streamed).collect());
+        handover.put(&mut (0..10).map(|n| from(2, n)).collect());
+        assert_eq!((handover.take(50).len(), handover.beyond(), handover.waiting()), (50, 0, 0));
     }
 
     #[test]
@@ -221,7 +300,8 @@ mod tests {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     for n in 0..EACH / 5 {
-                        handover.put(&mut (0..n % 11).map(|n| handed(n as u8)).collect());
+                        let sampled = |n| Handed { sampled: true, ..handed(n as u8) };
+                        handover.put(&mut (0..n % 11).map(sampled).collect());
                     }
                 });
             }

@@ -1,7 +1,7 @@
 //! The native engine of zkdns: answers the plain case from a table that Python publishes.
 //!
 //! Reading order: `table`, `entry`, `rotation`, `respond`, `worker`; then `query`, `wire`, `subnet`, `clients`,
-//! `index`, `prefix`, `handover`, `sampler`, `socket`,
+//! `index`, `prefix`, `handover`, `line`, `sampler`, `socket`,
 //! `slices`; for TCP `connection`, `tcp`, `asker`, `streams`, `threads`, `places`;
 //! what upstreams answered is `stored`, `cache` and `eviction`; who was told is `told` and `numbers`;
 //! `running` starts and ends it all; `python` and `kept` are the face, `convert` and `prepared` read for it. It knows no policy, no zone rule, no registry and no upstream: all that
@@ -21,6 +21,7 @@ pub mod handover;
 pub mod index;
 #[cfg(feature = "python")]
 mod kept;
+pub mod line;
 pub mod numbers;
 mod peer;
 pub mod places;

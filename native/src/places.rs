@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A client's network: its /24, or its /56 in IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(bool, u64);
+pub struct Network(bool, u64);
 
 impl Network {
     fn of(client: IpAddr) -> Network {
@@ -23,7 +23,7 @@ impl Network {
     }
 
     /// The client itself: its address, or its /64, of which it may have every address.
-    fn of_one(client: IpAddr) -> Network {
+    pub fn of_one(client: IpAddr) -> Network {
         match client.to_canonical() {
             IpAddr::V4(ip) => Network(false, u64::from(ip.to_bits())),
             IpAddr::V6(ip) => Network(true, (ip.to_bits() >> 64) as u64),

@@ -259,7 +259,7 @@ impl Engine {
         self.shared.handover.descriptor()
     }
 
-    /// Packets that are Python's to answer, oldest first, at most `most`.
+    /// Packets that are Python's to answer, their clients in turn, at most `most`.
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
         let taken = self.shared.handover.take(most);
         let pair = |handed: crate::handover::Handed| {
@@ -399,7 +399,9 @@ impl Engine {
 
     /// Everything else that is counted, by name.
     fn totals(&self) -> HashMap<&'static str, u64> {
-        self.running.totals()
+        let mut totals = self.running.totals();
+        totals.insert("beyond", self.shared.handover.beyond() as u64);
+        totals
     }
 
     /// Replies by how long they took (bounds in `BOUNDS`, one bucket more above), and the sum in seconds.

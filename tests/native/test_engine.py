@@ -96,6 +96,28 @@ def test_a_full_queue_drops_and_counts_and_the_plain_case_goes_on() -> None:
     engine.close()
 
 
+def test_a_client_that_floods_what_is_pythons_to_answer_keeps_nobody_waiting_and_nobody_out() -> None:
+    """Who asked one thing waited for all that had come before, or was dropped with it."""
+    engine = native.Native(queue=400)  # of which 50 wait before clients are held to their part
+    engine.apply(small(entry(1), {WEB: Name(0)}))
+    loop = asyncio.new_event_loop()
+    seen: list[str] = []
+    engine.watch(loop, lambda packet, route: seen.append(route.host))
+    at = engine.start([("127.0.0.1", 0)], 1)[0]
+    with client(at) as flood, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        for _ in range(300):
+            flood.send(tables.query(names.wire("example"), 1))
+        other.bind(("127.0.0.2", 0))
+        other.sendto(tables.query(names.wire("example"), 1), at)
+        eventually(lambda: engine.totals()["passed"] == 301)
+        while engine._engine.waiting():
+            engine.take()
+    assert seen == ["127.0.0.1", "127.0.0.2"] + ["127.0.0.1"] * 49
+    assert (engine.totals()["beyond"], engine.totals()["overflowed"]) == (250, 0)
+    engine.close()
+    loop.close()
+
+
 def test_replies_and_packets_of_no_size_are_dropped_and_counted(engine: native.Native) -> None:
     at = engine.start([("127.0.0.1", 0)], 1)[0]
     with client(at) as one:

@@ -37,6 +37,7 @@ class Threads:
             "cached": 20,
             "passed": 30,
             "overflowed": 40,
+            "beyond": 80,
             "unsent": 50,
             "panics": 60,
             "missed": 70,
@@ -66,7 +67,7 @@ async def test_the_native_engine_adds_what_its_threads_did_to_what_python_did_fo
 ) -> None:
     engine = NativeEngine(dispatcher, Threads())  # type: ignore[arg-type]
     assert engine.counts() == {("udp", 1, 0): 101, ("tcp", 28, 3): 200}
-    assert engine.dropped() == {"send": 52, "not a query": 13, "buffer": 70, "queue": 40}
+    assert engine.dropped() == {"send": 52, "not a query": 13, "buffer": 70, "queue": 40, "share": 80}
     assert engine.search_misses() == {"10.0.0.1": 304, "": 400}
     assert engine.cache_hits() == 27
     assert engine.connections() == (500, 600)

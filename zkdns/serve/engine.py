@@ -243,6 +243,7 @@ class NativeEngine(PythonEngine):
         drops["not a query"] += totals["dropped"]
         drops["buffer"] += totals["missed"]
         drops["queue"] += totals["overflowed"]
+        drops["share"] += totals["beyond"]
         drops["send"] += totals["unsent"]
         return drops
 

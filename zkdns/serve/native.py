@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 MAX_QUEUED = 8192
 """How many packets may wait for Python; past that they are dropped and counted."""
 
+PART = 8
+"""When so large a part of that waits for its turn, each client is held to its own (`handover.rs`)."""
+
 RECEIVE_BUFFER_BYTES = 4 << 20
 """Bytes. The kernel's usual 212,992 hold fewer than 256 queries: one slow moment of a busy server."""
 
@@ -319,7 +322,8 @@ class Native:
 
     def totals(self) -> dict[str, int]:
         """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),
-        `overflowed` (no room there), `unsent`, `panics`, `rounds` (system calls that brought packets)."""
+        `overflowed` (no room there), `beyond` (none in their client's part), `unsent`, `panics`, `rounds`
+        (system calls that brought packets)."""
         counts: dict[str, int] = self._engine.totals()
         return counts
 

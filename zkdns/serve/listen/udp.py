@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from zkdns.forward.pending import Pending
+from zkdns.line import Line
 from zkdns.serve.batch import SLOTS, Batch, Datagram
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.bind import here
-from zkdns.serve.listen.line import Line
 from zkdns.turn import ALONE_SECONDS, FEW, TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.udp")

@@ -1,4 +1,4 @@
-"""Whose datagram is next: clients take turns, however many one of them has waiting.
+"""Whose is next: clients take turns, however many one of them has waiting.
 
 Rules: pure; bounded. When too many wait, who has more than a part as large as any other's gets no more in.
 Who has nothing waiting comes before those that have (as "new" flows in RFC 8290, section 4.2): it asks
@@ -7,6 +7,7 @@ little. Those that wait have one turn in a few all the same: newcomers may be as
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
@@ -17,9 +18,10 @@ FAVOURS = 3
 
 
 class Line(Generic[T]):
-    """`most`: how many wait before clients are held to their part; twice that many never do."""
+    """`most`: how many wait before clients are held to their part; twice that many never do. A client is
+    whoever is told from others: an address, or a network."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: float = math.inf) -> None:
         self._most = most
         self._new: OrderedDict[bytes, deque[T]] = OrderedDict()
         """By client what came since it had nothing waiting, in the order of their turns."""

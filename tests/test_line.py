@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.serve.listen.line import Line
+from zkdns.line import Line
 
 
 def test_clients_take_turns_however_many_one_has_waiting() -> None:
