@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,14 @@ from zkdns.answers import kept
 from zkdns.answers.builder import Builder
 from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
 from zkdns.answers.table import Table, Unready
+from zkdns.forward.allow import network_of
 from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service
 from zkdns.serve.aside import MAX_ASKING, MAX_SERVICES, MAX_WAITING, Aside, run_in
 from zkdns.serve.clients import ClientTable
 from zkdns.serve.dispatch import MAX_STEPS, Dispatcher
+
+HERE, THERE = network_of("192.0.2.1"), network_of("198.51.100.1")
 
 
 class ByHand:
@@ -45,35 +49,56 @@ def test_services_take_turns_and_what_is_asked_twice_is_done_once() -> None:
     hand, told = ByHand(), []
     aside = Aside(hand)
     for n in range(4):
-        assert aside.do("hog", n, lambda n=n: n, lambda n=n: told.append(f"hog {n}"))  # type: ignore[misc]
-    assert aside.do("web", "x", lambda: "x", lambda: told.append("web"))
-    assert aside.do("web", "x", lambda: "never", lambda: told.append("web too"))
+        assert aside.do("hog", HERE, n, lambda n=n: n, lambda n=n: told.append(f"hog {n}"))  # type: ignore[misc]
+    assert aside.do("web", HERE, "x", lambda: "x", lambda: told.append("web"))
+    assert aside.do("web", HERE, "x", lambda: "never", lambda: told.append("web too"))
     done = [hand.finish() for _ in range(5)]
     assert done == [0, 1, "x", 2, 3]
     assert told == ["hog 0", "hog 1", "web", "web too", "hog 2", "hog 3"]
     assert not hand.works
 
 
+def test_the_networks_of_those_who_ask_for_one_service_take_turns() -> None:
+    hand, told = ByHand(), []
+    aside = Aside(hand)
+    for n in range(4):
+        assert aside.do("web", HERE, n, lambda: None, lambda n=n: told.append(n))  # type: ignore[misc]
+    assert aside.do("web", THERE, "x", lambda: None, lambda: told.append("x"))
+    while hand.works:
+        hand.finish()
+    assert told == [0, 1, "x", 2, 3]
+
+
+def fill(aside: Aside, service: str, network: bytes, key: object = None) -> int:
+    """As many as may ask; for the same with a key, for one after another without."""
+    keys = itertools.count() if key is None else itertools.repeat(key)
+    return sum(1 for _ in itertools.takewhile(bool, (
+        aside.do(service, network, (network, k), lambda: None, lambda: None) for k in keys
+    )))  # fmt: skip
+
+
 def test_who_comes_when_the_line_is_full_is_told_so_and_others_are_not() -> None:
     hand = ByHand()
     aside = Aside(hand)
-    taken = [aside.do("hog", n, lambda: None, lambda: None) for n in range(MAX_WAITING + 5)]
-    assert taken == [True] * (MAX_WAITING + 1) + [False] * 4, "one is done, and so many wait"
-    assert aside.do("web", "x", lambda: None, lambda: None)
-    waiting = [aside.do("web", "x", lambda: None, lambda: None) for _ in range(MAX_ASKING)]
-    assert waiting == [True] * (MAX_ASKING - 1) + [False]
-    many = [aside.do(f"s{n}", n, lambda: None, lambda: None) for n in range(1000, 1000 + MAX_SERVICES)]
+    assert fill(aside, "hog", HERE) == 1 + 3 * MAX_WAITING // 4, "one is done, and so many wait"
+    assert fill(aside, "web", HERE, "x") == 3 * MAX_ASKING // 4
+    assert fill(aside, "hog", THERE) == 3
+    assert fill(aside, "web", THERE, "x") == 3 * MAX_ASKING // 16
+    fill_all = [fill(aside, "hog", b"%d" % n) + fill(aside, "web", b"%d" % n, "x") for n in range(40)]
+    assert fill_all[-1] == 0, "so many wait, of however many networks"
+    many = [aside.do(f"s{n}", HERE, n, lambda: None, lambda: None) for n in range(1000, 1000 + MAX_SERVICES)]
     assert many.count(False) == 2
     while hand.works:
         hand.finish()
-    assert aside.do("hog", "again", lambda: None, lambda: None)
+    assert aside.do("hog", HERE, "again", lambda: None, lambda: None)
+    assert [*aside._accounts] == ["hog"]
 
 
 def test_what_a_waiter_raises_costs_the_ones_after_it_nothing() -> None:
     hand, told = ByHand(), []
     aside = Aside(hand)
-    aside.do("web", 1, lambda: None, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    aside.do("db", 2, lambda: None, lambda: told.append("db"))
+    aside.do("web", HERE, 1, lambda: None, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    aside.do("db", HERE, 2, lambda: None, lambda: told.append("db"))
     with pytest.raises(ZeroDivisionError):
         hand.finish()
     hand.finish()
@@ -196,7 +221,7 @@ def test_once_the_threads_have_ended_nobody_is_answered_and_nothing_is_raised() 
     async def end() -> None:
         with ThreadPoolExecutor(1) as threads:
             aside = Aside(run_in(threads))
-        assert aside.do("web", 1, lambda: None, lambda: None)
+        assert aside.do("web", HERE, 1, lambda: None, lambda: None)
 
     asyncio.run(end())
 
@@ -290,6 +315,6 @@ def test_those_who_waited_together_leave_no_count_of_themselves_behind() -> None
     aside = Aside(lambda work, then: waits.append(then))
     for n in range(MAX_ASKING):
         for _ in range(3):
-            assert aside.do("web", n, lambda: None, lambda: None), n
+            assert aside.do("web", HERE, n, lambda: None, lambda: None), n
         waits.pop()()
-    assert aside.do("web", "again", lambda: None, lambda: None)
+    assert aside.do("web", HERE, "again", lambda: None, lambda: None)

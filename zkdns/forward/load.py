@@ -2,7 +2,8 @@
 
 Rules: pure. A client has a tenth of the room; a network of clients that has that much already gets more
 only while it has less than `FREE` times what is left: however greedy, it leaves the others room (Choudhury,
-Hahne: Dynamic queue length thresholds for shared-memory packet switches, 1998).
+Hahne: Dynamic queue length thresholds for shared-memory packet switches, 1998). What the server asks for
+itself is bounded by those who ask (`pipeline/lookups`), and no client can take its place.
 """
 
 from __future__ import annotations
@@ -28,36 +29,66 @@ class Full(Enum):
     NETWORK = "too many forwarded queries of this client's network in flight"
 
 
+class Room:
+    """For so many (`most`), whoever they are; a network that has `sure` of it gets more only while it leaves
+    others room. `taken`: so many there are, those that are of no network too."""
+
+    def __init__(self, most: int, sure: int = 0) -> None:
+        self.taken = 0
+        self._most = most
+        self._sure = sure
+        self._by_network: Counter[bytes] = Counter()
+
+    @property
+    def left(self) -> int:
+        return self._most - self.taken
+
+    def is_for(self, network: bytes) -> bool:
+        """Whether this network may have one more."""
+        return self.left > 0 and self._by_network[network] < max(self._sure, FREE * self.left)
+
+    def take(self, network: bytes | None) -> None:
+        self.taken += 1
+        if network is not None:
+            self._by_network[network] += 1
+
+    def leave(self, network: bytes | None) -> None:
+        self.taken -= 1
+        if network is not None:
+            _less(self._by_network, network)
+
+
 class Load:
-    """`total`: all of them, those that are nobody's (prefetches, host names of ours) too."""
+    """Who has how many of the questions that are under way."""
 
     def __init__(self) -> None:
-        self.total = 0
+        self._room = Room(MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT)
         self._by_client: Counter[str] = Counter()
-        self._by_network: Counter[bytes] = Counter()
+
+    @property
+    def total(self) -> int:
+        """All of them, those that are nobody's (prefetches, host names of ours) too."""
+        return self._room.taken
 
     def hindrance(self, client: str | None) -> Full | None:
         """What keeps this client, None for ourselves, from having one more."""
-        if self.total >= MAX_IN_FLIGHT:
-            return Full.ALL
         if client is None:
             return None
+        if self._room.left <= 0:
+            return Full.ALL
         if self._by_client[client] >= MAX_IN_FLIGHT_OF_CLIENT:
             return Full.CLIENT
-        most = max(MAX_IN_FLIGHT_OF_CLIENT, FREE * (MAX_IN_FLIGHT - self.total))
-        return Full.NETWORK if self._by_network[network_of(client)] >= most else None
+        return None if self._room.is_for(network_of(client)) else Full.NETWORK
 
     def start(self, client: str | None) -> None:
-        self.total += 1
+        self._room.take(network_of(client) if client is not None else None)
         if client is not None:
             self._by_client[client] += 1
-            self._by_network[network_of(client)] += 1
 
     def end(self, client: str | None) -> None:
-        self.total -= 1
+        self._room.leave(network_of(client) if client is not None else None)
         if client is not None:
             _less(self._by_client, client)
-            _less(self._by_network, network_of(client))
 
 
 def _less(counter: Counter[K], key: K) -> None:

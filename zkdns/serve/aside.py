@@ -1,8 +1,9 @@
 """Work that an answer needs and that takes longer than a turn of the loop may: done in a thread, in turn.
 
-Rules: lives in the loop; `run` has the thread. One piece of work at a time, and services take turns: names of
-one service that nobody asked before hold up its own alone. What is asked twice is done once, and who comes
-when the line is full is told so.
+Rules: lives in the loop; `run` has the thread. One piece of work at a time; services take turns, and in each
+of them the networks of those who ask: names that nobody asked before hold up their own service alone, and
+others who ask for it by no more than a piece. What is asked twice is done once, and who comes when there is
+no room for its network is told so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+
+from zkdns.forward.load import Room
 
 log = logging.getLogger("zkdns.serve")
 
@@ -27,10 +30,33 @@ MAX_SERVICES = 256
 
 @dataclass(slots=True, eq=False)
 class _Task:
+    """`askers`: who asked for it, and what to do for them then."""
+
     key: Hashable
     account: str
     work: Callable[[], object]
-    then: list[Callable[[], None]] = field(default_factory=list)
+    askers: list[tuple[bytes, Callable[[], None]]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _Account:
+    """One service's. `line`: its work, by the network that asked for it first, the next one first."""
+
+    line: OrderedDict[bytes, deque[_Task]] = field(default_factory=OrderedDict)
+    waiting: Room = field(default_factory=lambda: Room(MAX_WAITING))
+    asking: Room = field(default_factory=lambda: Room(MAX_ASKING))
+
+    def put(self, network: bytes, task: _Task) -> None:
+        self.line.setdefault(network, deque()).append(task)
+        self.waiting.take(network)
+
+    def take(self) -> _Task:
+        network, own = self.line.popitem(last=False)
+        task = own.popleft()
+        if own:
+            self.line[network] = own  # behind the others: they take turns
+        self.waiting.leave(network)
+        return task
 
 
 Run = Callable[[Callable[[], object], Callable[[], None]], None]
@@ -62,54 +88,61 @@ class Aside:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._waiting: OrderedDict[str, deque[_Task]] = OrderedDict()
-        """By service, the next one first."""
+        self._accounts: dict[str, _Account] = {}
+        """By service, those that somebody waits for."""
+        self._line: OrderedDict[str, _Account] = OrderedDict()
+        """Those of them that have work, the next one first."""
         self._known: dict[Hashable, _Task] = {}
-        self._asking: dict[str, int] = {}
         self._busy = False
 
-    def do(self, account: str, key: Hashable, work: Callable[[], object], then: Callable[[], None]) -> bool:
-        """Do this on a service's account; `then` is called when it is done. False where too many wait."""
-        asking = self._asking.get(account, 0)
-        if asking >= MAX_ASKING:
+    def do(
+        self,
+        account: str,
+        network: bytes,
+        key: Hashable,
+        work: Callable[[], object],
+        then: Callable[[], None],
+    ) -> bool:
+        """Do this on a service's account, for somebody of this network; `then` is called when it is done.
+        False where too many wait."""
+        own = self._accounts.get(account) or _Account()
+        if not own.asking.is_for(network):
             return False
         task = self._known.get(key)
         if task is None:
-            line = self._waiting.get(account)
-            if line is None:
-                if len(self._waiting) >= MAX_SERVICES:
-                    return False
-                line = self._waiting[account] = deque()
-            if len(line) >= MAX_WAITING:
+            if not own.waiting.is_for(network):
+                return False
+            if account not in self._line and len(self._line) >= MAX_SERVICES:
                 return False
             task = self._known[key] = _Task(key, account, work)
-            line.append(task)
-        self._asking[account] = asking + 1
-        task.then.append(then)
+            own.put(network, task)
+            self._line.setdefault(account, own)
+        self._accounts[account] = own
+        own.asking.take(network)
+        task.askers.append((network, then))
         self._next()
         return True
 
     def _next(self) -> None:
-        if self._busy or not self._waiting:
+        if self._busy or not self._line:
             return
-        account, line = next(iter(self._waiting.items()))
-        task = line.popleft()
-        del self._waiting[account]
-        if line:
-            self._waiting[account] = line  # behind the others: they take turns
+        account, own = self._line.popitem(last=False)
+        task = own.take()
+        if own.line:
+            self._line[account] = own  # behind the others: they take turns
         self._busy = True
         self._run(task.work, lambda: self._done(task))
 
     def _done(self, task: _Task) -> None:
         self._busy = False
         del self._known[task.key]
-        left = self._asking[task.account] - len(task.then)
-        if left:
-            self._asking[task.account] = left
-        else:
-            del self._asking[task.account]
+        own = self._accounts[task.account]
+        for network, _ in task.askers:
+            own.asking.leave(network)
+        if not own.asking.taken:
+            del self._accounts[task.account]
         try:
-            for then in task.then:
+            for _, then in task.askers:
                 then()
         finally:
             self._next()

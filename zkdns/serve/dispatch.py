@@ -20,6 +20,7 @@ from zkdns.dns import ede
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import AA, fail
 from zkdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL
+from zkdns.forward.allow import network_of
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Wanted, wanted_of
@@ -302,7 +303,8 @@ class Dispatcher:
 
     def _ask_aside(self, one: _Waiting, unready: Unready, left: int) -> bool:
         then = partial(self._resume, one, left)
-        return one.aside.do(unready.account, unready.key, unready.work, then)
+        network = network_of(one.request.client)
+        return one.aside.do(unready.account, network, unready.key, unready.work, then)
 
     def _resume(self, one: _Waiting, left: int) -> None:
         """It was compiled; `left`: how often more may have to be."""
