@@ -11,7 +11,7 @@ from zkdns.answers import kept, late_names, proportions, route_resolver, spliced
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.config import Settings
-from zkdns.forward import believe, forwarder, large, load
+from zkdns.forward import asked, believe, large, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
@@ -76,7 +76,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "instances that such a name, one of several tags or of a zone compiles at once": (
         kept.MAX_INSTANCES_IN_LOOP,
     ),
-    "such names of one service that wait, who waits for them": (aside.MAX_WAITING, aside.MAX_ASKING),
+    "such names of one service that wait, who waits for them; a network leaves others room of both": (
+        aside.MAX_WAITING,
+        aside.MAX_ASKING,
+    ),
     "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
     "of them, probes of targets that had no answer within 0.5 s": (1, 2),
@@ -93,16 +96,16 @@ WALLS: dict[str, tuple[float, ...]] = {
         lookups.MAX_DEAD,
     ),
     "instances compiled in the loop": (compiler.LARGE,),
-    "datagrams that wait in the Python engine until each client is held to its part, and then": (
+    "datagrams that wait for Python, with either engine, until each client is held to its part, and then": (
         udp.MAX_WAITING,
-        2 * udp.MAX_WAITING,
+        2 * native.MAX_QUEUED // native.PART,
     ),
-    "queries that the native engine hands to Python and that wait there": (native.MAX_QUEUED,),
+    "queries that the native engine hands to Python before it looks at them": (native.MAX_QUEUED,),
     "TCP connections": (Limits().connections,),
     "bytes that wait on TCP, of one connection": (Limits().bytes / MIB, tcp.MAX_UNSENT_BYTES / 1024),
     "idle TCP connection": (Limits().idle,),
     "forwarded questions under way, of one client": (load.MAX_IN_FLIGHT, load.MAX_IN_FLIGHT_OF_CLIENT),
-    "clients that wait for one forwarded question": (forwarder.MAX_WAITERS,),
+    "clients that wait for one forwarded question; a network leaves others room": (asked.MAX_WAITERS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
     "KiB of an upstream's datagram": (large.LARGE_BYTES >> 10,),

@@ -42,15 +42,16 @@ def reason(error: OSError) -> str:
 
 
 class Lack:
-    """What is lacking for one purpose. Times are seconds of any clock that only grows."""
+    """What is lacking for one purpose. Times are seconds of any clock that only grows. `met_at`: when it was
+    met last."""
 
     def __init__(self) -> None:
-        self._met_at = self._told_at = -math.inf
+        self.met_at = self._told_at = -math.inf
         self._why = ""
 
     def meet(self, why: str, now: float) -> bool:
         """It was met; whether that is to be told."""
-        self._met_at, self._why = now, why
+        self.met_at, self._why = now, why
         is_news = now - self._told_at >= TELL_EVERY
         if is_news:
             self._told_at = now
@@ -58,7 +59,7 @@ class Lack:
 
     def why(self, now: float) -> str:
         """In a few words; "" where nothing is lacking."""
-        return self._why if now - self._met_at < TELL_EVERY else ""
+        return self._why if now - self.met_at < TELL_EVERY else ""
 
 
 def problem_of(why: str, so: str) -> Problem:

@@ -36,7 +36,7 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.table import Table
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message, read_reply
-from zkdns.forward.addresses import Unresolved
+from zkdns.forward.addresses import Lacking, Unresolved
 from zkdns.forward.forwarder import STARTS_PER_TURN, Forwarder
 from zkdns.forward.load import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_CLIENT
 from zkdns.forward.resolution import Resolution
@@ -506,7 +506,7 @@ async def test_the_whole_has_a_limit_and_the_cache_answers_all_the_same() -> Non
 
 
 async def test_where_files_run_out_it_is_our_lack_and_not_the_upstreams(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lacking(upstream: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -518,8 +518,35 @@ async def test_where_files_run_out_it_is_our_lack_and_not_the_upstreams(
             answered = await ask(forwarder, query("www.example.com", use_edns=0))
             assert answered.rcode() == dns.rcode.SERVFAIL
             assert edes(answered) == [23]
+            with pytest.raises(Lacking, match="too many open files"):
+                await forwarder.resolve("db.example.com")
         assert forwarder.status().upstreams[0].state == "healthy"
+        assert "too many open files" in forwarder.lack
+        assert caplog.text.count("too many open files") == 1
         assert said(await ask(forwarder, "www.example.com")) == ["192.0.2.1"]
+        up.script = lambda seen: reply(seen, rcode="NXDOMAIN", authority=(soa(),))
+        with pytest.raises(Unresolved):
+            await forwarder.resolve("gone.example.com")
+
+
+async def test_who_asks_for_much_keeps_no_other_network_waiting_to_be_sent() -> None:
+    async with run(addresses("192.0.2.1")) as up, forwarding(up) as forwarder:
+        for n in range(20):
+            tell(forwarder, query(f"n{n}.example.com").to_wire(), "10.0.0.1", lambda _: None)
+        tell(forwarder, query("other.example.com").to_wire(), "10.0.1.1", lambda _: None)
+        await until(lambda: len(up.queries) == 21)
+        assert "other.example.com." in [seen.name.lower() for seen in up.queries[:5]]
+
+
+async def test_what_we_ask_for_ourselves_no_client_takes_the_place_of() -> None:
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        for n in range(MAX_IN_FLIGHT):
+            tell(forwarder, query(f"n{n}.example.com").to_wire(), f"10.0.{n % 50}.1", lambda _: None)
+        assert forwarder.status().in_flight == MAX_IN_FLIGHT
+        resolving = asyncio.create_task(forwarder.resolve("db.example.com"))
+        await until(lambda: forwarder.status().in_flight == MAX_IN_FLIGHT + 2)
+        up.script = addresses("192.0.2.1")
+        assert "192.0.2.1" in (await resolving).addresses
 
 
 async def test_many_questions_hold_many_sockets() -> None:

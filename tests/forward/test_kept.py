@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import dns.flags
 import dns.message
+import dns.rcode
 import pytest
 
 from support.forwarding import LOCAL, Clock, ask, dispatch, forwarding, query, said
@@ -16,6 +18,7 @@ from support.upstream import FakeUpstream, Seen, Wait, addresses, reply, run, si
 from support.waiting import until
 from zkdns.config import Settings
 from zkdns.dns import names
+from zkdns.forward import asked
 from zkdns.forward import forwarder as module
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.forwarder import Forwarder
@@ -141,7 +144,7 @@ async def test_that_a_name_is_not_there_is_not_kept_of_one_that_became_ours_mean
 async def test_so_many_may_wait_for_one_question_and_the_next_is_told_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_WAITERS", 3)
+    monkeypatch.setattr(asked, "MAX_WAITERS", 3)
     async with run(silent, hush=True) as up, forwarding(up) as forwarder:
         waiting = [asyncio.create_task(ask(forwarder, NAME, f"10.0.{n}.1")) for n in range(3)]
         await until(lambda: up.queries)
@@ -150,6 +153,22 @@ async def test_so_many_may_wait_for_one_question_and_the_next_is_told_so(
         assert (forwarder.joined, forwarder.limited) == (2, 1)
         up.script = addresses("192.0.2.1")
         assert [said(one) for one in await asyncio.gather(*waiting)] == [["192.0.2.1"]] * 3
+
+
+async def test_one_network_can_not_take_all_the_room_of_those_who_wait_for_one_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asked, "MAX_WAITERS", 16)
+    async with run(silent, hush=True) as up, forwarding(up) as forwarder:
+        waiting = [asyncio.create_task(ask(forwarder, NAME, f"10.0.0.{n}")) for n in range(20)]
+        await until(lambda: forwarder.limited == 8)
+        waiting.append(asyncio.create_task(ask(forwarder, NAME, "10.0.1.1")))
+        resolving = asyncio.create_task(forwarder.resolve(NAME))
+        await until(lambda: forwarder.joined == 13)
+        up.script = addresses("192.0.2.1")
+        rcodes = Counter(one.rcode() for one in await asyncio.gather(*waiting))
+        assert rcodes == {dns.rcode.NOERROR: 13, dns.rcode.SERVFAIL: 8}
+        assert "192.0.2.1" in (await resolving).addresses
 
 
 async def test_what_is_fetched_anew_is_fetched_once_and_not_while_much_else_is_asked(

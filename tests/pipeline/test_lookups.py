@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import socket
 import time
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
-from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.forward.addresses import Lacking, Resolved, Unresolved
 from zkdns.forward.machine import ask_machine
 from zkdns.pipeline import lookups as under_test
 from zkdns.pipeline.hostnames import Account
@@ -111,6 +113,32 @@ async def test_the_machines_own_resolver() -> None:
         await ask_machine("nowhere.invalid")
     with pytest.raises(Unresolved):
         await ask_machine("a" * 70 + ".invalid")
+
+
+async def test_the_machines_own_resolver_is_not_blamed_for_what_is_lacking_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", fail)
+        with pytest.raises(Unresolved):
+            await ask_machine("db.example")
+        patch.setattr(socket, "socket", lacking)
+        with pytest.raises(Lacking, match="too many open files"):
+            await ask_machine("db.example")
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", _no_thread)
+        with pytest.raises(Lacking, match="can't start new thread"):
+            await ask_machine("db.example")
+
+
+def _no_thread(self: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 async def test_a_service_with_a_thousand_dead_names_makes_nobody_elses_late() -> None:
@@ -276,6 +304,30 @@ async def test_who_is_no_longer_wanted_while_it_is_slow_is_let_go_of(monkeypatch
     await asyncio.sleep(0.05)
     lookups.want({})
     await asyncio.wait_for(ended.wait(), 5)
+    await lookups.stop()
+
+
+async def test_what_is_lacking_here_is_no_failure_of_a_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(under_test, "AGAIN", 0.001)
+    asked: Counter[str] = Counter()
+
+    async def resolve(name: str) -> Resolved:
+        asked[name] += 1
+        if asked[name] < 4:
+            raise Lacking("too many open files")
+        return Resolved(("192.0.2.1",), 60)
+
+    told: list[str] = []
+    lookups = Lookups(resolve, lambda name, addresses: told.append(name))
+    assert lookups.lack == ""
+    lookups.want({"a.example": WEB, "b.example": WEB})
+    await lookups.all_done()
+    assert lookups.problems == {}
+    assert sorted(told) == ["a.example", "b.example"], "nothing before there was an answer"
+    assert lookups.lack == "too many open files"
+    assert len(caplog.records) == 1
     await lookups.stop()
 
 

@@ -56,7 +56,7 @@ def observer(tmp_path: Path) -> Observer:
         queries=Counter({("u", "NOERROR"): 21}), limited=22, forgeries=32, joined=23,
         refused=24, blocked=25, cache_hits=26,
         status=lambda: ForwardStatus(UPSTREAMS, 27, 28, 29, ""), cache=SimpleNamespace(used=30),
-        problem="no upstream", faults=1000,
+        problem="no upstream", faults=1000, lack="no sockets",
     )  # fmt: skip
     mirrors = (
         mirror(reads=1, resyncs=10, audit_repairs=100, restarts=1000, audits=10_000),
@@ -65,7 +65,13 @@ def observer(tmp_path: Path) -> Observer:
     return Observer(
         life,  # type: ignore[arg-type]
         pipeline,
-        SimpleNamespace(errors=20, mirrors=mirrors, zookeepers={}, lacks=("no port is free",)),  # type: ignore[arg-type]
+        SimpleNamespace(  # type: ignore[arg-type]
+            errors=20,
+            mirrors=mirrors,
+            zookeepers={},
+            lacks=("no port is free",),
+            lack_of_lookups="no threads",
+        ),
         engine,  # type: ignore[arg-type]
         forwarder,  # type: ignore[arg-type]
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
@@ -118,6 +124,8 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
         "this machine",
         "this machine",
         "this machine",
+        "this machine",
+        "this machine",
         "journal",
         "--forward",
         "--forward",
@@ -126,6 +134,8 @@ def test_whatever_is_wrong_anywhere_is_a_row_of_the_problems(tmp_path: Path) -> 
         ("no memory", " new connections wait"),
         ("no descriptors", " new connections wait"),
         ("no port is free", " health checks wait; what was known of the instances holds"),
+        ("no threads", " host names wait; what they were known for holds"),
+        ("no sockets", " names are not forwarded"),
     ]
     assert [p.what for p in status.problems if "10.0.0.2:53 leads back" in p.what]
     assert status.forward == {"cached": 27, "in_flight": 28, "cache_bytes": 30}

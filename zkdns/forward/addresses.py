@@ -16,6 +16,10 @@ class Unresolved(Exception):
     """A name has no addresses now; the text says why."""
 
 
+class Lacking(Exception):
+    """What it takes to ask for a name is lacking here, which says nothing of the name; the text says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """Addresses in text, and for how many seconds they are true."""

@@ -11,9 +11,9 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
 from zkdns.forward.alarms import Alarms
-from zkdns.forward.allow import permit
+from zkdns.forward.allow import network_of, permit
+from zkdns.forward.asked import Asked, in_flight_key
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
@@ -41,12 +42,12 @@ from zkdns.forward.stored import Kept, Stored, Wanted, key_of, size_of
 from zkdns.forward.transport import Transport
 from zkdns.forward.upstream import order
 from zkdns.forward.upstreams import Upstreams, UpstreamStatus
+from zkdns.lack import Lack
+from zkdns.line import Line
 from zkdns.turn import go_on
 
 log = logging.getLogger("zkdns.forward")
 
-MAX_WAITERS = 1000
-"""Clients that wait for one and the same question."""
 STALE_AFTER = 1.8
 """Seconds a client waits where an expired answer is at hand (RFC 8767, section 5)."""
 STARTS_PER_TURN = 2
@@ -57,19 +58,6 @@ MAX_RECORDS_PER_TURN = 100
 labels, and thousands take 100 ms."""
 
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A question under way and who waits for it. `client`: on whose account it is, None for ours."""
-
-    key: bytes
-    rd: bool
-    client: str | None
-    transport: Transport | None = None
-    stale: Kept | None = None
-    waiting: list[Pending] = field(default_factory=list)
-    patience: asyncio.TimerHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +96,12 @@ class Forwarder:
         self.cache: Replies = Cache() if cache is None else cache
         # Other upstreams may know other names: what the old ones said is forgotten.
         self._upstreams = Upstreams(settings, resolv_conf, clock, self._draw, self.cache.clear)
-        self._asked: dict[bytes, _Asked] = {}
-        self._unsent: deque[_Asked] = deque()
-        """Those of `_asked` that have no transport yet."""
+        self._asked: dict[bytes, Asked] = {}
+        self._unsent: Line[Asked] = Line()
+        """Those of `_asked` that have no transport yet, whose networks take turns."""
         self._next_send: asyncio.Handle | None = None
         self._load = Load()
+        self._lack = Lack()
         self._readers = Readers()
         self._alarms = Alarms()
         self._failures: Failures[Failed] = Failures()
@@ -149,7 +138,7 @@ class Forwarder:
         while self._asked and self._clock() < end:  # noqa: ASYNC110  (many flights, one clock of our own)
             await asyncio.sleep(0.02)
         await self._upstreams.stop()
-        self._unsent.clear()
+        self._unsent = Line()
         for asked in list(self._asked.values()):
             if asked.transport is not None:
                 asked.transport.end(STOPPING)
@@ -175,6 +164,11 @@ class Forwarder:
         what upstreams said of them goes, in what was asked about other names, too."""
         if len(self.cache):  # a large registry brings 100,000 at once, at start
             self.cache.forget(owners, below)
+
+    @property
+    def lack(self) -> str:
+        """What is lacking here for questions to upstreams; "" for nothing."""
+        return self._lack.why(self._clock())
 
     @property
     def problem(self) -> str:
@@ -232,8 +226,9 @@ class Forwarder:
         """Wait for the question that is under way; for a new one where none is."""
         rd = bool(query.packet[2] & 1)
         asked = self._asked.get(in_flight_key(key, rd))
+        network = network_of(client) if client is not None else None
         hindrance = self._hindrance(client) if asked is None else None
-        if asked is not None and len(asked.waiting) >= MAX_WAITERS:
+        if asked is not None and network is not None and not asked.room.is_for(network):
             hindrance = CROWDED
         if hindrance is not None:
             self.limited += 1
@@ -241,13 +236,13 @@ class Forwarder:
         pending = Pending(query)
         if asked is not None:
             self.joined += 1
-            asked.waiting.append(pending)
-            return pending
-        asked = _Asked(key, rd, client, stale=stale, waiting=[pending])
-        if stale is not None:
-            loop = asyncio.get_running_loop()
-            asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
-        self._start(asked)
+        else:
+            asked = Asked(key, rd, client, network, stale=stale)
+            if stale is not None:
+                loop = asyncio.get_running_loop()
+                asked.patience = loop.call_later(STALE_AFTER, self._lose_patience, asked)
+            self._start(asked)
+        asked.wait(pending, network)
         return pending
 
     def _hindrance(self, client: str | None) -> Failed | None:
@@ -267,18 +262,18 @@ class Forwarder:
             and not self._stopping
         ):
             self.prefetches += 1
-            self._start(_Asked(key, True, None))
+            self._start(Asked(key, True, None))
 
-    def _start(self, asked: _Asked) -> None:
+    def _start(self, asked: Asked) -> None:
         self._asked[in_flight_key(asked.key, asked.rd)] = asked
         self._load.start(asked.client)
-        self._unsent.append(asked)
+        self._unsent.put(asked.network or b"", asked)
         if self._next_send is None:
             self._next_send = asyncio.get_running_loop().call_soon(self._send_some)
 
     def _send_some(self) -> None:
         for _ in range(min(STARTS_PER_TURN, len(self._unsent))):
-            asked = self._unsent.popleft()
+            asked = self._unsent.take()
             try:
                 self._send(asked)
             except Exception:
@@ -286,14 +281,14 @@ class Forwarder:
                 self._finish(asked, OURS)
         self._next_send = go_on(asyncio.get_running_loop(), self._send_some) if self._unsent else None
 
-    def _send(self, asked: _Asked) -> None:
+    def _send(self, asked: Asked) -> None:
         upstreams = order(self._upstreams.all)
         resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
         finish = partial(self._finish, asked)
         asked.transport = Transport(resolution, self._clock, finish, self._readers, self._alarms)
         asked.transport.step()
 
-    def _finish(self, asked: _Asked, outcome: Answered | Failed) -> None:
+    def _finish(self, asked: Asked, outcome: Answered | Failed) -> None:
         self._asked.pop(in_flight_key(asked.key, asked.rd), None)
         self._load.end(asked.client)
         if asked.patience is not None:
@@ -308,10 +303,12 @@ class Forwarder:
         except Exception:
             self._fail(asked)
 
-    def _conclude(self, asked: _Asked, outcome: Answered | Failed, now: float) -> None:
+    def _conclude(self, asked: Asked, outcome: Answered | Failed, now: float) -> None:
         place = in_flight_key(asked.key, asked.rd)
         if isinstance(outcome, Failed):
             self.faults += outcome is OURS
+            if outcome.is_lack and self._lack.meet(outcome.text, now):
+                log.warning("names can't be forwarded: %s", outcome.text)
             if not outcome.is_ours:
                 self._failures.note(place, outcome, now, self._upstreams.usable_ones)
             self._give_all(asked.stale or self.cache.get(asked.key, now) or outcome, asked.waiting)
@@ -320,7 +317,7 @@ class Forwarder:
         judging = partial(judge, outcome, asked.key, now, self._is_ours, self.denies_private)
         work_out(judging, partial(self._take, asked, outcome), large=outcome.records > MAX_RECORDS_PER_TURN)
 
-    def _take(self, asked: _Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
+    def _take(self, asked: Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
         """An error of ours costs those who asked this, and nobody else."""
         try:
             stored, home, blocked = judged()
@@ -329,12 +326,12 @@ class Forwarder:
         except Exception:
             self._fail(asked)
 
-    def _fail(self, asked: _Asked) -> None:
+    def _fail(self, asked: Asked) -> None:
         log.exception("an answer for %s met an error of our own", asked.key.hex())
         self.faults += 1
         self._give_all(OURS, asked.waiting)
 
-    def _keep(self, asked: _Asked, outcome: Answered, home: bytes, stored: Stored) -> None:
+    def _keep(self, asked: Asked, outcome: Answered, home: bytes, stored: Stored) -> None:
         """`home`: where its aliases lead without saying more."""
         now = self._clock()
         believed = asked.rd and outcome.upstream in self._upstreams.all
@@ -350,11 +347,10 @@ class Forwarder:
 
         self._deliveries.do(asked.waiting, deliver)
 
-    def _lose_patience(self, asked: _Asked) -> None:
+    def _lose_patience(self, asked: Asked) -> None:
         """Those who waited long enough get the expired answer; the question goes on."""
         assert asked.stale is not None  # noqa: S101
-        waiting, asked.waiting = asked.waiting, []
-        self._give_all(asked.stale, waiting)
+        self._give_all(asked.stale, asked.take_waiting())
 
     def _give_all(self, what: Kept | Failed, waiting: list[Pending]) -> None:
         now = self._clock()
@@ -377,13 +373,12 @@ class Forwarder:
     # --- for ourselves ------------------------------------------------------------------------------
 
     async def resolve(self, name: str) -> Resolved:
-        """The addresses of a name, as clients of ours would get them. Raises Unresolved."""
-        return await resolve(name, lambda query: self.answer(query, None))
+        """The addresses of a name, as clients of ours would get them. Raises Unresolved, and Lacking."""
+        began = self._clock()
+        return await resolve(name, self._answer_us, lambda: self.lack if self._lack.met_at >= began else "")
 
-
-def in_flight_key(key: bytes, rd: bool) -> bytes:
-    """Where a question under way is found: one that asks for no recursion is another one."""
-    return key + b"\1" if rd else key
+    def _answer_us(self, query: Query) -> bytes | Pending:
+        return self.answer(query, None)
 
 
 def _spell(kept: Kept, query: Query, now: float) -> bytes:

@@ -73,11 +73,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer: the EDE's code and text. `is_ours`: it is our own lack, and says nothing of the name."""
+    """No answer: the EDE's code and text. `is_ours`: it says nothing of the name; `is_lack`: for want of
+    descriptors, ports or memory of ours."""
 
     code: int
     text: str
     is_ours: bool = False
+    is_lack: bool = False
 
 
 OURS = Failed(ede.OTHER, "an error of our own", is_ours=True)
@@ -340,4 +342,4 @@ class Resolution:
             self.outcome = self._cut or self._said
         else:
             code = NETWORK_ERROR if self._network else NO_REACHABLE_AUTHORITY
-            self.outcome = Failed(code, why, self._lack)
+            self.outcome = Failed(code, why, self._lack, self._lack)

@@ -12,7 +12,7 @@ from zkdns.dns.message import read_reply, spell_query
 from zkdns.dns.names import text, wire
 from zkdns.dns.packet import Query
 from zkdns.dns.types import AAAA, IN, NOERROR, NXDOMAIN, A
-from zkdns.forward.addresses import Resolved, Unresolved, addresses_in
+from zkdns.forward.addresses import Lacking, Resolved, Unresolved, addresses_in
 from zkdns.forward.pending import Pending
 
 _STREAM = 65535
@@ -20,13 +20,18 @@ _STREAM = 65535
 Ask = Callable[[Query], bytes | Pending]
 
 
-async def resolve(name: str, ask: Ask) -> Resolved:
-    """The addresses of a name. Raises Unresolved."""
+async def resolve(name: str, ask: Ask, find_lack: Callable[[], str]) -> Resolved:
+    """The addresses of a name. Raises Unresolved; Lacking where `find_lack` says what was lacking then."""
     try:
         owner = wire(name)
     except ValueError as error:
         raise Unresolved(str(error)) from None
-    both = await asyncio.gather(_addresses(owner, A, ask), _addresses(owner, AAAA, ask))
+    try:
+        both = await asyncio.gather(_addresses(owner, A, ask), _addresses(owner, AAAA, ask))
+    except Unresolved:
+        if lack := find_lack():
+            raise Lacking(lack) from None
+        raise
     addresses = both[0].addresses + both[1].addresses
     if not addresses:
         raise Unresolved(f"{name} has no address")

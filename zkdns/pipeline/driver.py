@@ -112,6 +112,11 @@ class Driver:
         return self._prober.lacks if self._prober is not None else ()
 
     @property
+    def lack_of_lookups(self) -> str:
+        """What is lacking here for looking up host names; "" for nothing."""
+        return self._lookups.lack
+
+    @property
     def zookeepers(self) -> dict[str, ZooKeeperSource]:
         """Those of the registries that are ensembles, by name."""
         return {name: s for name, s in self.sources.items() if isinstance(s, ZooKeeperSource)}

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from zkdns.forward.addresses import Resolved, Unresolved
+from zkdns.forward.addresses import Lacking, Resolved, Unresolved
+from zkdns.lack import Lack
 from zkdns.persistent import differing
 from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.turns import Turns
@@ -22,6 +23,8 @@ log = logging.getLogger("zkdns.hosts")
 MIN_WAIT, MAX_WAIT = 1.0, 60.0
 MIN_RETRY, MAX_RETRY = 5.0, 60.0
 """Seconds; a name that stays dead is asked for less and less often."""
+AGAIN = 1.0
+"""Seconds until one is tried again that failed for want of our own."""
 MAX_LOOKUPS = 32
 MAX_LOOKUPS_EACH = MAX_LOOKUPS // 4
 """At a time: all of them, and those of one service."""
@@ -58,6 +61,7 @@ class Lookups:
         self._slow = Turns(MAX_SLOW, MAX_SLOW // 4, WAYS)
         self._dead = Turns(MAX_DEAD, MAX_DEAD // 4, WAYS)
         self._accounts: Mapping[str, Account] = {}
+        self._lack = Lack()
 
     def want(self, accounts: Mapping[str, Account]) -> None:
         """From now on exactly these names, each on the account of the one who has it."""
@@ -83,6 +87,11 @@ class Lookups:
         """Names that don't resolve now, and why."""
         return self._problems
 
+    @property
+    def lack(self) -> str:
+        """What is lacking here for looking up names; "" for nothing."""
+        return self._lack.why(asyncio.get_running_loop().time())
+
     async def all_done(self) -> None:
         """Returns when each wanted name was resolved or failed once."""
         while self._due:
@@ -101,6 +110,11 @@ class Lookups:
         while True:
             try:
                 outcome, is_slow = await self._ask(name, is_slow)
+            except Lacking as lacking:
+                if self._lack.meet(str(lacking), asyncio.get_running_loop().time()):
+                    log.warning("host names can't be looked up: %s; what they were known for holds", lacking)
+                await asyncio.sleep(AGAIN)
+                continue
             except Unresolved as error:
                 self._fail(name, str(error))
                 is_slow = True
@@ -122,7 +136,7 @@ class Lookups:
             await asyncio.sleep(wait)
 
     async def _ask(self, name: str, is_slow: bool) -> tuple[Resolved, bool]:
-        """What it resolves to, and whether that took long. Raises Unresolved."""
+        """What it resolves to, and whether that took long. Raises Unresolved, and Lacking."""
         *whose, zxid = self._accounts.get(name, NOBODY)
         claimed, loop = (tuple(whose), zxid), asyncio.get_running_loop()
         if is_slow:

@@ -153,6 +153,10 @@ class Observer:
                 beside.append(problem_of(why, "new connections wait"))
         for why in self.driver.lacks:
             beside.append(problem_of(why, "health checks wait; what was known of the instances holds"))
+        if why := self.driver.lack_of_lookups:
+            beside.append(problem_of(why, "host names wait; what they were known for holds"))
+        if why := self.forwarder.lack:
+            beside.append(problem_of(why, "names are not forwarded"))
         if self.recorder.problem is not None:
             beside.append(self.recorder.problem)
         upstreams = self.forwarder.status().upstreams

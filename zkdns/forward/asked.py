@@ -1,0 +1,51 @@
+"""One question under way: who asked it, and who waits for what comes of it.
+
+Rules: does no I/O; bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zkdns.forward.load import Room
+from zkdns.forward.pending import Pending
+from zkdns.forward.stored import Kept
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from zkdns.forward.transport import Transport
+
+MAX_WAITERS = 1000
+"""Clients that wait for one and the same question; a network of them leaves others room."""
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """`client`, `network`: on whose account it is, None for ours; `room`: for those who wait."""
+
+    key: bytes
+    rd: bool
+    client: str | None
+    network: bytes | None = None
+    transport: Transport | None = None
+    stale: Kept | None = None
+    waiting: list[Pending] = field(default_factory=list)
+    room: Room = field(default_factory=lambda: Room(MAX_WAITERS))
+    patience: asyncio.TimerHandle | None = None
+
+    def wait(self, pending: Pending, network: bytes | None) -> None:
+        """One more of this network's waits, None for ours."""
+        self.waiting.append(pending)
+        self.room.take(network)
+
+    def take_waiting(self) -> list[Pending]:
+        """Those who wait, who do so no more."""
+        waiting, self.waiting, self.room = self.waiting, [], Room(MAX_WAITERS)
+        return waiting
+
+
+def in_flight_key(key: bytes, rd: bool) -> bytes:
+    """Where a question under way is found: one that asks for no recursion is another one."""
+    return key + b"\1" if rd else key
