@@ -39,8 +39,9 @@ from zkdns.health import consensus
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Registration, Service, ServiceSettings, State
 from zkdns.registry import file, formats, overrides, presets, state
 from zkdns.registry import settings as service_settings
+from zkdns.registry.addresses import canonical, is_host
 from zkdns.registry.arrange import Found, arrange
-from zkdns.registry.fields import BadData, canonical, is_host
+from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.json_fields import JSONFields
 from zkdns.registry.readers import open_root

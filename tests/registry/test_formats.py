@@ -16,7 +16,8 @@ from support.drawing import pick
 from zkdns.model import DEFAULTS, NONE_HEALTHY, Check, Registration
 from zkdns.registry import formats
 from zkdns.registry import settings as service_settings
-from zkdns.registry.fields import BadData, canonical, is_host
+from zkdns.registry.addresses import canonical, is_host
+from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node, auto, native
 from zkdns.registry.url import parse_registry
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from zkdns.model import Instance, Problem, Service, State
 from zkdns.persistent import PersistentMap, differing
 from zkdns.pipeline.users import Users
-from zkdns.registry.fields import MAX_ADDRESSES, canonical, why_unusable
+from zkdns.registry.addresses import canonical, why_unusable
+from zkdns.registry.fields import MAX_ADDRESSES
 from zkdns.registry.unread import UNREAD
 from zkdns.wall import Wall
 

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
-from zkdns.registry.fields import PORT, BadData, show, where
+from zkdns.registry.addresses import where
+from zkdns.registry.fields import PORT, BadData, show
 
 MAX_URL_CHARACTERS: Final = 8192
 """Of a URL or host:port: longer ones are none."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from zkdns.model import Registration, Status
+from zkdns.registry.addresses import where
 from zkdns.registry.endpoints import anywhere
-from zkdns.registry.fields import PORT, WEIGHT, BadData, Rule, where
+from zkdns.registry.fields import PORT, WEIGHT, BadData, Rule
 from zkdns.registry.formats import Node, demand_object
 
 STATUSES: Final[Mapping[str, Status]] = {

@@ -21,7 +21,8 @@ from __future__ import annotations
 from typing import Any
 
 from zkdns.model import Registration, Status
-from zkdns.registry.fields import PORT, BadData, Rule, decode, digits, loose_meta, share, where
+from zkdns.registry.addresses import where
+from zkdns.registry.fields import PORT, BadData, Rule, decode, digits, loose_meta, share
 from zkdns.registry.formats import Node, Parsed, demand_object
 from zkdns.registry.json_values import MAX_ITEMS
 

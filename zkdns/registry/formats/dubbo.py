@@ -19,7 +19,8 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from zkdns.model import Registration
-from zkdns.registry.fields import PORT, BadData, digits, share, show, where
+from zkdns.registry.addresses import where
+from zkdns.registry.fields import PORT, BadData, digits, share, show
 from zkdns.registry.formats import Node
 
 RANK = 10

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from zkdns.model import Registration
-from zkdns.registry.fields import PORT, BadData, canonical, show, where
+from zkdns.registry.addresses import canonical, where
+from zkdns.registry.fields import PORT, BadData, show
 from zkdns.registry.formats import Node
 
 RANK = 60

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from zkdns.model import Registration
+from zkdns.registry.addresses import where
 from zkdns.registry.fields import (
     META,
     PORT,
@@ -27,7 +28,6 @@ from zkdns.registry.fields import (
     one_of,
     read_meta,
     share,
-    where,
     whole,
 )
 from zkdns.registry.formats import Node, demand_object

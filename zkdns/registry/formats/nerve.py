@@ -14,7 +14,8 @@ import binascii
 from base64 import urlsafe_b64decode
 
 from zkdns.model import Registration
-from zkdns.registry.fields import BadData, digits, endpoint, loose_meta, share
+from zkdns.registry.addresses import endpoint
+from zkdns.registry.fields import BadData, digits, loose_meta, share
 from zkdns.registry.formats import Node, demand_object
 
 RANK = 50

@@ -23,8 +23,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from zkdns.model import Protocol, Registration, ServiceSettings
+from zkdns.registry.addresses import where
 from zkdns.registry.endpoints import MAX_URL_CHARACTERS
-from zkdns.registry.fields import ABSENT, BadData, Rule, share, show, where, whole
+from zkdns.registry.fields import ABSENT, BadData, Rule, share, show, whole
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.json_values import MAX_ITEMS
 

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Final
 
 from zkdns.model import Registration, Status
-from zkdns.registry.fields import BadData, endpoint, loose_meta, share, show, whole
+from zkdns.registry.addresses import endpoint
+from zkdns.registry.fields import BadData, loose_meta, share, show, whole
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.json_values import MAX_ITEMS
 
