@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -320,12 +321,11 @@ class Native:
         services, clients = self._engine.demand(since, most)
         return Demand(services, [Asker(*row) for row in clients])
 
-    def totals(self) -> dict[str, int]:
+    def totals(self) -> Counter[str]:
         """`dropped` (replies, or too short), `cached` (upstreams' answers), `passed` (to Python),
         `overflowed` (no room there), `beyond` (none in their client's part), `unsent`, `panics`, `rounds`
         (system calls that brought packets)."""
-        counts: dict[str, int] = self._engine.totals()
-        return counts
+        return Counter(self._engine.totals())
 
     def latency(self) -> Latency:
         """How long replies took, from their packet being read to being sent."""
