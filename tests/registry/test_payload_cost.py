@@ -21,8 +21,9 @@ from support.steps import steps
 from zkdns.health.consensus import read_ballot
 from zkdns.model import Data, Stat
 from zkdns.pipeline.replica import read_node
-from zkdns.registry import addresses, fields, formats, json_values, overrides, presets
+from zkdns.registry import fields, formats, json_values, overrides, presets
 from zkdns.registry import settings as service_settings
+from zkdns.registry.addresses import where
 from zkdns.registry.fields import BadData
 from zkdns.registry.json_values import MAX_ITEMS, Fields
 from zkdns.registry.labels import to_label
@@ -276,7 +277,7 @@ def test_what_can_not_be_read_in_it_is_of_no_type_that_anybody_takes() -> None:
     assert isinstance(lazy["b"][1], msgspec.Raw)
     assert lazy["c"] == 1
     with pytest.raises(BadData):
-        addresses.where(lazy["a"])
+        where(lazy["a"])
 
 
 @pytest.mark.parametrize("read", [json_values.read, lambda data: json_values.read(data + b" " * MIB)])
