@@ -54,7 +54,7 @@ def keys(value: bytes) -> bytes:
 
 
 @cache
-def addresses() -> bytes:
+def many_addresses() -> bytes:
     return many(lambda n: b'"10.%d.%d.%d"' % (n >> 16, n >> 8 & 255, n & 255))
 
 
@@ -79,7 +79,7 @@ def nested() -> bytes:
 
 
 MADE: dict[str, Callable[[], bytes]] = {
-    "addresses": lambda: b'{"port":80,"address":[%s]}' % addresses(),
+    "addresses": lambda: b'{"port":80,"address":[%s]}' % many_addresses(),
     "an address over and over": lambda: b'{"address":[%s]}' % many(A),
     "an address of a megabyte": lambda: b'{"address":"%s"}' % megabyte(),
     "no address, of spaces": lambda: b'{"address":"%s"}' % (b" " * MIB),
