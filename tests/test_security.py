@@ -125,7 +125,10 @@ WALLS: dict[str, tuple[float, ...]] = {
         *(1, 1 / journal_files.BURST),
         *(1, 1 / journal_files.STEADY),
     ),
-    "changes kept in memory": (journal_memory.MAX_KEPT,),
+    "changes kept in memory; KiB of an instance or a map that one may hold, and counts as several beyond": (
+        journal_memory.MAX_KEPT,
+        journal_memory.KIB_OF_ONE,
+    ),
     "overrides, characters of a `why`, of a `who`": (
         override_nodes.MAX_OVERRIDES,
         overrides.MAX_WHY_CHARACTERS,

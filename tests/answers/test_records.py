@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from sys import getrefcount
 
 import dns.name
 import dns.rdata
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.examples import examples
+from support.steps import steps
 from zkdns.answers import records
 from zkdns.answers.owners import owners
 from zkdns.answers.records import OwnerName
@@ -271,6 +274,18 @@ def test_the_counts_read_as_promised(states: str, said: str) -> None:
     kinds = {"f": State.FAILING, "d": State.DRAINING, "h": State.HEALTHY}
     group = [an_instance(str(n), "10.0.0.1", state=kinds[s]) for n, s in enumerate(states)]
     assert records.counts("web", group) == said
+
+
+@pytest.mark.parametrize("labels", [records.port_labels, records.tag_labels])
+def test_a_name_of_a_megabyte_costs_what_a_label_has_room_for(
+    labels: Callable[[str], tuple[str, ...]],
+) -> None:
+    name = "A_\N{LATIN SMALL LETTER E WITH ACUTE}" * 300_000
+    held = getrefcount(name)
+    assert steps(lambda: labels(name)) < 500
+    assert getrefcount(name) == held, "and is not kept"
+    (label,) = labels(name)
+    assert label == ("a--" * 21)[: len(label)]
 
 
 def test_what_a_person_reads_of_a_service_has_the_promised_keys() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline.journal import OutOfReach, Query, Record
-from zkdns.pipeline.journal_memory import SHARES, MemoryJournal
-from zkdns.topology import parse_topology
+from zkdns.pipeline.journal_memory import KIB_OF_ONE, NETWORK_BYTES, SHARES, MemoryJournal
+from zkdns.topology import NOWHERE, parse_topology
 
 MOST = 48
 SHARE = MOST // SHARES
@@ -154,3 +156,34 @@ def test_of_an_unknown_service_the_name_stays_though_it_was_gone_since() -> None
     world = kept.at(1.0)
     assert world.unknown.keys() == {"Flap"}
     assert world.services()["Flap"].label == "flap"
+
+
+LONG = "x" * (3 * KIB_OF_ONE * 1024)
+
+
+@pytest.mark.parametrize(
+    "much",
+    [
+        {"zone": LONG}, {"tags": (LONG,)}, {"ports": ((LONG, 1),)}, {"meta": ((LONG, "1"),)},
+        {"meta": (("1", LONG),)},
+    ],
+)  # fmt: skip
+def test_a_change_that_holds_much_counts_as_many(much: dict[str, Any]) -> None:
+    kept, changes = journal_of(["web", "db"])
+    for n in range(2, 2 * MOST):
+        change = told(float(n), "flap", n)
+        assert change.instance is not None
+        whole = replace(change.instance.registration, **much)
+        kept.add(float(n), record(replace(change, instance=replace(change.instance, registration=whole))))
+    told_of = Counter(change.service for change in kept.changes())
+    assert told_of["flap"] == (MOST - len(changes)) // 4
+    assert told_of["web"] == told_of["db"] == 1, "and nobody else loses one"
+
+
+def test_a_map_of_many_networks_counts_as_many() -> None:
+    kept = MemoryJournal({}, 0.0, MOST)
+    networks = {f"10.{n}.0.0/16": "z" for n in range(3 * KIB_OF_ONE * 1024 // NETWORK_BYTES)}
+    for n in range(MOST):
+        topology, _ = parse_topology("/t", {**networks, "10.99.0.0/16": f"z{n}"}, {}, NOWHERE)
+        kept.add(float(n), Record((Change(float(n), n, "", "topology", "settings", "", ""),), {}, topology))
+    assert len([*kept.changes()]) <= MOST // 4

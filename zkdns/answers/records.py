@@ -25,6 +25,9 @@ DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
 
 
+MAX_READ: Final = 64
+"""Characters that are looked at of a port's name or a tag: one more than a label has."""
+
 _UNDERSCORED: Final = re.compile(r"[a-z0-9-]+(?:_+[a-z0-9-]+)+")
 """With an underscore within: those that begin with one are DNS's own (`_tcp`)."""
 
@@ -148,18 +151,17 @@ def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
     return {port: tuple(having.values()) for port, having in ports.items()}
 
 
-@lru_cache(4096)  # a registry has few port names, and each instance repeats them
 def port_labels(name: str) -> tuple[str, ...]:
     """A port's name as it stands in `_name._tcp` (RFC 6335, section 5.1, made wide enough)."""
-    return _labels(name, 62)
+    return _labels(name[:MAX_READ], 62)
 
 
-@lru_cache(4096)  # as port_labels
 def tag_labels(tag: str) -> tuple[str, ...]:
     """A tag as it stands in a name: one label, 63 bytes at most."""
-    return _labels(tag, 63)
+    return _labels(tag[:MAX_READ], 63)
 
 
+@lru_cache(8192)  # a registry has few names of tags and ports, and each instance repeats them
 def _labels(name: str, size: int) -> tuple[str, ...]:
     """Folded; and as it was written, where nothing but underscores keeps it from being a host's: who knows a
     listener as `SASL_SSL` asks for `_sasl_ssl`."""

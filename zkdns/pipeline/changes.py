@@ -288,6 +288,10 @@ def _differing(was: Settings, now: Settings) -> tuple[str, str]:
 def _value(value: object) -> str:
     if isinstance(value, tuple):
         text = " ".join("=".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value)
-        return f"{text[:MAX_VALUE_CHARS]}…" if len(text) > MAX_VALUE_CHARS else text or "none"
+        return _cut(text) or "none"
     kind = getattr(value, "type", None)
-    return f"{kind}" if kind is not None else "unset" if value is None else str(value)
+    return _cut(str(value if kind is None else kind)) if value is not None else "unset"
+
+
+def _cut(text: str) -> str:
+    return f"{text[:MAX_VALUE_CHARS]}…" if len(text) > MAX_VALUE_CHARS else text

@@ -2,7 +2,7 @@
 
 Rules: pure. Whoever changes all the time loses changes of its own, not those of others: while somebody has
 more than a share of what is kept, the oldest of who has most goes first; else the oldest of all. What went so
-is counted, and how that service stood then is unknown.
+is counted, and how that service stood then is unknown. A change that holds much counts as many.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from zkdns.topology import Topology
 
 MAX_KEPT = 10_000
 """Changes in memory."""
+KIB_OF_ONE: Final = 4
+"""What a change may hold; one with more counts as several: instances may have a mebibyte of meta."""
+NETWORK_BYTES: Final = 256
+"""What one network of a map takes, about."""
 SHARES = 16
 """A service with more than one of so many parts is the first to lose what is oldest."""
 
@@ -38,8 +42,11 @@ class MemoryJournal:
         self._most = most
         self._share = max(1, most // SHARES)
         self._rows: OrderedDict[int, _Row] = OrderedDict()
+        self._size = 0
+        """As how many changes all of them count."""
         self._of: dict[str, deque[int]] = {}
-        """By service, the numbers of its rows."""
+        """By service, the numbers of its rows; as how many changes they count is in `_sizes`."""
+        self._sizes: dict[str, int] = {}
         self._above: dict[str, None] = {}
         """Who has more than a share: SHARES of them at most, and who comes with one row."""
         self._left: dict[str, LeftOut] = {}
@@ -47,33 +54,38 @@ class MemoryJournal:
         self._next = 0
 
     def add(self, at: float, record: Record) -> None:
-        rows, of, share = self._rows, self._of, self._share
+        rows, of, sizes, share = self._rows, self._of, self._sizes, self._share
         for row in _rows(at, record):
-            service = row[1]
+            service, size = row[1], _size(row)
             numbers = of.get(service)
             if numbers is None:
                 numbers = of[service] = deque()
+                sizes[service] = 0
             numbers.append(self._next)
             rows[self._next] = row
             self._next += 1
-            if len(numbers) > share:
+            self._size += size
+            sizes[service] += size
+            if sizes[service] > share:
                 self._above[service] = None
-            if len(rows) > self._most:
+            while self._size > self._most:
                 self._drop()
 
     def _drop(self) -> None:
         """One row goes."""
         oldest = number = next(iter(self._rows))
         if self._above:
-            number = self._of[max(self._above, key=lambda name: len(self._of[name]))][0]
+            number = self._of[max(self._above, key=self._sizes.__getitem__)][0]
         row = self._rows.pop(number)
         at, service, _, beside = row
-        numbers = self._of[service]
+        numbers, size = self._of[service], _size(row)
         numbers.popleft()  # the oldest of all is the oldest of its service, too
-        if not numbers:
-            del self._of[service]
-        if self._above and len(numbers) <= self._share:
+        self._size -= size
+        self._sizes[service] -= size
+        if self._above and self._sizes[service] <= self._share:
             self._above.pop(service, None)
+        if not numbers:
+            del self._of[service], self._sizes[service]
         _apply(row, self._base)
         if isinstance(beside, Topology):
             self._map_since = at
@@ -133,6 +145,19 @@ def _rows(at: float, record: Record) -> Iterator[_Row]:
     for service, shell in shells.items():
         if shell is not None:
             yield at, service, None, shell
+
+
+def _size(row: _Row) -> int:
+    """As how many changes it counts: that of an instance with little to it is one."""
+    _, _, change, beside = row
+    size = NETWORK_BYTES * len(beside.networks) if isinstance(beside, Topology) else 0
+    if change is not None:
+        size += len(change.id)
+        if change.instance is not None:
+            r = change.instance.registration
+            size += len(r.zone) + sum(map(len, r.tags))
+            size += sum(len(name) for name, _ in r.ports) + sum(len(key) + len(one) for key, one in r.meta)
+    return 1 + size // (KIB_OF_ONE * 1024)
 
 
 def _apply(row: _Row, world: World) -> None:
