@@ -30,10 +30,10 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
+from support.trees import open_root
 from zkdns import ensemble
 from zkdns.model import Data, Event, Whole
 from zkdns.registry.access import ZooKeeperSettings
-from zkdns.registry.readers import open_root
 from zkdns.registry.zk.connect import close, connect
 from zkdns.registry.zk.mirror import Mirror
 

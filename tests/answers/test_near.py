@@ -17,7 +17,6 @@ from zkdns.answers.near import (
     arrange,
     balanced,
     distance,
-    pin,
     prefer,
     zone_shares,
 )
@@ -137,11 +136,6 @@ def test_in_a_wide_answer_too_the_load_of_a_dead_first_instance_spreads() -> Non
     orders, sequence = arrange([1] * size, [ZONE] * size, size)
     assert sorted(orders[o][0] for o in sequence) == list(range(size))
     assert len({orders[o][1] for o in sequence}) > size / 4
-
-
-def test_a_pinned_zone_without_anybody_gives_nobody() -> None:
-    assert pin(A, [at(B), at(A, healthy=False)]).chosen == ()
-    assert pin(A, [at(B), at(A)]).chosen == (1,)
 
 
 @given(

@@ -26,6 +26,7 @@ from registry.ensemble import Ensemble
 from support import tables, wire
 from support.asking import respond
 from support.tables import Answers
+from support.trees import open_root
 from zkdns import config
 from zkdns.answers.table import Entry
 from zkdns.answers.zonefiles.overlay import Overlay
@@ -44,7 +45,6 @@ from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.json_fields import JSONFields
-from zkdns.registry.readers import open_root
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD

@@ -9,6 +9,7 @@ import pytest
 
 from fuzz.targets import targets
 from registry.ensemble import Ensemble
+from support.trees import open_root
 from zkdns import config
 from zkdns.dns import names
 from zkdns.forward import resolvconf
@@ -16,7 +17,6 @@ from zkdns.model import Catalog, ConfigError
 from zkdns.registry import file, formats
 from zkdns.registry import settings as service_settings
 from zkdns.registry.fields import BadData
-from zkdns.registry.readers import open_root
 
 LONG = b"1" * 400
 

@@ -11,9 +11,9 @@ from kazoo.client import KazooClient
 
 from support import zookeeper as real
 from support.closing import Closing
+from support.trees import open_root
 from zkdns.model import Catalog, Event
 from zkdns.registry.access import ZooKeeperSettings
-from zkdns.registry.readers import open_root
 from zkdns.registry.zk.mirror import Mirror
 
 pytestmark = pytest.mark.zookeeper

@@ -10,10 +10,10 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
 from support.old_zookeeper import OldZooKeeper
+from support.trees import open_root
 from support.zookeeper import ZooKeeperServer
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.override_nodes import Overrides
-from zkdns.registry.readers import open_root
 from zkdns.registry.zk.nodes import Forbidden, HasChildren, Nodes, Overtaken, Refused, open_nodes
 
 pytestmark = pytest.mark.zookeeper

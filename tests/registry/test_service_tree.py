@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registry.ensemble import Ensemble, Node
 from support.examples import examples
+from support.trees import open_root
 from zkdns.model import (
     DEFAULTS,
     Begin,
@@ -25,7 +26,6 @@ from zkdns.model import (
     Whole,
     serial_of,
 )
-from zkdns.registry.readers import open_root
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, mark
 from zkdns.registry.zk.wire import CHANGED, CREATED, DELETED, NO_NODE

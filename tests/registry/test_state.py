@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.ensemble import Ensemble
+from support.trees import open_root
 from zkdns.model import Catalog, Override, Problem, State
 from zkdns.registry import state
-from zkdns.registry.readers import open_root
 from zkdns.registry.state import NAME, Loaded, load, save
 
 

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from zkdns.model import Begin, Catalog, Children, Data, Event, Stat, Whole
-from zkdns.registry.readers import open_root
+from zkdns.registry.readers import open_tree
+from zkdns.registry.service_tree import ServiceTree
+from zkdns.registry.url import RegistryURL
 
 ROOT = "/services"
+
+
+def open_root(root: str, format: str = "auto") -> ServiceTree:
+    """The tree of a root of services in the usual layout; nothing is read yet."""
+    return open_tree(RegistryURL(f"zk://{root}", "zk", root=root, format=format))
 
 
 def catalog_of(nodes: Mapping[str, Any], format: str = "auto") -> Catalog:

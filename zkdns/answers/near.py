@@ -65,13 +65,6 @@ def prefer(client: Place, tier: Sequence[Located], near_min: float) -> Choice:
     return Choice(ELSEWHERE, chosen, sum(i.healthy for i in own), len(own))
 
 
-def pin(client: Place, tier: Sequence[Located]) -> Choice:
-    """The zone's own, or nobody."""
-    own = [n for n, i in enumerate(tier) if distance(client, i.place) == ZONE]
-    chosen = tuple(n for n in own if tier[n].healthy)
-    return Choice(ZONE, chosen, len(chosen), len(own))
-
-
 def _registered(tier: Sequence[Located]) -> list[int]:
     """Registered weights; all 0 means equal ones."""
     weights = [i.registered for i in tier]

@@ -43,7 +43,7 @@ WAYS = len(NOBODY) - 1
 
 
 class Lookups:
-    """Keeps the addresses of the names that are wanted; tells `changed(name, addresses)`."""
+    """Keeps the addresses of the names that are wanted; tells `changed(name, addresses)`, in the loop."""
 
     def __init__(
         self,
@@ -55,8 +55,6 @@ class Lookups:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._problems: dict[str, str] = {}
-        self._due: set[str] = set()
-        self._news = asyncio.Event()
         self._turns = Turns(MAX_LOOKUPS, MAX_LOOKUPS_EACH, WAYS)
         self._slow = Turns(MAX_SLOW, MAX_SLOW // 4, WAYS)
         self._dead = Turns(MAX_DEAD, MAX_DEAD // 4, WAYS)
@@ -71,9 +69,7 @@ class Lookups:
                 self._tasks.pop(name).cancel()
                 self._addresses.pop(name, None)
                 self._problems.pop(name, None)
-                self._due.discard(name)
             elif name not in self._tasks:
-                self._due.add(name)
                 self._tasks[name] = asyncio.get_running_loop().create_task(
                     self._follow(name), name=f"host {name}"
                 )
@@ -91,12 +87,6 @@ class Lookups:
     def lack(self) -> str:
         """What is lacking here for looking up names; "" for nothing."""
         return self._lack.why(asyncio.get_running_loop().time())
-
-    async def all_done(self) -> None:
-        """Returns when each wanted name was resolved or failed once."""
-        while self._due:
-            self._news.clear()
-            await self._news.wait()
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -131,8 +121,6 @@ class Lookups:
                 if was_failing or set(outcome.addresses) != set(self.addresses(name)):
                     self._addresses[name] = outcome.addresses
                     self._changed(name, outcome.addresses)
-            self._due.discard(name)
-            self._news.set()
             await asyncio.sleep(wait)
 
     async def _ask(self, name: str, is_slow: bool) -> tuple[Resolved, bool]:

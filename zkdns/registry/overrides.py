@@ -51,14 +51,14 @@ _decode_order = msgspec.json.Decoder(_Order, float_hook=float).decode
 """Python's floats: msgspec takes forty times as long for those near its limits."""
 
 
-def path(service: str, id: str, root: str = OVERRIDES) -> str:
+def path(service: str, id: str) -> str:
     """The node that orders for this instance."""
-    return f"{root}/{encode(service)}/{encode(id)}"
+    return f"{OVERRIDES}/{encode(service)}/{encode(id)}"
 
 
-def node(service: str, root: str = OVERRIDES) -> str:
+def node(service: str) -> str:
     """The node that lays a route over this service."""
-    return f"{root}/{encode(service)}"
+    return f"{OVERRIDES}/{encode(service)}"
 
 
 def decode(key: tuple[str, str]) -> tuple[str, str]:

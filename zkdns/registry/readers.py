@@ -19,8 +19,3 @@ def reader_of(url: RegistryURL) -> Reader:
 def open_tree(url: RegistryURL) -> ServiceTree:
     """Nothing is read yet."""
     return ServiceTree(url.root, reader_of(url))
-
-
-def open_root(root: str, format: str = "auto") -> ServiceTree:
-    """That of a root of services in the usual layout."""
-    return open_tree(RegistryURL(f"zk://{root}", "zk", root=root, format=format))
