@@ -24,7 +24,6 @@ from zkdns.model import Instance, Service
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
 
-
 MAX_READ: Final = 64
 """Characters that are looked at of a port's name or a tag: one more than a label has."""
 

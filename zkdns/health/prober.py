@@ -101,7 +101,8 @@ def places(descriptors: int) -> int:
 
 
 class Prober:
-    """`told` gets each verdict, in the loop, with the target that it is of."""
+    """`tell` gets each verdict, in the loop, with the target that it is of. `salt`: as above; `sockets`: how
+    many probes may be under way; `named`: gives the probe of a kind of check."""
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Prober:
         sockets: int = SOCKETS,
         named: Callable[[str], checks.Probe] = checks.named,
     ) -> None:
-        self._told = tell
+        self._tell = tell
         self._salt = salt
         self._lack, self._lack_of_ports = Lack(), Lack()
         self._lanes: Lanes[_Scheduled] = Lanes(sockets, min(EACH, sockets))
@@ -253,7 +254,7 @@ class Prober:
     def _tell_one(self, scheduled: _Scheduled, target: Target) -> None:
         verdict = scheduled.verdict
         if verdict is not None and scheduled.asking.get(target.path) is target:
-            self._told(target, replace(verdict, path=target.path))
+            self._tell(target, replace(verdict, path=target.path))
 
     async def _ask(self, target: Target) -> str:
         """What is wrong, "" for nothing. `_Lacking` where something is lacking here."""

@@ -32,7 +32,6 @@ AT_A_TIME_OF_START: Final = 4096
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
 
-
 PART: Final = 2 * AT_A_TIME
 """Services that are published before more are handed on, where there are more than are shown together."""
 

@@ -22,7 +22,6 @@ DOING = "heard"
 MAX_SECONDS_AT_ONCE: Final = 0.001
 """Seconds between two calls of `work` in which what comes is taken as it comes."""
 
-
 MAX_UNTAKEN: Final = 2
 """Batches that may wait here: in the mirror what waits is in fair order, here it is not."""
 

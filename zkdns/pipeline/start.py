@@ -15,7 +15,6 @@ from zkdns.pipeline.registry import Registry
 FIRST_HOSTS = 3.0
 """Seconds that a start waits for host names at most."""
 
-
 FIRST_ROUTES = FIRST_HOSTS
 """The same for routes that are followed in threads: whoever registers many that lead to thousands keeps
 nobody's server from its start. Until it is followed, a route's own name is not there."""

@@ -34,7 +34,6 @@ log = logging.getLogger("zkdns.engine")
 LIMITS = Limits()
 """Of TCP, those that clients may rely on."""
 
-
 MAX_ONE_BY_ONE = 1000
 """Reverse names that are forgotten by name; for more at once all of them go, which takes no longer."""
 

@@ -58,7 +58,6 @@ _MANY = 100
 _MIN_RECORD_BYTES = 12
 """Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
-
 _NOTHING = Sections()
 
 

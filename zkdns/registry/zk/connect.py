@@ -38,7 +38,6 @@ TURNED_AWAY = 6
 
 DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
-
 REFUSED_SOCKET = "Connection dropped: socket connection error: "
 """How kazoo begins what a socket complained of while it was opened."""
 
