@@ -105,7 +105,7 @@ impl<'a> Asker<'a> {
             return Fate::Nothing;
         }
         let every = self.shared.sample.load(Ordering::Relaxed);
-        if every != 0 && self.sampler.is_due(every) && self.has_room() {
+        if every != 0 && self.sampler.is_due(every) && self.has_room(way) {
             return self.hand_over(query, way, true);
         }
         let start = out.len();
@@ -125,7 +125,7 @@ impl<'a> Asker<'a> {
                 self.shared.handover.report(fault);
             }
         }
-        if self.has_room() { self.hand_over(query, way, false) } else { Fate::Busy }
+        if self.has_room(way) { self.hand_over(query, way, false) } else { Fate::Busy }
     }
 
     /// Whether there was an answer here.
@@ -156,8 +156,8 @@ impl<'a> Asker<'a> {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.shared.handover.has_room_for_streams(self.passed.len())
+    fn has_room(&self, way: Way) -> bool {
+        self.shared.handover.has_room_for_streams(self.passed.len(), way.peer().ip())
     }
 
     #[cold]

@@ -8,9 +8,10 @@ use crate::line::Line;
 use crate::places::{Network, Token};
 use crate::socket::Origin;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::iter;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
@@ -103,6 +104,51 @@ const STREAMS: usize = 8;
 /// what comes before Python looks again.
 const LINE: usize = 8;
 
+/// A network of clients has at most so many times what is free of the room for streams (`zkdns/forward/load.py`
+/// has the same rule).
+const FREE: usize = 3;
+
+/// Networks are told apart by so many values of a hash that nobody knows: two that meet share their part.
+const NETWORKS: usize = 256;
+
+/// The queries over TCP that wait: how many, and whose.
+struct Waiting {
+    bound: usize,
+    total: AtomicUsize,
+    by_network: [AtomicUsize; NETWORKS],
+    hash: RandomState,
+}
+
+impl Waiting {
+    fn new(bound: usize) -> Waiting {
+        let by_network = std::array::from_fn(|_| AtomicUsize::new(0));
+        Waiting { bound, total: AtomicUsize::new(0), by_network, hash: RandomState::new() }
+    }
+
+    fn of(&self, client: IpAddr) -> &AtomicUsize {
+        &self.by_network[self.hash.hash_one(Network::of(client)) as usize % NETWORKS]
+    }
+
+    fn has_room(&self, more: usize, client: IpAddr) -> bool {
+        let free = self.bound.saturating_sub(self.total.load(Ordering::Relaxed) + more);
+        self.of(client).load(Ordering::Relaxed) < FREE * free
+    }
+
+    fn add(&self, of: &[Handed]) {
+        for handed in of.iter().filter(|handed| handed.is_stream()) {
+            self.total.fetch_add(1, Ordering::Relaxed);
+            self.of(handed.way.peer().ip()).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, of: &[Handed]) {
+        for handed in of.iter().filter(|handed| handed.is_stream()) {
+            self.total.fetch_sub(1, Ordering::Relaxed);
+            self.of(handed.way.peer().ip()).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 pub struct Handover {
     sender: Sender<Handed>,
     /// For Python alone.
@@ -111,7 +157,7 @@ pub struct Handover {
     /// was counted.
     length: AtomicIsize,
     /// Those of the queue that came over TCP.
-    streams: AtomicUsize,
+    streams: Waiting,
     bound: usize,
     /// Datagrams that there was no room for in their client's part.
     beyond: AtomicUsize,
@@ -130,7 +176,7 @@ impl Handover {
             sender,
             inbox: Mutex::new(Inbox { receiver, line: Line::new((bound / LINE).max(1)), due: 0 }),
             length: AtomicIsize::new(0),
-            streams: AtomicUsize::new(0),
+            streams: Waiting::new(bound / STREAMS),
             bound,
             beyond: AtomicUsize::new(0),
             faults: Mutex::default(),
@@ -147,12 +193,12 @@ impl Handover {
     /// Whether a datagram has room, beside `more` that are about to come. Threads that look at the same
     /// time may overrun the bound by a round each.
     pub fn has_room(&self, more: usize) -> bool {
-        self.waiting() + more < self.bound + self.streams.load(Ordering::Relaxed)
+        self.waiting() + more < self.bound + self.streams.total.load(Ordering::Relaxed)
     }
 
-    /// The same for a query over TCP.
-    pub fn has_room_for_streams(&self, more: usize) -> bool {
-        self.streams.load(Ordering::Relaxed) + more < self.bound / STREAMS
+    /// The same for a query over TCP: a network that has many waiting leaves the others room.
+    pub fn has_room_for_streams(&self, more: usize, client: IpAddr) -> bool {
+        self.streams.has_room(more, client)
     }
 
     /// Hands over what a thread has put together. It rings once for all that comes while some waits.
@@ -161,7 +207,7 @@ impl Handover {
             return;
         }
         let more = round.len() as isize;
-        self.streams.fetch_add(round.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
+        self.streams.add(round);
         for handed in round.drain(..) {
             let _ = self.sender.send(handed); // the receiver lives as long as `self`
         }
@@ -192,7 +238,7 @@ impl Handover {
         let dropped = inbox.line_up();
         let taken: Vec<Handed> = iter::from_fn(|| inbox.take()).take(most).collect();
         drop(inbox);
-        self.streams.fetch_sub(taken.iter().filter(|handed| handed.is_stream()).count(), Ordering::Relaxed);
+        self.streams.remove(&taken);
         self.beyond.fetch_add(dropped, Ordering::Relaxed);
         let less = (taken.len() + dropped) as isize;
         if self.length.fetch_sub(less, Ordering::AcqRel) > less {
@@ -220,6 +266,9 @@ impl Handover {
 mod tests {
     use super::*;
     use crate::socket::{Interest, Poller};
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 9, 1));
 
     fn handed(n: u8) -> Handed {
         let origin = Origin { peer: "127.0.0.1:9".parse().unwrap(), local: None };
@@ -252,15 +301,15 @@ mod tests {
     fn datagrams_and_streams_can_not_take_each_others_room() {
         let handover = Handover::new(16).unwrap();
         assert!(handover.has_room(15) && !handover.has_room(16));
-        assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
+        assert!(handover.has_room_for_streams(1, HERE) && !handover.has_room_for_streams(2, HERE));
         handover.put(&mut (0..16).map(handed).collect());
-        assert!(!handover.has_room(0) && handover.has_room_for_streams(1));
+        assert!(!handover.has_room(0) && handover.has_room_for_streams(1, HERE));
         handover.put(&mut (0..2).map(streamed).collect());
-        assert!(!handover.has_room(0) && !handover.has_room_for_streams(0));
+        assert!(!handover.has_room(0) && !handover.has_room_for_streams(0, HERE));
         assert_eq!((handover.take(3).len(), handover.beyond()), (3, 14), "one client's part is two");
         assert!(handover.has_room(15) && !handover.has_room(16));
         assert_eq!(handover.take(9).len(), 1);
-        assert!(handover.has_room_for_streams(1) && !handover.has_room_for_streams(2));
+        assert!(handover.has_room_for_streams(1, HERE) && !handover.has_room_for_streams(2, HERE));
     }
 
     fn from(client: u8, n: u8) -> Handed {
@@ -278,6 +327,18 @@ mod tests {
         assert_eq!((handover.beyond(), handover.waiting()), (30, 8));
         handover.put(&mut vec![from(4, 70)]);
         assert_eq!(handover.take(1)[0].packet[0], 70);
+    }
+
+    #[test]
+    fn a_network_with_many_connections_leaves_others_room_for_what_they_ask_over_theirs() {
+        let handover = Handover::new(STREAMS * 16).unwrap();
+        handover.put(&mut (0..11).map(streamed).collect());
+        assert!(handover.has_room_for_streams(0, HERE));
+        handover.put(&mut vec![streamed(11)]);
+        assert!(!handover.has_room_for_streams(0, HERE) && handover.has_room_for_streams(3, THERE));
+        assert!(!handover.has_room_for_streams(4, THERE));
+        handover.take(1);
+        assert!(handover.has_room_for_streams(0, HERE));
     }
 
     #[test]

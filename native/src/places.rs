@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Network(bool, u64);
 
 impl Network {
-    fn of(client: IpAddr) -> Network {
+    pub fn of(client: IpAddr) -> Network {
         match client.to_canonical() {
             IpAddr::V4(ip) => Network(false, u64::from(ip.to_bits() >> 8)),
             IpAddr::V6(ip) => Network(true, (ip.to_bits() >> 72) as u64),
