@@ -22,6 +22,14 @@ def in_force(override: Override | None, now: float) -> Iterator[Override]:
         override = override.under
 
 
+def are_over(override: Override | None, now: float) -> Iterator[Override]:
+    """Those whose time is over, though their node is still there."""
+    while override is not None:
+        if override.until is not None and override.until <= now:
+            yield override
+        override = override.under
+
+
 def is_drained(override: Override | None, now: float) -> bool:
     """Whether one that is in force drains."""
     return any(o.drain for o in in_force(override, now))

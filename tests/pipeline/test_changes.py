@@ -144,6 +144,30 @@ def test_an_operator_is_named_and_so_is_the_end_of_what_was_ordered() -> None:
     assert change.why == "the override was taken back"
 
 
+def test_of_two_orders_on_one_instance_each_change_names_its_own() -> None:
+    drain = Override(drain=True, who="ann", why="disk", until=60.0)
+    both = Override(weight=0, who="bob", at=0, under=drain)
+    laid = Causes(override=lambda service, id: both)
+    one = instance("a")
+    drained = replace(one, state=State.DRAINED, answered=False, reason="drained by ann: disk")
+    light = replace(drained, weight=0)
+    weighed = replace(one, weight=0, reason="weight 0, set by bob")
+    (change,) = told(service(drained), service(light), laid)
+    assert (change.what, change.why, change.by) == ("weight", "weight 0, set by bob", "bob")
+    alone = Causes(override=lambda service, id: replace(both, under=None))
+    (change,) = told(service(light), service(weighed), alone)
+    assert (change.now, change.why, change.by) == ("healthy", "the override was taken back", "")
+    (change,) = between(service(light), service(weighed), Moment(61.0, 99), laid)
+    assert (change.now, change.why, change.by) == ("healthy", "the override's time is over", "")
+    failing = replace(weighed, state=State.FAILING, answered=False, reason="check: refused")
+    (change,) = told(service(failing), service(weighed), laid)
+    assert (change.now, change.why, change.by) == ("healthy", "its check is good again", "")
+    (change,) = told(service(replace(failing, weight=1)), service(failing), laid)
+    assert (change.what, change.why, change.by) == ("weight", "weight 0, set by bob", "bob")
+    (change,) = told(service(weighed), service(one))
+    assert (change.what, change.why) == ("weight", "the override was taken back")
+
+
 def test_an_election_is_told_of_both_and_not_as_what_they_registered() -> None:
     def group(leader: str) -> Service:
         held = [instance(id, tags=OFFICES if id == leader else ()) for id in "abc"]

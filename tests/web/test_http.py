@@ -122,6 +122,7 @@ ASKED = {
         f"?name=a.svc.local{'&if=drain:shop/a' * MAX_CHANGES}": 200,
         f"?name=a.svc.local{'&if=drain:shop/a' * (MAX_CHANGES + 1)}": 400,
         "?name=shop.svc.local&at=17": 410,
+        "?name=shop.svc.local&at=9999999999": 410,
         "?name=shop.svc.local&at=yesterday": 400,
         "?name=shop.svc.local&at=nan": 400,
     },

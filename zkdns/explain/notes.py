@@ -130,7 +130,7 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
     elif not (serving := subject.serving):
         states = Counter(str(i.state) for i in subject.group)
         counts = ", ".join(f"{n} {state}" for state, n in states.most_common())
-        yield f"NODATA: none of {len(subject.group)} is given out ({counts})"
+        yield f"NODATA: none of {len(subject.group)} is given out{f' ({counts})' if counts else ''}"
     elif rtype == SRV:
         yield f"NODATA: none of those that are given out has {_lack(rtype, subject.port, True)}"
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, TypeVar
 
 from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
-from zkdns.overrides import in_force, moment
+from zkdns.overrides import are_over, attribute, in_force, moment
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
@@ -30,6 +30,7 @@ BACK: Final = {
     State.UNREADABLE: "its data can be read",
 }
 """By what it was: why it is healthy now."""
+_UP: Final = State.HEALTHY, State.WARMING
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +163,17 @@ class _Account:
                 yield self.change(id, "leader", came_from, went_to, why, instance=now)
 
     def _of_one(self, was: Instance, now: Instance, offices: Container[str]) -> Iterator[Change]:
-        by = self._by(now)
         # Who is elected is told apart, and its own node says nothing of it.
         before, after = _without(offices, was.registration), _without(offices, now.registration)
         zxid = now.zxid if before != after and now.zxid else None
         is_out = (was.state, was.answered) != (now.state, now.answered)
         if is_out or (was.reason != now.reason and was.weight == now.weight):
+            why, by = self._why_state(was, now)
             yield self.change(
-                now.id, "state", str(was.state), str(now.state), self._why(was, now),
-                by=by, instance=now, zxid=zxid,
-            )  # fmt: skip
+                now.id, "state", str(was.state), str(now.state), why, by=by, instance=now, zxid=zxid
+            )
         if was.weight != now.weight:
-            why = self._why(was, now) if was.reason else now.reason or SO
+            why, by = self._why_weight(was, now)
             yield self.change(
                 now.id, "weight", str(was.weight), str(now.weight), why, by=by, instance=now, zxid=zxid
             )
@@ -188,28 +188,57 @@ class _Account:
         if not is_told:
             yield self.change(now.id, "registered", old, new, SO, instance=now, zxid=zxid)
 
-    def _why(self, was: Instance, now: Instance) -> str:
-        """Why its state is another."""
+    def _why_state(self, was: Instance, now: Instance) -> tuple[str, str]:
+        """Why its state is another, and by whose order."""
         if now.state is State.FAILING and not now.reason.startswith(CHECK):
-            return f"{CHECK}: {now.reason}"
-        if now.reason:
-            return now.reason
-        if was.state is State.DRAINED or was.reason.startswith("weight "):
-            order = self.causes.override(self.service, now.id)
-            return ENDED if order is not None and not any(in_force(order, self.moment.at)) else TAKEN_BACK
+            return f"{CHECK}: {now.reason}", ""
+        if now.reason and not (_is_weighed(now) and was.state not in _UP):
+            return now.reason, self._by(now)
+        if was.state is State.DRAINED or _is_weighed(was):
+            return self._why_lifted(now, _drains if was.state is State.DRAINED else _weighs), ""
         if was.registration.status != now.registration.status:
-            return SO
-        return BACK.get(was.state, SO)
+            return SO, ""
+        return BACK.get(was.state, SO), ""
+
+    def _why_weight(self, was: Instance, now: Instance) -> tuple[str, str]:
+        """Why its weight is another, and by whose order: it weighs while something else is told of it too."""
+        order = self._order(now, _weighs)
+        if order is not None:
+            return f"weight {order.weight}, set {attribute(order)}", order.who
+        if _is_weighed(was):
+            return self._why_lifted(now, _weighs), ""
+        if now.state is State.WARMING:
+            return now.reason, ""
+        return BACK[was.state] if was.state is State.WARMING else SO, ""
+
+    def _why_lifted(self, now: Instance, kind: Callable[[Override], bool]) -> str:
+        """Why an order of that kind is no more."""
+        order = self.causes.override(self.service, now.id)
+        return ENDED if any(map(kind, are_over(order, self.moment.at))) else TAKEN_BACK
 
     def _by(self, now: Instance) -> str:
         """The operator whose order holds it where it is."""
-        is_drained = now.state is State.DRAINED
-        if not is_drained and not now.reason.startswith("weight "):
+        if now.state is not State.DRAINED and not _is_weighed(now):
             return ""
-        for order in in_force(self.causes.override(self.service, now.id), self.moment.at):
-            if order.drain if is_drained else order.weight is not None:
-                return order.who
-        return ""
+        order = self._order(now, _drains if now.state is State.DRAINED else _weighs)
+        return order.who if order is not None else ""
+
+    def _order(self, now: Instance, kind: Callable[[Override], bool]) -> Override | None:
+        orders = in_force(self.causes.override(self.service, now.id), self.moment.at)
+        return next(filter(kind, orders), None)
+
+
+def _drains(order: Override) -> bool:
+    return order.drain
+
+
+def _weighs(order: Override) -> bool:
+    return order.weight is not None
+
+
+def _is_weighed(one: Instance) -> bool:
+    """Whether an order on its weight is what is told of it."""
+    return one.reason.startswith("weight ")
 
 
 def _is_registered(service: Service | None) -> bool:

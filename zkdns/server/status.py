@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -38,6 +38,10 @@ from zkdns.topology import Topology
 from zkdns.web.http import Web
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Counters, RegistryStatus, Status
+
+
+MAX_AHEAD: Final = 60.0
+"""Seconds by which the clock of who asks for a moment may be before ours: what is further ahead is to come."""
 
 
 class Phase(enum.Enum):
@@ -276,6 +280,8 @@ class Observer:
         """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
         from zkdns.explain.what_if import targets_in
 
+        if at is not None and at > time.time() + MAX_AHEAD:
+            raise OutOfReach("that moment is still to come")
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
         then = self.recorder.world_at(at) if at is not None else None
         routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
