@@ -268,11 +268,14 @@ def test_a_long_name_is_cut_before_the_counts() -> None:
         ("ffd", "web: 3 registered, 0 healthy (2 failing, 1 draining)"),
         ("", "web: 0 registered, 0 healthy"),
         ("hf", "web: 2 registered, 1 healthy, none for this type"),
+        ("hFF", "web: 3 registered, 1 healthy, none for this type"),
+        ("FF", "web: 2 registered, 0 healthy, none for this type"),
     ],
 )
 def test_the_counts_read_as_promised(states: str, said: str) -> None:
     kinds = {"f": State.FAILING, "d": State.DRAINING, "h": State.HEALTHY}
-    group = [an_instance(str(n), "10.0.0.1", state=kinds[s]) for n, s in enumerate(states)]
+    group = [an_instance(str(n), "10.0.0.1", state=kinds[s.lower()]) for n, s in enumerate(states)]
+    group = [replace(i, answered=True) if s == "F" else i for i, s in zip(group, states, strict=True)]
     assert records.counts("web", group) == said
 
 

@@ -19,7 +19,7 @@ from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
 from zkdns.dns.records import pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
-from zkdns.model import Instance, Service
+from zkdns.model import SERVING, Instance, Service
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
@@ -342,9 +342,9 @@ def target(instance: Instance, name: bytes) -> bytes:
 def counts(about: str, group: Collection[Instance]) -> str:
     """`web: 3 registered, 0 healthy (2 failing, 1 draining)`: under 100 bytes, the rarest states
     left out where it would be longer."""
-    given = len([i for i in group if i.answered])
-    text = f"{len(group)} registered, {given} healthy"
-    if given:
+    healthy = sum(i.state in SERVING for i in group)
+    text = f"{len(group)} registered, {healthy} healthy"
+    if any(i.answered for i in group):  # those that fail_open gives are not healthy
         return ede.about(about, f"{text}, none for this type")
     text = ede.about(about, text)
     states, detail = Counter(i.state for i in group), ""

@@ -39,9 +39,8 @@ from zkdns.web.http import Web
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Counters, RegistryStatus, Status
 
-
 MAX_AHEAD: Final = 60.0
-"""Seconds by which the clock of who asks for a moment may be before ours: what is further ahead is to come."""
+"""Seconds by which the clock of who asks may be before ours: a moment further ahead is still to come."""
 
 
 class Phase(enum.Enum):
