@@ -201,6 +201,19 @@ def test_a_closed_pipe_is_met_in_silence(body: str) -> None:
     assert process.wait(60) == 1
 
 
+def test_what_an_encoding_can_not_spell_is_escaped() -> None:
+    ran = fail("print('s\u00fc\u00df'); raise Failure('\u00fc')", PYTHONIOENCODING="ascii")
+    assert (ran.out, ran.err) == ("s\\xfc\\xdf\n", "zkdns: \\xfc\n")
+
+
+def test_streams_that_are_closed_are_no_failure() -> None:
+    body = "print(1, file=sys.stderr); print(1); os.write(3, b'%d %d' % (sys.stdout.fileno(), os.dup(0)))"
+    shell = '"$0" -c "$1" 3>&1 <&- >&- 2>&-'
+    command = ["sh", "-c", shell, sys.executable, SOURCE.format(body=body)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "1 4"), "nothing else was opened as 0, 1 or 2"
+
+
 # --- completion ----------------------------------------------------------------------------------
 
 

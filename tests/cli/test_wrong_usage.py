@@ -59,6 +59,7 @@ FLAGS = """
 2 drain web/a --for ever                               : --for, 'ever', 30m
 2 drain web                                            : SERVICE/ID, 'web'
 2 route web a=70000                                    : 'a', 0 to 65535
+2 route .. web                                         : '..', no name of a service
 2 route web a=1 --spill 2                              : --spill, 2, from 0 to 1
 2 route web a=1 --spill much                           : --spill, 'much', from 0 to 1
 2 history --limit many                                 : --limit, 'many', whole number

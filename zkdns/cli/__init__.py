@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -123,6 +124,7 @@ def commands() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit."""
+    _mend_streams()
     code, line = _run(args)
     if line:
         try:
@@ -134,6 +136,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         code = _leave_the_pipe()
     sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """What was closed before we began (`>&-`) goes nowhere, and nothing else is opened in its place; what an
+    encoding can't spell is escaped."""
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their descriptors
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115
+        elif name != "stdin" and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(args: Sequence[str] | None) -> tuple[int, str]:

@@ -69,7 +69,7 @@ def command(
         _show(settings, service, as_json)
         return
     assert service is not None  # noqa: S101  (targets come after it)
-    if not service or "/" in service:
+    if not service or "/" in service or service in (".", ".."):
         raise click.UsageError(f"{service!r} is no name of a service")
     fields: dict[str, object] = {"to": _read(targets), "spill": spill, "over": over} if targets else {}
     route = _parse(fields) if fields else None
