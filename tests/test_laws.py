@@ -38,7 +38,7 @@ see all."""
 
 VALUES = {
     "backlog", "client_map", "lack", "line", "lists", "model", "order", "overrides", "parts", "persistent",
-    "printable", "problems", "roots", "routes", "toml", "topology", "transports", "turn", "wall",
+    "printable", "problems", "roots", "routes", "steps", "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.asking import respond
 from support.examples import examples
+from support.stepping import in_steps
 from support.tables import Answers
 from zkdns.answers import first_places, policies
 from zkdns.answers.builder import build_table
@@ -135,7 +136,7 @@ class Following:
             services,
             routes=routes,
             judging=Judging(
-                lambda service, now, previous: (service, None),
+                lambda service, now, previous: in_steps((service, None)),
                 lambda service, now: service,
                 lambda service: service,
                 compiler.attempt,

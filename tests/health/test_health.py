@@ -14,6 +14,7 @@ import pytest
 from support.values import a_service, an_instance
 from support.waiting import until
 from zkdns.health import consensus
+from zkdns.health.guard import NO_GRACE
 from zkdns.health.health import SPARE, Health
 from zkdns.health.prober import Prober
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target
@@ -27,6 +28,7 @@ from zkdns.model import (
     Verdict,
 )
 from zkdns.registry.override_nodes import by_service
+from zkdns.steps import SLICE
 
 NOW = 1_700_000_000.0
 
@@ -777,3 +779,30 @@ def test_a_verdict_on_what_is_for_others_to_probe_by_now_counts_for_nothing() ->
         assert names == (set() if path in dropped else {"web"})
     judged, _ = health.judge(service, NOW)
     assert {i.path for i in judged.instances if i.state is State.FAILING} == targets.keys() - dropped
+
+
+def test_between_the_steps_of_a_judgement_what_is_known_of_a_path_goes_together() -> None:
+    health = Health("r1")
+    other = replace(ONCE, port=9)
+    instances = [here(f"i{n:04}") for n in range(3 * SLICE)]
+    before = a_service(*instances, check=ONCE)
+    half = a_service(*instances[SLICE // 2 :], check=other)
+    health.judge(before, NOW)
+    health.work(NOW)
+    steps = health.steps(half, NOW, None, NO_GRACE)
+    pauses = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration:
+            break
+        pauses += 1
+        for target in [t for t in health.take_probes().values() if t is not None]:
+            health.take(target, Verdict(target.path, True), NOW)
+        health.work(NOW)
+        assert health.first_round >= 0
+    assert pauses > 6
+    health.work(NOW)
+    assert {path.rpartition("/")[2] for path in health._targets["web"]} == {i.id for i in half.instances}
+    assert {t.check for t in health._targets["web"].values()} == {other}
+    assert health._service_of.keys() == health._targets["web"].keys()

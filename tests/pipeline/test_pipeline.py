@@ -463,9 +463,9 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == "judge":
-        import zkdns.health.health as module
+        import zkdns.health.judge as module
 
-        break_at(monkeypatch, module, "judge", lambda service, *rest: has(service, "10.0.0.2"))
+        break_at(monkeypatch, module, "steps", lambda service, *rest: has(service, "10.0.0.2"))
     else:
         break_at(monkeypatch, Builder, "compile", lambda self, service, *rest: has(service, "10.0.0.2"))
     world = World()

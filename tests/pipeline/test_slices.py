@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from support.stepping import World, an_address, settings_of
+from support.stepping import CHECK, World, an_address, settings_of
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
+from zkdns.health import judge, targets
 from zkdns.model import Change
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.telling import SLICE
 from zkdns.registry.service_tree import MANY as MANY_OF_A_TREE
 from zkdns.registry.service_tree import ServiceTree
+from zkdns.steps import SLICE as STEP
 
 MANY = 3000
 
@@ -158,3 +160,58 @@ def test_what_many_thousands_tell_is_begun_in_the_turn_after_they_were_put_in_pl
             break
     assert (True, False) in turns, "in place, and nothing told yet"
     assert turns[-1] == (True, True), "and told all the same"
+
+
+@pytest.mark.parametrize(
+    ("status", "settings"),
+    [("draining", "{}"), ("up", CHECK), ("up", '{"warm": 60}'), ("down", '{"fail_open": true, "hold": 9}')],
+)
+def test_thousands_of_whom_something_is_to_be_told_are_judged_in_steps_and_others_go_between(
+    status: str, settings: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    for owner, name, at in ((judge._Verdicts, "judge", 1), (targets, "_target_of", 0)):
+        real = getattr(owner, name)
+
+        def noted(*args: Any, real: Any = real, at: int = at) -> Any:
+            looked_at.append(args[at].id)
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, noted)
+    world = by_looks(World(threads=True))
+    world.settle()
+    one = f'{{"address": "10.0.0.1", "port": 80, "status": "{status}"}}'
+    world.register("many", **{f"i{n:04}": one for n in range(MANY)})
+    world.register("web", a=an_address(1))
+    changes_by_turn(world, budget=3.0)
+    looked_at.clear()
+    world.hear("/services", world.data("/services/many", settings))
+    world.hear("/services", world.data("/services/many/i0007", one.replace("10.0.0.1", "10.0.0.2")))
+    world.hear("/services", world.data("/services/web/a", an_address(2)))
+    turns, most, waited = 0, 0, 0
+    while (ready := world.ready(0.0)).more or ready.compile:
+        work_aside(world, ready)
+        turns, most = turns + 1, max(most, len(looked_at))
+        waited = waited or (turns if "10.0.0.2" in world.addresses("web") else 0)
+        looked_at.clear()
+    assert turns > MANY // STEP
+    assert most <= 2 * STEP
+    assert waited <= 4
+    assert world.pipeline.services["many"].instances[7].addresses == ("10.0.0.2",)
+
+
+def test_who_changes_while_it_is_judged_is_judged_again_after_it() -> None:
+    world = by_looks(World(threads=True))
+    world.settle()
+    world.register("many", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    changes_by_turn(world, budget=3.0)
+    settings = [f'{{"warm": 60, "ttl": {n}}}' for n in range(1, 9)]
+    for one in settings:
+        world.hear("/services", world.data("/services/many", one))
+        for _ in range(3):
+            work_aside(world, world.ready(0.0))
+    assert world.pipeline._publisher._begun
+    changes_by_turn(world, budget=3.0)
+    many = world.pipeline.services["many"]
+    assert many.settings.ttl == 8
+    assert world.pipeline.idle

@@ -10,7 +10,7 @@ import pytest
 from support.stepping import World, break_at, has
 from zkdns.answers import owners, policies, spelling, variants
 from zkdns.answers.builder import Builder
-from zkdns.health import health as health_of
+from zkdns.health import judge, targets
 from zkdns.model import Children, Service
 from zkdns.pipeline import changes, hostnames
 from zkdns.registry.format_reader import FormatReader
@@ -39,8 +39,8 @@ PLACES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "host names": lambda patch: break_at(
         patch, hostnames.Hostnames, "complete", lambda self, service: has(service, HOSTILE)
     ),
-    "targets": lambda patch: break_at(patch, health_of, "targets_of", of_service),
-    "judge": lambda patch: break_at(patch, health_of, "judge", of_service),
+    "targets": lambda patch: break_at(patch, targets, "steps", of_service),
+    "judge": lambda patch: break_at(patch, judge, "steps", of_service),
     "owners": lambda patch: break_at(patch, owners.records, "protocols", lambda instances: any(
         HOSTILE in i.addresses for i in instances)),
     "records": lambda patch: break_at(patch, spelling, "own_name", lambda i: HOSTILE in i.addresses),

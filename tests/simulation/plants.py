@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from support.stepping import in_steps
 from zkdns.answers.table import EVERY
-from zkdns.health import ballots, consensus, health
+from zkdns.health import ballots, consensus, health, judge
 from zkdns.model import Begin, Catalog, Event, Session, Whole
 from zkdns.pipeline import agenda, registries, routes, staleness
 from zkdns.pipeline.registry import Registry
@@ -198,7 +199,7 @@ def keep_the_later_alarm(patch: pytest.MonkeyPatch) -> None:
 def ring_without_end(patch: pytest.MonkeyPatch) -> None:
     """An alarm is set again for the moment at which it rang."""
     patch.setattr(agenda, "SOONEST", 0.0)
-    patch.setattr(health, "judge", lambda service, view, now, previous=None: (service, now))
+    patch.setattr(judge, "steps", lambda service, view, now, previous: in_steps((service, now)))
 
 
 @plant("sessions", first=3147)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +17,9 @@ from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.start import Stage
 from zkdns.registry.url import parse_registry
+from zkdns.steps import Steps
+
+T = TypeVar("T")
 
 NOW = 1_700_000_000.0
 CHECK = '{"check": {"type": "tcp", "timeout": 2}}'
@@ -32,6 +36,12 @@ def settings_of(*registries: str, **others: object) -> Settings:
 OWN = [root for root in Pipeline(settings_of(), NOW).registries["r1"].reducers if root != "/services"]
 """What is read under /zkdns."""
 ROOTS = ("/services", *OWN)
+
+
+def in_steps(value: T) -> Steps[T]:
+    """What gives it without a pause."""
+    yield from ()
+    return value
 
 
 class World:

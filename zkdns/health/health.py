@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from zkdns.health import checks, consensus
+from zkdns.health import checks, consensus, judge, targets
 from zkdns.health.ballots import MAX_REPLICAS, Ballots
 from zkdns.health.consensus import assign, majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
-from zkdns.health.judge import NO_OVERRIDES, ServiceView, judge
+from zkdns.health.judge import NO_OVERRIDES, ServiceView
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 from zkdns.persistent import PersistentMap, differing
 from zkdns.roots import HEALTH
+from zkdns.steps import SLICE, Steps, finish
 from zkdns.wall import Wall
 
 WRITE_EVERY = 1.0
@@ -184,6 +185,12 @@ class Health:
     ) -> tuple[Service, float | None]:
         """The service with each instance judged, and when to ask again. One that is gone from the
         registry is asked for without instances; it comes back without any when nothing is kept."""
+        return finish(self.steps(service, now, previous, grace))
+
+    def steps(
+        self, service: Service, now: float, previous: Service | None, grace: Grace
+    ) -> Steps[tuple[Service, float | None]]:
+        """The same with pauses."""
         name = service.name
         overrides = self._overrides.get(name, NO_OVERRIDES)
 
@@ -192,7 +199,7 @@ class Health:
 
         before = self._registered.get(name)
         losses = retain(self._losses.get(name, NO_LOSSES), before, service, now, released, grace)
-        problem = self._update_targets(service, losses, now)
+        problem = yield from self._update_targets(service, losses, now)
         if problem is None:
             self.problems.pop(name, None)
         else:
@@ -203,14 +210,14 @@ class Health:
         else:
             self._registered.pop(name, None)
             self._losses.pop(name, None)
-        return judge(service, view, now, previous)
+        return (yield from judge.steps(service, view, now, previous))
 
     def trial(self, service: Service, now: float) -> Service:
         """The service as it would be judged; nothing is noted."""
         overrides = self._overrides.get(service.name, NO_OVERRIDES)
         targets, _ = targets_of(service, service.instances, checks.names(), self._policy)
         view = self._view(overrides, service.instances, {t.path: t for t in targets}, NO_LOSSES)
-        return judge(service, view, now)[0]
+        return judge.judge(service, view, now)[0]
 
     def _view(
         self,
@@ -270,25 +277,31 @@ class Health:
 
     # --- one service ------------------------------------------------------------------------------
 
-    def _update_targets(self, service: Service, losses: Losses, now: float) -> Problem | None:
+    def _update_targets(self, service: Service, losses: Losses, now: float) -> Steps[Problem | None]:
+        """At each pause what is known of a path goes together."""
         name = service.name
         instances = (*service.instances, *(k.instance for k in losses.kept))
         old = self._targets.get(name, {})
-        targets, problem = targets_of(service, instances, checks.names(), self._policy, old)
-        new = {target.path: target for target in targets}
-        if new:
-            self._targets[name] = new
-        else:
-            self._targets.pop(name, None)
-        for path in old.keys() - new.keys():
+        those, problem = yield from targets.steps(service, instances, checks.names(), self._policy, old)
+        new = {target.path: target for target in those}
+        if not (old or new):
+            return problem
+        standing = self._targets[name] = dict(old)
+        for at, path in enumerate(old.keys() - new.keys(), 1):
+            if not at % SLICE:
+                yield
+            del standing[path]
             self._end_probing(path, now)
             for doing in DOINGS:
                 self._wall.forgive(path, doing)
             self._service_of.pop(path, None)
             self._check_states.pop(path, None)
             self._unprobed.discard(path)
-        for path, target in new.items():
+        for at, (path, target) in enumerate(new.items(), 1):
+            if not at % SLICE:
+                yield
             known = old.get(path)
+            standing[path] = target
             if known is target or known == target:
                 continue
             if known is None:
@@ -300,6 +313,10 @@ class Health:
                 self._discount(path, now)
             self._unshared[path] = None
             self._recount(path)
+        if new:
+            self._targets[name] = new
+        else:
+            del self._targets[name]
         return problem
 
     def _fails(self, path: str) -> bool:

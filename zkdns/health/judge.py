@@ -18,6 +18,7 @@ from zkdns.health.guard import BY_GRACE, BY_HOLD, Kept
 from zkdns.health.thresholds import CheckState
 from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
 from zkdns.overrides import attribute, in_force
+from zkdns.steps import SLICE, Steps, finish
 
 STEPS: Final = 20
 """The most steps that a warming weight takes: each one is a new table for the service."""
@@ -61,6 +62,13 @@ def judge(
     service: Service, view: ServiceView, now: float, previous: Service | None = None
 ) -> tuple[Service, float | None]:
     """The service with each instance's state, reason, weight and place, and when to judge it again."""
+    return finish(steps(service, view, now, previous))
+
+
+def steps(
+    service: Service, view: ServiceView, now: float, previous: Service | None
+) -> Steps[tuple[Service, float | None]]:
+    """The same with pauses. `previous`: as it was given the last time."""
     alarms: list[float] = []
     factor, stretched_until = stretch(service, now)
     if factor > 1:
@@ -68,8 +76,10 @@ def judge(
     verdicts = _Verdicts(service, view, now, factor, alarms)
     notable = _find_told(service, view)
     judged = list(service.instances)
-    for at in notable:
+    for count, at in enumerate(notable, 1):
         judged[at] = verdicts.judge(judged[at])
+        if not count % SLICE:
+            yield
     if view.kept:
         taken = {i.label for i in service.instances}
         judged += [
@@ -89,7 +99,11 @@ def judge(
     if factor > 1:
         notes.append(f"weights times {factor} while new instances warm up")
     before = {i.path: i for i in previous.instances} if previous is not None else {}
-    instances = tuple(_same(i, before) for i in judged)
+    for at in range(0, len(judged), SLICE):
+        judged[at : at + SLICE] = [_same(i, before) for i in judged[at : at + SLICE]]
+        if at:
+            yield
+    instances = tuple(judged)
     return _reuse(service, instances, "; ".join(notes), previous), min(alarms, default=None)
 
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 
 from zkdns.model import Check, Instance, Problem, Service, State
+from zkdns.steps import SLICE, Steps, finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,17 @@ def targets_of(
 ) -> tuple[tuple[Target, ...], Problem | None]:
     """Where to probe `instances` (the registered ones, and any that are kept). `known`: by path, the
     targets of the last time."""
+    return finish(steps(service, instances, types, policy, known))
+
+
+def steps(
+    service: Service,
+    instances: Iterable[Instance],
+    types: Collection[str],
+    policy: CheckPolicy,
+    known: Mapping[str, Target],
+) -> Steps[tuple[tuple[Target, ...], Problem | None]]:
+    """The same with pauses."""
     check = service.settings.check
     if check is None:
         return (), None
@@ -93,11 +105,13 @@ def targets_of(
         cure = "set allow_command_checks = true in the server's settings, or use tcp or http"
         return (), Problem(service.path, what, cure)
     prefix = f"{service.registries[0]}:" if service.view_of and service.registries else ""
-    targets = tuple(
-        _target_of(instance, check, known.get(instance.path), prefix)
-        for instance in instances
-        if instance.state is not State.UNREADABLE
-    )
+    each: list[Target] = []
+    for at, instance in enumerate(instances, 1):
+        if instance.state is not State.UNREADABLE:
+            each.append(_target_of(instance, check, known.get(instance.path), prefix))
+        if not at % SLICE:
+            yield
+    targets = tuple(each)
     outside = [t for t in targets if check.type != "command" and not policy.reaches(t.address)]
     if outside:
         targets = tuple(t for t in targets if policy.reaches(t.address))

@@ -19,6 +19,7 @@ from zkdns.health.targets import Target
 from zkdns.model import Catalog, Change, Event, Override, Problem, Service, Verdict
 from zkdns.pipeline.hostnames import Account
 from zkdns.roots import TOPOLOGY
+from zkdns.steps import Steps
 from zkdns.topology import Topology
 
 # --- in ---------------------------------------------------------------------------------------------
@@ -172,4 +173,7 @@ class Ready:
     is_behind: bool = False
 
 
-Judge: TypeAlias = Callable[[Service, float, Service | None], tuple[Service, float | None]]
+Judgement: TypeAlias = Steps[tuple[Service, float | None]]
+"""A service as it is to be answered, and when it is to be judged again."""
+
+Judge: TypeAlias = Callable[[Service, float, Service | None], Judgement]

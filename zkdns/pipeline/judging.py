@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zkdns.model import Instance, Service
-from zkdns.pipeline.inputs import Judge
+from zkdns.pipeline.inputs import Judge, Judgement
 from zkdns.pipeline.lost_names import with_own_names
 from zkdns.wall import Wall
 
@@ -34,15 +34,16 @@ class Judging:
         self._compile = compile
         self._wall = wall
 
-    def judge(self, service: Service, now: float, standing: Service | None) -> tuple[Service, float | None]:
+    def judge(self, service: Service, now: float, standing: Service | None) -> Judgement:
         """As the judge says, without those that it fails with; as it stands where that is not enough."""
         service = with_own_names(self._without_shut_out(service))
         try:
-            return self._judge(self._complete(service), now, standing)
+            return (yield from self._judge(self._complete(service), now, standing))
         except Exception as error:
             if self.shut_out(service, service, error, now):
                 try:
-                    return self._judge(self._complete(self._without_shut_out(service)), now, standing)
+                    rest = self._without_shut_out(service)
+                    return (yield from self._judge(self._complete(rest), now, standing))
                 except Exception as another:
                     error = another
             self._wall.note(service.path, error)

@@ -37,6 +37,7 @@ from zkdns.pipeline.inputs import (
     Happened,
     Heard,
     HostResolved,
+    Judgement,
     MapRead,
     Probed,
     Ready,
@@ -389,8 +390,8 @@ class Pipeline:
 
     # --- what the publisher asks ------------------------------------------------------------------
 
-    def _judge(self, service: Service, now: float, previous: Service | None) -> tuple[Service, float | None]:
-        return self._health.judge(service, now, previous, self.registries.grace(now, self.settings.grace))
+    def _judge(self, service: Service, now: float, previous: Service | None) -> Judgement:
+        return self._health.steps(service, now, previous, self.registries.grace(now, self.settings.grace))
 
     def _complete(self, service: Service) -> Service:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""

@@ -27,6 +27,7 @@ from zkdns.pipeline.routes import RouteBook
 from zkdns.pipeline.sessions import NOBODY, Sessions
 from zkdns.pipeline.telling import Telling
 from zkdns.routes import Target
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 COMPOSED_EVERY: Final = 4
@@ -86,6 +87,10 @@ class Publisher:
         """Those of them that changed again meanwhile."""
         self._done: deque[tuple[Compiled | Followed, Moment]] = deque()
         """What came of services compiled elsewhere, and is not put in place yet."""
+        self._begun: dict[str, Steps[bool]] = {}
+        """Services that are judged in part, whose turn is next first: one of thousands takes several."""
+        self._costs: dict[str, float] = {}
+        """What each of them took so far, in seconds."""
         self._turn = 0
         self._has_finished = False
         """Whether something was put in place since `work` was called."""
@@ -98,7 +103,11 @@ class Publisher:
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
-        return bool(self._agenda.queue or self._composed or self._done or self._telling.has_work)
+        return self._has_more or self._telling.has_work
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._agenda.queue or self._composed or self._begun or self._done)
 
     @property
     def backlog(self) -> int:
@@ -195,7 +204,7 @@ class Publisher:
         self._agenda.ring(moment.at)
         until = self._tick() + budget
         done = self._has_finished = False
-        while self._agenda.queue or self._composed or self._done:
+        while self._has_more:
             began = self._tick()
             if self._done:
                 self._finish(*self._done.popleft())
@@ -210,7 +219,11 @@ class Publisher:
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
             ended = self._tick()
-            self._agenda.spend(name, moment.at, ended - began)
+            cost = self._costs.pop(name, 0.0) + ended - began
+            if name in self._begun:
+                self._costs[name] = cost
+            else:
+                self._agenda.spend(name, moment.at, cost)
             if ended > until:
                 break
         self._telling.work(self._tick, until)
@@ -218,25 +231,46 @@ class Publisher:
 
     def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:
         """The next service, and what is due for it: those whose names give others' are compiled once nothing
-        else is due, and some of them while thousands of others wait to be judged."""
+        else is due, and some of them while thousands of others wait to be judged; what is judged in part has
+        each second turn."""
         self._turn += 1
         queue = self._agenda.queue
+        if self._begun and (self._turn % 2 or not (queue or self._composed)):
+            return next(iter(self._begun)), self._go_on
         if queue and (self._turn % COMPOSED_EVERY or not self._composed):
             return queue.take_next()[0], self._publish
         return self._composed.take_next(), self._compose_if_ripe
 
     def _compose_if_ripe(self, name: str, moment: Moment) -> bool:
         """Unless it, or something that its names hang on directly, is still to be judged."""
-        queue = self._agenda.queue
-        if name in queue or any(one in queue for one in self._routes.needs(name)):
+        queue, begun = self._agenda.queue, self._begun
+        if any(one in queue or one in begun for one in (name, *self._routes.needs(name))):
             self._composed[name] = None
             return False
         return self._compose(name, moment)
 
     def _publish(self, name: str, moment: Moment) -> bool:
-        if name in self._under_way:
+        if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
             return False
+        self._begun[name] = self._judge_and_publish(name, moment)
+        return self._go_on(name, moment)
+
+    def _go_on(self, name: str, moment: Moment) -> bool:
+        """One step with a service; those that are not done after it have their turns."""
+        steps, is_put = self._begun.pop(name), False
+        try:
+            next(steps)
+            self._begun[name] = steps
+        except StopIteration as end:
+            is_put = bool(end.value)
+        finally:
+            if name in self._overtaken and name not in self._begun and name not in self._under_way:
+                self._overtaken.discard(name)
+                self.mark([name])
+        return is_put
+
+    def _judge_and_publish(self, name: str, moment: Moment) -> Steps[bool]:
         now = moment.at
         self._agenda.begin(name)
         registered = self.registered.get(name)
@@ -246,7 +280,7 @@ class Publisher:
         judged: Service | None = None
         if asked is not None:
             asked = self._routes.choose(asked, now)
-            judged, again = self._judging.judge(asked, now, standing)
+            judged, again = yield from self._judging.judge(asked, now, standing)
             if again is not None:
                 self._agenda.again(name, again, now)
             if not judged.instances and (registered is None or self._routes.is_over(judged)):
@@ -282,7 +316,7 @@ class Publisher:
 
     def _compose(self, name: str, moment: Moment) -> bool:
         """Compile a service whose names give more than its own instances, as all of it stands now."""
-        if name in self._under_way:
+        if name in self._under_way or name in self._begun:
             self._overtaken.add(name)
             self._respelled.add(name)  # what it leads to is another: judging it again tells nothing of that
             return False

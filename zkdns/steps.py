@@ -1,0 +1,27 @@
+"""Work in steps, so that others have their turn in between: a generator that pauses, then returns.
+
+Rules: pure. Who has all the time takes them at once (`finish`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[None, None, T]
+"""What gives T after some pauses."""
+
+SLICE: Final = 256
+"""Instances that are looked at in one step, each for some microseconds."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """What comes of them, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
