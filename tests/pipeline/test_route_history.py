@@ -150,3 +150,14 @@ def test_a_new_reading_tells_of_the_end_in_the_transaction_that_it_lists() -> No
     world.hear(OVERRIDES, Begin(), Children(OVERRIDES, (), 0x100000200), Whole())
     world.rest()
     assert texts(told(world))[-1] == ("db", "", 0x100000200)
+
+
+def test_a_route_whose_time_is_over_uncovers_the_one_beneath_it_and_says_so() -> None:
+    world = replica()
+    lay(world, 11, {**TO_DB, "to": [{"web": 1}], "until": NOW + 10, "under": TO_DB})
+    wait(world, NOW + 12)
+    first, second = told(world)
+    assert (first.now, first.by) == ("web", "me@box")
+    assert (second.was, second.now, second.why, second.by) == ("web", "db", "the override's time is over", "")
+    lay(world, 12, {**TO_DB, "to": [{"web": 9}]})
+    assert told(world)[-1].why == "laid by me@box"

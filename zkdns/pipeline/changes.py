@@ -127,11 +127,13 @@ class _Account:
         if new is not None and new.route.zxid:
             zxid = new.route.zxid
         by = ""
-        if new is not None and new.source == "override":
-            until = f" until {moment(new.until)}" if new.until is not None else ""
-            why, by = f"laid by {new.by or 'an operator'}{until}{f': {new.why}' if new.why else ''}", new.by
-        elif old is not None and old.source == "override":
-            is_over = old.until is not None and old.until <= at
+        laid, lifted = (one if one is not None and one.source == "override" else None for one in (new, old))
+        is_over = lifted is not None and lifted.until is not None and lifted.until <= at
+        if laid is not None and not (is_over and lifted is not None and lifted.route.zxid == laid.route.zxid):
+            until = f" until {moment(laid.until)}" if laid.until is not None else ""
+            why = f"laid by {laid.by or 'an operator'}{until}{f': {laid.why}' if laid.why else ''}"
+            by = laid.by
+        elif lifted is not None:  # what its node holds beneath it counts again, or nothing that was laid does
             why = ENDED if is_over else TAKEN_BACK
             zxid = 0 if is_over else self.causes.lifted_by(self.service) or zxid
         elif "failover" in {one.source for one in (old, new) if one is not None}:
