@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zkdns.registry import formats, presets
 from zkdns.registry.json_fields import JSONFields
@@ -14,6 +18,12 @@ def test_without_options_instances_stand_two_below_the_root() -> None:
     assert (url.hosts, url.root, url.format) == ("h1:2181,h2:2181", "/services", "auto")
     assert (url.layout, url.service, url.preset) == (DEFAULT_LAYOUT, "{service}", None)
     assert parse_registry("zk://h").root == "/services"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1), max_size=3))
+def test_a_root_that_is_quoted_as_urls_are_is_the_node_of_that_name(names: list[str]) -> None:
+    root = "/" + "/".join(name.replace("/", "%") for name in names if name not in (".", ".."))
+    assert parse_registry(f"zk://h{quote(root)}?format=native").root == root
 
 
 def test_a_layout_stands_below_the_urls_path() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from zkdns.registry import formats, presets
 from zkdns.registry.json_fields import JSONFields
@@ -107,12 +107,20 @@ def _parse_url(text: str) -> RegistryURL:
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
     elsewhere = url.preset is not None or url.layout != DEFAULT_LAYOUT
-    root = "/" + parts.path.strip("/") if parts.path else "/" if elsewhere else "/services"
+    root = "/" + _unquote(parts.path, text).strip("/") if parts.path else "/" if elsewhere else "/services"
     if "//" in root:
         raise ValueError(f"{text!r}: the root has an empty part")
     if any(part in (".", "..") for part in root.split("/")) or not root.isprintable():
         raise ValueError(f"{text!r}: the root is no path of ZooKeeper's")
     return replace(url, root=root if url.preset is None or url.preset.chroot else "/")
+
+
+def _unquote(path: str, url: str) -> str:
+    """The path as ZooKeeper has it: what has a meaning in a URL (`?`, `#`, a space) stands there as %3F."""
+    try:
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(f"{url!r}: the root is not UTF-8") from None
 
 
 def _read_options(url: RegistryURL, query: Mapping[str, list[str]]) -> RegistryURL:
