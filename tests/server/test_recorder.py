@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline import changes, journal, journal_memory
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
+from zkdns.steps import SLICE
 from zkdns.topology import parse_topology
 
 
@@ -108,7 +111,9 @@ async def test_after_a_restart_services_stand_as_they_were_found(tmp_path: Path)
 
 def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pytest.MonkeyPatch) -> None:
     records: list[journal.Record] = []
-    monkeypatch.setattr(journal_memory.MemoryJournal, "add", lambda self, at, record: records.append(record))
+    monkeypatch.setattr(
+        journal_memory.MemoryJournal, "steps", lambda self, at, record: iter(records.append(record) or ())
+    )
     services = {"web": Service("web", "web", "/web")}
     recorder = Recorder(Settings(), services)
     change = Change(time.time(), 1, "web", "a", "registered", "", "healthy")
@@ -125,14 +130,20 @@ def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pyte
     assert [r.topology is None for r in records] == [False, True, True, True, True], "the map stands"
 
 
-def test_in_memory_a_flood_is_kept_whole() -> None:
+async def test_in_memory_a_flood_is_kept_whole_and_in_steps() -> None:
     many = [
         Change(time.time(), 1, "web", f"i{n}", "registered", "", "healthy")
         for n in range(journal.MAX_AT_ONCE + 1)
     ]
     recorder = Recorder(Settings(), {})
     recorder.take(many)
-    assert recorder.history(Query("web", limit=len(many)))()[0] == many
+    recorder.take([replace(many[0], what="gone")])
+    kept = [len(recorder.history(Query("web", limit=9999))()[0])]
+    while kept[-1] <= len(many):
+        await asyncio.sleep(0)
+        kept.append(len(recorder.history(Query("web", limit=9999))()[0]))
+    assert max(later - before for before, later in pairwise([0, *kept])) <= SLICE
+    assert recorder.history(Query("web", limit=9999))()[0] == [*many, replace(many[0], what="gone")]
     assert recorder.world_at(time.time())().services() == {}
 
 

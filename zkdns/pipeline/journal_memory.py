@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, TypeAlias
 
 from zkdns.model import Change, Service
 from zkdns.overrides import moment as time_for_people
 from zkdns.pipeline.journal import History, LeftOut, OutOfReach, Query, Record, World
+from zkdns.steps import SLICE, Steps, finish
 from zkdns.topology import Topology
 
 MAX_KEPT = 10_000
@@ -26,9 +28,11 @@ SHARES = 16
 """A service with more than one of so many parts is the first to lose what is oldest."""
 
 
-_Row: TypeAlias = tuple[float, str, Change | None, Service | Topology | str | None]
-"""One change, when it came, of which service, and what came with it: the service's own side before it, AWAY
-where the service went after it, or where networks stand. A plain tuple: a start has a hundred thousand."""
+_Beside: TypeAlias = Service | Topology | str | None
+_Row: TypeAlias = tuple[float, str, Change | None, _Beside, int]
+"""One change, when it came, of which service, what came with it: the service's own side before it, AWAY
+where the service went after it, or where networks stand; and as how many it counts. A plain tuple: a start
+has a hundred thousand."""
 AWAY: Final = "away"
 
 
@@ -54,9 +58,16 @@ class MemoryJournal:
         self._next = 0
 
     def add(self, at: float, record: Record) -> None:
+        """Keep what came together."""
+        finish(self.steps(at, record))
+
+    def steps(self, at: float, record: Record) -> Steps[None]:
+        """The same with pauses: of a service of thousands all may change at once."""
         rows, of, sizes, share = self._rows, self._of, self._sizes, self._share
-        for row in _rows(at, record):
-            service, size = row[1], _size(row)
+        for count, row in enumerate(_rows(at, record), 1):
+            if not count % SLICE:
+                yield
+            service, size = row[1], row[4]
             numbers = of.get(service)
             if numbers is None:
                 numbers = of[service] = deque()
@@ -77,8 +88,8 @@ class MemoryJournal:
         if self._above:
             number = self._of[max(self._above, key=self._sizes.__getitem__)][0]
         row = self._rows.pop(number)
-        at, service, _, beside = row
-        numbers, size = self._of[service], _size(row)
+        at, service, _, beside, size = row
+        numbers = self._of[service]
         numbers.popleft()  # the oldest of all is the oldest of its service, too
         self._size -= size
         self._sizes[service] -= size
@@ -129,39 +140,37 @@ class MemoryJournal:
 
 
 def _rows(at: float, record: Record) -> Iterator[_Row]:
-    if record.topology is not None:
-        yield at, "", None, record.topology
+    if (topology := record.topology) is not None:
+        yield at, "", None, topology, _count(NETWORK_BYTES * len(topology.networks))
     shells = dict(record.shells)
-    if not shells:
-        for change in record.changes:
-            yield at, change.service, change, None
-        return
     gone = {service for service, shell in shells.items() if shell is None}
     for change in record.changes:
         service = change.service
-        yield at, service, change, AWAY if service in gone else shells.pop(service, None)
+        beside = AWAY if service in gone else shells.pop(service, None) if shells else None
+        yield at, service, change, beside, _count(_size(change))
     for service in sorted(gone - {change.service for change in record.changes}):
-        yield at, service, None, AWAY
+        yield at, service, None, AWAY, 1
     for service, shell in shells.items():
         if shell is not None:
-            yield at, service, None, shell
+            yield at, service, None, shell, 1
 
 
-def _size(row: _Row) -> int:
-    """As how many changes it counts: that of an instance with little to it is one."""
-    _, _, change, beside = row
-    size = NETWORK_BYTES * len(beside.networks) if isinstance(beside, Topology) else 0
-    if change is not None:
-        size += len(change.id)
-        if change.instance is not None:
-            r = change.instance.registration
-            size += len(r.zone) + sum(map(len, r.tags))
-            size += sum(len(name) for name, _ in r.ports) + sum(len(key) + len(one) for key, one in r.meta)
+def _count(size: int) -> int:
+    """As how many changes it counts."""
     return 1 + size // (KIB_OF_ONE * 1024)
 
 
+def _size(change: Change) -> int:
+    """What it holds, about: the texts that others wrote."""
+    if change.instance is None:
+        return len(change.id)
+    r = change.instance.registration
+    ports, meta = chain.from_iterable(r.ports), chain.from_iterable(r.meta)
+    return sum(len(text) for text in (change.id, r.zone, *r.tags, *ports, *meta) if type(text) is str)
+
+
 def _apply(row: _Row, world: World) -> None:
-    _, service, change, beside = row
+    _, service, change, beside, _ = row
     if beside is not None and beside is not AWAY:
         if isinstance(beside, Service):
             world.put(service, beside)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.pipeline.journal_resume import resume
 from zkdns.pipeline.outages import Outages
+from zkdns.steps import Steps
 from zkdns.topology import NO_TOPOLOGY, Topology
+from zkdns.turn import go_on
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Recorder:
         self.outages = Outages(services)
         self._shells: dict[str, Service] = {}
         self._memory: MemoryJournal | None = None
+        self._unkept: deque[Steps[None]] = deque()
+        """What is not kept in memory yet: of a service of thousands all may change at once."""
         self._files: JournalFiles | None = None
         self._directory = Path(settings.state) if settings.state else None
         if self._directory is not None:
@@ -90,7 +95,22 @@ class Recorder:
             self._files.add(now, record)
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
-            self._memory.add(now, Record(tuple(changes), shells, moved))
+            is_first = not self._unkept
+            self._unkept.append(self._memory.steps(now, Record(tuple(changes), shells, moved)))
+            if is_first:
+                self._keep_on()
+
+    def _keep_on(self) -> None:
+        """Keep in memory what waits: the next step of it now, and the rest behind what comes meanwhile."""
+        steps = self._unkept.popleft()
+        try:
+            next(steps)
+            self._unkept.appendleft(steps)
+        except StopIteration:
+            pass
+        finally:
+            if self._unkept:
+                go_on(asyncio.get_running_loop(), self._keep_on)
 
     def _has_begun(self, start: _Start, changes: Sequence[Change]) -> bool:
         """Whether these come after the start; else they are kept until it is over."""
