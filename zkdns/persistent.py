@@ -28,13 +28,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
     __slots__ = ("__weakref__", "_before", "_length", "_moved", "_rows")
 
     def __init__(self, items: Mapping[str, V] | None = None) -> None:
-        buckets: list[dict[str, V]] = [_NOTHING] * BUCKETS
-        for key, value in (items or {}).items():
-            at = _place(key)
-            if buckets[at] is _NOTHING:
-                buckets[at] = {}
-            buckets[at][key] = value
-        self._rows = tuple(tuple(buckets[at : at + ROW]) for at in range(0, BUCKETS, ROW))
+        self._rows: tuple[tuple[dict[str, V], ...], ...] = _rows_of(items) if items else _EMPTY
         self._length = len(items or {})
         self._before: Callable[[], PersistentMap[V] | None] = _none
         self._moved: list[str] = []
@@ -123,6 +117,16 @@ def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
     return keys
 
 
+def _rows_of(items: Mapping[str, V]) -> tuple[tuple[dict[str, V], ...], ...]:
+    buckets: list[dict[str, V]] = [_NOTHING] * BUCKETS
+    for key, value in items.items():
+        at = _place(key)
+        if buckets[at] is _NOTHING:
+            buckets[at] = {}
+        buckets[at][key] = value
+    return tuple(tuple(buckets[at : at + ROW]) for at in range(0, BUCKETS, ROW))
+
+
 def _place(key: str) -> int:
     return crc32(key.encode("utf-8", "surrogatepass")) % BUCKETS
 
@@ -133,3 +137,6 @@ def _none() -> None:
 
 _NOTHING: Final[dict[str, Any]] = {}
 """The bucket of none; never written to."""
+
+_EMPTY: Final[tuple[tuple[dict[str, Any], ...], ...]] = ((_NOTHING,) * ROW,) * (BUCKETS // ROW)
+"""The rows of every map that holds nothing: what they share is not looked at when two are told apart."""
