@@ -220,6 +220,13 @@ def test_a_name_that_was_not_encoded_counts_too() -> None:
     assert overrides.by_instance()["web", id] == Override(drain=True)
 
 
+@pytest.mark.parametrize("service", ["a b", "a%20b", "süß", "q?z", "com.example.Greeter:1.0", "."])
+def test_a_route_makes_one_service_however_its_name_is_spelled(service: str) -> None:
+    node = codec.node(service)
+    overrides = fold(Children(ROOT, (node.rpartition("/")[2],), 2), data(node, ROUTE, 3))
+    assert [*overrides.by_service()] == [service]
+
+
 def test_the_nodes_of_replicas_are_their_data_by_name() -> None:
     nodes = Nodes("/zkdns/servers")
     nodes.apply(Children("/zkdns/servers", ("r1", "r2"), 2))

@@ -205,8 +205,8 @@ class Overrides:
 
 class _Parsed(NamedTuple):
     """One node as it was read: those that stay as they are are the same objects. `keys`: what its order is
-    given by, none where it orders nothing: its names as they are meant, then as they stand. `problem`: what
-    is wrong."""
+    given by, none where it orders nothing: its names as they are meant, then as they stand (a route's as they
+    are meant alone). `problem`: what is wrong."""
 
     stands: Standing
     order: Override = NO_ORDER
@@ -223,4 +223,6 @@ def _parse(root: str, names: Names, stands: Standing) -> _Parsed:
     except ValueError as error:
         path, cure = "/".join((root, *names)), ROUTE_CURE if is_laid else CURE
         return _Parsed(stands, problem=Problem(path, f"the override {error}", cure))
-    return _Parsed(stands, order, tuple(dict.fromkeys((decode(key), key))))
+    meant = decode(key)
+    # A route makes a service of its name: one that is only spelled so would be a second one.
+    return _Parsed(stands, order, (meant,) if is_laid else tuple(dict.fromkeys((meant, key))))
