@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkdns import files, routes, toml, topology
+from zkdns import descriptors, files, routes, toml, topology
 from zkdns.answers import kept, late_names, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
@@ -87,6 +87,12 @@ WALLS: dict[str, tuple[float, ...]] = {
     "probes that start in a second": (lanes.RATE,),
     "probes that start in one turn of the loop": (prober.A_TURN,),
     "descriptors that probes hold where there are few": (1, prober.OF_ALL),
+    "descriptors there may be when one more is an HTTP client's, a DNS client's over TCP, a question's to "
+    "upstreams, a probe's": tuple(
+        number
+        for part in (descriptors.WEB, descriptors.STREAMS, descriptors.UPSTREAMS, descriptors.PROBES)
+        for number in part.as_integer_ratio()
+    ),
     "KiB read of an `http` check's answer": (connection.MAX_READ_BYTES / 1024,),
     "where checks may go": (),
     "addresses of a host name": (fields.MAX_ADDRESSES,),

@@ -129,11 +129,23 @@ impl Places {
 
     /// A place for a connection of `client`, and who loses it.
     pub fn take(&self, client: IpAddr, thread: usize, now: u64) -> (Token, Option<Leaver>) {
+        self.take_where(false, client, thread, now)
+    }
+
+    /// The same; where descriptors are `short` somebody loses it, though there are places.
+    pub fn take_where(
+        &self,
+        short: bool,
+        client: IpAddr,
+        thread: usize,
+        now: u64,
+    ) -> (Token, Option<Leaver>) {
         let (network, client) = (Network::of(client), Network::of_one(client));
         let mut book = self.book();
         *book.networks.entry(network).or_default() += 1;
         *book.clients.entry(client).or_default() += 1;
-        let leaver = if book.free.is_empty() { self.idlest_of_most(&book, network, client) } else { None };
+        let full = short || book.free.is_empty();
+        let leaver = full.then(|| self.idlest_of_most(&book, network, client)).flatten();
         if let Some(leaver) = leaver {
             book.take_back(leaver.token, Why::Limit);
         }

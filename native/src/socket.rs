@@ -63,6 +63,16 @@ pub fn wall_clock() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
+/// Whether this new descriptor is beyond the part that there is for DNS clients' connections and what is before
+/// them: the lowest number that is free is the next one's (open(2)), so it tells how many there are.
+/// `zkdns/descriptors.py` says what the rest is for.
+pub fn are_scarce(fd: RawFd) -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit.
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    got == 0 && limit.rlim_cur != libc::RLIM_INFINITY && fd as u64 >= limit.rlim_cur / 4 * 3
+}
+
 /// A bound UDP socket, one of several on its address. On a wildcard address each packet tells where
 /// it was sent to, so that its reply can leave from there.
 pub struct Socket {

@@ -17,7 +17,7 @@ use crate::handover::{Fault, Way};
 use crate::peer::Peer;
 use crate::places::{Leaver, Token, Why};
 use crate::slices::take_short_slices;
-use crate::socket::{Happened, Interest, Poller, forget_unsent};
+use crate::socket::{Happened, Interest, Poller, are_scarce, forget_unsent};
 use crate::streams::{Letter, Phase, Streams};
 use crate::worker::Shared;
 use std::io::{self, ErrorKind, Read};
@@ -38,6 +38,9 @@ const OWED: u64 = 30_000 * MILLISECOND;
 const PAUSE: u64 = 5 * MILLISECOND;
 /// How long no connection is taken after the machine had no descriptor for one.
 const LACK: u64 = 100 * MILLISECOND;
+/// How long connections make room for each other after descriptors were scarce: those that did leave numbers
+/// behind that the next ones take.
+const SHORT: u64 = 1000 * MILLISECOND;
 /// Between two words to Python of it, which tells people more seldom: at the edge of the limit it comes and goes
 /// all the time.
 const TELL_LACK: u64 = 1000 * MILLISECOND;
@@ -69,6 +72,7 @@ pub struct Server<'a> {
     swept: u64,
     lacking: Option<u64>,
     told_lack: Option<u64>,
+    short_until: u64,
     phase: Phase,
     since: u64,
     told: bool,
@@ -119,6 +123,7 @@ impl<'a> Server<'a> {
             swept: 0,
             lacking: None,
             told_lack: None,
+            short_until: 0,
             phase: Phase::Serving,
             since: 0,
             told: false,
@@ -205,14 +210,17 @@ impl<'a> Server<'a> {
     /// No descriptor or no memory for one more: to try again at once would only spin.
     #[cold]
     fn lack(&mut self, error: &io::Error) {
-        if self.told_lack.is_none_or(|at| self.now >= at + TELL_LACK) {
-            self.told_lack = Some(self.now);
-            let text = error.to_string();
-            let what = text.split(" (os error").next().unwrap_or(&text).to_owned();
-            self.shared.handover.report(Fault { packet: Box::default(), what });
-        }
+        let text = error.to_string();
+        self.tell_lack(text.split(" (os error").next().unwrap_or(&text).to_owned());
         self.lacking = Some(self.now);
         self.listen_for(NEITHER);
+    }
+
+    fn tell_lack(&mut self, what: String) {
+        if self.told_lack.is_none_or(|at| self.now >= at + TELL_LACK) {
+            self.told_lack = Some(self.now);
+            self.shared.handover.report(Fault { packet: Box::default(), what });
+        }
     }
 
     fn listen_for(&self, interest: Interest) {
@@ -225,7 +233,12 @@ impl<'a> Server<'a> {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        let (token, leaver) = self.streams.places.take(address.ip(), self.number, self.now);
+        if are_scarce(stream.as_raw_fd()) {
+            self.tell_lack("too many open files".to_owned());
+            self.short_until = self.now + SHORT;
+        }
+        let short = self.now < self.short_until;
+        let (token, leaver) = self.streams.places.take_where(short, address.ip(), self.number, self.now);
         if let Some(leaver) = leaver {
             self.dismiss(leaver);
         }

@@ -499,6 +499,29 @@ async def test_one_network_can_not_take_the_places_of_others(start: Start) -> No
     assert server.open == 4
 
 
+async def test_where_descriptors_are_few_the_network_that_has_most_makes_room_and_some_are_left(
+    start: Start,
+) -> None:
+    server = await start()
+    alone = await server.connect(source="127.0.1.1")
+    many = [await server.connect() for _ in range(4)]
+    for one in (alone, *many):
+        await one.ask(query())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = many[-1].writer.get_extra_info("socket").fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + next_one // 4, limits[1]))
+    try:
+        for n in range(3):
+            newest = await server.connect(source=f"127.0.{n + 2}.1")
+            assert (await newest.ask(query()))[6:8] == b"\0\1"
+            await many[n].ended()
+        assert server.engine.lack == "too many open files"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert server.engine.closed()["limit"] == 3
+    assert (await alone.ask(query()))[6:8] == b"\0\1"
+
+
 async def test_one_that_asks_upstreams_for_more_than_its_share_waits_for_replies(server: Server) -> None:
     client = await server.connect()
     client.send(*(query("example.com", id=id) for id in range(10)))  # no whole number of turns
@@ -568,7 +591,7 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
                 sock.setblocking(False)
                 await loop.sock_connect(sock, (server.address.host, server.address.port))
                 await loop.sock_sendall(sock, framed(query()))
-            await until(lambda: "no TCP connection can be taken" in caplog.text)
+            await until(lambda: "no more TCP connections can be taken" in caplog.text)
             assert server.engine.lack == "too many open files"
             assert (await first.ask(query()))[6:8] == b"\0\1"
             await asyncio.sleep(0.25)
@@ -578,7 +601,7 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
                 reply = await asyncio.wait_for(loop.sock_recv(sock, 4096), PATIENCE)
                 assert reply[8:10] == b"\0\1"
         await until(lambda: server.open == 1)
-    told = caplog.text.count("no TCP connection can be taken")
+    told = caplog.text.count("no more TCP connections can be taken")
     assert told <= 2, "once by each thread that has a listener"
 
 

@@ -152,7 +152,7 @@ async def test_without_descriptors_it_waits_and_goes_on(
         writer.close()
         assert opened_door.lack == "too many open files"
     assert [r.getMessage() for r in caplog.records] == [
-        "no HTTP connection can be taken: Too many open files"
+        "no more HTTP connections can be taken: Too many open files"
     ]
 
 

@@ -10,6 +10,7 @@ import resource
 import socket
 
 from zkdns.config import Address
+from zkdns.descriptors import UPSTREAMS, open_socket
 from zkdns.forward.upstream import Upstream
 from zkdns.transports import let_go
 
@@ -42,9 +43,8 @@ def sockaddr(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
 
 def connect(upstream: Upstream) -> socket.socket:
     """A fresh UDP socket, its source port the kernel's random choice, that hears this upstream only."""
-    sock = socket.socket(family_of(upstream.address.host), socket.SOCK_DGRAM)
+    sock = open_socket(family_of(upstream.address.host), socket.SOCK_DGRAM, UPSTREAMS)
     try:
-        sock.setblocking(False)
         sock.connect(sockaddr(upstream.address))
     except BaseException:
         sock.close()
@@ -54,9 +54,8 @@ def connect(upstream: Upstream) -> socket.socket:
 
 async def converse(upstream: Upstream, packet: bytes) -> bytes:
     """One query and its reply over TCP (RFC 7766). OSError, or EOFError where it ends early."""
-    sock = socket.socket(family_of(upstream.address.host), socket.SOCK_STREAM)
+    sock = open_socket(family_of(upstream.address.host), socket.SOCK_STREAM, UPSTREAMS)
     try:
-        sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, sockaddr(upstream.address))
         reader, writer = await asyncio.open_connection(sock=sock)
     except BaseException:

@@ -14,6 +14,7 @@ import os
 import re
 import socket
 
+from zkdns.descriptors import PROBES, open_socket
 from zkdns.health.targets import Target
 
 MAX_LINE_BYTES = 4096
@@ -31,9 +32,8 @@ async def connect(target: Target) -> socket.socket:
         address = socket.inet_pton(family, target.address)
     except OSError:
         raise OSError(socket.EAI_NONAME, "its host name has no address") from None
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = open_socket(family, socket.SOCK_STREAM, PROBES)
     try:
-        sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
         host, port, *_ = sock.getsockname()
         if port == target.port and socket.inet_pton(family, host) == address:

@@ -237,7 +237,7 @@ class Native:
             if packet:
                 log.error("the native engine failed on packet %s: %s", packet.hex(), what)
             elif self._lack.meet(what.lower(), self._tick()):
-                log.warning("no TCP connection can be taken: %s", what)
+                log.warning("no more TCP connections can be taken: %s", what)
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once

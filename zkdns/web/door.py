@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from zkdns.descriptors import TOO_MANY, WEB, Scarcity
 from zkdns.lack import Lack, is_local_lack, reason
 from zkdns.serve.listen.places import Limits, Places, network_of
 from zkdns.transports import let_go
@@ -92,6 +93,7 @@ class Door:
         self._tasks: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
         self._lack = Lack()
+        self._scarcity = Scarcity(WEB)
 
     @property
     def lack(self) -> str:
@@ -131,7 +133,7 @@ class Door:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
                 if self._lack.meet(reason(error), loop.time()):
-                    log.warning("no HTTP connection can be taken: %s", error.strerror)
+                    log.warning("no more HTTP connections can be taken: %s", error.strerror)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             try:
@@ -141,7 +143,10 @@ class Door:
                 continue
             self._forget_closed()
             self._guests[transport] = _Guest(transport, loop.time())
-            if (loser := self.places.take(transport, str(address[0]))) is not None:
+            is_short = self._scarcity.meets(connection.fileno(), loop.time())
+            if is_short and self._lack.meet(TOO_MANY, loop.time()):
+                log.warning("no more HTTP connections can be taken: %s", TOO_MANY)
+            if (loser := self.places.take(transport, str(address[0]), is_short=is_short)) is not None:
                 loser.abort()
 
     async def _sweep(self) -> None:

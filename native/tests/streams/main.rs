@@ -283,6 +283,20 @@ fn one_network_can_not_take_the_places_of_others() {
 }
 
 #[test]
+fn where_descriptors_are_short_who_has_the_most_makes_room_though_there_are_places() {
+    let places = Places::new(10, usize::MAX);
+    let (mine, none) = places.take_where(true, client(1, false), 0, 0);
+    assert!(none.is_none(), "there is nobody to make room");
+    places.take(client(2, false), 0, 1);
+    places.take(client(2, false), 0, 2);
+    for n in 3..9 {
+        let leaver = places.take_where(true, client(2, false), 0, n).1.unwrap();
+        assert_ne!(leaver.token, mine);
+    }
+    assert_eq!(places.taken(), 3);
+}
+
+#[test]
 fn alone_a_network_loses_its_idlest() {
     let places = Places::new(3, usize::MAX);
     let tokens: Vec<_> = (0..3).map(|n| places.take(client(1, true), n, n as u64).0).collect();

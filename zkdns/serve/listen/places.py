@@ -79,10 +79,11 @@ class Places(Generic[T]):
     def __contains__(self, connection: T) -> bool:
         return connection in self._places
 
-    def take(self, connection: T, client: str) -> T | None:
-        """A place for `connection`; who loses it, where all are taken."""
+    def take(self, connection: T, client: str, *, is_short: bool = False) -> T | None:
+        """A place for `connection`; who loses it, where all are taken, or where descriptors are short."""
         network, one = shares_of(client)
-        loser = self._idlest_of_most(network, one) if len(self._places) >= self._limits.connections else None
+        is_full = len(self._places) >= self._limits.connections or (is_short and self._places)
+        loser = self._idlest_of_most(network, one) if is_full else None
         if loser is not None:
             self.release(loser)
         self._places[connection] = Place(network, one)

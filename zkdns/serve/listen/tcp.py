@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from zkdns.descriptors import STREAMS, TOO_MANY, Scarcity
 from zkdns.lack import Lack, is_local_lack, reason
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
@@ -90,12 +91,21 @@ class TcpListener:
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[Any]] = set()
         self._lack = Lack()
+        self._scarcity = Scarcity(STREAMS)
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
     def lack(self) -> str:
         """What is lacking here for new connections; "" for nothing."""
         return self._lack.why(asyncio.get_running_loop().time())
+
+    def look_for_lack(self, sock: socket.socket) -> bool:
+        """Whether a new connection has a descriptor that others should have."""
+        now = asyncio.get_running_loop().time()
+        is_short = self._scarcity.meets(sock.fileno(), now)
+        if is_short and self._lack.meet(TOO_MANY, now):
+            log.warning("no more TCP connections can be taken: %s", TOO_MANY)
+        return is_short
 
     @property
     def held(self) -> int:
@@ -129,7 +139,7 @@ class TcpListener:
                 if not is_local_lack(error):
                     continue  # the client's own: it went before it was accepted (accept(2))
                 if self._lack.meet(reason(error), loop.time()):
-                    log.warning("no TCP connection can be taken: %s", error.strerror)
+                    log.warning("no more TCP connections can be taken: %s", error.strerror)
                 loop.remove_reader(listening)
                 loop.call_later(PAUSE, self._listen, listening)
                 return
@@ -242,7 +252,8 @@ class Connection(asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if peer else ""
         self.active = asyncio.get_running_loop().time()
-        self._listener.dismiss(self._listener.open.take(self, self._client), "limit")
+        is_short = self._listener.look_for_lack(transport.get_extra_info("socket"))
+        self._listener.dismiss(self._listener.open.take(self, self._client, is_short=is_short), "limit")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.open.release(self)
