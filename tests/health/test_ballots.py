@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from support.steps import steps
 from zkdns.health import consensus
 from zkdns.health.ballots import MAX_REPLICAS, Ballots
 from zkdns.health.health import CHUNK, Health
@@ -132,3 +133,17 @@ def test_ballots_beyond_those_that_are_read_are_a_problem_for_as_long_as_they_ar
     assert "7 ballots" in problem.what
     health.ballots({})
     assert not health.problems
+
+
+def test_of_nodes_without_number_each_is_looked_at_once() -> None:
+    def cost(number: int) -> int:
+        ballots = Ballots("me", lambda replica, data: {}, {}, lambda paths: None)
+        nodes = {f"r{n:04}": b"" for n in range(number)}
+        written = dict.fromkeys(nodes, 1.0)
+        ballots.take(nodes)
+        ballots.see(written)
+        while ballots.has_unread:
+            ballots.read_one()
+        return steps(lambda: ballots.take(nodes)) + steps(lambda: ballots.see(written))
+
+    assert cost(2000) - cost(1000) < 1.2 * 1000

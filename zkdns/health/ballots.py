@@ -9,6 +9,8 @@ reach, a replica is doubted until its node under /zkdns/servers is written again
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from heapq import nsmallest
+from itertools import filterfalse
 from typing import Final
 
 from zkdns.health.thresholds import CheckState
@@ -65,9 +67,10 @@ class Ballots:
         """The live replicas, and when their nodes were written (by the ensemble's clock). We are one of them,
         whatever it says."""
         self._written = written
-        before, self.live = self.live, frozenset(written) | {self._me}
-        for replica in (before ^ self.live) & self._known.keys():
-            self._moved(self._known[replica][1].keys() & self._checked.keys())
+        before, self.live = self.live, frozenset((self._me, *written))
+        for replica, (_, votes) in self._known.items():
+            if (replica in before) is not (replica in self.live):
+                self._moved(votes.keys() & self._checked.keys())
         self._choose()
 
     def take(self, nodes: Mapping[str, bytes]) -> None:
@@ -98,11 +101,14 @@ class Ballots:
             self._believe()
 
     def _choose(self) -> None:
-        ranked = sorted(self._nodes, key=lambda replica: (replica not in self.live, replica))
-        chosen = dict.fromkeys(ranked[:MAX_REPLICAS])
-        self.left_out = len(ranked) - len(chosen)
-        self.voters = (self.live & chosen.keys()) | {self._me}
-        for replica in self._known.keys() - chosen.keys():
+        # There may be thousands, live ones too: none of this puts all of them in order, or into sets.
+        chosen = nsmallest(MAX_REPLICAS, filter(self.live.__contains__, self._nodes))
+        if len(chosen) < MAX_REPLICAS:
+            others = filterfalse(self.live.__contains__, self._nodes)
+            chosen += nsmallest(MAX_REPLICAS - len(chosen), others)
+        self.left_out = len(self._nodes) - len(chosen)
+        self.voters = frozenset((self._me, *filter(self.live.__contains__, chosen)))
+        for replica in self._known.keys() - {*chosen}:
             self._moved(self._known.pop(replica)[1].keys() & self._checked.keys())
         self._unread = {
             r: None for r in chosen if r not in self._known or self._known[r][0] != self._nodes[r]
@@ -114,7 +120,7 @@ class Ballots:
         before, self._doubtful = self._doubtful, self._find_doubtful()
         for replica in (before ^ self._doubtful) & self._known.keys():
             self._moved(self._known[replica][1].keys() & self._checked.keys())
-        living = self._known.keys() & self.live
+        living = {*filter(self.live.__contains__, self._known)}
         self._counting = [self._known[r][1] for r in living - self._doubtful]
         self._doubted = [self._known[r][1] for r in living & self._doubtful]
 
