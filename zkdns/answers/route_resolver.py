@@ -144,7 +144,7 @@ class Resolver:
     ) -> Pool:
         named = self._find(target.service)
         if named is None:
-            problems[f"its target {target} names no service"] = None
+            problems[f"its target {target} names no service{self._as_label(target)}"] = None
             return EMPTY
         if not target.registry and not target.tag and named != within[-1] and named in self._routes:
             if named in within:
@@ -178,6 +178,12 @@ class Resolver:
                 pool_of(service.label, _members(service, target.tag)),
             )
         return known[1]
+
+    def _as_label(self, target: Target) -> str:
+        """How a service is named whose own name has dots: what is before the last one is read as a tag."""
+        known = self._find(f"{target.tag}.{target.service}")
+        service = self._services.get(known) if known is not None else None
+        return f": it has dots, so it goes by its label, {service.label}" if service is not None else ""
 
     def _may_meet(
         self, count: int, within: tuple[str, ...], target: Target, problems: dict[str, None]
