@@ -6,7 +6,6 @@ Rules: pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 MAX_NEAR: Final = 8
@@ -21,6 +20,8 @@ def some_of(names: Sequence[str], most: int, count: int | None = None) -> str:
 
 def list_near(wanted: str, names: Iterable[str]) -> str:
     """`there are a, b and 3 more`: what exists, the likeliest first."""
+    from difflib import get_close_matches  # who names what is there needs none
+
     every = sorted(names)
     if not every:
         return "there is none"

@@ -6,7 +6,6 @@ Rules: pure. What is wrong is one line of text, with the number of the line wher
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any, Final
 
 MAX_DOTS: Final = 64
@@ -33,6 +32,8 @@ class NotTOML(ValueError):
 
 def parse(data: bytes) -> dict[str, Any]:
     """The tables in a file's bytes."""
+    import tomllib  # who has no file needs none
+
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

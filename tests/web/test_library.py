@@ -1,4 +1,4 @@
-"""aiohttp is imported for its server alone: what its client would read is left where it is."""
+"""aiohttp is imported for its server alone: what its other sides would read is left where it is."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ def test_no_certificate_of_the_machine_is_read_for_pages_without_tls(tmp_path: P
     by_its_own_import, by_ours = probe("aiohttp.web", ca), probe("zkdns.web.http", ca)
     assert by_its_own_import == ["1 1", "1", f"{ca} None"]
     assert by_ours == ["0 0", "1", f"{ca} None"], "and who makes a context later finds them as ever"
+
+
+TYPES = """
+import mimetypes
+mimetypes.knownfiles = [{file!r}]
+import {module}
+print(mimetypes.guess_type("a.odd")[0], mimetypes.knownfiles)
+"""
+
+
+def test_no_media_types_of_the_machine_are_read_where_no_files_are_served(tmp_path: Path) -> None:
+    file = tmp_path / "mime.types"
+    file.write_text("text/odd odd\n")
+    for module, known in (("aiohttp.web", "text/odd"), ("zkdns.web.library", None)):
+        command = [sys.executable, "-c", TYPES.format(file=str(file), module=module)]
+        env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+        told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+        assert told == f"{known} {[str(file)]}\n"

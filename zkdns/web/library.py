@@ -1,12 +1,14 @@
-"""What this room takes of aiohttp: its server side, without the certificates that its client would read.
+"""What this room takes of aiohttp: its server side, without what the machine has for the sides not used here.
 
 `aiohttp.connector` makes two TLS contexts as it is imported, for a client that is not used here, and each
 reads all certificates of the machine: a tenth of a start, and two MiB. OpenSSL looks for them where
-SSL_CERT_FILE and SSL_CERT_DIR say (SSL_CTX_set_default_verify_paths(3)): nowhere, for that moment.
+SSL_CERT_FILE and SSL_CERT_DIR say (SSL_CTX_set_default_verify_paths(3)): nowhere, for that moment. Nor are
+files served here: `aiohttp.web_fileresponse` would read the machine's list of two thousand media types.
 """
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +17,20 @@ __all__ = ["HttpProcessingError", "web"]
 
 
 @contextmanager
-def _without_certificates() -> Iterator[None]:
+def _without_the_machines() -> Iterator[None]:
     places = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
     os.environ.update(dict.fromkeys(places, os.devnull))
+    types, mimetypes.knownfiles = mimetypes.knownfiles, []
     try:
         yield
     finally:
+        mimetypes.knownfiles = types
         for name, place in places.items():
             del os.environ[name]
             if place is not None:
                 os.environ[name] = place
 
 
-with _without_certificates():
+with _without_the_machines():
     from aiohttp import web
     from aiohttp.http_exceptions import HttpProcessingError
