@@ -83,10 +83,14 @@ LIBRARIES = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "prometheus_client": ("web/",),
-    "msgspec": ("registry/", "health/", "pipeline/", "server/", "web/", "cli/"),
+    "msgspec": (
+        *(f"{room}/" for room in (*ROOMS, "cli", "server", "web") if room != "dns"),
+        *(f"{value}.py" for value in (*VALUES, "ensemble")),
+    ),
 }
 """The home of each library, so that it can be replaced in one place. dnspython (`dns`) reads zone files, and
-spells in `explain` what we answer; msgspec reads and writes JSON wherever data crosses our walls."""
+spells in `explain` what we answer; msgspec has the Structs that values are, and reads and writes JSON
+wherever data crosses our walls."""
 
 
 @dataclass(frozen=True)

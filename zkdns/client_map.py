@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from zkdns.topology import V4_IN_V6, Topology
 
 IPV4, IPV6 = 1, 2
@@ -31,8 +33,7 @@ class Prefix(NamedTuple):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spans:
+class Spans(Struct, frozen=True):
     """Where spans of one value begin, ascending, the first at 0. Neighbours differ."""
 
     starts: Sequence[int]

@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from msgspec import Struct
 
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 SHELL = "org.apache.zookeeper.ZooKeeperMain"
@@ -45,8 +46,7 @@ class NotStarted(Exception):
     """The server ended, or did not answer in time; the text ends with what it logged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """An installed ZooKeeper: the Java to run it with and the jars to run."""
 
     java: str

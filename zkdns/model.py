@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from zkdns.routes import Route, StandsFor
 
 Protocol: TypeAlias = Literal["tcp", "udp"]
@@ -59,8 +61,7 @@ def fault(path: str, error: BaseException) -> Problem:
 # --- what a registry tells: one event for each reply or state -----------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Struct, frozen=True):
     """The part of a znode's Stat that we use (ZooKeeper Programmer's Guide, "Stat structure").
 
     `czxid`, `mzxid`: transaction ids of creation and last data change; `ctime`: creation time in
@@ -81,8 +82,7 @@ UNSEEN = Stat(0, 0, 0.0, True)
 """That of a node whose data we may not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Children:
+class Children(Struct, frozen=True):
     """The whole child list of `path` as of `zxid` (the pzxid of its Stat). Names only, any order."""
 
     path: str
@@ -90,8 +90,7 @@ class Children:
     zxid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """The data of `path`, ordered by `stat.mzxid`."""
 
     path: str
@@ -99,26 +98,22 @@ class Data:
     stat: Stat
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """`path` is there but may not be read (an ACL, or a reply that can't be decoded)."""
 
     path: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """A new full reading starts: zxids seen before bind nothing (an older backup may stand there)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """The reading that `Begin` opened is complete: it takes the old one's place now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """Whether the registry is within reach, and since when (seconds since the epoch)."""
 
     connected: bool

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 MAX_SHARE = 65_535
 MAX_TIERS = 16
 MAX_TARGETS = 64
@@ -65,8 +67,7 @@ class Route:
         return tuple(dict.fromkeys(t for tier in (*self.tiers, *self.start) for t, _ in tier))
 
 
-@dataclass(frozen=True, slots=True)
-class StandsFor:
+class StandsFor(Struct, frozen=True):
     """The route of a service that counts, whoever wrote it. `source`: where that was done (`override`,
     `node`, `failover`); `until`: when it ends by itself, None for never; `by` and `why`: of what is laid."""
 

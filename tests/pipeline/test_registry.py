@@ -131,7 +131,7 @@ def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mar
     before = registry.services()
     assert [i.registry for i in before["web"].instances] == ["dc1"]
     assert "dc1" in before["web"].instances[0].registration.tags
-    hear(registry, "/services", Data("/services/web/a", b'{"address": "10.0.0.2"}', replace(stat, mzxid=3)))
+    hear(registry, "/services", Data("/services/web/a", b'{"address": "10.0.0.2"}', Stat(2, 3, NOW, True)))
     after = registry.services()
     assert after["web"] is not before["web"]
     assert after["db"] is before["db"]

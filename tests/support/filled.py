@@ -63,7 +63,9 @@ def _fill_fields(kind: Any, text: str, now: float, given: Mapping[str, Any], dep
         names: Sequence[str] = kind._fields  # type: ignore[attr-defined]
         fields = {name: name in kind._field_defaults for name in names}  # type: ignore[attr-defined]
     else:
-        fields = dict.fromkeys(kind.__struct_fields__, False)  # msgspec's
+        of_struct: Sequence[str] = kind.__struct_fields__  # msgspec's
+        given_all = len(of_struct) - len(kind.__struct_defaults__)
+        fields = {name: at >= given_all for at, name in enumerate(of_struct)}
     values = {}
     for name, is_free in fields.items():
         key = f"{kind.__name__}.{name}"

@@ -8,8 +8,9 @@ hold it).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.answers import records
 from zkdns.answers.service import ServiceAnswers, readable
@@ -29,8 +30,7 @@ class Asleep(Exception):
         self.service = service
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """Stands at the names of a service that is not compiled, and for all that is below them."""
 
     service: str

@@ -9,16 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 MAX_ADDRESSES_IN_A_TURN: Final = 1000
 """Addresses of one service that are noted as it changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
+class _Left(Struct, frozen=True):
     """What is not noted yet of one service: addresses that it has now, or has no more."""
 
     name: str

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from msgspec import Struct
+
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
@@ -34,13 +36,12 @@ K = TypeVar("K", str, tuple[str, str])
 Groups = Mapping[K, Sequence[Instance]]
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """Which names are compiled when they are asked for, and who is in each: those of tags, and those of ports
     by protocol and port."""
 
-    tags: Groups[str] = field(default_factory=dict)
-    ports: Groups[tuple[str, str]] = field(default_factory=dict)
+    tags: Groups[str] = {}
+    ports: Groups[tuple[str, str]] = {}
 
 
 NONE_LATE: Final = Late()
@@ -87,8 +88,7 @@ class Answering:
         return rotated(tiers, self.service, option, RotationCounter(), self.origin, qtype == SRV)
 
 
-@dataclass(frozen=True, slots=True)
-class LateTags:
+class LateTags(Struct, frozen=True):
     """What stands below a service's own name, but for its instances: names of tags, each of which holds more
     of them (`several`)."""
 
@@ -113,8 +113,7 @@ class LateTags:
         return (names.label(tag) + self.own for tag in self.late)
 
 
-@dataclass(frozen=True, slots=True)
-class LatePorts:
+class LatePorts(Struct, frozen=True):
     """What stands below a service's folder of ports: `_http._tcp.web`."""
 
     folder: bytes

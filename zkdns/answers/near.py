@@ -9,8 +9,9 @@ there is room, so that no zone gets more than its part and a lost zone's load sp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from zkdns.answers.policies.weighted import GOLDEN, VARIETY, Orders, spread
 from zkdns.answers.proportions import cycle_counts
@@ -21,8 +22,7 @@ ZONE, REGION, ELSEWHERE = 0, 1, 2
 """How far an instance stands from a client: what `prefer` adds to ten times the priority in SRV rdata."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(Struct, frozen=True):
     """One instance of the tier that serves. `weight` in force, `registered` as registered; `healthy`:
     whether it is given out."""
 
@@ -32,8 +32,7 @@ class Located:
     healthy: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """`level`: how far the answer reaches (ZONE, REGION, ELSEWHERE); `chosen`: the indices of the
     instances that are given; `healthy` of `registered` instances stand in the client's own zone."""
 

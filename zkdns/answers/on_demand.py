@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 
+from msgspec import Struct
+
 from zkdns.answers import records
 from zkdns.answers.spelling import ttl_of
 from zkdns.answers.spliced import MAX_RECORDS
@@ -26,14 +28,13 @@ MANY = 16
 """A reverse name's records are kept where there are more: fewer are spelled as fast as they are found."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceNames:
+class InstanceNames(Struct, frozen=True):
     """`<id>.web.<zone>`: SRV and TXT (A and AAAA stand ready). `home`: the apex that targets stand below."""
 
     service: Service
     home: bytes
     ttl: int
-    folded: Mapping[bytes, Instance] = field(default_factory=dict)
+    folded: Mapping[bytes, Instance] = {}
 
     def spell(self, label: bytes, qtype: int) -> Sections:
         i = find(self.service, label, self.folded)
@@ -92,8 +93,7 @@ class Browsing:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """`_services._dns-sd._udp.<zone>`: PTR to each service's type (RFC 6763, section 9)."""
 
     owner: bytes

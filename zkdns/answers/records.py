@@ -15,6 +15,8 @@ from itertools import starmap
 from math import lcm
 from typing import Final, NamedTuple, TypeAlias, overload
 
+from msgspec import Struct
+
 from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
 from zkdns.dns.records import pointer, srv
@@ -94,8 +96,7 @@ Tiers: TypeAlias = tuple[Sequence[Member], ...]
 """The records of an RRset by priority, none of them empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerName:
+class OwnerName(Struct, frozen=True):
     """Which instances an owner name is about, and those of them that are given out, by priority; `about`
     names it for people; `nobody` says why the group is empty where a name exists all the same.
     `levels`: who SRV gives, where those are others than `serving` (a route's). `counted`: its answers are

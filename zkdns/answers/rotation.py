@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from zkdns.answers.spliced import Getter, Getters, Spliced
 
 FEW = 16
@@ -79,8 +81,7 @@ class Rotation:
         }
 
 
-@dataclass(slots=True, eq=False)
-class RotationCounter:
+class RotationCounter(Struct, eq=False):
     """Where one owner and type stands in its rotation: the only thing in the table that moves."""
 
     position: int = 0

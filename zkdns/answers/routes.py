@@ -8,10 +8,11 @@ the last step, where they become the places of a cycle (`proportions`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from zkdns.answers.proportions import cycle_counts
 from zkdns.model import Instance
@@ -28,8 +29,7 @@ class Member(NamedTuple):
     instance: Instance
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """What a name stands for at one moment.
 
     `first`: who stands first in which part of the answers; the parts sum to 1, or there is nobody.
@@ -46,8 +46,7 @@ class Pool:
 EMPTY = Pool()
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """A route's pool, and how it came: what each target is due (0 to 1, by tier). `groups`: for each of
     `pool.first` the number of its target, counted over all tiers."""
 

@@ -12,6 +12,8 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
+from msgspec import Struct
+
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
 from zkdns.answers.first_places import FirstPlaces, shares_of
@@ -113,8 +115,7 @@ class ServiceAnswers:
         return [names.text(owner).rstrip(".") for owner in every if owner not in folders]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What all services are compiled for: our zones, the TTL where one sets none (seconds), and where clients
     stand."""
 

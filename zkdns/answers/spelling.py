@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from zkdns.answers.nested import elsewhere_of
 from zkdns.answers.table import InstanceAddresses
@@ -39,8 +40,7 @@ class InstanceRecords(NamedTuple):
     elsewhere: Mapping[bytes, bytes] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(Struct, frozen=True):
     """What the records of one service in one zone are spelled with: the apex, the service's TTL in seconds,
     and what they share of each instance, by `own_name`."""
 

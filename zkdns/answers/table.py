@@ -16,6 +16,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.client_map import NO_CLIENTS, ClientMap
 from zkdns.dns.records import RFC8482
@@ -39,8 +41,7 @@ NO_ZONE = -1
 """The zone of a name in none of ours: its responder says all, the SOA too."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tier:
+class Tier(Struct, frozen=True, eq=False):
     """The instances of one priority. `records[i]` is the answer record of the i-th; `extras[i]` its
     additional records in one run (b"" for none) and `extra_counts[i]` how many those are.
     Two equal `extras` are one and the same additional record set and stand in a reply once."""
@@ -99,8 +100,7 @@ class InstanceAddresses(NamedTuple):
     aaaa: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
+class Zone(Struct, frozen=True):
     """A zone of ours. `index`: its place in the table. `apex`: wire name, lower case. `soa`: the SOA record
     after its owner (type, class, TTL, length, rdata; no pointers in it); another once the serial moves."""
 
@@ -109,8 +109,7 @@ class Zone:
     soa: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Staleness:
+class Staleness(Struct, frozen=True):
     """How old what one origin says is. An origin is a set of registries. `option`: the Extended DNS Error
     that its replies bear while one of them is out of reach, or b"". `failure`: not b"" where nothing may be
     said: the option of the SERVFAIL that stands for every reply."""

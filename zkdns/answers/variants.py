@@ -8,10 +8,12 @@ given what can be told.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from weakref import WeakValueDictionary
+
+from msgspec import Struct
 
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
@@ -43,8 +45,7 @@ _rotations: WeakValueDictionary[tuple[tuple[int, ...], tuple[int, ...], int], Ro
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True):
     """What clients that stand alike are given. `ids[i]`: whose the first tier's i-th record is. `level`: how
     far it reaches; `healthy` of `registered` instances stand in the clients' own zone."""
 
@@ -61,8 +62,7 @@ class Arranged:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RRset:
+class RRset(Struct, frozen=True):
     """The records of one owner and type, and the Entry that gives them to all clients alike."""
 
     about: OwnerName

@@ -10,11 +10,11 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import click
+from msgspec import Struct
 
 from zkdns.cli import options
 from zkdns.cli.say import say, say_json
@@ -29,8 +29,7 @@ MAX_NAMES: Final = 6
 MAX_SERVICES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """A finding as it is told: its services by the names that they get, and the URL of its registry."""
 
     finding: Finding

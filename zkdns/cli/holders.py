@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from zkdns.cli import Failure, asking, told
 from zkdns.cli.waiting import Waiting
@@ -41,14 +42,13 @@ def _asker(row: ClientRow) -> Asker:
     return row.client, row.service
 
 
-@dataclass(slots=True)
-class Holders:
+class Holders(Struct):
     """`given`: the clients that were given it, by the service that they asked for, each with its latest row.
     `back`: those that asked again."""
 
-    given: dict[Asker, ClientRow] = field(default_factory=dict)
-    back: set[Asker] = field(default_factory=set)
-    _before: dict[str, dict[Asker, ClientRow]] = field(default_factory=dict)
+    given: dict[Asker, ClientRow] = {}
+    back: set[Asker] = set()
+    _before: dict[str, dict[Asker, ClientRow]] = {}
 
     def begin(self, replica: str, rows: Sequence[ClientRow], since: float) -> None:
         """What a replica tells once it gives the instance no more. `since`: who was last told before is no
@@ -79,8 +79,7 @@ class Holders:
         return sorted(rows, key=lambda row: (-row.last, row.client))
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How waiting ended. `is_over`: nobody is waited for any more. `unheard`: by replica, why it told
     nothing; `ttl`: seconds, of the service's records."""
 

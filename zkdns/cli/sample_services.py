@@ -6,8 +6,9 @@ Addresses are those set aside for documentation (RFC 5737, RFC 3849): nothing is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 Payload: TypeAlias = Mapping[str, Any]
 
@@ -72,8 +73,7 @@ MEMBERS: Mapping[str, Payload] = dict(
 LEADER = "pg-a"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One instance registers, changes (`payload`) or leaves (None); `what` tells people why. In `pg1`
     it is who leads, None for nobody."""
 

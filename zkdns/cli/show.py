@@ -7,9 +7,9 @@ act on is written out (`printable`): in each cell here, and once more where a co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -36,8 +36,7 @@ STYLES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """`spare`: left out where the terminal is narrow, the highest first; 0 never. `folds`: what is
     longer goes on below, in at least this width; 0 is never folded."""
 

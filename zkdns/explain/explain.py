@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import dns.exception
 import dns.message
 import dns.rcode
 import dns.rdatatype
+from msgspec import Struct
 
 from zkdns.answers.builder import build_table
 from zkdns.answers.deferred import Asleep
@@ -52,8 +53,7 @@ _OPT: Final = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 """An OPT record of a client that takes 1232 bytes (RFC 6891, section 6.1.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Then:
+class Then(Struct, frozen=True):
     """Another moment: the services as they were answered, and where networks stood; None where they stand
     now. `unknown`: of which nobody knows how they stood."""
 

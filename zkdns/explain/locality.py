@@ -8,8 +8,10 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from zkdns.answers import records
 from zkdns.answers.near import ELSEWHERE, REGION
@@ -29,8 +31,7 @@ from zkdns.model import Service
 from zkdns.topology import V4_IN_V6, Place, Topology, as_number
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """`why`: by which network, or what else said it."""
 
     client: str

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from zkdns.answers.routed import Routed
 from zkdns.routes import Target
 
 
-@dataclass(frozen=True, slots=True)
-class TargetShare:
+class TargetShare(Struct, frozen=True):
     """One target of one tier (the first is 1). `share`: as it is written, within its tier; `due`, `given`:
     parts of all first places, 0 to 1; `answers`: how often one of it stood first since the shares changed
     last; `healthy` of `registered` instances."""

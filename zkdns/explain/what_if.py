@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
@@ -32,8 +34,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CHANGE = re.compile(r"(?P<kind>[a-z]+)[:=](?P<service>[^/]+)/(?P<id>.+?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One change, as it was written and as it is meant."""
 
     text: str
@@ -44,8 +45,7 @@ class Change:
     route: Route | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What changes come to. `touched`: services as they would be; `routes`: what is laid over services, by
     their names; `effects`: what each change does, for people."""
 

@@ -6,7 +6,8 @@ Rules: pure. Addresses are canonical text, in the order of the answer.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zkdns.dns.message import Message
 from zkdns.dns.types import CNAME, A
@@ -20,8 +21,7 @@ class Lacking(Exception):
     """What it takes to ask for a name is lacking here, which says nothing of the name; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """Addresses in text, and for how many seconds they are true."""
 
     addresses: tuple[str, ...]

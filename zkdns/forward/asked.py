@@ -5,8 +5,9 @@ Rules: does no I/O; bounded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from zkdns.forward.load import Room
 from zkdns.forward.pending import Pending
@@ -21,8 +22,7 @@ MAX_WAITERS = 1000
 """Clients that wait for one and the same question; a network of them leaves others room."""
 
 
-@dataclass(slots=True, eq=False)
-class Asked:
+class Asked(Struct, eq=False):
     """`client`, `network`: on whose account it is, None for ours; `room`: for those who wait."""
 
     key: bytes
@@ -31,7 +31,7 @@ class Asked:
     network: bytes | None = None
     transport: Transport | None = None
     stale: Kept | None = None
-    waiting: list[Pending] = field(default_factory=list)
+    waiting: list[Pending] = []
     room: Room = field(default_factory=lambda: Room(MAX_WAITERS))
     patience: asyncio.TimerHandle | None = None
 

@@ -8,8 +8,9 @@ came back is asked at once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 5.0
 AGAIN_SECONDS = 30.0
@@ -19,8 +20,7 @@ MAX_KEPT = 10_000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure(Generic[T]):
+class _Failure(Struct, Generic[T], frozen=True):
     what: T
     until: float
     seconds: float

@@ -13,9 +13,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from zkdns.config import Settings
 from zkdns.dns import ede, names
@@ -60,8 +61,7 @@ labels, and thousands take 100 ms."""
 FULL = {full: Failed(ede.NO_REACHABLE_AUTHORITY, full.value) for full in Full}
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardStatus:
+class ForwardStatus(Struct, frozen=True):
     """What people see of forwarding."""
 
     upstreams: tuple[UpstreamStatus, ...]

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
@@ -37,8 +38,7 @@ def rcode_name(rcode: int) -> str:
     return RCODES.get(rcode, f"RCODE{rcode}")
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
+class Attempt(Struct, eq=False):
     """One query to one upstream. `done`: nothing more is expected of it. `again`: send it once more
     on its own socket."""
 
@@ -56,8 +56,7 @@ class Attempt:
     forgeries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """An answer to believe. `cut`: it lacks something, and TCP didn't give the whole."""
 
     message: Message
@@ -71,8 +70,7 @@ class Answered:
         return len(message.answer) + len(message.authority) + len(message.additional)
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """No answer: the EDE's code and text. `is_ours`: it says nothing of the name; `is_lack`: for want of
     descriptors, ports or memory of ours."""
 
@@ -101,8 +99,7 @@ def scramble(question: bytes, bits: int) -> bytes:
     return bytes(name)
 
 
-@dataclass(slots=True, eq=False)
-class Resolution:
+class Resolution(Struct, eq=False):
     """One question under way. `question`: name in lower case, type, class. `flags`: DO and CD."""
 
     question: bytes
@@ -115,12 +112,12 @@ class Resolution:
     outcome: Answered | Failed | None = None
     wake: float = 0.0
     forgeries: int = 0
-    log: list[tuple[Upstream, str]] = field(default_factory=list)
-    _attempts: list[Attempt] = field(default_factory=list)
+    log: list[tuple[Upstream, str]] = []
+    _attempts: list[Attempt] = []
     _queued: deque[Attempt] = field(default_factory=deque)
-    _failed: list[Upstream] = field(default_factory=list)
+    _failed: list[Upstream] = []
     _next_at: float = -math.inf
-    _turns: list[Upstream] = field(default_factory=list)
+    _turns: list[Upstream] = []
     _cut: Answered | None = None
     _network: bool = False
     _lack: bool = False

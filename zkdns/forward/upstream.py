@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zkdns.config import Address
 
@@ -26,8 +27,7 @@ CLEAN_PROBES = 3
 """Probes in a row that didn't come back to us, after which an upstream in a loop is tried again."""
 
 
-@dataclass(slots=True, eq=False)
-class Upstream:
+class Upstream(Struct, eq=False):
     """One upstream, and what we have learned of it."""
 
     address: Address

@@ -9,8 +9,9 @@ registered again, when its time is over, when an operator drained it or when its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.model import Instance, Service, State
 
@@ -21,16 +22,14 @@ BY_HOLD: Final = "left the registry together with others, kept by hold"
 BY_GRACE: Final = "its session ended with an outage of the registry, kept by grace"
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """An instance that left the registry not long ago."""
 
     instance: Instance
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A suspect, the time at which it is let go, and why it is kept."""
 
     instance: Instance
@@ -38,16 +37,14 @@ class Kept:
     why: str = BY_HOLD
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
+class Losses(Struct, frozen=True):
     """What one service lost lately, and which of that is kept."""
 
     gone: tuple[Gone, ...] = ()
     kept: tuple[Kept, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Grace:
+class Grace(Struct, frozen=True):
     """After an outage of a registry: until when ephemeral instances that vanish are kept, by the registry's
     name, and for how many seconds each."""
 

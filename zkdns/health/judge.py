@@ -9,10 +9,12 @@ by the loss guard, warming, healthy; the first that holds is told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
 
 from zkdns.health.guard import BY_GRACE, BY_HOLD, Kept
 from zkdns.health.thresholds import CheckState
@@ -39,8 +41,7 @@ NOTHING: Final[Mapping[str, CheckState]] = MappingProxyType({})
 NO_OVERRIDES: Final[Mapping[str, Override]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceView:
+class ServiceView(Struct, frozen=True):
     """What is known about one service beside its registrations.
 
     `overrides`: by instance id. `checked`: a usable check is in force; then `check_states` tells by
@@ -141,8 +142,7 @@ def _find_told(service: Service, view: ServiceView) -> list[int]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdicts:
+class _Verdicts(Struct, frozen=True):
     """On the instances of one service at one moment. `factor`: for all weights, while some warm up; `alarms`:
     gathers when to judge again."""
 

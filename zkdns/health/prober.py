@@ -17,8 +17,10 @@ import heapq
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+
+from msgspec import Struct
 
 from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
@@ -56,8 +58,7 @@ class _Lacking(Exception):
     """It says nothing of the target."""
 
 
-@dataclass(slots=True, eq=False)
-class _Scheduled:
+class _Scheduled(Struct, eq=False):
     """`asking`: by path, the targets that what is found here is told of; `verdict`: the last one; `is_slow`:
     it had no answer for long; `silences`: how often in a row it had none at all; `lane`: where it waits, or
     has its place."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from zkdns.model import Check, Instance, Problem, Service, State
 from zkdns.steps import SLICE, Steps, finish
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPolicy:
+class CheckPolicy(Struct, frozen=True):
     """What checks may do here. `networks`: where they may go; everywhere where none is named, and to a host
     name only then."""
 

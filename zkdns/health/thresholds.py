@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 CAP: Final = 10
 """The most times its `rise` that a flapping instance needs."""
 
@@ -18,8 +20,7 @@ STEADY: Final = 60
 """Good probes after which a fall is no flapping any more, and as many again forget one doubling."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckState:
+class CheckState(Struct, frozen=True):
     """How an instance stands with its check, and for one that fails what a person should read."""
 
     good: bool

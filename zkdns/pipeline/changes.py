@@ -6,8 +6,10 @@ Rules: pure; in the order of ids, the service itself last. Why, and by whom, is 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
 from zkdns.overrides import are_over, attribute, in_force, moment
@@ -33,16 +35,14 @@ BACK: Final = {
 _UP: Final = State.HEALTHY, State.WARMING
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """When something became another: seconds since the epoch, and the newest transaction read by then."""
 
     at: float
     zxid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Causes:
+class Causes(Struct, frozen=True):
     """What else is known: `why_gone` of an instance, the `override` on the instance of a service, and which
     transaction ended what was laid over one (`lifted_by`; 0: none)."""
 
@@ -102,8 +102,7 @@ def ramp_end(service: Service, stands_for: StandsFor) -> Change:
     return Change(at, route.zxid, service.name, "", "route", was, now, why)
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
+class _Account(Struct, frozen=True):
     """What is told of the service with this name as of one moment."""
 
     service: str

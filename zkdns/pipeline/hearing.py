@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.model import Begin, Children, Event
 from zkdns.pipeline.inputs import Heard
@@ -26,8 +27,7 @@ MAX_UNTAKEN: Final = 2
 """Batches that may wait here: in the mirror what waits is in fair order, here it is not."""
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """`rest`: of its events, what is not taken yet; `event`: the one that is taken now, and `steps` what is
     left of it."""
 

@@ -6,8 +6,10 @@ Rules: no I/O, no clock. Times are seconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
@@ -25,47 +27,41 @@ from zkdns.topology import Topology
 # --- in ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OfRegistry:
+class OfRegistry(Struct, frozen=True):
     """Of the registry with this name."""
 
     registry: str
 
 
-@dataclass(frozen=True, slots=True)
-class Heard(OfRegistry):
+class Heard(OfRegistry, frozen=True):
     """What one of its roots tells, in the order in which it was told."""
 
     root: str
     events: tuple[Event, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FileRead(OfRegistry):
+class FileRead(OfRegistry, frozen=True):
     """The file that it is, read whole."""
 
     catalog: Catalog
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered(OfRegistry):
+class Remembered(OfRegistry, frozen=True):
     """What the state directory holds of it, which answers until it is read."""
 
     catalog: Catalog
-    overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+    overrides: Mapping[tuple[str, str], Override] = {}
     topology: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(Struct, frozen=True):
     """One probe of one target."""
 
     target: Target
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class HostResolved:
+class HostResolved(Struct, frozen=True):
     """A host name's addresses now; none where it has none, and `why`."""
 
     host: str
@@ -73,15 +69,13 @@ class HostResolved:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneFilesRead:
+class ZoneFilesRead(Struct, frozen=True):
     """The zone files by apex, in place of those before."""
 
     zones: Mapping[bytes, ZoneData]
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """What came of a Compilation: its answers, or the error that it ended with. `lost`: the names that the
     service does not get."""
 
@@ -91,8 +85,7 @@ class Compiled:
     lost: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(Struct, frozen=True):
     """What came of following a service's route in a thread: it, or the error that this ended with."""
 
     name: str
@@ -140,8 +133,7 @@ NOTHING = Delta()
 # --- out --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Compilation:
+class Compilation(Struct, frozen=True):
     """What is too large to be done between two queries, of a service by its name or of a map of networks: do
     `work` in a thread, and step with what it gives."""
 
@@ -151,8 +143,7 @@ class Compilation:
     """Instances that it looks at, about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """What is due, in this order: publish, tell, then do.
 
     `delta`: what both engines take over. `changes`: what is another in them. `probe`: what is
@@ -164,9 +155,9 @@ class Ready:
 
     delta: Delta = NOTHING
     changes: tuple[Change, ...] = ()
-    probe: Mapping[str, Target | None] = field(default_factory=dict)
-    resolve: Mapping[str, Account] = field(default_factory=dict)
-    write: Mapping[str, bytes] = field(default_factory=dict)
+    probe: Mapping[str, Target | None] = {}
+    resolve: Mapping[str, Account] = {}
+    write: Mapping[str, bytes] = {}
     compile: tuple[Compilation, ...] = ()
     wake: float | None = None
     more: bool = False

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 from zkdns.lists import some_of
 from zkdns.model import Change, Instance, Service
 from zkdns.topology import NO_TOPOLOGY, Topology
@@ -41,8 +43,7 @@ class Record:
     """Services whose changes are sums: how they stand is known again when they are told anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """Which changes are asked for: "" and None for any. `since` and `until`: seconds since the epoch."""
 
     service: str = ""

@@ -7,8 +7,9 @@ stays.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zkdns.files import MIB
 
@@ -18,8 +19,7 @@ MAX_BYTES = 1024 * MIB
 SUFFIX = ".zkdns"
 
 
-@dataclass(frozen=True, slots=True)
-class Dated:
+class Dated(Struct, frozen=True):
     """Those of a directory whose names begin so. Moments are seconds since the epoch."""
 
     prefix: str

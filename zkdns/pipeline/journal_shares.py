@@ -7,8 +7,10 @@ out nobody knows how it stands, until it is told anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.lists import some_of
 from zkdns.model import Change
@@ -22,11 +24,10 @@ MANY: Final = 4096
 """Services that are counted; beyond it those are forgotten that took next to nothing."""
 
 
-@dataclass(slots=True)
-class _Sum:
+class _Sum(Struct):
     last: Change
     count: int = 0
-    ids: dict[str, None] = field(default_factory=dict)
+    ids: dict[str, None] = {}
 
 
 class Shares:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
@@ -34,8 +36,7 @@ COMPOSED_EVERY: Final = 4
 """While others wait to be judged, each so manieth turn is that of a service whose names give others'."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(Struct, frozen=True):
     """A service that is to stand as `after`, and what stands there until then."""
 
     before: Service | None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from zkdns.model import Change, Service
 from zkdns.pipeline import changes
@@ -21,8 +22,7 @@ SLICE: Final = 128
 """Changes that are told between two looks at the clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
+class Untold(Struct, frozen=True):
     """One service's changes, as far as they are told, and the rest."""
 
     path: str

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from zkdns.model import UNSEEN, Instance, Problem, Registration, Stat
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
@@ -63,8 +65,7 @@ class Found:
         return one
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True):
     """`instances` by id; `offices`: the tags whose names exist though nobody may bear them now."""
 
     instances: tuple[Instance, ...] = ()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from math import isfinite
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from zkdns.model import Registration
 from zkdns.printable import printable
@@ -58,8 +59,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_WHAT_CHARACTERS else text[:MAX_WHAT_CHARACTERS] + "..."
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What a field `must` be, in words, and the function that reads it (ValueError: it is not)."""
 
     must: str

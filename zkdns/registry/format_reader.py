@@ -8,9 +8,11 @@ layout of one's own, where it is somebody else's, only what is plainly meant so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.registry import formats, presets, settings
@@ -23,8 +25,7 @@ from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
 from zkdns.registry.znodes import Names
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What a service's own node says."""
 
     settings: ServiceSettings
@@ -32,8 +33,7 @@ class Settings:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A node with problems: the instance that it is all the same, if it is one."""
 
     instance: Instance | None

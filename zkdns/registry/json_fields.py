@@ -8,8 +8,9 @@ Numbers may stand there as text. A status counts by its word, whatever the case;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from zkdns.model import Registration, Status
 from zkdns.registry.addresses import where
@@ -39,8 +40,7 @@ def _read_status(value: Any) -> Status:
 _STATUS = Rule("one of " + ", ".join(STATUSES), _read_status)
 
 
-@dataclass(frozen=True, slots=True)
-class JSONFields:
+class JSONFields(Struct, frozen=True):
     """The names of the fields; "" where none was told."""
 
     address: str

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 MAX_SEGMENTS: Final = 16
 """Far above any layout that is known, and below what would make walks long."""
 
 _HOLE = re.compile(r"([^{}]*)\{([a-z]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """One step of a path: the name `literal` itself, or, where it has a `hole`, any that starts so."""
 
     literal: str

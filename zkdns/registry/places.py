@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from zkdns.model import Registration
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
@@ -26,8 +28,7 @@ class Member:
     registration: Registration | None
 
 
-@dataclass(frozen=True, slots=True)
-class Leads:
+class Leads(Struct, frozen=True):
     """A vote: `who` (a member's id, or its host:port) leads if no vote of a lower `order` stands.
 
     `tags`: those of the office, where a place has elections for several.
@@ -38,8 +39,7 @@ class Leads:
     tags: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(Struct, frozen=True):
     """What one node tells of a member that another node registers."""
 
     id: str

@@ -8,8 +8,10 @@ that state; a vote that may not be read keeps its place in the line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
+
+from msgspec import Struct
 
 from zkdns.model import UNSEEN, Data, Instance, Problem, Registration, Service
 from zkdns.registry.arrange import Found, arrange
@@ -24,8 +26,7 @@ from zkdns.registry.unread import unread
 from zkdns.registry.znodes import Names
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What a node tells of one service: by place, and what is wrong with it. `instance`: the member that
     can't be read."""
 

@@ -8,9 +8,10 @@ list names is of no interest, and with its name goes all that stood below.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from itertools import filterfalse, islice
 from typing import Any, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from zkdns.model import OF_NODES, Begin, Children, Data, Event, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
@@ -39,8 +40,7 @@ class Written(NamedTuple):
 NEVER_WRITTEN = Written()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Znode:
+class Znode(Struct, frozen=True, eq=False):
     """`value`: what its data means; `mark`: of what it was read, so that the same is not read twice."""
 
     mark: int

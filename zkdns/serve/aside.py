@@ -13,7 +13,8 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zkdns.forward.load import Room
 
@@ -28,18 +29,16 @@ MAX_ASKING = 256
 MAX_SERVICES = 256
 
 
-@dataclass(slots=True, eq=False)
-class _Task:
+class _Task(Struct, eq=False):
     """`askers`: who asked for it, and what to do for them then."""
 
     key: Hashable
     account: str
     work: Callable[[], object]
-    askers: list[tuple[bytes, Callable[[], None]]] = field(default_factory=list)
+    askers: list[tuple[bytes, Callable[[], None]]] = []
 
 
-@dataclass(slots=True, eq=False)
-class _Account:
+class _Account(Struct, eq=False):
     """One service's. `line`: its work, by the network that asked for it first, the next one first."""
 
     line: OrderedDict[bytes, deque[_Task]] = field(default_factory=OrderedDict)

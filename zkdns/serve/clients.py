@@ -15,6 +15,8 @@ from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 from zkdns.order import in_order
 
 MAX_ROWS = 65_536
@@ -61,8 +63,7 @@ class Asker(NamedTuple):
     first: float
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """How often each service was asked for, whatever rows had to go; and the clients seen lately that asked
     most. `is_kept`: whether it is noted at all."""
 

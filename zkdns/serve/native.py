@@ -13,10 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import ip_network
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
@@ -71,8 +72,7 @@ Taken = Callable[[bytes, Route], None]
 Due = Callable[[bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """How long replies took: `counts[i]` of them up to `bounds[i]` seconds, the last above them all.
     The counts are exact, the times are those of one round in sixteen."""
 

@@ -8,8 +8,9 @@ this module's twin for the plain case, byte for byte.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from zkdns.answers import on_demand
 from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready
@@ -31,8 +32,7 @@ class Forward(enum.Enum):
 FORWARD = Forward.FORWARD
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(Struct, frozen=True):
     """An alias of ours that leads outside, for a client that may have names forwarded: an upstream may
     know the rest. `answer`: what is ours of it; `options`: what is to be said of that."""
 
@@ -41,8 +41,7 @@ class Follow:
     options: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """The answer is compiled first, elsewhere: `unready` tells how. Then `resume` says what respond would."""
 
     name: Name

@@ -10,8 +10,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from zkdns.config import Settings
 from zkdns.model import Change, Problem, Service
@@ -26,14 +28,13 @@ from zkdns.topology import NO_TOPOLOGY, Topology
 from zkdns.turn import go_on
 
 
-@dataclass(slots=True)
-class _Start:
+class _Start(Struct):
     """Of a server that has a journal already. `changes`: what is read until it is ready. `services`: as they
     stand then. `later`: what came since."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = []
     services: dict[str, Service] | None = None
-    later: list[tuple[float, Record]] = field(default_factory=list)
+    later: list[tuple[float, Record]] = []
 
 
 class Recorder:

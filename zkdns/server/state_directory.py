@@ -10,8 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from zkdns.model import Catalog, ConfigError, Problem
 from zkdns.pipeline.inputs import Remembered
@@ -27,8 +29,7 @@ EVERY = 5.0
 """Seconds between two writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What is to be on disk of one registry."""
 
     catalog: Catalog

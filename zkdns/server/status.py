@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from zkdns import __version__
 from zkdns.answers.first_places import FirstAnswers
@@ -72,8 +73,7 @@ class Life(Protocol):
     web: Web
 
 
-@dataclass(frozen=True, slots=True)
-class Observer:
+class Observer(Struct, frozen=True):
     """The parts of one server, for those who look at it."""
 
     life: Life

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zkdns.pipeline.journal import Query
 from zkdns.web.page import Past
@@ -21,8 +22,7 @@ MAX_KEPT = 64
 MAX_CHANGES = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     past: Past
     until: float
 

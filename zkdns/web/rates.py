@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from zkdns.serve.clients import Demand
 
@@ -36,13 +37,12 @@ class ClientRate(NamedTuple):
     queries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """`total`: queries a second, a sample each, the newest last. `services`, `clients`: of the last one;
     `is_kept`: whether these two are noted at all."""
 
     total: Sequence[float] = ()
-    services: Mapping[str, float] = field(default_factory=dict)
+    services: Mapping[str, float] = {}
     clients: Sequence[ClientRate] = ()
     is_kept: bool = False
 

@@ -6,11 +6,12 @@ Rules: pure; every value here is a plain dict, list, text or number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from zkdns.answers.first_places import shares_of
 from zkdns.answers.routed import InForce
@@ -171,14 +172,13 @@ def instance(one: Instance, zone_name: str, share: float, given: float, first_an
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Firsts:
+class Firsts(Struct, frozen=True):
     """How often each instance stood first, by id: `ever`, and `recent`: since the weights changed last.
     `due`: the part that it should get, where a route says so (None: by its weight). Those of other services
     that a route gives are there by `service/id`."""
 
-    ever: Mapping[str, int] = field(default_factory=dict)
-    recent: Mapping[str, int] = field(default_factory=dict)
+    ever: Mapping[str, int] = {}
+    recent: Mapping[str, int] = {}
     due: Mapping[str, float] | None = None
 
 

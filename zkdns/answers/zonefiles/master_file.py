@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import dns.rdataclass
 import dns.tokenizer
 import dns.ttl
 import dns.zonefile
+from msgspec import Struct
 
 from zkdns.files import MIB, Mark, mark_of, read_bounded
 from zkdns.lack import reason
@@ -57,8 +57,7 @@ class Wrong(Exception):
         self.what = what
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     owner: bytes
     rtype: int
     ttl: int

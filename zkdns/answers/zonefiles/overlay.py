@@ -8,8 +8,10 @@ service wins.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.on_demand import reverse
@@ -99,8 +101,7 @@ class Overlay:
         return ", ".join(f"the service {name}" for name in self._builder.holders(owner))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reverse:
+class _Reverse(Struct, frozen=True, eq=False):
     """The file of a reverse zone: who has an address that an instance has is the services' to say."""
 
     data: ZoneData

@@ -8,12 +8,12 @@ good copy stays.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import dns.exception
 import dns.name
 import dns.rdatatype
+from msgspec import Struct
 
 from zkdns.answers.zonefiles.lookup import RRset, ZoneData, build_nodes, negative_soa
 from zkdns.answers.zonefiles.master_file import MasterFile, Record, Wrong, mark, plainly
@@ -27,11 +27,10 @@ SUFFIX = ".zone"
 _BESIDE_CNAME = frozenset({46, 47})  # RRSIG and NSEC (RFC 4034, section 4; RFC 2181, section 10.1)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What a folder holds now. `zones` by apex; `problems` as of the last reading."""
 
-    zones: Mapping[bytes, ZoneData] = field(default_factory=dict)
+    zones: Mapping[bytes, ZoneData] = {}
     problems: tuple[Problem, ...] = ()
 
 

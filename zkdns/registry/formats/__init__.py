@@ -8,10 +8,11 @@ is not its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
+
+from msgspec import Struct
 
 from zkdns import parts
 from zkdns.model import Registration
@@ -48,8 +49,7 @@ class Node:
         return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """A registration of which something had to be left out."""
 
     registration: Registration

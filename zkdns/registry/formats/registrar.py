@@ -18,9 +18,11 @@ record of one level (`{"type": "service", "service": {"srvce": ..., "port": ...}
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from zkdns.model import Protocol, Registration, ServiceSettings
 from zkdns.registry.addresses import where
@@ -50,8 +52,7 @@ def _read_ports(value: Any) -> list[int]:
 _PORTS = Rule("a list of port numbers from 1 to 65535", _read_ports)
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """What the service's record gives to its instances."""
 
     port: int

@@ -9,9 +9,10 @@ this waits until it is gone. What keeps vanishing is made again with growing pau
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from zkdns.registry.zk.wire import (
     BAD_VERSION,
@@ -48,8 +49,7 @@ Steps: TypeAlias = Generator[What, Any, float]
 """Asks, is sent what came of it, and ends with the seconds until the next look."""
 
 
-@dataclass(slots=True, eq=False)
-class Kept:
+class Kept(Struct, eq=False):
     """One node. `data` None: it is to go. `own`: the sessions that it was made in by us. `said` is told
     what people want to know; where nobody is, troubles are warned of once. `made` is told the session,
     more than once, `gone` that the node is removed or can't be reached."""
@@ -57,7 +57,7 @@ class Kept:
     path: str
     data: bytes | None
     standby: bool = False
-    own: set[int] = field(default_factory=set)
+    own: set[int] = set()
     said: Callable[[str], None] | None = None
     made: Callable[[int], None] = lambda session: None
     gone: Callable[[], None] = lambda: None

@@ -15,12 +15,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from kazoo.client import KazooClient
 from kazoo.protocol.states import KazooState, KeeperState
+from msgspec import Struct
 
 from zkdns.model import Event
 from zkdns.registry.access import ZooKeeperSettings
@@ -59,8 +59,7 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at a connection that is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """How the mirror stands. `one_shot`: the server knows no persistent watches. `trouble`: kazoo's
     latest complaint, empty while connected and let in. `refused`: a login failed, and is tried again
     seldom."""

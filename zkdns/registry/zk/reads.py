@@ -16,8 +16,9 @@ what no event had told is counted as repaired.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from zkdns.model import Event, Session
 from zkdns.registry.scope import Scope
@@ -53,8 +54,7 @@ OLD: Final = frozenset({UNIMPLEMENTED, MARSHALLING, BAD_ARGUMENTS, API_ERROR})
 """How servers before 3.6 refuse AddWatch and multiRead."""
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
+class _Batch(Struct, eq=False):
     """Some reads under way: one MultiRead, or as many WatchedReads."""
 
     root: RootReads
@@ -63,8 +63,7 @@ class _Batch:
     left: int
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(Struct, eq=False):
     """A request under way. `at`: which of the batch's replies it brings, -1 for all. `root`: the one that
     was missing, and whose coming is watched for. `of_list`: it only leaves a watch on a list."""
 

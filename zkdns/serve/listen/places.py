@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What TCP may take. `connections` and `bytes` are for all clients together, and bytes those that wait,
     in and out; `idle`: seconds (RFC 7766, section 6.2.3)."""
 

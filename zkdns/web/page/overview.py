@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zkdns.answers.routed import Routed
 from zkdns.model import Problem, Service
@@ -36,8 +37,7 @@ FEW = 6
 """Problems that are shown unfolded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """Services that had instances and have none that is healthy, the newest first: those `without` any to
     give, and those `replaced` by what their routes give. `nobody`: further routes that give nobody."""
 

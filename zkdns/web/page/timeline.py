@@ -7,8 +7,9 @@ keyboard reaches it. What was before the journal is unknown, and shown so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from zkdns.model import SERVING, Change, Service
 from zkdns.web.page.view import Past, View
@@ -26,8 +27,7 @@ UNKNOWN = "unknown"
 GIVEN = frozenset(map(str, SERVING))
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """`state`: "" where the instance was not registered."""
 
     begin: float
@@ -35,8 +35,7 @@ class Span:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """`flaps`: how often it left the answers or came back."""
 
     id: str
