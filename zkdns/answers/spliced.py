@@ -102,7 +102,7 @@ class Getters(dict[int, Getter]):
 
     __slots__ = ("_keeps", "_orders")
 
-    def __init__(self, orders: Sequence[tuple[int, ...]]) -> None:
+    def __init__(self, orders: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self._orders = orders
         self._keeps = not isinstance(orders, Spliced)
@@ -114,7 +114,7 @@ class Getters(dict[int, Getter]):
         return one
 
 
-def getter(order: tuple[int, ...]) -> Getter:
+def getter(order: Sequence[int]) -> Getter:
     if len(order) == 1:  # itemgetter of one index gives the bare item; of a slice, a tuple
         return itemgetter(slice(order[0], order[0] + 1))
     return itemgetter(*order)
