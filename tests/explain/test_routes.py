@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from support.scenario import World
+from zkdns.dns.names import wire
 from zkdns.explain.explain import Then, Unknown, explain
+from zkdns.explain.subject import locate
 from zkdns.explain.what_if import targets_in
 
 SERVICES = {
@@ -117,6 +119,16 @@ def test_what_stands_behind_is_seen_and_can_be_drained() -> None:
     nobody = ask(world, "web.svc.local", "drain=web/a", "drain=web/b", "drain=web/x", "drain=web@there/a")
     assert nobody["rcode"] == "NOERROR"
     assert nobody["answer"] == []
+
+
+def test_a_name_is_of_the_service_and_not_of_what_one_registry_holds_of_it() -> None:
+    snapshot = a_world("there").pipeline.builder.snapshot()
+    services = sorted((a.service for a in snapshot.services.values()), key=lambda one: not one.view_of)
+    assert services[0].view_of
+    views_first = {one.name: one for one in services}
+    for name, kind in (("web", "service"), ("_web._tcp", "protocol"), ("a.web", "instance")):
+        subject = locate(views_first, snapshot.zones, wire(f"{name}.svc.local"))
+        assert (subject.kind, [s.name for s in subject.services]) == (kind, ["web"])
 
 
 @pytest.mark.parametrize(

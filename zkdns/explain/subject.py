@@ -101,7 +101,7 @@ def _locate_inside(
     by_label = {s.label: s for s in services.values() if not s.view_of}
     service = by_label.get(labels[-1])
     if service is None and len(labels) > 1 and labels[-1] in ("_tcp", "_udp"):
-        service = next((s for s in services.values() if names.underscored(s.label) == labels[-2]), None)
+        service = next((s for s in by_label.values() if names.underscored(s.label) == labels[-2]), None)
     if service is None:
         return None
     more = beyond(service.name)
