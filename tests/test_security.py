@@ -122,6 +122,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
     "a new HTTP connection's first request": (door.REQUEST_SECONDS,),
     "HTTP requests that wait for a thread, of one network": (door.MAX_WAITING, door.MAX_WAITING_EACH),
+    "KiB read of an HTTP connection at a time; a request's body is not read": (door.READ_BYTES >> 10,),
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,
     ),

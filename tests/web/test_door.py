@@ -14,7 +14,7 @@ import pytest
 from support.collecting import without_collector
 from support.waiting import until
 from zkdns.web import door
-from zkdns.web.door import Busy, Door, Threads, is_own_host
+from zkdns.web.door import READ_BYTES, Busy, Door, Threads, is_own_host
 
 
 class Greeter(asyncio.Protocol):
@@ -37,6 +37,21 @@ async def opened(
         yield one, sock.getsockname()
     finally:
         await one.close()
+
+
+async def test_of_what_a_client_sends_little_is_taken_at_a_time() -> None:
+    sizes: list[int] = []
+
+    class Taker(Greeter):
+        def data_received(self, data: bytes) -> None:
+            sizes.append(len(data))
+
+    async with opened(Taker) as (_, address):
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(bytes(20 * READ_BYTES))
+        await until(lambda: sum(sizes) == 20 * READ_BYTES)
+        writer.close()
+    assert max(sizes) <= READ_BYTES
 
 
 async def test_a_connection_that_never_asks_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

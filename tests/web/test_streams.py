@@ -90,6 +90,16 @@ async def test_a_client_that_does_not_read_is_cut_and_costs_nobody_else(
     assert not deaf.at_eof()
 
 
+async def test_a_body_that_nobody_reads_is_not_waited_for(server: Listening) -> None:
+    """It was for ten seconds; what had come of it was old by then, where the collector hardly ever looks."""
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"ffff\r\n" + bytes(0xFFFF // 2))
+    reply = await asyncio.wait_for(reader.read(), 5)
+    assert reply.startswith(b"HTTP/1.1 405 ")
+    writer.close()
+
+
 async def test_streams_that_ended_leave_nothing_behind(server: Listening) -> None:
     for _ in range(3):
         connections = [await server.connect() for _ in range(4)]

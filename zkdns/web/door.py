@@ -38,6 +38,8 @@ IDLE_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 """After an accept that failed for want of descriptors or memory."""
+READ_BYTES = 1 << 14
+"""Of a connection at a time, and of a request's body that wait: nobody reads one."""
 THREADS = 2
 MAX_WAITING = 32
 """Requests that wait for a thread, of all clients; and a client network's share of them."""
@@ -141,6 +143,7 @@ class Door:
             except OSError:
                 connection.close()
                 continue
+            transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # asyncio's own is 256 KiB
             self._forget_closed()
             self._guests[transport] = _Guest(transport, loop.time())
             is_short = self._scarcity.meets(connection.fileno(), loop.time())

@@ -23,7 +23,7 @@ from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
-from zkdns.web.door import Busy, Door, Threads, is_own_host
+from zkdns.web.door import READ_BYTES, Busy, Door, Threads, is_own_host
 from zkdns.web.events import Listeners, Stream
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
@@ -116,6 +116,8 @@ class Web:
             handle_signals=False,
             shutdown_timeout=1.0,
             keepalive_timeout=IDLE,
+            lingering_time=0.0,  # nobody reads a body, and what waited for its end for long is old by then
+            read_bufsize=READ_BYTES,
             logger=log,
         )
         await self._runner.setup()
