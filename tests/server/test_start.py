@@ -18,8 +18,8 @@ print(json.dumps([
 """
 
 LATER = {
-    "difflib", "dns", "dnslib", "prometheus_client", "rich", "tomllib", "zkdns.explain.explain",
-    "zkdns.web.metrics", "zkdns.web.page.whole",
+    "ctypes", "difflib", "dns", "dnslib", "prometheus_client", "rich", "tomllib", "zkdns.explain.explain",
+    "zkdns.serve.listen.udp", "zkdns.web.metrics", "zkdns.web.page",
 }  # fmt: skip
 """What those import who need it first."""
 

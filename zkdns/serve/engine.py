@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.config import Address, Settings
@@ -26,8 +27,10 @@ from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.refused import refused
 from zkdns.serve.listen.tcp import TcpListener
-from zkdns.serve.listen.udp import UdpListener
 from zkdns.serve.request import MAX_TCP_BYTES
+
+if TYPE_CHECKING:
+    from zkdns.serve.listen.udp import UdpListener
 
 log = logging.getLogger("zkdns.engine")
 
@@ -52,6 +55,8 @@ class PythonEngine:
         self._loop = asyncio.get_running_loop()
 
     async def start(self, listen: Sequence[Address], workers: int) -> None:
+        from zkdns.serve.listen.udp import UdpListener  # with ctypes: the native engine needs neither
+
         streams = []
         for address in listen:
             try:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zkdns.model import Service
 from zkdns.pipeline.journal import OutOfReach
@@ -17,11 +17,13 @@ from zkdns.registry.labels import whole
 from zkdns.serve.clients import Demand
 from zkdns.web.door import Busy
 from zkdns.web.moments import read_moment
-from zkdns.web.page import Asked, Past, View, render
 from zkdns.web.past import Pasts
 from zkdns.web.rates import MAX_CLIENTS, SAMPLE_EVERY, Rates
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Observed
+
+if TYPE_CHECKING:
+    from zkdns.web.page import Asked
 
 MAX_CHANGES = 64
 """Changes that one question may try: each costs its service's answers."""
@@ -40,6 +42,8 @@ class Pages:
 
     def prepare(self, query: Mapping[str, str], tried: Sequence[str]) -> Callable[[], str]:
         """What makes the page for this query string, with these changes tried; to be called in a thread."""
+        from zkdns.web.page import Asked, Past, View, render  # whoever asks for the first one loads it
+
         observed, now = self._observed, time.time()
         status = observed.status()
         asked = Asked.read({**query, "if": " ".join(tried)})

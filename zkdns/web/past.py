@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from zkdns.pipeline.journal import Query
-from zkdns.web.page import Past
 from zkdns.web.status import Observed
+
+if TYPE_CHECKING:
+    from zkdns.web.page import Past
 
 MIN_REUSE_SECONDS = 1.0
 PACE = 20.0
@@ -37,6 +40,8 @@ class Pasts:
 
     def reader(self, service: str, since: float) -> Callable[[], Past]:
         """Gives the changes of a service since that time; what can't be read is nothing."""
+        from zkdns.web.page import Past  # with the first page
+
         kept = self._kept.get(service)
         if kept is not None and self._tick() < kept.until:
             past = kept.past

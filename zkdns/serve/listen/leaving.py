@@ -5,13 +5,13 @@ Rules: what it can't be told is done without.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import logging
 import socket
 import struct
 import sys
 import termios
+from array import array
 
 log = logging.getLogger("zkdns.tcp")
 
@@ -32,8 +32,8 @@ def refuse_new(listening: socket.socket) -> None:
         (0x06, 0, 0, 0),
         (0x06, 0, 0, 0xFFFFFFFF),
     )
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
-    program = struct.pack("@HP", len(steps), ctypes.addressof(code))
+    code = array("B", b"".join(struct.pack("=HBBI", *step) for step in steps))
+    program = struct.pack("@HP", len(steps), code.buffer_info()[0])
     try:
         listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
     except OSError as error:
