@@ -107,6 +107,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     Raises ConfigError, naming the flag, variable or key of the file that is wrong.
     """
     path = flags.get("config")
+    if path == "":
+        raise ConfigError("--config", "names no file")
     table, where = _read_file(Path(path)) if path else ({}, "")
     values: dict[str, Any] = {}
     for name, value in table.items():

@@ -39,6 +39,7 @@ FLAGS = """
 2 serve --registry file:ok.toml --state ok.toml        : --state, ok.toml, no directory
 2 serve --registry file:ok.toml --near yes             : --near, 'yes', prefer
 2 serve --registry file:ok.toml --location a/b/c       : --location, 'a/b/c', [REGION/]ZONE
+2 serve --registry file:ok.toml --config ''               : --config, no file
 2 serve --registry file:ok.toml --log-format xml       : --log-format, 'xml', json
 2 serve --registry file:ok.toml --zone 'a b'           : --zone, 'a b'
 2 demo --for soon                                      : --for, 'soon', no number
