@@ -7,10 +7,12 @@ import json
 import pytest
 
 from bench.routes import Ensemble
-from support.stepping import World, break_at
+from support.stepping import World, break_at, settings_of
+from support.steps import steps
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routes import MAX_DEPTH
-from zkdns.pipeline import compiler
+from zkdns.model import Begin, Session, Whole
+from zkdns.pipeline import compiler, routes
 from zkdns.pipeline.inputs import Followed
 
 
@@ -130,3 +132,37 @@ def test_what_is_further_away_than_routes_are_followed_is_not_composed_again() -
         and [a for tier in route.name.first for i in tier for a in i.addresses] == ["10.0.0.9"]
     }
     assert given == {f"r{n}" for n in range(size - MAX_DEPTH, size)}
+
+
+WIDE = 6
+
+
+def a_web(number: int, *registries: str) -> World:
+    """Each of so many services is a route to WIDE others, and they to others."""
+    world = World(settings_of(*registries)) if registries else World()
+    if len(registries) > 1:
+        world.hear("/services", Begin(), Whole(), Session(True, world.now), registry="r2")
+    world.settle()
+    for n in range(number):
+        to = {f"w{(n * 7 + at) % number:03}": 1 for at in range(1, WIDE + 1)}
+        world.register(f"w{n:03}", a=an_instance(n))
+        world.hear("/services", world.data(f"/services/w{n:03}", json.dumps({"to": [to]})))
+    world.rest()
+    return world
+
+
+@pytest.mark.parametrize("registries", [(), ("zk://h/services", "zk://g/services")])
+def test_a_web_of_routes_is_walked_once_for_what_a_route_relies_on(registries: tuple[str, ...]) -> None:
+    book = a_web(16, *registries).pipeline.routes
+    routed = book.beyond("w000").route
+    assert routed is not None
+    assert len([*routed.asked()]) == WIDE
+    walk = steps(lambda: [*book._within_reach("w000")])
+    assert steps(lambda: book.relied_on("w000", routed)) < (2 * walk if registries else 10)
+    assert steps(lambda: book.registries(book._services["w000"])) < (2 * walk if registries else 10)
+
+
+def test_of_a_web_that_is_followed_elsewhere_no_more_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MAX_LOOKS", 3 * WIDE)
+    book = a_web(16).pipeline.routes
+    assert 3 * WIDE < book.meets("w000", 20_000) <= 5 * WIDE

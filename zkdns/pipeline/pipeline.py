@@ -106,7 +106,8 @@ class Pipeline:
         self._own_nodes = OwnNodes(self.replica, self._health, writes=writes)
         self.services: dict[str, Service] = {}
         """As they are answered, with their states."""
-        self.routes = RouteBook(self.services, self._gatherer.views, settings.failover)
+        several = len(settings.registry) > 1
+        self.routes = RouteBook(self.services, self._gatherer.views, settings.failover, several)
         self._hostnames = Hostnames(settings.zone, self.services, self.wall)
         self._compiler = Compiler(
             self.builder, self.routes, self._origins.number,

@@ -33,6 +33,9 @@ from zkdns.registry.overrides import node
 from zkdns.routes import Route, StandsFor, Target
 
 ONE = Fraction(1)
+MAX_LOOKS = 2_000
+"""Targets that are looked at before a route is followed elsewhere: some milliseconds."""
+
 MAX_REACHED = 4096
 """Services of one depth that a route is thought to lead to: 64 routes of 64 targets."""
 
@@ -40,9 +43,16 @@ CURE = "mend the route, or register what it leads to"
 
 
 class RouteBook:
-    """`services`: as they are judged, views with them. `failover`: the registries that stand behind."""
+    """`services`: as they are judged, views with them. `failover`: the registries that stand behind.
+    `are_several`: whether there are several registries, and services say which of them have them."""
 
-    def __init__(self, services: Mapping[str, Service], views: Views, failover: Sequence[str]) -> None:
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        views: Views,
+        failover: Sequence[str],
+        are_several: bool = True,
+    ) -> None:
         self.problems: dict[str, tuple[Problem, ...]] = {}
         """By service, what is wrong with its route."""
         self.in_force: dict[str, InForce] = {}
@@ -51,6 +61,7 @@ class RouteBook:
         self._services = services
         self.views = views
         self._failover = tuple(failover)
+        self._are_several = are_several
         self._resolver = Resolver(services, self.in_force, views.find)
         self._judged_views: dict[str, dict[str, None]] = {}
         """By service, the views that stand: one that is registered no more may have instances that are
@@ -123,24 +134,25 @@ class RouteBook:
         return name in self.in_force or bool(self._views_of(name))
 
     def meets(self, name: str, most: int) -> int:
-        """How many instances its route leads to, each as often as it is met; those beyond `most` are not
-        counted."""
-        count = 0
+        """How many targets and instances its route leads to, each as often as it is met; those beyond `most`,
+        or beyond so many targets, are not counted."""
+        count = looks = 0
         for key in self._within_reach(name):
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():
                 to = self._resolver.key_of(target)
+                looks, count = looks + 1, count + 1
                 if to is not None and (to == key or to not in self.in_force or target.tag):
                     count += len(self._services[to].instances) if to in self._services else 0
-            if count > most:
+            if count > most or looks > MAX_LOOKS:
                 break
         return count
 
-    def _within_reach(self, name: str) -> Iterator[str]:
-        """The service, and those that its route leads to, as deep as routes are followed."""
-        if name not in self.in_force:  # most of them
-            yield name
+    def _within_reach(self, *names: str) -> Iterator[str]:
+        """The services, and those that their routes lead to, as deep as routes are followed."""
+        if not any(name in self.in_force for name in names):  # most of them
+            yield from names
             return
-        met, level = {name}, [name]
+        met, level = {*names}, [*names]
         for _ in range(MAX_DEPTH + 1):
             if not level:
                 return
@@ -177,6 +189,8 @@ class RouteBook:
 
     def registries(self, service: Service) -> tuple[str, ...]:
         """The registries that a service's answers come from, by name: those of all that it leads to."""
+        if not self._are_several:
+            return ()
         names = {*service.registries}
         for key in self._within_reach(service.name):
             if key != service.name:  # of this one the given, not what stood there before
@@ -185,15 +199,23 @@ class RouteBook:
 
     def relied_on(self, name: str, routed: Routed) -> tuple[str, ...]:
         """The same of the addresses alone: tiers that nobody had to ask may be as old as they like."""
+        if not self._are_several:
+            return ()
         names: set[str] = set()
+        others: dict[str, None] = {}
+        """Those of which all that they lead to counts: walked together, for it is the same in a web."""
         for target in routed.asked():
             key = self._resolver.key_of(target)
             service = self._services.get(key) if key is not None else None
-            if service is None:
+            if service is None or key is None:
                 continue
             is_route = key != name and key in self.in_force
             held = () if is_route else {i.registry for i in service.instances if i.registry}
-            names.update(held or self.registries(service))
+            names.update(held)
+            if not held:
+                others[key] = None
+        for key in self._within_reach(*others):
+            names.update(self._services[key].registries if key in self._services else ())
         return tuple(sorted(names))
 
     def _note_view(self, service: Service | None, name: str) -> None:
