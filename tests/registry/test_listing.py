@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,17 +19,21 @@ class Told:
 
     def __init__(self) -> None:
         self.there: set[str] = set()
+        self.below: Counter[str] = Counter()
+        """How many stand right below each."""
         self.steps = [0]
         self.listing = Listing(ROOT, self._come, self._gone)
 
     def _come(self, path: str) -> None:
         assert path not in self.there
         self.there.add(path)
+        self.below[path.rpartition("/")[0]] += 1
         self.steps[-1] += 1
 
     def _gone(self, path: str) -> None:
-        assert not any(other.startswith(path + "/") for other in self.there), "all below it went before"
+        assert not self.below[path], "all below it went before"
         self.there.remove(path)
+        self.below[path.rpartition("/")[0]] -= 1
         self.steps[-1] += 1
 
     def take(self, path: str, names: tuple[str, ...], zxid: int = 1) -> None:
