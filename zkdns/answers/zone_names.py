@@ -46,14 +46,12 @@ class ZoneNames:
 
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
-        if len(below) < 2:
-            return NODATA if not below or below[0] in MODES else NO_NAME
-        zone, mode = below[-2:]
-        if len(below) > 2 or mode not in MODES or not self._is_there(zone):
+        zone, mode = ["", *below][-2:] if below else ("", "")
+        if len(below) > 2 or (mode and mode not in MODES) or (zone and not self._is_there(zone)):
             return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
-        if qtype not in records.DEALT:
+        if not zone or qtype not in records.DEALT:
             return NODATA
         size = len(self.near.service.instances)
         return self.kept.get((qname, qtype), size, lambda: self._compile(qname, qtype, zone, mode))
