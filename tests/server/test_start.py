@@ -18,8 +18,8 @@ print(json.dumps([
 """
 
 LATER = {
-    "ctypes", "difflib", "dns", "dnslib", "prometheus_client", "rich", "tomllib", "zkdns.explain.explain",
-    "zkdns.serve.listen.udp", "zkdns.web.metrics", "zkdns.web.page",
+    "ctypes", "difflib", "dns", "dnslib", "prometheus_client", "rich", "secrets", "tomllib",
+    "zkdns.explain.explain", "zkdns.serve.listen.udp", "zkdns.web.metrics", "zkdns.web.page",
 }  # fmt: skip
 """What those import who need it first."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -149,7 +148,7 @@ def save(
     target = directory / name
     _put_aside(target)
     _sweep(directory, name)
-    aside = directory / f".{name}.{secrets.token_hex(8)}.tmp"
+    aside = directory / f".{name}.{os.urandom(8).hex()}.tmp"
     try:
         with create_aside(aside) as file:
             digest = hashlib.sha256()

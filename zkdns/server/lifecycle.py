@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -67,7 +66,7 @@ whatever they say, and nobody's first question should wait."""
 def new_id() -> str:
     """How the other replicas know this process. Containers share process ids, and with the host's network its
     name as well: chance tells them apart."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 class Server:

@@ -7,7 +7,7 @@ never raises. One of our own (a restart by overlap) is nobody to tell of.
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 import socket
 from typing import Final
 
@@ -44,7 +44,7 @@ def _is_taken(address: Address) -> bool:
 
 def _ask_version(address: Address) -> str:
     """What it says to `version.bind`; "" where it says nothing that can be read."""
-    ident = secrets.randbits(16)
+    ident = int.from_bytes(os.urandom(2), "big")
     with open_socket(address, socket.SOCK_DGRAM) as sock:
         sock.settimeout(TIMEOUT_SECONDS)
         try:
