@@ -215,3 +215,18 @@ def test_who_changes_while_it_is_judged_is_judged_again_after_it() -> None:
     many = world.pipeline.services["many"]
     assert many.settings.ttl == 8
     assert world.pipeline.idle
+
+
+@pytest.mark.parametrize(
+    ("instances", "tags", "is_aside"), [(3, 0, False), (30, 0, True), (6, 6, True), (100, 0, True)]
+)
+def test_a_few_instances_of_ever_other_weights_are_compiled_aside_where_their_cycles_are_long(
+    instances: int, tags: int, is_aside: bool
+) -> None:
+    world = World(threads=True)
+    world.settle()
+    about = [{"weight": 60_000 - 7 * n, "tags": [f"t{t}" for t in range(tags)]} for n in range(instances)]
+    world.register("odd", **{f"i{n}": an_address(n, **one) for n, one in enumerate(about)})
+    assert bool(world.ready().compile) is is_aside
+    world.register("even", **{f"i{n}": an_address(n, weight=60_000) for n in range(instances)})
+    assert not world.ready().compile

@@ -120,8 +120,8 @@ class World:
         return {i.id: str(i.state) for i in self.pipeline.services[service].instances}
 
 
-def an_address(n: int) -> str:
-    return json.dumps({"address": f"10.0.{n // 250}.{n % 250}", "port": 80})
+def an_address(n: int, **about: object) -> str:
+    return json.dumps({"address": f"10.0.{n // 250}.{n % 250}", "port": 80, **about})
 
 
 def break_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, is_it: Callable[..., bool]) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import gcd
 from typing import Final
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.model import Problem, Service
@@ -28,6 +30,9 @@ MAX_COUNTED_INSTANCES: Final = 20_000
 
 SAYS: Final = 5
 """So many tags, ports and addresses take the time of an instance."""
+
+TURNS: Final = 64
+"""So many turns of a cycle take it, too, each as often as the number of instances has bits."""
 
 
 class Compiler:
@@ -167,5 +172,16 @@ class Compiler:
             if size <= LARGE:
                 read = [i.registration for i in service.instances]
                 size += sum([len(r.tags) + len(r.ports) + len(r.addresses) for r in read]) // SAYS
+                size += self._turns(service) // TURNS
             self._sized = service, size
         return size
+
+    @staticmethod
+    def _turns(service: Service) -> int:
+        """How many turns the cycles of its names have together, where weights differ: each name has one."""
+        weights = {i.weight for i in service.instances}
+        if len(weights) < 2:
+            return 0
+        cycle = min(sum(i.weight for i in service.instances) // max(1, gcd(*weights)), MAX_CYCLE)
+        names = {name for i in service.instances for name in (*i.registration.tags, *i.registration.ports)}
+        return cycle * (1 + len(names)) * len(service.instances).bit_length()
