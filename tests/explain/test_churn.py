@@ -12,7 +12,7 @@ from zkdns.answers.builder import Builder
 from zkdns.explain.explain import explain
 from zkdns.model import Service
 
-CALLS = 500
+CALLS = 2000
 EACH = 1 / 200
 """Seconds between two changes of the service."""
 
