@@ -57,8 +57,8 @@ MUST_BE_PURE = (
     "registry/labels.py",
     "registry/formats/*.py", "registry/presets/*.py", "registry/zk/reads.py", "health/thresholds.py",
     "health/guard.py", "health/judge.py", "answers/*.py", "answers/policies/*.py", "pipeline/pipeline.py",
-    "pipeline/publisher.py", "explain/*.py", "serve/request.py", "serve/respond.py", "forward/cache.py",
-    "forward/stored.py",
+    "pipeline/publisher.py", "explain/*.py", "serve/request.py", "serve/respond.py", "serve/again.py",
+    "serve/wordings.py", "serve/clients.py", "forward/cache.py", "forward/stored.py",
 )  # fmt: skip
 """What no one may make impure by taking the word out."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support import tables
@@ -109,11 +109,16 @@ def test_off_means_that_nothing_is_noted(answers: Answers) -> None:
 # --- the bound and the merge ------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["web", "db"])), max_size=60), st.integers(1, 8))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["web", "db"])), max_size=60),
+    st.integers(1, 8),
+    st.integers(1, 9),
+)
+@example([(0, "web"), (1, "web"), (0, "web"), (2, "web")], 2, 9)
 def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
-    asked: list[tuple[int, str]], limit: int
+    asked: list[tuple[int, str]], limit: int, unordered: int
 ) -> None:
-    table = ClientTable(limit)
+    table = ClientTable(limit, unordered)
     last: dict[tuple[str, str], float] = {}
     forgotten = 0
     for now, (client, service) in enumerate(asked):
@@ -123,10 +128,30 @@ def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
             forgotten += 1
         last[key] = float(now)
         table.note(*key, "a", float(now))
-    assert {key: times[1] for key, times in table.copy()} == last
+    assert {key: row.last for key, row in table.copy()} == last
     assert table.forgotten == forgotten
     counts = Counter(service for _, service in asked)
     assert sum_up(table.copy(), table.gone, 0.0, 9).services == counts
+
+
+def test_whoever_is_seen_again_moves_nobody_until_many_others_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most are: their rows are counted up where they stand."""
+    moved: list[int] = []
+    put = ClientTable._put_in_order
+
+    def note(table: ClientTable) -> None:
+        moved.append(len(table))
+        put(table)
+
+    monkeypatch.setattr(ClientTable, "_put_in_order", note)
+    table = ClientTable(1000, 20)
+    for now in range(20 * 20):
+        table.note(f"10.0.0.{now % 20}", "web", "a", float(now))
+    assert moved == []
+    for now in range(60):
+        table.note(f"10.0.1.{now}", "web", "a", 1000.0 + now)
+    assert moved == [20, 40, 60]
+    assert {row.queries for (client, _), row in table.copy() if client < "10.0.1"} == {20}
 
 
 def test_who_asks_most_is_first_and_who_was_not_seen_since_is_left_out() -> None:
@@ -231,11 +256,10 @@ def test_the_sum_of_what_had_to_go_is_bounded_too(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_client_was_first_seen_when_the_first_of_its_rows_was() -> None:
-    rows = [
-        (("10.0.0.1", name), (first, 90.0, 1, ""))
-        for name, first in (("web", 50.0), ("db", 10.0), ("x", 70.0))
-    ]
-    for order in (rows, rows[::-1]):
+    table = ClientTable()
+    for name, first in (("web", 50.0), ("db", 10.0), ("x", 70.0)):
+        table.note("10.0.0.1", name, "", first)
+    for order in (table.copy(), table.copy()[::-1]):
         assert sum_up(order, {}, 0.0, 5).clients == [Asker("10.0.0.1", 3, 10.0)]
 
 

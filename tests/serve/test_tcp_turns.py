@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import groupby
-from typing import Any
 
 import pytest
 
 from support import tables
 from zkdns.answers.table import Table
 from zkdns.config import Address
-from zkdns.serve.dispatch import Dispatcher
+from zkdns.line import FAVOURS
+from zkdns.serve.dispatch import Dispatcher, Outcome
+from zkdns.serve.listen import turns as listen_turns
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.listen.tcp import FEW, MESSAGES_PER_TURN, TcpListener
+from zkdns.serve.listen.tcp import CHUNK_BYTES, TcpListener
+from zkdns.serve.listen.turns import FEW, MAX_PROMPT, MESSAGES_PER_TURN, PROMPT_SECONDS
+from zkdns.serve.request import Request
 from zkdns.turn import TURN_SECONDS
 
 QUERY = tables.query(b"\3web\0", 1)
@@ -38,14 +41,14 @@ class Clock:
         return self.now
 
     def watch(self, dispatcher: Dispatcher) -> Dispatcher:
-        read = dispatcher.read
+        conclude = dispatcher._conclude
 
-        def note(message: bytes, client: str, *rest: Any) -> Any:
+        def note(request: Request, answer: Callable[[Request], Outcome]) -> Outcome:
             self.now += self.step
-            self.order.append(client)
-            return read(message, client, *rest)
+            self.order.append(request.client)
+            return conclude(request, answer)
 
-        dispatcher.read = note  # type: ignore[method-assign]
+        dispatcher._conclude = note  # type: ignore[method-assign]
         return dispatcher
 
 
@@ -97,7 +100,7 @@ async def test_a_turn_ends_by_time_whatever_is_sent(message: bytes, at_once: int
     async with listening(clock) as (listener, at), connected(listener, at) as sock:
         sock.send(framed(message) * MANY)
         turns = await count_each_turn(clock, MANY)
-        assert max(turns) <= max(FEW, at_once)
+        assert max(turns) <= max(MAX_PROMPT, at_once)
 
 
 async def test_what_costs_nothing_has_a_bounded_number_in_a_turn() -> None:
@@ -115,7 +118,7 @@ async def test_connections_that_send_many_have_turns_one_after_another() -> None
             sock.send(framed(QUERY) * MANY)
         await count_each_turn(clock, 3 * MANY)
     runs = [(host, len(list(those))) for host, those in groupby(clock.order)]
-    assert max(n for _, n in runs) <= FEW + 8
+    assert max(n for _, n in runs) <= MAX_PROMPT + 8
     for k in range(3, 3 + 60, 3):
         assert {host for host, _ in runs[k : k + 3]} == set(hosts)
 
@@ -128,13 +131,103 @@ async def test_one_question_beside_many_is_answered_as_it_comes() -> None:
         connected(listener, at, "127.0.0.3") as own,
     ):
         flood.send(framed(QUERY) * MANY)
-        await count_each_turn(clock, FEW + 8)
+        await count_each_turn(clock, MAX_PROMPT + 8)
         begun = len(clock.order)
         own.send(framed(QUERY))
         reply = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(own, 512), 10)
         assert reply[2:4] == QUERY[:2]
         assert clock.order.index("127.0.0.3") <= begun + 2 * 8
         await count_each_turn(clock, MANY + 1)
+
+
+async def test_a_turn_of_the_loop_ends_by_time_however_many_connections_sent_in_one_moment() -> None:
+    at_once, a_turn = 10, round(10 * TURN_SECONDS / PROMPT_SECONDS)
+    clock = Clock(PROMPT_SECONDS / at_once * 1.01)
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        for sock in [await stack.enter_async_context(connected(listener, at)) for _ in range(60)]:
+            sock.send(framed(QUERY) * 2)
+        assert max(await count_each_turn(clock, 120)) <= at_once + a_turn + 1
+
+
+@pytest.fixture
+def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that comes waits for a turn, as where a thousand others came before it."""
+    monkeypatch.setattr(listen_turns, "PROMPT_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+async def test_who_has_had_no_turn_waits_for_none_of_those_that_go_on() -> None:
+    a_turn = 5
+    clock = Clock(TURN_SECONDS / a_turn * 1.01)
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        floods = [
+            await stack.enter_async_context(connected(listener, at, f"127.0.1.{n}")) for n in range(1, 31)
+        ]
+        own = await stack.enter_async_context(connected(listener, at, "127.0.0.3"))
+        for sock in floods:
+            sock.send(framed(QUERY) * 50)
+        await count_each_turn(clock, 30 * (FEW + 1))
+        begun = len(clock.order)
+        own.send(framed(QUERY))
+        await count_each_turn(clock, 30 * 50 + 1)
+    assert clock.order.index("127.0.0.3") - begun <= 2 * a_turn
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+async def test_of_those_that_had_no_turn_one_client_has_one_after_another_however_many_it_has() -> None:
+    clock = Clock(TURN_SECONDS / 5 * 1.01)
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        hosts = ["127.0.0.2"] * 30 + ["127.0.0.3"]
+        for sock in [await stack.enter_async_context(connected(listener, at, host)) for host in hosts]:
+            sock.send(framed(QUERY) * 2)
+        await count_each_turn(clock, 2 * len(hosts))
+    assert clock.order.index("127.0.0.3") <= 2
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+async def test_newcomers_however_many_leave_a_turn_to_those_that_go_on() -> None:
+    clock = Clock(TURN_SECONDS * 1.01)
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        long = await stack.enter_async_context(connected(listener, at, "127.0.0.2"))
+        others = [
+            await stack.enter_async_context(connected(listener, at, f"127.0.1.{n}")) for n in range(1, 31)
+        ]
+        long.send(framed(QUERY) * 5)
+        await count_each_turn(clock, 1)
+        for sock in others:
+            sock.send(framed(QUERY))
+        await count_each_turn(clock, 30 + 5)
+    assert clock.order[: 3 * (FAVOURS + 1)].count("127.0.0.2") >= 3
+
+
+async def test_a_burst_is_answered_in_one_piece_and_who_waits_for_a_turn_is_read_from() -> None:
+    clock = Clock(PROMPT_SECONDS / MAX_PROMPT / 2)
+    async with listening(clock) as (listener, at), connected(listener, at) as sock:
+        (connection,) = listener.open
+        calls: list[str] = []
+        transport = connection._transport
+        for name in ("write", "pause_reading"):
+            real = getattr(transport, name)
+            setattr(transport, name, lambda *args, name=name, real=real: (calls.append(name), real(*args)))
+        sock.send(framed(QUERY) * MAX_PROMPT)
+        await count_each_turn(clock, MAX_PROMPT)
+        assert calls == ["write"]
+        sock.send(framed(QUERY) * MANY)
+        await count_each_turn(clock, MAX_PROMPT + MANY)
+        assert "pause_reading" not in calls
+
+
+@pytest.mark.usefixtures("nothing_at_once")
+async def test_what_waits_for_a_turn_is_bounded_whatever_comes() -> None:
+    clock = Clock(TURN_SECONDS)
+    async with listening(clock) as (listener, at), connected(listener, at) as sock:
+        (connection,) = listener.open
+        sock.send(framed(bytes(1000)) * 100)
+        most = 0
+        while len(clock.order) < 100:
+            most = max(most, len(connection._buffer))
+            await asyncio.sleep(0)
+        assert CHUNK_BYTES <= most < 2 * CHUNK_BYTES
 
 
 async def test_messages_without_a_byte_are_skipped_before_behind_and_between_queries() -> None:

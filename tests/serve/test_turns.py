@@ -20,7 +20,8 @@ from zkdns.config import Address
 from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.listen.tcp import FEW, TcpListener
+from zkdns.serve.listen.tcp import TcpListener
+from zkdns.serve.listen.turns import MAX_PROMPT
 from zkdns.serve.listen.udp import IN_A_ROW, UdpListener
 from zkdns.serve.request import Request
 from zkdns.turn import TURN_SECONDS, go_on
@@ -141,7 +142,7 @@ async def test_a_datagram_is_answered_once_the_turn_of_streams_that_it_came_in_h
         floods = [await stack.enter_async_context(connected(dispatcher, host)) for host in FLOODS]
         own = stack.enter_context(closing(client(OWN)))
         dispatcher.order.clear()
-        middle = len(FLOODS) * FEW + TURN + TURN // 2
+        middle = len(FLOODS) * MAX_PROMPT + TURN + TURN // 2
         dispatcher.at[middle] = lambda: dispatcher.come(own)
         for sock in floods:
             sock.send(FRAMED * MANY)

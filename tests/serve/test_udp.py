@@ -420,6 +420,34 @@ async def test_one_client_alone_holds_the_loop_for_a_bounded_time_too() -> None:
     listener.close()
 
 
+async def test_what_one_client_alone_sent_leaves_together_while_others_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    def noting(name: str, real: Callable[..., int]) -> Callable[..., int]:
+        def note(*args: Any) -> int:
+            calls.append(name)
+            return real(*args)
+
+        return note
+
+    for name in ("send", "receive"):
+        monkeypatch.setattr(Batch, name, noting(name, getattr(Batch, name)))
+    clock = Clock(TURN_SECONDS / 10 * 1.01)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with client() as alone:
+        for n in range(40):
+            alone.sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        assert len(await receive(alone, 40)) == 40
+    assert calls.count("send") == 1
+    assert calls.index("send") >= 1 + 40 // 10, "as it came, and once a turn"
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of ours")
 async def test_whose_question_comes_while_another_is_answered_waits_for_a_few_of_those() -> None:
     """The other's are all read before it comes, and it is looked for in the middle of their turn."""

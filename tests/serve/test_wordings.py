@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +22,13 @@ from zkdns.dns import names
 from zkdns.dns.message import read_reply
 from zkdns.dns.packet import HIGHEST_UDP
 from zkdns.dns.reply import RA
-from zkdns.dns.types import HTTPS, NOERROR, NXDOMAIN, TXT, A
+from zkdns.dns.types import AAAA, HTTPS, NOERROR, NXDOMAIN, TXT, A
 from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.stored import Stored
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.request import MAX_TCP_BYTES, Request
-from zkdns.serve.wordings import Asked, Wordings, asked_of
+from zkdns.serve.wordings import Asked, Wordings, asked_of, other_words
 
 NORMAL = settings(
     max_examples=examples(100), deadline=None,
@@ -36,6 +36,7 @@ NORMAL = settings(
 )  # fmt: skip
 WEB = names.wire("web.svc.local")
 MAY = "10.0.0.1"
+UDP, TCP = ("udp", HIGHEST_UDP), ("tcp", MAX_TCP_BYTES)
 COOKIE = b"\0\x0a\0\x08abcdefgh"
 
 
@@ -54,16 +55,18 @@ def serving(table: Table, **kwargs: Any) -> Dispatcher:
     return dispatcher
 
 
-def one_by_one(dispatcher: Dispatcher, packets: list[bytes], clients: list[str]) -> list[Outcome]:
+def one_by_one(
+    dispatcher: Dispatcher, packets: list[bytes], clients: list[str], way: tuple[str, int] = UDP
+) -> list[Outcome]:
     return [
-        dispatcher.dispatch(dispatcher.read(packet, client))
+        dispatcher.dispatch(dispatcher.read(packet, client, *way))
         for packet, client in zip(packets, clients, strict=True)
     ]
 
 
 def rows_of(dispatcher: Dispatcher) -> dict[tuple[str, str], tuple[int, str]]:
     assert dispatcher.clients is not None
-    return {key: times[2:] for key, times in dispatcher.clients.copy()}
+    return {key: (row.queries, row.last_first) for key, row in dispatcher.clients.copy()}
 
 
 TAILS = (
@@ -110,8 +113,8 @@ def test_together_they_get_what_each_alone_would_get(data: st.DataObject) -> Non
     chance = data.draw(st.randoms(use_true_random=False))
     for _ in range(4):
         packets = [varied(each, chance) for each in words]
-        clients = [data.draw(clients_of_all_kinds) for _ in packets]
-        assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
+        clients, way = [data.draw(clients_of_all_kinds) for _ in packets], data.draw(pick(UDP, UDP, TCP))
+        assert together.dispatch_all(packets, clients, None, *way) == one_by_one(alone, packets, clients, way)
     assert together.counts == alone.counts
     assert together.dropped == alone.dropped
     assert together.search_misses == alone.search_misses
@@ -167,8 +170,8 @@ def test_what_upstreams_said_is_given_together_as_it_is_alone(data: st.DataObjec
     words = data.draw(st.lists(questions(known, (A, TXT, HTTPS)), min_size=1, max_size=6))
     for _ in range(5):
         packets = [varied(each, chance) for each in words]
-        clients = [data.draw(clients_of_all_kinds) for _ in packets]
-        assert together.dispatch_all(packets, clients) == one_by_one(alone, packets, clients)
+        clients, way = [data.draw(clients_of_all_kinds) for _ in packets], data.draw(pick(UDP, UDP, TCP))
+        assert together.dispatch_all(packets, clients, None, *way) == one_by_one(alone, packets, clients, way)
         later = data.draw(pick(0.1, 1, 30))
         for each in upstreams:
             each.now += later
@@ -234,6 +237,51 @@ def test_what_is_recalled_and_passes_its_room_by_one_byte_is_cut_like_any_other(
             assert replies == one_by_one(alone, packets, clients)
         cut += [bool(reply[2] & 2) for reply in replies if isinstance(reply, bytes)]
     assert cut == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("way", [UDP, TCP])
+def test_what_clients_ask_every_name_for_is_read_once_whether_the_name_has_it_or_not(
+    answers: Answers, way: tuple[str, int]
+) -> None:
+    dispatcher = serving(answers.table)
+    read: list[bytes] = []
+    conclude = dispatcher._conclude
+
+    def note(request: Request, answer: Callable[[Request], Outcome]) -> Outcome:
+        read.append(request.packet)
+        return conclude(request, answer)
+
+    dispatcher._conclude = note  # type: ignore[method-assign]
+    packets = [tables.query(WEB, rtype, tail) for rtype in (A, AAAA, HTTPS) for tail in (b"", tables.opt())]
+    for _ in range(3):
+        dispatcher.dispatch_all(packets, [MAY] * len(packets), None, *way)
+    assert read == packets
+    assert dispatcher.counts == {(way[0], rtype, NOERROR): 6 for rtype in (A, AAAA, HTTPS)}
+
+
+def test_that_a_service_has_nobody_to_give_is_noted_each_time_it_is_told(answers: Answers) -> None:
+    dispatcher = serving(answers.table)
+    packet = tables.query(WEB, A)
+    dispatcher.dispatch_all([packet], [MAY])
+    ((_, first),) = rows_of(dispatcher).values()
+    answers.put(replace(web("10.0.0.1"), instances=()))
+    dispatcher.table.apply(answers.take())
+    dispatcher.dispatch_all([packet] * 2, [MAY] * 2)
+    assert rows_of(dispatcher) == {(MAY, "web"): (3, first)}
+
+
+def test_after_an_answer_of_very_many_records_others_have_their_turn(answers: Answers) -> None:
+    """Over TCP, where they fit: a few are answered between two looks only where each takes little."""
+    wide = tuple(f"10.0.{n >> 8}.{n & 255}" for n in range(200))
+    packet, looks = tables.query(WEB, A), []
+    for cut in (200, 8):
+        answers.put(replace(web(*wide), settings=ServiceSettings(answers=cut)))
+        dispatcher = serving(answers.table)
+        dispatcher.dispatch_all([packet], [MAY], None, *TCP)
+        looked = [False] * 8
+        dispatcher.dispatch_all([packet] * 8, [MAY] * 8, looked.pop, *TCP)
+        looks.append(8 - len(looked))
+    assert looks == [7, 2]
 
 
 def test_who_stands_where_there_is_nobody_is_told_so_each_time(answers: Answers) -> None:
@@ -315,7 +363,8 @@ def test_the_query_log_sees_each(answers: Answers, caplog: pytest.LogCaptureFixt
 
 
 def recalled(wordings: Wordings[Asked], packet: bytes) -> Asked | None:
-    return wordings.recall(packet[2:].lower()) or wordings.recall_with_option(packet)
+    other = other_words(packet)
+    return wordings.recall(packet[2:].lower()) or (wordings.recall(other) if other is not None else None)
 
 
 def test_what_follows_the_id_is_what_is_recalled() -> None:
@@ -342,21 +391,41 @@ def test_one_option_that_asks_for_nothing_that_we_give_makes_no_other_wording() 
         assert recalled(wordings, tables.query(WEB, A, tables.opt(1233, 0, COOKIE))) is None
 
 
-def test_options_of_ours_other_classes_faults_streams_and_letters_for_numbers_are_not_kept() -> None:
+def test_options_of_ours_other_classes_faults_and_letters_for_numbers_are_not_kept() -> None:
     wordings: Wordings[Asked] = Wordings()
     for request in (
         Request(tables.query(WEB, A, tables.opt(1232, 0, b"\0\3\0\0"))),
         Request(tables.query(WEB, A, tables.opt(1232, 0, b"\0\x08\0\4\0\1\0\0"))),
         Request(tables.query(WEB, A, rclass=3)), Request(tables.query(WEB, A, flags=0x8100)),
-        Request(b"no query"), Request(tables.query(WEB, A), limit=MAX_TCP_BYTES),
-        Request(tables.query(WEB, HTTPS)), Request(tables.query(WEB, 0x61)),
+        Request(b"no query"), Request(tables.query(WEB, 0x61)), Request(tables.query(WEB, 0x4161)),
         Request(tables.query(WEB, A, tables.opt(0x0578))),
+        Request(tables.query(WEB, HTTPS, tables.opt(0x0578))),
     ):  # fmt: skip
         wordings.remember(request, asked_of)
         assert recalled(wordings, request.packet) is None
         assert not wordings._asked
-    wordings.remember(Request(tables.query(WEB, A, tables.opt()), limit=HIGHEST_UDP), asked_of)
+    wordings.remember(Request(tables.query(WEB, A, tables.opt())), asked_of)
     assert recalled(wordings, tables.query(WEB, A, tables.opt())) is not None
+
+
+@pytest.mark.parametrize("kept", [tables.opt(), tables.opt(1232, 0, COOKIE), b""])
+def test_https_whose_number_is_a_letter_is_recalled_and_passes_for_no_other_type(kept: bytes) -> None:
+    wordings: Wordings[Asked] = Wordings()
+    wordings.remember(Request(tables.query(WEB, HTTPS, kept)), asked_of)
+    tails = [tables.opt(), tables.opt(1232, 0, COOKIE)] if kept else [b""]
+    for name in (WEB, WEB.upper()):
+        for tail in tails:
+            asked = recalled(wordings, tables.query(name, HTTPS, tail))
+            assert asked is not None
+            assert asked.kind == (HTTPS, NOERROR)
+            assert recalled(wordings, tables.query(name, 0x61, tail)) is None
+            assert recalled(wordings, tables.query(name, HTTPS, tail + b"\0")) is None
+
+
+def test_what_is_asked_over_tcp_is_recalled_of_udp_with_the_room_that_there_is() -> None:
+    for tail in (b"", tables.opt(600), tables.opt(4096)):
+        over_udp, over_tcp = (asked_of(Request(tables.query(WEB, A, tail), "", *way)) for way in (UDP, TCP))
+        assert over_udp == over_tcp
 
 
 def test_names_that_are_not_there_are_not_kept(answers: Answers) -> None:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from zkdns.config import Settings
 from zkdns.dns import ede, names
-from zkdns.dns.packet import HIGHEST_UDP, Query
+from zkdns.dns.packet import Query
 from zkdns.dns.reply import CD, RA, fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.addresses import Resolved
@@ -200,8 +200,9 @@ class Forwarder:
             return self._give(stored or failure, query, now)
         return self._ask(key, query, client, stored)
 
-    def recall(self, wanted: Wanted, packet: bytes) -> bytes | None:
-        """The same of a packet over UDP whose words are known, where what is kept is fresh."""
+    def recall(self, wanted: Wanted, packet: bytes, limit: int) -> bytes | None:
+        """The same of a packet whose words are known, where what is kept is fresh. `limit`: bytes that its
+        transport carries."""
         now = self._clock()
         stored = self.cache.get(wanted.key, now)
         if stored is None or now >= stored.expires:
@@ -209,7 +210,7 @@ class Forwarder:
         if stored.hit(now):
             self.renew(wanted.key)
         self.cache_hits += 1
-        return stored.reply(packet, wanted.end, wanted.size, HIGHEST_UDP, now)
+        return stored.reply(packet, wanted.end, wanted.size, limit, now)
 
     def _failure_of(self, key: bytes, query: Query, now: float) -> Failed | None:
         """What to say of a question that failed a moment ago."""

@@ -7,12 +7,11 @@ counted. One loop writes; others look at a copy. The native engine's threads kee
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from ipaddress import IPv6Address, ip_address
-from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -22,12 +21,11 @@ from zkdns.order import in_order
 MAX_ROWS = 65_536
 """Rows of one table: each thread of the native engine has one, and the loop of Python."""
 
-LEAVING_PART = 16
-"""The part of the rows that is looked for at once when room is wanted: behind the holes that those seen again
-left in the dict, each by itself would be far to seek."""
+MAX_UNORDERED = 2048
+"""Rows of those that were seen last, in no order. To put so many in order takes half a millisecond."""
 
-Times: TypeAlias = tuple[float, float, int, str]
-"""First and last time (seconds since the epoch), queries, and what stood first last."""
+Key: TypeAlias = tuple[str, str]
+"""A client, and a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,75 +73,96 @@ class Demand(Struct, frozen=True):
 NO_DEMAND = Demand({}, (), False)
 
 
-class ClientTable:
-    """The rows of one loop."""
+class Row:
+    """The same of one client and service, as it is kept. It goes on counting while others read it."""
 
-    def __init__(self, limit: int = MAX_ROWS) -> None:
+    __slots__ = ("first", "last", "last_first", "queries")
+
+    def __init__(self, now: float) -> None:
+        self.first = self.last = now
+        self.queries = 0
+        self.last_first = ""
+
+
+Rows: TypeAlias = Sequence[tuple[Key, Row]]
+
+
+class ClientTable:
+    """The rows of one loop. Those that were seen lately stand in no order, for most of them are seen again;
+    so many at a time are put in order, behind all that were seen before them."""
+
+    def __init__(self, limit: int = MAX_ROWS, unordered: int = MAX_UNORDERED) -> None:
         self.forgotten = 0
         self.gone: Counter[str] = Counter()
         """Queries of the rows that had to go, by service."""
         self._limit = limit
-        self._rows: dict[tuple[str, str], Times] = {}
-        """In the order in which they were last seen: a dict keeps that of what is put in anew, at half the
-        price of an OrderedDict."""
-        self._leaving: list[tuple[tuple[str, str], Times]] = []
-        """Those unseen for longest when it was made, the longest at the end."""
+        self._unordered = unordered
+        self._lately: dict[Key, Row] = {}
+        self._before: OrderedDict[Key, Row] = OrderedDict()
+        """The one that was unseen for longest first; all of them for longer than those seen lately."""
 
     def note(self, client: str, service: str, first_id: str, now: float) -> None:
         """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give."""
-        key = client, service
-        rows = self._rows
-        known = rows.pop(key, None)
-        if known is not None:
-            rows[key] = known[0], now, known[2] + 1, first_id or known[3]
-            return
-        if len(rows) >= self._limit:
-            self._forget()
-        rows[key] = now, now, 1, first_id
+        row = self._lately.get((client, service)) or self._take_up((client, service), now)
+        row.last = now
+        row.queries += 1
+        if first_id:
+            row.last_first = first_id
+
+    def _take_up(self, key: Key, now: float) -> Row:
+        """The row of who was not seen lately."""
+        row = self._before.pop(key, None)
+        if row is None:
+            if len(self) >= self._limit:
+                self._forget()
+            row = Row(now)
+        if len(self._lately) >= self._unordered:
+            self._put_in_order()
+        self._lately[key] = row
+        return row
+
+    def _put_in_order(self) -> None:
+        """Those that were seen lately are so no more."""
+        self._before.update(sorted(self._lately.items(), key=_seen))
+        self._lately = {}
 
     def _forget(self) -> None:
         """The row that was unseen for longest goes."""
-        rows = self._rows
-        while True:
-            if not self._leaving:
-                self._leaving = list(islice(rows.items(), max(1, self._limit // LEAVING_PART)))
-                self._leaving.reverse()
-            key, times = self._leaving.pop()
-            if rows.get(key) is times:  # not seen since
-                break
-        del rows[key]
+        if not self._before:
+            self._put_in_order()
+        (_, service), row = self._before.popitem(last=False)
         if len(self.gone) >= MAX_ROWS:
             self.gone.clear()  # services that came and went for years
-        self.gone[key[1]] += times[2]
+        self.gone[service] += row.queries
         self.forgotten += 1
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._lately) + len(self._before)
 
-    def copy(self) -> list[tuple[tuple[str, str], Times]]:
+    def copy(self) -> Rows:
         """For another thread to look at."""
-        return list(self._rows.items())
+        return [*self._before.items(), *self._lately.items()]
 
 
-def pick(
-    rows: Iterable[tuple[tuple[str, str], Times]], service: str | None, client: str | None
-) -> Iterable[ClientRow]:
+def _seen(row: tuple[Key, Row]) -> float:
+    return row[1].last
+
+
+def pick(rows: Iterable[tuple[Key, Row]], service: str | None, client: str | None) -> Iterable[ClientRow]:
     """The rows of one service, of one client, or all."""
-    for (asker, name), times in rows:
+    for (asker, name), row in rows:
         if (service is None or name == service) and (client is None or asker == client):
-            yield ClientRow(asker, name, *times)
+            yield ClientRow(asker, name, row.first, row.last, row.queries, row.last_first)
 
 
-def sum_up(
-    rows: Iterable[tuple[tuple[str, str], Times]], gone: Mapping[str, int], since: float, most: int
-) -> Demand:
+def sum_up(rows: Iterable[tuple[Key, Row]], gone: Mapping[str, int], since: float, most: int) -> Demand:
     """What was asked by these rows and those that had to go; so many clients, of those seen since."""
     services = Counter(gone)
     clients: dict[str, Asker] = {}
-    for (client, service), (first, last, queries, _) in rows:
-        services[service] += queries
-        if last >= since:
-            clients[client] = _add(clients.get(client), Asker(client, queries, first))
+    for (client, service), row in rows:
+        services[service] += row.queries
+        if row.last >= since:
+            clients[client] = _add(clients.get(client), Asker(client, row.queries, row.first))
     return Demand(services, nlargest(most, clients.values(), key=_most))
 
 

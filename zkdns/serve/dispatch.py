@@ -25,6 +25,7 @@ from zkdns.forward.forwarder import Forwarder
 from zkdns.forward.pending import Pending
 from zkdns.forward.stored import Wanted, wanted_of
 from zkdns.serve import querylog
+from zkdns.serve.again import is_at_hand, respond_again
 from zkdns.serve.aside import Aside
 from zkdns.serve.clients import ClientTable
 from zkdns.serve.following import Following
@@ -38,10 +39,9 @@ from zkdns.serve.respond import (
     next_position,
     refuse,
     respond,
-    respond_again,
     resume,
 )
-from zkdns.serve.wordings import Asked, Wordings, asked_of
+from zkdns.serve.wordings import Asked, Wordings, asked_of, other_words
 
 log = logging.getLogger("zkdns.serve")
 
@@ -163,84 +163,87 @@ class Dispatcher:
         return self.query_log.watch(self._dispatch, request, sampled, waited)
 
     def dispatch_all(
-        self, packets: Sequence[bytes], clients: Sequence[str], is_over: Callable[[], bool] | None = None
+        self,
+        packets: Sequence[bytes],
+        clients: Sequence[str],
+        is_over: Callable[[], bool] | None = None,
+        transport: str = "udp",
+        limit: int = HIGHEST_UDP,
     ) -> list[Outcome]:
-        """The same of datagrams that came together, each from the client at its place; of the first ones,
+        """The same of messages that came together, each from the client at its place; of the first ones,
         where it is over before the rest had their turn."""
         outcomes: list[Outcome] = []
         if self.query_log is not None:
             for packet, client in zip(packets, clients, strict=True):
-                outcomes.append(self.dispatch(self.read(packet, client)))
+                outcomes.append(self.dispatch(self.read(packet, client, transport, limit)))
                 if is_over is not None and is_over():
                     break
             return outcomes
-        self._recall_all(packets, clients, outcomes, is_over)
-        return outcomes
-
-    def _recall_all(
-        self,
-        packets: Sequence[bytes],
-        clients: Sequence[str],
-        outcomes: list[Outcome],
-        is_over: Callable[[], bool] | None,
-    ) -> None:
-        """Answer what was asked before in the same words, and all else as if it came alone."""
         forwarder = self.forwarder
         allows = forwarder.allows if forwarder is not None else _may_not
-        notes, table, position, others = self.clients, self.table, self._take_position, self._wanted
+        table, position, theirs = self.table, self._take_position, self._wanted.recall
+        note = self.clients.note if self.clients is not None else None
         kinds: list[tuple[int, int]] = []
         before: str | None = None
         forwards, ours = False, self._asked[False]
+        recall = ours.recall
         now, began = time.time(), self._begin(len(packets))
-        look_at = 1
+        look_at = 1 if is_over is not None else len(packets)
         for packet, client in zip(packets, clients, strict=True):
             if began and outcomes:
                 self.times.observe(time.perf_counter() - began)
                 began = 0.0
-            if is_over is not None and len(outcomes) >= look_at:
+            if len(outcomes) >= look_at and is_over is not None:
                 if is_over():
                     break
                 look_at = len(outcomes) + _RECALLED
             if client is not before:  # most that come together are of one client
                 before, forwards = client, allows(client)
                 ours = self._asked[forwards]
+                recall = ours.recall
             words = packet[2:].lower()
+            asked = recall(words)
+            wanted = theirs(words) if asked is None and forwards else None
+            if asked is None and wanted is None:
+                other = other_words(packet)
+                if other is not None:
+                    asked = recall(other)
+                    wanted = theirs(other) if asked is None and forwards else None
             reply: bytes | None = None
-            asked = ours.recall(words) or ours.recall_with_option(packet)
             try:
                 if asked is not None:
-                    given = respond_again(asked, packet, client, table, position)
+                    given = respond_again(asked, packet, client, table, position, limit)
                     if given is not None:
-                        reply, entry, n = given
+                        reply, service, first_id = given
                         kind = asked.kind
-                        if notes is not None and entry.service:
-                            notes.note(client, entry.service, entry.first_id(n), now)
-                if reply is None and forwards and forwarder is not None:
-                    wanted = others.recall(words) or others.recall_with_option(packet)
-                    if wanted is not None:
-                        reply = forwarder.recall(wanted, packet)
-                        if reply is not None:
-                            kind = wanted.rtype, reply[3] & 15
+                        if service and note is not None:
+                            note(client, service, first_id, now)
+                elif wanted is not None and forwarder is not None:
+                    reply = forwarder.recall(wanted, packet, limit)
+                    if reply is not None:
+                        kind = wanted.rtype, reply[3] & 15
             except Exception:
-                request = Request(packet, client, forwards=forwards)
-                outcomes.append(self._conclude(request, self._fail))
+                outcomes.append(
+                    self._conclude(Request(packet, client, transport, limit, forwards), self._fail)
+                )
                 continue
             if reply is not None:
                 outcomes.append(reply)
                 kinds.append(kind)
                 continue
-            request = Request(packet, client, forwards=forwards)
+            request = Request(packet, client, transport, limit, forwards)
             outcome = self._conclude(request, self._answer)
             outcomes.append(outcome)
             look_at = len(outcomes)
-            if asked is None and request.key in table.entries:
+            if asked is None and is_at_hand(request, table):
                 ours.remember(request, asked_of)
             elif forwards and isinstance(outcome, bytes) and _is_of_others(outcome):
-                others.remember(request, wanted_of)
+                self._wanted.remember(request, wanted_of)
         if began and outcomes:
             self.times.observe(time.perf_counter() - began)
-        for (rtype, rcode), n in Counter(kinds).items():
-            self.counts["udp", rtype, rcode] += n
+        for kind in set(kinds):
+            self.counts[(transport, *kind)] += kinds.count(kind)
+        return outcomes
 
     def _begin(self, count: int) -> float:
         """When the first of so many queries is begun; 0.0 where none of them is timed."""

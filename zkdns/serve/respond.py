@@ -13,14 +13,13 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from zkdns.answers import on_demand
-from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready
+from zkdns.answers.table import EVERY, FILES, Entry, Name, Position, Sections, Table, Unready, Zone
 from zkdns.dns import ede, names, subnet
 from zkdns.dns.packet import DROP
 from zkdns.dns.records import RFC8482, pointer, txt
-from zkdns.dns.reply import AA, QR, RA, Reply, close, fail, opt, pack_head
+from zkdns.dns.reply import AA, QR, Reply, close, fail, opt, pack_head
 from zkdns.dns.types import AAAA, ANY, CH, FORMERR, IN, NOERROR, NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, A
 from zkdns.serve.request import Request
-from zkdns.serve.wordings import Asked
 
 
 class Forward(enum.Enum):
@@ -53,7 +52,8 @@ Outcome: TypeAlias = bytes | Forward | Follow | None
 _NO_DATA = frozenset({0, OPT, 249, 250, 251, 252, 253, 254})
 """Types that name no data: OPT, TKEY, TSIG, IXFR, AXFR, MAILB, MAILA (RFC 6895, section 3.1)."""
 
-_MANY = 100
+MANY = 100
+"""Records from which on an answer is put together with more care for its length."""
 _MIN_RECORD_BYTES = 12
 """Bytes of a record without rdata: owner C00C, type, class, TTL, length."""
 
@@ -108,7 +108,7 @@ def respond(request: Request, table: Table, position: Position) -> Outcome | Wai
             entry = entry.variants.get(request.client_class(table.clients), entry)
             if not entry.tiers:
                 return _no_data(request, table.names[request.question.name], table, position)
-        return _positive(request, entry, position(entry), stale, table)
+        return positive(request, entry, position(entry), stale, table)
     if request.fault:
         return None if request.fault == DROP else fail(request, request.fault, flags=request.ra)
     question = request.question
@@ -118,35 +118,6 @@ def respond(request: Request, table: Table, position: Position) -> Outcome | Wai
         return refuse(request, "type not served")
     name = table.names.get(question.name)
     return _missing(request, table, position) if name is None else _no_data(request, name, table, position)
-
-
-def respond_again(
-    asked: Asked, packet: bytes, client: str, table: Table, position: Position
-) -> tuple[bytes, Entry, int] | None:
-    """What `respond` says to a packet of a wording that is known, and of which Entry and position that is;
-    None where it is nothing positive."""
-    entry = table.entries.get(asked.key)
-    if entry is None:
-        return None
-    stale = table.stale[entry.origin]
-    if entry.variants is not None:
-        entry = entry.variants.get(table.clients.class_of(client), entry)
-    if stale is None or not entry.tiers:
-        return None
-    n = position(entry)
-    run = _run(entry, n)
-    if run is not None:
-        _, end, _, flags, room, opt_bytes, edns = asked
-        count, records, additional = run
-        if edns is not None:
-            additional += 1
-            if stale or entry.ede:
-                opt_bytes = close(stale + entry.ede, edns.do)
-        if end + len(records) + len(opt_bytes) <= room:
-            head = pack_head(packet[:2], flags, 1, count, 0, additional)
-            return b"".join((head, packet[12:end], records, opt_bytes)), entry, n
-    request = Request(packet, client, forwards=bool(asked.flags & RA))
-    return _positive_tiers(request, entry, n, stale, table), entry, n
 
 
 def _hear_subnet(request: Request, data: bytes, table: Table) -> bool:
@@ -170,7 +141,7 @@ def refuse(request: Request, why: str) -> bytes:
     return fail(request, REFUSED, ede.option(ede.PROHIBITED, why), request.ra)
 
 
-def _positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
+def positive(request: Request, entry: Entry, n: int, stale: bytes, table: Table) -> bytes:
     """The n-th answer of this Entry."""
     run = _run(entry, n)
     if run is None:
@@ -197,7 +168,7 @@ def _run(entry: Entry, n: int) -> tuple[int, bytes, int] | None:
     tier = tiers[0]
     rotation = tier.rotation
     k = rotation.sequence[n % len(rotation.sequence)]
-    if len(tiers) > 1 or entry.repeats or (len(tier.records) > _MANY and rotation.length(k) > _MANY):
+    if len(tiers) > 1 or entry.repeats or (len(tier.records) > MANY and rotation.length(k) > MANY):
         return None
     order = rotation.getters[k]
     chosen = order(tier.records)
@@ -284,7 +255,7 @@ def _by_responder(request: Request, name: Name, table: Table, position: Position
     except Unready as unready:
         return Wait(name, unready.with_traceback(None))  # else what stands behind it lasts as long
     if isinstance(sections, Entry):
-        return _positive(request, sections, position(sections), stale, table)
+        return positive(request, sections, position(sections), stale, table)
     if sections.rcode == NXDOMAIN and name.origin != FILES:
         stale = table.stale[EVERY]
         if stale is None:
@@ -337,9 +308,7 @@ def _negative(
     request: Request, rcode: int, options: bytes, index: int, table: Table, sections: Sections = _NOTHING
 ) -> bytes:
     """Nothing there: the SOA in authority says for how long (RFC 2308). `options`: what is said of that."""
-    qname, zone = request.question.name, table.zones[index]
-    inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
-    soa = (pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
+    soa = soa_of(request.question.name, table.zones[index])
     packet, end, edns = request.packet, request.end, request.edns
     opt_bytes = b""
     if edns is not None:
@@ -351,6 +320,12 @@ def _negative(
     flags = QR | AA | request.ra | (packet[2] & 1) << 8 | rcode
     head = pack_head(packet[:2], flags, 1, 0, 1, 1 if edns is not None else 0)
     return b"".join((head, packet[12:end], soa, opt_bytes))
+
+
+def soa_of(qname: bytes, zone: Zone) -> bytes:
+    """The record that stands where there is nothing else."""
+    inside = qname.endswith(zone.apex)  # save for a reverse name: its SOA stands elsewhere
+    return (pointer(qname, zone.apex) if inside else zone.apex) + zone.soa
 
 
 def _failed(request: Request, origin: int, table: Table) -> bytes:

@@ -100,6 +100,11 @@ class Places(Generic[T]):
             idlest += [next(iter(clients[one])) for one in _largest(sizes, client)]
         return min(idlest, key=lambda one: self._places[one].active)
 
+    def whose(self, connection: T) -> bytes:
+        """Its client, as far as shares go."""
+        place = self._places.get(connection)
+        return place.client if place is not None else b""
+
     def touch(self, connection: T) -> None:
         """It asked something."""
         place = self._places.get(connection)

@@ -1,9 +1,10 @@
 """TCP by RFC 7766: many queries a connection, pipelined; nobody waits for somebody else.
 
-Rules: a connection has its first few queries answered at once, the rest in turns, of which all have no more
-than `turn` says. One that asked nothing for 10 s ends, one that sends or reads slowly too; past the limit the
-idlest makes room. A client that does not read is not read from, and what waits for one, in
-and out, is bounded by bytes. `native/src/tcp.rs` and `connection.rs` do the same in threads.
+Rules: what comes is answered at once as far as there is time for that in this turn of the loop, the rest in
+turns, of which all have no more than `turn` says; those that had none yet come first, one client's after
+another's. One that asked nothing for 10 s ends, one that sends or reads slowly too; past the limit the idlest
+makes room. A client that does not read is not read from, and what waits for one, in and out, is bounded by
+bytes. `native/src/tcp.rs` and `connection.rs` do the same in threads.
 """
 
 from __future__ import annotations
@@ -12,35 +13,30 @@ import asyncio
 import logging
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from zkdns.descriptors import STREAMS, TOO_MANY, Scarcity
 from zkdns.lack import Lack, is_local_lack, reason
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.framing import cut, is_query
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
+from zkdns.serve.listen.turns import MAX_PROMPT, Turns
 from zkdns.serve.request import MAX_TCP_BYTES
 from zkdns.transports import let_go
-from zkdns.turn import TURN_SECONDS, go_on
 
 log = logging.getLogger("zkdns.tcp")
 
 OWED = 30.0
 """Seconds that a reply which an upstream owes keeps a connection past its query."""
 
-FEW = 4
-"""Messages of one connection that are looked at as soon as they come: most send no more at once."""
-
-MESSAGES_PER_TURN = 64
-"""Those looked at before others have their turn, however little each costs."""
-
 CHUNK_BYTES = 16 << 10
 """Bytes read of one connection at a turn."""
 
 BYTES_PER_TURN = 32 << 10
-"""Bytes of replies after which a turn ends."""
+"""Bytes of replies after which a turn ends; they are counted after `MAX_PROMPT` messages."""
 
 MAX_WAITING = 128
 """Queries of one connection that upstreams may have to answer at a time: more than the forwarder takes
@@ -68,8 +64,6 @@ SETTLE = 0.02
 GRACE = 0.5
 """Seconds that a new connection has for its first query when we are about to end."""
 
-_EMPTY_ONES = bytes(1 << 10)
-
 
 class TcpListener:
     """Answers on bound TCP sockets until it is closed."""
@@ -78,16 +72,13 @@ class TcpListener:
         self, dispatcher: Dispatcher, limits: Limits, tick: Callable[[], float] = time.perf_counter
     ) -> None:
         self.dispatcher = dispatcher
-        self.tick = tick
         self.open: Places[Connection] = Places(limits)
         self.closed: Counter[str] = Counter()
         """Connections that we ended: `idle`, for their place (`limit`), or too much waited (`backlog`)."""
         self.chunk = bytearray(CHUNK_BYTES)
         """What all connections are read into, one at a time."""
         self._idle = limits.idle
-        self._line: deque[Connection] = deque()
-        """Those with whole messages that wait for a turn."""
-        self._goes_on = False
+        self.turns = Turns(tick)
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[Any]] = set()
         self._lack = Lack()
@@ -182,24 +173,6 @@ class TcpListener:
         for connection in list(self.open):
             connection.end()
 
-    def queue(self, connection: Connection) -> None:
-        """It has a turn behind all that wait for one."""
-        self._line.append(connection)
-        if not self._goes_on:
-            self._goes_on = True
-            go_on(asyncio.get_running_loop(), self._take_turns)
-
-    def _take_turns(self) -> None:
-        self._goes_on = False
-        until = self.tick() + TURN_SECONDS
-        for _ in range(len(self._line)):
-            self._line.popleft().take_turn(until)
-            if self.tick() >= until:
-                break
-        if self._line and not self._goes_on:
-            self._goes_on = True
-            go_on(asyncio.get_running_loop(), self._take_turns)
-
     def dismiss(self, connection: Connection | None, why: str) -> None:
         if connection is not None:
             self.closed[why] += 1
@@ -212,20 +185,6 @@ class TcpListener:
             if now - connection.active >= self._idle + (OWED if connection.waiting else 0):
                 self.dismiss(connection, "idle")
         self._sweeping = loop.call_later(min(1.0, self._idle / 2), self._sweep)
-
-
-def _skip_empty(stream: bytes, at: int) -> int:
-    """Where the messages without a byte end that begin there: they are many, where somebody means harm."""
-    run = len(_EMPTY_ONES)
-    while stream[at : at + run] == _EMPTY_ONES:
-        at += run
-    while stream[at : at + 2] == b"\0\0":
-        at += 2
-    return at
-
-
-def _is_query(message: bytes) -> bool:
-    return len(message) >= 12 and not message[2] & 0x80
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -292,64 +251,64 @@ class Connection(asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             self._work(b"")
 
-    def take_turn(self, until: float) -> None:
-        """Answer of what is here until then."""
+    def take_turn(self, most: int, until: float) -> None:
+        """Answer of what is here so many, until then."""
         self._scheduled = False
         if not self._transport.is_closing():
-            self._work(b"", until)
+            self._take(self._buffer, most, until)
 
-    def _work(self, came: bytes, until: float | None = None) -> None:
-        """Take what came, answer a few of what is here, or a turn's worth, and go on from there."""
-        stream = self._buffer + came if self._buffer else came
+    def _work(self, came: bytes) -> None:
+        """Take what came, and answer of what is here what may be answered at once."""
+        stream, turns = self._buffer + came if self._buffer else came, self._listener.turns
+        if self._scheduled or turns.at_once <= 0:
+            self._take(stream, 0)
+        else:
+            began = turns.tick()
+            self._take(stream, MAX_PROMPT, began + turns.at_once)
+            turns.took_at_once(turns.tick() - began)
+
+    def _take(self, stream: bytes, most: int, until: float = 0.0) -> None:
+        """Answer so many of its messages, until then, and go on from there."""
+        if self._blocked:
+            most = 0
+        queries, ends, whole = cut(stream, min(most, MAX_WAITING - self.waiting))
+        answered = self._answer(queries, until) if queries else 0
+        self._buffer = stream[ends[answered] :]
+        self._go_on(whole or answered < len(queries), answered > 0)
+
+    def _answer(self, queries: list[bytes], until: float) -> int:
+        """Answer the first of these, until then. How many those are."""
+        tick = self._listener.turns.tick
+
+        def is_over() -> bool:
+            return tick() >= until
+
         replies: list[bytes] = []
-        at, whole, seen, asked, size = 0, False, 0, False, 0
-        most, tick = FEW if until is None else MESSAGES_PER_TURN, self._listener.tick
-        while len(stream) >= at + 2:
-            length = stream[at] << 8 | stream[at + 1]
-            if not length:
-                at = _skip_empty(stream, at)
-                continue
-            end = at + 2 + length
-            if len(stream) < end:
-                break
-            if (
-                self._blocked
-                or self._scheduled
-                or seen == most
-                or size >= BYTES_PER_TURN
-                or self.waiting >= MAX_WAITING
-                or (until is not None and seen and tick() >= until)
-            ):
-                whole = True
-                break
-            query = stream[at + 2 : end]
-            at = end
-            seen += 1
-            reply = self._ask(query)
-            if reply is not None:
-                replies.append(len(reply).to_bytes(2, "big") + reply)
-                size += len(reply)
-            elif not _is_query(query):
-                continue  # no query: no reply, and no sign of life
-            asked = True
-        self._buffer = stream[at:]
+        dispatcher, clients = self._listener.dispatcher, [self._client] * MAX_PROMPT
+        answered, size, asked = 0, 0, False
+        while answered < len(queries) and size < BYTES_PER_TURN and not (answered and is_over()):
+            together = queries[answered : answered + MAX_PROMPT]
+            outcomes = dispatcher.dispatch_all(
+                together, clients[: len(together)], is_over, "tcp", MAX_TCP_BYTES
+            )
+            answered += len(outcomes)
+            for query, outcome in zip(together, outcomes, strict=False):
+                if isinstance(outcome, bytes):
+                    replies += (len(outcome).to_bytes(2, "big"), outcome)
+                    size += len(outcome)
+                elif outcome is not None:
+                    self.waiting += 1
+                    outcome.then(self._reply)
+                elif not is_query(query):
+                    continue  # no query: no reply, and no sign of life
+                asked = True
         if asked:
             self.asked = True
             self.active = asyncio.get_running_loop().time()
             self._listener.open.touch(self)
         if replies:
             self._transport.write(b"".join(replies))
-        self._go_on(whole)
-
-    def _ask(self, query: bytes) -> bytes | None:
-        """The reply; None where there will be one later, or none at all."""
-        dispatcher = self._listener.dispatcher
-        outcome = dispatcher.dispatch(dispatcher.read(query, self._client, "tcp", MAX_TCP_BYTES))
-        if outcome is None or isinstance(outcome, bytes):
-            return outcome
-        self.waiting += 1
-        outcome.then(self._reply)
-        return None
+        return answered
 
     def _reply(self, reply: bytes) -> None:
         """What an upstream owed. One that leaves too much unread loses it with the connection."""
@@ -362,8 +321,8 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._go_on(bool(self._buffer))
 
-    def _go_on(self, whole: bool) -> None:
-        """`whole`: a message is here that had no turn."""
+    def _go_on(self, whole: bool, had_turn: bool = True) -> None:
+        """`whole`: a message is here that had no turn; `had_turn`: others before it had."""
         if self._transport.is_closing():
             return
         held = len(self._buffer) + self._transport.get_write_buffer_size()
@@ -372,10 +331,11 @@ class Connection(asyncio.BufferedProtocol):
         if whole and not stuck:
             if not self._scheduled:
                 self._scheduled = True
-                self._listener.queue(self)
+                self._listener.turns.queue(self, self._listener.open.whose(self), had_turn)
         elif self._ending and not (whole or self.waiting or self._blocked):
             self._part() if self._parting else self._transport.close()
-        self._read(self._parting or not (stuck or self._scheduled or self._ending))
+        full = self._scheduled and len(self._buffer) >= CHUNK_BYTES
+        self._read(self._parting or not (stuck or full or self._ending))
 
     def _part(self) -> None:
         try:

@@ -177,33 +177,42 @@ class UdpListener:
 
     def _take_turn(self) -> int:
         """Answer some of what waits. How many were answered or dropped."""
-        end = self._tick() + ALONE_SECONDS
         taken = 0
-        while self._held and self._whose and not self._line:
-            taken += self._answer_held()
-            if self._tick() >= end:
-                return taken
-            self._receive()
-        return taken + self._take_turns() if self._line or self._held else taken
+        if self._whose and not self._line:
+            taken = self._answer_alone()
+        if self._line or (self._held and not self._whose):
+            taken += self._take_turns()
+        return taken
 
-    def _answer_held(self) -> int:
-        """Answer one client's until it is time to look who else is there. How many were answered."""
-        tick, until = self._tick, self._tick() + TURN_SECONDS
+    def _answer_alone(self) -> int:
+        """Answer one client's until it had its time, or another is there, who is looked for meanwhile. How
+        many were answered."""
+        tick = self._tick
+        now = tick()
+        look_at, end = now + TURN_SECONDS, now + ALONE_SECONDS
+        is_over = False
 
-        def is_over() -> bool:
-            return tick() >= until
+        def look() -> bool:
+            nonlocal look_at, is_over
+            now = tick()
+            if now >= look_at:
+                self._receive()
+                look_at = now + TURN_SECONDS
+                is_over = now >= end or not self._whose
+            return is_over
 
         answered = 0
-        while self._held:
-            held = self._held.popleft()
-            count = self._answer(held, is_over)
+        while self._held and not is_over:
+            held = self._held[0]
+            count = self._answer(held, look)
             answered += count
             if held.first + count < len(held.queries):
-                self._held.appendleft(held._replace(first=held.first + count))
+                self._held[0] = held._replace(first=held.first + count)
             else:
+                self._held.popleft()
                 self._free.append(held.batch)
-            if is_over():
-                break
+                if not self._held and not is_over:
+                    self._receive()
         return answered
 
     def _take_turns(self) -> int:

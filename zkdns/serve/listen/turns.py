@@ -1,0 +1,89 @@
+"""Which connection's messages are answered next: what came just now, what came before, what goes on.
+
+Rules: lives in the loop; the clock comes in. What comes is answered at once as long as there is time for
+that, of all connections together; the rest has turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from zkdns.line import FAVOURS, Line
+from zkdns.turn import TURN_SECONDS, go_on
+
+MAX_PROMPT = 16
+"""Messages of one connection that are answered as soon as they come: most send no more in a row."""
+
+PROMPT_SECONDS = 0.0005
+"""How long that may take, of all connections together: a thousand may have sent in one moment."""
+
+FEW = 4
+"""Messages of one connection that are answered in its first turn: as many others may wait for theirs."""
+
+MESSAGES_PER_TURN = 64
+"""Those answered before others have their turn, however little each costs."""
+
+
+class HasTurns(Protocol):
+    """A connection."""
+
+    def take_turn(self, most: int, until: float) -> None:
+        """Answer so many of its messages, until then."""
+
+
+class Turns:
+    """Those of one listener."""
+
+    def __init__(self, tick: Callable[[], float]) -> None:
+        self.tick = tick
+        self._came: Line[HasTurns] = Line()
+        """Those with whole messages of which none had a turn yet, each once."""
+        self._going_on: deque[HasTurns] = deque()
+        """Those that have more than had a turn."""
+        self._favours = 0
+        self._goes_on = False
+        self.at_once = PROMPT_SECONDS
+        """What is left of that. Where nothing is, what comes waits for a turn."""
+
+    def queue(self, one: HasTurns, whose: bytes, had_turn: bool) -> None:
+        """It has a turn behind those that wait for one: what came has it before what goes on, one client's
+        after another's."""
+        if had_turn:
+            self._going_on.append(one)
+        else:
+            self._came.put(whose, one)
+        self._have_turns()
+
+    def took_at_once(self, seconds: float) -> None:
+        """Of `at_once`, which is whole again with the next turn."""
+        self.at_once -= seconds
+        if self.at_once < PROMPT_SECONDS / 2:
+            self._have_turns()
+
+    def _have_turns(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
+            go_on(asyncio.get_running_loop(), self._take_turns)
+
+    def _take_turns(self) -> None:
+        self._goes_on = False
+        self.at_once = PROMPT_SECONDS
+        until = self.tick() + TURN_SECONDS
+        if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW, until):
+            self._favours += 1
+        else:
+            self._favours = 0
+            self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN, until)
+        if self._came or self._going_on:
+            self._have_turns()
+
+    def _take(self, take: Callable[[], HasTurns], count: int, most: int, until: float) -> bool:
+        """Let so many have their turn, of so many messages each. Whether the time was over."""
+        for _ in range(count):
+            take().take_turn(most, until)
+            if self.tick() >= until:
+                return True
+        return False
