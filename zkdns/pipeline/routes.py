@@ -134,16 +134,18 @@ class RouteBook:
         return name in self.in_force or bool(self._views_of(name))
 
     def meets(self, name: str, most: int) -> int:
-        """How many targets and instances its route leads to, each as often as it is met; those beyond `most`,
-        or beyond so many targets, are not counted."""
+        """How many instances its route leads to, each as often as it is met; those beyond `most` are not
+        counted. Where it takes very many targets to know that, these count as well, as far as was looked."""
         count = looks = 0
         for key in self._within_reach(name):
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():
                 to = self._resolver.key_of(target)
-                looks, count = looks + 1, count + 1
+                looks += 1
                 if to is not None and (to == key or to not in self.in_force or target.tag):
                     count += len(self._services[to].instances) if to in self._services else 0
-            if count > most or looks > MAX_LOOKS:
+            if looks > MAX_LOOKS:
+                return count + looks
+            if count > most:
                 break
         return count
 
