@@ -21,7 +21,7 @@ HOSTILE = "hostile.example.org"
 OTHERS = [f"other{n}.example.net" for n in range(3)]
 
 LEDGERS = {
-    "forwarder.Forwarder._finish", "forwarder.in_flight_key", "pending.Deliveries.do",
+    "forwarder.Forwarder._finish", "asked.in_flight_key", "pending.Deliveries.do",
     "pending.Pending.deliver", "transport.Transport._read",
 }  # fmt: skip
 """The walls themselves, and what keeps the books of who waits: they look into no answer."""

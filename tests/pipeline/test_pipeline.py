@@ -130,12 +130,12 @@ def test_a_change_during_a_large_compile_is_compiled_after_it(monkeypatch: pytes
 def test_a_target_that_changes_while_its_route_is_compiled_aside_is_compiled_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compiler, "LARGE", 2)
+    monkeypatch.setattr(compiler, "LARGE", 3)
     world = World(threads=True)
     world.register("two", a=an_address(1), b=an_address(2))
     world.publish("web")
     world.hear("/services", world.data("/services/web", '{"to": {"two": 1}}'))
-    world.register("web", own=an_address(9))
+    world.register("web", own=an_address(9), another=an_address(8))
     (first,) = world.ready().compile
     world.register("two", a=an_address(1), b=an_address(3))
     assert world.ready().compile == (), "one at a time"
@@ -586,7 +586,7 @@ def test_each_change_tells_what_was_and_what_is_and_why() -> None:
     told = [(c.id, c.what, c.was, c.now, c.why) for c in world.ready().changes]
     assert told == [
         ("a", "state", "healthy", "draining", "registered as draining"),
-        ("a", "weight", "1", "5", "registered as draining"),
+        ("a", "weight", "1", "5", "registered so"),
         ("b", "registered", "", "healthy", "registered so"),
     ]
     assert all(c.zxid == next(world.zxid) - 1 or c.zxid > 0x100000000 for c in world.readies[-1].changes)
