@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
@@ -504,6 +505,7 @@ async def test_where_descriptors_are_few_the_network_that_has_most_makes_room_an
 ) -> None:
     server = await start()
     alone = await server.connect(source="127.0.1.1")
+    others = [os.dup(0) for _ in range(100)]  # so that a quarter is some dozens: clients and server share them
     many = [await server.connect() for _ in range(4)]
     for one in (alone, *many):
         await one.ask(query())
@@ -518,6 +520,8 @@ async def test_where_descriptors_are_few_the_network_that_has_most_makes_room_an
         assert server.engine.lack == "too many open files"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in others:
+            os.close(descriptor)
     assert server.engine.closed()["limit"] == 3
     assert (await alone.ask(query()))[6:8] == b"\0\1"
 
