@@ -505,7 +505,7 @@ async def test_where_descriptors_are_few_the_network_that_has_most_makes_room_an
 ) -> None:
     server = await start()
     alone = await server.connect(source="127.0.1.1")
-    others = [os.dup(0) for _ in range(100)]  # so that a quarter is some dozens: clients and server share them
+    others = [os.dup(0) for _ in range(100)]  # a quarter is some dozens: clients and server share them
     many = [await server.connect() for _ in range(4)]
     for one in (alone, *many):
         await one.ask(query())

@@ -196,6 +196,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._buffer = b""
         self._client = ""
+        self._held = 0
+        """Bytes that wait, as its place has them."""
         self._blocked = False
         self._scheduled = False
         self._paused = False
@@ -284,13 +286,12 @@ class Connection(asyncio.BufferedProtocol):
             return tick() >= until
 
         replies: list[bytes] = []
-        dispatcher, clients = self._listener.dispatcher, [self._client] * MAX_PROMPT
+        dispatcher = self._listener.dispatcher
         answered, size, asked = 0, 0, False
         while answered < len(queries) and size < BYTES_PER_TURN and not (answered and is_over()):
             together = queries[answered : answered + MAX_PROMPT]
-            outcomes = dispatcher.dispatch_all(
-                together, clients[: len(together)], is_over, "tcp", MAX_TCP_BYTES
-            )
+            clients = [self._client] * len(together)
+            outcomes = dispatcher.dispatch_all(together, clients, is_over, "tcp", MAX_TCP_BYTES)
             answered += len(outcomes)
             for query, outcome in zip(together, outcomes, strict=False):
                 if isinstance(outcome, bytes):
@@ -326,7 +327,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         held = len(self._buffer) + self._transport.get_write_buffer_size()
-        self._listener.dismiss(self._listener.open.weigh(self, held), "backlog")
+        if held != self._held:
+            self._held = held
+            self._listener.dismiss(self._listener.open.weigh(self, held), "backlog")
         stuck = self._blocked or self.waiting >= MAX_WAITING
         if whole and not stuck:
             if not self._scheduled:
@@ -335,7 +338,9 @@ class Connection(asyncio.BufferedProtocol):
         elif self._ending and not (whole or self.waiting or self._blocked):
             self._part() if self._parting else self._transport.close()
         full = self._scheduled and len(self._buffer) >= CHUNK_BYTES
-        self._read(self._parting or not (stuck or full or self._ending))
+        on = self._parting or not (stuck or full or self._ending)
+        if on == self._paused:
+            self._read(on)
 
     def _part(self) -> None:
         try:
@@ -344,6 +349,6 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _read(self, on: bool) -> None:
-        if on == self._paused and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._paused = not on
             self._transport.resume_reading() if on else self._transport.pause_reading()
