@@ -132,6 +132,8 @@ ASKED = {
         "?since=noon": 400,
         "?until=inf": 400,
         "?limit=many": 400,
+        "?limit=-1": 400,
+        "?limit=0": 200,
         f"?limit={'9' * 5000}": 200,
     },
     "/api/v1/clients": {

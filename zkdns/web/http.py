@@ -218,7 +218,7 @@ class Web:
             limit = read_limit(query.get("limit", "1000"))
             asked = Query(
                 query.get("service", ""), query.get("id", ""),
-                read_moment(query, "since"), read_moment(query, "until"), max(0, min(limit, MAX_HISTORY)),
+                read_moment(query, "since"), read_moment(query, "until"), min(limit, MAX_HISTORY),
             )  # fmt: skip
         except ValueError as error:
             return _json({"error": str(error)}, 400)
@@ -309,9 +309,9 @@ async def _static(request: web.Request) -> web.Response:
 
 
 def read_limit(text: str) -> int:
-    """ValueError where it is no whole number; more than there are is all."""
-    if not re.fullmatch(r"-?[0-9]+", text, re.ASCII):
-        raise ValueError(f"limit is a whole number, not {text[:40]!r}")
+    """ValueError where it is no whole number from 0 up; more than there are is all."""
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"limit is a whole number from 0 up, not {text[:40]!r}")
     return int(text[:9])
 
 
