@@ -217,6 +217,7 @@ class Publisher:
             try:
                 done = act(name, moment) or done
             except Exception as error:  # ours: it costs this service, and the others go on
+                self._begun.pop(name, None)
                 known = self.registered.get(name) or self.services.get(name)
                 self._wall.note(known.path if known is not None else name, error)
             ended = self._tick()
