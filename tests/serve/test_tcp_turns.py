@@ -20,7 +20,7 @@ from zkdns.serve.listen import turns as listen_turns
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
 from zkdns.serve.listen.tcp import CHUNK_BYTES, TcpListener
-from zkdns.serve.listen.turns import FEW, MAX_PROMPT, MESSAGES_PER_TURN, PROMPT_SECONDS
+from zkdns.serve.listen.turns import BURST_SECONDS, FEW, MAX_PROMPT, MESSAGES_PER_TURN, PROMPT_SECONDS
 from zkdns.serve.request import Request
 from zkdns.turn import TURN_SECONDS
 
@@ -149,6 +149,17 @@ async def test_a_turn_of_the_loop_ends_by_time_however_many_connections_sent_in_
         assert max(await count_each_turn(clock, 120)) <= at_once + a_turn + 1
 
 
+async def test_long_answers_of_one_leave_none_that_others_get_at_once() -> None:
+    """Else who comes next waits for those of a few connections, each with its half a millisecond's part."""
+    clock = Clock(BURST_SECONDS / 2 * 1.01)
+    async with listening(clock) as (listener, at), AsyncExitStack() as stack:
+        for sock in [await stack.enter_async_context(connected(listener, at)) for _ in range(6)]:
+            sock.send(framed(QUERY) * 10)
+        turns = await count_each_turn(clock, 60)
+        # Two at once, and what a turn has time for.
+        assert max(turns) <= 2 + 1
+
+
 @pytest.fixture
 def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that comes waits for a turn, as where a thousand others came before it."""
@@ -201,7 +212,7 @@ async def test_newcomers_however_many_leave_a_turn_to_those_that_go_on() -> None
 
 
 async def test_a_burst_is_answered_in_one_piece_and_who_waits_for_a_turn_is_read_from() -> None:
-    clock = Clock(PROMPT_SECONDS / MAX_PROMPT / 2)
+    clock = Clock(BURST_SECONDS / MAX_PROMPT / 2)
     async with listening(clock) as (listener, at), connected(listener, at) as sock:
         (connection,) = listener.open
         calls: list[str] = []

@@ -23,7 +23,7 @@ from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen.framing import cut, is_query
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
 from zkdns.serve.listen.places import Limits, Places
-from zkdns.serve.listen.turns import MAX_PROMPT, Turns
+from zkdns.serve.listen.turns import BURST_SECONDS, MAX_PROMPT, Turns
 from zkdns.serve.request import MAX_TCP_BYTES
 from zkdns.transports import let_go
 
@@ -266,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
             self._take(stream, 0)
         else:
             began = turns.tick()
-            self._take(stream, MAX_PROMPT, began + turns.at_once)
+            self._take(stream, MAX_PROMPT, began + min(turns.at_once, BURST_SECONDS))
             turns.took_at_once(turns.tick() - began)
 
     def _take(self, stream: bytes, most: int, until: float = 0.0) -> None:

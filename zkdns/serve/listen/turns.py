@@ -20,6 +20,9 @@ MAX_PROMPT = 16
 PROMPT_SECONDS = 0.0005
 """How long that may take, of all connections together: a thousand may have sent in one moment."""
 
+BURST_SECONDS = 0.0002
+"""The same of one: a burst of short answers takes half of it."""
+
 FEW = 4
 """Messages of one connection that are answered in its first turn: as many others may wait for theirs."""
 
@@ -58,8 +61,9 @@ class Turns:
         self._have_turns()
 
     def took_at_once(self, seconds: float) -> None:
-        """Of `at_once`, which is whole again with the next turn."""
-        self.at_once -= seconds
+        """Of `at_once`, which is whole again with the next turn. Who has long answers leaves nothing of it:
+        there may be many such, and who comes next would wait for all of them."""
+        self.at_once = self.at_once - seconds if seconds < BURST_SECONDS else 0.0
         if self.at_once < PROMPT_SECONDS / 2:
             self._have_turns()
 
