@@ -1,5 +1,8 @@
 """One ZooKeeper and one `zkdns serve` for all programs, and backends that say who they are.
 
+Both stay while a worker has any of these files before it, and others' in between: on the shared ZooKeeper the
+server would be a replica of theirs.
+
 Each test has a service of its own there. The TTL is 1, so that programs that cache ask again soon.
 """
 
@@ -17,14 +20,16 @@ from support.services import Backend, Registry
 
 
 @pytest.fixture(scope="package")
-def registry(zookeeper: real.ZooKeeperServer) -> Iterator[Registry]:
+def registry() -> Iterator[Registry]:
+    real.demand()
     root = real.unique_root()
-    client = zookeeper.client()
-    try:
-        with Zkdns("--ttl", "1", registry=f"zk://{zookeeper.hosts}{root}") as server:
-            yield Registry(client, zookeeper.hosts, root, server)
-    finally:
-        real.finish(client)
+    with real.ZooKeeperServer() as zookeeper:
+        client = zookeeper.client()
+        try:
+            with Zkdns("--ttl", "1", registry=f"zk://{zookeeper.hosts}{root}") as server:
+                yield Registry(client, zookeeper.hosts, root, server)
+        finally:
+            real.finish(client)
 
 
 @pytest.fixture
