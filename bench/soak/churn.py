@@ -255,12 +255,14 @@ class Churn:
         held, self._held[k] = self._held[k], {}
         for key in held:
             self._model.unsure(key)
-        ended = close(self._sessions[k], PATIENCE)
+        close(self._sessions[k], PATIENCE)
         for key in held:
-            if ended:
-                self._model.went(key, time.monotonic())
             self._doors.shut(key)
-        self._sessions[k] = self._open(self._ensembles[k])
+        self._sessions[k] = client = self._open(self._ensembles[k])
+        for key in held:
+            # Where the ensemble is dead nobody hears of the end: it is there until the session times out.
+            if self._call(client, "exists", spell_path(self._model.made[key])) is None:
+                self._model.went(key, time.monotonic())
 
     # --- services that come and go --------------------------------------------------------------------
 
