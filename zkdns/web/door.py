@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from zkdns.descriptors import TOO_MANY, WEB, Scarcity
+from zkdns.forward.allow import network_of
 from zkdns.lack import Lack, is_local_lack, reason
-from zkdns.serve.listen.places import Limits, Places, network_of
+from zkdns.serve.listen.places import Limits, Places
 from zkdns.transports import let_go
 
 log = logging.getLogger("zkdns.web")

@@ -40,10 +40,6 @@ def shares_of(client: str) -> tuple[bytes, bytes]:
     return ip.packed[:3], ip.packed
 
 
-def network_of(client: str) -> bytes:
-    return shares_of(client)[0]
-
-
 class Place:
     """What is known of one connection: whose it is, when it was last used, as a number that only grows, and
     the bytes that wait for it."""
