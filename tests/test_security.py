@@ -22,7 +22,7 @@ from zkdns.registry.presets import zookeeper
 from zkdns.serve import aside, clients, following, native
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
-from zkdns.web import door, events, http, pages
+from zkdns.web import door, events, guest, http, lingering, pages, threads, turns
 from zkdns.web import rows as page_rows
 
 DOCS = Path(__file__).parents[1] / "docs" / "security.md"
@@ -119,10 +119,16 @@ WALLS: dict[str, tuple[float, ...]] = {
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (events.MAX_STREAMS,),
     "events that wait for one stream": (events.BACKLOG,),
-    "idle HTTP connection, of whose reply nothing is taken": (door.IDLE_SECONDS, door.UNREAD_SECONDS),
-    "a new HTTP connection's first request": (door.REQUEST_SECONDS,),
-    "HTTP requests that wait for a thread, of one network": (door.MAX_WAITING, door.MAX_WAITING_EACH),
-    "KiB read of an HTTP connection at a time; a request's body is not read": (door.READ_BYTES >> 10,),
+    "idle HTTP connection, of whose reply nothing is taken": (guest.IDLE_SECONDS, guest.UNREAD_SECONDS),
+    "a new HTTP connection's first request": (guest.REQUEST_SECONDS,),
+    "HTTP requests that are begun in one turn of the loop": (turns.REQUESTS_PER_TURN,),
+    "HTTP requests that wait for a thread, of one network": (threads.MAX_WAITING, threads.MAX_WAITING_EACH),
+    "connections that are read on after an early end, KiB of one, for how long": (
+        lingering.MAX_LINGERING,
+        lingering.MAX_BYTES >> 10,
+        lingering.SECONDS,
+    ),
+    "KiB read of an HTTP connection at a time; a request's body is not read": (guest.READ_BYTES >> 10,),
     "text of a long list that is made before its reader took what went before": (
         page_rows.PIECE_BYTES / 1024,
     ),

@@ -1,11 +1,10 @@
-"""Shares of connections, streams and threads: who holds the most gives way, nobody waits for a trickle."""
+"""Shares of connections: who holds the most gives way, nobody waits for a trickle."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import socket
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,12 +12,13 @@ import pytest
 
 from support.collecting import without_collector
 from support.waiting import until
-from zkdns.web import door
-from zkdns.web.door import READ_BYTES, Busy, Door, Threads, is_own_host
+from zkdns.web import door, guest
+from zkdns.web.door import Door, is_own_host
+from zkdns.web.guest import READ_BYTES, Guest
 
 
 class Greeter(asyncio.Protocol):
-    """Says hello at once, and what it is told again."""
+    """Says hello."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -39,6 +39,18 @@ async def opened(
         await one.close()
 
 
+async def enter(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that sent something, for which it was greeted."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"x")
+    assert await reader.readexactly(5) == b"hello"
+    return reader, writer
+
+
+def first(one: Door) -> Guest:
+    return next(iter(one._guests.values()))
+
+
 async def test_of_what_a_client_sends_little_is_taken_at_a_time() -> None:
     sizes: list[int] = []
 
@@ -56,10 +68,9 @@ async def test_of_what_a_client_sends_little_is_taken_at_a_time() -> None:
 
 async def test_a_connection_that_never_asks_whole_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(door, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(guest, "REQUEST_SECONDS", 0.05)
     async with opened() as (one, address):
-        reader, writer = await asyncio.open_connection(*address)
-        assert await reader.readexactly(5) == b"hello"
+        reader, writer = await enter(address)
         assert await reader.read() == b"", "ended, though it never closed"
         writer.close()
         await asyncio.sleep(0.1)
@@ -73,6 +84,7 @@ async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_
 
     def visit(address: tuple[str, int]) -> None:
         with socket.create_connection(address, 30) as sock:
+            sock.sendall(b"x")
             assert sock.recv(5)
 
     async with opened() as (one, address):
@@ -86,12 +98,9 @@ async def test_a_connection_that_ends_leaves_nothing_for_a_collector_that_looks_
 async def test_when_all_places_are_taken_the_idlest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
     async with opened() as (one, address):
-        streams = [await asyncio.open_connection(*address) for _ in range(3)]
-        for reader, _ in streams:
-            await reader.readexactly(5)
-        one.busy(next(iter(one._guests)))
-        reader, writer = await asyncio.open_connection(*address)
-        assert await reader.readexactly(5) == b"hello"
+        streams = [await enter(address) for _ in range(3)]
+        one.places.touch(first(one))
+        reader, writer = await enter(address)
         assert await streams[1][0].read() == b"", "the one that asked for nothing yet, and waited longest"
         assert len(one.places) == 3
         for _, other in (*streams, (reader, writer)):
@@ -100,16 +109,14 @@ async def test_when_all_places_are_taken_the_idlest_gives_way(monkeypatch: pytes
 
 async def test_a_request_under_way_has_all_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(door, "REQUEST_SECONDS", 0.05)
-    monkeypatch.setattr(door, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(guest, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(guest, "IDLE_SECONDS", 0.05)
     async with opened() as (one, address):
         reader, writer = await asyncio.open_connection(*address)
-        await reader.readexactly(5)
-        (transport,) = one._guests
-        one.busy(transport)
+        await first(one).begin(b"")
         await asyncio.sleep(0.2)
-        assert not transport.is_closing()
-        one.idle(transport)
+        assert not first(one).transport.is_closing()
+        first(one).end(is_whole=True)
         assert await reader.read() == b""
         writer.close()
 
@@ -127,7 +134,7 @@ async def test_one_who_takes_nothing_of_a_reply_is_ended_and_one_who_takes_littl
     is_answered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(door, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(guest, "UNREAD_SECONDS", 0.5)
     loop = asyncio.get_running_loop()
     async with opened(Pouring) as (one, address):
         deaf, slow = (socket.socket() for _ in range(2))
@@ -135,16 +142,66 @@ async def test_one_who_takes_nothing_of_a_reply_is_ended_and_one_who_takes_littl
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.setblocking(False)
             await loop.sock_connect(sock, address)
-        await until(lambda: len(one._guests) == 2)
-        for transport in list(one._guests):
-            (one.idle if is_answered else one.busy)(transport)
+            await loop.sock_sendall(sock, b"x")
+        await until(lambda: all(each.owes_since for each in one._guests.values()) and len(one._guests) == 2)
+        for each in one._guests.values():
+            await each.begin(b"")
+            if is_answered:
+                each.end(is_whole=True)
         while len(one.places) == 2:
             await loop.sock_recv(slow, 2048)
             await asyncio.sleep(0.02)
-        (left,) = one._guests
-        assert left.get_extra_info("peername") == slow.getsockname()
+        assert first(one).transport.get_extra_info("peername") == slow.getsockname()
         for sock in (deaf, slow):
             sock.close()
+
+
+class Ending(Pouring):
+    """The same, and the end behind it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        transport.close()
+
+
+async def test_one_who_takes_nothing_of_its_last_reply_keeps_its_place_only_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its place was free at once, and nobody looked at it any more: it stayed for as long as it liked."""
+    monkeypatch.setattr(door, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(guest, "UNREAD_SECONDS", 0.1)
+    loop = asyncio.get_running_loop()
+    async with opened(Ending) as (one, address):
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, address)
+            await loop.sock_sendall(deaf, b"x")
+            await until(lambda: bool(one._guests))
+            transport = first(one).transport
+            await until(transport.is_closing)
+            assert len(one.places) == 1
+            await until(lambda: not one.places)
+            assert not transport.get_write_buffer_size()
+
+
+async def test_who_only_connects_has_nobody_who_speaks_http() -> None:
+    spoken: list[Greeter] = []
+
+    def speaks() -> Greeter:
+        spoken.append(Greeter())
+        return spoken[-1]
+
+    async with opened(speaks) as (one, address):
+        silent = [await asyncio.open_connection(*address) for _ in range(3)]
+        await until(lambda: len(one.places) == 3)
+        assert not spoken
+        _, writer = await enter(address)
+        assert len(spoken) == 1
+    for reader, other in silent:
+        assert await reader.read() == b"", "it is ended with the others"
+        other.close()
+    writer.close()
 
 
 async def test_without_descriptors_it_waits_and_goes_on(
@@ -162,33 +219,12 @@ async def test_without_descriptors_it_waits_and_goes_on(
     monkeypatch.setattr(loop, "sock_accept", lacking)
     async with opened() as (opened_door, address):
         assert opened_door.lack == ""
-        reader, writer = await asyncio.open_connection(*address)
-        assert await reader.readexactly(5) == b"hello"
+        _, writer = await enter(address)
         writer.close()
         assert opened_door.lack == "too many open files"
     assert [r.getMessage() for r in caplog.records] == [
         "no more HTTP connections can be taken: Too many open files"
     ]
-
-
-async def test_a_client_that_asks_for_too_much_at_once_is_told_and_others_have_their_turn() -> None:
-    threads, release = Threads(), threading.Event()
-    try:
-        many = [threads.run("192.0.2.1", release.wait) for _ in range(door.MAX_WAITING_EACH)]
-        held = [asyncio.create_task(one) for one in many]
-        await asyncio.sleep(0)
-        with pytest.raises(Busy):
-            await threads.run("192.0.2.200", int)
-        other = asyncio.create_task(threads.run("198.51.100.1", int))
-        await asyncio.sleep(0)
-        release.set()
-        assert await other == 0
-        await asyncio.gather(*held)
-        assert await threads.run("192.0.2.1", int) == 0, "its share is its own again"
-        assert not threads._waiting, "clients come and go, and nothing is kept of them"
-    finally:
-        release.set()
-        threads.close()
 
 
 @pytest.mark.parametrize(

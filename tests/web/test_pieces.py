@@ -14,9 +14,10 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdns.web import door, rows
-from zkdns.web.door import Threads
+from zkdns.web import rows
+from zkdns.web import threads as web_threads
 from zkdns.web.spelling import spell
+from zkdns.web.threads import Threads
 
 values = st.recursive(st.none() | st.integers(0, 9) | st.text(), lambda one: st.lists(one, max_size=3))
 
@@ -143,7 +144,7 @@ async def test_one_who_breaks_off_is_nobodys_error(caplog: pytest.LogCaptureFixt
 async def test_one_whose_reply_has_begun_waits_for_a_thread_that_others_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(web_threads, "WAIT_SECONDS", 0.001)
     threads = Threads()
     hold = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -151,9 +152,9 @@ async def test_one_whose_reply_has_begun_waits_for_a_thread_that_others_have(
     def wait() -> None:
         asyncio.run_coroutine_threadsafe(hold.wait(), loop).result()
 
-    others = [asyncio.create_task(threads.run("10.0.0.1", wait)) for _ in range(door.MAX_WAITING_EACH)]
+    others = [asyncio.create_task(threads.run("10.0.0.1", wait)) for _ in range(web_threads.MAX_WAITING_EACH)]
     await asyncio.sleep(0)
-    with pytest.raises(door.Busy):
+    with pytest.raises(web_threads.Busy):
         await threads.run("10.0.0.1", lambda: 1)
     mine = asyncio.create_task(threads.go_on("10.0.0.1", lambda: 1))
     await asyncio.sleep(0.01)

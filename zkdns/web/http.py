@@ -23,8 +23,9 @@ from zkdns.serve.clients import read_client
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
-from zkdns.web.door import READ_BYTES, Busy, Door, Threads, is_own_host
+from zkdns.web.door import Door, is_own_host
 from zkdns.web.events import Listeners, Stream
+from zkdns.web.guest import READ_BYTES
 from zkdns.web.library import HttpProcessingError, web
 from zkdns.web.moments import read_moment
 from zkdns.web.pages import MAX_CHANGES, Pages, find_service
@@ -32,6 +33,7 @@ from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
+from zkdns.web.threads import Busy, Threads
 
 log = logging.getLogger("zkdns.web")
 
@@ -50,7 +52,7 @@ MAX_PORT = 65_535
 MAX_HISTORY = 10_000
 """Changes in one reply."""
 
-BACKLOG_CONNECTIONS = 128
+BACKLOG_CONNECTIONS = 1024
 """Connections that wait to be accepted (listen(2))."""
 
 T = TypeVar("T")
@@ -85,14 +87,14 @@ class Web:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            door = self._door
-            if door is not None:
-                door.busy(request.transport)
+            guest = self._door.guest(request.transport) if self._door is not None else None
+            if guest is None:
+                return await _guard(request, handler, names)
+            await guest.begin(f"{request.method} {request.path_qs} ".encode())
             try:
                 return await _guard(request, handler, names)
             finally:
-                if door is not None:
-                    door.idle(request.transport)
+                guest.end(is_whole=request.content.is_eof())
 
         app = web.Application(middlewares=[guard], client_max_size=1 << 16)
         app.router.add_get("/health", self._health)

@@ -15,12 +15,12 @@ from zkdns.model import Service
 from zkdns.pipeline.journal import OutOfReach
 from zkdns.registry.labels import whole
 from zkdns.serve.clients import Demand
-from zkdns.web.door import Busy
 from zkdns.web.moments import read_moment
 from zkdns.web.past import Pasts
 from zkdns.web.rates import MAX_CLIENTS, SAMPLE_EVERY, Rates
 from zkdns.web.shapes import Firsts
 from zkdns.web.status import Beside, Observed
+from zkdns.web.threads import Busy
 
 if TYPE_CHECKING:
     from zkdns.web.page import Asked

@@ -1,0 +1,82 @@
+"""Threads for what takes long: client networks take turns, none has all, and none keeps others out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Threads
+
+
+class Held:
+    """Work that lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.threads, self.go = Threads(), threading.Event()
+        self.began: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def ask(self, *addresses: str) -> None:
+        self.tasks += [asyncio.create_task(self.threads.run(each, self._work, each)) for each in addresses]
+        await asyncio.sleep(0)
+
+    def _work(self, address: str) -> None:
+        self.began.append(address)
+        self.go.wait()
+
+    async def end(self) -> None:
+        self.go.set()
+        await asyncio.gather(*self.tasks)
+        assert not self.threads._under_way, "clients come and go, and nothing is kept of them"
+        assert self.threads._free == THREADS
+        self.threads.close()
+
+
+@pytest_asyncio.fixture
+async def held() -> AsyncIterator[Held]:
+    one = Held()
+    yield one
+    await one.end()
+
+
+async def test_who_asks_for_too_much_at_once_is_told_and_others_have_their_turn(held: Held) -> None:
+    await held.ask(*["192.0.2.1"] * MAX_WAITING_EACH)
+    with pytest.raises(Busy):
+        await held.threads.run("192.0.2.200", int)
+    assert await held.threads.run("198.51.100.1", int) == 0, "while none of the others has ended"
+    held.go.set()
+    await asyncio.gather(*held.tasks)
+    assert await held.threads.run("192.0.2.1", int) == 0, "its share is its own again"
+
+
+async def test_networks_take_turns_however_many_of_one_wait(held: Held) -> None:
+    await held.ask(*["192.0.2.1"] * 5, "198.51.100.1", "203.0.113.1")
+    held.go.set()
+    await asyncio.gather(*held.tasks)
+    assert {*held.began[:2]} == {"192.0.2.1", "198.51.100.1"}
+    assert "203.0.113.1" in held.began[2:4]
+
+
+async def test_those_who_fill_all_places_keep_nobody_out(held: Held) -> None:
+    few = MAX_WAITING // MAX_WAITING_EACH
+    await held.ask(*[f"10.0.{n}.1" for n in range(few) for _ in range(MAX_WAITING_EACH)])
+    await held.ask("192.0.2.1")
+    with pytest.raises(Busy):
+        await held.threads.run("10.0.0.1", int)
+    await held.ask(*[f"10.1.{n}.1" for n in range(MAX_WAITING - 1)])
+    with pytest.raises(Busy):
+        await held.threads.run("192.0.3.1", int)  # there are twice as many
+
+
+async def test_one_who_is_gone_before_its_turn_takes_none(held: Held) -> None:
+    await held.ask(*["192.0.2.1"] * 3)
+    held.tasks[1].cancel()
+    await asyncio.sleep(0)
+    del held.tasks[1]
+    held.go.set()
+    await asyncio.gather(*held.tasks)
+    assert len(held.began) == 2
