@@ -145,6 +145,10 @@ class Ballots:
         self._moved([path for path in paths if before.get(path) != after.get(path)])
         self._believe()
 
+    def tell_of(self, path: str, replicas: Iterable[str]) -> bool:
+        """Whether one of these has said something of an instance."""
+        return any(path in self._known[replica][1] for replica in replicas if replica in self._known)
+
     def votes(self, path: str, own: CheckState | None) -> list[CheckState]:
         """What is said of one instance, by us and by those who are believed; where nobody says anything, what
         was said when it could last."""

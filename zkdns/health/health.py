@@ -9,13 +9,14 @@ it changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from zkdns.health import checks, consensus, judge, targets
 from zkdns.health.ballots import MAX_REPLICAS, Ballots
-from zkdns.health.consensus import assign, majority
+from zkdns.health.consensus import majority
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
 from zkdns.health.judge import NO_OVERRIDES, ServiceView
+from zkdns.health.sharing import Sharing
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
 from zkdns.health.thresholds import CheckState, LastProbe, ProbeHistory, advance
 from zkdns.model import Instance, Override, Problem, Service, Verdict
@@ -60,8 +61,6 @@ class Health:
         self._probes = probes
         self._policy = policy
         self._overrides: Mapping[str, Mapping[str, Override]] = PersistentMap()
-        self._unshared: dict[str, None] = {}
-        """Instances of which it is not said yet who is to probe them, as the voters are now."""
         self._uncounted: dict[str, None] = {}
         """Instances whose votes are to be counted."""
         # by service
@@ -71,12 +70,11 @@ class Health:
         # by instance path
         self._service_of: dict[str, str] = {}
         self._ballots = Ballots(replica, self._read_ballot, self._service_of, self._count_later)
-        self._voters = self._ballots.voters
+        self._sharing = Sharing(replica, probes, self._ballots)
         self._histories: dict[str, ProbeHistory] = {}
         self._last_probes: dict[str, LastProbe] = {}
         self._check_states: dict[str, CheckState] = {}
         self._unprobed: set[str] = set()
-        self._moved_probes: dict[str, Target | None] = {}
         # our ballot
         self._written = b""
         self._written_at = float("-inf")
@@ -111,10 +109,7 @@ class Health:
 
     def _elect(self) -> None:
         """Who is to probe, now that replicas or ballots came or went."""
-        if self._ballots.voters != self._voters:
-            self._voters = self._ballots.voters
-            for targets in self._targets.values():
-                self._unshared.update(dict.fromkeys(targets))
+        self._sharing.elect(chain.from_iterable(self._targets.values()))
 
     def lose(self) -> None:
         """ZooKeeper is out of reach: the others' ballots stand still, and what we probe ourselves is all that
@@ -128,11 +123,12 @@ class Health:
     @property
     def wake(self) -> float | None:
         """When there is work though nothing comes in."""
-        return self._ballots.believed_at
+        moments = (self._ballots.believed_at, self._sharing.wake)
+        return min((at for at in moments if at is not None), default=None)
 
     @property
     def has_work(self) -> bool:
-        return bool(self._unshared or self._uncounted or self._ballots.has_unread)
+        return bool(self._uncounted) or self._sharing.has_work or self._ballots.has_unread
 
     def work(
         self, now: float, tick: Callable[[], float] = lambda: 0.0, until: float = float("inf")
@@ -141,17 +137,15 @@ class Health:
         of it at least. What must be judged again."""
         names: set[str] = set()
         self._ballots.end_doubts(now)
-        while self.has_work:
+        while True:
             if self._ballots.has_unread:
                 self._ballots.read_one()
-            elif self._unshared:
-                for path in _some(self._unshared):
-                    target = self._targets.get(self._service_of.get(path, ""), {}).get(path)
-                    if target is not None:
-                        with self._wall.around(path, "shared"):
-                            self._share(path, target, now)
-            else:
+            elif paths := self._sharing.take(now):
+                self._share(paths, now)
+            elif self._uncounted:
                 names |= self._count_votes(_some(self._uncounted))
+            else:
+                break
             if tick() > until:
                 break
         return names
@@ -167,7 +161,7 @@ class Health:
         """One probe's verdict; one on a target that is ours no more counts for nothing."""
         path = target.path
         service = self._service_of.get(path)
-        if service is None or self._targets[service][path] != target or not self._is_ours(target):
+        if service is None or self._targets[service][path] != target or not self._sharing.is_ours(target):
             return set()
         before = self._histories.get(path)
         after = advance(before, verdict.good, verdict.why, target.check.rise, target.check.fall)
@@ -238,8 +232,7 @@ class Health:
 
     def take_probes(self) -> dict[str, Target | None]:
         """What is to be probed from now on, by path, None for no more: what changed since the last call."""
-        moved, self._moved_probes = self._moved_probes, {}
-        return moved
+        return self._sharing.take_moved()
 
     @property
     def all_probed(self) -> bool:
@@ -291,7 +284,8 @@ class Health:
             if not at % SLICE:
                 yield
             del standing[path]
-            self._end_probing(path, now)
+            self._sharing.end(path)
+            self._discount(path, now)
             for doing in DOINGS:
                 self._wall.forgive(path, doing)
             self._service_of.pop(path, None)
@@ -311,7 +305,7 @@ class Health:
                 # Another process stands there now: what was counted is not about it.
                 self._check_states.pop(path, None)
                 self._discount(path, now)
-            self._unshared[path] = None
+            self._sharing.again(path)
             self._recount(path)
         if new:
             self._targets[name] = new
@@ -325,20 +319,14 @@ class Health:
 
     # --- one instance -----------------------------------------------------------------------------
 
-    def _is_ours(self, target: Target) -> bool:
-        return self._probes and self._me in assign(target.registered_at, self._voters)
-
-    def _share(self, path: str, target: Target, now: float) -> None:
-        """Probe it, or leave it to others."""
-        if self._is_ours(target):
-            self._moved_probes[path] = target
-        else:
-            self._end_probing(path, now)
-
-    def _end_probing(self, path: str, now: float) -> None:
-        if self._probes:
-            self._moved_probes[path] = None
-        self._discount(path, now)
+    def _share(self, paths: Iterable[str], now: float) -> None:
+        """Probe these, or leave them to others."""
+        for path in paths:
+            target = self._targets.get(self._service_of.get(path, ""), {}).get(path)
+            if target is not None:
+                with self._wall.around(path, "shared"):
+                    if not self._sharing.share(target, now, path in self._check_states):
+                        self._discount(path, now)
 
     def _discount(self, path: str, now: float) -> None:
         self._last_probes.pop(path, None)
@@ -358,6 +346,7 @@ class Health:
         """Count the votes on one instance. Whether its check state changed."""
         history = self._histories.get(path)
         votes = self._ballots.votes(path, history.check_state if history is not None else None)
+        self._sharing.heed(path, bool(votes))
         check_state = majority(votes) or self._check_states.get(path)
         if check_state is None:
             return False

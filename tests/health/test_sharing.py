@@ -1,0 +1,125 @@
+"""Whatever the other replicas are, each instance that is checked is probed by somebody who tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.values import a_service, an_instance
+from zkdns.health.consensus import assign
+from zkdns.health.health import Health
+from zkdns.health.sharing import KNOWN, NEW
+from zkdns.model import Check, Service, Verdict
+
+NOW = 1_700_000_000.0
+CHECK = Check("tcp", interval=5, timeout=2, rise=2, fall=1)
+PATHS = [f"/services/web/i{n}" for n in range(24)]
+
+
+def web() -> Service:
+    return a_service(*(an_instance(f"i{n}", since=NOW) for n in range(24)), check=CHECK)
+
+
+class Fleet:
+    """Replicas of ours, which probe what is theirs to probe and find it well, beside others that say what
+    they like. Time passes only in `wait`."""
+
+    def __init__(self, ours: Collection[str], others: Mapping[str, bytes]) -> None:
+        self.now = 0.0
+        self.ours = {name: Health(name) for name in ours}
+        self.nodes = {**dict.fromkeys(ours, b"{}"), **others}
+        self.probed: dict[str, set[str]] = {name: set() for name in ours}
+        for health in self.ours.values():
+            health.replicas(dict.fromkeys(self.nodes, 0.0))
+            health.ballots(self.nodes)
+            health.judge(web(), NOW)
+        self.turn()
+
+    def turn(self) -> None:
+        for name, health in self.ours.items():
+            health.work(self.now)
+            for path, target in health.take_probes().items():
+                if target is None:
+                    self.probed[name].discard(path)
+                    continue
+                self.probed[name].add(path)
+                health.take(target, Verdict(path, True), self.now)
+
+    def share_ballots(self) -> None:
+        for name, health in self.ours.items():
+            self.nodes[name] = health.take_ballot(self.now) or self.nodes[name]
+        for health in self.ours.values():
+            health.ballots(self.nodes)
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            wakes = [at for health in self.ours.values() if (at := health.wake) is not None]
+            self.now = min([end, *(max(at, self.now + 0.01) for at in wakes), self.now + 0.25])
+            self.share_ballots()
+            self.turn()
+
+    @property
+    def by_anybody(self) -> set[str]:
+        return set().union(*self.probed.values())
+
+
+SILENT = [b"{}", b"", b"\xff", b'{"good": ["/other/x/y"]}']
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 12), st.sampled_from(SILENT))
+def test_each_instance_is_probed_whatever_the_others_are_that_say_nothing_of_it(
+    ours: int, others: int, ballot: bytes
+) -> None:
+    fleet = Fleet([f"our{n}" for n in range(ours)], {f"other{n}": ballot for n in range(others)})
+    fleet.wait(NEW + 0.5)
+    assert fleet.by_anybody == {*PATHS}
+    for health in fleet.ours.values():
+        assert all(i.state == "healthy" for i in health.judge(web(), NOW)[0].instances)
+
+
+def test_those_of_whom_others_tell_are_left_to_them_and_taken_back_when_they_fall_silent() -> None:
+    told = json.dumps({"good": PATHS}).encode()
+    silent = {f"other{n}": b"{}" for n in range(9)}
+    fleet = Fleet(["me"], silent)
+    mine = {path for path in PATHS if "me" in assign(path, {"me", *silent})}
+    assert fleet.by_anybody == mine < {*PATHS}
+    fleet.wait(NEW + 0.5)
+    assert fleet.by_anybody == {*PATHS}
+    fleet.nodes |= dict.fromkeys(silent, told)
+    fleet.wait(0.1)
+    assert fleet.by_anybody == mine
+    fleet.nodes |= silent
+    fleet.wait(CHECK.interval + CHECK.timeout)
+    assert fleet.by_anybody == mine
+    fleet.wait(KNOWN + 0.5)
+    assert fleet.by_anybody == {*PATHS}
+
+
+def test_who_is_told_of_in_time_is_not_taken_over() -> None:
+    silent = {f"other{n}": b"{}" for n in range(9)}
+    fleet = Fleet(["me"], silent)
+    mine = fleet.by_anybody
+    fleet.nodes |= dict.fromkeys(silent, json.dumps({"good": PATHS}).encode())
+    fleet.wait(NEW + 0.5)
+    assert fleet.by_anybody == mine < {*PATHS}
+
+
+def test_among_replicas_that_all_tell_each_is_probed_by_three_and_nobody_takes_over() -> None:
+    fleet = Fleet([f"our{n}" for n in range(7)], {})
+    for _ in range(40):
+        fleet.wait(0.25)
+        assert sum(map(len, fleet.probed.values())) == 3 * len(PATHS)
+
+
+def test_what_is_gone_while_it_waits_is_probed_by_nobody() -> None:
+    fleet = Fleet(["me"], {f"other{n}": b"{}" for n in range(9)})
+    fleet.ours["me"].judge(a_service(), NOW)
+    fleet.turn()
+    fleet.wait(NEW + 1)
+    assert fleet.by_anybody == set()
+    assert fleet.ours["me"].wake is None
