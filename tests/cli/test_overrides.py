@@ -14,6 +14,7 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from support.zookeeper import ZooKeeperServer
 from zkdns import cli
+from zkdns.lists import MAX_NEAR
 from zkdns.model import Override
 from zkdns.registry import overrides
 from zkdns.roots import OVERRIDES
@@ -156,10 +157,13 @@ def test_an_unknown_instance_is_an_error_that_names_what_exists(operator: Operat
         assert operator.run(*command, code=1) == "zkdns: no instance 'c' in service 'web'; there are a, b"
 
 
-def test_undrain_without_an_override_names_those_that_have_one(operator: Operator) -> None:
+def test_undrain_without_an_override_names_those_that_have_one(operator: Operator, zk: KazooClient) -> None:
     assert operator.run("undrain", "web/a", code=1) == "zkdns: web/a has no override; none has"
     operator.run("drain", "web/b")
     assert operator.run("undrain", "web/a", code=1) == "zkdns: web/a has no override; those have: web/b"
+    for n in range(MAX_NEAR):
+        zk.create(overrides.path("web", f"x{n}"), b'{"drain": true}', makepath=True)
+    assert operator.run("undrain", "web/a", code=1).endswith(f"web/x{MAX_NEAR - 2} and 1 more")
 
 
 def test_undrain_works_for_an_instance_that_is_registered_no_more(

@@ -372,6 +372,15 @@ def test_a_table_fits_the_terminal_and_has_colour_there_alone(file: Path, width:
     assert "\x1b" not in read(file, "instances", "web")
 
 
+def test_a_name_without_end_stands_out_on_its_own_line_alone(file: Path) -> None:
+    rows = "".join(f'[[web.instances]]\nid = "{id}"\naddress = "10.0.0.1"\n' for id in ("a", "b" * 5000))
+    file.write_text(f"[web]\n{rows}")
+    lengths = sorted(map(len, read(file, "instances", "web").splitlines()))
+    assert lengths[-1] > 5000 > 500 > lengths[-2]
+    said = on_terminal(80, "instances", "web", "--registry", f"file:{file}")
+    assert max(map(len, plain(said))) <= 80
+
+
 def test_the_columns_that_can_be_spared_go_first() -> None:
     columns = [Column("A"), Column("B", spare=1), Column("C", spare=2), Column("D", folds=5)]
     widths = [10, 10, 10, 30]

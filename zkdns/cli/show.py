@@ -20,6 +20,10 @@ from zkdns.printable import printable
 WIDEST: Final = 100_000
 GAP: Final = 2
 
+WIDE: Final = 100
+"""Characters of a cell that a column makes room for: one that is longer stands out on its own line, and does
+not push away what all others say."""
+
 STYLES: Final = {
     "healthy": "green",
     "warming": "cyan",
@@ -104,7 +108,7 @@ def _build(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: in
 
 
 def _measure(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max([len(c.title), *(len(row[at]) for row in rows)]) for at, c in enumerate(columns)]
+    return [max([len(c.title), *(min(len(row[at]), WIDE) for row in rows)]) for at, c in enumerate(columns)]
 
 
 def fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from zkdns.cli import Failure, options, overrides
+from zkdns.lists import MAX_NEAR, some_of
 from zkdns.model import Override
 from zkdns.overrides import describe, strip
 from zkdns.registry.overrides import once
@@ -25,7 +26,7 @@ def command(target: tuple[str, str], load: options.Load, as_json: bool) -> None:
             known, instance = operator.find(service, id)
             service, id = known.name, instance.id
         if (service, id) not in held:
-            others = ", ".join(f"{s}/{i}" for s, i in sorted(once(held)))
+            others = some_of([f"{s}/{i}" for s, i in sorted(once(held))], MAX_NEAR)
             raise Failure(
                 f"{service}/{id} has no override; " + (f"those have: {others}" if others else "none has")
             )
