@@ -19,7 +19,7 @@ from zkdns.serve.dispatch import Dispatcher, Outcome
 from zkdns.serve.listen import turns as listen_turns
 from zkdns.serve.listen.bind import bind
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.listen.tcp import CHUNK_BYTES, TcpListener
+from zkdns.serve.listen.tcp import CHUNK_BYTES, ENDED_PER_TURN, TcpListener
 from zkdns.serve.listen.turns import BURST_SECONDS, FEW, MAX_PROMPT, MESSAGES_PER_TURN, PROMPT_SECONDS
 from zkdns.serve.request import Request
 from zkdns.turn import TURN_SECONDS
@@ -91,6 +91,37 @@ async def count_each_turn(clock: Clock, count: int) -> list[int]:
         await asyncio.sleep(0)
         turns.append(len(clock.order) - before)
     return turns
+
+
+async def most_that_end_in_a_turn(listener: TcpListener, left: int) -> int:
+    """Until so many are left."""
+    ended = [0]
+    while (before := len(listener.open)) > left:
+        await asyncio.sleep(0)
+        ended.append(before - len(listener.open))
+    return max(ended)
+
+
+async def test_of_many_whose_clients_go_at_once_a_few_end_in_each_turn() -> None:
+    async with listening(Clock(0.0)) as (listener, at):
+        async with AsyncExitStack() as stack:
+            for _ in range(3 * ENDED_PER_TURN):
+                await stack.enter_async_context(connected(listener, at))
+        assert await most_that_end_in_a_turn(listener, 0) <= ENDED_PER_TURN
+
+
+async def test_of_many_that_are_idle_a_few_end_in_each_turn_and_who_asks_meanwhile_stays() -> None:
+    async with listening(Clock(0.0)) as (listener, at), AsyncExitStack() as stack:
+        for _ in range(3 * ENDED_PER_TURN):
+            await stack.enter_async_context(connected(listener, at))
+        now = asyncio.get_running_loop().time()
+        for connection in listener.open:
+            connection.active = now - Limits().idle
+        listener._sweep()
+        connection.active = now  # of the last
+        assert await most_that_end_in_a_turn(listener, 1) <= ENDED_PER_TURN
+        assert list(listener.open) == [connection]
+        assert listener.closed == {"idle": 3 * ENDED_PER_TURN - 1}
 
 
 @pytest.mark.parametrize("message", [QUERY, b"x"], ids=["queries", "what is no query"])

@@ -218,12 +218,12 @@ async def test_without_descriptors_it_waits_and_goes_on(
 
     monkeypatch.setattr(loop, "sock_accept", lacking)
     async with opened() as (opened_door, address):
-        assert opened_door.lack == ""
+        assert opened_door.lacking.why == ""
         _, writer = await enter(address)
         writer.close()
-        assert opened_door.lack == "too many open files"
+        assert opened_door.lacking.why == "too many open files"
     assert [r.getMessage() for r in caplog.records] == [
-        "no more HTTP connections can be taken: Too many open files"
+        "no more HTTP connections can be taken: too many open files"
     ]
 
 

@@ -69,11 +69,9 @@ def command(test: bool, **flags: Any) -> None:
     async def serve() -> None:
         await Server(settings, lambda: config.load(flags)).run()
 
-    # What is imported by now stays for good, and the catalog has no cycles: left as it is, the collector
-    # walks all of it again and again while it loads. So it takes little at a time (2,000 young objects
-    # cost under a millisecond, 10,000 some 2 ms; 20,000 took 20 where others fill the caches), and the
-    # rest hardly ever.
-    gc.freeze()
+    # What was imported is frozen already, and the catalog has no cycles: left as it is, the collector walks
+    # all of it again and again while it loads. So it takes little at a time (2,000 young objects cost under
+    # a millisecond, 10,000 some 2 ms; 20,000 took 20 where others fill the caches), and the rest hardly ever.
     gc.set_threshold(2_000, 4, 12_500)
     asyncio.run(serve())
 

@@ -128,7 +128,7 @@ class PythonEngine:
     @property
     def lack(self) -> str:
         """What is lacking here for new connections; "" for nothing."""
-        return self._tcp.lack
+        return self._tcp.lacking.why
 
     def counts(self) -> Counter[tuple[str, int, int]]:
         """Queries answered by transport, type and rcode."""

@@ -22,8 +22,8 @@ from msgspec import Struct
 from zkdns.answers.table import Delta, Entry, Name
 from zkdns.forward.cache import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 from zkdns.forward.stored import Kept, Stored
-from zkdns.lack import Lack
 from zkdns.serve.clients import Asker, ClientRow, Demand
+from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.places import Limits
 from zkdns.turn import FEW, TURN_SECONDS
 
@@ -140,12 +140,12 @@ class Native:
         self._due: Due | None = None
         self._replies: list[tuple[Route, bytes]] = []
         self._flushing = False
-        self._lack = Lack()
+        self._lacking = Lacking("TCP", log)
 
     @property
     def lack(self) -> str:
         """What is lacking here for new connections; "" for nothing."""
-        return self._lack.why(self._tick())
+        return self._lacking.why
 
     # --- what is answered -------------------------------------------------------------------------
 
@@ -236,8 +236,8 @@ class Native:
         for packet, what in self._engine.take_faults():
             if packet:
                 log.error("the native engine failed on packet %s: %s", packet.hex(), what)
-            elif self._lack.meet(what.lower(), self._tick()):
-                log.warning("no more TCP connections can be taken: %s", what)
+            else:
+                self._lacking.meet(what.lower())
         taken = self._taken
         if taken is not None:
             self._flushing = True  # below, all at once

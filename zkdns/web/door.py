@@ -15,8 +15,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from zkdns.descriptors import TOO_MANY, WEB, Scarcity
-from zkdns.lack import Lack, is_local_lack, reason
+from zkdns.descriptors import WEB
+from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.web.guest import Guest
 from zkdns.web.lingering import Lingering
@@ -44,13 +44,7 @@ class Door:
         self._tasks: list[asyncio.Task[None]] = []
         self._beginning: set[asyncio.Task[Any]] = set()
         self._socket: socket.socket | None = None
-        self._lack = Lack()
-        self._scarcity = Scarcity(WEB)
-
-    @property
-    def lack(self) -> str:
-        """What is lacking here for new connections; "" for nothing."""
-        return self._lack.why(asyncio.get_running_loop().time())
+        self.lacking = Lacking("HTTP", log, WEB)
 
     def open(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -72,11 +66,8 @@ class Door:
         return self._guests.get(transport)
 
     def welcome(self, guest: Guest) -> None:
-        now = asyncio.get_running_loop().time()
         self._guests[guest.transport] = guest
-        is_short = self._scarcity.meets(guest.transport.get_extra_info("socket").fileno(), now)
-        if is_short and self._lack.meet(TOO_MANY, now):
-            log.warning("no more HTTP connections can be taken: %s", TOO_MANY)
+        is_short = self.lacking.is_short_for(guest.transport.get_extra_info("socket"))
         if (loser := self.places.take(guest, guest.client, is_short=is_short)) is not None:
             loser.cut()
 
@@ -91,11 +82,8 @@ class Door:
             try:
                 connection, _ = await loop.sock_accept(sock)
             except OSError as error:
-                if not is_local_lack(error):
-                    continue  # the client's own: it went before it was accepted (accept(2))
-                if self._lack.meet(reason(error), loop.time()):
-                    log.warning("no more HTTP connections can be taken: %s", error.strerror)
-                await asyncio.sleep(PAUSE_SECONDS)
+                if self.lacking.is_met_by(error):
+                    await asyncio.sleep(PAUSE_SECONDS)
                 continue
             task = loop.create_task(self._begin(connection))
             self._beginning.add(task)

@@ -137,7 +137,7 @@ class Web:
     @property
     def lack(self) -> str:
         """What is lacking here for new connections; "" for nothing."""
-        return self._door.lack if self._door is not None else ""
+        return self._door.lacking.why if self._door is not None else ""
 
     async def stop(self) -> None:
         if self._sampler is not None:
