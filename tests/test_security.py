@@ -118,7 +118,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (events.MAX_STREAMS,),
-    "events that wait for one stream": (events.BACKLOG,),
+    "MiB of events that were told and not taken, of all streams together": (events.MAX_KEPT_BYTES / MIB,),
     "idle HTTP connection, of whose reply nothing is taken": (guest.IDLE_SECONDS, guest.UNREAD_SECONDS),
     "a new HTTP connection's first request": (guest.REQUEST_SECONDS,),
     "HTTP requests that are begun in one turn of the loop": (turns.REQUESTS_PER_TURN,),

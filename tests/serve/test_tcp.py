@@ -27,9 +27,10 @@ from zkdns.forward.pending import Pending
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
+from zkdns.serve.listen.bind import KERNEL_UNSENT_BYTES
 from zkdns.serve.listen.leaving import refuse_new
 from zkdns.serve.listen.places import Limits
-from zkdns.serve.listen.tcp import KERNEL_UNSENT_BYTES, TcpListener
+from zkdns.serve.listen.tcp import TcpListener
 from zkdns.serve.native import Native
 
 ANSWER = 0

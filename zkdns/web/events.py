@@ -1,6 +1,7 @@
-"""Server-sent events: who listens, and what waits for each (WHATWG HTML, "Server-sent events").
+"""Server-sent events: who listens, and what waits for them (WHATWG HTML, "Server-sent events").
 
-Rules: lives in the loop. Whoever is too far behind is cut off, and can read again what it missed.
+Rules: lives in the loop. What was told last is kept once for all who listen, bounded by bytes; each has its
+place in it. Whoever is further behind is cut off, and can read again what it missed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from zkdns.model import Change
@@ -17,8 +19,8 @@ from zkdns.web import shapes, spelling
 from zkdns.web.slices import SECONDS
 
 MAX_STREAMS = 200
-BACKLOG = 1000
-"""Events that wait for one client; one that is further behind is cut off."""
+MAX_KEPT_BYTES = 1 << 20
+"""Of events that were told and not sent to all; one who lacks more than these is cut off."""
 
 PIECE_BYTES = 1 << 16
 """Of events that are sent at once."""
@@ -39,30 +41,69 @@ def _nothing() -> None:
     """Who reads what waits finds the end by himself."""
 
 
+class Latest:
+    """What was told last, whole events, several together where they came together. `begin`, `end`: numbers of
+    the first that is kept and of the next that comes."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self.begin = 0
+        self.size = 0
+        """Bytes."""
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self._pieces)
+
+    def add(self, part: bytes) -> None:
+        self._pieces.append(part)
+        self.size += len(part)
+        while self.size > MAX_KEPT_BYTES and len(self._pieces) > 1:
+            self.forget(self.begin + 1)
+
+    def forget(self, until: int) -> None:
+        """What comes before this one."""
+        while self.begin < min(until, self.end):
+            self.size -= len(self._pieces.popleft())
+            self.begin += 1
+
+    def take(self, at: int) -> tuple[bytes, int]:
+        """What is sent from there on, and where that ends. There is something."""
+        pieces: list[bytes] = []
+        size = 0
+        for part in islice(self._pieces, at - self.begin, None):
+            pieces.append(part)
+            size += len(part)
+            if size >= PIECE_BYTES:
+                break
+        return b"".join(pieces), at + len(pieces)
+
+
 class Stream:
-    """The events that wait for one client. `cut`: ends its connection, for one that does not read at all
-    never comes to the end of what waits."""
+    """One client who listens. `cut`: ends its connection, for one that does not read at all never comes to
+    the end of what waits."""
 
     def __init__(self, cut: Callable[[], None] = _nothing) -> None:
-        self._waiting: deque[bytes] = deque()
+        self._latest = Latest()
+        self.at = 0
+        """The number of the next that it is sent."""
         self._cut = cut
         self._is_over = False
         self._awake = asyncio.Event()
 
-    def put(self, event: bytes) -> None:
-        """It is sent when the stream is woken."""
-        if self._is_over:
-            return
-        if len(self._waiting) >= BACKLOG:  # too far behind: what it missed it can read again afterwards
+    def follow(self, latest: Latest) -> None:
+        """It is sent all that is told from now on."""
+        self._latest, self.at = latest, latest.end
+
+    def drop_if_behind(self) -> None:
+        """End it where something that it lacks is not kept any more."""
+        if self.at < self._latest.begin and not self._is_over:
             self.end()
             self._cut()
-        else:
-            self._waiting.append(event)
 
     def end(self) -> None:
-        """Nothing more comes, and what waits is let go of."""
+        """Nothing more comes."""
         self._is_over = True
-        self._waiting.clear()
         self.wake()
 
     def wake(self) -> None:
@@ -72,8 +113,9 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """What is to be sent, whole events, several at once where several wait."""
         while not self._is_over:
-            if self._waiting:
-                yield self._take()
+            if self.at < self._latest.end:
+                part, self.at = self._latest.take(self.at)
+                yield part
                 continue
             self._awake.clear()
             try:
@@ -81,13 +123,6 @@ class Stream:
                     await self._awake.wait()
             except TimeoutError:
                 yield b": alive\n\n"
-
-    def _take(self) -> bytes:
-        events, size = [self._waiting.popleft()], 0
-        while self._waiting and size < PIECE_BYTES:
-            size += len(events[-1])
-            events.append(self._waiting.popleft())
-        return b"".join(events)
 
 
 class Waker:
@@ -97,6 +132,10 @@ class Waker:
     def __init__(self) -> None:
         self._line: dict[Stream, None] = {}
         self._next: asyncio.Handle | None = None
+
+    def __bool__(self) -> bool:
+        """Whether some are still to be woken."""
+        return bool(self._line)
 
     def wake(self, streams: Iterable[Stream]) -> None:
         self._line.update(dict.fromkeys(streams))
@@ -117,6 +156,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self.places: Places[Stream] = Places(Limits(MAX_STREAMS))
+        self.latest = Latest()
         self._streams: dict[Stream, None] = {}
         self._untold: deque[Iterator[dict[str, Any]]] = deque()
         self._next: asyncio.Handle | None = None
@@ -128,6 +168,7 @@ class Listeners:
     def open(self, stream: Stream, client: str) -> None:
         """It is told all from now on."""
         self._streams[stream] = None
+        stream.follow(self.latest)
         if (loser := self.places.take(stream, client)) is not None:
             loser.end()  # its client's network has the most; EventSource asks again
 
@@ -135,6 +176,7 @@ class Listeners:
         """Its client has gone."""
         self._streams.pop(stream, None)
         self.places.release(stream)
+        self._forget_sent()
 
     def end(self) -> None:
         """Nobody is told any more."""
@@ -151,20 +193,34 @@ class Listeners:
 
     def _tell_on(self) -> None:
         """In slices: of a service of thousands that comes, queries and those who read would wait for the
-        whole."""
+        whole. The next one is told when all were woken for the one before: who reads is never far behind."""
         self._next = None
+        if not self._waker:
+            self._forget_sent()
+            self._tell_some()
+            self._waker.wake(self._streams)
+        if self._untold and self._streams:
+            self._next = asyncio.get_running_loop().call_soon(self._tell_on)
+        else:
+            self._untold.clear()
+
+    def _tell_some(self) -> None:
         until = time.perf_counter() + SECONDS
-        while self._untold and self._streams:
+        events: list[bytes] = []
+        size = 0
+        while self._untold and size < PIECE_BYTES:
             event = next(self._untold[0], None)
             if event is None:
                 self._untold.popleft()
                 continue
-            text = spell(event)
-            for stream in self._streams:
-                stream.put(text)
+            events.append(spell(event))
+            size += len(events[-1])
             if time.perf_counter() > until:
-                self._next = asyncio.get_running_loop().call_soon(self._tell_on)
                 break
-        else:
-            self._untold.clear()
-        self._waker.wake(self._streams)
+        if events:
+            self.latest.add(b"".join(events))
+            for stream in list(self._streams):
+                stream.drop_if_behind()
+
+    def _forget_sent(self) -> None:
+        self.latest.forget(min((stream.at for stream in self._streams), default=self.latest.end))

@@ -20,7 +20,7 @@ from zkdns.config import Address
 from zkdns.model import Change
 from zkdns.pipeline.journal import OutOfReach, Query
 from zkdns.serve.clients import read_client
-from zkdns.serve.listen.bind import bind
+from zkdns.serve.listen.bind import bind, keep_little_unsent
 from zkdns.serve.listen.refused import refused
 from zkdns.web import rows, shapes
 from zkdns.web.door import Door, is_own_host
@@ -127,6 +127,7 @@ class Web:
         try:
             # Shared like the DNS sockets, so that a restart may overlap.
             stream = bind(address, socket.SOCK_STREAM)
+            keep_little_unsent(stream)
             stream.listen(BACKLOG_CONNECTIONS)
         except OSError as error:
             raise refused("--http", str(address), error) from None

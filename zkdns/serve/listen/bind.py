@@ -13,6 +13,10 @@ from zkdns.config import Address
 RECEIVE_BUFFER_BYTES = 4 << 20
 """Asked for: a burst of datagrams waits there instead of being dropped."""
 
+KERNEL_UNSENT_BYTES = 128 << 10
+"""Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes for
+one that reads nothing, and there may be hundreds of those."""
+
 
 def open_socket(address: Address, kind: socket.SocketKind) -> socket.socket:
     """One of the family of `address`, bound to nothing yet; IPv6 is no IPv4 as well."""
@@ -44,6 +48,12 @@ def bind(address: Address, kind: socket.SocketKind) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def keep_little_unsent(listening: socket.socket) -> None:
+    """What is accepted there inherits it."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
 
 
 def is_shared(address: Address) -> bool:

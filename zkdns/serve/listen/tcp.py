@@ -19,6 +19,7 @@ from typing import Any
 
 from zkdns.descriptors import STREAMS
 from zkdns.serve.dispatch import Dispatcher
+from zkdns.serve.listen.bind import keep_little_unsent
 from zkdns.serve.listen.framing import cut, is_query
 from zkdns.serve.listen.lacking import Lacking
 from zkdns.serve.listen.leaving import forget_unsent, refuse_new
@@ -45,10 +46,6 @@ of one client, so that past its limit each is told so at once."""
 
 MAX_UNSENT_BYTES = 512 << 10
 """Bytes of replies that may wait for one client: some that came late, of the longest kind."""
-
-KERNEL_UNSENT_BYTES = 128 << 10
-"""Bytes that the kernel takes of us beyond what a client's window has room for. It would take megabytes
-for one that reads nothing, and there may be a thousand of those."""
 
 MAX_BACKLOG = 1024
 """Connections that the kernel keeps for us until they are taken."""
@@ -100,8 +97,7 @@ class TcpListener:
             # What is accepted inherits both. asyncio sets the first itself for those sockets alone that were
             # made as IPPROTO_TCP, which ours were not: a second segment waited for the client's delayed ACK.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
+            keep_little_unsent(sock)
             sock.listen(MAX_BACKLOG)
             self._sockets.append(sock)
             self._listen(sock)
