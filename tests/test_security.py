@@ -80,7 +80,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         aside.MAX_WAITING,
         aside.MAX_ASKING,
     ),
-    "records kept of such names": (kept.TIMES, kept.MIN_RECORDS),
+    "records kept of such names, of those compiled at once and of the others": (kept.TIMES, kept.MIN_RECORDS),
     "probes under way, of one service": (prober.SOCKETS, prober.EACH),
     "of them, probes of targets that had no answer within 0.5 s": (1, 2),
     "of these, probes of those that answer late, that are new, that never answer": (lanes.FREE,),

@@ -1,11 +1,13 @@
-"""What is compiled when it is asked for is bounded by the records in it, and the oldest goes first."""
+"""What is compiled when it is asked for is bounded by the records in it, and the long ones make room."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import pytest
 
 from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
-from zkdns.answers.table import Unready
+from zkdns.answers.table import Sections, Unready
 
 
 def fill(kept: Kept[int], count: int, size: int, start: int = 0) -> None:
@@ -57,3 +59,33 @@ def test_more_than_a_few_instances_are_compiled_where_no_turn_waits_for_it(size:
     assert (first.value.account, first.value.key) == ("web", second.value.key), (
         "the same work is known as that"
     )
+
+
+def test_long_answers_make_room_for_each_other_and_short_ones_of_as_many_instances_stay() -> None:
+    size, long, made = 20_000, 5_461, list[str]()
+    kept: Kept[Sections] = Kept("web", size)
+
+    def ask(key: str, records: int) -> None:
+        def make() -> Sections:
+            made.append(key)
+            return Sections((b"",) * records)
+
+        with suppress(Unready):
+            kept.get(key, size, make)
+            return
+        with pytest.raises(Unready) as unready:
+            kept.get(key, size, make)
+        unready.value.work()
+
+    short = [f"short {n}" for n in range(100)]
+    for key in short:
+        ask(key, 8)
+    for n in range(200):
+        ask(f"long {n}", long)
+    made.clear()
+    for key in (*short, "long 199"):
+        ask(key, 8)
+    assert made == [], "they are kept"
+    ask("long 0", long)
+    assert made == ["long 0"]
+    assert len(kept) - len(short) == (TIMES * size - 9 * len(short)) // (long + 1)

@@ -1,12 +1,14 @@
 """Answers that are compiled when they are asked for, of names that are too many to keep ready.
 
-Rules: pure; may be filled in any thread. What is kept is bounded by the records in it, and the oldest goes
-first: with names for the asking a client could else fill our memory. A few instances are compiled at once,
-more of them where a turn of the loop doesn't wait for it.
+Rules: pure. A few instances are compiled at once, more of them where a turn of the loop doesn't wait for it:
+each kind is filled by one thread. What is kept is bounded by the records in it: with names for the asking a
+client could else fill our memory. Of such a size as holds the most of them the oldest goes: long answers make
+room for each other, and a short one, which costs as much to compile, stays.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -24,38 +26,75 @@ MIN_RECORDS = 4096
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
-    """`account`: the service that it is of; `size`: its instances."""
+class _Shelf(Generic[T]):
+    """Those of one kind."""
 
-    __slots__ = ("_account", "_found", "_left")
+    __slots__ = ("_found", "_held", "_left", "_sizes")
 
-    def __init__(self, account: str, size: int) -> None:
-        self._account = account
-        self._found: dict[Hashable, tuple[T, int]] = {}
-        self._left = max(TIMES * size, MIN_RECORDS)
+    def __init__(self, room: int) -> None:
+        self._found: dict[Hashable, T] = {}
+        self._left = room
+        self._sizes: dict[int, OrderedDict[Hashable, int]] = {}
+        """By the power of two that their records come to: each with its records, oldest first."""
+        self._held: dict[int, int] = {}
+        """The records of all of such a size."""
 
     def __len__(self) -> int:
         return len(self._found)
 
+    def get(self, key: Hashable) -> T | None:
+        return self._found.get(key)
+
+    def put(self, key: Hashable, value: T, records: int) -> None:
+        if key in self._found:
+            return
+        while self._left < records and self._found:
+            self._drop()
+        size = records.bit_length()
+        self._sizes.setdefault(size, OrderedDict())[key] = records
+        self._held[size] = self._held.get(size, 0) + records
+        self._left -= records
+        self._found[key] = value
+
+    def _drop(self) -> None:
+        size = max(self._held, key=self._held.__getitem__)
+        oldest, records = self._sizes[size].popitem(last=False)
+        del self._found[oldest]
+        self._left += records
+        self._held[size] -= records
+        if not self._sizes[size]:
+            del self._sizes[size], self._held[size]
+
+
+class Kept(Generic[T]):
+    """`account`: the service that it is of; `size`: its instances."""
+
+    __slots__ = ("_account", "_few", "_many")
+
+    def __init__(self, account: str, size: int) -> None:
+        self._account = account
+        room = max(TIMES * size, MIN_RECORDS)
+        self._few, self._many = _Shelf[T](room), _Shelf[T](room)
+
+    def __len__(self) -> int:
+        return len(self._few) + len(self._many)
+
     def get(self, key: Hashable, size: int, make: Callable[[], T]) -> T:
         """What was made for this key, of so many instances; Unready where that takes longer than a turn. What
         it holds counts: what a zone is given of thousands may be a few."""
-        known = self._found.get(key)
+        shelf = self._few if size <= MAX_INSTANCES_IN_LOOP else self._many
+        known = shelf.get(key)
         if known is not None:
-            return known[0]
-        if size > MAX_INSTANCES_IN_LOOP:
-            raise Unready(self._account, (self, key), lambda: self._put(key, make(), size))
-        return self._put(key, make(), size)
+            return known
+        if shelf is self._many:
+            raise Unready(self._account, (self, key), lambda: _make(shelf, key, size, make))
+        return _make(shelf, key, size, make)
 
-    def _put(self, key: Hashable, value: T, size: int) -> T:
-        if key not in self._found:
-            size = _records_in(value, size)
-            self._left -= size + 1
-            self._found[key] = value, size
-            while self._left < 0 and len(self._found) > 1:
-                oldest = next(iter(self._found))
-                self._left += self._found.pop(oldest)[1] + 1
-        return value
+
+def _make(shelf: _Shelf[T], key: Hashable, size: int, make: Callable[[], T]) -> T:
+    value = make()
+    shelf.put(key, value, 1 + _records_in(value, size))
+    return value
 
 
 def _records_in(value: object, size: int) -> int:
