@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from support import tables
 from support.tables import Answers
+from zkdns.answers.table import Table
 from zkdns.config import Settings
 from zkdns.dns import names
 from zkdns.dns.types import AAAA, SRV, TXT, A
@@ -58,6 +60,15 @@ def dispatcher_of(answers: Answers) -> Dispatcher:
     dispatcher = Dispatcher(answers.table)
     dispatcher.configure(Settings())
     return dispatcher
+
+
+@cache
+def four_services() -> Table:
+    answers = Answers(["svc.local"])
+    for n in range(4):
+        instances = instance("a", 1), instance("b", 2)
+        answers.put(Service(f"s{n}", f"s{n}", f"/services/s{n}", ServiceSettings(), instances))
+    return answers.table
 
 
 def ask(dispatcher: Dispatcher, name: bytes, qtype: int, client: str = "192.0.2.1") -> None:
@@ -132,6 +143,40 @@ def test_past_the_bound_the_longest_unseen_goes_and_is_counted(
     assert table.forgotten == forgotten
     counts = Counter(service for _, service in asked)
     assert sum_up(table.copy(), table.gone, 0.0, 9).services == counts
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["192.0.2.1", "192.0.2.2"]), st.integers(0, 3)), max_size=20),
+    st.integers(1, 4),
+)
+@example([("192.0.2.1", 0), ("192.0.2.2", 1), ("192.0.2.2", 0), ("192.0.2.2", 1)], 9)
+@example([("192.0.2.1", 0)] * 3 + [("192.0.2.1", 1)] * 2 + [("192.0.2.1", 0)], 1)
+def test_of_answers_that_came_together_each_counts(asked: list[tuple[str, int]], unordered: int) -> None:
+    """Whether their words were known or not, and whoever is put in order between them."""
+    packets = [tables.query(names.wire(f"s{n}.svc.local"), A) for _, n in asked]
+    found = []
+    for together in (1, 20):
+        dispatcher = Dispatcher(four_services())
+        dispatcher.note_clients(ClientTable(100, unordered))
+        assert dispatcher.clients is not None
+        for at in range(0, len(asked), together):
+            hosts = [client for client, _ in asked[at : at + together]]
+            dispatcher.dispatch_all(packets[at : at + together], hosts)
+        assert len(dispatcher.clients.copy()) == len(dispatcher.clients)
+        found.append({key: queries for key, (queries, _) in rows_of(dispatcher.clients).items()})
+    assert found[0] == found[1] == Counter((client, f"s{n}") for client, n in asked)
+
+
+def test_whose_row_was_put_in_order_is_not_among_those_seen_lately() -> None:
+    """For those either who look at these since before."""
+    table = ClientTable(unordered=1)
+    table.note("192.0.2.1", "web", "a", 1.0)
+    rows = table.lately("192.0.2.1")
+    assert [*rows] == ["web"]
+    table.note("192.0.2.2", "web", "a", 2.0)
+    assert (dict(rows), dict(table.lately("192.0.2.1"))) == ({}, {})
+    table.note("192.0.2.1", "web", "a", 3.0)
+    assert {key[0]: row.queries for key, row in table.copy()} == {"192.0.2.2": 1, "192.0.2.1": 2}
 
 
 def test_whoever_is_seen_again_moves_nobody_until_many_others_were(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from zkdns.answers.table import Entry
 from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.model import Instance, Registration, Service
-from zkdns.serve.batch import Batch
+from zkdns.serve.batch import SLOTS, Batch
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.listen import udp
 from zkdns.serve.listen.bind import bind
@@ -448,6 +448,57 @@ async def test_what_one_client_alone_sent_leaves_together_while_others_are_looke
     listener.close()
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many replies left at each call."""
+    counts: list[int] = []
+    send = Batch.send
+
+    def note(batch: Batch, count: int, *rest: Any) -> int:
+        counts.append(count)
+        return send(batch, count, *rest)
+
+    monkeypatch.setattr(Batch, "send", note)
+    return counts
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+async def test_what_comes_behind_the_rest_of_a_turn_is_answered_with_it(bound: str, sent: list[int]) -> None:
+    clock = Clock(ALONE_SECONDS / 20 * 1.01)
+    sock = bind(Address(bound, 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), bound == "0.0.0.0", clock)
+    where = "127.0.0.1", sock.getsockname()[1]
+    with client() as one, client() as two:
+        for n in range(32):
+            one.sendto(numbered(n), where)
+        listener.start(asyncio.get_running_loop())
+        while not sent:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for n in range(8):
+            two.sendto(numbered(n), where)
+        for sock_, count in ((one, 32), (two, 8)):
+            got = await receive(sock_, count)
+            assert [reply[:2] for reply, _ in got] == [numbered(n)[:2] for n in range(count)]
+            assert {source for _, source in got} == {where}
+    assert sent == [20, 20]
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
+async def test_the_last_half_of_a_turn_alone_begins_nothing_that_would_be_cut(sent: list[int]) -> None:
+    clock = Clock(ALONE_SECONDS / 100)
+    sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
+    listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)
+    with client() as alone:
+        for n in range(BURST):
+            alone.sendto(numbered(n), sock.getsockname())
+        listener.start(asyncio.get_running_loop())
+        assert len(await receive(alone, BURST)) == BURST
+    assert sent == [SLOTS, SLOTS, BURST - 2 * SLOTS]
+    listener.retire(asyncio.get_running_loop())
+    listener.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of ours")
 async def test_whose_question_comes_while_another_is_answered_waits_for_a_few_of_those() -> None:
     """The other's are all read before it comes, and it is looked for in the middle of their turn."""
@@ -473,17 +524,7 @@ async def test_whose_question_comes_while_another_is_answered_waits_for_a_few_of
     listener.close()
 
 
-async def test_newcomers_are_told_before_those_that_wait_are_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent: list[int] = []
-    send = Batch.send
-
-    def note(batch: Batch, count: int, shifted: bool) -> int:
-        sent.append(count)
-        return send(batch, count, shifted)
-
-    monkeypatch.setattr(Batch, "send", note)
+async def test_newcomers_are_told_before_those_that_wait_are_answered(sent: list[int]) -> None:
     clock = Clock(TURN_SECONDS / 10)
     sock = bind(Address("127.0.0.1", 0), socket.SOCK_DGRAM)
     listener = UdpListener(sock, clock.watch(Dispatcher(answers().table)), False, clock)

@@ -417,7 +417,7 @@ def test_https_whose_number_is_a_letter_is_recalled_and_passes_for_no_other_type
         for tail in tails:
             asked = recalled(wordings, tables.query(name, HTTPS, tail))
             assert asked is not None
-            assert asked.kind == (HTTPS, NOERROR)
+            assert asked.manner.kind == (HTTPS, NOERROR)
             assert recalled(wordings, tables.query(name, 0x61, tail)) is None
             assert recalled(wordings, tables.query(name, HTTPS, tail + b"\0")) is None
 

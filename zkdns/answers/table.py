@@ -244,7 +244,7 @@ class Table:
     """All that is answered from. `identity`: CHAOS TXT names (RFC 4892) on the wire, and what they say."""
 
     __slots__ = (
-        "clients", "entries", "holders", "identity", "names", "serial", "service_names", "services",
+        "clients", "entries", "holders", "identity", "moment", "names", "serial", "service_names", "services",
         "spelled", "stale", "staleness", "zones",
     )  # fmt: skip
 
@@ -259,6 +259,8 @@ class Table:
         self.spelled: dict[bytes, tuple[Sections, int]] = {}
         """What was spelled on demand of all services, with its origin, by owner or address, until one of
         them changes."""
+        self.moment = object()
+        """Another one after each change: what was found at the same is there still."""
         self.serial = 0
         self.clients = NO_CLIENTS
         self.identity = identity or {}
@@ -270,6 +272,7 @@ class Table:
 
     def apply(self, delta: Delta) -> None:
         """Take a Delta over."""
+        self.moment = object()
         _merge(self.entries, delta.entries)
         _merge(self.names, delta.names)
         if delta.services:

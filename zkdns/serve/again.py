@@ -34,16 +34,18 @@ def respond_again(
     asked: Asked, packet: bytes, client: str, table: Table, position: Position, limit: int
 ) -> Given | None:
     """`asked`: what its words ask; `limit`: bytes that its transport carries."""
-    key, end, _, flags, room, opt_bytes, edns = asked
-    entry = table.entries.get(key)
+    if asked.moment is not table.moment:
+        asked.moment, asked.entry = table.moment, table.entries.get(asked.key)
+    entry = asked.entry
     if entry is None:
         return _deny_again(asked, packet, table, limit)
     stale = table.stale[entry.origin]
     if entry.variants is not None:
         entry = entry.variants.get(table.clients.class_of(client), entry)
-    if stale is None or not entry.tiers:
+    tiers = entry.tiers
+    if stale is None or not tiers:
         return None
-    tier = entry.tiers[0]
+    tier = tiers[0]
     records = tier.records
     if len(records) > MANY < entry.cut:
         return None
@@ -52,7 +54,8 @@ def respond_again(
     sequence = rotation.sequence
     k = sequence[n % len(sequence)]
     first_id = entry.ids[rotation.heads[k]] if entry.ids else ""
-    if len(entry.tiers) == 1 and not entry.repeats:
+    manner = asked.manner
+    if len(tiers) == 1 and not entry.repeats:
         order = rotation.getters[k]
         chosen = order(records)
         count, additional = len(chosen), 0
@@ -60,22 +63,21 @@ def respond_again(
             chosen += order(tier.extras)
             additional = sum(order(tier.extra_counts))
         tail = b"".join(chosen)
+        edns, end = manner.edns, asked.end
         if edns is not None:
             additional += 1
-            if stale or entry.ede:
-                opt_bytes = close(stale + entry.ede, edns.do)
-            tail += opt_bytes
-        if end + len(tail) <= (room if limit <= HIGHEST_UDP else limit):
-            reply = pack_head(packet[:2], flags, 1, count, 0, additional) + packet[12:end] + tail
+            tail += close(stale + entry.ede, edns.do) if stale or entry.ede else manner.opt
+        if end + len(tail) <= (manner.room if limit <= HIGHEST_UDP else limit):
+            reply = pack_head(packet[:2], manner.flags, 1, count, 0, additional) + packet[12:end] + tail
             return reply, entry.service, first_id
-    request = Request(packet, client, limit=limit, forwards=bool(flags & RA))
+    request = Request(packet, client, limit=limit, forwards=bool(manner.flags & RA))
     return positive(request, entry, n, stale, table), entry.service, first_id
 
 
 def _deny_again(asked: Asked, packet: bytes, table: Table, limit: int) -> Given | None:
     """The same where the table has nothing of this type."""
-    key, end, _, flags, room, opt_bytes, edns = asked
-    qname = key[:-2]
+    qname, end, manner = asked.key[:-2], asked.end, asked.manner
+    edns, opt_bytes = manner.edns, manner.opt
     name = table.names.get(qname)
     if name is None or name.responder is not None:
         return None
@@ -85,7 +87,7 @@ def _deny_again(asked: Asked, packet: bytes, table: Table, limit: int) -> Given 
     if edns is not None and (stale or name.ede):
         opt_bytes = close(stale + name.ede, edns.do)
     tail = soa_of(qname, table.zones[name.zone]) + opt_bytes
-    if end + len(tail) > (room if limit <= HIGHEST_UDP else limit):
+    if end + len(tail) > (manner.room if limit <= HIGHEST_UDP else limit):
         return None
-    head = pack_head(packet[:2], flags, 1, 0, 1, 0 if edns is None else 1)
+    head = pack_head(packet[:2], manner.flags, 1, 0, 1, 0 if edns is None else 1)
     return head + packet[12:end] + tail, name.service, ""

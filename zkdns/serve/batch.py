@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -27,7 +26,7 @@ cache."""
 _ADDRESS = 28
 _CONTROL = 64
 _STARTS = range(0, SLOTS * _STRIDE, _STRIDE)
-_NAME_SIZES, _CONTROL_SIZES = (memoryview(array("I", [n] * SLOTS)) for n in (_ADDRESS, _CONTROL))
+_CONTROL_SIZES = memoryview(array("I", [_CONTROL] * SLOTS))
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 
 
@@ -106,34 +105,32 @@ class Batch:
         self._words_out = memoryview(self._head_out).cast("B").cast("Q")
         self._reply_sizes = memoryview(self._iov_out).cast("B").cast("Q")[1::2]
         self._sizes = self._words_in[self._LEN :: self._WORDS]
-        self._name_sizes = self._words_in[self._NAMELEN :: self._WORDS]
         self._control_sizes = self._words_in[self._CONTROLLEN :: self._WORDS]
         self._hosts = self.addresses.cast("I")[1 :: _ADDRESS // 4]
         self._used = 0
 
     _WORDS = ctypes.sizeof(_Mmsghdr) // 4
     _LEN = _Mmsghdr.len.offset // 4
-    _NAMELEN = _Msghdr.namelen.offset // 4
     _CONTROLLEN = _Msghdr.controllen.offset // 4
     _NAME64 = _Msghdr.name.offset // 8
     _CONTROL64 = _Msghdr.control.offset // 8
     _CONTROLLEN64 = _Msghdr.controllen.offset // 8
 
-    def receive(self) -> int:
-        """How many datagrams came (0: none waits). OSError on anything else."""
-        used = self._used
-        self._name_sizes[:used] = _NAME_SIZES[:used]
-        if self._control:
-            self._control_sizes[:used] = _CONTROL_SIZES[:used]
-        n = self._receive_call(self._fd, self._head_in, SLOTS, socket.MSG_DONTWAIT, None)
-        if n < 0:
+    def receive(self, first: int = 0) -> int:
+        """How many datagrams came (0: none waits), which are in the slots from `first` on; those before stay.
+        OSError on anything else."""
+        if self._control and not first:
+            self._control_sizes[: self._used] = _CONTROL_SIZES[: self._used]
             self._used = 0
+        heads = ctypes.byref(self._head_in, first * ctypes.sizeof(_Mmsghdr))
+        n = self._receive_call(self._fd, heads, SLOTS - first, socket.MSG_DONTWAIT, None)
+        if n < 0:
             error = ctypes.get_errno()
             if error in (11, 4):  # EAGAIN, EINTR
                 return 0
             raise OSError(error, os.strerror(error))
-        self._used = int(n)
-        return self._used
+        self._used = first + int(n)
+        return int(n)
 
     def forget_interface(self, k: int) -> None:
         """Leave of the k-th datagram's PKTINFO the address alone: routing chooses the interface of
@@ -144,27 +141,27 @@ class Batch:
         elif bytes(self.controls[data : data + 2]) != b"\xfe\x80":
             self.controls[data + 16 : data + 20] = b"\0\0\0\0"
 
-    def queries(self, count: int) -> list[bytes]:
-        """The first `count` datagrams."""
-        sizes = self._sizes[:count].tolist()
+    def queries(self, count: int, first: int = 0) -> list[bytes]:
+        """So many datagrams from the slot `first` on."""
+        sizes = self._sizes[first : first + count].tolist()
         memory: Any = self._in  # half the price of slices of a memoryview; typeshed takes them for lists
-        return [memory[at : at + n] for at, n in zip(_STARTS, sizes, strict=False)]
+        return [memory[at : at + n] for at, n in zip(_STARTS[first:], sizes, strict=False)]
 
-    def clients(self, count: int) -> list[str]:
+    def clients(self, count: int, first: int = 0) -> list[str]:
         """The addresses in text that they came from."""
         if self.family == socket.AF_INET:
-            hosts = self._hosts[:count].tolist()
-            if len(set(hosts)) == 1:  # most that come together are of one client
-                return [_text4(hosts[0])] * count
-            return list(map(_text4, hosts))
-        names = self.addresses
-        return [_text6(names[at + 8 : at + 24].tobytes()) for at in range(0, count * _ADDRESS, _ADDRESS)]
+            hosts = self._hosts[first : first + count].tobytes()
+            if hosts == hosts[:4] * count:  # most that come together are of one client
+                return [_text(self.family, hosts[:4])] * count
+            return [_text(self.family, hosts[at : at + 4]) for at in range(0, 4 * count, 4)]
+        names, starts = self.addresses, range(first * _ADDRESS, (first + count) * _ADDRESS, _ADDRESS)
+        return [_text(self.family, names[at + 8 : at + 24].tobytes()) for at in starts]
 
     def put(self, replies: Iterable[object], first: int = 0) -> int:
-        """Lay out those that are bytes, each to the datagram of its place from `first` on. How many those
-        are."""
+        """Lay out those that are bytes, from the slot `first` on, each to the datagram of its place from
+        there on. How many those are."""
         memory, sizes = self._replies, self._reply_sizes
-        slot = at = 0
+        slot, at = first, first * _STRIDE
         for k, reply in enumerate(replies, first):
             if isinstance(reply, bytes):
                 size = len(reply)
@@ -174,7 +171,7 @@ class Batch:
                     self._address(slot, k)
                 slot += 1
                 at += _STRIDE
-        return slot
+        return slot - first
 
     def _address(self, slot: int, k: int) -> None:
         """What `slot` sends goes to whom the k-th datagram came from."""
@@ -213,20 +210,20 @@ class Batch:
             self._words_out[at + self._CONTROL64] = ctypes.addressof(self._kept_controls) + control
             self._words_out[at + self._CONTROLLEN64] = len(kept.control)
 
-    def send(self, count: int, shifted: bool) -> int:
-        """Send the first `count` slots; how many could not be. `shifted`: some names were moved."""
-        done = lost = 0
-        while done < count:
+    def send(self, count: int, shifted: bool, first: int = 0) -> int:
+        """Send `count` slots from `first` on; how many could not be. `shifted`: some names were moved."""
+        at, end, lost = first, first + count, 0
+        while at < end:
             n = self._send_call(
-                self._fd, ctypes.byref(self._head_out, done * ctypes.sizeof(_Mmsghdr)), count - done, 0
+                self._fd, ctypes.byref(self._head_out, at * ctypes.sizeof(_Mmsghdr)), end - at, 0
             )
             if n <= 0:  # one that can't be sent holds up nobody behind it
                 n = 1
                 lost += 1
-            done += n
+            at += n
         if shifted:
             base = ctypes.addressof(self._names)
-            for k in range(count):
+            for k in range(first, end):
                 self._words_out[k * self._WORDS // 2 + self._NAME64] = base + k * _ADDRESS
         return lost
 
@@ -258,10 +255,5 @@ class Batch:
 
 
 @lru_cache(10_000)
-def _text4(number: int) -> str:
-    return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, sys.byteorder))
-
-
-@lru_cache(10_000)
-def _text6(packed: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET6, packed)
+def _text(family: int, packed: bytes) -> str:
+    return socket.inet_ntop(family, packed)

@@ -83,8 +83,17 @@ class Row:
         self.queries = 0
         self.last_first = ""
 
+    def note(self, first_id: str, now: float) -> None:
+        """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give."""
+        self.last = now
+        self.queries += 1
+        if first_id:
+            self.last_first = first_id
+
 
 Rows: TypeAlias = Sequence[tuple[Key, Row]]
+
+NO_ROWS: Mapping[str, Row] = {}
 
 
 class ClientTable:
@@ -97,34 +106,47 @@ class ClientTable:
         """Queries of the rows that had to go, by service."""
         self._limit = limit
         self._unordered = unordered
-        self._lately: dict[Key, Row] = {}
+        self._lately: dict[str, dict[str, Row]] = {}
+        """By client and service."""
+        self._late = 0
+        """How many those are."""
         self._before: OrderedDict[Key, Row] = OrderedDict()
         """The one that was unseen for longest first; all of them for longer than those seen lately."""
 
     def note(self, client: str, service: str, first_id: str, now: float) -> None:
-        """An answer was given. `first_id`: what stood first in it, "" where there was nobody to give."""
-        row = self._lately.get((client, service)) or self._take_up((client, service), now)
-        row.last = now
-        row.queries += 1
-        if first_id:
-            row.last_first = first_id
+        """An answer was given; see Row."""
+        self.row(client, service, now).note(first_id, now)
 
-    def _take_up(self, key: Key, now: float) -> Row:
+    def lately(self, client: str) -> Mapping[str, Row]:
+        """By service, the rows of a client that were seen lately; `row` has those that are not there."""
+        return self._lately.get(client, NO_ROWS)
+
+    def row(self, client: str, service: str, now: float) -> Row:
+        """The row of one, who is seen now."""
+        return self.lately(client).get(service) or self._take_up(client, service, now)
+
+    def _take_up(self, client: str, service: str, now: float) -> Row:
         """The row of who was not seen lately."""
-        row = self._before.pop(key, None)
+        row = self._before.pop((client, service), None)
         if row is None:
             if len(self) >= self._limit:
                 self._forget()
             row = Row(now)
-        if len(self._lately) >= self._unordered:
+        if self._late >= self._unordered:
             self._put_in_order()
-        self._lately[key] = row
+        self._lately.setdefault(client, {})[service] = row
+        self._late += 1
         return row
 
     def _put_in_order(self) -> None:
         """Those that were seen lately are so no more."""
-        self._before.update(sorted(self._lately.items(), key=_seen))
-        self._lately = {}
+        self._before.update(sorted(self._lately_seen(), key=_seen))
+        for rows in self._lately.values():
+            rows.clear()  # for those who look at them still
+        self._lately, self._late = {}, 0
+
+    def _lately_seen(self) -> list[tuple[Key, Row]]:
+        return [((client, name), row) for client, rows in self._lately.items() for name, row in rows.items()]
 
     def _forget(self) -> None:
         """The row that was unseen for longest goes."""
@@ -137,11 +159,11 @@ class ClientTable:
         self.forgotten += 1
 
     def __len__(self) -> int:
-        return len(self._lately) + len(self._before)
+        return self._late + len(self._before)
 
     def copy(self) -> Rows:
         """For another thread to look at."""
-        return [*self._before.items(), *self._lately.items()]
+        return [*self._before.items(), *self._lately_seen()]
 
 
 def _seen(row: tuple[Key, Row]) -> float:

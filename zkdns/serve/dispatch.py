@@ -27,7 +27,7 @@ from zkdns.forward.stored import Wanted, wanted_of
 from zkdns.serve import querylog
 from zkdns.serve.again import is_at_hand, respond_again
 from zkdns.serve.aside import Aside
-from zkdns.serve.clients import ClientTable
+from zkdns.serve.clients import NO_ROWS, ClientTable
 from zkdns.serve.following import Following
 from zkdns.serve.histogram import Histogram
 from zkdns.serve.request import Request
@@ -182,30 +182,33 @@ class Dispatcher:
         forwarder = self.forwarder
         allows = forwarder.allows if forwarder is not None else _may_not
         table, position, theirs = self.table, self._take_position, self._wanted.recall
-        note = self.clients.note if self.clients is not None else None
+        noted, rows = self.clients, NO_ROWS
         kinds: list[tuple[int, int]] = []
         before: str | None = None
         forwards, ours = False, self._asked[False]
         recall = ours.recall
         now, began = time.time(), self._begin(len(packets))
-        look_at = 1 if is_over is not None else len(packets)
+        look_at = 1
         for packet, client in zip(packets, clients, strict=True):
-            if began and outcomes:
-                self.times.observe(time.perf_counter() - began)
-                began = 0.0
-            if len(outcomes) >= look_at and is_over is not None:
-                if is_over():
+            if len(outcomes) >= look_at:
+                if began:
+                    self.times.observe(time.perf_counter() - began)
+                    began = 0.0
+                if is_over is not None and is_over():
                     break
                 look_at = len(outcomes) + _RECALLED
             if client is not before:  # most that come together are of one client
                 before, forwards = client, allows(client)
                 ours = self._asked[forwards]
                 recall = ours.recall
+                if noted is not None:
+                    rows = noted.lately(client)
+            wanted: Wanted | None = None
             words = packet[2:].lower()
             asked = recall(words)
-            wanted = theirs(words) if asked is None and forwards else None
-            if asked is None and wanted is None:
-                other = other_words(packet)
+            if asked is None:
+                wanted = theirs(words) if forwards else None
+                other = other_words(packet) if wanted is None else None
                 if other is not None:
                     asked = recall(other)
                     wanted = theirs(other) if asked is None and forwards else None
@@ -215,9 +218,13 @@ class Dispatcher:
                     given = respond_again(asked, packet, client, table, position, limit)
                     if given is not None:
                         reply, service, first_id = given
-                        kind = asked.kind
-                        if service and note is not None:
-                            note(client, service, first_id, now)
+                        kind = asked.manner.kind
+                        if service and noted is not None:
+                            row = rows.get(service)
+                            if row is None:
+                                row = noted.row(client, service, now)
+                                rows = noted.lately(client)
+                            row.note(first_id, now)
                 elif wanted is not None and forwarder is not None:
                     reply = forwarder.recall(wanted, packet, limit)
                     if reply is not None:

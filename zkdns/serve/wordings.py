@@ -8,8 +8,12 @@ at hand: names that are made up would crowd out all else. Over UDP and TCP the s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Generic, TypeVar
 
+from msgspec import Struct
+
+from zkdns.answers.table import Entry
 from zkdns.dns.packet import ALONE, MAX_REMEMBERED, NSID, PLAIN_UDP, SUBNET, WITH_OPT, Edns
 from zkdns.dns.reply import AA, MIN_OPT, QR, close
 from zkdns.dns.types import HTTPS, NOERROR
@@ -26,13 +30,12 @@ _NO_OPTIONS = b"\0\0"
 _HTTPS = HTTPS.to_bytes(2, "big")
 
 
-class Asked(NamedTuple):
-    """What a wording asks of us. `key`: as the table is asked for it; `end`: where the question ends; `kind`
-    and `flags`: type and rcode of a reply that is no error, and its flags; `room`: bytes that it
-    may take over UDP; `edns` has no options, nor has `opt`, a reply's OPT record, b"" without EDNS."""
+class Manner(Struct, frozen=True):
+    """How a reply is to be: one value for many wordings, for what each has of its own is cold memory when it
+    comes again. `kind` and `flags`: type and rcode of a reply that is no error, and its flags; `room`: bytes
+    that it may take over UDP; `edns` has no options, nor has `opt`, a reply's OPT record, b"" without
+    EDNS."""
 
-    key: bytes
-    end: int
     kind: tuple[int, int]
     flags: int
     room: int
@@ -40,11 +43,28 @@ class Asked(NamedTuple):
     edns: Edns | None
 
 
+class Asked(Struct):
+    """What a wording asks of us. `key`: as the table is asked for it; `end`: where the question ends;
+    `entry`: what the table had for it at that `moment` of its; one that is gone since is held until somebody
+    asks again."""
+
+    key: bytes
+    end: int
+    manner: Manner
+    moment: object = None
+    entry: Entry | None = None
+
+
 def asked_of(request: Request) -> Asked:
     """What a request asks, its options left out."""
-    edns, flags = request.edns, QR | AA | request.ra | (request.packet[2] & 1) << 8
+    flags = QR | AA | request.ra | (request.packet[2] & 1) << 8
+    return Asked(request.key, request.end, _manner(request.question.rtype, flags, request.edns))
+
+
+@lru_cache(1000)
+def _manner(rtype: int, flags: int, edns: Edns | None) -> Manner:
     opt, room = (close(b"", edns.do), edns.room) if edns is not None else (b"", PLAIN_UDP)
-    return Asked(request.key, request.end, (request.question.rtype, NOERROR), flags, room, opt, edns)
+    return Manner((rtype, NOERROR), flags, room, opt, edns)
 
 
 class Wordings(Generic[T]):

@@ -15,7 +15,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from zkdns.forward.pending import Pending
 from zkdns.line import Line
@@ -46,8 +48,8 @@ _DROPS = 4 * 8
 """Where SK_MEMINFO_DROPS stands among the numbers of SO_MEMINFO (linux/sock_diag.h)."""
 
 
-class _Held(NamedTuple):
-    """What came at one call and has no answer yet, from the datagram at `first` on."""
+class _Held(Struct, eq=False):
+    """What came and has no answer yet, from the datagram at `first` on. More may come behind it."""
 
     batch: Batch
     queries: list[bytes]
@@ -134,7 +136,7 @@ class UdpListener:
                 return 0
             if count <= FEW:
                 return self._answer(_Held(batch, batch.queries(count), batch.clients(count)))
-            self._note_held(self._free.pop(), count)
+            self._note_held(batch, 0, count)
             if count == SLOTS:
                 self._receive()
         else:
@@ -147,24 +149,35 @@ class UdpListener:
 
     def _receive(self, calls: int = AHEAD) -> None:
         """What waits in the kernel, as far as there is memory for it."""
-        for _ in range(min(calls, len(self._free))):
-            count = _receive(self._free[-1])
+        for _ in range(calls):
+            last = self._held[-1] if self._held else None
+            if last is not None and len(last.queries) < SLOTS:
+                batch, first = last.batch, len(last.queries)
+            elif self._free:
+                batch, first = self._free[-1], 0
+            else:
+                return
+            count = _receive(batch, first)
             if count:
-                self._note_held(self._free.pop(), count)
-            if count < SLOTS:
+                self._note_held(batch, first, count)
+            if first + count < SLOTS:
                 return
 
-    def _note_held(self, batch: Batch, count: int) -> None:
-        clients = batch.clients(count)
+    def _note_held(self, batch: Batch, first: int, count: int) -> None:
+        """So many came, from the slot `first` on: behind what is held of this batch, if any is."""
+        queries, clients = batch.queries(count, first), batch.clients(count, first)
         whose = clients[0] if _are_of_one(clients) else ""
         self._whose = whose if not self._held or whose == self._whose else ""
-        self._held.append(_Held(batch, batch.queries(count), clients))
+        if first:
+            self._held[-1].queries += queries
+            self._held[-1].clients += clients
+        else:
+            self._held.append(_Held(self._free.pop(), queries, clients))
 
     def _answer(self, held: _Held, is_over: Callable[[], bool] | None = None) -> int:
-        """Answer these, until that is so. How many were answered."""
-        batch, queries, clients, first = held
-        if first:
-            queries, clients = queries[first:], clients[first:]
+        """Answer these, until that is so, but for what comes meanwhile. How many were answered."""
+        batch, first = held.batch, held.first
+        queries, clients = held.queries[first:], held.clients[first:]
         outcomes = self.dispatcher.dispatch_all(queries, clients, is_over)
         slots, count = batch.put(outcomes, first), len(outcomes)
         if slots != count:
@@ -172,7 +185,7 @@ class UdpListener:
                 if isinstance(outcome, Pending):
                     outcome.then(self._later(batch, first + k, clients[k]))
         if slots:
-            self._send(batch, slots, slots != first + count)
+            self._send(batch, slots, slots != count, first)
         return count
 
     def _take_turn(self) -> int:
@@ -189,7 +202,7 @@ class UdpListener:
         many were answered."""
         tick = self._tick
         now = tick()
-        look_at, end = now + TURN_SECONDS, now + ALONE_SECONDS
+        look_at, middle, end = now + TURN_SECONDS, now + ALONE_SECONDS / 2, now + ALONE_SECONDS
         is_over = False
 
         def look() -> bool:
@@ -202,13 +215,12 @@ class UdpListener:
             return is_over
 
         answered = 0
-        while self._held and not is_over:
+        while self._held and not is_over and (not answered or tick() < middle):
             held = self._held[0]
             count = self._answer(held, look)
             answered += count
-            if held.first + count < len(held.queries):
-                self._held[0] = held._replace(first=held.first + count)
-            else:
+            held.first += count
+            if held.first == len(held.queries):
                 self._held.popleft()
                 self._free.append(held.batch)
                 if not self._held and not is_over:
@@ -230,7 +242,7 @@ class UdpListener:
     def _line_up(self) -> None:
         """What was received waits for its client's turn."""
         for held in self._held:
-            for one in held.batch.keep(*held[1:]):
+            for one in held.batch.keep(held.queries, held.clients, held.first):
                 if not self._line.put(one.whose, one):
                     self.dispatcher.dropped["share"] += 1
             self._free.append(held.batch)
@@ -252,8 +264,8 @@ class UdpListener:
             self._send(batch, slots, shifted=True)
         return len(few)
 
-    def _send(self, batch: Batch, slots: int, shifted: bool) -> None:
-        if lost := batch.send(slots, shifted):
+    def _send(self, batch: Batch, slots: int, shifted: bool, first: int = 0) -> None:
+        if lost := batch.send(slots, shifted, first):
             self.dispatcher.dropped["send"] += lost
 
     def _later(self, batch: Batch, k: int, client: str) -> Callable[[bytes], None]:
@@ -299,9 +311,9 @@ def _are_of_one(clients: Sequence[str]) -> bool:
     return clients.count(clients[0]) == len(clients)
 
 
-def _receive(batch: Batch) -> int:
+def _receive(batch: Batch, first: int = 0) -> int:
     try:
-        return batch.receive()
+        return batch.receive(first)
     except OSError as error:  # ICMP errors of earlier sends come up here
         log.debug("receiving: %s", error)
         return 0
