@@ -52,6 +52,11 @@ from zkdns.model import ConfigError
         ("lameduck", -3.0, "-3"),
         ("lameduck", float("nan"), "nan"),
         ("forward_allow", "300.0.0.0/8", "300.0.0.0/8"),
+        ("forward_allow", "fe80::%eth0/64", "without an interface"),
+        ("listen", "[fe80::1%eth0]:53", "without its interface"),
+        ("advertise", "fe80::1%eth0", "fe80::1%eth0"),
+        ("advertise", "[ff02::1]:53", "ff02::1"),
+        ("advertise", "224.0.0.1", "224.0.0.1"),
     ],
 )
 def test_a_wrong_flag_is_named_with_what_is_wrong(flag: str, value: Any, named: str) -> None:
@@ -121,6 +126,25 @@ def test_a_secret_is_never_told(tmp_path: Path) -> None:
     settings = load({}, {"ZKDNS_ZOOKEEPER_AUTH": "digest:me:hunter2"})
     assert settings.zookeeper.auth == "digest:me:hunter2"
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["forward_allow", "check_targets", "ecs_from"])
+def test_a_network_is_plain_however_it_is_written(tmp_path: Path, key: str) -> None:
+    config = tmp_path / "zkdns.toml"
+    config.write_text(
+        f'{key} = ["10.0.0.1/8", "::ffff:10.0.0.0/104", "::ffff:0:0/96", "::ffff:0:0/95", "FD00::1/8"]'
+    )
+    networks = getattr(load({"config": str(config)}, {}), key)
+    assert networks == ("10.0.0.0/8", "0.0.0.0/0", "::fffe:0:0/95", "fd00::/8")
+    config.write_text(f'{key} = "fe80::%eth0/64"')
+    with pytest.raises(ConfigError, match="without an interface"):
+        load({"config": str(config)}, {})
+
+
+def test_an_ipv4_address_is_one_however_it_is_written() -> None:
+    settings = load({"listen": ("[::ffff:127.0.0.1]:53",), "advertise": "::ffff:10.0.0.5"}, {})
+    assert (settings.listen, settings.advertise) == ((Address("127.0.0.1", 53),), Address("10.0.0.5", 0))
+    assert load({"http": "[fe80::1%eth0]:80"}, {}).http == Address("fe80::1%eth0", 80)
 
 
 def test_a_wrong_variable_is_named() -> None:

@@ -10,6 +10,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from zkdns.files import MIB, read_bounded
 from zkdns.model import ConfigError, Nearness
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.url import RegistryURL, parse_registry
-from zkdns.topology import parse_place, parse_topology
+from zkdns.topology import V4_IN_V6, parse_place, parse_topology
 
 ENGINES = ("auto", "native", "python")
 
@@ -176,7 +177,21 @@ def parse_address(text: Any) -> Address:
         raise ValueError(f"{text!r}: {host!r} is no IP address") from None
     if (address.version == 6) != bracketed:
         raise ValueError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:5300")
-    return Address(str(address), int(port))
+    return Address(str(_plain(address)), int(port))
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4 address as one, however it is written."""
+    return (address.version == 6 and address.ipv4_mapped) or address
+
+
+def _listen(text: Any) -> Address:
+    address = parse_address(text)
+    if "%" in address.host:
+        raise ValueError(
+            f"{text!r}: write the address without its interface, or listen on [::]:{address.port}"
+        )
+    return address
 
 
 def _advertise(text: Any) -> Address | None:
@@ -184,7 +199,7 @@ def _advertise(text: Any) -> Address | None:
     if not text:
         return None
     try:
-        address = Address(str(ipaddress.ip_address(_words(text).strip("[]"))), 0)
+        address = Address(str(_plain(ipaddress.ip_address(_words(text).strip("[]")))), 0)
     except ValueError:
         try:
             address = parse_address(text)
@@ -192,6 +207,8 @@ def _advertise(text: Any) -> Address | None:
             raise ValueError(f"{text!r} is no ADDR[:PORT], as in 10.0.0.5 or [fd00::5]:53") from None
     if address.wildcard:
         raise ValueError(f"{text!r} is every address: name the one by which others reach this server")
+    if "%" in address.host or ipaddress.ip_address(address.host).is_multicast:
+        raise ValueError(f"{text!r} is no address by which others reach this server")
     return address
 
 
@@ -228,7 +245,14 @@ def _zone(text: Any) -> str:
 
 
 def _network(text: Any) -> str:
-    return str(ipaddress.ip_network(str(text), strict=False))
+    """Clients are known by their plain addresses: IPv4 in IPv6's clothes would be nobody's network."""
+    network = ipaddress.ip_network(str(text), strict=False)
+    base = network.network_address
+    if "%" in str(base):
+        raise ValueError(f"{text!r}: write the network without an interface")
+    if _plain(base) is base or network.prefixlen < V4_IN_V6:
+        return str(network)
+    return str(ipaddress.ip_network((str(_plain(base)), network.prefixlen - V4_IN_V6)))
 
 
 def _words(text: Any) -> str:
@@ -313,7 +337,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "registry": _some(lambda text: parse_registry(_words(text))),
     "failover": _many(_words),
     "zone": _some(_zone),
-    "listen": _some(parse_address),
+    "listen": _some(_listen),
     "http": _http,
     "engine": _one_of(*ENGINES),
     "workers": _number(int, 0, 1024),

@@ -242,6 +242,7 @@ def test_rows_of_many_threads_make_one_whatever_their_order(
 def test_an_address_is_one_however_it_is_written() -> None:
     assert read_client("::FFFF:10.0.0.1") == read_client("10.0.0.1") == "10.0.0.1"
     assert read_client("2001:DB8:0::1") == "2001:db8::1"
+    assert read_client("fe80::1%eth0") == "fe80::1"
     with pytest.raises(ValueError, match="web"):
         read_client("web")
 

@@ -229,7 +229,7 @@ def merge(rows: Iterable[ClientRow]) -> tuple[ClientRow, ...]:
 
 def read_client(text: str) -> str:
     """A client's address as rows have it; ValueError where it is none."""
-    address = ip_address(text.strip())
+    address = ip_address(text.strip().partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(address)

@@ -218,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
-        self._client = peer[0] if peer else ""
+        self._client = peer[0].partition("%")[0] if peer else ""
         self.active = asyncio.get_running_loop().time()
         is_short = self._listener.lacking.is_short_for(transport.get_extra_info("socket"))
         self._listener.dismiss(self._listener.open.take(self, self._client, is_short=is_short), "limit")
