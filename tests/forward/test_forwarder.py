@@ -198,6 +198,22 @@ async def test_where_tcp_is_closed_the_truncated_answer_is_better_than_none() ->
         assert forwarder.status().upstreams[0].state == "healthy"
 
 
+@pytest.mark.parametrize("kept", [(), ("60 CNAME other.example.",)])
+async def test_what_was_cut_to_nothing_is_no_empty_answer(kept: tuple[str, ...]) -> None:
+    """Over TCP nobody looks for TC: it passed for NODATA."""
+
+    def script(seen: Seen) -> bytes:
+        return reply(seen, *(f"{seen.name} {record}" for record in kept), tc=True)
+
+    for limit in (1232, 65535):
+        async with run(script) as up, forwarding(up) as forwarder:
+            whole = await ask(forwarder, query("big.example", "TXT", use_edns=0), limit=limit)
+            assert (whole.rcode(), whole.answer) == (dns.rcode.SERVFAIL, [])
+            assert "truncated answer over TCP" in whole.options[0].text
+            with pytest.raises(Unresolved, match="no upstream gives an answer"):
+                await forwarder.resolve("big.example")
+
+
 # --- those that don't work ------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from zkdns.dns import ede
 from zkdns.dns.ede import NETWORK_ERROR, NO_REACHABLE_AUTHORITY
 from zkdns.dns.message import Message, read_reply, spell_query
-from zkdns.dns.types import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN
+from zkdns.dns.types import ANY, BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN
 from zkdns.forward.believe import follow
 from zkdns.forward.upstream import TOTAL, Upstream
 
@@ -177,7 +177,7 @@ class Resolution(Struct, eq=False):
         if not attempt.plain_case:
             upstream.case_losses = 0
         if truncated:
-            if message is not None and message.rcode in (NOERROR, NXDOMAIN):
+            if message is not None and message.rcode in (NOERROR, NXDOMAIN) and self._is_met_by(message):
                 self._cut = Answered(message, upstream, cut=True)
             if attempt.tcp:
                 return self._pass(attempt, "a truncated answer over TCP")
@@ -201,6 +201,11 @@ class Resolution(Struct, eq=False):
         self.log.append((upstream, rcode_name(message.rcode)))
         self.outcome = Answered(followed, upstream)
         return None
+
+    def _is_met_by(self, message: Message) -> bool:
+        """Whether some of what was asked for is there: what was cut to nothing would pass for NODATA."""
+        rtype = int.from_bytes(self.question[-4:-2])
+        return any(rtype in (record.rtype, ANY) for record in message.answer)
 
     def respell(self, data: bytes) -> bytes:
         """The reply with its question in lower case: what points there must not have the random one."""
