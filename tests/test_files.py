@@ -59,3 +59,17 @@ def test_a_file_that_has_more_than_it_says_is_refused_as_well() -> None:
     assert path.stat().st_size == 0
     with pytest.raises(OSError, match="larger than"):
         read_bounded(path, 100)
+
+
+def test_a_file_that_would_be_waited_for_is_none_to_read() -> None:
+    """The kernel's messages say that they are a regular file."""
+    path = Path("/proc/kmsg")
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        pytest.skip("the kernel's messages are not for us")
+    with os.fdopen(handle, "rb", 0) as kernel:
+        while kernel.read(65536):
+            pass
+    with pytest.raises(OSError, match="not a regular file"):
+        read_bounded(path, 100)

@@ -45,6 +45,8 @@ def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, Mark]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         data = b"" if status.st_size > max_bytes else file.read(max_bytes + 1)
+        if data is None:  # it would wait, as /proc/kmsg does, which is a regular file
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         if status.st_size > max_bytes or len(data) > max_bytes:
             raise OSError(errno.EFBIG, f"larger than {max_bytes // MIB} MiB", str(path))
         return data, mark_of(status)

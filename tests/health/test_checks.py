@@ -101,6 +101,8 @@ async def test_tcp_over_ipv6() -> None:
         (b"HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", "HTTP status 301"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP in the answer"),
         (b"HTTP/1.1 2x0 OK\r\n\r\n", "no HTTP in the answer"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", "no HTTP in the answer"),
+        (b"HTTP/1.1 200OK\r\n\r\n", "no HTTP in the answer"),
         (b"x" * 100_000, "no HTTP in the answer"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000, "no HTTP in the answer"),
         (b"HTTP/1.1 100 Continue\r\n" + b"X: y\r\n" * 100_000, "no HTTP in the answer"),

@@ -41,7 +41,7 @@ async def probe(target: Target) -> str:
 def _status(line: bytes) -> int:
     """The code of a status line (RFC 9112, section 4); ValueError where it is none."""
     version, _, rest = line.decode("ascii", "replace").partition(" ")
-    code = rest[:3]
+    code = rest.strip().partition(" ")[0]
     if not version.startswith("HTTP/") or not (len(code) == 3 and code.isascii() and code.isdigit()):
         raise ValueError(line)
     return int(code)
