@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zkdns.registry.zk.wire import (
     BAD_VERSION,
@@ -43,8 +44,7 @@ EVENT = -1
 """In the place of a part's number: a watch event, which is for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """`kind`: CREATED, CHANGED or DELETED."""
 
     kind: int
@@ -73,9 +73,9 @@ class Tree:
             )
             self.names[one.path] = set()
         elif one.kind == CHANGED:
-            node = self.nodes[one.path]
-            self.nodes[one.path] = node._replace(
-                data=one.data, mzxid=one.zxid, version=node.version + 1, mtime=one.at
+            _, made, _, pzxid, ctime, owner, children, version, _ = self.nodes[one.path]
+            self.nodes[one.path] = Node(
+                one.data, made, one.zxid, pzxid, ctime, owner, children, version + 1, one.at
             )
             return
         else:
@@ -83,7 +83,8 @@ class Tree:
         if parent:
             names = self.names[parent]
             names.add(name) if one.kind == CREATED else names.discard(name)
-            self.nodes[parent] = self.nodes[parent]._replace(pzxid=one.zxid, children=len(names))
+            data, made, mzxid, _, ctime, owner, _, version, mtime = self.nodes[parent]
+            self.nodes[parent] = Node(data, made, mzxid, one.zxid, ctime, owner, len(names), version, mtime)
 
     def read(self, op: Op) -> Reply:
         node = self.nodes.get(op.path)
@@ -210,12 +211,12 @@ class Ensemble:
     def apply(self, member: int, most: int) -> None:
         """A member applies what it has not yet, so many at most; whoever watches is told."""
         server = self.members[member]
+        told = [c for c in self.connections if c.is_open and c.member == member]
         for one in self.log[server.applied : server.applied + most]:
             server.tree.apply(one)
             server.applied += 1
-            for connection in self.connections:
-                if connection.is_open and connection.member == member:
-                    connection.down.extend((EVENT, kind, path) for kind, path in _fired(connection, one))
+            for connection in told:
+                connection.down += _fired(connection, one)
 
     def connect(self, member: int, session: int) -> Connection:
         connection = Connection(member % len(self.members), session)
@@ -269,21 +270,25 @@ class Ensemble:
         return None
 
 
-def _fired(connection: Connection, one: Transaction) -> list[tuple[int, str]]:
+def _fired(connection: Connection, one: Transaction) -> list[tuple[int, int, str]]:
     """The events that a transaction makes for a connection."""
-    path, parent = one.path, one.path.rpartition("/")[0]
+    kind, path = one.kind, one.path
     events = []
-    if any(path == root or path.startswith(f"{root}/") for root in connection.watches):
-        events.append((one.kind, path))
-    fires = path in connection.data_watches or (one.kind == DELETED and path in connection.child_watches)
-    if fires:
+    for root in connection.watches:
+        if path.startswith(root) and (path == root or path[len(root)] == "/"):
+            events.append((EVENT, kind, path))
+            break
+    children = connection.child_watches
+    if path in connection.data_watches or (kind == DELETED and path in children):
         connection.data_watches.discard(path)
-        events.append((one.kind, path))
-    if one.kind == DELETED:
-        connection.child_watches.discard(path)
-    if one.kind != CHANGED and parent in connection.child_watches | connection.lists:
-        connection.child_watches.discard(parent)
-        events.append((CHILD, parent))
+        events.append((EVENT, kind, path))
+    if kind == DELETED:
+        children.discard(path)
+    if kind != CHANGED:
+        parent = path.rpartition("/")[0]
+        if parent in children or parent in connection.lists:
+            children.discard(parent)
+            events.append((EVENT, CHILD, parent))
     return events
 
 

@@ -40,7 +40,8 @@ def check(world: Machine) -> None:
                 now = link.registry.catalog.services
                 moved = now is not link.held and dict(now) != dict(link.held)
                 assert not moved, f"{replica.id}: {name} is out of reach, and moves"
-    _stays_out(world)
+    if world.own in world.cut_at or world.ill_while_away:
+        _stays_out(world)
 
 
 def _stays_out(world: Machine) -> None:

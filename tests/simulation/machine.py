@@ -193,9 +193,7 @@ class Machine:
                         continue
                     if not link.is_connected:
                         link.connect(replica.slot, self.now)
-                    elif link.connection is not None and link.connection.up:
-                        link.ensemble.serve(link.connection, len(link.connection.up))
-                    stirred = link.deliver(1000, self.now) or link.stirred or stirred
+                    stirred = link.exchange(self.now) or stirred
                 if stirred:
                     replica.relay(self.now)
                     moved = True

@@ -105,6 +105,16 @@ class Link:
             self.stirred = True
         return taken > 0
 
+    def exchange(self, now: float) -> bool:
+        """To and fro until neither side has anything to say; whether there was anything."""
+        for at in range(1000):
+            if self.connection is not None and self.connection.up:
+                self.ensemble.serve(self.connection, len(self.connection.up))
+            if not self.deliver(1000, now) and not self.stirred:
+                return at > 0
+            self.flush(now)
+        raise AssertionError("it never comes to rest")
+
     def flush(self, now: float) -> None:
         """Send what is due."""
         for part, mind in ((READS, self.reads), (KEEPS, self.ephemerals)):
