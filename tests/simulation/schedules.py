@@ -6,6 +6,7 @@ Rules: pure chance: a seed is a schedule, to the byte.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -18,6 +19,9 @@ from simulation.machine import SHAPES
 from simulation.world import MAPS, ROUTES, Broken, Schedule, Step, World
 from zkdns.answers import policies
 from zkdns.registry import readers
+
+SCHEDULES = int(os.environ.get("ZKDNS_SCHEDULES", "20000"))
+"""How many a run of the suite plays."""
 
 Numbers: TypeAlias = Callable[[Random], tuple[int, ...]]
 

@@ -9,13 +9,12 @@ from multiprocessing import get_context
 import pytest
 
 from simulation import laws
-from simulation.plants import PLANTS
-from simulation.schedules import CHANCES, draw, play, shorten, tell, theme_of
+from simulation.schedules import CHANCES, SCHEDULES, draw, play, shorten, tell
 from simulation.world import Step, World
 from zkdns.model import State
 
-SCHEDULES = int(os.environ.get("ZKDNS_SCHEDULES", "20000"))
 SHARE = 500
+NICE = 5
 EVERYBODY = 7
 """All replicas, as bits of their slots."""
 
@@ -31,26 +30,10 @@ def failures(first: int) -> list[str]:
 
 @pytest.mark.timeout(1800)  # a busy machine takes as long as it takes
 def test_after_each_quiet_moment_the_answers_are_what_the_tree_says() -> None:
-    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+    # All of it is work: it takes the time that tests which wait for processes leave.
+    with ProcessPoolExecutor(2, get_context("fork"), os.nice, (NICE,)) as pool:
         found = [text for texts in pool.map(failures, range(0, SCHEDULES, SHARE)) for text in texts]
     assert not found, "\n".join(found[:3])
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", PLANTS)
-def test_a_bug_that_is_planted_is_found(name: str) -> None:
-    """By a schedule that each run of the suite plays."""
-    theme, bug, first = PLANTS[name]
-    with pytest.MonkeyPatch.context() as patch:
-        bug(patch)
-        turn = (*range(first, SCHEDULES), *range(min(first, SCHEDULES)))
-        seeds = (seed for seed in turn if theme_of(seed) == theme)
-        seed = next((seed for seed in seeds if play(draw(seed)) is not None), None)
-        assert seed is not None, "no schedule did see it"
-        shortest = shorten(draw(seed))
-        assert play(shortest) is not None
-        assert all(play(shortest[:at] + shortest[at + 1 :]) is None for at in range(len(shortest)))
-    assert play(shortest) is None, "what is shown is the bug, and not the simulator"
 
 
 @pytest.mark.parametrize("is_well", [True, False])
@@ -106,11 +89,3 @@ def test_a_failing_schedule_is_told_with_what_cannot_be_left_out() -> None:
     steps = [Step("wait", (1,)), Step("register", (0, 0, 1)), Step("wait", (5,)), Step("fold", (0,))]
     shortest = shorten(steps, lambda some: Step("register", (0, 0, 1)) in some and Step("fold", (0,)) in some)
     assert shortest == [Step("register", (0, 0, 1)), Step("fold", (0,))]
-
-
-def test_the_failure_names_the_seed_the_step_and_the_law() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        PLANTS["compare_no_epoch"][1](patch)
-        text = tell(3, draw(3))
-    assert text.startswith("seed 3: step 0, quiet(): z1: serial")
-    assert text.endswith("\n    quiet()")
