@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Threads
+from support.listening import Listening
+from zkdns.config import Address
+from zkdns.web import http
+from zkdns.web.threads import MAX_WAITING, MAX_WAITING_EACH, THREADS, Busy, Threads, load
 
 
 class Held:
@@ -80,3 +85,37 @@ async def test_one_who_is_gone_before_its_turn_takes_none(held: Held) -> None:
     held.go.set()
     await asyncio.gather(*held.tasks)
     assert len(held.began) == 2
+
+
+async def test_a_module_is_loaded_once_and_not_by_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loaded_late.py").write_text("import threading\nby = threading.get_ident()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = await load("loaded_late")
+    assert module.by != threading.get_ident()
+    assert await load("loaded_late") is module
+    del sys.modules["loaded_late"]
+
+
+@pytest.mark.parametrize(
+    ("path", "module"), [("/", "zkdns.web.page"), ("/api/v1/explain?name=web", "zkdns.explain.what_if")]
+)
+async def test_what_a_page_is_made_with_is_loaded_so(
+    path: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    async def noting(name: str) -> None:
+        names.append(name)
+        raise http.web.HTTPNotFound
+
+    monkeypatch.setattr(http, "load", noting)
+    server = Listening()
+    await server.web.start(Address(*server.address))
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert (await reader.readline()).split()[1] == b"404"
+    writer.close()
+    await server.web.stop()
+    assert names == [module]

@@ -12,6 +12,7 @@ import click
 from zkdns import config, log
 from zkdns.cli import options
 from zkdns.cli.say import say
+from zkdns.serve.listen.ports import Ports
 from zkdns.server.lifecycle import Server
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -66,8 +67,10 @@ def command(test: bool, **flags: Any) -> None:
         return
     log.set_up(settings.log_format)
 
+    ports = Ports()
+
     async def serve() -> None:
-        await Server(settings, lambda: config.load(flags)).run()
+        await Server(ports.choose(settings), lambda: ports.choose(config.load(flags))).run()
 
     # What was imported is frozen already, and the catalog has no cycles: left as it is, the collector walks
     # all of it again and again while it loads. So it takes little at a time (2,000 young objects cost under

@@ -33,7 +33,7 @@ from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
-from zkdns.web.threads import Busy, Threads
+from zkdns.web.threads import Busy, Threads, load
 
 log = logging.getLogger("zkdns.web")
 
@@ -204,6 +204,7 @@ class Web:
         changes = query.getall("if", [])
         if len(changes) > MAX_CHANGES:
             return _json({"error": f"more than {MAX_CHANGES} changes to try"}, 400)
+        await load("zkdns.explain.what_if")
         try:
             at = read_moment(query, "at")
             work = self._observed.explain(
@@ -267,6 +268,7 @@ class Web:
         return await self._send(request, status.spell)
 
     async def _page(self, request: web.Request) -> web.Response:
+        await load("zkdns.web.page")
         work = self._pages.prepare(request.query, request.query.getall("if", []))
         return web.Response(text=await self._aside(request, work), content_type="text/html")
 

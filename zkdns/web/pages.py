@@ -42,7 +42,7 @@ class Pages:
 
     def prepare(self, query: Mapping[str, str], tried: Sequence[str]) -> Callable[[], str]:
         """What makes the page for this query string, with these changes tried; to be called in a thread."""
-        from zkdns.web.page import Asked, Past, View, render  # whoever asks for the first one loads it
+        from zkdns.web.page import Asked, Past, View, render  # loaded by whoever asks for the first one
 
         observed, now = self._observed, time.time()
         status = observed.status()

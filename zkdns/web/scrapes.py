@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Final
 
 from zkdns.web.slices import in_slices
 from zkdns.web.status import Observed
+from zkdns.web.threads import load
 
 PACE: Final = 4
 """Times as long as a walk took until the next one begins."""
@@ -43,7 +43,7 @@ class Scrapes:
         await asyncio.sleep(self._rest_until - loop.time())
         self._under_way, self._next = self._next, None
         # What they are written with is a good part of a start's imports: who scrapes first loads it.
-        metrics = await asyncio.to_thread(import_module, "zkdns.web.metrics")
+        metrics = await load("zkdns.web.metrics")
         began = loop.time()
         given = await in_slices(self._observed.walk_first_answers())
         pieces: Pieces = metrics.take(self._observed, given).pieces

@@ -10,12 +10,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeVar
 
 from zkdns.backlog import Accounts
 from zkdns.forward.allow import network_of
 
 T = TypeVar("T")
+
+_loaded: dict[str, ModuleType] = {}
 
 THREADS = 2
 MAX_WAITING = 32
@@ -25,6 +29,13 @@ MAX_WAITING_EACH = 8
 """The same of one client network."""
 WAIT_SECONDS = 0.05
 """After which one who was let in looks for a thread again."""
+
+
+async def load(name: str) -> ModuleType:
+    """A module that whoever needs it first loads: that takes some milliseconds, of a thread."""
+    if name not in _loaded:
+        _loaded[name] = await asyncio.to_thread(import_module, name)
+    return _loaded[name]
 
 
 class Busy(Exception):
