@@ -21,7 +21,7 @@ from support.waiting import eventually
 from support.zookeeper import ZooKeeperServer
 from zkdns.model import Change
 from zkdns.pipeline.journal import Query, Record
-from zkdns.pipeline.journal_files import read_changes, read_services
+from zkdns.pipeline.journal_files import read_changes, read_world
 from zkdns.pipeline.journal_lines import spell_record, spell_snapshot
 
 pytestmark = pytest.mark.zookeeper
@@ -221,7 +221,7 @@ def test_a_server_that_is_killed_at_any_moment_loses_the_last_second_at_most(
             lost = [at for n, at in written.items() if n > told]
             assert ended - min(lost, default=ended) < 5, "the last second, and what a loaded machine takes"
         if changes:
-            assert "web" in read_services(state, changes[-1].at)
+            assert "web" in read_world(state, changes[-1].at).services()
 
 
 def test_a_disk_that_is_full_costs_the_journal_and_not_the_answers(

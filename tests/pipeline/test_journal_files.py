@@ -24,7 +24,6 @@ from zkdns.pipeline.journal_files import (
     SEGMENTS,
     JournalFiles,
     read_changes,
-    read_services,
     read_world,
     segments,
 )
@@ -71,9 +70,13 @@ async def test_what_was_written_is_read_with_how_far_it_reaches(desk: Desk) -> N
     assert [c.id for c in changes] == ["i2", "i3", "i4"]
     assert since == 1_000_000.0
     assert read_changes(desk.directory, Query("db")) == ([], since, ())
-    assert [i.id for i in read_services(desk.directory, 1_000_002.5)["web"].instances] == ["i0", "i1", "i2"]
+    assert [i.id for i in read_world(desk.directory, 1_000_002.5).services()["web"].instances] == [
+        "i0",
+        "i1",
+        "i2",
+    ]
     with pytest.raises(OutOfReach):
-        read_services(desk.directory, 999_999.0)
+        read_world(desk.directory, 999_999.0).services()
 
 
 async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
@@ -91,8 +94,8 @@ async def test_a_new_segment_begins_with_what_stands_and_the_oldest_go(
     assert [c.at for c in changes] == sorted(c.at for c in changes)
     for c in changes:
         if c.at >= since:
-            assert c.id in {i.id for i in read_services(desk.directory, c.at)["web"].instances}
-    latest = read_services(desk.directory, desk.now)["web"]
+            assert c.id in {i.id for i in read_world(desk.directory, c.at).services()["web"].instances}
+    latest = read_world(desk.directory, desk.now).services()["web"]
     assert latest == desk.services["web"]
 
 
@@ -149,12 +152,12 @@ async def test_a_segment_grows_to_twice_what_its_snapshot_takes(
 async def test_a_segment_tells_of_the_moment_at_which_it_begins(desk: Desk) -> None:
     began = desk.now
     await desk.put("a")
-    assert read_services(desk.directory, began)
+    assert read_world(desk.directory, began).services()
     desk.now = began + journal_files.MAX_SEGMENT_SECONDS + 1
     second = desk.now
     await desk.put("b")
     segments(desk.directory)[0].unlink()
-    assert [i.id for i in read_services(desk.directory, second)["web"].instances] == ["a", "b"]
+    assert [i.id for i in read_world(desk.directory, second).services()["web"].instances] == ["a", "b"]
 
 
 async def test_segments_that_were_written_hold_no_descriptor(desk: Desk) -> None:
@@ -186,8 +189,8 @@ async def test_another_process_goes_on_in_a_segment_of_its_own(desk: Desk) -> No
     await other.put("b")
     assert len(segments(desk.directory)) == 2
     assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "a", "b"]
-    assert len(read_services(desk.directory, other.now)["web"].instances) == 2
-    assert len(read_services(desk.directory, desk.now)["web"].instances) == 1
+    assert len(read_world(desk.directory, other.now).services()["web"].instances) == 2
+    assert len(read_world(desk.directory, desk.now).services()["web"].instances) == 1
 
 
 async def test_a_full_disk_is_a_problem_row_and_nothing_is_lost_that_memory_holds(
@@ -209,7 +212,7 @@ async def test_a_full_disk_is_a_problem_row_and_nothing_is_lost_that_memory_hold
     await desk.put("d")
     assert desk.files.problem is None
     assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c", "d"]
-    assert len(read_services(desk.directory, desk.now)["web"].instances) == 4
+    assert len(read_world(desk.directory, desk.now).services()["web"].instances) == 4
 
 
 async def test_what_waits_is_bounded_and_what_is_left_out_is_counted(
@@ -254,7 +257,7 @@ async def test_the_answers_of_then_are_known_again_a_second_after_a_flood_of_a_s
     await flood(desk)
     await flood(desk)
     await desk.put("b")
-    assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("ab")
+    assert {i.id for i in read_world(desk.directory, desk.now).services()["web"].instances} == set("ab")
 
 
 def lines_of(desk: Desk) -> list[journal_lines.Line]:
@@ -275,7 +278,7 @@ async def test_floods_without_end_leave_room_for_more_than_what_is_told_anew_aft
     told = [line.fields["at"] for line in lines_of(desk) if line.kind == "anew"]
     assert 3 < len(told) <= 12
     assert all(b - a >= 15 for a, b in itertools.pairwise(told))
-    assert read_services(desk.directory, told[-1])["web"] == desk.services["web"]
+    assert read_world(desk.directory, told[-1]).services()["web"] == desk.services["web"]
 
 
 @pytest.mark.parametrize("room", [0, 1, 150, 700, 1500])
@@ -328,7 +331,7 @@ async def test_a_segment_that_could_not_be_begun_is_not_left_there(
     desk.now += 10
     await desk.put("c")
     assert [c.id for c in read_changes(desk.directory, Query())[0]] == ["a", "b", "c"]
-    assert {i.id for i in read_services(desk.directory, desk.now)["web"].instances} == set("abc")
+    assert {i.id for i in read_world(desk.directory, desk.now).services()["web"].instances} == set("abc")
 
 
 async def test_files_that_are_no_segments_are_let_be(desk: Desk) -> None:
@@ -376,7 +379,7 @@ async def test_what_was_left_out_is_summed_up_and_how_its_service_stands_told_an
     desk.now += journal_files.SNAPSHOT_EVERY
     await desk.put("c")
     (one,) = desk.services.values()
-    assert read_services(desk.directory, desk.now)["web"].instances == one.instances
+    assert read_world(desk.directory, desk.now).services()["web"].instances == one.instances
     assert [(c.id, c.now) for c in read_changes(desk.directory, Query()).changes] == [
         ("a", "healthy"), ("", "1 changes"), ("c", "healthy"),
     ]  # fmt: skip

@@ -109,6 +109,32 @@ async def test_after_a_restart_services_stand_as_they_were_found(tmp_path: Path)
     assert [(c.service, c.what) for c in recorder.history(Query())()[0]][-2:] == [("db", "gone")] * 2
 
 
+async def test_over_restarts_a_registry_is_told_once_to_be_away_and_once_to_be_back(tmp_path: Path) -> None:
+    async def live(*words: tuple[str, str, str], within: tuple[str, ...] = ()) -> None:
+        """A start that tells these of registries, and its end."""
+        recorder = Recorder(Settings(state=str(tmp_path)), {}, within=lambda: within)
+        recorder.take([Change(time.time(), 1, "", id, "registry", was, now) for id, was, now in words])
+        await recorder.write()
+        await recorder.close()
+        told.append([(c.id, c.now) for c in recorder.history(Query())()[0][sum(map(len, told)) :]])
+        await asyncio.sleep(0.01)
+
+    told: list[list[tuple[str, str]]] = []
+    away, back = ("within reach", "out of reach"), ("out of reach", "within reach")
+    await live(("r1", *away), within=("r2",))
+    await live(("r1", *away), within=("r2",))
+    await live(("r1", *away), ("r2", *away))
+    await live(("r2", *away), ("r2", *back), within=("r1",))
+    await live(within=("r1", "r2"))
+    assert told == [
+        [("r1", "out of reach")],
+        [],
+        [("r2", "out of reach")],
+        [("r1", "within reach"), ("r2", "within reach")],
+        [],
+    ]
+
+
 def test_a_service_is_noted_again_only_where_it_became_another(monkeypatch: pytest.MonkeyPatch) -> None:
     records: list[journal.Record] = []
     monkeypatch.setattr(

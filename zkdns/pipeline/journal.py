@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -104,6 +104,19 @@ def _sum(changes: Sequence[Change]) -> Change:
     return replace(first, id="", was="", now=f"{len(changes)} instances", why=why, instance=None)
 
 
+OUT_OF_REACH: Final = "out of reach"
+WITHIN_REACH: Final = "within reach"
+"""What a registry is."""
+
+
+def move_reach(away: set[str], change: Change) -> bool:
+    """Take over what a change says of which registries are out of reach; whether that is another then."""
+    if change.what != "registry" or change.service or (change.now == OUT_OF_REACH) is (change.id in away):
+        return False
+    away ^= {change.id}
+    return True
+
+
 class World:
     """Services as they stood, brought forward record by record."""
 
@@ -111,6 +124,8 @@ class World:
         self.topology = NO_TOPOLOGY
         self.unknown: dict[str, LeftOut] = {}
         """Services of which nobody knows how they stood; those that `services` gives of them are empty."""
+        self.away: set[str] = set()
+        """Registries that were out of reach."""
         self._shells: dict[str, Service] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
         for name, service in (services or {}).items():
@@ -121,6 +136,7 @@ class World:
         other = World()
         other.topology = self.topology
         other.unknown = dict(self.unknown)
+        other.away = set(self.away)
         other._shells = dict(self._shells)
         other._instances = {name: dict(own) for name, own in self._instances.items()}
         return other
@@ -159,6 +175,7 @@ class World:
                 self.put(name, None)
 
     def change(self, change: Change) -> None:
+        move_reach(self.away, change)
         own = self._instances.get(change.service)
         if own is None or not change.id:
             return

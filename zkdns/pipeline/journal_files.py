@@ -20,7 +20,7 @@ from pathlib import Path
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_lines
-from zkdns.pipeline.journal import History, Query, Record, World
+from zkdns.pipeline.journal import History, Query, Record, World, move_reach
 from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
 from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, Shares, is_sum
@@ -94,16 +94,21 @@ class JournalFiles:
         """When the first record came: there the first segment begins."""
         self._before: Mapping[str, Service] = {}
         """What stood before it."""
+        self._away: set[str] = set()
+        """Registries that are out of reach, as far as was written."""
         self._writing = asyncio.Lock()
 
-    def begin(self, at: float, before: Mapping[str, Service]) -> None:
-        """The first record will be of this moment; these services stood before it."""
-        self._first_at, self._before = at, before
+    def begin(self, at: float, before: Mapping[str, Service], away: Iterable[str] = ()) -> None:
+        """The first record will be of this moment; these services stood before it, and these registries were
+        out of reach."""
+        self._first_at, self._before, self._away = at, before, set(away)
 
     def add(self, at: float, record: Record) -> None:
         """To be written soon."""
         if self._first_at is None:
             self._first_at = at
+        for one in record.changes:
+            move_reach(self._away, one)
         for service in record.lost:
             self._shares.lose(service)
         if self._waiting_bytes <= EACH * MAX_WAITING_BYTES and not self._is_crowded and not self._shares.lost:
@@ -238,6 +243,7 @@ class JournalFiles:
         if services is not None:
             self._close()
             path = SEGMENTS.path(self._directory, now)
+            snapshot = journal_lines.spell_snapshot(services, now, self._topology(), set(self._away))
             try:
                 with create_aside(path) as file:
                     self._file = os.dup(file.fileno())
@@ -245,7 +251,7 @@ class JournalFiles:
                     size = sum(
                         map(
                             file.write,
-                            (text, *journal_lines.spell_snapshot(services, now, self._topology()), after),
+                            (text, *snapshot, after),
                         )
                     )
                     file.flush()
@@ -333,11 +339,6 @@ def count_damaged(directory: Path) -> dict[str, int]:
         path.name: sum(n.kind == journal_lines.DAMAGED for n in _lines(path)) for path in segments(directory)
     }
     return {name: n for name, n in lines.items() if n}
-
-
-def read_services(directory: Path, moment: float) -> dict[str, Service]:
-    """The services as they stood at a moment; OutOfReach, OSError."""
-    return read_world(directory, moment).services()
 
 
 def read_world(directory: Path, moment: float) -> World:

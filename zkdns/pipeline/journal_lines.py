@@ -73,10 +73,14 @@ def read_lines(data: bytes) -> Iterator[Line]:
 
 
 def spell_snapshot(
-    services: Mapping[str, Service], at: float, topology: Topology = NO_TOPOLOGY
+    services: Mapping[str, Service],
+    at: float,
+    topology: Topology = NO_TOPOLOGY,
+    away: Iterable[str] = (),
 ) -> Iterator[bytes]:
-    """The lines that a segment begins with."""
-    yield spell("begin", {"version": VERSION, "at": at, "services": len(services)})
+    """The lines that a segment begins with. `away`: registries that are out of reach."""
+    begin = {"version": VERSION, "at": at, "services": len(services), "away": sorted(away)}
+    yield spell("begin", begin)
     yield _spell_map(at, topology)
     for service in services.values():
         yield spell("shell", {"at": at, "name": service.name, "shell": replace(service, instances=())})
@@ -188,6 +192,7 @@ def replay(lines: Iterable[Line], moment: float) -> World:
         try:
             if line.kind == "begin":
                 world, whole, known, has_damage = World(), False, fields["version"] == VERSION, False
+                world.away.update(fields.get("away", ()))
             elif line.kind == "whole":
                 whole = True
             elif line.kind == "lost":

@@ -12,6 +12,7 @@ from zkdns.config import Settings
 from zkdns.health.guard import NO_GRACE, Grace
 from zkdns.model import Catalog, Change, Override, serial_of
 from zkdns.persistent import PersistentMap
+from zkdns.pipeline.journal import OUT_OF_REACH, WITHIN_REACH
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import ServerNode, read_node
 from zkdns.registry.override_nodes import ByService, by_service
@@ -134,7 +135,7 @@ class Registries(Mapping[str, Registry]):
         away = {r.name for r in self.values() if r.stale_since is not None}
         changes = []
         for name in sorted(away ^ self._were_away):
-            words = ("within reach", "out of reach") if name in away else ("out of reach", "within reach")
+            words = (WITHIN_REACH, OUT_OF_REACH) if name in away else (OUT_OF_REACH, WITHIN_REACH)
             changes.append(Change(now, self[name].zxid, "", name, "registry", *words))
         self._were_away = away
         return changes

@@ -30,6 +30,7 @@ from zkdns.forward.machine import ask_machine
 from zkdns.model import Change, ConfigError, Service
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Ready, ZoneFilesRead
+from zkdns.pipeline.journal import OUT_OF_REACH
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import STATE_WAIT
 from zkdns.pipeline.replica import Replica
@@ -125,6 +126,7 @@ class Server:
             self.pipeline.services,
             lambda: self.pipeline.builder.topology,
             lambda: self.pipeline.stage is Stage.READY,
+            lambda: [r.name for r in self.pipeline.registries.values() if r.is_whole],
         )
         self.notifier = Notifier()
         self.driver = Driver(
@@ -322,7 +324,7 @@ class Server:
 
     def _tell_reach(self, change: Change) -> None:
         which = f"the registry {change.id}" if len(self.settings.registry) > 1 else "the registry"
-        if change.now == "out of reach":
+        if change.now == OUT_OF_REACH:
             log.warning("%s is out of reach: answers go on from what was last known (EDE 3)", which)
         else:
             log.info("%s is back", which)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class _Start(Struct):
 
 class Recorder:
     """`services`: those that are answered now, by name. `topology`: where networks stand now. `is_ready`:
-    whether they are all that is registered."""
+    whether they are all that is registered. `within`: registries that are within reach."""
 
     def __init__(
         self,
@@ -47,9 +47,11 @@ class Recorder:
         services: Mapping[str, Service],
         topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
         is_ready: Callable[[], bool] = lambda: True,
+        within: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._services = services
         self._is_ready = is_ready
+        self._within = within
         self._topology = topology
         self._told: Topology | None = None
         self.outages = Outages(services)
@@ -127,24 +129,26 @@ class Recorder:
         """What is another than at the last end is told, in place of all that is read at the start."""
         now = time.time()
         at = min((now, *(change.at for change in start.changes)))
-        after = start.services or {}
+        after, within = start.services or {}, self._within()
 
-        def compare() -> tuple[dict[str, Service], Record]:
+        def compare() -> tuple[dict[str, Service], set[str], Record]:
             try:
-                before = journal_files.read_services(directory, at)
+                world = journal_files.read_world(directory, at)
             except (journal.OutOfReach, OSError):
-                before = {}
+                world = World()
+            before = world.services()
             shells: dict[str, Service | None] = {
                 name: shell
                 for name, shell in ((name, replace(one, instances=())) for name, one in after.items())
                 if name not in before or shell != replace(before[name], instances=())
             }
             shells |= dict.fromkeys(before.keys() - after.keys())
-            return before, journal.gather(resume(before, after, start.changes, at), shells)
+            came = resume(before, after, start.changes, at, world.away, within)
+            return before, world.away, journal.gather(came, shells)
 
-        before, record = await asyncio.to_thread(compare)
+        before, away, record = await asyncio.to_thread(compare)
         topology = self._moved_topology()
-        files.begin(at, before)
+        files.begin(at, before, away)
         if record.changes or record.shells or topology is not None:
             files.add(at, replace(record, topology=topology))
         for moment, later in start.later:
