@@ -11,6 +11,8 @@ from heapq import merge
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from zkdns.steps import Steps
+
 T = TypeVar("T")
 
 RUN: Final = 2048
@@ -25,3 +27,14 @@ def in_order(items: Iterable[T], key: Callable[[T], Any] | None = None) -> Itera
         run.sort(key=key)
         runs.append(run)
     return merge(*runs, key=key)  # type: ignore[arg-type]  # None is the items themselves
+
+
+def sort(items: list[T], key: Callable[[T], Any]) -> Steps[None]:
+    """Put in order where they stand, with pauses: what is made of runs that are sorted is soon made, too
+    (timsort)."""
+    for at in range(0, len(items) if len(items) > RUN else 0, RUN):
+        items[at : at + RUN] = sorted(items[at : at + RUN], key=key)
+        yield
+    items.sort(key=key)
+    if len(items) > RUN:
+        yield

@@ -11,7 +11,7 @@ from itertools import count, pairwise
 import pytest
 
 from support.stepping import World, an_address, settings_of
-from support.steps import steps
+from support.steps import longest, steps
 from zkdns.model import Begin, Children, Session, Whole
 from zkdns.pipeline.gathering import AT_A_TIME
 from zkdns.pipeline.inputs import HostResolved
@@ -162,17 +162,9 @@ def longest_step(world: World, *names: str) -> int:
     """Lines of the longest step that this list takes."""
     registry = world.pipeline.registries["r1"]
     event = Children("/services", names, next(world.zxid))
-    taken = registry.steps("/services", event, world.now, 0.0)
-    most, is_over = 0, False
-    while not is_over:
-        ended: list[bool] = []
-        most = max(most, steps(lambda ended=ended: ended.append(next(taken, DONE) is DONE)))  # type: ignore[misc]
-        is_over = ended[0]
+    most = longest(registry.steps("/services", event, world.now, 0.0))
     world.rest()
     return most
-
-
-DONE = object()
 
 
 def test_no_step_of_a_list_grows_with_the_services_that_come_or_go_at_once() -> None:

@@ -8,12 +8,14 @@ registered again, when its time is over, when an operator drained it or when its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
 
 from zkdns.model import Instance, Service, State
+from zkdns.steps import Steps, finish, walk
 
 WINDOW: Final = 5.0
 """Seconds within which losses count as one."""
@@ -76,31 +78,70 @@ def retain(
     its last settings hold on. An instance that said it was going (its status was not `up`) is never
     kept. What came in the same moment counts for the service: as many new ones are no loss.
     """
+    return finish(steps(losses, previous, current, now, released, grace))
+
+
+def steps(
+    losses: Losses,
+    previous: Service | None,
+    current: Service | None,
+    now: float,
+    released: Callable[[Instance], bool],
+    grace: Grace,
+) -> Steps[Losses]:
+    """The same with pauses."""
     settings = (current or previous or _NOBODY).settings
     if settings.hold <= 0 and not losses.kept and not grace.until:
         return NO_LOSSES
     present = current.instances if current is not None else ()
-    here = {i.path for i in present}
-    gone = [g for g in losses.gone if now - g.at < WINDOW and g.instance.path not in here]
-    known = {g.instance.path for g in gone}
+    here: set[str] = set()
+    yield from walk(present, lambda some: here.update([i.path for i in some]))
+    gone: list[Gone] = []
+
+    def note_known(some: Sequence[Gone]) -> None:
+        gone.extend([g for g in some if now - g.at < WINDOW and g.instance.path not in here])
+
+    yield from walk(losses.gone, note_known)
     vanished: list[Instance] = []
     if previous is not None and previous is not current:
-        vanished = [i for i in previous.instances if i.path not in here and i.path not in known]
-        gone += [Gone(i, now) for i in vanished]
-    suspects = [k for k in losses.kept if settings.hold > 0 or k.why != BY_HOLD]
+        known = {*map(_path_of, gone)}
+
+        def note_vanished(some: Sequence[Instance]) -> None:
+            vanished.extend([i for i in some if i.path not in here and i.path not in known])
+
+        yield from walk(previous.instances, note_vanished)
+        yield from walk(vanished, lambda some: gone.extend([Gone(i, now) for i in some]))
+    held: dict[str, Kept] = {}
+
+    def suspect(some: Iterable[Kept]) -> None:
+        for one in some:  # who is kept already is kept for that reason
+            path = one.instance.path
+            if one.until > now and path not in here and path not in held and not released(one.instance):
+                held[path] = one
+
+    def keep(some: Sequence[Kept]) -> None:
+        suspect([k for k in some if settings.hold > 0 or k.why != BY_HOLD])
+
+    def hold(some: Sequence[Gone]) -> None:
+        suspect([Kept(g.instance, g.at + settings.hold) for g in some if _may_be_kept(g.instance)])
+
+    def grant_grace(some: Sequence[Instance]) -> None:
+        covered = [i for i in some if grace.covers(i, now) and _may_be_kept(i)]
+        suspect([Kept(i, now + grace.seconds, BY_GRACE) for i in covered])
+
+    yield from walk(losses.kept, keep)
     if settings.hold > 0 and len(gone) > len(here):  # more than half of what was there and is there
-        suspects += [Kept(g.instance, g.at + settings.hold) for g in gone if _may_be_kept(g.instance)]
-    graced = (i for i in vanished if grace.covers(i, now) and _may_be_kept(i))
-    suspects += [Kept(i, now + grace.seconds, BY_GRACE) for i in graced]
-    kept: dict[str, Kept] = {}
-    for suspect in suspects:  # who is kept already is kept for that reason
-        path = suspect.instance.path
-        if suspect.until > now and path not in here and not released(suspect.instance):
-            kept.setdefault(path, suspect)
-    kept = _without_needless(kept, [i for i in present if _may_be_kept(i) and not released(i)])
-    # One that was let go must not be caught again by the next loss.
-    gone = [g for g in gone if not released(g.instance)] if settings.hold > 0 else []
-    after = Losses(tuple(gone), tuple(kept[p] for p in sorted(kept)))
+        yield from walk(gone, hold)
+    yield from walk(vanished, grant_grace)
+    kept = yield from _without_needless(held, present, released)
+    if settings.hold > 0:
+        # One that was let go must not be caught again by the next loss.
+        remembered: list[Gone] = []
+        yield from walk(gone, lambda some: remembered.extend([g for g in some if not released(g.instance)]))
+        gone = remembered
+    else:
+        gone = []
+    after = Losses(tuple(gone), tuple(map(kept.__getitem__, sorted(kept))))
     if after == NO_LOSSES:
         return NO_LOSSES
     return losses if after == losses else after
@@ -110,25 +151,49 @@ def _may_be_kept(instance: Instance) -> bool:
     return instance.registration.status == "up" and instance.state is not State.UNREADABLE
 
 
-def _without_needless(kept: dict[str, Kept], others: list[Instance]) -> dict[str, Kept]:
+def _without_needless(
+    kept: dict[str, Kept], present: Sequence[Instance], released: Callable[[Instance], bool]
+) -> Steps[dict[str, Kept]]:
     """Grace is for services that would be left with too little: one whose other instances have more than half
     of its weight goes on without, and a process that registered anew under another id is no suspect."""
-    places = {_place(i) for i in others}
-    kept = {path: k for path, k in kept.items() if k.why != BY_GRACE or _place(k.instance) not in places}
-    lost = [k.instance for k in kept.values() if k.why == BY_GRACE]
+    graced: list[Instance] = []
+    yield from walk(
+        [*kept.values()], lambda some: graced.extend([k.instance for k in some if k.why == BY_GRACE])
+    )
+    if not graced:
+        return kept
+    others: list[Instance] = []
+    places: set[tuple[tuple[str, ...], str | None, int]] = set()
+
+    def note(some: Sequence[Instance]) -> None:
+        standing = [i for i in some if _may_be_kept(i) and not released(i)]
+        others.extend(standing)
+        places.update([_place(i) for i in standing])
+
+    yield from walk(present, note)
+    lost: list[Instance] = []
+    yield from walk(graced, lambda some: lost.extend([i for i in some if _place(i) not in places]))
     # Where all weights are 0, each counts the same.
-    here, gone = _weigh(others), _weigh(lost)
+    here, gone = sum(map(_weight_of, others)), sum(map(_weight_of, lost))
     if here > gone or (here == gone == 0 and len(others) > len(lost)):
-        return {path: k for path, k in kept.items() if k.why != BY_GRACE}
-    return kept
+        lost = []
+    needed: dict[str, Kept] = {}
+    stay = {*map(_path_of_one, lost)}
+
+    def sort_out(some: Sequence[tuple[str, Kept]]) -> None:
+        needed.update([(path, k) for path, k in some if k.why != BY_GRACE or path in stay])
+
+    yield from walk([*kept.items()], sort_out)
+    return needed
+
+
+_path_of = attrgetter("instance.path")
+_path_of_one = attrgetter("path")
+_weight_of = attrgetter("registration.weight")
 
 
 def _place(i: Instance) -> tuple[tuple[str, ...], str | None, int]:
     return i.registration.addresses, i.registration.host, i.registration.port
-
-
-def _weigh(instances: Iterable[Instance]) -> int:
-    return sum(i.registration.weight for i in instances)
 
 
 _NOBODY: Final = Service(name="", label="", path="")

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 
-from zkdns.health import checks, consensus, judge, targets
+from zkdns.health import checks, consensus, guard, judge, targets
 from zkdns.health.ballots import MAX_REPLICAS, Ballots
 from zkdns.health.consensus import majority
-from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
+from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.health.judge import NO_OVERRIDES, ServiceView
 from zkdns.health.sharing import Sharing
 from zkdns.health.targets import EVERYWHERE, CheckPolicy, Target, targets_of
@@ -192,7 +192,9 @@ class Health:
             return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
 
         before = self._registered.get(name)
-        losses = retain(self._losses.get(name, NO_LOSSES), before, service, now, released, grace)
+        losses = yield from guard.steps(
+            self._losses.get(name, NO_LOSSES), before, service, now, released, grace
+        )
         problem = yield from self._update_targets(service, losses, now)
         if problem is None:
             self.problems.pop(name, None)

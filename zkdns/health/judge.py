@@ -8,6 +8,7 @@ by the loss guard, warming, healthy; the first that holds is told.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter, is_
@@ -20,7 +21,7 @@ from zkdns.health.guard import BY_GRACE, BY_HOLD, Kept
 from zkdns.health.thresholds import CheckState
 from zkdns.model import NEVER, SERVING, Instance, Override, Service, State
 from zkdns.overrides import attribute, in_force
-from zkdns.steps import SLICE, Steps, finish
+from zkdns.steps import Steps, finish, walk
 
 STEPS: Final = 20
 """The most steps that a warming weight takes: each one is a new table for the service."""
@@ -33,6 +34,9 @@ MAX_WEIGHT: Final = 65535
 
 GIVEN: Final = "; given by fail_open"
 """What the reason of an instance ends with that is given out all the same."""
+
+GUARDS: Final = ("hold", BY_HOLD), ("grace", BY_GRACE)
+"""What keeps suspects, and the reason that they have."""
 
 NEVER_MIND: Final = 1e-6
 """Seconds. A float holds the epoch to 0.24 µs, so a step's own moment may read as just before it."""
@@ -75,71 +79,103 @@ def steps(
     if factor > 1:
         alarms.append(stretched_until)
     verdicts = _Verdicts(service, view, now, factor, alarms)
-    notable = _find_told(service, view)
+    notable = yield from _find_told(service, view)
     judged = list(service.instances)
-    for count, at in enumerate(notable, 1):
-        judged[at] = verdicts.judge(judged[at])
-        if not count % SLICE:
-            yield
+
+    def judge_some(some: Sequence[int]) -> None:
+        for at in some:
+            judged[at] = verdicts.judge(judged[at])
+
+    yield from walk(notable, judge_some)
     if view.kept:
-        taken = {i.label for i in service.instances}
-        judged += [
-            verdicts.judge(k.instance, k.why)
-            for k in view.kept
-            if k.until > now and k.instance.label not in taken
-        ]
-        alarms += [k.until for k in view.kept if k.until > now]
+        taken: set[str] = set()
+        yield from walk(service.instances, lambda some: taken.update([i.label for i in some]))
+
+        def judge_kept(some: Sequence[Kept]) -> None:
+            those = [k for k in some if k.until > now]
+            judged.extend([verdicts.judge(k.instance, k.why) for k in those if k.instance.label not in taken])
+            alarms.extend([k.until for k in those])
+
+        yield from walk(view.kept, judge_kept)
         judged.sort(key=attrgetter("id"))
+        yield
     elif not notable:
         return _reuse(service, service.instances, "", previous), None
-    judged, opened = fail_open(judged, service.settings.fail_open)
+    judged, opened = yield from _open(judged, service.settings.fail_open)
     notes = [opened] if opened else []
-    for word, why in (("hold", BY_HOLD), ("grace", BY_GRACE)):
-        if kept := sum(i.state is State.SUSPECT and i.reason.startswith(why) for i in judged):
-            notes.append(f"{kept} kept by {word}")
+    if view.kept:
+        reasons: Counter[str] = Counter()
+
+        def count_kept(some: Sequence[Instance]) -> None:
+            reasons.update([i.reason.removesuffix(GIVEN) for i in some if i.state is State.SUSPECT])
+
+        yield from walk(judged, count_kept)
+        notes += [f"{reasons[why]} kept by {word}" for word, why in GUARDS if reasons[why]]
     if factor > 1:
         notes.append(f"weights times {factor} while new instances warm up")
-    before = {i.path: i for i in previous.instances} if previous is not None else {}
-    for at in range(0, len(judged), SLICE):
-        judged[at : at + SLICE] = [_same(i, before) for i in judged[at : at + SLICE]]
-        if at:
-            yield
-    instances = tuple(judged)
-    return _reuse(service, instances, "; ".join(notes), previous), min(alarms, default=None)
+    before: dict[str, Instance] = {}
+    if previous is not None:
+        yield from walk(previous.instances, lambda some: before.update([(i.path, i) for i in some]))
+    same: list[Instance] = []
+    yield from walk(judged, lambda some: same.extend([_same(i, before) for i in some]))
+    return _reuse(service, tuple(same), "; ".join(notes), previous), min(alarms, default=None)
 
 
 def fail_open(instances: Sequence[Instance], threshold: float) -> tuple[list[Instance], str]:
     """All of them given where less than this part of them is healthy, and the note that tells it; else as
     they are, and no note."""
-    healthy = sum(i.state in SERVING for i in instances)
-    candidates = sum(i.state not in NEVER for i in instances)
+    return finish(_open(instances, threshold))
+
+
+def _open(instances: Sequence[Instance], threshold: float) -> Steps[tuple[list[Instance], str]]:
+    healthy = candidates = 0
+
+    def count(some: Sequence[Instance]) -> None:
+        nonlocal healthy, candidates
+        healthy += sum([i.state in SERVING for i in some])
+        candidates += sum([i.state not in NEVER for i in some])
+
+    yield from walk(instances, count)
     if not candidates or healthy / candidates >= threshold:
         return list(instances), ""
-    return [_give(i) for i in instances], f"fail_open: all given ({healthy} of {candidates} healthy)"
+    given: list[Instance] = []
+    yield from walk(instances, lambda some: given.extend([_give(i) for i in some]))
+    return given, f"fail_open: all given ({healthy} of {candidates} healthy)"
 
 
-def _find_told(service: Service, view: ServiceView) -> list[int]:
+def _find_told(service: Service, view: ServiceView) -> Steps[list[int]]:
     """Where the instances stand of which there is anything to tell. Most of a large service are as
     they registered, and cost no more than this look."""
     instances, check_states, overrides = service.instances, view.check_states, view.overrides
     checked = view.checked
     if service.settings.warm > 0:
         return list(range(len(instances)))
-    return [
-        at
-        for at, i in enumerate(instances)
-        if i.registration.status != "up"
-        or i.state is not State.HEALTHY
-        or i.reason
-        or not i.answered
-        or i.weight != i.registration.weight
-        or (
-            checked
-            and view.is_checked(i)
-            and ((check_state := check_states.get(i.path)) is None or not check_state.good)
+    notable: list[int] = []
+    start = 0
+
+    def look(some: Sequence[Instance]) -> None:
+        nonlocal start
+        notable.extend(
+            [
+                at
+                for at, i in enumerate(some, start)
+                if i.registration.status != "up"
+                or i.state is not State.HEALTHY
+                or i.reason
+                or not i.answered
+                or i.weight != i.registration.weight
+                or (
+                    checked
+                    and view.is_checked(i)
+                    and ((check_state := check_states.get(i.path)) is None or not check_state.good)
+                )
+                or (overrides and i.id in overrides)
+            ]
         )
-        or (overrides and i.id in overrides)
-    ]
+        start += len(some)
+
+    yield from walk(instances, look)
+    return notable
 
 
 class _Verdicts(Struct, frozen=True):

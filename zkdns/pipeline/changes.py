@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
 from zkdns.overrides import are_over, attribute, in_force, moment
+from zkdns.persistent import apart
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
@@ -32,6 +34,7 @@ BACK: Final = {
     State.UNREADABLE: "its data can be read",
 }
 """By what it was: why it is healthy now."""
+_zxid_of = attrgetter("zxid")
 _UP: Final = State.HEALTHY, State.WARMING
 
 
@@ -76,7 +79,7 @@ def walk(
     if is_there and not was_there:
         why = _place(service, "its node is there", "registered in")
         # It is there since the first of its own: the moment may be that of one that came with it.
-        first = min((i.zxid for i in service.instances if i.zxid), default=service.zxid or None)
+        first = min(filter(None, map(_zxid_of, service.instances)), default=service.zxid or None)
         yield account.change("", "registered", "", "registered", why, zxid=first)
     elif was_there and not is_there:
         why = _place(before or service, "its node is gone", "removed from")
@@ -140,13 +143,9 @@ class _Account(Struct, frozen=True):
         return self.change("", "route", was, now, why, by=by, zxid=zxid)
 
     def of_instances(self, before: Service | None, after: Service | None) -> Iterator[Change]:
-        old, new = _differing_instances(before, after)
         offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
         elected = _elections(before, after, offices) if offices else {}
-        for id in sorted(old.keys() | new.keys()):
-            was, now = old.get(id), new.get(id)
-            if was is now:
-                continue
+        for id, was, now in _pairs(before, after):
             if now is None:
                 assert was is not None  # noqa: S101  (one of the two is there)
                 why = self.causes.why_gone(was)
@@ -258,16 +257,27 @@ def _without(offices: Container[str], registration: Registration) -> Registratio
     return replace(registration, tags=tuple(tag for tag in registration.tags if tag not in offices))
 
 
-def _differing_instances(
+def _pairs(
     before: Service | None, after: Service | None
-) -> tuple[dict[str, Instance], dict[str, Instance]]:
-    """Those of the two that are not the same object in both, by id: of a service of thousands few are."""
-    one = before.instances if before is not None else ()
-    other = after.instances if after is not None else ()
-    if len(one) == len(other):
-        pairs = [pair for pair in zip(one, other, strict=True) if pair[0] is not pair[1]]
-        one, other = tuple(was for was, _ in pairs), tuple(now for _, now in pairs)
-    return {i.id: i for i in one}, {i.id: i for i in other}
+) -> Iterator[tuple[str, Instance | None, Instance | None]]:
+    """By id, those of the two that are not the same object in both; they stand in the
+    order of their ids. Of a service of thousands few are, or they are met one by one."""
+    gone, come = apart(
+        before.instances if before is not None else (), after.instances if after is not None else ()
+    )
+    old, new = iter(gone), iter(come)
+    was, now = next(old, None), next(new, None)
+    while was is not None or now is not None:
+        if was is not None and (now is None or was.id < now.id):
+            yield was.id, was, None
+            was = next(old, None)
+        elif now is not None and (was is None or now.id < was.id):
+            yield now.id, None, now
+            now = next(new, None)
+        elif now is not None:
+            if was is not now:
+                yield now.id, was, now
+            was, now = next(old, None), next(new, None)
 
 
 def _elections(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from zkdns.model import Instance, Problem, Service, State
-from zkdns.persistent import PersistentMap, differing
+from zkdns.persistent import PersistentMap, differing, moved
 from zkdns.pipeline.users import Users
 from zkdns.registry.addresses import canonical, why_unusable
 from zkdns.registry.fields import MAX_ADDRESSES
@@ -67,13 +67,14 @@ class Hostnames:
         if registered is self._followed:
             return
         before, self._followed = self._followed, registered
-        moved: dict[str, list[str]] = {host: [] for host in self._unsorted}
+        others: dict[str, list[str]] = {host: [] for host in self._unsorted}
         for name in differing(before, registered):
-            old, service = before.get(name), registered.get(name)
+            service = registered.get(name)
             instances = service.instances if service is not None else ()
+            gone, come = moved(old.instances if (old := before.get(name)) is not None else (), instances)
             holders = {
                 host: Account(name, i.owner, i.registry, i.zxid)
-                for i in instances
+                for i in (instances if name in self._holders else come)
                 if (host := i.registration.host)
             }
             if holders:
@@ -81,18 +82,18 @@ class Hostnames:
             else:
                 self._holders.pop(name, None)
             needs, hosts = self._users.needs(name), frozenset(holders)
-            if self.problems and needs and old is not None:
+            if self.problems and needs and gone:
                 held = {i.path for i in instances if i.registration.host}
-                for i in old.instances:
+                for i in gone:
                     if i.path not in held:
                         self.problems.pop(i.path, None)
             if self._users.put(name, hosts):
                 for host in needs | hosts:
-                    moved.setdefault(host, []).append(name)
-        if moved:
+                    others.setdefault(host, []).append(name)
+        if others:
             self._unsorted = set()
             outside: dict[str, Account | None] = {}
-            for host, names in moved.items():
+            for host, names in others.items():
                 self._unsorted.add(host)
                 with self._wall.around(f"host {host}", "sorted"):
                     outside[host] = self._sort_out(host, names)
@@ -133,7 +134,7 @@ class Hostnames:
     def complete(self, service: Service) -> Service:
         """The service with the addresses that host names stand for. One that has none costs its instance,
         which counts as unreadable as soon as its name was asked for."""
-        if not self._users.needs(service.name) and not any(i.registration.host for i in service.instances):
+        if not self._users.needs(service.name) and not self._may_have_hosts(service):
             return service
         instances = []
         for i in service.instances:
@@ -150,6 +151,13 @@ class Hostnames:
                 if host not in self._unheard:
                     instances.append(_unresolved(i, problem.what))
         return replace(service, instances=tuple(instances))
+
+    def _may_have_hosts(self, service: Service) -> bool:
+        """Whether any of its instances may have a host name, where none is followed for it."""
+        known = self._followed.get(service.name)
+        if known is not None and known.instances is service.instances:
+            return False
+        return any(i.registration.host for i in service.instances)
 
     def _explain(self, i: Instance, host: str) -> Problem:
         what = f"the host name {host!r} doesn't resolve"

@@ -166,12 +166,7 @@ class Registry:
         tree = self._live_tree
         if tree is None or not tree.backlog:
             return 0
-        if tree.is_laden:
-            tree.is_laden = False
-        else:
-            tree.work(is_late, most)
-            if tree.is_laden:
-                return 0
+        tree.work(is_late, most)
         return tree.show_more(most)
 
     @property

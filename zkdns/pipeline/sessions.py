@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Final
 
 from zkdns.model import Instance, Service
+from zkdns.persistent import moved
 
 SESSION_END_SECONDS: Final = 1.0
 """Seconds within which the nodes of one session go when it ends: they end in one transaction, and are read
@@ -33,20 +34,22 @@ class Sessions:
         """A service is registered so from now on. Views of another service tell nothing more."""
         if (old or new or NOBODY).view_of:
             return
-        before = {i.path: i.owner for i in old.instances if i.owner} if old is not None else {}
-        after = {i.path: i.owner for i in new.instances if i.owner} if new is not None else {}
-        moved = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+        gone, come = moved(old.instances if old is not None else (), new.instances if new is not None else ())
+        before = {i.path: i.owner for i in gone if i.owner}
+        after = {i.path: i.owner for i in come if i.owner}
+        if before and after:
+            for path, _ in before.items() & after.items():  # another word of the same node
+                del before[path], after[path]
         if now - self._lost_at > SESSION_END_SECONDS:
             self._lost.clear()
-        for path in moved:
-            if (owner := after.get(path)) is not None:
-                self._nodes[owner] += 1
-            if (owner := before.get(path)) is not None:
-                self._nodes[owner] -= 1
-                self._lost[owner] += 1
-                self._lost_at = now
-                if not self._nodes[owner]:
-                    del self._nodes[owner]
+        self._nodes.update(after.values())
+        if before:
+            self._lost_at = now
+        for owner, lost in Counter(before.values()).items():
+            self._lost[owner] += lost
+            self._nodes[owner] -= lost
+            if not self._nodes[owner]:
+                del self._nodes[owner]
 
     def why_gone(self, instance: Instance) -> str:
         """What is known of an instance's end."""

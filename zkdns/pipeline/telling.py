@@ -60,7 +60,7 @@ class Telling:
     def work(self, tick: Callable[[], float], until: float) -> None:
         """Tell of what waits until that moment of `tick`. A turn that was late for what it put in place tells
         of that in the next: thousands are sorted first."""
-        self._holds_back = not self._holds_back and tick() > until
+        self._holds_back = bool(self._untold) and not self._holds_back and tick() > until
         if not self._holds_back:
             self._go_on(tick, until)
 

@@ -7,7 +7,7 @@ bears an office's tags.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
@@ -15,10 +15,12 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from zkdns.model import UNSEEN, Instance, Problem, Registration, Stat
+from zkdns.order import sort
 from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
 from zkdns.registry.places import Detail, Member, Part, Place, Preset
 from zkdns.registry.unread import unread
+from zkdns.steps import Steps, finish, walk
 
 
 @dataclass(slots=True, eq=False)
@@ -81,15 +83,24 @@ def offices_of(preset: Preset, service: str) -> tuple[str, ...]:
 
 def arrange(preset: Preset, service: str, finds: Iterable[Found]) -> Arranged:
     """The service's instances, as far as they can be read."""
+    return finish(steps(preset, service, [*finds]))
+
+
+def steps(preset: Preset, service: str, finds: Sequence[Found]) -> Steps[Arranged]:
+    """The same with pauses."""
     by_place: dict[int, list[Found]] = {}
     rank = {id(place): at for at, place in enumerate(preset.places)}
-    for node in finds:
-        by_place.setdefault(rank[id(node.place)], []).append(node)
     members: dict[str, _Member] = {}
     details: dict[str, object] = {}
     votes: dict[tuple[str, ...], tuple[int, str, str]] = {}
-    for at in sorted(by_place):
-        for node in by_place[at]:
+
+    def sort_out(some: Sequence[Found]) -> None:
+        for node in some:
+            by_place.setdefault(rank[id(node.place)], []).append(node)
+
+    def take(some: Sequence[Found]) -> None:
+        for node in some:
+            at = rank[id(node.place)]
             for part in node.parts:
                 if isinstance(part, Registration):
                     _put(members, node.id, _Member(at, node, part))
@@ -101,19 +112,27 @@ def arrange(preset: Preset, service: str, finds: Iterable[Found]) -> Arranged:
                     office = node.place.offices if part.tags is None else part.tags
                     vote = part.order, node.path, part.who
                     votes[office] = min(votes.get(office, vote), vote)
+
+    yield from walk(finds, sort_out)
+    for at in sorted(by_place):
+        yield from walk(by_place[at], take)
     held = _elect(votes, members)
-    finish = preset.finish or add_offices
-    instances = []
-    problems = []
-    for id_, (_, node, registration) in members.items():
-        try:
-            whole = finish(registration, held.get(id_, ()), details.get(id_))
-        except BadData as error:
-            problems.append(Problem(node.path, error.what, error.cure))
-            instances.append(unread(id_, node.path, node.stat, error.what))
-            continue
-        instances.append(node.instance(id_, whole))
-    instances.sort(key=attrgetter("id"))
+    complete = preset.finish or add_offices
+    instances: list[Instance] = []
+    problems: list[Problem] = []
+
+    def make(some: Sequence[tuple[str, _Member]]) -> None:
+        for id_, (_, node, registration) in some:
+            try:
+                whole = complete(registration, held.get(id_, ()), details.get(id_))
+            except BadData as error:
+                problems.append(Problem(node.path, error.what, error.cure))
+                instances.append(unread(id_, node.path, node.stat, error.what))
+                continue
+            instances.append(node.instance(id_, whole))
+
+    yield from walk([*members.items()], make)
+    yield from sort(instances, attrgetter("id"))
     problems.sort(key=attrgetter("path"))
     return Arranged(tuple(instances), offices_of(preset, service), tuple(problems))
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from zkdns.model import Instance, Problem
 from zkdns.registry.labels import Labels
 
+_label = attrgetter("label")
 _but_label = attrgetter(
     *(field.name for field in fields(Instance) if field.compare and field.name != "label")
 )
@@ -68,7 +69,7 @@ class Distinct:
     ) -> tuple[Instance, ...]:
         """Sorted by id and path when they come in. `before`: as they were, which go on as the same objects.
         `problems` is told of those that have another's id or label."""
-        if len({i.label for i in instances}) == len(instances):
+        if len({*map(_label, instances)}) == len(instances):
             self.forget(service)
             return tuple(instances)
         by_id: dict[str, Instance] = {}

@@ -7,22 +7,27 @@ layout of one's own, where it is somebody else's, only what is plainly meant so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter
+from operator import attrgetter, eq
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration, Service, ServiceSettings
+from zkdns.order import sort
 from zkdns.registry import formats, presets, settings
 from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import BadData, bounded
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout, layout, name_service
+from zkdns.registry.reading import Assembled
 from zkdns.registry.unread import unread
 from zkdns.registry.url import DEFAULT_LAYOUT, JSON, RegistryURL
 from zkdns.registry.znodes import Names
+from zkdns.steps import SLICE, Steps, walk
+
+_id_of = attrgetter("id")
 
 
 class Settings(Struct, frozen=True):
@@ -137,35 +142,55 @@ class FormatReader:
         return self._unread(names[-1], None, problem)
 
     def assemble(
-        self, name: str, path: str, values: Iterable[Value], before: Service | None
-    ) -> tuple[Service | None, tuple[Problem, ...]]:
+        self, name: str, path: str, values: Sequence[Value], before: Service | None
+    ) -> Steps[Assembled]:
         chosen: ServiceSettings = DEFAULTS
         is_kept = False
         inherits: formats.Inherits | None = None
         problems: list[Problem] = []
         instances: list[Instance] = []
-        for value in values:
-            if isinstance(value, Instance):
-                instances.append(value)
-                continue
-            if isinstance(value, Kept):
-                is_kept = True
-                continue
-            problems += value.problems
-            if isinstance(value, Settings):
-                chosen, inherits = value.settings, value.inherits
-            elif value.instance is not None:
-                instances.append(value.instance)
+        ttls: list[int] = []
+
+        def take(some: Sequence[Value]) -> None:
+            nonlocal chosen, is_kept, inherits
+            for value in some:
+                if isinstance(value, Instance):
+                    instances.append(value)
+                    continue
+                if isinstance(value, Kept):
+                    is_kept = True
+                    continue
+                problems.extend(value.problems)
+                if isinstance(value, Settings):
+                    chosen, inherits = value.settings, value.inherits
+                elif value.instance is not None:
+                    instances.append(value.instance)
+
+        def complete(some: Sequence[Instance]) -> None:
+            if inherits is not None:
+                whole.extend([replace(i, registration=inherits.complete(i.registration)) for i in some])
+
+        def note_ttls(some: Sequence[Instance]) -> None:
+            ttls.extend([ttl for i in some if (ttl := i.registration.ttl) is not None])
+
+        yield from walk(values, take)
         if is_kept and not (instances or problems):
             return None, ()
         if inherits is not None:
-            instances = [replace(i, registration=inherits.complete(i.registration)) for i in instances]
-        ttls = [i.registration.ttl for i in instances if i.registration.ttl is not None]
+            whole: list[Instance] = []
+            yield from walk(instances, complete)
+            instances = whole
+        yield from walk(instances, note_ttls)
         if ttls and chosen.ttl is None:
             chosen = replace(chosen, ttl=min(ttls))
-        instances.sort(key=attrgetter("id", "path"))
+        yield from sort(instances, _id_of)
+        ids = [*map(_id_of, instances)]
+        if any(map(eq, ids, ids[1:])):
+            instances.sort(key=attrgetter("id", "path"))
         distinct = self._distinct.make(name, instances, before.instances if before else (), problems)
         problems.sort(key=attrgetter("path"))
+        if len(distinct) > SLICE:
+            yield
         return renew(Service(name, to_label(name), path, chosen, distinct), before), tuple(problems)
 
     def _name(self, name: str) -> str:

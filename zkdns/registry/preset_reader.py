@@ -7,14 +7,15 @@ that state; a vote that may not be read keeps its place in the line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
 from msgspec import Struct
 
 from zkdns.model import UNSEEN, Data, Instance, Problem, Registration, Service
-from zkdns.registry.arrange import Found, arrange
+from zkdns.registry import arrange
+from zkdns.registry.arrange import Found
 from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import bounded
 from zkdns.registry.format_reader import renew
@@ -22,8 +23,10 @@ from zkdns.registry.formats import Node
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout
 from zkdns.registry.places import Leads, Member, Part, Place, Preset
+from zkdns.registry.reading import Assembled
 from zkdns.registry.unread import unread
 from zkdns.registry.znodes import Names
+from zkdns.steps import Steps
 
 
 class Told(Struct, frozen=True):
@@ -100,15 +103,16 @@ class PresetReader:
                 yield place, holes
 
     def assemble(
-        self, name: str, path: str, values: Iterable[Told], before: Service | None
-    ) -> tuple[Service, tuple[Problem, ...]]:
-        every = list(values)
-        arranged = arrange(self._preset, name, (find for one in every for find in one.found))
-        problems = [problem for one in every for problem in one.problems]
+        self, name: str, path: str, values: Sequence[Told], before: Service | None
+    ) -> Steps[Assembled]:
+        arranged = yield from arrange.steps(
+            self._preset, name, [find for one in values for find in one.found]
+        )
+        problems = [problem for one in values for problem in one.problems]
         problems += arranged.problems
         instances = list(arranged.instances)
         known = {instance.id for instance in instances}
-        lost = [one.instance for one in every if one.instance and one.instance.id not in known]
+        lost = [one.instance for one in values if one.instance and one.instance.id not in known]
         if lost:
             instances = sorted([*instances, *lost], key=attrgetter("id", "path"))
         distinct = self._distinct.make(name, instances, before.instances if before else (), problems)

@@ -7,13 +7,17 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from zkdns.model import Children, Data, Problem, Service, Unreadable, fault
 from zkdns.registry.layout import Layout
 from zkdns.registry.znodes import STEP, Listing, Names, Znode, mark_of
+from zkdns.steps import Steps
 from zkdns.wall import Wall
+
+Assembled: TypeAlias = tuple[Service | None, tuple[Problem, ...]]
+"""A service, and what is wrong with it."""
 
 READABLE = "give us the right to read it, or remove it"
 
@@ -43,10 +47,10 @@ class Reader(Protocol):
         ...
 
     def assemble(
-        self, name: str, path: str, values: Iterable[Any], before: Service | None
-    ) -> tuple[Service | None, tuple[Problem, ...]]:
-        """The service, of what its nodes tell; `before`, and what it is made of, where that is equal. None
-        where they tell that it is none."""
+        self, name: str, path: str, values: Sequence[Any], before: Service | None
+    ) -> Steps[Assembled]:
+        """The service, of what its nodes tell, and what is wrong with them; `before`, and what it is made of,
+        where that is equal. None where they tell that it is none."""
         ...
 
     def forget(self, name: str) -> None:

@@ -8,10 +8,13 @@ service that it met, and is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Final
+from typing import Any, Final
+
+from msgspec import Struct
 
 from zkdns.backlog import Backlogs
 from zkdns.model import (
@@ -31,13 +34,11 @@ from zkdns.model import (
 from zkdns.order import in_order
 from zkdns.persistent import PersistentMap
 from zkdns.problems import Problems, ours_of
-from zkdns.registry.reading import READABLE, Reader, Reading
+from zkdns.registry.reading import READABLE, Assembled, Reader, Reading
 from zkdns.registry.scope import Scope, scopes
-from zkdns.registry.znodes import STEP
+from zkdns.registry.znodes import STEP, Znode
+from zkdns.steps import SLICE, Steps, walk
 from zkdns.wall import Wall
-
-MANY: Final = 4096
-"""Instances of one service that take a turn of their own to be made: some milliseconds."""
 
 SOME: Final = 256
 """Services and instances that are made before anybody looks at the clock: a millisecond or so."""
@@ -66,8 +67,11 @@ class ServiceTree:
         self._is_moved = True
         self._faults: tuple[Problem, ...] = ()
         self._moved: Backlogs[str] = Backlogs()
-        self.is_laden = False
-        """Whether `work` was late for what it made: to judge so much takes a turn, too."""
+        self._begun: OrderedDict[str, Begun] = OrderedDict()
+        """Services that are made in part, whose turn is next first: one of thousands takes several."""
+        self._overtaken: dict[str, bool] = {}
+        """Those of them that are to be made again after it, and whether as one of many."""
+        self._is_turn_of_begun = False
         self._stale_since: float | None = None
         self._catalog = EMPTY
 
@@ -97,7 +101,7 @@ class ServiceTree:
     @property
     def backlog(self) -> int:
         """Services of which something was told that is not in what `show` gave last."""
-        return len(self._dirty) + len(self._moved)
+        return len(self._dirty) + len(self._moved) + len(self._begun) + len(self._overtaken)
 
     @property
     def own_backlog(self) -> int:
@@ -107,19 +111,34 @@ class ServiceTree:
     def work(self, is_late: Callable[[], bool] = lambda: False, most: float = float("inf")) -> None:
         """Make the services anew that changed, until it is late or so many are to be shown, but some of them
         at least: those that are told of next go by what was made and is not shown."""
-        readings = [root.now for root in self.reducers.values()]
         size = 0
-        self.is_laden = False
-        while self._dirty and len(self._moved) < most:
-            name, is_one_of_many = self._dirty.take_next()
+        while (self._dirty or self._begun) and len(self._moved) < most:
+            name, begun = self._take_next()
             with self.wall.around(f"{self.base.rstrip('/')}/{name}", "assembled"):
-                before, (service, problems) = self._services.get(name), self.make(name, readings)
-                self.take(name, service, problems, is_one_of_many)
-                size += max(len(one.instances) if one is not None else 0 for one in (before, service))
-            size += 1
+                steps = begun.steps or self.make(name, [root.now for root in self.reducers.values()])
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    service, problems = end.value
+                    self.take(name, service, problems, begun.is_one_of_many)
+                    size += 1 + (len(service.instances) if service is not None else 0)
+                else:
+                    self._begun[name] = Begun(begun.is_one_of_many, steps)  # behind the others
+                    size += SLICE
+            if name in self._overtaken and name not in self._begun:
+                self._dirty.put(name, self._overtaken.pop(name))
             if size >= SOME and is_late():
-                self.is_laden = size >= MANY
                 break
+
+    def _take_next(self) -> tuple[str, Begun]:
+        """What is made in part has each second turn."""
+        self._is_turn_of_begun = bool(self._begun) and not (self._dirty and self._is_turn_of_begun)
+        if not self._is_turn_of_begun:
+            name, is_one_of_many = self._dirty.take_next()
+            if name not in self._begun:
+                return name, Begun(is_one_of_many)
+            self._overtaken[name] = is_one_of_many
+        return self._begun.popitem(last=False)
 
     def show(self, most: int | None = None) -> Catalog:
         """What stands now; of the services that were made anew so many at most."""
@@ -172,26 +191,37 @@ class ServiceTree:
         elif self._stale_since is None and not all(root.connected for root in roots):
             self._stale_since = at
 
-    def make(self, name: str, at: Iterable[Reading]) -> tuple[Service | None, tuple[Problem, ...]]:
-        """A service of what some readings hold of it."""
+    def is_making(self, name: str) -> bool:
+        """Whether it is made in part."""
+        return name in self._begun
+
+    def make(self, name: str, at: Iterable[Reading]) -> Steps[Assembled]:
+        """A service of what some readings hold of it now, with pauses."""
         held = [nodes for reading in at if (nodes := reading.services.get(name)) is not None]
         folders = [path for nodes in held for path in nodes.folders]
         if not folders:
             return None, ()
         before = self._services.get(name)
-        values = (znode.value for nodes in held for znode in nodes.znodes.values() if znode.value is not None)
+        znodes = [*chain.from_iterable(nodes.znodes.values() for nodes in held)]
+        came = max([nodes.came for nodes in held])
+        values: list[Any] = []
+
+        def note(some: Sequence[Znode]) -> None:
+            values.extend([znode.value for znode in some if znode.value is not None])
+
+        yield from walk(znodes, note)
         try:
-            service, problems = self.reader.assemble(name, folders[0], values, before)
+            service, problems = yield from self.reader.assemble(name, folders[0], values, before)
         except Exception as error:  # ours: it costs this service, and the others go on
             return before or Service(name, name, folders[0]), (fault(folders[0], error),)
         if service is not None and before is None and not service.instances:
-            service = replace(service, zxid=max(nodes.came for nodes in held))
+            service = replace(service, zxid=came)
         return service, problems
 
     def take(
         self, name: str, service: Service | None, problems: tuple[Problem, ...], is_one_of_many: bool
     ) -> None:
-        """This is how a service stands."""
+        """This is how a service stands. It is not being made."""
         if self._services.get(name) is not service:
             self._moved.put(name, is_one_of_many)
             if service is None:
@@ -227,6 +257,13 @@ class ServiceTree:
         return Problems(spell, [*chain.from_iterable(self._ours.values()), *ours_of(faults)])
 
 
+class Begun(Struct, frozen=True):
+    """A service that is to be made: whether as one of many that one list has, and what is left of it."""
+
+    is_one_of_many: bool
+    steps: Steps[Assembled] | None = None
+
+
 class Root:
     """One root that is watched: its reading in force, and the one that is under way."""
 
@@ -238,7 +275,7 @@ class Root:
         self._behind = False  # what was read before the connection was lost is still in force
         self._next: Reading | None = None
         self._is_refused = False
-        self._made: dict[str, tuple[Service | None, tuple[Problem, ...]]] = {}
+        self._made: dict[str, Assembled] = {}
         """Services of the reading under way that are complete: work that would else come at once, at its
         end."""
         self.now = self._begin(None)
@@ -266,7 +303,7 @@ class Root:
             else:
                 reading.apply(event)
             if self._next is not None:
-                self._prepare(self._next)
+                yield from self._prepare(self._next)
                 return
             yield from self._pass_on(are_many=event.path == self._scope.root)
             if self._is_refused != (self.now.listing.refused is not None):
@@ -296,12 +333,12 @@ class Root:
             if not at % STEP:
                 yield
 
-    def _prepare(self, reading: Reading) -> None:
+    def _prepare(self, reading: Reading) -> Iterator[None]:
         if len(self._tree.reducers) == 1:
             for name in reading.filled:
                 if name in reading.touched:
                     del reading.touched[name]
-                    self._made[name] = self._tree.make(name, [reading])
+                    self._made[name] = yield from self._tree.make(name, [reading])
         reading.filled.clear()
 
     def _end(self, done: Reading | None) -> Iterator[None]:
@@ -329,7 +366,7 @@ class Root:
                 yield
             was, now = old.services.get(name), done.services.get(name)
             if was is None or now is None or was.folders != now.folders or was.znodes != now.znodes:
-                if name in self._made and name not in done.touched:
+                if name in self._made and name not in done.touched and not self._tree.is_making(name):
                     self._tree.take(name, *self._made[name], True)
                 else:
                     self._tree.mark(name, True)
