@@ -8,12 +8,14 @@ from itertools import count
 
 import pytest
 
-from support.stepping import NOW, ROOTS, World, an_address
+from support.stepping import NOW, ROOTS, World, an_address, settings_of
 from zkdns.model import Begin, Catalog, Children, Data, Event, Session, Stat, Whole
 from zkdns.pipeline import gathering, pipeline
 from zkdns.pipeline.hearing import MAX_SECONDS_AT_ONCE
+from zkdns.pipeline.inputs import FileRead, Remembered
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.start import Stage
+from zkdns.registry import file
 from zkdns.registry.merge import Merger
 
 AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 32, 64
@@ -93,6 +95,57 @@ def test_however_many_are_told_of_at_once_few_are_handed_on_in_a_turn(
     assert max(turns) == AT_A_TIME
     assert all(world.addresses(name) for name in world.names)
     assert world.pipeline.idle
+
+
+def a_file_of(number: int, port: int, previous: Catalog | None = None) -> FileRead:
+    rows = (f'[[s{n}.instances]]\nid = "a"\naddress = "10.0.{n >> 8}.{n & 255}"' for n in range(number))
+    text = "".join(f"{row}\nport = {port}\n" for row in rows)
+    return FileRead("r1", file.parse(text.encode(), port, "services.toml", previous))
+
+
+def test_however_many_services_a_file_has_few_are_handed_on_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(settings_of("file:services.toml"), is_read=False)
+    before = a_file_of(MANY, 80)
+    world.pipeline.step(before, NOW)
+    world.settle()
+    watched = Watched(world, monkeypatch)
+    for number, port in ((MANY, 81), (3, 81)):
+        after = a_file_of(number, port, before.catalog)
+        world.pipeline.step(after, NOW)
+        turns = list(watched.turns(budget=0.0))
+        assert sum(turns) == MANY - (3 if number == 3 else 0)
+        assert max(turns) == AT_A_TIME
+        assert world.pipeline.idle
+        assert len(world.pipeline.services) == number
+        before = after
+    assert world.pipeline.builder.serial == 81
+
+
+def test_what_was_remembered_is_answered_until_what_is_read_in_its_place_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes that outlive sessions, and those that are there without one."""
+    number = 3 * MAX_TOGETHER
+    registered = a_settled_world()
+    registered.hear("/services", *events_of(registered, number))
+    registered.rest()
+    world = World(is_read=False)
+    Watched(world, monkeypatch)
+    world.pipeline.step(Remembered("r1", registered.pipeline.catalog, {}), NOW)
+    world.now += 60
+    while world.pipeline.stage is not Stage.READY:
+        world.ready(budget=3.0)
+    names = {*registered.names}
+    for root in ROOTS:
+        events = events_of(world, number - 1) if root == "/services" else ()
+        world.hear(root, Begin(), *events, Whole(), Session(True, NOW))
+    more = True
+    while more:
+        more = world.ready(budget=3.0).more
+        assert len([name for name in names if world.addresses(name)]) >= number - 1
+    assert {*world.pipeline.services} == world.names
 
 
 def test_a_change_of_one_service_is_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def read(pipeline: Pipeline, registry: str = "r1", *services: str) -> None:
         stat = Stat(zxid, zxid, NOW, True)
         events.append(Data(f"/services/{name}/a", b'{"address": "10.0.0.1"}', stat))
     pipeline.step(Heard(registry, "/services", (*events, Whole(), Session(True, NOW))), NOW)
+    pipeline.ready(NOW)
 
 
 def files(folder: Path) -> list[str]:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from zkdns.model import EMPTY, Catalog, Event, Instance, Problem, Service, Session, Whole
+from zkdns.model import Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import Root, ServiceTree
+from zkdns.registry.stored import StoredServices
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
 from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
@@ -45,7 +46,9 @@ class Registry:
         self.wall = wall or Wall()
         self.name = url.name
         self.label = label
-        self.remembered: Catalog | None = None
+        self.is_remembered = False
+        """Whether the state directory holds what it said."""
+        self._stored = StoredServices()
         self.tree: ServiceTree | None = None
         self.overrides = Overrides()
         self.ballots = Nodes(HEALTH)
@@ -69,7 +72,7 @@ class Registry:
         self._is_refused = False
         self.graced_until = float("-inf")
         """Until when what vanishes may have gone with an outage."""
-        self._file: Catalog | None = None
+        self._is_file = False
         self._heard_at = started
         self._connected = False
         self._lost = False
@@ -79,11 +82,13 @@ class Registry:
     # --- in ---------------------------------------------------------------------------------------
 
     def read_file(self, catalog: Catalog) -> None:
-        self._file = catalog
+        self._is_file = True
+        self._stored.take(catalog)
 
     def remember(self, catalog: Catalog) -> None:
         """Until it is read, this is what it holds."""
-        self.remembered = catalog
+        self.is_remembered = True
+        self._stored.take(catalog)
 
     def recall(self) -> None:
         """What was remembered is what is answered from now on: what is not there any more when it is read
@@ -111,6 +116,9 @@ class Registry:
                 self.graced_until = now + grace if grace else float("-inf")
         if self.tree is not None and (self._is_refused or (isinstance(event, Whole) and self._is_read)):
             self._is_refused = not any(one.is_whole for one in self.tree.reducers.values())
+            if self.is_whole and self.is_remembered:
+                self.is_remembered = False
+                yield from self.tree.take_over(self._stored.services)
         if self._lost and self.is_whole and self.stale_since is None:
             self._lost = False  # until then another root may not be read yet
 
@@ -120,7 +128,7 @@ class Registry:
     def is_whole(self) -> bool:
         """Whether the services and all that goes with them were read. Roots that we may not read tell
         nothing: where that is so of each, nothing is known."""
-        return (self._is_read and not self._is_refused) or self._file is not None
+        return (self._is_read and not self._is_refused) or self._is_file
 
     @property
     def refusals(self) -> Sequence[Problem]:
@@ -130,49 +138,40 @@ class Registry:
     @property
     def is_known(self) -> bool:
         """Whether there is anything to answer from: read, or remembered."""
-        return self.is_whole or self.remembered is not None
+        return self.is_whole or self.is_remembered
 
     @property
     def connected(self) -> bool:
-        return self._file is not None or self._connected
-
-    @property
-    def catalog(self) -> Catalog:
-        """What it holds now, or held when it was last known."""
-        tree = self._live_tree
-        return tree.catalog() if tree is not None else self.shown
+        return self._is_file or self._connected
 
     @property
     def shown(self) -> Catalog:
-        """The same, as far as `show` has come."""
-        tree = self._live_tree
-        return tree.show(0) if tree is not None else self._file or self.remembered or EMPTY
+        """What it holds, or held when it was last known, as far as `show` has come."""
+        return self._live.show(0)
 
     @property
     def backlog(self) -> int:
         """Services of which not all that was told is shown."""
-        tree = self._live_tree
-        return tree.backlog if tree is not None else 0
+        return self._live.backlog
 
     @property
     def own_backlog(self) -> int:
         """Those of them that something was told of each."""
-        tree = self._live_tree
-        return tree.own_backlog if tree is not None else 0
+        return self._live.own_backlog
 
     def show(self, most: int, is_late: Callable[[], bool]) -> int:
         """What it holds, as far as that was made of what was told until it is late: so many more services at
         most; how many moved."""
-        tree = self._live_tree
-        if tree is None or not tree.backlog:
+        live = self._live
+        if not live.backlog:
             return 0
-        tree.work(is_late, most)
-        return tree.show_more(most)
+        live.work(is_late, most)
+        return live.show_more(most)
 
     @property
-    def _live_tree(self) -> ServiceTree | None:
+    def _live(self) -> ServiceTree | StoredServices:
         """Where an ensemble was read, what it says."""
-        return self.tree if self._file is None and self.is_whole else None
+        return self.tree if self.tree is not None and self.is_whole else self._stored
 
     @property
     def zxid(self) -> int:
@@ -183,22 +182,16 @@ class Registry:
     @property
     def stale_since(self) -> float | None:
         """Since when it is out of reach; None while it is within, or was never read."""
-        if (tree := self._live_tree) is not None:
-            return tree.stale_since  # asked at every turn: no need to make the services anew for it
-        return self.shown.stale_since
+        return self._live.stale_since  # asked at every turn: no need to make the services anew for it
 
     def settles_at(self, now: float) -> float:
         """When a start waits no longer for it: at once where it was read."""
         if self.is_whole:
             return now
-        return self._heard_at + (STATE_WAIT if self.remembered is not None else PATIENCE)
-
-    def services(self) -> Mapping[str, Service]:
-        """Its services; marked as its own, where there are other registries."""
-        return self._marked_as_ours(self.catalog.services)
+        return self._heard_at + (STATE_WAIT if self.is_remembered else PATIENCE)
 
     def shown_services(self) -> Mapping[str, Service]:
-        """The same, as far as `show` has come."""
+        """Its services; marked as its own, where there are other registries."""
         return self._marked_as_ours(self.shown.services)
 
     def _marked_as_ours(self, services: Mapping[str, Service]) -> Mapping[str, Service]:

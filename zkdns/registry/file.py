@@ -17,6 +17,7 @@ from typing import Any
 from zkdns import toml
 from zkdns.files import MAX_UNSETTLED, MIB, SETTLE, Mark, mark_of, read_bounded
 from zkdns.model import Catalog, ConfigError, Instance, Problem, Service, Stat, fault
+from zkdns.persistent import PersistentMap
 from zkdns.printable import printable
 from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import BadData, bounded, show
@@ -59,7 +60,9 @@ def parse(text: bytes, changed_at: float, path: str, previous: Catalog | None = 
                 problems.append(fault(f"{path}: {name}", error))
                 if name in before:
                     services[name] = before[name]
-    return Catalog(services, tuple(problems), int(changed_at) & 0xFFFFFFFF, complete=True)
+    known = before if isinstance(before, PersistentMap) else PersistentMap(before)
+    standing = known.changed({**dict.fromkeys(before), **services})
+    return Catalog(standing, tuple(problems), int(changed_at) & 0xFFFFFFFF, complete=True)
 
 
 def _read_service(
@@ -208,9 +211,14 @@ class FileSource:
         self._show(replace(self._good, problems=(problem, *self._good.problems)))
 
     def _show(self, catalog: Catalog) -> None:
-        if catalog != self.catalog:
-            self.catalog = catalog
+        old, self.catalog = self.catalog, catalog
+        # What did not change is the same object; to compare all that did would take the loop's time.
+        if catalog.services is not old.services or _rest(catalog) != _rest(old):
             self._changed()
+
+
+def _rest(catalog: Catalog) -> tuple[object, ...]:
+    return catalog.problems, catalog.serial, catalog.stale_since
 
 
 def _why(error: OSError) -> str:

@@ -108,6 +108,16 @@ class ServiceTree:
         """Those of them that something was told of each, and not of thousands by one list."""
         return len(self._dirty.own) + len(self._moved.own)
 
+    def take_over(self, shown: PersistentMap[Service]) -> Iterator[None]:
+        """This is what was shown until now: it goes on until what was read of it is made."""
+        self._shown = shown
+        self._is_moved = True
+        for at, name in enumerate(shown, 1):
+            if name not in self._dirty and name not in self._moved:
+                self._moved.put(name, True)
+            if not at % STEP:
+                yield
+
     def work(self, is_late: Callable[[], bool] = lambda: False, most: float = float("inf")) -> None:
         """Make the services anew that changed, until it is late or so many are to be shown, but some of them
         at least: those that are told of next go by what was made and is not shown."""
@@ -222,7 +232,7 @@ class ServiceTree:
         self, name: str, service: Service | None, problems: tuple[Problem, ...], is_one_of_many: bool
     ) -> None:
         """This is how a service stands. It is not being made."""
-        if self._services.get(name) is not service:
+        if self._services.get(name) is not service or (service is None and name in self._shown):
             self._moved.put(name, is_one_of_many)
             if service is None:
                 self._services.pop(name, None)

@@ -95,7 +95,7 @@ class StateDirectory:
             if registry.is_whole:
                 overrides = registry.overrides.by_instance()
                 serial = self._pipeline.registries.serial_of(registry)
-                kept = Kept(registry.catalog, overrides, serial, registry.topology.nodes().get(()))
+                kept = Kept(registry.shown, overrides, serial, registry.topology.nodes().get(()))
                 if not kept.is_on_disk(self._saved.get(registry.name)):
                     yield registry, kept
 
