@@ -128,10 +128,11 @@ def test_a_bad_file_is_reported_and_left_alone_and_kept_aside_by_the_next_saving
     assert loaded.problem.path == str(path)
     assert word in loaded.problem.what
     assert path.read_bytes() == bad
-    save(tmp_path, catalog())
+    told = save(tmp_path, catalog())
+    assert told == f"{path}: {loaded.problem.what}; kept as {NAME}.aside-1"
     assert load(tmp_path) == Loaded(catalog(), None)
     assert (tmp_path / f"{NAME}.aside-1").read_bytes() == bad
-    save(tmp_path, catalog(5))
+    assert save(tmp_path, catalog(5)) == ""
     assert len(list(tmp_path.iterdir())) == 2
 
 

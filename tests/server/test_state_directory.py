@@ -231,3 +231,13 @@ def test_a_directory_that_cannot_be_made_is_the_operators_error(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--state"):
         StateDirectory(str(tmp_path / "file" / "below"), a_pipeline(*ONE))
+
+
+async def test_what_was_put_aside_is_said_though_nobody_had_to_read_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "catalog.zkdns").write_bytes(b"not ours")
+    pipeline = a_pipeline(*ONE)
+    read(pipeline, "r1", "web")
+    await StateDirectory(str(tmp_path), pipeline).stop()
+    assert "it is not a file of zkdns; kept as catalog.zkdns.aside-1" in caplog.text

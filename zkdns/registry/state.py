@@ -141,12 +141,12 @@ def save(
     name: str = NAME,
     source: str = "",
     topology: bytes | None = None,
-) -> None:
+) -> str:
     """Write them down, in the file of this name. OSError where that is not possible; what was there before
-    still is."""
+    still is. Returns what is to be said of what stood there and is no state of ours, "" for nothing."""
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / name
-    _put_aside(target)
+    notice = _put_aside(target)
     _sweep(directory, name)
     aside = directory / f".{name}.{os.urandom(8).hex()}.tmp"
     try:
@@ -166,6 +166,7 @@ def save(
         raise
     _known[target] = mark
     sync_directory(directory)
+    return notice
 
 
 def _sweep(directory: Path, name: str) -> None:
@@ -230,27 +231,30 @@ def _mark(stat: os.stat_result) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _put_aside(target: Path) -> None:
-    """Keep what another program, or another version of this one, left under our name."""
+def _put_aside(target: Path) -> str:
+    """Keep what another program, or another version of this one, left under our name. Returns what is to be
+    said of that."""
     try:
         mark = _mark(target.stat())
     except FileNotFoundError:
-        return
+        return ""
     except OSError:  # a link to itself, and the like
         mark = None
     if mark is not None and _known.get(target) == mark:
-        return
+        return ""
     try:
         for _ in _items(target):
             pass
-    except (_Bad, OSError):
+    except (_Bad, OSError) as error:
         number = 1
         while (kept := target.with_name(f"{target.name}.aside-{number}")).exists():
             number += 1
         target.rename(kept)
-    else:
-        assert mark is not None  # noqa: S101  (it was read)
-        _known[target] = mark
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return f"{target}: {why}; kept as {kept.name}"
+    assert mark is not None  # noqa: S101  (it was read)
+    _known[target] = mark
+    return ""
 
 
 # --- reading ------------------------------------------------------------------------------------

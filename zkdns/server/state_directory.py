@@ -113,10 +113,12 @@ class StateDirectory:
         try:
             for registry, kept in due:
                 catalog = replace(kept.catalog, serial=kept.serial)
-                await asyncio.to_thread(
+                notice = await asyncio.to_thread(
                     state.save, directory, catalog, kept.overrides,
                     name=self._file_of(registry), source=registry.url.text, topology=kept.topology,
                 )  # fmt: skip
+                if notice:
+                    log.warning("%s", notice)
                 self._saved[registry.name] = kept
         except OSError as error:
             self._fail(directory, error.strerror or str(error))
