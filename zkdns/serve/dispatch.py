@@ -189,7 +189,7 @@ class Dispatcher:
         recall = ours.recall
         now, began = time.time(), self._begin(len(packets))
         look_at = 1
-        for packet, client in zip(packets, clients, strict=True):
+        for packet, client in zip(packets, clients):  # noqa: B905  (`strict` is dear where one comes alone)
             if len(outcomes) >= look_at:
                 if began:
                     self.times.observe(time.perf_counter() - began)
@@ -248,8 +248,11 @@ class Dispatcher:
                 self._wanted.remember(request, wanted_of)
         if began and outcomes:
             self.times.observe(time.perf_counter() - began)
-        for kind in set(kinds):
-            self.counts[(transport, *kind)] += kinds.count(kind)
+        while kinds:
+            kind = kinds[0]
+            count = kinds.count(kind)
+            self.counts[transport, kind[0], kind[1]] += count
+            kinds = [other for other in kinds if other != kind] if count < len(kinds) else []
         return outcomes
 
     def _begin(self, count: int) -> float:

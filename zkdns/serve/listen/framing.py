@@ -11,8 +11,10 @@ _EMPTY_ONES = bytes(1 << 10)
 def cut(stream: bytes, most: int) -> tuple[list[bytes], list[int], bool]:
     """The first messages of a stream, so many at most; where the rest begins once none of them is taken, one,
     two …; and whether there is a whole one behind them."""
-    messages: list[bytes] = []
     at, size = 0, len(stream)
+    if most and size > 2 and size == 2 + (stream[0] << 8 | stream[1]):
+        return [stream[2:]], [0, size], False  # as most come
+    messages: list[bytes] = []
     ends = [0]
     while size >= at + 2:
         length = stream[at] << 8 | stream[at + 1]

@@ -76,7 +76,7 @@ class TcpListener:
         self.open: Places[Connection] = Places(limits)
         self.closed: Counter[str] = Counter()
         """Connections that we ended: `idle`, for their place (`limit`), or too much waited (`backlog`)."""
-        self.chunk = bytearray(CHUNK_BYTES)
+        self.chunk = memoryview(bytearray(CHUNK_BYTES))
         """What all connections are read into, one at a time."""
         self._idle = limits.idle
         self.turns = Turns(tick)
@@ -200,6 +200,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
         self._transport: Any = None
+        self._now = asyncio.get_running_loop().time
         self._buffer = b""
         self._client = ""
         self._held = 0
@@ -219,7 +220,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
         self._client = peer[0].partition("%")[0] if peer else ""
-        self.active = asyncio.get_running_loop().time()
+        self.active = self._now()
         is_short = self._listener.lacking.is_short_for(transport.get_extra_info("socket"))
         self._listener.dismiss(self._listener.open.take(self, self._client, is_short=is_short), "limit")
 
@@ -243,12 +244,12 @@ class Connection(asyncio.BufferedProtocol):
         self._ending = self._parting = True
         self._work(b"")
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._listener.chunk
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self._parting:
-            self._work(bytes(memoryview(self._listener.chunk)[:nbytes]))
+            self._work(self._listener.chunk[:nbytes].tobytes())
 
     def eof_received(self) -> bool:
         # A client may close its half and still read (RFC 7766, section 6.2.4)
@@ -268,11 +269,11 @@ class Connection(asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             self._work(b"")
 
-    def take_turn(self, most: int, until: float) -> None:
-        """Answer of what is here so many, until then."""
+    def take_turn(self, most: int) -> None:
+        """Answer of what is here so many, until the turn is over."""
         self._scheduled = False
         if not self._transport.is_closing():
-            self._take(self._buffer, most, until)
+            self._take(self._buffer, most)
 
     def _work(self, came: bytes) -> None:
         """Take what came, and answer of what is here what may be answered at once."""
@@ -280,47 +281,42 @@ class Connection(asyncio.BufferedProtocol):
         if self._scheduled or turns.at_once <= 0:
             self._take(stream, 0)
         else:
-            began = turns.tick()
-            self._take(stream, MAX_PROMPT, began + min(turns.at_once, BURST_SECONDS))
+            began = turns.begin(min(turns.at_once, BURST_SECONDS))
+            self._take(stream, MAX_PROMPT)
             turns.took_at_once(turns.tick() - began)
 
-    def _take(self, stream: bytes, most: int, until: float = 0.0) -> None:
-        """Answer so many of its messages, until then, and go on from there."""
+    def _take(self, stream: bytes, most: int) -> None:
+        """Answer so many of its messages, until the turn is over, and go on from there."""
         if self._blocked:
             most = 0
         queries, ends, whole = cut(stream, min(most, MAX_WAITING - self.waiting))
-        answered = self._answer(queries, until) if queries else 0
+        answered = self._answer(queries) if queries else 0
         self._buffer = stream[ends[answered] :]
         self._go_on(whole or answered < len(queries), answered > 0)
 
-    def _answer(self, queries: list[bytes], until: float) -> int:
-        """Answer the first of these, until then. How many those are."""
-        tick = self._listener.turns.tick
-
-        def is_over() -> bool:
-            return tick() >= until
-
+    def _answer(self, queries: list[bytes]) -> int:
+        """Answer the first of these, until the turn is over. How many those are."""
         replies: list[bytes] = []
-        dispatcher = self._listener.dispatcher
+        dispatcher, is_over = self._listener.dispatcher, self._listener.turns.is_over
         answered, size, asked = 0, 0, False
         while answered < len(queries) and size < BYTES_PER_TURN and not (answered and is_over()):
             together = queries[answered : answered + MAX_PROMPT]
             clients = [self._client] * len(together)
             outcomes = dispatcher.dispatch_all(together, clients, is_over, "tcp", MAX_TCP_BYTES)
             answered += len(outcomes)
-            for query, outcome in zip(together, outcomes, strict=False):
+            for at, outcome in enumerate(outcomes):
                 if isinstance(outcome, bytes):
                     replies += (len(outcome).to_bytes(2, "big"), outcome)
                     size += len(outcome)
                 elif outcome is not None:
                     self.waiting += 1
                     outcome.then(self._reply)
-                elif not is_query(query):
+                elif not is_query(together[at]):
                     continue  # no query: no reply, and no sign of life
                 asked = True
         if asked:
             self.asked = True
-            self.active = asyncio.get_running_loop().time()
+            self.active = self._now()
             self._listener.open.touch(self)
         if replies:
             self._transport.write(b"".join(replies))
@@ -339,6 +335,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _go_on(self, whole: bool, had_turn: bool = True) -> None:
         """`whole`: a message is here that had no turn; `had_turn`: others before it had."""
+        if not (self._buffer or self._held or self._blocked or self._ending or self._paused or self.waiting):
+            return  # what came is answered, and the answers have gone
         if self._transport.is_closing():
             return
         held = len(self._buffer) + self._transport.get_write_buffer_size()

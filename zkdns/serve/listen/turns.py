@@ -33,8 +33,8 @@ MESSAGES_PER_TURN = 64
 class HasTurns(Protocol):
     """A connection."""
 
-    def take_turn(self, most: int, until: float) -> None:
-        """Answer so many of its messages, until then."""
+    def take_turn(self, most: int) -> None:
+        """Answer so many of its messages, until the turn is over."""
 
 
 class Turns:
@@ -50,6 +50,17 @@ class Turns:
         self._goes_on = False
         self.at_once = PROMPT_SECONDS
         """What is left of that. Where nothing is, what comes waits for a turn."""
+        self._until = 0.0
+
+    def begin(self, seconds: float) -> float:
+        """So long lasts the turn that begins now. When that is."""
+        now = self.tick()
+        self._until = now + seconds
+        return now
+
+    def is_over(self) -> bool:
+        """Whether the turn that was begun last is."""
+        return self.tick() >= self._until
 
     def queue(self, one: HasTurns, whose: bytes, had_turn: bool) -> None:
         """It has a turn behind those that wait for one: what came has it before what goes on, one client's
@@ -75,19 +86,19 @@ class Turns:
     def _take_turns(self) -> None:
         self._goes_on = False
         self.at_once = PROMPT_SECONDS
-        until = self.tick() + TURN_SECONDS
-        if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW, until):
+        self.begin(TURN_SECONDS)
+        if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW):
             self._favours += 1
         else:
             self._favours = 0
-            self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN, until)
+            self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN)
         if self._came or self._going_on:
             self._have_turns()
 
-    def _take(self, take: Callable[[], HasTurns], count: int, most: int, until: float) -> bool:
+    def _take(self, take: Callable[[], HasTurns], count: int, most: int) -> bool:
         """Let so many have their turn, of so many messages each. Whether the time was over."""
         for _ in range(count):
-            take().take_turn(most, until)
-            if self.tick() >= until:
+            take().take_turn(most)
+            if self.is_over():
                 return True
         return False
