@@ -157,11 +157,30 @@ def around(loaded: Loaded, apex: str) -> list[str]:
     return sorted({prefix + owner for owner in owners for prefix in ("", "x.", "x.y.", "*.", "x.*.")})
 
 
+def take(connection: socket.socket, count: int) -> Iterator[bytes]:
+    while count:
+        part = connection.recv(count)
+        assert part, "Knot closed"
+        count -= len(part)
+        yield part
+
+
 @pytest.mark.parametrize("apex", ["lab.example.", *(f"r{seed}.example." for seed in range(ZONES))])
 def test_answers_are_knots_for_every_name_and_type_in_the_file_and_around_it(
     apex: str, judged: tuple[Answers, Loaded, socket.socket]
 ) -> None:
     answers, loaded, connection = judged
+    views: dict[bytes, View] = {}
+
+    def seen(reply: bytes, asked: bytes) -> View:
+        """What it says, which is read once of the many that differ in the type that was asked alone."""
+        end = asked.index(b"\0", 12) + 5
+        assert reply[:2] + reply[12:end] == asked[:2] + asked[12:end]
+        told = reply[2 : end - 4] + reply[end:]
+        if told not in views:
+            views[told] = view(dns.message.from_wire(reply))
+        return views[told]
+
     different = {}
     for name in around(loaded, apex):
         if name.endswith("backend.lab.example."):
@@ -169,11 +188,13 @@ def test_answers_are_knots_for_every_name_and_type_in_the_file_and_around_it(
         for rtype in TYPES:
             query = dns.message.make_query(name, rtype, use_edns=0)
             query.flags &= ~dns.flags.RD
-            dns.query.send_tcp(connection, query)
-            theirs, _ = dns.query.receive_tcp(connection)
-            ours = ask(answers, name, rtype)
-            if view(ours) != view(theirs):
-                different[name, rtype] = view(ours), view(theirs)
+            asked = query.to_wire()
+            dns.query.send_tcp(connection, asked)
+            theirs = b"".join(take(connection, int.from_bytes(b"".join(take(connection, 2)), "big")))
+            ours = respond(asked, answers, 65535, next_position)
+            assert isinstance(ours, bytes), f"{name} is not ours"
+            if seen(ours, asked) != seen(theirs, asked):
+                different[name, rtype] = seen(ours, asked), seen(theirs, asked)
     assert not different
 
 
@@ -242,10 +263,14 @@ WRONG = {
     "an include of itself": (SOA + "$INCLUDE one.test.zone\n", 2, "deep"),
     "another class": (SOA + "a CH A 192.0.2.1\n", 2, ""),
     "a NUL byte": (SOA + "a A 192.0.2.1\nb A 192.0\0.2.2\n", 3, "NUL"),
-    "many lines that generate": (SOA + "$GENERATE 0-40000 a$ A 192.0.2.1\n" * 2, 3, "$GENERATE of more"),
+    "many lines that generate": (
+        SOA + "$GENERATE 0-9 a$ A 192.0.2.1\n$GENERATE 0-65530 b$ A 192.0.2.1\n",
+        3,
+        "$GENERATE of more",
+    ),
     "digits that are no TTL": (SOA + "$GENERATE 1-2 a$ IN " + "1" * 60 + "x A 192.0.2.1\n", 2, "rdatatype"),
     "a word without end": (SOA + "a " + "9" * 1_050_000 + " A 192.0.2.1\n", 2, "a record of more than"),
-    "words without end": (SOA + "a TXT " + "x " * 525_000 + "\n", 2, "a record of more than"),
+    "words without end": (SOA + "a TXT " + ("x" * 99 + " ") * 10_500 + "\n", 2, "a record of more than"),
     "more than a record can hold": (SOA + "a TXT " + f"{'x' * 255} " * 256 + "\n", 2, "65,535 octets"),
     "much that is generated": (SOA + f"$GENERATE 0-65535 a$ KEY '0 3 8 {'A' * 9000}'\n", 2, "MiB of files"),
     "a padding without end": (SOA + "$GENERATE 0-9 a${0,60000000,d} A 192.0.2.1\n", 2, "pads to more"),

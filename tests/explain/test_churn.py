@@ -12,7 +12,7 @@ from zkdns.answers.builder import Builder
 from zkdns.explain.explain import explain
 from zkdns.model import Service
 
-CALLS = 2000
+CALLS = 800
 EACH = 1 / 200
 """Seconds between two changes of the service."""
 
@@ -63,7 +63,7 @@ def test_explain_does_not_tear_while_a_service_scales() -> None:
         del snapshots[:-1]
         time.sleep(EACH)
     assert wrong == []
-    assert changes > 20, "it changed while it was asked"
+    assert changes > 10, "it changed while it was asked"
 
 
 def test_a_snapshot_stays_as_it_was_whatever_comes_after() -> None:

@@ -251,7 +251,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(), values, max_size=6))
 def test_an_object_that_is_read_at_need_says_what_one_says_that_is_read_whole(value: dict[str, Any]) -> None:
     lazy = json_values._read(msgspec.json.encode(value))
