@@ -9,7 +9,12 @@ import pytest
 from fuzz.mutate import NAMES, mutate
 from fuzz.targets import targets
 
-ROUNDS = {"zone": 400, "payload": 1200, "znode": 1200}
+ROUNDS = {
+    "zone": 400, "payload": 1200, "znode": 1200, "explain": 2000, "state": 2000, "registry-file": 2000,
+    "settings": 3000, "reply": 3000,
+}  # fmt: skip
+"""Of those that take long: of guards that were taken out, which of them saw any saw it within so many."""
+
 SEED = 20261124
 
 

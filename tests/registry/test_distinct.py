@@ -22,7 +22,7 @@ def an_instance(id: str, path: str = "", port: int = 1) -> Instance:
     return Instance(id, to_label(id), path or f"/s/{id}", registration, 1.0)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(
     st.lists(
         st.lists(
