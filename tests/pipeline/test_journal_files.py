@@ -59,6 +59,12 @@ class Desk:
             self.now += apart
 
 
+@pytest.fixture(autouse=True)
+def _wait_for_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were three thousand: what a power cut would cost is told by which calls there are, and when."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
