@@ -178,7 +178,7 @@ def test_a_node_of_nearly_a_mebibyte_and_an_odd_name_are_read(
 def test_thousands_of_children_are_read_and_followed(
     mirrored: Mirrored, zk: KazooClient, zk_root: str, one_shot: bool
 ) -> None:
-    count = 2_000 if one_shot else 6_000
+    count = 2_000 if one_shot else 3_000
     zk.create(f"{zk_root}/big", b"", makepath=True)
     results = [zk.create_async(f"{zk_root}/big/instance-{i:05}", b"%d" % i) for i in range(count)]
     for result in results:

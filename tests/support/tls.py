@@ -47,7 +47,8 @@ class Certificates:
         trust = directory / "trust.p12"
         # keytool, not openssl: Java takes only entries that it marked as trusted itself.
         _run(
-            "keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", ca, "-keystore", trust,
+            "keytool", "-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-importcert", "-noprompt",
+            "-alias", "ca", "-file", ca, "-keystore", trust,
             "-storetype", "PKCS12", "-storepass", PASSWORD,
         )  # fmt: skip
         return cls(ca, store, trust, *pairs["client"], PASSWORD)
