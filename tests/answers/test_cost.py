@@ -20,6 +20,7 @@ from zkdns.answers.route_resolver import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, Reso
 from zkdns.answers.routed import InForce, Routed
 from zkdns.answers.table import Table
 from zkdns.dns import names
+from zkdns.dns.reply import TC
 from zkdns.model import Instance, Registration, Service, ServiceSettings
 from zkdns.routes import parse_target
 
@@ -298,6 +299,26 @@ def test_browsing_and_shared_reverse_names_follow_each_change() -> None:
     assert "_s77._tcp.svc.local." not in kinds
     assert "a.aa.svc.local." in told("1.0.0.10.in-addr.arpa")
     assert "a.s77.svc.local." not in told("1.0.0.10.in-addr.arpa")
+
+
+@pytest.mark.parametrize("name", ["1.0.0.10.in-addr.arpa", "_web._tcp.svc.local"])
+def test_of_thousands_at_one_name_no_more_is_spelled_than_a_reply_has_room_for(name: str) -> None:
+    def cost(number: int) -> int:
+        builder = Builder(["svc.local"])
+        ids = [f"instance-{n:04}" for n in range(number)]
+        where = Registration(("10.0.0.1",), 80)
+        every = tuple(Instance(id, id, f"/services/web/{id}", where, 0) for id in ids)
+        few = ServiceSettings(policy="first", answers=1)
+        builder.replace("web", builder.compile(Service("web", "web", "/services/web", few, every)))
+        table = Table(builder.take())
+        packet = dns.message.make_query(name, "PTR").to_wire()
+        told: list[bytes] = []
+        lines = steps(lambda: told.append(respond(packet, table, limit=65_535)))  # type: ignore[arg-type]
+        assert int.from_bytes(told[0][2:4], "big") & TC
+        assert len(told[0]) > 65_000
+        return lines
+
+    assert cost(6000) < 1.1 * cost(3000)
 
 
 class Compared(str):

@@ -8,14 +8,15 @@ change, and no more of it than a reply could hold.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from operator import attrgetter
 
 from msgspec import Struct
 
 from zkdns.answers import records
+from zkdns.answers.entries import MAX_MESSAGE_BYTES
 from zkdns.answers.spelling import ttl_of
 from zkdns.answers.spliced import MAX_RECORDS
 from zkdns.answers.table import ANSWERED_ANY, EVERY, NO_NAME, NODATA, OWN, Position, Sections, Table
@@ -23,6 +24,9 @@ from zkdns.dns import names
 from zkdns.dns.records import OWNER, addresses, pointer, record, srv, txt
 from zkdns.dns.types import ANY, PTR, SRV, TXT
 from zkdns.model import Instance, Service
+
+RECORD_BYTES = len(record(OWNER, PTR, 0, b""))
+"""What a record takes beside its data."""
 
 MANY = 16
 """A reverse name's records are kept where there are more: fewer are spelled as fast as they are found."""
@@ -87,7 +91,7 @@ class Browsing:
 
     def _list(self) -> Sections:
         given = (i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol)
-        ends = [names.label(i.label) + OWNER for i in islice(given, MAX_RECORDS)]
+        ends = _fill(names.label(i.label) + OWNER for i in given)
         return Sections(
             tuple(record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if ends else self.ede
         )
@@ -111,7 +115,7 @@ class Services(Struct, frozen=True):
 
     def _list(self, table: Table) -> Sections:
         end = pointer(self.owner, self.zone)
-        kinds = (
+        kinds = _fill(
             names.label(names.underscored(service.label)) + names.label("_" + protocol) + end
             for service in map(table.services.__getitem__, table.service_names[:MAX_RECORDS])
             for protocol in service.protocols
@@ -132,15 +136,30 @@ def reverse(table: Table, qname: bytes, qtype: int) -> tuple[Sections, int] | No
     return sections, origin
 
 
+def _fill(ends: Iterable[bytes]) -> list[bytes]:
+    """The data of as many records as the longest message has room for, and of one more, so that it is told as
+    cut."""
+    some: list[bytes] = []
+    left = MAX_MESSAGE_BYTES
+    for end in ends:
+        some.append(end)
+        left -= RECORD_BYTES + len(end)
+        if left < 0:
+            break
+    return some
+
+
 def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tuple[Sections, int]:
     """Whom an address belongs to; kept until a service changes, where they are many."""
     holders = [table.services[name] for name in sharing[:MAX_RECORDS]]
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
-    pairs = [(holder, i) for holder in holders for i in holder.by_address[address]]
-    ttl = min(ttl_of(i, holder.ttl) for holder, i in pairs)
-    ends = (names.label(i.label) + names.label(holder.label) + table.zones[0].apex for holder, i in pairs)
-    sections = Sections(tuple(record(OWNER, PTR, ttl, end) for end in islice(ends, MAX_RECORDS)))
+    each = ((holder, i) for holder in holders for i in holder.by_address[address])
+    told, pairs = tee(each)
+    apex = table.zones[0].apex
+    ends = _fill(names.label(i.label) + names.label(holder.label) + apex for holder, i in told)
+    ttl = min([ttl_of(i, holder.ttl) for holder, i in islice(pairs, len(ends))])
+    sections = Sections(tuple([record(OWNER, PTR, ttl, end) for end in ends]))
     if len(sections.answer) > MANY:
         table.spelled[address] = sections, origin
     return sections, origin
