@@ -29,6 +29,7 @@ NETWORK = {"hostile": "10.66", "neighbour": "10.77"}
 MOVED = "10.77.7.7"
 
 WALLS = {
+    "affected.Affected.search",
     "gather.Gatherer._name", "health.Health._read_ballot", "hearing.Hearing._take", "inputs.subject",
     "pipeline.Pipeline._take", "pipeline.Pipeline.step", "registry.Registry._mark_or_not",
     "reading.Reading._come", "reading.Reading._forgive", "views.Views._named",
@@ -37,6 +38,7 @@ WALLS = {
 """The walls themselves, and what they call an item: nothing is read there."""
 
 LEDGERS = {
+    "affected.Affected.is_searching",
     "agenda.Agenda.mark",
     "agenda.Agenda.spend",
     "health.Health._count_later",

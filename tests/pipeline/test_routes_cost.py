@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain, count
 
 import pytest
 
@@ -12,7 +13,7 @@ from support.steps import steps
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routes import MAX_DEPTH
 from zkdns.model import Begin, Session, Whole
-from zkdns.pipeline import compiler, routes
+from zkdns.pipeline import affected, compiler, routes
 from zkdns.pipeline.inputs import Followed
 
 
@@ -122,7 +123,7 @@ def test_what_is_further_away_than_routes_are_followed_is_not_composed_again() -
         world.hear("/services", world.data(f"/services/r{n}", json.dumps({"to": [{to: 1}]})))
     world.rest()
     users = world.pipeline.routes.users(world.pipeline.services["end"])
-    assert users == {f"r{n}" for n in range(size - MAX_DEPTH - 1, size)}
+    assert {*chain.from_iterable(users)} == {f"r{n}" for n in range(size - MAX_DEPTH - 1, size)}
     world.hear("/services", world.data("/services/end/a", an_instance(9)))
     world.rest()
     given = {
@@ -166,3 +167,32 @@ def test_of_a_web_that_is_followed_elsewhere_no_more_is_looked_at(monkeypatch: p
     monkeypatch.setattr(routes, "MAX_LOOKS", 3 * WIDE)
     book = a_web(16).pipeline.routes
     assert 3 * WIDE < book.meets("w000", 20_000) <= 5 * WIDE
+
+
+def test_who_hangs_on_what_changes_is_found_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(affected, "SLICE", 4)
+    world = World()
+    world.settle()
+    hubs, leaves = 6, 10
+    for n in range(hubs):
+        names = [f"hub{n}", *(f"leaf{n}x{m}" for m in range(leaves))]
+        for name in names:
+            world.register(name)
+            to = "end" if name.startswith("hub") else f"hub{n}"
+            world.hear("/services", world.data(f"/services/{name}", json.dumps({"to": [{to: 1}]})))
+    world.publish("end", a=an_instance(1))
+    world.hear("/services", world.data("/services/end/a", an_instance(9)))
+    looks = count()
+    world.pipeline._tick = world.pipeline._publisher._tick = lambda: float(next(looks))
+    grown, before = [], 0
+    while world.ready(budget=0.0).more:
+        waiting = len(world.pipeline._publisher._composed)
+        grown.append(waiting - before)
+        before = waiting
+    assert max(grown) <= hubs + 2 * leaves
+    given = [
+        [a for tier in route.name.first for i in tier for a in i.addresses]
+        for answers in world.pipeline.builder.services.values()
+        if (route := answers.beyond.route) is not None
+    ]
+    assert given == [["10.0.0.9"]] * (hubs * (1 + leaves))

@@ -155,9 +155,9 @@ def _spell_reverse(table: Table, address: bytes, sharing: tuple[str, ...]) -> tu
     origin = holders[0].origin if len({holder.origin for holder in holders}) == 1 else EVERY
     # One RRset, one TTL (RFC 2181, section 5.2): the least of those that the services have.
     each = ((holder, i) for holder in holders for i in holder.by_address[address])
-    told, pairs = tee(each)
+    named, pairs = tee(each)
     apex = table.zones[0].apex
-    ends = _fill(names.label(i.label) + names.label(holder.label) + apex for holder, i in told)
+    ends = _fill(names.label(i.label) + names.label(holder.label) + apex for holder, i in named)
     ttl = min([ttl_of(i, holder.ttl) for holder, i in islice(pairs, len(ends))])
     sections = Sections(tuple([record(OWNER, PTR, ttl, end) for end in ends]))
     if len(sections.answer) > MANY:

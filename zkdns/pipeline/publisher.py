@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
-from zkdns.backlog import Backlog
 from zkdns.model import Problem, Service
 from zkdns.persistent import differing
+from zkdns.pipeline.affected import Affected
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Moment, ramp_end
 from zkdns.pipeline.compiler import Compiler
@@ -79,7 +79,7 @@ class Publisher:
         self._tick = tick
         self._agenda = Agenda()
         self._respelled: set[str] = set()
-        self._composed: Backlog[str] = Backlog()
+        self._composed = Affected(wall)
         """Services whose names give more than their own instances, to be compiled once all that they depend
         on is judged."""
         self._under_way: dict[str, Replacement] = {}
@@ -108,7 +108,8 @@ class Publisher:
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._agenda.queue or self._composed or self._begun or self._done)
+        is_searching = self._composed.is_searching
+        return bool(self._agenda.queue or self._composed or self._begun or self._done or is_searching)
 
     @property
     def backlog(self) -> int:
@@ -207,9 +208,12 @@ class Publisher:
         done = self._has_finished = False
         while self._has_more:
             began = self._tick()
-            if self._done:
-                self._finish(*self._done.popleft())
-                done = True
+            if self._done or self._composed.is_searching:
+                if self._done:
+                    self._finish(*self._done.popleft())
+                    done = True
+                else:
+                    self._composed.search()
                 if self._tick() > until:
                     break
                 continue
@@ -384,6 +388,6 @@ class Publisher:
         if changed is None:
             return
         self._judging.forgive(before, after, self.registered.get(changed.name))
-        self._composed.update(dict.fromkeys(self._routes.users(changed)))
+        self._composed.find(changed.path, self._routes.users(changed))
         self.mark(self._moved(before, after))
         self._telling.replaced(changed.path, before, after, moment)

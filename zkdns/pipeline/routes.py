@@ -107,10 +107,10 @@ class RouteBook:
         """Whether nothing but a route made its name, and that has ended."""
         return service.stands_for is None and service.path == node(service.name)
 
-    def users(self, service: Service) -> set[str]:
-        """The services whose names give something else where this one changes: routes are followed so deep
-        and no deeper."""
-        names: set[str] = set()
+    def users(self, service: Service) -> Iterator[Set[str]]:
+        """The services whose names give something else where this one changes, some at a time: routes are
+        followed so deep and no deeper."""
+        met = {service.name}
         left = deque([(service, 0)])
         while left:
             one, depth = left.popleft()
@@ -119,11 +119,11 @@ class RouteBook:
             users = {user for key in keys for user in self._users.of(key)}
             if one.view_of:
                 users.add(one.view_of)  # its names are the other's to give, as soon as there are any
-            for name in users - names - {service.name}:
-                names.add(name)
-                if depth < MAX_DEPTH and (user := self._services.get(name)) is not None:
-                    left.append((user, depth + 1))
-        return names
+            users -= met
+            met |= users
+            yield users
+            if depth < MAX_DEPTH:
+                left.extend((user, depth + 1) for name in users if (user := self._services.get(name)))
 
     def needs(self, name: str) -> Set[str]:
         """The services and views that its names hang on directly, as it names them."""
