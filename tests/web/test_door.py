@@ -37,6 +37,9 @@ async def opened(
         yield one, sock.getsockname()
     finally:
         await one.close()
+        for each in list(one._guests.values()):
+            each.cut()  # HTTP's side would end itself
+        await until(lambda: not one._guests)
 
 
 async def enter(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

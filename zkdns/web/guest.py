@@ -26,6 +26,8 @@ IDLE_SECONDS = 60.0
 """For the next one."""
 UNREAD_SECONDS = 10.0
 """For a client to take more of what waits for it."""
+ENDED_SECONDS = 0.1
+"""For a request to be read whole that its client's end came behind: some turns of the loop."""
 READ_BYTES = 1 << 14
 """Of a connection at a time, and of a request's body that wait: nobody reads one."""
 
@@ -52,7 +54,7 @@ class Guest(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self.client = ""
         self._host = host
-        self._http: asyncio.Protocol | None = None
+        self._http: Any = None
         self._came = b""
         """What waits for a turn."""
         self._asks: asyncio.Future[None] | None = None
@@ -62,6 +64,10 @@ class Guest(asyncio.Protocol):
         self._is_midway = False
         """Whether it sent something that was not read as a whole request."""
         self._was_cut = False
+        self._has_ended = False
+        """Whether its client sends nothing more, and may wait for a reply."""
+        self.listens = False
+        """Whether it is told of what comes, for as long as it stays."""
         self.owes_since: float | None = None
         self._limit = REQUEST_SECONDS
         self._unread = 0, 0
@@ -90,7 +96,16 @@ class Guest(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         self._is_midway = False
-        return None if self._http is None else self._http.eof_received()
+        if self.listens or not (self._may_begin or self.owes_since is None):
+            return None  # it is closed
+        self._has_ended = True
+        if self.owes_since is not None:
+            asyncio.get_running_loop().call_later(ENDED_SECONDS, self._leave_unless_whole)
+        return True
+
+    def _leave_unless_whole(self) -> None:
+        if self.owes_since is not None:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         if self._http is not None:
@@ -153,6 +168,8 @@ class Guest(asyncio.Protocol):
         """It was answered. `is_whole`: nothing of it is still to come."""
         self.owes_since, self._limit = asyncio.get_running_loop().time(), IDLE_SECONDS
         self._is_midway = not is_whole
+        if self._has_ended:
+            self._http.close()  # once this reply is sent
 
     # --- its time --------------------------------------------------------------------------------------
 

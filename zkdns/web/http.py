@@ -278,6 +278,8 @@ class Web:
             return response
         if (transport := request.transport) is None:  # it has gone already
             return response
+        if self._door is not None and (guest := self._door.guest(transport)) is not None:
+            guest.listens = True
         stream = Stream(transport.abort)
         self.listeners.open(stream, request.remote or "")
         try:

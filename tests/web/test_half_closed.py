@@ -1,0 +1,55 @@
+"""A client that sends nothing more and still reads (socat, `nc -N`) is answered, and then let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from support.listening import Listening
+from support.waiting import until
+from zkdns.config import Address
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Listening]:
+    one = Listening()
+    await one.web.start(Address(*one.address))
+    yield one
+    await one.web.stop()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET /health HTTP/1.0\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+    ids=["1.0", "1.1"],
+)
+@pytest.mark.parametrize("many", [1, 12])
+async def test_its_request_is_answered_and_the_connection_ends(
+    request_: bytes, many: int, server: Listening
+) -> None:
+    connections = [await asyncio.open_connection(*server.address) for _ in range(many)]
+    for _, writer in connections:
+        writer.write(request_)
+        writer.write_eof()
+    for reader, writer in connections:
+        reply = await asyncio.wait_for(reader.read(), 10)
+        assert reply.split()[1] == b"200"
+        writer.close()
+
+
+async def test_what_never_comes_whole_is_not_waited_for(server: Listening) -> None:
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(b"GET /health HT")
+    writer.write_eof()
+    assert await asyncio.wait_for(reader.read(), 5) == b"", "long before a first request is overdue"
+    writer.close()
+
+
+async def test_one_that_listens_to_events_is_gone_with_its_end(server: Listening) -> None:
+    _, writer = await server.connect()
+    writer.write_eof()
+    await until(lambda: not server.web._door.places)  # type: ignore[union-attr]
+    writer.close()
