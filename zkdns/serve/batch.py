@@ -160,14 +160,14 @@ class Batch:
     def put(self, replies: Iterable[object], first: int = 0) -> int:
         """Lay out those that are bytes, from the slot `first` on, each to the datagram of its place from
         there on. How many those are."""
-        memory, sizes = self._replies, self._reply_sizes
+        memory, sizes, control = self._replies, self._reply_sizes, self._control
         slot, at = first, first * _STRIDE
         for k, reply in enumerate(replies, first):
             if isinstance(reply, bytes):
                 size = len(reply)
                 memory[at : at + size] = reply
                 sizes[slot] = size
-                if slot != k or self._control:
+                if slot != k or control:
                     self._address(slot, k)
                 slot += 1
                 at += _STRIDE

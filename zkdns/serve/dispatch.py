@@ -249,10 +249,10 @@ class Dispatcher:
         if began and outcomes:
             self.times.observe(time.perf_counter() - began)
         while kinds:
-            kind = kinds[0]
-            count = kinds.count(kind)
-            self.counts[transport, kind[0], kind[1]] += count
-            kinds = [other for other in kinds if other != kind] if count < len(kinds) else []
+            first = kinds[0]
+            count = kinds.count(first)
+            self.counts[transport, first[0], first[1]] += count
+            kinds = [other for other in kinds if other != first] if count < len(kinds) else []
         return outcomes
 
     def _begin(self, count: int) -> float:

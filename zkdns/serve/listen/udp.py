@@ -215,7 +215,7 @@ class UdpListener:
             return is_over
 
         answered = 0
-        while self._held and not is_over and (not answered or tick() < middle):
+        while self._held:
             held = self._held[0]
             count = self._answer(held, look)
             answered += count
@@ -223,8 +223,10 @@ class UdpListener:
             if held.first == len(held.queries):
                 self._held.popleft()
                 self._free.append(held.batch)
-                if not self._held and not is_over:
-                    self._receive()
+            if is_over or tick() >= middle:  # a part of what came together costs as much beside as all of it
+                break
+            if not self._held:
+                self._receive()
         return answered
 
     def _take_turns(self) -> int:
