@@ -4,34 +4,66 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from zkdns.cli import Failure, asking
 
 
-class Dripping:
-    """A response that comes byte by byte, as long as somebody reads."""
-
-    def __init__(self, clock: list[float], step: float, size: int) -> None:
-        self.clock, self.step, self.size = clock, step, size
+class Endless:
+    """A response that has as much as somebody reads."""
 
     def read1(self, most: int) -> bytes:
-        self.clock[0] += self.step
-        return b"x" * min(most, self.size)
+        return b"x" * most
 
 
-def test_who_sends_a_byte_now_and_then_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(asking.time, "monotonic", lambda: clock[0])
-    with pytest.raises(TimeoutError):
-        asking._read(Dripping(clock, 1.0, 1), 10.0)
-    assert clock[0] == 11.0
+@contextmanager
+def saying(*parts: bytes, again: bytes = b"") -> Iterator[str]:
+    """The URL of a server that says all that, and the last of it again and again until nobody listens."""
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(1024)
+            connection.sendall(b"".join(parts))
+            while again and not is_over.wait(0.02):
+                connection.sendall(again)
+
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            is_over.set()
+            thread.join(10)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "again"), [(b"HTTP/1.1 200 O", b"K"), (OK, b"X: y\r\n"), (OK + b"\r\n{", b" ")]
+)
+def test_who_sends_a_byte_now_and_then_is_given_up_wherever_it_is(said: bytes, again: bytes) -> None:
+    with saying(said, again=again) as url, pytest.raises(Failure) as failure:
+        asking.get_dated(url, "/api/v1/status", {}, {}, 0.2)
+    assert failure.value.message == f"{url}: no answer in 0.2 s"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"
+    with saying(moved) as url, pytest.raises(Failure) as failure:
+        asking.get(url, "/api/v1/status", {}, {})
+    assert failure.value.message == f"{url}: 302 Found"
 
 
 def test_of_what_has_no_end_no_more_is_read_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "MAX_REPLY_BYTES", 100_000)
-    body = asking._read(Dripping([0.0], 0.0, 65_536), float("inf"))
+    body = asking._read(Endless())
     assert 100_000 < len(body) <= 100_000 + 65_536
     assert asking._parse(body) is None
 

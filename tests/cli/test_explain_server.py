@@ -176,6 +176,7 @@ def test_what_the_server_refuses_is_told_in_its_words(server: Zkdns) -> None:
 
 
 GOOD = {"name": "x", "type": "A", "rcode": "NOERROR", "stale": False, "answer": [], "notes": []}
+ROW = {"id": "a", "in": True, "state": "healthy", "reason": "", "share": 1}
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,9 @@ GOOD = {"name": "x", "type": "A", "rcode": "NOERROR", "stale": False, "answer": 
         (200, b'{"name": 7}', 1, "no zkdns server"),
         (200, json.dumps(GOOD | {"instances": [1]}).encode(), 1, "no zkdns server"),
         (200, json.dumps(GOOD | {"instances": [{"id": "a"}]}).encode(), 1, "no zkdns server"),
+        (200, json.dumps(GOOD | {"instances": [ROW | {"address": None}]}).encode(), 1, "no zkdns server"),
+        (200, json.dumps(GOOD | {"instances": [ROW | {"weight": "x"}]}).encode(), 1, "no zkdns server"),
+        (200, json.dumps(GOOD | {"instances": [ROW | {"service": {}}]}).encode(), 1, "no zkdns server"),
         (500, b"oh", 1, "500"),
         (404, b"{}", 1, "404"),
         (503, b'{"error": "too\\u001b[31m busy"}', 1, "busy"),

@@ -133,6 +133,23 @@ def test_one_that_was_away_and_is_heard_again_is_away_no_more(monkeypatch: pytes
     assert (outcome.is_over, left(outcome), dict(outcome.unheard), at) == (True, [], {}, 6.0)
 
 
+@pytest.mark.parametrize("routes", [[], [1], [{"service": 1, "tiers": 5}]])
+@pytest.mark.parametrize("ttl", [10**400, TTL])
+def test_one_that_says_what_no_server_says_is_away(
+    monkeypatch: pytest.MonkeyPatch, routes: list[Any], ttl: int
+) -> None:
+    """Whoever may write under /zkdns/servers says whom `drain --wait` asks."""
+    world = World(monkeypatch, one=Replica(row("c", -1)), rogue=Replica(state="drained"))
+    world.replicas["rogue"].routes = routes
+    world.replicas["rogue"].ttls = {"web": ttl}
+    world.replicas["rogue"].rows = (None,)  # type: ignore[assignment]
+    outcome, _ = world.wait()
+    assert outcome.is_over
+    assert outcome.unheard == {
+        "rogue": "rogue: what answers there is no zkdns server, or one of another version"
+    }
+
+
 def test_one_that_stays_away_may_have_told_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who it told is not known: it is over once none of them can hold it any more."""
     gone = Replica()

@@ -7,14 +7,17 @@ shape, or a Failure in one line.
 from __future__ import annotations
 
 import json
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any, Final, NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import ProxyHandler, build_opener
 
 from zkdns.cli import Failure, show
 
@@ -22,6 +25,7 @@ TIMEOUT: Final = 10.0
 MAX_REPLY_BYTES: Final = 64 << 20
 """Bytes: a service of 50,000 instances takes a fifth of it."""
 
+NO_SERVER: Final = "what answers there is no zkdns server, or one of another version"
 EXAMPLE: Final = "write http://HOST:PORT, as in http://127.0.0.1:8053"
 
 Value = str | Sequence[str] | None
@@ -61,18 +65,25 @@ def get_dated(
 ) -> Told:
     """The same, with the time at which it was said."""
     given = {key: value for key, value in asked.items() if value}
-    url = f"{server}{path}?{urlencode(given, doseq=True)}"
-    # A proxy of the environment's is the way out; this goes to a server of one's own.
+    parts = urlsplit(server)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    # Neither a proxy of the environment's nor a redirect: this goes to a server of one's own.
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    deadline = time.monotonic() + timeout
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=timeout) as response:
-            body, date = _read(response, time.monotonic() + timeout), response.headers.get("Date", "")
-    except HTTPError as error:
-        with error:
-            raise Failure(f"{server}: {_told(error, path)}") from None
-    except TimeoutError:
-        raise Failure(f"{server}: no answer in {timeout:g} s") from None
+        with closing(connection), _ended_at(deadline, connection):
+            connection.request("GET", f"{parts.path}{path}?{urlencode(given, doseq=True)}")
+            response = connection.getresponse()
+            if response.status != HTTPStatus.OK:
+                raise Failure(f"{server}: {_told(response, path)}")
+            body, date = _read(response), response.headers.get("Date", "")
+    except Failure:
+        raise
     except Exception as error:  # http.client has errors of many kinds for what is no HTTP
-        raise Failure(f"{server}: {_reason(error, timeout)}") from None
+        is_late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
+        raise Failure(
+            f"{server}: " + (f"no answer in {timeout:g} s" if is_late else _reason(error))
+        ) from None
     try:
         at = parsedate_to_datetime(date).timestamp()
     except ValueError:
@@ -80,50 +91,63 @@ def get_dated(
     return Told(hold_to(server, _parse(body), shape), at)
 
 
-def _read(response: Any, deadline: float) -> bytes:
-    """All of it, or as much as is more than may be. Who sends a byte now and then is no answer either."""
-    parts = bytearray()
-    while len(parts) <= MAX_REPLY_BYTES:
-        part = response.read1(65_536)
-        if not part:
-            break
-        parts += part
-        if time.monotonic() > deadline:
+@contextmanager
+def _ended_at(deadline: float, connection: HTTPConnection) -> Iterator[None]:
+    """What sends a byte now and then, of its head as of its body, is no answer either."""
+    connection.connect()
+    sock = connection.sock
+
+    def end() -> None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+        if time.monotonic() >= deadline:
             raise TimeoutError
+    finally:
+        timer.cancel()
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """All of it, or as much as is more than may be."""
+    parts = bytearray()
+    while len(parts) <= MAX_REPLY_BYTES and (part := response.read1(65_536)):
+        parts += part
     return bytes(parts)
 
 
 def hold_to(server: str, reply: Any, shape: Shape) -> dict[str, Any]:
     """What was said, where it has that shape."""
     if not isinstance(reply, dict) or not all(isinstance(reply.get(k), kind) for k, kind in shape.items()):
-        raise Failure(f"{server}: what answers there is no zkdns server, or one of another version")
+        raise Failure(f"{server}: {NO_SERVER}")
     return reply
 
 
-def _told(error: HTTPError, path: str) -> str:
+def _told(response: HTTPResponse, path: str) -> str:
     """What the server says itself, where it is one of ours."""
     try:
-        reply = _parse(error.read(65536))
+        reply = _parse(response.read(65536))
     except Exception:
         reply = None
-    if reply is not None and isinstance(reply.get("error"), str) and error.code != 404:
+    if reply is not None and isinstance(reply.get("error"), str) and response.status != 404:
         return show.clean(reply["error"])
-    if error.code == 404:
+    if response.status == 404:
         return f"404, there is no {path}: is it the --http address of a zkdns server?"
-    return show.clean(f"{error.code} {error.reason}")
+    return show.clean(f"{response.status} {response.reason}")
 
 
-def _reason(error: Exception, timeout: float) -> str:
-    inner = getattr(error, "reason", error)
-    if isinstance(inner, TimeoutError):
-        return f"no answer in {timeout:g} s"
-    if isinstance(inner, ssl.SSLError):
-        what = str(inner.reason or inner.strerror).replace("_", " ").lower()
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        what = str(error.reason or error.strerror).replace("_", " ").lower()
         return f"TLS failed there: {what}; zkdns itself speaks http://"
-    if isinstance(inner, OSError) and inner.strerror:
-        refused = isinstance(inner, ConnectionRefusedError)
-        return inner.strerror + ": is `zkdns serve` running there, with this --http?" * refused
-    return show.clean(f"{type(inner).__name__}: {inner}")
+    if isinstance(error, OSError) and error.strerror:
+        refused = isinstance(error, ConnectionRefusedError)
+        return error.strerror + ": is `zkdns serve` running there, with this --http?" * refused
+    return show.clean(f"{type(error).__name__}: {error}")
 
 
 def _parse(body: bytes) -> dict[str, Any] | None:

@@ -29,7 +29,10 @@ COLUMNS = (
 SHAPE: asking.Shape = {
     "name": str, "type": str, "rcode": str, "stale": bool, "answer": list, "instances": list, "notes": list,
 }  # fmt: skip
-ROW: asking.Shape = {"id": str, "in": bool, "state": str, "reason": str, "share": (int, float)}
+ROW: asking.Shape = {
+    "id": str, "in": bool, "state": str, "reason": str, "share": (int, float), "service": str,
+    "weight": (int, float, type(None)), "address": list,
+}  # fmt: skip
 MORE: dict[str, Any] = {"service": "", "weight": None, "address": []}
 """What an older server's row may lack."""
 
@@ -146,7 +149,7 @@ def _ask_server(
         asked["at"] = str(at)
     reply = asking.get(server, "/api/v1/explain", asked, SHAPE)
     for row in reply["instances"]:
-        asking.hold_to(server, row, ROW)
+        asking.hold_to(server, MORE | row if isinstance(row, dict) else row, ROW)
     return reply
 
 

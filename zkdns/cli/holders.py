@@ -109,6 +109,8 @@ class Vigil:
         """By replica, the services whose names give the instance."""
         self._ttl = 0.0
         self._unheard: dict[str, str] = {}
+        self._patience = ASK_SECONDS
+        """How long each question of this round may take."""
         self._given_until = clock()
         """When the last replica that was heard gave it no more; that of the others is the beginning."""
 
@@ -116,6 +118,7 @@ class Vigil:
         deadline = self._clock() + timeout
         with ThreadPoolExecutor(max(1, len(self._replicas))) as threads, Waiting().phase("drained") as phase:
             while True:
+                self._patience = min(ASK_SECONDS, max(POLL_SECONDS, deadline - self._clock()))
                 list(threads.map(self._ask, self._replicas))
                 total, back = len(self.holders.given), len(self.holders.back)
                 phase.tell(
@@ -162,13 +165,15 @@ class Vigil:
             self._unheard.pop(replica, None)
         except Failure as error:
             self._unheard[replica] = error.message
+        except Exception:  # whoever may write under /zkdns/servers says where it is asked, and what it says
+            self._unheard[replica] = f"{url}: {asking.NO_SERVER}"
 
     def _rows(self, replica: str, url: str) -> tuple[Sequence[ClientRow], float]:
         rows: list[ClientRow] = []
         at = 0.0
         for name in self._names[replica]:
             account: Told
-            account, at = told.ask(url, name, timeout=ASK_SECONDS)
+            account, at = told.ask(url, name, timeout=self._patience)
             if not account.is_kept:
                 raise Failure(f"{url}: who was told is not kept there: client_table is false")
             rows += account.rows
@@ -176,7 +181,7 @@ class Vigil:
 
     def _find_names(self, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
-        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, ASK_SECONDS).said
+        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience).said
         names = names_giving(self._service, reply["routes"])
         for name in names[1:]:
             self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
@@ -188,10 +193,9 @@ class Vigil:
         states = [i.get("state") for i in reply["instances"] if i.get("id") == self._id]
         return all(state == "drained" for state in states)
 
-    @staticmethod
-    def _ask_service(url: str, name: str) -> dict[str, Any]:
+    def _ask_service(self, url: str, name: str) -> dict[str, Any]:
         path = f"/api/v1/services/{quote(name)}"
-        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, ASK_SECONDS).said
+        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, self._patience).said
 
 
 def names_giving(service: str, routes: Sequence[dict[str, Any]]) -> tuple[str, ...]:
