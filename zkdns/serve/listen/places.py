@@ -40,15 +40,16 @@ def shares_of(client: str) -> tuple[bytes, bytes]:
     return ip.packed[:3], ip.packed
 
 
-class Place:
-    """What is known of one connection: whose it is, when it was last used, as a number that only grows, and
-    the bytes that wait for it."""
+class Place(Generic[T]):
+    """What is known of one connection: whose it is, its client's connections, idlest first, when it was last
+    used, as a number that only grows, and the bytes that wait for it."""
 
-    __slots__ = ("active", "client", "held", "network")
+    __slots__ = ("active", "client", "held", "network", "of_client")
 
-    def __init__(self, network: bytes, client: bytes) -> None:
+    def __init__(self, network: bytes, client: bytes, of_client: OrderedDict[T, None]) -> None:
         self.network = network
         self.client = client
+        self.of_client = of_client
         self.active = 0
         self.held = 0
 
@@ -60,7 +61,7 @@ class Places(Generic[T]):
         self.held = 0
         self._limits = limits
         self._turn = 0
-        self._places: dict[T, Place] = {}
+        self._places: dict[T, Place[T]] = {}
         self._clients: dict[bytes, dict[bytes, OrderedDict[T, None]]] = {}
         """By network and client their connections, idlest first."""
         self._sizes: Counter[bytes] = Counter()
@@ -82,8 +83,9 @@ class Places(Generic[T]):
         loser = self._idlest_of_most(network, one) if is_full else None
         if loser is not None:
             self.release(loser)
-        self._places[connection] = Place(network, one)
-        self._clients.setdefault(network, {}).setdefault(one, OrderedDict())[connection] = None
+        of_client = self._clients.setdefault(network, {}).setdefault(one, OrderedDict())
+        of_client[connection] = None
+        self._places[connection] = Place(network, one, of_client)
         self._sizes[network] += 1
         self.touch(connection)
         return loser
@@ -107,7 +109,7 @@ class Places(Generic[T]):
         if place is not None:
             self._turn += 1
             place.active = self._turn
-            self._clients[place.network][place.client].move_to_end(connection)
+            place.of_client.move_to_end(connection)
 
     def weigh(self, connection: T, held: int) -> T | None:
         """So many bytes wait for it now. Who must go, where that is too much in all."""
@@ -136,8 +138,8 @@ class Places(Generic[T]):
             return
         self.held -= place.held
         clients = self._clients[place.network]
-        del clients[place.client][connection]
-        if not clients[place.client]:
+        del place.of_client[connection]
+        if not place.of_client:
             del clients[place.client]
         self._sizes[place.network] -= 1
         if not self._sizes[place.network]:
