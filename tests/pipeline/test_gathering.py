@@ -18,7 +18,7 @@ from zkdns.pipeline.start import Stage
 from zkdns.registry import file
 from zkdns.registry.merge import Merger
 
-AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 32, 64
+AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 16, 32
 MANY = 6 * AT_A_TIME
 OWNER = 0x55
 
@@ -301,7 +301,7 @@ def test_registries_are_to_tell_no_more_while_what_they_told_waits(monkeypatch: 
 def test_thousands_that_one_list_has_keep_nobody_from_telling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else would be read until the last of them is published."""
     world = a_settled_world()
-    world.hear("/services", *events_of(world, 4 * MAX_UNPUBLISHED))
+    world.hear("/services", *events_of(world, 2 * MAX_TOGETHER))
     world.rest()
     Watched(world, monkeypatch)
     world.hear("/services", Children("/services", (), next(world.zxid)))

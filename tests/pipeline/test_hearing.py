@@ -135,7 +135,9 @@ def test_without_a_clock_all_is_taken_at_once() -> None:
     world.settle()
     world.hear("/services", *a_batch(world))
     assert not world.pipeline._hearing.has_work
-    assert len(world.pipeline.registries["r1"].catalog.services["web"].instances) == MANY
+    tree = world.pipeline.registries["r1"].tree
+    assert tree is not None
+    assert len(tree.catalog().services["web"].instances) == MANY
 
 
 def test_an_outage_is_told_after_what_was_told_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

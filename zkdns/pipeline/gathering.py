@@ -32,12 +32,12 @@ AT_A_TIME_OF_START: Final = 4096
 MAX_TOGETHER: Final = 512
 """Services of which nothing is published before all of them were handed on."""
 
-PART: Final = 2 * AT_A_TIME
+PART: Final = AT_A_TIME
 """Services that are published before more are handed on, where there are more than are shown together."""
 
-MAX_UNPUBLISHED: Final = 256
+MAX_UNPUBLISHED: Final = 128
 """Services that may wait here: in the mirror what waits is in fair order, and what changes often goes first;
-here a change that comes among thousands would wait for a part of them. So many take a tenth of a second."""
+here a change that comes among thousands would wait for a part of them. So many take some 30 ms."""
 
 
 class Gathering:
