@@ -22,7 +22,7 @@ from bench.soak.model import Key
 from bench.soak.truth import Truth
 from zkdns.model import Change, Service
 from zkdns.pipeline.journal import OutOfReach, Query
-from zkdns.pipeline.journal_files import read_changes, read_services
+from zkdns.pipeline.journal_files import read_changes, read_world
 from zkdns.pipeline.journal_merge import merge
 
 WITHIN = 20.0
@@ -60,7 +60,7 @@ def _differences(
     for replica in replicas:
         try:
             told = read_changes(replica.state, EVERYTHING).changes
-            services = read_services(replica.state, time.time())
+            services = read_world(replica.state, time.time()).services()
         except (OSError, OutOfReach) as error:
             yield f"{replica}: its journal: {error}"
             continue
