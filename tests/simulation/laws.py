@@ -37,7 +37,7 @@ def check(world: Machine) -> None:
                 assert link.is_connected, f"{replica.id}: {name} is out of reach, and not said to be"
                 link.held = None
             else:
-                now = link.registry.catalog.services
+                now = link.told().services
                 moved = now is not link.held and dict(now) != dict(link.held)
                 assert not moved, f"{replica.id}: {name} is out of reach, and moves"
     if world.own in world.cut_at or world.ill_while_away:

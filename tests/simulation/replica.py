@@ -76,7 +76,13 @@ class Link:
             self.reads.lost(now)
             self.ephemerals.lost()
             self.stirred = True
-            self.held = self.registry.catalog.services if self.registry.is_whole else None
+            self.held = self.told().services if self.registry.is_whole else None
+
+    def told(self) -> Catalog:
+        """All that was told so far, shown or not."""
+        tree = self.registry.tree
+        assert tree is not None
+        return tree.catalog()
 
     def deliver(self, most: int, now: float) -> bool:
         """Take so many messages off the connection; whether there was one."""
@@ -245,7 +251,7 @@ class Replica:
         for name, link in self.links.items():
             registry = link.registry
             if registry.is_whole:
-                catalog = replace(registry.catalog, serial=registries.serial_of(registry))
+                catalog = replace(registry.shown, serial=registries.serial_of(registry))
                 saved[name] = Saved(now, catalog, registry.overrides.by_instance())
         return saved
 
