@@ -116,7 +116,7 @@ async def test_a_request_under_way_has_all_the_time_it_needs(monkeypatch: pytest
     monkeypatch.setattr(guest, "IDLE_SECONDS", 0.05)
     async with opened() as (one, address):
         reader, writer = await asyncio.open_connection(*address)
-        await first(one).begin(b"")
+        await first(one).begin(is_probe=False)
         await asyncio.sleep(0.2)
         assert not first(one).transport.is_closing()
         first(one).end(is_whole=True)
@@ -148,7 +148,7 @@ async def test_one_who_takes_nothing_of_a_reply_is_ended_and_one_who_takes_littl
             await loop.sock_sendall(sock, b"x")
         await until(lambda: all(each.owes_since for each in one._guests.values()) and len(one._guests) == 2)
         for each in one._guests.values():
-            await each.begin(b"")
+            await each.begin(is_probe=False)
             if is_answered:
                 each.end(is_whole=True)
         while len(one.places) == 2:

@@ -12,7 +12,7 @@ import pytest
 from support.listening import Listening
 from zkdns.config import Address
 from zkdns.web import http
-from zkdns.web.turns import REQUESTS_PER_TURN, Turns, whose
+from zkdns.web.turns import REQUESTS_PER_TURN, Turns, is_probe, whose
 
 ASK = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -44,7 +44,7 @@ class One:
 def come(turns: Turns, began: list[str], *those: tuple[str, str, bytes]) -> None:
     for name, client, request in those:
         one = One(name, began)
-        if turns.come(one, whose(client, request)):
+        if turns.come(one, whose(client, is_probe=is_probe(request))):
             one.take_turn()
 
 
@@ -72,14 +72,17 @@ async def test_those_that_have_gone_take_nobodys_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_line", "is_probe"),
+    ("request_line", "is_one"),
     [
         (b"GET /health HTTP/1.1", True), (b"HEAD /ready HTTP/1.1", True), (b"GET /health?x=1 HTTP/1.1", True),
         (b"GET /healthz HTTP/1.1", False), (b"GET /metrics HTTP/1.1", False), (b"POST /ready", False),
     ],
 )  # fmt: skip
-def test_probes_share_turns_with_probes_alone(request_line: bytes, is_probe: bool) -> None:
-    assert (whose("192.0.2.1", request_line) == whose("192.0.2.7", ASK)) is is_probe
+def test_probes_share_turns_with_probes_alone(request_line: bytes, is_one: bool) -> None:
+    assert is_probe(request_line) is is_one
+    probe = whose("192.0.2.7", is_probe=True)
+    assert (whose("192.0.2.1", is_probe=is_one) == probe) is is_one
+    assert whose("198.51.100.1", is_probe=True) != probe
 
 
 async def test_requests_that_were_sent_behind_each_other_have_turns_of_their_own(

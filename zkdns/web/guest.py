@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from zkdns.transports import let_go
 from zkdns.web.lingering import Lingering
-from zkdns.web.turns import Turns, whose
+from zkdns.web.turns import Turns, is_probe, whose
 
 log = logging.getLogger("zkdns.web")
 
@@ -89,7 +89,7 @@ class Guest(asyncio.Protocol):
             self._came += data  # it is read on where the HTTP side said so meanwhile
             return
         self._came = data
-        if self._host.turns.come(self, whose(self.client, data)):
+        if self._host.turns.come(self, whose(self.client, is_probe=is_probe(data))):
             self._read()
         else:
             self.transport.pause_reading()
@@ -104,7 +104,7 @@ class Guest(asyncio.Protocol):
         return True
 
     def _leave_unless_whole(self) -> None:
-        if self.owes_since is not None:
+        if self._may_begin and self.owes_since is not None:
             self.transport.close()
 
     def pause_writing(self) -> None:
@@ -153,10 +153,10 @@ class Guest(asyncio.Protocol):
         if self._asks is not None and not self._asks.done():
             self._asks.set_result(None)
 
-    async def begin(self, request: bytes) -> None:
+    async def begin(self, *, is_probe: bool) -> None:
         """A whole request was read: it is answered once it has a turn."""
         self.owes_since, self._is_midway = None, False
-        if not self._may_begin and not self._host.turns.come(self, whose(self.client, request)):
+        if not self._may_begin and not self._host.turns.come(self, whose(self.client, is_probe=is_probe)):
             self._asks = asyncio.get_running_loop().create_future()
             try:
                 await self._asks

@@ -34,6 +34,7 @@ from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
 from zkdns.web.threads import Busy, Threads, load
+from zkdns.web.turns import PROBES
 
 log = logging.getLogger("zkdns.web")
 
@@ -90,7 +91,7 @@ class Web:
             guest = self._door.guest(request.transport) if self._door is not None else None
             if guest is None:
                 return await _guard(request, handler, names)
-            await guest.begin(f"{request.method} {request.path_qs} ".encode())
+            await guest.begin(is_probe=request.path in PROBES)
             try:
                 return await _guard(request, handler, names)
             finally:

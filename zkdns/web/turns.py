@@ -17,7 +17,10 @@ from zkdns.turn import go_on
 REQUESTS_PER_TURN: Final = 4
 """Requests that are begun before DNS clients, changes and others have their turn."""
 
-_PROBE = re.compile(rb"(GET|HEAD) /(health|ready)[ ?]")
+PROBES: Final = ("/health", "/ready")
+"""What orchestrators ask, and wait a second for."""
+
+_PROBE = re.compile(rb"(GET|HEAD) (%s)[ ?]" % "|".join(PROBES).encode())
 
 
 class HasTurns(Protocol):
@@ -28,13 +31,13 @@ class HasTurns(Protocol):
 
 
 def is_probe(request: bytes) -> bool:
-    """Whether what begins so asks for no more than whether we live: orchestrators wait a second for that."""
+    """Whether what begins so is one of them."""
     return _PROBE.match(request) is not None
 
 
-def whose(client: str, request: bytes) -> bytes:
-    """With whom a request shares its turns."""
-    return (b"?" if is_probe(request) else b"") + network_of(client)
+def whose(client: str, *, is_probe: bool) -> bytes:
+    """With whom a client's request shares its turns."""
+    return (b"?" if is_probe else b"") + network_of(client)
 
 
 class Turns:
