@@ -662,6 +662,21 @@ def test_where_both_hold_a_name_the_service_wins_and_it_is_a_problem(shared: Zon
     assert said(ask(answers, "extra.web.svc.local")) == ["extra.web.svc.local. A 192.0.2.67"]
 
 
+def test_a_wildcard_below_a_name_of_ours_is_never_given_and_is_a_problem(folder: ZoneFolder) -> None:
+    """That name is the closest encloser (RFC 4592), and it is no file's."""
+    ours = "*._tcp SRV 0 0 1 x\n*._dns-sd._udp A 192.0.2.2\n*.dns A 192.0.2.3\n"
+    write(folder, "svc.local.zone", f"$TTL 60\n{SOA}{ours}*.free A 192.0.2.4\n* A 192.0.2.5\n")
+    assert folder.load().problems == ()
+    answers, mount = serving(folder, service("web", "10.0.0.1"))
+    for name in ("_x._tcp", "x._dns-sd._udp", "x.dns"):
+        assert ask(answers, f"{name}.svc.local", "SRV").rcode() == dns.rcode.NXDOMAIN, name
+    assert said(ask(answers, "x.free.svc.local")) == ["x.free.svc.local. A 192.0.2.4"]
+    assert said(ask(answers, "x.svc.local")) == ["x.svc.local. A 192.0.2.5"]
+    told = [p.what.partition(" belongs to ")[::2] for p in mount.problems()]
+    itself = "zkdns itself, which is answered instead"
+    assert told == [(f"*.{name}.svc.local.", itself) for name in ("_tcp", "_dns-sd._udp", "dns")]
+
+
 def test_services_are_not_walked_where_no_file_says_anything_beside_them(folder: ZoneFolder) -> None:
     """They may be a hundred thousand, and each look at what is wrong asks."""
     answers, mount = serving(folder, service("web", "10.0.0.1"))

@@ -23,6 +23,7 @@ from zkdns.dns.records import pointer
 from zkdns.dns.types import SERVFAIL
 from zkdns.model import Problem
 
+WILDCARD = b"\1*"
 _ARPA = names.label("arpa") + names.ROOT
 
 
@@ -62,14 +63,18 @@ class Overlay:
     ) -> tuple[Problem, ...]:
         problems = []
         written = [
-            (data, owner, node)
+            (apex, data, owner, node)
             for apex, data in files.items()
             for owner, node in data.nodes.items()
             if node and not (owner == apex and apex in self._zones)
         ]
-        labels, owners = self._holders({owner for _, owner, _ in written}, services)
-        for data, owner, node in written:
-            if self._builder.is_built_in(owner):
+        labels, owners = self._holders({owner for _, _, owner, _ in written}, services)
+        for apex, data, owner, node in written:
+            above = owner.removeprefix(WILDCARD)
+            # Where a name of ours is the closest encloser, a wildcard below it is never looked for.
+            if self._builder.is_built_in(owner) or (
+                above not in (owner, apex) and self._builder.is_built_in(above)
+            ):
                 holder = "zkdns itself"
             else:
                 holder = owners.get(owner) or labels.get(self._builder.label_of(owner) or "", "")
