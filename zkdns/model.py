@@ -281,7 +281,7 @@ class Service:
     zxid: int = field(default=0, compare=False)
 
     def healthy(self) -> int:
-        return sum(i.state in SERVING for i in self.instances)
+        return sum([i.state in SERVING for i in self.instances])
 
 
 @dataclass(frozen=True, slots=True)

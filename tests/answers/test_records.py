@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.examples import examples
 from support.steps import steps
-from zkdns.answers import records
+from zkdns.answers import ports, records
 from zkdns.answers.owners import owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.spelling import Spelling, spell
@@ -151,7 +151,7 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
     spelled = spell(service, 5)
     given_out = records.answered(service.instances)
     for rtype in (A, AAAA):
-        tiers = records.address_tiers(given_out, rtype, spelled)
+        tiers = records.address_tiers(given_out, rtype, spelled, records.Shared())
         assert len(tiers) <= 1
         if not tiers:
             continue
@@ -178,7 +178,7 @@ def test_an_instance_gives_its_weight_and_no_more(service: Service) -> None:
 @given(tables.services("web"))
 def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(service: Service) -> None:
     spelled = spell(service, 5)
-    tiers = records.srv_tiers(service, about(service), Spelling(APEX, 5, spelled), records.SRVNames())
+    tiers = records.srv_tiers(service, about(service), Spelling(APEX, 5, spelled), records.Shared())
     given_out = [i for i in service.instances if i.answered and i.registration.port]
     priorities = [int.from_bytes(m.record[12:14], "big") for tier in tiers for m in tier]
     assert priorities == sorted(priorities)
@@ -196,9 +196,9 @@ def test_srv_has_each_priority_in_order_and_one_record_for_each_target_and_port(
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=QUIET)
 @given(tables.services("web"))
 def test_names_that_share_what_they_are_spelled_of_give_what_each_would_alone(service: Service) -> None:
-    spelling, shared = Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+    spelling, shared = Spelling(APEX, 5, spell(service, 5)), records.Shared()
     for one in owners(service, APEX):
-        alone = records.srv_tiers(service, one, spelling, records.SRVNames())
+        alone = records.srv_tiers(service, one, spelling, records.Shared())
         together = records.srv_tiers(service, one, spelling, shared)
         assert [[*tier] for tier in together] == [[*tier] for tier in alone]
 
@@ -207,7 +207,7 @@ def test_names_that_share_what_they_are_spelled_of_give_what_each_would_alone(se
 @given(tables.services("web"))
 def test_members_are_the_same_row_by_row_and_column_by_column(service: Service) -> None:
     spelling = Spelling(APEX, 5, spell(service, 5))
-    for tier in records.srv_tiers(service, about(service), spelling, records.SRVNames()):
+    for tier in records.srv_tiers(service, about(service), spelling, records.Shared()):
         rows, columns = list(tier), records.Columns.of(tier)
         assert (
             list(records.Columns.of(rows)) == list(columns) == rows == [columns[n] for n in range(len(rows))]
@@ -218,14 +218,14 @@ def test_members_are_the_same_row_by_row_and_column_by_column(service: Service) 
 
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
-    ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, spell(both, 5)), records.SRVNames())
+    ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, spell(both, 5)), records.Shared())
     assert (one.weight, one.record[14:16]) == (5, b"\0\5")
 
 
 def test_srv_scale_stops_at_65535_and_leaves_the_deal_alone() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=300), srv_scale=256.0)
     ((one,),) = records.srv_tiers(
-        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.Shared()
     )
     assert one.weight == 300
     assert one.record[14:16] == b"\xff\xff"
@@ -234,7 +234,7 @@ def test_srv_scale_stops_at_65535_and_leaves_the_deal_alone() -> None:
 def test_a_small_scale_gives_no_srv_weight_below_0_and_keeps_a_whole_number() -> None:
     service = a_service(an_instance("a", "10.0.0.1", weight=3), srv_scale=0.5)
     ((one,),) = records.srv_tiers(
-        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.SRVNames()
+        service, about(service), Spelling(APEX, 5, spell(service, 5)), records.Shared()
     )
     assert one.record[14:16] == b"\0\1"
 
@@ -279,7 +279,7 @@ def test_the_counts_read_as_promised(states: str, said: str) -> None:
     assert records.counts("web", group) == said
 
 
-@pytest.mark.parametrize("labels", [records.port_labels, records.tag_labels])
+@pytest.mark.parametrize("labels", [ports.port_labels, ports.tag_labels])
 def test_a_name_of_a_megabyte_costs_what_a_label_has_room_for(
     labels: Callable[[str], tuple[str, ...]],
 ) -> None:

@@ -11,10 +11,10 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from support import tables
 from support.native import APEX, WEB, A, Asking, address, ask, client, entry, first, small
@@ -169,7 +169,7 @@ def test_the_stale_option_goes_with_every_answer_that_has_edns(engine: native.Na
 
 def test_where_nothing_may_be_said_everything_of_that_origin_is_handed_over(engine: native.Native) -> None:
     other, nope = names.label("other") + APEX, names.label("nope") + APEX
-    engine.apply(Delta({other + A: replace(entry(1), origin=3)}, {other: Name(0, origin=3)}))
+    engine.apply(Delta({other + A: structs.replace(entry(1), origin=3)}, {other: Name(0, origin=3)}))
 
     def said() -> list[bool]:
         asked = [(WEB, 1), (WEB, 99), (nope, 1), (other, 1), (other, 99), (names.label("x") + other, 1)]
@@ -187,14 +187,14 @@ def test_where_nothing_may_be_said_everything_of_that_origin_is_handed_over(engi
 def test_a_client_of_no_class_gets_the_entry_and_none_of_its_variants(engine: native.Native) -> None:
     engine.apply(Delta({WEB + A: entry(1)}))
     alone = engine.respond(tables.query(WEB, 1), 1232)
-    engine.apply(Delta({WEB + A: replace(entry(1), variants={2: entry(2)})}))
+    engine.apply(Delta({WEB + A: structs.replace(entry(1), variants={2: entry(2)})}))
     assert engine.respond(tables.query(WEB, 1), 1232) == alone
 
 
 @pytest.mark.parametrize("origin", [65_535, 65_536, -1])
 def test_an_origin_that_the_table_cannot_hold_is_refused(engine: native.Native, origin: int) -> None:
     with pytest.raises((ValueError, OverflowError)):
-        engine.apply(Delta({WEB + A: replace(entry(1), origin=origin)}))
+        engine.apply(Delta({WEB + A: structs.replace(entry(1), origin=origin)}))
     with pytest.raises((ValueError, OverflowError)):
         engine.apply(Delta(staleness={origin: Staleness()}))
     assert engine.respond(tables.query(WEB, 1), 1232)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import replace
 
 import dns.exception
 import dns.message
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from support import tables, wire
 from support.asking import respond
@@ -162,7 +162,7 @@ def test_the_plain_way_and_the_long_way_say_the_same(data: st.DataObject) -> Non
     ways = [(query, limit) for query in asked for limit in (HIGHEST_UDP, 65_535)]
     replies = [respond(query, answers, limit, turn(3), 0x80) for query, limit in ways]
     for key, entry in answers.table.entries.items():
-        answers.table.entries[key] = replace(entry, repeats=True)
+        answers.table.entries[key] = structs.replace(entry, repeats=True)
     folded = [respond(query, answers, limit, turn(3), 0x80) for query, limit in ways]
     for (query, _), reply, again in zip(ways, replies, folded, strict=True):
         if reply != again:  # only where there was something to fold

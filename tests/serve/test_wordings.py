@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from support import tables
 from support.drawing import pick
@@ -288,7 +289,7 @@ def test_who_stands_where_there_is_nobody_is_told_so_each_time(answers: Answers)
     """A variant without tiers: what stands for its clients is nobody."""
     table, key = answers.table, WEB + A.to_bytes(2, "big")
     whole = table.entries[key]
-    table.entries[key] = replace(whole, variants={table.clients.own: Entry((), whole.cut)})
+    table.entries[key] = structs.replace(whole, variants={table.clients.own: Entry((), whole.cut)})
     dispatcher = serving(table)
     packet = tables.query(WEB, A, tables.opt())
     (first,), (second,) = (dispatcher.dispatch_all([packet], [MAY]) for _ in range(2))

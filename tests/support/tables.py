@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
-from dataclasses import replace
 from functools import cache
 from ipaddress import ip_network
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from support.drawing import pick
 from zkdns.answers import policies
@@ -194,7 +194,7 @@ def invented(draw: st.DrawFn) -> Table:
             repeats = len(set(extras)) < len(extras)
             entry = Entry(held, 65_535, draw(options), repeats, origin=draw(origins))
             if draw(st.booleans()):
-                entry = replace(entry, variants=draw(variants(held, entry)))
+                entry = structs.replace(entry, variants=draw(variants(held, entry)))
             table.entries[owner + rtype.to_bytes(2, "big")] = entry
         instances = draw(kids)
         responder = Strange() if draw(st.integers(0, 5)) == 0 else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
@@ -244,10 +245,12 @@ class Builder:
         ):
             return answers
         places = {
-            key: one if (start := ends.get(key, one.start)) == one.start else replace(one, start=start)
+            key: one
+            if (start := ends.get(key, one.start)) == one.start
+            else structs.replace(one, start=start)
             for key, one in answers.first_places.items()
         }
-        return replace(answers, first_places=places)
+        return structs.replace(answers, first_places=places)
 
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
         if old and new and old.service is new.service and old.grouped is new.grouped is None:
@@ -266,4 +269,4 @@ def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table
         builder.replace(answers.service.name, answers)
     delta = builder.take()
     held: dict[str, Holder | None] = {**snapshot.services, **delta.services}
-    return Table(replace(delta, services=held, clients=snapshot.clients))
+    return Table(structs.replace(delta, services=held, clients=snapshot.clients))

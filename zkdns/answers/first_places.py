@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from zkdns.answers import policies, records
 from zkdns.answers.table import Entry
@@ -21,8 +22,7 @@ MAX_GONE = 10_000
 """Ids that are registered no more and still have their count; then the longest gone is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstPlaces:
+class FirstPlaces(Struct, frozen=True):
     """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
     record; `start` is where `counter` stood when this Entry took over. `client`: the zone that it is given
     to, "" for none; `places`: where the instances stand, None where nobody asks."""

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from zkdns.answers import records
 from zkdns.answers.late_names import NONE_LATE, Late, find_late
+from zkdns.answers.ports import by_port, tag_labels
 from zkdns.answers.records import OwnerName
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.dns import ede, names
@@ -32,7 +33,7 @@ def tags_of(instance: Instance) -> dict[str, None]:
     """Its tags as labels ("v1.0" and "v1-0" are one); its registry's name is one where there are several."""
     tags = instance.registration.tags
     words = (*tags, instance.registry) if instance.registry else tags
-    return dict.fromkeys(chain.from_iterable(map(records.tag_labels, words)))
+    return dict.fromkeys(chain.from_iterable(map(tag_labels, words)))
 
 
 def taken_from_tags(service: Service, guests: Sequence[Instance] = ()) -> set[str]:
@@ -57,7 +58,7 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
     if guests:
         alone: dict[str, list[Instance]] = {}
         for guest in guests:
-            alone.setdefault(records.tag_labels(guest.registry)[0], []).append(guest)
+            alone.setdefault(tag_labels(guest.registry)[0], []).append(guest)
         tagged = {**alone, **{tag: [*alone.get(tag, ()), *own] for tag, own in tagged.items()}}
     return tagged
 
@@ -67,7 +68,7 @@ def having_ports(service: Service) -> WithPorts:
     return {
         (protocol, port): having
         for protocol in records.protocols(service.instances)
-        for port, having in records.by_port(_of_protocol(service, protocol)).items()
+        for port, having in by_port(records.of_protocol(service.instances, protocol)).items()
     }
 
 
@@ -78,10 +79,6 @@ def late_of(
     taken = taken_from_tags(service, guests) if having else ()
     tags = {tag: those for tag, those in having.items() if tag and tag not in taken}
     return Late(find_late(tags, zones), find_late(ports, zones))
-
-
-def _of_protocol(service: Service, protocol: str) -> tuple[Instance, ...]:
-    return tuple(i for i in service.instances if i.registration.protocol == protocol)
 
 
 def owners(
@@ -122,7 +119,7 @@ def _own(service: Service, zone: bytes, ports: WithPorts, late: Late) -> Iterato
     serving = records.answered(everyone)
     yield OwnerName(name, service.label, everyone, serving, records.DEALT)
     for protocol in records.protocols(everyone):
-        of_protocol = _of_protocol(service, protocol)
+        of_protocol = records.of_protocol(everyone, protocol)
         below = names.label("_" + protocol)
         given = serving if len(of_protocol) == len(everyone) else records.answered(of_protocol)
         owner = names.label(names.underscored(service.label)) + below + zone

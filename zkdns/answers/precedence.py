@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from zkdns.answers.nested import Claims
 from zkdns.answers.records import DEALT
@@ -139,9 +140,9 @@ class Precedence:
         if holder is not None:
             brought, zone = self._services[holder[0]], claims.zone_of(owner)
             if owner in self._apexes:  # the zone's own, and what is below it is there all the same
-                known = replace(brought.names[owner], zone=zone, ede=b"", service="")
+                known = structs.replace(brought.names[owner], zone=zone, ede=b"", service="")
             elif built_in is None or holder[1] == built_in.zone:
-                entries, known = brought.entries, replace(brought.names[owner], zone=zone)
+                entries, known = brought.entries, structs.replace(brought.names[owner], zone=zone)
         for rtype in (*DEALT, TXT):
             key = owner + rtype.to_bytes(2, "big")
             if key in self._own_entries:

@@ -6,17 +6,17 @@ on the wire is `dns.records`' affair.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from itertools import starmap
 from math import lcm
 from typing import Final, NamedTuple, TypeAlias, overload
 
 from msgspec import Struct
 
+from zkdns.answers.ports import ports_of_each
 from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
 from zkdns.dns.records import pointer, srv
@@ -25,12 +25,6 @@ from zkdns.model import SERVING, Instance, Service
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
-
-MAX_READ: Final = 64
-"""Characters that are looked at of a port's name or a tag: one more than a label has."""
-
-_UNDERSCORED: Final = re.compile(r"[a-z0-9-]+(?:_+[a-z0-9-]+)+")
-"""With an underscore within: those that begin with one are DNS's own (`_tcp`)."""
 
 
 class Member(NamedTuple):
@@ -64,9 +58,10 @@ class Columns(Sequence[Member]):
     @classmethod
     def of_addresses(cls, instances: Sequence[Instance], records: Iterable[bytes]) -> Columns:
         """One address of each, with nothing beside it."""
-        rows = [(i.weight, (i,), b"", 0, i.key) for i in instances]
-        weights, holders, extras, counts, ids = zip(*rows, strict=True)
-        return cls(tuple(records), weights, holders, extras, counts, ids)
+        size = len(instances)
+        weights = tuple([i.weight for i in instances])
+        ids = tuple([i.key if i.home else i.id for i in instances])
+        return cls(tuple(records), weights, tuple(zip(instances)), (b"",) * size, (0,) * size, ids)
 
     @classmethod
     def of(cls, members: Sequence[Member]) -> Columns:
@@ -130,70 +125,37 @@ def of_tag(owner: bytes, tag: str, service: str, having: Iterable[Instance]) -> 
     return OwnerName(owner, f"{tag}.{service}", group, answered(group), DEALT, counted=False, tag=True)
 
 
-def ports_of(instance: Instance, name: str | None) -> tuple[int, ...]:
-    """The main port, or the ports named so."""
-    if name is None:
-        return (instance.registration.port,) if instance.registration.port else ()
-    ports = [port for own, port in instance.registration.ports if port and name in port_labels(own)]
-    return tuple(ports) if len(ports) < 2 else tuple(dict.fromkeys(ports))
-
-
-def by_port(instances: Iterable[Instance]) -> dict[str, tuple[Instance, ...]]:
-    """Which instances have a port of each name. Read once: asked for port by port, strangers' names are the
-    square of their payloads."""
-    ports: dict[str, dict[str, Instance]] = {}
-    for i in instances:
-        for own, number in i.registration.ports:
-            for label in port_labels(own):
-                having = ports.setdefault(label, {})
-                if number:
-                    having[i.path] = i
-    return {port: tuple(having.values()) for port, having in ports.items()}
-
-
-def port_labels(name: str) -> tuple[str, ...]:
-    """A port's name as it stands in `_name._tcp` (RFC 6335, section 5.1, made wide enough)."""
-    return _labels(name[:MAX_READ], 62)
-
-
-def tag_labels(tag: str) -> tuple[str, ...]:
-    """A tag as it stands in a name: one label, 63 bytes at most."""
-    return _labels(tag[:MAX_READ], 63)
-
-
-@lru_cache(8192)  # a registry has few names of tags and ports, and each instance repeats them
-def _labels(name: str, size: int) -> tuple[str, ...]:
-    """Folded; and as it was written, where nothing but underscores keeps it from being a host's: who knows a
-    listener as `SASL_SSL` asks for `_sasl_ssl`."""
-    lower = name.lower()
-    folded = "".join(c if c.isascii() and c.isalnum() else "-" for c in lower)[:size]
-    return (folded, lower) if len(lower) <= size and _UNDERSCORED.fullmatch(lower) else (folded,)
-
-
 def protocols(instances: Iterable[Instance]) -> list[str]:
     """The protocols that the service has a `_service._proto` name for; tcp while it has no instance."""
     return sorted({i.registration.protocol for i in instances}) or ["tcp"]
 
 
+def of_protocol(instances: tuple[Instance, ...], protocol: str) -> tuple[Instance, ...]:
+    """Those with this one; the same object where all have it."""
+    own = [i for i in instances if i.registration.protocol == protocol]
+    return instances if len(own) == len(instances) else tuple(own)
+
+
 def tiers_of(
-    service: Service, about: OwnerName, rtype: int, spelling: Spelling, shared: SRVNames | None = None
+    service: Service, about: OwnerName, rtype: int, spelling: Spelling, shared: Shared | None = None
 ) -> Tiers:
     """The records of an A, AAAA or SRV RRset; () where it has none. `shared`: where several names share
     SRV records."""
+    shared = shared or Shared()
     if rtype == SRV:
-        return srv_tiers(service, about, spelling, shared or SRVNames())
-    return address_tiers(about.serving, rtype, spelling.by_name)
+        return srv_tiers(service, about, spelling, shared)
+    return address_tiers(about.serving, rtype, spelling.by_name, shared)
 
 
 def address_tiers(
-    serving: Sequence[Sequence[Instance]], rtype: int, by_name: Mapping[str, InstanceRecords]
+    serving: Sequence[Sequence[Instance]], rtype: int, by_name: Mapping[str, InstanceRecords], shared: Shared
 ) -> Tiers:
     """The lowest priority's addresses of one family. An address that two instances share is one
     member with the weights added; an instance's weight is shared among its own addresses."""
     if not serving:
         return ()
-    those = [by_name[own_name(i)] for i in serving[0]]
-    wanted = [own.v6 if rtype == AAAA else own.v4 for own in those]
+    those = shared.group(serving[0], by_name).own
+    wanted = [own.v6 for own in those] if rtype == AAAA else [own.v4 for own in those]
     if not any(wanted):
         return ()
     alone = [own[0] for own in wanted if len(own) == 1]
@@ -225,35 +187,51 @@ class Apart(NamedTuple):
     ids: tuple[str, ...]
 
 
-class SRVNames:
-    """What the SRV names of one service in one zone share, most of which give the same instances. `records`:
-    those of instances that share no address, by own name and port."""
+class Group:
+    """Instances that several names of a service give, and the records of each (`own`)."""
+
+    def __init__(self, tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> None:
+        self.tier = tier
+        self.own = [by_name[own_name(i)] for i in tier]
+        self.wires: dict[tuple[tuple[int, ...], ...], tuple[bytes, ...]] = {}
+        """Their SRV records by their ports, where they stand apart."""
+
+    @cached_property
+    def apart(self) -> Apart | None:
+        """None where some share an address, or have their names under another service's."""
+        return _apart(self.tier, self.own)
+
+
+class Shared:
+    """What the names of one service in one zone share, most of which give the same instances. `records`:
+    SRV records of instances that share no address, by own name and port."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, int], bytes] = {}
-        self._groups: dict[int, tuple[Sequence[Instance], Apart | None]] = {}
-        """By the identity of a group, which is kept with it: so no other comes to have that."""
+        self._groups: dict[int, Group] = {}
+        """By the identity of those in it, who are kept with it: so no others come to have that."""
 
-    def apart(self, tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> Apart | None:
-        """None where some share an address, or have their names under another service's."""
+    def group(self, tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> Group:
         group = self._groups.get(id(tier))
         if group is None:
-            group = self._groups[id(tier)] = tier, _apart(tier, by_name)
-        return group[1]
+            group = self._groups[id(tier)] = Group(tier, by_name)
+        return group
 
 
-def _apart(tier: Sequence[Instance], by_name: Mapping[str, InstanceRecords]) -> Apart | None:
-    if any(i.home for i in tier):
+def _apart(tier: Sequence[Instance], own: Sequence[InstanceRecords]) -> Apart | None:
+    if not own or not all(one.sole_holder for one in own) or any(i.home for i in tier):
         return None
-    rows = [
-        (own, i.weight, (i,), (b"", *own.unowned), len(own.unowned), i.id)
-        for i in tier
-        if (own := by_name[i.label]).sole_holder
-    ]
-    return Apart(*zip(*rows, strict=True)) if rows and len(rows) == len(tier) else None
+    return Apart(
+        tuple(own),
+        tuple([i.weight for i in tier]),
+        tuple(zip(tier)),
+        tuple([(b"", *one.unowned) for one in own]),
+        tuple([len(one.unowned) for one in own]),
+        tuple([i.id for i in tier]),
+    )
 
 
-def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: SRVNames) -> Tiers:
+def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: Shared) -> Tiers:
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target. One with several
     ports of the name has a record for each, which share its places."""
@@ -279,23 +257,26 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: SR
     homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
     tiers: list[Sequence[Member]] = []
     for tier in about.serving if about.levels is None else about.levels:
-        ports = [ports_of(i, about.port) for i in tier]
+        ports = tuple(ports_of_each(tier, about.port))
         # A route may give one instance as two targets.
-        apart = shared.apart(tier, by_name) if about.levels is None else None
-        if apart is not None and len(tier) == sum(map(len, ports)) and all(ports):
+        group = shared.group(tier, by_name) if about.levels is None else None
+        if group and group.apart and len(tier) == sum(map(len, ports)) and all(ports):
+            apart = group.apart
             end, suffix = ends_of(apart.own[0])
-            wires = [
-                known.get((i.label, port))
-                or known.setdefault((i.label, port), spell(i, i.weight, port, own.label + end))
-                for i, own, (port,) in zip(tier, apart.own, ports, strict=True)
-            ]
+            wires = group.wires.get(ports)
+            if wires is None:
+                wires = group.wires[ports] = tuple(
+                    [
+                        known.get((i.label, port))
+                        or known.setdefault((i.label, port), spell(i, i.weight, port, own.label + end))
+                        for i, own, (port,) in zip(tier, apart.own, ports, strict=True)
+                    ]
+                )
             runs = [
                 (own.label + suffix).join(own_bodies)
                 for own, own_bodies in zip(apart.own, apart.bodies, strict=True)
             ]
-            tiers.append(
-                Columns(tuple(wires), apart.weights, apart.holders, tuple(runs), apart.counts, apart.ids)
-            )
+            tiers.append(Columns(wires, apart.weights, apart.holders, tuple(runs), apart.counts, apart.ids))
             continue
         members: list[Member] = []
         places: dict[tuple[bytes, int], tuple[int, int]] = {}
@@ -343,13 +324,12 @@ def target(instance: Instance, name: bytes) -> bytes:
 def counts(about: str, group: Collection[Instance]) -> str:
     """`web: 3 registered, 0 healthy (2 failing, 1 draining)`: under 100 bytes, the rarest states
     left out where it would be longer."""
-    healthy = sum(i.state in SERVING for i in group)
-    text = f"{len(group)} registered, {healthy} healthy"
+    states = [i.state for i in group]
+    text = f"{len(group)} registered, {sum(map(SERVING.__contains__, states))} healthy"
     if any(i.answered for i in group):  # those that fail_open gives are not healthy
         return ede.about(about, f"{text}, none for this type")
-    text = ede.about(about, text)
-    states, detail = Counter(i.state for i in group), ""
-    for state, n in states.most_common():
+    text, detail = ede.about(about, text), ""
+    for state, n in Counter(states).most_common():
         longer = f"{detail}, {n} {state}" if detail else f"{n} {state}"
         if len(text) + len(longer) + 3 > ede.MAX_TEXT_BYTES:
             break
@@ -359,7 +339,7 @@ def counts(about: str, group: Collection[Instance]) -> str:
 
 def about_service(service: Service) -> list[str]:
     """What a person with dig reads of a service."""
-    states = Counter(str(i.state) for i in service.instances)
+    states = Counter([i.state for i in service.instances])
     texts = [
         f"instances={len(service.instances)}",
         f"healthy={service.healthy()}",

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from zkdns.answers import records
+from zkdns.answers.ports import port_labels, tag_labels
 from zkdns.answers.routed import Given, InForce, Routed, targets_of, view_key
 from zkdns.answers.routes import EMPTY, MAX_DEPTH, Composed, Member, Pool, compose, places, pool_of
 from zkdns.model import Instance, Service, State
@@ -254,7 +255,7 @@ def _by_port(members: Iterable[Member]) -> dict[str, list[Member]]:
     for member in members:
         own: dict[str, int] = {}
         for port, number in member.instance.registration.ports:
-            for label in records.port_labels(port):
+            for label in port_labels(port):
                 own.setdefault(label, number)
         for label, number in own.items():
             having = by_port.setdefault(label, [])
@@ -267,8 +268,8 @@ def _members(service: Service, tag: str) -> list[Instance]:
     readable = [i for i in service.instances if i.state is not State.UNREADABLE]
     if not tag:
         return readable
-    wanted = records.tag_labels(tag)[0]
-    return [i for i in readable if any(records.tag_labels(t)[0] == wanted for t in i.registration.tags)]
+    wanted = tag_labels(tag)[0]
+    return [i for i in readable if any(tag_labels(t)[0] == wanted for t in i.registration.tags)]
 
 
 def _named(member: Member, service: Service) -> Instance:

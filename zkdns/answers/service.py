@@ -7,12 +7,12 @@ difference give the same table (tests hold it).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from zkdns.answers import records
 from zkdns.answers.entries import rotated, single
@@ -41,8 +41,7 @@ FEW: Final = 64
 room than its addresses."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ServiceAnswers:
+class ServiceAnswers(Struct, frozen=True, eq=False):
     """All that one service brings to the table, and what it was made of. `ttl`: seconds, of its records.
     `grouped`: the instances at each packed address, None where they are few enough to be grouped when that is
     asked; `protocols`: those that it has a `_service._proto` name for; `origin`: whose staleness it has."""
@@ -53,7 +52,7 @@ class ServiceAnswers:
     names: Mapping[bytes, Name]
     grouped: Mapping[bytes, Sequence[Instance]] | None
     protocols: Sequence[str]
-    first_places: Mapping[bytes, FirstPlaces] = field(default_factory=dict)
+    first_places: Mapping[bytes, FirstPlaces] = {}
     origin: int = EVERY
     near: bool = False
     """Whether it is given by where clients stand."""
@@ -74,7 +73,8 @@ class ServiceAnswers:
         """Those of its instances, packed."""
         if self.grouped is not None:
             return self.grouped.keys()
-        every = chain.from_iterable([i.addresses for i in readable(self.service).instances])
+        each = [i.registration.addresses or i.resolved for i in readable(self.service).instances]
+        every = chain.from_iterable(each)
         return set(map(packed, every))
 
     def counters(self) -> dict[bytes, RotationCounter]:
@@ -202,12 +202,12 @@ class _Compilation:
             self.near.begin()
         spelling = Spelling(zone.apex, self.ttl, self.by_name)
         tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
-        srv_names = records.SRVNames()
+        shared = records.Shared()
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
             serves = False
             for rtype in about.types:
-                tiers = records.tiers_of(self.giver, about, rtype, spelling, srv_names)
+                tiers = records.tiers_of(self.giver, about, rtype, spelling, shared)
                 if tiers:
                     serves = True
                     self._add_entry(about, rtype, tiers)
@@ -240,7 +240,7 @@ class _Compilation:
         if self.near is not None and self.near.by_client:
             places = self.near.places
             variants, arranged = self.near.variants(RRset(about, rtype, tiers, entry), self.counters)
-            entry = replace(entry, variants=variants)
+            entry = structs.replace(entry, variants=variants)
             for number, one in variants.items() if about.counted else ():
                 client = self.topology.places[number - 1].zone
                 self.first_places[class_key(key, number)] = FirstPlaces(
@@ -260,7 +260,9 @@ class _Compilation:
         spell = InstanceNames(self.named, self._home(zone), self.ttl, self.folded).spell
         tags = self.late.tags
         below = LateTags(name, tags, answering, several) if tags else None
-        self.names[name] = replace(self.names[name], instances=self.addresses, spell=spell, below=below)
+        self.names[name] = structs.replace(
+            self.names[name], instances=self.addresses, spell=spell, below=below
+        )
         route = self.beyond.route
         texts = [*records.about_service(self.whole), *(tell_route(route) if route else ())]
         self.entries[name + TXT.to_bytes(2, "big")] = single(txt(texts, self.ttl), self.origin)
@@ -279,7 +281,7 @@ class _Compilation:
         own = self.names[owner]
         home = self._home(zone)
         browsing = Browsing(self.browsed, protocol, zone.apex, home, self.ttl, own.ede, self.folded_browsed)
-        self.names[owner] = replace(own, responder=browsing)
+        self.names[owner] = structs.replace(own, responder=browsing)
         # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
         # here would know of nothing below it (RFC 8020).
         folder, ports = below + names.label(label) + zone.apex, self.late.ports
@@ -314,7 +316,7 @@ def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
 
 def readable(service: Service) -> Service:
     """Without the instances that nothing is known of but that they are registered: they have no names."""
-    if all(i.state is not State.UNREADABLE for i in service.instances):
+    if State.UNREADABLE not in [i.state for i in service.instances]:
         return service
     instances = tuple(i for i in service.instances if i.state is not State.UNREADABLE)
     return replace(service, instances=instances)

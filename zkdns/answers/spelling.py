@@ -66,7 +66,7 @@ def spell(
         home = names.label(i.home) if i.home else own
         if home not in elsewhere:
             elsewhere[home] = elsewhere_of(home, apexes)
-        kept = ttl_of(i, ttl)
+        kept = ttl if i.registration.ttl is None else i.registration.ttl
         unowned, v4, v6, addresses = _spell(i.addresses, kept)
         if kept != shared:
             _, v4, v6, _ = _spell(i.addresses, shared)
@@ -101,7 +101,8 @@ def ttl_of(i: Instance, ttl: int) -> int:
 def shared_ttl(instances: Iterable[Instance], ttl: int) -> int:
     """That of a name that gives several instances' addresses: who is there, and where, may be kept for the
     least of their times."""
-    return min(ttl, min((ttl_of(i, ttl) for i in instances if i.answered), default=ttl))
+    own = {i.registration.ttl for i in instances if i.answered}
+    return min([ttl, *(one for one in own if one is not None)])
 
 
 def own_name(i: Instance) -> str:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.client_map import NO_CLIENTS, ClientMap
@@ -52,8 +52,7 @@ class Tier(Struct, frozen=True, eq=False):
     extra_counts: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class Entry(Struct, frozen=True, eq=False):
     """A positive answer. Tiers follow one another; `cut` bounds the records of all of them.
 
     `ede` is a whole Extended DNS Error option for this answer (RFC 8914), or b"". `repeats` says
@@ -162,8 +161,7 @@ class Responder(Protocol):
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Name:
+class Name(Struct, frozen=True, eq=False):
     """A name that exists. A type that the table doesn't hold for it is NODATA, with `ede`.
 
     `zone`: its index. `instances`: names one label below that exist as well, by lower-case label; their
@@ -203,8 +201,7 @@ Entries: TypeAlias = dict[bytes, Entry]
 """Key: the owner's wire name in lower case, then the type in two bytes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Delta:
+class Delta(Struct, frozen=True, eq=False):
     """What a table has to take over, in one step; None takes a key out.
 
     Both engines apply it; the native one has no use for `services` and `holders`. `staleness`: of each
@@ -212,12 +209,12 @@ class Delta:
     any more. `serial`: that of the SOA from now on. `clients`: where clients stand.
     """
 
-    entries: Mapping[bytes, Entry | None] = field(default_factory=dict)
-    names: Mapping[bytes, Name | None] = field(default_factory=dict)
-    zones: Mapping[int, Zone] = field(default_factory=dict)
-    staleness: Mapping[int, Staleness] = field(default_factory=dict)
-    services: Mapping[str, Holder | None] = field(default_factory=dict)
-    holders: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    entries: Mapping[bytes, Entry | None] = {}
+    names: Mapping[bytes, Name | None] = {}
+    zones: Mapping[int, Zone] = {}
+    staleness: Mapping[int, Staleness] = {}
+    services: Mapping[str, Holder | None] = {}
+    holders: Mapping[bytes, tuple[str, ...]] = {}
     serial: int | None = None
     clients: ClientMap | None = None
 

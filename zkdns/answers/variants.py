@@ -8,12 +8,11 @@ given what can be told.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from weakref import WeakValueDictionary
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
@@ -57,7 +56,7 @@ class Arranged(Struct, frozen=True):
     registered: int = 0
 
     def in_place_of(self, base: Entry, option: bytes, counter: RotationCounter) -> Entry:
-        return replace(
+        return structs.replace(
             base, tiers=self.tiers, ede=option, repeats=self.repeats, counter=counter, ids=self.ids
         )
 

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TypeAlias
 
 from zkdns.answers import policies, records
-from zkdns.answers.records import DEALT, OwnerName, ports_of
+from zkdns.answers.ports import ports_of
+from zkdns.answers.records import DEALT, OwnerName
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from zkdns.answers.owners import SERVER, by_tag
-from zkdns.answers.records import by_port, tag_labels
+from zkdns.answers.ports import by_port, tag_labels
 from zkdns.lists import some_of
 from zkdns.model import Problem, Service, State
 from zkdns.registry.labels import to_label

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from zkdns.answers.records import ports_of
+from zkdns.answers.ports import ports_of
 from zkdns.model import Instance, Service
 from zkdns.wall import walk
 
