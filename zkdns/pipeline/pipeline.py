@@ -8,7 +8,6 @@ their names, each with its own age. An error of ours costs the item that it meet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 
 from zkdns.answers.builder import Builder
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
@@ -19,7 +18,7 @@ from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
-from zkdns.model import Catalog, Change, Problem, Service
+from zkdns.model import Catalog, Change, Service
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
@@ -47,7 +46,6 @@ from zkdns.pipeline.inputs import (
 )
 from zkdns.pipeline.judging import Judging
 from zkdns.pipeline.locality import Localities, concerned
-from zkdns.pipeline.lost_names import tell_nested
 from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
@@ -57,6 +55,7 @@ from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.staleness import Origins
 from zkdns.pipeline.start import Stage, Start
 from zkdns.pipeline.telling import Telling
+from zkdns.pipeline.wrong import Wrong
 from zkdns.problems import Problems
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
@@ -133,6 +132,11 @@ class Pipeline:
             self.registries, self._gatherer, self._publisher,
             routes=self.routes, hostnames=self._hostnames, health=self._health, wall=self.wall,
             defaults=ServiceDefaults(settings.service_defaults, settings.file),
+        )  # fmt: skip
+        self._wrong = Wrong(
+            self.wall, registries=self.registries, gatherer=self._gatherer, hostnames=self._hostnames,
+            localities=self._localities, health=self._health, routes=self.routes, compiler=self._compiler,
+            publisher=self._publisher, builder=self.builder, overlay=self.overlay,
         )  # fmt: skip
         self._tick, self._threads = tick, threads
         self._agenda = Agenda()
@@ -359,26 +363,8 @@ class Pipeline:
 
     @property
     def problems(self) -> Problems:
-        """What is wrong with what is registered, ordered, and laid beside it. Each is told once, though two
-        registries be the same place. Taken as of now; written out by who reads it, in a thread or not."""
-        own = self.registries.own
-        nested: tuple[Problem, ...] = ()
-        with self.wall.around("zones that nest", "told"):
-            nested = tuple(tell_nested(self.services, self.builder.zone_names))
-        each = (
-            self.catalog.problems,
-            *(r.refusals for r in self.registries.values()),
-            tuple(self._hostnames.problems.values()),
-            own.overrides.problems() if own is not None else (),
-            self._localities.problems,
-            tuple(self._health.problems.values()),
-            *self.routes.problems.values(),
-            tuple(self._compiler.limits.values()),
-            *self._publisher.lost_names.values(),
-            nested,
-        )
-        overlay, ours = self.overlay.tell(), tuple(self.wall.problems.values())
-        return Problems(lambda: dict.fromkeys(chain(*each, overlay(), ours)))
+        """What is wrong with what is registered, ordered, and laid beside it."""
+        return self._wrong.tell()
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
