@@ -27,7 +27,7 @@ from typing import Any
 from kazoo.client import KazooClient
 
 from bench.server import PER_SERVICE, ZooKeeperServer, change_to_read, fill, payload
-from zkdns.answers.table import Table, position_of
+from zkdns.answers.table import Delta, Table, position_of
 from zkdns.config import Settings
 from zkdns.model import Data
 from zkdns.pipeline.driver import Driver
@@ -54,16 +54,18 @@ class Stages:
             settings, time.time(), replica=Replica("bench"), tick=time.perf_counter, threads=True,
             position_of=self.engine.position_of if self.engine is not None else position_of, defers=DEFERS,
         )  # fmt: skip
-        self.driver = Driver(self.pipeline, settings.zookeeper, _no_host, self._take_ready)
+        self.driver = Driver(
+            self.pipeline, settings.zookeeper, _no_host, self._take_ready, publish=self._put_in_force
+        )
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self.heard = 0.0
+        self.heard = self.ended = 0.0
         publisher: Any = self.pipeline._publisher
         pipeline: Any = self.pipeline
         driver: Any = self.driver
         self._time(pipeline, "_take_catalogs", "merge")
         self._time(publisher._judging, "judge", "judge")
         self._time(pipeline._compiler, "compile", "compile")
-        self._time(pipeline, "ready", "ready")
+        self._time(pipeline, "publish", "ready")
         self._time(pipeline, "step", "parse")
         self._hear = driver._hear
         driver._hear = self._note
@@ -86,20 +88,22 @@ class Stages:
             self.heard, self.spent["noticed"] = time.perf_counter(), at
         self._hear(name, root, events, at)
 
-    def _take_ready(self, ready: Ready) -> None:
+    def _put_in_force(self, delta: Delta) -> None:
         began = time.perf_counter()
-        if ready.delta:
-            if self.engine is not None:
-                self.engine.apply(ready.delta)
-            self.table.apply(ready.delta)
-        ended = time.perf_counter()
+        if self.engine is not None:
+            self.engine.apply(delta)
+        self.table.apply(delta)
+        self.ended = time.perf_counter()
+        self.spent["engine"] += self.ended - began
+
+    def _take_ready(self, ready: Ready) -> None:
         if self.heard and not ready.more:
             spent = self.spent
             inside = spent["merge"] + spent["judge"] + spent["compile"]
             told = {
-                "noticed": spent["noticed"], "ended": ended, "read": self.heard - spent["noticed"],
+                "noticed": spent["noticed"], "ended": self.ended, "read": self.heard - spent["noticed"],
                 "parse": spent["parse"], "merge": spent["merge"], "judge": spent["judge"],
-                "compile": spent["compile"], "publish": spent["ready"] - inside, "engine": ended - began,
+                "compile": spent["compile"], "publish": spent["ready"] - inside, "engine": spent["engine"],
             }  # fmt: skip
             self.heard = 0.0
             print(json.dumps(told), flush=True)

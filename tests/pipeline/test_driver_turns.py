@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from support.waiting import until
+from zkdns.answers.table import Delta
 from zkdns.forward.addresses import Resolved
 from zkdns.health.prober import Prober
 from zkdns.health.targets import Target
@@ -37,13 +38,18 @@ class Script:
         self.is_loading = False
         self.budgets: list[float] = []
         self.steps: list[Any] = []
+        self.asked: Callable[[], None] = lambda: None
 
     def step(self, happened: object, now: float) -> None:
         self.steps.append(happened)
 
-    def ready(self, now: float, budget: float) -> Ready:
-        self.turns += 1
+    def publish(self, now: float, budget: float) -> Delta:
         self.budgets.append(budget)
+        return self.due[0].delta if self.due and isinstance(self.due[0], Ready) else Delta()
+
+    def rest(self, now: float) -> Ready:
+        self.asked()
+        self.turns += 1
         ready = self.due.pop(0) if self.due else Ready()
         if isinstance(ready, Exception):
             raise ready
@@ -60,6 +66,7 @@ class Driven:
             ZooKeeperSettings(),
             self._resolve,
             self._take,
+            publish=lambda delta: self.told.append("published"),
             observe=self.observed.append,
             replica="z1",
         )
@@ -69,7 +76,7 @@ class Driven:
         raise AssertionError
 
     def _take(self, ready: Ready) -> None:
-        self.told.append("published")
+        self.told.append("due")
 
     async def turn(self, *due: Ready | Exception) -> None:
         """Something happened, and this is due."""
@@ -140,11 +147,14 @@ async def test_what_is_due_is_published_before_anything_else_is_done(
     monkeypatch.setattr(Prober, "drop", lambda self, path: driven.told.append(f"drops {path}"))
     monkeypatch.setattr(Lookups, "want", lambda self, names: driven.told.append(f"wants {dict(names)}"))
     names = {"db.example.com": "web"}
-    await driven.turn(Ready(probe={"/web/a": TARGET, "/web/b": None}, resolve=names))
-    assert driven.told == ["published", "probes a", "drops /web/b", "wants {'db.example.com': 'web'}"]
+    driven.script.asked = lambda: driven.told.append("asks for the rest")
+    await driven.turn(Ready(Delta(serial=1), probe={"/web/a": TARGET, "/web/b": None}, resolve=names))
+    published, asked, *others = driven.told
+    assert (published, asked) == ("published", "asks for the rest"), "who asks waits for nothing else"
+    assert others == ["due", "probes a", "drops /web/b", "wants {'db.example.com': 'web'}"]
     driven.told.clear()
     await driven.turn(Ready(resolve=names))
-    assert driven.told == ["published"], "the names are the same"
+    assert driven.told == ["asks for the rest", "due"], "the names are the same"
 
 
 async def test_a_change_is_measured_once_from_the_first_event_that_told_of_it(

@@ -55,7 +55,7 @@ def test_what_a_service_of_thousands_tells_takes_turns_and_is_told_whole() -> No
 def test_what_changes_meanwhile_is_told_after_it() -> None:
     world = by_looks(World(threads=True))
     world.register("web", **{f"i{n:04}": an_address(n) for n in range(MANY)})
-    while world.pipeline._publisher.idle or not world.pipeline._telling._untold:
+    while not world.pipeline._telling._untold:
         work_aside(world, world.ready(0.0))
     world.hear("/services", world.data("/services/web/i0000", an_address(9999)))
     told = [change for changes in changes_by_turn(world, 3.0) for change in changes]

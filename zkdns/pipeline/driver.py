@@ -57,9 +57,10 @@ PAUSE = 1.0
 
 
 class Driver:
-    """`due` is told each Ready, before anything else is done with it. `observe`: how long a change took, from
-    its watch event to the answers, in seconds. `replica`: the salt of the times at which we probe, None for
-    not at all. Files are read at once (ConfigError)."""
+    """`publish` is given what moves in the answers, before anything else is looked at; `due` is told each
+    Ready, before anything else is done with it. `observe`: how long a change took, from its watch event to
+    the answers, in seconds. `replica`: the salt of the times at which we probe, None for not at all. Files
+    are read at once (ConfigError)."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Driver:
         resolve: Callable[[str], Awaitable[Resolved]],
         due: Callable[[Ready], None],
         *,
+        publish: Callable[[Delta], None] = lambda delta: None,
         observe: Callable[[float], None] = lambda seconds: None,
         replica: str | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Driver:
         self.sources: dict[str, Source] = {}
         self.errors = 0
         """Errors of ours in what was due."""
+        self._publish = publish
         self._due = due
         self._observe = observe
         self._loop = asyncio.get_running_loop()
@@ -92,8 +95,11 @@ class Driver:
         self._came = count()
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._wakes_at: float | None = None
         self._noticed: float | None = None
         """When the oldest watch event came whose change is not in the answers yet (perf_counter)."""
+        self._answered = 0.0
+        """When what moved was put in force last (perf_counter)."""
         self._stopped = False
         self._is_paused = False
         """Whether the mirrors are to read no more for now."""
@@ -183,29 +189,43 @@ class Driver:
 
     def _take_turn(self) -> None:
         self._turn = None
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         if self._stopped:
             return
         now = time.time()
         try:
-            ready = self.pipeline.ready(now, SLICE_OF_START if self.pipeline.is_loading else SLICE)
+            delta = self.pipeline.publish(now, SLICE_OF_START if self.pipeline.is_loading else SLICE)
+            if delta:  # who asks waits for this, and for nothing of the rest
+                self._attempt(self._publish, delta)
+            self._answered = time.perf_counter()
+            ready = self.pipeline.rest(now)
         except Exception:
             log.exception("the pipeline goes on after an error of our own")
-            self._alarm = self._loop.call_later(PAUSE, self._soon)
+            self._set_alarm(now, now + PAUSE)
             return
         # What is due is told once: what fails of it costs nothing else of it.
         self._attempt(self._due, ready)
         self._attempt(self._do, ready)
         if ready.more:
             self._soon()
-        elif ready.wake is not None:
-            self._alarm = self._loop.call_later(max(0.0, ready.wake - now), self._soon)
+        else:
+            self._set_alarm(now, ready.wake)
+
+    def _set_alarm(self, now: float, at: float | None) -> None:
+        """Have a turn then, and at no other time of those that were told before: mostly it is the same."""
+        if at == self._wakes_at:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._wakes_at = at
+        self._alarm = self._loop.call_later(max(0.0, at - now), self._ring) if at is not None else None
+
+    def _ring(self) -> None:
+        self._alarm = self._wakes_at = None
+        self._soon()
 
     def _do(self, ready: Ready) -> None:
-        if self.pipeline.idle and self._noticed is not None:
-            self._observe(time.perf_counter() - self._noticed)
+        if self._noticed is not None and self.pipeline.idle:
+            self._observe(self._answered - self._noticed)
             self._noticed = None
         if ready.is_behind is not self._is_paused:
             self._is_paused = ready.is_behind

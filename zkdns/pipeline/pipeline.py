@@ -1,7 +1,8 @@
 """The left half as one object: `step` takes what happened, `ready` gives what is due.
 
 Rules: pure: no socket, no loop, no clock of its own; whoever drives it (the server, a command, a transcript,
-the simulator) brings the time, and does what `Ready` says in the order in which it says it. Registries go by
+the simulator) brings the time, and does what `Ready` says in the order in which it says it. Who answers takes
+it in two parts: `publish` gives what moves in the answers, `rest` what can wait for that. Registries go by
 their names, each with its own age. An error of ours costs the item that it meets.
 """
 
@@ -18,7 +19,7 @@ from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
-from zkdns.model import Catalog, Change, Service
+from zkdns.model import Catalog, Service
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
@@ -141,7 +142,8 @@ class Pipeline:
         self._tick, self._threads = tick, threads
         self._agenda = Agenda()
         """Roots under /zkdns that told something: reading them takes a part of the time alone."""
-        self._changes: list[Change] = []
+        self._until, self._is_told = 0.0, False
+        """Of a turn: when it has had its time, and whether all was handed on that was heard."""
         self._urgent = True
         """Whether something is to be published though nothing is answered yet."""
         self._start = Start(self.registries.values())
@@ -224,7 +226,7 @@ class Pipeline:
         change = self._localities.put_in_force(self.builder, now)
         if change is not None:
             if self.stage is not Stage.LOADING:
-                self._changes.append(change)
+                self._telling.add(change)
             self._publisher.respell(concerned(self.services))
 
     def check(self, settings: Settings) -> None:
@@ -248,14 +250,20 @@ class Pipeline:
 
     def ready(self, now: float, budget: float = float("inf")) -> Ready:
         """What is due now. `budget`: seconds of work, after which the rest is left for another call."""
+        return self.rest(now, self.publish(now, budget))
+
+    def publish(self, now: float, budget: float = float("inf")) -> Delta:
+        """Do what is due, for so many seconds: what moves in the answers by it."""
         until, was_loading = self._tick() + budget, self.is_loading
+        self._until = until
         attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
         # Each batch that was heard out is shown before the next one is begun.
         if hearing.is_within or not (self._gathers and self._gathering.is_within):
             hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
-        if not hearing.is_within and self._start.load(now):
-            self._begin()
+        if not hearing.is_within and self._start.load(now):  # from now on there is something to answer from
+            self._gathering.override()
+            self._gathering.is_due = True
         publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:
             if self._gathers and not hearing.is_within:
@@ -266,24 +274,31 @@ class Pipeline:
                 # Half of the time is its own: else who tells without end would have nothing published.
                 spare = max(until - self._tick(), budget / 2)
                 publisher.work(Moment(now, self.registries.zxid), spare)
+            if self.is_loading:
+                self._telling.work(self._tick, until)  # nobody asks yet, and a start is told before its end
             is_gathered = hearing.is_within or not (self._gathers and gathering.has_work)
             if (is_gathered and not health.has_work) or self._tick() > until:
                 break
-        is_told = is_gathered and not hearing.has_work
         if self.stage is Stage.SETTLING and is_gathered and not (hearing.is_within or health.has_work):
             self._finish_start(now)
-        if is_told and not publisher.has_work and self.stage is not Stage.LOADING:
+        self._is_told = is_gathered and not hearing.has_work
+        if self._is_told and not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
         is_loading = self.is_loading
-        for origin, staleness in self._origins.tell(is_loading, self.settings.stale_max, now).items():
-            self.builder.set_staleness(staleness, origin)
+        self._origins.tell(self.builder, is_loading, self.settings.stale_max, now)
         # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
         addresses = MAX_ADDRESSES_IN_A_TURN if budget < float("inf") and not was_loading else None
         delta = self.builder.take(addresses) if self._urgent or not is_loading else NOTHING
-        self._urgent, has_more = False, self.builder.has_more and not is_loading
-        changes = (*self._changes, *gathering.take_changes(), *self._telling.take())
-        self._changes.clear()
+        self._urgent = False
+        return delta
+
+    def rest(self, now: float, delta: Delta = NOTHING) -> Ready:
+        """What is due beside that, once it is in force. `delta`: where it is not, to go with the rest."""
+        publisher, health, is_loading = self._publisher, self._health, self.is_loading
+        self._telling.work(self._tick, self._until)
+        changes = (*self._gathering.take_changes(), *self._telling.take())
         compilations, publisher.compilations = tuple(publisher.compilations), []
+        is_done = self._is_told and not (publisher.has_work or self._telling.has_work or health.has_work)
         return Ready(
             delta,
             changes,
@@ -292,17 +307,12 @@ class Pipeline:
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
             compilations,
             self._wake(now),
-            not is_told or publisher.has_work or health.has_work or has_more,
-            hearing.is_behind or (gathering.is_behind and not is_loading),
+            not is_done or (self.builder.has_more and not is_loading),
+            self._hearing.is_behind or (self._gathering.is_behind and not is_loading),
         )  # fmt: skip
 
-    def _begin(self) -> None:
-        """From now on there is something to answer from."""
-        self._gathering.override()
-        self._gathering.is_due = True
-
     def _finish_start(self, now: float) -> None:
-        if not self._publisher.is_done(self._start.waits_no_more(now)):
+        if not self._publisher.is_done(self._start.waits_no_more(now)) or self._telling.has_work:
             return
         if self._start.is_settled(self._hostnames, self._health, now):
             if self._withheld:
@@ -339,7 +349,8 @@ class Pipeline:
         """Whether all that is known is in the answers."""
         is_read = self._agenda.idle and not (self._health.has_work or self._hearing.has_work)
         is_shown = not (self._gathers and self._gathering.has_work)
-        return is_read and is_shown and self._publisher.idle and not self.builder.has_more
+        is_told = self._publisher.idle and not self._telling.has_work
+        return is_read and is_shown and is_told and not self.builder.has_more
 
     @property
     def _gathers(self) -> bool:

@@ -104,10 +104,6 @@ class Publisher:
     @property
     def has_work(self) -> bool:
         """Whether `work` has anything to do now."""
-        return self._has_more or self._telling.has_work
-
-    @property
-    def _has_more(self) -> bool:
         is_searching = self._composed.is_searching
         return bool(self._agenda.queue or self._composed or self._begun or self._done or is_searching)
 
@@ -206,7 +202,7 @@ class Publisher:
         self._agenda.ring(moment.at)
         until = self._tick() + budget
         done = self._has_finished = False
-        while self._has_more:
+        while self.has_work:
             began = self._tick()
             if self._done or self._composed.is_searching:
                 if self._done:
@@ -232,7 +228,6 @@ class Publisher:
                 self._agenda.spend(name, moment.at, cost)
             if ended > until:
                 break
-        self._telling.work(self._tick, until)
         return done
 
     def _take_next(self) -> tuple[str, Callable[[str, Moment], bool]]:

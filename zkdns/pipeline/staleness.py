@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from zkdns.answers.builder import Builder
 from zkdns.answers.table import EVERY, FRESH, OWN, Staleness
 from zkdns.dns import ede
 from zkdns.pipeline.registry import Registry
@@ -38,8 +39,12 @@ class Origins:
         key = tuple(sorted(names))
         return self._numbers.setdefault(key, OWN + 1 + len(self._numbers))
 
-    def tell(self, is_loading: bool, stale_max: float, now: float) -> dict[int, Staleness]:
-        """How old what each of them says is."""
+    def tell(self, builder: Builder, is_loading: bool, stale_max: float, now: float) -> None:
+        """Have the answers tell how old what each of them says is."""
+        for origin, staleness in self._ages(is_loading, stale_max, now).items():
+            builder.set_staleness(staleness, origin)
+
+    def _ages(self, is_loading: bool, stale_max: float, now: float) -> dict[int, Staleness]:
         every = self._registries.values()
         numbers = (EVERY, OWN, *self._numbers.values())
         if is_loading:

@@ -1,7 +1,7 @@
 """What is told of the services that became others: each one's changes together, in the order of the services.
 
-Rules: pure; what time it is comes in. To tell of a service of thousands takes several turns. An error of ours
-costs what is told of one service.
+Rules: pure; what time it is comes in. It is told once the answers are in force. To tell of a service of
+thousands takes several turns. An error of ours costs what is told of one service.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ SLICE: Final = 128
 
 
 class Untold(Struct, frozen=True):
-    """One service's changes, as far as they are told, and the rest."""
+    """One service's changes, as far as they are told, and the rest. `is_little`: that is a few."""
 
     path: str
     walk: Iterator[Change]
+    is_little: bool
     changes: list[Change]
 
 
@@ -50,34 +51,34 @@ class Telling:
         self._changes.append(change)
 
     def replaced(self, path: str, before: Service | None, after: Service | None, moment: Moment) -> None:
-        """A service is another: told at once, where that is little and nothing waits."""
+        """A service is another."""
+        size = sum([len(service.instances) for service in (before, after) if service is not None])
         with self._wall.around(path, "told"):
-            self._untold.append(Untold(path, changes.walk(before, after, moment, self._causes), []))
-        size = sum(len(service.instances) for service in (before, after) if service is not None)
-        if size <= LARGE and len(self._untold) == 1:
-            self._go_on(lambda: 0.0, float("inf"))
+            walk = changes.walk(before, after, moment, self._causes)
+            self._untold.append(Untold(path, walk, size <= LARGE, []))
 
     def work(self, tick: Callable[[], float], until: float) -> None:
-        """Tell of what waits until that moment of `tick`. A turn that was late for what it put in place tells
-        of that in the next: thousands are sorted first."""
+        """Tell of what waits until that moment of `tick`, and of what is little in any case: this turn put it
+        in place. One that was late for what it put in place tells of thousands in the next: they are sorted
+        first."""
+        while self._untold and self._untold[0].is_little:
+            self._tell_first(lambda: 0.0, float("inf"))
         self._holds_back = bool(self._untold) and not self._holds_back and tick() > until
-        if not self._holds_back:
-            self._go_on(tick, until)
+        while self._untold and not self._holds_back:
+            if not self._tell_first(tick, until):
+                break
 
-    def _go_on(self, tick: Callable[[], float], until: float) -> None:
-        while self._untold:
-            untold = self._untold[0]
-            is_whole = True
-            with self._wall.around(untold.path, "told"):
-                for change in untold.walk:
-                    untold.changes.append(change)
-                    if not len(untold.changes) % SLICE and tick() > until:
-                        is_whole = False
-                        break
-            if not is_whole:
-                return
-            self._changes += untold.changes
-            self._untold.popleft()
+    def _tell_first(self, tick: Callable[[], float], until: float) -> bool:
+        """Go on with the first of them. Whether all of it is told."""
+        untold = self._untold[0]
+        with self._wall.around(untold.path, "told"):
+            for change in untold.walk:
+                untold.changes.append(change)
+                if not len(untold.changes) % SLICE and tick() > until:
+                    return False
+        self._changes += untold.changes
+        self._untold.popleft()
+        return True
 
     def take(self) -> list[Change]:
         """What was told since the last call."""

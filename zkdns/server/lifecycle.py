@@ -21,7 +21,7 @@ from typing import Any
 
 from zkdns import __version__
 from zkdns.answers.service import ServiceAnswers
-from zkdns.answers.table import Table, position_of
+from zkdns.answers.table import Delta, Table, position_of
 from zkdns.answers.zonefiles.folder import ZoneFiles
 from zkdns.config import RESTART_ONLY, Settings
 from zkdns.forward.addresses import Resolved
@@ -131,7 +131,7 @@ class Server:
         self.notifier = Notifier()
         self.driver = Driver(
             self.pipeline, settings.zookeeper, self._resolve, self._take_ready,
-            observe=self.change_seconds.observe, replica=id,
+            publish=self._publish, observe=self.change_seconds.observe, replica=id,
         )  # fmt: skip
         self.web = Web(
             Observer(
@@ -304,10 +304,12 @@ class Server:
         """Somebody asks for a service that is not compiled yet."""
         self.engine.apply(self.driver.compile_now(service))
 
+    def _publish(self, delta: Delta) -> None:
+        """What moved in the answers."""
+        self.engine.apply(delta)
+
     def _take_ready(self, ready: Ready) -> None:
-        """Publish, then tell."""
-        if ready.delta:
-            self.engine.apply(ready.delta)
+        """They are in force: tell."""
         self._follow_stage()
         if ready.changes:
             self._tell(ready.changes)
