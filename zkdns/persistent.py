@@ -40,7 +40,7 @@ class PersistentMap(Mapping[str, V], Generic[V]):
         return self._bucket(key)[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._bucket(key).get(key, default)
+        return self._bucket(key).get(key, default) if self._length else default
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key in self._bucket(key)

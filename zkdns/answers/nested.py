@@ -70,5 +70,7 @@ def home_of(label: bytes, apex: bytes, apexes: Iterable[bytes]) -> bytes:
 
 def elsewhere_of(label: bytes, apexes: Sequence[bytes]) -> dict[bytes, bytes]:
     """By apex, the other one that a service's instances have their names below."""
+    if len(apexes) < 2:
+        return {}
     homes = {apex: home_of(label, apex, apexes) for apex in apexes}
     return {apex: home for apex, home in homes.items() if home != apex}

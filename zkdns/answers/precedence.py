@@ -104,18 +104,22 @@ class Precedence:
         """A service brings `answers` where it brought `old`."""
         labels = {a.label for a in (old, answers) if a is not None}
         before = {owner: self._own(owner) for label in labels for owner in self._beneath_of.get(label, ())}
-        if old is not None:
-            self._labels[old.label] -= 1
-            if not self._labels[old.label]:
-                del self._labels[old.label]
-        if answers is not None:
-            self._labels[answers.label] += 1
+        if len(labels) > 1 or old is None or answers is None:
+            self._count_labels(old, answers)
         if self._claims is None:
             self._put_in_place(old, answers)
         else:
             for owner in self._claims.move(name, old, answers):
                 self._restand_at(owner, self._claims)
         self._restand(before)
+
+    def _count_labels(self, old: ServiceAnswers | None, answers: ServiceAnswers | None) -> None:
+        if old is not None:
+            self._labels[old.label] -= 1
+            if not self._labels[old.label]:
+                del self._labels[old.label]
+        if answers is not None:
+            self._labels[answers.label] += 1
 
     def _put_in_place(self, old: ServiceAnswers | None, answers: ServiceAnswers | None) -> None:
         """Where no zone lies inside another."""

@@ -21,7 +21,7 @@ from zkdns.answers.spelling import InstanceRecords, Spelling, own_name
 from zkdns.dns import ede, names
 from zkdns.dns.records import pointer, srv
 from zkdns.dns.types import AAAA, SRV, A
-from zkdns.model import SERVING, Instance, Service
+from zkdns.model import SERVING, Instance, Service, State
 
 DEALT: Final = (A, AAAA, SRV)
 """Types whose records a policy deals; the others are given as they stand."""
@@ -339,7 +339,8 @@ def counts(about: str, group: Collection[Instance]) -> str:
 
 def about_service(service: Service) -> list[str]:
     """What a person with dig reads of a service."""
-    states = Counter([i.state for i in service.instances])
+    each = [i.state for i in service.instances]
+    states = {state: each.count(state) for state in sorted({*each})}
     texts = [
         f"instances={len(service.instances)}",
         f"healthy={service.healthy()}",
@@ -347,7 +348,7 @@ def about_service(service: Service) -> list[str]:
     ]
     if service.settings.near != "off":
         texts.append(f"near={service.settings.near}")
-    texts += [f"{state}={n}" for state, n in sorted(states.items()) if state != "healthy"]
+    texts += [f"{state}={n}" for state, n in states.items() if state is not State.HEALTHY]
     return texts + ([f"note={service.note}"] if service.note else [])
 
 

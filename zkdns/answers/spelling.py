@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -57,11 +56,12 @@ def spell(
     `apexes`: of the zones that it has names in."""
     by_name = {}
     instances = (*service.instances, *others) if others else service.instances
-    holders = Counter(chain.from_iterable([i.addresses for i in instances]))
+    every = [a for i in instances for a in i.addresses]
+    are_apart = len(set(every)) == len(every)
+    holders = {} if are_apart else Counter(every)
     shared = shared_ttl(instances, ttl)
     own = names.label(service.label)
     elsewhere = {own: elsewhere_of(own, apexes)}
-    are_apart = len(holders) == holders.total()
     for i in instances:
         home = names.label(i.home) if i.home else own
         if home not in elsewhere:

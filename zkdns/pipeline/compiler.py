@@ -179,9 +179,9 @@ class Compiler:
     @staticmethod
     def _turns(service: Service) -> int:
         """How many turns the cycles of its names have together, where weights differ: each name has one."""
-        weights = {i.weight for i in service.instances}
-        if len(weights) < 2:
+        weights = [i.weight for i in service.instances]
+        if len({*weights}) < 2:
             return 0
-        cycle = min(sum(i.weight for i in service.instances) // max(1, gcd(*weights)), MAX_CYCLE)
+        cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
         names = {name for i in service.instances for name in (*i.registration.tags, *i.registration.ports)}
         return cycle * (1 + len(names)) * len(service.instances).bit_length()

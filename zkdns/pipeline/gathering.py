@@ -128,7 +128,8 @@ class Gathering:
         if gatherer.services is not self._publisher.registered:
             self._hostnames.follow(gatherer.services)
             self.defaults.forget(self._publisher.take(gatherer.services, now))
-            self.override()
+            if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too
+                self.override()
 
     def override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""

@@ -77,11 +77,13 @@ class Hostnames:
                 for i in (instances if name in self._holders else come)
                 if (host := i.registration.host)
             }
+            needs, hosts = self._users.needs(name), frozenset(holders)
+            if not (needs or hosts):
+                continue  # it has no host names, and had none
             if holders:
                 self._holders[name] = holders
             else:
                 self._holders.pop(name, None)
-            needs, hosts = self._users.needs(name), frozenset(holders)
             if self.problems and needs and gone:
                 held = {i.path for i in instances if i.registration.host}
                 for i in gone:
@@ -127,6 +129,8 @@ class Hostnames:
         """A service's answers are others now: names in our zones may lead elsewhere. The services whose
         instances they are."""
         self._note_label(before, after)
+        if not self._led:
+            return set()
         labels = {service.label for service in (before, after) if service is not None}
         hosts = (host for label in labels for host in self._led.get(label, ()))
         return {user for host in hosts for user in self._users.of(host)}

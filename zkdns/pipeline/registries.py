@@ -133,6 +133,8 @@ class Registries(Mapping[str, Registry]):
     def take_reach_changes(self, now: float) -> list[Change]:
         """Which went out of reach since the last call, and which came back."""
         away = {r.name for r in self.values() if r.stale_since is not None}
+        if away == self._were_away:
+            return []
         changes = []
         for name in sorted(away ^ self._were_away):
             words = (WITHIN_REACH, OUT_OF_REACH) if name in away else (OUT_OF_REACH, WITHIN_REACH)

@@ -83,6 +83,9 @@ class RouteBook:
 
     def update(self, service: Service | None, name: str, now: float) -> tuple[bool, float | None]:
         """What is in force for a service at this moment: whether that is another, and when it moves next."""
+        is_plain = service is not None and service.stands_for is None and not service.view_of
+        if is_plain and not (self._users.needs(name) or self.is_composed(name)):  # as most of them
+            return False, None
         self._note_view(service, name)
         in_force: InForce | None = None
         due: float | None = None
@@ -111,7 +114,7 @@ class RouteBook:
         """The services whose names give something else where this one changes, some at a time: routes are
         followed so deep and no deeper."""
         met = {service.name}
-        left = deque([(service, 0)])
+        left = deque([(service, 0)] if self._users.names() or service.view_of else [])
         while left:
             one, depth = left.popleft()
             _, at, registry = one.name.rpartition("@") if one.view_of else (one.name, "", "")
@@ -137,7 +140,7 @@ class RouteBook:
         """How many instances its route leads to, each as often as it is met; those beyond `most` are not
         counted. Where it takes very many targets to know that, these count as well, as far as was looked."""
         count = looks = 0
-        for key in self._within_reach(name):
+        for key in self._within_reach(name) if name in self.in_force else ():
             for target in targets_of(self.in_force[key]) if key in self.in_force else ():
                 to = self._resolver.key_of(target)
                 looks += 1
@@ -242,7 +245,8 @@ class RouteBook:
         if service.view_of:
             return None
         name = service.name
-        for override in in_force(self.laid.get(name), now):
+        laid = self.laid.get(name)
+        for override in in_force(laid, now) if laid is not None else ():
             if override.route is not None:
                 return StandsFor(override.route, "override", override.until, override.who, override.why)
         if service.settings.route is not None:

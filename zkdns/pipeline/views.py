@@ -36,7 +36,8 @@ class Views:
         self._failover = tuple(failover)
         self._merged: Mapping[str, Service] = {}
         self._registries: dict[str, Mapping[str, Service]] = {}
-        self._all: PersistentMap[Service] = PersistentMap()
+        self._all: Mapping[str, Service] = {}
+        """The merged services, and their views."""
         self._by_label: dict[str, str] = {}
         self._keys_of: dict[str, tuple[str, ...]] = {}
         self._laid: Mapping[str, tuple[Target, ...]] = PersistentMap()
@@ -57,6 +58,11 @@ class Views:
             return text
         return self._by_label.get(text)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether any are, or were when orders were spread last."""
+        return bool(self._keys_of or self._likes)
+
     def of(self, name: str) -> tuple[str, ...]:
         """The keys of a service's views."""
         return self._keys_of.get(name, ())
@@ -69,24 +75,38 @@ class Views:
     ) -> Mapping[str, Service]:
         """The merged services, and their views. `registries`: what each holds, by name; `laid`: the targets
         of what is laid over services, by their names."""
-        changed = dict.fromkeys(differing(self._merged, merged))
-        self._merged = merged
-        self._index(changed)
-        asked = self._count_wanted([*changed, *differing(self._laid, laid)], laid)
-        self._laid = laid
+        before, self._merged = self._merged, merged
+        changed = dict.fromkeys(differing(before, merged))
+        asked: set[Pair] = set()
+        # Those that came or went, or may be found by another label, or lead to others: few of what changes.
+        others = [
+            name
+            for name in changed
+            if (was := before.get(name)) is None
+            or (now := merged.get(name)) is None
+            or was.label != now.label
+            or was.settings is not now.settings
+        ]
+        if others or laid is not self._laid:
+            self._index(others)
+            asked = self._count_wanted([*others, *differing(self._laid, laid)], laid)
+            self._laid = laid
         old, self._registries = self._registries, dict(registries)
-        if self._failover or self._wanted or self._keys_of:
-            changed |= dict.fromkeys(name for text, _ in asked if (name := self._named(text)) is not None)
-            relevant = {*self._failover, *(registry for _, registry in self._wanted)}
-            for registry in relevant & (old.keys() | registries.keys()):
-                changed |= dict.fromkeys(differing(old.get(registry, {}), registries.get(registry, {})))
+        if not (self._failover or self._wanted or self.are_there):
+            self._all = merged
+            return merged
+        changed |= dict.fromkeys(name for text, _ in asked if (name := self._named(text)) is not None)
+        relevant = {*self._failover, *(registry for _, registry in self._wanted)}
+        for registry in relevant & (old.keys() | registries.keys()):
+            changed |= dict.fromkeys(differing(old.get(registry, {}), registries.get(registry, {})))
         self._moved |= changed.keys()
         changes: dict[str, Service | None] = {}
         for name in changed:
             changes[name] = merged.get(name)
             with self._wall.around(self._path(name), "views"):
                 changes |= self._view(name)
-        self._all = self._all.changed(changes)
+        every = self._all if isinstance(self._all, PersistentMap) else PersistentMap(self._all)
+        self._all = every.changed(changes)
         return self._all if self._keys_of else merged
 
     def preview(self, target: Target) -> Service | None:
@@ -105,7 +125,7 @@ class Views:
         another of are named by the view alone (`web@dc2/a`)."""
         moved = dict.fromkeys((*self._moved, *differing(self._ordered, overrides)))
         before, self._ordered, self._moved = self._ordered, overrides, set()
-        if not (self._keys_of or self._likes):
+        if not self.are_there:
             self._spread = overrides
             return overrides
         others = [*moved]

@@ -257,5 +257,6 @@ def renew(service: Service, before: Service | None) -> Service:
         return service
     if before.instances == service.instances:
         service = replace(service, instances=before.instances)
-    service = replace(service, label=before.label) if before.name == service.name else service
+    if before.name == service.name and before.label != service.label:
+        service = replace(service, label=before.label)
     return before if before == service else service

@@ -37,7 +37,8 @@ class Merger:
         self._of_names: dict[str, Problem] = {}
         self._faults: dict[str, Problem] = {}
         self._told: tuple[Sequence[Problem], ...] | None = None
-        """The problems of each registry, as they went into those of all."""
+        """The problems of each registry, as they went into those of all; and `_own` the Merger's."""
+        self._own: tuple[object, ...] = {}, {}, {}
 
     def merge(self, catalogs: Sequence[Catalog]) -> Catalog:
         """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
@@ -57,16 +58,17 @@ class Merger:
                 services = PersistentMap(services)
             gone = [name for name in services if name not in self._joined] if not before else []
             services = services.changed({**dict.fromkeys(gone), **changes})
-        return self._take(services, catalogs, bool(changed))
+        return self._take(services, catalogs)
 
-    def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog], is_moved: bool) -> Catalog:
+    def _take(self, services: Mapping[str, Service], catalogs: Sequence[Catalog]) -> Catalog:
         old, before = self._catalog, self._told
-        each = self._told = tuple(catalog.problems for catalog in catalogs)
+        each = self._told = tuple([catalog.problems for catalog in catalogs])
+        own = self._of_ids, self._of_names, self._faults
         problems = old.problems
         if before is None:  # equal to those of the catalog that we began with, or others
             first = self._problems(each)
             problems = problems if problems == first else first
-        elif is_moved or len(each) != len(before) or not all(map(is_, each, before)):
+        elif own != self._own or len(each) != len(before) or not all(map(is_, each, before)):
             problems = self._problems(each)
         stale = [c.stale_since for c in catalogs if c.stale_since is not None]
         merged = Catalog(
@@ -82,10 +84,10 @@ class Merger:
 
     def _problems(self, each: tuple[Sequence[Problem], ...]) -> Problems:
         """Those of each registry, and what joining them told."""
-        ids, names, faults = tuple(self._of_ids.values()), dict(self._of_names), dict(self._faults)
+        self._own = ids, names, faults = dict(self._of_ids), dict(self._of_names), dict(self._faults)
 
         def spell() -> Iterator[Problem]:
-            for those in (*each, *ids):
+            for those in (*each, *ids.values()):
                 yield from those
             for by_name in (names, faults):
                 for name in in_order(by_name):
