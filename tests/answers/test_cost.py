@@ -14,7 +14,7 @@ import pytest
 
 from support.asking import respond
 from support.steps import steps
-from zkdns.answers import policies, route_resolver
+from zkdns.answers import policies, ports, route_resolver
 from zkdns.answers.builder import Builder
 from zkdns.answers.route_resolver import MAX_FOLLOWED, MAX_PORTS, MAX_TOLD, Resolver
 from zkdns.answers.routed import InForce, Routed
@@ -358,3 +358,14 @@ def test_services_that_share_an_address_cost_each_other_no_more_than_a_search() 
     builder.replace("s001", None)
     assert builder.holders(reverse) == ()
     assert list(builder.take().holders.values()) == [()]
+
+
+def test_what_all_instances_say_alike_of_their_ports_is_read_once_for_each_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    port_labels = ports.port_labels
+    monkeypatch.setattr(ports, "port_labels", lambda name: read.append(name) or port_labels(name))
+    said = ("http", 8080), ("metrics", 9100)
+    publish([Registration(address(n), port=80, ports=said) for n in range(SIZE)])
+    assert len(read) == len(said) * (1 + len(said)), "to find the names, and for each of them"

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from support import scenario
-from support.steps import steps
+from support import scenario, stepping
+from support.steps import functions, steps
 
 SLACK = 1.25
 """The maps that share what did not change have fuller buckets in a larger registry."""
+
+MAX_FUNCTIONS = 375
+"""That a change of one address goes through until it is answered. The code of a lone change is in no cache:
+each function more costs some microseconds, and who asks waits for them."""
+
+BESIDE = (
+    "pipeline/changes.py",
+    "pipeline/journal.py",
+    "answers/route_resolver.py",
+    "registry/override_nodes.py:Overrides.by_service",
+)
+"""What has no part in it: what is told afterwards, and what routes and operators order."""
 
 
 def world(services: int, defers: float) -> scenario.World:
@@ -40,3 +52,19 @@ def test_a_change_costs_the_same_among_few_services_and_among_many(change: str, 
     few, many = cost(20), cost(400)
     assert few > 100
     assert many < SLACK * few
+
+
+def test_a_change_passes_by_what_it_has_nothing_to_do_with() -> None:
+    there = stepping.World()
+    there.register("web", **{f"i{n}": f'{{"address": "10.0.0.{n}", "port": 80}}' for n in range(20)})
+    there.rest()
+    address = there.data("/services/web/i3", '{"address": "10.9.9.9", "port": 80}')
+
+    def change() -> None:
+        there.hear("/services", address)
+        there.pipeline.publish(there.now)
+
+    entered = functions(change)
+    assert [name for name in entered if name.startswith(BESIDE)] == []
+    assert len(entered) <= MAX_FUNCTIONS
+    assert there.pipeline.rest(there.now).changes, "and is told all the same"
