@@ -38,7 +38,7 @@ class Connection:
         self.frames: list[bytes] = []
         self._socket: Socket
         self._write_sock = self._read_watch_event = self._read_sock = None
-        self._send_request = self._write = None
+        self._send_request = self._write = self.client = None
         self.closes = b"the last"
 
     @contextmanager

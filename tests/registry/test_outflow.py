@@ -21,9 +21,13 @@ class Connection:
         self._read_sock, self._write_sock = socket.socketpair()
         self._read_sock.setblocking(False)  # kazoo's own would wait for ever
         self.queue: deque[bytes] = deque()
+        self.client = SimpleNamespace(_queue=self.queue)
         self.pending: list[bytes] = []
         self.writes: list[bytes] = []
         self.is_broken = False
+        self.room = 1 << 16
+        """Bytes that the socket takes without waiting."""
+        self._socket = SimpleNamespace(send=self._send)
         self._read_watch_event = self._read = self._read_socket = self._socket_error_handling = None
 
     def ask(self, *requests: bytes) -> None:
@@ -41,6 +45,12 @@ class Connection:
         request = self.queue.popleft()
         self._read_sock.recv(1)
         self.pending.append(request)
+
+    def _send(self, frame: bytes) -> int:
+        if self.is_broken or not self.room:
+            raise BlockingIOError if not self.is_broken else BrokenPipeError
+        self.writes.append(frame[: self.room])
+        return len(self.writes[-1])
 
     def _write(self, frame: bytes, timeout: float) -> None:
         if self.is_broken:
@@ -99,6 +109,26 @@ def test_what_stands_before_one_that_ends_the_connection_goes_out(connection: Co
     with pytest.raises(ConnectionDropped, match="for a test"):
         connection._send_request(1.0, 1.0)
     assert connection.writes == [b"one"]
+
+
+@pytest.mark.parametrize("room", [0, 1, 5])
+def test_what_the_socket_has_no_room_for_goes_out_in_kazoos_way(room: int, connection: Connection) -> None:
+    connection.room = room
+    connection.ask(b"one", b"two")
+    connection._send_request(1.0, 1.0)
+    assert connection.writes == [part for part in (b"onetwo"[:room], b"onetwo"[room:]) if part]
+
+
+def test_one_request_goes_out_without_a_look_at_what_else_waits(connection: Connection) -> None:
+    looks: list[int] = []
+    sock = connection._read_sock
+    connection._read_sock = SimpleNamespace(  # type: ignore[assignment]
+        recv=lambda size, *flags: looks.append(len(flags)) or sock.recv(size, *flags), close=sock.close
+    )
+    connection.ask(b"one")
+    connection._send_request(1.0, 1.0)
+    assert connection.writes == [b"one"]
+    assert looks == [0], "its own byte, and no more"
 
 
 def test_a_write_that_fails_is_told_and_the_next_is_its_own(connection: Connection) -> None:

@@ -62,7 +62,7 @@ def adopt(client: KazooClient, on_event: Callable[[int, str], None]) -> None:
     demand(client, "_call")
     demand(client.handler, "select").select = wait_for
     names = "_read_watch_event", "_write_sock", "_read", "_read_socket", "_socket_error_handling"
-    sending = "_read_sock", "_send_request", "_write"
+    sending = "_read_sock", "_send_request", "_write", "client"
     connection = demand(getattr(client, "_connection", None), *names, *sending)
     inflow, outflow = _Inflow(connection), _Outflow(connection)
 
@@ -135,8 +135,9 @@ class _Inflow:
 
 
 class _Outflow:
-    """Sends the requests that wait in one write. kazoo sends each by itself, with two looks at its sockets
-    before: the watches on the lists of 5,000 services were a tenth of a start."""
+    """Sends the requests that wait in one write, and looks whether its socket takes them only where it does
+    not. kazoo sends each by itself, with two looks at its sockets before: the watches on the lists of 5,000
+    services were a tenth of a start."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -147,16 +148,26 @@ class _Outflow:
 
     def send_requests(self, read_timeout: float, connect_timeout: float) -> None:
         """What kazoo does of one request, for all that wait. Called where there is one at least."""
-        # Each is announced by a byte, which kazoo takes with the request, and would wait for.
-        waiting = self._connection._read_sock.recv(MAX_REQUESTS, socket.MSG_PEEK)
+        waiting = 1
+        if len(self._connection.client._queue) > 1:
+            # Each is announced by a byte, which kazoo takes with the request, and would wait for.
+            waiting = len(self._connection._read_sock.recv(MAX_REQUESTS, socket.MSG_PEEK))
         held = self._held = []
         try:
-            for _ in waiting:
+            for _ in range(waiting):
                 self._send_request(read_timeout, connect_timeout)
         finally:
             self._held = None
             if held:
-                self._write(b"".join(held), connect_timeout)
+                self._send(b"".join(held), connect_timeout)
+
+    def _send(self, frame: bytes, timeout: float) -> None:
+        try:
+            sent = self._connection._socket.send(frame)
+        except OSError:  # kazoo's own way waits until there is room, or tells what is wrong
+            sent = 0
+        if sent < len(frame):
+            self._write(frame[sent:], timeout)
 
     def write(self, frame: bytes, timeout: float) -> None:
         if self._held is None:
