@@ -18,7 +18,9 @@ def service(name: str, *ids: str) -> Service:
 
 def registry(name: str, *services: Service) -> Any:
     held = {one.name: one for one in services}
-    return SimpleNamespace(name=name, shown_services=lambda: held, shown=Catalog(held, complete=True))
+    return SimpleNamespace(
+        name=name, mark_services=lambda services: services, shown=Catalog(held, complete=True)
+    )
 
 
 def route(to: object, under: Override | None = None, until: float | None = None) -> Override:

@@ -174,7 +174,7 @@ class _Compilation:
         self.tagged = having_tags(self.service, beyond.guests, tagged)
         self.tagged_beyond = by_tag(self.named.instances) if beyond.guests else tagged
         self.folded = find_folded(self.named)
-        self.folded_browsed = find_folded(self.browsed)
+        self.folded_browsed = self.folded if self.browsed is self.named else find_folded(self.browsed)
         own = names.label(self.service.label)
         self.elsewhere = elsewhere_of(own, apexes)
         self.addresses = {s.label[1:]: s.addresses for s in self.by_name.values() if s.home == own}

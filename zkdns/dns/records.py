@@ -52,6 +52,7 @@ def addresses(owner: bytes, held: Iterable[str], ttl: int) -> tuple[bytes, int]:
     return b"".join(run), len(run)
 
 
+@lru_cache(1024)  # as `packed`
 def srv(priority: int, weight: int, port: int, target: bytes, ttl: int) -> bytes:
     """An SRV record (RFC 2782) of the name that is asked for. `target`: a wire name; `ttl`: seconds."""
     return OWNER + _SRV(SRV, IN, ttl, 6 + len(target), priority, weight, port) + target

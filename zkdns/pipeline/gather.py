@@ -49,7 +49,7 @@ class Gatherer:
         if laid is self._laid and len(each) == len(self._told) and all(map(is_, each, self._told)):
             return  # most of what is heard moves nothing here: nodes of ours, and a reading under way
         self._told = each
-        held = {r.name: r.shown_services() for r in registries}
+        held = {r.name: r.mark_services(c.services) for r, c in zip(registries, each, strict=True)}
         catalogs = [
             _with(c, held[r.name])
             for r, c in zip(registries, each, strict=True)

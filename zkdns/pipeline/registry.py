@@ -190,11 +190,8 @@ class Registry:
             return now
         return self._heard_at + (STATE_WAIT if self.is_remembered else PATIENCE)
 
-    def shown_services(self) -> Mapping[str, Service]:
-        """Its services; marked as its own, where there are other registries."""
-        return self._marked_as_ours(self.shown.services)
-
-    def _marked_as_ours(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
+    def mark_services(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
+        """These, which are its own, marked so where there are other registries."""
         if not self.label:
             return services
         changes = {

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from zkdns.backlog import Backlogs
+from zkdns.backlog import FEW, Backlogs
 from zkdns.model import (
     EMPTY,
     OF_NODES,
@@ -171,12 +171,11 @@ class ServiceTree:
         return before - len(self._moved)
 
     def _take_moved(self, most: int | None) -> Collection[str]:
-        if not self._moved:
-            return ()
-        if most is None or len(self._moved) <= most:
+        count = len(self._moved)
+        if count > FEW and (most is None or count <= most):
             moved, self._moved = self._moved, Backlogs()
             return list(moved)
-        return [self._moved.take_next()[0] for _ in range(most)]
+        return [self._moved.take_next()[0] for _ in range(count if most is None else min(count, most))]
 
     # --- for the roots ------------------------------------------------------------------------------
 
