@@ -123,7 +123,7 @@ def test_grace_holds_to_its_last_moment_and_for_the_registry_that_was_away_alone
 
 def services_of(registry: Registry) -> Mapping[str, Service]:
     registry.show(100, lambda: False)
-    return registry.shown_services()
+    return registry.mark_services(registry.shown.services)
 
 
 def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mark() -> None:
