@@ -143,3 +143,20 @@ def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mar
     assert after["db"] is before["db"]
     hear(registry, "/services", Children("/services", ("db",), 4))
     assert list(services_of(registry)) == ["db"]
+
+
+def test_an_instance_that_did_not_change_is_the_same_object_as_before_with_its_mark() -> None:
+    """One that can be read, and one that can't be: of twenty thousand each change marked all of them anew."""
+    registry = open_registry(label="dc1")
+    hear(registry, "/services", Begin(), Children("/services", ("web",), 1))
+    hear(registry, "/services", Children("/services/web", ("a", "b", "c"), 2))
+    for id, data in (("a", b'{"address": "10.0.0.1"}'), ("b", b'{"address": "10.0.0.2"}'), ("c", b"")):
+        hear(registry, "/services", Data(f"/services/web/{id}", data, Stat(2, 2, NOW, True)))
+    hear(registry, "/services", Whole(), Session(True, NOW))
+    before = services_of(registry)["web"].instances
+    hear(registry, "/services", Data("/services/web/a", b'{"address": "10.0.0.3"}', Stat(2, 3, NOW, True)))
+    after = services_of(registry)["web"].instances
+    assert [(i.registry, "dc1" in i.registration.tags) for i in (*before, *after)] == [("dc1", True)] * 6
+    assert [now is was for now, was in zip(after, before, strict=True)] == [False, True, True]
+    assert registry.tree is not None
+    assert after[0] is registry.tree.catalog().services["web"].instances[0], "marked as it was read"

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from zkdns.model import Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
+from zkdns.registry.format_reader import labelled
 from zkdns.registry.override_nodes import Overrides
 from zkdns.registry.readers import open_tree
 from zkdns.registry.scope import Scope
@@ -58,7 +59,7 @@ class Registry:
         self.scopes: tuple[Scope, ...] = ()
         """What of an ensemble is read."""
         if url.scheme == "zk":
-            self.tree = open_tree(url)
+            self.tree = open_tree(url, label)
             self.reducers = dict(self.tree.reducers)
             self.scopes = self.tree.scopes
             if own:
@@ -208,10 +209,16 @@ class Registry:
         return None
 
     def _mark(self, service: Service) -> Service:
-        instances = tuple(self._mark_one(i) for i in service.instances)
+        """Of thousands those that did not change are the same objects as before."""
+        before, marked = self._unmarked.get(service.name), self._marked.get(service.name)
+        known: dict[int, Instance] = {}
+        if before is not None and marked is not None:
+            known = dict(zip(map(id, before.instances), marked.instances, strict=True))
+        instances = tuple([known.get(id(i)) or self._mark_one(i) for i in service.instances])
         return replace(service, instances=instances, registries=(self.label,))
 
     def _mark_one(self, i: Instance) -> Instance:
-        tags = i.registration.tags
-        own = i.registration if self.label in tags else replace(i.registration, tags=(*tags, self.label))
+        own = labelled(i.registration, self.label)
+        if own is i.registration and i.registry == self.label:
+            return i  # it was as it was read
         return replace(i, registration=own, registry=self.label)

@@ -87,7 +87,7 @@ class Distinct:
 def relabel(instance: Instance, label: str, known: Instance | None) -> Instance:
     """The instance with this label; as the one that is `known`, where that is equal."""
     if instance.label == label:
-        return known if known is not None and known == instance else instance
+        return known if known is not None and (known is instance or known == instance) else instance
     if known is not None and known.label == label and _but_label(known) == _but_label(instance):
         return known  # found before one is made: thousands that are alike are made anew at each change
     return replace(instance, label=label)

@@ -18,7 +18,7 @@ from zkdns.model import DEFAULTS, UNSEEN, Data, Instance, Problem, Registration,
 from zkdns.order import sort
 from zkdns.registry import formats, presets, settings
 from zkdns.registry.distinct import Distinct
-from zkdns.registry.fields import BadData, bounded
+from zkdns.registry.fields import BadData, bounded, share
 from zkdns.registry.labels import to_label
 from zkdns.registry.layout import Layout, layout, name_service
 from zkdns.registry.reading import Assembled
@@ -55,9 +55,11 @@ Value: TypeAlias = Settings | Instance | Told | Kept
 
 
 class FormatReader:
-    """The reader of a URL with a format."""
+    """The reader of a URL with a format. `label`: what instances are marked with as they are read: of
+    thousands it would take a turn of its own later."""
 
-    def __init__(self, url: RegistryURL) -> None:
+    def __init__(self, url: RegistryURL, label: str = "") -> None:
+        self._label = label
         self._format = url.format
         self._parse = _parser(url)
         self._layout = url.layout
@@ -119,6 +121,8 @@ class FormatReader:
             (parsed.registration, parsed.left_out) if isinstance(parsed, formats.Parsed) else (parsed, ())
         )
         registration, beyond = bounded(registration)
+        if self._label:
+            registration = labelled(registration, self._label)
         stat = event.stat
         instance = Instance(
             name,
@@ -129,6 +133,7 @@ class FormatReader:
             stat.ephemeral,
             weight=registration.weight,
             owner=stat.owner,
+            registry=self._label,
             zxid=stat.mzxid,
         )
         if not (left_out or beyond):
@@ -221,6 +226,12 @@ class FormatReader:
     def _unread(name: str, event: Data | None, problem: Problem) -> Told:
         stat = event.stat if event is not None else UNSEEN
         return Told(unread(name, problem.path, stat, problem.what), (problem,))
+
+
+def labelled(registration: Registration, label: str) -> Registration:
+    """With the name of its registry among its tags."""
+    tags = registration.tags
+    return registration if label in tags else replace(registration, tags=share((*tags, label)))
 
 
 def _deeper(path: str) -> Problem:

@@ -164,7 +164,9 @@ class Merger:
             for instance in service.instances:
                 by_id.setdefault(instance.id, instance)
         labels = {id: i.label for id, i in by_id.items()}
-        if len(set(labels.values())) == len(labels) and all(to_label(id) == at for id, at in labels.items()):
+        # What is its own label folds to itself.
+        are_own = all(label == id or to_label(id) == label for id, label in labels.items())
+        if are_own and len({*labels.values()}) == len(labels):
             self._ids.pop(name, None)
         else:
             ids = self._ids.setdefault(name, Ids())

@@ -12,10 +12,10 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.url import RegistryURL
 
 
-def reader_of(url: RegistryURL) -> Reader:
-    return FormatReader(url) if url.preset is None else PresetReader(url.preset)
+def reader_of(url: RegistryURL, label: str = "") -> Reader:
+    return FormatReader(url, label) if url.preset is None else PresetReader(url.preset)
 
 
-def open_tree(url: RegistryURL) -> ServiceTree:
-    """Nothing is read yet."""
-    return ServiceTree(url.root, reader_of(url))
+def open_tree(url: RegistryURL, label: str = "") -> ServiceTree:
+    """Nothing is read yet. `label`: what instances are marked with as they are read, "" for nothing."""
+    return ServiceTree(url.root, reader_of(url, label))
