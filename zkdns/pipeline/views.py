@@ -40,6 +40,8 @@ class Views:
         """The merged services, and their views."""
         self._by_label: dict[str, str] = {}
         self._keys_of: dict[str, tuple[str, ...]] = {}
+        self._owns: dict[str, Service] = {}
+        """What each view was made of."""
         self._laid: Mapping[str, tuple[Target, ...]] = PersistentMap()
         self._wanted_by: dict[str, frozenset[Pair]] = {}
         self._wanted: Counter[Pair] = Counter()
@@ -118,7 +120,7 @@ class Views:
             return None
         base = self._merged[name]
         taken = {i.label for i in base.instances}
-        return _make(view_key(name, target.registry), base, own, target.registry, taken, None)
+        return _make(view_key(name, target.registry), base, own, target.registry, taken)
 
     def spread(self, overrides: ByService) -> ByService:
         """What is ordered for instances, for their like in views too: those that the service itself has
@@ -209,6 +211,7 @@ class Views:
         """The views of one service; None for those that are gone."""
         base = self._merged.get(name)
         changes: dict[str, Service | None] = dict.fromkeys(self._keys_of.pop(name, ()))
+        owns = {key: self._owns.pop(key) for key in changes if key in self._owns}
         if base is None:
             return changes
         wanted = [
@@ -224,7 +227,9 @@ class Views:
         taken = {i.label for i in base.instances}
         for registry, own in held.items():
             key = view_key(name, registry)
-            changes[key] = _make(key, base, own, registry, taken, self._all.get(key))
+            before = (view, owns[key]) if (view := self._all.get(key)) is not None and key in owns else None
+            changes[key] = _make(key, base, own, registry, taken, before)
+            self._owns[key] = own
         self._keys_of[name] = tuple(key for key, view in changes.items() if view is not None)
         return changes
 
@@ -236,28 +241,42 @@ def find(instances: Sequence[Instance], id: str) -> Instance | None:
 
 
 def _make(
-    key: str, base: Service, own: Service, registry: str, taken: set[str], before: Service | None
+    key: str,
+    base: Service,
+    own: Service,
+    registry: str,
+    taken: set[str],
+    before: tuple[Service, Service] | None = None,
 ) -> Service:
+    """`before`: the view as it was, and what that was made of: who is the same one in it stays the same here,
+    and is not made again."""
+    view, was = before or (None, None)
+    standing = dict(zip(map(id, was.instances), view.instances, strict=True)) if view and was else {}
     merged = {i.id: i for i in base.instances if i.registry in ("", registry)}
-    known = {i.id: i for i in before.instances} if before is not None else {}
     instances = []
     for i in own.instances:
         same = merged.get(i.id)
         label = same.label if same is not None else _free(i, registry, taken)
         taken.add(label)
-        one = replace(i, label=label, path=f"{registry}:{i.path}")
-        instances.append(known[i.id] if known.get(i.id) == one else one)
+        one = standing.get(id(i))
+        if one is None or one.label != label:
+            one = replace(i, label=label, path=f"{registry}:{i.path}")
+            known = find(view.instances, i.id) if view is not None else None
+            one = known if known is not None and known == one else one
+        instances.append(one)
     settings = replace(own.settings if own.settings != DEFAULTS else base.settings, route=None)
-    view = Service(
+    now = Service(
         key, base.label, f"{registry}:{own.path}", settings, tuple(instances), own.note, (registry,),
         own.offices, view_of=base.name,
     )  # fmt: skip
-    return before if before is not None and before == view else view
+    return view if view is not None and view == now else now
 
 
 def _free(i: Instance, registry: str, taken: set[str]) -> str:
     """A label that nobody else of the service has."""
     if i.label not in taken:
         return i.label
-    label = to_label(f"{i.id}-{registry}")
+    text = f"{i.id}-{registry}"
+    # What is a label by itself needs no folding, which thousands would cost at each change.
+    label = text if i.label == i.id and len(text) <= 63 else to_label(text)
     return label if label not in taken else to_label(f"{i.id}-{registry}-{crc32(i.path.encode()):08x}")
