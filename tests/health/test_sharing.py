@@ -24,8 +24,10 @@ def web() -> Service:
 
 
 class Fleet:
-    """Replicas of ours, which probe what is theirs to probe and find it well, beside others that say what
-    they like. Time passes only in `wait`."""
+    """Replicas of ours, which probe what is theirs to probe and find it well or not, beside others that say
+    what they like. Time passes only in `wait`."""
+
+    finds_well = True
 
     def __init__(self, ours: Collection[str], others: Mapping[str, bytes]) -> None:
         self.now = 0.0
@@ -46,7 +48,7 @@ class Fleet:
                     self.probed[name].discard(path)
                     continue
                 self.probed[name].add(path)
-                health.take(target, Verdict(path, True), self.now)
+                health.take(target, Verdict(path, self.finds_well), self.now)
 
     def share_ballots(self) -> None:
         for name, health in self.ours.items():
@@ -98,6 +100,24 @@ def test_those_of_whom_others_tell_are_left_to_them_and_taken_back_when_they_fal
     assert fleet.by_anybody == mine
     fleet.wait(KNOWN + 0.5)
     assert fleet.by_anybody == {*PATHS}
+
+
+def test_our_vote_on_what_others_tell_of_again_counts_no_more() -> None:
+    """It stood in what we answered, though in nobody's ballot: one replica said failing where all others, of
+    whom as many found it well as not, said healthy."""
+    fleet = Fleet(["me"], dict.fromkeys(("a", "b", "c"), b"{}"))
+    theirs = {path for path in PATHS if "me" not in assign(path, fleet.nodes)}
+    fleet.finds_well = False
+    fleet.wait(NEW + 0.5)
+    health = fleet.ours["me"]
+    assert {i.state for i in health.judge(web(), NOW)[0].instances if i.path in theirs} == {"failing"}
+    fleet.nodes["a"] = json.dumps({"good": PATHS}).encode()
+    fleet.nodes["b"] = json.dumps({"bad": dict.fromkeys(PATHS, "says b")}).encode()
+    fleet.share_ballots()
+    assert health.work(fleet.now) == {"web"}, "it is to be judged again"
+    fleet.turn()
+    assert not theirs & fleet.probed["me"]
+    assert {i.state for i in health.judge(web(), NOW)[0].instances if i.path in theirs} == {"healthy"}
 
 
 def test_who_is_told_of_in_time_is_not_taken_over() -> None:

@@ -327,8 +327,10 @@ class Health:
             target = self._targets.get(self._service_of.get(path, ""), {}).get(path)
             if target is not None:
                 with self._wall.around(path, "shared"):
-                    if not self._sharing.share(target, now, path in self._check_states):
+                    is_ours = self._sharing.share(target, now, path in self._check_states)
+                    if not is_ours and path in self._histories:
                         self._discount(path, now)
+                        self._count_later((path,))  # what it is was said by our vote, too
 
     def _discount(self, path: str, now: float) -> None:
         self._last_probes.pop(path, None)
