@@ -37,6 +37,7 @@ from zkdns.pipeline.replica import Replica
 from zkdns.registry.url import parse_registry
 from zkdns.serve import native
 from zkdns.server.lifecycle import DEFERS
+from zkdns.steps import Steps
 
 STAGES = ("event", "read", "parse", "merge", "judge", "compile", "publish", "engine", "wall")
 PATH = f"/services/s1/i{PER_SERVICE}"
@@ -62,8 +63,8 @@ class Stages:
         publisher: Any = self.pipeline._publisher
         pipeline: Any = self.pipeline
         driver: Any = self.driver
-        self._time(pipeline, "_take_catalogs", "merge")
-        self._time(publisher._judging, "judge", "judge")
+        self._time(pipeline._gathering, "work", "merge")
+        self._time_steps(publisher._judging, "judge", "judge")
         self._time(pipeline._compiler, "compile", "compile")
         self._time(pipeline, "publish", "ready")
         self._time(pipeline, "step", "parse")
@@ -79,6 +80,23 @@ class Stages:
                 return call(*args, **named)
             finally:
                 self.spent[stage] += time.perf_counter() - began
+
+        setattr(owner, name, timed)
+
+    def _time_steps(self, owner: Any, name: str, stage: str) -> None:
+        call: Callable[..., Steps[Any]] = getattr(owner, name)
+
+        def timed(*args: Any, **named: Any) -> Steps[Any]:
+            steps = call(*args, **named)
+            while True:
+                began = time.perf_counter()
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value
+                finally:
+                    self.spent[stage] += time.perf_counter() - began
+                yield
 
         setattr(owner, name, timed)
 
