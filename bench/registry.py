@@ -30,10 +30,11 @@ from typing import Any
 
 from kazoo.client import KazooClient
 
-from support.trees import open_root
 from zkdns import ensemble
 from zkdns.model import Data, Event, Whole
 from zkdns.registry.access import ZooKeeperSettings
+from zkdns.registry.readers import open_tree
+from zkdns.registry.url import parse_registry
 from zkdns.registry.zk.connect import close, connect
 from zkdns.registry.zk.mirror import Mirror
 
@@ -91,7 +92,7 @@ def read_mirrored(hosts: str, nodes: int, changes: int) -> dict[str, float]:
                 news[event.path].set()
 
     before = rss()
-    mirror = Mirror(hosts, open_root(ROOT).scopes, SETTINGS, emit)
+    mirror = Mirror(hosts, open_tree(parse_registry(f"zk://127.0.0.1{ROOT}")).scopes, SETTINGS, emit)
     late: list[float] = []
 
     async def load() -> float:
