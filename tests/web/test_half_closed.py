@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from support.listening import Listening
 from support.waiting import until
-from zkdns.config import Address
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Listening]:
-    one = Listening()
-    await one.web.start(Address(*one.address))
-    yield one
-    await one.web.stop()
 
 
 @pytest.mark.parametrize(

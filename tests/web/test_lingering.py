@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from support.listening import Listening
 from support.waiting import until
-from zkdns.config import Address
 from zkdns.web import lingering
 from zkdns.web.lingering import Lingering
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Listening]:
-    one = Listening()
-    await one.web.start(Address(*one.address))
-    yield one
-    await one.web.stop()
-
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 BODY = b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"

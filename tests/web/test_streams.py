@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from support.listening import ASK, Listening
-from zkdns.config import Address
 from zkdns.model import Change
 from zkdns.serve.listen.places import Limits, Places
 from zkdns.web import events
 from zkdns.web.events import Stream
 
 LONG = "x" * 200_000
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Listening]:
-    one = Listening()
-    await one.web.start(Address(*one.address))
-    yield one
-    await one.web.stop()
 
 
 async def ids(reader: asyncio.StreamReader, last: str) -> list[str]:
