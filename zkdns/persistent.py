@@ -117,7 +117,8 @@ def apart(old: Sequence[T], new: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]
     """The same without most of what is the same object in both: of thousands little is left, and no other is
     looked into."""
     if len(old) == len(new):
-        return [*compress(old, map(is_not, old, new))], [*compress(new, map(is_not, old, new))]
+        are_others = [*map(is_not, old, new)]
+        return [*compress(old, are_others)], [*compress(new, are_others)]
     most = min(len(old), len(new))
     start = next(compress(count(), map(is_not, old, new)), most)
     end = min(most - start, next(compress(count(), map(is_not, reversed(old), reversed(new))), most))
