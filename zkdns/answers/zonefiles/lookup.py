@@ -35,7 +35,7 @@ from zkdns.dns.types import (
 
 MAX_CHAIN = 16
 _IN = b"\0\1"
-_STAR = b"\1*"
+STAR = b"\1*"
 _TARGET_OF = {NS: 1, MX: 1, SRV: 1}
 """Types whose targets' addresses go along, and which part of the rdata the target is."""
 
@@ -155,7 +155,7 @@ class ZoneData:
             encloser = owner
         node = nodes.get(name)
         if node is None:
-            node = nodes.get(_STAR + encloser)  # RFC 4592, section 3.3.2: the source of synthesis
+            node = nodes.get(STAR + encloser)  # RFC 4592, section 3.3.2: the source of synthesis
             if node is None:
                 return Step(Kind.NXDOMAIN)
         if qtype == ANY:

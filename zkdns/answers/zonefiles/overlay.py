@@ -17,13 +17,12 @@ from zkdns.answers.builder import Builder
 from zkdns.answers.on_demand import reverse
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, FILES, NO_ZONE, Name, Position, Sections, Table
-from zkdns.answers.zonefiles.lookup import ZoneData
+from zkdns.answers.zonefiles.lookup import STAR, ZoneData
 from zkdns.dns import names
 from zkdns.dns.records import pointer
 from zkdns.dns.types import SERVFAIL
 from zkdns.model import Problem
 
-WILDCARD = b"\1*"
 _ARPA = names.label("arpa") + names.ROOT
 
 
@@ -70,7 +69,7 @@ class Overlay:
         ]
         labels, owners = self._holders({owner for _, _, owner, _ in written}, services)
         for apex, data, owner, node in written:
-            above = owner.removeprefix(WILDCARD)
+            above = owner.removeprefix(STAR)
             # Where a name of ours is the closest encloser, a wildcard below it is never looked for.
             if self._builder.is_built_in(owner) or (
                 above not in (owner, apex) and self._builder.is_built_in(above)
