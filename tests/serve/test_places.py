@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import steps
 from zkdns.serve.listen.places import Limits, Places, shares_of
 
 
@@ -61,6 +62,14 @@ def test_of_strangers_with_one_each_the_idlest_goes() -> None:
         places.take(n, f"10.0.{n}.1")
     places.touch(0)
     assert places.take(9, "10.0.9.1") == 1
+
+
+def test_a_newcomer_among_a_thousand_strangers_costs_one_look_at_each_network() -> None:
+    """And 16 come in a turn: each cost 1.6 ms."""
+    places: Places[int] = Places(Limits(connections=1000))
+    for n in range(1000):
+        places.take(n, f"10.{n >> 8}.{n & 255}.1")
+    assert steps(lambda: places.take(1000, "11.0.0.1"), "") < 1500
 
 
 def test_past_the_bytes_of_all_the_network_that_keeps_the_most_loses_its_largest() -> None:

@@ -8,7 +8,7 @@ wait, the network that has the most of them waiting gives up its largest. `nativ
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Set
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
 
@@ -40,17 +40,14 @@ def shares_of(client: str) -> tuple[bytes, bytes]:
     return ip.packed[:3], ip.packed
 
 
-class Place(Generic[T]):
-    """What is known of one connection: whose it is, its client's connections, idlest first, when it was last
-    used, as a number that only grows, and the bytes that wait for it."""
+class Place:
+    """What is known of one connection: whose it is, and the bytes that wait for it."""
 
-    __slots__ = ("active", "client", "held", "network", "of_client")
+    __slots__ = ("client", "held", "network")
 
-    def __init__(self, network: bytes, client: bytes, of_client: OrderedDict[T, None]) -> None:
+    def __init__(self, network: bytes, client: bytes) -> None:
         self.network = network
         self.client = client
-        self.of_client = of_client
-        self.active = 0
         self.held = 0
 
 
@@ -60,12 +57,12 @@ class Places(Generic[T]):
     def __init__(self, limits: Limits) -> None:
         self.held = 0
         self._limits = limits
-        self._turn = 0
-        self._places: dict[T, Place[T]] = {}
-        self._clients: dict[bytes, dict[bytes, OrderedDict[T, None]]] = {}
-        """By network and client their connections, idlest first."""
+        self._places: OrderedDict[T, Place] = OrderedDict()
+        """Idlest first."""
         self._sizes: Counter[bytes] = Counter()
         """Of each network, how many it has."""
+        self._clients: dict[bytes, Counter[bytes]] = {}
+        """And of each client in it."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -83,20 +80,22 @@ class Places(Generic[T]):
         loser = self._idlest_of_most(network, one) if is_full else None
         if loser is not None:
             self.release(loser)
-        of_client = self._clients.setdefault(network, {}).setdefault(one, OrderedDict())
-        of_client[connection] = None
-        self._places[connection] = Place(network, one, of_client)
+        self._places[connection] = Place(network, one)
         self._sizes[network] += 1
-        self.touch(connection)
+        self._clients.setdefault(network, Counter())[one] += 1
         return loser
 
     def _idlest_of_most(self, network: bytes, client: bytes) -> T:
-        idlest = []
-        for paying in _largest(self._sizes, network):
-            clients = self._clients[paying]
-            sizes = {one: len(connections) for one, connections in clients.items()}
-            idlest += [next(iter(clients[one])) for one in _largest(sizes, client)]
-        return min(idlest, key=lambda one: self._places[one].active)
+        # Walked, and not gathered by network: a thousand of them may have one connection each.
+        paying = _largest(self._sizes, network)
+        clients: dict[bytes, Container[bytes]] = {}
+        for connection, place in self._places.items():
+            if place.network in paying:
+                if place.network not in clients:
+                    clients[place.network] = _largest(self._clients[place.network], client)
+                if place.client in clients[place.network]:
+                    return connection
+        raise AssertionError("who has the most has one")
 
     def whose(self, connection: T) -> bytes:
         """Its client, as far as shares go."""
@@ -105,11 +104,8 @@ class Places(Generic[T]):
 
     def touch(self, connection: T) -> None:
         """It asked something."""
-        place = self._places.get(connection)
-        if place is not None:
-            self._turn += 1
-            place.active = self._turn
-            place.of_client.move_to_end(connection)
+        if connection in self._places:
+            self._places.move_to_end(connection)
 
     def weigh(self, connection: T, held: int) -> T | None:
         """So many bytes wait for it now. Who must go, where that is too much in all."""
@@ -138,16 +134,16 @@ class Places(Generic[T]):
             return
         self.held -= place.held
         clients = self._clients[place.network]
-        del place.of_client[connection]
-        if not place.of_client:
+        clients[place.client] -= 1
+        if not clients[place.client]:
             del clients[place.client]
         self._sizes[place.network] -= 1
         if not self._sizes[place.network]:
             del self._sizes[place.network], self._clients[place.network]
 
 
-def _largest(sizes: Mapping[bytes, int], newcomer: bytes) -> list[bytes]:
+def _largest(sizes: Mapping[bytes, int], newcomer: bytes) -> Set[bytes]:
     """Those that have the most once the newcomer is in; of equals the newcomer's own pays."""
     own = sizes.get(newcomer, 0) + 1
     most = max(*sizes.values(), own) if own > 1 else max(sizes.values())
-    return [newcomer] if own == most > 1 else [one for one, size in sizes.items() if size == most]
+    return {newcomer} if own == most > 1 else {one for one, size in sizes.items() if size == most}
