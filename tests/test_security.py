@@ -46,7 +46,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         json_values.MAX_VALUES,
         json_values.MAX_ITEMS,
     ),
-    "characters of an address's URL, of a Dubbo provider's node": (
+    "characters of an address's URL or of a preset's node, of a Dubbo provider's node": (
         endpoints.MAX_URL_CHARACTERS,
         dubbo.MAX_NAME_CHARACTERS,
     ),

@@ -21,7 +21,7 @@ _URL: Final = re.compile(
     re.DOTALL,
 )
 _HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]]*)):([0-9]{1,9})", re.DOTALL)
-_SEQUENCE: Final = re.compile(r"[0-9]{10}$")
+_SEQUENCE: Final = re.compile(r"[0-9]{10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _is_short(value: object) -> TypeGuard[str]:
 
 def sequence(name: str) -> int | None:
     """The number that ZooKeeper gave a sequential node (ten digits), None for another node."""
-    match = _SEQUENCE.search(name)
+    match = _SEQUENCE.fullmatch(name[-10:])
     return int(match.group()) if match else None
 
 

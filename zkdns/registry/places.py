@@ -14,6 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from zkdns.model import Registration
+from zkdns.registry.endpoints import MAX_URL_CHARACTERS
 from zkdns.registry.fields import BadData
 from zkdns.registry.formats import Node
 from zkdns.registry.layout import Layout, layout, name_service
@@ -78,6 +79,9 @@ class Place:
         """What the node says, and what is wrong with it: what it said before that counts. (A vote holds
         its place in the line though its voter can't be read.)"""
         parts: list[Part] = []
+        if len(node.name) > MAX_URL_CHARACTERS:  # ZooKeeper takes names of a megabyte
+            what = f"its name has more than {MAX_URL_CHARACTERS} characters"
+            return (), BadData(what, "delete it: no system has such names")
         try:
             parts.extend(self.read(node, holes))
         except BadData as error:

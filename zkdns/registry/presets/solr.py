@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from zkdns.model import Registration
-from zkdns.registry.endpoints import MAX_URL_CHARACTERS, host_port
+from zkdns.registry.endpoints import host_port
 from zkdns.registry.fields import BadData, Rule, share, show, text
 from zkdns.registry.formats import Node, demand_object
 from zkdns.registry.places import Leads, Part, Preset, place
@@ -23,7 +23,7 @@ _TEXT = Rule("a text", text)
 
 
 def _read_node(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
-    name = _NODE.fullmatch(node.name) if len(node.name) <= MAX_URL_CHARACTERS else None
+    name = _NODE.fullmatch(node.name)
     if name is None:
         cure = "let Solr register itself as host:8983_solr"
         raise BadData(f"its name {show(node.name)} is not host:port_context", cure)
