@@ -237,7 +237,10 @@ async def test_without_descriptors_it_waits_and_goes_on(
         ("LocalHost:80", True),
         ("zkdns.example", True), ("zkdns.example.:8053", True), ("10.0.0.7", True), ("[fe80::1%25lo]", True),
         ("evil.example", False), ("127.0.0.1.evil.example", False), ("", False), ("localhost.evil", False),
-        ("[::1", False), ("[::1]x", False), ("a", False),
+        ("[::1", False), ("[::1]x", False), ("a", False), ("[::1]:x", False),
+        ("localhost:80@evil.example", False),
+        ("127.0.0.1:80@evil.example", False), ("127.0.0.1%.evil.example", False), ("127.0.0.1:80:80", False),
+        ("\uff11\uff12\uff17.0.0.1", False), ("localhost:\u0663", False), ("127.0.0.1:", True),
     ],
 )  # fmt: skip
 def test_a_host_is_ours_by_address_or_by_a_name_that_was_given(header: str, ours: bool) -> None:

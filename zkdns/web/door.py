@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,9 @@ ACCEPTED_PER_TURN = 8
 SWEEP_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 """After an accept that failed for want of descriptors or memory."""
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::[0-9]*)?")
+_WITH_PORT = re.compile(r"([^:]*):[0-9]*")
+"""How hosts stand in the header (RFC 9110, section 7.2): an address of IPv6 in brackets, and a port."""
 
 
 class Door:
@@ -111,17 +115,15 @@ def is_own_host(header: str, names: frozenset[str]) -> bool:
     """Whether a Host header names us: an address, `localhost` or one of `names`. Another name is a page of
     somebody else's that had its name resolved to us (DNS rebinding)."""
     host = header.strip().lower()
-    if host.startswith("["):
-        host, bracket, port = host[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            return False
-    elif host.count(":") == 1:
-        host = host.partition(":")[0]
+    if bracketed := _BRACKETED.fullmatch(host):
+        host = bracketed[1]
+    elif with_port := _WITH_PORT.fullmatch(host):
+        host = with_port[1]
     host = host.removesuffix(".")
     if host == "localhost" or host in names:
         return True
     try:
-        ipaddress.ip_address(host.partition("%")[0])
+        ipaddress.ip_address(host.partition("%")[0] if bracketed else host)
     except ValueError:
         return False
     return True

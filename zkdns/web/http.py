@@ -121,6 +121,7 @@ class Web:
             keepalive_timeout=IDLE,
             lingering_time=0.0,  # nobody reads a body, and what waited for its end for long is old by then
             read_bufsize=READ_BYTES,
+            auto_decompress=False,
             logger=log,
         )
         await self._runner.setup()
