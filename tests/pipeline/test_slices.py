@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from support.stepping import CHECK, World, an_address, settings_of
+from support.stepping import CHECK, NOW, World, an_address, settings_of
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.health import judge, targets
-from zkdns.model import Change
+from zkdns.model import Change, Children, Data, Stat
 from zkdns.pipeline.inputs import Ready
 from zkdns.pipeline.telling import SLICE
 from zkdns.steps import SLICE as STEP
@@ -182,15 +182,58 @@ def test_who_changes_while_it_is_judged_is_judged_again_after_it() -> None:
     world.register("many", **{f"i{n:04}": an_address(n) for n in range(MANY)})
     changes_by_turn(world, budget=3.0)
     settings = [f'{{"warm": 60, "ttl": {n}}}' for n in range(1, 9)]
+    overtaken = 0
     for one in settings:
         world.hear("/services", world.data("/services/many", one))
+        world.pipeline._gathering.work(world.now, lambda: False)
         for _ in range(MANY // STEP // 2):
             work_aside(world, world.ready(0.0))
-    assert world.pipeline._publisher._begun
+            overtaken += bool(world.pipeline._publisher._overtaken)
+    assert overtaken
     changes_by_turn(world, budget=3.0)
     many = world.pipeline.services["many"]
     assert many.settings.ttl == 8
     assert world.pipeline.idle
+
+
+def test_a_change_waits_for_no_service_of_thousands_that_is_made_of_its_nodes_meanwhile() -> None:
+    """Behind others that are told of the same."""
+    world = by_looks(World(threads=True))
+    world.settle()
+    world.register("many", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    world.register("web", a=an_address(1))
+    changes_by_turn(world, budget=3.0)
+    made = world.pipeline.catalog.services["many"]
+    world.pipeline._hearing._tick = world.pipeline._tick
+    for n in range(3):
+        world.hear("/services", world.data("/services/many/i0007", an_address(9000 + n)))
+        while not n and not world.pipeline.registries["r1"].in_part:
+            world.ready(0.0)
+    world.hear("/services", world.data("/services/web/a", an_address(2)))
+    while world.addresses("web") != ["10.0.0.2"]:
+        world.ready(0.0)
+    assert world.pipeline.catalog.services["many"] is made
+    changes_by_turn(world, budget=3.0)
+    assert world.pipeline.services["many"].instances[7].addresses == ("10.0.36.2",)
+
+
+def test_why_nodes_are_gone_is_told_of_what_their_session_held_in_a_service_of_thousands_too() -> None:
+    world = by_looks(World(threads=True))
+    world.settle()
+    world.register("many", **{f"i{n:04}": an_address(n) for n in range(MANY)})
+    stat = Stat(next(world.zxid), next(world.zxid), NOW, True, owner=0x55)
+    world.register("web", a=an_address(1))
+    for path in ("/services/many/i0007", "/services/web/a"):
+        world.hear("/services", Data(path, an_address(2).encode(), stat))
+    changes_by_turn(world, budget=3.0)
+    left = tuple(f"i{n:04}" for n in range(MANY) if n != 7)
+    gone = [
+        Children("/services/web", (), next(world.zxid)),
+        Children("/services/many", left, next(world.zxid)),
+    ]
+    world.hear("/services", *gone)
+    told = [change for turn in changes_by_turn(world, budget=0.0) for change in turn if change.id]
+    assert [change.why for change in told] == ["its session ended: all 2 nodes of it went at once"] * 2
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ class Gathering:
         """Services that are to be handed on before anything is published."""
         self._is_in_parts = False
         """Whether there were more than are shown together."""
+        self._waits_for_large = False
+        """Whether those of them that are made in several steps keep the others: while nothing else is due."""
         self._changes: list[Change] = []
 
     @property
@@ -96,18 +98,25 @@ class Gathering:
         """Whether so much was told, and is not published, that no more should be read for now."""
         return self._registries.own_backlog + self._publisher.backlog > MAX_UNPUBLISHED
 
+    def hurry(self) -> None:
+        """More waits to be heard: what was is shown without what takes long to be made, for a service of
+        thousands may change without end."""
+        self._waits_for_large = False
+
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
         """Hand on what there is, until it is late, and no more than is shown together."""
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
             backlog = self._registries.backlog
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
+            self._waits_for_large = not (self._publisher.has_work or self._registries.in_part)
         while self._owed or self.is_due or self._unlaid:
             self._lay(most)
             before = self._registries.backlog
             moved = self._registries.show(min(most, self._owed), is_late)
             after = self._registries.backlog
-            self._owed = max(0, self._owed - (before - after)) if after else 0
+            shown_later = 0 if self._waits_for_large else self._registries.in_part
+            self._owed = max(0, min(self._owed - (before - after), after - shown_later))
             if moved or self.is_due:
                 self.is_due = False
                 self._take(now)

@@ -257,6 +257,8 @@ class Pipeline:
         until, was_loading = self._tick() + budget, self.is_loading
         self._until = until
         attempt, take_root, hearing = self.wall.attempt, self._take_root, self._hearing
+        if hearing.has_work:
+            self._gathering.hurry()
         # Each batch that was heard out is shown before the next one is begun.
         if hearing.is_within or not (self._gathers and self._gathering.is_within):
             hearing.work(now, until)

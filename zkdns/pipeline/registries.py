@@ -73,6 +73,11 @@ class Registries(Mapping[str, Registry]):
         return sum(registry.backlog for registry in self.values())
 
     @property
+    def in_part(self) -> int:
+        """Those of them that are so large that they are made in several steps, and are not made yet."""
+        return sum(registry.in_part for registry in self.values())
+
+    @property
     def own_backlog(self) -> int:
         """Those of them that something was told of each, and not of thousands by one list."""
         return sum(registry.own_backlog for registry in self.values())

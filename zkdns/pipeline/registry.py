@@ -156,6 +156,11 @@ class Registry:
         return self._live.backlog
 
     @property
+    def in_part(self) -> int:
+        """Those of them that are so large that they are made in several steps, and are not made yet."""
+        return self._live.in_part
+
+    @property
     def own_backlog(self) -> int:
         """Those of them that something was told of each."""
         return self._live.own_backlog

@@ -104,6 +104,11 @@ class ServiceTree:
         return len(self._dirty) + len(self._moved) + len(self._begun) + len(self._overtaken)
 
     @property
+    def in_part(self) -> int:
+        """Those of them that are so large that they are made in several steps, and are not made yet."""
+        return len(self._begun) + len(self._overtaken)
+
+    @property
     def own_backlog(self) -> int:
         """Those of them that something was told of each, and not of thousands by one list."""
         return len(self._dirty.own) + len(self._moved.own)

@@ -20,6 +20,8 @@ class StoredServices:
 
     own_backlog: Final = 0
     """None of them is told of by itself."""
+    in_part: Final = 0
+    """None of them is to be made."""
 
     def __init__(self) -> None:
         self._held = EMPTY
