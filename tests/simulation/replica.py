@@ -49,8 +49,7 @@ class Link:
             one_shot=one_shot,
         )
         self.ephemerals = Ephemerals()
-        self.wake = float("inf")
-        """When it has something to do though nothing comes in: another only after what is done here."""
+        self._wake: float | None = float("inf")
         self.stirred = True
         self._floor = 0
         """How much of the log there was when we connected."""
@@ -60,6 +59,13 @@ class Link:
     @property
     def is_connected(self) -> bool:
         return self.connection is not None and self.connection.is_open
+
+    @property
+    def wake(self) -> float:
+        """When it has something to do though nothing comes in: another only after what is done here."""
+        if self._wake is None:
+            self._wake = min(self.reads.wake, self.ephemerals.wake)
+        return self._wake
 
     def connect(self, member: int, now: float) -> None:
         self.lose(now)
@@ -128,7 +134,7 @@ class Link:
                 if self.is_connected:
                     self.connection.up.append((part, request))  # type: ignore[union-attr]
         self.stirred = False
-        self.wake = min(self.reads.wake, self.ephemerals.wake)
+        self._wake = None
 
 
 @dataclass(frozen=True, slots=True)

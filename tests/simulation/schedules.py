@@ -19,6 +19,7 @@ from simulation.machine import SHAPES
 from simulation.world import MAPS, ROUTES, Broken, Schedule, Step, World
 from zkdns.answers import policies
 from zkdns.registry import readers
+from zkdns.registry.url import RegistryURL
 
 SCHEDULES = int(os.environ.get("ZKDNS_SCHEDULES", "20000"))
 """How many a run of the suite plays."""
@@ -149,8 +150,8 @@ def play(steps: Schedule) -> str | None:
 @contextmanager
 def _sparing() -> Iterator[None]:
     """Without what cost a tenth of all time each: a world is full of circles that go as one, and need not be
-    looked for meanwhile; and what equal weights give, and what reads the nodes of a registry (pure both), is
-    made once for many worlds."""
+    looked for meanwhile; and what equal weights give, what reads the nodes of a registry and what it finds in
+    one (pure all) is made once for many worlds."""
     gc.disable()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "rotate", lambda policy, weights, cut: _rotate(policy, tuple(weights), cut))
@@ -162,7 +163,14 @@ def _sparing() -> Iterator[None]:
 
 
 _rotate = lru_cache(1000)(policies.rotate)
-_reader_of = cache(readers.reader_of)
+_open = readers.reader_of
+
+
+@cache
+def _reader_of(url: RegistryURL, label: str = "") -> readers.Reader:
+    reader = _open(url, label)
+    reader._parse = lru_cache(1000)(reader._parse)
+    return reader
 
 
 def shorten(
