@@ -22,6 +22,7 @@ from zkdns.pipeline import driver as module
 from zkdns.pipeline.driver import Driver
 from zkdns.pipeline.inputs import Compilation, Compiled, Ready
 from zkdns.pipeline.lookups import Lookups
+from zkdns.pipeline.wall_clock import WallClock
 from zkdns.registry.access import ZooKeeperSettings
 
 TARGET = Target("/web/a", "a", "10.0.0.1", 80, 0.0, Check("tcp"))
@@ -232,3 +233,20 @@ async def test_after_the_end_there_are_no_turns(driven: Driven) -> None:
     driven.driver.step(Compiled("web", None))
     await driven.driver.stop()
     assert await quiet(driven) == 0
+
+
+async def test_when_the_clock_is_set_what_waits_is_moved_and_there_is_a_turn(
+    driven: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    await driven.turn(Ready(wake=time.time() + 60))
+    set_back = 0.0
+    driven.driver.clock = WallClock(lambda: time.time() - set_back, time.monotonic)
+    driven.script.steps.clear()
+    turns, set_back = driven.script.turns, 3600.0
+    driven.driver.look()
+    (told,) = driven.script.steps
+    assert round(told.by) == -3600
+    assert "the clock was set back by 3600.0 s" in caplog.text
+    await until(lambda: driven.script.turns > turns)
+    driven.driver.look()
+    assert driven.script.steps == [told], "it is told once"

@@ -232,7 +232,7 @@ def is_of_hostile(path: str) -> bool:
 
 def suffers_alone(place: str) -> None:
     world = a_world()
-    faults = world.pipeline.faults
+    faults = world.pipeline.wall.errors
     with breaker().breaking(place, mentions) as met:
         for step in STEPS:
             step(world)
@@ -240,7 +240,7 @@ def suffers_alone(place: str) -> None:
     assert MOVED in world.addresses("neighbour"), "its neighbour is answered as it changes"
     assert any(map(is_of_hostile, world.blamed)), "it is named"
     assert all(map(is_of_hostile, world.blamed)), f"and nobody else: {world.blamed}"
-    assert world.pipeline.faults > faults, "it is counted"
+    assert world.pipeline.wall.errors > faults, "it is counted"
     mend(world)
     assert sorted(world.addresses("hostile")) == ["10.66.6.8", "10.66.6.9"], "it is tried again"
     assert not [p for p in world.pipeline.problems if p.ours], "and forgiven"

@@ -22,6 +22,7 @@ ABOUT = (
     (inputs.Probed(Target(WEB_A, "a", "10.0.0.1", 80, 0.0, Check("tcp")), Verdict(WEB_A, True)), WEB_A),
     (inputs.HostResolved("db.example", ()), "host db.example"),
     (inputs.ZoneFilesRead({}), "zone files"),
+    (inputs.ClockSet(3600.0), "clock"),
     (inputs.Compiled("web", None), "service web"),
     (inputs.Followed("api", None), "service api"),
     (inputs.MapRead(None, Settings(), None, Topology(), (), client_map(Topology())), TOPOLOGY),

@@ -588,3 +588,40 @@ def test_whatever_is_left_out_no_moment_is_told_otherwise_than_it_was(
     for name in ("flap", "db"):
         own = [(c.service, c.id, c.zxid) for c in rows if c.service == name]
         assert own == [row for row in every if row in own], "each once, in their order"
+
+
+async def test_a_clock_that_was_ahead_leaves_nothing_that_pushes_out_what_came_since(desk: Desk) -> None:
+    """Files bear the moment at which they began: those of a clock that is set back are ahead of others."""
+    real = desk.now
+    desk.now += 10 * 365 * 86_400
+    await desk.put_all(["a", "b"])
+    assert len(segments(desk.directory)) == 1
+    desk.now = real
+    await desk.put("c")
+    began = {SEGMENTS.began_at(path) for path in segments(desk.directory)}
+    assert real in began, "what stands now is not read as of ten years later"
+    assert [i.id for i in read_world(desk.directory, real + 0.5).services()["web"].instances] == [
+        "a",
+        "b",
+        "c",
+    ]
+    most, week = 1.0, 7 * 86_400.0
+    assert SEGMENTS.remove_old(desk.directory, most, real + 1, week) > 0
+    assert [SEGMENTS.began_at(path) for path in segments(desk.directory)] == [real], (
+        "the other one went first"
+    )
+
+
+async def test_a_journal_that_could_not_be_written_is_tried_again_though_the_clock_is_set_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SEGMENTS.__class__, "path", lambda self, folder, now: folder / "none" / "such")
+    await desk.put("a")
+    assert desk.files.problem is not None
+    monkeypatch.undo()
+    desk.now -= 3600
+    await desk.put("b")
+    desk.now += journal_files.RETRY_EVERY
+    await desk.files.write()
+    assert desk.files.problem is None
+    await desk.files.close()

@@ -377,7 +377,7 @@ def test_an_error_of_ours_that_a_reader_met_is_counted_once_for_as_long_as_it_st
     for problems in ((trouble,), (trouble, Problem("/r.toml: x", "theirs", "")), ()):
         world.pipeline.step(FileRead("r1", Catalog(problems=problems, complete=True)), NOW)
         world.rest()
-        assert world.pipeline.faults == 1
+        assert world.pipeline.wall.errors == 1
 
 
 def test_services_that_are_gone_are_not_remembered_for_their_defaults() -> None:

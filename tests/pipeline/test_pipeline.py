@@ -477,7 +477,7 @@ def test_an_instance_that_breaks_us_costs_itself_and_is_tried_again_when_it_chan
     assert (problem.path, problem.ours) == ("/services/web/b", True)
     assert "RuntimeError" in problem.what
     assert "planted" in problem.what
-    errors = world.pipeline.faults
+    errors = world.pipeline.wall.errors
     assert errors >= 1
     world.publish("web", a=an_address(7), b=an_address(2), c=an_address(3))
     world.publish("web", a=an_address(7), b=an_address(4), c=an_address(3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY, Replica, read_node
+from zkdns.pipeline.replica import MAX_APART, MAX_LAG, TELL_AT_LEAST, TELL_EVERY, Replica, read_node
 
 NOW = 1_700_000_000.0
 
@@ -63,3 +63,19 @@ def test_the_lag_is_that_of_the_latest_write_and_measured_once() -> None:
     assert replica.lag == 2.0
     replica.see({("me",): second}, NOW + TELL_EVERY + 30)
     assert replica.lag == 2.0
+
+
+def test_a_clock_that_is_apart_from_the_ensembles_is_told_and_what_was_written_late_tells_nothing() -> None:
+    replica = Replica("me")
+
+    def tell(at: float, ahead: float, lag: float = 0.1) -> str:
+        data = replica.tell(int(at), at)
+        assert data is not None
+        replica.see({("me",): data}, at + lag, {("me",): at + lag / 2 - ahead})
+        return replica.problem.what if replica.problem is not None else ""
+
+    assert tell(NOW, MAX_APART - 1) == ""
+    assert tell(NOW + 60, 7200.0) == "our clock is 7200 s ahead of ZooKeeper's"
+    assert tell(NOW + 120, 0.0, MAX_LAG + 60) == "our clock is 7200 s ahead of ZooKeeper's"
+    assert tell(NOW + 240, -7200.0) == "our clock is 7200 s behind ZooKeeper's"
+    assert tell(NOW + 300, 0.0) == ""

@@ -38,6 +38,16 @@ def test_what_went_long_before_did_not_go_at_once_with_it() -> None:
     assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"
 
 
+def test_a_clock_that_is_set_back_makes_no_one_moment_of_two() -> None:
+    sessions = Sessions()
+    for name in ("web", "db"):
+        sessions.take(None, service(name, 0x10), NOW)
+    sessions.take(service("web", 0x10), None, NOW + 10.0)
+    sessions.shift(-500.0)
+    sessions.take(service("db", 0x10), None, NOW - 480.0)
+    assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"
+
+
 def test_a_node_that_was_made_anew_in_another_session_is_that_ones() -> None:
     sessions = Sessions()
     sessions.take(None, service("web", 0x10, 0x10), NOW)

@@ -96,7 +96,7 @@ def test_many_break_us_one_after_the_other_and_their_neighbours_are_answered_as_
         world.rest()
         assert world.addresses(hostile) == ["10.0.0.9"], "it is tried again once it is another"
         assert not world.pipeline.problems
-    assert world.pipeline.faults >= min(size, HOSTILE_ONES)
+    assert world.pipeline.wall.errors >= min(size, HOSTILE_ONES)
 
 
 def test_a_service_with_more_zones_and_names_than_are_arranged_is_told(

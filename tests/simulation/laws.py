@@ -26,7 +26,7 @@ def check(world: Machine) -> None:
     stands still and says so."""
     for replica in world.replicas:
         pipeline = replica.pipeline
-        assert not pipeline.faults, f"{replica.id}: an error of ours: {pipeline.problems}"
+        assert not pipeline.wall.errors, f"{replica.id}: an error of ours: {pipeline.problems}"
         for name, service in pipeline.services.items():
             strange = {a for i in service.instances for a in i.addresses} - world.registered
             assert not strange, f"{replica.id}: {name} holds {strange}, never registered"

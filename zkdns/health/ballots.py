@@ -94,6 +94,11 @@ class Ballots:
                 self.believed_at = now + SESSION
             self._believe()
 
+    def shift(self, by: float) -> None:
+        """The clock was set; when nodes were written is told by the ensemble's."""
+        if self.believed_at is not None:
+            self.believed_at += by
+
     def end_doubts(self, now: float) -> None:
         """Where it is time."""
         if self.believed_at is not None and now >= self.believed_at:

@@ -147,6 +147,12 @@ def steps(
     return losses if after == losses else after
 
 
+def shift(losses: Losses, by: float) -> Losses:
+    """The same where the clock was set."""
+    gone = tuple(Gone(one.instance, one.at + by) for one in losses.gone)
+    return Losses(gone, tuple(Kept(one.instance, one.until + by, one.why) for one in losses.kept))
+
+
 def _may_be_kept(instance: Instance) -> bool:
     return instance.registration.status == "up" and instance.state is not State.UNREADABLE
 

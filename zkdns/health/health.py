@@ -120,6 +120,16 @@ class Health:
         """It is within reach, and the replicas' nodes were read again."""
         self._ballots.find(now)
 
+    def shift(self, by: float) -> None:
+        """The clock was set: what is waited for and what is kept is so much later by it."""
+        self._ballots.shift(by)
+        self._sharing.shift(by)
+        self._losses = {name: guard.shift(losses, by) for name, losses in self._losses.items()}
+        self._last_probes = {path: LastProbe(at + by, why) for path, (at, why) in self._last_probes.items()}
+        self._written_at += by
+        if self._changed_at is not None:
+            self._changed_at += by
+
     @property
     def wake(self) -> float | None:
         """When there is work though nothing comes in."""

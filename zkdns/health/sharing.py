@@ -100,6 +100,11 @@ class Sharing:
         self._drop(path)
         return False
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._until = {path: until + by for path, until in self._until.items()}
+        self._queue = sorted((until, path) for path, until in self._until.items())
+
     def end(self, path: str) -> None:
         """It is there no more."""
         self._forget(path)

@@ -99,5 +99,13 @@ class Agenda:
             act(name)
             self.spend(name, now, tick() - began)
 
+    def shift(self, by: float) -> None:
+        """The clock was set, whichever way: what was to be judged again at some time is due, and that tells
+        when next."""
+        self.mark(self._alarm_of)
+        self._alarms.clear()
+        self._alarm_of.clear()
+        self._costs.clear()
+
     def forget(self, name: str) -> None:
         self._costs.pop(name, None)

@@ -23,6 +23,7 @@ from zkdns.health.targets import Target
 from zkdns.model import Event, Verdict
 from zkdns.pipeline.hostnames import Account
 from zkdns.pipeline.inputs import (
+    ClockSet,
     Compilation,
     Done,
     FileRead,
@@ -35,6 +36,7 @@ from zkdns.pipeline.inputs import (
 from zkdns.pipeline.lookups import Lookups
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import Registry
+from zkdns.pipeline.wall_clock import WallClock
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.file import FileSource
 from zkdns.registry.source import Source, ZooKeeperSource
@@ -77,6 +79,7 @@ class Driver:
         self.heard: Callable[[str, str, list[Event]], None] | None = None
         """Is shown all that registries tell as well (registry, root, events)."""
         self.sources: dict[str, Source] = {}
+        self.clock = WallClock(time.time, time.monotonic)
         self.errors = 0
         """Errors of ours in what was due."""
         self._publish = publish
@@ -146,12 +149,23 @@ class Driver:
 
     def step(self, happened: Happened) -> None:
         """This happened. What is due then is done at the loop's next turn."""
-        self.pipeline.step(happened, time.time())
+        self.pipeline.step(happened, self.look())
         self._soon()
+
+    def look(self) -> float:
+        """Seconds since the epoch. Where somebody set the clock, what waits is moved along with it first. To
+        be called now and then: what ends at a time of that clock may be over though nothing happens."""
+        now, by = self.clock.look()
+        if by:
+            log.warning("the clock was set %s by %.1f s", "forward" if by > 0 else "back", abs(by))
+            self.pipeline.step(ClockSet(by), now)
+            self._set_alarm(now, None)
+            self._soon()
+        return now
 
     def compile_now(self, service: str) -> Delta:
         """Somebody asks for a service that was deferred: what that moves in the answers, at once."""
-        delta = self.pipeline.compile_now(service, time.time())
+        delta = self.pipeline.compile_now(service, self.look())
         self._soon()
         return delta
 
@@ -161,7 +175,7 @@ class Driver:
         url = registry.url
         if url.scheme == "file":
             file = FileSource(url.path, lambda: self.step(FileRead(name, file.catalog)))
-            self.pipeline.step(FileRead(name, file.load()), time.time())
+            self.pipeline.step(FileRead(name, file.load()), self.look())
             return file
         return ZooKeeperSource(
             url, zookeeper, registry.scopes, lambda root, events, at: self._hear(name, root, events, at),
@@ -191,7 +205,7 @@ class Driver:
         self._turn = None
         if self._stopped:
             return
-        now = time.time()
+        now = self.look()
         try:
             delta = self.pipeline.publish(now, SLICE_OF_START if self.pipeline.is_loading else SLICE)
             if delta:  # who asks waits for this, and for nothing of the rest

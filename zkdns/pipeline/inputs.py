@@ -106,10 +106,18 @@ class MapRead:
     clients: ClientMap
 
 
+class ClockSet(Struct, frozen=True):
+    """The clock by which `now` is told was set, and is so many seconds ahead of where it would be."""
+
+    by: float
+
+
 Done: TypeAlias = Compiled | Followed | MapRead
 """What comes of a Compilation."""
 
-Happened: TypeAlias = Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | Done | Settings
+Happened: TypeAlias = (
+    Heard | FileRead | Remembered | Probed | HostResolved | ZoneFilesRead | ClockSet | Done | Settings
+)
 
 
 def subject(happened: Happened) -> str:
@@ -123,6 +131,8 @@ def subject(happened: Happened) -> str:
             return f"service {happened.name}"
         case MapRead():
             return TOPOLOGY
+        case ClockSet():
+            return "clock"
         case OfRegistry():
             return f"registry {happened.registry}"
     return "zone files"

@@ -13,7 +13,7 @@ from pathlib import Path
 from zkdns.files import MIB, create_aside, read_bounded
 from zkdns.model import Change
 from zkdns.pipeline import journal_lines
-from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
+from zkdns.pipeline.journal_dated import MAX_BYTES, SET_BACK, Dated
 
 OFTEN = Dated("often-")
 FILES = 4
@@ -33,6 +33,7 @@ class Aside:
         self._waiting_bytes = 0
         self._file: int | None = None
         self._size = 0
+        self._began_at = 0.0
 
     @property
     def waits(self) -> bool:
@@ -51,10 +52,11 @@ class Aside:
 
     def write(self, text: bytes, now: float) -> None:
         """Append it. OSError: it is lost."""
-        if self._file is None or self._size > self._most / FILES:
+        is_ahead = self._began_at > now + SET_BACK
+        if self._file is None or is_ahead or self._size > self._most / FILES:
             self.close()
             with create_aside(OFTEN.path(self._directory, now)) as file:
-                self._file, self._size = os.dup(file.fileno()), 0
+                self._file, self._size, self._began_at = os.dup(file.fileno()), 0, now
         try:
             view = memoryview(text)
             while view:
@@ -64,7 +66,7 @@ class Aside:
             self.close()  # half a line ends a file
             raise
         self._size += len(text)
-        self.kept_bytes = OFTEN.remove_old(self._directory, self._most, now - self._days * 86_400)
+        self.kept_bytes = OFTEN.remove_old(self._directory, self._most, now, self._days * 86_400)
 
     def close(self) -> None:
         if self._file is not None:

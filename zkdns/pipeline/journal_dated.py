@@ -18,6 +18,9 @@ MAX_BYTES = 1024 * MIB
 
 SUFFIX = ".zkdns"
 
+SET_BACK = 1.0
+"""Seconds by which a file may be ahead of the clock before that was set back."""
+
 
 class Dated(Struct, frozen=True):
     """Those of a directory whose names begin so. Moments are seconds since the epoch."""
@@ -31,8 +34,9 @@ class Dated(Struct, frozen=True):
         """ValueError where its name tells no moment."""
         return int(path.name.removeprefix(self.prefix).removesuffix(SUFFIX)) / 1000
 
-    def paths_in(self, directory: Path) -> list[Path]:
-        """The files, oldest first."""
+    def paths_in(self, directory: Path, now: float = float("inf")) -> list[Path]:
+        """The files, oldest first. Those that are ahead of `now` are of a clock that was set back since:
+        nobody knows when they were, and they stand before all others."""
         paths = []
         for path in directory.glob(f"{self.prefix}*{SUFFIX}"):
             try:
@@ -41,16 +45,18 @@ class Dated(Struct, frozen=True):
                     paths.append(path)
             except (ValueError, OSError):
                 continue
-        return sorted(paths, key=self.began_at)
+        return sorted(paths, key=lambda path: (self.began_at(path) <= now + SET_BACK, self.began_at(path)))
 
-    def remove_old(self, directory: Path, most: float, oldest: float) -> int:
-        """The oldest go while there are more than `most` bytes, or all that they hold is from before
-        `oldest`. Returns the bytes that are left."""
-        paths = self.paths_in(directory)
+    def remove_old(self, directory: Path, most: float, now: float, seconds: float) -> int:
+        """The oldest go while there are more than `most` bytes, or all that they hold is from more than so
+        many seconds before `now`. Returns the bytes that are left."""
+        paths = self.paths_in(directory, now)
         sizes = [path.stat().st_size for path in paths]
         total = sum(sizes)
         for path, size, following in zip(paths, sizes, paths[1:], strict=False):
-            if total <= most and self.began_at(following) > oldest:
+            if total <= most and self.began_at(path) > now + SET_BACK:
+                continue
+            if total <= most and self.began_at(following) > now - seconds:
                 break
             path.unlink(missing_ok=True)
             total -= size

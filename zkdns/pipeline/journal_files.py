@@ -22,7 +22,7 @@ from zkdns.model import Change, Problem, Service
 from zkdns.pipeline import journal, journal_lines
 from zkdns.pipeline.journal import History, Query, Record, World, move_reach
 from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
-from zkdns.pipeline.journal_dated import MAX_BYTES, Dated
+from zkdns.pipeline.journal_dated import MAX_BYTES, SET_BACK, Dated
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, Shares, is_sum
 from zkdns.topology import NO_TOPOLOGY, Topology
 
@@ -87,7 +87,7 @@ class JournalFiles:
         self._unwritten = b""
         """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
-        self._began_at = self._again_at = float("-inf")
+        self._began_at = self._again_at = self._looked_at = float("-inf")
         self._snapshot_bytes = 0
         self._written_bytes = 0
         self._first_at: float | None = None
@@ -151,6 +151,7 @@ class JournalFiles:
         """Write what waits. Called every second; never raises."""
         async with self._writing:
             now = self._clock()
+            self._follow_clock(now)
             if self._aside.waits:
                 with suppress(OSError):  # the journal itself tells of it, and the sums of what is lost
                     await asyncio.to_thread(self._aside.write, self._aside.take(), now)
@@ -188,6 +189,14 @@ class JournalFiles:
                 self._before = {}
                 self._pace(sizes, now)
 
+    def _follow_clock(self, now: float) -> None:
+        """Where it was set back, what waits would do so until it has caught up."""
+        by, self._looked_at = now - self._looked_at, now
+        if by < -SET_BACK:
+            self._again_at += by
+            self._anew_at = {name: at + by for name, at in self._anew_at.items()}
+            self._shares.shift(by)
+
     def _due_anew(self, now: float) -> dict[str, Service | None]:
         """Those of which the journal does not know how they stand, and that may be told anew now."""
         lost = [name for name in self._shares.lost if now >= self._anew_at.get(name, 0.0)]
@@ -218,6 +227,8 @@ class JournalFiles:
         if self._file is None:
             return now >= self._again_at
         age = now - self._began_at
+        if age < -SET_BACK:
+            return True  # it would go on until the clock has caught up, and be read as of that time
         if age < SNAPSHOT_EVERY:
             return False
         full = self._written_bytes > max(MIN_SEGMENT_BYTES, 2 * self._snapshot_bytes)
@@ -297,7 +308,7 @@ class JournalFiles:
     def _remove_old(self, now: float) -> None:
         """What stands beside the segments counts as theirs."""
         most = self._bytes - self._aside.kept_bytes
-        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now - self._days * 86_400)
+        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now, self._days * 86_400)
 
 
 def segments(directory: Path) -> list[Path]:
@@ -307,15 +318,16 @@ def segments(directory: Path) -> list[Path]:
 
 def read_changes(directory: Path, query: Query) -> History:
     """The newest changes that are asked for. OSError where it can't be read."""
-    paths, beside = segments(directory), OFTEN.paths_in(directory)
+    now = time.time()
+    paths, beside = SEGMENTS.paths_in(directory, now), OFTEN.paths_in(directory, now)
     often = _newest(beside, OFTEN.began_at, changes_of, query)
     changes = _newest(paths, SEGMENTS.began_at, lambda path: journal_lines.changes_in(_lines(path)), query)
     if beside:
         # What is kept one by one is not told in sums as well.
-        one_by_one = OFTEN.began_at(beside[0]) + SUMMED_EVERY
+        one_by_one = min(map(OFTEN.began_at, beside)) + SUMMED_EVERY
         changes = [change for change in changes if change.at < one_by_one or not is_sum(change)]
         changes = list(merge(changes, often, key=lambda change: (change.at, change.zxid)))
-    return History(query.newest(changes), SEGMENTS.began_at(paths[0]) if paths else None)
+    return History(query.newest(changes), min(map(SEGMENTS.began_at, paths), default=None))
 
 
 def _newest(

@@ -59,6 +59,11 @@ class Shares:
         level, at = self._taken.get(service, (0.0, now))
         return max(0.0, level - self._rate * max(0.0, now - at))
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._taken = {name: (level, at + by) for name, (level, at) in self._taken.items()}
+        self._summed_at += by
+
     def leave_out(self, change: Change) -> bool:
         """It is not written. Whether its service stood as the journal knows until now."""
         self.left_out += 1

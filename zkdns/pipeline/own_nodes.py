@@ -32,6 +32,10 @@ class OwnNodes:
         self._health.find(now)
         self._replica.find()
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._replica.shift(by)
+
     def lose(self, own: Registry, now: float) -> None:
         """The ensemble is out of reach."""
         if self._is_within:
@@ -44,9 +48,9 @@ class OwnNodes:
         if root == HEALTH:
             self._health.ballots({names[-1]: data for names, data in own.ballots.nodes().items()})
         elif root == SERVERS:
-            nodes = own.servers.nodes()
-            self._health.replicas({names[-1]: at for names, at in own.servers.times().items()})
-            self._replica.see(nodes, now)
+            written = own.servers.times()
+            self._health.replicas({names[-1]: at for names, at in written.items()})
+            self._replica.see(own.servers.nodes(), now, written)
 
     def write(self, serial: int, now: float, *, serves: bool) -> dict[str, bytes]:
         """The nodes whose data is due, by path. `serves`: whether this server answers already."""

@@ -30,6 +30,7 @@ from zkdns.pipeline.hearing import Hearing
 from zkdns.pipeline.hostnames import Hostnames
 from zkdns.pipeline.inputs import (
     NOTHING,
+    ClockSet,
     Compilation,
     Compiled,
     FileRead,
@@ -137,7 +138,7 @@ class Pipeline:
         self._wrong = Wrong(
             self.wall, registries=self.registries, gatherer=self._gatherer, hostnames=self._hostnames,
             localities=self._localities, health=self._health, routes=self.routes, compiler=self._compiler,
-            publisher=self._publisher, builder=self.builder, overlay=self.overlay,
+            publisher=self._publisher, builder=self.builder, overlay=self.overlay, replica=self.replica,
         )  # fmt: skip
         self._tick, self._threads = tick, threads
         self._agenda = Agenda()
@@ -164,6 +165,10 @@ class Pipeline:
         match happened:
             case Heard():
                 self._hearing.take(happened, now)
+            case ClockSet():
+                for part in (self.registries, self._start, self._health, self._own_nodes, self._agenda):
+                    part.shift(happened.by)
+                self._publisher.shift(happened.by)
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:
@@ -363,11 +368,6 @@ class Pipeline:
     def is_loading(self) -> bool:
         """Whether there is nothing to answer from yet."""
         return self.stage is not Stage.READY
-
-    @property
-    def faults(self) -> int:
-        """Items that met an error of ours so far."""
-        return self.wall.errors
 
     @property
     def staleness(self) -> Staleness:

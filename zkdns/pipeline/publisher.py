@@ -144,6 +144,13 @@ class Publisher:
         """The same at the pace that these services can bear."""
         self._agenda.mark_soon(names, now)
 
+    def shift(self, by: float) -> None:
+        """The clock was set: what operators ordered, what warms and what moves goes by it, and each service
+        may be another."""
+        self._sessions.shift(by)
+        self._begun.clear()  # the moment at which they were begun is none any more
+        self.mark({**self.registered, **self.services})
+
     def respell(self, names: Iterable[str] | None = None) -> None:
         """Compile services (all, where none are named) as they stand: what they are spelled with (the TTL,
         the map of networks) has changed."""

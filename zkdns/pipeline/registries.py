@@ -55,6 +55,11 @@ class Registries(Mapping[str, Registry]):
         if overrides:
             self._remembered_overrides = by_service(overrides)
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        for registry in self.values():
+            registry.shift(by)
+
     # --- out --------------------------------------------------------------------------------------
 
     @property

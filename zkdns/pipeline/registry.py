@@ -96,6 +96,14 @@ class Registry:
         may have gone with the outage."""
         self._lost = self._lost or not self.is_whole
 
+    def shift(self, by: float) -> None:
+        """The clock was set: how long it was heard of, is away and has its grace stays as it is."""
+        self._heard_at += by
+        self.graced_until += by
+        self._stored.shift(by)
+        if self.tree is not None:
+            self.tree.shift(by)
+
     def steps(self, root: str, event: Event, now: float, grace: float) -> Iterator[None]:
         """Take one event of one root, with a pause after each step where it takes several."""
         reducer = self.reducers.get(root)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from zkdns import __version__
+from zkdns.model import Problem
+from zkdns.roots import SERVERS
 
 TELL_EVERY = 5.0
 """Seconds between two writes of our node when the serial moves: twenty replicas that wrote at each
@@ -20,6 +22,15 @@ MAX_BYTES = 4096
 
 TELL_AT_LEAST = 30.0
 """Seconds after which it is written in any case: its way back is the lag."""
+
+
+MAX_APART = 5.0
+"""Seconds that our clock may be apart from the ensemble's."""
+
+MAX_LAG = 2.0
+"""Seconds: what took longer to be written tells nothing of clocks."""
+
+NOBODY: Mapping[tuple[str, ...], float] = {}
 
 
 class ServerNode(msgspec.Struct, omit_defaults=True):
@@ -47,9 +58,13 @@ class Replica:
     ) -> None:  # fmt: skip
         self.id = id
         self.lag: float | None = None
+        self.problem: Problem | None = None
+        """That our clock and the ensemble's are apart."""
         self.address = address
         self._http = http
         self._told = ServerNode()
+        self._told_at = 0.0
+        """When that was: what it says of it is by the clock as it stood then."""
         self._back = 0.0
         self._answered = answered
         self._failover = failover
@@ -64,24 +79,35 @@ class Replica:
         """Others can read us again. Told at once: until then what we have seen counts for nothing to them."""
         self._is_away, self._is_back = False, True
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._told_at += by
+
     def move(self, address: str, http: str) -> None:
         """Where others reach us, from the next time on that we tell."""
         self.address, self._http = address, http
 
-    def see(self, nodes: Mapping[tuple[str, ...], bytes], now: float) -> None:
-        """What stands under /zkdns/servers now: our own node on its way back tells the lag."""
+    def see(
+        self, nodes: Mapping[tuple[str, ...], bytes], now: float,
+        written: Mapping[tuple[str, ...], float] = NOBODY,
+    ) -> None:  # fmt: skip
+        """What stands under /zkdns/servers now, and when it was written by the ensemble's clock: our own node
+        on its way back tells the lag, and what our clocks are apart."""
         own = nodes.get((self.id,))
-        if own is not None and self._told.at > self._back and self._told.at == read_node(own).at:
+        if own is not None and self._told.at != self._back and self._told.at == read_node(own).at:
             self._back = self._told.at
-            self.lag = max(0.0, now - self._told.at)
+            self.lag = max(0.0, now - self._told_at)
+            if self.lag < MAX_LAG:
+                ahead = self._told.at - written.get((self.id,), self._told.at)
+                self.problem = tell_apart(self.id, ahead) if abs(ahead) > MAX_APART else None
 
     def due(self, serial: int) -> float | None:
         """When our node is to be written next; None while nobody could read it."""
         if self._is_away:
             return None
         if self._is_back:
-            return self._told.at
-        return self._told.at + (TELL_EVERY if serial != self._told.serial else TELL_AT_LEAST)
+            return self._told_at
+        return self._told_at + (TELL_EVERY if serial != self._told.serial else TELL_AT_LEAST)
 
     def tell(self, serial: int, now: float) -> bytes | None:
         """Our node's new data, where it is due."""
@@ -90,12 +116,20 @@ class Replica:
             return None
         self._is_back = False
         before, self._count = self._count, self._answered()
-        seconds = now - self._told.at
+        seconds = now - self._told_at
         rate = round((self._count - before) / seconds, 3) if self._told.at and seconds > 0 else None
+        self._told_at = now
         self._told = ServerNode(
             self.address, __version__, serial, now, self.lag, self._http, rate, self._failover
         )
         return msgspec.json.encode(self._told)
+
+
+def tell_apart(id: str, ahead: float) -> Problem:
+    """`ahead`: seconds that our clock is before the ensemble's."""
+    what = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ZooKeeper's"
+    cure = "have NTP set both: by ours drains and weights end, routes move and new instances warm up"
+    return Problem(f"{SERVERS}/{id}", what, cure)
 
 
 def read_node(data: bytes) -> ServerNode:

@@ -51,6 +51,10 @@ class Sessions:
             if not self._nodes[owner]:
                 del self._nodes[owner]
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        self._lost_at += by
+
     def why_gone(self, instance: Instance) -> str:
         """What is known of an instance's end."""
         if not instance.ephemeral:

@@ -63,6 +63,12 @@ class Start:
         """Whether routes that are still followed were waited for long enough."""
         return now >= self._settling_since + FIRST_ROUTES
 
+    def shift(self, by: float) -> None:
+        """The clock was set: what is waited for is so much later by it."""
+        self._settling_since += by
+        if self._probing_until is not None:
+            self._probing_until += by
+
     def finish(self) -> None:
         self.stage = Stage.READY
 

@@ -19,6 +19,7 @@ from zkdns.pipeline.locality import Localities
 from zkdns.pipeline.lost_names import tell_nested
 from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
+from zkdns.pipeline.replica import Replica
 from zkdns.pipeline.routes import RouteBook
 from zkdns.problems import Problems
 from zkdns.wall import Wall
@@ -41,6 +42,7 @@ class Wrong:
         publisher: Publisher,
         builder: Builder,
         overlay: Overlay,
+        replica: Replica,
     ) -> None:
         self._wall = wall
         self._registries = registries
@@ -53,6 +55,7 @@ class Wrong:
         self._publisher = publisher
         self._builder = builder
         self._overlay = overlay
+        self._replica = replica
 
     def tell(self) -> Problems:
         own = self._registries.own
@@ -70,6 +73,7 @@ class Wrong:
             tuple(self._compiler.limits.values()),
             *self._publisher.lost_names.values(),
             nested,
+            (self._replica.problem,) if self._replica.problem is not None else (),
         )
         overlay, ours = self._overlay.tell(), tuple(self._wall.problems.values())
         return Problems(lambda: dict.fromkeys(chain(*each, overlay(), ours)))

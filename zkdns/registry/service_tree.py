@@ -205,6 +205,11 @@ class ServiceTree:
         elif self._stale_since is None and not all(root.connected for root in roots):
             self._stale_since = at
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        if self._stale_since is not None:
+            self._stale_since += by
+
     def is_making(self, name: str) -> bool:
         """Whether it is made in part."""
         return name in self._begun

@@ -47,6 +47,12 @@ class StoredServices:
         """Since when it is known to be old, seconds since the epoch."""
         return self._held.stale_since
 
+    def shift(self, by: float) -> None:
+        """The clock was set."""
+        if self._held.stale_since is not None:
+            since = self._held.stale_since + by
+            self._held, self._shown = (replace(c, stale_since=since) for c in (self._held, self._shown))
+
     def work(self, is_late: Callable[[], bool], most: float) -> None:
         """There is nothing to make: they are as they were read."""
 

@@ -226,10 +226,11 @@ class Server:
         return ", ".join(r.url.text for r in self.pipeline.registries.values() if not r.is_whole)
 
     async def _tick(self) -> None:
-        """What is looked at every second: the state directory, zone files, systemd."""
+        """What is looked at every second: the clock, the state directory, zone files, systemd."""
         while True:
             await asyncio.sleep(1.0)
             try:
+                self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
                 self.state_directory.keep()

@@ -84,6 +84,7 @@ class StateDirectory:
             log.warning("%s is of another registry (%s): left alone", directory / name, loaded.source)
             return None
         known_at = loaded.catalog.stale_since or (directory / name).stat().st_mtime
+        known_at = min(known_at, time.time())  # a clock that was ahead then makes nothing young
         catalog = replace(loaded.catalog, stale_since=known_at)
         return Remembered(registry.name, catalog, loaded.overrides, loaded.topology)
 
