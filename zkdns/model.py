@@ -226,7 +226,8 @@ class Instance:
     `answered` tells whether it is given out; `reason` is one short phrase for people; `since` is
     the time of creation, `resolved` the addresses of a host name (seconds since the epoch; text).
     `registry`: the name of the one that it stands in, where there are several. `home`: the label of the
-    service that its own name stands under, where a route gives it for another. `owner`: the session that its
+    service that its own name stands under, where a route gives it for another; `known_as`: its label, where
+    another of the service has its id, or has had its label first. `owner`: the session that its
     node is bound to, 0 where that is not known; `zxid`: the transaction that wrote its node last.
     """
 
@@ -243,13 +244,15 @@ class Instance:
     resolved: tuple[str, ...] = ()
     registry: str = ""
     home: str = ""
+    known_as: str = ""
     owner: int = 0
     zxid: int = field(default=0, compare=False)
 
     @property
     def key(self) -> str:
-        """Its id, told from the same one of another service that a route gives as well."""
-        return f"{self.home}/{self.id}" if self.home else self.id
+        """Its id, told from the same one of another service or registry that a route gives as well."""
+        id = self.known_as or self.id
+        return f"{self.home}/{id}" if self.home else id
 
     @property
     def addresses(self) -> tuple[str, ...]:

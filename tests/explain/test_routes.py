@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -40,11 +41,14 @@ def a_world(*failover: str) -> World:
     return world
 
 
-def ask(world: World, name: str, *changes: str, qtype: str = "A", **more: Any) -> dict[str, Any]:
+def ask(
+    world: World, name: str, *changes: str, qtype: str = "A", client: str | None = None, **more: Any
+) -> dict[str, Any]:
     world.publish()
     pipeline = world.pipeline
     return explain(
-        pipeline.builder.snapshot(), name, qtype, client=None, changes=changes, forwards=lambda client: False,
+        pipeline.builder.snapshot(), name, qtype,
+        client=client, changes=changes, forwards=lambda asker: False,
         routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now), **more,
     )  # fmt: skip
 
@@ -201,6 +205,23 @@ def test_what_is_tried_is_what_then_comes_of_it(
         assert tried.get(key) == laid.get(key), key
 
 
+def test_what_operators_ordered_holds_behind_a_route_that_is_tried() -> None:
+    world = a_world()
+    world.do_list("/zkdns/overrides web")
+    world.do_list("/zkdns/overrides/web a x")
+    for id in "ax":
+        world.do_data(f'/zkdns/overrides/web/{id} {{"drain": true}}')
+    tried = ask(world, "web.svc.local", "route:web=web@here|web@there")
+    world.do_data('/zkdns/overrides/web {"to": [{"web@here": 1}, {"web@there": 1}]}')
+    laid = ask(world, "web.svc.local")
+    assert [(i["id"], i["state"]) for i in tried["instances"]] == [
+        ("a", "drained"), ("b", "healthy"), ("a-there", "healthy"), ("x", "drained"),
+    ]  # fmt: skip
+    assert [tried[key] for key in ("answer", "instances", "targets")] == [
+        laid[key] for key in ("answer", "instances", "targets")
+    ]
+
+
 def test_who_is_no_target_is_out_for_that_and_nobody_stands_there_twice() -> None:
     world = a_world()
     said = ask(world, "web.svc.local", "route:web=web-v1")
@@ -226,3 +247,64 @@ def test_what_rests_upon_a_service_that_is_unknown_then_is_not_made_up() -> None
             ask(world, name, then=then)
     assert ask(world, "web-v1.svc.local", then=then)["answer"]
     assert ask(world, "nope.svc.local", then=then)["rcode"] == "NXDOMAIN"
+
+
+ZONES = ("", "eu-1a", "eu-1b", "us-1a")
+MAP = {f"127.0.{n}.0/24": f"{zone[:2]}/{zone}" for n, zone in enumerate(ZONES) if zone} | {
+    "192.0.2.0/24": "eu/eu-9z"
+}
+"""No instance stands in the last of them."""
+CLIENTS = [*(f"127.0.{n}.7" for n in range(1, len(ZONES))), "192.0.2.7"]
+NEAR_NAMES = [
+    "web",
+    "alias",
+    "x.web",
+    "here.web",
+    "there.web",
+    *(f"{z}.prefer._zone.web" for z in ("eu-1a", "eu-9z")),
+]
+zones_of = st.lists(st.integers(0, len(ZONES) - 1), min_size=8, max_size=8)
+
+
+@settings(max_examples=examples(20))
+@given(
+    st.lists(tiers, max_size=1),
+    st.sampled_from([(), ("there",)]),
+    zones_of,
+    st.sampled_from(NEAR_NAMES),
+    st.sampled_from(CLIENTS),
+)
+@example([[{"web@here": 1, "web@there": 1}]], ("there",), [1, 3, 0, 0, 0, 3, 1, 0], "web", CLIENTS[0])
+@example([[{"web-v1": 1}]], ("there",), [1, 3, 0, 0, 0, 3, 1, 0], "x.web", CLIENTS[0])
+@example([[{"web": 1, "web@there": 1}]], (), [1, 3, 0, 0, 0, 3, 1, 0], "web", CLIENTS[0])
+@example([], ("there",), [1, 3, 0, 0, 0, 3, 1, 0], "there.web", CLIENTS[0])
+@example([[{"web": 1}]], (), [1, 3, 0, 0, 0, 3, 1, 0], "eu-9z.prefer._zone.web", CLIENTS[0])
+def test_each_zone_is_given_its_own_of_whatever_a_name_stands_for_and_told_so(
+    laid: list[list[dict[str, int]]], failover: tuple[str, ...], zones: list[int], name: str, client: str
+) -> None:
+    """Ids are the same in both registries, and `x` is a tag."""
+    world = a_world(*failover)
+    world.do_data(f"/zkdns/topology {json.dumps(MAP)}")
+    for service in ("web", "alias"):
+        world.do_data(f'/services/{service} {{"near": "prefer", "near_min": 0}}')
+    places, standing = iter(zones), dict[str, str]()
+    for registry, ids in (("here", "ab"), ("there", "ax")):
+        for id in ids:
+            address, zone = f"10.9.{registry == 'here':d}.{ord(id)}", ZONES[next(places)]
+            standing[address] = zone
+            about = {"address": address, "zone": zone, "tags": ["x"]}
+            world.do_data(f"{registry}:/services/web/{id} {json.dumps(about)}")
+    for to in laid:
+        world.do_list("/zkdns/overrides web")
+        world.do_data(f"/zkdns/overrides/web {json.dumps({'to': to})}")
+    every = set(ask(world, f"{name}.svc.local")["answer"])
+    said = ask(world, f"{name}.svc.local", client=client)
+    given = [i for i in said["instances"] if i["in"]]
+    assert {a for i in given for a in i["address"]} == set(said["answer"])
+    assert sum(i["share"] for i in given) == pytest.approx(float(bool(given)), abs=1e-5)
+    assert len({i["id"] for i in said["instances"]}) == len(said["instances"])
+    if "_zone" not in name:
+        zone = said["client"]["zone"]
+        own = {a for a in every if standing.get(a) == zone}
+        region = {a for a in every if standing.get(a, "")[:2] == zone[:2]}
+        assert set(said["answer"]) == (own or region or every)

@@ -806,3 +806,22 @@ def test_between_the_steps_of_a_judgement_what_is_known_of_a_path_goes_together(
     assert {path.rpartition("/")[2] for path in health._targets["web"]} == {i.id for i in half.instances}
     assert {t.check for t in health._targets["web"].values()} == {other}
     assert health._service_of.keys() == health._targets["web"].keys()
+
+
+def test_who_is_in_a_view_as_well_is_known_there_without_a_probe_of_its_own() -> None:
+    health = Health("me")
+    service = services_of("abc", ONCE)
+    health.judge(service, NOW)
+    health.work(NOW)
+    for target in health.take_probes().values():
+        assert target is not None
+        if target.id != "c":
+            health.take(target, Verdict(target.path, target.id == "a", "refused"), NOW)
+    instances = tuple(replace(i, path=f"dc1:{i.path}") for i in service.instances)
+    view = replace(service, name="web@dc1", view_of="web", registries=("dc1",), instances=instances)
+    other = replace(view, name="web@dc2", settings=replace(service.settings, check=QUICK))
+    for judge in (health.trial, lambda *of: health.judge(*of)[0]):
+        known, unknown = judge(view, NOW), judge(other, NOW)
+        assert [i.state for i in known.instances] == [State.HEALTHY, State.FAILING, State.STARTING]
+        assert {i.state for i in unknown.instances} == {State.STARTING}
+        other = replace(other, instances=tuple(replace(i, path=f"{i.path}-2") for i in other.instances))

@@ -60,7 +60,7 @@ class Columns(Sequence[Member]):
         """One address of each, with nothing beside it."""
         size = len(instances)
         weights = tuple([i.weight for i in instances])
-        ids = tuple([i.key if i.home else i.id for i in instances])
+        ids = tuple([i.key if i.home else i.known_as or i.id for i in instances])
         return cls(tuple(records), weights, tuple(zip(instances)), (b"",) * size, (0,) * size, ids)
 
     @classmethod
@@ -227,7 +227,7 @@ def _apart(tier: Sequence[Instance], own: Sequence[InstanceRecords]) -> Apart | 
         tuple(zip(tier)),
         tuple([(b"", *one.unowned) for one in own]),
         tuple([len(one.unowned) for one in own]),
-        tuple([i.id for i in tier]),
+        tuple([i.known_as or i.id for i in tier]),
     )
 
 

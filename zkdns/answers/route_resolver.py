@@ -70,22 +70,27 @@ class Resolver:
         self._counted = 0
         composed = self._compose_all(name, None, problems)
         reached = self._reach(name, 1, {})
-        # By the object: instances of two registries may have the same path.
-        named = {id(m.instance): _named(m, service) for m in reached}
-        group = tuple(named.values())
+        # By the object: instances of two registries may have the same path. What a service and a view of it
+        # both have is one instance.
+        once: dict[str, Instance] = {}
+        named = {id(m.instance): once.setdefault((i := _named(m, service)).key, i) for m in reached}
+        group = tuple(once.values())
         whole = _given(group, composed, service, named)
         protocols: dict[str, Given] = {}
         ports: dict[tuple[str, str], Given] = {}
         for protocol in records.protocols(group):
             members = [m for m in reached if m.instance.registration.protocol == protocol]
-            kept = self._narrow(name, service, members, whole, named)
+            is_all = len(members) == len(reached)
+            kept = whole if is_all else self._narrow(name, service, members, named)
             protocols[protocol] = kept
             by_port = _by_port(members)
             for number, (port, having) in enumerate(by_port.items()):
                 if number >= MAX_PORTS:
                     problems[f"its port {port} is beyond the {MAX_PORTS} that a route has names for"] = None
                     break
-                ports[protocol, port] = self._narrow(name, service, having, whole, named)
+                is_all = len(having) == len(reached)
+                given = whole if is_all else self._narrow(name, service, having, named)
+                ports[protocol, port] = given
         in_force = self._routes[name]
         healthy = {
             t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)
@@ -119,14 +124,10 @@ class Resolver:
 
     # --- one by one -----------------------------------------------------------------------------------
 
-    def _narrow(
-        self, name: str, service: Service, members: Sequence[Member], whole: Given, named: Named
-    ) -> Given:
+    def _narrow(self, name: str, service: Service, members: Sequence[Member], named: Named) -> Given:
         """The same with these alone."""
-        if len(members) == len(whole.group):
-            return whole
         kept = frozenset(id(m.instance) for m in members)
-        group = tuple(named[id(m.instance)] for m in members)
+        group = tuple({(i := named[id(m.instance)]).key: i for m in members}.values())
         return _given(group, self._compose_all(name, lambda i: id(i) in kept, {}), service, named)
 
     def _compose_all(self, name: str, keep: Keep | None, problems: dict[str, None]) -> Composed:

@@ -156,7 +156,7 @@ class _Compilation:
         self.giver = self.service if route is None else as_routed(self.service, route)
         self.ttl = around.ttl if service.settings.ttl is None else service.settings.ttl
         self.counters, self.origin, self.topology, self.beyond = counters, origin, topology, beyond
-        self.near = choose_near(self.giver, topology)
+        self.near = near_of(self.service, topology, beyond, self.giver)
         instances = self.service.instances
         self.named = self.service
         """With those whose names stand below its own."""
@@ -287,6 +287,17 @@ class _Compilation:
         folder, ports = below + names.label(label) + zone.apex, self.late.ports
         late = LatePorts(folder, protocol, ports, answering) if ports else None
         self.names[folder] = Name(zone.index, origin=self.origin, below=late)
+
+
+def near_of(
+    service: Service, topology: Topology, beyond: Beyond, giver: Service | None = None
+) -> Near | None:
+    """How its names are given by where clients stand; None where there are no zones to tell apart. `giver`:
+    the service as its own name is dealt, where that is known already."""
+    route, own = beyond.route, service.instances
+    if giver is None:
+        giver = service if route is None else as_routed(service, route)
+    return choose_near(giver, topology, beyond.guests if route is None else (*own, *beyond.guests))
 
 
 def as_routed(service: Service, route: Routed) -> Service:

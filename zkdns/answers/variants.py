@@ -75,10 +75,11 @@ class RRset(Struct, frozen=True):
 
 
 class Near:
-    """One service as clients of each zone see it."""
+    """One service as clients of each zone see it. `others`: that names below its own give as well."""
 
-    def __init__(self, service: Service, topology: Topology) -> None:
+    def __init__(self, service: Service, topology: Topology, others: Sequence[Instance] = ()) -> None:
         self.service = service
+        self._others = others
         self.topology = topology
         self.mode = service.settings.near
         self.by_client = self.mode != "off" and bool(topology.places)
@@ -94,13 +95,15 @@ class Near:
 
     @cached_property
     def places(self) -> dict[str, Place]:
-        """Where each instance stands, by id."""
-        return {i.key: instance_place(i, self.topology) for i in self.service.instances}
+        """Where each instance stands, by key."""
+        every = (*self.service.instances, *self._others) if self._others else self.service.instances
+        return {i.key: instance_place(i, self.topology) for i in every}
 
     @cached_property
     def zones(self) -> frozenset[str]:
         """Those that instances stand in."""
-        return frozenset(place.zone for place in self.places.values() if place.zone)
+        own = (self.places[i.key] for i in self.service.instances)
+        return frozenset(place.zone for place in own if place.zone)
 
     def variants(
         self, rrset: RRset, counters: Mapping[bytes, RotationCounter]
@@ -293,10 +296,11 @@ def tell_pinned(zone: str, healthy: int, registered: int) -> str:
     return f"{zone} has {healthy} of {registered}"
 
 
-def choose_near(service: Service, topology: Topology) -> Near | None:
-    """None where there are no zones to tell apart."""
+def choose_near(service: Service, topology: Topology, others: Sequence[Instance] = ()) -> Near | None:
+    """None where there are no zones to tell apart. `others`: that names below the service's give, beside
+    those of its own name."""
     if topology.places or any(i.registration.zone for i in service.instances):
-        return Near(service, topology)
+        return Near(service, topology, others)
     return None
 
 

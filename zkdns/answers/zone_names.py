@@ -47,7 +47,7 @@ class ZoneNames:
     def answer(self, qname: bytes, qtype: int, table: Table, position: Position) -> Sections | Entry:
         below = [label.decode("latin-1") for label in names.labels(qname[: -len(self.owner)] + names.ROOT)]
         zone, mode = ["", *below][-2:] if below else ("", "")
-        if len(below) > 2 or (mode and mode not in MODES) or (zone and not self._is_there(zone)):
+        if len(below) > 2 or (mode and mode not in MODES) or (zone and not self.is_there(zone)):
             return NO_NAME
         if qtype == ANY:
             return ANSWERED_ANY
@@ -56,7 +56,8 @@ class ZoneNames:
         size = len(self.near.service.instances)
         return self.kept.get((qname, qtype), size, lambda: self._compile(qname, qtype, zone, mode))
 
-    def _is_there(self, zone: str) -> bool:
+    def is_there(self, zone: str) -> bool:
+        """Whether it is one of the map's, or an instance stands in it."""
         near = self.near
         if zone in near.topology.zones:
             return True

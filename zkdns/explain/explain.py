@@ -192,7 +192,7 @@ def _zone_names(subject: Subject, table: Table) -> ZoneNames | None:
     _, _, *above = names.labels(subject.qname)
     known = table.names.get(b"".join(map(names.label, above)) + names.ROOT)
     named = known.responder if known is not None else None
-    return named if isinstance(named, ZoneNames) and subject.word in named.near.zones else None
+    return named if isinstance(named, ZoneNames) and named.is_there(subject.word) else None
 
 
 def _build_table(

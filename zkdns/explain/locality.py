@@ -17,11 +17,11 @@ from zkdns.answers import records
 from zkdns.answers.near import ELSEWHERE, REGION
 from zkdns.answers.owners import owners
 from zkdns.answers.routed import Beyond, Routed
-from zkdns.answers.service import as_routed
+from zkdns.answers.service import near_of
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.spelling import Spelling, spell
 from zkdns.answers.table import Entry
-from zkdns.answers.variants import Arranged, Near, RRset, choose_near, tell, tell_pinned
+from zkdns.answers.variants import Arranged, Near, RRset, tell, tell_pinned
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.dns import names
 from zkdns.dns.types import SRV
@@ -68,15 +68,13 @@ def place_near(
     """Who is given to a client of this place, with what part of the first places; and notes on that.
     `beyond`: what the service's names give beside its own instances."""
     subject, topology = placing.subject, snapshot.topology
-    zone = subject.zone
-    service, others = subject.service, beyond.guests
-    giver = service
-    if service is not None and beyond.route is not None:
-        others = (*others, *(i for i in beyond.route.name.group if i.home))
-        giver = as_routed(service, beyond.route)
-    near = choose_near(giver, topology) if giver is not None else None
+    zone, service = subject.zone, subject.service
+    near = near_of(service, topology, beyond) if service is not None else None
     if near is None or not near.by_client or zone is None or service is None or entry.variants is None:
         return placing, []
+    others = beyond.guests
+    if beyond.route is not None:
+        others = (*others, *(i for i in beyond.route.name.group if i.home))
     standing = stand(topology, client)
     number = topology.class_of(standing.place)
     notes = [
@@ -125,7 +123,7 @@ def _narrow(
         i.path: f"stands in {near.places[i.key]}, not where {place.zone} is given from"
         if near.places[i.key].zone
         else "stands in no zone"
-        for i in near.service.instances
+        for i in placing.subject.group
         if i.path in placing.shares and i.path not in spread
     }
     return replace(placing, shares=spread, outside=outside), due
@@ -177,8 +175,7 @@ def crossings(
     """A service's table from zone to zone, for page and API: of the answers to each zone's clients, the share
     due to each zone's instances, and given. `given`: how often, by both zones; "" is none. `route`: what its
     name stands for, None for its own instances."""
-    giver = as_routed(service, route) if route is not None else service
-    near = choose_near(giver, topology)
+    near = near_of(service, topology, Beyond(route=route))
     if near is None or not near.by_client:
         return []
     totals: Counter[str] = Counter()

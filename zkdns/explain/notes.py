@@ -68,12 +68,16 @@ def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
         yield f"registered as {service.name!r}, which is no DNS label: folded to {service.label!r}"
     if subject.kind == "instance":
         (instance,) = subject.group
-        if instance.label != instance.id:
+        if instance.known_as:
+            where = f"registered as {instance.id!r} in {instance.registry}"
+            yield f"{where}: another of the service has that name"
+        elif instance.label != instance.id:
             yield f"registered as {instance.id!r}, which is no DNS label: folded to {instance.label!r}"
         if rtype in DEALT:
             yield "an instance's own name is answered for as long as it is registered, whatever its state"
     elif subject.kind == "tag":
-        yield f"those with the tag {subject.word!r}: {len(subject.group)} of {len(service.instances)}"
+        shown = sum(1 for _ in subject.shown())
+        yield f"those with the tag {subject.word!r}: {len(subject.group)} of {shown}"
     elif subject.kind in ("protocol", "port") and len(subject.group) < len(service.instances):
         which = f"a port named {subject.port!r}" if subject.port else f"protocol {subject.word}"
         yield f"those with {which}: {len(subject.group)} of {len(service.instances)}"

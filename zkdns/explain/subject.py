@@ -63,6 +63,8 @@ class Subject:
             yield from ((s, i) for s in self.services for i in self.group)
         elif self.kind != "below":
             yield from ((s, i) for s in self.services for i in s.instances)
+            own = {i.path for s in self.services for i in s.instances}
+            yield from ((s, i) for s in self.services for i in self.group if i.path not in own)
 
 
 def locate(

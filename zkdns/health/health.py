@@ -8,8 +8,11 @@ it changed.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
+
+from msgspec import structs
 
 from zkdns.health import checks, consensus, guard, judge, targets
 from zkdns.health.ballots import MAX_REPLICAS, Ballots
@@ -218,11 +221,18 @@ class Health:
             self._losses.pop(name, None)
         return (yield from judge.steps(service, view, now, previous))
 
-    def trial(self, service: Service, now: float) -> Service:
-        """The service as it would be judged; nothing is noted."""
-        overrides = self._overrides.get(service.name, NO_OVERRIDES)
+    def trial(
+        self, service: Service, now: float, overrides: Mapping[str, Override] | None = None
+    ) -> Service:  # fmt: skip
+        """The service as it would be judged; nothing is noted. `overrides`: what would be ordered for it,
+        where it is not there yet."""
+        if overrides is None:
+            overrides = self._overrides.get(service.name, NO_OVERRIDES)
         targets, _ = targets_of(service, service.instances, checks.names(), self._policy)
         view = self._view(overrides, service.instances, {t.path: t for t in targets}, NO_LOSSES)
+        known = {t.path: state for t in targets if (state := self._known_of(t)) is not None}
+        if known:
+            view = structs.replace(view, check_states=ChainMap(self._check_states, known))
         return judge.judge(service, view, now)[0]
 
     def _view(
@@ -312,7 +322,10 @@ class Health:
                 continue
             if known is None:
                 self._service_of[path] = name
-                self._unprobed.add(path)
+                if (check_state := self._known_of(target)) is not None:
+                    self._check_states[path] = check_state
+                else:
+                    self._unprobed.add(path)
             elif not known.same_place(target) or (self._fails(path) and known.since != target.since):
                 # Another process stands there now: what was counted is not about it.
                 self._check_states.pop(path, None)
@@ -324,6 +337,12 @@ class Health:
         else:
             del self._targets[name]
         return problem
+
+    def _known_of(self, target: Target) -> CheckState | None:
+        """What is told already of an instance that a view has as well: it is out for no moment there."""
+        known = self._targets.get(self._service_of.get(target.node, ""), {}).get(target.node)
+        is_same = known is not None and known.place() == target.place()
+        return self._check_states.get(target.node) if is_same else None
 
     def _fails(self, path: str) -> bool:
         check_state = self._check_states.get(path)

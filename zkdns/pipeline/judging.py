@@ -6,10 +6,10 @@ shut out stays out for as long as its registration is the same object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from zkdns.model import Instance, Service
+from zkdns.model import Instance, Override, Service
 from zkdns.pipeline.inputs import Judge, Judgement
 from zkdns.pipeline.lost_names import with_own_names
 from zkdns.wall import Wall
@@ -23,7 +23,7 @@ class Judging:
     def __init__(
         self,
         judge: Judge,
-        trial: Callable[[Service, float], Service],
+        trial: Callable[[Service, float, Mapping[str, Override] | None], Service],
         complete: Callable[[Service], Service],
         compile: Callable[[Service], object],
         wall: Wall,
@@ -49,9 +49,12 @@ class Judging:
             self._wall.note(service.path, error)
             return standing if standing is not None else replace(service, instances=()), None
 
-    def preview(self, service: Service, now: float) -> Service:
-        """As it would be judged if it were registered so."""
-        return self._trial(self._complete(service), now)
+    def preview(
+        self, service: Service, now: float, overrides: Mapping[str, Override] | None = None
+    ) -> Service:  # fmt: skip
+        """As it would be judged if it were registered so. `overrides`: what would be ordered for it, None for
+        what is."""
+        return self._trial(self._complete(service), now, overrides)
 
     def shut_out(self, service: Service, registered: Service, error: Exception, now: float) -> bool:
         """Keep out those of the registered instances with which alone, in this service, the same is met.

@@ -199,8 +199,9 @@ class Publisher:
 
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
-        views = [view for target in targets if (view := self._routes.views.preview(target)) is not None]
-        return {view.name: self._judging.preview(view, now) for view in views}
+        views = self._routes.views
+        every = [view for target in targets if (view := views.preview(target)) is not None]
+        return {view.name: self._judging.preview(view, now, views.ordered_for(view)) for view in every}
 
     # --- out --------------------------------------------------------------------------------------
 

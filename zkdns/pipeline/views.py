@@ -119,8 +119,7 @@ class Views:
         if name is None or own is None or view_key(name, target.registry) in self.of(name):
             return None
         base = self._merged[name]
-        taken = {i.label for i in base.instances}
-        return _make(view_key(name, target.registry), base, own, target.registry, taken)
+        return _make(view_key(name, target.registry), base, own, target.registry, _names_of(base))
 
     def spread(self, overrides: ByService) -> ByService:
         """What is ordered for instances, for their like in views too: those that the service itself has
@@ -154,15 +153,21 @@ class Views:
         self._spread = self._spread.changed(changes)
         return self._spread
 
+    def ordered_for(self, view: Service) -> Mapping[str, Override]:
+        """What would be ordered for the instances of a view that is not there yet."""
+        likes = self._ordered.get(view.view_of, NOTHING)
+        own = self._ordered.get(view.name, NOTHING)
+        return {**{id: order for id, order in likes.items() if self._has_like(view, id)}, **own}
+
     def _find_likes(self, name: str, id: str) -> Iterator[str]:
-        """The views in which this id is that of the service's own instance, or nobody else's."""
-        for key in self.of(name):
-            view, base = self._all[key], self._merged[name]
-            if find(view.instances, id) is None:
-                continue
-            same = find(base.instances, id)
-            if same is None or same.registry in ("", *view.registries):
-                yield key
+        return (key for key in self.of(name) if self._has_like(self._all[key], id))
+
+    def _has_like(self, view: Service, id: str) -> bool:
+        """Whether this id is in a view that of the service's own instance, or nobody else's."""
+        if find(view.instances, id) is None:
+            return False
+        same = find(self._merged[view.view_of].instances, id)
+        return same is None or same.registry in ("", *view.registries)
 
     def _path(self, name: str) -> str:
         service = self._merged.get(name) or self._all.get(name)
@@ -224,7 +229,7 @@ class Views:
         held = {r: own for r in wanted if (own := self._registries[r].get(name)) is not None}
         if not held:
             return changes
-        taken = {i.label for i in base.instances}
+        taken = _names_of(base)
         for registry, own in held.items():
             key = view_key(name, registry)
             before = (view, owns[key]) if (view := self._all.get(key)) is not None and key in owns else None
@@ -238,6 +243,11 @@ def find(instances: Sequence[Instance], id: str) -> Instance | None:
     """The instance with this id; they stand in the order of their ids."""
     at = bisect_left(instances, id, key=attrgetter("id"))
     return instances[at] if at < len(instances) and instances[at].id == id else None
+
+
+def _names_of(base: Service) -> set[str]:
+    """What its instances are known by, as registered and as labels."""
+    return {name for i in base.instances for name in (i.label, i.id)}
 
 
 def _make(
@@ -256,11 +266,15 @@ def _make(
     instances = []
     for i in own.instances:
         same = merged.get(i.id)
-        label = same.label if same is not None else _free(i, registry, taken)
-        taken.add(label)
+        label, known_as = i.label, ""
+        if same is not None:
+            label = same.label
+        elif label in taken or i.id in taken:
+            label = known_as = _free(i, registry, taken)
+        taken.update((label, i.id))
         one = standing.get(id(i))
-        if one is None or one.label != label:
-            one = replace(i, label=label, path=f"{registry}:{i.path}")
+        if one is None or (one.label, one.known_as) != (label, known_as):
+            one = replace(i, label=label, known_as=known_as, path=f"{registry}:{i.path}")
             known = find(view.instances, i.id) if view is not None else None
             one = known if known is not None and known == one else one
         instances.append(one)
