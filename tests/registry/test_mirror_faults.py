@@ -333,7 +333,7 @@ def test_tls_with_a_client_certificate_is_followed_and_secrets_stay_out_of_logs(
         bare = ZooKeeperSettings(tls_ca=settings.tls_ca, session_timeout=4.0)
         for hosts, wrong, cure in (
             (server.secure_hosts, bare, "set zookeeper.tls_cert and zookeeper.tls_key"),
-            (server.secure_hosts, ZooKeeperSettings(), "if that is the port for TLS, set zookeeper.tls_ca"),
+            (server.secure_hosts, ZooKeeperSettings(), "is that the port for TLS (zookeeper.tls_ca)?"),
             (server.hosts, settings, "is that the port for TLS?"),
             (f"127.0.0.1:{free_port()}", settings, "is ZooKeeper running there?"),
         ):

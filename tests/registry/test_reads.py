@@ -11,8 +11,9 @@ from support.mirrored import Reading, three_deep
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
+from zkdns.registry.zk.portion import MAX_READS as BATCH
 from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import BATCH, BATCH_BYTES, MAX_PAUSE_SECONDS, SHORT
+from zkdns.registry.zk.root_reads import BATCH_BYTES, MAX_PAUSE_SECONDS, SHORT
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -48,7 +49,9 @@ def watched_list(request: Request) -> str:
 class World:
     """Nodes by path, an inbox of watch events, and the mind. `serve` answers what is asked, in order."""
 
-    def __init__(self, *roots: str, **options: Any) -> None:
+    def __init__(self, *roots: str, size: int = 0, **options: Any) -> None:
+        self.size = size
+        """Of what a node holds, in bytes, at least."""
         self.now = 100.0
         self.zxid = 1
         self.nodes: dict[str, list[int]] = {}
@@ -155,7 +158,7 @@ class World:
         if op.type == EXISTS:
             return True
         czxid, mzxid, pzxid = self.nodes[op.path]
-        return Node(b"%d" % mzxid, czxid, mzxid, pzxid, 0.0, 0, len(names))
+        return Node((b"%d" % mzxid).rjust(self.size), czxid, mzxid, pzxid, 0.0, 0, len(names))
 
     def serve(self, *, seconds: float = 0.0) -> None:
         """Answer all, at once, until nothing is asked any more."""
@@ -175,7 +178,11 @@ class World:
 
     @property
     def truth(self) -> dict[str, bytes | None]:
-        return {path: b"%d" % zxids[1] for path, zxids in self.nodes.items() if path.startswith(ROOT)}
+        return {
+            path: (b"%d" % zxids[1]).rjust(self.size)
+            for path, zxids in self.nodes.items()
+            if path.startswith(ROOT)
+        }
 
     @property
     def view(self) -> dict[str, bytes | None]:
@@ -562,6 +569,59 @@ def test_what_may_not_be_read_is_told_and_no_reason_to_ask_for_ever() -> None:
     world.put(f"{ROOT}/web")
     world.serve(seconds=1)
     assert world.view == world.truth
+
+
+def test_what_may_be_read_again_or_no_more_is_no_change_that_a_watch_missed() -> None:
+    """No event tells of another ACL: the audit does, and its count is for watches that got lost."""
+    world = world_of_one()
+    for path in (f"{ROOT}/web/a", f"{ROOT}/web", ROOT):
+        for refused in ({path}, set()):
+            world.refused = refused
+            world.serve(seconds=400)
+            world.serve(seconds=400)
+            assert {one for one, data in world.view.items() if data is None} == refused
+    assert world.view == world.truth
+    assert world.reads.repairs == 0
+    assert not world.warned
+
+
+def test_a_root_that_may_be_read_again_is_read_whole_before_anything_of_it_counts() -> None:
+    """Else what is read first would be served without the rest."""
+    world = World()
+    for n in range(300):
+        world.put(f"{ROOT}/web/i{n}")
+    world.refused.add(ROOT)
+    world.connect()
+    world.refused.clear()
+    told = len(world.told)
+    world.serve(seconds=400)
+    assert [type(event) for _, event in world.told[told : told + 2]] == [Begin, Data]
+    assert world.kinds()[-1] is Whole
+    assert world.view == world.truth
+
+
+def test_however_much_nodes_hold_a_reply_is_soon_through() -> None:
+    """A reply of a hundred of them would be too much: here the connection ends in what is above a few."""
+    mib = 1024 * 1024
+    world = World(size=mib)
+    for n in range(60):
+        world.put(f"{ROOT}/web/i{n}")
+    world.reads.connected(world.now)
+    losses = most = 0
+    while Whole not in world.kinds():
+        world.now += 1
+        for request in world.poll():
+            reply = world.answer(request)
+            held = sum(len(one.data) for one in reply if isinstance(one, Node)) if type(reply) is list else 0
+            if held > 4 * mib:
+                losses += 1
+                assert losses <= 3, "what is asked next is less"
+                world.reads.lost(world.now)
+                world.reads.connected(world.now)
+                break
+            most = max(most, held)
+            world.reads.take(request.id, reply, world.now)
+    assert most <= 4 * mib
 
 
 def test_a_lost_connection_that_one_reply_tells_is_tried_again_with_growing_pauses() -> None:

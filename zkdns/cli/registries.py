@@ -149,8 +149,15 @@ class Registries:
         services = self.services
         named = services.get(name) or next((s for s in services.values() if s.label == name.lower()), None)
         if named is None:
+            self.demand_read()
             raise Failure(f"no service {name!r}; {list_near(name, services)}")
         return named
+
+    def demand_read(self) -> None:
+        """Failure where there is nothing only because nothing may be read."""
+        for registry in self.pipeline.registries.values():
+            for one in registry.refusals:
+                raise Failure(f"{registry.url.text}: {one.path}: {one.what}; {one.cure}")
 
     # --- life -------------------------------------------------------------------------------------------
 

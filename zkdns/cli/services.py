@@ -52,6 +52,7 @@ def command(
             say_json(document)
             return
         if not catalog.services:
+            registries.demand_read()
             say(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
             return
         beyond = registries.beyond()

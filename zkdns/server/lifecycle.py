@@ -222,8 +222,11 @@ class Server:
 
     @property
     def _unread(self) -> str:
-        """The registries that were not read whole so far."""
-        return ", ".join(r.url.text for r in self.pipeline.registries.values() if not r.is_whole)
+        """The registries that were not read whole so far, with what keeps us from it where that is told."""
+        unread = [r for r in self.pipeline.registries.values() if not r.is_whole]
+        return ", ".join(
+            r.url.text + "".join(f" ({one.path}: {one.what})" for one in r.refusals) for r in unread
+        )
 
     async def _tick(self) -> None:
         """What is looked at every second: the clock, the state directory, zone files, systemd."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from zkdns.registry.zk.portion import MAX_READS
 from zkdns.registry.zk.read_plan import ReadRequest
-from zkdns.registry.zk.root_reads import BATCH, RootReads
+from zkdns.registry.zk.root_reads import RootReads
 
 PAUSE: Final = 0.25
 """Seconds between two portions at most."""
@@ -67,12 +68,12 @@ class Audit:
 
     def rest(self, now: float, nodes: int) -> None:
         """A portion is read: wait, so that all of `nodes` takes half of the time there is."""
-        portions = 2 * nodes / BATCH + 1
+        portions = 2 * nodes / MAX_READS + 1
         self.due = now + min(PAUSE, self._interval / 2 / portions)
 
 
 def _divide(roots: Sequence[RootReads]) -> Iterator[tuple[RootReads, list[ReadRequest]]]:
     for root in roots:
         everything = root.plan.everything()
-        while requests := list(islice(everything, BATCH // 2)):
+        while requests := list(islice(everything, MAX_READS // 2)):
             yield root, requests

@@ -38,11 +38,9 @@ TURNED_AWAY = 6
 
 DEMANDS = "this ZooKeeper demands a login that zookeeper.auth doesn't give"
 
-REFUSED_SOCKET = "Connection dropped: socket connection error: "
+DROPPED = "Connection dropped: "
+REFUSED_SOCKET = f"{DROPPED}socket connection error: "
 """How kazoo begins what a socket complained of while it was opened."""
-
-CUT = "socket connection broken"
-"""How it tells of one that the other side closed."""
 
 CURES = {
     "Connection refused": "is ZooKeeper running there?",
@@ -51,6 +49,7 @@ CURES = {
     "CERTIFICATE_REQUIRED": "it wants a certificate: set zookeeper.tls_cert and zookeeper.tls_key",
     "UNEXPECTED_EOF": "is that the port for TLS?",
     "WRONG_VERSION_NUMBER": "is that the port for TLS?",
+    "socket connection broken": "has that member a quorum? or is that the port for TLS (zookeeper.tls_ca)?",
 }
 """By what stands in such a complaint: what to do."""
 
@@ -90,7 +89,7 @@ class Reasons(logging.Filter):
         if text.startswith("AUTH_FAILED closing: "):
             text = text.removeprefix("AUTH_FAILED closing: ")
             self.refused = True
-        elif text.startswith(REFUSED_SOCKET):
+        elif text.startswith(REFUSED_SOCKET) or (text.startswith(DROPPED) and self._turned_away):
             text = add_cure(text)
         # kazoo passes the exception itself, whose traceback keeps a socket open for as long as a record.
         record.msg, record.args = text, None
@@ -110,7 +109,7 @@ class Reasons(logging.Filter):
 def add_cure(text: str) -> str:
     """What kazoo complains of, and what to do where that is known."""
     cure = next((f"; {cure}" for part, cure in CURES.items() if part in text), "")
-    return f"no connection: {text.removeprefix(REFUSED_SOCKET)}{cure}"
+    return f"no connection: {text.removeprefix(REFUSED_SOCKET).removeprefix(DROPPED)}{cure}"
 
 
 def open_client(
@@ -251,8 +250,6 @@ def connect(hosts: str, settings: ZooKeeperSettings, timeout: float = 10.0) -> K
         except (KazooException, KazooTimeoutError):
             time.sleep(0.05)
     trouble = reasons.latest or f"no answer within {timeout:g} s"
-    if trouble.endswith(CUT) and not settings.tls_ca:
-        trouble += "; if that is the port for TLS, set zookeeper.tls_ca"
     close(client, 1.0)  # kazoo complains of that too
     raise Unreachable(f"ZooKeeper at {hosts}: {trouble}")
 

@@ -187,7 +187,7 @@ class Mirror:
             nodes=mind.nodes,
             last_zxid=client.last_zxid,
             one_shot=mind.one_shot,
-            trouble="" if self._connected and not self._reasons.refused else self._reasons.latest,
+            trouble="" if mind.is_current and not self._reasons.refused else self._reasons.latest,
             refused=self._reasons.refused,
         )
 

@@ -158,6 +158,11 @@ class ReadPlan:
                 self._forget(child_of(path, name))
         return events, more
 
+    def is_refused(self, path: str) -> bool:
+        """Whether it could not be read the last time."""
+        siblings, name = self._place(path)
+        return siblings.get(name) == UNREADABLE
+
     def length(self, path: str) -> int | None:
         """How many names its list has, -1 where that was not read; None for a node that is not listed."""
         siblings, name = self._place(path)

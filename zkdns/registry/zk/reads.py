@@ -139,6 +139,11 @@ class Reads:
         return self._is_open and not self._asked and not any(root.due for root in self._roots)
 
     @property
+    def is_current(self) -> bool:
+        """Whether all was read on this connection."""
+        return self._is_connected and not self._unread
+
+    @property
     def wake(self) -> float:
         """When `requests` is to be asked even if nothing comes in."""
         due = min(self._retry_at, self._oldest + self._patience)

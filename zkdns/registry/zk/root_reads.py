@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from zkdns.backlog import Accounts
-from zkdns.model import OF_NODES, Begin, Event, Whole
+from zkdns.model import OF_NODES, Begin, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
+from zkdns.registry.zk.portion import Portion
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import (
     CHANGED,
@@ -28,9 +29,6 @@ from zkdns.registry.zk.wire import (
     WatchedRead,
     size,
 )
-
-BATCH: Final = 100
-"""Reads in one request: 100,000 nodes in 1.4 s, while asyncio beside it is late by a few ms at most."""
 
 BATCH_BYTES: Final = 256 * 1024
 """A request of 1 MiB and more makes the server drop the connection (jute.maxbuffer)."""
@@ -67,6 +65,7 @@ class RootReads:
         """What the audit's latest batch found that no event had told."""
         self.in_flight = 0
         self.not_before = 0.0
+        self._portion = Portion()
         self._next: ReadPlan | None = None
         self._dirty: dict[ReadRequest, None] = {}
         self._ahead: Accounts[ReadRequest] = Accounts()
@@ -107,6 +106,8 @@ class RootReads:
     def drop(self) -> None:
         """The connection is gone, and whatever is under way with it."""
         self._finish()
+        if self.in_flight:
+            self._portion.lose()
         self.in_flight = 0
         self._watched_lists.clear()
         self.anew = False
@@ -147,6 +148,7 @@ class RootReads:
         events: list[Event] = []
         if work is Work.WHOLE and whole is not None:
             self.plan = whole
+            self._portion.end()
             events = [Whole()]
         elif self.plan.missing and not self._was_missing:
             self.anew = True
@@ -217,8 +219,9 @@ class RootReads:
             self._dirty = {}
         batch: list[ReadRequest] = []
         reads = length = 0
-        while self._queued and reads < BATCH and length < BATCH_BYTES:
-            is_ahead = self._ahead and (reads < BATCH // 2 or not self._waiting)
+        most = self._portion.reads
+        while self._queued and reads < most and length < BATCH_BYTES:
+            is_ahead = self._ahead and (2 * reads < most or not self._waiting)
             request = self._ahead.take_next()[1] if is_ahead else self._waiting.popleft()
             if request not in self._queued:
                 continue  # it was read since, from the other queue
@@ -250,21 +253,32 @@ class RootReads:
         each = iter(replies)
         plan = self._current
         coming = set(batch)
+        bytes_read = 0
         for request in batch:
             coming.discard(request)
             # `decode` saw to it that each reply is of the kind that was asked for.
             data = cast("Node | int", next(each))
             names = cast("tuple[str, ...] | int", next(each)) if request.listing else None
+            if isinstance(names, tuple):
+                bytes_read += sum(map(len, names))
+            if isinstance(data, Node):
+                bytes_read += len(data.data)
+                if plan.is_refused(request.path) and not isinstance(names, int):
+                    self._announced.add(request.path)  # its ACL is another, which no event ever tells
+                    if request.path == self.scope.root:
+                        self.anew = True  # what is below it counts once all of it is read, as at a start
+                        continue
             news, more = plan.take(request, data, names)
             events += news
             is_ahead = self.work is Work.DRAIN and len(more) <= SHORT and self._is_short(request)
             for again in more:
                 if again not in coming:  # else its reply is here, and not older than this one
                     self._queue(again, is_ahead)
+        self._portion.took(bytes_read)
         self.missed = []
         if self.work is Work.AUDIT and not self.anew:
             # A difference that no event announced by now is one that the watch missed.
-            paths = (e.path for e in events if isinstance(e, OF_NODES))
+            paths = (e.path for e in events if isinstance(e, OF_NODES) and not isinstance(e, Unreadable))
             self.missed = [path for path in paths if self._announced.isdisjoint(lineage(path))]
         return events
 
