@@ -171,6 +171,16 @@ def test_who_is_held_back_has_no_turn_and_loses_nothing() -> None:
     assert not accounts
 
 
+def test_what_is_taken_out_of_an_account_waits_there_no_more() -> None:
+    accounts = Accounts[int]()
+    for item in range(3):
+        accounts.put("a", item)
+        accounts.put("b", 10 + item)
+    assert [*accounts.take_out("a")] == [0, 1, 2]
+    assert [*accounts.take_out("a")] == []
+    assert drain(accounts) == [10, 11, 12]
+
+
 @pytest.mark.parametrize("favours_newest", [True, False])
 @given(
     steps=st.lists(

@@ -7,7 +7,7 @@ take; the oldest go on all the same. (A semaphore that tells in several ways who
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, KeysView
+from collections.abc import Collection, Iterator, KeysView
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
@@ -119,6 +119,11 @@ class Accounts(Generic[T]):
         if line:
             self._lines[account] = line  # behind the others
         return account, item
+
+    def take_out(self, account: str) -> Collection[T]:
+        """All that waits of one that was not held back, in order."""
+        self._fresh.pop(account, None)
+        return self._lines.pop(account, ())
 
     def hold_back(self, account: str) -> None:
         """It has no turn until it is let go on, whatever waits of it."""

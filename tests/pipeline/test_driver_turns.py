@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from support.values import a_service, an_instance
 from support.waiting import until
 from zkdns.answers.table import Delta
 from zkdns.forward.addresses import Resolved
@@ -179,6 +180,19 @@ async def test_mirrors_are_paused_while_much_waits_and_told_so_once(driven: Driv
     await driven.turn(Ready(is_behind=True, more=True), Ready(is_behind=True, more=True), Ready())
     await until(lambda: driven.script.turns == 3)
     assert told == [True, False]
+
+
+async def test_what_somebody_asks_for_is_read_first_from_then_on(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sequence[str]] = []
+    driven.driver._mirrors[frozenset("h")] = SimpleNamespace(favour=told.append)  # type: ignore[assignment]
+    web = a_service(an_instance("a"), an_instance("b"))
+    monkeypatch.setattr(driven.script, "services", {"web": web}, raising=False)
+    monkeypatch.setattr(driven.script, "compile_now", lambda name, now: Delta(), raising=False)
+    for name in ("web", "gone meanwhile"):
+        driven.driver.compile_now(name)
+    assert told == [(web.path, web.instances[0].path, web.instances[1].path)]
 
 
 async def test_what_is_small_goes_before_what_is_large_and_nothing_waits_for_ever(driven: Driven) -> None:

@@ -906,6 +906,46 @@ def test_a_change_amid_thousands_of_services_that_change_waits_for_none_of_them(
     assert requests_until(world, f"{ROOT}/web/a", waiting) <= 3
 
 
+def storm(world: World, number: int, asked_for: str = "") -> list[str]:
+    """The data of so many services changes while nothing can be read, that of `web` in their midst; of which
+    nodes is read, in which order, once it can."""
+    world.reads.is_paused = True
+    for n in range(number):
+        if n == number // 2:
+            world.put(f"{ROOT}/web/a")
+        world.put(f"{ROOT}/s{n}/a")
+    if asked_for:
+        world.reads.favour([f"{ROOT}/{asked_for}"])
+    world.reads.is_paused = False
+    before = len(world.sent)
+    world.serve()
+    assert world.view == world.truth
+    return [op.path for request in world.sent[before:] for op in getattr(request.what, "ops", ())]
+
+
+def test_of_thousands_of_services_that_change_in_one_moment_those_that_are_asked_for_are_read_first() -> None:
+    number = 10 * BATCH
+    world = services(number)
+    assert storm(world, number).index(f"{ROOT}/web/a") > number / 2
+    assert storm(world, number, asked_for="web")[0] == f"{ROOT}/web/a", "though it was asked for afterwards"
+    assert storm(world, number)[0] == f"{ROOT}/web/a"
+    world.drop(f"{ROOT}/web/a")
+    world.drop(f"{ROOT}/web")
+    world.put(f"{ROOT}/web/a")
+    world.serve()
+    assert storm(world, number).index(f"{ROOT}/web/a") > number / 2, "it is another one"
+
+
+def test_those_that_are_asked_for_take_turns_and_keep_no_others_from_being_read() -> None:
+    number = 2 * BATCH
+    world = services(number)
+    many = {f"{ROOT}/s{n}/a" for n in range(0, number, 2)}
+    world.reads.favour([*many, "/elsewhere/web", ROOT])
+    order = storm(world, number)
+    begun = [path in many for path in order[:40]]
+    assert 0 < begun.count(False) < begun.count(True)
+
+
 def test_what_is_left_to_read_of_nodes_that_are_gone_is_not_read() -> None:
     world = services(10 * BATCH)
     before = world.reads.count

@@ -103,6 +103,8 @@ class Link:
             part, number, rest = down.popleft()
             taken += 1
             if part == EVENT:
+                if len(str(rest)) % 2:  # half of all that changes is asked for by somebody
+                    self.reads.favour((str(rest),))
                 self.reads.watched(number, str(rest))
                 self.ephemerals.watched(str(rest))
             elif part == READS:

@@ -164,8 +164,13 @@ class Driver:
         return now
 
     def compile_now(self, service: str) -> Delta:
-        """Somebody asks for a service that was deferred: what that moves in the answers, at once."""
+        """Somebody asks for a service that was deferred: what that moves in the answers, at once. From now on
+        its changes go before those of the thousands that nobody asks for."""
         delta = self.pipeline.compile_now(service, self.look())
+        if (asked := self.pipeline.services.get(service)) is not None:
+            paths = (asked.path, *[i.path for i in asked.instances])  # it may be of several registries
+            for mirror in self.mirrors:
+                mirror.favour(paths)
         self._soon()
         return delta
 

@@ -173,6 +173,10 @@ class Mirror:
         """Read no more for now, or go on: those who are told have enough to take."""
         self._inbox.put(partial(setattr, self._reads, "is_paused", is_paused))
 
+    def favour(self, paths: Iterable[str]) -> None:
+        """Read first what is told of the service that these nodes are of: somebody asks for it."""
+        self._inbox.put(partial(self._reads.favour, paths))
+
     def status(self) -> Status:
         client, mind = self._client, self._reads
         session = client.client_id if self._connected else None

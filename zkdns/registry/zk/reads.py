@@ -149,9 +149,7 @@ class Reads:
         due = min(self._retry_at, self._oldest + self._patience)
         if self._is_open:
             idle = [root for root in self._roots if root.work is Work.NONE]
-            for root in idle:
-                if root.due:
-                    due = min(due, root.begins_at)
+            due = min([due, *[root.begins_at for root in idle if root.due]])
             if len(idle) == len(self._roots):  # else a reply wakes us
                 due = min(due, self._audit.due)
         return due
@@ -192,6 +190,11 @@ class Reads:
         for root in self._roots:
             if path.startswith(root.scope.root):  # of thousands that come at once most are of one
                 root.watched(kind, path, self.one_shot)
+
+    def favour(self, paths: Iterable[str]) -> None:
+        """Somebody asks for the service that these nodes are of: what is told of it is read first."""
+        for root in self._roots:
+            root.favour(paths)
 
     def take(self, id: int, outcome: Any, now: float) -> None:
         """What came of a request (see `Request`). Of one of an earlier connection or beginning: nothing."""

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from zkdns.backlog import Accounts
 from zkdns.model import OF_NODES, Begin, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
+from zkdns.registry.zk.ahead import Ahead
 from zkdns.registry.zk.portion import Portion
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import (
@@ -68,8 +68,8 @@ class RootReads:
         self._portion = Portion()
         self._next: ReadPlan | None = None
         self._dirty: dict[ReadRequest, None] = {}
-        self._ahead: Accounts[ReadRequest] = Accounts()
-        """What watch events marked and is short, by service: it waits for no end of what is long."""
+        self._ahead = Ahead()
+        """What watch events marked and is short: it waits for no end of what is long."""
         self._waiting: deque[ReadRequest] = deque()
         self._queued: set[ReadRequest] = set()
         """What is to be sent, each wherever it comes first."""
@@ -127,6 +127,12 @@ class RootReads:
         self._begin(Work.WHOLE, [ReadRequest(self.scope.root, True)], now)
         return [Begin()]
 
+    def favour(self, paths: Iterable[str]) -> None:
+        """Somebody asks for the service that these nodes are of: what is told of it is read first."""
+        for path in paths:
+            if names := self.scope.names(path):
+                self._ahead.favour(names[0])
+
     def read_again(self) -> None:
         """The root that was missing has appeared: on with the whole."""
         self._queue(ReadRequest(self.scope.root, True))
@@ -181,6 +187,8 @@ class RootReads:
             if path == self.scope.root and kind == CHANGED and self.work is Work.NONE and not self.due:
                 self.plan.suspect()
             self._announced.update(request.path for request in requests)
+            if kind == DELETED and (names := self.scope.names(path)) is not None and len(names) == 1:
+                self._ahead.forget(names[0])
             may_overtake = self.work in (Work.NONE, Work.DRAIN)
             if kind == DELETED and may_overtake and not one_shot:
                 self._forget(path)
@@ -222,7 +230,7 @@ class RootReads:
         most = self._portion.reads
         while self._queued and reads < most and length < BATCH_BYTES:
             is_ahead = self._ahead and (2 * reads < most or not self._waiting)
-            request = self._ahead.take_next()[1] if is_ahead else self._waiting.popleft()
+            request = self._ahead.take_next() if is_ahead else self._waiting.popleft()
             if request not in self._queued:
                 continue  # it was read since, from the other queue
             self._queued.discard(request)
