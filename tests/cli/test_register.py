@@ -23,6 +23,7 @@ from support.zookeeper import ZooKeeperServer, finish
 from zkdns import cli
 from zkdns.cli.found_as import dns_names, loopback_warning
 from zkdns.cli.keeper import Keeper
+from zkdns.cli.running import TtlCheck
 from zkdns.registry.access import ZooKeeperSettings
 from zkdns.registry.zk.notes import Notes
 
@@ -233,6 +234,13 @@ def test_a_ttl_check_that_hangs_counts_as_failed_and_its_children_end(bench: Ben
     until(lambda: "not done within 2 s" in bench.said(process))
     assert bench.owner() == 0
     bench.end(process)
+    until(lambda: _is_gone(int(pid_file.read_text())), "the check's child ends")
+
+
+def test_what_a_ttl_check_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    words = ("sh", "-c", f"sleep 600 & echo $! > '{pid_file}'")
+    assert TtlCheck(words, {}, 5.0, lambda good, why: None)._run() == ""
     until(lambda: _is_gone(int(pid_file.read_text())), "the check's child ends")
 
 

@@ -293,6 +293,17 @@ async def test_a_commands_timeout_kills_its_children_too(tmp_path: Path) -> None
         await until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("code", [0, 1])
+async def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path, code: int) -> None:
+    """However it ended: each probe of a service would leave one more."""
+    pid = tmp_path / "pid"
+    script = f"sleep 600 & echo $! > '{pid}'; exit {code}"
+    verdict = await verdict_of(Check("command", command=("sh", "-c", script), timeout=20), 80)
+    assert verdict.good == (code == 0)
+    left = int(pid.read_text())
+    await until(lambda: not is_alive(left))
+
+
 # --- the prober -------------------------------------------------------------------------------------
 
 

@@ -217,9 +217,10 @@ class TtlCheck:
         try:
             code = self._process.wait(self._interval)
         except subprocess.TimeoutExpired:
-            self._kill()
+            _kill_group(self._process.pid)
             self._process.wait()
             return f"not done within {self._interval:g} s"
+        _kill_group(self._process.pid)  # what it left behind: at each turn that would be more
         if code:
             return f"exit code {code}" if code > 0 else f"killed by signal {-code}"
         return ""
@@ -227,7 +228,11 @@ class TtlCheck:
     def _kill(self) -> None:
         process = self._process
         if process is not None and process.poll() is None:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except OSError:
-                pass
+            _kill_group(process.pid)
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except OSError:
+        pass

@@ -2,8 +2,8 @@
 
 Rules: never through a shell; the words are what the settings say, and what the registry says of the
 instance goes into the environment alone. The program sees none of the server's own environment but
-where programs are found: secrets stand there. It leads a process group of its own, and a timeout
-kills all of that.
+where programs are found: secrets stand there. It leads a process group of its own, and all of that ends
+with it, or with its time: what each probe left behind would be more at each.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ async def probe(target: Target) -> str:
         kill_group(process.pid)
         await process.wait()
         raise
+    kill_group(process.pid)
     if code < 0:
         return f"killed by signal {-code}"
     return f"exit code {code}" if code else ""
