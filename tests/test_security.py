@@ -11,7 +11,7 @@ from zkdns.answers import kept, late_names, proportions, route_resolver, spliced
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.config import Settings
-from zkdns.forward import asked, believe, large, load
+from zkdns.forward import asked, believe, intake, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
 from zkdns.health.checks import command
 from zkdns.pipeline import agenda, compiler, journal_files, journal_memory, lookups, replica
@@ -114,7 +114,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "clients that wait for one forwarded question; a network leaves others room": (asked.MAX_WAITERS,),
     "aliases behind one another in an upstream's reply": (believe.MAX_ALIASES,),
     "times that aliases lead from us to an upstream in one answer": (following.MAX_LEAVES,),
-    "KiB of an upstream's datagram": (large.LARGE_BYTES >> 10,),
+    "KiB of an upstream's datagram": (intake.LARGE_BYTES >> 10,),
     "answers of upstreams that are kept": (DEFAULTS.cache_entries, DEFAULTS.cache_mb),
     "HTTP connections": (door.MAX_CONNECTIONS,),
     "event streams": (events.MAX_STREAMS,),

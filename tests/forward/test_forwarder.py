@@ -189,6 +189,16 @@ async def test_slow_tcp_is_waited_for_within_the_time() -> None:
         assert len(said(await ask(forwarder, query("big.example", "TXT"), limit=65535))) == 300
 
 
+async def test_what_comes_over_tcp_is_read_in_turns_as_datagrams_are() -> None:
+    """Where each stream had a reader of its own, a thousand replies of one moment were a turn of 700 ms."""
+    async with run(many(300)) as up, forwarding(up) as forwarder:
+        up.slow_tcp = 0.3
+        asking = asyncio.create_task(ask(forwarder, query("big.example", "TXT"), limit=65535))
+        await until(lambda: any(seen.tcp for seen in up.queries) and len(forwarder._readers._takers) == 1)
+        assert len(said(await asking)) == 300
+        assert forwarder._readers._takers == {}
+
+
 async def test_where_tcp_is_closed_the_truncated_answer_is_better_than_none() -> None:
     async with run(many(40), tcp=False) as up, forwarding(up) as forwarder:
         cut = await ask(forwarder, query("big.example", "TXT"))

@@ -12,7 +12,7 @@ import pytest
 
 from support.waiting import until
 from zkdns.forward import readers
-from zkdns.forward.readers import MAX_READY, Readers
+from zkdns.forward.readers import MAX_READY, READING_SECONDS, Readers
 
 Play = Callable[[Readers], Coroutine[Any, Any, None]]
 
@@ -163,3 +163,34 @@ async def test_a_socket_whose_reading_breaks_costs_itself() -> None:
         watched.close(one)
         other.close()
     watched.stop()
+
+
+async def test_it_is_time_that_ends_a_turn_and_the_others_are_read_in_their_order() -> None:
+    """Sixteen replies with sixty aliases each kept the loop for 20 ms."""
+    if not readers.HAS_EPOLL:
+        return
+    now = 0.0
+    watched = Readers(lambda: now)
+    pairs = [pair() for _ in range(2 * MAX_READY)]
+    turns: list[list[int]] = [[]]
+
+    def take(n: int) -> None:
+        nonlocal now
+        now += READING_SECONDS / 2
+        turns[-1].append(n)
+        watched.close(pairs[n][0])
+
+    def count() -> None:
+        turns.append([])
+        asyncio.get_running_loop().call_soon(count)
+
+    for n, (one, other) in enumerate(pairs):
+        watched.watch(one, partial(take, n))
+        other.send(b"x")
+    count()
+    await until(lambda: sum(map(len, turns)) == len(pairs))
+    assert max(map(len, turns)) == 2
+    assert [n for turn in turns for n in turn] == [*range(len(pairs))]
+    watched.stop()
+    for _, other in pairs:
+        other.close()

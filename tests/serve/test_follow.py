@@ -27,7 +27,7 @@ from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.config import Address, Settings
 from zkdns.dns.message import Message
 from zkdns.forward.forwarder import Forwarder
-from zkdns.forward.large import LARGE_BYTES
+from zkdns.forward.intake import LARGE_BYTES
 from zkdns.serve import engine as engines
 from zkdns.serve import joined
 from zkdns.serve.dispatch import Dispatcher

@@ -30,8 +30,8 @@ from zkdns.forward.asked import Asked, in_flight_key
 from zkdns.forward.cache import Cache, Replies
 from zkdns.forward.eviction import share_of
 from zkdns.forward.failures import Failures
+from zkdns.forward.intake import Intake
 from zkdns.forward.judged import Judged, judge
-from zkdns.forward.large import work_out
 from zkdns.forward.load import MAX_IN_FLIGHT, Full, Load
 from zkdns.forward.pending import Deliveries, Pending
 from zkdns.forward.readers import Readers
@@ -103,6 +103,7 @@ class Forwarder:
         self._load = Load()
         self._lack = Lack()
         self._readers = Readers()
+        self._intake = Intake()
         self._alarms = Alarms()
         self._failures: Failures[Failed] = Failures()
         self._stopping = False
@@ -144,6 +145,7 @@ class Forwarder:
                 asked.transport.end(STOPPING)
             else:
                 self._finish(asked, STOPPING)
+        self._intake.finish()
         self._deliveries.finish()
         await asyncio.sleep(0)
         self._readers.stop()
@@ -286,7 +288,9 @@ class Forwarder:
         upstreams = order(self._upstreams.all)
         resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
         finish = partial(self._finish, asked)
-        asked.transport = Transport(resolution, self._clock, finish, self._readers, self._alarms)
+        asked.transport = Transport(
+            resolution, self._clock, finish, self._readers, self._intake, self._alarms
+        )
         asked.transport.step()
 
     def _finish(self, asked: Asked, outcome: Answered | Failed) -> None:
@@ -316,7 +320,8 @@ class Forwarder:
             return
         self._failures.forget(place)
         judging = partial(judge, outcome, asked.key, now, self._is_ours, self.denies_private)
-        work_out(judging, partial(self._take, asked, outcome), large=outcome.records > MAX_RECORDS_PER_TURN)
+        is_large = outcome.records > MAX_RECORDS_PER_TURN
+        self._intake.work_out(judging, partial(self._take, asked, outcome), large=is_large)
 
     def _take(self, asked: Asked, outcome: Answered, judged: Callable[[], Judged]) -> None:
         """An error of ours costs those who asked this, and nobody else."""

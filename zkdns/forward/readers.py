@@ -11,13 +11,18 @@ import asyncio
 import logging
 import select
 import socket
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 log = logging.getLogger("zkdns.forward")
 
 MAX_READY: Final = 16
-"""Sockets that are read before the loop has other turns."""
+"""Sockets that are read before the loop has other turns, at most."""
+
+READING_SECONDS: Final = 0.001
+"""How long that may take: one reply in which many aliases stand takes as much."""
 
 HAS_EPOLL: Final = hasattr(select, "epoll")
 
@@ -25,10 +30,13 @@ HAS_EPOLL: Final = hasattr(select, "epoll")
 class Readers:
     """Sockets that are watched, and what to call when one can be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._epoll: Any = None
         self._takers: dict[int, Callable[[], None]] = {}
+        self._ready: deque[int] = deque()
+        """Those that the kernel named last and that had no turn yet: it names them anew behind the others."""
 
     def watch(self, sock: socket.socket, take: Callable[[], None]) -> None:
         """Call `take` whenever there is something to read, until `close`."""
@@ -59,9 +67,14 @@ class Readers:
             self._epoll.close()
         self._loop = self._epoll = None
         self._takers.clear()
+        self._ready.clear()
 
     def _take(self) -> None:
-        for descriptor, _ in self._epoll.poll(0, MAX_READY):
+        end = self._clock() + READING_SECONDS
+        if not self._ready:
+            self._ready.extend(descriptor for descriptor, _ in self._epoll.poll(0, MAX_READY))
+        while self._ready:
+            descriptor = self._ready.popleft()
             # Of those that came together, one may have closed another.
             if (take := self._takers.get(descriptor)) is not None:
                 try:
@@ -70,3 +83,5 @@ class Readers:
                     log.exception("a socket could not be read")
                     self._takers.pop(descriptor, None)
                     self._epoll.unregister(descriptor)
+            if self._clock() >= end:
+                break

@@ -12,7 +12,6 @@ import socket
 from zkdns.config import Address
 from zkdns.descriptors import UPSTREAMS, open_socket
 from zkdns.forward.upstream import Upstream
-from zkdns.transports import let_go
 
 WANTED_FILES = 8192
 
@@ -52,19 +51,39 @@ def connect(upstream: Upstream) -> socket.socket:
     return sock
 
 
-async def converse(upstream: Upstream, packet: bytes) -> bytes:
-    """One query and its reply over TCP (RFC 7766). OSError, or EOFError where it ends early."""
+async def begin_stream(upstream: Upstream, packet: bytes) -> socket.socket:
+    """A connection over which a query was sent (RFC 7766). OSError where there is none."""
+    loop = asyncio.get_running_loop()
     sock = open_socket(family_of(upstream.address.host), socket.SOCK_STREAM, UPSTREAMS)
     try:
-        await asyncio.get_running_loop().sock_connect(sock, sockaddr(upstream.address))
-        reader, writer = await asyncio.open_connection(sock=sock)
+        await loop.sock_connect(sock, sockaddr(upstream.address))
+        await loop.sock_sendall(sock, len(packet).to_bytes(2, "big") + packet)
     except BaseException:
         sock.close()
         raise
-    try:
-        writer.write(len(packet).to_bytes(2, "big") + packet)
-        await writer.drain()
-        return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-    finally:
-        writer.transport.abort()
-        let_go(writer.transport)
+    return sock
+
+
+class Stream:
+    """What comes over one: a reply behind its length. No more is read than that says."""
+
+    __slots__ = ("_came", "_sock", "_whole")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._came = bytearray()
+        self._whole = 2
+
+    def read(self) -> bytes | None:
+        """The reply; None for as long as it is not whole. OSError, or EOFError where it ends early."""
+        while len(self._came) < self._whole:
+            try:
+                part = self._sock.recv(self._whole - len(self._came))
+            except (BlockingIOError, InterruptedError):
+                return None
+            if not part:
+                raise EOFError
+            self._came += part
+            if len(self._came) == self._whole == 2:
+                self._whole += int.from_bytes(self._came, "big")
+        return bytes(self._came[2:])

@@ -12,12 +12,12 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from zkdns.dns.message import read_reply
+from zkdns.dns.message import Message, read_reply
 from zkdns.forward.alarms import Alarm, Alarms
-from zkdns.forward.large import LARGE_BYTES, large_replies
+from zkdns.forward.intake import LARGE_BYTES, Intake
 from zkdns.forward.readers import Readers
 from zkdns.forward.resolution import OURS, Answered, Attempt, Failed, Resolution
-from zkdns.forward.sockets import connect, converse
+from zkdns.forward.sockets import Stream, begin_stream, connect
 from zkdns.lack import is_local_lack, reason
 
 log = logging.getLogger("zkdns.forward")
@@ -35,12 +35,14 @@ class Transport:
         clock: Callable[[], float],
         done: Callable[[Answered | Failed], None],
         readers: Readers,
+        intake: Intake,
         alarms: Alarms,
     ) -> None:
         self.resolution = resolution
         self._clock = clock
         self._done = done
         self._readers = readers
+        self._intake = intake
         self._alarms = alarms
         self._over = False
         self._sockets: dict[Attempt, socket.socket] = {}
@@ -136,16 +138,37 @@ class Transport:
     async def _converse(self, attempt: Attempt) -> None:
         """The attempt over TCP."""
         try:
-            data = await converse(attempt.upstream, attempt.packet)
-            message = None
-            if len(data) > LARGE_BYTES:
-                loop = asyncio.get_running_loop()
-                message = await loop.run_in_executor(large_replies, read_reply, self.resolution.respell(data))
-            self.resolution.receive(attempt, data, self._clock(), message)
+            sock = await begin_stream(attempt.upstream, attempt.packet)
         except OSError as error:
-            self.resolution.fail(attempt, reason(error), self._clock(), local=is_local_lack(error))
+            self._intake.put(partial(self._lose, attempt, reason(error), local=is_local_lack(error)))
+        except Exception:
+            self._break()
+        else:
+            self._sockets[attempt] = sock
+            self._readers.watch(sock, partial(self._read_stream, attempt, Stream(sock)))
+
+    def _lose(self, attempt: Attempt, why: str, *, local: bool = False) -> None:
+        self.resolution.fail(attempt, why, self._clock(), local=local)
+        self.step()
+
+    def _read_stream(self, attempt: Attempt, stream: Stream) -> None:
+        try:
+            data = stream.read()
         except EOFError:
-            self.resolution.fail(attempt, "the connection ended early", self._clock())
+            self._lose(attempt, "the connection ended early")
+        except OSError as error:
+            self._lose(attempt, reason(error), local=is_local_lack(error))
+        else:
+            if data is not None:
+                self._readers.close(self._sockets.pop(attempt))
+                reading = partial(read_reply, self.resolution.respell(data))
+                take = partial(self._hear, attempt, data)
+                self._intake.work_out(reading, take, large=len(data) > LARGE_BYTES)
+
+    def _hear(self, attempt: Attempt, data: bytes, read: Callable[[], Message | None]) -> None:
+        try:
+            message = read() if len(data) > LARGE_BYTES else None
+            self.resolution.receive(attempt, data, self._clock(), message)
         except Exception:
             self._break()
         self.step()

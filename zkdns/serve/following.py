@@ -17,7 +17,7 @@ from zkdns.dns.reply import CD as CD_BIT
 from zkdns.dns.reply import fail
 from zkdns.dns.types import SERVFAIL
 from zkdns.forward.forwarder import Forwarder
-from zkdns.forward.large import LARGE_BYTES, work_out
+from zkdns.forward.intake import LARGE_BYTES, Intake
 from zkdns.forward.pending import Pending
 from zkdns.serve.joined import join, join_home
 from zkdns.serve.request import MAX_TCP_BYTES, Request
@@ -57,6 +57,7 @@ class Following:
         self._answer = answer
         self._failed = failed
         self._note = note
+        self._intake = Intake()
 
     def lead_out(self, request: Request, alias: Follow) -> bytes | Pending:
         """Our alias, and what the upstreams say of the name that it leads to."""
@@ -106,7 +107,7 @@ class Following:
             pending.deliver(message)
 
     def _deliver(self, pending: Pending, request: Request, whole: Callable[[], bytes], size: int) -> None:
-        work_out(whole, partial(self._take, pending, request), large=size > LARGE_BYTES)
+        self._intake.work_out(whole, partial(self._take, pending, request), large=size > LARGE_BYTES)
 
     def _take(self, pending: Pending, request: Request, whole: Callable[[], bytes]) -> None:
         try:

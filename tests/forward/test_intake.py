@@ -1,0 +1,94 @@
+"""What comes at once is taken up in turns of the loop, and what is large is worked out in a thread before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from support.waiting import until
+from zkdns.forward.intake import Intake
+from zkdns.turn import TURN_SECONDS
+
+
+class Worked:
+    """Each piece of work takes so long, by the clock that the intake has."""
+
+    def __init__(self, seconds: float) -> None:
+        self.intake = Intake(lambda: self.now)
+        self.now = 0.0
+        self.seconds = seconds
+        self.taken: list[int] = []
+        self.turns: set[float] = set()
+
+    def take(self, n: int) -> None:
+        self.now += self.seconds
+        self.taken.append(n)
+        self.turns.add(self.loops)
+
+    loops = 0.0
+
+    async def count_loops(self) -> None:
+        while True:
+            self.loops += 1
+            await asyncio.sleep(0)
+
+
+async def test_a_thousand_replies_of_one_moment_have_a_turn_each_where_each_takes_one() -> None:
+    worked = Worked(2 * TURN_SECONDS)
+    counting = asyncio.create_task(worked.count_loops())
+    for n in range(100):
+        worked.intake.put(partial(worked.take, n))
+    assert worked.taken == []
+    await until(lambda: len(worked.taken) == 100)
+    counting.cancel()
+    assert worked.taken == [*range(100)]
+    assert len(worked.turns) == 100
+
+
+async def test_what_costs_little_is_taken_up_together() -> None:
+    worked = Worked(TURN_SECONDS / 10)
+    for n in range(10):
+        worked.intake.put(partial(worked.take, n))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(worked.taken) == 10
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_the_outcome_is_handed_on_or_what_was_raised(large: bool) -> None:
+    heard: list[int | str] = []
+
+    def then(done: Callable[[], int]) -> None:
+        try:
+            heard.append(done())
+        except ZeroDivisionError:
+            heard.append("raised")
+
+    intake = Intake()
+    intake.work_out(lambda: 7, then, large=large)
+    intake.work_out(lambda: 1 // 0, then, large=large)
+    assert heard == ([] if large else [7, "raised"])
+    await until(lambda: len(heard) == 2)
+    assert heard == [7, "raised"]
+
+
+async def test_who_is_met_by_an_error_keeps_nobody_waiting() -> None:
+    heard: list[str] = []
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    intake = Intake()
+    intake.put(lambda: 1 // 0)
+    intake.put(lambda: heard.append("next"))
+    await until(lambda: heard)
+    assert [type(one) for one in told] == [ZeroDivisionError]
+
+
+async def test_at_the_end_all_of_it_is_taken_up() -> None:
+    worked = Worked(1.0)
+    for n in range(5):
+        worked.intake.put(partial(worked.take, n))
+    worked.intake.finish()
+    assert worked.taken == [*range(5)]
