@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from support.steps import functions
 from zkdns.answers.kept import MAX_INSTANCES_IN_LOOP, MIN_RECORDS, TIMES, Kept
 from zkdns.answers.table import Sections, Unready
 
@@ -22,6 +23,12 @@ def test_so_many_records_are_kept_however_much_is_asked(size: int) -> None:
     assert len(kept) == MIN_RECORDS // (size + 1)
     fill(kept, 3 * MIN_RECORDS // (size + 1), size, start=10**6)
     assert len(kept) == MIN_RECORDS // (size + 1), "what went made room"
+
+
+def test_a_service_that_nobody_asks_anything_of_has_no_room_for_it_yet() -> None:
+    """It has several of these, made anew at each of its changes."""
+    assert functions(lambda: Kept[int]("web", 9)) == {"answers/kept.py:Kept.__init__"}
+    assert len(Kept[int]("web", 9)) == 0
 
 
 def test_what_is_kept_is_made_once_and_the_oldest_goes() -> None:

@@ -67,26 +67,34 @@ class _Shelf(Generic[T]):
 
 
 class Kept(Generic[T]):
-    """`account`: the service that it is of; `size`: its instances."""
+    """`account`: the service that it is of; `size`: its instances. Each service has several, of most of which
+    nobody ever asks anything: they are next to nothing until then."""
 
-    __slots__ = ("_account", "_few", "_many")
+    __slots__ = ("_account", "_few", "_many", "_size")
 
     def __init__(self, account: str, size: int) -> None:
-        self._account = account
-        room = max(TIMES * size, MIN_RECORDS)
-        self._few, self._many = _Shelf[T](room), _Shelf[T](room)
+        self._account, self._size = account, size
+        self._few: _Shelf[T] | None = None
+        self._many: _Shelf[T] | None = None
 
     def __len__(self) -> int:
-        return len(self._few) + len(self._many)
+        return sum(len(shelf) for shelf in (self._few, self._many) if shelf is not None)
 
     def get(self, key: Hashable, size: int, make: Callable[[], T]) -> T:
         """What was made for this key, of so many instances; Unready where that takes longer than a turn. What
         it holds counts: what a zone is given of thousands may be a few."""
-        shelf = self._few if size <= MAX_INSTANCES_IN_LOOP else self._many
+        is_few = size <= MAX_INSTANCES_IN_LOOP
+        shelf = self._few if is_few else self._many
+        if shelf is None:
+            shelf = _Shelf(max(TIMES * self._size, MIN_RECORDS))
+            if is_few:
+                self._few = shelf
+            else:
+                self._many = shelf
         known = shelf.get(key)
         if known is not None:
             return known
-        if shelf is self._many:
+        if not is_few:
             raise Unready(self._account, (self, key), lambda: _make(shelf, key, size, make))
         return _make(shelf, key, size, make)
 
