@@ -60,10 +60,10 @@ class World:
         while self.later and self.later[0][0] <= self.now:
             self.later.pop(0)[1]()
 
-    def wait(self, timeout: float = 600.0) -> tuple[Outcome, float]:
+    def wait(self, timeout: float = 600.0, ttl: int | None = None) -> tuple[Outcome, float]:
         """How it ended, and when."""
         urls = {name: name for name in self.replicas}
-        outcome = Vigil("web", "a", urls, lambda: self.now, self.sleep).wait(timeout)
+        outcome = Vigil("web", "a", urls, lambda: self.now, self.sleep, ttl).wait(timeout)
         return outcome, self.now
 
 
@@ -172,3 +172,14 @@ def test_a_route_that_leads_to_it_has_a_ttl_of_its_own(monkeypatch: pytest.Monke
     outcome, at = World(monkeypatch, one=one).wait()
     assert (outcome.ttl, at) == (50.0, 100.0)
     assert [(one.client, one.service) for one in outcome.holders.left] == [("x", "shop")]
+
+
+@pytest.mark.parametrize("claim", [0, 2**31 - 1])
+def test_where_the_service_sets_its_ttl_no_replica_makes_it_longer_or_shorter(
+    monkeypatch: pytest.MonkeyPatch, claim: int
+) -> None:
+    rogue = Replica(row("forged", -1))
+    rogue.ttls["web"] = claim
+    world = World(monkeypatch, one=Replica(row("x", -1)), rogue=rogue)
+    outcome, at = world.wait(ttl=TTL)
+    assert (outcome.is_over, sorted(left(outcome)), at) == (True, ["forged", "x"], 2.0 * TTL)

@@ -12,7 +12,7 @@ import pytest
 
 from zkdns.config import Settings
 from zkdns.model import Change, Instance, Registration, Service, State
-from zkdns.pipeline import changes, journal, journal_memory
+from zkdns.pipeline import changes, journal, journal_files, journal_memory
 from zkdns.pipeline.journal import Query
 from zkdns.server.recorder import Recorder
 from zkdns.steps import SLICE
@@ -178,3 +178,26 @@ def test_services_without_anybody_are_told_of_since_when() -> None:
     recorder = Recorder(Settings(), services)
     recorder.take([Change(5.0, 1, "web", "", "registered", "", "registered")])
     assert recorder.outages.standing().keys() == {"web"}
+
+
+async def test_lines_of_an_earlier_journal_that_cannot_be_read_are_told_until_their_file_goes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def live() -> Recorder:
+        recorder = Recorder(Settings(state=str(tmp_path)), {"web": Service("web", "web", "/s/web")})
+        recorder.take([Change(time.time(), 1, "web", "a", "registered", "", "healthy")])
+        recorder.take([Change(time.time(), 2, "web", "b", "registered", "", "healthy")])
+        await recorder.write()
+        await recorder.close()
+        return recorder
+
+    assert (await live()).problems == []
+    (path,) = journal_files.segments(tmp_path)
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, b"garbage" + rest[0][7:], *rest[1:]]))
+    recorder = await live()
+    (told,) = recorder.problems
+    assert (told.path, told.what) == (str(path), "1 line of the journal can't be read")
+    assert told.what in caplog.text
+    path.unlink()
+    assert recorder.problems == []

@@ -77,7 +77,7 @@ def observer(tmp_path: Path) -> Observer:
         SimpleNamespace(paths=[], problems=(Problem("zone", "", ""),), broken=False),  # type: ignore[arg-type]
         SimpleNamespace(problem=Problem("state", "", "")),  # type: ignore[arg-type]
         SimpleNamespace(  # type: ignore[arg-type]
-            problem=Problem("journal", "", ""),
+            problems=[Problem("journal", "", "")],
             outages=SimpleNamespace(standing=dict),
             left_out=31,
         ),

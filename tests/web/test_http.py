@@ -458,6 +458,23 @@ def whole(server: Zkdns, request: str) -> bytes:
         return reply
 
 
+@pytest.mark.parametrize(
+    ("begins", "code"),
+    [
+        ("GET /health HTTP/1.1", 200),
+        ("GET /nope HTTP/1.1", 404),
+        ("NO HTTP", 400),
+        ("GET / HTTP/1.1\r\nExpect: much", 417),
+        ("POST / HTTP/1.1", 405),
+    ],
+)
+def test_no_reply_tells_which_versions_run_here(server: Zkdns, begins: str, code: int) -> None:
+    reply = whole(server, f"{begins}\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    head = reply.partition(b"\r\n\r\n")[0]
+    assert head.split()[1] == b"%d" % code
+    assert b"\r\nServer: zkdns\r\n" in head + b"\r\n"
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "svc.local"])
 def test_a_host_that_is_not_ours_is_misdirected(server: Zkdns, host: str) -> None:
     for path in ("/", "/health", "/metrics", "/api/v1/services", "/nope"):

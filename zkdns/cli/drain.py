@@ -61,7 +61,7 @@ def command(
     if not replicas:
         raise Failure(f"{name} is drained, but no server is registered that could be asked who was given it")
     try:
-        outcome = Vigil(service.name, instance.id, replicas).wait(timeout)
+        outcome = Vigil(service.name, instance.id, replicas, ttl=service.settings.ttl).wait(timeout)
     except KeyboardInterrupt:
         say(f"the drain of {name} stays in force; `zkdns undrain {name}` ends it", err=True)
         raise

@@ -91,7 +91,8 @@ class Outcome(Struct, frozen=True):
 
 class Vigil:
     """Asks the replicas until all clients are back or it is too late for them. `replicas`: by id, the URL of
-    its HTTP side, "" where it has none."""
+    its HTTP side, "" where it has none. `ttl`: what the service itself sets, None where it leaves that to
+    them: whoever may write under /zkdns/servers says what it likes, and nobody would be waited for less."""
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class Vigil:
         replicas: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        ttl: int | None = None,
     ) -> None:
         self.holders = Holders()
         self._service, self._id = service, id
@@ -107,6 +109,7 @@ class Vigil:
         self._clock, self._sleep = clock, sleep
         self._names: dict[str, tuple[str, ...]] = {}
         """By replica, the services whose names give the instance."""
+        self._set_ttl = ttl
         self._ttl = 0.0
         self._unheard: dict[str, str] = {}
         self._patience = ASK_SECONDS
@@ -189,7 +192,7 @@ class Vigil:
 
     def _is_drained(self, url: str) -> bool:
         reply = self._ask_service(url, self._service)
-        self._ttl = max(self._ttl, float(reply["ttl"]))
+        self._ttl = max(self._ttl, float(reply["ttl"] if self._set_ttl is None else self._set_ttl))
         states = [i.get("state") for i in reply["instances"] if i.get("id") == self._id]
         return all(state == "drained" for state in states)
 

@@ -7,9 +7,11 @@ the newest changes are kept in memory.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from zkdns.pipeline.outages import Outages
 from zkdns.steps import Steps
 from zkdns.topology import NO_TOPOLOGY, Topology
 from zkdns.turn import go_on
+
+log = logging.getLogger("zkdns.journal")
 
 
 class _Start(Struct):
@@ -68,10 +72,16 @@ class Recorder:
             )  # fmt: skip
         goes_on = self._directory is not None and bool(journal_files.segments(self._directory))
         self._start = _Start() if goes_on else None
+        self._damaged: dict[Path, int] = {}
+        """Of what was there at the start, the files with lines that can't be read, and how many."""
 
     @property
-    def problem(self) -> Problem | None:
-        return self._files.problem if self._files is not None else None
+    def problems(self) -> list[Problem]:
+        """What is wrong with what is kept."""
+        problems = [_tell_damage(path, n) for path, n in self._damaged.items() if path.exists()]
+        if self._files is not None and self._files.problem is not None:
+            problems.append(self._files.problem)
+        return problems
 
     @property
     def left_out(self) -> int:
@@ -147,6 +157,7 @@ class Recorder:
             return before, world.away, journal.gather(came, shells)
 
         before, away, record = await asyncio.to_thread(compare)
+        await self._look_for_damage(directory)
         topology = self._moved_topology()
         files.begin(at, before, away)
         if record.changes or record.shells or topology is not None:
@@ -154,6 +165,13 @@ class Recorder:
         for moment, later in start.later:
             files.add(moment, later)
         self._start = None
+
+    async def _look_for_damage(self, directory: Path) -> None:
+        with suppress(OSError):  # who asks for the history is told
+            damaged = await asyncio.to_thread(journal_files.count_damaged, directory)
+            self._damaged = {directory / name: n for name, n in damaged.items()}
+        for problem in self.problems:
+            log.warning("%s: %s", problem.path, problem.what)
 
     def _moved_topology(self) -> Topology | None:
         topology = self._topology()
@@ -208,3 +226,8 @@ class Recorder:
             raise journal.OutOfReach("nothing has changed yet since the server began")
         world = memory.at(moment)
         return lambda: world
+
+
+def _tell_damage(path: Path, lines: int) -> Problem:
+    what = f"{lines} line{'s' * (lines != 1)} of the journal can't be read"
+    return Problem(str(path), what, "what they told is missing in the history; the row ends with the file")

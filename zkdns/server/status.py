@@ -160,8 +160,7 @@ class Observer(Struct, frozen=True):
             beside.append(problem_of(why, "host names wait; what they were known for holds"))
         if why := self.forwarder.lack:
             beside.append(problem_of(why, "names are not forwarded"))
-        if self.recorder.problem is not None:
-            beside.append(self.recorder.problem)
+        beside += self.recorder.problems
         upstreams = self.forwarder.status().upstreams
         beside += [loop_at(upstream.address) for upstream in upstreams if upstream.state == "loop"]
         if self.forwarder.problem:

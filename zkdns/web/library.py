@@ -32,5 +32,9 @@ def _without_the_machines() -> Iterator[None]:
 
 
 with _without_the_machines():
-    from aiohttp import web
+    from aiohttp import web, web_response
     from aiohttp.http_exceptions import HttpProcessingError
+
+# It stands in each reply, in those that aiohttp makes by itself too. The versions of Python and of aiohttp, which
+# it names, help nobody but who looks for a hole (RFC 9110, section 10.2.4).
+web_response.SERVER_SOFTWARE = "zkdns"  # type: ignore[attr-defined]

@@ -53,6 +53,10 @@ Note: TypeAlias = Callable[[], None]
 NOTES = 100
 """So many are taken before what is due is sent: a flood of watch events keeps nothing waiting."""
 
+SILENT = 2.0
+NO_ANSWER = "nothing answers there"
+"""What is told of who accepts connections and says nothing, after so many seconds."""
+
 CLOSE_WITHIN = 1.5
 DEAD_AFTER = 5.0
 LOOK_EVERY = 0.5
@@ -191,9 +195,14 @@ class Mirror:
             nodes=mind.nodes,
             last_zxid=client.last_zxid,
             one_shot=mind.one_shot,
-            trouble="" if mind.is_current and not self._reasons.refused else self._reasons.latest,
+            trouble="" if mind.is_current and not self._reasons.refused else self._trouble,
             refused=self._reasons.refused,
         )
+
+    @property
+    def _trouble(self) -> str:
+        away = time.monotonic() - self._away_since
+        return self._reasons.latest or (NO_ANSWER if not self._connected and away > SILENT else "")
 
     def take_noticed(self) -> float:
         """When the first watch event came since the last call (perf_counter); now, where none did."""
