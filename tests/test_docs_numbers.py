@@ -16,7 +16,7 @@ from zkdns.forward import failures, load, sockets, stored, upstream
 from zkdns.health import consensus
 from zkdns.pipeline import journal, journal_files, journal_memory, replica
 from zkdns.registry import presets
-from zkdns.registry.zk import reads, root_reads
+from zkdns.registry.zk import portion, reads
 from zkdns.serve import clients, dispatch
 from zkdns.serve.listen.places import Limits
 from zkdns.server import lifecycle, state_directory
@@ -39,7 +39,7 @@ SAID = [
         "docs/scaling.md",
         f"from {lifecycle.DEFERS:,} services on, one of up to {deferred.MAX_INSTANCES} instances",
     ),
-    ("docs/scaling.md", f"{WORDS[reads.IN_FLIGHT]} requests of {root_reads.BATCH} reads under way"),
+    ("docs/scaling.md", f"{WORDS[reads.IN_FLIGHT]} requests of {portion.MAX_READS} reads under way"),
     (
         "docs/scaling.md",
         f"every {replica.TELL_AT_LEAST:g} s, and at most every {replica.TELL_EVERY:g} s while the serial",

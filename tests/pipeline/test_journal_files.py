@@ -625,3 +625,13 @@ async def test_a_journal_that_could_not_be_written_is_tried_again_though_the_clo
     await desk.files.write()
     assert desk.files.problem is None
     await desk.files.close()
+
+
+async def test_a_segment_that_somebody_removes_is_followed_by_another(desk: Desk) -> None:
+    await desk.put("a")
+    for path in segments(desk.directory):
+        path.unlink()
+    await desk.put("b")
+    await desk.put("c")
+    assert [i.id for i in read_world(desk.directory, desk.now).services()["web"].instances] == ["a", "b", "c"]
+    assert [c.id for c in read_changes(desk.directory, Query("web")).changes] == ["b", "c"]

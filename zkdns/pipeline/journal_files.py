@@ -152,6 +152,8 @@ class JournalFiles:
         async with self._writing:
             now = self._clock()
             self._follow_clock(now)
+            if self._file is not None and not os.fstat(self._file).st_nlink:
+                self._close()  # somebody removed it: what is written there nobody reads
             if self._aside.waits:
                 with suppress(OSError):  # the journal itself tells of it, and the sums of what is lost
                     await asyncio.to_thread(self._aside.write, self._aside.take(), now)

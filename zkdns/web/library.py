@@ -35,6 +35,6 @@ with _without_the_machines():
     from aiohttp import web, web_response
     from aiohttp.http_exceptions import HttpProcessingError
 
-# It stands in each reply, in those that aiohttp makes by itself too. The versions of Python and of aiohttp, which
-# it names, help nobody but who looks for a hole (RFC 9110, section 10.2.4).
+# It stands in each reply, in those that aiohttp makes by itself too. What it names otherwise, the
+# versions of Python and of aiohttp, helps nobody but who looks for a hole (RFC 9110, section 10.2.4).
 web_response.SERVER_SOFTWARE = "zkdns"  # type: ignore[attr-defined]
