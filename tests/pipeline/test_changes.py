@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.steps import steps
-from zkdns.model import Change, Instance, Override, Registration, Service, State
+from zkdns.model import (
+    NONE_HEALTHY,
+    Change,
+    Instance,
+    Override,
+    Registration,
+    Service,
+    ServiceSettings,
+    State,
+)
 from zkdns.pipeline.changes import Causes, Moment, between
 from zkdns.pipeline.journal import Record, World
 from zkdns.pipeline.sessions import Sessions
+from zkdns.routes import StandsFor, parse_route
 
 OFFICES = ("leader", "primary")
 
@@ -201,11 +211,12 @@ def test_only_what_comes_is_registered_from_nothing() -> None:
 
 
 INSTANCES = st.builds(
-    lambda id, state, weight, tags, zxid: replace(
-        instance(id, zxid=zxid, tags=tuple(sorted(tags)), weight=weight), state=state, weight=weight
+    lambda id, state, weight, tags, zxid, named: replace(
+        instance(id, zxid=zxid, tags=tuple(sorted(tags)), weight=weight), state=state, weight=weight,
+        label=f"{id}{named}", known_as=f"{id}{named}" if named else "",
     ),
     st.sampled_from("abc"), st.sampled_from(State), st.integers(1, 3),
-    st.sets(st.sampled_from([*OFFICES, "canary"])), st.integers(1, 3),
+    st.sets(st.sampled_from([*OFFICES, "canary"])), st.integers(1, 3), st.sampled_from(["", "-dc2"]),
 )  # fmt: skip
 
 
@@ -229,6 +240,39 @@ def test_what_is_told_leads_from_each_state_to_the_next(states: list[list[Instan
         world.apply(Record(tuple(told(before, after)), {"web": replace(after, instances=())}))
         assert world.services() == {"web": after}
         before = after
+
+
+def test_another_name_is_told() -> None:
+    a = instance("a")
+    (change,) = told(service(a), service(replace(a, label="a-dc2", known_as="a-dc2")))
+    assert (change.what, change.was, change.now) == ("registered", "named a", "named a-dc2")
+
+
+def test_settings_are_told_as_they_are_written_and_whatever_is_said_now_or_no_more() -> None:
+    plain = ServiceSettings()
+    opened = replace(plain, fail_open=NONE_HEALTHY, given=("fail_open",))
+    shut = replace(plain, fail_open=0.0, given=("fail_open",))
+    for was, now, told_so in (
+        (plain, opened, ("fail_open false", "fail_open true")),
+        (opened, shut, ("fail_open true", "fail_open false")),
+        (plain, shut, ("fail_open unset", "fail_open false")),
+        (replace(plain, fail_open=0.5), plain, ("fail_open 0.5", "fail_open false")),
+    ):
+        (change,) = told(service(settings=was), service(settings=now))
+        assert (change.was, change.now) == told_so
+
+
+def test_why_a_route_counts_is_told_by_who_wrote_the_one_that_does() -> None:
+    behind = StandsFor(parse_route({"to": [{"web": 1}, {"web@dc2": 1}]}), "failover")
+    own = StandsFor(parse_route({"to": {"api": 1}}), "node")
+    for was, now, why in (
+        (behind, own, "set so in its node"),
+        (own, behind, "--failover"),
+        (behind, None, "--failover"),
+        (None, own, "set so in its node"),
+    ):
+        (change,) = told(service(stands_for=was), service(stands_for=now))
+        assert (change.what, change.why) == ("route", why)
 
 
 def test_where_as_many_come_as_go_those_that_stay_are_told_of_no_change() -> None:

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
-from zkdns.model import Change, Instance, Override, Registration, Service, ServiceSettings, State, What
+from zkdns.model import (
+    NONE_HEALTHY,
+    Change,
+    Instance,
+    Override,
+    Registration,
+    Service,
+    ServiceSettings,
+    State,
+    What,
+)
 from zkdns.overrides import are_over, attribute, in_force, moment
 from zkdns.persistent import apart
 from zkdns.pipeline.sessions import Sessions, file_of
@@ -23,6 +33,7 @@ SO: Final = "registered so"
 CHECK: Final = "check"
 MAX_VALUE_CHARS: Final = 80
 """Of a list of tags, ports or meta data in one line."""
+RENAMED: Final = "others have its name, or have it no more"
 OVER: Final = "its time as a suspect is over"
 ENDED: Final = "the override's time is over"
 TAKEN_BACK: Final = "the override was taken back"
@@ -53,8 +64,6 @@ class Causes(Struct, frozen=True):
     override: Callable[[str, str], Override | None] = lambda service, id: None
     lifted_by: Callable[[str], int] = lambda service: 0
 
-
-Settings = TypeVar("Settings", ServiceSettings, Registration)
 
 UNKNOWN: Final = Causes()
 SET_SO: Final = "set so in its node", "set so in"
@@ -87,7 +96,7 @@ def walk(
     yield from account.of_instances(before, after)
     same = was_there is is_there
     if same and before and after and _is_set_otherwise(before.settings, after.settings):
-        was, now = _differing(before.settings, after.settings)
+        was, now = _differing_settings(before.settings, after.settings)
         yield account.change("", "settings", was, now, _place(after, *SET_SO))
     old = before.stands_for if before is not None else None
     new = after.stands_for if after is not None else None
@@ -138,7 +147,7 @@ class _Account(Struct, frozen=True):
         elif lifted is not None:  # what its node holds beneath it counts again, or nothing that was laid does
             why = ENDED if is_over else TAKEN_BACK
             zxid = 0 if is_over else self.causes.lifted_by(self.service) or zxid
-        elif "failover" in {one.source for one in (old, new) if one is not None}:
+        elif (one := new or old) is not None and one.source == "failover":
             why = "--failover"
         return self.change("", "route", was, now, why, by=by, zxid=zxid)
 
@@ -177,6 +186,9 @@ class _Account(Struct, frozen=True):
             yield self.change(
                 now.id, "weight", str(was.weight), str(now.weight), why, by=by, instance=now, zxid=zxid
             )
+        if (was.label, was.known_as) != (now.label, now.known_as):
+            old, new, why = f"named {was.label}", f"named {now.label}", RENAMED
+            yield self.change(now.id, "registered", old, new, why, instance=now)
         old, new = _tell(was), _tell(now)
         is_told = old == new
         if is_told and before is not after:
@@ -317,11 +329,28 @@ def _but_route(settings: ServiceSettings) -> ServiceSettings:
     return replace(settings, route=None, given=given)
 
 
-def _differing(was: Settings, now: Settings) -> tuple[str, str]:
+def _differing_settings(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
+    """Each that has another value, or that only one of the two says itself."""
+    names = [f.name for f in fields(was) if f.name not in ("given", "route")]
+    others = {name for name in names if getattr(was, name) != getattr(now, name)}
+    told = [name for name in names if name in others or name in {*was.given} ^ {*now.given}]
+    return tuple(  # type: ignore[return-value]
+        ", ".join(f"{n} {_setting(one, n) if n in others or n in one.given else 'unset'}" for n in told)
+        for one in (was, now)
+    )
+
+
+def _setting(settings: ServiceSettings, name: str) -> str:
+    value = getattr(settings, name)
+    if name == "fail_open" and value in (0, NONE_HEALTHY):
+        return "true" if value else "false"
+    return _value(value)
+
+
+def _differing(was: Registration, now: Registration) -> tuple[str, str]:
     names = [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
     return tuple(  # type: ignore[return-value]
-        ", ".join(f"{name} {_value(getattr(one, name))}" for name in names if name not in ("given", "route"))
-        for one in (was, now)
+        ", ".join(f"{name} {_value(getattr(one, name))}" for name in names) for one in (was, now)
     )
 
 
