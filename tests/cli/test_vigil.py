@@ -60,10 +60,12 @@ class World:
         while self.later and self.later[0][0] <= self.now:
             self.later.pop(0)[1]()
 
-    def wait(self, timeout: float = 600.0, ttl: int | None = None) -> tuple[Outcome, float]:
+    def wait(
+        self, timeout: float = 600.0, ttl: int | None = None, service: str = "web"
+    ) -> tuple[Outcome, float]:
         """How it ended, and when."""
         urls = {name: name for name in self.replicas}
-        outcome = Vigil("web", "a", urls, lambda: self.now, self.sleep, ttl).wait(timeout)
+        outcome = Vigil(service, "a", urls, lambda: self.now, self.sleep, ttl).wait(timeout)
         return outcome, self.now
 
 
@@ -82,6 +84,14 @@ def test_who_was_given_it_is_waited_for_until_it_asks_again(monkeypatch: pytest.
     world.later = [(3.0, lambda: setattr(one, "rows", (row("x", 3, 2),)))]
     outcome, at = world.wait()
     assert (outcome.is_over, left(outcome), at) == (True, [], 3.0)
+
+
+def test_who_was_given_one_of_a_view_asked_for_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Replica(row("x", -1), row("y", -1, service="front"))
+    one.routes = [{"service": "front", "tiers": [{"web": 1}]}]
+    one.ttls |= {"web%40dc2": 1, "front": 1}
+    outcome, at = World(monkeypatch, one=one).wait(service="web@dc2")
+    assert (sorted(left(outcome)), at) == (["x", "y"], 2 * TTL)
 
 
 def test_where_nobody_was_given_it_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,8 @@ class Vigil:
     ) -> None:
         self.holders = Holders()
         self._service, self._id = service, id
+        self._asked = service.partition("@")[0]
+        """The service whose names give it: that of a view, which has none itself."""
         self._replicas = replicas
         self._clock, self._sleep = clock, sleep
         self._names: dict[str, tuple[str, ...]] = {}
@@ -185,8 +187,8 @@ class Vigil:
     def _find_names(self, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
         reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience).said
-        names = names_giving(self._service, reply["routes"])
-        for name in names[1:]:
+        names = names_giving(self._asked, reply["routes"])
+        for name in [name for name in names if name != self._service]:
             self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
         return names
 

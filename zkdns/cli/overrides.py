@@ -11,11 +11,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
 import click
 
+from zkdns.answers.routed import view_key
 from zkdns.cli import Failure, complete, failover, options
 from zkdns.cli.options import Halves
 from zkdns.cli.say import say, say_json
@@ -78,8 +80,31 @@ class Operator:
 
     def find(self, service: str, id: str) -> tuple[Service, Instance]:
         """The instance that is meant, by its name as registered or as in DNS; Failure names what exists.
-        A registry that is away is in nobody's way who is held by another."""
-        services: list[Service] = []
+        A registry that is away is in nobody's way who is held by another. What another registry has the id
+        of as well is `web@dc2/a`, or `web/a-dc2` as in DNS: its service has the name of that view."""
+        bare, at, registry = service.rpartition("@")
+        if not at or registry not in {url.name for url in self._settings.registry}:
+            bare, registry = service, ""
+        held, names = self._held(bare)
+        those = {where: one for where, one in held.items() if registry in ("", where)}
+        pairs = [(where, i) for where, one in those.items() for i in one.instances]
+        if self._away and not any(i.id == id for _, i in pairs):
+            raise next(iter(self._away.values()))
+        if not those:
+            raise Failure(f"no service {service!r}; {list_near(service, names)}")
+        meant = [pair for pair in pairs if pair[1].id == id][:1]
+        meant = meant or [pair for pair in pairs if pair[1].label == id.lower()]
+        if len(meant) == 1:
+            where, instance = meant[0]
+            return (self._seen_from(where, held, instance.id) if registry else those[where]), instance
+        for where, instance in pairs:
+            if where and to_label(f"{instance.id}-{where}") == id.lower():
+                return self._seen_from(where, held, instance.id), instance
+        raise Failure(f"no instance {id!r} in service {service!r}; {list_near(id, {i.id for _, i in pairs})}")
+
+    def _held(self, service: str) -> tuple[dict[str, Service], set[str]]:
+        """What each registry within reach holds of a service, by its name, and the names of all services."""
+        held: dict[str, Service] = {}
         names: set[str] = set()
         for url in self._settings.registry:
             with suppress(Unreachable):
@@ -87,20 +112,16 @@ class Operator:
                 names |= known
                 name = service if service in known else _by_label(service, known)
                 if name is not None:
-                    services.append(self._read(url, name))
-        if self._away and not any(i.id == id for one in services for i in one.instances):
-            raise next(iter(self._away.values()))
-        if not services:
-            raise Failure(f"no service {service!r}; {list_near(service, names)}")
-        for one in services:
-            for instance in one.instances:
-                if instance.id == id:
-                    return one, instance
-        labels = [(one, i) for one in services for i in one.instances if i.label == id.lower()]
-        if len(labels) == 1:
-            return labels[0]
-        ids = {i.id for one in services for i in one.instances}
-        raise Failure(f"no instance {id!r} in service {services[0].name!r}; {list_near(id, ids)}")
+                    held[url.name] = self._read(url, name)
+        return held, names
+
+    def _seen_from(self, registry: str, held: Mapping[str, Service], id: str) -> Service:
+        """The service of an instance of this registry: the service itself, or the view where that has another
+        one's of this id."""
+        behind = self.as_servers_have_it().failover
+        own = [r for r, one in held.items() if r not in behind and any(i.id == id for i in one.instances)]
+        one = held[registry]
+        return one if own[:1] in ([], [registry]) else replace(one, name=view_key(one.name, registry))
 
     def settings_of(self, service: str) -> ServiceSettings:
         """What the service's own node says; the defaults where there is none, or its registry is away."""

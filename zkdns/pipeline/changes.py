@@ -333,9 +333,9 @@ def _differing_settings(was: ServiceSettings, now: ServiceSettings) -> tuple[str
     """Each that has another value, or that only one of the two says itself."""
     names = [f.name for f in fields(was) if f.name not in ("given", "route")]
     others = {name for name in names if getattr(was, name) != getattr(now, name)}
-    told = [name for name in names if name in others or name in {*was.given} ^ {*now.given}]
+    moved = [name for name in names if name in others or name in {*was.given} ^ {*now.given}]
     return tuple(  # type: ignore[return-value]
-        ", ".join(f"{n} {_setting(one, n) if n in others or n in one.given else 'unset'}" for n in told)
+        ", ".join(f"{n} {_setting(one, n) if n in others or n in one.given else 'unset'}" for n in moved)
         for one in (was, now)
     )
 
