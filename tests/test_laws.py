@@ -37,9 +37,9 @@ ROOMS = {
 see all."""
 
 VALUES = {
-    "backlog", "client_map", "descriptors", "lack", "line", "lists", "model", "order", "overrides",
-    "parts", "persistent", "printable", "problems", "roots", "routes", "steps", "toml", "topology",
-    "transports", "turn", "wall",
+    "backlog", "client_map", "descriptors", "identity", "lack", "line", "lists", "model", "order",
+    "overrides", "parts", "persistent", "printable", "problems", "roots", "routes", "steps",
+    "toml", "topology", "transports", "turn", "wall",
 }  # fmt: skip
 
 FILES = {"registry", "answers", "forward", "pipeline"}

@@ -6,14 +6,12 @@ The order of its keys depends on the keys alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, compress, count
-from operator import is_not
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 from weakref import ref
 from zlib import crc32
 
-T = TypeVar("T")
 V = TypeVar("V")
 
 BUCKETS: Final = 512
@@ -111,27 +109,6 @@ def differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
     if isinstance(old, PersistentMap) and isinstance(new, PersistentMap):
         return old.differing(new)
     return _differing(old, new)
-
-
-def apart(old: Sequence[T], new: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The same without most of what is the same object in both: of thousands little is left, and no other is
-    looked into."""
-    if len(old) == len(new):
-        are_others = [*map(is_not, old, new)]
-        return [*compress(old, are_others)], [*compress(new, are_others)]
-    most = min(len(old), len(new))
-    start = next(compress(count(), map(is_not, old, new)), most)
-    end = min(most - start, next(compress(count(), map(is_not, reversed(old), reversed(new))), most))
-    return old[start : len(old) - end], new[start : len(new) - end]
-
-
-def moved(old: Sequence[T], new: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """Those of the old ones and of the new ones that are not the same object in both, in their order."""
-    old, new = apart(old, new)
-    if not (old and new):
-        return old, new
-    ours, theirs = {*map(id, old)}, {*map(id, new)}
-    return [one for one in old if id(one) not in theirs], [one for one in new if id(one) not in ours]
 
 
 def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:

@@ -17,15 +17,28 @@ SLICE: Final = 256
 """Instances that are looked at in one step, each for some microseconds."""
 
 
+GLANCES: Final = 4096
+"""The same where each takes a tenth of a microsecond."""
+
+
 def walk(items: Sequence[T], look: Callable[[Sequence[T]], Any]) -> Steps[None]:
     """Look at some of them at a time, with a pause in between: few take none."""
-    if len(items) <= SLICE:
+    return _walk(items, look, SLICE)
+
+
+def glance(items: Sequence[T], look: Callable[[Sequence[T]], Any]) -> Steps[None]:
+    """The same where one call of `look` costs next to nothing for each."""
+    return _walk(items, look, GLANCES)
+
+
+def _walk(items: Sequence[T], look: Callable[[Sequence[T]], Any], most: int) -> Steps[None]:
+    if len(items) <= most:
         look(items)
         return
-    for at in range(0, len(items), SLICE):
+    for at in range(0, len(items), most):
         if at:
             yield
-        look(items[at : at + SLICE])
+        look(items[at : at + most])
 
 
 def finish(steps: Steps[T]) -> T:

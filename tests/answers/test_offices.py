@@ -9,9 +9,9 @@ import dns.message
 import pytest
 
 from support.asking import respond
+from support.merging import merge
 from support.tables import Answers
 from zkdns.model import Catalog, Instance, Registration, Service, State
-from zkdns.registry.merge import merge
 
 OFFICES = ("leader", "primary")
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support import tables
 from support.asking import respond
 from support.examples import examples
+from support.merging import merge
 from support.stepping import in_steps
 from support.tables import Answers
 from zkdns.answers import first_places, policies
@@ -34,8 +35,8 @@ from zkdns.pipeline.sessions import Sessions
 from zkdns.pipeline.telling import Telling
 from zkdns.pipeline.views import Views
 from zkdns.registry.labels import to_label
-from zkdns.registry.merge import merge
 from zkdns.serve.respond import next_position
+from zkdns.steps import finish
 from zkdns.wall import Wall
 
 EXAMPLES = int(os.environ.get("ZKDNS_EXAMPLES", "30"))
@@ -138,7 +139,7 @@ class Following:
             judging=Judging(
                 lambda service, now, previous: in_steps((service, None)),
                 lambda service, now: service,
-                lambda service: service,
+                in_steps,
                 compiler.attempt,
                 wall,
             ),
@@ -152,7 +153,7 @@ class Following:
 
     def take(self, catalog: Catalog) -> None:
         self._catalog = merge([catalog], self._catalog)
-        self._publisher.take(self._catalog.services, 0.0)
+        finish(self._publisher.take(self._catalog.services, 0.0))
         self._publisher.work(Moment(0.0, 0), 1.0)
 
 

@@ -23,6 +23,7 @@ from zkdns.pipeline.changes import Causes, Moment, between
 from zkdns.pipeline.journal import Record, World
 from zkdns.pipeline.sessions import Sessions
 from zkdns.routes import StandsFor, parse_route
+from zkdns.steps import finish
 
 OFFICES = ("leader", "primary")
 
@@ -43,19 +44,19 @@ def why_gone(sessions: Sessions, *gone: Instance) -> list[str]:
 def test_nodes_of_one_session_that_go_together_went_with_it() -> None:
     sessions = Sessions()
     a, b, c = instance("a", 7), instance("b", 7), instance("c", 8)
-    sessions.take(None, service(a, b, c), 1.0)
-    sessions.take(service(a, b, c), service(c), 2.0)
+    finish(sessions.take(None, service(a, b, c), 1.0))
+    finish(sessions.take(service(a, b, c), service(c), 2.0))
     assert why_gone(sessions, a, b) == ["its session ended: all 2 nodes of it went at once"] * 2
 
 
 def test_a_node_whose_session_has_others_was_deleted() -> None:
     sessions = Sessions()
     a, other = instance("a", 7), replace(instance("b", 7), path="/s/db/b")
-    sessions.take(None, service(a), 1.0)
-    sessions.take(None, service(other, name="db"), 1.0)
-    sessions.take(service(a), service(), 2.0)
+    finish(sessions.take(None, service(a), 1.0))
+    finish(sessions.take(None, service(other, name="db"), 1.0))
+    finish(sessions.take(service(a), service(), 2.0))
     assert why_gone(sessions, a) == ["its node was deleted: 1 more of its session stands"]
-    sessions.take(service(other, name="db"), None, 9.0)
+    finish(sessions.take(service(other, name="db"), None, 9.0))
     assert why_gone(sessions, other) == ["its session ended, or its node was deleted"], (
         "much later, and alone"
     )
@@ -64,19 +65,19 @@ def test_a_node_whose_session_has_others_was_deleted() -> None:
 def test_what_one_registry_alone_holds_of_a_service_counts_its_nodes_no_second_time() -> None:
     sessions = Sessions()
     a, b = instance("a", 7), instance("b", 7)
-    sessions.take(None, service(a, b), 1.0)
-    sessions.take(None, service(a, b, name="web@dc2", view_of="web"), 1.0)
-    sessions.take(service(a, b), service(b), 2.0)
+    finish(sessions.take(None, service(a, b), 1.0))
+    finish(sessions.take(None, service(a, b, name="web@dc2", view_of="web"), 1.0))
+    finish(sessions.take(service(a, b), service(b), 2.0))
     assert why_gone(sessions, a) == ["its node was deleted: 1 more of its session stands"]
-    sessions.take(service(b), None, 9.0)
+    finish(sessions.take(service(b), None, 9.0))
     assert why_gone(sessions, b) == ["its session ended, or its node was deleted"]
 
 
 def test_what_can_not_be_told_names_both() -> None:
     sessions = Sessions()
     a = instance("a", 7)
-    sessions.take(None, service(a), 1.0)
-    sessions.take(service(a), service(), 2.0)
+    finish(sessions.take(None, service(a), 1.0))
+    finish(sessions.take(service(a), service(), 2.0))
     assert why_gone(sessions, a) == ["its session ended, or its node was deleted"]
 
 
@@ -91,9 +92,9 @@ def test_a_node_that_is_no_ephemeral_was_deleted_and_a_file_s_was_removed_from_i
 def test_a_registration_that_a_new_session_made_is_of_that_one() -> None:
     sessions = Sessions()
     old, new = instance("a", 7), instance("a", 8)
-    sessions.take(None, service(old), 1.0)
-    sessions.take(service(old), service(new), 2.0)
-    sessions.take(service(new), service(), 9.0)
+    finish(sessions.take(None, service(old), 1.0))
+    finish(sessions.take(service(old), service(new), 2.0))
+    finish(sessions.take(service(new), service(), 9.0))
     assert why_gone(sessions, new) == ["its session ended, or its node was deleted"]
 
 
@@ -112,7 +113,7 @@ def test_sessions_are_counted_as_they_stand(history: list[tuple[str, set[tuple[s
         by_id = dict(sorted(nodes))
         made = [replace(instance(id, owner), path=f"/s/{name}/{id}") for id, owner in by_id.items()]
         after = service(*made, name=name)
-        sessions.take(standing.get(name), after, 10.0 * at)
+        finish(sessions.take(standing.get(name), after, 10.0 * at))
         standing[name] = after
     for owner in (1, 2, 3):
         left = sum(i.owner == owner for one in standing.values() for i in one.instances)

@@ -31,7 +31,7 @@ MOVED = "10.77.7.7"
 WALLS = {
     "affected.Affected.search",
     "gather.Gatherer._name", "health.Health._read_ballot", "hearing.Hearing._take", "inputs.subject",
-    "pipeline.Pipeline._take", "pipeline.Pipeline.step", "registry.Registry._mark_or_not",
+    "pipeline.Pipeline._take", "pipeline.Pipeline.step",
     "reading.Reading._come", "reading.Reading._forgive", "views.Views._named",
     "views.Views._path", "views.Views._wants",
 }  # fmt: skip

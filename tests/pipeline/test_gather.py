@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from support.stepping import in_steps
 from zkdns.model import Catalog, Instance, Override, Registration, Service
 from zkdns.pipeline.gather import Gatherer
 from zkdns.routes import Route, parse_tiers
+from zkdns.steps import finish
 from zkdns.wall import Wall
 
 
@@ -18,9 +20,7 @@ def service(name: str, *ids: str) -> Service:
 
 def registry(name: str, *services: Service) -> Any:
     held = {one.name: one for one in services}
-    return SimpleNamespace(
-        name=name, mark_services=lambda services: services, shown=Catalog(held, complete=True)
-    )
+    return SimpleNamespace(name=name, mark_services=in_steps, shown=Catalog(held, complete=True))
 
 
 def route(to: object, under: Override | None = None, until: float | None = None) -> Override:
@@ -37,7 +37,7 @@ def test_a_name_that_an_override_makes_goes_with_it() -> None:
         ({"alias": route({"web": 1})}, {"alias", "web"}),
         ({}, {"web"}),
     ):
-        gatherer.take(HELD, laid)
+        finish(gatherer.take(HELD, laid))
         assert set(gatherer.services) == set(gatherer.catalog.services) == names
 
 
@@ -45,7 +45,7 @@ def test_what_an_override_will_uncover_has_its_views_before_it_does() -> None:
     """Else it would lead nowhere in the moment in which the one above it ends."""
     gatherer = Gatherer((), Wall())
     below = route({"web@dc2": 1})
-    gatherer.take(HELD, {"web": route({"web": 1}, below, until=100.0)})
+    finish(gatherer.take(HELD, {"web": route({"web": 1}, below, until=100.0)}))
     assert [i.id for i in gatherer.services["web@dc2"].instances] == ["b"]
-    gatherer.take(HELD, {"web": route({"web": 1})})
+    finish(gatherer.take(HELD, {"web": route({"web": 1})}))
     assert "web@dc2" not in gatherer.services

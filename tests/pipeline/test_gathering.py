@@ -17,6 +17,7 @@ from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.start import Stage
 from zkdns.registry import file
 from zkdns.registry.merge import Merger
+from zkdns.steps import Steps
 
 AT_A_TIME, MAX_TOGETHER, PART, MAX_UNPUBLISHED = 16, 128, 16, 32
 MANY = 6 * AT_A_TIME
@@ -48,8 +49,8 @@ class Watched:
         ours._tick = ours._publisher._tick = ours._hearing._tick = lambda: next(looks) * second
         real = Publisher.take
 
-        def take(publisher: Publisher, *args: object) -> list[str]:
-            changed = real(publisher, *args)  # type: ignore[arg-type]
+        def take(publisher: Publisher, *args: object) -> Steps[list[str]]:
+            changed = yield from real(publisher, *args)  # type: ignore[arg-type]
             self.count += len(changed)
             return changed
 
@@ -155,8 +156,8 @@ def test_a_change_of_one_service_is_gathered_once(monkeypatch: pytest.MonkeyPatc
     gathered: list[Catalog] = []
     real = Merger.merge
 
-    def merge(merger: Merger, catalogs: Sequence[Catalog]) -> Catalog:
-        gathered.append(real(merger, catalogs))
+    def merge(merger: Merger, catalogs: Sequence[Catalog]) -> Steps[Catalog]:
+        gathered.append((yield from real(merger, catalogs)))
         return gathered[-1]
 
     monkeypatch.setattr(Merger, "merge", merge)

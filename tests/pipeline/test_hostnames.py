@@ -7,6 +7,7 @@ from dataclasses import replace
 from support.steps import steps
 from zkdns.model import Instance, Registration, Service, State
 from zkdns.pipeline.hostnames import Account, Hostnames
+from zkdns.steps import finish
 
 
 def service(name: str, **instances: str) -> Service:
@@ -26,17 +27,17 @@ class World:
         self.served: dict[str, Service] = {}
         self.registered = {s.name: s for s in services}
         self.hostnames = Hostnames(("svc.local", "two.test"), self.served)
-        self.hostnames.follow(dict(self.registered))
+        finish(self.hostnames.follow(dict(self.registered)))
 
     def publish(self, new: Service) -> set[str]:
         """The services that must be published again because of it."""
         before = self.served.get(new.name)
         self.served[new.name] = self.registered[new.name] = new
-        self.hostnames.follow(dict(self.registered))
+        finish(self.hostnames.follow(dict(self.registered)))
         return self.hostnames.changed(before, new)
 
     def leads_to(self, host: str) -> tuple[str, ...]:
-        completed = self.hostnames.complete(service("x", a=host))
+        completed = finish(self.hostnames.complete(service("x", a=host)))
         return completed.instances[0].addresses if completed.instances else ()
 
 
@@ -64,18 +65,20 @@ def test_the_own_name_of_a_service_keeps_nothing_alive() -> None:
     world = World()
     own = service("web", a="10.0.0.1", b="WEB.svc.local")
     world.publish(own)
-    assert [i.id for i in world.hostnames.complete(own).instances if i.answered] == ["a"]
+    assert [i.id for i in finish(world.hostnames.complete(own)).instances if i.answered] == ["a"]
 
 
 def test_a_name_that_does_not_resolve_is_counted_from_its_first_answer_on() -> None:
     world = World(service("web", a="db.example.com", b="10.0.0.1", c="nope.svc.local"))
 
     def states() -> dict[str, str]:
-        return {i.id: i.state.value for i in world.hostnames.complete(world.registered["web"]).instances}
+        return {
+            i.id: i.state.value for i in finish(world.hostnames.complete(world.registered["web"])).instances
+        }
 
     assert states() == {"b": "healthy", "c": "unreadable"}, "nobody knows yet what is to be said of a"
     world.hostnames.take("db.example.com", (), "no such name")
-    completed = world.hostnames.complete(world.registered["web"])
+    completed = finish(world.hostnames.complete(world.registered["web"]))
     (a,) = (i for i in completed.instances if i.id == "a")
     assert (a.state, a.answered, a.weight, a.addresses) == (State.UNREADABLE, False, 0, ())
     assert a.reason == "the host name 'db.example.com' doesn't resolve"
@@ -113,10 +116,10 @@ def test_the_last_good_addresses_stay_while_a_name_does_not_resolve() -> None:
     hostnames = world.hostnames
     assert hostnames.take("db.example.com", (), "no such name") == {"web"}
     assert hostnames.all_heard, "it failed once, and nobody waits for more"
-    hostnames.complete(world.registered["web"])
+    finish(hostnames.complete(world.registered["web"]))
     assert "doesn't resolve" in hostnames.problems["/web/a"].what
     hostnames.take("db.example.com", ("192.0.2.1",), "")
-    hostnames.complete(world.registered["web"])
+    finish(hostnames.complete(world.registered["web"]))
     assert hostnames.problems == {}
     hostnames.take("db.example.com", (), "no such name")
     assert world.leads_to("db.example.com") == ("192.0.2.1",)
@@ -124,7 +127,7 @@ def test_the_last_good_addresses_stay_while_a_name_does_not_resolve() -> None:
 
 def test_the_problem_of_an_instance_goes_with_it() -> None:
     world = World(service("web", a="db.example.com", b="10.0.0.1"))
-    world.hostnames.complete(world.registered["web"])
+    finish(world.hostnames.complete(world.registered["web"]))
     assert set(world.hostnames.problems) == {"/web/a"}
     world.publish(service("web", b="10.0.0.1"))
     assert world.hostnames.problems == {}
@@ -154,11 +157,11 @@ def test_a_name_that_is_waited_for_is_waited_for_though_others_come() -> None:
     world.publish(service("db", a="two.example"))
     world.hostnames.take("two.example", ("192.0.2.2",), "")
     assert not world.hostnames.all_heard
-    waiting = world.hostnames.complete(world.registered["web"])
+    waiting = finish(world.hostnames.complete(world.registered["web"]))
     assert waiting.instances == (), "nothing is said of it yet"
     world.hostnames.take("one.example", (), "no such name")
     assert world.hostnames.all_heard
-    (unread,) = world.hostnames.complete(world.registered["web"]).instances
+    (unread,) = finish(world.hostnames.complete(world.registered["web"])).instances
     assert unread.state is State.UNREADABLE
 
 
@@ -198,7 +201,7 @@ def test_host_names_in_our_zones_cost_the_same_however_many_services_there_are()
         hostnames = Hostnames(["svc.local"], services)
         for service in services.values():
             hostnames.changed(None, service)
-        return steps(lambda: hostnames.complete(naming(*(f"nobody{n}.svc.local" for n in range(50)))))
+        return steps(lambda: finish(hostnames.complete(naming(*(f"nobody{n}.svc.local" for n in range(50))))))
 
     assert cost(800) < 1.25 * cost(40)
 
@@ -209,7 +212,7 @@ def test_a_service_is_found_by_the_label_that_it_has_now() -> None:
     hostnames.changed(None, services["My_Web"])
 
     def addresses() -> tuple[str, ...]:
-        return hostnames.complete(naming("my-web.svc.local")).instances[0].addresses
+        return finish(hostnames.complete(naming("my-web.svc.local"))).instances[0].addresses
 
     assert addresses() == ("10.0.0.1",)
     before, services["My_Web"] = services["My_Web"], of_ours("My_Web", "my-web-1234")
@@ -229,3 +232,27 @@ def test_a_name_is_on_the_account_of_who_has_fewest_as_it_was_registered() -> No
     outside = World(tenant, web).hostnames.outside
     assert outside["db.example.com"] == Account("web", 7, "r2", 9)
     assert {outside[f"dead{n}.example.com"] for n in range(9)} == {Account("a")}
+
+
+def test_to_complete_a_service_again_costs_what_stands_for_something_else() -> None:
+    def lines(number: int) -> int:
+        web = naming(*(f"h{n}.example.org" for n in range(number)))
+        world = World(web)
+        hostnames = world.hostnames
+        for n in range(number):
+            hostnames.take(f"h{n}.example.org", (f"10.0.{n >> 8}.{n & 255}",), "")
+        completed = [finish(hostnames.complete(web))]
+        other = replace(web.instances[3], zxid=9)
+        web = replace(web, instances=(*web.instances[:3], other, *web.instances[4:]))
+        world.registered["web"] = web
+        finish(hostnames.follow(dict(world.registered)))
+        cost = steps(lambda: completed.append(finish(hostnames.complete(web))))
+        hostnames.take("h5.example.org", ("10.9.9.9",), "")
+        completed.append(finish(hostnames.complete(web)))
+        first, second, third = [service.instances for service in completed]
+        assert [n for n in range(number) if second[n] is not first[n]] == [3]
+        assert [n for n in range(number) if third[n] is not second[n]] == [5]
+        assert third[5].addresses == ("10.9.9.9",)
+        return cost
+
+    assert lines(200) == lines(20)

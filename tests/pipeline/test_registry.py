@@ -15,6 +15,7 @@ from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.registry import PATIENCE, STATE_WAIT, Registry
 from zkdns.registry.url import parse_registry
 from zkdns.roots import OVERRIDES
+from zkdns.steps import finish
 
 NOW = 1_700_000_000.0
 GRACE = 15.0
@@ -123,7 +124,7 @@ def test_grace_holds_to_its_last_moment_and_for_the_registry_that_was_away_alone
 
 def services_of(registry: Registry) -> Mapping[str, Service]:
     registry.show(100, lambda: False)
-    return registry.mark_services(registry.shown.services)
+    return finish(registry.mark_services(registry.shown.services))
 
 
 def test_a_service_that_did_not_change_is_the_same_object_as_before_with_its_mark() -> None:

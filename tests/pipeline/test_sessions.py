@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from zkdns.model import Instance, Registration, Service
 from zkdns.pipeline.sessions import DELETED, ENDED, Sessions
+from zkdns.steps import finish
 
 NOW = 1000.0
 NODE = Instance("a", "a", "/s/web/a", Registration(("10.0.0.1",)), 0.0, zxid=5, ephemeral=True, owner=0x10)
@@ -22,19 +23,19 @@ def service(name: str, *owners: int) -> Service:
 def test_nodes_of_one_session_that_went_in_one_moment_are_counted_over_all_services() -> None:
     sessions = Sessions()
     for name in ("web", "db"):
-        sessions.take(None, service(name, 0x10), NOW)
-    sessions.take(service("web", 0x10), None, NOW + 10.0)
-    sessions.take(service("db", 0x10), None, NOW + 10.4)
+        finish(sessions.take(None, service(name, 0x10), NOW))
+    finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
+    finish(sessions.take(service("db", 0x10), None, NOW + 10.4))
     assert sessions.why_gone(NODE) == f"{ENDED}: all 2 nodes of it went at once"
 
 
 def test_what_went_long_before_did_not_go_at_once_with_it() -> None:
     sessions = Sessions()
     for name in ("web", "db"):
-        sessions.take(None, service(name, 0x10), NOW)
-    sessions.take(service("web", 0x10), None, NOW + 10.0)
+        finish(sessions.take(None, service(name, 0x10), NOW))
+    finish(sessions.take(service("web", 0x10), None, NOW + 10.0))
     assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands"
-    sessions.take(service("db", 0x10), None, NOW + 20.0)
+    finish(sessions.take(service("db", 0x10), None, NOW + 20.0))
     assert sessions.why_gone(NODE) == f"{ENDED}, or {DELETED}"
 
 
@@ -50,8 +51,8 @@ def test_a_clock_that_is_set_back_makes_no_one_moment_of_two() -> None:
 
 def test_a_node_that_was_made_anew_in_another_session_is_that_ones() -> None:
     sessions = Sessions()
-    sessions.take(None, service("web", 0x10, 0x10), NOW)
-    sessions.take(service("web", 0x10, 0x10), service("web", 0x10, 0x20), NOW + 10.0)
+    finish(sessions.take(None, service("web", 0x10, 0x10), NOW))
+    finish(sessions.take(service("web", 0x10, 0x10), service("web", 0x10, 0x20), NOW + 10.0))
     assert sessions.why_gone(NODE) == f"{DELETED}: 1 more of its session stands"
     assert sessions.why_gone(replace(NODE, owner=0x20)) == f"{DELETED}: 1 more of its session stands"
     assert sessions.why_gone(replace(NODE, ephemeral=False)) == DELETED

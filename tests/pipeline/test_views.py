@@ -15,6 +15,7 @@ from zkdns.pipeline import views
 from zkdns.pipeline.views import Views
 from zkdns.registry.labels import is_label, to_label
 from zkdns.registry.merge import Merger
+from zkdns.steps import finish
 
 IDS = ("a", "a-dc2", "A", "b", "b b", "c")
 NOTHING: PersistentMap[Any] = PersistentMap()
@@ -41,8 +42,10 @@ class Both:
 
     def take(self, *services: Service) -> Service:
         held = [PersistentMap({"web": one}) for one in services]
-        merged = self.merger.merge([Catalog(each) for each in held])
-        every = self.views.take(merged.services, dict(zip(("dc1", "dc2"), held, strict=True)), NOTHING)
+        merged = finish(self.merger.merge([Catalog(each) for each in held]))
+        every = finish(
+            self.views.take(merged.services, dict(zip(("dc1", "dc2"), held, strict=True)), NOTHING)
+        )
         return every["web@dc2"]
 
 

@@ -13,6 +13,7 @@ from support.folding import ALIKE, Folded
 from zkdns.model import Instance, Problem, Registration, State
 from zkdns.registry.distinct import Distinct, relabel
 from zkdns.registry.labels import to_label
+from zkdns.steps import finish
 
 IDS = ["a", "A", "b.c", "b_c", "B-C", "b-c", to_label("A", 1), to_label("A", 1).upper(), "x"]
 
@@ -36,9 +37,9 @@ def test_a_service_by_change_is_that_from_nothing(steps: list[list[Instance]]) -
     for instances in steps:
         instances.sort(key=lambda i: (i.id, i.path))
         problems: list[Problem] = []
-        now = kept.make("s", instances, before, problems)
+        now = finish(kept.make("s", instances, before, problems))
         fresh: list[Problem] = []
-        assert now == Distinct().make("s", instances, (), fresh)
+        assert now == finish(Distinct().make("s", instances, (), fresh))
         assert problems == fresh
         assert len({i.label for i in now}) == len(now) == len({i.id for i in instances})
         assert all(i is old for i in now for old in before if i == old and i.label != to_label(i.id))
@@ -74,12 +75,12 @@ def test_a_change_among_thousands_that_are_alike_costs_its_neighbours(
     assert len(set(map(to_label, ids))) == 1
     by_id = {id: an_instance(id) for id in ids}
     kept = Distinct()
-    before = kept.make("s", list(by_id.values()), (), [])
+    before = finish(kept.make("s", list(by_id.values()), (), []))
     folded = Folded(monkeypatch)
     by_id[ids[7]] = an_instance(ids[7], port=9)
     del by_id[ids[1000]]
     problems: list[Problem] = []
-    now = kept.make("s", list(by_id.values()), before, problems)
+    now = finish(kept.make("s", list(by_id.values()), before, problems))
     assert folded.count < 50
     assert len(problems) == len(now) - 1 == len(ids) - 2  # one is a label as it stands
     assert (
@@ -91,8 +92,8 @@ def test_a_change_among_thousands_that_are_alike_costs_its_neighbours(
 def test_what_is_forgotten_is_told_anew() -> None:
     kept = Distinct()
     first: list[Problem] = []
-    kept.make("s", [an_instance("A"), an_instance("a")], (), first)
-    kept.make("s", [an_instance("A")], (), [])
+    finish(kept.make("s", [an_instance("A"), an_instance("a")], (), first))
+    finish(kept.make("s", [an_instance("A")], (), []))
     again: list[Problem] = []
-    kept.make("s", [an_instance("A"), an_instance("a")], (), again)
+    finish(kept.make("s", [an_instance("A"), an_instance("a")], (), again))
     assert again == first != []

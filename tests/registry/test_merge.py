@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.folding import labels_of
+from support.merging import merge
 from support.stepping import break_at
 from zkdns.model import DEFAULTS, Catalog, Instance, Problem, Registration, Service, ServiceSettings
 from zkdns.persistent import PersistentMap
+from zkdns.registry import meeting
 from zkdns.registry.labels import to_label
-from zkdns.registry.merge import Merger, merge
+from zkdns.registry.merge import Merger
+from zkdns.steps import finish
 
 
 def instance(registry: str, service: str, id: str, address: str = "10.0.0.1") -> Instance:
@@ -143,13 +146,13 @@ def test_nothing_is_lost_or_made_up_and_all_labels_differ(every) -> None:
 def test_the_name_of_a_service_can_not_be_taken_by_an_empty_node() -> None:
     merger = Merger()
     web = service("/a", "web", "x")
-    assert merger.merge([catalog(web)]).services["web"] is web
+    assert finish(merger.merge([catalog(web)])).services["web"] is web
     for other in ("WEB", "web\u200b", "wEb"):
-        merged = merger.merge([catalog(web, service("/a", other))])
+        merged = finish(merger.merge([catalog(web, service("/a", other))]))
         assert merged.services["web"] is web
         assert merged.services[other].label.startswith("web-")
         assert [p.path for p in merged.problems] == [f"/a/{other}"]
-        assert merger.merge([catalog(web)]).problems == ()
+        assert finish(merger.merge([catalog(web)])).problems == ()
 
 
 @given(st.lists(catalogs(), max_size=5))
@@ -157,22 +160,53 @@ def test_merging_by_difference_is_merging_from_nothing(moments: list[list[Catalo
     merger = Merger()
     for every in moments:
         every = [replace(one, services=PersistentMap(one.services)) for one in every]
-        merged = merger.merge(every)
+        merged = finish(merger.merge(every))
         fresh = merge(every)
         assert dict(merged.services) == dict(fresh.services)
         assert sorted(map(repr, merged.problems)) == sorted(map(repr, fresh.problems))
-        assert merger.merge(every) is merged
+        assert finish(merger.merge(every)) is merged
 
 
 def test_a_service_that_breaks_us_is_told_and_the_others_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     break_at(monkeypatch, Merger, "_join_one", lambda self, name, standing: name == "web")
     merger = Merger()
-    first = merger.merge([catalog(service("a", "web", "1"), service("a", "db", "1")), catalog()])
+    first = finish(merger.merge([catalog(service("a", "web", "1"), service("a", "db", "1")), catalog()]))
     assert paths(first, "db")
     assert [(p.path, p.ours) for p in first.problems] == [(first.services["web"].path, True)]
     moved = catalog(service("a", "web", "1", "2"), service("a", "db", "1", "2"))
-    assert len(paths(merger.merge([moved, catalog()]), "db")) == 2
+    assert len(paths(finish(merger.merge([moved, catalog()])), "db")) == 2
     monkeypatch.undo()
-    mended = merger.merge([catalog(service("a", "web", "3")), catalog()])
+    mended = finish(merger.merge([catalog(service("a", "web", "3")), catalog()]))
     assert paths(mended, "web")
     assert mended.problems == ()
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.sampled_from(["a", "A", "b.c", "b-c", "d", "e.f"]), st.integers(0, 2)
+    ),
+    max_size=20,
+)
+
+
+@given(MOVES)
+def test_a_service_that_is_joined_by_change_is_the_one_that_is_joined_from_nothing(
+    moves: list[tuple[str, str, int]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(meeting, "SLICE", 1)  # from two instances on it is remembered what was joined
+        merger = Merger()
+        held: dict[str, dict[str, Instance]] = {"a": {}, "b": {}}
+        for registry, id, number in moves:
+            held[registry].pop(id, None)
+            if number:
+                held[registry][id] = instance(registry, "web", id, f"10.0.0.{number}")
+            every = []
+            for name, those in held.items():
+                labels = labels_of(those)
+                instances = tuple(replace(those[one], label=labels[one]) for one in sorted(those))
+                kept = tuple(one if one.label != those[one.id].label else those[one.id] for one in instances)
+                every.append(catalog(replace(service(name, "web"), instances=kept)))
+            merged, fresh = finish(merger.merge(every)), merge(every)
+            assert merged.services == fresh.services
+            assert [*merged.problems] == [*fresh.problems]

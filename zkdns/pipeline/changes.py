@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from zkdns.identity import apart
 from zkdns.model import (
     NONE_HEALTHY,
     Change,
@@ -24,7 +25,6 @@ from zkdns.model import (
     What,
 )
 from zkdns.overrides import are_over, attribute, in_force, moment
-from zkdns.persistent import apart
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route

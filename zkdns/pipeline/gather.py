@@ -20,6 +20,7 @@ from zkdns.registry.merge import Merger
 from zkdns.registry.overrides import node
 from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 
@@ -43,13 +44,15 @@ class Gatherer:
         self._named: PersistentMap[Service] = PersistentMap()
         self._targets: PersistentMap[tuple[Target, ...]] = PersistentMap()
 
-    def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> None:
+    def take(self, registries: Collection[Registry], laid: Mapping[str, Override]) -> Steps[None]:
         """The registries that are known now, and what is laid over services."""
         each = [r.shown for r in registries]
         if laid is self._laid and len(each) == len(self._told) and all(map(is_, each, self._told)):
             return  # most of what is heard moves nothing here: nodes of ours, and a reading under way
         self._told = each
-        held = {r.name: r.mark_services(c.services) for r, c in zip(registries, each, strict=True)}
+        held: dict[str, Mapping[str, Service]] = {}
+        for registry, catalog in zip(registries, each, strict=True):
+            held[registry.name] = yield from registry.mark_services(catalog.services)
         catalogs = [
             _with(c, held[r.name])
             for r, c in zip(registries, each, strict=True)
@@ -60,19 +63,23 @@ class Gatherer:
                 services = self._without_instances(registry.name, held[registry.name])
                 catalogs.append(_with(catalog, services))
         if laid is not self._laid:
-            moved, old, self._laid = differing(self._laid, laid), self._laid, laid
-            came_or_went = [name for name in moved if (name in old) is not (name in laid)]
-            self._named = self._named.changed({name: self._name(name, name in laid) for name in came_or_went})
-            targets: dict[str, tuple[Target, ...] | None] = {}
-            for name in moved:
-                targets[name] = None
-                with self._wall.around(f"{OVERRIDES}/{name}", "targets"):
-                    targets[name] = _targets(laid.get(name)) or None
-            self._targets = self._targets.changed(targets)
+            self._lay(laid)
         if self._named:
             catalogs.append(Catalog(self._named, complete=True))
-        self.catalog = self._merger.merge(catalogs)
-        self.services = self.views.take(self.catalog.services, held, self._targets)
+        catalog = yield from self._merger.merge(catalogs)
+        self.services = yield from self.views.take(catalog.services, held, self._targets)
+        self.catalog = catalog
+
+    def _lay(self, laid: Mapping[str, Override]) -> None:
+        moved, old, self._laid = differing(self._laid, laid), self._laid, laid
+        came_or_went = [name for name in moved if (name in old) is not (name in laid)]
+        self._named = self._named.changed({name: self._name(name, name in laid) for name in came_or_went})
+        targets: dict[str, tuple[Target, ...] | None] = {}
+        for name in moved:
+            targets[name] = None
+            with self._wall.around(f"{OVERRIDES}/{name}", "targets"):
+                targets[name] = _targets(laid.get(name)) or None
+        self._targets = self._targets.changed(targets)
 
     def _without_instances(self, name: str, services: Mapping[str, Service]) -> Mapping[str, Service]:
         changes = {

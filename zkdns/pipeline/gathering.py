@@ -21,6 +21,7 @@ from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registries import Registries
 from zkdns.pipeline.routes import RouteBook
 from zkdns.registry.override_nodes import NOTHING, ByService
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 AT_A_TIME: Final = 64
@@ -72,6 +73,10 @@ class Gathering:
         """Services over which what is to be laid is not laid yet."""
         self._owed = 0
         """Services that are to be handed on before anything is published."""
+        self._taking: Steps[None] | None = None
+        """What is left of handing on what the registries hold: services of thousands take many steps."""
+        self._is_to_order = False
+        """Whether operators ordered something meanwhile."""
         self._is_in_parts = False
         """Whether there were more than are shown together."""
         self._waits_for_large = False
@@ -85,13 +90,18 @@ class Gathering:
 
     @property
     def has_work(self) -> bool:
-        return self.is_due or bool(self._unlaid) or self._registries.has_work
+        return self.is_taking or self.is_due or bool(self._unlaid) or self._registries.has_work
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether what the registries hold is handed on in part: nothing is judged between its steps."""
+        return self._taking is not None
 
     @property
     def is_within(self) -> bool:
         """Whether more is to be handed on before what was is published: no more than had been told when that
         was begun, so that whoever tells without end keeps nobody waiting."""
-        return self._owed > 0
+        return self._owed > 0 or self.is_taking
 
     @property
     def is_behind(self) -> bool:
@@ -105,6 +115,8 @@ class Gathering:
 
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
         """Hand on what there is, until it is late, and no more than is shown together."""
+        if self.is_taking and not self.go_on(is_late):
+            return
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
             backlog = self._registries.backlog
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
@@ -119,29 +131,46 @@ class Gathering:
             self._owed = max(0, min(self._owed - (before - after), after - shown_later))
             if moved or self.is_due:
                 self.is_due = False
-                self._take(now)
+                self._taking = self._take(now)
+                if not self.go_on(is_late):
+                    return
             if is_late():
                 return
+
+    def go_on(self, is_late: Callable[[], bool]) -> bool:
+        """With what is handed on in part, until it is late. Whether all of it is."""
+        steps, self._taking = self._taking, None
+        if steps is not None:
+            for _ in steps:
+                if is_late():
+                    self._taking = steps
+                    return False
+        if self._is_to_order:
+            self.override()
+        return True
 
     def take_changes(self) -> list[Change]:
         """Registries that went out of reach since the last call, and that came back."""
         changes, self._changes = self._changes, []
         return changes
 
-    def _take(self, now: float) -> None:
+    def _take(self, now: float) -> Steps[None]:
         self._changes += self._registries.take_reach_changes(now)
         gatherer, old = self._gatherer, self.catalog
-        gatherer.take([r for r in self._registries.values() if r.is_known], self._routes.laid)
+        yield from gatherer.take([r for r in self._registries.values() if r.is_known], self._routes.laid)
         if self.catalog.problems is not old.problems:
             self._wall.count("catalog", self.catalog.problems)
         if gatherer.services is not self._publisher.registered:
-            self._hostnames.follow(gatherer.services)
-            self.defaults.forget(self._publisher.take(gatherer.services, now))
+            yield from self._hostnames.follow(gatherer.services)
+            self.defaults.forget((yield from self._publisher.take(gatherer.services, now)))
             if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too
-                self.override()
+                self._is_to_order = True
 
     def override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""
+        self._is_to_order = self.is_taking
+        if self.is_taking:
+            return
         before, self._overrides = self._overrides, self._registries.overrides
         own = self._registries.own
         if own is not None and (wrong := own.overrides.problems()) is not self._wrong:

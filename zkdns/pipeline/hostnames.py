@@ -7,16 +7,19 @@ each other's dead addresses alive.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from zkdns.identity import apart, carry
 from zkdns.model import Instance, Problem, Service, State
-from zkdns.persistent import PersistentMap, differing, moved
+from zkdns.persistent import PersistentMap, differing
+from zkdns.pipeline.sessions import NOBODY
 from zkdns.pipeline.users import Users
 from zkdns.registry.addresses import canonical, why_unusable
 from zkdns.registry.fields import MAX_ADDRESSES
 from zkdns.registry.unread import UNREAD
+from zkdns.steps import Steps, walk
 from zkdns.wall import Wall
 
 
@@ -28,6 +31,18 @@ class Account(NamedTuple):
     session: int = 0
     registry: str = ""
     zxid: int = 0
+
+
+class Completed(NamedTuple):
+    """A service as it was completed last: its label, its instances, and what stands for each, None for
+    nothing yet."""
+
+    label: str
+    instances: Sequence[Instance]
+    images: Sequence[Instance | None]
+
+
+NOT_COMPLETED = Completed("", (), ())
 
 
 class Hostnames:
@@ -54,6 +69,9 @@ class Hostnames:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._whys: dict[str, str] = {}
         self._unheard: set[str] = set()
+        self._completed: dict[str, Completed] = {}
+        self._stale: dict[str, set[str]] = {}
+        """By service, the host names that may stand for something else than when it was completed."""
         self._unsorted: set[str] = set()
         """Those of which an error of ours kept us from knowing whither they lead."""
 
@@ -62,45 +80,75 @@ class Hostnames:
         """Whether each name outside was resolved, or failed, once."""
         return not self._unheard
 
-    def follow(self, registered: Mapping[str, Service]) -> None:
+    def follow(self, registered: Mapping[str, Service]) -> Steps[None]:
         """From now on follow the host names that are registered here."""
-        if registered is self._followed:
-            return
         before, self._followed = self._followed, registered
         others: dict[str, list[str]] = {host: [] for host in self._unsorted}
         for name in differing(before, registered):
-            service = registered.get(name)
-            instances = service.instances if service is not None else ()
-            gone, come = moved(old.instances if (old := before.get(name)) is not None else (), instances)
-            holders = {
-                host: Account(name, i.owner, i.registry, i.zxid)
-                for i in (instances if name in self._holders else come)
-                if (host := i.registration.host)
-            }
-            needs, hosts = self._users.needs(name), frozenset(holders)
-            if not (needs or hosts):
-                continue  # it has no host names, and had none
-            if holders:
-                self._holders[name] = holders
-            else:
-                self._holders.pop(name, None)
-            if self.problems and needs and gone:
-                held = {i.path for i in instances if i.registration.host}
-                for i in gone:
-                    if i.path not in held:
-                        self.problems.pop(i.path, None)
-            if self._users.put(name, hosts):
-                for host in needs | hosts:
-                    others.setdefault(host, []).append(name)
+            was, now = before.get(name), registered.get(name)
+            with self._wall.around((now or was or NOBODY).path, "followed"):
+                yield from self._follow_one(name, was, now, others)
         if others:
             self._unsorted = set()
-            outside: dict[str, Account | None] = {}
-            for host, names in others.items():
-                self._unsorted.add(host)
-                with self._wall.around(f"host {host}", "sorted"):
-                    outside[host] = self._sort_out(host, names)
-                    self._unsorted.discard(host)
-            self.outside = self.outside.changed(outside)
+
+            def sort_out(some: Sequence[tuple[str, list[str]]]) -> None:
+                outside: dict[str, Account | None] = {}
+                for host, names in some:
+                    self._unsorted.add(host)
+                    with self._wall.around(f"host {host}", "sorted"):
+                        outside[host] = self._sort_out(host, names)
+                        self._unsorted.discard(host)
+                self.outside = self.outside.changed(outside)
+
+            yield from walk([*others.items()], sort_out)
+
+    def _follow_one(
+        self, name: str, before: Service | None, after: Service | None, others: dict[str, list[str]]
+    ) -> Steps[None]:
+        """`others`: gathers the host names that may lead elsewhere, or be another's, each with the services
+        that have others now."""
+        instances = after.instances if after is not None else ()
+        holders: dict[str, Account] = {}
+        needs = self._users.needs(name)
+
+        def note(some: Sequence[Instance]) -> None:
+            for i in some:
+                if host := i.registration.host:
+                    holders[host] = Account(name, i.owner, i.registry, i.zxid)
+
+        come = apart(before.instances if before is not None else (), instances)[1]
+        yield from walk(instances if needs else come, note)
+        if not (needs or holders):
+            return  # it has no host names, and had none
+        was = self._holders.pop(name, {})
+        if holders:
+            self._holders[name] = holders
+        else:
+            self._completed.pop(name, None)
+            self._stale.pop(name, None)
+        if self.problems and needs:
+            yield from self._forget_problems(before, instances)
+        hosts = frozenset(holders)
+        if self._users.put(name, hosts):
+
+            def look(some: Sequence[str]) -> None:
+                for host in some:
+                    if was.get(host) != holders.get(host) or len(self._users.of(host)) > 1:
+                        others.setdefault(host, []).append(name)
+
+            yield from walk([*(needs | hosts)], look)
+
+    def _forget_problems(self, before: Service | None, instances: Sequence[Instance]) -> Steps[None]:
+        """Of those that have no host name any more."""
+        held: set[str] = set()
+        yield from walk(instances, lambda some: held.update([i.path for i in some if i.registration.host]))
+
+        def forget(some: Sequence[Instance]) -> None:
+            for i in some:
+                if i.path not in held:
+                    self.problems.pop(i.path, None)
+
+        yield from walk(before.instances if before is not None else (), forget)
 
     def take(self, host: str, addresses: tuple[str, ...], why: str) -> set[str]:
         """A name outside was asked for. The services that are to be published again; the last good addresses
@@ -118,12 +166,21 @@ class Hostnames:
         addresses = usable if len(usable) <= MAX_ADDRESSES else tuple(sorted(usable)[:MAX_ADDRESSES])
         if not addresses:
             self._whys[host] = why or "it has no address"
-            return set(self._users.of(host)) if unheard or reason != self._whys[host] else set()
+            return self._users_of([host]) if unheard or reason != self._whys[host] else set()
         # A server that turns its records round with each answer changes nothing.
         if set(addresses) == set(known) and not reason:
             return set()
         self._addresses[host] = addresses
-        return set(self._users.of(host))
+        return self._users_of([host])
+
+    def _users_of(self, hosts: Iterable[str]) -> set[str]:
+        """Those of host names that stand for something else."""
+        every: set[str] = set()
+        for host in hosts:
+            for user in self._users.of(host):
+                self._stale.setdefault(user, set()).add(host)
+                every.add(user)
+        return every
 
     def changed(self, before: Service | None, after: Service | None) -> set[str]:
         """A service's answers are others now: names in our zones may lead elsewhere. The services whose
@@ -132,29 +189,46 @@ class Hostnames:
         if not self._led:
             return set()
         labels = {service.label for service in (before, after) if service is not None}
-        hosts = (host for label in labels for host in self._led.get(label, ()))
-        return {user for host in hosts for user in self._users.of(host)}
+        return self._users_of([host for label in labels for host in self._led.get(label, ())])
 
-    def complete(self, service: Service) -> Service:
+    def complete(self, service: Service) -> Steps[Service]:
         """The service with the addresses that host names stand for. One that has none costs its instance,
         which counts as unreadable as soon as its name was asked for."""
-        if not self._users.needs(service.name) and not self._may_have_hosts(service):
+        name, instances = service.name, service.instances
+        if not self._users.needs(name) and not self._may_have_hosts(service):
             return service
-        instances = []
-        for i in service.instances:
-            host = i.registration.host
-            if host is None:
-                instances.append(i)
-                continue
-            addresses = self._resolve(service.label, host)
-            if addresses:
-                self.problems.pop(i.path, None)
-                instances.append(_resolved(i, addresses))
-            else:
-                problem = self.problems[i.path] = self._explain(i, host)
-                if host not in self._unheard:
-                    instances.append(_unresolved(i, problem.what))
-        return replace(service, instances=tuple(instances))
+        # Whoever asks for the same in a pause begins with nothing: what is stale is known here alone.
+        before, stale = self._completed.pop(name, NOT_COMPLETED), self._stale.pop(name, ())
+        if before.label != service.label:
+            before = NOT_COMPLETED
+
+        def complete_one(i: Instance) -> Instance | None:
+            return self._complete_one(service.label, i)
+
+        images = yield from carry(before.instances, before.images, instances, complete_one)
+        if stale and before is not NOT_COMPLETED:
+
+            def look(some: Sequence[int]) -> None:
+                for at in some:
+                    if instances[at].registration.host in stale:
+                        images[at] = complete_one(instances[at])
+
+            yield from walk(range(len(instances)), look)
+        if name in self._followed:
+            self._completed[name] = Completed(service.label, instances, images)
+        return replace(service, instances=tuple(filter(None, images)))
+
+    def _complete_one(self, label: str, i: Instance) -> Instance | None:
+        """None where it can't be said yet."""
+        host = i.registration.host
+        if host is None:
+            return i
+        addresses = self._resolve(label, host)
+        if addresses:
+            self.problems.pop(i.path, None)
+            return _resolved(i, addresses)
+        problem = self.problems[i.path] = self._explain(i, host)
+        return None if host in self._unheard else _unresolved(i, problem.what)
 
     def _may_have_hosts(self, service: Service) -> bool:
         """Whether any of its instances may have a host name, where none is followed for it."""
@@ -217,6 +291,7 @@ class Hostnames:
         account = self.outside.get(host)
         if account is None:
             self._unheard.add(host)
+            self._users_of([host])
         known = account is not None and account.service in users and account.service not in moved
         candidates = {account.service, *(users & set(moved))} if account is not None and known else users
         return self._account_of(host, candidates)

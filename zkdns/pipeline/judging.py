@@ -12,6 +12,7 @@ from dataclasses import replace
 from zkdns.model import Instance, Override, Service
 from zkdns.pipeline.inputs import Judge, Judgement
 from zkdns.pipeline.lost_names import with_own_names
+from zkdns.steps import Steps, finish
 from zkdns.wall import Wall
 
 
@@ -24,7 +25,7 @@ class Judging:
         self,
         judge: Judge,
         trial: Callable[[Service, float, Mapping[str, Override] | None], Service],
-        complete: Callable[[Service], Service],
+        complete: Callable[[Service], Steps[Service]],
         compile: Callable[[Service], object],
         wall: Wall,
     ) -> None:
@@ -38,12 +39,12 @@ class Judging:
         """As the judge says, without those that it fails with; as it stands where that is not enough."""
         service = with_own_names(self._without_shut_out(service))
         try:
-            return (yield from self._judge(self._complete(service), now, standing))
+            return (yield from self._judge((yield from self._complete(service)), now, standing))
         except Exception as error:
             if self.shut_out(service, service, error, now):
                 try:
                     rest = self._without_shut_out(service)
-                    return (yield from self._judge(self._complete(rest), now, standing))
+                    return (yield from self._judge((yield from self._complete(rest)), now, standing))
                 except Exception as another:
                     error = another
             self._wall.note(service.path, error)
@@ -54,7 +55,7 @@ class Judging:
     ) -> Service:  # fmt: skip
         """As it would be judged if it were registered so. `overrides`: what would be ordered for it, None for
         what is."""
-        return self._trial(self._complete(service), now, overrides)
+        return self._trial(finish(self._complete(service)), now, overrides)
 
     def shut_out(self, service: Service, registered: Service, error: Exception, now: float) -> bool:
         """Keep out those of the registered instances with which alone, in this service, the same is met.

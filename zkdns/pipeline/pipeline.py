@@ -61,6 +61,7 @@ from zkdns.pipeline.wrong import Wrong
 from zkdns.problems import Problems
 from zkdns.roots import OVERRIDES, TOPOLOGY
 from zkdns.routes import Target
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 
@@ -265,7 +266,7 @@ class Pipeline:
         if hearing.has_work:
             self._gathering.hurry()
         # Each batch that was heard out is shown before the next one is begun.
-        if hearing.is_within or not (self._gathers and self._gathering.is_within):
+        if hearing.is_within or not self._gathering.is_within:
             hearing.work(now, until)
         self._agenda.take(now, self._tick, lambda root: attempt(root, lambda: take_root(root, now), None))
         if not hearing.is_within and self._start.load(now):  # from now on there is something to answer from
@@ -273,11 +274,13 @@ class Pipeline:
             self._gathering.is_due = True
         publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:
-            if self._gathers and not hearing.is_within:
+            if hearing.is_within:
+                gathering.go_on(lambda: self._tick() > until)
+            elif self._gathers:
                 most = AT_A_TIME_OF_START if self.is_loading else AT_A_TIME
                 gathering.work(now, lambda: self._tick() > until, most)
             publisher.mark_soon(health.work(now, self._tick, until), now)
-            if hearing.is_within or not (self._gathers and gathering.is_within):
+            if not gathering.is_taking and (hearing.is_within or not gathering.is_within):
                 # Half of the time is its own: else who tells without end would have nothing published.
                 spare = max(until - self._tick(), budget / 2)
                 publisher.work(Moment(now, self.registries.zxid), spare)
@@ -291,11 +294,10 @@ class Pipeline:
         self._is_told = is_gathered and not hearing.has_work
         if self._is_told and not publisher.has_work and self.stage is not Stage.LOADING:
             self.builder.set_serial(self.registries.serial)
-        is_loading = self.is_loading
-        self._origins.tell(self.builder, is_loading, self.settings.stale_max, now)
+        self._origins.tell(self.builder, self.is_loading, self.settings.stale_max, now)
         # While nothing is answered, all that is compiled is kept back: it goes out as one when there is.
         addresses = MAX_ADDRESSES_IN_A_TURN if budget < float("inf") and not was_loading else None
-        delta = self.builder.take(addresses) if self._urgent or not is_loading else NOTHING
+        delta = self.builder.take(addresses) if self._urgent or not self.is_loading else NOTHING
         self._urgent = False
         return delta
 
@@ -393,7 +395,7 @@ class Pipeline:
     def _judge(self, service: Service, now: float, previous: Service | None) -> Judgement:
         return self._health.steps(service, now, previous, self.registries.grace(now, self.settings.grace))
 
-    def _complete(self, service: Service) -> Service:
+    def _complete(self, service: Service) -> Steps[Service]:
         """With the server's defaults for what it doesn't set, and host names with their addresses."""
         is_registered = service.name in self._publisher.registered
         return self._hostnames.complete(self._gathering.defaults.complete(service, is_registered))

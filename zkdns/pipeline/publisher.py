@@ -125,14 +125,15 @@ class Publisher:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def take(self, registered: Mapping[str, Service], now: float) -> list[str]:
+    def take(self, registered: Mapping[str, Service], now: float) -> Steps[list[str]]:
         """These are the services now. Those that are others than before."""
-        old, self.registered = self.registered, registered
+        old = self.registered
         changed = differing(old, registered)
         for name in changed:
             before, after = old.get(name), registered.get(name)
             with self._wall.around((after or before or NOBODY).path, "sessions"):
-                self._sessions.take(before, after, now)
+                yield from self._sessions.take(before, after, now)
+        self.registered = registered
         self._agenda.tell(changed)
         return changed
 

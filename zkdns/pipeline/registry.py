@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+from zkdns.identity import carry
 from zkdns.model import Catalog, Event, Instance, Problem, Service, Session, Whole
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.format_reader import labelled
@@ -21,6 +22,7 @@ from zkdns.registry.stored import StoredServices
 from zkdns.registry.url import RegistryURL
 from zkdns.registry.znodes import Nodes
 from zkdns.roots import HEALTH, SERVERS, TOPOLOGY
+from zkdns.steps import Steps
 from zkdns.wall import Wall
 
 PATIENCE: Final = 5.0
@@ -204,31 +206,26 @@ class Registry:
             return now
         return self._heard_at + (STATE_WAIT if self.is_remembered else PATIENCE)
 
-    def mark_services(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
+    def mark_services(self, services: Mapping[str, Service]) -> Steps[Mapping[str, Service]]:
         """These, which are its own, marked so where there are other registries."""
         if not self.label:
             return services
-        changes = {
-            name: self._mark_or_not(service) if (service := services.get(name)) is not None else None
-            for name in differing(self._unmarked, services)
-        }
+        changes: dict[str, Service | None] = {}
+        for name in differing(self._unmarked, services):
+            changes[name] = None
+            if (service := services.get(name)) is not None:
+                # An error of ours costs this service here; others may tell of it.
+                with self.wall.around(service.path, "marked"):
+                    changes[name] = yield from self._mark(service)
         self._unmarked, self._marked = services, self._marked.changed(changes)
         return self._marked
 
-    def _mark_or_not(self, service: Service) -> Service | None:
-        """An error of ours costs this service here; others may tell of it."""
-        with self.wall.around(service.path, "marked"):
-            return self._mark(service)
-        return None
-
-    def _mark(self, service: Service) -> Service:
+    def _mark(self, service: Service) -> Steps[Service]:
         """Of thousands those that did not change are the same objects as before."""
         before, marked = self._unmarked.get(service.name), self._marked.get(service.name)
-        known: dict[int, Instance] = {}
-        if before is not None and marked is not None:
-            known = dict(zip(map(id, before.instances), marked.instances, strict=True))
-        instances = tuple([known.get(id(i)) or self._mark_one(i) for i in service.instances])
-        return replace(service, instances=instances, registries=(self.label,))
+        old, images = (before.instances, marked.instances) if before and marked else ((), ())
+        instances = yield from carry(old, images, service.instances, self._mark_one)
+        return replace(service, instances=tuple(instances), registries=(self.label,))
 
     def _mark_one(self, i: Instance) -> Instance:
         own = labelled(i.registration, self.label)

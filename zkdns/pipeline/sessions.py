@@ -8,10 +8,13 @@ one node, both reasons are named.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from zkdns.identity import moved
 from zkdns.model import Instance, Service
-from zkdns.persistent import moved
+from zkdns.steps import Steps, walk
 
 SESSION_END_SECONDS: Final = 1.0
 """Seconds within which the nodes of one session go when it ends: they end in one transaction, and are read
@@ -30,13 +33,17 @@ class Sessions:
         """By session, the nodes that went in the last moment."""
         self._lost_at = float("-inf")
 
-    def take(self, old: Service | None, new: Service | None, now: float) -> None:
+    def take(self, old: Service | None, new: Service | None, now: float) -> Steps[None]:
         """A service is registered so from now on. Views of another service tell nothing more."""
         if (old or new or NOBODY).view_of:
             return
-        gone, come = moved(old.instances if old is not None else (), new.instances if new is not None else ())
-        before = {i.path: i.owner for i in gone if i.owner}
-        after = {i.path: i.owner for i in come if i.owner}
+        gone, come = yield from moved(
+            old.instances if old is not None else (), new.instances if new is not None else ()
+        )
+        before: dict[str, int] = {}
+        after: dict[str, int] = {}
+        for some, owners in ((gone, before), (come, after)):
+            yield from walk(some, partial(_note_owners, owners))
         if before and after:
             for path, _ in before.items() & after.items():  # another word of the same node
                 del before[path], after[path]
@@ -45,7 +52,10 @@ class Sessions:
         self._nodes.update(after.values())
         if before:
             self._lost_at = now
-        for owner, lost in Counter(before.values()).items():
+            yield from walk([*Counter(before.values()).items()], self._count_lost)
+
+    def _count_lost(self, some: Sequence[tuple[int, int]]) -> None:
+        for owner, lost in some:
             self._lost[owner] += lost
             self._nodes[owner] -= lost
             if not self._nodes[owner]:
@@ -64,6 +74,12 @@ class Sessions:
         if (lost := self._lost[instance.owner]) > 1:
             return f"{ENDED}: all {lost} nodes of it went at once"
         return f"{ENDED}, or {DELETED}"
+
+
+def _note_owners(owners: dict[str, int], some: Sequence[Instance]) -> None:
+    for i in some:
+        if i.owner:
+            owners[i.path] = i.owner
 
 
 def file_of(path: str) -> str:

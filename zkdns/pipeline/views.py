@@ -7,21 +7,22 @@ cost is that of what changed.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from operator import attrgetter
 from typing import TypeAlias
 from zlib import crc32
 
 from zkdns.answers.routed import view_key
+from zkdns.identity import carry
 from zkdns.model import DEFAULTS, Instance, Override, Service
 from zkdns.persistent import PersistentMap, differing
 from zkdns.registry.labels import to_label
+from zkdns.registry.meeting import find
 from zkdns.registry.override_nodes import NOTHING, ByService
 from zkdns.roots import OVERRIDES
 from zkdns.routes import Target
+from zkdns.steps import Steps, finish, glance, walk
 from zkdns.wall import Wall
 
 Pair: TypeAlias = tuple[str, str]
@@ -74,7 +75,7 @@ class Views:
         merged: Mapping[str, Service],
         registries: Mapping[str, Mapping[str, Service]],
         laid: Mapping[str, tuple[Target, ...]],
-    ) -> Mapping[str, Service]:
+    ) -> Steps[Mapping[str, Service]]:
         """The merged services, and their views. `registries`: what each holds, by name; `laid`: the targets
         of what is laid over services, by their names."""
         before, self._merged = self._merged, merged
@@ -106,7 +107,7 @@ class Views:
         for name in changed:
             changes[name] = merged.get(name)
             with self._wall.around(self._path(name), "views"):
-                changes |= self._view(name)
+                changes |= yield from self._view(name)
         every = self._all if isinstance(self._all, PersistentMap) else PersistentMap(self._all)
         self._all = every.changed(changes)
         return self._all if self._keys_of else merged
@@ -119,7 +120,9 @@ class Views:
         if name is None or own is None or view_key(name, target.registry) in self.of(name):
             return None
         base = self._merged[name]
-        return _make(view_key(name, target.registry), base, own, target.registry, _names_of(base))
+        return finish(
+            _make(view_key(name, target.registry), base, own, target.registry, _names_of(base.instances))
+        )
 
     def spread(self, overrides: ByService) -> ByService:
         """What is ordered for instances, for their like in views too: those that the service itself has
@@ -212,42 +215,46 @@ class Views:
             return frozenset((t.service, t.registry) for t in targets if t.registry)
         return frozenset()
 
-    def _view(self, name: str) -> dict[str, Service | None]:
+    def _view(self, name: str) -> Steps[dict[str, Service | None]]:
         """The views of one service; None for those that are gone."""
         base = self._merged.get(name)
-        changes: dict[str, Service | None] = dict.fromkeys(self._keys_of.pop(name, ()))
-        owns = {key: self._owns.pop(key) for key in changes if key in self._owns}
-        if base is None:
-            return changes
         wanted = [
             registry
             for registry in self._registries
-            if registry in self._failover
-            or (name, registry) in self._wanted
-            or (base.label, registry) in self._wanted
+            if base is not None
+            and (
+                registry in self._failover
+                or (name, registry) in self._wanted
+                or (base.label, registry) in self._wanted
+            )
         ]
-        held = {r: own for r in wanted if (own := self._registries[r].get(name)) is not None}
-        if not held:
-            return changes
-        taken = _names_of(base)
-        for registry, own in held.items():
+        views: dict[str, Service | None] = {}
+        owns: dict[str, Service] = {}
+        taken: set[str] = set()
+        for registry in wanted:
+            own = self._registries[registry].get(name)
+            if own is None or base is None:
+                continue
+            if not views:
+                yield from glance(base.instances, lambda some: taken.update(_names_of(some)))
             key = view_key(name, registry)
-            before = (view, owns[key]) if (view := self._all.get(key)) is not None and key in owns else None
-            changes[key] = _make(key, base, own, registry, taken, before)
-            self._owns[key] = own
-        self._keys_of[name] = tuple(key for key, view in changes.items() if view is not None)
+            view, was = self._all.get(key), self._owns.get(key)
+            before = (view, was) if view is not None and was is not None else None
+            views[key] = yield from _make(key, base, own, registry, taken, before)
+            owns[key] = own
+        # They stand as they were until all of them are made.
+        changes = dict.fromkeys(self._keys_of.pop(name, ())) | views
+        for key in changes:
+            self._owns.pop(key, None)
+        self._owns |= owns
+        if views:
+            self._keys_of[name] = tuple(views)
         return changes
 
 
-def find(instances: Sequence[Instance], id: str) -> Instance | None:
-    """The instance with this id; they stand in the order of their ids."""
-    at = bisect_left(instances, id, key=attrgetter("id"))
-    return instances[at] if at < len(instances) and instances[at].id == id else None
-
-
-def _names_of(base: Service) -> set[str]:
-    """What its instances are known by, as registered and as labels."""
-    return {name for i in base.instances for name in (i.label, i.id)}
+def _names_of(instances: Iterable[Instance]) -> set[str]:
+    """What they are known by, as registered and as labels."""
+    return {name for i in instances for name in (i.label, i.id)}
 
 
 def _make(
@@ -257,27 +264,33 @@ def _make(
     registry: str,
     taken: set[str],
     before: tuple[Service, Service] | None = None,
-) -> Service:
+) -> Steps[Service]:
     """`before`: the view as it was, and what that was made of: who is the same one in it stays the same here,
     and is not made again."""
     view, was = before or (None, None)
-    standing = dict(zip(map(id, was.instances), view.instances, strict=True)) if view and was else {}
-    merged = {i.id: i for i in base.instances if i.registry in ("", registry)}
-    instances = []
-    for i in own.instances:
-        same = merged.get(i.id)
-        label, known_as = i.label, ""
-        if same is not None:
-            label = same.label
-        elif label in taken or i.id in taken:
-            label = known_as = _free(i, registry, taken)
-        taken.update((label, i.id))
-        one = standing.get(id(i))
-        if one is None or (one.label, one.known_as) != (label, known_as):
-            one = replace(i, label=label, known_as=known_as, path=f"{registry}:{i.path}")
-            known = find(view.instances, i.id) if view is not None else None
-            one = known if known is not None and known == one else one
-        instances.append(one)
+    merged: dict[str, str] = {}
+    instances: list[Instance] = []
+
+    def note(some: Sequence[Instance]) -> None:
+        merged.update([(i.id, i.label) for i in some if i.registry in ("", registry)])
+
+    def make(some: Sequence[tuple[Instance, Instance | None]]) -> None:
+        for i, one in some:
+            label, known_as = merged.get(i.id, i.label), ""
+            if i.id not in merged and (label in taken or i.id in taken):
+                label = known_as = _free(i, registry, taken)
+            taken.update((label, i.id))
+            if one is None or (one.label, one.known_as) != (label, known_as):
+                one = replace(i, label=label, known_as=known_as, path=f"{registry}:{i.path}")
+                known = find(view.instances, i.id) if view is not None else None
+                one = known if known is not None and known == one else one
+            instances.append(one)
+
+    yield from glance(base.instances, note)
+    old: Sequence[Instance] = was.instances if was is not None else ()
+    images: Sequence[Instance | None] = view.instances if view is not None else ()
+    standing = yield from carry(old, images, own.instances, lambda i: None)
+    yield from walk([*zip(own.instances, standing, strict=True)], make)
     settings = replace(own.settings if own.settings != DEFAULTS else base.settings, route=None)
     now = Service(
         key, base.label, f"{registry}:{own.path}", settings, tuple(instances), own.note, (registry,),

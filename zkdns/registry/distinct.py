@@ -6,12 +6,18 @@ costs its neighbours, not all. Forgotten with the service, and once its ids diff
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from typing import Final
 
 from zkdns.model import Instance, Problem
+from zkdns.order import sort
 from zkdns.registry.labels import Labels
+from zkdns.steps import Steps, glance, walk
+
+FEW: Final = 16
+"""Ids that come or go in one step: each is folded for several times, and looked for among those alike."""
 
 _label = attrgetter("label")
 _but_label = attrgetter(
@@ -31,23 +37,40 @@ class Ids:
     def __getitem__(self, id: str) -> str:
         return self._labels[id]
 
-    def take(self, paths: Mapping[str, str]) -> tuple[Problem, ...]:
-        """These are its ids now, and where each stands. What is to be told of them, in their order."""
-        old = self._paths
+    def take(self, instances: Sequence[Instance]) -> Steps[tuple[Problem, ...]]:
+        """These are there now, no two of one id. What is to be told of them, in the order of their ids."""
+        old, paths = self._paths, dict[str, str]()
+        yield from glance(instances, lambda some: paths.update([(i.id, i.path) for i in some]))
         if paths == old:
             return self._problems
-        affected = self._labels.change(paths.keys() - old.keys(), old.keys() - paths.keys())
-        affected |= {id for id in self._told if id in paths and paths[id] != old[id]}
-        for id in self._told.keys() - paths.keys():
-            del self._told[id]
-        for id in affected:
-            problem = self._labels.tell(id, paths[id], "id")
-            if problem is not None:
-                self._told[id] = problem
-            else:
-                self._told.pop(id, None)
+        affected: set[str] = set()
+        for at, id in enumerate(old.keys() - paths.keys(), 1):
+            affected |= self._labels.change((), (id,))
+            self._told.pop(id, None)
+            if not at % FEW:
+                yield
+        for at, id in enumerate(paths.keys() - old.keys(), 1):
+            affected |= self._labels.change((id,), ())
+            if not at % FEW:
+                yield
+
+        def look(some: Sequence[str]) -> None:
+            affected.update([id for id in some if paths.get(id) != old.get(id)])
+
+        def tell(some: Sequence[str]) -> None:
+            for id in some:
+                problem = self._labels.tell(id, paths[id], "id") if id in paths else None
+                if problem is not None:
+                    self._told[id] = problem
+                else:
+                    self._told.pop(id, None)
+
+        yield from walk([*self._told], look)
+        yield from walk([*affected], tell)
+        rows = [*self._told.items()]
+        yield from sort(rows, itemgetter(0))
         self._paths = paths
-        self._problems = tuple(self._told[id] for id in sorted(self._told))
+        self._problems = tuple([problem for _, problem in rows])
         return self._problems
 
 
@@ -64,24 +87,37 @@ class Distinct:
         self,
         service: str,
         instances: list[Instance],
-        before: Iterable[Instance],
+        before: Sequence[Instance],
         problems: list[Problem],
-    ) -> tuple[Instance, ...]:
+    ) -> Steps[tuple[Instance, ...]]:
         """Sorted by id and path when they come in. `before`: as they were, which go on as the same objects.
         `problems` is told of those that have another's id or label."""
-        if len({*map(_label, instances)}) == len(instances):
+        labels: set[str] = set()
+        yield from glance(instances, lambda some: labels.update(map(_label, some)))
+        if len(labels) == len(instances):
             self.forget(service)
             return tuple(instances)
         by_id: dict[str, Instance] = {}
-        for instance in instances:
-            first = by_id.setdefault(instance.id, instance)
-            if first is not instance:
-                what = f"its id is that of {first.path} too, which is served"
-                problems.append(Problem(instance.path, what, "register it under an id of its own"))
+        known: dict[str, Instance] = {}
+        distinct: list[Instance] = []
+
+        def put(some: Sequence[Instance]) -> None:
+            for instance in some:
+                first = by_id.setdefault(instance.id, instance)
+                if first is not instance:
+                    what = f"its id is that of {first.path} too, which is served"
+                    problems.append(Problem(instance.path, what, "register it under an id of its own"))
+
+        def relabel_some(some: Sequence[Instance]) -> None:
+            distinct.extend([relabel(i, ids[i.id], known.get(i.id)) for i in some])
+
+        yield from walk(instances, put)
+        every = [*by_id.values()]
         ids = self._ids.setdefault(service, Ids())
-        problems += ids.take({id: i.path for id, i in by_id.items()})
-        known = {i.id: i for i in before}
-        return tuple(relabel(i, ids[id], known.get(id)) for id, i in by_id.items())
+        problems += yield from ids.take(every)
+        yield from glance(before, lambda some: known.update([(i.id, i) for i in some]))
+        yield from walk(every, relabel_some)
+        return tuple(distinct)
 
 
 def relabel(instance: Instance, label: str, known: Instance | None) -> Instance:

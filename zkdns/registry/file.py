@@ -25,6 +25,7 @@ from zkdns.registry.formats import native
 from zkdns.registry.labels import to_label
 from zkdns.registry.settings import read_table
 from zkdns.registry.unread import unread
+from zkdns.steps import finish
 
 log = logging.getLogger("zkdns.registry.file")
 
@@ -104,7 +105,8 @@ def _read_service(
         by_id[id] = Instance(
             id, to_label(id), f"{place}/{id}", registration, since, False, weight=registration.weight
         )
-    instances = Distinct().make(name, sorted(by_id.values(), key=attrgetter("id")), known.values(), problems)
+    every = sorted(by_id.values(), key=attrgetter("id"))
+    instances = finish(Distinct().make(name, every, [*known.values()], problems))
     instances = tuple(known[i.id] if known.get(i.id) == i else i for i in instances)
     service = Service(name, to_label(name), place, settings, instances)
     return before if before is not None and before == service else service

@@ -191,9 +191,10 @@ class FormatReader:
         yield from sort(instances, _id_of)
         ids = [*map(_id_of, instances)]
         if any(map(eq, ids, ids[1:])):
-            instances.sort(key=attrgetter("id", "path"))
-        distinct = self._distinct.make(name, instances, before.instances if before else (), problems)
-        problems.sort(key=attrgetter("path"))
+            yield from sort(instances, attrgetter("id", "path"))
+        known = before.instances if before else ()
+        distinct = yield from self._distinct.make(name, instances, known, problems)
+        yield from sort(problems, attrgetter("path"))
         if len(distinct) > SLICE:
             yield
         return renew(Service(name, to_label(name), path, chosen, distinct), before), tuple(problems)

@@ -16,8 +16,9 @@ from zkdns.model import DEFAULTS, EMPTY, Catalog, Instance, Problem, Service, fa
 from zkdns.order import in_order
 from zkdns.persistent import PersistentMap, differing
 from zkdns.problems import Problems, ours_of
-from zkdns.registry.distinct import Ids, relabel
 from zkdns.registry.labels import Labels, to_label
+from zkdns.registry.meeting import Meeting
+from zkdns.steps import Steps
 
 
 class Merger:
@@ -31,8 +32,8 @@ class Merger:
         """As they are joined, before the labels of all are assigned."""
         self._labels = Labels()
         self._relabelled: dict[str, Service] = {}
-        self._ids: dict[str, Ids] = {}
-        """Of the services whose ids are alike, where several registries have them."""
+        self._met: dict[str, Meeting] = {}
+        """Of the services that several registries have, their instances."""
         self._of_ids: dict[str, tuple[Problem, ...]] = {}
         self._of_names: dict[str, Problem] = {}
         self._faults: dict[str, Problem] = {}
@@ -40,7 +41,7 @@ class Merger:
         """The problems of each registry, as they went into those of all; and `_own` the Merger's."""
         self._own: tuple[object, ...] = {}, {}, {}
 
-    def merge(self, catalogs: Sequence[Catalog]) -> Catalog:
+    def merge(self, catalogs: Sequence[Catalog]) -> Steps[Catalog]:
         """One Catalog of all. `serial` is the largest; `stale_since` the oldest of those that are stale;
         `complete` once all are. The same object as before where nothing changed."""
         inputs = [catalog.services for catalog in catalogs]
@@ -49,7 +50,7 @@ class Merger:
         nothing: Mapping[str, Service] = {}
         pairs = zip_longest(before, inputs, fillvalue=nothing)
         changed = dict.fromkeys(name for old, new in pairs for name in differing(old, new))
-        changes = self._join(changed, inputs)
+        changes = yield from self._join(changed, inputs)
         services = self._catalog.services
         if len(inputs) == 1 and not self._relabelled:
             services = services if _are_same(services, inputs[0], changes) else inputs[0]
@@ -97,7 +98,7 @@ class Merger:
 
     def _join(
         self, names: Iterable[str], inputs: Sequence[Mapping[str, Service]]
-    ) -> dict[str, Service | None]:
+    ) -> Steps[dict[str, Service | None]]:
         """Put together what changed; the services that are other ones now, None for those that are gone."""
         added, removed = [], []
         changes: dict[str, Service | None] = {}
@@ -114,7 +115,7 @@ class Merger:
                 changes[name] = None
                 continue
             try:
-                changes[name] = self._join_one(name, standing)
+                changes[name] = yield from self._join_one(name, standing)
                 self._faults.pop(name, None)
             except Exception as error:  # ours: it costs this service, and the others go on
                 path = standing[0].path if standing else name
@@ -141,41 +142,24 @@ class Merger:
         else:
             self._of_names[name] = problem
 
-    def _join_one(self, name: str, standing: list[Service]) -> Service | None:
+    def _join_one(self, name: str, standing: list[Service]) -> Steps[Service | None]:
         self._of_ids.pop(name, None)
         if len(standing) < 2:
-            self._ids.pop(name, None)
+            self._met.pop(name, None)
         if not standing:
             self._joined.pop(name, None)
             return None
         service = standing[0]
         if len(standing) > 1:
             before = self._catalog.services.get(name)
-            service = _join(standing, self._join_instances(name, standing, before))
+            met = self._met.setdefault(name, Meeting())
+            held = [service.instances for service in standing]
+            service = _join(standing, (yield from met.join(held, before.instances if before else ())))
             service = before if before is not None and before == service else service
+            if met.problems:
+                self._of_ids[name] = met.problems
         self._joined[name] = service
         return service
-
-    def _join_instances(
-        self, name: str, standing: list[Service], before: Service | None
-    ) -> tuple[Instance, ...]:
-        by_id: dict[str, Instance] = {}
-        for service in standing:
-            for instance in service.instances:
-                by_id.setdefault(instance.id, instance)
-        labels = {id: i.label for id, i in by_id.items()}
-        # What is its own label folds to itself.
-        are_own = all(label == id or to_label(id) == label for id, label in labels.items())
-        if are_own and len({*labels.values()}) == len(labels):
-            self._ids.pop(name, None)
-        else:
-            ids = self._ids.setdefault(name, Ids())
-            problems = ids.take({id: i.path for id, i in by_id.items()})
-            if any(ids[id] != label for id, label in labels.items()):
-                self._of_ids[name] = problems  # else the one registry that has them tells it
-                labels = {id: ids[id] for id in by_id}
-        known = {i.id: i for i in before.instances} if before is not None else {}
-        return tuple(relabel(by_id[id], labels[id], known.get(id)) for id in sorted(by_id))
 
     def _label(self, name: str) -> Service | None:
         service = self._joined.get(name)
@@ -189,11 +173,6 @@ class Merger:
         known = self._catalog.services.get(name)
         service = self._relabelled[name] = known if known is not None and known == service else service
         return service
-
-
-def merge(catalogs: Sequence[Catalog], previous: Catalog | None = None) -> Catalog:
-    """The same once, where nobody remembers."""
-    return Merger(EMPTY if previous is None else previous).merge(catalogs)
 
 
 def _are_same(

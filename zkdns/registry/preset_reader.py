@@ -14,6 +14,7 @@ from operator import attrgetter
 from msgspec import Struct
 
 from zkdns.model import UNSEEN, Data, Instance, Problem, Registration, Service
+from zkdns.order import sort
 from zkdns.registry import arrange
 from zkdns.registry.arrange import Found
 from zkdns.registry.distinct import Distinct
@@ -26,7 +27,7 @@ from zkdns.registry.places import Leads, Member, Part, Place, Preset
 from zkdns.registry.reading import Assembled
 from zkdns.registry.unread import unread
 from zkdns.registry.znodes import Names
-from zkdns.steps import Steps
+from zkdns.steps import Steps, walk
 
 
 class Told(Struct, frozen=True):
@@ -105,18 +106,28 @@ class PresetReader:
     def assemble(
         self, name: str, path: str, values: Sequence[Told], before: Service | None
     ) -> Steps[Assembled]:
-        arranged = yield from arrange.steps(
-            self._preset, name, [find for one in values for find in one.found]
-        )
-        problems = [problem for one in values for problem in one.problems]
+        finds: list[Found] = []
+        problems: list[Problem] = []
+        lost: list[Instance] = []
+
+        def sort_out(some: Sequence[Told]) -> None:
+            for one in some:
+                finds.extend(one.found)
+                problems.extend(one.problems)
+                if one.instance:
+                    lost.append(one.instance)
+
+        yield from walk(values, sort_out)
+        arranged = yield from arrange.steps(self._preset, name, finds)
         problems += arranged.problems
         instances = list(arranged.instances)
-        known = {instance.id for instance in instances}
-        lost = [one.instance for one in values if one.instance and one.instance.id not in known]
         if lost:
-            instances = sorted([*instances, *lost], key=attrgetter("id", "path"))
-        distinct = self._distinct.make(name, instances, before.instances if before else (), problems)
-        problems.sort(key=lambda problem: problem.path)
+            known = {instance.id for instance in instances}
+            instances += [instance for instance in lost if instance.id not in known]
+            yield from sort(instances, attrgetter("id", "path"))
+        standing = before.instances if before else ()
+        distinct = yield from self._distinct.make(name, instances, standing, problems)
+        yield from sort(problems, attrgetter("path"))
         service = Service(name, to_label(name), path, instances=distinct, offices=arranged.offices)
         return renew(service, before), tuple(problems)
 

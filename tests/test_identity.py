@@ -1,0 +1,57 @@
+"""What is the same object in two sequences, and what was made of it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.steps import longest, steps
+from zkdns import identity
+from zkdns.identity import apart, carry
+from zkdns.steps import GLANCES, finish
+
+THINGS = [object() for _ in range(8)]
+SEQUENCES = st.lists(st.sampled_from(THINGS), unique=True)
+
+
+@given(SEQUENCES, SEQUENCES)
+def test_who_moved_is_in_one_of_them_alone(old: list[object], new: list[object]) -> None:
+    gone, come = finish(identity.moved(old, new))
+    assert gone == [one for one in old if one not in new]
+    assert come == [one for one in new if one not in old]
+    ours, theirs = apart(old, new)
+    assert {*gone} <= {*ours}
+    assert {*come} <= {*theirs}
+
+
+@given(SEQUENCES, SEQUENCES)
+def test_what_was_made_of_one_that_stayed_is_carried_on_to_where_it_stands_now(
+    old: list[object], new: list[object]
+) -> None:
+    images = [[one] for one in old]
+    made: list[object] = []
+
+    def make(one: object) -> list[object]:
+        made.append(one)
+        return [one]
+
+    carried = finish(carry(old, images, new, make))
+    assert carried == [[one] for one in new]
+    assert made == [one for one in new if one not in old]
+    assert all(any(image is one for one in images) for image in carried if image[0] in old)
+
+
+def test_of_thousands_none_is_looked_into_that_stayed_and_no_step_grows_with_those_that_moved() -> None:
+    many = [object() for _ in range(4 * GLANCES)]
+    few = many[:GLANCES]
+
+    def change(every: list[object]) -> int:
+        other = [*every[:7], object(), *every[8:-1]]
+        return steps(lambda: finish(carry(every, every, [*other, every[-1]], lambda one: one)))
+
+    assert change(many) == change(few)
+
+    def leave(every: list[object]) -> int:
+        return longest(identity.moved(every, [*map(str, every[::2]), *every[1::2]]))
+
+    assert leave(many) < 1.1 * leave(few)
