@@ -30,14 +30,14 @@ def apart(old: Sequence[T], new: Sequence[T]) -> Both[T]:
 def moved(old: Sequence[T], new: Sequence[T]) -> Steps[Both[T]]:
     """Those of the old ones and of the new ones that are not the same object in both, in their order."""
     old, new = apart(old, new)
-    if not (old and new):
+    if not (old and new) or len(old) == len(new) == 1:
         return old, new
     ours: set[int] = set()
     theirs: set[int] = set()
     gone: list[T] = []
     come: list[T] = []
-    yield from glance(old, lambda some: ours.update(map(id, some)))
-    yield from glance(new, lambda some: theirs.update(map(id, some)))
+    yield from glance([*map(id, old)], ours.update)
+    yield from glance([*map(id, new)], theirs.update)
     yield from glance(old, lambda some: gone.extend([i for i in some if id(i) not in theirs]))
     yield from glance(new, lambda some: come.extend([i for i in some if id(i) not in ours]))
     return gone, come

@@ -21,17 +21,9 @@ GLANCES: Final = 4096
 """The same where each takes a tenth of a microsecond."""
 
 
-def walk(items: Sequence[T], look: Callable[[Sequence[T]], Any]) -> Steps[None]:
-    """Look at some of them at a time, with a pause in between: few take none."""
-    return _walk(items, look, SLICE)
-
-
-def glance(items: Sequence[T], look: Callable[[Sequence[T]], Any]) -> Steps[None]:
-    """The same where one call of `look` costs next to nothing for each."""
-    return _walk(items, look, GLANCES)
-
-
-def _walk(items: Sequence[T], look: Callable[[Sequence[T]], Any], most: int) -> Steps[None]:
+def walk(items: Sequence[T], look: Callable[[Sequence[T]], Any], most: int | None = None) -> Steps[None]:
+    """Look at so many of them at a time (`SLICE`), with a pause in between: few take none."""
+    most = SLICE if most is None else most
     if len(items) <= most:
         look(items)
         return
@@ -39,6 +31,11 @@ def _walk(items: Sequence[T], look: Callable[[Sequence[T]], Any], most: int) -> 
         if at:
             yield
         look(items[at : at + most])
+
+
+def glance(items: Sequence[T], look: Callable[[Sequence[T]], Any]) -> Steps[None]:
+    """The same where one call of `look` costs next to nothing for each."""
+    return walk(items, look, GLANCES)
 
 
 def finish(steps: Steps[T]) -> T:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 
 from support.stepping import CHECK, NOW, World, an_address, settings_of
+from support.values import a_service, an_instance
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.health import judge, targets
 from zkdns.model import Change, Children, Data, Stat
+from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.inputs import Ready
-from zkdns.pipeline.telling import SLICE
+from zkdns.pipeline.telling import SLICE, Telling
 from zkdns.steps import SLICE as STEP
+from zkdns.wall import Wall
 
 MANY = 3000
 
@@ -50,6 +54,18 @@ def test_what_a_service_of_thousands_tells_takes_turns_and_is_told_whole() -> No
     assert [change.id for change in told] == ["", *(f"i{n:04}" for n in range(MANY))]
     assert len(turns) > MANY // SLICE // 4
     assert world.pipeline.idle
+
+
+def test_thousands_of_whom_nothing_is_to_be_told_take_turns_too() -> None:
+    before = a_service(*(an_instance(f"i{n:04}") for n in range(MANY)))
+    after = replace(before, instances=tuple(replace(i, zxid=9) for i in before.instances))
+    telling, looks, turns = Telling(Causes(), Wall()), count(), 0
+    telling.replaced("/web", before, after, Moment(NOW, 9))
+    while telling.has_work:
+        telling.work(lambda: float(next(looks)), 0.0)
+        turns += 1
+    assert turns > MANY // SLICE
+    assert telling.take() == []
 
 
 def test_what_changes_meanwhile_is_told_after_it() -> None:

@@ -16,6 +16,7 @@ from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
 from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
 from zkdns.answers.holders import Holders
+from zkdns.answers.leftovers import Leftovers
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.precedence import Precedence
 from zkdns.answers.routed import NOTHING, Beyond
@@ -66,6 +67,7 @@ class Builder:
         self._addresses = tuple(addresses)
         self._precedence = Precedence(self.zones, self.services)
         self._holders = Holders()
+        self._leftovers = Leftovers()
         self._forget()
         for zone in self.zones:
             self._put_server(zone)
@@ -76,13 +78,14 @@ class Builder:
 
     @property
     def has_more(self) -> bool:
-        """Whether addresses moved that are not in what `take` gave last."""
-        return self._holders.has_work
+        """Whether addresses moved that are not in what `take` gave last, or something is to be let go of."""
+        return self._holders.has_work or self._leftovers.has_work
 
     def take(self, addresses: int | None = None) -> Delta:
         """What moved since the last call; all there is at the first. Of the addresses of a service that has
         thousands, so many at most."""
         holders = self._holders.take(addresses)
+        self._leftovers.drop()
         delta = Delta(
             *self._precedence.take(), self._moved_zones, self._moved_staleness, self._moved_services,
             holders, self._moved_serial, self._moved_clients,
@@ -217,6 +220,8 @@ class Builder:
         """Put `answers` where the service's old ones were; None takes the service out."""
         old = self.services.pop(name, None)
         if old is not None:
+            if old.beyond.route is not None:
+                self._leftovers.put(old, old.beyond.route)
             answers = self._carry_on(answers, self._count(old))
         if self._first_places.knows(name):
             shares = [one.shares() if one is not None else None for one in (old, answers)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import Final
 
 from msgspec import Struct
@@ -45,8 +45,8 @@ class Holders:
 
     def replace(self, name: str, old: Collection[bytes], new: Collection[bytes]) -> None:
         """A service has the new addresses, and had the old ones; both tell quickly what is among them."""
-        gone = [address for address in old if address not in new] if new else old
-        come = [address for address in new if address not in old] if old else new
+        gone = [*filterfalse(new.__contains__, old)] if new else old
+        come = [*filterfalse(old.__contains__, new)] if old else new
         parts = _Left(name, iter(gone), False), _Left(name, iter(come), True)
         if self._left or len(gone) + len(come) > MAX_ADDRESSES_IN_A_TURN:
             self._left.extend(parts)

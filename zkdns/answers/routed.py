@@ -98,10 +98,10 @@ def in_force_at(chosen: StandsFor, now: float) -> tuple[InForce, float | None]:
 
 def guests_of(base: Service | None, views: Iterable[Service]) -> tuple[Instance, ...]:
     """The instances of views that have names of their own under the service's; the unreadable have none."""
-    held = base.instances if base is not None else ()
-    taken = {i.label for i in held if i.state is not State.UNREADABLE}
-    every = (i for view in views for i in view.instances if i.state is not State.UNREADABLE)
-    return tuple(i for i in every if i.label not in taken)
+    held, unreadable = base.instances if base is not None else (), State.UNREADABLE
+    taken = {i.label for i in held if i.state is not unreadable}
+    every = [i for view in views for i in view.instances if i.label not in taken]
+    return tuple([i for i in every if i.state is not unreadable])
 
 
 def view_key(name: str, registry: str) -> str:

@@ -73,13 +73,14 @@ def between(
     before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
 ) -> list[Change]:
     """All that is another. A service that comes or goes tells so itself, and each of its instances too."""
-    return list(walk(before, after, moment, causes))
+    return [change for change in walk(before, after, moment, causes) if change is not None]
 
 
 def walk(
     before: Service | None, after: Service | None, moment: Moment, causes: Causes = UNKNOWN
-) -> Iterator[Change]:
-    """The same one by one: of a service of thousands that is work for several turns."""
+) -> Iterator[Change | None]:
+    """The same one by one: of a service of thousands that is work for several turns. None: of an instance
+    that is another nothing was to be told."""
     service = after or before
     if service is None:
         return
@@ -151,7 +152,7 @@ class _Account(Struct, frozen=True):
             why = "--failover"
         return self.change("", "route", was, now, why, by=by, zxid=zxid)
 
-    def of_instances(self, before: Service | None, after: Service | None) -> Iterator[Change]:
+    def of_instances(self, before: Service | None, after: Service | None) -> Iterator[Change | None]:
         offices = dict.fromkeys((*(before.offices if before else ()), *(after.offices if after else ())))
         elected = _elections(before, after, offices) if offices else {}
         for id, was, now in _pairs(before, after):
@@ -171,7 +172,7 @@ class _Account(Struct, frozen=True):
             for came_from, went_to, why in elected.get(id, ()):
                 yield self.change(id, "leader", came_from, went_to, why, instance=now)
 
-    def _of_one(self, was: Instance, now: Instance, offices: Container[str]) -> Iterator[Change]:
+    def _of_one(self, was: Instance, now: Instance, offices: Container[str]) -> Iterator[Change | None]:
         # Who is elected is told apart, and its own node says nothing of it.
         before, after = _without(offices, was.registration), _without(offices, now.registration)
         zxid = now.zxid if before != after and now.zxid else None
@@ -199,6 +200,8 @@ class _Account(Struct, frozen=True):
                 old, new = _differing(before, after)
         if not is_told:
             yield self.change(now.id, "registered", old, new, SO, instance=now, zxid=zxid)
+        elif not is_out and was.weight == now.weight:
+            yield None
 
     def _why_state(self, was: Instance, now: Instance) -> tuple[str, str]:
         """Why its state is another, and by whose order."""

@@ -90,7 +90,7 @@ class Gathering:
 
     @property
     def has_work(self) -> bool:
-        return self.is_taking or self.is_due or bool(self._unlaid) or self._registries.has_work
+        return self._taking is not None or self.is_due or bool(self._unlaid) or self._registries.has_work
 
     @property
     def is_taking(self) -> bool:
@@ -101,7 +101,7 @@ class Gathering:
     def is_within(self) -> bool:
         """Whether more is to be handed on before what was is published: no more than had been told when that
         was begun, so that whoever tells without end keeps nobody waiting."""
-        return self._owed > 0 or self.is_taking
+        return self._owed > 0 or self._taking is not None
 
     @property
     def is_behind(self) -> bool:
@@ -114,8 +114,9 @@ class Gathering:
         self._waits_for_large = False
 
     def work(self, now: float, is_late: Callable[[], bool], most: int = AT_A_TIME) -> None:
-        """Hand on what there is, until it is late, and no more than is shown together."""
-        if self.is_taking and not self.go_on(is_late):
+        """Hand on what there is, until it is late, and no more than is shown together: so many services at a
+        time, 0 for none that is not begun."""
+        if (self._taking is not None and not self._go_on(is_late)) or not most:
             return
         if not self._owed and (self._publisher.backlog <= FEW or most > AT_A_TIME):
             backlog = self._registries.backlog
@@ -132,22 +133,10 @@ class Gathering:
             if moved or self.is_due:
                 self.is_due = False
                 self._taking = self._take(now)
-                if not self.go_on(is_late):
+                if not self._go_on(is_late):
                     return
             if is_late():
                 return
-
-    def go_on(self, is_late: Callable[[], bool]) -> bool:
-        """With what is handed on in part, until it is late. Whether all of it is."""
-        steps, self._taking = self._taking, None
-        if steps is not None:
-            for _ in steps:
-                if is_late():
-                    self._taking = steps
-                    return False
-        if self._is_to_order:
-            self.override()
-        return True
 
     def take_changes(self) -> list[Change]:
         """Registries that went out of reach since the last call, and that came back."""
@@ -165,6 +154,17 @@ class Gathering:
             self.defaults.forget((yield from self._publisher.take(gatherer.services, now)))
             if gatherer.views.are_there:  # what is ordered for instances is for their like in views, too
                 self._is_to_order = True
+
+    def _go_on(self, is_late: Callable[[], bool]) -> bool:
+        """With what is handed on in part, until it is late. Whether all of it is."""
+        steps, self._taking = self._taking, None
+        for _ in steps or ():
+            if is_late():
+                self._taking = steps
+                return False
+        if self._is_to_order:
+            self.override()
+        return True
 
     def override(self) -> None:
         """What operators ordered, for the services and routes that are there now."""

@@ -83,7 +83,9 @@ class Hostnames:
     def follow(self, registered: Mapping[str, Service]) -> Steps[None]:
         """From now on follow the host names that are registered here."""
         before, self._followed = self._followed, registered
-        others: dict[str, list[str]] = {host: [] for host in self._unsorted}
+        others: dict[str, list[str]] = {}
+        if self._unsorted:
+            others = {host: [] for host in self._unsorted}
         for name in differing(before, registered):
             was, now = before.get(name), registered.get(name)
             with self._wall.around((now or was or NOBODY).path, "followed"):

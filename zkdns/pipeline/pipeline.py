@@ -274,13 +274,11 @@ class Pipeline:
             self._gathering.is_due = True
         publisher, health, gathering = self._publisher, self._health, self._gathering
         while True:
-            if hearing.is_within:
-                gathering.go_on(lambda: self._tick() > until)
-            elif self._gathers:
+            if self._gathers:
                 most = AT_A_TIME_OF_START if self.is_loading else AT_A_TIME
-                gathering.work(now, lambda: self._tick() > until, most)
+                gathering.work(now, lambda: self._tick() > until, 0 if hearing.is_within else most)
             publisher.mark_soon(health.work(now, self._tick, until), now)
-            if not gathering.is_taking and (hearing.is_within or not gathering.is_within):
+            if not gathering.is_within or (hearing.is_within and not gathering.is_taking):
                 # Half of the time is its own: else who tells without end would have nothing published.
                 spare = max(until - self._tick(), budget / 2)
                 publisher.work(Moment(now, self.registries.zxid), spare)

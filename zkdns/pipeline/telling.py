@@ -19,14 +19,14 @@ from zkdns.pipeline.compiler import LARGE
 from zkdns.wall import Wall
 
 SLICE: Final = 128
-"""Changes that are told between two looks at the clock."""
+"""Instances that are told of between two looks at the clock, or of which nothing is to be told."""
 
 
 class Untold(Struct, frozen=True):
     """One service's changes, as far as they are told, and the rest. `is_little`: that is a few."""
 
     path: str
-    walk: Iterator[Change]
+    walk: Iterator[Change | None]
     is_little: bool
     changes: list[Change]
 
@@ -72,9 +72,10 @@ class Telling:
         """Go on with the first of them. Whether all of it is told."""
         untold = self._untold[0]
         with self._wall.around(untold.path, "told"):
-            for change in untold.walk:
-                untold.changes.append(change)
-                if not len(untold.changes) % SLICE and tick() > until:
+            for at, change in enumerate(untold.walk, 1):
+                if change is not None:
+                    untold.changes.append(change)
+                if not at % SLICE and tick() > until:
                     return False
         self._changes += untold.changes
         self._untold.popleft()

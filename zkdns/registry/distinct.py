@@ -93,7 +93,7 @@ class Distinct:
         """Sorted by id and path when they come in. `before`: as they were, which go on as the same objects.
         `problems` is told of those that have another's id or label."""
         labels: set[str] = set()
-        yield from glance(instances, lambda some: labels.update(map(_label, some)))
+        yield from glance([*map(_label, instances)], labels.update)
         if len(labels) == len(instances):
             self.forget(service)
             return tuple(instances)
