@@ -147,6 +147,12 @@ class Registry:
         return self.tree.show(0).problems if self.tree is not None and self._is_refused else ()
 
     @property
+    def refusals_of_own(self) -> Sequence[Problem]:
+        """What can't be read of what stands under /zkdns."""
+        own = self.overrides, self.topology, self.servers, self.ballots
+        return [problem for one in own for problem in one.refusals]
+
+    @property
     def is_known(self) -> bool:
         """Whether there is anything to answer from: read, or remembered."""
         return self.is_whole or self.is_remembered

@@ -67,6 +67,7 @@ class Wrong:
             *(r.refusals for r in self._registries.values()),
             tuple(self._hostnames.problems.values()),
             own.overrides.problems() if own is not None else (),
+            own.refusals_of_own if own is not None else (),
             self._localities.problems,
             tuple(self._health.problems.values()),
             *self._routes.problems.values(),

@@ -113,6 +113,11 @@ class Overrides:
         own = max(self._nodes.written((name,)).zxid for name in (service, encode(service)))
         return own or self._nodes.listed_by
 
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        """What can't be read of it."""
+        return self._nodes.refusals
+
     def problems(self) -> tuple[Problem, ...]:
         """The same object as before where they are the same."""
         self._take_moved()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import filterfalse, islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from zkdns.model import OF_NODES, Begin, Children, Data, Event, Stat, Unreadable, Whole
+from zkdns.model import OF_NODES, Begin, Children, Data, Event, Problem, Stat, Unreadable, Whole
 from zkdns.registry.layout import layout
 from zkdns.registry.scope import Scope, scopes
 
@@ -50,6 +50,10 @@ class Znode(Struct, frozen=True, eq=False):
 def mark_of(data: bytes, stat: Stat) -> int:
     """The same for the same data of the same node; another history counts the same zxids again."""
     return hash((data, stat.czxid, stat.mzxid, stat.ctime, stat.ephemeral, stat.has_children))
+
+
+MAX_REFUSED: Final = 16
+"""Nodes that can't be read and are told, of each root."""
 
 
 def _tell_nobody(path: str) -> None:
@@ -201,6 +205,8 @@ class Nodes:
         self._now = _Plain(root, self._depths)
         self._next: _Plain | None = None
         self._nodes: dict[Names, bytes] = {}
+        self._refused: dict[str, str] = {}
+        """By path, why it can't be read."""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -217,8 +223,10 @@ class Nodes:
     def apply(self, event: Event) -> None:
         """Take one event. Never raises on what the registry holds."""
         if isinstance(event, OF_NODES):
+            self._note_refused(event)
             (self._now if self._next is None else self._next).apply(event)
         elif isinstance(event, Begin):
+            self._refused.clear()
             if self._next is not None:
                 self._next.listing.let_go()
             self._next = _Plain(self.root, self._depths)
@@ -229,6 +237,24 @@ class Nodes:
                 self._now.moved = old.moved | self._now.differing(old)
             old.listing.let_go()
             self._next = None
+
+    def _note_refused(self, event: Children | Data | Unreadable) -> None:
+        if isinstance(event, Unreadable):
+            if len(self._refused) < MAX_REFUSED:
+                self._refused[event.path] = event.why
+        elif self._refused:
+            self._refused.pop(event.path, None)
+            if isinstance(event, Children):
+                listed = {f"{event.path}/{name}" for name in event.names}
+                for path in [one for one in self._refused if one.rpartition("/")[0] == event.path]:
+                    if path not in listed:
+                        del self._refused[path]
+
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        """What can't be read of it: nothing that stands there counts."""
+        cure = "give us the right to read it (zookeeper.auth), or remove it"
+        return tuple(Problem(path, f"it can't be read: {why}", cure) for path, why in self._refused.items())
 
     def nodes(self) -> dict[Names, bytes]:
         """What stands there now; the same object as before where nothing changed."""
