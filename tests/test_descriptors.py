@@ -11,7 +11,7 @@ import pytest
 
 from zkdns.config import Address
 from zkdns.descriptors import PROBES, STREAMS, UPSTREAMS, WEB, Scarcity, are_scarce, open_socket
-from zkdns.forward.sockets import connect, converse
+from zkdns.forward.sockets import begin_stream, connect
 from zkdns.forward.upstream import Upstream
 from zkdns.health.connection import connect as connect_probe
 from zkdns.health.targets import Target
@@ -55,7 +55,7 @@ async def test_what_would_take_the_last_ones_is_our_lack_and_leaves_none_open(
     async def ask() -> object:
         if way == "udp":
             return connect(upstream)
-        return await (converse(upstream, b"") if way == "tcp" else connect_probe(target))
+        return await (begin_stream(upstream, b"") if way == "tcp" else connect_probe(target))
 
     with pytest.raises(OSError, match="Too many open files") as error:
         await ask()

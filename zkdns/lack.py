@@ -23,9 +23,16 @@ LACKS = frozenset(
 """socket(2), connect(2), fork(2)."""
 
 
-def is_local_lack(error: OSError) -> bool:
+OF_MEMORY: Final = "out of memory"
+OF_THREADS: Final = "can't start new thread"
+"""What CPython says where pthread_create(3) says EAGAIN."""
+
+
+def is_local_lack(error: BaseException) -> bool:
     """Whether it says nothing of the other side."""
-    return error.errno in LACKS
+    if isinstance(error, OSError):
+        return error.errno in LACKS
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and str(error) == OF_THREADS)
 
 
 HELD_UP: Final = "this server was held up"
@@ -36,9 +43,11 @@ NO_PORT: Final = "no port of this machine is free toward"
 there. It says nothing of what else is reached."""
 
 
-def reason(error: OSError) -> str:
+def reason(error: BaseException) -> str:
     """It in a few words, as the machine says it."""
-    return (error.strerror or str(error)).lower()
+    if isinstance(error, MemoryError):
+        return OF_MEMORY
+    return ((error.strerror if isinstance(error, OSError) else "") or str(error)).lower()
 
 
 class Lack:
@@ -67,6 +76,8 @@ def problem_of(why: str, so: str) -> Problem:
     cure = "raise the limit of open files (ulimit -n, LimitNOFILE=), or find who holds so many connections"
     if why == HELD_UP:
         cure = "give it more CPU, or find what stopped it (a paused machine, SIGSTOP)"
+    elif why in (OF_MEMORY, OF_THREADS):
+        cure = "give it more memory and threads (MemoryMax=, TasksMax=, ulimit -v and -u)"
     elif why.startswith(NO_PORT):
         cure = (
             "find who connects there so often, or widen net.ipv4.ip_local_port_range; where it is an IPv6 "

@@ -425,7 +425,10 @@ async def test_what_is_lacking_here_is_no_bad_probe(
         OSError(errno.EMFILE, "Too many open files"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     )
-    left = {"a": [many, large], "b": [], "c": [many]}
+    left: dict[str, list[Exception]] = {
+        "a": [many, large], "b": [], "c": [many],
+        "d": [many, MemoryError(), RuntimeError("can't start new thread")],
+    }  # fmt: skip
 
     async def probe(target: Target) -> str:
         if left[target.id]:
@@ -436,7 +439,7 @@ async def test_what_is_lacking_here_is_no_bad_probe(
     assert prober.lacks == ()
     for id in left:
         prober.schedule(Target(f"/s/web/{id}", id, "10.0.0.1", 80, 0.0, Check("tcp", interval=60)))
-    await until(lambda: len(told) == 3)
+    await until(lambda: len(told) == 4)
     await prober.stop()
     assert all(v.good for v in told)
     assert prober.lacks == ("too many open files",), "it is a problem for a while after it was met last"

@@ -26,7 +26,7 @@ from zkdns.health import checks
 from zkdns.health.consensus import hash_pair
 from zkdns.health.lanes import Lane, Lanes
 from zkdns.health.targets import Target
-from zkdns.lack import HELD_UP, NO_PORT, Lack, is_local_lack
+from zkdns.lack import HELD_UP, NO_PORT, Lack, is_local_lack, reason
 from zkdns.model import Verdict
 
 log = logging.getLogger("zkdns.health")
@@ -275,6 +275,8 @@ class Prober:
                 raise _Lacking(_say(error)) from None
             return _say(error)
         except Exception as error:
+            if is_local_lack(error):
+                raise _Lacking(reason(error)) from None
             log.exception("the %s check of %s broke", target.check.type, target.path)
             return f"the check itself broke: {type(error).__name__}"
 
