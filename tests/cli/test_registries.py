@@ -84,7 +84,7 @@ def test_explain_shows_answer_instances_and_notes(file: Path) -> None:
     assert out.startswith("web.svc.local A: NOERROR\n")
     assert "10.0.0.1" in out
     assert "registered as draining" in out
-    assert "* 1 of 3 are not given out: 1 draining" in out
+    assert "* 1 of 3 is not given out: 1 draining" in out
     said = read_json(file, "explain", "web.svc.local", "SRV")
     assert said["type"] == "SRV"
     assert {i["id"] for i in said["instances"] if i["in"]} == {"a", "b"}

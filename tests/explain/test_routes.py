@@ -152,6 +152,21 @@ def test_a_route_that_cannot_be_read_is_told(change: str, word: str) -> None:
         ask(a_world(), "web.svc.local", change)
 
 
+def test_names_that_are_there_are_listed_once_with_those_of_other_registries() -> None:
+    world = a_world("there")
+    (note,) = ask(world, "nope.svc.local")["notes"][-1:]
+    assert sorted(note.rpartition("there are ")[2].split(", ")) == ["alias", "web", "web-v1", "web-v2"]
+    (note,) = ask(world, "nope.web.svc.local")["notes"][-1:]
+    assert {"a", "b", "a-there", "x", "there"} <= set(note.rpartition("there are ")[2].split(", "))
+
+
+def test_who_stands_behind_a_route_is_counted_where_the_service_itself_has_nobody() -> None:
+    said = ask(
+        a_world(), "alias.svc.local", *(f"down=web-v1/{i}" for i in "cde"), "down=web-v2/f", "down=web-v2/g"
+    )
+    assert "NODATA: none of 5 is given out (5 down)" in said["notes"]
+
+
 def test_a_target_that_is_not_there_is_told() -> None:
     said = ask(a_world(), "web.svc.local", "route:web=web-v3:1,web-v1:1")
     assert any("web-v3 names no service" in note for note in said["notes"])

@@ -97,13 +97,15 @@ def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[s
         return
     if service is not None:
         about = f"no instance, tag or port of {service.name}"
-        known = {i.label for i in service.instances}
+        views = [one for one in services.values() if one.view_of == service.name]
+        known = {i.label for one in (service, *views) for i in one.instances}
         known |= {tag for i in service.instances for tag in i.registration.tags}
+        known |= {registry for view in views for registry in view.registries}
         yield f"{wanted!r} is {about}; {list_near(wanted, sorted(known))}"
         return
     own = names.labels(subject.qname[: -len(subject.zone.apex)] + names.ROOT)
     wanted = own[-1].decode("latin-1") if own else wanted
-    by_label = sorted(service.label for service in services.values())
+    by_label = sorted({service.label for service in services.values()})
     yield f"no service {wanted!r} is registered; {list_near(wanted, by_label)}"
 
 
@@ -127,7 +129,7 @@ def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:
         yield f"NODATA: the name has {types}, no {shown}"
     elif subject.kind == "tag" and not subject.group:
         yield "NODATA: nobody holds this office now"
-    elif not service.instances:
+    elif not (service.instances or subject.group):
         yield f"NODATA: no instance of {about} is registered"
     elif subject.kind in ("protocol", "port") and rtype != SRV:
         yield f"NODATA: the name has SRV, no {shown}"
@@ -158,7 +160,7 @@ def _on_dealt(subject: Subject, placing: Shares, targets: Sequence[TargetShare])
     out = [i for i in subject.group if not i.answered]
     if out:
         states = ", ".join(f"{n} {state}" for state, n in Counter(str(i.state) for i in out).most_common())
-        yield f"{len(out)} of {len(subject.group)} are not given out: {states}"
+        yield f"{len(out)} of {len(subject.group)} {'is' if len(out) == 1 else 'are'} not given out: {states}"
     if subject.route is not None:
         yield from _on_route(subject.route, targets)
     if placing.rtype != SRV and len(serving) > 1:
