@@ -187,3 +187,13 @@ def test_a_map_of_many_networks_counts_as_many() -> None:
         topology, _ = parse_topology("/t", {**networks, "10.99.0.0/16": f"z{n}"}, {}, NOWHERE)
         kept.add(float(n), Record((Change(float(n), n, "", "topology", "settings", "", ""),), {}, topology))
     assert len([*kept.changes()]) <= MOST // 4
+
+
+def test_what_came_after_a_clock_was_set_back_is_told_of_the_moments_after_it() -> None:
+    kept = MemoryJournal({}, 0.0, MOST)
+    for at, weight in ((10.0, 1), (7200.0, 2), (20.0, 3), (30.0, 4)):
+        kept.add(at, record(told(at, "web", weight)))
+    weights = [
+        kept.at(at).services()["web"].instances[0].registration.weight for at in (10.0, 15.0, 20.0, 35.0)
+    ]
+    assert weights == [1, 1, 3, 4]

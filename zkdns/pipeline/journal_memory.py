@@ -129,9 +129,11 @@ class MemoryJournal:
         if moment < since:
             raise OutOfReach(f"the journal reaches back to {time_for_people(since)} and no further")
         world = self._base.copy()
-        for row in self._rows.values():
-            if row[0] > moment:
-                break
+        rows = list(self._rows.values())
+        # What bears a later time and came before it did so by a clock that was set back since.
+        while rows and rows[-1][0] > moment:
+            rows.pop()
+        for row in rows:
             _apply(row, world)
         for left in self._left.values():
             if moment < left.since:
