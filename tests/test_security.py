@@ -19,6 +19,7 @@ from zkdns.registry import endpoints, fields, json_values, override_nodes, overr
 from zkdns.registry import file as registry_file
 from zkdns.registry.formats import dubbo
 from zkdns.registry.presets import zookeeper
+from zkdns.registry.zk import portion
 from zkdns.serve import aside, clients, following, native
 from zkdns.serve.listen import tcp, udp
 from zkdns.serve.listen.places import Limits
@@ -66,6 +67,10 @@ WALLS: dict[str, tuple[float, ...]] = {
     "problems told of one route": (route_resolver.MAX_TOLD,),
     "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),
     "places in the orders by zone of one service": (variants.MAX_WORK,),
+    "nodes that one request to ZooKeeper reads, MiB of a reply beyond which the next one reads fewer": (
+        portion.MAX_READS,
+        portion.HEAVY_BYTES / MIB,
+    ),
     "cycle of an answer": (proportions.MAX_CYCLE,),
     "records that an answer keeps": (spliced.MAX_RECORDS,),
     "tags in one name": (tag_names.MAX_TAGS,),
