@@ -20,7 +20,9 @@ def test_it_is_what_sorted_gives_and_equals_stay_in_their_order(
     for key in keys:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(order, "RUN", run)
-            assert list(order.in_order(items, key)) == sorted(items, key=key)
+            for reverse in (False, True):
+                ordered = order.in_order(items, key, reverse=reverse)
+                assert list(ordered) == sorted(items, key=key, reverse=reverse)
 
 
 def test_no_step_sorts_more_than_a_run() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from zkdns.order import in_order
+
 MAX_NEAR: Final = 8
 
 
@@ -22,7 +24,7 @@ def list_near(wanted: str, names: Iterable[str]) -> str:
     """`there are a, b and 3 more`: what exists, the likeliest first."""
     from difflib import get_close_matches  # who names what is there needs none
 
-    every = sorted(names)
+    every = [*in_order(names)]
     if not every:
         return "there is none"
     close = get_close_matches(wanted, every, MAX_NEAR, 0.5)

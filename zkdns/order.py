@@ -19,14 +19,16 @@ RUN: Final = 2048
 """Items sorted in one step: about a millisecond."""
 
 
-def in_order(items: Iterable[T], key: Callable[[T], Any] | None = None) -> Iterator[T]:
+def in_order(
+    items: Iterable[T], key: Callable[[T], Any] | None = None, *, reverse: bool = False
+) -> Iterator[T]:
     """The same as `sorted` gives: those that are equal stay in their order."""
     left = iter(items)
     runs = []
     while run := list(islice(left, RUN)):
-        run.sort(key=key)
+        run.sort(key=key, reverse=reverse)
         runs.append(run)
-    return merge(*runs, key=key)  # type: ignore[arg-type]  # None is the items themselves
+    return merge(*runs, key=key, reverse=reverse)  # type: ignore[arg-type]  # None is the items themselves
 
 
 def sort(items: list[T], key: Callable[[T], Any]) -> Steps[None]:

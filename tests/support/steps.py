@@ -52,6 +52,24 @@ def functions(act: Callable[[], Any]) -> set[str]:
     return entered
 
 
+def longest_sort(act: Callable[[], Any]) -> int:
+    """How long the longest list is that this sorts where it stands: no other thread runs until that is done.
+    What is `sorted` is not seen."""
+    most = 0
+
+    def note(frame: FrameType, event: str, called: Any) -> None:
+        nonlocal most
+        if event == "c_call" and called.__name__ == "sort" and isinstance(called.__self__, list):
+            most = max(most, len(called.__self__))
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return most
+
+
 @contextmanager
 def traced(trace: Callable[[FrameType, str, object], Any]) -> Iterator[None]:
     before = sys.gettrace()

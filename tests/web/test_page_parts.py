@@ -12,11 +12,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import longest_sort
 from zkdns.answers.route_resolver import Resolver
 from zkdns.answers.routed import InForce, Routed
 from zkdns.explain.routing import target_shares
 from zkdns.health.thresholds import LastProbe
 from zkdns.model import Change, Instance, Problem, Registration, Service, ServiceSettings, State
+from zkdns.order import RUN
 from zkdns.pipeline.outages import Outage
 from zkdns.routes import Target, Tier
 from zkdns.serve.clients import NOT_KEPT, ClientRow, Told
@@ -184,6 +186,13 @@ def test_the_worst_are_first_and_each_column_sorts_both_ways() -> None:
     assert order(view, Asked(sort="nonsense")) == order(view, Asked())
     assert order(view, Asked(state="failing")) == ["c"]
     assert order(view, Asked(state="empty")) == ["e", "b"]
+
+
+def test_thousands_of_services_are_sorted_in_short_steps() -> None:
+    """One call that sorts them all keeps the loop waiting, as long as it takes."""
+    view = View(status(*(service(f"s{n}", instance("x")) for n in range(RUN + 1))), NOW)
+    assert longest_sort(lambda: render(view, Asked())) <= RUN
+    assert longest_sort(lambda: render(view, Asked(sort="-name", page=3))) <= RUN
 
 
 def test_services_are_found_by_all_that_an_instance_is_known_by() -> None:

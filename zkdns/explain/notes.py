@@ -105,8 +105,8 @@ def _on_missing(subject: Subject, services: Mapping[str, Service]) -> Iterator[s
         return
     own = names.labels(subject.qname[: -len(subject.zone.apex)] + names.ROOT)
     wanted = own[-1].decode("latin-1") if own else wanted
-    by_label = sorted({service.label for service in services.values()})
-    yield f"no service {wanted!r} is registered; {list_near(wanted, by_label)}"
+    labels = {service.label for service in services.values()}
+    yield f"no service {wanted!r} is registered; {list_near(wanted, labels)}"
 
 
 def _on_nothing(subject: Subject, placing: Shares) -> Iterator[str]:

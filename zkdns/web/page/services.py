@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from zkdns.answers.routed import Routed
 from zkdns.lists import some_of
 from zkdns.model import Instance, Service
+from zkdns.order import in_order
 from zkdns.wall import each
 from zkdns.web.page.overview import Lost, is_empty, lost, names_given
 from zkdns.web.page.view import Asked, View
@@ -59,14 +61,15 @@ def services(view: View, asked: Asked) -> str:
     by = known[column if column in known else "worst"][1]
     gone = lost(view)
     down = {*gone.without, *gone.nobody} if by is worst else set()
-    listed.sort(
-        key=lambda pair: (pair[0].name not in down, by(pair[0])),
+    ordered = in_order(
+        listed,
+        lambda pair: (pair[0].name not in down, by(pair[0])),
         reverse=asked.sort.startswith("-"),
     )
     pages = max(1, -(-len(listed) // PAGE))
     page = min(max(asked.page, 1), pages)
     rows = each(
-        listed[(page - 1) * PAGE : page * PAGE],
+        [*islice(ordered, (page - 1) * PAGE, page * PAGE)],
         lambda pair: _row(*pair, view, asked, gone),
         lambda pair, error: broken(pair[0].name, error, len(known)),
     )
