@@ -67,10 +67,6 @@ WALLS: dict[str, tuple[float, ...]] = {
     "problems told of one route": (route_resolver.MAX_TOLD,),
     "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),
     "places in the orders by zone of one service": (variants.MAX_WORK,),
-    "nodes that one request to ZooKeeper reads, MiB of a reply beyond which the next one reads fewer": (
-        portion.MAX_READS,
-        portion.HEAVY_BYTES / MIB,
-    ),
     "cycle of an answer": (proportions.MAX_CYCLE,),
     "records that an answer keeps": (spliced.MAX_RECORDS,),
     "tags in one name": (tag_names.MAX_TAGS,),
@@ -158,6 +154,10 @@ WALLS: dict[str, tuple[float, ...]] = {
         consensus.MAX_UNPACKED_BYTES / MIB,
     ),
     "bad entries of the topology that are told one by one": (topology.MAX_TOLD,),
+    "nodes that one request to ZooKeeper reads, MiB of a reply beyond which the next one reads fewer": (
+        portion.MAX_READS,
+        portion.HEAVY_BYTES / MIB,
+    ),
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "dots in a key of a TOML file": (toml.MAX_DOTS,),
