@@ -69,6 +69,18 @@ def test_the_networks_of_those_who_ask_for_one_service_take_turns() -> None:
     assert told == [0, 1, "x", 2, 3]
 
 
+def test_who_asks_little_of_a_service_waits_for_no_more_than_what_is_under_way() -> None:
+    hand, told = ByHand(), []
+    aside = Aside(hand)
+    for n in range(4):
+        assert aside.do("web", HERE, n, lambda: None, lambda n=n: told.append(n))  # type: ignore[misc]
+    hand.finish()
+    assert aside.do("web", THERE, "x", lambda: None, lambda: told.append("x"))
+    while hand.works:
+        hand.finish()
+    assert told == [0, 1, "x", 2, 3]
+
+
 def fill(aside: Aside, service: str, network: bytes, key: object = None) -> int:
     """As many as may ask; for the same with a key, for one after another without."""
     keys = itertools.count() if key is None else itertools.repeat(key)

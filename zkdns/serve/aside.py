@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 
 from msgspec import Struct, field
 
 from zkdns.forward.load import Room
+from zkdns.line import Line
 
 log = logging.getLogger("zkdns.serve")
 
@@ -30,31 +31,30 @@ MAX_SERVICES = 256
 
 
 class _Task(Struct, eq=False):
-    """`askers`: who asked for it, and what to do for them then."""
+    """`network`: of who asked for it first; `askers`: all who did, and what to do for them then."""
 
     key: Hashable
     account: str
+    network: bytes
     work: Callable[[], object]
     askers: list[tuple[bytes, Callable[[], None]]] = []
 
 
 class _Account(Struct, eq=False):
-    """One service's. `line`: its work, by the network that asked for it first, the next one first."""
+    """One service's. `line`: its work, in turns of the networks that asked for it, of which one that asks
+    little goes before those that have more waiting."""
 
-    line: OrderedDict[bytes, deque[_Task]] = field(default_factory=OrderedDict)
+    line: Line[_Task] = field(default_factory=Line)
     waiting: Room = field(default_factory=lambda: Room(MAX_WAITING))
     asking: Room = field(default_factory=lambda: Room(MAX_ASKING))
 
-    def put(self, network: bytes, task: _Task) -> None:
-        self.line.setdefault(network, deque()).append(task)
-        self.waiting.take(network)
+    def put(self, task: _Task) -> None:
+        self.line.put(task.network, task)
+        self.waiting.take(task.network)
 
     def take(self) -> _Task:
-        network, own = self.line.popitem(last=False)
-        task = own.popleft()
-        if own:
-            self.line[network] = own  # behind the others: they take turns
-        self.waiting.leave(network)
+        task = self.line.take()
+        self.waiting.leave(task.network)
         return task
 
 
@@ -113,8 +113,8 @@ class Aside:
                 return False
             if account not in self._line and len(self._line) >= MAX_SERVICES:
                 return False
-            task = self._known[key] = _Task(key, account, work)
-            own.put(network, task)
+            task = self._known[key] = _Task(key, account, network, work)
+            own.put(task)
             self._line.setdefault(account, own)
         self._accounts[account] = own
         own.asking.take(network)
