@@ -399,6 +399,19 @@ def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
 # --- what if ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("weight", [1, 2, 40])
+def test_a_weight_that_is_tried_counts_at_once_where_instances_warm_up(weight: int) -> None:
+    old, new = (
+        an_instance(id, weight=weight, since=since) for id, since in (("a", NOW - 900), ("b", NOW - 5))
+    )
+    service = a_service(old, new, warm=60)
+    for id in "ab":
+        tried = World(service).explain("web.svc.local", "A", f"weight:web/{id}=3")
+        laid = World(service, view=ServiceView({id: Override(weight=3)})).explain("web.svc.local")
+        for key in ("in", "state", "weight", "share"):
+            assert [i[key] for i in tried["instances"]] == [i[key] for i in laid["instances"]], key
+
+
 def test_each_change_does_what_it_says() -> None:
     drained = ServiceView({"b": Override(drain=True)})
     world = World(a_service(*(an_instance(id) for id in "abc")), view=drained)

@@ -124,6 +124,8 @@ def try_changes(
         effect = ""
         for holder, instance in holders:
             after = _KINDS[change.kind](instance, change)
+            if after is not None and change.kind == "weight":
+                after = replace(after, weight=min(after.weight * _stretched(holder), MAX_WEIGHT))
             others = (i for i in holder.instances if i is not instance)
             changed = sorted([*others, *([after] if after is not None else [])], key=lambda i: i.id)
             touched[holder.name] = _judge_again(replace(holder, instances=tuple(changed)))
@@ -210,7 +212,16 @@ def _up(i: Instance, change: Change) -> Instance:
 
 
 def _weigh(i: Instance, change: Change) -> Instance:
-    return replace(i, weight=change.weight, reason=f"{i.reason}; weight {change.weight}".removeprefix("; "))
+    weighed = f"weight {change.weight}"
+    if i.state in (State.HEALTHY, State.WARMING):  # what is set counts at once, and is what is told of it
+        return replace(i, state=State.HEALTHY, weight=change.weight, reason=weighed)
+    return replace(i, weight=change.weight, reason=f"{i.reason}; {weighed}".removeprefix("; "))
+
+
+def _stretched(service: Service) -> int:
+    """What all weights are multiplied by while new instances warm up."""
+    plain = (i for i in service.instances if i.state is State.HEALTHY and not i.reason)
+    return next((i.weight // i.registration.weight for i in plain if i.registration.weight), 1)
 
 
 def _remove(i: Instance, change: Change) -> None:
