@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from support.asking import respond
 from support.examples import examples
 from support.tables import Answers
 from support.values import a_service, an_instance
-from zkdns.answers import policies
+from zkdns.answers import late_names, policies
 from zkdns.answers.zonefiles.overlay import Overlay
 from zkdns.answers.zonefiles.reader import ZoneFolder
 from zkdns.dns import ede, names
 from zkdns.explain.explain import Then, explain
+from zkdns.explain.what_if import try_changes
 from zkdns.health.judge import ServiceView, judge
 from zkdns.health.thresholds import CheckState
 from zkdns.model import (
@@ -396,7 +398,40 @@ def test_names_of_zone_files_are_told_as_such(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("most", [late_names.MAX_NAMES, 0])
+def test_names_that_are_compiled_when_they_are_asked_for_have_their_rows(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Those of several tags, and those of tags and ports where there are too many."""
+    monkeypatch.setattr(late_names, "MAX_NAMES", most)
+    both, one = {"tags": ("x", "y"), "ports": (("http", 80),)}, {"tags": ("x",)}
+    world = World(
+        a_service(
+            an_instance("a", "10.0.0.1", weight=3, **both), an_instance("b", "10.0.0.2", **both),
+            an_instance("c", "10.0.0.3", **one), an_instance("d", "10.0.0.4", status="down", **both),
+        )
+    )  # fmt: skip
+    for name, qtype in (("x.y", "A"), ("y.x", "SRV"), ("y", "A"), ("_http._tcp", "SRV")):
+        said = world.explain(f"{name}.web.svc.local", qtype)
+        assert {i["id"]: i["share"] for i in said["instances"] if i["in"]} == {"a": 0.75, "b": 0.25}, name
+        assert [i["id"] for i in said["instances"] if not i["in"]] == ["c", "d"]
+    assert noted(world.explain("x.y.web.svc.local"), "those with the tag 'x.y': 3 of 4")
+    assert world.explain("x.z.web.svc.local")["instances"] == []
+
+
 # --- what if ------------------------------------------------------------------------------------------
+
+
+def test_what_is_ordered_of_an_id_that_only_registries_behind_have_is_so_in_each() -> None:
+    views = [
+        replace(a_service(an_instance("a"), name=f"web@{r}"), view_of="web", registries=(r,))
+        for r in ("r2", "r3")
+    ]
+    services = {s.name: s for s in (a_service(an_instance("b")), *views)}
+    trial = try_changes(services, ["drain=web/a"])
+    assert {name: one.instances[0].state for name, one in trial.touched.items()} == {
+        "web@r2": State.DRAINED, "web@r3": State.DRAINED,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("weight", [1, 2, 40])

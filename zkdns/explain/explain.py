@@ -25,7 +25,7 @@ from zkdns.answers.deferred import Asleep
 from zkdns.answers.records import DEALT
 from zkdns.answers.routed import Beyond, InForce, in_force_at
 from zkdns.answers.snapshot import Snapshot
-from zkdns.answers.table import Table
+from zkdns.answers.table import Entry, Table, Unready
 from zkdns.answers.zone_names import ZoneNames
 from zkdns.client_map import client_map
 from zkdns.dns import ede, names
@@ -126,7 +126,7 @@ def explain(
         stale = account["stale"] = any(option.code in _AWAY for option in _errors(reply))
         account["rcode"] = dns.rcode.to_text(reply.rcode())
         account["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
-        entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
+        entry = _find_entry(subject, rtype, table, snapshot.position_of)
         placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
         if entry is not None and subject.service is not None:
             behind = beyond(subject.service.name)
@@ -171,6 +171,24 @@ def _routes_of(then: Then) -> dict[str, InForce]:
     """Those in force at that moment."""
     routed = ((name, service.stands_for) for name, service in then.services.items())
     return {name: in_force_at(route, then.at)[0] for name, route in routed if route is not None}
+
+
+def _find_entry(
+    subject: Subject, rtype: int, table: Table, position_of: Callable[[Entry], int]
+) -> Entry | None:  # fmt: skip
+    """What a policy deals for a name and type; some of tags and ports are compiled when they are asked."""
+    qname = subject.qname
+    entry = table.entries.get(qname + rtype.to_bytes(2, "big"))
+    if entry is not None or subject.kind not in ("tag", "port") or rtype not in DEALT:
+        return entry
+    known = next(name for suffix in names.suffixes(qname) if (name := table.names.get(suffix)) is not None)
+    while known.below is not None:
+        try:
+            given = known.below.answer(qname, rtype, table, position_of)
+            return given if isinstance(given, Entry) else None
+        except Unready as unready:
+            unready.work()
+    return None
 
 
 def _place_zone(subject: Subject, rtype: int, table: Table) -> tuple[Shares, list[str]]:

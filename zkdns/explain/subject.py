@@ -11,13 +11,14 @@ from typing import Literal, TypeAlias
 
 from zkdns.answers import records
 from zkdns.answers.nested import zones_of
-from zkdns.answers.owners import owners
+from zkdns.answers.owners import owners, tags_of
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
+from zkdns.answers.tag_names import MAX_TAGS
 from zkdns.answers.zone_names import FOLDER, MODES
 from zkdns.dns import names
 from zkdns.dns.records import packed
-from zkdns.model import Instance, Service
+from zkdns.model import Instance, Service, State
 
 Kind: TypeAlias = Literal[
     "service", "protocol", "port", "tag", "instance", "reverse", "near", "below", "zone", "foreign"
@@ -123,6 +124,12 @@ def _locate_inside(
         instance = next((i for i in (*service.instances, *more.guests) if i.label == own[0]), None)
         if instance is not None:
             return Subject("instance", qname, zone, (service,), (instance,))
+    if 1 < len(own) <= MAX_TAGS and labels[-1] == service.label:
+        every = (*service.instances, *more.guests)
+        having = tuple(i for i in every if {*own} <= tags_of(i).keys() and i.state is not State.UNREADABLE)
+        if having:
+            serving = records.answered(having)
+            return Subject("tag", qname, zone, (service,), having, word=".".join(own), serving=serving)
     return Subject("below", qname, zone, (service,))
 
 

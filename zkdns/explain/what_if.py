@@ -156,6 +156,9 @@ def _holders(service: Service, id: str, services: Mapping[str, Service]) -> list
     try:
         instance = find_instance(service, id)
     except ValueError:
+        # What is ordered for an id that the service itself has none of holds in each of its views.
+        if named := [(view, i) for view in views for i in view.instances if i.id == id]:
+            return named
         for view in views:
             with suppress(ValueError):
                 return [(view, find_instance(view, id))]
