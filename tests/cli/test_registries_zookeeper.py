@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NotEmptyError
+from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from support.server import Zkdns, run
 from support.waiting import eventually
@@ -181,6 +182,17 @@ def test_an_empty_registry_is_no_failure(url: str) -> None:
     assert "no service" in done.out
     assert read_json(url, "services")["services"] == []
     assert run("instances", "web", "--registry", url).code == 1
+
+
+def test_a_registry_that_may_not_be_read_is_no_empty_one(url: str, zk: KazooClient, zk_root: str) -> None:
+    """Commands say so, and exit 1; the server's own line tells why it waits."""
+    zk.add_auth("digest", "op:secret")
+    zk.create(zk_root, acl=[make_digest_acl("op", "secret", all=True)])
+    why = f"{zk_root}: it can't be read: its ACL does not let us read it"
+    for words in (["services"], ["services", "--json"], ["instances", "web"]):
+        run(*words, "--registry", url).fails(1, why)
+    run("drain", "web/a", "--registry", url).fails(1, zk_root)
+    zk.set_acls(zk_root, OPEN_ACL_UNSAFE)
 
 
 def test_watch_goes_on_through_a_loss_of_zookeeper(own_zookeeper: ZooKeeperServer, tmp_path: Path) -> None:

@@ -36,7 +36,17 @@ class Desk:
         self.directory = directory
         self.now = 1_000_000.0
         self.services: dict[str, Service] = {}
-        self.files = JournalFiles(directory, lambda: self.services, days, megabytes, lambda: self.now)
+        self.set_by = 0.0
+        """What the clock was set ahead."""
+        self.files = JournalFiles(
+            directory, lambda: self.services, days, megabytes, lambda: self.now,
+            steady=lambda: self.now - self.set_by,
+        )  # fmt: skip
+
+    def set(self, by: float) -> None:
+        """Somebody sets the clock."""
+        self.now += by
+        self.set_by += by
 
     async def put(self, id: str, weight: int = 1) -> None:
         """An instance of `web` comes or changes, and a second goes by."""
@@ -593,10 +603,10 @@ def test_whatever_is_left_out_no_moment_is_told_otherwise_than_it_was(
 async def test_a_clock_that_was_ahead_leaves_nothing_that_pushes_out_what_came_since(desk: Desk) -> None:
     """Files bear the moment at which they began: those of a clock that is set back are ahead of others."""
     real = desk.now
-    desk.now += 10 * 365 * 86_400
+    desk.set(10 * 365 * 86_400)
     await desk.put_all(["a", "b"])
     assert len(segments(desk.directory)) == 1
-    desk.now = real
+    desk.set(real - desk.now)
     await desk.put("c")
     began = {SEGMENTS.began_at(path) for path in segments(desk.directory)}
     assert real in began, "what stands now is not read as of ten years later"
@@ -619,7 +629,7 @@ async def test_a_journal_that_could_not_be_written_is_tried_again_though_the_clo
     await desk.put("a")
     assert desk.files.problem is not None
     monkeypatch.undo()
-    desk.now -= 3600
+    desk.set(-3600)
     await desk.put("b")
     desk.now += journal_files.RETRY_EVERY
     await desk.files.write()
@@ -635,3 +645,20 @@ async def test_a_segment_that_somebody_removes_is_followed_by_another(desk: Desk
     await desk.put("c")
     assert [i.id for i in read_world(desk.directory, desk.now).services()["web"].instances] == ["a", "b", "c"]
     assert [c.id for c in read_changes(desk.directory, Query("web")).changes] == ["b", "c"]
+
+
+@pytest.mark.parametrize("is_set_back", [True, False])
+async def test_a_clock_that_is_set_far_ahead_makes_nothing_old_before_it_was_so_for_an_hour(
+    desk: Desk, is_set_back: bool
+) -> None:
+    await desk.put_all(["a", "b"], 90_000.0)
+    kept, real = segments(desk.directory), desk.now
+    desk.set(400 * 86_400)
+    await desk.put("c")
+    assert segments(desk.directory)[: len(kept)] == kept
+    if is_set_back:
+        desk.set(real - desk.now)
+    for _ in range(3):
+        desk.now += 90_000.0
+        await desk.put("d")
+    assert (kept[0] in segments(desk.directory)) is is_set_back

@@ -306,6 +306,20 @@ def test_an_old_trouble_is_not_told_of_a_new_loss(world: World) -> None:
     assert world.mirror.status().trouble == ""
 
 
+def test_a_trouble_is_told_until_all_is_read(world: World) -> None:
+    """A member that is reached and answers nothing, or demands a login, is there for moments alone."""
+    world.client.logger.warning("a login is demanded")
+    world.client.tell(KazooState.CONNECTED)
+    eventually(lambda: world.mirror.status().connected, pause=0.001)
+    assert world.mirror.status().trouble == "a login is demanded"
+
+
+def test_who_accepts_connections_and_says_nothing_is_told_of_after_a_while(world: World) -> None:
+    assert world.mirror.status().trouble == ""
+    world.now += mirror.SILENT + 1
+    assert world.mirror.status().trouble == mirror.NO_ANSWER
+
+
 def test_a_change_is_noticed_when_its_first_event_comes(world: World) -> None:
     """It is measured from there until it is answered."""
     world.connect()

@@ -38,6 +38,8 @@ def command(
 
     async def work(registries: registries.Registries) -> None:
         catalog = registries.catalog
+        if not catalog.services:
+            registries.demand_read()
         if as_json:
             builder = registries.compile(catalog.services.values())
             shown = {name: one.shown(builder.zones[0]) for name, one in builder.services.items()}
@@ -52,7 +54,6 @@ def command(
             say_json(document)
             return
         if not catalog.services:
-            registries.demand_read()
             say(f"no service is registered in {', '.join(url.text for url in settings.registry)}")
             return
         beyond = registries.beyond()

@@ -24,6 +24,7 @@ from zkdns.pipeline.journal import History, Query, Record, World, move_reach
 from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
 from zkdns.pipeline.journal_dated import MAX_BYTES, SET_BACK, Dated
 from zkdns.pipeline.journal_shares import SUMMED_EVERY, Shares, is_sum
+from zkdns.pipeline.wall_clock import WallClock
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 log = logging.getLogger("zkdns.journal")
@@ -42,6 +43,7 @@ FILLED_SECONDS = 600.0
 of them."""
 ANEW_LEAST = 1.0
 RETRY_EVERY = 5.0
+HOUR = 3600.0
 MAX_WAITING_BYTES = 16 * MIB
 """What waits to be written at most; beyond it, changes are left out and counted."""
 EACH = 1 / 4
@@ -65,7 +67,10 @@ class JournalFiles:
         megabytes: float,
         clock: Callable[[], float] = time.time,
         topology: Callable[[], Topology] = lambda: NO_TOPOLOGY,
+        *,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._wall = WallClock(clock, steady)
         self.problem: Problem | None = None
         self._shares = Shares(
             max(MIN_SEGMENT_BYTES, BURST * megabytes * MIB), STEADY * megabytes * MIB / (days * 86_400)
@@ -87,7 +92,9 @@ class JournalFiles:
         self._unwritten = b""
         """Of what is being written, what a reader does not have yet."""
         self._file: int | None = None
-        self._began_at = self._again_at = self._looked_at = float("-inf")
+        self._began_at = self._again_at = float("-inf")
+        self._believed_at = float("-inf")
+        """When the clock is believed that was set far ahead: until then nothing is too old."""
         self._snapshot_bytes = 0
         self._written_bytes = 0
         self._first_at: float | None = None
@@ -150,8 +157,8 @@ class JournalFiles:
     async def write(self, *, is_end: bool = False) -> None:
         """Write what waits. Called every second; never raises."""
         async with self._writing:
-            now = self._clock()
-            self._follow_clock(now)
+            now, by = self._wall.look()
+            self._follow_clock(now, by)
             if self._file is not None and not os.fstat(self._file).st_nlink:
                 self._close()  # somebody removed it: what is written there nobody reads
             if self._aside.waits:
@@ -191,10 +198,13 @@ class JournalFiles:
                 self._before = {}
                 self._pace(sizes, now)
 
-    def _follow_clock(self, now: float) -> None:
-        """Where it was set back, what waits would do so until it has caught up."""
-        by, self._looked_at = now - self._looked_at, now
-        if by < -SET_BACK:
+    def _follow_clock(self, now: float, by: float) -> None:
+        """Where it was set back, what waits would do so until it has caught up; where it was set ahead, all
+        there is would be too old."""
+        self._believed_at += by
+        if by > HOUR:
+            self._believed_at = now + HOUR
+        if by < 0:
             self._again_at += by
             self._anew_at = {name: at + by for name, at in self._anew_at.items()}
             self._shares.shift(by)
@@ -310,7 +320,8 @@ class JournalFiles:
     def _remove_old(self, now: float) -> None:
         """What stands beside the segments counts as theirs."""
         most = self._bytes - self._aside.kept_bytes
-        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now, self._days * 86_400)
+        days = self._days if now >= self._believed_at else float("inf")
+        self._kept_bytes = SEGMENTS.remove_old(self._directory, most, now, days * 86_400)
 
 
 def segments(directory: Path) -> list[Path]:

@@ -84,12 +84,14 @@ class Nodes:
 
     def children(self, path: str) -> tuple[str, ...]:
         """The names below it, sorted."""
-        names = self._ask_for(self._client.get_children, path)
+        with _named(path):
+            names = self._ask_for(self._client.get_children, path)
         return tuple(sorted(names or ()))
 
     def get(self, path: str) -> Node | None:
         """The node; None where there is none."""
-        reply = self._ask_for(self._client.get, path)
+        with _named(path):
+            reply = self._ask_for(self._client.get, path)
         return _node(*reply) if reply is not None else None
 
     def get_below(self, path: str) -> dict[str, Node]:
@@ -168,6 +170,15 @@ def _refusals() -> Iterator[None]:
     except (KazooException, KazooTimeoutError) as error:
         kind = next((ours for theirs, ours in KINDS.items() if isinstance(error, theirs)), Refused)
         raise kind(f"{type(error).__name__} {error}".strip()) from None
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """ZooKeeper doesn't say which node it was."""
+    try:
+        yield
+    except Forbidden:
+        raise Forbidden(f"{path} can't be read: its ACL does not let us read it") from None
 
 
 @contextmanager
