@@ -14,6 +14,7 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from support.zookeeper import ZooKeeperServer
 from zkdns import cli
+from zkdns.cli import overrides as cli_overrides
 from zkdns.lists import MAX_NEAR
 from zkdns.model import Override
 from zkdns.registry import overrides
@@ -356,3 +357,22 @@ def test_a_registry_that_we_may_not_read_is_told_and_not_waited_for(
     finally:
         zk.add_auth("digest", "them:secret")
         zk.set_acls(zk_root, OPEN_ACL_UNSAFE)
+
+
+def test_an_end_that_is_reckoned_by_a_clock_that_is_apart_is_told_of(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def say(*lines: str, err: bool = False) -> None:
+        told.extend(lines if err else ())
+
+    monkeypatch.setattr(cli_overrides, "say", say)
+    real = time.time
+    monkeypatch.setattr(cli_overrides.time, "time", lambda: real() - 7200)
+    operator.run("drain", "web/a", "--for", "1h")
+    (line,) = told
+    assert line.startswith("this machine's clock is 7200 s behind ZooKeeper's: by that much it ends earlier")
+    told.clear()
+    operator.run("drain", "web/b")
+    assert told == []

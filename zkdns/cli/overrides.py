@@ -27,7 +27,7 @@ from zkdns.config import Settings
 from zkdns.lists import list_near
 from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
-from zkdns.pipeline.replica import read_node
+from zkdns.pipeline.replica import MAX_APART, read_node
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.override_nodes import Overrides
@@ -216,7 +216,18 @@ class Operator:
                 self.nodes.set(path, b"", node.version)
             else:
                 self._tidy(path.rpartition("/")[0])
+        if after is not None and after.until is not None:
+            self._compare_clocks(path)
         return before, after
+
+    def _compare_clocks(self, path: str) -> None:
+        """It ends by the servers' clocks, and when that is was reckoned by this machine's."""
+        node = self.nodes.get(path)
+        ahead = time.time() - node.modified if node is not None else 0.0
+        if abs(ahead) > MAX_APART:
+            apart = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ZooKeeper's"
+            ends = "later" if ahead > 0 else "earlier"
+            say(f"this machine's clock is {apart}: by that much it ends {ends} than you mean", err=True)
 
     def _tidy(self, folder: str) -> None:
         if folder == OVERRIDES:  # it has an ACL that somebody chose, and a zxid that the serial is made of
