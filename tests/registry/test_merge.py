@@ -56,6 +56,53 @@ def test_the_first_that_names_an_instance_wins() -> None:
     assert paths(merge([two, one]), "web") == ["/a/web/x", "/b/web/y", "/b/web/z"]
 
 
+def elected(
+    registry: str, leader: str | None, *ids: str, offices: tuple[str, ...] = ("leader", "primary")
+) -> Service:
+    one = service(registry, "pg1", *ids)
+    instances = tuple(
+        replace(
+            i,
+            registry=registry,
+            registration=replace(i.registration, tags=(*offices * (i.id == leader), registry)),
+        )
+        for i in one.instances
+    )
+    return replace(one, instances=instances, registries=(registry,), offices=offices)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "holders"),
+    [
+        (elected("dc1", "a", "a", "b"), elected("dc2", "c", "c"), {"leader": "a", "primary": "a"}),
+        (elected("dc1", None, "a"), elected("dc2", "c", "c"), {"leader": "c", "primary": "c"}),
+        (elected("dc1", "a", "a"), elected("dc2", "a", "a", "c"), {"leader": "a", "primary": "a"}),
+        (elected("dc1", None, "a"), elected("dc2", "a", "a", "c"), {}),  # that one is not given
+        (
+            elected("dc1", "a", "a"), elected("dc2", "c", "c", offices=("leader", "standby")),
+            {"leader": "a", "primary": "a", "standby": "c"},
+        ),
+    ],
+)  # fmt: skip
+def test_an_office_has_one_holder_however_many_registries_elect_one(
+    first: Service, second: Service, holders: dict[str, str]
+) -> None:
+    (merged,) = merge([catalog(first), catalog(second)]).services.values()
+    tags = [(tag, i.id) for i in merged.instances for tag in i.registration.tags if tag in merged.offices]
+    assert len(tags) == len(dict(tags))
+    assert dict(tags) == holders
+    assert all(i.registry in i.registration.tags for i in merged.instances)
+
+
+def test_a_tag_of_that_name_that_is_no_office_stays() -> None:
+    own = elected("dc2", "c", "c", "d", offices=())
+    own = replace(own, instances=tuple(
+        replace(i, registration=replace(i.registration, tags=("leader",))) for i in own.instances
+    ))  # fmt: skip
+    (merged,) = merge([catalog(elected("dc1", "a", "a")), catalog(own)]).services.values()
+    assert [i.id for i in merged.instances if "leader" in i.registration.tags] == ["a", "c", "d"]
+
+
 def test_settings_come_from_the_first_that_has_some() -> None:
     own = ServiceSettings(ttl=9)
     one, two = catalog(service("/a", "web", "x")), catalog(service("/b", "web", "y", settings=own))

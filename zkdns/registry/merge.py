@@ -1,7 +1,8 @@
 """Several registries' Catalogs -> one, and the labels of its services, assigned over all of them.
 
 Rules: pure. By service name, in the order of the registries: the first that names an instance wins, and
-the first that has settings for the service. An unchanged service is the same object as before. The cost is
+the first that has settings for the service; an office is held by one instance, of the first in which anybody
+holds it. An unchanged service is the same object as before. The cost is
 that of the services that changed.
 """
 
@@ -189,6 +190,8 @@ def _rest(catalog: Catalog) -> tuple[object, ...]:
 def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
     """One service out of several registries. The path is that of the first."""
     first = standing[0]
+    if sum(bool(service.offices) for service in standing) > 1:
+        instances = _with_offices_once(standing, instances)
     return Service(
         first.name,
         first.label,
@@ -200,3 +203,18 @@ def _join(standing: list[Service], instances: tuple[Instance, ...]) -> Service:
         tuple(dict.fromkeys(office for service in standing for office in service.offices)),
         zxid=first.zxid,
     )
+
+
+def _with_offices_once(standing: list[Service], instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Each election has a winner of its own, and the name of an office leads to one instance."""
+    offices = {registry: {*one.offices} for one in standing for registry in one.registries}
+    holders: dict[str, str] = {}
+    for i in (i for service in standing for i in service.instances):
+        for tag in offices.get(i.registry, set()).intersection(i.registration.tags):
+            holders.setdefault(tag, i.registry)
+    once = []
+    for i in instances:
+        tags = i.registration.tags
+        left = tuple(t for t in tags if t not in offices.get(i.registry, ()) or holders[t] == i.registry)
+        once.append(i if left == tags else replace(i, registration=replace(i.registration, tags=left)))
+    return tuple(once)
