@@ -31,6 +31,7 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.survey import Survey
 from zkdns.registry.zk.adopt import ask
 from zkdns.registry.zk.connect import Unreachable
+from zkdns.registry.zk.portion import Portion
 from zkdns.registry.zk.wire import (
     GET_CHILDREN,
     GET_DATA,
@@ -126,6 +127,7 @@ class Eyes:
     def __init__(self, client: KazooClient) -> None:
         self._client = client
         self._read = self._read_many
+        self._portion = Portion()
 
     def read(self, ops: Sequence[Op]) -> list[Reply]:
         """The replies, in order."""
@@ -146,13 +148,16 @@ class Eyes:
 
     def _read_many(self, ops: Sequence[Op]) -> Iterator[Reply]:
         flying: deque[tuple[tuple[Op, ...], Any]] = deque()
-        batches = deque(tuple(ops[at : at + BATCH]) for at in range(0, len(ops), BATCH))
-        while batches or flying:
-            while batches and len(flying) < IN_FLIGHT:
-                batch = batches.popleft()
+        at = 0
+        while at < len(ops) or flying:
+            while at < len(ops) and len(flying) < IN_FLIGHT:
+                batch = tuple(ops[at : at + self._portion.reads])
+                at += len(batch)
                 flying.append((batch, ask(self._client, MultiRead(batch))))
             batch, result = flying.popleft()
-            yield from decode_all(batch, result.get(timeout=PATIENCE))
+            replies = decode_all(batch, result.get(timeout=PATIENCE))
+            self._portion.took(sum(len(reply.data) for reply in replies if isinstance(reply, Node)))
+            yield from replies
 
     def _read_each(self, ops: Sequence[Op]) -> Iterator[Reply]:
         for at in range(0, len(ops), BATCH):
