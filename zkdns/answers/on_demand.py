@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import islice, tee
 from operator import attrgetter
 
@@ -54,7 +55,7 @@ class InstanceNames(Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Browsing:
     """`_web._tcp.<zone>` and the DNS-SD instance names below it: SRV, and TXT with the instance's
-    meta (RFC 6763, section 6). `home`: the apex that targets stand below."""
+    meta (RFC 6763, section 6). `home`: the apex that targets stand below. `apart`: `tell_apart`."""
 
     service: Service
     protocol: str
@@ -63,6 +64,7 @@ class Browsing:
     ttl: int
     ede: bytes
     folded: Mapping[bytes, Instance] = field(default_factory=dict)
+    apart: Mapping[bytes, Instance] = field(default_factory=dict)
     _spelled: list[Sections] = field(default_factory=list, compare=False, repr=False)
     """The PTR answer, once it was asked for."""
 
@@ -80,7 +82,8 @@ class Browsing:
             return self._spelled[0]
         if qname[1 + qname[0] :] != owner:
             return NO_NAME
-        i = find(self.service, qname[1 : 1 + qname[0]], self.folded)
+        label = qname[1 : 1 + qname[0]]
+        i = self.apart.get(label) if self.apart else find(self.service, label, self.folded)
         if i is None or i.registration.protocol != self.protocol:
             return NO_NAME
         if qtype == SRV:
@@ -90,8 +93,11 @@ class Browsing:
         return ANSWERED_ANY if qtype == ANY else NODATA
 
     def _list(self) -> Sections:
-        given = (i for i in self.service.instances if i.answered and i.registration.protocol == self.protocol)
-        ends = _fill(names.label(i.label) + OWNER for i in given)
+        every: Iterable[tuple[bytes | str, Instance]] = ((i.label, i) for i in self.service.instances)
+        if self.apart:
+            every = self.apart.items()
+        given = (label for label, i in every if i.answered and i.registration.protocol == self.protocol)
+        ends = _fill(names.label(label) + OWNER for label in given)
         return Sections(
             tuple(record(OWNER, PTR, self.ttl, end) for end in ends), ede=b"" if ends else self.ede
         )
@@ -179,6 +185,24 @@ def srv_of(i: Instance, service: Service, home: bytes, ttl: int) -> Sections:
 def find_folded(service: Service) -> dict[bytes, Instance]:
     """The instances whose labels are not their ids, by label."""
     return {i.label.encode("latin-1"): i for i in service.instances if i.label != i.id}
+
+
+def tell_apart(instances: Iterable[Instance]) -> Mapping[bytes, Instance]:
+    """By the labels that they are browsed by, where some of a route's services have the same: each of those
+    has a short hash behind it. {} where no two have."""
+    homes: dict[str, set[str]] = {}
+    for i in instances:
+        homes.setdefault(i.label, set()).add(i.home)
+    if all(len(of) == 1 for of in homes.values()):
+        return {}
+    apart: dict[bytes, Instance] = {}
+    for i in instances:
+        label = i.label
+        if len(homes[label]) > 1:
+            seal = blake2b(f"{i.home}/{label}".encode(), digest_size=4).hexdigest()
+            label = f"{label[:54]}-{seal}"
+        apart.setdefault(label.encode("latin-1"), i)
+    return apart
 
 
 def find(service: Service, label: bytes, folded: Mapping[bytes, Instance]) -> Instance | None:

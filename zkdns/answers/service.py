@@ -20,7 +20,7 @@ from zkdns.answers.first_places import FirstPlaces, shares_of
 from zkdns.answers.kept import Kept
 from zkdns.answers.late_names import NONE_LATE, Answering, LatePorts, LateTags
 from zkdns.answers.nested import elsewhere_of
-from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded
+from zkdns.answers.on_demand import Browsing, InstanceNames, find_folded, tell_apart
 from zkdns.answers.owners import by_tag, having_ports, having_tags, late_of, owners
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
@@ -163,10 +163,12 @@ class _Compilation:
         if beyond.guests:
             self.named = replace(self.service, instances=_in_order((*instances, *beyond.guests)))
         self.browsed = self.service
+        self.apart: Mapping[bytes, Instance] = {}
         self.protocols: Sequence[str] = records.protocols(instances)
         others = beyond.guests
         if route is not None:
             self.browsed = replace(self.service, instances=_in_order(route.name.group))
+            self.apart = tell_apart(self.browsed.instances)
             self.protocols = list(route.protocols)
             others = (*others, *(i for i in route.name.group if i.home))
         self.by_name = spell(self.service, self.ttl, others, apexes)
@@ -280,7 +282,9 @@ class _Compilation:
         owner = names.label(names.underscored(label)) + below + zone.apex
         own = self.names[owner]
         home = self._home(zone)
-        browsing = Browsing(self.browsed, protocol, zone.apex, home, self.ttl, own.ede, self.folded_browsed)
+        browsing = Browsing(
+            self.browsed, protocol, zone.apex, home, self.ttl, own.ede, self.folded_browsed, self.apart
+        )
         self.names[owner] = structs.replace(own, responder=browsing)
         # The folder of named ports is there before the first of them: a resolver that met NXDOMAIN
         # here would know of nothing below it (RFC 8020).
