@@ -30,7 +30,7 @@ class Portion:
         """A reply of so many bytes of data."""
         if size > HEAVY_BYTES:
             self.reads = max(1, self.reads * HEAVY_BYTES // size)
-        else:
+        elif 2 * size <= HEAVY_BYTES:
             self.reads = min(2 * self.reads, self._most)
 
     def lose(self) -> None:
