@@ -163,6 +163,18 @@ def test_a_web_of_routes_is_walked_once_for_what_a_route_relies_on(registries: t
     assert steps(lambda: book.registries(book._services["w000"])) < (2 * walk if registries else 10)
 
 
+def test_to_walk_a_web_costs_the_services_in_it_however_many_ways_lead_to_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lines(wide: int) -> int:
+        monkeypatch.setitem(globals(), "WIDE", wide)
+        book = a_web(16).pipeline.routes
+        assert len([*book._within_reach("w000")]) == 16
+        return steps(lambda: [*book._within_reach("w000")])
+
+    assert lines(15) <= lines(WIDE)
+
+
 def test_of_a_web_that_is_followed_elsewhere_no_more_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "MAX_LOOKS", 3 * WIDE)
     book = a_web(16).pipeline.routes

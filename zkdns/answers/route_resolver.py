@@ -108,12 +108,6 @@ class Resolver:
             _some(problems),
         )
 
-    def keys_of(self, name: str) -> set[str]:
-        """The services, by key, that the route of this name targets, as far as they are there."""
-        route = self._routes.get(name)
-        targets = targets_of(route) if route is not None else ()
-        return {key for target in targets if (key := self.key_of(target)) is not None}
-
     def key_of(self, target: Target) -> str | None:
         """The key of the service that a target names; None where there is none."""
         service = self._find(target.service)

@@ -66,6 +66,9 @@ class RouteBook:
         self._judged_views: dict[str, dict[str, None]] = {}
         """By service, the views that stand: one that is registered no more may have instances that are
         kept."""
+        self._led: dict[str, frozenset[Target]] = {}
+        """By the services whose routes do, where they lead to, whichever tag they name: a web of hundreds is
+        walked for each of them."""
         self._users = Users()
         """By the names and views that they lead to, the services whose routes do."""
 
@@ -96,9 +99,11 @@ class RouteBook:
         moved = self.in_force.get(name) != in_force
         if in_force is None:
             self.in_force.pop(name, None)
+            self._led.pop(name, None)
             self.problems.pop(name, None)
-        else:
+        elif moved:
             self.in_force[name] = in_force
+            self._led[name] = frozenset([Target(t.service, "", t.registry) for t in targets_of(in_force)])
         return moved, due
 
     def is_moving(self, name: str) -> bool:
@@ -158,12 +163,15 @@ class RouteBook:
             yield from names
             return
         met, level = {*names}, [*names]
+        seen: set[Target] = set()
         for _ in range(MAX_DEPTH + 1):
             if not level:
                 return
             yield from level
-            below = dict.fromkeys(key for one in level for key in self._resolver.keys_of(one))
-            level = [key for key in below if key not in met][:MAX_REACHED]
+            below = set().union(*[self._led[one] for one in level if one in self._led]) - seen
+            seen |= below
+            keys = {key for target in below if (key := self._resolver.key_of(target)) is not None}
+            level = [*(keys - met)][:MAX_REACHED]
             met.update(level)
 
     def follow_aside(self, name: str) -> Callable[[], Routed]:
