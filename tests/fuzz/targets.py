@@ -48,6 +48,7 @@ from zkdns.registry.json_fields import JSONFields
 from zkdns.serve import native
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.respond import FORWARD
+from zkdns.steps import finish
 
 REPOSITORY = Path(__file__).parents[2]
 LIMITS = (HIGHEST_UDP, 65_535)
@@ -293,7 +294,7 @@ def znode(data: bytes) -> None:
                 _check_words(error.what, error.cure)
             found.append(Found(f"/{at}/{name}", name, place, parts))
         found.append(Found("/good", "good", preset.places[0], (Registration(("10.0.0.9",), port=9),)))
-        arranged = arrange(preset, "pg1", found)
+        arranged = finish(arrange(preset, "pg1", found))
         assert "good" in {instance.id for instance in arranged.instances}
         for instance in arranged.instances:
             if instance.state is not State.UNREADABLE:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from support.retaining import retain
 from support.values import a_service, an_instance
-from zkdns.health.guard import BY_GRACE, NO_LOSSES, Grace, Losses, retain
+from zkdns.health.guard import BY_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.model import Instance, State
 
 GRACE = Grace((("", 100.0),), 15.0)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.retaining import retain
 from support.values import a_service, an_instance
-from zkdns.health.guard import NO_LOSSES, Losses, retain
+from zkdns.health.guard import NO_LOSSES, Losses
 from zkdns.model import Service
 
 HOLD = 60.0

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from support.retaining import retain
 from support.steps import longest
 from support.values import a_service, an_instance
 from zkdns.health import guard, judge
-from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses, retain
+from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.health.judge import ServiceView
 from zkdns.model import Instance, Service
 from zkdns.steps import SLICE
@@ -31,12 +32,12 @@ def nobody(instance: Instance) -> bool:
 
 def vanish(number: int) -> int:
     before, after = services_of(number)
-    return longest(guard.steps(NO_LOSSES, before, after, 1.0, nobody, NO_GRACE))
+    return longest(guard.retain(NO_LOSSES, before, after, 1.0, nobody, NO_GRACE))
 
 
 def vanish_with_an_outage(number: int) -> int:
     before, after = services_of(number, hold=0.0)
-    return longest(guard.steps(NO_LOSSES, before, after, 1.0, nobody, GRACE))
+    return longest(guard.retain(NO_LOSSES, before, after, 1.0, nobody, GRACE))
 
 
 def are_kept(number: int) -> Losses:
@@ -48,12 +49,12 @@ def are_kept(number: int) -> Losses:
 
 def stay_away(number: int) -> int:
     _, after = services_of(number)
-    return longest(guard.steps(are_kept(number), after, after, 2.0, nobody, GRACE))
+    return longest(guard.retain(are_kept(number), after, after, 2.0, nobody, GRACE))
 
 
 def come_back(number: int) -> int:
     before, after = services_of(number)
-    return longest(guard.steps(are_kept(number), after, before, 2.0, nobody, NO_GRACE))
+    return longest(guard.retain(are_kept(number), after, before, 2.0, nobody, NO_GRACE))
 
 
 def are_judged(number: int) -> int:

@@ -14,6 +14,7 @@ from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.endpoints import host_port, sequence
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Leads, Part, Preset, place
+from zkdns.steps import finish
 
 
 def _read_member(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
@@ -77,9 +78,9 @@ def test_any_order_of_the_nodes_gives_the_same_and_one_leader_at_most(
         Found(f"/latch/{at}-{number:010}", "", latch, (Leads(who, number),))
         for at, (number, who) in enumerate(votes)
     ]
-    expected = arrange(LATCH, "latch", found)
+    expected = finish(arrange(LATCH, "latch", found))
     random.Random(seed).shuffle(found)
-    assert arrange(LATCH, "latch", found) == expected
+    assert finish(arrange(LATCH, "latch", found)) == expected
     leaders = [i.id for i in expected.instances if "leader" in i.registration.tags]
     first = min(((number, str(at), who) for at, (number, who) in enumerate(votes)), default=(0, "", ""))
     assert leaders == [first[2]] if first[2] in {"a", "b", "c", "d"} else leaders == []

@@ -16,7 +16,7 @@ from support.trees import open_root
 from zkdns import steps
 from zkdns.registry import presets, service_tree
 from zkdns.registry.arrange import Found
-from zkdns.registry.arrange import steps as arranging
+from zkdns.registry.arrange import arrange as arranging
 from zkdns.registry.formats import Node
 from zkdns.registry.service_tree import ServiceTree
 from zkdns.steps import SLICE

@@ -13,6 +13,7 @@ from zkdns.registry.formats import Node
 from zkdns.registry.places import Preset
 from zkdns.registry.scope import Scope
 from zkdns.registry.service_tree import ServiceTree
+from zkdns.steps import finish
 
 
 def arrange_all(preset: Preset, znodes: Mapping[str, bytes | str]) -> dict[str, Arranged]:
@@ -36,7 +37,7 @@ def arrange_all(preset: Preset, znodes: Mapping[str, bytes | str]) -> dict[str, 
             if error is not None:
                 problems[service].append(Problem(path, error.what, error.cure))
             found[service].append(Found(path, holes.get("id", names[-1]), place, parts))
-    arranged = {service: arrange(preset, service, found[service]) for service in services}
+    arranged = {service: finish(arrange(preset, service, found[service])) for service in services}
     return {
         name: Arranged(a.instances, a.offices, (*problems[name], *a.problems)) for name, a in arranged.items()
     }

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from zkdns.model import Instance, Service, State
-from zkdns.steps import Steps, finish, walk
+from zkdns.steps import Steps, walk
 
 WINDOW: Final = 5.0
 """Seconds within which losses count as one."""
@@ -69,27 +69,15 @@ def retain(
     previous: Service | None,
     current: Service | None,
     now: float,
-    released: Callable[[Instance], bool] = lambda instance: False,
-    grace: Grace = NO_GRACE,
-) -> Losses:
-    """The losses after the registered service went from `previous` to `current`.
+    released: Callable[[Instance], bool],
+    grace: Grace,
+) -> Steps[Losses]:
+    """The losses after the registered service went from `previous` to `current`, with pauses.
 
     `released`: whether an operator drained it or its check fails. Where the whole service is gone
     its last settings hold on. An instance that said it was going (its status was not `up`) is never
     kept. What came in the same moment counts for the service: as many new ones are no loss.
     """
-    return finish(steps(losses, previous, current, now, released, grace))
-
-
-def steps(
-    losses: Losses,
-    previous: Service | None,
-    current: Service | None,
-    now: float,
-    released: Callable[[Instance], bool],
-    grace: Grace,
-) -> Steps[Losses]:
-    """The same with pauses."""
     settings = (current or previous or _NOBODY).settings
     if settings.hold <= 0 and not losses.kept and not grace.until:
         return NO_LOSSES

@@ -205,7 +205,7 @@ class Health:
             return self._fails(instance.path) or is_drained(overrides.get(instance.id), now)
 
         before = self._registered.get(name)
-        losses = yield from guard.steps(
+        losses = yield from guard.retain(
             self._losses.get(name, NO_LOSSES), before, service, now, released, grace
         )
         problem = yield from self._update_targets(service, losses, now)

@@ -7,7 +7,7 @@ bears an office's tags.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from zkdns.registry.fields import BadData, share
 from zkdns.registry.labels import to_label
 from zkdns.registry.places import Detail, Member, Part, Place, Preset
 from zkdns.registry.unread import unread
-from zkdns.steps import Steps, finish, walk
+from zkdns.steps import Steps, walk
 
 
 @dataclass(slots=True, eq=False)
@@ -81,13 +81,8 @@ def offices_of(preset: Preset, service: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
-def arrange(preset: Preset, service: str, finds: Iterable[Found]) -> Arranged:
-    """The service's instances, as far as they can be read."""
-    return finish(steps(preset, service, [*finds]))
-
-
-def steps(preset: Preset, service: str, finds: Sequence[Found]) -> Steps[Arranged]:
-    """The same with pauses."""
+def arrange(preset: Preset, service: str, finds: Sequence[Found]) -> Steps[Arranged]:
+    """The service's instances, as far as they can be read, with pauses."""
     by_place: dict[int, list[Found]] = {}
     rank = {id(place): at for at, place in enumerate(preset.places)}
     members: dict[str, _Member] = {}

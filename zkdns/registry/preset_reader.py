@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from zkdns.model import UNSEEN, Data, Instance, Problem, Registration, Service
 from zkdns.order import sort
-from zkdns.registry import arrange
-from zkdns.registry.arrange import Found
+from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.distinct import Distinct
 from zkdns.registry.fields import bounded
 from zkdns.registry.format_reader import renew
@@ -118,7 +117,7 @@ class PresetReader:
                     lost.append(one.instance)
 
         yield from walk(values, sort_out)
-        arranged = yield from arrange.steps(self._preset, name, finds)
+        arranged = yield from arrange(self._preset, name, finds)
         problems += arranged.problems
         instances = list(arranged.instances)
         if lost:

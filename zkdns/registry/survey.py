@@ -19,6 +19,7 @@ from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.formats import Node
 from zkdns.registry.layout import Layout
 from zkdns.registry.places import Preset
+from zkdns.steps import finish
 
 DEPTH: Final = 2
 """How far below the start a system's own root is looked for."""
@@ -171,7 +172,8 @@ class Survey:
                     name = path.rpartition("/")[2]
                     parts, _ = place.parts(Node(name, data), holes)
                     finds.setdefault(service, []).append(Found(path, holes.get("id", name), place, parts))
-        arranged = {service: arrange(preset, service, finds[service]) for service in finds if counts[service]}
+        served = [service for service in finds if counts[service]]
+        arranged = {service: finish(arrange(preset, service, finds[service])) for service in served}
         instances = {service: one.instances for service, one in arranged.items() if one.instances}
         if instances:
             services = {
