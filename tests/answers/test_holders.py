@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.steps import steps
+from support.values import a_service, an_instance
+from zkdns.answers import service
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN, Holders
+from zkdns.answers.service import ServiceAnswers
+from zkdns.model import Instance
 
 ADDRESSES = st.sets(st.integers(0, 12).map(lambda n: bytes((10, 0, 0, n)))).map(dict.fromkeys)
 MANY = 5 * MAX_ADDRESSES_IN_A_TURN
@@ -30,6 +36,34 @@ def test_a_service_of_thousands_is_noted_part_by_part() -> None:
     assert {*first.values()} == {()}
     assert holders.take() == dict.fromkeys(many(0).keys() - first.keys(), ())
     assert not holders.has_work
+
+
+def answers_of(*instances: Instance) -> ServiceAnswers:
+    one = a_service(*instances)
+    return ServiceAnswers(one, 5, {}, {}, service._group_by_address(one), ())
+
+
+INSTANCES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 4))
+
+
+@given(INSTANCES, INSTANCES, st.sampled_from([0, 100]))
+def test_the_addresses_that_a_service_has_no_more_are_found_among_the_instances_that_are_others(
+    before: dict[str, int], after: dict[str, int], many: int
+) -> None:
+    every = {(id, n): an_instance(id, f"10.0.0.{n}") for held in (before, after) for id, n in held.items()}
+    old, new = (answers_of(*(every[one] for one in held.items())) for held in (before, after))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "MANY", many)
+        assert old.addresses_beside(new) == {*old.addresses} - {*new.addresses}
+
+
+def test_they_cost_those_instances_however_many_there_are() -> None:
+    def lines(number: int) -> int:
+        every = [an_instance(f"i{n:04}", f"10.0.{n >> 8}.{n & 255}") for n in range(number)]
+        old, new = answers_of(*every), answers_of(*every[1:], an_instance("i0000", "10.9.9.9"))
+        return steps(lambda: (old.addresses_beside(new), new.addresses_beside(old)))
+
+    assert lines(400) == lines(40)
 
 
 def test_few_addresses_are_noted_at_once() -> None:

@@ -21,6 +21,7 @@ from zkdns.model import (
     Service,
     State,
 )
+from zkdns.steps import finish
 
 NOW = 1_700_000_000.0
 GOOD = CheckState(True)
@@ -323,7 +324,7 @@ def test_between_two_judgements_that_it_asks_for_nothing_would_change(
 
 @given(services, times)
 def test_drawing_weights_out_changes_no_share(service: Service, now: float) -> None:
-    factor, _ = stretch(service, now)
+    factor, _ = finish(stretch(service, now))
     judged, _ = judge(service, ServiceView(), now)
     for i in judged.instances:
         if i.state is State.HEALTHY:

@@ -9,10 +9,11 @@ import pytest
 from support.retaining import retain
 from support.steps import longest
 from support.values import a_service, an_instance
-from zkdns.health import guard, judge
+from zkdns.health import guard, judge, targets
 from zkdns.health.guard import NO_GRACE, NO_LOSSES, Grace, Losses
 from zkdns.health.judge import ServiceView
-from zkdns.model import Instance, Service
+from zkdns.health.targets import CheckPolicy
+from zkdns.model import Check, Instance, Service
 from zkdns.steps import SLICE
 
 FEW, MANY = 4 * SLICE, 12 * SLICE
@@ -68,8 +69,29 @@ def are_all_given(number: int) -> int:
     return longest(judge.steps(a_service(*every, fail_open=1.0), ServiceView(), 2.0, None))
 
 
+def warm_up(number: int) -> int:
+    every = [an_instance(f"i{n:05}", since=1.0) for n in range(number)]
+    return longest(judge.steps(a_service(*every, warm=60.0), ServiceView(), 2.0, None))
+
+
+def are_checked_within_networks(number: int) -> int:
+    service = a_service(*(an_instance(f"i{n:05}") for n in range(number)), check=Check("tcp"))
+    policy = CheckPolicy.of(False, ["10.0.0.0/8"])
+    return longest(targets.steps(service, service.instances, {"tcp"}, policy, {}))
+
+
 @pytest.mark.parametrize(
-    "act", [vanish, vanish_with_an_outage, stay_away, come_back, are_judged, are_all_given]
+    "act",
+    [
+        warm_up,
+        are_checked_within_networks,
+        vanish,
+        vanish_with_an_outage,
+        stay_away,
+        come_back,
+        are_judged,
+        are_all_given,
+    ],
 )
 def test_no_step_grows_with_the_instances_of_a_service(act: Callable[[int], int]) -> None:
     assert act(MANY) < SLACK * act(FEW)

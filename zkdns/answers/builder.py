@@ -260,7 +260,10 @@ class Builder:
     def _replace_holders(self, name: str, old: ServiceAnswers | None, new: ServiceAnswers | None) -> None:
         if old and new and old.service is new.service and old.grouped is new.grouped is None:
             return
-        self._holders.replace(name, old.addresses if old else (), new.addresses if new else ())
+        gone, come = old.addresses if old else (), new.addresses if new else ()
+        if old and new:
+            gone, come = old.addresses_beside(new), new.addresses_beside(old)
+        self._holders.replace(name, gone, come)
 
 
 def build_table(snapshot: Snapshot, services: Iterable[ServiceAnswers]) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, filterfalse
 from operator import attrgetter
 from typing import Any, Final
 
@@ -33,12 +33,16 @@ from zkdns.answers.zone_names import FOLDER, ZoneNames
 from zkdns.dns import ede, names
 from zkdns.dns.records import packed, txt
 from zkdns.dns.types import SRV, TXT
+from zkdns.identity import apart
 from zkdns.model import Instance, Service, State
 from zkdns.topology import NO_TOPOLOGY, Topology
 
 FEW: Final = 64
 """Instances that are grouped by address each time that somebody asks: a map of each small service's took more
 room than its addresses."""
+
+MANY: Final = 1000
+"""Instances that are packed sooner than all addresses are looked at."""
 
 
 class ServiceAnswers(Struct, frozen=True, eq=False):
@@ -76,6 +80,21 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
         each = [i.registration.addresses or i.resolved for i in readable(self.service).instances]
         every = chain.from_iterable(each)
         return set(map(packed, every))
+
+    def addresses_beside(self, other: ServiceAnswers) -> Set[bytes]:
+        """Its addresses, of thousands without those that the other has too: few are looked at, where few are
+        others."""
+        if self.grouped is None or other.grouped is None:
+            return self.addresses
+        own, _ = apart(self._addressed, other._addressed)
+        if len(own) > MANY:
+            return set(filterfalse(other.grouped.__contains__, self.grouped))
+        each = {packed(address) for i in own for address in i.addresses}
+        return {address for address in each if address in self.grouped and address not in other.grouped}
+
+    @property
+    def _addressed(self) -> Sequence[Instance]:
+        return self.beyond.guests if self.service.view_of else self.service.instances
 
     def counters(self) -> dict[bytes, RotationCounter]:
         """Those of all its Entries, and of what each client class is given instead."""

@@ -26,7 +26,7 @@ from zkdns.model import Instance, Override, Problem, Service, Verdict
 from zkdns.overrides import is_drained
 from zkdns.persistent import PersistentMap, differing
 from zkdns.roots import HEALTH
-from zkdns.steps import SLICE, Steps, finish
+from zkdns.steps import SLICE, Steps, finish, glance
 from zkdns.wall import Wall
 
 WRITE_EVERY = 1.0
@@ -298,7 +298,8 @@ class Health:
         instances = (*service.instances, *(k.instance for k in losses.kept))
         old = self._targets.get(name, {})
         those, problem = yield from targets.steps(service, instances, checks.names(), self._policy, old)
-        new = {target.path: target for target in those}
+        new: dict[str, Target] = {}
+        yield from glance(those, lambda some: new.update([(target.path, target) for target in some]))
         if not (old or new):
             return problem
         standing = self._targets[name] = dict(old)

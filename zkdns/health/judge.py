@@ -75,7 +75,7 @@ def steps(
 ) -> Steps[tuple[Service, float | None]]:
     """The same with pauses. `previous`: as it was given the last time."""
     alarms: list[float] = []
-    factor, stretched_until = stretch(service, now)
+    factor, stretched_until = yield from stretch(service, now)
     if factor > 1:
         alarms.append(stretched_until)
     verdicts = _Verdicts(service, view, now, factor, alarms)
@@ -250,7 +250,7 @@ def warmth(since: float, warm: float, weight: int, now: float) -> tuple[int, int
     return part, steps, since + warm * (part + 1) / steps
 
 
-def stretch(service: Service, now: float) -> tuple[int, float]:
+def stretch(service: Service, now: float) -> Steps[tuple[int, float]]:
     """The factor for all weights while instances warm up whose own weight leaves no room to rise,
     and until when.
 
@@ -259,16 +259,22 @@ def stretch(service: Service, now: float) -> tuple[int, float]:
     warm = service.settings.warm
     if warm <= 0:
         return 1, now
-    rising = [
-        i
-        for i in service.instances
-        if 0 < i.registration.weight < MIN_STEPS // 2 and now - i.since + NEVER_MIND < warm
-    ]
-    if not rising:
+    weights: set[int] = set()
+    smallest, latest = MIN_STEPS, float("-inf")
+
+    def look(some: Sequence[Instance]) -> None:
+        nonlocal smallest, latest
+        weights.update([i.registration.weight for i in some])
+        young = [i for i in some if now - i.since + NEVER_MIND < warm]
+        rising = [i for i in young if 0 < i.registration.weight < MIN_STEPS // 2]
+        if rising:
+            latest = max(latest, *[i.since for i in rising])
+            smallest = min(smallest, *[i.registration.weight for i in rising])
+
+    yield from walk(service.instances, look)
+    if smallest == MIN_STEPS:
         return 1, now
-    smallest = min(i.registration.weight for i in rising)
-    largest = max(i.registration.weight for i in service.instances)
-    return min(-(-MIN_STEPS // smallest), MAX_WEIGHT // largest), max(i.since for i in rising) + warm
+    return min(-(-MIN_STEPS // smallest), MAX_WEIGHT // max(weights)), latest + warm
 
 
 def _give(instance: Instance) -> Instance:

@@ -7,7 +7,7 @@ may not go is as one without a check.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from zkdns.model import Check, Instance, Problem, Service, State
-from zkdns.steps import SLICE, Steps, finish
+from zkdns.steps import SLICE, Steps, finish, walk
 
 
 class CheckPolicy(Struct, frozen=True):
@@ -112,10 +112,18 @@ def steps(
             each.append(_target_of(instance, check, known.get(instance.path), prefix))
         if not at % SLICE:
             yield
+    outside: list[Target] = []
+    if policy.networks and check.type != "command":
+        inside: list[Target] = []
+
+        def sort_out(some: Sequence[Target]) -> None:
+            for target in some:
+                (inside if policy.reaches(target.address) else outside).append(target)
+
+        yield from walk(each, sort_out)
+        each = inside
     targets = tuple(each)
-    outside = [t for t in targets if check.type != "command" and not policy.reaches(t.address)]
     if outside:
-        targets = tuple(t for t in targets if policy.reaches(t.address))
         first = outside[0]
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
         what = f"{first.id} at {first.address}{more} can't be checked from here: check_targets leaves it out"
