@@ -85,6 +85,31 @@ async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp
     assert [i.id for i in stands.instances] == ["a", "c"]
 
 
+async def test_what_changes_right_after_a_restart_is_no_part_of_it(tmp_path: Path) -> None:
+    def web(*ids: str) -> Service:
+        return Service("web", "web", "/s/web", instances=tuple(map(healthy, ids)))
+
+    def take(recorder: Recorder, services: dict[str, Service], after: Service) -> None:
+        before, services["web"] = services.get("web"), after
+        recorder.take(changes.between(before, after, changes.Moment(time.time(), 9)))
+
+    for _ in range(2):
+        services: dict[str, Service] = {}
+        stage = {"ready": False}
+        recorder = Recorder(Settings(state=str(tmp_path)), services, is_ready=lambda: stage["ready"])  # noqa: B023
+        take(recorder, services, web("a"))
+        stage["ready"] = True
+        recorder.begin()
+        between = time.time()
+        await asyncio.sleep(0.01)
+        take(recorder, services, web("b"))
+        await recorder.write()
+        await recorder.close()
+        await asyncio.sleep(0.01)
+    stood = recorder.world_at(between)().services()["web"]
+    assert [i.id for i in stood.instances] == ["a"]
+
+
 async def test_after_a_restart_services_stand_as_they_were_found(tmp_path: Path) -> None:
     """One that went while the server was away is gone; and it goes on though nothing more is ever told."""
     web, db = (Service(name, name, f"/s/{name}", instances=(healthy("a"),)) for name in ("web", "db"))

@@ -314,9 +314,12 @@ class Server:
 
     def _take_ready(self, ready: Ready) -> None:
         """They are in force: tell."""
+        was = self.phase
         self._follow_stage()
         if ready.changes:
             self._tell(ready.changes)
+        elif self.phase is not was:
+            self.recorder.begin()  # all of the start is told: what comes next is a change
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
         wall = self.pipeline.wall

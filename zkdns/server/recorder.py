@@ -113,6 +113,11 @@ class Recorder:
             if is_first:
                 self._keep_on()
 
+    def begin(self) -> None:
+        """What was taken so far is the start, where that is over."""
+        if self._start is not None:
+            self._has_begun(self._start, ())
+
     def _keep_on(self) -> None:
         """Keep in memory what waits: the next step of it now, and the rest behind what comes meanwhile."""
         steps = self._unkept.popleft()
