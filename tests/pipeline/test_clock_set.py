@@ -199,8 +199,17 @@ def test_how_far_the_clock_was_set_is_what_another_does_not_tell() -> None:
         times["steady"] += steady
         return clock.look()
 
+    assert later(0, 0) == (NOW, 0)
     assert later(60, 60) == (NOW + 60, 0)
     assert later(60.03, 60) == (NOW + 120.03, 0), "that is how NTP keeps it"
     assert later(-HOURS, 1) == (pytest.approx(NOW + 120.03 - HOURS), pytest.approx(-HOURS - 1))
     assert later(HOURS + 1, 1).by == pytest.approx(HOURS)
     assert later(1, 1).by == 0
+
+
+def test_a_machine_that_was_elsewhere_between_two_looks_is_no_clock_that_was_set() -> None:
+    """Else all services are judged anew, on a machine that is busy as it is."""
+    steady = iter([0.0, 0.0, 1.0, 4.0, 5.0, 5.0, 6.0, 6.0])
+    wall = iter([NOW, NOW + 1, NOW + 5, NOW + 6 + HOURS])
+    clock = WallClock(lambda: next(wall), lambda: next(steady))
+    assert [clock.look().by for _ in range(4)] == [0.0, 0.0, 0.0, HOURS]

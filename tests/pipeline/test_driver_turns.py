@@ -255,6 +255,7 @@ async def test_when_the_clock_is_set_what_waits_is_moved_and_there_is_a_turn(
     await driven.turn(Ready(wake=time.time() + 60))
     set_back = 0.0
     driven.driver.clock = WallClock(lambda: time.time() - set_back, time.monotonic)
+    driven.driver.look()
     driven.script.steps.clear()
     turns, set_back = driven.script.turns, 3600.0
     driven.driver.look()
