@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -92,3 +93,34 @@ async def test_at_the_end_all_of_it_is_taken_up() -> None:
         worked.intake.put(partial(worked.take, n))
     worked.intake.finish()
     assert worked.taken == [*range(5)]
+
+
+async def test_what_is_large_is_read_in_turns_and_what_nobody_waits_for_is_not() -> None:
+    """Replies whose questions were over by then took half a gigabyte, and what was read of them more."""
+    intake, gate = Intake(), threading.Event()
+    heard: list[str] = []
+    read: list[str] = []
+
+    def have_read(name: str, whose: bytes, *, wanted: bool = True) -> None:
+        def work() -> str:
+            gate.wait(10)
+            read.append(name)
+            return name
+
+        def take(done: Callable[[], str]) -> None:
+            heard.append(done())
+            intake.work_out(lambda: f"{name} judged", lambda judged: heard.append(judged()), large=True)
+
+        intake.read(work, take, whose, lambda: wanted)
+
+    have_read("first", b"a")
+    have_read("second", b"a")
+    have_read("over", b"a", wanted=False)
+    have_read("third", b"a")
+    have_read("other's", b"b")
+    gate.set()
+    await until(lambda: len(heard) == 8)
+    assert read == ["first", "second", "other's", "third"]
+    assert heard == [word for name in read for word in (name, f"{name} judged")], (
+        "one is whole before the next"
+    )

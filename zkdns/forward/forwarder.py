@@ -289,7 +289,13 @@ class Forwarder:
         resolution = Resolution(asked.key[:-1], asked.key[-1], asked.rd, upstreams, self._clock(), self._draw)
         finish = partial(self._finish, asked)
         asked.transport = Transport(
-            resolution, self._clock, finish, self._readers, self._intake, self._alarms
+            resolution,
+            self._clock,
+            finish,
+            self._readers,
+            self._intake,
+            self._alarms,
+            whose=asked.network or b"",
         )
         asked.transport.step()
 

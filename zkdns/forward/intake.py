@@ -12,8 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from msgspec import Struct
+
+from zkdns.line import Line
 from zkdns.turn import TURN_SECONDS, go_on
 
 Outcome = TypeVar("Outcome")
@@ -26,13 +29,26 @@ large_replies = ThreadPoolExecutor(1, "replies")
 """One for all: no flood of them takes more than its part."""
 
 
+class _Work(Struct, eq=False):
+    """`is_wanted`: whether anybody waits for it still."""
+
+    work: Callable[[], Any]
+    then: Callable[[Callable[[], Any]], object]
+    is_wanted: Callable[[], bool]
+
+
 class Intake:
-    """What waits to be taken up, in the order in which it came."""
+    """What waits to be taken up, in the order in which it came; and what waits for the thread, one at a time:
+    of what was read there much is made, so nothing is read before that is done with. Networks take turns."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._waiting: deque[Callable[[], object]] = deque()
         self._goes_on = False
+        self._large: Line[_Work] = Line()
+        self._begun: deque[_Work] = deque()
+        """What goes on with that, before the next of it."""
+        self._is_busy = False
 
     def put(self, take: Callable[[], object]) -> None:
         """Call it when it has its turn."""
@@ -40,21 +56,50 @@ class Intake:
         if not self._goes_on:
             self._have_turn()
 
+    def read(
+        self,
+        work: Callable[[], Outcome],
+        then: Callable[[Callable[[], Outcome]], object],
+        whose: bytes,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        """Have what is large read in the thread, in the turn of the network that asked for it, unless nobody
+        waits for it by then; `then` is given what gives the outcome, or raises what the work raised."""
+        self._large.put(whose, _Work(work, then, is_wanted))
+        self._start()
+
     def work_out(
         self, work: Callable[[], Outcome], then: Callable[[Callable[[], Outcome]], object], *, large: bool
     ) -> None:
-        """`then` is given what gives the outcome, or raises what the work raised: at once, or once the thread
-        has done the work where it is large."""
+        """The same of what was read: at once, or in the thread where it is large."""
         if not large:
             then(work)
             return
-        future = asyncio.get_running_loop().run_in_executor(large_replies, work)
-        future.add_done_callback(lambda done: self.put(partial(then, done.result)))
+        self._begun.append(_Work(work, then, _always))
+        self._start()
 
     def finish(self) -> None:
         """Take up all that waits, now."""
         while self._waiting:
             self._waiting.popleft()()
+
+    def _start(self) -> None:
+        while not self._is_busy and (self._begun or self._large):
+            one = self._begun.popleft() if self._begun else self._large.take()
+            if one.is_wanted():
+                self._is_busy = True
+                future = asyncio.get_running_loop().run_in_executor(large_replies, one.work)
+                future.add_done_callback(partial(self._done, one))
+
+    def _done(self, one: _Work, done: asyncio.Future[Any]) -> None:
+        self.put(partial(self._end, one, done))
+
+    def _end(self, one: _Work, done: asyncio.Future[Any]) -> None:
+        self._is_busy = False
+        try:
+            one.then(done.result)
+        finally:
+            self._start()
 
     def _have_turn(self) -> None:
         self._goes_on = True
@@ -71,3 +116,7 @@ class Intake:
         finally:
             if self._waiting:
                 self._have_turn()
+
+
+def _always() -> bool:
+    return True

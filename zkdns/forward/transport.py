@@ -27,7 +27,7 @@ DATAGRAMS_PER_TURN = 32
 
 
 class Transport:
-    """Starts when `step` is called first; over when `done` was called."""
+    """Starts when `step` is called first; over when `done` was called. `whose`: the network that asked."""
 
     def __init__(
         self,
@@ -37,12 +37,15 @@ class Transport:
         readers: Readers,
         intake: Intake,
         alarms: Alarms,
+        *,
+        whose: bytes = b"",
     ) -> None:
         self.resolution = resolution
         self._clock = clock
         self._done = done
         self._readers = readers
         self._intake = intake
+        self._whose = whose
         self._alarms = alarms
         self._over = False
         self._sockets: dict[Attempt, socket.socket] = {}
@@ -161,14 +164,16 @@ class Transport:
         else:
             if data is not None:
                 self._readers.close(self._sockets.pop(attempt))
-                reading = partial(read_reply, self.resolution.respell(data))
-                take = partial(self._hear, attempt, data)
-                self._intake.work_out(reading, take, large=len(data) > LARGE_BYTES)
+                if len(data) > LARGE_BYTES:
+                    reading = partial(read_reply, self.resolution.respell(data))
+                    take = partial(self._hear, attempt, data)
+                    self._intake.read(reading, take, self._whose, lambda: not (self._over or attempt.done))
+                else:
+                    self._hear(attempt, data)
 
-    def _hear(self, attempt: Attempt, data: bytes, read: Callable[[], Message | None]) -> None:
+    def _hear(self, attempt: Attempt, data: bytes, read: Callable[[], Message | None] = lambda: None) -> None:
         try:
-            message = read() if len(data) > LARGE_BYTES else None
-            self.resolution.receive(attempt, data, self._clock(), message)
+            self.resolution.receive(attempt, data, self._clock(), read())
         except Exception:
             self._break()
         self.step()
