@@ -10,7 +10,7 @@ from support.steps import steps
 from support.values import a_service, an_instance
 from zkdns.answers import service
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN, Holders
-from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.service import ServiceAnswers, readdressed
 from zkdns.model import Instance
 
 ADDRESSES = st.sets(st.integers(0, 12).map(lambda n: bytes((10, 0, 0, n)))).map(dict.fromkeys)
@@ -54,14 +54,16 @@ def test_the_addresses_that_a_service_has_no_more_are_found_among_the_instances_
     old, new = (answers_of(*(every[one] for one in held.items())) for held in (before, after))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "MANY", many)
-        assert old.addresses_beside(new) == {*old.addresses} - {*new.addresses}
+        gone, come = readdressed(old, new)
+    assert {*gone} - {*come} == {*old.addresses} - {*new.addresses}
+    assert {*come} - {*gone} == {*new.addresses} - {*old.addresses}
 
 
 def test_they_cost_those_instances_however_many_there_are() -> None:
     def lines(number: int) -> int:
         every = [an_instance(f"i{n:04}", f"10.0.{n >> 8}.{n & 255}") for n in range(number)]
         old, new = answers_of(*every), answers_of(*every[1:], an_instance("i0000", "10.9.9.9"))
-        return steps(lambda: (old.addresses_beside(new), new.addresses_beside(old)))
+        return steps(lambda: readdressed(old, new))
 
     assert lines(400) == lines(40)
 

@@ -20,7 +20,7 @@ from zkdns.answers.leftovers import Leftovers
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
 from zkdns.answers.precedence import Precedence
 from zkdns.answers.routed import NOTHING, Beyond
-from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service
+from zkdns.answers.service import ServiceAnswers, Surroundings, compile_service, readdressed
 from zkdns.answers.snapshot import Snapshot
 from zkdns.answers.table import (
     EVERY,
@@ -262,7 +262,7 @@ class Builder:
             return
         gone, come = old.addresses if old else (), new.addresses if new else ()
         if old and new:
-            gone, come = old.addresses_beside(new), new.addresses_beside(old)
+            gone, come = readdressed(old, new)
         self._holders.replace(name, gone, come)
 
 

@@ -45,10 +45,10 @@ class Holders:
 
     def replace(self, name: str, old: Collection[bytes], new: Collection[bytes]) -> None:
         """A service has the new addresses, and had the old ones; both tell quickly what is among them."""
-        gone = [*filterfalse(new.__contains__, old)] if new else old
-        come = [*filterfalse(old.__contains__, new)] if old else new
-        parts = _Left(name, iter(gone), False), _Left(name, iter(come), True)
-        if self._left or len(gone) + len(come) > MAX_ADDRESSES_IN_A_TURN:
+        gone = filterfalse(new.__contains__, old) if new else iter(old)
+        come = filterfalse(old.__contains__, new) if old else iter(new)
+        parts = _Left(name, gone, False), _Left(name, come, True)
+        if self._left or len(old) + len(new) > MAX_ADDRESSES_IN_A_TURN:
             self._left.extend(parts)
         else:
             for part in parts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import chain, filterfalse
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
@@ -81,17 +81,6 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
         every = chain.from_iterable(each)
         return set(map(packed, every))
 
-    def addresses_beside(self, other: ServiceAnswers) -> Set[bytes]:
-        """Its addresses, of thousands without those that the other has too: few are looked at, where few are
-        others."""
-        if self.grouped is None or other.grouped is None:
-            return self.addresses
-        own, _ = apart(self._addressed, other._addressed)
-        if len(own) > MANY:
-            return set(filterfalse(other.grouped.__contains__, self.grouped))
-        each = {packed(address) for i in own for address in i.addresses}
-        return {address for address in each if address in self.grouped and address not in other.grouped}
-
     @property
     def _addressed(self) -> Sequence[Instance]:
         return self.beyond.guests if self.service.view_of else self.service.instances
@@ -132,6 +121,21 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
             late = (known.below for _, known in here if isinstance(known.below, LateTags | LatePorts))
             every += [owner for below in late for owner in below.owners()]
         return [names.text(owner).rstrip(".") for owner in every if owner not in folders]
+
+
+def readdressed(old: ServiceAnswers, new: ServiceAnswers) -> tuple[Set[bytes], Set[bytes]]:
+    """The addresses of both, of thousands without those that both have: few are looked at, where few
+    instances are others."""
+    if old.grouped is None or new.grouped is None:
+        return old.addresses, new.addresses
+    gone, come = apart(old._addressed, new._addressed)
+    if len(gone) + len(come) > MANY:
+        return old.addresses, new.addresses
+    left, came = ({packed(a) for i in some for a in i.addresses} for some in (gone, come))
+    return (
+        {a for a in left if a in old.grouped and a not in new.grouped},
+        {a for a in came if a in new.grouped and a not in old.grouped},
+    )
 
 
 class Surroundings(Struct, frozen=True):
