@@ -274,8 +274,9 @@ def _make(
     def note(some: Sequence[Instance]) -> None:
         merged.update([(i.id, i.label) for i in some if i.registry in ("", registry)])
 
-    def make(some: Sequence[tuple[Instance, Instance | None]]) -> None:
-        for i, one in some:
+    def make(some: Sequence[int]) -> None:
+        for at in some:
+            i, one = own.instances[at], standing[at]
             label, known_as = merged.get(i.id, i.label), ""
             if i.id not in merged and (label in taken or i.id in taken):
                 label = known_as = _free(i, registry, taken)
@@ -290,7 +291,7 @@ def _make(
     old: Sequence[Instance] = was.instances if was is not None else ()
     images: Sequence[Instance | None] = view.instances if view is not None else ()
     standing = yield from carry(old, images, own.instances, lambda i: None)
-    yield from walk([*zip(own.instances, standing, strict=True)], make)
+    yield from walk(range(len(standing)), make)
     settings = replace(own.settings if own.settings != DEFAULTS else base.settings, route=None)
     now = Service(
         key, base.label, f"{registry}:{own.path}", settings, tuple(instances), own.note, (registry,),
