@@ -48,6 +48,20 @@ async def held() -> AsyncIterator[Held]:
     await one.end()
 
 
+async def test_for_who_may_have_gone_nothing_is_made_while_others_wait(held: Held) -> None:
+    """Pages that hundreds had asked for were made for ten seconds after all of them had gone."""
+    await held.ask("192.0.2.1", "198.51.100.1")
+    gone = [
+        asyncio.create_task(held.threads.run(f"10.0.{n}.1", int, has_ended=lambda: True)) for n in range(5)
+    ]
+    there = asyncio.create_task(held.threads.run("203.0.113.1", int))
+    held.go.set()
+    assert await there == 0
+    ended = await asyncio.gather(*gone, return_exceptions=True)
+    assert [type(one) for one in ended] == [Busy] * 5
+    assert await held.threads.run("10.0.0.1", int, has_ended=lambda: True) == 0, "where nobody else waits"
+
+
 async def test_who_asks_for_too_much_at_once_is_told_and_others_have_their_turn(held: Held) -> None:
     await held.ask(*["192.0.2.1"] * MAX_WAITING_EACH)
     with pytest.raises(Busy):

@@ -64,7 +64,7 @@ class Guest(asyncio.Protocol):
         self._is_midway = False
         """Whether it sent something that was not read as a whole request."""
         self._was_cut = False
-        self._has_ended = False
+        self.has_ended = False
         """Whether its client sends nothing more, and may wait for a reply."""
         self.listens = False
         """Whether it is told of what comes, for as long as it stays."""
@@ -98,7 +98,7 @@ class Guest(asyncio.Protocol):
         self._is_midway = False
         if self.listens or not (self._may_begin or self.owes_since is None):
             return None  # it is closed
-        self._has_ended = True
+        self.has_ended = True
         if self.owes_since is not None:
             asyncio.get_running_loop().call_later(ENDED_SECONDS, self._leave_unless_whole)
         return True
@@ -119,6 +119,7 @@ class Guest(asyncio.Protocol):
         if self._is_midway and exc is None and not self._was_cut:
             self._host.lingering.take(self.transport.get_extra_info("socket"), self.client)
         self._host.farewell(self)
+        self.has_ended = True
         self._came = b""
         self._let_begin()
         if self._http is not None:
@@ -168,7 +169,7 @@ class Guest(asyncio.Protocol):
         """It was answered. `is_whole`: nothing of it is still to come."""
         self.owes_since, self._limit = asyncio.get_running_loop().time(), IDLE_SECONDS
         self._is_midway = not is_whole
-        if self._has_ended:
+        if self.has_ended:
             self._http.close()  # once this reply is sent
 
     # --- its time --------------------------------------------------------------------------------------

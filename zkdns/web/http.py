@@ -33,7 +33,7 @@ from zkdns.web.prometheus_sd import target_groups
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.spelling import spell as spell_json
 from zkdns.web.status import Observed
-from zkdns.web.threads import Busy, Threads, load
+from zkdns.web.threads import Asked, Busy, Threads, load
 from zkdns.web.turns import PROBES
 
 log = logging.getLogger("zkdns.web")
@@ -164,7 +164,9 @@ class Web:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         pieces = await self._scrapes.take()
-        return await rows.send_pieces(request, self._threads, pieces, {**HEADERS, "Content-Type": METRICS})
+        return await rows.send_pieces(
+            request, self._asked(request), pieces, {**HEADERS, "Content-Type": METRICS}
+        )
 
     async def _services(self, request: web.Request) -> web.StreamResponse:
         status, names = self._observed.status(), self._observed.names()
@@ -193,11 +195,15 @@ class Web:
 
     async def _send(self, request: web.Request, work: Callable[[], object]) -> web.StreamResponse:
         """A document that may be long, as JSON."""
-        return await rows.send(request, self._threads, work, HEADERS)
+        return await rows.send(request, self._asked(request), work, HEADERS)
 
     async def _aside(self, request: web.Request, work: Callable[[], T]) -> T:
         """What takes long in a large registry, done in a thread of the web's own."""
-        return await self._threads.run(request.remote or "", work)
+        return await self._asked(request).run(request.remote or "", work)
+
+    def _asked(self, request: web.Request) -> Asked:
+        guest = self._door.guest(request.transport) if self._door is not None else None
+        return Asked(self._threads, lambda: guest is not None and guest.has_ended)
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
         query = request.query

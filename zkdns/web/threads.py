@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import ModuleType
@@ -51,8 +51,15 @@ class Threads:
         self._line: Accounts[asyncio.Future[None]] = Accounts(favours_newest=False)
         self._under_way: Counter[str] = Counter()
 
-    async def run(self, address: str, work: Callable[..., T], *arguments: Any) -> T:
-        """What `work` returns; Busy where this client's network has enough under way."""
+    async def run(
+        self,
+        address: str,
+        work: Callable[..., T],
+        *arguments: Any,
+        has_ended: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """What `work` returns; Busy where its network has enough under way. `has_ended`: whether the
+        client sends nothing more: it may have gone, and while others wait nothing is made for it."""
         network = network_of(address).hex()
         if not self._has_room(network):
             raise Busy
@@ -63,6 +70,8 @@ class Threads:
         self._give()
         try:
             await turn
+            if has_ended() and self._line:
+                raise Busy
             return await loop.run_in_executor(self._pool, work, *arguments)
         finally:
             self._under_way[network] -= 1
@@ -98,3 +107,17 @@ class Threads:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Asked:
+    """The threads, as one request asks for them."""
+
+    def __init__(self, threads: Threads, has_ended: Callable[[], bool]) -> None:
+        self._threads = threads
+        self._has_ended = has_ended
+
+    def run(self, address: str, work: Callable[[], T]) -> Awaitable[T]:
+        return self._threads.run(address, work, has_ended=self._has_ended)
+
+    def go_on(self, address: str, work: Callable[[], T]) -> Awaitable[T]:
+        return self._threads.go_on(address, work)
