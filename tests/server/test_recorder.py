@@ -14,7 +14,7 @@ from zkdns.config import Settings
 from zkdns.model import Change, Instance, Registration, Service, State
 from zkdns.pipeline import changes, journal, journal_files, journal_memory
 from zkdns.pipeline.journal import Query
-from zkdns.server.recorder import Recorder
+from zkdns.server.recorder import MAX_DAMAGED, Recorder
 from zkdns.steps import SLICE
 from zkdns.topology import parse_topology
 
@@ -226,3 +226,15 @@ async def test_lines_of_an_earlier_journal_that_cannot_be_read_are_told_until_th
     assert told.what in caplog.text
     path.unlink()
     assert recorder.problems == []
+
+
+async def test_of_thousands_of_damaged_files_the_newest_are_told(tmp_path: Path) -> None:
+    """Each row is looked at whenever somebody asks what is wrong."""
+    began = int(time.time() * 1000) - 60_000
+    paths = [tmp_path / f"journal-{began + n}.zkdns" for n in range(MAX_DAMAGED + 5)]
+    for path in paths:
+        path.write_bytes(b"garbage\n")
+    recorder = Recorder(Settings(state=str(tmp_path)), {})
+    await recorder.write()
+    await recorder.close()
+    assert [problem.path for problem in recorder.problems] == [str(path) for path in paths[5:]]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -30,6 +31,9 @@ from zkdns.topology import NO_TOPOLOGY, Topology
 from zkdns.turn import go_on
 
 log = logging.getLogger("zkdns.journal")
+
+MAX_DAMAGED: Final = 16
+"""Damaged files that are told: the newest, which stay longest."""
 
 
 class _Start(Struct):
@@ -174,7 +178,8 @@ class Recorder:
     async def _look_for_damage(self, directory: Path) -> None:
         with suppress(OSError):  # who asks for the history is told
             damaged = await asyncio.to_thread(journal_files.count_damaged, directory)
-            self._damaged = {directory / name: n for name, n in damaged.items()}
+            newest = [*damaged.items()][-MAX_DAMAGED:]
+            self._damaged = {directory / name: n for name, n in newest}
         for problem in self.problems:
             log.warning("%s: %s", problem.path, problem.what)
 
