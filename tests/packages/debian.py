@@ -98,17 +98,20 @@ class Machine:
     def _has_booted(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text(errors="replace")
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        # nspawn's child is a helper or the leader itself: the leader is process 1 of its own.
-        for pid in children:
-            for candidate in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-                status = Path(f"/proc/{candidate}/status").read_text()
-                if status.split("NSpid:")[1].splitlines()[0].split()[-1] == "1":
-                    self._leader = int(candidate)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # helpers come and go meanwhile
+            self._find_leader(self._process.pid)
         if not self._leader:
             return False
         state = self.run("systemctl is-system-running", check=False).stdout.strip()
         return state in ("running", "degraded")
+
+    def _find_leader(self, nspawn: int) -> None:
+        """nspawn's child is a helper or the leader itself, who is process 1 of its own."""
+        for pid in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+            for candidate in (pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+                status = Path(f"/proc/{candidate}/status").read_text()
+                if status.split("NSpid:")[1].splitlines()[0].split()[-1] == "1":
+                    self._leader = int(candidate)
 
     def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         words = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
