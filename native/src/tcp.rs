@@ -78,19 +78,27 @@ pub struct Server<'a> {
     told: bool,
 }
 
-/// Serves on `listeners` until all is closed.
-pub fn serve(
-    shared: &Shared,
-    streams: &Streams,
-    counters: &Counters,
-    number: usize,
+/// What a thread waits for: its bell and its listeners.
+pub struct Watch {
+    poller: Poller,
     listeners: Vec<TcpListener>,
-) {
-    take_short_slices();
-    let served = Server::new(shared, streams, counters, number, listeners).map(|mut server| server.run());
-    if served.is_err() {
-        streams.tell_done();
+}
+
+impl Watch {
+    pub fn new(streams: &Streams, number: usize, listeners: Vec<TcpListener>) -> io::Result<Watch> {
+        let poller = Poller::new()?;
+        poller.add(streams.bell(number), BELL, READ)?;
+        for (k, listener) in listeners.iter().enumerate() {
+            poller.add(listener.as_raw_fd(), LISTENERS + k as u64, READ)?;
+        }
+        Ok(Watch { poller, listeners })
     }
+}
+
+/// Serves until all is closed.
+pub fn serve(shared: &Shared, streams: &Streams, counters: &Counters, number: usize, watch: Watch) {
+    take_short_slices();
+    Server::new(shared, streams, counters, number, watch).run();
 }
 
 impl<'a> Server<'a> {
@@ -99,19 +107,14 @@ impl<'a> Server<'a> {
         streams: &'a Streams,
         counters: &'a Counters,
         number: usize,
-        listeners: Vec<TcpListener>,
-    ) -> io::Result<Server<'a>> {
-        let poller = Poller::new()?;
-        poller.add(streams.bell(number), BELL, READ)?;
-        for (k, listener) in listeners.iter().enumerate() {
-            poller.add(listener.as_raw_fd(), LISTENERS + k as u64, READ)?;
-        }
-        Ok(Server {
+        watch: Watch,
+    ) -> Server<'a> {
+        Server {
             shared,
             streams,
             number,
-            poller,
-            listeners,
+            poller: watch.poller,
+            listeners: watch.listeners,
             peers: (0..streams.places.count()).map(|_| None).collect(),
             open: 0,
             ready: Vec::new(),
@@ -127,7 +130,7 @@ impl<'a> Server<'a> {
             phase: Phase::Serving,
             since: 0,
             told: false,
-        })
+        }
     }
 
     fn run(&mut self) {

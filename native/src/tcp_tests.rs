@@ -22,7 +22,8 @@ fn judge(told: bool) {
     let shared = Shared::new(1, Arc::new(Cache::new(0, 0, 0.0))).expect("shared");
     let counters = Counters::default();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let mut server = Server::new(&shared, &streams, &counters, 0, Vec::new()).expect("a server");
+    let watch = Watch::new(&streams, 0, Vec::new()).expect("a poller");
+    let mut server = Server::new(&shared, &streams, &counters, 0, watch);
 
     let (mut first, stream, address) = connection(&listener);
     server.welcome(stream, address);

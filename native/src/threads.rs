@@ -5,7 +5,7 @@
 use crate::counters::Counters;
 use crate::socket;
 use crate::streams::{Limits, Phase, Streams};
-use crate::tcp;
+use crate::tcp::{self, Watch};
 use crate::worker::{Refusal, Shared, THREAD};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -30,11 +30,14 @@ pub fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Vec<Vec<TcpListe
 
 pub fn start(shared: &Arc<Shared>, listeners: Vec<Vec<TcpListener>>, limits: Limits) -> io::Result<Threads> {
     let streams = Arc::new(Streams::new(listeners.len(), limits)?);
+    // Here, where who starts us is told that there are no descriptors: a thread could tell nobody.
+    let watch = |(number, own)| Watch::new(&streams, number, own);
+    let watches = listeners.into_iter().enumerate().map(watch).collect::<io::Result<Vec<_>>>()?;
     let mut threads = Threads { streams, counters: Vec::new(), running: Vec::new() };
-    for (number, listeners) in listeners.into_iter().enumerate() {
+    for (number, watch) in watches.into_iter().enumerate() {
         let counters = Arc::new(Counters::default());
         let (shared, streams, counted) = (shared.clone(), threads.streams.clone(), counters.clone());
-        let run = move || tcp::serve(&shared, &streams, &counted, number, listeners);
+        let run = move || tcp::serve(&shared, &streams, &counted, number, watch);
         threads.running.push(thread::Builder::new().name(format!("{THREAD}tcp-{number}")).spawn(run)?);
         threads.counters.push(counters);
     }

@@ -8,6 +8,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from zkdns.dns import names
 from zkdns.dns.packet import Query
 from zkdns.dns.types import A
 from zkdns.forward.pending import Pending
-from zkdns.model import Instance, Registration, Service, ServiceSettings
+from zkdns.model import Instance, ListenError, Registration, Service, ServiceSettings
 from zkdns.serve.dispatch import Dispatcher
 from zkdns.serve.engine import LIMITS, NativeEngine, PythonEngine
 from zkdns.serve.listen.bind import KERNEL_UNSENT_BYTES
@@ -608,6 +609,38 @@ async def test_without_descriptors_nobody_is_taken_then_all_are_and_it_is_told_o
         await until(lambda: server.open == 1)
     told = caplog.text.count("no more TCP connections can be taken")
     assert told <= 2, "once by each thread that has a listener"
+
+
+def listeners_on(port: int) -> int:
+    """How many TCP sockets listen there (proc_net(5))."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+@pytest.mark.parametrize("start", ENGINES[1:], indirect=True)
+async def test_with_however_few_descriptors_a_start_fails_or_all_of_it_listens(start: Start) -> None:
+    """A thread that found none for itself ended, nobody was told, and its part of all clients was reset."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counts, said = [], set()
+    for few in range(40):
+        port, free = free_port(), os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + few, limits[1]))
+        try:
+            server = await start(port)
+            await asyncio.sleep(0.01)  # its threads begin
+        except (OSError, ListenError) as error:
+            said.add("too many open files" in str(error).lower())
+            counts.append(0)
+            continue
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        counts.append(listeners_on(port))
+        if len(counts) > 2 and all(counts[-3:]):
+            break
+    assert said == {True}
+    assert set(counts) == {0, counts[-1]}
+    assert (await (await server.connect()).ask(query()))[6:8] == b"\0\1"
 
 
 async def test_what_a_client_does_not_read_waits_with_us_and_not_by_the_megabyte_in_the_kernel() -> None:
