@@ -166,7 +166,6 @@ class Recorder:
             return before, world.away, journal.gather(came, shells)
 
         before, away, record = await asyncio.to_thread(compare)
-        await self._look_for_damage(directory)
         topology = self._moved_topology()
         files.begin(at, before, away)
         if record.changes or record.shells or topology is not None:
@@ -211,7 +210,9 @@ class Recorder:
             if start.services is None:
                 return
             await self._go_on(start, files, directory)
-        if files is not None:
+            await files.write()
+            await self._look_for_damage(directory)  # it reads all of the journal: nothing waits for it
+        elif files is not None:
             await files.write()
 
     async def close(self) -> None:
