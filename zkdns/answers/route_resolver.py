@@ -76,21 +76,22 @@ class Resolver:
         named = {id(m.instance): once.setdefault((i := _named(m, service)).key, i) for m in reached}
         group = tuple(once.values())
         whole = _given(group, composed, service, named)
+
+        def give(members: Sequence[Member]) -> Given:
+            is_all = len(members) == len(reached)
+            return whole if is_all else self._narrow(name, service, members, named)
+
         protocols: dict[str, Given] = {}
         ports: dict[tuple[str, str], Given] = {}
         for protocol in records.protocols(group):
             members = [m for m in reached if m.instance.registration.protocol == protocol]
-            is_all = len(members) == len(reached)
-            kept = whole if is_all else self._narrow(name, service, members, named)
-            protocols[protocol] = kept
+            protocols[protocol] = give(members)
             by_port = _by_port(members)
             for number, (port, having) in enumerate(by_port.items()):
                 if number >= MAX_PORTS:
                     problems[f"its port {port} is beyond the {MAX_PORTS} that a route has names for"] = None
                     break
-                is_all = len(having) == len(reached)
-                given = whole if is_all else self._narrow(name, service, having, named)
-                ports[protocol, port] = given
+                ports[protocol, port] = give(having)
         in_force = self._routes[name]
         healthy = {
             t: self._count(t, name) for t in dict.fromkeys(t for tier in in_force.tiers for t, _ in tier)

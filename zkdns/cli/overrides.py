@@ -27,7 +27,7 @@ from zkdns.config import Settings
 from zkdns.lists import list_near
 from zkdns.model import DEFAULTS, Catalog, Instance, Override, Service, ServiceSettings
 from zkdns.overrides import trim
-from zkdns.pipeline.replica import MAX_APART, read_node
+from zkdns.pipeline.replica import MAX_APART, read_node, tell_ahead
 from zkdns.registry import file, overrides
 from zkdns.registry.labels import to_label
 from zkdns.registry.override_nodes import Overrides
@@ -225,9 +225,11 @@ class Operator:
         node = self.nodes.get(path)
         ahead = time.time() - node.modified if node is not None else 0.0
         if abs(ahead) > MAX_APART:
-            apart = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ZooKeeper's"
             ends = "later" if ahead > 0 else "earlier"
-            say(f"this machine's clock is {apart}: by that much it ends {ends} than you mean", err=True)
+            say(
+                f"this machine's clock is {tell_ahead(ahead)}: by that much it ends {ends} than you mean",
+                err=True,
+            )
 
     def _tidy(self, folder: str) -> None:
         if folder == OVERRIDES:  # it has an ACL that somebody chose, and a zxid that the serial is made of

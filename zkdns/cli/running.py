@@ -17,6 +17,7 @@ from typing import Final
 
 from zkdns.cli import Failure
 from zkdns.cli.signals import Signals
+from zkdns.health.processes import kill_group
 
 ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 PASSED_ON: Final = (
@@ -217,10 +218,10 @@ class TtlCheck:
         try:
             code = self._process.wait(self._interval)
         except subprocess.TimeoutExpired:
-            _kill_group(self._process.pid)
+            kill_group(self._process.pid)
             self._process.wait()
             return f"not done within {self._interval:g} s"
-        _kill_group(self._process.pid)  # what it left behind: at each turn that would be more
+        kill_group(self._process.pid)  # what it left behind: at each turn that would be more
         if code:
             return f"exit code {code}" if code > 0 else f"killed by signal {-code}"
         return ""
@@ -228,11 +229,4 @@ class TtlCheck:
     def _kill(self) -> None:
         process = self._process
         if process is not None and process.poll() is None:
-            _kill_group(process.pid)
-
-
-def _kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except OSError:
-        pass
+            kill_group(process.pid)

@@ -167,9 +167,9 @@ class Pipeline:
             case Heard():
                 self._hearing.take(happened, now)
             case ClockSet():
-                for part in (self.registries, self._start, self._health, self._own_nodes, self._agenda):
+                own = self._start, self._health, self._own_nodes, self._agenda, self._publisher
+                for part in (self.registries, *own):
                     part.shift(happened.by)
-                self._publisher.shift(happened.by)
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:

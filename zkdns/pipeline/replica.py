@@ -99,7 +99,7 @@ class Replica:
             self.lag = max(0.0, now - self._told_at)
             if self.lag < MAX_LAG:
                 ahead = self._told.at - written.get((self.id,), self._told.at)
-                self.problem = tell_apart(self.id, ahead) if abs(ahead) > MAX_APART else None
+                self.problem = _are_apart(self.id, ahead) if abs(ahead) > MAX_APART else None
 
     def due(self, serial: int) -> float | None:
         """When our node is to be written next; None while nobody could read it."""
@@ -125,9 +125,13 @@ class Replica:
         return msgspec.json.encode(self._told)
 
 
-def tell_apart(id: str, ahead: float) -> Problem:
-    """`ahead`: seconds that our clock is before the ensemble's."""
-    what = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ZooKeeper's"
+def tell_ahead(seconds: float) -> str:
+    """How much a clock is before the ensemble's, or behind it."""
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} ZooKeeper's"
+
+
+def _are_apart(id: str, ahead: float) -> Problem:
+    what = f"our clock is {tell_ahead(ahead)}"
     cure = "have NTP set both: by ours drains and weights end, routes move and new instances warm up"
     return Problem(f"{SERVERS}/{id}", what, cure)
 

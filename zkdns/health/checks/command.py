@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from asyncio.subprocess import DEVNULL
 
+from zkdns.health.processes import kill_group
 from zkdns.health.targets import Target
 from zkdns.lack import is_local_lack
 
@@ -48,10 +48,3 @@ async def probe(target: Target) -> str:
     if code < 0:
         return f"killed by signal {-code}"
     return f"exit code {code}" if code else ""
-
-
-def kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except OSError:  # it is gone, or became another user's
-        pass
