@@ -158,6 +158,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         portion.MAX_READS,
         portion.HEAVY_BYTES / MIB,
     ),
+    "characters of a node's path, all names in it": (portion.MAX_PATH_CHARACTERS,),
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "dots in a key of a TOML file": (toml.MAX_DOTS,),

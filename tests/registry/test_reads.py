@@ -11,9 +11,10 @@ from support.mirrored import Reading, three_deep
 from zkdns.model import Begin, Children, Data, Event, Session, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
+from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
 from zkdns.registry.zk.portion import MAX_READS as BATCH
 from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
-from zkdns.registry.zk.root_reads import BATCH_BYTES, MAX_PAUSE_SECONDS, SHORT
+from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, SHORT
 from zkdns.registry.zk.wire import (
     CHANGED,
     CHILD,
@@ -291,6 +292,36 @@ def test_no_request_passes_the_size_that_a_server_takes() -> None:
     assert all(sum(size(op.path) for op in what.ops[:-2]) <= 2 * BATCH_BYTES for what in reads)
     assert all(len(what.serialize()) < 512 * 1024 for what in reads)
     assert world.view == world.truth
+
+
+def test_a_node_whose_name_a_server_takes_and_no_request_has_room_for_is_told_and_never_asked_for() -> None:
+    world = World()
+    room = MAX_PATH_CHARACTERS - len(f"{ROOT}/")
+    last, beyond = "\uffee" * room, "\uffee" * (room + 1)
+    filler = "x" * (BATCH_BYTES // 6 - 20)
+    for n in range(6):
+        world.put(f"{ROOT}/{filler[n:]}")
+    world.put(f"{ROOT}/{last}")
+    world.put(f"{ROOT}/{beyond}/a")
+    world.connect()
+    told = f"{ROOT}/{stand_in(beyond)}"
+    assert world.view[told] is None
+    assert len(told) < 100
+    assert world.view[f"{ROOT}/{last}"] is not None
+    assert len(world.view) == 1 + 6 + 1 + 1
+    world.put(f"{ROOT}/{beyond}/a")  # written, and a node that comes below
+    world.put(f"{ROOT}/{beyond}/b")
+    world.put(f"{ROOT}/{beyond}")
+    world.serve()
+    asked = [what for request in world.sent if isinstance(what := request.what, MultiRead)]
+    assert all(len(what.serialize()) < 1_000_000 for what in asked)
+    paths = {op.path for what in asked for op in what.ops}
+    assert max(map(len, paths)) == MAX_PATH_CHARACTERS
+    assert told not in paths
+    assert told not in {path for path, _ in world.reads._roots[0].plan.everything()}
+    world.drop(f"{ROOT}/{beyond}")
+    world.serve()
+    assert told not in world.view
 
 
 def test_no_request_has_many_more_reads_than_a_batch_where_each_node_has_a_list() -> None:

@@ -31,7 +31,7 @@ from zkdns.registry.service_tree import ServiceTree
 from zkdns.registry.survey import Survey
 from zkdns.registry.zk.adopt import ask
 from zkdns.registry.zk.connect import Unreachable
-from zkdns.registry.zk.portion import Portion
+from zkdns.registry.zk.portion import TOO_LONG, Portion, is_too_long, stand_in
 from zkdns.registry.zk.wire import (
     GET_CHILDREN,
     GET_DATA,
@@ -64,8 +64,11 @@ class Reducer(Protocol):
 def look_around(eyes: Eyes, survey: Survey) -> None:
     """Bring the survey to its end. Unreachable where the ensemble does not answer."""
     while wanted := survey.wants():
-        ops = [Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in wanted]
-        for look, reply in zip(wanted, eyes.read(ops), strict=True):
+        readable = [look for look in wanted if not is_too_long(look.path)]
+        for look in wanted if len(readable) < len(wanted) else ():
+            survey.take(look, None)
+        ops = [Op(GET_CHILDREN if look.listing else GET_DATA, look.path) for look in readable]
+        for look, reply in zip(readable, eyes.read(ops), strict=True):
             if isinstance(reply, int):  # an error of its own
                 survey.take(look, None)
             else:
@@ -109,12 +112,18 @@ def _read_scope(eyes: Eyes, scope: Scope, start: str = "") -> Iterator[Event]:
             node = replies[Op(GET_DATA, path)]
             names = replies.get(Op(GET_CHILDREN, path), ())
             if isinstance(node, Node) and not isinstance(names, Node | int):
+                base = path.rstrip("/")
                 below = [name for name, _ in scope.children(path, spot, names)]
+                listed = [stand_in(name) if is_too_long(f"{base}/{name}") else name for name in below]
                 if path in lists:
-                    yield Children(path, tuple(below), node.pzxid)
+                    yield Children(path, tuple(listed), node.pzxid)
                 if spot.data:
                     yield Data(path, node.data, node.stat)
-                level += (f"{path.rstrip('/')}/{name}" for name in below)
+                for name, as_name in zip(below, listed, strict=True):
+                    if name == as_name:
+                        level.append(f"{base}/{name}")
+                    else:
+                        yield Unreadable(f"{base}/{as_name}", TOO_LONG)
             elif NO_AUTH in (node, names):
                 yield Unreadable(path, "its ACL does not let us read it")
             elif path == scope.root:
@@ -151,7 +160,7 @@ class Eyes:
         at = 0
         while at < len(ops) or flying:
             while at < len(ops) and len(flying) < IN_FLIGHT:
-                batch = tuple(ops[at : at + self._portion.reads])
+                batch = self._portion.of(ops, at)
                 at += len(batch)
                 flying.append((batch, ask(self._client, MultiRead(batch))))
             batch, result = flying.popleft()

@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 from zkdns.model import Children, Data, Event, Unreadable
 from zkdns.registry.scope import Scope, Spot
+from zkdns.registry.zk.portion import MAX_PATH_CHARACTERS, TOO_LONG, is_too_long, stand_in
 from zkdns.registry.zk.wire import CHANGED, CHILD, CREATED, DELETED, NO_AUTH, NO_NODE, Node
 
-UNTOLD, UNREADABLE = -4, -2
-"""Smaller than what is kept of any data that was told: its mzxid twice, and 1 for children below."""
+UNTOLD, UNREADABLE, STANDS_IN = -4, -2, -6
+"""Smaller than what is kept of any data that was told: its mzxid twice, and 1 for children below. What
+stands in for a node whose path is too long is not read."""
 
 MISSING = -1
 """In the place of a pzxid: the root was told to be missing."""
@@ -46,6 +48,13 @@ def lineage(path: str) -> list[str]:
 
 def mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
     """What a watch event asks to be read again. None: the whole root, which came or went."""
+    requests = _mark(scope, kind, path, one_shot)
+    if not requests or not is_too_long(path):
+        return requests
+    return [request for request in requests if not is_too_long(request.path)]
+
+
+def _mark(scope: Scope, kind: int, path: str, one_shot: bool) -> list[ReadRequest] | None:
     names = scope.names(path)
     if names is None:
         return []
@@ -92,7 +101,9 @@ class ReadPlan:
         waiting = [self.scope.root]
         while waiting:
             path = waiting.pop()
-            for name in list(self._names.get(path, ())):
+            for name, word in list(self._names.get(path, {}).items()):
+                if word == STANDS_IN:
+                    continue
                 child = child_of(path, name)
                 listed = child in self._names
                 yield ReadRequest(child, listed)
@@ -145,7 +156,15 @@ class ReadPlan:
         more: list[ReadRequest] = []
         old = self._names.get(path)
         new: dict[str, int] = {}
+        refused: list[Event] = []
+        longest = MAX_PATH_CHARACTERS - len(path) - 1
         for name, below in self.scope.children(path, here, names):
+            if len(name) > longest:
+                name = stand_in(name)
+                if old is None or old.get(name) != STANDS_IN:
+                    refused.append(Unreadable(child_of(path, name), TOO_LONG))
+                new[name] = STANDS_IN
+                continue
             new[name] = UNTOLD if old is None else old.get(name, UNTOLD)
             if new[name] == UNTOLD:
                 more.append(ReadRequest(child_of(path, name), below.lists))
@@ -156,7 +175,7 @@ class ReadPlan:
         if old is not None:
             for name in old.keys() - new.keys():
                 self._forget(child_of(path, name))
-        return events, more
+        return events + refused, more
 
     def is_refused(self, path: str) -> bool:
         """Whether it could not be read the last time."""

@@ -14,7 +14,7 @@ from typing import Final, cast
 from zkdns.model import OF_NODES, Begin, Event, Unreadable, Whole
 from zkdns.registry.scope import Scope
 from zkdns.registry.zk.ahead import Ahead
-from zkdns.registry.zk.portion import Portion
+from zkdns.registry.zk.portion import BATCH_BYTES, Portion
 from zkdns.registry.zk.read_plan import ReadPlan, ReadRequest, lineage, mark
 from zkdns.registry.zk.wire import (
     CHANGED,
@@ -29,9 +29,6 @@ from zkdns.registry.zk.wire import (
     WatchedRead,
     size,
 )
-
-BATCH_BYTES: Final = 256 * 1024
-"""A request of 1 MiB and more makes the server drop the connection (jute.maxbuffer)."""
 
 SHORT: Final = 500
 """Names of a list that is read within less than a millisecond."""
