@@ -95,7 +95,8 @@ def _ages(world: Machine, replica: Replica) -> None:
             assert since is None, f"{replica.id}: {name} is within reach, and stale since {since}"
         else:
             assert since is not None, f"{replica.id}: {name} is out of reach, and fresh"
-            assert since <= cut, f"{replica.id}: {name} is as old as {world.now - since}, and not older"
+            age = world.now + replica.ahead - since
+            assert age >= world.now - cut, f"{replica.id}: {name} is as old as {age}, and not older"
 
 
 def _nodes(world: Machine, replica: Replica) -> None:
@@ -155,7 +156,7 @@ def _answers(world: Machine, replica: Replica, view: View) -> None:
             registries = view.registries_of(name)
             unknown = any(view.trees[r] is None for r in registries)
             away = [r for r in registries if r in world.cut_at]
-            ages = [world.now - (replica.links[r].registry.stale_since or world.now) for r in away]
+            ages = [view.now - (replica.links[r].registry.stale_since or view.now) for r in away]
             if unknown and not view.exists(name):
                 assert rcode == SERVFAIL, f"{who}: rcode {rcode}, though nobody can say"
             elif away and (route or unknown):

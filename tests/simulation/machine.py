@@ -66,6 +66,8 @@ class Machine:
         self._ballots: dict[int, dict[str, bool]] = {0: {}, 1: {}}
         """Those of replicas that are only nodes."""
         self._disks: dict[int, dict[str, Saved]] = {slot: {} for slot in range(MAX_REPLICAS)}
+        self._ahead = [0.0] * MAX_REPLICAS
+        """By slot, by how much the clock of that machine was set."""
         self._is_deaf = False
         self._begun = 0
 
@@ -82,7 +84,8 @@ class Machine:
 
     def _begin(self, slot: int, one_shot: bool = False) -> Replica:
         self._begun += 1
-        return Replica(slot, f"z{self._begun}", self._settings, self.ensembles, self.now, one_shot)
+        id, ahead = f"z{self._begun}", self._ahead[slot]
+        return Replica(slot, id, self._settings, self.ensembles, self.now, one_shot, ahead)
 
     def registered_in(self, registry: str) -> set[str]:
         """All addresses that ever were in one of them."""

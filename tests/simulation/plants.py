@@ -13,9 +13,10 @@ import pytest
 
 from support.stepping import in_steps
 from zkdns.answers.table import EVERY
-from zkdns.health import ballots, consensus, health, judge
+from zkdns.health import ballots, consensus, guard, health, judge
 from zkdns.model import Begin, Catalog, Event, Session, Whole
 from zkdns.pipeline import agenda, registries, routes, staleness
+from zkdns.pipeline.publisher import Publisher
 from zkdns.pipeline.registry import Registry
 from zkdns.registry import reading
 from zkdns.registry.zk import audit, ephemerals, reads, root_reads
@@ -294,3 +295,24 @@ def tell_nobody_that_leads_here(patch: pytest.MonkeyPatch) -> None:
 def let_a_route_last(patch: pytest.MonkeyPatch) -> None:
     """One that ends by itself goes on until something else happens."""
     patch.setattr(routes, "_sooner", lambda one, other: None)
+
+
+# --- clocks ---------------------------------------------------------------------------------------
+
+
+@plant("routes", first=1241)
+def wait_for_the_clock_as_it_was(patch: pytest.MonkeyPatch) -> None:
+    """What is to be judged again at some time is so by a clock that somebody set meanwhile."""
+    patch.setattr(Publisher, "shift", lambda self, by: None)
+
+
+@plant("outages")
+def be_as_old_as_the_clock_says(patch: pytest.MonkeyPatch) -> None:
+    """An outage is hours longer or shorter where somebody set the clock in it."""
+    patch.setattr(registries.Registries, "shift", lambda self, by: None)
+
+
+@plant("outages")
+def hold_by_the_clock_as_it_is_set(patch: pytest.MonkeyPatch) -> None:
+    """What is kept for some seconds is kept for hours, or let go at once."""
+    patch.setattr(guard, "shift", lambda losses, by: losses)

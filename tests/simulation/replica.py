@@ -6,7 +6,7 @@ that a part named as its `wake`, is all that makes it move, so that a wake that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -16,7 +16,7 @@ from zkdns.config import Settings
 from zkdns.dns import names
 from zkdns.health.targets import Target
 from zkdns.model import Catalog, Override, Service, Verdict
-from zkdns.pipeline.inputs import Heard, Probed, Remembered
+from zkdns.pipeline.inputs import ClockSet, Happened, Heard, Probed, Remembered
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.registry import Registry
 from zkdns.pipeline.replica import Replica as Myself
@@ -34,16 +34,19 @@ READS, KEEPS = 0, 1
 
 
 class Link:
-    """What follows one registry: a connection to its ensemble, and who has what to say on it."""
+    """What follows one registry: a connection to its ensemble, and who has what to say on it. `ahead`:
+    by how much the clock of the wall is, where it runs."""
 
-    def __init__(self, ensemble: Ensemble, registry: Registry, one_shot: bool) -> None:
+    def __init__(
+        self, ensemble: Ensemble, registry: Registry, one_shot: bool, ahead: Callable[[], float]
+    ) -> None:
         self.ensemble = ensemble
         self.registry = registry
         self.session = ensemble.session()
         self.connection: Connection | None = None
         self.reads = Reads(
             registry.scopes,
-            wall=lambda: ensemble.time,
+            wall=lambda: ensemble.time + ahead(),
             chance=lambda: 0.5,
             audit=AUDIT,
             one_shot=one_shot,
@@ -158,7 +161,8 @@ class Probing:
 
 class Replica:
     """`slot`: whose place it has: replicas of one slot follow each other, or overlap. `id`: how the others
-    know it. `ensembles`: by the names of their registries."""
+    know it. `ensembles`: by the names of their registries. `ahead`: of `now` by how much its clock of the
+    wall is, which the pipeline goes by and somebody may set."""
 
     def __init__(
         self,
@@ -168,14 +172,18 @@ class Replica:
         ensembles: Mapping[str, Ensemble],
         now: float,
         one_shot: bool = False,
+        ahead: float = 0.0,
     ) -> None:
         self.slot = slot
         self.id = id
+        self.ahead = ahead
         # Only those of one slot answer: what it costs is the compiling.
         self.answers_queries = slot == 0
-        self.pipeline = Pipeline(settings, now, replica=Myself(id), compiles=self.answers_queries)
-        registries = self.pipeline.registries
-        self.links = {name: Link(ensembles[name], r, one_shot) for name, r in registries.items()}
+        self.pipeline = Pipeline(settings, now + ahead, replica=Myself(id), compiles=self.answers_queries)
+        self.links = {
+            name: Link(ensembles[name], registry, one_shot, lambda: self.ahead)
+            for name, registry in self.pipeline.registries.items()
+        }
         self.own = next(iter(self.links.values()))
         self.table = Table()
         self.targets: dict[str, Probing] = {}
@@ -203,15 +211,23 @@ class Replica:
             if link.stirred or now >= link.wake:
                 link.flush(now)
             for scope, events in link.reads.events():
-                self.pipeline.step(Heard(name, scope.root, tuple(events)), now)
-                self._wake = now
+                self._step(Heard(name, scope.root, tuple(events)), now)
+
+    def set_clock(self, by: float, now: float) -> None:
+        """Somebody sets the clock of the wall."""
+        self.ahead += by
+        self._step(ClockSet(by), now)
+
+    def _step(self, happened: Happened, now: float) -> None:
+        self.pipeline.step(happened, now + self.ahead)
+        self._wake = now
 
     def _take_turns(self, now: float) -> None:
         more = True
         while more:
-            ready = self.pipeline.ready(now)
+            ready = self.pipeline.ready(now + self.ahead)
             more = ready.more
-            self._wake = float("inf") if ready.wake is None else ready.wake
+            self._wake = float("inf") if ready.wake is None else ready.wake - self.ahead
             if self.answers_queries:
                 self.table.apply(ready.delta)
             for path, target in ready.probe.items():
@@ -247,8 +263,7 @@ class Replica:
 
     def _tell(self, target: Target, good: bool, now: float) -> None:
         why = "" if good else "it is ill"
-        self.pipeline.step(Probed(target, Verdict(target.path, good, why)), now)
-        self._wake = now
+        self._step(Probed(target, Verdict(target.path, good, why)), now)
 
     # --- the state directory ------------------------------------------------------------------------
 
@@ -260,7 +275,7 @@ class Replica:
             registry = link.registry
             if registry.is_whole:
                 catalog = replace(registry.shown, serial=registries.serial_of(registry))
-                saved[name] = Saved(now, catalog, registry.overrides.by_instance())
+                saved[name] = Saved(now + self.ahead, catalog, registry.overrides.by_instance())
         return saved
 
     def recall(self, disk: Mapping[str, Saved], now: float) -> None:
@@ -268,8 +283,7 @@ class Replica:
         for name, one in disk.items():
             if name in self.links:
                 catalog = replace(one.catalog, stale_since=one.catalog.stale_since or one.at)
-                self.pipeline.step(Remembered(name, catalog, one.overrides), now)
-                self._wake = now
+                self._step(Remembered(name, catalog, one.overrides), now)
 
     # --- questions ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pytest
 
 from simulation.machine import SHAPES
-from simulation.world import MAPS, ROUTES, Broken, Schedule, Step, World
+from simulation.world import CLOCKS, MAPS, ROUTES, Broken, Schedule, Step, World
 from zkdns.answers import policies
 from zkdns.registry import readers
 from zkdns.registry.url import RegistryURL
@@ -79,6 +79,9 @@ CHANCES: dict[str, tuple[int, Numbers]] = {
 }
 """How often which step comes, and its numbers."""
 
+SET_CLOCKS = 0.1
+"""In what part of the schedules somebody sets a clock, once."""
+
 THEMES = {
     name: frozenset(words.split())
     for name, words in {
@@ -134,6 +137,9 @@ def draw(seed: int, length: int = 40) -> Schedule:
         Step(word, CHANCES[word][1](random))
         for word in random.choices(words, [_chance(w, name) for w in words], k=random.randrange(4, length))
     ]
+    if random.random() < SET_CLOCKS:  # drawn last: all else of a seed is as it is without it
+        by = random.randrange(3), random.randrange(len(CLOCKS))
+        steps.insert(random.randrange(len(steps) + 1), Step("set_clock", by))
     return [shape, *steps, Step("quiet", ())]
 
 

@@ -82,7 +82,7 @@ def test_one_seed_is_one_world_to_the_byte() -> None:
 
 def test_every_kind_of_step_is_drawn() -> None:
     met = {step.what for seed in range(300) for step in draw(seed)}
-    assert met == {*CHANCES, "shape"}
+    assert met == {*CHANCES, "shape", "set_clock"}
 
 
 def test_a_failing_schedule_is_told_with_what_cannot_be_left_out() -> None:

@@ -56,7 +56,7 @@ class View:
 
     def __init__(self, world: Machine, replica: Replica) -> None:
         self.said: dict[object, Any] = {}
-        self.now = world.now
+        self.now = world.now + replica.ahead
         self.failover = world.failover
         self.trees: dict[str, Tree | None] = {}
         for name, link in replica.links.items():
@@ -218,7 +218,7 @@ class View:
         if laid is not None and self._lasts(laid[0]):
             tiers: list[dict[str, float]] = laid[0]["to"]
             if (over := laid[0].get("over")) and self.now < laid[1] + over - 1e-6:
-                part = int((self.now - laid[1] + 1e-6) * 100 / over)
+                part = max(0, int((self.now - laid[1] + 1e-6) * 100 / over))
                 (before,), (after,) = laid[0]["from"], tiers
                 parts = [
                     *((t, s * (100 - part)) for t, s in before.items()),

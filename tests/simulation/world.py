@@ -14,6 +14,7 @@ from simulation import laws
 from simulation.ensemble import Ensemble
 from simulation.machine import IDS, MAX_REPLICAS, MAX_RETRY_SECONDS, SERVICES, Machine
 from simulation.view import ROOT
+from zkdns.model import State
 from zkdns.roots import HEALTH, OVERRIDES, SERVERS, TOPOLOGY
 
 SETTINGS: tuple[dict[str, object], ...] = (
@@ -39,6 +40,9 @@ LAID: tuple[dict[str, object], ...] = (
     {"to": [{"db": 1}], "from": [{"web": 1}], "over": 20},
     {"to": [{"web@r2": 1}, {"web": 1}]},
 )
+CLOCKS = (-10_800.0, -15.0, 15.0, 10_800.0)
+"""By how many seconds somebody sets a clock. Whole ones, so that no time is rounded."""
+
 MAPS = (
     b'{"192.0.2.0/24": "r/z1", "198.51.100.0/24": "r/z2"}',
     b'{"192.0.2.0/24": "r/z2", "198.51.100.0/24": "r/z2"}',
@@ -262,6 +266,23 @@ class World(Machine):
         """Somebody deletes a node of ours."""
         root = (SERVERS, HEALTH)[what]
         self.ensembles[self.own].delete(f"{root}/{self._replica(which).id}")
+
+    def set_clock(self, which: int, by: int) -> None:
+        """Of the machine of a replica, which had heard all, forward or back: nothing that is waited for there
+        ends by that, but what an operator gave an end."""
+        slot = self._replica(which).slot
+        there = [replica for replica in self.replicas if replica.slot == slot]
+        self._drain(there)
+        self._ahead[slot] += CLOCKS[by]
+        self._disks[slot].clear()  # how old that is nobody can say now
+        for replica in there:
+            before = laws.states(replica)
+            replica.set_clock(CLOCKS[by], self.now)
+            replica.pump(self.now)
+            after = laws.states(replica)
+            moved = [path for path, state in before.items() if state is not after.get(path)]
+            wrong = [path for path in moved if State.DRAINED not in (before[path], after.get(path))]
+            assert not wrong, f"{replica.id}: {wrong} moved with the clock"
 
     # --- steps: what ensembles do -------------------------------------------------------------------
 
