@@ -8,7 +8,7 @@ import pytest
 
 from zkdns.dns import names
 from zkdns.dns.message import Message, Record
-from zkdns.dns.types import CNAME, A
+from zkdns.dns.types import CNAME, HTTPS, SVCB, A
 from zkdns.forward.believe import MAX_ALIASES, believe, follow, is_private
 
 
@@ -34,7 +34,8 @@ def test_records_of_another_class_than_was_asked_for_go() -> None:
 
 PRIVATE = (
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "::1", "::",
-    "fd00::1", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "255.255.255.255",
+    "fd00::1", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "255.255.255.255", "fec0::1", "::10.0.0.1",
+    "2002:a00:1::1", "64:ff9b:1::a00:1",
 )  # fmt: skip
 
 
@@ -47,10 +48,30 @@ def test_addresses_of_ours_and_of_nobody_are_private(address: str) -> None:
     )
     assert believe(message, lambda name: False, True) == (message._replace(answer=()), True)
     assert believe(message, lambda name: False, False) == (message, False)
+    key = b"\0\4" if packed.version == 4 else b"\0\6"
+    hint = https((b"\0\1", b"\2h2"), (key, bytes(len(packed.packed)) + packed.packed))
+    hinting = message._replace(answer=(hint,))
+    assert believe(hinting, lambda name: False, True) == (message._replace(answer=()), True)
+    assert believe(hinting, lambda name: False, False) == (hinting, False)
+
+
+def https(*parameters: tuple[bytes, bytes], rtype: int = HTTPS) -> Record:
+    each = (key + len(value).to_bytes(2, "big") + value for key, value in parameters)
+    return Record(names.wire("x.example"), rtype, 1, 60, (b"\0\1\0" + b"".join(each),))
+
+
+def test_a_record_that_tells_how_a_service_is_reached_hints_at_addresses_of_the_internet_alone() -> None:
+    ours = bytes((10, 0, 0, 1))
+    good = https((b"\0\1", b"\2h2"), (b"\0\4", bytes((8, 8, 8, 8))), (b"\x7f\4", ours))
+    cut = (https((b"\0\4", ours[:3])), good._replace(parts=(good.parts[0][:-1],)))
+    nothing = good._replace(parts=(b"\0",))
+    message = Message(0, 0, b"", (good, *cut, nothing, https((b"\0\4", ours), rtype=SVCB)), (), (), False)
+    assert believe(message, lambda name: False, True) == (message._replace(answer=(good, cut[0])), True)
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"]
+    "address",
+    ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1"],
 )
 def test_addresses_of_the_internet_are_not(address: str) -> None:
     assert not is_private(ipaddress.ip_address(address).packed)

@@ -227,3 +227,25 @@ def cut_rdata(rdata: bytes, rtype: int) -> Parts:
     """Uncompressed rdata in parts."""
     parts = read_rdata(b"\0" * 12 + rdata, 12, 12 + len(rdata), rtype)
     return parts if parts is not None else (rdata,)
+
+
+def read_hints(rdata: bytes) -> list[bytes] | None:
+    """The addresses that an SVCB or HTTPS record hints at (RFC 9460, sections 2.2 and 7.3); None for what is
+    no such record."""
+    read = read_name(rdata, 2, len(rdata))
+    if read is None:
+        return None
+    addresses: list[bytes] = []
+    at = read[1]
+    while at < len(rdata):
+        key, end = rdata[at : at + 2], at + 4 + int.from_bytes(rdata[at + 2 : at + 4])
+        if end > len(rdata):
+            return None
+        if size := _HINTS.get(key):
+            addresses += (rdata[n : n + size] for n in range(at + 4, end, size))
+        at = end
+    return addresses
+
+
+_HINTS = {b"\0\4": 4, b"\0\6": 16}
+"""Bytes of an address, by the parameter's key: ipv4hint, ipv6hint."""

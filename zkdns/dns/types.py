@@ -7,7 +7,8 @@ imported by who asks for one first: a start asks for none.
 from __future__ import annotations
 
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT = 1, 2, 5, 6, 12, 13, 15, 16
-AAAA, SRV, DNAME, OPT, DS, RRSIG, HTTPS, AXFR, ANY = 28, 33, 39, 41, 43, 46, 65, 252, 255
+AAAA, SRV, DNAME, OPT, DS, RRSIG = 28, 33, 39, 41, 43, 46
+SVCB, HTTPS, AXFR, ANY = 64, 65, 252, 255
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, BADVERS = 0, 1, 2, 3, 4, 5, 6, 16
 

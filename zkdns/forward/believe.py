@@ -12,10 +12,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from zkdns.dns.message import Message, Record
-from zkdns.dns.types import AAAA, ANY, CNAME, DNAME, IN, RRSIG, A
+from zkdns.dns.rdata import read_hints
+from zkdns.dns.types import AAAA, ANY, CNAME, DNAME, HTTPS, IN, RRSIG, SVCB, A
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
+_NAT64, _COMPATIBLE = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96")
+"""Whose last four bytes are an IPv4 address (RFC 6052; RFC 4291, section 2.5.5.1)."""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: each network's own."""
 
 MAX_ALIASES = 64
 """One behind the other in a reply; more lead nowhere. BIND ends at 16, unbound at 11, each asked for anew."""
@@ -91,8 +94,16 @@ def _of_type(records: list[Record], rtype: int) -> list[Record]:
 
 
 def names_private(record: Record) -> bool:
-    """Whether it is a private address."""
+    """Whether it leads to a private address, or may: a browser connects to what an HTTPS record hints at."""
+    if record.rtype in (SVCB, HTTPS):
+        return hints_private(b"".join(record.parts))
     return record.rtype in (A, AAAA) and is_private(b"".join(record.parts))
+
+
+def hints_private(rdata: bytes) -> bool:
+    """The same of a record that tells how a service is reached; one that can't be read may as well."""
+    addresses = read_hints(rdata)
+    return addresses is None or any(map(is_private, addresses))
 
 
 @lru_cache(4096)
@@ -103,7 +114,10 @@ def is_private(packed: bytes) -> bool:
         return False
     address = ipaddress.ip_address(packed)
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
+        if address.is_site_local or address in _LOCAL_NAT64:
+            return True
+        if address in _NAT64 or address in _COMPATIBLE:
             address = ipaddress.IPv4Address(packed[12:])
-        address = getattr(address, "ipv4_mapped", None) or address
+        else:
+            address = address.ipv4_mapped or address.sixtofour or address
     return not address.is_global and not address.is_multicast
