@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.placing import arrange_all, summaries
+from support.steps import longest
 from zkdns.model import Registration
 from zkdns.registry.arrange import Found, arrange
 from zkdns.registry.endpoints import host_port, sequence
 from zkdns.registry.formats import Node
 from zkdns.registry.places import Leads, Part, Preset, place
-from zkdns.steps import finish
+from zkdns.steps import SLICE, finish
 
 
 def _read_member(node: Node, holes: Mapping[str, str]) -> Iterator[Part]:
@@ -49,6 +50,16 @@ def test_a_leader_may_be_named_by_where_it_is_reached() -> None:
     for who, id in (("10.0.0.2:2", "b"), ("DB.example:3", "c"), ("[fd00::1]:4", "d")):
         found = arrange_all(LATCH, MEMBERS | {"/latch/x-0000000001": who})["latch"]
         assert [i.id for i in found.instances if "leader" in i.registration.tags] == [id]
+
+
+def test_who_is_named_by_where_thousands_are_reached_is_looked_for_in_steps() -> None:
+    members, latch = LATCH.places
+    here = Registration(("10.0.0.1",), None, 9, ports=(("http", 2),))
+    found = [Found(f"/m/{n}", f"{n:05}", members, (here,)) for n in range(20 * SLICE)]
+    found.append(Found("/latch/x", "", latch, (Leads("10.0.0.1:2", 1),)))
+    assert longest(arrange(LATCH, "latch", found)) < 30 * SLICE
+    arranged = finish(arrange(LATCH, "latch", found))
+    assert [i.id for i in arranged.instances if "leader" in i.registration.tags] == ["00000"]
 
 
 def test_who_is_second_in_line_does_not_lead_when_the_first_is_no_member() -> None:

@@ -7,7 +7,7 @@ bears an office's tags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
@@ -111,7 +111,7 @@ def arrange(preset: Preset, service: str, finds: Sequence[Found]) -> Steps[Arran
     yield from walk(finds, sort_out)
     for at in sorted(by_place):
         yield from walk(by_place[at], take)
-    held = _elect(votes, members)
+    held = yield from _elect(votes, members)
     complete = preset.finish or add_offices
     instances: list[Instance] = []
     problems: list[Problem] = []
@@ -163,32 +163,39 @@ def _may_name(place: Place, service: str) -> bool:
 
 def _elect(
     votes: Mapping[tuple[str, ...], tuple[int, str, str]], members: Mapping[str, _Member]
-) -> dict[str, tuple[str, ...]]:
+) -> Steps[dict[str, tuple[str, ...]]]:
     """The tags of the offices that each member holds, by its id."""
     held: dict[str, tuple[str, ...]] = {}
-    by_endpoint: dict[str, str] | None = None
+    elsewhere = {who.lower() for _, _, who in votes.values() if who and who not in members}
+    ids: dict[str, str] = {}
+    if elsewhere:
+        ids = yield from _find(elsewhere, members)
     for office, (_, _, who) in sorted(votes.items()):
-        id: str | None = who
-        if who not in members:
-            if by_endpoint is None:
-                by_endpoint = _endpoints(members)
-            id = by_endpoint.get(who.lower())
+        id = who if who in members else ids.get(who.lower())
         if id is not None:
             held[id] = (*held.get(id, ()), *office)
     return held
 
 
-def _endpoints(members: Mapping[str, _Member]) -> dict[str, str]:
-    """The id of each member by each host:port of it, IPv6 in brackets."""
-    ends: dict[str, str] = {}
-    for id in sorted(members):
-        registration = members[id].registration
-        if registration is None:
-            continue
-        hosts = [f"[{a}]" if ":" in a else a for a in registration.addresses]
-        hosts += [registration.host] if registration.host else []
-        ports = {registration.port, *(port for _, port in registration.ports)}
-        for host in hosts:
-            for port in ports:
-                ends.setdefault(f"{host}:{port}", id)
-    return ends
+def _find(ends: Collection[str], members: Mapping[str, _Member]) -> Steps[dict[str, str]]:
+    """Of each of these host:port, IPv6 in brackets, the member that is reached there; of several the first by
+    its id."""
+    ids: dict[str, str] = {}
+
+    def look(some: Sequence[tuple[str, _Member]]) -> None:
+        for id, (_, _, registration) in some:
+            for end in _ends(registration, ends) if registration is not None else ():
+                ids[end] = min(ids.get(end, id), id)
+
+    yield from walk([*members.items()], look)
+    return ids
+
+
+def _ends(registration: Registration, wanted: Collection[str]) -> Iterator[str]:
+    """Those of these host:port where it is reached."""
+    hosts = {f"[{a}]" if ":" in a else a for a in registration.addresses} | {registration.host}
+    ports = {str(registration.port), *(str(port) for _, port in registration.ports)}
+    for end in wanted:
+        host, _, port = end.rpartition(":")
+        if host in hosts and port in ports:
+            yield end
