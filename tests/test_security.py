@@ -10,6 +10,7 @@ from zkdns import descriptors, files, routes, toml, topology
 from zkdns.answers import kept, late_names, proportions, route_resolver, spliced, tag_names, variants
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
+from zkdns.cli import drain, holders
 from zkdns.config import Settings
 from zkdns.forward import asked, believe, intake, load
 from zkdns.health import ballots, connection, consensus, lanes, prober
@@ -148,6 +149,7 @@ WALLS: dict[str, tuple[float, ...]] = {
         overrides.MAX_WHY_CHARACTERS,
         overrides.MAX_WHO_CHARACTERS,
     ),
+    "replicas that `drain --wait` asks at a time, and tells as away": (holders.MAX_THREADS, drain.MAX_TOLD),
     "KiB of an override, of a replica's node": (overrides.MAX_BYTES / 1024, replica.MAX_BYTES / 1024),
     "ballots of replicas that are read, MiB of one unpacked": (
         ballots.MAX_REPLICAS,

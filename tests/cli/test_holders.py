@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.steps import steps
 from zkdns.cli.holders import Holders, names_giving
 from zkdns.serve.clients import ClientRow
 
@@ -74,3 +75,10 @@ def test_the_names_of_an_instance_are_those_of_all_routes_that_lead_to_it() -> N
     assert names_giving("web", routes) == ("web", "shop", "front", "loop")
     assert names_giving("old", routes) == ("old", "shop", "front", "loop")
     assert names_giving("lone", routes) == ("lone",)
+
+
+def test_a_long_chain_of_routes_costs_each_of_them_once() -> None:
+    routes = [{"service": f"s{n + 1}", "tiers": [{f"s{n}": 1}]} for n in range(2000)]
+    named: list[tuple[str, ...]] = []
+    assert steps(lambda: named.append(names_giving("s0", routes))) < 60 * len(routes)
+    assert len(named[0]) == len(routes) + 1

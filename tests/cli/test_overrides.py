@@ -291,6 +291,10 @@ def test_replicas_are_told_with_their_lag(operator: Operator, zk: KazooClient) -
         said = {"address": "10.0.0.1:53", "version": "0.1.0", "serial": 100, "lag": lag, "later": 1}
         zk.create(f"/zkdns/servers/{name}", json.dumps(said).encode(), makepath=True)
     zk.create("/zkdns/servers/odd", b"\xff")
+    for n, data in enumerate(
+        (b'{"lag": 1%s}' % (b"0" * 400), b'{"lag": 1e400}', b'{"address": "%s"}' % (b"x" * 4096))
+    ):
+        zk.create(f"/zkdns/servers/strange{n}", data)
     zk.create("/zkdns/servers/r3", b'{"address": "10.0.0.1:53", "version": "0.1.0"}')
     table = operator.run("replicas").splitlines()
     assert table[0].split() == ["id", "address", "version", "serial", "lag"]
@@ -298,7 +302,8 @@ def test_replicas_are_told_with_their_lag(operator: Operator, zk: KazooClient) -
     assert table[2].split() == ["r1", "10.0.0.1:53", "0.1.0", "100", "0.004", "s"]
     assert table[3].split() == ["r2", "10.0.0.1:53", "0.1.0", "100", "-"]
     assert table[4].split() == ["r3", "10.0.0.1:53", "0.1.0", "0", "-"], "servers leave out what is 0"
-    rows = json.loads(operator.run("replicas", "--json"))["replicas"]
+    assert [line.split() for line in table[5:]] == [[f"strange{n}", "-", "-", "-", "-"] for n in range(3)]
+    rows = json.loads(operator.run("replicas", "--json"), parse_constant=pytest.fail)["replicas"]
     assert rows[1] == {
         "id": "r1", "address": "10.0.0.1:53", "version": "0.1.0", "serial": 100, "lag": 0.0042,
     }  # fmt: skip

@@ -9,7 +9,15 @@ import pytest
 
 from zkdns.cli import Failure, holders
 from zkdns.cli.asking import Told as Reply
-from zkdns.cli.holders import HOPELESS_SECONDS, STILL_GIVES, Outcome, Vigil
+from zkdns.cli.holders import (
+    ASK_SECONDS,
+    HOPELESS_SECONDS,
+    MAX_THREADS,
+    NO_TIME,
+    STILL_GIVES,
+    Outcome,
+    Vigil,
+)
 from zkdns.serve.clients import ClientRow, Told
 
 TTL = 10
@@ -34,11 +42,14 @@ class World:
         self.now = 0.0
         self.replicas = replicas
         self.later: list[tuple[float, Callable[[], object]]] = []
+        self.takes: dict[str, float] = {}
+        """By URL, the seconds that each of its replies takes."""
         patch.setattr(holders.asking, "get_dated", self._get)
         patch.setattr(holders.told, "ask", self._told)
 
     def _heard(self, url: str) -> Replica:
         one = self.replicas[url]
+        self.now += self.takes.get(url, 0.0)
         if one.away:
             raise Failure(one.away)
         return one
@@ -193,3 +204,32 @@ def test_where_the_service_sets_its_ttl_no_replica_makes_it_longer_or_shorter(
     world = World(monkeypatch, one=Replica(row("x", -1)), rogue=rogue)
     outcome, at = world.wait(ttl=TTL)
     assert (outcome.is_over, sorted(left(outcome)), at) == (True, ["forged", "x"], 2.0 * TTL)
+
+
+def test_one_that_names_ever_more_to_be_asked_for_is_away_when_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rogue = Replica(row("forged", -1))
+    rogue.routes = [{"service": f"s{n}", "tiers": [{"web": 1}]} for n in range(1000)]
+    rogue.ttls |= {f"s{n}": 0 for n in range(1000)}
+    world = World(monkeypatch, one=Replica(), rogue=rogue)
+    world.takes = {"rogue": 1.0}
+    outcome, at = world.wait(10.0, ttl=1)
+    assert outcome.unheard == {"rogue": NO_TIME}
+    assert at <= 10.0 + ASK_SECONDS
+
+
+def test_however_many_are_registered_few_are_asked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Threads:
+        def __init__(self, most: int) -> None:
+            made.append(most)
+
+        __enter__ = staticmethod(lambda: Threads)
+        __exit__ = staticmethod(lambda *_: None)
+        map = staticmethod(map)
+
+    monkeypatch.setattr(holders, "ThreadPoolExecutor", Threads)
+    World(monkeypatch, **{f"r{n}": Replica() for n in range(10 * MAX_THREADS)}).wait()
+    assert made == [MAX_THREADS]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import click
 
@@ -12,6 +13,9 @@ from zkdns.cli.holders import TIMES_TTL, Outcome, Vigil
 from zkdns.cli.replicas import http_sides
 from zkdns.cli.say import say
 from zkdns.overrides import describe, is_drained, lay
+
+MAX_TOLD: Final = 20
+"""Replicas that are away, one a line."""
 
 NEVER_BACK = (
     "they are gone, asked once and keep what they got (a JVM that caches for ever, nginx, which resolves the "
@@ -79,8 +83,10 @@ def command(
 def tell(name: str, service: str, outcome: Outcome) -> None:
     """For people, with those that may still hold it, one a line."""
     holders = outcome.holders
-    for replica, reason in outcome.unheard.items():
+    for replica, reason in islice(outcome.unheard.items(), MAX_TOLD):
         say(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
+    if (more := len(outcome.unheard) - MAX_TOLD) > 0:
+        say(f"{more} more replicas are away")
     given, back = len(holders.given), len(holders.back)
     span = f"{TIMES_TTL * outcome.ttl:g} s, twice the TTL"
     if not given:

@@ -31,7 +31,11 @@ ASK_SECONDS: Final = 3.0
 HOPELESS_SECONDS: Final = 15.0
 """After which nobody is waited for where no replica at all can be asked."""
 
+MAX_THREADS: Final = 64
+"""Replicas that are asked at a time: whoever may write under /zkdns/servers says how many there are."""
+
 STILL_GIVES: Final = "it has not taken the drain yet"
+NO_TIME: Final = "there was no time to ask it"
 
 
 Asker: TypeAlias = tuple[str, str]
@@ -114,16 +118,15 @@ class Vigil:
         self._set_ttl = ttl
         self._ttl = 0.0
         self._unheard: dict[str, str] = {}
-        self._patience = ASK_SECONDS
-        """How long each question of this round may take."""
+        self._deadline = clock()
         self._given_until = clock()
         """When the last replica that was heard gave it no more; that of the others is the beginning."""
 
     def wait(self, timeout: float) -> Outcome:
-        deadline = self._clock() + timeout
-        with ThreadPoolExecutor(max(1, len(self._replicas))) as threads, Waiting().phase("drained") as phase:
+        deadline = self._deadline = self._clock() + timeout
+        most = max(1, min(len(self._replicas), MAX_THREADS))
+        with ThreadPoolExecutor(most) as threads, Waiting().phase("drained") as phase:
             while True:
-                self._patience = min(ASK_SECONDS, max(POLL_SECONDS, deadline - self._clock()))
                 list(threads.map(self._ask, self._replicas))
                 total, back = len(self.holders.given), len(self.holders.back)
                 phase.tell(
@@ -173,12 +176,19 @@ class Vigil:
         except Exception:  # whoever may write under /zkdns/servers says where it is asked, and what it says
             self._unheard[replica] = f"{url}: {asking.NO_SERVER}"
 
+    def _patience(self) -> float:
+        """How long a question may take now: one that names ever more to be asked for is away at last."""
+        left = self._deadline - self._clock()
+        if left < -POLL_SECONDS:
+            raise Failure(NO_TIME)
+        return min(ASK_SECONDS, max(POLL_SECONDS, left))
+
     def _rows(self, replica: str, url: str) -> tuple[Sequence[ClientRow], float]:
         rows: list[ClientRow] = []
         at = 0.0
         for name in self._names[replica]:
             account: Told
-            account, at = told.ask(url, name, timeout=self._patience)
+            account, at = told.ask(url, name, timeout=self._patience())
             if not account.is_kept:
                 raise Failure(f"{url}: who was told is not kept there: client_table is false")
             rows += account.rows
@@ -186,7 +196,7 @@ class Vigil:
 
     def _find_names(self, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
-        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience).said
+        reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience()).said
         names = names_giving(self._asked, reply["routes"])
         for name in [name for name in names if name != self._service]:
             self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
@@ -200,19 +210,19 @@ class Vigil:
 
     def _ask_service(self, url: str, name: str) -> dict[str, Any]:
         path = f"/api/v1/services/{quote(name)}"
-        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, self._patience).said
+        return asking.get_dated(url, path, {}, {"ttl": int, "instances": list}, self._patience()).said
 
 
 def names_giving(service: str, routes: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """`service`, and every one of which a route (a row of /api/v1/routes) leads to it."""
-    leads = {
-        row["service"]: {to_label(parse_target(text).service) for tier in row["tiers"] for text in tier}
-        for row in routes
-    }
-    names = [service]
-    for name in names:
-        label = to_label(name)
-        names += [
-            other for other, targets in sorted(leads.items()) if label in targets and other not in names
-        ]
+    leading: dict[str, list[str]] = {}
+    for row in routes:
+        for label in {to_label(parse_target(text).service) for tier in row["tiers"] for text in tier}:
+            leading.setdefault(label, []).append(row["service"])
+    names = {service: None}
+    waiting = [service]
+    for name in waiting:
+        new = [other for other in sorted(leading.get(to_label(name), ())) if other not in names]
+        names |= dict.fromkeys(new)
+        waiting += new
     return tuple(names)

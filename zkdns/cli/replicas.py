@@ -16,9 +16,12 @@ from zkdns.cli import Failure, options
 from zkdns.cli.say import say, say_json
 from zkdns.cli.show import clean, open_console
 from zkdns.cli.waiting import Waiting
-from zkdns.pipeline.replica import read_node
+from zkdns.pipeline.replica import MAX_BYTES, read_node
 from zkdns.registry.zk.nodes import Nodes, Refused, open_nodes
 from zkdns.roots import SERVERS
+
+MAX_LAG: Final = 86_400 * 365
+"""Seconds: what is beyond is no lag, and may be no number that can be written."""
 
 COLUMNS: Final = ("id", "address", "version", "serial", "lag")
 
@@ -62,7 +65,7 @@ def tabulate(nodes: dict[str, bytes]) -> list[dict[str, Any]]:
 
 def _row(name: str, data: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(data)
+        fields = json.loads(data if len(data) <= MAX_BYTES else b"")
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
@@ -77,7 +80,7 @@ def _row(name: str, data: bytes) -> dict[str, Any]:
         "address": address if isinstance(address, str) else None,
         "version": fields["version"] if isinstance(fields.get("version"), str) else None,
         "serial": serial if type(serial) is int and 0 <= serial < 1 << 32 else None,
-        "lag": round(float(lag), 6) if isinstance(lag, int | float) and lag >= 0 else None,
+        "lag": round(float(lag), 6) if isinstance(lag, int | float) and 0 <= lag <= MAX_LAG else None,
     }
 
 
