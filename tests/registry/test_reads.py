@@ -13,7 +13,7 @@ from zkdns.registry.scope import Scope
 from zkdns.registry.zk.audit import Audit
 from zkdns.registry.zk.portion import BATCH_BYTES, MAX_PATH_CHARACTERS, stand_in
 from zkdns.registry.zk.portion import MAX_READS as BATCH
-from zkdns.registry.zk.reads import MAX_FAILED_WATCHES, Reads
+from zkdns.registry.zk.reads import IN_FLIGHT, MAX_FAILED_WATCHES, Reads
 from zkdns.registry.zk.root_reads import MAX_PAUSE_SECONDS, SHORT
 from zkdns.registry.zk.wire import (
     CHANGED,
@@ -866,6 +866,37 @@ def test_what_is_short_waits_for_no_pause_after_long_work_and_ends_none() -> Non
     assert world.view == {p: d for p, d in world.truth.items() if p != f"{ROOT}/web/b"}
     assert world.reads.wake == pytest.approx(pause_ends)
     world.now = pause_ends
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_what_goes_in_a_pause_before_it_was_read_again_is_missed_at_its_end() -> None:
+    """The list that tells of it is too long to be read in the pause."""
+    world = after_long_work(0.1, SHORT)
+    world.put(f"{ROOT}/web/a")
+    world.drop(f"{ROOT}/web/a")
+    assert world.poll() == []
+    assert world.reads.wake == pytest.approx(world.now + 0.1)
+    world.now = world.reads.wake
+    world.serve()
+    assert world.view == world.truth
+
+
+def test_what_goes_while_it_waits_for_others_requests_leaves_no_reading_without_an_end() -> None:
+    world = World("/a", "/b", ROOT)
+    for n in range(SHORT + 1):
+        world.put(f"{ROOT}/web/i{n}")
+    world.put("/a/web/i")
+    world.put("/b/web/i")
+    world.connect()
+    world.put("/a/web/i")
+    world.put("/b/web/i")
+    under_way = world.poll()
+    assert len(under_way) == IN_FLIGHT
+    world.put(f"{ROOT}/web/i0")
+    assert world.poll() == []
+    world.drop(f"{ROOT}/web/i0")
+    world.give(*under_way)
     world.serve()
     assert world.view == world.truth
 

@@ -147,12 +147,13 @@ class Reads:
     def wake(self) -> float:
         """When `requests` is to be asked even if nothing comes in."""
         due = min(self._retry_at, self._oldest + self._patience)
-        if self._is_open:
-            idle = [root for root in self._roots if root.work is Work.NONE]
-            due = min([due, *[root.begins_at for root in idle if root.due]])
-            if len(idle) == len(self._roots):  # else a reply wakes us
-                due = min(due, self._audit.due)
-        return due
+        is_idle = self._is_open
+        for root in self._roots if self._is_open else ():
+            if root.work is not Work.NONE:
+                is_idle = False  # a reply wakes us
+            elif root.due:
+                due = min(due, root.begins_at)
+        return min(due, self._audit.due) if is_idle else due
 
     @property
     def _oldest(self) -> float:
@@ -201,8 +202,7 @@ class Reads:
         asked = self._asked.pop(id, None)
         if asked is None:
             return
-        code = outcome if type(outcome) is int else 0
-        if code in NO_CONNECTION:
+        if (code := outcome if type(outcome) is int else 0) in NO_CONNECTION:
             self.again(now)
         elif asked.of_list:
             pass  # where it failed, the recursive watch and the audit tell
@@ -246,8 +246,7 @@ class Reads:
             most = 0 if self.is_paused else IN_FLIGHT
             while self._batches < most and (waiting := [r for r in self._roots if r.waits]):
                 # In turns: a large root keeps nobody's change waiting.
-                root = min(waiting, key=lambda r: r.in_flight)
-                self._send_batch(root, now)
+                self._send_batch(min(waiting, key=lambda r: r.in_flight), now)
         outbox, self._outbox = self._outbox, []
         return outbox
 

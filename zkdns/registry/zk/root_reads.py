@@ -79,12 +79,13 @@ class RootReads:
     @property
     def due(self) -> bool:
         """Whether a watch event asked for something that is not begun."""
-        return self.anew or bool(self._dirty) or (self.work is Work.NONE and bool(self._ahead))
+        # Between two pieces of work what is queued is what is ahead.
+        return self.anew or bool(self._dirty or (self._queued and self.work is Work.NONE))
 
     @property
     def begins_at(self) -> float:
         """When what is due may be begun."""
-        return 0.0 if self._ahead and not self.anew else self.not_before
+        return 0.0 if self._queued and not self.anew else self.not_before
 
     @property
     def waits(self) -> bool:
@@ -202,6 +203,8 @@ class RootReads:
         for request in (ReadRequest(path, True), ReadRequest(path, False)):
             self._queued.discard(request)
             self._dirty.pop(request, None)
+        if self.work is Work.DRAIN and not (self._queued or self.in_flight):
+            self._finish()  # nothing is left of it, so that no reply would end it
 
     def _is_short(self, request: ReadRequest) -> bool:
         """Whether it is read at little cost. A node that was not listed yet is not read before its list."""
