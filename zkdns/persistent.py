@@ -118,13 +118,13 @@ def _differing(old: Mapping[str, V], new: Mapping[str, V]) -> list[str]:
 
 
 def _rows_of(items: Mapping[str, V]) -> tuple[tuple[dict[str, V], ...], ...]:
-    buckets: list[dict[str, V]] = [_NOTHING] * BUCKETS
+    rows: list[tuple[dict[str, V], ...]] = [*_EMPTY]
+    buckets: dict[int, dict[str, V]] = {}
     for key, value in items.items():
-        at = _place(key)
-        if buckets[at] is _NOTHING:
-            buckets[at] = {}
-        buckets[at][key] = value
-    return tuple(tuple(buckets[at : at + ROW]) for at in range(0, BUCKETS, ROW))
+        buckets.setdefault(_place(key), {})[key] = value
+    for at in {place // ROW for place in buckets}:  # the others are those of every map that holds nothing
+        rows[at] = tuple(buckets.get(place, _NOTHING) for place in range(at * ROW, (at + 1) * ROW))
+    return tuple(rows)
 
 
 def _place(key: str) -> int:

@@ -8,10 +8,10 @@ take the doublings back one by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 CAP: Final = 10
 """The most times its `rise` that a flapping instance needs."""
@@ -35,8 +35,7 @@ class LastProbe(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeHistory:
+class ProbeHistory(Struct, frozen=True):
     """What the probes so far amount to.
 
     `run`: probes in a row against the present check_state; `steady`: good ones since it came in;

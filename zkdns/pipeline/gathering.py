@@ -122,7 +122,8 @@ class Gathering:
             backlog = self._registries.backlog
             self._is_in_parts = backlog > (0 if self._is_in_parts else MAX_TOGETHER)
             self._owed = min(backlog, PART) if self._is_in_parts else backlog
-            self._waits_for_large = not (self._publisher.has_work or self._registries.in_part)
+            if backlog:
+                self._waits_for_large = not (self._publisher.has_work or self._registries.in_part)
         while self._owed or self.is_due or self._unlaid:
             self._lay(most)
             before = self._registries.backlog

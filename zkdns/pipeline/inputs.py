@@ -123,6 +123,8 @@ Happened: TypeAlias = (
 def subject(happened: Happened) -> str:
     """Of what it tells: a path, where there is one."""
     match happened:
+        case OfRegistry():
+            return f"registry {happened.registry}"
         case Probed():
             return happened.target.path
         case HostResolved():
@@ -133,8 +135,6 @@ def subject(happened: Happened) -> str:
             return TOPOLOGY
         case ClockSet():
             return "clock"
-        case OfRegistry():
-            return f"registry {happened.registry}"
     return "zone files"
 
 

@@ -362,12 +362,12 @@ class Pipeline:
     @property
     def _gathers(self) -> bool:
         """Whether what registries hold is taken: before that it is not known whole."""
-        return self.stage is not Stage.LOADING
+        return self._start.stage is not Stage.LOADING  # asked at every turn, as what follows
 
     @property
     def is_loading(self) -> bool:
         """Whether there is nothing to answer from yet."""
-        return self.stage is not Stage.READY
+        return self._start.stage is not Stage.READY
 
     @property
     def staleness(self) -> Staleness:

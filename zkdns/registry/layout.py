@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -64,6 +65,7 @@ class Layout:
         return any(segment.hole == "service" for segment in self.segments)
 
 
+@lru_cache(256)
 def layout(text: str) -> Layout:
     """A layout of our own: holes by any name, and literals in front of them."""
     return _build(tuple(map(_read_segment, _split(text))))
