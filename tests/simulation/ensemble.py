@@ -45,14 +45,13 @@ EVENT = -1
 
 
 class Transaction(NamedTuple):
-    """`kind`: CREATED, CHANGED or DELETED."""
+    """`kind`: CREATED, CHANGED or DELETED. `after`: the znode as it left it, and `parent` the one above: the
+    leader says what a change comes to (as ZooKeeper's does), and members put that in place."""
 
     kind: int
     path: str
-    data: bytes
-    zxid: int
-    at: float
-    owner: int
+    after: Node | None
+    parent: Node | None
 
 
 @dataclass(slots=True)
@@ -66,25 +65,19 @@ class Tree:
         return Tree(dict(self.nodes), {path: set(names) for path, names in self.names.items()})
 
     def apply(self, one: Transaction) -> None:
+        if one.after is None:
+            del self.nodes[one.path], self.names[one.path]
+        else:
+            self.nodes[one.path] = one.after
+        if one.kind == CHANGED:
+            return
         parent, _, name = one.path.rpartition("/")
         if one.kind == CREATED:
-            self.nodes[one.path] = Node(
-                one.data, one.zxid, one.zxid, one.zxid, one.at, one.owner, 0, 0, one.at
-            )
             self.names[one.path] = set()
-        elif one.kind == CHANGED:
-            _, made, _, pzxid, ctime, owner, children, version, _ = self.nodes[one.path]
-            self.nodes[one.path] = Node(
-                one.data, made, one.zxid, pzxid, ctime, owner, children, version + 1, one.at
-            )
-            return
-        else:
-            del self.nodes[one.path], self.names[one.path]
-        if parent:
+        if one.parent is not None:
+            self.nodes[parent] = one.parent
             names = self.names[parent]
             names.add(name) if one.kind == CREATED else names.discard(name)
-            data, made, mzxid, _, ctime, owner, _, version, mtime = self.nodes[parent]
-            self.nodes[parent] = Node(data, made, mzxid, one.zxid, ctime, owner, len(names), version, mtime)
 
     def read(self, op: Op) -> Reply:
         node = self.nodes.get(op.path)
@@ -202,7 +195,19 @@ class Ensemble:
 
     def _commit(self, kind: int, path: str, data: bytes, owner: int) -> None:
         self.counter += 1
-        one = Transaction(kind, path, data, self.zxid, self.time, owner)
+        zxid, nodes, after, parent = self.zxid, self.tree.nodes, None, None
+        if kind == CHANGED:
+            _, made, _, pzxid, ctime, _, children, version, _ = nodes[path]
+            after = Node(data, made, zxid, pzxid, ctime, owner, children, version + 1, self.time)
+        else:
+            if kind == CREATED:
+                after = Node(data, zxid, zxid, zxid, self.time, owner, 0, 0, self.time)
+            above = path.rpartition("/")[0]
+            if above:
+                said, made, mzxid, _, ctime, of, children, version, mtime = nodes[above]
+                children += 1 if kind == CREATED else -1
+                parent = Node(said, made, mzxid, zxid, ctime, of, children, version, mtime)
+        one = Transaction(kind, path, after, parent)
         self.tree.apply(one)
         self.log.append(one)
 

@@ -28,8 +28,11 @@ def check(world: Machine) -> None:
         pipeline = replica.pipeline
         assert not pipeline.wall.errors, f"{replica.id}: an error of ours: {pipeline.problems}"
         for name, service in pipeline.services.items():
+            if replica.looked_at.get(name) is service:
+                continue  # of what was ever registered nothing is taken back
             strange = {a for i in service.instances for a in i.addresses} - world.registered
             assert not strange, f"{replica.id}: {name} holds {strange}, never registered"
+            replica.looked_at[name] = service
         for name, link in replica.links.items():
             if link.held is None:
                 continue

@@ -106,10 +106,11 @@ class Link:
             part, number, rest = down.popleft()
             taken += 1
             if part == EVENT:
-                if len(str(rest)) % 2:  # half of all that changes is asked for by somebody
-                    self.reads.favour((str(rest),))
-                self.reads.watched(number, str(rest))
-                self.ephemerals.watched(str(rest))
+                path = str(rest)
+                if len(path) % 2:  # half of all that changes is asked for by somebody
+                    self.reads.favour((path,))
+                self.reads.watched(number, path)
+                self.ephemerals.watched(path)
             elif part == READS:
                 resyncs = self.reads.resyncs
                 self.reads.take(number, rest, now)
@@ -134,10 +135,10 @@ class Link:
 
     def flush(self, now: float) -> None:
         """Send what is due."""
-        for part, mind in ((READS, self.reads), (KEEPS, self.ephemerals)):
-            for request in mind.requests(now):
-                if self.is_connected:
-                    self.connection.up.append((part, request))  # type: ignore[union-attr]
+        reads, keeps = self.reads.requests(now), self.ephemerals.requests(now)
+        if self.connection is not None and self.connection.is_open:
+            self.connection.up += [(READS, request) for request in reads]
+            self.connection.up += [(KEEPS, request) for request in keeps]
         self.stirred = False
         self._wake = None
 
@@ -189,6 +190,8 @@ class Replica:
         self.targets: dict[str, Probing] = {}
         self.late: list[tuple[Target, bool]] = []
         """Probes that are not over yet, and how they will end."""
+        self.looked_at: dict[str, Service] = {}
+        """Services that were held against what was ever registered."""
         self._wake = now
 
     @property

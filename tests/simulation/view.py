@@ -42,12 +42,12 @@ def _once(method: Says) -> Says:
 
     @wraps(method)
     def known(self: View, *asked: str) -> Any:
-        said = self.said.get((method, asked), said_not)
-        if said is said_not:
+        try:
+            return self.said[method, asked]
+        except KeyError:
             said = self.said[method, asked] = method(self, *asked)
-        return said
+            return said
 
-    said_not = object()
     return known  # type: ignore[return-value]
 
 
@@ -268,11 +268,9 @@ class View:
 
 def largest_zxid(tree: Tree, roots: Iterable[str]) -> int:
     """The largest mzxid or pzxid at and below some roots."""
-    found = 0
-    for path, node in tree.nodes.items():
-        if any(path == root or path.startswith(f"{root}/") for root in roots):
-            found = max(found, node.mzxid, node.pzxid)
-    return found
+    those = tuple(f"{root}/" for root in roots)
+    nodes = [node for path, node in tree.nodes.items() if f"{path}/".startswith(those)]
+    return max((max(node.mzxid, node.pzxid) for node in nodes), default=0)
 
 
 @lru_cache(4096)  # whoever asks only reads it

@@ -8,7 +8,7 @@ true is said in `laws`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from simulation import laws
 from simulation.ensemble import Ensemble
@@ -50,8 +50,7 @@ MAPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """`what`: a method of World."""
 
     what: str
