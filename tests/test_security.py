@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zkdns import descriptors, files, routes, toml, topology
-from zkdns.answers import kept, late_names, proportions, route_resolver, spliced, tag_names, variants
+from zkdns.answers import (
+    first_places,
+    kept,
+    late_names,
+    proportions,
+    route_resolver,
+    spliced,
+    tag_names,
+    variants,
+)
 from zkdns.answers import routes as answers_routes
 from zkdns.answers.zonefiles import lookup, master_file
 from zkdns.cli import drain, holders
@@ -162,6 +171,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     ),
     "characters of a node's path, all names in it": (portion.MAX_PATH_CHARACTERS,),
     "part of the time that reading what stands under `/zkdns` takes": (1, agenda.PACE + 1),
+    "pairs of zones that near answers are counted of, of all services": (first_places.MAX_CROSSINGS,),
     "rows of who was told, a thread": (clients.MAX_ROWS,),
     "dots in a key of a TOML file": (toml.MAX_DOTS,),
     "a registry file, a settings file": (registry_file.MAX_BYTES / MIB, files.MIB / MIB),

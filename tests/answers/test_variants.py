@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from support.asking import respond
 from support.tables import Answers
-from zkdns.answers import variants
+from zkdns.answers import first_places, variants
 from zkdns.answers.builder import Builder
 from zkdns.answers.near import zone_shares
 from zkdns.answers.proportions import MAX_CYCLE
@@ -312,6 +312,27 @@ def test_who_was_given_what_is_told_from_zone_to_zone_over_changes() -> None:
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == 6
     answers.replace("web", None)
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == 6
+
+
+def other(*instances: Instance) -> Service:
+    return Service("other", "other", "/services/other", ServiceSettings(near="prefer"), instances)
+
+
+def test_who_says_another_zone_each_time_has_the_latest_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_places, "MAX_CROSSINGS", 8)
+    answers = serving(other(*THREE))
+    ask(answers, EU_A, "other.svc.local")
+    answers.put(other(*THREE, instance("d", "eu-1a")))
+    for n in range(20):
+        answers.put(web(instance("a", f"z{n}")))
+        ask(answers, EU_A)
+        assert len(answers.near_answers()) <= 8 + 2, "those that stand are counted beside"
+    counted = answers.near_answers()
+    assert counted["other", "eu-1a", "eu-1a"] == 1
+    assert counted["web", "eu-1a", "z19"] == counted["web", "eu-1a", "z18"] == 1
+    monkeypatch.setattr(first_places, "MAX_GONE", 0)
+    answers.replace("web", None)
+    assert {service for service, *_ in answers.near_answers()} == {"other"}
 
 
 ECS = dns.edns.ECSOption

@@ -21,6 +21,10 @@ from zkdns.topology import NOWHERE, Place
 MAX_GONE = 10_000
 """Ids that are registered no more and still have their count; then the longest gone is forgotten."""
 
+MAX_CROSSINGS = 100_000
+"""Pairs of zones that are counted, of all services together: a registration says in which zone it stands, and
+may say another each time."""
+
 
 class FirstPlaces(Struct, frozen=True):
     """Whose first places an Entry gives: `ids[i]` is the instance behind its first tier's i-th
@@ -66,7 +70,8 @@ class FirstPlaceCounts:
 
     def __init__(self) -> None:
         self._crossings: dict[str, Counter[tuple[str, str]]] = {}
-        """By service, and by the clients' zone and the instances'."""
+        """By service, and by the clients' zone and the instances', what was counted last at the end."""
+        self._pairs = 0
         self._counts: dict[str, Counter[str]] = {}
         self._marks: dict[str, Counter[str]] = {}
         self._gone: dict[tuple[str, str], None] = {}
@@ -80,7 +85,23 @@ class FirstPlaceCounts:
         counts = places.until(end)
         self.add(service, counts)
         if crossed := places.crossings(counts):
-            self._crossings[service] = self._crossings.get(service, Counter()) + crossed
+            before = self._crossings.get(service, Counter())
+            pairs = Counter({pair: n for pair, n in before.items() if pair not in crossed})
+            self._cross(service, pairs + crossed + Counter({pair: before[pair] for pair in crossed}))
+            if self._pairs > MAX_CROSSINGS:
+                self._make_room()
+
+    def _cross(self, service: str, pairs: Counter[tuple[str, str]]) -> None:
+        self._pairs += len(pairs) - len(self._crossings.pop(service, ()))
+        if pairs:
+            self._crossings[service] = pairs
+
+    def _make_room(self) -> None:
+        """Who has more than its part keeps half of that, what was counted last."""
+        most = max(1, MAX_CROSSINGS // len(self._crossings) // 2)
+        for service, pairs in [*self._crossings.items()]:
+            if len(pairs) > most:
+                self._cross(service, Counter(dict([*pairs.items()][-most:])))
 
     def of(self, service: str) -> Counter[str]:
         """A copy of what one service's instances have."""
@@ -164,6 +185,7 @@ class FirstPlaceCounts:
                 self._counts[name] = left
             else:
                 del self._counts[name]
+                self._cross(name, Counter())
 
 
 def count(walked: Iterable[FirstAnswers]) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str, str]]]:
