@@ -1,45 +1,92 @@
-"""What a large route gave is let go of in parts, and not before something else is given."""
+"""What a large service gave is let go of in parts: counted in blocks of memory."""
 
 from __future__ import annotations
 
-from typing import Any
-from weakref import WeakSet
+import gc
+import sys
+from collections.abc import Callable, Iterator
 
-from zkdns.answers.leftovers import AT_A_TIME, MANY, Leftovers
-from zkdns.answers.routed import Given, InForce, Routed
-from zkdns.answers.routes import EMPTY, Composed
-from zkdns.answers.service import ServiceAnswers
-from zkdns.model import Service
+import pytest
 
+from support.stepping import World, an_address, settings_of
+from zkdns.answers import leftovers
+from zkdns.answers.table import Table, Unready
+from zkdns.dns import names
+from zkdns.dns.types import SRV
+from zkdns.model import Begin, Children, Session, Whole
+from zkdns.serve.respond import next_position
 
-class Part:
-    """What can be seen to be gone."""
+SOME, MORE = 70, 210
+"""All of them more than are compiled in the loop."""
 
-
-def a_route(*parts: Any) -> Routed:
-    return Routed(InForce(()), Composed(EMPTY, (), ()), Given(parts), {}, {})
-
-
-ANSWERS = ServiceAnswers(Service("web", "web", "/web"), 5, {}, {}, None, ())
-
-
-def test_what_a_large_route_gave_is_freed_some_at_a_time_once_no_table_holds_it() -> None:
-    number = 3 * AT_A_TIME
-    standing: WeakSet[Part] = WeakSet()
-    leftovers = Leftovers()
-    route = a_route(*(Part() for _ in range(number)))
-    standing.update(route.name.group)
-    leftovers.put(ANSWERS, route)
-    leftovers.drop()
-    del route  # the table has taken what stands in its place
-    left = [len(standing)]
-    while leftovers.has_work:
-        leftovers.drop()
-        left.append(len(standing))
-    assert left == [*range(number, -1, -AT_A_TIME)]
+MAP = {"10.0.0.0/25": "eu/a", "10.0.0.128/25": "eu/b"}
 
 
-def test_what_is_little_is_not_held() -> None:
-    leftovers = Leftovers()
-    leftovers.put(ANSWERS, a_route(*(Part() for _ in range(MANY))))
-    assert not leftovers.has_work
+class Large:
+    """A service of so many instances, in each of these registries, and the table that has taken it over."""
+
+    def __init__(self, number: int, *registries: str, near: bool = False, **others: object) -> None:
+        self.world = world = World(settings_of(*registries, topology=MAP, **others), replica=None)
+        self.table = Table()
+        ids = [f"i{n:05}" for n in range(number)]
+        for name in world.pipeline.registries:
+            world.hear("/services", Begin(), Whole(), Session(True, world.now), registry=name)
+            for event in (
+                Children("/services", ("web",), next(world.zxid)),
+                Children("/services/web", tuple(ids), next(world.zxid)),
+                world.data("/services/web", '{"near": "prefer"}' if near else "{}"),
+                *(world.data(f"/services/web/{id}", an_address(n)) for n, id in enumerate(ids)),
+            ):
+                world.hear("/services", event, registry=name)
+        for _ in self.turns():
+            pass
+        if near:  # some of what is compiled when somebody asks for it
+            folder = names.wire("_zone.web.svc.local")
+            responder = self.table.names[folder].responder
+            assert responder is not None
+            with pytest.raises(Unready) as later:
+                responder.answer(
+                    names.label("a") + names.label("prefer") + folder, SRV, self.table, next_position
+                )
+            later.value.work()
+
+    def turns(self) -> Iterator[int]:
+        """All that is due, turn by turn: how many blocks each frees, but for the one that compiles."""
+        pipeline, now = self.world.pipeline, self.world.now
+        more, is_first = True, True
+        while more:
+            before = sys.getallocatedblocks()
+            delta = pipeline.publish(now)
+            published = sys.getallocatedblocks()
+            self.table.apply(delta)
+            del delta
+            yield published - sys.getallocatedblocks() if is_first else before - sys.getallocatedblocks()
+            more, is_first = pipeline.rest(now).more, False
+
+    def frees(self) -> int:
+        """How many blocks the turn frees that frees the most, once one instance is another."""
+        gc.collect()
+        last = [*self.world.pipeline.registries][-1]
+        self.world.hear("/services", self.world.data("/services/web/i00003", an_address(9000)), registry=last)
+        return max(self.turns())
+
+
+KINDS: dict[str, Callable[[int], Large]] = {
+    "one registry": lambda number: Large(number, "zk://h/services"),
+    "one behind": lambda number: Large(number, "zk://h/services", "zk://i/services", failover=("r2",)),
+    "near": lambda number: Large(number, "zk://h/services", near=True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_turn_frees_more_the_larger_the_service_is_that_changed(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "MANY", 8)
+    monkeypatch.setattr(leftovers, "AT_A_TIME", 8)
+    gc.disable()
+    try:
+        few, many = KINDS[kind](SOME).frees(), KINDS[kind](MORE).frees()
+    finally:
+        gc.enable()
+    assert many - few < (MORE - SOME) / 4

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from zkdns.answers.first_places import Counted
 from zkdns.client_map import client_map
 from zkdns.config import Settings
 from zkdns.health.targets import Target
@@ -25,6 +26,7 @@ ABOUT = (
     (inputs.ClockSet(3600.0), "clock"),
     (inputs.Compiled("web", None), "service web"),
     (inputs.Followed("api", None), "service api"),
+    (Counted("db", (), None), "service db"),
     (inputs.MapRead(None, Settings(), None, Topology(), (), client_map(Topology())), TOPOLOGY),
 )
 

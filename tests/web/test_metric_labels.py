@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from support.examples import examples
 from support.filled import fill
-from zkdns.answers.first_places import FirstAnswers
+from zkdns.answers.first_places import FirstAnswers, Sums
 from zkdns.model import State
 from zkdns.web import metrics
 from zkdns.web.metrics import RCODES, TYPES
@@ -66,7 +66,7 @@ def series(text: str) -> dict[str, list[dict[str, str]]]:
 
 
 def all_series(text: str) -> dict[str, list[dict[str, str]]]:
-    return series(told(*made(text), FirstAnswers(text, {text: 3}, {(text, text): 4}, ())))
+    return series(told(*made(text), FirstAnswers(text, Sums({text: 3}, {(text, text): 4}))))
 
 
 def holds_as_written(text: str) -> None:
@@ -143,7 +143,7 @@ def test_each_count_is_told_under_its_own_name() -> None:
         ),
         services={}, problems=status.problems * 7,
     )  # fmt: skip
-    first = FirstAnswers("web", {"a": 181}, {("z1", "z2"): 182}, ())
+    first = FirstAnswers("web", Sums({"a": 181}, {("z1", "z2"): 182}))
     lines = [line for line in told(status, counters, first).splitlines() if line.startswith("zkdns_")]
     found = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
     assert found == {

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.filled import fill
-from zkdns.answers.first_places import FirstAnswers
+from zkdns.answers.first_places import FirstAnswers, Sums
 from zkdns.web import metrics, scrapes
 from zkdns.web.scrapes import Scrapes
 from zkdns.web.status import Counters, Observed, Status
@@ -46,7 +46,7 @@ class Counting:
         self.walking += 1
         assert self.walking == 1, "one at a time"
         for n in range(20):
-            yield FirstAnswers(f"s{n}", {"a": self.asked}, {}, ())
+            yield FirstAnswers(f"s{n}", Sums({"a": self.asked}))
         self.walking -= 1
 
 
@@ -103,7 +103,7 @@ async def test_after_a_walk_the_loop_has_its_rest(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("count", [0, 1, metrics.SAMPLES - 1, metrics.SAMPLES, 5 * metrics.SAMPLES + 1])
 def test_a_family_in_parts_is_one_family_and_no_piece_is_long(count: int) -> None:
     server = Counting()
-    each = [FirstAnswers(f"service-{n}", {"a": n}, {}, ()) for n in range(count)]
+    each = [FirstAnswers(f"service-{n}", Sums({"a": n})) for n in range(count)]
     pieces = list(metrics.take(server.observed, each).pieces())
     text = b"".join(pieces).decode()
     assert text.count("# TYPE zkdns_first_answers_total counter") == 1

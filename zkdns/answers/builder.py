@@ -14,7 +14,7 @@ from msgspec import structs
 
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
-from zkdns.answers.first_places import FirstAnswers, FirstPlaceCounts, FirstPlaces, count
+from zkdns.answers.first_places import Closed, Counted, Ended, FirstAnswers, FirstPlaceCounts, count
 from zkdns.answers.holders import Holders
 from zkdns.answers.leftovers import Leftovers
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
@@ -45,7 +45,7 @@ from zkdns.topology import NO_TOPOLOGY, Topology
 
 class Builder:
     """`services`: what stands, by name. `position_of`: where an Entry's rotation stands, as the engine in
-    force counts it."""
+    force counts it. `aside`: whether what services of thousands gave is counted by whoever takes that."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Builder:
         addresses: Sequence[str] = ("127.0.0.1",),
         ttl: int = 5,
         position_of: Callable[[Entry], int] = position_of,
+        *,
+        aside: bool = False,
     ) -> None:
         self.zones = tuple(Zone(n, names.wire(z)) for n, z in enumerate(zones))
         self.zone_names = tuple(zones)
@@ -63,7 +65,7 @@ class Builder:
         self.topology = NO_TOPOLOGY
         self.clients = NO_CLIENTS
         self._staleness: dict[int, Staleness] = {}
-        self._first_places = FirstPlaceCounts()
+        self._first_places = FirstPlaceCounts(aside)
         self._addresses = tuple(addresses)
         self._precedence = Precedence(self.zones, self.services)
         self._holders = Holders()
@@ -128,21 +130,33 @@ class Builder:
 
     def first_answers(self, service: str) -> dict[str, int]:
         """How often each instance of the service stood first in an answer, by id."""
-        return dict(self._first_places.ever(service, self._standing(service), self.position_of))
+        return self.given(service).ever()
 
     def recent_first_answers(self, service: str) -> dict[str, int]:
         """The same since the weights of the service's instances changed last."""
-        return self._first_places.recent(service, self._standing(service), self.position_of)
+        return self.given(service).recent()
 
-    def _standing(self, service: str) -> Iterable[FirstPlaces]:
+    def given(self, service: str) -> FirstAnswers:
+        """What the service gave until now, to be counted: in any thread, for of thousands it takes long."""
         answers = self.services.get(service)
-        return answers.first_places.values() if answers is not None else ()
+        standing = answers.first_places.values() if answers is not None else ()
+        return self._first_places.given(service, standing, self.position_of)
 
     def walk_first_answers(self, of: str | None = None) -> Iterator[FirstAnswers]:
-        """The same of all services, or of one, to be counted (`first_places.count`)."""
-        if of is not None:
-            return iter([self._first_places.given(of, self._standing(of), self.position_of)])
-        return self._first_places.walk(list(self.services), self._standing, self.position_of)
+        """The same of all services, or of one (`first_places.count`)."""
+        every = [of] if of is not None else [*self.services, *self._first_places.names()]
+        return map(self.given, dict.fromkeys(every))
+
+    def take_uncounted(self) -> list[FirstAnswers]:
+        """What services of thousands gave until others stood in their place, to be counted aside."""
+        return self._first_places.take_uncounted()
+
+    def take_counted(self, counted: Counted) -> None:
+        """So much of it was."""
+        self._first_places.put(counted)
+        for closed in counted.closed:
+            if isinstance(closed.before, ServiceAnswers):
+                self._leftovers.put(closed.before)
 
     def near_answers(self, of: str | None = None) -> Counter[tuple[str, str, str]]:
         """How often clients of one zone were given an instance of another first: by service, clients' zone,
@@ -219,28 +233,22 @@ class Builder:
     def replace(self, name: str, answers: ServiceAnswers | None) -> None:
         """Put `answers` where the service's old ones were; None takes the service out."""
         old = self.services.pop(name, None)
-        if old is not None:
-            if old.beyond.route is not None:
-                self._leftovers.put(old, old.beyond.route)
-            answers = self._carry_on(answers, self._count(old))
-        if self._first_places.knows(name):
-            shares = [one.shares() if one is not None else None for one in (old, answers)]
-            self._first_places.turn(name, *shares)
+        ends: dict[bytes, int] = {}
+        ended: list[Ended] = []
+        for key, places in old.first_places.items() if old is not None else ():
+            ends[key] = end = self.position_of(places.entry)
+            if end != places.start:
+                ended.append((places, end))
+        answers = self._carry_on(answers, ends)
+        is_to_be_counted = self._first_places.close(name, Closed(tuple(ended), old, answers))
+        if old is not None and not is_to_be_counted:
+            self._leftovers.put(old)
         if answers is not None:
             self.services[name] = answers
         if old is not None or answers is not None:
             self._moved_services[name] = answers
         self._replace_holders(name, old, answers)
         self._precedence.replace(name, old, answers)
-
-    def _count(self, old: ServiceAnswers) -> dict[bytes, int]:
-        """Whose first places were given until now; returns where each counter stands."""
-        ends = {}
-        for key, places in old.first_places.items():
-            ends[key] = end = self.position_of(places.entry)
-            if end != places.start:
-                self._first_places.close(old.service.name, places, end)
-        return ends
 
     @staticmethod
     def _carry_on(answers: ServiceAnswers | None, ends: Mapping[bytes, int]) -> ServiceAnswers | None:

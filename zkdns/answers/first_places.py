@@ -7,9 +7,10 @@ each start) don't fill the memory.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +25,9 @@ MAX_GONE = 10_000
 MAX_CROSSINGS = 100_000
 """Pairs of zones that are counted, of all services together: a registration says in which zone it stands, and
 may say another each time."""
+
+MANY: Final = 1000
+"""Instances beyond which what was given is counted aside: to look at each takes a turn of its own."""
 
 
 class FirstPlaces(Struct, frozen=True):
@@ -55,66 +59,175 @@ class FirstPlaces(Struct, frozen=True):
         return counts_by_zone
 
 
-class FirstAnswers(NamedTuple):
-    """What one service gave at one moment: `counts` by id and `crossings` from zone to zone of the Entries
-    that stand no more, and those that `moved`, each with where it stands."""
+Ended: TypeAlias = tuple[FirstPlaces, int]
+"""An Entry that gave some, and where its counter stood when that was looked at."""
+
+
+class Dealt(Protocol):
+    """What stands, or stood, for a service. `size`: how many instances stand behind its names."""
+
+    @property
+    def size(self) -> int: ...
+    def shares(self) -> Mapping[str, float]: ...
+
+
+class Closed(Struct, frozen=True):
+    """What a service gave until `after` took the place of `before`."""
+
+    ended: tuple[Ended, ...]
+    before: Dealt | None
+    after: Dealt | None
+
+    @property
+    def size(self) -> int:
+        """Instances that are looked at to count it, about."""
+        return sum([one.size for one in (self.before, self.after) if one is not None])
+
+
+class Sums(Struct, frozen=True):
+    """What was counted of one service: by its instances' keys, and by the clients' zone and the instances',
+    what was counted last at the end. `mark`: what each had when the weights changed last; `gone`: who has a
+    count and is registered no more, in that order."""
+
+    counts: Mapping[str, int] = {}
+    crossings: Mapping[tuple[str, str], int] = {}
+    mark: Mapping[str, int] = {}
+    gone: Mapping[str, None] = {}
+
+    def add(self, ended: Iterable[Ended]) -> Sums:
+        """With what these gave."""
+        counts, crossings = Counter(self.counts), Counter(self.crossings)
+        for places, end in ended:
+            more = places.until(end)
+            counts.update(more)
+            for pair, n in places.crossings(more).items():
+                crossings[pair] = crossings.pop(pair, 0) + n
+        return Sums(counts, crossings, self.mark, self.gone)
+
+    def close(self, closed: Closed) -> Sums:
+        """The same up to where others took its place: whom the service gives, in which shares, may be another
+        from there on."""
+        sums = self.add(closed.ended)
+        old, new = (one.shares() if one is not None else None for one in (closed.before, closed.after))
+        mark = {} if new is None else self.mark if old == new else sums.counts
+        gone = dict.fromkeys([id for id in sums.counts if new is None or id not in new])
+        return Sums(sums.counts, sums.crossings, mark, gone)
+
+
+NOTHING: Final = Sums()
+
+
+class FirstAnswers(Struct, frozen=True):
+    """What one service gave until one moment: what is in the sums, what was `closed` since, and what the
+    Entries gave that stand."""
 
     name: str
-    counts: Mapping[str, int]
-    crossings: Mapping[tuple[str, str], int]
-    moved: tuple[tuple[FirstPlaces, int], ...]
+    sums: Sums = NOTHING
+    closed: tuple[Closed, ...] = ()
+    moved: tuple[Ended, ...] = ()
+
+    def add_up(self) -> Sums:
+        """All of it; may be done in any thread."""
+        return reduce(Sums.close, self.closed, self.sums).add(self.moved)
+
+    def ever(self) -> dict[str, int]:
+        """How often each instance stood first, by its key."""
+        return dict(self.add_up().counts)
+
+    def recent(self) -> dict[str, int]:
+        """The same since the weights of the service's instances changed last."""
+        sums = self.add_up()
+        return {key: n - sums.mark.get(key, 0) for key, n in sums.counts.items()}
+
+
+class Counted(Struct, frozen=True):
+    """What came of counting what one service gave, or the error that it ended with."""
+
+    name: str
+    closed: tuple[Closed, ...]
+    sums: Sums | None
+    error: Exception | None = None
 
 
 class FirstPlaceCounts:
-    """By service name and instance id: those of Entries that stand no more."""
+    """Of each service, what the Entries gave that stand no more. `aside`: whether what takes long is left to
+    whoever asks for it (`take_uncounted`)."""
 
-    def __init__(self) -> None:
-        self._crossings: dict[str, Counter[tuple[str, str]]] = {}
-        """By service, and by the clients' zone and the instances', what was counted last at the end."""
+    def __init__(self, aside: bool = False) -> None:
+        self._aside = aside
+        self._sums: dict[str, Sums] = {}
         self._pairs = 0
-        self._counts: dict[str, Counter[str]] = {}
-        self._marks: dict[str, Counter[str]] = {}
-        self._gone: dict[tuple[str, str], None] = {}
+        """Of zones, that are counted."""
+        self._closed: dict[str, tuple[Closed, ...]] = {}
+        """What is not in their sums yet, in its order."""
+        self._uncounted: dict[str, None] = {}
+        """Services of which that is nobody's yet."""
+        self._gone: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def add(self, service: str, counts: Mapping[str, int]) -> None:
-        if counts:
-            self._counts[service] = self.of(service) + Counter(counts)
+    def close(self, name: str, closed: Closed) -> bool:
+        """Others stand in the place of what gave these: whether that is left to be counted aside."""
+        before = self._closed.get(name, ())
+        if not (closed.ended or before or name in self._sums):
+            return False
+        self._closed[name] = (*before, closed)
+        if before:
+            return True
+        if self._aside and closed.size > MANY:
+            self._uncounted[name] = None
+            return True
+        self.put(Counted(name, (closed,), self._given(name).add_up()))
+        return False
 
-    def close(self, service: str, places: FirstPlaces, end: int) -> None:
-        """Count an Entry that stands no more."""
-        counts = places.until(end)
-        self.add(service, counts)
-        if crossed := places.crossings(counts):
-            before = self._crossings.get(service, Counter())
-            pairs = Counter({pair: n for pair, n in before.items() if pair not in crossed})
-            self._cross(service, pairs + crossed + Counter({pair: before[pair] for pair in crossed}))
-            if self._pairs > MAX_CROSSINGS:
-                self._make_room()
+    def take_uncounted(self) -> list[FirstAnswers]:
+        """What is to be counted in a thread, and put here as a Counted."""
+        names, self._uncounted = self._uncounted, {}
+        return [self._given(name) for name in names]
 
-    def _cross(self, service: str, pairs: Counter[tuple[str, str]]) -> None:
-        self._pairs += len(pairs) - len(self._crossings.pop(service, ()))
-        if pairs:
-            self._crossings[service] = pairs
+    def put(self, counted: Counted) -> None:
+        """So much was counted."""
+        name, before = counted.name, self._sums.get(counted.name, NOTHING)
+        sums, left = counted.sums or before, self._closed[name][len(counted.closed) :]
+        if left:
+            self._closed[name], self._uncounted[name] = left, None
+        else:
+            del self._closed[name]
+        self._keep(name, sums)
+        if self._pairs > MAX_CROSSINGS:
+            self._make_room()
+        for id in before.gone.keys() - sums.gone.keys():
+            self._gone.pop((name, id), None)
+        for id in [id for id in sums.gone if id not in before.gone]:
+            self._gone[name, id] = None
+        self._forget()
+
+    def _forget(self) -> None:
+        forgotten: dict[str, set[str]] = {}
+        while len(self._gone) > MAX_GONE:
+            (name, id), _ = self._gone.popitem(last=False)
+            forgotten.setdefault(name, set()).add(id)
+        for name, ids in forgotten.items():
+            sums = self._sums[name]
+            counts = {id: n for id, n in sums.counts.items() if id not in ids}
+            gone = {id: None for id in sums.gone if id not in ids}
+            self._keep(name, Sums(counts, sums.crossings, sums.mark, gone) if counts else NOTHING)
+
+    def _keep(self, name: str, sums: Sums) -> None:
+        self._pairs += len(sums.crossings) - len(self._sums.pop(name, NOTHING).crossings)
+        if sums is not NOTHING:
+            self._sums[name] = sums
 
     def _make_room(self) -> None:
-        """Who has more than its part keeps half of that, what was counted last."""
-        most = max(1, MAX_CROSSINGS // len(self._crossings) // 2)
-        for service, pairs in [*self._crossings.items()]:
-            if len(pairs) > most:
-                self._cross(service, Counter(dict([*pairs.items()][-most:])))
+        """Who has more than its part of the pairs of zones keeps half of that, what was counted last."""
+        having = {name: sums for name, sums in self._sums.items() if sums.crossings}
+        most = max(1, MAX_CROSSINGS // len(having) // 2)
+        for name, sums in having.items():
+            if len(sums.crossings) > most:
+                crossings = dict([*sums.crossings.items()][-most:])
+                self._keep(name, Sums(sums.counts, crossings, sums.mark, sums.gone))
 
-    def of(self, service: str) -> Counter[str]:
-        """A copy of what one service's instances have."""
-        return Counter(self._counts.get(service, ()))
-
-    def walk(
-        self, names: Iterable[str], standing: Callable[[str], Iterable[FirstPlaces]],
-        position_of: Callable[[Entry], int],
-    ) -> Iterator[FirstAnswers]:  # fmt: skip
-        """What each service has, one after another, each as of one moment: whoever walks may pause between
-        two, and count what comes of it in a thread. Nothing that is handed on is written again."""
-        for name in dict.fromkeys((*names, *self._counts, *self._crossings)):
-            yield self.given(name, standing(name), position_of)
+    def names(self) -> Iterable[str]:
+        """The services of which something was counted."""
+        return self._sums.keys() | self._closed.keys()
 
     def given(
         self, name: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
@@ -123,83 +236,26 @@ class FirstPlaceCounts:
         moved = tuple(
             (places, end) for places in standing if (end := position_of(places.entry)) != places.start
         )
-        return FirstAnswers(name, self._counts.get(name, {}), self._crossings.get(name, {}), moved)
+        return self._given(name, moved)
 
-    def knows(self, service: str) -> bool:
-        """Whether anything was counted of it."""
-        return service in self._counts or service in self._marks
-
-    def turn(self, name: str, old: Mapping[str, float] | None, new: Mapping[str, float] | None) -> None:
-        """Whom the service gives, in which shares, is another from here on; what was given before is counted
-        already."""
-        if new is None:
-            self._marks.pop(name, None)
-        elif old != new and (counts := self._counts.get(name)):
-            self._marks[name] = counts
-        self.keep(name, new or ())
-
-    def at_turn(self, service: str) -> Mapping[str, int]:
-        """What each had when the weights changed last."""
-        return self._marks.get(service, {})
+    def _given(self, name: str, moved: tuple[Ended, ...] = ()) -> FirstAnswers:
+        return FirstAnswers(name, self._sums.get(name, NOTHING), self._closed.get(name, ()), moved)
 
     def copy(self) -> FirstPlaceCounts:
         """As of this moment, to be read alone."""
         copy = FirstPlaceCounts()
-        copy._counts, copy._marks = dict(self._counts), dict(self._marks)
+        copy._sums, copy._closed = dict(self._sums), dict(self._closed)
         return copy
-
-    def ever(
-        self, service: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
-    ) -> Counter[str]:
-        """How often each instance stood first, by its key, with those that stand."""
-        counts = self.of(service)
-        for places in standing:
-            counts.update(places.until(position_of(places.entry)))
-        return counts
-
-    def recent(
-        self, service: str, standing: Iterable[FirstPlaces], position_of: Callable[[Entry], int]
-    ) -> dict[str, int]:
-        """The same since the weights of the service's instances changed last."""
-        before = self.at_turn(service)
-        return {key: n - before.get(key, 0) for key, n in self.ever(service, standing, position_of).items()}
-
-    def keep(self, service: str, registered: Collection[str]) -> None:
-        """These ids are the service's now; the others that have a count are gone."""
-        counts = self._counts.get(service)
-        if counts is None:
-            return
-        for id in counts:
-            if id in registered:
-                self._gone.pop((service, id), None)
-            else:
-                self._gone.setdefault((service, id))
-        forgotten: dict[str, set[str]] = {}
-        while len(self._gone) > MAX_GONE:
-            name, id = next(iter(self._gone))
-            del self._gone[name, id]
-            forgotten.setdefault(name, set()).add(id)
-        for name, ids in forgotten.items():
-            left = Counter({id: n for id, n in self._counts[name].items() if id not in ids})
-            if left:
-                self._counts[name] = left
-            else:
-                del self._counts[name]
-                self._cross(name, Counter())
 
 
 def count(walked: Iterable[FirstAnswers]) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str, str]]]:
     """Who stood first how often, by service and id, and from zone to zone, by service and both."""
     firsts: Counter[tuple[str, str]] = Counter()
     crossings: Counter[tuple[str, str, str]] = Counter()
-    for name, counts, crossed, moved in walked:
-        own, zones = Counter(counts), Counter(crossed)
-        for places, end in moved:
-            more = places.until(end)
-            own.update(more)
-            zones.update(places.crossings(more))
-        firsts.update({(name, id): n for id, n in own.items()})
-        crossings.update({(name, *pair): n for pair, n in zones.items()})
+    for one in walked:
+        sums = one.add_up()
+        firsts.update({(one.name, id): n for id, n in sums.counts.items()})
+        crossings.update({(one.name, *pair): n for pair, n in sums.crossings.items()})
     return firsts, crossings
 
 

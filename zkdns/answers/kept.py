@@ -9,7 +9,8 @@ room for each other, and a short one, which costs as much to compile, stays.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 from zkdns.answers.table import Entry, Sections, Unready
@@ -45,6 +46,9 @@ class _Shelf(Generic[T]):
     def get(self, key: Hashable) -> T | None:
         return self._found.get(key)
 
+    def values(self) -> Collection[T]:
+        return self._found.values()
+
     def put(self, key: Hashable, value: T, records: int) -> None:
         if key in self._found:
             return
@@ -79,6 +83,12 @@ class Kept(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(shelf) for shelf in (self._few, self._many) if shelf is not None)
+
+    def values(self) -> Iterator[T]:
+        """All that is kept."""
+        return chain.from_iterable(
+            [*shelf.values()] for shelf in (self._few, self._many) if shelf is not None
+        )
 
     def get(self, key: Hashable, size: int, make: Callable[[], T]) -> T:
         """What was made for this key, of so many instances; Unready where that takes longer than a turn. What

@@ -1,62 +1,91 @@
-"""What a large route gave until something else took its place: let go of some at a time.
+"""What a service of thousands gave until something else took its place: let go of some at a time.
 
 Rules: pure. To free what was compiled of tens of thousands of instances takes a turn of its own, in which
-nobody is answered; of a route each of them was made for it alone. So we hold the parts for as long as it
-stands, and drop them by and by. Who still holds the whole goes on with it.
+nobody is answered. So we hold its parts while the whole goes, and then drop them by and by. Who still holds
+the whole goes on with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
+from zkdns.answers.table import Entry
+from zkdns.steps import Steps
 
 MANY: Final = 1000
-"""Parts from which on it is a matter of milliseconds."""
+"""Instances from which on it is a matter of milliseconds."""
 
-AT_A_TIME: Final = 4096
-"""Parts that are dropped in one turn: a millisecond."""
+AT_A_TIME: Final = 2048
+"""Parts that are dropped in one turn, each of which may be made of several: a millisecond."""
 
 
 class Leftovers:
     def __init__(self) -> None:
-        self._standing: list[list[Any]] = []
-        """Of what the table holds until it takes the next Delta."""
-        self._left: deque[list[Any]] = deque()
+        self._standing: list[ServiceAnswers] = []
+        """What the table holds until it takes the next Delta."""
+        self._left: deque[Steps[None]] = deque()
 
     @property
     def has_work(self) -> bool:
         return bool(self._standing or self._left)
 
-    def put(self, answers: ServiceAnswers, route: Routed) -> None:
-        """Others stand in the place of these, which gave what the route leads to."""
-        if len(route.name.group) > MANY:
-            every = (*_of_answers(answers), *_of_route(route))
-            self._standing += [[*parts] for parts in every if len(parts) > MANY]
+    def put(self, answers: ServiceAnswers) -> None:
+        """Others stand in the place of these."""
+        if answers.size > MANY:
+            self._standing.append(answers)
 
     def drop(self) -> None:
         """Some of what no table holds any more; what stood until now is next."""
-        left = self._left
-        if left:
-            del left[0][-AT_A_TIME:]
-            if not left[0]:
-                left.popleft()
-        left.extend(self._standing)
-        self._standing = []
+        if self._left:
+            try:
+                next(self._left[0])
+            except StopIteration:
+                self._left.popleft()
+        while self._standing:
+            self._left.append(_let_go(self._standing.pop()))
 
 
-def _of_answers(answers: ServiceAnswers) -> Iterator[Collection[Any]]:
+def _let_go(answers: ServiceAnswers) -> Steps[None]:
+    held = [*{id(some): some for some in _parts_of(answers) if len(some) > MANY}.values()]
+    del answers
+    while held:
+        some = held.pop()
+        # One at a time: the collector looks through all that is new.
+        left = [*some.keys(), *some.values()] if isinstance(some, Mapping) else [*some]
+        del some
+        while left:
+            yield
+            del left[-AT_A_TIME:]
+
+
+def _parts_of(answers: ServiceAnswers) -> Iterator[Collection[Any]]:
     for entry in answers.entries.values():
-        for one in (entry, *(entry.variants or {}).values()):
-            for tier in one.tiers:
-                yield tier.records
-                yield tier.extras
+        yield from _of_entry(entry)
+    for kept in answers.kept:
+        for one in kept.values():
+            if isinstance(one, Entry):
+                yield from _of_entry(one)
     for name in answers.names.values():
         if name.instances is not None:
-            yield name.instances.values()
+            yield name.instances
+    if answers.grouped is not None:
+        yield answers.grouped
+    yield from answers.made
+    if answers.beyond.route is not None:
+        yield from _of_route(answers.beyond.route)
+    yield answers.beyond.guests
+    yield answers.service.instances
+
+
+def _of_entry(entry: Entry) -> Iterator[Collection[Any]]:
+    for one in (entry, *(entry.variants or {}).values()):
+        for tier in one.tiers:
+            yield tier.records
+            yield tier.extras
 
 
 def _of_route(route: Routed) -> Iterator[Collection[Any]]:

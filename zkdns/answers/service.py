@@ -6,7 +6,7 @@ difference give the same table (tests hold it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
@@ -66,6 +66,12 @@ class ServiceAnswers(Struct, frozen=True, eq=False):
     """Names that give all clients the same, for there was too much to arrange by where they stand."""
     deferred: bool = False
     """Whether all of this is compiled only once somebody asks for it."""
+    size: int = 0
+    """How many instances stand behind its names; 0 where they are few."""
+    made: tuple[Collection[Any], ...] = ()
+    """What was made of each instance, beside what stands in the entries and names."""
+    kept: tuple[Kept[Any], ...] = ()
+    """What is compiled when somebody asks for it."""
 
     @property
     def by_address(self) -> Mapping[bytes, Sequence[Instance]]:
@@ -158,7 +164,17 @@ def compile_service(
     on. `beyond`: what its names give beside its own instances."""
     if service.view_of:  # its names are the other's to give
         by_address = _group_by_address(replace(service, instances=beyond.guests))
-        return ServiceAnswers(service, around.ttl, {}, {}, by_address, (), origin=origin, beyond=beyond)
+        return ServiceAnswers(
+            service,
+            around.ttl,
+            {},
+            {},
+            by_address,
+            (),
+            origin=origin,
+            beyond=beyond,
+            size=len(service.instances),
+        )
     compilation = _Compilation(service, around, counters, origin, beyond)
     for zone in around.zones:
         compilation.add(zone)
@@ -210,6 +226,7 @@ class _Compilation:
         self.entries: Entries = {}
         self.names: dict[bytes, Name] = {}
         self.first_places: dict[bytes, FirstPlaces] = {}
+        self.kept: list[Kept[Any]] = []
 
     def answers(self) -> ServiceAnswers:
         grouped = _group_by_address(self.service) if len(self.service.instances) > FEW else None
@@ -219,6 +236,8 @@ class _Compilation:
         return ServiceAnswers(
             self.whole, self.ttl, self.entries, self.names, grouped, self.protocols, self.first_places,
             self.origin, near is not None, self.beyond, alike,
+            size=len(self.giver.instances), made=(self.by_name, self.folded, self.folded_browsed),
+            kept=tuple(self.kept),
         )  # fmt: skip
 
     def add(self, zone: Zone) -> None:
@@ -226,7 +245,7 @@ class _Compilation:
         if self.near is not None:
             self.near.begin()
         spelling = Spelling(zone.apex, self.ttl, self.by_name)
-        tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, _kept(self.named))
+        tags = TagNames(self.service, self.tagged_beyond, spelling, self.origin, self._keep(self.named))
         shared = records.Shared()
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
@@ -242,7 +261,7 @@ class _Compilation:
             self.names[about.owner] = Name(
                 zone.index, option, below=below, origin=self.origin, service=nobody_of
             )
-        answering = Answering(self.service, spelling, self.origin, _kept(self.named))
+        answering = Answering(self.service, spelling, self.origin, self._keep(self.named))
         self._add_own_name(zone, answering, tags)
         if self.near is not None:
             self._add_zone_names(zone, self.near, spelling)
@@ -275,6 +294,11 @@ class _Compilation:
         if about.counted:
             self.first_places[key] = FirstPlaces(entry, entry.ids, counter.position, "", places)
 
+    def _keep(self, service: Service) -> Kept[Any]:
+        kept: Kept[Any] = Kept(service.name, len(service.instances))
+        self.kept.append(kept)
+        return kept
+
     def _home(self, zone: Zone) -> bytes:
         """The apex below which its instances have their names."""
         return self.elsewhere.get(zone.apex, zone.apex)
@@ -294,7 +318,7 @@ class _Compilation:
 
     def _add_zone_names(self, zone: Zone, near: Near, spelling: Spelling) -> None:
         given = self.beyond.route.name if self.beyond.route is not None else None
-        kept = _kept(near.service), _kept(near.service)
+        kept = self._keep(near.service), self._keep(near.service)
         zone_names = ZoneNames(near, spelling, self.origin, given, *kept)
         self.names[zone_names.owner] = Name(zone.index, responder=zone_names, origin=self.origin)
 
@@ -342,10 +366,6 @@ def as_routed(service: Service, route: Routed) -> Service:
         settings = replace(settings, policy="weighted")
     notes = [note for note in (route.note, service.note) if note]
     return replace(service, settings=settings, instances=route.name.group, note="; ".join(notes))
-
-
-def _kept(service: Service) -> Kept[Any]:
-    return Kept(service.name, len(service.instances))
 
 
 def _in_order(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:

@@ -38,7 +38,7 @@ class Snapshot:
         """How often each instance stood first since the weights of the service's instances changed last."""
         answers = self.services.get(service)
         standing = answers.first_places.values() if answers is not None else ()
-        return self.first_places.recent(service, standing, self.position_of)
+        return self.first_places.given(service, standing, self.position_of).recent()
 
     def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
         """What would stand for this service, had it been so at that moment."""

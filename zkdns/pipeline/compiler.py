@@ -12,6 +12,7 @@ from math import gcd
 from typing import Final
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.first_places import Counted, FirstAnswers, Sums
 from zkdns.answers.proportions import MAX_CYCLE
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.service import ServiceAnswers
@@ -51,6 +52,8 @@ class Compiler:
         defers: float = float("inf"),
         prepare: Callable[[ServiceAnswers], object] = lambda answers: None,
     ) -> None:
+        self.aside: list[Compilation] = []
+        """What is to be done in threads."""
         self.limits: dict[str, Problem] = {}
         """By service, what of its settings goes beyond what is done for one."""
         self._builder = builder
@@ -103,6 +106,17 @@ class Compiler:
             return Compiled(name, answers, error, tuple(lost))
 
         return aside(outcome, service.name, work)
+
+    def take_aside(self) -> tuple[Compilation, ...]:
+        """What is to be done in threads since the last call."""
+        those, self.aside = self.aside, []
+        return (*those, *[_count_aside(given) for given in self._builder.take_uncounted()])
+
+    def finish(self, counted: Counted) -> None:
+        """What a large service gave was counted. Raises where that failed: it is left out then."""
+        self._builder.take_counted(counted)
+        if counted.error is not None:
+            raise counted.error
 
     def is_large(self, service: Service) -> bool:
         """Whether it is always compiled in a thread, which tells as well what names it loses."""
@@ -185,3 +199,12 @@ class Compiler:
         cycle = min(sum(weights) // max(1, gcd(*weights)), MAX_CYCLE)
         names = {name for i in service.instances for name in (*i.registration.tags, *i.registration.ports)}
         return cycle * (1 + len(names)) * len(service.instances).bit_length()
+
+
+def _count_aside(given: FirstAnswers) -> Compilation:
+    def outcome(name: str, sums: Sums | None, error: Exception | None) -> Counted:
+        return Counted(name, given.closed, sums, error)
+
+    return Compilation(
+        given.name, aside(outcome, given.name, given.add_up), sum([one.size for one in given.closed])
+    )

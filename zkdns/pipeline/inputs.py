@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from zkdns.answers.first_places import Counted
 from zkdns.answers.routed import Routed
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import Delta
@@ -112,7 +113,7 @@ class ClockSet(Struct, frozen=True):
     by: float
 
 
-Done: TypeAlias = Compiled | Followed | MapRead
+Done: TypeAlias = Compiled | Followed | MapRead | Counted
 """What comes of a Compilation."""
 
 Happened: TypeAlias = (
@@ -129,7 +130,7 @@ def subject(happened: Happened) -> str:
             return happened.target.path
         case HostResolved():
             return f"host {happened.host}"
-        case Compiled() | Followed():
+        case Compiled() | Followed() | Counted():
             return f"service {happened.name}"
         case MapRead():
             return TOPOLOGY

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from zkdns.answers.builder import Builder
+from zkdns.answers.first_places import Counted
 from zkdns.answers.holders import MAX_ADDRESSES_IN_A_TURN
 from zkdns.answers.service import ServiceAnswers
 from zkdns.answers.table import EVERY, Delta, Entry, Staleness, position_of
@@ -93,7 +94,7 @@ class Pipeline:
         self.registries = Registries(settings, now, self.wall)
         self._hearing = Hearing(self.registries, self.wall, tick, self._heard_out)
         self._hearing.grace = settings.grace
-        self.builder = Builder(settings.zone, addresses, settings.ttl, position_of)
+        self.builder = Builder(settings.zone, addresses, settings.ttl, position_of, aside=threads)
         self.overlay = Overlay(self.builder)
         self._localities = Localities(settings)
         self._localities.put_in_force(self.builder, now)
@@ -149,8 +150,6 @@ class Pipeline:
         self._urgent = True
         """Whether something is to be published though nothing is answered yet."""
         self._start = Start(self.registries.values())
-        self._withheld: set[str] = set()
-        """Services with verdicts of the first round, which are published together when it is over."""
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -173,7 +172,7 @@ class Pipeline:
             case Probed():
                 names = self._health.take(happened.target, happened.verdict, now)
                 if self.stage is Stage.SETTLING:
-                    self._withheld |= names
+                    self._start.withhold(names)
                 else:
                     self._publisher.mark_soon(names, now)
             case HostResolved():
@@ -181,6 +180,8 @@ class Pipeline:
             case Compiled() | Followed():
                 self._publisher.finish(happened, Moment(now, self.registries.zxid))
                 self._gathering.is_due = True
+            case Counted():
+                self._compiler.finish(happened)
             case MapRead():
                 self._localities.take_read(happened)
                 self._relocate(now)
@@ -219,7 +220,7 @@ class Pipeline:
             data = own.topology.nodes().get(())
             is_aside = self._threads and self.stage is not Stage.LOADING
             if is_aside and (work := self._localities.take_aside(data)) is not None:
-                self._publisher.compilations.append(Compilation("", work))
+                self._compiler.aside.append(Compilation("", work))
             else:
                 self._localities.take_node(data)
                 self._relocate(now)
@@ -304,7 +305,6 @@ class Pipeline:
         publisher, health, is_loading = self._publisher, self._health, self.is_loading
         self._telling.work(self._tick, self._until)
         changes = (*self._gathering.take_changes(), *self._telling.take())
-        compilations, publisher.compilations = tuple(publisher.compilations), []
         is_done = self._is_told and not (publisher.has_work or self._telling.has_work or health.has_work)
         return Ready(
             delta,
@@ -312,7 +312,7 @@ class Pipeline:
             health.take_probes(),
             self._hostnames.outside,
             self._own_nodes.write(self.builder.serial, now, serves=not is_loading),
-            compilations,
+            self._compiler.take_aside(),
             self._wake(now),
             not is_done or (self.builder.has_more and not is_loading),
             self._hearing.is_behind or (self._gathering.is_behind and not is_loading),
@@ -322,11 +322,7 @@ class Pipeline:
         if not self._publisher.is_done(self._start.waits_no_more(now)) or self._telling.has_work:
             return
         if self._start.is_settled(self._hostnames, self._health, now):
-            if self._withheld:
-                self._publisher.mark(self._withheld)
-                self._withheld.clear()
-            else:
-                self._start.finish()
+            self._publisher.mark(self._start.finish())
 
     def _wake(self, now: float) -> float | None:
         due = [self._publisher.wake, self._agenda.wake, *self._start.wakes(now)]

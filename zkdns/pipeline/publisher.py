@@ -68,7 +68,6 @@ class Publisher:
         self.services = services
         self.lost_names: dict[str, tuple[Problem, ...]] = {}
         """By service, the names that others have."""
-        self.compilations: list[Compilation] = []
         self._routes = routes
         self._judging = judging
         self._compiler = compiler
@@ -342,7 +341,7 @@ class Publisher:
             return False
         if isinstance(answers, Compilation):
             self._under_way[replacement.name] = replacement
-            self.compilations.append(answers)
+            self._compiler.aside.append(answers)
             return False
         self._put(replacement, answers, moment)
         return True

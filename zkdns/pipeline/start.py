@@ -36,6 +36,12 @@ class Start:
         self._registries = tuple(registries)
         self._settling_since = 0.0
         self._probing_until: float | None = None
+        self._withheld: set[str] = set()
+        """Services with verdicts of the first round, which are published together when it is over."""
+
+    def withhold(self, names: Iterable[str]) -> None:
+        """Verdicts of the first round are about these services."""
+        self._withheld.update(names)
 
     def load(self, now: float) -> bool:
         """Whether the registries have just become known, as far as they can be: each was read whole, or is
@@ -69,8 +75,13 @@ class Start:
         if self._probing_until is not None:
             self._probing_until += by
 
-    def finish(self) -> None:
-        self.stage = Stage.READY
+    def finish(self) -> set[str]:
+        """All was waited for: the services that are to be published before it is over; it is where there are
+        none."""
+        withheld, self._withheld = self._withheld, set()
+        if not withheld:
+            self.stage = Stage.READY
+        return withheld
 
     def wakes(self, now: float) -> list[float]:
         """When waiting may be over."""

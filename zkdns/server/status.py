@@ -195,13 +195,18 @@ class Observer(Struct, frozen=True):
             history_left_out=self.recorder.left_out,
         )
 
-    def firsts(self, service: str) -> Firsts:
-        """How often each instance of the service stood first, by id."""
+    def firsts(self, service: str) -> Callable[[], Firsts]:
+        """How often each instance of the service stood first, by id; may be called in a thread."""
         builder = self.pipeline.builder
         answers = builder.services.get(service)
         is_routed = answers is not None and answers.beyond.route is not None
-        due = answers.shares() if answers is not None and is_routed else None
-        return Firsts(builder.first_answers(service), builder.recent_first_answers(service), due)
+        given = builder.given(service)
+
+        def work() -> Firsts:
+            due = answers.shares() if answers is not None and is_routed else None
+            return Firsts(given.ever(), given.recent(), due)
+
+        return work
 
     def walk_first_answers(self) -> Iterator[FirstAnswers]:
         """The same for all services, one after another."""
@@ -249,8 +254,7 @@ class Observer(Struct, frozen=True):
         rows = self.engine.told(service, None)
         if answers is None:
             return lambda: Beside(told=rows())
-        route, recent = answers.beyond.route, builder.recent_first_answers(service)
-        crossed, topology = builder.near_answers(service), builder.topology
+        route, given, topology = answers.beyond.route, builder.given(service), builder.topology
         probes = self.pipeline.last_probes(service)
 
         def work() -> Beside:
@@ -259,8 +263,8 @@ class Observer(Struct, frozen=True):
 
             return Beside(
                 route,
-                target_shares(route, recent) if route is not None else (),
-                crossings(answers.service, topology, {(a, b): n for (_, a, b), n in crossed.items()}, route),
+                target_shares(route, given.recent()) if route is not None else (),
+                crossings(answers.service, topology, given.add_up().crossings, route),
                 rows(),
                 probes,
             )

@@ -190,7 +190,7 @@ class Web:
             return _json({"error": f"no service {name!r}"}, 404)
         firsts = self._observed.firsts(service.name)
         return await self._send(
-            request, lambda: shapes.service(service, status.ttl, status.zones[0], firsts, gather=iter)
+            request, lambda: shapes.service(service, status.ttl, status.zones[0], firsts(), gather=iter)
         )
 
     async def _send(self, request: web.Request, work: Callable[[], object]) -> web.StreamResponse:

@@ -50,7 +50,7 @@ class Pages:
         opened = find_service(status.services, asked.service) if asked.service else None
         if opened is not None:
             asked = asked.about(opened.name)
-        firsts = observed.firsts(opened.name) if opened is not None else Firsts()
+        firsts = observed.firsts(opened.name) if opened is not None else Firsts
         past = self._pasts.reader(asked.service, now - DAY) if asked.service else Past
         # One that is gone may still be in somebody's cache: who asked for it is told as well.
         beside = observed.beside(asked.service) if asked.service else Beside
@@ -59,7 +59,7 @@ class Pages:
         load, routed = self._rates.load, observed.routed()
 
         def work() -> str:
-            view = View(status, now, firsts, past(), recent(), explained(), load, beside(), routed)
+            view = View(status, now, firsts(), past(), recent(), explained(), load, beside(), routed)
             return render(view, asked)
 
         return work

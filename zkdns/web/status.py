@@ -142,8 +142,8 @@ class Observed(Protocol):
 
     def counters(self) -> Counters: ...
 
-    def firsts(self, service: str) -> Firsts:
-        """How often each instance of the service stood first, by id."""
+    def firsts(self, service: str) -> Callable[[], Firsts]:
+        """How often each instance of the service stood first, by id; may be called in a thread."""
         ...
 
     def walk_first_answers(self) -> Iterator[FirstAnswers]:
