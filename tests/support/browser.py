@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,15 @@ def demand() -> None:
     missing.demand("chromium chromium-driver", "chromium", "chromedriver")
 
 
-class Browser(Closing):
-    """One window. `script`: whether pages may run JavaScript."""
+SHOWN = """
+  return [...document.querySelectorAll(arguments[0])].map((e) => e.checkVisibility() ? e.innerText : "");
+"""
 
-    def __init__(self, *, script: bool = True, width: int = 1200, height: int = 1000) -> None:
+
+class Browser(Closing):
+    """One window."""
+
+    def __init__(self, *, width: int = 1200, height: int = 1000) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="zkdns-browser-"))
         self._port = free_port()
         self._log = (self._home / "log").open("wb")
@@ -44,7 +51,7 @@ class Browser(Closing):
         self._session = ""
         try:
             eventually(self._is_up)
-            self._session = self._open(script, width, height)
+            self._session = self._open(width, height)
         except BaseException:
             self.close()
             raise
@@ -55,15 +62,13 @@ class Browser(Closing):
         except OSError:
             return False
 
-    def _open(self, script: bool, width: int, height: int) -> str:
+    def _open(self, width: int, height: int) -> str:
         arguments = [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
             f"--window-size={width},{height}", f"--user-data-dir={self._home / 'profile'}",
         ]  # fmt: skip
-        options: dict[str, Any] = {"args": arguments, "binary": shutil.which("chromium")}
-        if not script:
-            options["prefs"] = {"profile.managed_default_content_settings.javascript": 2}
+        options = {"args": arguments, "binary": shutil.which("chromium")}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         made = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         return f"/session/{made['sessionId']}"
@@ -96,6 +101,15 @@ class Browser(Closing):
     def url(self) -> str:
         return str(self.command("/url", method="GET"))
 
+    @contextmanager
+    def without_script(self) -> Iterator[None]:
+        """What is opened meanwhile may run no script of its own."""
+        self.cdp("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            yield
+        finally:
+            self.cdp("Emulation.setScriptExecutionDisabled", value=False)
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What the script returns. DevTools runs it even where the page may not run its own."""
         return self.command("/execute/sync", {"script": script, "args": list(arguments)})
@@ -106,8 +120,9 @@ class Browser(Closing):
 
     def text(self, selector: str = "body") -> str:
         """The text that a person sees there; "" where nothing is."""
-        found = self.command("/elements", {"using": "css selector", "value": selector})
-        return "\n".join(self.command(f"/element/{one[ELEMENT]}/text", method="GET") for one in found)
+        shown: list[str] = self.run(SHOWN, selector)
+        lines = (" ".join(line.split()) for one in shown for line in one.splitlines())
+        return "\n".join(line for line in lines if line)
 
     def _find(self, selector: str) -> str:
         return str(self.command("/element", {"using": "css selector", "value": selector})[ELEMENT])

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from kazoo.client import KazooClient
 
+from support import contrast
 from support.browser import ENTER, TAB, Browser, demand
 from support.server import Zkdns
 from support.waiting import eventually
@@ -28,29 +29,6 @@ PICTURES = Path(__file__).parents[2] / "docs" / "images"
 FILE = '[[web.instances]]\nid = "a"\naddress = "10.0.0.1"\n'
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>'\"&amp;"
-
-CONTRAST = """
-  const channel = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
-  const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-  const numbers = (s) => s.match(/[\\d.]+/g).map(Number);
-  const paper = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = numbers(getComputedStyle(e).backgroundColor);
-      if (c.length < 4 || c[3] > 0) return c;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const e of document.querySelectorAll("body *")) {
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    if (e.classList.contains("skip") || !e.offsetParent) continue;
-    const [a, b] = [light(numbers(getComputedStyle(e).color)), light(paper(e))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)}: ${e.textContent}`);
-  }
-  return poor;
-"""
-"""WCAG 2.1, success criterion 1.4.3: what has less than 4.5 to 1 between text and ground."""
 
 NAMELESS = """
   return [...document.querySelectorAll("a, button, input, meter, [role=search]")].filter((e) =>
@@ -334,20 +312,20 @@ def test_a_mark_of_the_timeline_is_reached_by_keyboard_and_leads_to_its_change(
 # --- for everyone ------------------------------------------------------------------------------------------
 
 
-def test_without_javascript_the_page_is_whole(world: World) -> None:
+def test_without_javascript_the_page_is_whole(page: Browser, world: World) -> None:
     server = world[0]
-    with Browser(script=False) as plain:
-        plain.go(at(server))
-        assert plain.text("#live") == ""
-        assert "Services (6)" in plain.text("#services")
-        assert "They need JavaScript" in plain.text("#changes")
-        plain.type("#q", "ap")
-        plain.click("form button")
-        eventually(lambda: plain.url.endswith("?q=ap"))
-        eventually(lambda: "Services (1)" in plain.text("#services"))
-        plain.click("#services tbody a")
-        eventually(lambda: "fd00::1" in plain.text("#opened"))
-        assert "registered as starting" in plain.text("#opened")
+    with page.without_script():
+        page.go(at(server))
+        assert page.text("#live") == ""
+        assert "Services (6)" in page.text("#services")
+        assert "They need JavaScript" in page.text("#changes")
+        page.type("#q", "ap")
+        page.click("form button")
+        eventually(lambda: page.url.endswith("?q=ap"))
+        eventually(lambda: "Services (1)" in page.text("#services"))
+        page.click("#services tbody a")
+        eventually(lambda: "fd00::1" in page.text("#opened"))
+        assert "registered as starting" in page.text("#opened")
 
 
 def test_the_keyboard_reaches_everything(page: Browser) -> None:
@@ -390,7 +368,7 @@ def test_text_stands_out_from_its_ground(page: Browser, world: World, scheme: st
         page.go(at(world[0], query))
         dark = page.run("return getComputedStyle(document.body).backgroundColor")
         assert (dark == "rgb(255, 255, 255)") == (scheme == "light")
-        assert page.run(CONTRAST) == []
+        assert contrast.poor(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 800])

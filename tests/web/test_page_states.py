@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
+from support import contrast
 from support.browser import Browser, demand
 from support.missing import demand_file
 from support.server import Zkdns
@@ -139,17 +140,17 @@ def test_each_registry_stands_for_itself(world: World, chromium: Browser) -> Non
     assert all("connected" in row for row in rows)
 
 
-def test_all_of_it_reads_without_script(world: World) -> None:
+def test_all_of_it_reads_without_script(world: World, chromium: Browser) -> None:
     server = world[0]
-    with Browser(script=False) as plain:
-        plain.go(at(server, "?service=web"))
-        assert plain.text("#live") == ""
-        assert "web-v1" in plain.text("#route")
-        assert "127.0.0.1" in plain.text("#askers")
-        plain.click("#route a[href*='service=web-v1']")
-        eventually(lambda: "10.0.0.1" in plain.text("#opened"))
-        plain.go(at(server, "?service=close"))
-        assert "eu-1b" in plain.text("#zones")
+    with chromium.without_script():
+        chromium.go(at(server, "?service=web"))
+        assert chromium.text("#live") == ""
+        assert "web-v1" in chromium.text("#route")
+        assert "127.0.0.1" in chromium.text("#askers")
+        chromium.click("#route a[href*='service=web-v1']")
+        eventually(lambda: "10.0.0.1" in chromium.text("#opened"))
+        chromium.go(at(server, "?service=close"))
+        assert "eu-1b" in chromium.text("#zones")
 
 
 def test_how_much_is_asked_comes_by_itself_by_service_and_client(world: World, chromium: Browser) -> None:
@@ -181,18 +182,20 @@ JUDGE = """
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1600])
+@pytest.mark.parametrize(("width", "scheme", "other"), [(390, "light", "dark"), (1600, "dark", "light")])
 def test_axe_finds_nothing_wrong_in_any_state(
-    world: World, chromium: Browser, width: int, scheme: str
+    world: World, chromium: Browser, width: int, scheme: str, other: str
 ) -> None:
+    """Each width in one scheme, since it takes long: in the other nothing differs but how text stands out."""
     demand_file(AXE, "make axe")
-    chromium.scheme(scheme)
     chromium.screen(width, 900, phone=width < 500)
     for state in STATES:
+        chromium.scheme(scheme)
         chromium.go(at(world[0], state))
         eventually(lambda: chromium.text("#live") == "Live")
         assert judge(chromium) == [], state
+        chromium.scheme(other)
+        assert contrast.poor(chromium) == [], state
 
 
 def test_axe_finds_nothing_wrong_while_nothing_is_loaded_and_when_the_server_is_lost(
