@@ -216,6 +216,17 @@ def test_members_are_the_same_row_by_row_and_column_by_column(service: Service) 
         assert columns[1:] == tuple(rows[1:])
 
 
+def test_to_look_one_member_up_costs_no_others() -> None:
+    """What asks for each of thousands by its place would make all of them for each."""
+
+    def cost(size: int) -> int:
+        those = [an_instance(f"i{n}", f"10.0.{n >> 8}.{n & 255}") for n in range(size)]
+        columns = records.Columns.of_addresses(those, [b""] * size)
+        return steps(lambda: columns[2], ours="")
+
+    assert cost(300) == cost(3)
+
+
 def test_two_at_one_address_and_port_are_one_srv_with_the_weights_added() -> None:
     both = a_service(an_instance("a", "10.0.0.1", weight=2), an_instance("b", "10.0.0.1", weight=3))
     ((one,),) = records.srv_tiers(both, about(both), Spelling(APEX, 5, spell(both, 5)), records.Shared())

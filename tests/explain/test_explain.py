@@ -89,6 +89,16 @@ def noted(said: dict[str, Any], *words: str) -> bool:
 # --- the shape and the answer -------------------------------------------------------------------------
 
 
+def test_the_size_that_is_told_is_that_of_what_is_sent() -> None:
+    """Another library spells the same records in fewer bytes where their owners share a suffix."""
+    world = World(a_service(*(an_instance(f"i{n}", f"10.0.0.{n}") for n in range(12))))
+    for name in ("web.svc.local", "_web._tcp.svc.local"):
+        query = dns.message.make_query(name, "SRV", use_edns=0, payload=1232)
+        reply = respond(query.to_wire(), world.answers, 65535, next_position)
+        assert isinstance(reply, bytes)
+        assert noted(world.explain(name, "SRV"), f"{len(reply)} bytes: without EDNS")
+
+
 def test_the_shape_is_that_of_the_contract() -> None:
     said = World(a_service(an_instance("a"))).explain("WEB.svc.local.", "srv")
     assert {"name", "type", "rcode", "stale", "answer", "instances", "notes"} <= said.keys()

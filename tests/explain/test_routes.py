@@ -53,6 +53,13 @@ def ask(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("address", ["10.1.0.1", "10.1.0.2"])
+def test_an_address_that_a_route_alone_would_bring_has_its_rows(address: str) -> None:
+    said = ask(a_world(), address, "route:alias=web@there", qtype="PTR")
+    assert said["rcode"] == "NOERROR"
+    assert {i["id"] for i in said["instances"]} == {"a-there" if address.endswith("1") else "x"}
+
+
 def shares(said: dict[str, Any]) -> dict[str, float]:
     return {f"{i['service']}/{i['id']}": i["share"] for i in said["instances"] if i["share"]}
 

@@ -8,7 +8,7 @@ there is room, so that no zone gets more than its part and a lost zone's load sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from msgspec import Struct
@@ -16,28 +16,66 @@ from msgspec import Struct
 from zkdns.answers.policies.weighted import GOLDEN, VARIETY, Orders, spread
 from zkdns.answers.proportions import cycle_counts
 from zkdns.answers.spliced import MAX_RECORDS, Spliced, is_wide, ring
+from zkdns.model import Instance
 from zkdns.topology import Place
 
 ZONE, REGION, ELSEWHERE = 0, 1, 2
 """How far an instance stands from a client: what `prefer` adds to ten times the priority in SRV rdata."""
 
 
-class Located(Struct, frozen=True):
-    """One instance of the tier that serves. `weight` in force, `registered` as registered; `healthy`:
-    whether it is given out."""
+class Present(Struct, frozen=True):
+    """Those of the tier that serves who are registered in one place: how many, with which weights together,
+    and the same of those of them that are given out."""
 
-    place: Place
-    weight: int
-    registered: int
-    healthy: bool = True
+    registered: int = 0
+    healthy: int = 0
+    weight: int = 0
+    healthy_weight: int = 0
+
+    @classmethod
+    def of(cls, some: Iterable[Instance]) -> Present:
+        registered = healthy = weight = healthy_weight = 0
+        for i in some:
+            registered += 1
+            weight += i.registration.weight
+            if i.answered:
+                healthy += 1
+                healthy_weight += i.registration.weight
+        return cls(registered, healthy, weight, healthy_weight)
+
+    def plus(self, other: Present) -> Present:
+        return Present(
+            self.registered + other.registered, self.healthy + other.healthy,
+            self.weight + other.weight, self.healthy_weight + other.healthy_weight,
+        )  # fmt: skip
+
+
+class Capacity(Struct, frozen=True):
+    """What the healthy instances of a tier can bear. `weights`: of each; `zones`: where each zone's stand in
+    the tier; `parts`: what part of the weight is each zone's."""
+
+    weights: Sequence[int]
+    zones: Mapping[str, Sequence[int]]
+    parts: Mapping[str, Fraction]
+
+    @classmethod
+    def of(cls, zones: Iterable[str], weights: Sequence[int]) -> Capacity:
+        """By zone and weight of each. All 0 means equal weights."""
+        if not any(weights):
+            weights = [1] * len(weights)
+        by_zone: dict[str, list[int]] = {}
+        for n, zone in enumerate(zones):
+            by_zone.setdefault(zone, []).append(n)
+        total = sum(weights)
+        parts = {zone: Fraction(sum(weights[n] for n in own), total) for zone, own in by_zone.items()}
+        return cls(weights, by_zone, parts)
 
 
 class Choice(Struct, frozen=True):
-    """`level`: how far the answer reaches (ZONE, REGION, ELSEWHERE); `chosen`: the indices of the
-    instances that are given; `healthy` of `registered` instances stand in the client's own zone."""
+    """`level`: how far the answer reaches (ZONE, REGION, ELSEWHERE); `healthy` of `registered` instances
+    stand in the client's own zone."""
 
     level: int
-    chosen: tuple[int, ...]
     healthy: int
     registered: int
 
@@ -49,25 +87,22 @@ def distance(client: Place, place: Place) -> int:
     return REGION if client.region and place.region == client.region else ELSEWHERE
 
 
-def prefer(client: Place, tier: Sequence[Located], near_min: float) -> Choice:
-    """The nearest set of which at least `near_min` of the registered weight is healthy; else all."""
-    distances = [distance(client, i.place) for i in tier]
-    own = [i for i, d in zip(tier, distances, strict=True) if d == ZONE]
+def prefer(client: Place, present: Mapping[Place, Present], near_min: float) -> Choice:
+    """How far it is to the nearest of which at least `near_min` of the registered weight is healthy; else all
+    are given."""
+    needed = Fraction(near_min).limit_denominator(10_000)
+    own = within = Present()
     for level in (ZONE, REGION):
-        within = [i for i, d in zip(tier, distances, strict=True) if d <= level]
-        registered = sum(_registered(within))
-        healthy = sum(n for i, n in zip(within, _registered(within), strict=True) if i.healthy)
-        if healthy and healthy >= Fraction(near_min).limit_denominator(10_000) * registered:
-            chosen = tuple(n for n, d in enumerate(distances) if d <= level and tier[n].healthy)
-            return Choice(level, chosen, sum(i.healthy for i in own), len(own))
-    chosen = tuple(n for n, i in enumerate(tier) if i.healthy)
-    return Choice(ELSEWHERE, chosen, sum(i.healthy for i in own), len(own))
-
-
-def _registered(tier: Sequence[Located]) -> list[int]:
-    """Registered weights; all 0 means equal ones."""
-    weights = [i.registered for i in tier]
-    return weights if any(weights) else [1] * len(weights)
+        for place, there in present.items():
+            if distance(client, place) == level:
+                within = within.plus(there)
+        own = within if level == ZONE else own
+        # All weights 0 means equal ones.
+        registered = within.weight or within.registered
+        healthy = within.healthy_weight if within.weight else within.healthy
+        if healthy and healthy >= needed * registered:
+            return Choice(level, own.healthy, own.registered)
+    return Choice(ELSEWHERE, own.healthy, own.registered)
 
 
 def zone_shares(
@@ -89,20 +124,13 @@ def zone_shares(
     return shares
 
 
-def balanced(client: Place, tier: Sequence[Located], clients: Mapping[str, Fraction]) -> list[int]:
-    """How often each of these healthy instances stands first in a cycle for one zone's clients."""
-    weights = [i.weight for i in tier]
-    if not any(weights):
-        weights = [1] * len(weights)
-    total = sum(weights)
-    zones: dict[str, list[int]] = {}
-    for n, i in enumerate(tier):
-        zones.setdefault(i.place.zone, []).append(n)
-    capacity = {zone: Fraction(sum(weights[n] for n in own), total) for zone, own in zones.items()}
-    shares = zone_shares(client, capacity, clients)
-    groups = [(shares.get(zone, Fraction(0)), [weights[n] for n in own]) for zone, own in zones.items()]
-    counts = [0] * len(tier)
-    for own, places in zip(zones.values(), cycle_counts(groups), strict=True):
+def balanced(client: Place, tier: Capacity, clients: Mapping[str, Fraction]) -> list[int]:
+    """How often each of the tier's instances stands first in a cycle for one zone's clients."""
+    shares = zone_shares(client, tier.parts, clients)
+    weights = tier.weights
+    groups = [(shares.get(zone, Fraction(0)), [weights[n] for n in own]) for zone, own in tier.zones.items()]
+    counts = [0] * len(weights)
+    for own, places in zip(tier.zones.values(), cycle_counts(groups), strict=True):
         for n, count in zip(own, places, strict=True):
             counts[n] = count
     return counts

@@ -18,10 +18,11 @@ MAX_CYCLE = 10_000
 
 def apportion(places: int, weights: Sequence[int | Fraction]) -> list[int]:
     """`places` shared out by weight, at least one of which is above 0; the sum is `places`."""
-    total = sum(weights)
-    exact = [Fraction(w * places) / total for w in weights]
-    counts = [int(e) for e in exact]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (counts[i] - exact[i], i))
+    scale = lcm(*(w.denominator for w in weights))  # whole numbers: a service has thousands of members
+    whole = [int(w * scale) for w in weights]
+    total = sum(whole)
+    counts = [w * places // total for w in whole]
+    by_remainder = sorted(range(len(whole)), key=lambda i: (-(whole[i] * places % total), i))
     for i in by_remainder[: places - sum(counts)]:
         counts[i] += 1
     return counts

@@ -70,6 +70,17 @@ class Columns(Sequence[Member]):
         records, weights, holders, extras, counts = zip(*members, strict=True)
         return cls(records, weights, holders, extras, counts, tuple([m.id for m in members]))
 
+    def taken(self, some: Sequence[int]) -> Columns:
+        """These of them, in this order."""
+        return Columns(
+            tuple([self.records[n] for n in some]),
+            tuple([self.weights[n] for n in some]),
+            tuple([self.holders[n] for n in some]),
+            tuple([self.extras[n] for n in some]),
+            tuple([self.counts[n] for n in some]),
+            tuple([self.ids[n] for n in some]),
+        )
+
     def __len__(self) -> int:
         return len(self.records)
 
@@ -84,7 +95,9 @@ class Columns(Sequence[Member]):
     def __getitem__(self, at: slice) -> tuple[Member, ...]: ...
 
     def __getitem__(self, at: int | slice) -> Member | tuple[Member, ...]:
-        return tuple(self)[at]
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        return Member(self.records[at], self.weights[at], self.holders[at], self.extras[at], self.counts[at])
 
 
 Tiers: TypeAlias = tuple[Sequence[Member], ...]

@@ -159,9 +159,11 @@ def compile_service(
     counters: Mapping[bytes, RotationCounter],
     origin: int = EVERY,
     beyond: Beyond = NOTHING,
+    until: bytes | None = None,
 ) -> ServiceAnswers:
     """What one service says in every zone. `counters`: those of what stands in the table now, to be carried
-    on. `beyond`: what its names give beside its own instances."""
+    on. `beyond`: what its names give beside its own instances. `until`: the last name that needs its
+    records, where one alone is asked for: by where clients stand, each costs as much as all did without."""
     if service.view_of:  # its names are the other's to give
         by_address = _group_by_address(replace(service, instances=beyond.guests))
         return ServiceAnswers(
@@ -177,7 +179,7 @@ def compile_service(
         )
     compilation = _Compilation(service, around, counters, origin, beyond)
     for zone in around.zones:
-        compilation.add(zone)
+        compilation.add(zone, until)
     return compilation.answers()
 
 
@@ -240,8 +242,9 @@ class _Compilation:
             kept=tuple(self.kept),
         )  # fmt: skip
 
-    def add(self, zone: Zone) -> None:
-        """All names in one zone."""
+    def add(self, zone: Zone, until: bytes | None) -> None:
+        """All names in one zone; records of those until this one."""
+        is_needed = until is None or until.endswith(zone.apex)
         if self.near is not None:
             self.near.begin()
         spelling = Spelling(zone.apex, self.ttl, self.by_name)
@@ -250,7 +253,7 @@ class _Compilation:
         service = self.service
         for about in owners(service, zone.apex, self.beyond, self.tagged, self.late, self.ports):
             serves = False
-            for rtype in about.types:
+            for rtype in about.types if is_needed else ():
                 tiers = records.tiers_of(self.giver, about, rtype, spelling, shared)
                 if tiers:
                     serves = True
@@ -261,6 +264,7 @@ class _Compilation:
             self.names[about.owner] = Name(
                 zone.index, option, below=below, origin=self.origin, service=nobody_of
             )
+            is_needed = is_needed and about.owner != until
         answering = Answering(self.service, spelling, self.origin, self._keep(self.named))
         self._add_own_name(zone, answering, tags)
         if self.near is not None:

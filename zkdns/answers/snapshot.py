@@ -40,12 +40,15 @@ class Snapshot:
         standing = answers.first_places.values() if answers is not None else ()
         return self.first_places.given(service, standing, self.position_of).recent()
 
-    def compile(self, service: Service, beyond: Beyond | None = None) -> ServiceAnswers:
-        """What would stand for this service, had it been so at that moment."""
+    def compile(
+        self, service: Service, beyond: Beyond | None = None, until: bytes | None = None
+    ) -> ServiceAnswers:
+        """What would stand for this service, had it been so at that moment; records of its names until
+        this one."""
         old, beyond = self.services.get(service.name), beyond or self.beyond(service.name)
         counters, origin = (old.counters(), old.origin) if old else ({}, EVERY)
         around = Surroundings(self.zones, self.ttl, self.topology)
-        return compile_service(service, around, counters, origin, beyond)
+        return compile_service(service, around, counters, origin, beyond, until)
 
     def beyond(self, name: str) -> Beyond:
         """What a service's names give beside its own instances."""

@@ -8,6 +8,7 @@ given what can be told.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from weakref import WeakValueDictionary
@@ -16,8 +17,8 @@ from msgspec import Struct, structs
 
 from zkdns.answers import near, policies
 from zkdns.answers.entries import cut_of, rotated
-from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Located, distance
-from zkdns.answers.records import Member, OwnerName, Tiers
+from zkdns.answers.near import ELSEWHERE, REGION, ZONE, Capacity, Present, distance
+from zkdns.answers.records import Columns, Member, OwnerName, Tiers
 from zkdns.answers.rotation import Rotation, RotationCounter
 from zkdns.answers.spliced import Spliced
 from zkdns.answers.table import Entry, Tier
@@ -74,6 +75,37 @@ class RRset(Struct, frozen=True):
         return self.about.owner + self.rtype.to_bytes(2, "big")
 
 
+class Sites(Struct, frozen=True):
+    """Where the members of a tier stand: `at`, for each of them, which of the `places`. Those are few, so
+    what differs between clients is worked out for them and not for thousands of members."""
+
+    members: Columns
+    places: tuple[Place, ...]
+    at: tuple[int, ...]
+    capacity: Capacity
+
+    def distances(self, client: Place) -> tuple[int, ...]:
+        """How far each member is from a client."""
+        far = [distance(client, place) for place in self.places]
+        return tuple([far[n] for n in self.at])
+
+
+class Located(Struct, frozen=True):
+    """An RRset's instances by where they stand: `present`, who is registered at the priority that serves,
+    healthy or not; `tiers`, who has records."""
+
+    present: Mapping[Place, Present]
+    tiers: tuple[Sites, ...]
+
+    @property
+    def registered(self) -> int:
+        return sum(there.registered for there in self.present.values())
+
+    @property
+    def places(self) -> set[Place]:
+        return {*self.present, *(place for tier in self.tiers for place in tier.places)}
+
+
 class Near:
     """One service as clients of each zone see it. `others`: that names below its own give as well."""
 
@@ -110,7 +142,7 @@ class Near:
     ) -> tuple[dict[int, Entry], dict[int, Arranged]]:
         """By client class, what it is given in place of what is for all; names whose answers are not counted
         have one Entry for all that get the same."""
-        about, base, tiers, key = rrset.about, rrset.entry, rrset.tiers, rrset.key
+        about, base, key = rrset.about, rrset.entry, rrset.key
         entries: dict[int, Entry] = {}
         arranged: dict[int, Arranged] = {}
         if self._spent > MAX_WORK:
@@ -118,9 +150,10 @@ class Near:
             return entries, arranged
         alike: dict[Hashable, Arranged] = {}
         shared: dict[Hashable, Entry] = {}
-        located = self.locate(about)
-        zones = {one.place.zone for one in located} | {self.place(m).zone for t in tiers for m in t}
-        regions = {one.place.region for one in located} | {self.place(m).region for t in tiers for m in t}
+        located = self.locate(about, rrset.tiers)
+        registered = located.registered
+        zones = {place.zone for place in located.places}
+        regions = {place.region for place in located.places}
         shares = self.topology.client_shares() if self.mode == "balanced" else {}
         for number, client in enumerate(self.topology.places, 1):
             standing = (
@@ -129,9 +162,9 @@ class Near:
                 bool(shares.get(client.zone)),
             )
             if standing not in alike:
-                one = self.arrange(self.mode, client, rrset, shares, located)
+                one = self.arrange(self.mode, client, rrset, located, shares)
                 alike[standing] = one
-                self._spent += PER_INSTANCE * len(located) + sum(
+                self._spent += PER_INSTANCE * registered + sum(
                     _places_in(tier.rotation) for tier in one.tiers
                 )
             one = arranged[number] = alike[standing]
@@ -149,117 +182,127 @@ class Near:
         return entries, arranged
 
     def arrange(
-        self, mode: str, client: Place, rrset: RRset, shares: Mapping[str, Fraction],
-        located: Sequence[Located] | None = None,
-    ) -> Arranged:  # fmt: skip
-        """What clients of one place are given. `located`: who is registered at the serving priority, where
-        that was looked up already."""
-        rtype, tiers, base = rrset.rtype, rrset.tiers, rrset.entry
+        self, mode: str, client: Place, rrset: RRset, located: Located, shares: Mapping[str, Fraction]
+    ) -> Arranged:
+        """What clients of one place are given. `located`: the RRset's instances; `shares`: the zones' parts
+        of all clients, for `balanced`."""
+        tiers, base = located.tiers, rrset.entry
+        is_srv = rrset.rtype == SRV
         if mode == "balanced":
-            own_tiers, ids = self._balance(client, rtype, tiers, shares)
-            return Arranged(own_tiers, ids, base.repeats)
-        if located is None:
-            located = self.locate(rrset.about)
-        choice = near.prefer(client, located, self.service.settings.near_min)
+            return Arranged(self._balance(client, is_srv, tiers, shares), tiers[0].members.ids, base.repeats)
+        choice = near.prefer(client, located.present, self.service.settings.near_min)
         known = choice.healthy, choice.registered
-        if rtype == SRV:
+        if is_srv:
             parts = [part for tier in tiers for part in self._by_distance(client, tier)]
             entry = rotated(parts, self.service, b"", base.counter, base.origin, True)
-            return Arranged(entry.tiers, tuple(m.id for m in parts[0]), base.repeats, ZONE, *known)
+            return Arranged(entry.tiers, parts[0].ids, base.repeats, ZONE, *known)
         if choice.level == ELSEWHERE:
-            return Arranged(base.tiers, tuple(m.id for m in tiers[0]), base.repeats, choice.level, *known)
-        chosen = [m for m in tiers[0] if distance(client, self.place(m)) <= choice.level]
-        if not chosen:
+            return Arranged(base.tiers, tiers[0].members.ids, base.repeats, choice.level, *known)
+        far = tiers[0].distances(client)
+        near_enough = [n for n, d in enumerate(far) if d <= choice.level]
+        if not near_enough:
             return Arranged((), (), False, choice.level, *known)
+        chosen = tiers[0].members.taken(near_enough)
         entry = rotated([chosen], self.service, b"", base.counter, base.origin)
-        return Arranged(entry.tiers, tuple(m.id for m in chosen), entry.repeats, choice.level, *known)
+        return Arranged(entry.tiers, chosen.ids, entry.repeats, choice.level, *known)
 
-    def place_of(self, i: Instance) -> Place:
-        return self.places.get(i.key, NOWHERE)
+    def locate(self, about: OwnerName, tiers: Tiers) -> Located:
+        """Where those stand whom an owner name is about, and who has records there."""
+        return Located(self._present(about), tuple(map(self._sites, tiers)))
 
-    def place(self, member: Member) -> Place:
-        return self.places.get(member.id, NOWHERE)
-
-    def locate(self, about: OwnerName) -> list[Located]:
-        """Who is registered at the priority that serves, healthy or not."""
+    def _present(self, about: OwnerName) -> Mapping[Place, Present]:
         if not about.serving:
-            return []
+            return {}
         if about.levels is not None:  # a route's: those that stand where the serving ones do
             serving = {(i.home, i.registry) for i in about.serving[0]}
             group = [i for i in about.group if (i.home, i.registry) in serving]
-            return [Located(self.place_of(i), i.weight, i.registration.weight, i.answered) for i in group]
-        priority = about.serving[0][0].registration.priority
-        return [
-            Located(self.place_of(i), i.weight, i.registration.weight, i.answered)
-            for i in about.group
-            if i.registration.priority == priority
-        ]
+        else:
+            priority = about.serving[0][0].registration.priority
+            group = [i for i in about.group if i.registration.priority == priority]
+        by_place: dict[Place, list[Instance]] = {}
+        for i in group:
+            by_place.setdefault(self.places.get(i.key, NOWHERE), []).append(i)
+        return {place: Present.of(those) for place, those in by_place.items()}
 
-    def _by_distance(self, client: Place, tier: Sequence[Member]) -> list[list[Member]]:
+    def _sites(self, tier: Sequence[Member]) -> Sites:
+        members = Columns.of(tier)
+        places = [self.places.get(id, NOWHERE) for id in members.ids]
+        number = {place: n for n, place in enumerate(dict.fromkeys(places))}
+        # Where the policy knows no weights, each counts alike.
+        by_weight = policies.knows_weights(self.service.settings.policy)
+        weights = members.weights if by_weight else (1,) * len(members)
+        capacity = Capacity.of([place.zone for place in places], weights)
+        return Sites(members, tuple(number), tuple([number[place] for place in places]), capacity)
+
+    def _by_distance(self, client: Place, tier: Sites) -> list[Columns]:
         """The nearest first, each in a tier of its own, with the priority that says so."""
-        groups: tuple[list[Member], ...] = ([], [], [])
-        for member in tier:
-            far = distance(client, self.place(member))
-            record = member.record
-            priority = min(int.from_bytes(record[12:14], "big") * PER_PRIORITY + far, MAX_SRV)
-            wire = self._respelled(record, priority, int.from_bytes(record[14:16], "big"))
-            groups[far].append(member._replace(record=wire))
-        return [group for group in groups if group]
+        far = tier.distances(client)
+        groups = []
+        for level in (ZONE, REGION, ELSEWHERE):
+            if those := [n for n, d in enumerate(far) if d == level]:
+                group = tier.members.taken(those)
+                records = [
+                    self._respelled(
+                        record,
+                        min(int.from_bytes(record[12:14], "big") * PER_PRIORITY + level, MAX_SRV),
+                        int.from_bytes(record[14:16], "big"),
+                    )
+                    for record in group.records
+                ]
+                groups.append(replace(group, records=tuple(records)))
+        return groups
 
     def _balance(
-        self, client: Place, rtype: int, tiers: Sequence[Sequence[Member]], shares: Mapping[str, Fraction]
-    ) -> tuple[tuple[Tier, ...], tuple[str, ...]]:
+        self, client: Place, is_srv: bool, tiers: Sequence[Sites], shares: Mapping[str, Fraction]
+    ) -> tuple[Tier, ...]:
         own_tiers: list[Tier] = []
-        left = cut_of(self.service, rtype == SRV)
-        for members in tiers:
+        left = cut_of(self.service, is_srv)
+        for tier in tiers:
             if left <= 0:
                 break
-            counts = self.counts(client, members, shares)
-            far = tuple(distance(client, self.place(m)) for m in members)
-            if rtype == SRV:
-                members = self._weigh(members, counts)
-            wires, _, _, runs, extra_counts = zip(*members, strict=True)
-            rotation = _rotate(tuple(counts), far, min(left, len(members)))
-            own_tiers.append(Tier(rotation, wires, runs if any(runs) else (), extra_counts))
+            members = tier.members
+            counts = near.balanced(client, tier.capacity, shares)
+            wires = self._weigh(members, counts) if is_srv else members.records
+            rotation = _rotate(tuple(counts), tier.distances(client), min(left, len(members)))
+            runs = members.extras if any(members.extras) else ()
+            own_tiers.append(Tier(rotation, wires, runs, members.counts))
             left -= len(members)
-        return tuple(own_tiers), tuple(m.id for m in tiers[0])
-
-    def counts(self, client: Place, members: Sequence[Member], shares: Mapping[str, Fraction]) -> list[int]:
-        """How often each stands first in a cycle. Where the policy knows no weights, each counts alike."""
-        by_weight = policies.knows_weights(self.service.settings.policy)
-        weights = [m.weight if by_weight else 1 for m in members]
-        tier = [Located(self.place(m), w, w) for m, w in zip(members, weights, strict=True)]
-        return near.balanced(client, tier, shares)
+        return tuple(own_tiers)
 
     def zone_shares(
-        self, client: Place, members: Sequence[Member], located: Sequence[Located],
-        shares: Mapping[str, Fraction],
-    ) -> dict[str, float]:  # fmt: skip
+        self, client: Place, located: Located, shares: Mapping[str, Fraction]
+    ) -> dict[str, float]:
         """What part of the first places the instances of each zone get from clients of this one."""
+        if not located.tiers:
+            return {}
+        tier = located.tiers[0]
+        given: Sequence[int] = range(len(tier.members))
         if self.mode == "balanced":
-            given = list(members)
-            counts: Sequence[float] = self.counts(client, members, shares) if members else []
+            counts: Sequence[float] = near.balanced(client, tier.capacity, shares)
         else:
-            level = near.prefer(client, located, self.service.settings.near_min).level
-            given = [m for m in members if distance(client, self.place(m)) <= level]
-            counts = policies.shares(self.service.settings.policy, [m.weight for m in given])
+            level = near.prefer(client, located.present, self.service.settings.near_min).level
+            given = [n for n, d in enumerate(tier.distances(client)) if d <= level]
+            weights = [tier.members.weights[n] for n in given]
+            counts = policies.shares(self.service.settings.policy, weights)
         total = sum(counts) or 1
         by_zone: dict[str, float] = {}
-        for member, count in zip(given, counts, strict=True):
-            zone = self.place(member).zone
+        for n, count in zip(given, counts, strict=True):
+            zone = tier.places[tier.at[n]].zone
             by_zone[zone] = by_zone.get(zone, 0.0) + count / total
         return by_zone
 
-    def _weigh(self, members: Sequence[Member], counts: Sequence[int]) -> list[Member]:
-        """With these shares as weights in the rdata, about as large as the registered ones together."""
-        times = max(1, sum(m.weight for m in members) // max(sum(counts), 1))
+    def _weigh(self, members: Columns, counts: Sequence[int]) -> tuple[bytes, ...]:
+        """The records with these shares as weights in the rdata, about as large as the registered ones
+        together."""
+        times = max(1, sum(members.weights) // max(sum(counts), 1))
         scale = min(self.service.settings.srv_scale * times, MAX_SRV / max(counts))
-        weighed = []
-        for member, count in zip(members, counts, strict=True):
-            weight = max(int(count * scale + 1e-9), 1) if count else 0
-            priority = int.from_bytes(member.record[12:14], "big")
-            weighed.append(member._replace(record=self._respelled(member.record, priority, weight)))
-        return weighed
+        rdata_weights = [max(int(count * scale + 1e-9), 1) if count else 0 for count in counts]
+        return tuple(
+            [
+                self._respelled(record, int.from_bytes(record[12:14], "big"), weight)
+                for record, weight in zip(members.records, rdata_weights, strict=True)
+            ]
+        )
 
     def _respelled(self, record: bytes, priority: int, weight: int) -> bytes:
         """An SRV record with another priority and weight: one object for all zones that have it so."""

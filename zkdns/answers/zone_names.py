@@ -100,7 +100,8 @@ class ZoneNames:
             return entry, Arranged(
                 entry.tiers, tuple(m.id for m in tiers[0]), entry.repeats, ZONE, healthy, len(group)
             )
-        return entry, near.arrange("prefer", self.place(zone), RRset(about, qtype, tiers, entry), {})
+        rrset = RRset(about, qtype, tiers, entry)
+        return entry, near.arrange("prefer", self.place(zone), rrset, near.locate(about, tiers), {})
 
     def _compile(self, qname: bytes, qtype: int, zone: str, mode: str) -> Entry | Sections:
         arrangement = self.arrange(qname, qtype, zone, mode)

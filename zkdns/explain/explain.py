@@ -32,7 +32,7 @@ from zkdns.dns import ede, names
 from zkdns.explain import what_if
 from zkdns.explain.follow import Follower
 from zkdns.explain.locality import place_near, place_zone, stand
-from zkdns.explain.notes import notes_on
+from zkdns.explain.notes import notes_on, notes_on_size
 from zkdns.explain.routing import TargetShare, target_shares
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
@@ -98,7 +98,7 @@ def explain(
     if changes or then is not None:
         follower = Follower(services, {**routes, **trial.routes})
         beyond = follower.beyond
-        again = {name: services[name] for name in follower.composed if name in services}
+        again = {name: services[name] for name in (*follower.composed, *more) if name in services}
         again = {**(then.services if then is not None else {}), **again, **trial.touched}
     subject = locate(services, snapshot.zones, qname, beyond)
     if then is not None and follower is not None:
@@ -122,10 +122,11 @@ def explain(
         "client": stand(snapshot.topology, asker).row(),
     }
     if isinstance(outcome, bytes):
-        reply = dns.message.from_wire(outcome)
+        # Record by record: in one RRset dnspython would lose the order.
+        reply = dns.message.from_wire(outcome, one_rr_per_rrset=True)
         stale = account["stale"] = any(option.code in _AWAY for option in _errors(reply))
         account["rcode"] = dns.rcode.to_text(reply.rcode())
-        account["answer"] = [rdata.to_text() for rrset in _in_order(outcome) for rdata in rrset]
+        account["answer"] = [rdata.to_text() for rrset in reply.answer for rdata in rrset]
         entry = _find_entry(subject, rtype, table, snapshot.position_of)
         placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
         if entry is not None and subject.service is not None:
@@ -140,6 +141,7 @@ def explain(
             account["targets"] = [one.row() for one in targets]
         notes = [*map(_spell, _errors(reply)), *nearby]
         notes += notes_on(subject, placing, reply, services, stale, targets)
+        notes += notes_on_size(reply, len(outcome))
     elif outcome is FORWARD and forwards(asker):
         account["rcode"] = "FORWARDED"
         notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
@@ -221,11 +223,22 @@ def _build_table(
     involved = {service.name for subject in (before, after) for service in subject.services}
     if not involved and snapshot.files:
         involved = {*snapshot.services, *touched}  # an alias in a zone file may lead to any
+    until = None if snapshot.files else _last_needed(after)
     answers = [
-        snapshot.compile(touched[name], beyond(name)) if name in touched else snapshot.services[name]
+        snapshot.compile(touched[name], beyond(name), until) if name in touched else snapshot.services[name]
         for name in sorted(involved)
     ]
     return build_table(snapshot, answers)
+
+
+def _last_needed(subject: Subject) -> bytes | None:
+    """Which name of its service is the last that needs its records for this one; None where any may."""
+    service, zone = subject.service, subject.zone
+    if service is None or zone is None or subject.kind == "below":
+        return None
+    if subject.kind in ("instance", "near"):  # spelled by what stands at the service's own
+        return names.label(service.label) + zone.apex
+    return subject.qname
 
 
 # --- in -----------------------------------------------------------------------------------------------
@@ -269,11 +282,6 @@ def _spell_query(qname: bytes, rtype: int) -> bytes:
 
 
 # --- out ----------------------------------------------------------------------------------------------
-
-
-def _in_order(wire: bytes) -> Any:
-    """The answer section record by record: in one RRset dnspython would lose the order."""
-    return dns.message.from_wire(wire, one_rr_per_rrset=True).answer
 
 
 def _errors(reply: dns.message.Message) -> list[dns.edns.EDEOption]:

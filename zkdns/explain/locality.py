@@ -90,7 +90,7 @@ def place_near(
     tiers = records.tiers_of(near.service, about, placing.rtype, spelling)
     shares = topology.client_shares() if near.mode == "balanced" else {}
     rrset = RRset(about, placing.rtype, tiers, entry)
-    one = near.arrange(near.mode, standing.place, rrset, shares)
+    one = near.arrange(near.mode, standing.place, rrset, near.locate(about, tiers), shares)
     narrowed, due = _narrow(placing, near, standing.place, one, all_given=placing.rtype == SRV)
     return narrowed, [*notes, *_notes(near, standing.place, one, due)]
 
@@ -183,12 +183,13 @@ def crossings(
         totals[client] += n
     about = next(owners(service, names.ROOT, Beyond(route=route)))
     serving = about.serving
-    members = [records.Member(b"", i.weight, (i,)) for i in serving[0]] if serving else []
+    tiers = (records.Columns.of_addresses(serving[0], [b""] * len(serving[0])),) if serving else ()
+    located = near.locate(about, tiers)
     shares = topology.client_shares()
     rows = []
     for zone in sorted({place.zone for place in topology.places}):
         place = Place(topology.region_of(zone), zone)
-        due = near.zone_shares(place, members, near.locate(about), shares)
+        due = near.zone_shares(place, located, shares)
         for to in sorted({*due, *(to for client, to in given if client == zone)}):
             n = given.get((zone, to), 0)
             share = n / totals[zone] if totals[zone] else 0.0

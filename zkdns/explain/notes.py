@@ -57,7 +57,6 @@ def notes_on(
         yield from _on_dealt(subject, placing, targets)
     if stale:
         yield "the registry is out of reach: this is what was last known"
-    yield from _on_size(reply)
 
 
 def _on_names(subject: Subject, rtype: int) -> Iterator[str]:
@@ -202,8 +201,8 @@ def _on_route(route: Routed, targets: Sequence[TargetShare]) -> Iterator[str]:
         yield route.note
 
 
-def _on_size(reply: dns.message.Message) -> Iterator[str]:
-    size = len(reply.to_wire())
+def notes_on_size(reply: dns.message.Message, size: int) -> Iterator[str]:
+    """`size`: how many bytes are sent."""
     records = sum(map(len, reply.answer))
     if records and size > EDNS:
         yield f"{size} bytes: over UDP it is cut to {EDNS} (additional records first, then TC and TCP)"

@@ -250,17 +250,22 @@ _KINDS: Final[Mapping[str, Callable[[Instance, Change], Instance | None]]] = {
 
 def _judge_again(service: Service) -> Service:
     """The service with `fail_open` decided anew, by the judge."""
-    closed = [
-        replace(i, answered=i.state in SERVING, reason=i.reason.removesuffix(GIVEN))
-        for i in service.instances
-    ]
+    closed = [_close(i) for i in service.instances]
     instances, opened = fail_open(closed, service.settings.fail_open)
     notes = [note for note in service.note.split("; ") if note and not note.startswith("fail_open")]
     kept = tuple(
-        before if before == after else after
+        before if before is after or before == after else after
         for before, after in zip(service.instances, instances, strict=True)
     )
     return replace(service, instances=kept, note="; ".join([opened, *notes] if opened else notes))
+
+
+def _close(i: Instance) -> Instance:
+    """As it is given while enough are healthy; the same object where it is given so."""
+    answered, reason = i.state in SERVING, i.reason.removesuffix(GIVEN)
+    if i.answered == answered and i.reason == reason:
+        return i
+    return replace(i, answered=answered, reason=reason)
 
 
 def _tell(before: Instance, after: Instance | None) -> str:
