@@ -30,6 +30,7 @@ class Replica:
         self.rows = rows
         self.states = [state]
         self.away = ""
+        self.forgotten = 0
         self.clock = clock
         self.ttls = {"web": TTL}
         self.routes: list[dict[str, Any]] = []
@@ -64,7 +65,7 @@ class World:
     def _told(self, url: str, name: str, **_: object) -> tuple[Told, float]:
         one = self._heard(url)
         rows = tuple(row for row in one.rows if row.service == name)
-        return Told(rows), self.now + one.clock
+        return Told(rows, one.forgotten), self.now + one.clock
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -177,6 +178,14 @@ def test_one_that_stays_away_may_have_told_anybody(monkeypatch: pytest.MonkeyPat
     gone.away = "refused"
     outcome, at = World(monkeypatch, one=Replica(), gone=gone).wait()
     assert (outcome.is_over, dict(outcome.unheard), at) == (True, {"gone": "refused"}, 2 * TTL)
+
+
+def test_one_that_had_to_forget_some_may_have_told_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks from thousands of addresses pushes out the rows of those that hold it."""
+    one = Replica()
+    one.forgotten = 1
+    outcome, at = World(monkeypatch, one=one, two=Replica()).wait()
+    assert (outcome.is_over, outcome.is_known, outcome.holders.given, at) == (True, False, {}, 2 * TTL)
 
 
 def test_where_no_replica_can_be_asked_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

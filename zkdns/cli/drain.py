@@ -83,6 +83,8 @@ def command(
 def tell(name: str, service: str, outcome: Outcome) -> None:
     """For people, with those that may still hold it, one a line."""
     holders = outcome.holders
+    if not outcome.is_known:
+        say("some whom a replica told had to make room for others there; they too were waited for")
     for replica, reason in islice(outcome.unheard.items(), MAX_TOLD):
         say(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
     if (more := len(outcome.unheard) - MAX_TOLD) > 0:

@@ -85,12 +85,13 @@ class Holders(Struct):
 
 class Outcome(Struct, frozen=True):
     """How waiting ended. `is_over`: nobody is waited for any more. `unheard`: by replica, why it told
-    nothing; `ttl`: seconds, of the service's records."""
+    nothing; `ttl`: seconds, of the service's records; `is_known`: no replica had to forget whom it told."""
 
     is_over: bool
     holders: Holders
     unheard: Mapping[str, str]
     ttl: float
+    is_known: bool = True
 
 
 class Vigil:
@@ -118,6 +119,8 @@ class Vigil:
         self._set_ttl = ttl
         self._ttl = 0.0
         self._unheard: dict[str, str] = {}
+        self._forgetful: set[str] = set()
+        """Replicas with no room for all rows: whoever asks from ever other addresses pushes out others."""
         self._deadline = clock()
         self._given_until = clock()
         """When the last replica that was heard gave it no more; that of the others is the beginning."""
@@ -134,16 +137,19 @@ class Vigil:
                     back / total if total else None,
                 )
                 if self._is_over() or self._clock() >= deadline or self._is_hopeless():
-                    return Outcome(self._is_over(), self.holders, dict(self._unheard), self._ttl)
+                    return self._end()
                 self._sleep(min(POLL_SECONDS, max(0.0, deadline - self._clock())))
+
+    def _end(self) -> Outcome:
+        return Outcome(self._is_over(), self.holders, dict(self._unheard), self._ttl, not self._forgetful)
 
     def _is_over(self) -> bool:
         begun = [self.holders.has_begun(replica) for replica in self._replicas]
         if not any(begun):
             return False
-        if all(begun) and not self._unheard and not self.holders.left:
+        if all(begun) and not self._unheard and not self._forgetful and not self.holders.left:
             return True
-        # One that is not heard may have told anybody; one that still gives it is waited for.
+        # One that is not heard, or had to forget some, may have told anybody; who gives it is waited for.
         if any(reason == STILL_GIVES for reason in self._unheard.values()):
             return False
         return self._clock() >= self._given_until + TIMES_TTL * self._ttl
@@ -192,6 +198,8 @@ class Vigil:
             if not account.is_kept:
                 raise Failure(f"{url}: who was told is not kept there: client_table is false")
             rows += account.rows
+            if account.forgotten:
+                self._forgetful.add(replica)
         return rows, at
 
     def _find_names(self, url: str) -> tuple[str, ...]:
