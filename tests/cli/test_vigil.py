@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zkdns.cli import Failure, holders
+from zkdns.cli import Failure, drain, holders
 from zkdns.cli.asking import Told as Reply
 from zkdns.cli.holders import (
     ASK_SECONDS,
@@ -126,6 +126,32 @@ def test_one_that_gives_it_still_is_waited_for_to_the_end(monkeypatch: pytest.Mo
     slow = Replica(state="healthy")
     outcome, at = World(monkeypatch, one=Replica(row("x", -1)), slow=slow).wait(100.0)
     assert (outcome.is_over, outcome.unheard, at) == (False, {"slow": STILL_GIVES}, 100.0)
+
+
+def test_who_holds_it_up_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can tell a lie from a server that is slow; who reads the line can."""
+    liar = Replica()
+    liar.ttls["web"] = 2**31 - 1
+    world = World(
+        monkeypatch, one=Replica(row("x", -1)), two=Replica(), denies=Replica(state="up"), liar=liar
+    )
+    outcome, _ = world.wait(100.0)
+    drain.tell("web/a", "web", outcome)
+    denied, longer, *_ = capsys.readouterr().out.splitlines()
+    assert "replica denies has not taken the drain" in denied
+    assert denied.endswith("if it is no server of yours, delete /zkdns/servers/denies")
+    assert "replica liar alone says that the TTL is 2147483647 s, the others 10 s at most" in longer
+    assert "the service's own `ttl`" in longer
+    assert longer.endswith("delete /zkdns/servers/liar")
+    said = "after 100 s 1 clients may still hold it, and denies may give it still"
+    assert drain.tell_open(outcome, 100.0) == said
+
+
+def test_nobody_is_blamed_for_a_ttl_that_others_tell_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome, _ = World(monkeypatch, one=Replica(row("x", -1)), two=Replica()).wait()
+    assert outcome.alone_with_its_ttl is None
 
 
 @pytest.mark.parametrize("states", [["drained", "healthy"], ["healthy", "drained"]])

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, Final
 
 import click
 
 from zkdns.cli import Failure, options, overrides, show
 from zkdns.cli.history import clock
-from zkdns.cli.holders import TIMES_TTL, Outcome, Vigil
+from zkdns.cli.holders import MAX_NAMED, TIMES_TTL, Outcome, Vigil
 from zkdns.cli.replicas import http_sides
 from zkdns.cli.say import say
+from zkdns.lists import some_of
 from zkdns.overrides import describe, is_drained, lay
+from zkdns.roots import SERVERS
 
 MAX_TOLD: Final = 20
-"""Replicas that are away, one a line."""
+"""Replicas that are away, one a line, and of those that give it still."""
 
 NEVER_BACK = (
     "they are gone, asked once and keep what they got (a JVM that caches for ever, nginx, which resolves the "
@@ -74,10 +75,7 @@ def command(
     else:
         tell(name, service.name, outcome)
     if not outcome.is_over:
-        held = len(outcome.holders.left)
-        if held or outcome.holders.given:
-            raise Failure(f"{name}: after {timeout:g} s {held} clients may still hold it; it stays drained")
-        raise Failure(f"{name}: no replica told who was given it; it stays drained")
+        raise Failure(f"{name}: {tell_open(outcome, timeout)}; it stays drained")
 
 
 def tell(name: str, service: str, outcome: Outcome) -> None:
@@ -85,10 +83,7 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
     holders = outcome.holders
     if not outcome.is_known:
         say("some whom a replica told had to make room for others there; they too were waited for")
-    for replica, reason in islice(outcome.unheard.items(), MAX_TOLD):
-        say(f"replica {replica} is away: {show.clean(reason)}; whom it told is not known")
-    if (more := len(outcome.unheard) - MAX_TOLD) > 0:
-        say(f"{more} more replicas are away")
+    _tell_replicas(name, outcome)
     given, back = len(holders.given), len(holders.back)
     span = f"{TIMES_TTL * outcome.ttl:g} s, twice the TTL"
     if not given:
@@ -106,6 +101,42 @@ def tell(name: str, service: str, outcome: Outcome) -> None:
         say(f"what they were told has run out: {NEVER_BACK}")
 
 
+def _tell_replicas(name: str, outcome: Outcome) -> None:
+    """Those that are away, and those that hold it up."""
+    giving = outcome.giving
+    away = [replica for replica in outcome.unheard if replica not in giving]
+    for replica in giving[:MAX_TOLD]:
+        say(f"replica {replica} has not taken the drain, and may give {name} still: {_if_rogue(replica)}")
+    if (more := len(giving) - MAX_TOLD) > 0:
+        say(f"{more} more replicas have not taken it")
+    for replica in away[:MAX_TOLD]:
+        reason = show.clean(outcome.unheard[replica])
+        say(f"replica {replica} is away: {reason}; whom it told is not known")
+    if (more := len(away) - MAX_TOLD) > 0:
+        say(f"{more} more replicas are away")
+    if not outcome.is_over and (alone := outcome.alone_with_its_ttl) is not None:
+        replica, others = alone
+        says = f"replica {replica} alone says that the TTL is {outcome.ttl:.0f} s"
+        rest = f"the others {others:.0f} s at most: the service's own `ttl` would count instead"
+        say(f"{says}, {rest}; {_if_rogue(replica)}")
+
+
+def _if_rogue(replica: str) -> str:
+    """What to do about one that nobody knows: whoever may write there can pose as a server."""
+    return f"if it is no server of yours, delete {SERVERS}/{replica}"
+
+
+def tell_open(outcome: Outcome, timeout: float) -> str:
+    """What is open at the end of the time, in a line."""
+    held, giving = len(outcome.holders.left), outcome.giving
+    if held or outcome.holders.given:
+        clients = f"after {timeout:g} s {held} clients may still hold it"
+        return f"{clients}, and {some_of(giving, MAX_NAMED)} may give it still" if giving else clients
+    if giving:
+        return f"after {timeout:g} s {some_of(giving, MAX_NAMED)} may give it still"
+    return "no replica told who was given it"
+
+
 def spell(outcome: Outcome) -> dict[str, Any]:
     holders = outcome.holders
     return {
@@ -114,5 +145,6 @@ def spell(outcome: Outcome) -> dict[str, Any]:
         "asked_again": sorted({client for client, _ in holders.back}),
         "left": list(dict.fromkeys(row.client for row in holders.left)),
         "away": dict(outcome.unheard),
+        "giving": outcome.giving,
         "ttl": outcome.ttl,
     }

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from zkdns.cli import Failure, asking, told
 from zkdns.cli.waiting import Waiting
+from zkdns.lists import some_of
 from zkdns.registry.labels import to_label
 from zkdns.routes import parse_target
 from zkdns.serve.clients import ClientRow, Told
@@ -33,6 +34,9 @@ HOPELESS_SECONDS: Final = 15.0
 
 MAX_THREADS: Final = 64
 """Replicas that are asked at a time: whoever may write under /zkdns/servers says how many there are."""
+
+MAX_NAMED: Final = 3
+"""Replicas that are named in one line."""
 
 STILL_GIVES: Final = "it has not taken the drain yet"
 NO_TIME: Final = "there was no time to ask it"
@@ -85,13 +89,30 @@ class Holders(Struct):
 
 class Outcome(Struct, frozen=True):
     """How waiting ended. `is_over`: nobody is waited for any more. `unheard`: by replica, why it told
-    nothing; `ttl`: seconds, of the service's records; `is_known`: no replica had to forget whom it told."""
+    nothing; `ttls`: seconds, of the service's records, by the replica that says so; `is_known`: no replica
+    had to forget whom it told."""
 
     is_over: bool
     holders: Holders
     unheard: Mapping[str, str]
-    ttl: float
+    ttls: Mapping[str, float]
     is_known: bool = True
+
+    @property
+    def ttl(self) -> float:
+        return max(self.ttls.values(), default=0.0)
+
+    @property
+    def giving(self) -> list[str]:
+        """The replicas that give it still."""
+        return sorted(replica for replica, reason in self.unheard.items() if reason == STILL_GIVES)
+
+    @property
+    def alone_with_its_ttl(self) -> tuple[str, float] | None:
+        """The replica for whose word alone all are waited for, and what the others' longest is."""
+        longest = [replica for replica, ttl in self.ttls.items() if ttl == self.ttl]
+        others = [ttl for ttl in self.ttls.values() if ttl < self.ttl]
+        return (longest[0], max(others)) if len(longest) == 1 and others else None
 
 
 class Vigil:
@@ -117,7 +138,7 @@ class Vigil:
         self._names: dict[str, tuple[str, ...]] = {}
         """By replica, the services whose names give the instance."""
         self._set_ttl = ttl
-        self._ttl = 0.0
+        self._ttls: dict[str, float] = {}
         self._unheard: dict[str, str] = {}
         self._forgetful: set[str] = set()
         """Replicas with no room for all rows: whoever asks from ever other addresses pushes out others."""
@@ -132,16 +153,19 @@ class Vigil:
             while True:
                 list(threads.map(self._ask, self._replicas))
                 total, back = len(self.holders.given), len(self.holders.back)
-                phase.tell(
-                    f"{back} of {total} clients that were given {self._id} have asked again",
-                    back / total if total else None,
-                )
-                if self._is_over() or self._clock() >= deadline or self._is_hopeless():
-                    return self._end()
+                outcome = self._outcome()
+                text = f"{back} of {total} clients that were given {self._id} have asked again"
+                if giving := outcome.giving:
+                    text += f"; {some_of(giving, MAX_NAMED)} may give it still"
+                phase.tell(text, back / total if total else None)
+                if outcome.is_over or self._clock() >= deadline or self._is_hopeless():
+                    return outcome
                 self._sleep(min(POLL_SECONDS, max(0.0, deadline - self._clock())))
 
-    def _end(self) -> Outcome:
-        return Outcome(self._is_over(), self.holders, dict(self._unheard), self._ttl, not self._forgetful)
+    def _outcome(self) -> Outcome:
+        """As it is now."""
+        ttls, is_known = dict(self._ttls), not self._forgetful
+        return Outcome(self._is_over(), self.holders, dict(self._unheard), ttls, is_known)
 
     def _is_over(self) -> bool:
         begun = [self.holders.has_begun(replica) for replica in self._replicas]
@@ -167,8 +191,8 @@ class Vigil:
                 raise Failure("it has no HTTP side")
             if not self.holders.has_begun(replica):
                 if replica not in self._names:
-                    self._names[replica] = self._find_names(url)
-                if not self._is_drained(url):
+                    self._names[replica] = self._find_names(replica, url)
+                if not self._is_drained(replica, url):
                     self._unheard[replica] = STILL_GIVES
                     return
                 rows, now = self._rows(replica, url)
@@ -202,19 +226,27 @@ class Vigil:
                 self._forgetful.add(replica)
         return rows, at
 
-    def _find_names(self, url: str) -> tuple[str, ...]:
+    def _find_names(self, replica: str, url: str) -> tuple[str, ...]:
         """The service itself, and those whose routes lead to it, as far as may be."""
         reply = asking.get_dated(url, "/api/v1/routes", {}, {"routes": list}, self._patience()).said
         names = names_giving(self._asked, reply["routes"])
         for name in [name for name in names if name != self._service]:
-            self._ttl = max(self._ttl, float(self._ask_service(url, name)["ttl"]))
+            self._note_ttl(replica, self._ask_service(url, name)["ttl"])
         return names
 
-    def _is_drained(self, url: str) -> bool:
+    def _is_drained(self, replica: str, url: str) -> bool:
         reply = self._ask_service(url, self._service)
-        self._ttl = max(self._ttl, float(reply["ttl"] if self._set_ttl is None else self._set_ttl))
+        self._note_ttl(replica, reply["ttl"] if self._set_ttl is None else self._set_ttl)
         states = [i.get("state") for i in reply["instances"] if i.get("id") == self._id]
         return all(state == "drained" for state in states)
+
+    def _note_ttl(self, replica: str, ttl: int) -> None:
+        self._ttls[replica] = max(self._ttls.get(replica, 0.0), float(ttl))
+
+    @property
+    def _ttl(self) -> float:
+        """The longest that any of them tells: who asked there may hold it for so long."""
+        return max(dict(self._ttls).values(), default=0.0)
 
     def _ask_service(self, url: str, name: str) -> dict[str, Any]:
         path = f"/api/v1/services/{quote(name)}"
