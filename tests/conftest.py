@@ -102,12 +102,19 @@ def sasl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.ZooKeeperSer
         yield server
 
 
+@pytest.fixture(scope="session")
+def lent() -> Iterator[real.Lent]:
+    with real.Lent() as servers:
+        yield servers
+
+
 @pytest.fixture
-def own_zookeeper() -> Iterator[real.ZooKeeperServer]:
+def own_zookeeper(lent: real.Lent) -> Iterator[real.ZooKeeperServer]:
     """A server of this test's own: to kill, freeze, wipe and set back."""
     real.demand()
-    with real.ZooKeeperServer() as server:
-        yield server
+    server = lent.take()
+    yield server
+    lent.give_back(server)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.security import READ_ACL_UNSAFE
 
 from support import zookeeper as real
 from support.waiting import eventually
@@ -111,6 +112,27 @@ def test_a_frozen_server_answers_nobody_until_it_is_thawed(own_zookeeper: real.Z
     eventually(lambda: client.connected)
     assert client.retry(client.exists, "/") is not None
     real.finish(client)
+
+
+def test_a_server_that_is_lent_again_is_empty_and_one_that_can_not_be_emptied_is_another() -> None:
+    with real.Lent() as lent:
+        first = lent.take()
+        client = first.client()
+        client.create("/left/behind", ephemeral=True, makepath=True)
+        lent.give_back(first)
+        assert lent.take() is first
+        assert client.retry(client.get_children, "/") == ["zookeeper"]
+        client.set_acls("/", READ_ACL_UNSAFE)
+        real.finish(client)
+        lent.give_back(first)
+        second = lent.take()
+        assert second is not first
+        assert not first.running
+        second.kill()
+        lent.give_back(second)
+        third = lent.take()
+        assert third is not second
+        lent.give_back(third)
 
 
 def test_an_ensemble_outlives_its_leader(ensemble: real.Ensemble) -> None:
