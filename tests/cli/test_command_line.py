@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import importlib
+import json
 import os
 import re
 import shutil
@@ -257,6 +258,30 @@ def test_services_and_instances_are_completed(
     rows = (("web", "a"), ("web", "b"), ("db", "main"))
     file.write_text("".join(f'[[{s}.instances]]\nid = "{id}"\naddress = "10.0.0.1"\n' for s, id in rows))
     assert complete(words.replace("REGISTRY", f"--registry file:{file}"), monkeypatch) == found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "web$(reboot)", "web`reboot`", "web;reboot", "web|sh", "web&", "web>file", "web*", "web?", "web[a]",
+        "web{a,b}", "web a", "web'", 'web"', "web\\", "web!1", "web#", "web~", "web^x", "web=(", "web\t",
+        "web\n",
+    ],
+)  # fmt: skip
+def test_nothing_that_means_something_to_a_shell_is_completed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stand on the command line as it was registered."""
+    file = tmp_path / "services.toml"
+    rows = ((name, "a"), ("--web", "a"), ("web.é_1", name), ("web.é_1", "10.0.0.1:80%2Fx@dc2,1"))
+    file.write_text(
+        "".join(
+            f"[[{json.dumps(s)}.instances]]\nid = {json.dumps(id)}\naddress = '10.0.0.1'\n" for s, id in rows
+        )
+    )
+    assert complete(f"instances --registry file:{file} ", monkeypatch) == ["web.é_1"]
+    found = complete(f"drain --registry file:{file} web.é_1/", monkeypatch)
+    assert found == ["web.é_1/10.0.0.1:80%2Fx@dc2,1"]
 
 
 def test_a_registry_that_is_not_there_completes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

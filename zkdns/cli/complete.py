@@ -1,6 +1,8 @@
 """What a shell may complete: services, and instances as SERVICE/ID, read from the registry that is named.
 
-Rules: reads only; silent, and bounded in time: whoever presses TAB wants nothing but words.
+Rules: reads only; silent, and bounded in time: whoever presses TAB wants nothing but words. A word goes onto
+the command line as it stands, and anybody may have registered it: one that means something to a shell, such
+as `$(reboot)`, is not told.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import click
@@ -20,6 +23,9 @@ PATIENCE = 3.0
 """Seconds."""
 
 MAX_WORDS = 1000
+
+_HARMLESS = re.compile(r"[\w./@:%+,][\w./@:%+,-]*")
+"""No quotes, spaces, patterns or substitutions, and no dash in front, where a flag has it."""
 
 
 def services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -53,8 +59,7 @@ def _complete(
             known = asyncio.run(_read(ctx))
     except Exception:  # a registry that can't be read completes nothing
         return []
-    # The shell is told one a line, and shows them as they are.
-    matches = sorted(w for w in words(known) if w.startswith(incomplete) and w.isprintable())
+    matches = sorted(w for w in words(known) if w.startswith(incomplete) and _HARMLESS.fullmatch(w))
     return [CompletionItem(word) for word in matches[:MAX_WORDS]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any, Final
 
 import click
@@ -68,7 +69,7 @@ def command(
     try:
         outcome = Vigil(service.name, instance.id, replicas, ttl=service.settings.ttl).wait(timeout)
     except KeyboardInterrupt:
-        say(f"the drain of {name} stays in force; `zkdns undrain {name}` ends it", err=True)
+        say(f"the drain of {name} stays in force; `zkdns undrain {quote(name)}` ends it", err=True)
         raise
     if as_json:
         overrides.report(True, service.name, instance.id, after, wait=spell(outcome))
