@@ -95,6 +95,11 @@ def test_a_reload_tells_its_moment_and_what_became_of_it(manager: Manager) -> No
     ]  # fmt: skip
 
 
+def test_a_complaint_about_a_file_whose_name_is_no_text_is_told(manager: Manager) -> None:
+    Notifier({"NOTIFY_SOCKET": manager.place}).reloaded(os.fsdecode(b"/zones/\xff.zone: cut"))
+    assert manager.read()[-1] == r"STATUS=/zones/\udcff.zone: cut"
+
+
 def test_a_server_tells_its_start_its_reloads_and_its_end(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
     registry, settings = tmp_path / "services.toml", tmp_path / "zkdns.toml"

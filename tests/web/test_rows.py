@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from zkdns.model import Change, Instance, Registration, Service
 from zkdns.pipeline.journal import History
 from zkdns.web import prometheus_sd, shapes
+from zkdns.web.spelling import spell
 
 SERVICES = {
     name: Service(
@@ -66,3 +69,9 @@ def test_a_change_that_breaks_its_line_is_named_in_history_and_events(
         assert [row["service"] for row in rows] == ["hostile", "web"]
         assert "planted" in rows[0]["error"]
         assert "error" not in rows[1]
+
+
+def test_a_row_of_a_file_whose_name_is_no_text_is_one_that_anybody_can_read() -> None:
+    name = os.fsdecode(b"/zones/\xff\xc3\xa9.zone")
+    rows = [{"path": name, "what": 'a "word"'}, {"path": "/zones/b", "what": ""}]
+    assert msgspec.json.decode(spell(rows)) == [{**rows[0], "path": r"/zones/\udcffé.zone"}, rows[1]]

@@ -68,6 +68,6 @@ class Notifier:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
-                sock.sendto(text.encode(), self._place)
+                sock.sendto(text.encode(errors="backslashreplace"), self._place)
         except OSError:
             pass
