@@ -279,6 +279,13 @@ async def test_what_was_loaded_is_not_walked_by_the_collector_again_and_again(st
     assert gc.get_freeze_count() > 1000
 
 
+async def test_after_a_turn_that_is_not_the_last_the_collector_looks_at_what_came(start: Start) -> None:
+    one = await start()
+    looks = gc.get_stats()[1]["collections"]
+    one.server._take_ready(Ready(more=True))
+    assert gc.get_stats()[1]["collections"] == looks + 1
+
+
 async def test_what_the_last_moment_changed_is_on_disk_when_the_server_has_stopped(
     start: Start, tmp_path: Path
 ) -> None:

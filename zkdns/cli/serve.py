@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from zkdns import config, log
 from zkdns.cli import options
 from zkdns.cli.say import say
 from zkdns.serve.listen.ports import Ports
+from zkdns.server import collector
 from zkdns.server.lifecycle import Server
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -72,10 +72,7 @@ def command(test: bool, **flags: Any) -> None:
     async def serve() -> None:
         await Server(ports.choose(settings), lambda: ports.choose(config.load(flags))).run()
 
-    # What was imported is frozen already, and the catalog has no cycles: left as it is, the collector walks
-    # all of it again and again while it loads. So it takes little at a time (2,000 young objects cost under
-    # a millisecond, 10,000 some 2 ms; 20,000 took 20 where others fill the caches), and the rest hardly ever.
-    gc.set_threshold(2_000, 4, 12_500)
+    collector.set_pace()
     asyncio.run(serve())
 
 

@@ -7,7 +7,6 @@ that fails later is logged and costs only itself. What is answered is the pipeli
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -42,7 +41,7 @@ from zkdns.serve.histogram import Histogram
 from zkdns.serve.listen.bind import is_shared, reached_at
 from zkdns.serve.listen.neighbour import find_stranger
 from zkdns.serve.respond import identity, is_ours, next_position
-from zkdns.server import advertised
+from zkdns.server import advertised, collector
 from zkdns.server.lack import Shortage
 from zkdns.server.notify import Notifier
 from zkdns.server.recorder import Recorder
@@ -233,6 +232,7 @@ class Server:
         while True:
             await asyncio.sleep(1.0)
             try:
+                collector.look()
                 self.driver.look()
                 joining = self._joining is not None and not self._joining.done()
                 self.notifier.wait("waits for the registry to be read", joining=joining)
@@ -316,6 +316,8 @@ class Server:
         """They are in force: tell."""
         was = self.phase
         self._follow_stage()
+        if ready.more:
+            collector.look()
         if ready.changes:
             self._tell(ready.changes)
         elif self.phase is not was:
@@ -343,7 +345,7 @@ class Server:
             return
         was = self.phase
         if was in (Phase.LOADING, Phase.SETTLING):
-            gc.freeze()  # what is loaded stays: the collector need not walk it again and again
+            collector.leave()
         if self.pipeline.stage is Stage.LOADING:
             self.phase = Phase.LOADING
         elif self.pipeline.stage is Stage.SETTLING:
