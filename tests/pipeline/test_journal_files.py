@@ -17,16 +17,18 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from zkdns.model import Change, Instance, Registration, Service
-from zkdns.pipeline import journal_files, journal_lines
+from zkdns.pipeline import journal_files, journal_lines, journal_undated
 from zkdns.pipeline.journal import OutOfReach, Query, Record
 from zkdns.pipeline.journal_aside import OFTEN
 from zkdns.pipeline.journal_files import (
     SEGMENTS,
     JournalFiles,
+    count_damaged,
     read_changes,
     read_world,
     segments,
 )
+from zkdns.pipeline.journal_undated import FIRST
 
 
 class Desk:
@@ -50,6 +52,12 @@ class Desk:
 
     async def put(self, id: str, weight: int = 1) -> None:
         """An instance of `web` comes or changes, and a second goes by."""
+        self.tell(id, weight)
+        await self.files.write()
+        self.now += 1
+
+    def tell(self, id: str, weight: int = 1) -> None:
+        """The same, not written yet."""
         registration = Registration(("10.0.0.1",), weight=weight, meta=(("text", "x" * 200),))
         one = Instance(id, id, f"/services/web/{id}", registration, 0.0, weight=weight)
         known = self.services.get("web") or Service("web", "web", "/services/web")
@@ -59,8 +67,6 @@ class Desk:
         shells = {"web": Service("web", "web", known.path)} if len(instances) == 1 else {}
         told = Change(self.now, 1, "web", id, "registered", "", "healthy", instance=one)
         self.files.add(self.now, Record((told,), shells))
-        await self.files.write()
-        self.now += 1
 
     async def put_all(self, ids: Iterable[str], apart: float = 0.0) -> None:
         """One after the other, so many seconds from each to the next, each with a weight of its own."""
@@ -662,3 +668,64 @@ async def test_a_clock_that_is_set_far_ahead_makes_nothing_old_before_it_was_so_
         desk.now += 90_000.0
         await desk.put("d")
     assert (kept[0] in segments(desk.directory)) is is_set_back
+
+
+@pytest.fixture
+def unset(desk: Desk) -> Iterator[tuple[Desk, float]]:
+    """A machine that thinks it is 1970, which has written of `a` and `b`, and is to write of `c`; and by how
+    much it is behind."""
+    desk.now, by = 100.0, FIRST + 86_400.0
+
+    async def live() -> None:
+        await desk.put_all(["a", "b"])
+        desk.tell("c")
+        desk.now += 1
+
+    asyncio.run(live())
+    yield desk, by
+    asyncio.run(desk.files.close())
+
+
+def test_what_was_written_before_anybody_set_the_clock_is_dated_once_somebody_does(
+    unset: tuple[Desk, float],
+) -> None:
+    desk, by = unset
+    (path,) = segments(desk.directory)
+    path.write_bytes(path.read_bytes() + b"no line\n")
+    desk.set(by)
+    asyncio.run(desk.put("d"))
+    history = read_changes(desk.directory, Query(since=desk.now - 60))
+    assert [(c.id, c.at - by) for c in history.changes] == [("a", 100), ("b", 101), ("c", 102), ("d", 103)]
+    assert history.since == 100 + by
+    assert [SEGMENTS.began_at(path) - by for path in segments(desk.directory)] == [100, 103]
+    assert [i.id for i in read_world(desk.directory, 100.5 + by).services()["web"].instances] == ["a"]
+    with pytest.raises(OutOfReach, match="reach back"):
+        read_world(desk.directory, desk.now - 3600)
+    assert [*count_damaged(desk.directory).values()] == [1], "what could not be read still can't be"
+
+
+def test_what_can_not_be_dated_stays_as_it_is(
+    unset: tuple[Desk, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, by = unset
+
+    def fill(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(journal_undated, "create_aside", fill)
+    desk.set(by)
+    asyncio.run(desk.put("d"))
+    assert [SEGMENTS.began_at(path) for path in segments(desk.directory)] == [100, 103 + by]
+    assert [c.id for c in read_changes(desk.directory, Query()).changes] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("by", [-3 * 3600.0, 3 * 3600.0])
+async def test_a_clock_that_was_set_already_and_is_set_anew_dates_nothing_anew(desk: Desk, by: float) -> None:
+    desk.now = FIRST + 86_400
+    await desk.put("a")
+    desk.set(by)
+    await desk.put("b")
+    assert {c.id: c.at - FIRST for c in read_changes(desk.directory, Query()).changes} == {
+        "a": 86_400, "b": 86_401 + by,
+    }  # fmt: skip
+    await desk.files.close()

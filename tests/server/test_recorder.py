@@ -49,6 +49,51 @@ def healthy(id: str, zxid: int = 7) -> Instance:
     return Instance(id, id, f"/s/web/{id}", registered, 0.0, weight=1, zxid=zxid, state=State.HEALTHY)
 
 
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """By how many seconds somebody sets the clock."""
+    real, ahead = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+    return ahead
+
+
+async def test_what_is_remembered_of_the_time_before_the_clock_was_set_is_dated_then(
+    ahead: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead[0] = -time.time()
+    recorder = Recorder(Settings(), {})
+    await recorder.write()
+    some = [Change(time.time(), n, "web", f"i{n}", "state", "x", "y") for n in range(3 * SLICE)]
+    recorder.take(some)
+    await recorder.write()
+    behind, ahead[0] = ahead[0], 0.0
+    await recorder.write()
+    for _ in some:  # in steps
+        await asyncio.sleep(0)
+    dated, since, _ = recorder.history(Query(limit=10_000))()
+    assert [change.at + behind for change in dated] == pytest.approx([change.at for change in some], abs=0.1)
+    assert since == pytest.approx(time.time(), abs=60)
+    with pytest.raises(journal.OutOfReach):
+        recorder.world_at(time.time() - 3600)()
+
+
+async def test_before_the_clock_is_set_a_journal_goes_on_where_it_ended(
+    ahead: list[float], tmp_path: Path
+) -> None:
+    ids = ["a"]
+    for behind in (0.0, -time.time()):
+        ahead[0] = behind
+        web = Service("web", "web", "/s/web", instances=tuple(map(healthy, ids)))
+        recorder = Recorder(Settings(state=str(tmp_path)), {"web": web})
+        recorder.take(changes.between(None, web, changes.Moment(time.time(), 9)))
+        await recorder.write()
+        await recorder.close()
+        ids.append("b")
+    ahead[0] = 0.0
+    told = journal_files.read_changes(tmp_path, Query()).changes
+    assert sorted(change.id for change in told) == ["", "a", "b"], "each once"
+
+
 async def test_a_journal_goes_on_after_a_restart_with_what_changed_meanwhile(tmp_path: Path) -> None:
     def web(*ids: str) -> Service:
         return Service("web", "web", "/s/web", instances=tuple(map(healthy, ids)))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from zkdns.files import MIB, create_aside, read_bounded, sync_directory
 from zkdns.model import Change, Problem, Service
-from zkdns.pipeline import journal, journal_lines
+from zkdns.pipeline import journal, journal_lines, journal_undated
 from zkdns.pipeline.journal import History, Query, Record, World, move_reach
 from zkdns.pipeline.journal_aside import OFTEN, Aside, changes_of
 from zkdns.pipeline.journal_dated import MAX_BYTES, SET_BACK, Dated
@@ -95,6 +95,8 @@ class JournalFiles:
         self._began_at = self._again_at = float("-inf")
         self._believed_at = float("-inf")
         """When the clock is believed that was set far ahead: until then nothing is too old."""
+        self._undated: list[Path] = []
+        """Segments that began by a clock that was not set yet."""
         self._snapshot_bytes = 0
         self._written_bytes = 0
         self._first_at: float | None = None
@@ -159,6 +161,8 @@ class JournalFiles:
         async with self._writing:
             now, by = self._wall.look()
             self._follow_clock(now, by)
+            if journal_undated.is_first_set(now, by):
+                await self._date(by)
             if self._file is not None and not os.fstat(self._file).st_nlink:
                 self._close()  # somebody removed it: what is written there nobody reads
             if self._aside.waits:
@@ -208,6 +212,17 @@ class JournalFiles:
             self._again_at += by
             self._anew_at = {name: at + by for name, at in self._anew_at.items()}
             self._shares.shift(by)
+
+    async def _date(self, by: float) -> None:
+        """Nobody had set the clock until now: what was written by it was so much later."""
+        self._close()
+        waiting = journal_undated.date_lines(b"".join(self._waiting), by)
+        self._waiting, self._waiting_bytes = [waiting], len(waiting)
+        if self._first_at is not None:
+            self._first_at = journal_undated.dated(self._first_at, by)
+        paths, self._undated = self._undated, []
+        with suppress(OSError):  # they stay as they are
+            await asyncio.to_thread(journal_undated.date_files, SEGMENTS, paths, by)
 
     def _due_anew(self, now: float) -> dict[str, Service | None]:
         """Those of which the journal does not know how they stand, and that may be told anew now."""
@@ -282,6 +297,8 @@ class JournalFiles:
             except OSError:
                 path.unlink(missing_ok=True)  # half a snapshot would stand for the moments after it
                 raise
+            if now < journal_undated.FIRST:
+                self._undated.append(path)
             self._began_at = now
             self._snapshot_bytes, self._written_bytes = size, 0
             sync_directory(self._directory)

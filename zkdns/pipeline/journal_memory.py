@@ -8,14 +8,16 @@ is counted, and how that service stood then is unknown. A change that holds much
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Final, TypeAlias
 
 from zkdns.model import Change, Service
 from zkdns.overrides import moment as time_for_people
 from zkdns.pipeline.journal import History, LeftOut, OutOfReach, Query, Record, World
-from zkdns.steps import SLICE, Steps, finish
+from zkdns.pipeline.journal_undated import dated
+from zkdns.steps import SLICE, Steps, finish, walk
 from zkdns.topology import Topology
 
 MAX_KEPT = 10_000
@@ -81,6 +83,20 @@ class MemoryJournal:
                 self._above[service] = None
             while self._size > self._most:
                 self._drop()
+
+    def date(self, by: float) -> Steps[None]:
+        """Nobody had set the clock until now: what came by it came so much later."""
+        self.since, self._map_since = dated(self.since, by), dated(self._map_since, by)
+        self._left = {name: one._replace(since=dated(one.since, by)) for name, one in self._left.items()}
+        yield from walk([*self._rows], lambda some: self._date_rows(some, by))
+
+    def _date_rows(self, numbers: Sequence[int], by: float) -> None:
+        for number in numbers:
+            if (row := self._rows.get(number)) is not None:
+                at, service, change, beside, size = row
+                if change is not None:
+                    change = replace(change, at=dated(change.at, by))
+                self._rows[number] = dated(at, by), service, change, beside, size
 
     def _drop(self) -> None:
         """One row goes."""

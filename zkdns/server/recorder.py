@@ -25,7 +25,9 @@ from zkdns.pipeline.journal import History, Query, Record, World
 from zkdns.pipeline.journal_files import JournalFiles
 from zkdns.pipeline.journal_memory import MemoryJournal
 from zkdns.pipeline.journal_resume import resume
+from zkdns.pipeline.journal_undated import FIRST, is_first_set
 from zkdns.pipeline.outages import Outages
+from zkdns.pipeline.wall_clock import WallClock
 from zkdns.steps import Steps
 from zkdns.topology import NO_TOPOLOGY, Topology
 from zkdns.turn import go_on
@@ -67,6 +69,7 @@ class Recorder:
         self._memory: MemoryJournal | None = None
         self._unkept: deque[Steps[None]] = deque()
         """What is not kept in memory yet: of a service of thousands all may change at once."""
+        self._clock = WallClock(time.time, time.monotonic)
         self._files: JournalFiles | None = None
         self._directory = Path(settings.state) if settings.state else None
         if self._directory is not None:
@@ -112,15 +115,18 @@ class Recorder:
             self._files.add(now, record)
         elif self._memory is not None:
             # In memory a flood costs no more than the instances that are there anyway.
-            is_first = not self._unkept
-            self._unkept.append(self._memory.steps(now, Record(tuple(changes), shells, moved)))
-            if is_first:
-                self._keep_on()
+            self._keep(self._memory.steps(now, Record(tuple(changes), shells, moved)))
 
     def begin(self) -> None:
         """What was taken so far is the start, where that is over."""
         if self._start is not None:
             self._has_begun(self._start, ())
+
+    def _keep(self, steps: Steps[None]) -> None:
+        """Do that with what is in memory, behind what waits for it."""
+        self._unkept.append(steps)
+        if len(self._unkept) == 1:
+            self._keep_on()
 
     def _keep_on(self) -> None:
         """Keep in memory what waits: the next step of it now, and the rest behind what comes meanwhile."""
@@ -152,7 +158,8 @@ class Recorder:
 
         def compare() -> tuple[dict[str, Service], set[str], Record]:
             try:
-                world = journal_files.read_world(directory, at)
+                # By a clock that is not set yet nobody can say when: it stood so at the end.
+                world = journal_files.read_world(directory, at if at >= FIRST else float("inf"))
             except (journal.OutOfReach, OSError):
                 world = World()
             before = world.services()
@@ -214,6 +221,10 @@ class Recorder:
             await self._look_for_damage(directory)  # it reads all of the journal: nothing waits for it
         elif files is not None:
             await files.write()
+        elif self._memory is not None:
+            now, by = self._clock.look()
+            if is_first_set(now, by):
+                self._keep(self._memory.date(by))
 
     async def close(self) -> None:
         if self._files is not None:
