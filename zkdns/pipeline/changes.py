@@ -34,7 +34,7 @@ CHECK: Final = "check"
 MAX_VALUE_CHARS: Final = 80
 """Of a list of tags, ports or meta data in one line."""
 RENAMED: Final = "others have its name, or have it no more"
-OVER: Final = "its time as a suspect is over"
+OVER: Final = "kept no longer"
 ENDED: Final = "the override's time is over"
 TAKEN_BACK: Final = "the override was taken back"
 BACK: Final = {
