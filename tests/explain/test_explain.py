@@ -457,6 +457,16 @@ def test_a_weight_that_is_tried_counts_at_once_where_instances_warm_up(weight: i
             assert [i[key] for i in tried["instances"]] == [i[key] for i in laid["instances"]], key
 
 
+@pytest.mark.parametrize(
+    ("checked", "said"),
+    [(True, "web/b: b is healthy, not drained, if its check passes"), (False, "b is healthy, not drained")],
+)
+def test_of_a_check_that_nobody_saw_it_is_said_that_it_is_assumed(checked: bool, said: str) -> None:
+    view = ServiceView({"b": Override(drain=True)})
+    world = World(a_service(an_instance("b"), check=Check("tcp") if checked else None), view=view)
+    assert world.explain("web.svc.local", "A", "undrain=web/b")["notes"][0].endswith(said)
+
+
 def test_each_change_does_what_it_says() -> None:
     drained = ServiceView({"b": Override(drain=True)})
     world = World(a_service(*(an_instance(id) for id in "abc")), view=drained)

@@ -14,7 +14,7 @@ from support.scenario import World
 from zkdns.dns.names import wire
 from zkdns.explain.explain import Then, Unknown, explain
 from zkdns.explain.subject import locate
-from zkdns.explain.what_if import targets_in
+from zkdns.explain.what_if import targets_in, undrained_in
 
 SERVICES = {
     "here": {"web": "ab", "web-v1": "cde", "web-v2": "fg", "alias": ""},
@@ -46,11 +46,35 @@ def ask(
 ) -> dict[str, Any]:
     world.publish()
     pipeline = world.pipeline
+    lifted = pipeline.undrained(undrained_in(changes), world.now)
     return explain(
         pipeline.builder.snapshot(), name, qtype,
         client=client, changes=changes, forwards=lambda asker: False,
-        routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now), **more,
+        routes=dict(pipeline.routes.in_force), more=pipeline.preview(targets_in(changes), world.now),
+        lifted=lifted, **more,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "reason"),
+    [("good", "healthy", "if undrain=web/a"), ("bad refused", "failing", "if undrain=web/a: refused")],
+)
+def test_what_would_be_without_a_drain_is_what_its_check_said_last(
+    verdict: str, state: str, reason: str
+) -> None:
+    world = World()
+    world.do_list("/services web")
+    world.do_data('/services/web {"check": {"type": "tcp", "fall": 1}}')
+    world.do_list("/services/web a")
+    world.do_data('/services/web/a {"address": "10.0.0.1", "port": 80}')
+    world.do_probe(f"/services/web/a {verdict}")
+    world.do_list("/zkdns/overrides web")
+    world.do_list("/zkdns/overrides/web a")
+    world.do_data('/zkdns/overrides/web/a {"drain": true}')
+    assert [i["state"] for i in ask(world, "web.svc.local")["instances"]] == ["drained"]
+    said = ask(world, "web.svc.local", "undrain=web/a")
+    assert [(i["state"], i["reason"]) for i in said["instances"]] == [(state, reason)]
+    assert said["notes"][0] == f"if undrain=web/a: a is {state}, not drained"
 
 
 @pytest.mark.parametrize("address", ["10.1.0.1", "10.1.0.2"])

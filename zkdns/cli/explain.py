@@ -112,12 +112,15 @@ def command(
     async def work(registries: registries.Registries) -> None:
         snapshot = registries.compile_for(qname).snapshot()
         routes = dict(registries.pipeline.routes.in_force)
-        more = registries.pipeline.preview(what_if.targets_in(changes), time.time())
+        now = time.time()
+        more = registries.pipeline.preview(what_if.targets_in(changes), now)
+        lifted = registries.pipeline.undrained(what_if.undrained_in(changes), now)
 
         def ask(tried: tuple[str, ...]) -> dict[str, Any]:
             return explain(
                 snapshot, name, qtype,
                 client=client, changes=tried, forwards=registries.forwards, routes=routes, more=more,
+                lifted=lifted,
             )  # fmt: skip
 
         try:

@@ -36,7 +36,7 @@ from zkdns.explain.notes import notes_on, notes_on_size
 from zkdns.explain.routing import TargetShare, target_shares
 from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
-from zkdns.model import Service
+from zkdns.model import Instance, Service
 from zkdns.serve.request import Request
 from zkdns.serve.respond import FORWARD, respond_whole
 from zkdns.topology import Topology
@@ -77,11 +77,13 @@ def explain(
     forwards: Callable[[str], bool],
     routes: Mapping[str, InForce] = NO_ROUTES,
     more: Mapping[str, Service] = NO_SERVICES,
+    lifted: Mapping[str, Instance] = what_if.NOBODY,
     then: Then | None = None,
 ) -> dict[str, Any]:
     """The shape of /api/v1/explain. `client`: who asks. `changes`: tried on a copy, see `try_changes`.
     `forwards`: whether names that are not ours are asked upstream for this client. `routes`: those in force;
-    `more`: what single registries hold, for changes to lead to. `then`: in place of the snapshot's moment."""
+    `more`: what single registries hold, for changes to lead to; `lifted`: how those stand that changes
+    undrain. `then`: in place of the snapshot's moment."""
     qname, rtype = read_name(name), read_type(qtype)
     asker = read_client(client)
     if then is not None:
@@ -89,7 +91,7 @@ def explain(
     else:
         standing = {name: answers.service for name, answers in snapshot.services.items()}
     services = {**more, **standing}
-    trial = what_if.try_changes(services, changes, routes)
+    trial = what_if.try_changes(services, changes, routes, lifted)
     effects, beyond = trial.effects, snapshot.beyond
     before = locate(services, snapshot.zones, qname, beyond)
     services |= trial.touched

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from zkdns.answers.routed import InForce, view_key
 from zkdns.health.judge import GIVEN, fail_open
@@ -26,6 +27,11 @@ EXAMPLES: Final = (
     "or route:web=web-v1:90,web-v2:10"
 )
 MAX_WEIGHT: Final = 65535
+
+PASSES: Final = ", if its check passes"
+"""Where nobody knows what the check of an instance says, that is behind its drain."""
+
+NOBODY: Final[Mapping[str, Instance]] = MappingProxyType({})
 
 TIERS: Final = "|"
 """Between the tiers of a route, as in TXT: `route:web=web-v1:90,web-v2:10|web@dc2`."""
@@ -43,6 +49,8 @@ class Change(Struct, frozen=True):
     id: str
     weight: int = 0
     route: Route | None = None
+    judged: Instance | None = None
+    """How the instance stands without its drain, where that is known."""
 
 
 class Trial(Struct, frozen=True):
@@ -101,10 +109,24 @@ def targets_in(texts: Sequence[str]) -> tuple[Target, ...]:
     return tuple(targets)
 
 
+def undrained_in(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The services and ids of those that the changes undrain."""
+    drained: dict[tuple[str, str], None] = {}
+    for text in texts:
+        with suppress(ValueError):
+            change = parse(text)
+            drained |= {(change.service, change.id): None} if change.kind == "undrain" else {}
+    return tuple(drained)
+
+
 def try_changes(
-    services: Mapping[str, Service], texts: Sequence[str], routes: Mapping[str, InForce] | None = None
+    services: Mapping[str, Service],
+    texts: Sequence[str],
+    routes: Mapping[str, InForce] | None = None,
+    lifted: Mapping[str, Instance] = NOBODY,
 ) -> Trial:
-    """`services`: all by name, views with them; `routes`: those in force."""
+    """`services`: all by name, views with them; `routes`: those in force; `lifted`: by
+    path, how those stand that are undrained, as far as that is known."""
     touched: dict[str, Service] = {}
     laid: dict[str, InForce] = {}
     effects = []
@@ -123,13 +145,16 @@ def try_changes(
         holders = _holders(service, change.id, {**services, **touched})
         effect = ""
         for holder, instance in holders:
-            after = _KINDS[change.kind](instance, change)
+            judged = lifted.get(instance.path)
+            after = _KINDS[change.kind](instance, structs.replace(change, judged=judged))
             if after is not None and change.kind == "weight":
                 after = replace(after, weight=min(after.weight * _stretched(holder), MAX_WEIGHT))
             others = (i for i in holder.instances if i is not instance)
             changed = sorted([*others, *([after] if after is not None else [])], key=lambda i: i.id)
             touched[holder.name] = _judge_again(replace(holder, instances=tuple(changed)))
             effect = effect or f"if {text}: {_tell(instance, after)}"
+            if change.kind == "undrain" and _assumes(holder, instance, after, judged):
+                effect = effect.removesuffix(PASSES) + PASSES
         effects.append(effect)
     return Trial(touched, laid, effects)
 
@@ -199,8 +224,9 @@ def _drain(i: Instance, change: Change) -> Instance:
 def _undrain(i: Instance, change: Change) -> Instance:
     if i.state is not State.DRAINED:
         return i
+    if (known := change.judged) is not None:
+        return _stand(i, known.state, f"if {change.text}" + (f": {known.reason}" if known.reason else ""))
     status = i.registration.status
-    # What its check says can't be seen behind the drain: it goes on as if that passed.
     return _stand(i, State.HEALTHY if status == "up" else State(status), f"if {change.text}")
 
 
@@ -266,6 +292,12 @@ def _close(i: Instance) -> Instance:
     if i.answered == answered and i.reason == reason:
         return i
     return replace(i, answered=answered, reason=reason)
+
+
+def _assumes(service: Service, before: Instance, after: Instance | None, judged: Instance | None) -> bool:
+    """Whether one is healthy only if a check passes of which nobody knows what it says."""
+    is_new = after is not None and after is not before and after.state is State.HEALTHY
+    return is_new and judged is None and service.settings.check is not None
 
 
 def _tell(before: Instance, after: Instance | None) -> str:

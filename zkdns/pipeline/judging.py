@@ -6,25 +6,45 @@ shut out stays out for as long as its registration is the same object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from zkdns.model import Instance, Override, Service
 from zkdns.pipeline.inputs import Judge, Judgement
 from zkdns.pipeline.lost_names import with_own_names
+from zkdns.registry.meeting import find
 from zkdns.steps import Steps, finish
 from zkdns.wall import Wall
+
+Trial: TypeAlias = Callable[[Service, float, Mapping[str, Override] | None], Service]
+"""A service as it would be judged, with these orders; nothing is remembered of it."""
+
+
+def undrained(
+    trial: Trial, services: Mapping[str, Service], those: Iterable[tuple[str, str]], now: float
+) -> dict[str, Instance]:
+    """By path, how these instances (by service and id) would stand if nothing were ordered for them: by what
+    checks said last. Those that are not there are left out."""
+    judged: dict[str, Instance] = {}
+    for name, id in those:
+        service = services.get(name)
+        instance = find(service.instances, id) if service is not None else None
+        if service is not None and instance is not None:
+            alone = replace(service, instances=(instance,))
+            judged[instance.path] = trial(alone, now, {}).instances[0]
+    return judged
 
 
 class Judging:
     """`judge`: a service as it is to be answered, and when it is to be judged again (seconds, the caller's
-    clock). `trial`: the same with nothing remembered of it. `complete`: what a service has beside its
+    clock). `complete`: what a service has beside its
     registration. `compile`: raises where such a service can't be compiled."""
 
     def __init__(
         self,
         judge: Judge,
-        trial: Callable[[Service, float, Mapping[str, Override] | None], Service],
+        trial: Trial,
         complete: Callable[[Service], Steps[Service]],
         compile: Callable[[Service], object],
         wall: Wall,

@@ -20,7 +20,7 @@ from zkdns.config import Settings
 from zkdns.health.health import Health
 from zkdns.health.targets import CheckPolicy
 from zkdns.health.thresholds import LastProbe
-from zkdns.model import Catalog, Service
+from zkdns.model import Catalog, Instance, Service
 from zkdns.pipeline.agenda import Agenda
 from zkdns.pipeline.changes import Causes, Moment
 from zkdns.pipeline.compiler import Compiler
@@ -47,7 +47,7 @@ from zkdns.pipeline.inputs import (
     ZoneFilesRead,
     subject,
 )
-from zkdns.pipeline.judging import Judging
+from zkdns.pipeline.judging import Judging, undrained
 from zkdns.pipeline.locality import Localities, concerned
 from zkdns.pipeline.own_nodes import OwnNodes
 from zkdns.pipeline.publisher import Publisher
@@ -378,6 +378,10 @@ class Pipeline:
     def preview(self, targets: Iterable[Target], now: float) -> dict[str, Service]:
         """What these lead to and no route does yet, as it would be judged, by name."""
         return self._publisher.preview(targets, now)
+
+    def undrained(self, those: Iterable[tuple[str, str]], now: float) -> dict[str, Instance]:
+        """By path, how these would stand, by service and id, if nothing were ordered for them."""
+        return undrained(self._health.trial, self.services, those, now)
 
     def last_probes(self, name: str) -> dict[str, LastProbe]:
         """What this server's own probes of a service's instances said last, by id."""

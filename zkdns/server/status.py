@@ -280,13 +280,15 @@ class Observer(Struct, frozen=True):
         self, name: str, qtype: str, client: str | None, changes: list[str], at: float | None
     ) -> Callable[[], dict[str, Any]]:
         """Says why an answer is what it is, at this moment or at another (OutOfReach)."""
-        from zkdns.explain.what_if import targets_in
+        from zkdns.explain.what_if import targets_in, undrained_in
 
         if at is not None and at > time.time() + MAX_AHEAD:
             raise OutOfReach("that moment is still to come")
         snapshot, forwards = self.pipeline.builder.snapshot(), self.forwarder.allows
         then = self.recorder.world_at(at) if at is not None else None
-        routes, more = self.routes(), self.pipeline.preview(targets_in(changes), time.time())
+        now = time.time()
+        routes, more = self.routes(), self.pipeline.preview(targets_in(changes), now)
+        lifted = self.pipeline.undrained(undrained_in(changes), now) if at is None else {}
 
         def work() -> dict[str, Any]:
             from zkdns.explain.explain import Then, Unknown, explain
@@ -298,7 +300,8 @@ class Observer(Struct, frozen=True):
             try:
                 return explain(
                     snapshot, name, qtype,
-                    client=client, changes=changes, forwards=forwards, routes=routes, more=more, then=past,
+                    client=client, changes=changes, forwards=forwards, routes=routes, more=more,
+                    lifted=lifted, then=past,
                 )  # fmt: skip
             except Unknown as error:
                 raise OutOfReach(f"{error}: it changed too often for all of it to be kept") from None
