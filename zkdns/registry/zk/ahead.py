@@ -49,5 +49,6 @@ class Ahead:
 
     def clear(self) -> None:
         """Nothing waits any more."""
-        self._first.clear()
-        self._others.clear()
+        if self:
+            self._first.clear()
+            self._others.clear()

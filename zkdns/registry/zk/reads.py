@@ -240,7 +240,7 @@ class Reads:
             self.again(now)
         if self._is_open:
             for root in self._roots:
-                if root.work is Work.NONE and root.due and now >= root.begins_at:
+                if root.due and root.work is Work.NONE and now >= root.begins_at:
                     self._begin_work(root, now)
             self._begin_audit(now)
             most = 0 if self.is_paused else IN_FLIGHT

@@ -90,7 +90,7 @@ class RootReads:
     @property
     def waits(self) -> bool:
         """Whether there is something to send."""
-        return self.work is not Work.NONE and bool(self._queued)
+        return bool(self._queued) and self.work is not Work.NONE
 
     @property
     def missing(self) -> bool:
