@@ -236,15 +236,15 @@ class Ensemble:
             part, request = connection.up.popleft()
             what = request.what
             outcome: object = None
-            if isinstance(what, Sync):
-                self.apply(connection.member, len(self.log))
+            if isinstance(what, WatchedRead):
+                outcome = _read_watched(connection, tree, what.op)
+            elif isinstance(what, MultiRead):
+                outcome = [tree.read(op) for op in what.ops]
             elif isinstance(what, AddWatch):
                 (connection.lists if what.mode == PERSISTENT else connection.watches).add(what.path)
                 outcome = True
-            elif isinstance(what, MultiRead):
-                outcome = [tree.read(op) for op in what.ops]
-            elif isinstance(what, WatchedRead):
-                outcome = _read_watched(connection, tree, what.op)
+            elif isinstance(what, Sync):
+                self.apply(connection.member, len(self.log))
             else:
                 outcome = self._write(what, connection.session)
                 # A member answers a write once it has applied it itself.

@@ -145,7 +145,8 @@ def _states(replica: Replica, view: View) -> None:
     expected_map = view.topology()
     if expected_map is not None:
         topology = replica.pipeline.builder.topology
-        found = [str(place) if place else "" for place in map(topology.place_of, (HERE, THERE))]
+        places = map(topology.place_of, (HERE, THERE)) if topology.networks else (None, None)
+        found = [str(place) if place else "" for place in places]
         assert found == expected_map, f"{replica.id}: clients stand in {found}, not {expected_map}"
 
 

@@ -71,8 +71,9 @@ class Machine:
         self._is_deaf = False
         self._begun = 0
 
-    def _build(self, shape: int, replicas: int) -> None:
+    def _build(self, shape: int, replicas: int, is_asked: int = 1) -> None:
         self._settings = SHAPES[shape]
+        self._is_asked = bool(is_asked)
         self.failover = bool(self._settings.failover)
         self.ensembles = {url.name: Ensemble(start=self.now) for url in self._settings.registry}
         self.own = next(iter(self.ensembles))
@@ -85,7 +86,10 @@ class Machine:
     def _begin(self, slot: int, one_shot: bool = False) -> Replica:
         self._begun += 1
         id, ahead = f"z{self._begun}", self._ahead[slot]
-        return Replica(slot, id, self._settings, self.ensembles, self.now, one_shot, ahead)
+        # Only those of one slot answer, and not in every world: what it costs is the compiling.
+        answers = self._is_asked and slot == 0
+        those = self._settings, self.ensembles
+        return Replica(slot, id, *those, self.now, one_shot, ahead, answers_queries=answers)
 
     def registered_in(self, registry: str) -> set[str]:
         """All addresses that ever were in one of them."""

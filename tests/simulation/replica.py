@@ -135,10 +135,10 @@ class Link:
 
     def flush(self, now: float) -> None:
         """Send what is due."""
-        reads, keeps = self.reads.requests(now), self.ephemerals.requests(now)
-        if self.connection is not None and self.connection.is_open:
-            self.connection.up += [(READS, request) for request in reads]
-            self.connection.up += [(KEEPS, request) for request in keeps]
+        connection, reads, keeps = self.connection, self.reads.requests(now), self.ephemerals.requests(now)
+        if connection is not None and connection.is_open:
+            connection.up += [(READS, request) for request in reads]
+            connection.up += [(KEEPS, request) for request in keeps]
         self.stirred = False
         self._wake = None
 
@@ -174,13 +174,14 @@ class Replica:
         now: float,
         one_shot: bool = False,
         ahead: float = 0.0,
+        *,
+        answers_queries: bool = True,
     ) -> None:
         self.slot = slot
         self.id = id
         self.ahead = ahead
-        # Only those of one slot answer: what it costs is the compiling.
-        self.answers_queries = slot == 0
-        self.pipeline = Pipeline(settings, now + ahead, replica=Myself(id), compiles=self.answers_queries)
+        self.answers_queries = answers_queries
+        self.pipeline = Pipeline(settings, now + ahead, replica=Myself(id), compiles=answers_queries)
         self.links = {
             name: Link(ensembles[name], registry, one_shot, lambda: self.ahead)
             for name, registry in self.pipeline.registries.items()

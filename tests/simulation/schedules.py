@@ -18,7 +18,7 @@ import pytest
 from simulation.machine import SHAPES
 from simulation.world import CLOCKS, MAPS, ROUTES, Broken, Schedule, Step, World
 from zkdns.answers import policies
-from zkdns.registry import readers
+from zkdns.registry import readers, scope, service_tree, znodes
 from zkdns.registry.url import RegistryURL
 
 SCHEDULES = int(os.environ.get("ZKDNS_SCHEDULES", "20000"))
@@ -101,8 +101,13 @@ THEMES = {
 IN_ALL = frozenset({"quiet", "register"})
 
 OF_REPLICAS = frozenset({"sessions", "probes", "votes", "replicas", "outages"})
-OF_REGISTRIES = frozenset({"replicas", "routes", "outages"})
-"""Themes that have to do with several of them. In most worlds of the others all steps meet in one."""
+OF_REGISTRIES = frozenset({"routes", "outages"})
+"""Themes that have to do with several of them. In most worlds of the others all steps meet in one: of several
+registries they find less."""
+
+OF_ANSWERS = frozenset({"routes", "outages"})
+"""Themes whose bugs may show in the answers alone. In the worlds of the others somebody asks in a third: else
+nothing is compiled, and what is known is held to what is registered all the same."""
 
 OFTENER = {"probes": {"quiet": 2}, "outages": {"quiet": 5, "cut": 4, "heal": 4, "configure": 2}}
 """By theme, how many times oftener than else what comes: its bugs show between two moments at which nothing
@@ -130,9 +135,8 @@ def draw(seed: int, length: int = 40) -> Schedule:
     words = [
         word for word in CHANCES if word in IN_ALL or random.random() < (0.85 if word in theme else 0.08)
     ]
-    registries = random.choices(range(len(SHAPES)), (6, 2, 2) if name in OF_REGISTRIES else (8, 1, 1))[0]
+    registries = random.choices(range(len(SHAPES)), (6, 2, 2) if name in OF_REGISTRIES else (18, 1, 1))[0]
     replicas = random.choices((1, 2), (1, 1) if name in OF_REPLICAS else (3, 1))[0]
-    shape = Step("shape", (registries, replicas))
     steps = [
         Step(word, CHANCES[word][1](random))
         for word in random.choices(words, [_chance(w, name) for w in words], k=random.randrange(4, length))
@@ -140,7 +144,8 @@ def draw(seed: int, length: int = 40) -> Schedule:
     if random.random() < SET_CLOCKS:  # drawn last: all else of a seed is as it is without it
         by = random.randrange(3), random.randrange(len(CLOCKS))
         steps.insert(random.randrange(len(steps) + 1), Step("set_clock", by))
-    return [shape, *steps, Step("quiet", ())]
+    is_asked = int(name in OF_ANSWERS or random.random() < 0.33)
+    return [Step("shape", (registries, replicas, is_asked)), *steps, Step("quiet", ())]
 
 
 def play(steps: Schedule) -> str | None:
@@ -156,10 +161,12 @@ def play(steps: Schedule) -> str | None:
 @contextmanager
 def _sparing() -> Iterator[None]:
     """Without what cost a tenth of all time each: a world is full of circles that go as one, and need not be
-    looked for meanwhile; and what equal weights give, what reads the nodes of a registry and what it finds in
-    one (pure all) is made once for many worlds."""
+    looked for meanwhile; and what equal weights give, which nodes are read, what reads them and what it finds
+    in one (pure all) is made once for many worlds."""
     gc.disable()
     with pytest.MonkeyPatch.context() as patch:
+        for module in (znodes, service_tree):
+            patch.setattr(module, "scopes", lambda base, layouts: _scopes(base, tuple(layouts)))
         patch.setattr(policies, "rotate", lambda policy, weights, cut: _rotate(policy, tuple(weights), cut))
         patch.setattr(readers, "reader_of", _reader_of)
         try:
@@ -169,6 +176,7 @@ def _sparing() -> Iterator[None]:
 
 
 _rotate = lru_cache(1000)(policies.rotate)
+_scopes = cache(scope.scopes)
 _open = readers.reader_of
 
 

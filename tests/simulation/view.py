@@ -34,6 +34,7 @@ class Registered(NamedTuple):
     zone: str
 
 
+UNSAID = object()
 Says = TypeVar("Says", bound=Callable[..., Any])
 
 
@@ -42,11 +43,10 @@ def _once(method: Says) -> Says:
 
     @wraps(method)
     def known(self: View, *asked: str) -> Any:
-        try:
-            return self.said[method, asked]
-        except KeyError:
+        said = self.said.get((method, asked), UNSAID)
+        if said is UNSAID:
             said = self.said[method, asked] = method(self, *asked)
-            return said
+        return said
 
     return known  # type: ignore[return-value]
 

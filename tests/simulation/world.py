@@ -83,8 +83,9 @@ class World(Machine):
 
     # --- steps: what is registered ----------------------------------------------------------------
 
-    def shape(self, which: int, replicas: int) -> None:
-        """One registry, several, or one that stands behind, and so many replicas; `run` sees to it."""
+    def shape(self, which: int, replicas: int, is_asked: int = 1) -> None:
+        """One registry, several, or one that stands behind, so many replicas, and whether anybody asks them;
+        `run` sees to it."""
 
     def register(self, at: int, service: int, id: int, what: int) -> None:
         ensemble, name = self._ensemble(at)
