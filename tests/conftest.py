@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from kazoo.client import KazooClient
 
+from support import loaded
 from support import zookeeper as real
 from support.order import longest_first
 from support.sasl import sasl_server
@@ -37,8 +38,10 @@ collect_ignore = [] if os.environ.get("ZKDNS_PACKAGES") else ["packages"]
 collect_ignore += [] if os.environ.get("ZKDNS_WRITERS") else ["writers"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     Zkdns.watched = True
+    if config.getoption("numprocesses", None):  # who starts the workers (pytest-xdist)
+        config.add_cleanup(loaded.share())
     # A shell that runs us in the background has us, and whom we start, ignore Ctrl-C. The programs under
     # test are to heed it, as from a terminal.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -54,7 +57,6 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
-        gc.collect()
         gc.freeze()
 
 

@@ -89,3 +89,17 @@ def test_where_the_interpreter_itself_is_told_something_it_is_started() -> None:
     with loaded.start([sys.executable, "-m", "zkdns", "--version"], env, stdout=subprocess.PIPE) as process:
         assert type(process) is subprocess.Popen
         process.communicate()
+
+
+def test_one_that_is_shared_forks_for_whoever_was_started_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded, "_known", {})
+    monkeypatch.setenv(loaded.SHARED, "")  # to be set back
+    end = loaded.share()
+    try:
+        one, other = (loaded._Shared(Path(os.environ[loaded.SHARED], "0")) for _ in range(2))
+        one.close()
+        monkeypatch.setattr(loaded, "_known", {0: other})
+        assert both("--version")[0] == both("--version")[1]
+        other.close()
+    finally:
+        end()

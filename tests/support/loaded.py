@@ -3,8 +3,8 @@
 Rules: each is forked from a process that loaded everything once and does nothing else, and gets files, an
 environment and a folder of its own, and may open as many files as who asks; then it runs and ends as the
 interpreter would have it. That process is its parent, and tells how it ended. Servers are forked from two of
-them in turn, so that two beside each other have other seeds of hashes. What is about loading, memory or the
-command line takes `subprocess.Popen`.
+them in turn, so that two beside each other have other seeds of hashes. A run's workers have the same two
+(`share`). What is about loading, memory or the command line takes `subprocess.Popen`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import os
 import pkgutil
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -92,19 +95,26 @@ class _Forked(subprocess.Popen[Any]):
 
 
 class _Loaded:
-    """The process that forks, as seen from here."""
+    """The process that forks, as seen from here. `at`: where others reach it as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "support.loaded", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"},
-            )
+        given = [theirs]
+        if at is not None:
+            given.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            given[1].bind(str(at))
+            given[1].listen()
+        files = [one.fileno() for one in given]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.loaded", *map(str, files)],
+            pass_fds=files,
+            stdin=subprocess.DEVNULL,
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"},
+        )
+        for one in given:
+            one.close()
 
     def close(self) -> None:
         self._ours.close()  # that ends it
@@ -118,6 +128,37 @@ class _Loaded:
             return int(self._ours.recv(16))
 
 
+class _Shared(_Loaded):
+    """One that whoever started us has started (`share`)."""
+
+    def __init__(self, at: Path) -> None:
+        self._lock = threading.Lock()
+        self._ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.connect(str(at))
+
+    def close(self) -> None:
+        self._ours.close()
+
+
+SHARED = "ZKDNS_TESTS_LOADED"
+"""The variable that names the folder of their sockets."""
+
+
+def share() -> Callable[[], None]:
+    """Loads it for all processes that are started from here on, to the call of what is returned."""
+    folder = Path(tempfile.mkdtemp(prefix="zkdns-loaded-"))
+    both = [_Loaded(folder / str(at)) for at in range(2)]
+    os.environ[SHARED] = str(folder)
+
+    def end() -> None:
+        del os.environ[SHARED]
+        for one in both:
+            one.close()
+        shutil.rmtree(folder)
+
+    return end
+
+
 _known: dict[int, _Loaded] = {}
 _turns = count()
 _starting = threading.Lock()
@@ -127,7 +168,8 @@ def _loaded(words: Sequence[str]) -> _Loaded:
     with _starting:
         at = next(_turns) % 2 if "serve" in words[1:2] else 0
         if at not in _known:
-            _known[at] = _Loaded()
+            folder = os.environ.get(SHARED)
+            _known[at] = _Shared(Path(folder, str(at))) if folder else _Loaded()
             atexit.register(_known[at].close)
         return _known[at]
 
@@ -149,8 +191,8 @@ def _load() -> None:
     gc.freeze()
 
 
-def _serve(connection: socket.socket) -> str:
-    """Returns in each process that is forked: the program that it is to be."""
+def _serve(first: socket.socket, *listener: socket.socket) -> str:
+    """Returns in each process that is forked the program that it is to be. Ends with its first connection."""
     rang, ring = os.pipe()
     os.set_blocking(ring, False)
     os.set_blocking(rang, False)
@@ -158,18 +200,29 @@ def _serve(connection: socket.socket) -> str:
     signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     statuses: dict[int, int] = {}
+    sockets = [first, *listener]
     while True:
-        readable = select.select([connection, rang], [], [])[0]
-        if connection in readable:
-            asked, files, _, _ = socket.recv_fds(connection, LONGEST, 4)
+        readable = select.select([rang, *sockets], [], [])[0]
+        for one in sockets[:]:
+            if one not in readable:
+                continue
+            if one in listener:
+                sockets.append(one.accept()[0])
+                continue
+            asked, files, _, _ = socket.recv_fds(one, LONGEST, 4)
             if not asked:
-                os._exit(0)
+                if one is first:
+                    os._exit(0)
+                one.close()
+                sockets.remove(one)
+                continue
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
                 for file in (rang, ring, *statuses.values()):
                     os.close(file)
-                connection.close()
+                for other in sockets:
+                    other.close()
                 (program, *words), env, folder, most_files = json.loads(asked)
                 resource.setrlimit(resource.RLIMIT_NOFILE, most_files)
                 _become(words, env, folder, files)
@@ -177,7 +230,8 @@ def _serve(connection: socket.socket) -> str:
             for file in files[:3]:
                 os.close(file)
             statuses[pid] = files[3]
-            connection.send(str(pid).encode())
+            with suppress(BrokenPipeError):  # a worker that was killed
+                one.send(str(pid).encode())
         if rang in readable:
             os.read(rang, 4096)
         while statuses:
@@ -221,5 +275,5 @@ def _open(file: int, mode: str) -> Any:
 
 if __name__ == "__main__":
     _load()
-    program = _serve(socket.socket(fileno=int(sys.argv[1])))
+    program = _serve(*(socket.socket(fileno=int(file)) for file in sys.argv[1:]))
     importlib.import_module("zkdns.cli" if program == "zkdns" else program).main()
