@@ -6,11 +6,9 @@ meanwhile waits for the rest of this turn: what goes on does so behind all that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import asyncio
+from typing import Final
 
 TURN_SECONDS: Final = 0.0001
 """What is answered of many that wait. A wake-up of the loop costs some 0.025 ms beside."""
@@ -26,3 +24,20 @@ def go_on(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> asyncio.
     """Have work that had its turn go on behind all that is ready by then: asyncio puts what is called `soon`
     before what its sockets bring, and timers after that."""
     return loop.call_later(0, work)
+
+
+class NextTurn:
+    """The one turn that work has next, however often it is asked for. `is_asked`: whether there is one; the
+    work says that it has begun, for to be told here would be one call more in each turn."""
+
+    __slots__ = ("_work", "is_asked")
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self.is_asked = False
+
+    def ask(self) -> None:
+        """In the loop that runs."""
+        if not self.is_asked:
+            self.is_asked = True
+            go_on(asyncio.get_running_loop(), self._work)

@@ -63,6 +63,12 @@ def having_tags(service: Service, guests: Sequence[Instance] = (), tagged: Tagge
     return tagged
 
 
+def having_all(some: Iterable[Instance], tags: Iterable[str]) -> tuple[Instance, ...]:
+    """Those of them that have all of these tags."""
+    wanted = set(tags)
+    return tuple([i for i in some if wanted <= tags_of(i).keys()])
+
+
 def having_ports(service: Service) -> WithPorts:
     """Whom the name of each port gives."""
     return {

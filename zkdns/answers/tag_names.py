@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from zkdns.answers import records
 from zkdns.answers.entries import rotated
 from zkdns.answers.kept import Kept
-from zkdns.answers.owners import tags_of
+from zkdns.answers.owners import having_all
 from zkdns.answers.records import OwnerName
 from zkdns.answers.rotation import RotationCounter
 from zkdns.answers.spelling import Spelling
@@ -51,8 +51,7 @@ class TagNames:
     def _compile(
         self, qname: bytes, qtype: int, rarest: Sequence[Instance], tags: Sequence[str]
     ) -> Entry | Sections:
-        wanted = set(tags)
-        group = tuple(i for i in rarest if wanted <= tags_of(i).keys())
+        group = having_all(rarest, tags)
         if not group:
             return NO_NAME
         if qtype == ANY:

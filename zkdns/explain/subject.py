@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from zkdns.answers import records
 from zkdns.answers.nested import zones_of
-from zkdns.answers.owners import owners, tags_of
+from zkdns.answers.owners import having_all, owners
 from zkdns.answers.routed import NOTHING, Beyond, Routed
 from zkdns.answers.table import Zone
 from zkdns.answers.tag_names import MAX_TAGS
@@ -126,7 +126,7 @@ def _locate_inside(
             return Subject("instance", qname, zone, (service,), (instance,))
     if 1 < len(own) <= MAX_TAGS and labels[-1] == service.label:
         every = (*service.instances, *more.guests)
-        having = tuple(i for i in every if {*own} <= tags_of(i).keys() and i.state is not State.UNREADABLE)
+        having = having_all((i for i in every if i.state is not State.UNREADABLE), own)
         if having:
             serving = records.answered(having)
             return Subject("tag", qname, zone, (service,), having, word=".".join(own), serving=serving)

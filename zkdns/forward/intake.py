@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from zkdns.line import Line
-from zkdns.turn import TURN_SECONDS, go_on
+from zkdns.turn import TURN_SECONDS, NextTurn
 
 Outcome = TypeVar("Outcome")
 
@@ -44,7 +44,7 @@ class Intake:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._waiting: deque[Callable[[], object]] = deque()
-        self._goes_on = False
+        self._next = NextTurn(self._go)
         self._large: Line[_Work] = Line()
         self._begun: deque[_Work] = deque()
         """What goes on with that, before the next of it."""
@@ -53,8 +53,7 @@ class Intake:
     def put(self, take: Callable[[], object]) -> None:
         """Call it when it has its turn."""
         self._waiting.append(take)
-        if not self._goes_on:
-            self._have_turn()
+        self._next.ask()
 
     def read(
         self,
@@ -101,12 +100,8 @@ class Intake:
         finally:
             self._start()
 
-    def _have_turn(self) -> None:
-        self._goes_on = True
-        go_on(asyncio.get_running_loop(), self._go)
-
     def _go(self) -> None:
-        self._goes_on = False
+        self._next.is_asked = False
         end = self._clock() + TURN_SECONDS
         try:
             while self._waiting:
@@ -115,7 +110,7 @@ class Intake:
                     break
         finally:
             if self._waiting:
-                self._have_turn()
+                self._next.ask()
 
 
 def _always() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -28,6 +28,9 @@ from zkdns.overrides import are_over, attribute, in_force, moment
 from zkdns.pipeline.sessions import Sessions, file_of
 from zkdns.roots import OVERRIDES
 from zkdns.routes import StandsFor, tell_route
+
+Said = TypeVar("Said", Registration, ServiceSettings)
+"""What a node says."""
 
 SO: Final = "registered so"
 CHECK: Final = "check"
@@ -334,13 +337,15 @@ def _but_route(settings: ServiceSettings) -> ServiceSettings:
 
 def _differing_settings(was: ServiceSettings, now: ServiceSettings) -> tuple[str, str]:
     """Each that has another value, or that only one of the two says itself."""
-    names = [f.name for f in fields(was) if f.name not in ("given", "route")]
-    others = {name for name in names if getattr(was, name) != getattr(now, name)}
-    moved = [name for name in names if name in others or name in {*was.given} ^ {*now.given}]
-    return tuple(  # type: ignore[return-value]
-        ", ".join(f"{n} {_setting(one, n) if n in others or n in one.given else 'unset'}" for n in moved)
-        for one in (was, now)
-    )
+    others = _fields_apart(was, now)
+    names = ({*others} | ({*was.given} ^ {*now.given})) - {"given", "route"}
+    ordered = [field.name for field in fields(was) if field.name in names]
+
+    def spell(one: ServiceSettings) -> str:
+        own = {*others, *one.given}
+        return ", ".join(f"{name} {_setting(one, name) if name in own else 'unset'}" for name in ordered)
+
+    return spell(was), spell(now)
 
 
 def _setting(settings: ServiceSettings, name: str) -> str:
@@ -351,10 +356,18 @@ def _setting(settings: ServiceSettings, name: str) -> str:
 
 
 def _differing(was: Registration, now: Registration) -> tuple[str, str]:
-    names = [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
-    return tuple(  # type: ignore[return-value]
-        ", ".join(f"{name} {_value(getattr(one, name))}" for name in names) for one in (was, now)
-    )
+    """Each of its fields that says something else."""
+    others = _fields_apart(was, now)
+
+    def spell(one: Registration) -> str:
+        return ", ".join(f"{name} {_value(getattr(one, name))}" for name in others)
+
+    return spell(was), spell(now)
+
+
+def _fields_apart(was: Said, now: Said) -> list[str]:
+    """The names of those that have another value."""
+    return [f.name for f in fields(was) if getattr(was, f.name) != getattr(now, f.name)]
 
 
 def _value(value: object) -> str:

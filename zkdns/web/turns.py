@@ -6,13 +6,12 @@ one in the same moment. Who asks whether we live waits for nobody of its network
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Final, Protocol
 
 from zkdns.forward.allow import network_of
 from zkdns.line import Line
-from zkdns.turn import go_on
+from zkdns.turn import NextTurn
 
 REQUESTS_PER_TURN: Final = 4
 """Requests that are begun before DNS clients, changes and others have their turn."""
@@ -46,7 +45,7 @@ class Turns:
     def __init__(self) -> None:
         self._line: Line[HasTurns] = Line()
         self._left = REQUESTS_PER_TURN
-        self._goes_on = False
+        self._next = NextTurn(self._take_turns)
 
     def come(self, one: HasTurns, whose: bytes) -> bool:
         """Whether it may begin a request now; else it has a turn."""
@@ -55,18 +54,13 @@ class Turns:
             self._left -= 1
         else:
             self._line.put(whose, one)
-        self._have_turns()
+        self._next.ask()
         return has_one
 
-    def _have_turns(self) -> None:
-        if not self._goes_on:
-            self._goes_on = True
-            go_on(asyncio.get_running_loop(), self._take_turns)
-
     def _take_turns(self) -> None:
-        self._goes_on = False
+        self._next.is_asked = False
         self._left = REQUESTS_PER_TURN
         while self._left and self._line:
             self._left -= self._line.take().take_turn()
         if self._line:
-            self._have_turns()
+            self._next.ask()

@@ -6,13 +6,12 @@ that, of all connections together; the rest has turns.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from zkdns.line import FAVOURS, Line
-from zkdns.turn import TURN_SECONDS, go_on
+from zkdns.turn import TURN_SECONDS, NextTurn
 
 MAX_PROMPT = 16
 """Messages of one connection that are answered as soon as they come: most send no more in a row."""
@@ -47,7 +46,7 @@ class Turns:
         self._going_on: deque[HasTurns] = deque()
         """Those that have more than had a turn."""
         self._favours = 0
-        self._goes_on = False
+        self._next = NextTurn(self._take_turns)
         self.at_once = PROMPT_SECONDS
         """What is left of that. Where nothing is, what comes waits for a turn."""
         self._until = 0.0
@@ -69,22 +68,17 @@ class Turns:
             self._going_on.append(one)
         else:
             self._came.put(whose, one)
-        self._have_turns()
+        self._next.ask()
 
     def took_at_once(self, seconds: float) -> None:
         """Of `at_once`, which is whole again with the next turn. Who has long answers leaves nothing of it:
         there may be many such, and who comes next would wait for all of them."""
         self.at_once = self.at_once - seconds if seconds < BURST_SECONDS else 0.0
         if self.at_once < PROMPT_SECONDS / 2:
-            self._have_turns()
-
-    def _have_turns(self) -> None:
-        if not self._goes_on:
-            self._goes_on = True
-            go_on(asyncio.get_running_loop(), self._take_turns)
+            self._next.ask()
 
     def _take_turns(self) -> None:
-        self._goes_on = False
+        self._next.is_asked = False
         self.at_once = PROMPT_SECONDS
         self.begin(TURN_SECONDS)
         if self._favours < FAVOURS and self._take(self._came.take, len(self._came), FEW):
@@ -93,7 +87,7 @@ class Turns:
             self._favours = 0
             self._take(self._going_on.popleft, len(self._going_on), MESSAGES_PER_TURN)
         if self._came or self._going_on:
-            self._have_turns()
+            self._next.ask()
 
     def _take(self, take: Callable[[], HasTurns], count: int, most: int) -> bool:
         """Let so many have their turn, of so many messages each. Whether the time was over."""
