@@ -108,6 +108,10 @@ const LINE: usize = 8;
 /// has the same rule).
 const FREE: usize = 3;
 
+/// Bytes of packets after which no more are taken at once: one of thousands of records takes Python milliseconds,
+/// and it looks at the clock between two takes.
+const TAKEN: usize = 4 << 10;
+
 /// Networks are told apart by so many values of a hash that nobody knows: two that meet share their part.
 const NETWORKS: usize = 256;
 
@@ -230,13 +234,21 @@ impl Handover {
         let _ = (&self.bell).write(&[0]); // full: it rings already
     }
 
-    /// At most `most` packets, their clients in turn; where more wait, the descriptor stays readable.
+    /// At most `most` packets, and fewer of long ones, their clients in turn; where more wait, the descriptor
+    /// stays readable.
     pub fn take(&self, most: usize) -> Vec<Handed> {
         // Emptied before the queue is read: a ring in between is heard again, never missed.
         while matches!((&self.watched).read(&mut [0; 64]), Ok(64)) {}
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let dropped = inbox.line_up();
-        let taken: Vec<Handed> = iter::from_fn(|| inbox.take()).take(most).collect();
+        let mut room = TAKEN;
+        let taken: Vec<Handed> = iter::from_fn(|| {
+            let one = if room > 0 { inbox.take() } else { None }?;
+            room = room.saturating_sub(one.packet.len());
+            Some(one)
+        })
+        .take(most)
+        .collect();
         drop(inbox);
         self.streams.remove(&taken);
         self.beyond.fetch_add(dropped, Ordering::Relaxed);
@@ -290,6 +302,17 @@ mod tests {
         assert!(!rang());
         handover.put(&mut vec![handed(9)]);
         assert!(rang());
+    }
+
+    #[test]
+    fn of_long_packets_fewer_are_taken_at_once() {
+        let handover = Handover::new(80).unwrap();
+        let long = |n| Handed { packet: vec![n; TAKEN / 2].into(), ..handed(n) };
+        handover.put(&mut (0..5).map(long).collect());
+        let taken = || handover.take(9).iter().map(|h| h.packet[0]).collect::<Vec<_>>();
+        assert_eq!(taken(), [0, 1]);
+        assert!(matches!((&handover.watched).read(&mut [0]), Ok(1)));
+        assert_eq!((taken(), taken(), taken()), (vec![2, 3], vec![4], vec![]));
     }
 
     fn streamed(n: u8) -> Handed {
