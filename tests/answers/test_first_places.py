@@ -37,7 +37,7 @@ def tell(builder: Builder) -> Any:
     """All that anybody is told of it, while it goes on and as of one moment."""
     (walked,) = builder.walk_first_answers("web")
     return (
-        builder.first_answers("web"), builder.recent_first_answers("web"),
+        builder.given("web").ever(), builder.given("web").recent(),
         builder.snapshot().recent_first_answers("web"), walked.ever(),
     )  # fmt: skip
 
@@ -96,9 +96,9 @@ def asked_and_changed() -> tuple[World, Compilation]:
 def test_what_a_thread_has_counted_is_put_with_what_was_counted_before() -> None:
     world, counting = asked_and_changed()
     builder = world.pipeline.builder
-    assert builder.first_answers("web") == {"a": 5, "b": 5}
+    assert builder.given("web").ever() == {"a": 5, "b": 5}
     world.pipeline.step(counting.work(), world.now)
-    assert builder.first_answers("web") == {"a": 5, "b": 5}
+    assert builder.given("web").ever() == {"a": 5, "b": 5}
     assert not any(one.closed for one in builder.walk_first_answers())
 
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_counted_is_left_out_and_is_a_fault_of_ours(monkeypatch: 
         break_at(patched, first_places.FirstPlaces, "until", lambda *_: True)
         outcome = counting.work()
     world.pipeline.step(outcome, world.now)
-    assert world.pipeline.builder.first_answers("web") == {}
+    assert world.pipeline.builder.given("web").ever() == {}
     assert world.pipeline.wall.errors == 1
     world.pipeline.builder.services["web"].entries[WEB_A].counter.position += 10
-    assert world.pipeline.builder.first_answers("web") == {"a": 5, "b": 5}
+    assert world.pipeline.builder.given("web").ever() == {"a": 5, "b": 5}

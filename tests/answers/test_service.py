@@ -380,7 +380,7 @@ def test_every_first_place_that_was_given_is_counted_once_whatever_was_published
                 respond(
                     tables.query(tagged, rtype), answers, 65_535, next_position
                 )  # a tag's are not counted
-    assert {id: n for id, n in answers.first_answers("web").items() if n} == dict(given_out)
+    assert {id: n for id, n in answers.given("web").ever().items() if n} == dict(given_out)
     assert {id: n for (_, id), n in first_places.count(answers.walk_first_answers())[0].items() if n} == dict(
         given_out
     )
@@ -394,11 +394,11 @@ def test_ids_that_never_come_back_are_forgotten_the_longest_gone_first(
     for id in "abcdef":
         answers.replace("web", answers.compile(a_service("web", {id: 1})))
         respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, next_position)
-    assert answers.first_answers("web") == dict.fromkeys("cdef", 1)
+    assert answers.given("web").ever() == dict.fromkeys("cdef", 1)
     answers.replace("web", answers.compile(a_service("web", {"c": 1, "f": 1})))
-    assert answers.first_answers("web") == dict.fromkeys("cdef", 1), "one that came back has its count still"
+    assert answers.given("web").ever() == dict.fromkeys("cdef", 1), "one that came back has its count still"
     answers.replace("web", None)
-    assert answers.first_answers("web") == dict.fromkeys("cef", 1), "d is gone for longest"
+    assert answers.given("web").ever() == dict.fromkeys("cef", 1), "d is gone for longest"
     answers.replace("other", answers.compile(a_service("other", {"z": 1})))
     respond(tables.query(names.wire("other.svc.local"), 1), answers, 512, next_position)
     assert first_places.count(answers.walk_first_answers())[0]["other", "z"] == 1
@@ -436,7 +436,7 @@ def test_given_is_counted_anew_when_weights_change_and_goes_on_when_anything_els
             respond(tables.query(names.wire("web.svc.local"), 1), answers, 512, next_position)
 
     def recent() -> dict[str, int]:
-        return {id: n for id, n in answers.recent_first_answers("web").items() if n}
+        return {id: n for id, n in answers.given("web").recent().items() if n}
 
     put({"a": 1, "b": 1})
     ask(10)
@@ -450,7 +450,7 @@ def test_given_is_counted_anew_when_weights_change_and_goes_on_when_anything_els
     put({"a": 1})
     ask(1)
     assert recent() == {"a": 1}
-    assert answers.first_answers("web") == {"a": 13, "b": 16}
+    assert answers.given("web").ever() == {"a": 13, "b": 16}
     put(None)
     put({"a": 1, "b": 1})
     ask(2)
@@ -465,7 +465,7 @@ def test_a_part_that_was_compiled_before_more_answers_were_dealt_counts_them_too
     for _ in range(10):
         respond(tables.query(owner, 1), answers, 65_535, next_position)
     answers.replace("web", next_part)
-    assert answers.first_answers("web") == {"a": 5, "b": 5}
+    assert answers.given("web").ever() == {"a": 5, "b": 5}
 
 
 @pytest.mark.parametrize("weights", [{"a": 1, "b": 2, "c": 3}, {"a": 0, "b": 7}, {"a": 0, "b": 0}])

@@ -304,10 +304,10 @@ def test_who_was_given_what_is_told_from_zone_to_zone_over_changes() -> None:
         ("web", "eu-1c", "eu-1a"): 1, ("web", "eu-1c", "eu-1b"): 1,
     }  # fmt: skip
     assert answers.near_answers() == expected
-    assert sum(answers.first_answers("web").values()) == 13
+    assert sum(answers.given("web").ever().values()) == 13
     answers.put(web(*THREE, instance("d", "eu-1a")))
     assert answers.near_answers() == expected
-    assert sum(answers.first_answers("web").values()) == 13
+    assert sum(answers.given("web").ever().values()) == 13
     ask(answers, EU_A)
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == 6
     answers.replace("web", None)

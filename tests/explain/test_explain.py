@@ -119,14 +119,14 @@ def test_it_tells_the_answer_that_comes_next_and_takes_no_turn(qtype: str) -> No
         said = world.explain("web.svc.local", qtype)["answer"]
         assert world.explain("web.svc.local", qtype)["answer"] == said
         assert world.ask("web.svc.local", qtype) == said
-    assert world.answers.first_answers("web") == {"a": 2, "b": 4, "c": 6}
+    assert world.answers.given("web").ever() == {"a": 2, "b": 4, "c": 6}
 
 
 def test_asking_why_is_no_first_answer() -> None:
     world = World(a_service(an_instance("a"), an_instance("b")))
     world.explain("web.svc.local", "A")
     world.explain("web.svc.local", "A", "drain=web/a")
-    assert not any(world.answers.first_answers("web").values())
+    assert not any(world.answers.given("web").ever().values())
 
 
 def test_a_trial_changes_nothing_that_is_answered() -> None:

@@ -92,7 +92,7 @@ def test_of_half_a_million_answers_each_instance_has_its_share_to_the_last_one(
             exact = TIMES * share
             assert abs(found[id] - exact) < 1 if exact.denominator > 1 else found[id] == exact, (client, id)
     assert sum(answers.near_answers().values()) == 5 * TIMES
-    assert sum(answers.first_answers("web").values()) == 5 * TIMES
+    assert sum(answers.given("web").ever().values()) == 5 * TIMES
     assert answers.near_answers()["web", "eu-1a", "eu-1a"] == (TIMES if mode == "prefer" else TIMES // 2)
 
 

@@ -166,7 +166,7 @@ def test_first_places_are_counted_once_over_all_parts_of_a_service(engine: nativ
         engine.apply(builder.take())
         for _ in range(9):
             engine.respond(asked, 1232)
-        firsts = builder.first_answers("w")
+        firsts = builder.given("w").ever()
         assert sum(firsts.values()) == 10 * turn - 1  # the first of all found nothing
     assert abs(firsts["i1"] - firsts["i2"]) <= 5
 

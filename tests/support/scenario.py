@@ -432,7 +432,7 @@ class World:
 
     def do_firsts(self, rest: str) -> str:
         self.publish()
-        return json.dumps(dict(sorted(self.pipeline.builder.first_answers(rest).items())))
+        return json.dumps(dict(sorted(self.pipeline.builder.given(rest).ever().items())))
 
 
 def _registry(name: str) -> RegistryURL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import Counter
 from functools import cache
 from ipaddress import ip_network
 
@@ -13,6 +14,7 @@ from msgspec import structs
 from support.drawing import pick
 from zkdns.answers import policies
 from zkdns.answers.builder import Builder
+from zkdns.answers.first_places import count
 from zkdns.answers.rotation import Rotation
 from zkdns.answers.table import (
     EVERY,
@@ -51,6 +53,11 @@ class Answers(Builder):
     def put(self, service: Service) -> None:
         """The service as it is now."""
         self.replace(service.name, self.compile(service))
+
+    def near_answers(self) -> Counter[tuple[str, str, str]]:
+        """How often clients of one zone were given an instance of another first: by service, clients' zone,
+        instance's zone; "" is none."""
+        return count(self.walk_first_answers())[1]
 
     def bear(self, option: bytes) -> None:
         """Every reply bears this option from now on; b"" ends it."""

@@ -7,14 +7,13 @@ one moment. Publishing by difference and from nothing come to the same table (te
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
 from zkdns.answers.deferred import defer
 from zkdns.answers.entries import single
-from zkdns.answers.first_places import Closed, Counted, Ended, FirstAnswers, FirstPlaceCounts, count
+from zkdns.answers.first_places import Closed, Counted, Ended, FirstAnswers, FirstPlaceCounts
 from zkdns.answers.holders import Holders
 from zkdns.answers.leftovers import Leftovers
 from zkdns.answers.own_names import browsing, own_names, server_entries, soa_of
@@ -128,14 +127,6 @@ class Builder:
         """Whether a name is there without any service or file."""
         return self._precedence.is_built_in(owner)
 
-    def first_answers(self, service: str) -> dict[str, int]:
-        """How often each instance of the service stood first in an answer, by id."""
-        return self.given(service).ever()
-
-    def recent_first_answers(self, service: str) -> dict[str, int]:
-        """The same since the weights of the service's instances changed last."""
-        return self.given(service).recent()
-
     def given(self, service: str) -> FirstAnswers:
         """What the service gave until now, to be counted: in any thread, for of thousands it takes long."""
         answers = self.services.get(service)
@@ -157,11 +148,6 @@ class Builder:
         for closed in counted.closed:
             if isinstance(closed.before, ServiceAnswers):
                 self._leftovers.put(closed.before)
-
-    def near_answers(self, of: str | None = None) -> Counter[tuple[str, str, str]]:
-        """How often clients of one zone were given an instance of another first: by service, clients' zone,
-        instance's zone; "" is none."""
-        return count(self.walk_first_answers(of))[1]
 
     # --- the zones' own ---------------------------------------------------------------------------------
 

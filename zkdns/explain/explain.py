@@ -38,7 +38,7 @@ from zkdns.explain.shares import Shares, place
 from zkdns.explain.subject import Subject, locate
 from zkdns.model import Instance, Service
 from zkdns.serve.request import Request
-from zkdns.serve.respond import FORWARD, respond_whole
+from zkdns.serve.respond import FORWARD, Outcome, respond_whole
 from zkdns.topology import Topology
 
 WHOLE: Final = 65535
@@ -92,7 +92,7 @@ def explain(
         standing = {name: answers.service for name, answers in snapshot.services.items()}
     services = {**more, **standing}
     trial = what_if.try_changes(services, changes, routes, lifted)
-    effects, beyond = trial.effects, snapshot.beyond
+    beyond = snapshot.beyond
     before = locate(services, snapshot.zones, qname, beyond)
     services |= trial.touched
     again: Mapping[str, Service] = {}
@@ -105,14 +105,8 @@ def explain(
     subject = locate(services, snapshot.zones, qname, beyond)
     if then is not None and follower is not None:
         _refuse_unknown(then.unknown, subject, follower, bool(snapshot.files))
-    request = Request(_spell_query(qname, rtype), asker, limit=WHOLE)
-    while True:
-        table = _build_table(snapshot, again, beyond, before, subject)
-        try:
-            outcome = respond_whole(request, table, snapshot.position_of)
-            break
-        except Asleep as asleep:
-            again = {**again, asleep.service: snapshot.services[asleep.service].service}
+    case = _Case(snapshot, rtype, asker, services, subject, beyond)
+    outcome, table = _respond(case, before, again)
     account: dict[str, Any] = {
         "name": names.text(qname).rstrip(".") or ".",
         "type": dns.rdatatype.to_text(rtype),
@@ -124,33 +118,67 @@ def explain(
         "client": stand(snapshot.topology, asker).row(),
     }
     if isinstance(outcome, bytes):
-        # Record by record: in one RRset dnspython would lose the order.
-        reply = dns.message.from_wire(outcome, one_rr_per_rrset=True)
-        stale = account["stale"] = any(option.code in _AWAY for option in _errors(reply))
-        account["rcode"] = dns.rcode.to_text(reply.rcode())
-        account["answer"] = [rdata.to_text() for rrset in reply.answer for rdata in rrset]
-        entry = _find_entry(subject, rtype, table, snapshot.position_of)
-        placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
-        if entry is not None and subject.service is not None:
-            behind = beyond(subject.service.name)
-            placing, nearby = place_near(placing, entry, snapshot, asker, behind)
-        elif subject.kind == "near":
-            placing, nearby = _place_zone(subject, rtype, table)
-        account["instances"] = list(_rows(subject, placing))
-        targets: list[TargetShare] = []
-        if subject.route is not None and subject.service is not None and subject.kind != "near":
-            targets = target_shares(subject.route, snapshot.recent_first_answers(subject.service.name))
-            account["targets"] = [one.row() for one in targets]
-        notes = [*map(_spell, _errors(reply)), *nearby]
-        notes += notes_on(subject, placing, reply, services, stale, targets)
-        notes += notes_on_size(reply, len(outcome))
+        fields, notes = _tell_reply(case, table, outcome)
+        account |= fields
     elif outcome is FORWARD and forwards(asker):
         account["rcode"] = "FORWARDED"
         notes = ["the name is in no zone of ours: an upstream is asked, and what it says is passed on"]
     else:
         notes = [_refusal(subject, asker, snapshot.zone_names)]
-    account["notes"] = list(dict.fromkeys([*effects, *notes]))
+    account["notes"] = list(dict.fromkeys([*trial.effects, *notes]))
     return account
+
+
+class _Case(Struct, frozen=True, eq=False):
+    """A question by one client, and what it is about. `services`: all by name, and `beyond`, what their names
+    give beside their own instances: as they would be."""
+
+    snapshot: Snapshot
+    rtype: dns.rdatatype.RdataType
+    asker: str
+    services: Mapping[str, Service]
+    subject: Subject
+    beyond: Callable[[str], Beyond]
+
+
+def _respond(case: _Case, before: Subject, again: Mapping[str, Service]) -> tuple[Outcome, Table]:
+    """What is said, and by which table. `before`: what the name is about now; `again`: those that are others
+    than in the snapshot."""
+    snapshot = case.snapshot
+    request = Request(_spell_query(case.subject.qname, case.rtype), case.asker, limit=WHOLE)
+    while True:
+        table = _build_table(snapshot, again, case.beyond, before, case.subject)
+        try:
+            return respond_whole(request, table, snapshot.position_of), table
+        except Asleep as asleep:
+            again = {**again, asleep.service: snapshot.services[asleep.service].service}
+
+
+def _tell_reply(case: _Case, table: Table, wire: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The fields that a reply fills, and the notes on it."""
+    snapshot, subject, rtype = case.snapshot, case.subject, case.rtype
+    # Record by record: in one RRset dnspython would lose the order.
+    reply = dns.message.from_wire(wire, one_rr_per_rrset=True)
+    stale = any(option.code in _AWAY for option in _errors(reply))
+    entry = _find_entry(subject, rtype, table, snapshot.position_of)
+    placing, nearby = place(subject, rtype, entry, bool(reply.answer)), list[str]()
+    if entry is not None and subject.service is not None:
+        placing, nearby = place_near(placing, entry, snapshot, case.asker, case.beyond(subject.service.name))
+    elif subject.kind == "near":
+        placing, nearby = _place_zone(subject, rtype, table)
+    fields: dict[str, Any] = {
+        "stale": stale,
+        "rcode": dns.rcode.to_text(reply.rcode()),
+        "answer": [rdata.to_text() for rrset in reply.answer for rdata in rrset],
+        "instances": list(_rows(subject, placing)),
+    }
+    targets: list[TargetShare] = []
+    if subject.route is not None and subject.service is not None and subject.kind != "near":
+        targets = target_shares(subject.route, snapshot.recent_first_answers(subject.service.name))
+        fields["targets"] = [one.row() for one in targets]
+    notes = [*map(_spell, _errors(reply)), *nearby]
+    notes += notes_on(subject, placing, reply, case.services, stale, targets)
+    return fields, [*notes, *notes_on_size(reply, len(wire))]
 
 
 def _refuse_unknown(unknown: frozenset[str], subject: Subject, follower: Follower, has_files: bool) -> None:
