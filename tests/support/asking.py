@@ -25,7 +25,9 @@ def respond(
     return respond_to(Request(packet, client, limit=limit, forwards=bool(ra)), table, position)
 
 
-def reply_of(dispatcher: Dispatcher, packet: bytes, client: str = "192.0.2.1") -> bytes | None:
+def reply_of(
+    dispatcher: Dispatcher, packet: bytes, client: str = "192.0.2.1", limit: int = HIGHEST_UDP
+) -> bytes | None:
     """The reply over UDP that is there at once; None for none."""
-    outcome = dispatcher.dispatch(dispatcher.read(packet, client))
+    outcome = dispatcher.dispatch(dispatcher.read(packet, client, limit=limit))
     return outcome if isinstance(outcome, bytes) else None
