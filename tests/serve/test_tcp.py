@@ -8,6 +8,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from support.missing import ENGINES
 from support.ports import free_port
 from support.tables import Answers
 from support.waiting import until
-from zkdns.answers.table import Table
+from zkdns.answers.table import Delta, Table
 from zkdns.config import Address
 from zkdns.dns import names
 from zkdns.dns.packet import Query
@@ -54,6 +55,14 @@ def service(name: str, size: int) -> Service:
         for n in range(size)
     )
     return Service(name, name, f"/s/{name}", ServiceSettings(answers=4000, policy="first"), held)
+
+
+@cache
+def what_is_served() -> Delta:
+    answers = Answers(["svc.local"])
+    for one in (service("web", 1), service("big", 3000)):
+        answers.replace(one.name, answers.compile(one))
+    return answers.take()
 
 
 class Client:
@@ -164,9 +173,6 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
     servers = []
 
     async def run(port: int = 0, **limits: Any) -> Server:
-        answers = Answers(["svc.local"])
-        for one in (service("web", 1), service("big", 3000)):
-            answers.replace(one.name, answers.compile(one))
         upstream = Upstream()
         dispatcher = Dispatcher(Table(), upstream)  # type: ignore[arg-type]
         engine: PythonEngine
@@ -174,7 +180,7 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
             engine = NativeEngine(dispatcher, Native(), Limits(**limits))
         else:
             engine = PythonEngine(dispatcher, Limits(**limits))
-        engine.apply(answers.take())
+        engine.apply(what_is_served())
         address = Address("127.0.0.1", port or free_port())
         await engine.start([address], 2)
         servers.append(Server(engine, address, upstream))
