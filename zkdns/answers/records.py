@@ -212,7 +212,17 @@ class Group:
     @cached_property
     def apart(self) -> Apart | None:
         """None where some share an address, or have their names under another service's."""
-        return _apart(self.tier, self.own)
+        tier, own = self.tier, self.own
+        if not own or not all(one.sole_holder and not i.home for one, i in zip(own, tier, strict=True)):
+            return None
+        return Apart(
+            tuple(own),
+            tuple([i.weight for i in tier]),
+            tuple(zip(tier)),
+            tuple([(b"", *one.unowned) for one in own]),
+            tuple([len(one.unowned) for one in own]),
+            tuple([i.known_as or i.id for i in tier]),
+        )
 
 
 class Shared:
@@ -231,90 +241,74 @@ class Shared:
         return group
 
 
-def _apart(tier: Sequence[Instance], own: Sequence[InstanceRecords]) -> Apart | None:
-    if not own or not all(one.sole_holder for one in own) or any(i.home for i in tier):
-        return None
-    return Apart(
-        tuple(own),
-        tuple([i.weight for i in tier]),
-        tuple(zip(tier)),
-        tuple([(b"", *one.unowned) for one in own]),
-        tuple([len(one.unowned) for one in own]),
-        tuple([i.known_as or i.id for i in tier]),
-    )
-
-
 def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: Shared) -> Tiers:
     """Every priority's instances on the asked port. Two at one target and port are one record with
     the weights added; instances at the same addresses share the first one's name as target. One with several
     ports of the name has a record for each, which share its places."""
-    zone, ttl, by_name = spelling.zone, spelling.ttl, spelling.by_name
-    label = names.label(service.label)
-    inside = about.owner.endswith(label + zone)
-    here, apex = pointer(about.owner, label + zone if inside else zone), pointer(about.owner, zone)
-    scale = service.settings.srv_scale
-    ends: dict[bytes, tuple[bytes, bytes]] = {}
-
-    def ends_of(own: InstanceRecords) -> tuple[bytes, bytes]:
-        """What a target ends with, and the owner of its addresses."""
-        if own.home not in ends:
-            ends[own.home] = own.home + zone, here if inside and own.home == label else own.home + apex
-            if own.elsewhere and zone in own.elsewhere:
-                ends[own.home] = (own.home + own.elsewhere[zone],) * 2
-        return ends[own.home]
-
-    def spell(i: Instance, weight: int, port: int, target: bytes) -> bytes:
-        return srv(i.registration.priority, min(int(weight * scale), 65535), port, target, ttl)
-
-    known = shared.records
-    homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
+    targets = _Targets(service, about, spelling, shared)
     tiers: list[Sequence[Member]] = []
     for tier in about.serving if about.levels is None else about.levels:
         ports = tuple(ports_of_each(tier, about.port))
         # A route may give one instance as two targets.
-        group = shared.group(tier, by_name) if about.levels is None else None
+        group = shared.group(tier, spelling.by_name) if about.levels is None else None
         if group and group.apart and len(tier) == sum(map(len, ports)) and all(ports):
-            apart = group.apart
-            end, suffix = ends_of(apart.own[0])
-            wires = group.wires.get(ports)
-            if wires is None:
-                wires = group.wires[ports] = tuple(
-                    [
-                        known.get((i.label, port))
-                        or known.setdefault((i.label, port), spell(i, i.weight, port, own.label + end))
-                        for i, own, (port,) in zip(tier, apart.own, ports, strict=True)
-                    ]
-                )
-            runs = [
-                (own.label + suffix).join(own_bodies)
-                for own, own_bodies in zip(apart.own, apart.bodies, strict=True)
-            ]
-            tiers.append(Columns(wires, apart.weights, apart.holders, tuple(runs), apart.counts, apart.ids))
-            continue
+            tiers.append(targets.of_apart(group, group.apart, ports))
+        elif members := targets.of_meeting(tier, ports):
+            tiers.append(members)
+    return tuple(tiers)
+
+
+class _Targets:
+    """How the SRV records of one name are spelled."""
+
+    def __init__(self, service: Service, about: OwnerName, spelling: Spelling, shared: Shared) -> None:
+        self._zone, self._own = zone, own = spelling.zone, names.label(service.label)
+        self._apex = pointer(about.owner, zone)
+        inside = about.owner.endswith(own + zone)
+        self._here = pointer(about.owner, own + zone) if inside else own + self._apex
+        """How the owners of its own instances' addresses end."""
+        self._scale, self._ttl = service.settings.srv_scale, spelling.ttl
+        self._by_name, self._known = spelling.by_name, shared.records
+        self._is_routed = about.levels is not None
+        self._ends: dict[bytes, tuple[bytes, bytes]] = {}
+        self._homes: dict[tuple[str, ...], tuple[bytes, bytes, bytes]] = {}
+        """By addresses, whose name they go by."""
+
+    def of_apart(self, group: Group, apart: Apart, ports: tuple[tuple[int, ...], ...]) -> Columns:
+        """Where each has one port, and shares no address."""
+        end, suffix = self._ends_of(apart.own[0])
+        known, spell = self._known, self._spell
+        wires = group.wires.get(ports)
+        if wires is None:
+            wires = group.wires[ports] = tuple(
+                [
+                    known.get((i.label, port))
+                    or known.setdefault((i.label, port), spell(i, i.weight, port, own.label + end))
+                    for i, own, (port,) in zip(group.tier, apart.own, ports, strict=True)
+                ]
+            )
+        pairs = zip(apart.own, apart.bodies, strict=True)
+        runs = tuple([(own.label + suffix).join(bodies) for own, bodies in pairs])
+        return Columns(wires, apart.weights, apart.holders, runs, apart.counts, apart.ids)
+
+    def of_meeting(self, tier: Sequence[Instance], ports: Sequence[Sequence[int]]) -> tuple[Member, ...]:
+        """Where several may meet at one target."""
         members: list[Member] = []
         places: dict[tuple[bytes, int], tuple[int, int]] = {}
+        """By target and port, which member that is, and what those there weigh."""
         parts = lcm(*{len(numbers) for numbers in ports if numbers})
         for i, numbers in zip(tier, ports, strict=True):
             of = own_name(i)
-            own = by_name[of]
-            end, suffix = ends_of(own)
+            own = self._by_name[of]
             for port in numbers:
                 share = i.weight * parts // len(numbers)
-                if own.sole_holder and about.levels is None:
-                    wire = known.get((of, port))
-                    if wire is None:
-                        wire = known[of, port] = spell(i, i.weight, port, own.label + end)
-                    run = (own.label + suffix).join((b"", *own.unowned))
-                    members.append(Member(wire, share, (i,), run, len(own.unowned)))
+                if own.sole_holder and not self._is_routed:
+                    members.append(self._alone(i, of, own, port, share))
                     continue
-                if i.registration.host:
-                    target = owner = names.wire(i.registration.host)
-                else:
-                    home = homes.setdefault(i.addresses, (own.label, end, suffix))
-                    target, owner = home[0] + home[1], home[0] + home[2]
+                target, owner = self._target(i, own)
                 at, weight = places.get((target, port), (len(members), 0))
                 places[target, port] = at, weight + i.weight
-                wire = spell(i, weight + i.weight, port, target)
+                wire = self._spell(i, weight + i.weight, port, target)
                 if at < len(members):
                     holders = (*members[at].holders, i)
                     share += members[at].weight
@@ -322,9 +316,33 @@ def srv_tiers(service: Service, about: OwnerName, spelling: Spelling, shared: Sh
                 else:
                     run = owner.join((b"", *own.unowned))
                     members.append(Member(wire, share, (i,), run, len(own.unowned)))
-        if members:
-            tiers.append(tuple(members))
-    return tuple(tiers)
+        return tuple(members)
+
+    def _alone(self, i: Instance, of: str, own: InstanceRecords, port: int, share: int) -> Member:
+        end, suffix = self._ends_of(own)
+        wire = self._known.get((of, port))
+        if wire is None:
+            wire = self._known[of, port] = self._spell(i, i.weight, port, own.label + end)
+        return Member(wire, share, (i,), (own.label + suffix).join((b"", *own.unowned)), len(own.unowned))
+
+    def _target(self, i: Instance, own: InstanceRecords) -> tuple[bytes, bytes]:
+        """The name that it is reached by, and the owner of its addresses."""
+        if i.registration.host:
+            return (names.wire(i.registration.host),) * 2
+        label, end, suffix = self._homes.setdefault(i.addresses, (own.label, *self._ends_of(own)))
+        return label + end, label + suffix
+
+    def _ends_of(self, own: InstanceRecords) -> tuple[bytes, bytes]:
+        """What a target ends with, and the owner of its addresses."""
+        home, zone, known = own.home, self._zone, self._ends
+        if home not in known:
+            known[home] = home + zone, self._here if home == self._own else home + self._apex
+            if own.elsewhere and zone in own.elsewhere:
+                known[home] = (home + own.elsewhere[zone],) * 2
+        return known[home]
+
+    def _spell(self, i: Instance, weight: int, port: int, target: bytes) -> bytes:
+        return srv(i.registration.priority, min(int(weight * self._scale), 65535), port, target, self._ttl)
 
 
 def target(instance: Instance, name: bytes) -> bytes:
