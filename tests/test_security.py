@@ -72,7 +72,7 @@ WALLS: dict[str, tuple[float, ...]] = {
     "instances that a route leads to": (route_resolver.MAX_FOLLOWED_INSTANCES,),
     "those behind routes that it leads to": (route_resolver.MAX_FOLLOWED_BELOW,),
     "instances that are looked at to count a route's healthy": (route_resolver.MAX_COUNTED,),
-    "instances of a route that is followed in the loop": (compiler.LARGE,),
+    "instances of a route that is followed in the loop": (compiler.LARGE // compiler.ROUTED,),
     "ports by name of a route": (route_resolver.MAX_PORTS,),
     "problems told of one route": (route_resolver.MAX_TOLD,),
     "networks, places of the topology": (topology.MAX_NETWORKS, topology.MAX_PLACES),

@@ -37,7 +37,7 @@ from zkdns.model import (
     Whole,
 )
 from zkdns.pipeline import compiler
-from zkdns.pipeline.inputs import Compiled, FileRead, HostResolved, Probed, Remembered
+from zkdns.pipeline.inputs import Compiled, FileRead, Followed, HostResolved, Probed, Remembered
 from zkdns.pipeline.pipeline import Pipeline
 from zkdns.pipeline.replica import TELL_AT_LEAST, TELL_EVERY
 from zkdns.pipeline.start import Stage
@@ -127,10 +127,32 @@ def test_a_change_during_a_large_compile_is_compiled_after_it(monkeypatch: pytes
     assert world.pipeline.idle
 
 
+def test_an_instance_that_a_route_gives_counts_as_several_for_what_is_done_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiler, "LARGE", 2 * compiler.ROUTED)
+    world = World(threads=True)
+    world.settle()
+    world.publish("two", a=an_address(1), b=an_address(2))
+    world.publish("three", a=an_address(1), b=an_address(2), c=an_address(3))
+    world.publish("web")
+    world.hear("/services", world.data("/services/web", '{"to": {"two": 1}}'))
+    assert not [one for _ in range(5) for one in world.ready().compile]
+    assert routed(world, "web") == {"10.0.0.1", "10.0.0.2"}
+    world.hear("/services", world.data("/services/web", '{"to": {"three": 1}}'))
+    for kind in (Followed, Compiled):
+        (work,) = [one for _ in range(5) for one in world.ready().compile]
+        done = work.work()
+        assert isinstance(done, kind)
+        world.pipeline.step(done, world.now)
+    assert routed(world, "web") == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+
+
 def test_a_target_that_changes_while_its_route_is_compiled_aside_is_compiled_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compiler, "LARGE", 3)
+    monkeypatch.setattr(compiler, "ROUTED", 1)
     world = World(threads=True)
     world.register("two", a=an_address(1), b=an_address(2))
     world.publish("web")

@@ -29,6 +29,10 @@ nobody's query should wait for."""
 MAX_COUNTED_INSTANCES: Final = 20_000
 """Instances of a route that are counted: to know it for a very large one."""
 
+ROUTED: Final = 8
+"""Such instances take the time of one that a route gives: its shares are fractions, which are made whole
+for each of its names."""
+
 SAYS: Final = 5
 """So many tags, ports and addresses take the time of an instance."""
 
@@ -80,7 +84,7 @@ class Compiler:
         if (
             routed is None
             and self._threads
-            and (met := self._routes.meets(name, MAX_COUNTED_INSTANCES)) > LARGE
+            and (met := self._routes.meets(name, MAX_COUNTED_INSTANCES)) * ROUTED > LARGE
         ):
             return Compilation(name, aside(Followed, name, self._routes.follow_aside(name)), met)
         beyond = self._beyond(name, routed)
@@ -175,7 +179,9 @@ class Compiler:
 
     def _size(self, service: Service, beyond: Beyond) -> int:
         """Instances that records are spelled of, each as often as client classes differ."""
-        size = self._own_size(service) + (len(beyond.route.name.group) if beyond.route is not None else 0)
+        size = self._own_size(service)
+        if beyond.route is not None:
+            size += ROUTED * len(beyond.route.name.group)
         return size if service.settings.near == "off" else size * (1 + len(self._builder.topology.places))
 
     def _own_size(self, service: Service) -> int:
