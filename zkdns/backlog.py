@@ -61,6 +61,12 @@ class Backlogs(Generic[K]):
         if key not in self._came:
             self._came[key] = self._count = self._count + 1
 
+    def take_out(self, key: K) -> None:
+        """It waits no more; KeyError where it did not."""
+        del self._came[key]
+        self.own.pop(key, None)
+        self.many.pop(key, None)
+
     def take_next(self) -> tuple[K, bool]:
         """Takes what is next, and whether it was one of many; KeyError where nothing waits."""
         if not (self.own and self.many):

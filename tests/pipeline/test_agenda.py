@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from zkdns.pipeline.agenda import PACE, SLOWEST, SOONEST, Agenda
 
 
@@ -10,6 +12,28 @@ def test_what_is_due_is_due_once_in_the_order_in_which_it_came() -> None:
     agenda.mark(["b", "a"])
     agenda.mark(["c", "b"])
     assert list(agenda.queue) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("at", [0, 25, 50])
+def test_the_smallest_waits_for_few_of_dozens_of_large_ones_wherever_it_stands(at: int) -> None:
+    large = [f"large{n}" for n in range(50)]
+    agenda = Agenda()
+    agenda.tell([*large[:at], "small", *large[at:]])
+    sizes = dict.fromkeys(large, 99) | {"small": 1}
+    order = [agenda.take_next(sizes.__getitem__) for _ in range(len(sizes))]
+    assert order.index("small") <= 1
+    assert [name for name in order if name != "small"] == large, "of one size they come in their order"
+    assert not agenda.queue
+
+
+def test_the_largest_has_its_turn_though_small_ones_come_all_the_time() -> None:
+    agenda = Agenda()
+    agenda.tell(["large", "small0", "small1"])
+    order = []
+    for n in range(2, 8):
+        order.append(agenda.take_next(lambda name: 99 if name == "large" else 1))
+        agenda.tell([f"small{n}"])
+    assert order.index("large") <= 1
 
 
 def test_the_earliest_of_several_times_counts() -> None:

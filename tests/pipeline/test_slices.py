@@ -79,6 +79,19 @@ def test_what_changes_meanwhile_is_told_after_it() -> None:
     assert told[-1].was == "10.0.0.0 port 80"
 
 
+def test_where_dozens_of_services_lose_some_at_once_a_small_one_waits_for_few_of_them() -> None:
+    world = World()
+    dozens = [f"s{n}" for n in range(40)]
+    for name in dozens:
+        world.register(name, a=an_address(1), b=an_address(2), c=an_address(3))
+    world.publish("small", a=an_address(4))
+    gone = [Children(f"/services/{name}", ("a", "b"), next(world.zxid)) for name in dozens]
+    world.hear("/services", *gone, world.data("/services/small/a", an_address(5)))
+    told = [*dict.fromkeys(change.service for change in world.ready().changes)]
+    assert told.index("small") <= 1
+    assert {*told} == {"small", *dozens}
+
+
 def test_what_many_threads_bring_at_once_is_put_in_place_in_turns() -> None:
     world = by_looks(World(settings_of(), threads=True))
     large = {f"i{n:03}": an_address(n) for n in range(501)}

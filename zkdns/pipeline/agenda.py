@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from zkdns.backlog import Backlogs
 
@@ -21,6 +22,9 @@ SOONEST = 0.001
 SLOWEST = 1.0
 """Seconds that a verdict waits at most for its service's turn."""
 
+MAX_LOOKED_AT: Final = 512
+"""Among so many that registries told of the smallest is looked for: more come in parts."""
+
 
 class Agenda:
     """`queue`: what is due, by name, in order."""
@@ -31,6 +35,7 @@ class Agenda:
         self._alarm_of: dict[str, float] = {}
         self._costs: dict[str, tuple[float, float]] = {}
         """When a service was published last, and what that cost, in seconds."""
+        self._is_turn_of_smallest = False
 
     @property
     def wake(self) -> float | None:
@@ -88,6 +93,18 @@ class Agenda:
     def spend(self, name: str, now: float, cost: float) -> None:
         """It was done, and took so many seconds."""
         self._costs[name] = now, cost
+
+    def take_next(self, size_of: Callable[[str], int]) -> str:
+        """Takes what is next; KeyError where nothing is due. Of what registries told the smallest has each
+        second turn: who changes dozens of services of a hundred instances keeps another's one no longer than
+        a few of them take."""
+        own = self.queue.own
+        self._is_turn_of_smallest = not self._is_turn_of_smallest
+        if not (self._is_turn_of_smallest and 1 < len(own) <= MAX_LOOKED_AT):
+            return self.queue.take_next()[0]
+        smallest = min(own, key=size_of)
+        self.queue.take_out(smallest)
+        return smallest
 
     def take(self, now: float, tick: Callable[[], float], act: Callable[[str], object]) -> None:
         """Do all that is due, and note by `tick` what each takes."""

@@ -247,7 +247,9 @@ class Publisher:
         if self._begun and (self._turn % 2 or not (queue or self._composed)):
             return next(iter(self._begun)), self._go_on
         if queue and (self._turn % COMPOSED_EVERY or not self._composed):
-            return queue.take_next()[0], self._publish
+            registered = self.registered
+            name = self._agenda.take_next(lambda name: len(registered.get(name, NOBODY).instances))
+            return name, self._publish
         return self._composed.take_next(), self._compose_if_ripe
 
     def _compose_if_ripe(self, name: str, moment: Moment) -> bool:
