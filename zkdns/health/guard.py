@@ -8,7 +8,7 @@ registered again, when its time is over, when an operator drained it or when its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from operator import attrgetter
 from typing import Final
 
@@ -81,58 +81,79 @@ def retain(
     settings = (current or previous or _NOBODY).settings
     if settings.hold <= 0 and not losses.kept and not grace.until:
         return NO_LOSSES
+    hold = settings.hold
     present = current.instances if current is not None else ()
     here: set[str] = set()
     yield from walk(present, lambda some: here.update([i.path for i in some]))
-    gone: list[Gone] = []
-
-    def note_known(some: Sequence[Gone]) -> None:
-        gone.extend([g for g in some if now - g.at < WINDOW and g.instance.path not in here])
-
-    yield from walk(losses.gone, note_known)
-    vanished: list[Instance] = []
+    vanished: Sequence[Instance] = ()
+    gone = yield from _still_gone(losses, here, now)
     if previous is not None and previous is not current:
-        known = {*map(_path_of, gone)}
-
-        def note_vanished(some: Sequence[Instance]) -> None:
-            vanished.extend([i for i in some if i.path not in here and i.path not in known])
-
-        yield from walk(previous.instances, note_vanished)
+        vanished = yield from _find_vanished(previous, here, gone)
         yield from walk(vanished, lambda some: gone.extend([Gone(i, now) for i in some]))
-    held: dict[str, Kept] = {}
-
-    def suspect(some: Iterable[Kept]) -> None:
-        for one in some:  # who is kept already is kept for that reason
-            path = one.instance.path
-            if one.until > now and path not in here and path not in held and not released(one.instance):
-                held[path] = one
+    suspects = _Suspects(here, now, released)
 
     def keep(some: Sequence[Kept]) -> None:
-        suspect([k for k in some if settings.hold > 0 or k.why != BY_HOLD])
+        suspects.add([k for k in some if hold > 0 or k.why != BY_HOLD])
 
-    def hold(some: Sequence[Gone]) -> None:
-        suspect([Kept(g.instance, g.at + settings.hold) for g in some if _may_be_kept(g.instance)])
+    def catch(some: Sequence[Gone]) -> None:
+        suspects.add([Kept(g.instance, g.at + hold) for g in some if _may_be_kept(g.instance)])
 
     def grant_grace(some: Sequence[Instance]) -> None:
         covered = [i for i in some if grace.covers(i, now) and _may_be_kept(i)]
-        suspect([Kept(i, now + grace.seconds, BY_GRACE) for i in covered])
+        suspects.add([Kept(i, now + grace.seconds, BY_GRACE) for i in covered])
 
     yield from walk(losses.kept, keep)
-    if settings.hold > 0 and len(gone) > len(here):  # more than half of what was there and is there
-        yield from walk(gone, hold)
+    if hold > 0 and len(gone) > len(here):  # more than half of what was there and is there
+        yield from walk(gone, catch)
     yield from walk(vanished, grant_grace)
-    kept = yield from _without_needless(held, present, released)
-    if settings.hold > 0:
-        # One that was let go must not be caught again by the next loss.
-        remembered: list[Gone] = []
+    kept = yield from _without_needless(suspects.by_path, present, released)
+    # One that was let go must not be caught again by the next loss.
+    remembered: list[Gone] = []
+    if hold > 0:
         yield from walk(gone, lambda some: remembered.extend([g for g in some if not released(g.instance)]))
-        gone = remembered
-    else:
-        gone = []
-    after = Losses(tuple(gone), tuple(map(kept.__getitem__, sorted(kept))))
+    after = Losses(tuple(remembered), tuple(map(kept.__getitem__, sorted(kept))))
     if after == NO_LOSSES:
         return NO_LOSSES
     return losses if after == losses else after
+
+
+class _Suspects:
+    """Who is kept, by path: for the reason that comes first, as long as that holds. `here`: the paths of
+    those that are registered."""
+
+    def __init__(self, here: Set[str], now: float, released: Callable[[Instance], bool]) -> None:
+        self.by_path: dict[str, Kept] = {}
+        self._here, self._now, self._released = here, now, released
+
+    def add(self, some: Iterable[Kept]) -> None:
+        for one in some:
+            path = one.instance.path
+            is_known = path in self._here or path in self.by_path
+            if one.until > self._now and not is_known and not self._released(one.instance):
+                self.by_path[path] = one
+
+
+def _still_gone(losses: Losses, here: Set[str], now: float) -> Steps[list[Gone]]:
+    """Those of the last seconds that did not come back."""
+    gone: list[Gone] = []
+
+    def note(some: Sequence[Gone]) -> None:
+        gone.extend([g for g in some if now - g.at < WINDOW and g.instance.path not in here])
+
+    yield from walk(losses.gone, note)
+    return gone
+
+
+def _find_vanished(previous: Service, here: Set[str], gone: Sequence[Gone]) -> Steps[list[Instance]]:
+    """Those that are not there any more, and were not gone already."""
+    known = {*map(_path_of, gone)}
+    vanished: list[Instance] = []
+
+    def note(some: Sequence[Instance]) -> None:
+        vanished.extend([i for i in some if i.path not in here and i.path not in known])
+
+    yield from walk(previous.instances, note)
+    return vanished
 
 
 def shift(losses: Losses, by: float) -> Losses:
