@@ -17,11 +17,12 @@ from rich.table import Table
 
 import zkdns
 from support.server import run
+from support.steps import steps
 from zkdns.cli import show
 from zkdns.cli.say import say, say_json
 from zkdns.dns import ede
 from zkdns.log import MAX_ERROR, MAX_LINES, JournalLines, JsonLines, TextLines
-from zkdns.printable import MAX_LINE, json_printable, line, printable
+from zkdns.printable import _ESCAPED, MAX_KNOWN, MAX_LINE, json_printable, line, printable
 from zkdns.web.page.words import esc
 from zkdns.web.spelling import spell
 
@@ -184,3 +185,19 @@ def test_no_command_lets_a_registry_or_a_flag_forge_a_line(
     for text in (ran.out, ran.err):
         assert text.replace("\n", "").isprintable(), text
         assert not [one for one in text.splitlines() if one.startswith("forged")]
+
+
+def test_a_megabyte_of_odd_characters_is_no_walk_over_each() -> None:
+    text = "\u200b\u00e9" * (1 << 18)
+    for escape in (printable, json_printable):
+        shown: list[str] = []
+        assert steps(lambda escape=escape, shown=shown: shown.append(escape(text))) < 1000  # type: ignore[misc]
+        assert shown == ["\\u200b\u00e9" * (1 << 18)]
+
+
+def test_of_few_characters_it_is_remembered_how_they_are_shown() -> None:
+    every = "".join(map(chr, range(0x30000)))
+    shown = printable(every)
+    assert shown == "".join(map(printable, every))
+    assert shown.isprintable()
+    assert len(_ESCAPED) <= MAX_KNOWN

@@ -7,29 +7,55 @@ Whatever prints goes through here; machines' formats (JSON, metrics) escape by t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 MAX_LINE: Final = 16_384
 """Characters of one line of a log: a packet that failed stands there in hex."""
 
 
+MAX_KNOWN: Final = 4096
+"""Characters of which it is remembered how they are shown."""
+
+
+class _Shown(dict[int, str]):
+    """By number, a character as it is shown. Each of a text, be it megabytes of odd ones, is looked up:
+    to walk over them in Python costs ten times as much."""
+
+    def __init__(self, escape: Callable[[str], str]) -> None:
+        self._escape = escape
+
+    def __missing__(self, number: int) -> str:
+        letter = chr(number)
+        shown = letter if letter.isprintable() else self._escape(letter)
+        if len(self) < MAX_KNOWN:
+            self[number] = shown
+        return shown
+
+
 def printable(text: str) -> str:
     """The text with what a terminal might act on escaped."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text.translate(_ESCAPED)
 
 
 def json_printable(text: str) -> str:
     """The same for the text of a JSON document: it says what it said before."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\n\t" else _json_escape(c) for c in text)
+    return text.translate(_JSON_ESCAPED)
 
 
 def _json_escape(c: str) -> str:
+    if c in "\n\t":
+        return c
     units = c.encode("utf-16-be", "surrogatepass")  # RFC 8259, section 7
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+_ESCAPED: Final = _Shown(lambda letter: letter.encode("unicode_escape").decode())
+_JSON_ESCAPED: Final = _Shown(_json_escape)
 
 
 def cut(text: str, most: int = MAX_LINE) -> str:
