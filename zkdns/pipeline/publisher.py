@@ -247,6 +247,8 @@ class Publisher:
         if self._begun and (self._turn % 2 or not (queue or self._composed)):
             return next(iter(self._begun)), self._go_on
         if queue and (self._turn % COMPOSED_EVERY or not self._composed):
+            if len(queue) == 1:  # a lone change goes through as little as it can
+                return queue.take_next()[0], self._publish
             registered = self.registered
             name = self._agenda.take_next(lambda name: len(registered.get(name, NOBODY).instances))
             return name, self._publish
