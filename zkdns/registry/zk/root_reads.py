@@ -204,7 +204,7 @@ class RootReads:
             self._queued.discard(request)
             self._dirty.pop(request, None)
         if self.work is Work.DRAIN and not (self._queued or self.in_flight):
-            self._finish()  # nothing is left of it, so that no reply would end it
+            self.end(self._began)  # nothing is left of it, so that no reply would end it
 
     def _is_short(self, request: ReadRequest) -> bool:
         """Whether it is read at little cost. A node that was not listed yet is not read before its list."""
